@@ -1,0 +1,129 @@
+internal import NIOCore
+internal import Synchronization
+
+/// A body that is here already, for stubs and middleware.
+final class BufferedBodySource: ResponseBodySource {
+    private struct State {
+        var buffer: ByteBuffer?
+        var isClaimed = false
+    }
+
+    private let state: Mutex<State>
+    let trailers: ReceivedFields?
+    let announcedLength: Int?
+
+    init(_ buffer: ByteBuffer, trailers: ReceivedFields?) {
+        state = Mutex(State(buffer: buffer.readableBytes == 0 ? nil : buffer))
+        self.trailers = trailers
+        announcedLength = buffer.readableBytes
+    }
+
+    func beginReading() throws {
+        try state.withLock { state in
+            guard !state.isClaimed else { throw ServiceError.bodyAlreadyConsumed }
+            state.isClaimed = true
+        }
+    }
+
+    func next() async throws -> ByteBuffer? {
+        state.withLock { state in
+            let buffer = state.buffer
+            state.buffer = nil
+            return buffer
+        }
+    }
+
+    func abandon() {
+        state.withLock { $0.buffer = nil }
+    }
+
+    func observeEnd(_ observer: any ResponseBodyObserver) {
+        observer.responseBodyEnded()
+    }
+}
+
+/// A body whose chunks a sequence yields, for stubs and middleware.
+final class SequenceBodySource: ResponseBodySource {
+    private struct State {
+        var isClaimed = false
+        var isOver = false
+        var observer: (any ResponseBodyObserver)?
+    }
+
+    private actor Reader {
+        private var iterator: RequestBodySequence.Iterator
+
+        init(_ sequence: RequestBodySequence) {
+            iterator = sequence.makeIterator()
+        }
+
+        func next() async throws -> ByteBuffer? {
+            var iterator = self.iterator
+            defer { self.iterator = iterator }
+            return try await iterator.next()
+        }
+    }
+
+    private let state = Mutex(State())
+    private let reader: Reader
+    var trailers: ReceivedFields? { nil }
+    var announcedLength: Int? { nil }
+
+    init(_ sequence: RequestBodySequence) {
+        reader = Reader(sequence)
+    }
+
+    deinit {
+        end()
+    }
+
+    func beginReading() throws {
+        try state.withLock { state in
+            guard !state.isClaimed else { throw ServiceError.bodyAlreadyConsumed }
+            state.isClaimed = true
+        }
+    }
+
+    func next() async throws -> ByteBuffer? {
+        guard !state.withLock({ $0.isOver }) else { return nil }
+        do {
+            if let chunk = try await reader.next() { return chunk }
+        } catch {
+            end()
+            throw error
+        }
+        end()
+        return nil
+    }
+
+    func abandon() {
+        end()
+    }
+
+    func observeEnd(_ observer: any ResponseBodyObserver) {
+        let isOver = state.withLock { state in
+            if !state.isOver { state.observer = observer }
+            return state.isOver
+        }
+        if isOver { observer.responseBodyEnded() }
+    }
+
+    private func end() {
+        let observer = state.withLock { state in
+            state.isOver = true
+            let observer = state.observer
+            state.observer = nil
+            return observer
+        }
+        observer?.responseBodyEnded()
+    }
+}
+
+extension ServiceError {
+    package static var bodyAlreadyConsumed: ServiceError {
+        ServiceError(
+            .bodyAlreadyConsumed, "the response body was read before; it can be read once",
+            progress: .responseStarted, phase: .receivingBody
+        )
+    }
+}

@@ -1,0 +1,123 @@
+public import NIOCore
+
+/// What a request carries: a type that says whether it can be sent again.
+///
+/// - Bytes can always be sent again.
+/// - A factory makes a new sequence for each attempt, so it can always be sent again.
+/// - A stream is read once. What was read of it is kept (64 KiB unless configured otherwise) so that an attempt that fails
+///   early can be repeated; past that, or once a response has begun, the attempt is committed.
+///
+/// A sequence is asked for its next chunk only when the previous one was taken by the network.
+public struct RequestBody: Sendable {
+    package enum Kind: Sendable {
+        case none
+        case bytes(ByteBuffer)
+        case factory(@Sendable () async throws -> RequestBodySequence)
+        case stream(OneShotBody)
+    }
+
+    package let kind: Kind
+    /// The number of bytes, if known: sent as `Content-Length`. nil: sent chunked.
+    public let length: Int?
+    /// Makes the trailer fields once the body has been sent; only a body of unknown length can have them.
+    package var makeTrailers: (@Sendable () async throws -> HTTPFields)?
+
+    private init(_ kind: Kind, length: Int?) {
+        self.kind = kind
+        self.length = length
+    }
+
+    /// No body. POST, PUT and PATCH then say `Content-Length: 0`.
+    public static let none = RequestBody(.none, length: 0)
+
+    /// These bytes.
+    public static func bytes(_ buffer: ByteBuffer) -> RequestBody {
+        RequestBody(.bytes(buffer), length: buffer.readableBytes)
+    }
+
+    /// These bytes.
+    public static func bytes(_ bytes: some Sequence<UInt8>) -> RequestBody {
+        .bytes(ByteBuffer(bytes: bytes))
+    }
+
+    /// This text in UTF-8.
+    public static func text(_ text: String) -> RequestBody {
+        .bytes(ByteBuffer(string: text))
+    }
+
+    /// A sequence that can be read once.
+    ///
+    /// - Parameters:
+    ///   - sequence: The chunks; empty ones are skipped. If it throws, the request fails with `requestBodyFailed` and the
+    ///     connection closes before the request is complete.
+    ///   - length: How many bytes it will yield, 0 or more; a shorter or longer body fails with
+    ///     `requestBodyLengthMismatch`. nil: unknown, sent chunked.
+    public static func stream<Chunks: AsyncSequence & Sendable>(
+        _ sequence: Chunks, length: Int? = nil
+    ) -> RequestBody where Chunks.Element == ByteBuffer {
+        RequestBody(.stream(OneShotBody(RequestBodySequence(sequence))), length: length)
+    }
+
+    /// A sequence that `make` makes anew for each attempt.
+    ///
+    /// - Parameters:
+    ///   - length: How many bytes it will yield each time; nil: unknown, sent chunked.
+    ///   - make: Makes the sequence; what it throws fails the request with `requestBodyFailed`.
+    public static func replayable<Chunks: AsyncSequence & Sendable>(
+        length: Int? = nil, _ make: @escaping @Sendable () async throws -> Chunks
+    ) -> RequestBody where Chunks.Element == ByteBuffer {
+        RequestBody(.factory { RequestBodySequence(try await make()) }, length: length)
+    }
+
+    /// This body followed by trailer fields, made once the body has been sent (RFC 9110 §6.5).
+    ///
+    /// Forces chunked framing. Trailers that may not be sent (framing, routing, authentication) fail the request.
+    public func trailers(_ make: @escaping @Sendable () async throws -> HTTPFields) -> RequestBody {
+        var body = RequestBody(kind, length: nil)
+        body.makeTrailers = make
+        return body
+    }
+
+    /// Whether it can be sent from its beginning (again) now.
+    public var isReplayable: Bool {
+        switch kind {
+        case .none, .bytes, .factory: true
+        case .stream(let stream): stream.isReplayable
+        }
+    }
+
+    /// Whether there is nothing to send.
+    package var isNone: Bool {
+        if case .none = kind { true } else { false }
+    }
+
+    package func validate() throws {
+        if let length, length < 0 {
+            throw ServiceError(.invalidRequest, "body.length must not be negative, is \(length)")
+        }
+    }
+}
+
+/// A type-erased sequence of chunks.
+package struct RequestBodySequence: Sendable {
+    private let make: @Sendable () -> Iterator
+
+    init<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks) where Chunks.Element == ByteBuffer {
+        make = { Iterator(chunks.makeAsyncIterator()) }
+    }
+
+    func makeIterator() -> Iterator { make() }
+
+    /// One reader's place in the sequence.
+    struct Iterator {
+        private var base: any AsyncIteratorProtocol
+
+        init(_ base: some AsyncIteratorProtocol) {
+            self.base = base
+        }
+
+        mutating func next() async throws -> ByteBuffer? {
+            try await base.next(isolation: nil) as? ByteBuffer
+        }
+    }
+}

@@ -1,0 +1,58 @@
+public import NIOCore
+
+/// One attempt's way through a request body: what a transport pulls from.
+package struct RequestBodyReader {
+    private enum Source {
+        case bytes(ByteBuffer?)
+        case sequence(RequestBodySequence.Iterator)
+        case stream(OneShotBody.Reader)
+    }
+
+    private var source: Source
+
+    /// The next chunk, never empty; nil at the end.
+    package mutating func next() async throws -> ByteBuffer? {
+        switch source {
+        case .bytes(let buffer):
+            source = .bytes(nil)
+            return buffer
+        case .sequence(var iterator):
+            var chunk = try await iterator.next()
+            while let empty = chunk, empty.readableBytes == 0 { chunk = try await iterator.next() }
+            source = .sequence(iterator)
+            return chunk
+        case .stream(var reader):
+            let chunk = try await reader.next()
+            source = .stream(reader)
+            return chunk
+        }
+    }
+
+    fileprivate init(_ body: RequestBody, replayLimit: Int) async throws {
+        switch body.kind {
+        case .none: source = .bytes(nil)
+        case .bytes(let buffer): source = .bytes(buffer.readableBytes == 0 ? nil : buffer)
+        case .factory(let make): source = .sequence(try await make().makeIterator())
+        case .stream(let stream): source = .stream(try stream.makeReader(replayLimit: replayLimit))
+        }
+    }
+}
+
+extension RequestBody {
+    /// Starts reading from the first byte.
+    ///
+    /// - Parameter replayLimit: How many bytes of a one-shot stream are kept for the next attempt.
+    package func makeReader(replayLimit: Int) async throws -> RequestBodyReader {
+        try await RequestBodyReader(self, replayLimit: replayLimit)
+    }
+
+    /// Says that a response has begun: a one-shot stream is not kept for replay any more.
+    package func commit() {
+        if case .stream(let stream) = kind { stream.commit() }
+    }
+
+    /// Says that nobody will read on: a one-shot stream's sequence is cancelled.
+    package func abandon() {
+        if case .stream(let stream) = kind { stream.abandon() }
+    }
+}

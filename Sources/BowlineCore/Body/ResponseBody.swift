@@ -1,0 +1,154 @@
+public import NIOCore
+
+/// The body of a response, read once, in chunks as they arrive or collected.
+///
+/// Reading slowly slows the peer down: no more than `connection.readBufferLimit` bytes (64 KiB by default) wait for the
+/// reader. Dropping a body that was not read to its end gives it up: what is left is read off if that is cheap, else the
+/// connection closes. Until then the request counts as in flight.
+public struct ResponseBody: AsyncSequence, Sendable {
+    public typealias Element = ByteBuffer
+    public typealias Failure = any Error
+
+    private let source: (any ResponseBodySource)?
+
+    package init(source: (any ResponseBodySource)?) {
+        self.source = source
+    }
+
+    /// A body without bytes.
+    public init() {
+        source = nil
+    }
+
+    /// A body that is here already.
+    public init(_ buffer: ByteBuffer, trailers: HTTPFields? = nil) {
+        source = BufferedBodySource(buffer, trailers: trailers.map(ReceivedFields.init))
+    }
+
+    /// A body made of a sequence's chunks.
+    public init<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks) where Chunks.Element == ByteBuffer {
+        source = SequenceBodySource(RequestBodySequence(chunks))
+    }
+
+    /// Reads the chunks.
+    ///
+    /// - Throws (from `next()`): ``ServiceError`` `incompleteBody`, `connectionClosed`, `bodyIdleTimeout`,
+    ///   `attemptTimeout`, `deadlineExceeded`, `protocolViolation` or `forciblyClosed` when the body fails,
+    ///   `bodyAlreadyConsumed` when it is read a second time; `CancellationError` when the reading task is cancelled,
+    ///   which gives the body up.
+    public func makeAsyncIterator() -> AsyncIterator {
+        AsyncIterator(source: source)
+    }
+
+    /// The reader of a body.
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        private let source: (any ResponseBodySource)?
+        private var hasBegun = false
+        private var isFinished = false
+
+        init(source: (any ResponseBodySource)?) {
+            self.source = source
+        }
+
+        public mutating func next() async throws -> ByteBuffer? {
+            guard let source, !isFinished else { return nil }
+            if !hasBegun {
+                hasBegun = true
+                try source.beginReading()
+            }
+            do {
+                if let chunk = try await source.next() { return chunk }
+            } catch {
+                isFinished = true
+                throw error
+            }
+            isFinished = true
+            return nil
+        }
+
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws -> ByteBuffer? {
+            guard let source, !isFinished else { return nil }
+            if !hasBegun {
+                hasBegun = true
+                try source.beginReading()
+            }
+            do {
+                if let chunk = try await source.next() { return chunk }
+            } catch {
+                isFinished = true
+                throw error
+            }
+            isFinished = true
+            return nil
+        }
+    }
+
+    /// Reads the whole body into one buffer.
+    ///
+    /// - Parameter limit: The most bytes to accept, from 0.
+    /// - Throws: `bodyTooLarge` if there are more, after which the rest is given up; else what reading throws.
+    public func collect(upTo limit: Int) async throws -> ByteBuffer {
+        guard let source else { return ByteBuffer() }
+        try source.beginReading()
+        if let announced = source.announcedLength, announced > limit {
+            source.abandon()
+            throw Self.tooLarge(limit)
+        }
+        guard var collected = try await source.next() else { return ByteBuffer() }
+        guard collected.readableBytes <= limit else {
+            source.abandon()
+            throw Self.tooLarge(limit)
+        }
+        while var chunk = try await source.next() {
+            guard collected.readableBytes + chunk.readableBytes <= limit else {
+                source.abandon()
+                throw Self.tooLarge(limit)
+            }
+            collected.writeBuffer(&chunk)
+        }
+        return collected
+    }
+
+    /// Gives the body up: what is left is read off if that is cheap, else the connection closes.
+    public func discard() {
+        source?.abandon()
+    }
+
+    /// The trailer fields, once the body has been read to its end; nil before that, or if there were none.
+    public var trailers: ReceivedFields? { source?.trailers }
+
+    /// The length that the response announced; nil if it announced none.
+    public var announcedLength: Int? { source == nil ? 0 : source?.announcedLength }
+
+    /// Calls `observer` once, when the body has been consumed, given up or failed; at once if that is so already.
+    package func observeEnd(_ observer: any ResponseBodyObserver) {
+        if let source { source.observeEnd(observer) } else { observer.responseBodyEnded() }
+    }
+
+    private static func tooLarge(_ limit: Int) -> ServiceError {
+        ServiceError(
+            .bodyTooLarge, "the response body is larger than \(limit) bytes", progress: .responseStarted,
+            phase: .receivingBody
+        )
+    }
+}
+
+/// Where the chunks of a response body come from.
+package protocol ResponseBodySource: AnyObject, Sendable {
+    /// Claims the body for one reader.
+    ///
+    /// - Throws: `bodyAlreadyConsumed` on the second call.
+    func beginReading() throws
+    /// The next chunk; nil at the end.
+    func next() async throws -> ByteBuffer?
+    /// Gives up what is left.
+    func abandon()
+    var announcedLength: Int? { get }
+    var trailers: ReceivedFields? { get }
+    func observeEnd(_ observer: any ResponseBodyObserver)
+}
+
+/// Who wants to know that a response body is over.
+package protocol ResponseBodyObserver: AnyObject, Sendable {
+    func responseBodyEnded()
+}

@@ -1,0 +1,73 @@
+extension ServiceError {
+    /// What happened. An open set: compare with the static members, keep a default branch.
+    public struct Code: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+        public let rawValue: String
+
+        public init(rawValue: String) {
+            self.rawValue = rawValue
+        }
+
+        public var description: String { rawValue }
+    }
+}
+
+extension ServiceError.Code {
+    /// A configuration value is out of range or contradicts another; the message names each property path.
+    public static let invalidConfiguration = Self(rawValue: "invalidConfiguration")
+    /// A URL cannot be used: malformed, of an unknown scheme, or with user information.
+    public static let invalidURL = Self(rawValue: "invalidURL")
+    /// Method, target, field or body of a request is not allowed; nothing was sent.
+    public static let invalidRequest = Self(rawValue: "invalidRequest")
+    /// Something that this version does not do yet.
+    public static let unsupported = Self(rawValue: "unsupported")
+
+    /// The client is shutting down or shut down; nothing was sent.
+    public static let shuttingDown = Self(rawValue: "shuttingDown")
+    /// The request was still in flight at the deadline of a shutdown.
+    public static let forciblyClosed = Self(rawValue: "forciblyClosed")
+
+    /// More requests wait for a connection than `pool.maximumWaiting` allows.
+    public static let poolSaturated = Self(rawValue: "poolSaturated")
+    /// No connection became free or established within `timeouts.poolAcquire`.
+    public static let poolAcquireTimeout = Self(rawValue: "poolAcquireTimeout")
+
+    /// The host's name could not be resolved.
+    public static let nameResolutionFailed = Self(rawValue: "nameResolutionFailed")
+    /// The peer refused the connection.
+    public static let connectionRefused = Self(rawValue: "connectionRefused")
+    /// The connection could not be established for another reason.
+    public static let connectFailed = Self(rawValue: "connectFailed")
+    /// Name resolution, TCP and TLS together took longer than `timeouts.connect`.
+    public static let connectTimeout = Self(rawValue: "connectTimeout")
+    /// The TLS handshake failed: untrusted or wrong certificate, no common version, or the peer does not speak TLS.
+    public static let tlsHandshakeFailed = Self(rawValue: "tlsHandshakeFailed")
+
+    /// No response head within `timeouts.responseHead` after the request was sent whole.
+    public static let responseHeadTimeout = Self(rawValue: "responseHeadTimeout")
+    /// Nothing could be read from or written to a body for `timeouts.bodyIdle`.
+    public static let bodyIdleTimeout = Self(rawValue: "bodyIdleTimeout")
+    /// One attempt took longer than `timeouts.attempt`.
+    public static let attemptTimeout = Self(rawValue: "attemptTimeout")
+    /// The request took longer than `timeouts.total`, or than the deadline it inherited.
+    public static let deadlineExceeded = Self(rawValue: "deadlineExceeded")
+
+    /// The connection ended or broke before the response was complete.
+    public static let connectionClosed = Self(rawValue: "connectionClosed")
+    /// The peer sent something that is not a valid response.
+    public static let protocolViolation = Self(rawValue: "protocolViolation")
+    /// The peer sent more than a limit allows (head, fields, trailers, informational responses).
+    public static let responseLimitExceeded = Self(rawValue: "responseLimitExceeded")
+    /// The response body ended before its announced end.
+    public static let incompleteBody = Self(rawValue: "incompleteBody")
+    /// The body is larger than the limit given to `collect(upTo:)`.
+    public static let bodyTooLarge = Self(rawValue: "bodyTooLarge")
+    /// The body was read before, or is being read elsewhere; a response body can be read once.
+    public static let bodyAlreadyConsumed = Self(rawValue: "bodyAlreadyConsumed")
+
+    /// The request body's own sequence threw; the connection was closed before the request was complete.
+    public static let requestBodyFailed = Self(rawValue: "requestBodyFailed")
+    /// The request body was shorter or longer than its declared length.
+    public static let requestBodyLengthMismatch = Self(rawValue: "requestBodyLengthMismatch")
+    /// The request body is a one-shot stream that was sent before.
+    public static let requestBodyConsumed = Self(rawValue: "requestBodyConsumed")
+}

@@ -1,0 +1,64 @@
+/// Why a request, or the making of a client, failed.
+///
+/// One type for every layer. ``code`` says what happened, ``progress`` how far the request had got (so whether it may be
+/// sent again), ``phase`` and ``elapsed`` what it was doing and for how long. Cancellation of the calling task is not one
+/// of these: it surfaces as `CancellationError`.
+///
+/// Descriptions are bounded and carry no header value, body, query or credential.
+public struct ServiceError: Error, Sendable {
+    /// What happened.
+    public var code: Code
+    /// One sentence for a person, at most 512 bytes; names, never values.
+    public var message: String
+    /// The error of the layer below, if there was one. Nothing is wrapped twice.
+    public var underlying: (any Error)?
+    /// How far the request got.
+    public var progress: RequestProgress
+    /// Attempts made, the first included; 0 if it failed before the first.
+    public var attempts: Int
+    /// The origin that the request was for, as `scheme://host:port`.
+    public var origin: String?
+    /// What the request was doing.
+    public var phase: RequestPhase?
+    /// Time from admission to the failure.
+    public var elapsed: Duration?
+    /// Whether the connection had carried a request before; nil if there was none.
+    public var connectionWasReused: Bool?
+
+    /// Makes an error.
+    public init(
+        _ code: Code,
+        _ message: String,
+        underlying: (any Error)? = nil,
+        progress: RequestProgress = .neverSent,
+        attempts: Int = 0,
+        origin: String? = nil,
+        phase: RequestPhase? = nil
+    ) {
+        self.code = code
+        self.message = message.utf8.count <= 512 ? message : String(message.prefix(160)) + "…"
+        self.underlying = underlying
+        self.progress = progress
+        self.attempts = attempts
+        self.origin = origin
+        self.phase = phase
+    }
+}
+
+extension ServiceError: CustomStringConvertible {
+    /// Code, message, progress and circumstances, in one bounded line.
+    public var description: String {
+        var text = "\(code): \(message) (progress: \(progress.rawValue)"
+        if let phase { text += ", phase: \(phase)" }
+        if attempts > 0 { text += ", attempt: \(attempts)" }
+        if let elapsed { text += ", after: \(Self.readable(elapsed))" }
+        if let origin { text += ", origin: \(origin.prefix(128))" }
+        if let connectionWasReused { text += connectionWasReused ? ", reused connection" : ", new connection" }
+        return text + ")"
+    }
+
+    private static func readable(_ duration: Duration) -> String {
+        let milliseconds = duration.saturatingNanoseconds / 1_000_000
+        return milliseconds < 10_000 ? "\(milliseconds) ms" : "\(milliseconds / 1000) s"
+    }
+}

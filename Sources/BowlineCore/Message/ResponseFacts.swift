@@ -1,0 +1,87 @@
+/// How a response came about.
+public struct ResponseFacts: Sendable {
+    /// The connection that served it.
+    public var connection: ConnectionFacts?
+    /// Attempts made, the first included.
+    public var attempts: Int
+    /// How often the transport sent the request again because a reused connection was dead, or the peer refused it.
+    public var resends: Int
+    /// When each phase was reached.
+    public var timings: PhaseTimings
+    /// The informational responses that came first.
+    public var informational: [InformationalResponse]
+
+    /// Makes facts, for stubs.
+    public init(
+        connection: ConnectionFacts? = nil, attempts: Int = 1, resends: Int = 0,
+        timings: PhaseTimings = PhaseTimings(), informational: [InformationalResponse] = []
+    ) {
+        self.connection = connection
+        self.attempts = attempts
+        self.resends = resends
+        self.timings = timings
+        self.informational = informational
+    }
+}
+
+/// Which connection served a response.
+public struct ConnectionFacts: Sendable, Hashable {
+    /// The protocol that was spoken.
+    public enum ProtocolVersion: String, Sendable, Hashable {
+        case http1_0 = "HTTP/1.0"
+        case http1_1 = "HTTP/1.1"
+        case http2 = "HTTP/2"
+    }
+
+    /// Its number: unique within the client, from 1, in the order in which dials began.
+    public let id: Int
+    /// Whether it had carried a request before.
+    public let isReused: Bool
+    /// How many requests it has carried, this one included.
+    public let requests: Int
+    /// The peer's address, as `127.0.0.1:8080`, `[::1]:8080` or a socket's path.
+    public let peer: String
+    /// The protocol that was spoken.
+    public let protocolVersion: ProtocolVersion
+
+    package init(id: Int, isReused: Bool, requests: Int, peer: String, protocolVersion: ProtocolVersion) {
+        self.id = id
+        self.isReused = isReused
+        self.requests = requests
+        self.peer = peer
+        self.protocolVersion = protocolVersion
+    }
+}
+
+/// When a request reached each of its phases, on the client's clock; nil for a phase that was not reached or not needed.
+public struct PhaseTimings: Sendable, Hashable {
+    /// The transport was asked for it.
+    public var started: MonotonicInstant?
+    /// It had a connection.
+    public var leased: MonotonicInstant?
+    /// Its head and body had been written.
+    public var sent: MonotonicInstant?
+    /// The first byte of the response head was there.
+    public var firstByte: MonotonicInstant?
+    /// The final response head was complete.
+    public var head: MonotonicInstant?
+    /// How long the dial took that made the connection, if it was made for this request: resolving, TCP and TLS.
+    public var dial: Duration?
+
+    /// Makes empty timings.
+    public init() {}
+}
+
+/// An informational (1xx) response: 100, 102, 103 (RFC 9110 §15.2).
+public struct InformationalResponse: Sendable {
+    /// The status, 100 to 199 but 101.
+    public let status: HTTPResponse.Status
+    /// Its fields, such as the `Link`s of a 103.
+    public let fields: ReceivedFields
+
+    /// Makes one, for stubs.
+    public init(status: HTTPResponse.Status, fields: ReceivedFields = ReceivedFields()) {
+        self.status = status
+        self.fields = fields
+    }
+}

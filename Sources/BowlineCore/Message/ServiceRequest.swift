@@ -1,0 +1,116 @@
+/// A request: what is asked of which resource, and how.
+///
+/// A value; change it freely before sending it. Its ``reference`` is a path below the client's base URL, or an absolute
+/// URL.
+public struct ServiceRequest: Sendable {
+    /// The method. Default GET.
+    public var method: HTTPRequest.Method
+    /// A path below the client's base URL (`users/42?full=1`), or an absolute URL.
+    public var reference: String
+    /// The header fields. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are Bowline's to write: what
+    /// is set here is checked against the body and the origin, and refused where it contradicts them.
+    public var fields: HTTPFields
+    /// The body. Default none.
+    public var body: RequestBody
+    /// What this request wants to be different from its client.
+    public var options: RequestOptions
+    /// The absolute URL. The client sets it from ``reference`` before the first middleware; a middleware may replace
+    /// it. A transport needs it.
+    public var url: ServiceURL?
+
+    /// Makes a request.
+    public init(
+        method: HTTPRequest.Method = .get,
+        _ reference: String,
+        fields: HTTPFields = [:],
+        body: RequestBody = .none,
+        options: RequestOptions = RequestOptions()
+    ) {
+        self.method = method
+        self.reference = reference
+        self.fields = fields
+        self.body = body
+        self.options = options
+    }
+
+    /// A GET request.
+    public static func get(_ reference: String) -> ServiceRequest { ServiceRequest(method: .get, reference) }
+    /// A HEAD request.
+    public static func head(_ reference: String) -> ServiceRequest { ServiceRequest(method: .head, reference) }
+    /// A DELETE request.
+    public static func delete(_ reference: String) -> ServiceRequest { ServiceRequest(method: .delete, reference) }
+    /// A POST request with a body.
+    public static func post(_ reference: String, body: RequestBody = .none) -> ServiceRequest {
+        ServiceRequest(method: .post, reference, body: body)
+    }
+    /// A PUT request with a body.
+    public static func put(_ reference: String, body: RequestBody = .none) -> ServiceRequest {
+        ServiceRequest(method: .put, reference, body: body)
+    }
+    /// A PATCH request with a body.
+    public static func patch(_ reference: String, body: RequestBody = .none) -> ServiceRequest {
+        ServiceRequest(method: .patch, reference, body: body)
+    }
+
+    /// Sets a field from text, refusing what may not stand in one, where `HTTPField` would silently replace it.
+    ///
+    /// - Throws: ``ServiceError`` with code `invalidRequest` that names the field: an empty name or one that is not a
+    ///   token, or CR, LF, NUL or another control character but HTAB in the value (RFC 9110 §5.5).
+    public mutating func setField(_ name: String, _ value: String) throws {
+        fields[try Self.checkedName(name, value)] = value
+    }
+
+    /// Appends a field from text, keeping those of the same name; otherwise as ``setField(_:_:)``.
+    public mutating func appendField(_ name: String, _ value: String) throws {
+        fields.append(HTTPField(name: try Self.checkedName(name, value), value: value))
+    }
+
+    private static func checkedName(_ name: String, _ value: String) throws -> HTTPField.Name {
+        guard let fieldName = HTTPField.Name(name) else {
+            throw ServiceError(
+                .invalidRequest, "field name is empty or has a character that is not allowed: \(name.printable)"
+            )
+        }
+        for byte in value.utf8 where (byte < 0x20 && byte != 0x09) || byte == 0x7F {
+            throw ServiceError(.invalidRequest, "value of field \(fieldName) has a control character (byte \(byte))")
+        }
+        return fieldName
+    }
+
+    /// Whether sending it twice does no more harm than sending it once (RFC 9110 §9.2.2), by its method, its options or
+    /// an `Idempotency-Key` field.
+    public var isIdempotent: Bool {
+        switch options.idempotency {
+        case .idempotent: return true
+        case .notIdempotent: return false
+        case .automatic:
+            return method.isIdempotent || fields[.idempotencyKey] != nil
+        }
+    }
+}
+
+extension HTTPRequest.Method {
+    /// GET, HEAD, OPTIONS, TRACE, PUT, DELETE (RFC 9110 §9.2.2) and QUERY.
+    package var isIdempotent: Bool {
+        switch rawValue {
+        case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY": true
+        default: false
+        }
+    }
+}
+
+extension HTTPField.Name {
+    /// `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).
+    package static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
+}
+
+extension String {
+    /// At most 40 bytes of this text with everything unprintable escaped, safe for a message or a log.
+    package var printable: String {
+        var text = ""
+        for scalar in unicodeScalars.prefix(40) {
+            text += (0x20..<0x7F).contains(scalar.value) ? String(scalar) : "\\u{\(String(scalar.value, radix: 16))}"
+        }
+        return unicodeScalars.count > 40 ? "\"\(text)…\"" : "\"\(text)\""
+    }
+}

@@ -1,0 +1,48 @@
+/// A response: status, fields, a body to be read once, and how it came about.
+///
+/// A status of 400 or above is a response like any other, not an error. The body is the caller's: read it, or let the
+/// response go.
+public struct ServiceResponse: Sendable {
+    /// The status code and its reason phrase.
+    public var status: HTTPResponse.Status
+    /// The header fields as received; cheap lookups without making ``fields``.
+    public var receivedFields: ReceivedFields
+    /// The body, read once.
+    public var body: ResponseBody
+    /// How it came about: connection, attempts, timings.
+    public var facts: ResponseFacts
+
+    /// Makes a response, for stubs and middleware.
+    public init(
+        status: HTTPResponse.Status, fields: HTTPFields = [:], body: ResponseBody = ResponseBody(),
+        facts: ResponseFacts = ResponseFacts()
+    ) {
+        self.init(status: status, receivedFields: ReceivedFields(fields), body: body, facts: facts)
+    }
+
+    package init(
+        status: HTTPResponse.Status, receivedFields: ReceivedFields, body: ResponseBody, facts: ResponseFacts
+    ) {
+        self.status = status
+        self.receivedFields = receivedFields
+        self.body = body
+        self.facts = facts
+    }
+
+    /// The header fields; made on first use.
+    public var fields: HTTPFields {
+        get { receivedFields.httpFields }
+        set { receivedFields = ReceivedFields(newValue) }
+    }
+
+    /// The connection that served it; nil if none did (a stub).
+    public var connection: ConnectionFacts? { facts.connection }
+    /// Attempts made, the first included; transport resends are not counted.
+    public var attempts: Int { facts.attempts }
+    /// How often the transport sent the request again because a reused connection was dead.
+    public var resends: Int { facts.resends }
+    /// When each phase of the attempt that succeeded was reached.
+    public var timings: PhaseTimings { facts.timings }
+    /// The informational (1xx) responses that came before it, in order.
+    public var informational: [InformationalResponse] { facts.informational }
+}

@@ -1,0 +1,42 @@
+/// How sockets are made, and how much a peer may make us keep.
+public struct ConnectionOptions: Sendable, Hashable {
+    /// Sends small writes at once (`TCP_NODELAY`). Default true.
+    public var isNoDelay = true
+    /// Lets the kernel probe silent connections (`SO_KEEPALIVE`). Default true.
+    public var isKeepAlive = true
+    /// How many bytes of a response body are buffered for a reader that is slow before the socket is no longer read.
+    /// From 1 KiB. Default 64 KiB.
+    public var readBufferLimit = 65_536
+    /// How many bytes of a request may lie unsent before the body's sequence is no longer asked for more. From 1 KiB.
+    /// Default 64 KiB.
+    public var writeBufferLimit = 65_536
+    /// How many bytes of a one-shot request body are kept so that it can be sent again. From 0. Default 64 KiB.
+    public var replayLimit = 65_536
+    /// How many bytes of an unread response body are read off so that its connection can be used again. From 0.
+    /// Default 256 KiB.
+    public var discardLimit = 262_144
+    /// How long that may take. Greater than zero. Default 50 ms.
+    public var discardTimeout: Duration = .milliseconds(50)
+    /// How many bytes a response head, or its trailers, may have. 256 to 16 MiB. Default 64 KiB.
+    public var maximumHeadBytes = 65_536
+    /// How many fields a response head, or its trailers, may have. 1 to 65,536. Default 256.
+    public var maximumFields = 256
+    /// How many informational (1xx) responses may come before the final one. From 0 to 1,024. Default 16.
+    public var maximumInformational = 16
+
+    /// Makes the defaults.
+    public init() {}
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        problems.require(readBufferLimit, in: 1024...(1 << 30), "\(path).readBufferLimit")
+        problems.require(writeBufferLimit, in: 1024...(1 << 30), "\(path).writeBufferLimit")
+        problems.require(replayLimit, in: 0...(1 << 30), "\(path).replayLimit")
+        problems.require(discardLimit, in: 0...(1 << 30), "\(path).discardLimit")
+        problems.requirePositive(discardTimeout, "\(path).discardTimeout")
+        problems.require(maximumHeadBytes, in: 256...16_777_216, "\(path).maximumHeadBytes")
+        problems.require(maximumFields, in: 1...65_536, "\(path).maximumFields")
+        problems.require(maximumInformational, in: 0...1024, "\(path).maximumInformational")
+        return problems
+    }
+}

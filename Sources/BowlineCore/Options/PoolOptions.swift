@@ -1,0 +1,81 @@
+/// How connections are kept and how many there may be. `nil` means no limit.
+public struct PoolOptions: Sendable, Hashable {
+    /// Whether connections are reused; if not, each request dials its own and sends `Connection: close`. Default true.
+    public var isEnabled = true
+    /// How long an unused connection is kept, closed by a timer. Greater than zero. Default 90 s.
+    public var idleTimeout: Duration? = .seconds(90)
+    /// How many unused connections are kept for one origin; one too many closes the one unused longest. From 0.
+    /// Default 64.
+    public var maximumIdlePerOrigin = 64
+    /// How many unused connections are kept over all origins; the least recently used goes first. From 0. Default 512.
+    public var maximumIdle = 512
+    /// How many connections one origin may have, in use, unused and being dialled; beyond it requests wait in order.
+    /// From 1. Default 256.
+    public var maximumPerOrigin: Int? = 256
+    /// How many requests may wait for one origin; one more fails with ``ServiceError/Code/poolSaturated``. From 0.
+    /// Default 10,000.
+    public var maximumWaiting: Int? = 10_000
+    /// How old a connection may grow (± 10 %); it is retired when it next becomes unused. Greater than zero.
+    /// Default 10 min.
+    public var maximumLifetime: Duration? = .seconds(600)
+    /// How many requests a connection may carry. From 1. Default nil.
+    public var maximumUses: Int?
+    /// How many unused connections are kept ready for an origin that has been used or prewarmed. From 0, at most
+    /// ``maximumIdlePerOrigin``. Default 0.
+    public var minimumIdlePerOrigin = 0
+
+    /// Makes the defaults.
+    public init() {}
+
+    /// For one busy origin: 50 unused connections, kept for 120 s.
+    public static var highThroughput: PoolOptions {
+        var options = PoolOptions()
+        options.maximumIdlePerOrigin = 50
+        options.idleTimeout = .seconds(120)
+        return options
+    }
+
+    /// For small machines: 2 unused connections per origin, kept for 10 s.
+    public static var lowMemory: PoolOptions {
+        var options = PoolOptions()
+        options.maximumIdlePerOrigin = 2
+        options.idleTimeout = .seconds(10)
+        return options
+    }
+
+    /// For crawlers and webhooks: 1 unused connection per origin, kept for 30 s.
+    public static var manyDestinations: PoolOptions {
+        var options = PoolOptions()
+        options.maximumIdlePerOrigin = 1
+        options.idleTimeout = .seconds(30)
+        return options
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        problems.requirePositive(idleTimeout, "\(path).idleTimeout")
+        problems.requirePositive(maximumLifetime, "\(path).maximumLifetime")
+        problems.require(maximumIdlePerOrigin, in: 0...Int.max, "\(path).maximumIdlePerOrigin")
+        problems.require(maximumIdle, in: 0...Int.max, "\(path).maximumIdle")
+        problems.require(maximumPerOrigin, in: 1...Int.max, "\(path).maximumPerOrigin")
+        problems.require(maximumWaiting, in: 0...Int.max, "\(path).maximumWaiting")
+        problems.require(maximumUses, in: 1...Int.max, "\(path).maximumUses")
+        problems.require(minimumIdlePerOrigin, in: 0...Int.max, "\(path).minimumIdlePerOrigin")
+        if minimumIdlePerOrigin > maximumIdlePerOrigin {
+            problems.append(
+                ConfigurationProblem("\(path).minimumIdlePerOrigin", "must not exceed \(path).maximumIdlePerOrigin")
+            )
+        }
+        if let maximumPerOrigin, minimumIdlePerOrigin > maximumPerOrigin {
+            problems.append(
+                ConfigurationProblem("\(path).minimumIdlePerOrigin", "must not exceed \(path).maximumPerOrigin")
+            )
+        }
+        if !isEnabled, minimumIdlePerOrigin > 0 {
+            problems.append(
+                ConfigurationProblem("\(path).minimumIdlePerOrigin", "must be 0 when \(path).isEnabled is false")
+            )
+        }
+        return problems
+    }
+}

@@ -1,0 +1,36 @@
+/// What one request wants to be different from its client: one value, never extra parameters on a call.
+public struct RequestOptions: Sendable {
+    /// Whether sending the request twice does no more harm than sending it once (RFC 9110 §9.2.2).
+    public enum Idempotency: Sendable, Hashable {
+        /// Decided by the method (GET, HEAD, OPTIONS, TRACE, PUT, DELETE, QUERY) or by an `Idempotency-Key` field.
+        case automatic
+        /// It is idempotent, whatever the method says.
+        case idempotent
+        /// It is not, whatever the method says.
+        case notIdempotent
+    }
+
+    /// Limits in time. Default: all inherited.
+    public var timeouts = TimeoutOverrides()
+    /// Whether the request may be sent again when its outcome is unknown. Default `.automatic`.
+    public var idempotency: Idempotency = .automatic
+    /// Whether the transport may resend on its own when a reused connection turns out to be dead. Default true.
+    public var allowsResend = true
+    /// Sends `Expect: 100-continue` and waits this long for the go-ahead before it sends the body anyway
+    /// (RFC 9110 §10.1.1); nil: sends the body at once. Ignored without a body. Default nil.
+    public var continueTimeout: Duration?
+    /// What stands for the target in reports, metrics and logs, as `users/{id}`; nil: the path without its query.
+    public var targetTemplate: String?
+    /// Called on an event loop, in order, with each informational (1xx) response as it arrives; must not block.
+    public var onInformational: (@Sendable (InformationalResponse) -> Void)?
+
+    /// Makes options that change nothing.
+    public init() {}
+
+    package func validate() throws {
+        if !timeouts.isInherited { try timeouts.validate() }
+        if let continueTimeout, continueTimeout <= .zero {
+            throw ServiceError(.invalidRequest, "options.continueTimeout must be greater than zero")
+        }
+    }
+}

@@ -1,0 +1,98 @@
+/// How long each phase of a request may take; `nil` means no limit. Every limit is greater than zero.
+public struct Timeouts: Sendable, Hashable {
+    /// Bounds one dial: name resolution, TCP and TLS together. Default 10 s.
+    public var connect: Duration? = .seconds(10)
+    /// Bounds the wait for a connection, dialling included. Default 10 s.
+    public var poolAcquire: Duration? = .seconds(10)
+    /// Bounds the wait for the final response head, from the moment the request was sent whole. Default 30 s.
+    public var responseHead: Duration? = .seconds(30)
+    /// Bounds the time without progress while a body is read or written; a pause by our own reader does not count.
+    /// Default 30 s.
+    public var bodyIdle: Duration? = .seconds(30)
+    /// Bounds one attempt, from asking for a connection to the last byte of the body. Default nil.
+    public var attempt: Duration?
+    /// Bounds the whole request, from admission to the last byte of the body, across queueing, attempts and sleeps.
+    /// Default 60 s.
+    public var total: Duration? = .seconds(60)
+
+    /// Makes the defaults.
+    public init() {}
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        problems.requirePositive(connect, "\(path).connect")
+        problems.requirePositive(poolAcquire, "\(path).poolAcquire")
+        problems.requirePositive(responseHead, "\(path).responseHead")
+        problems.requirePositive(bodyIdle, "\(path).bodyIdle")
+        problems.requirePositive(attempt, "\(path).attempt")
+        problems.requirePositive(total, "\(path).total")
+        if let attempt, let total, attempt > total {
+            problems.append(ConfigurationProblem("\(path).attempt", "must not be longer than \(path).total"))
+        }
+        return problems
+    }
+}
+
+/// What one request says about one of the client's ``Timeouts``.
+public enum TimeLimit: Sendable, Hashable {
+    /// Whatever the client is configured with.
+    case inherited
+    /// No limit.
+    case unlimited
+    /// This long; must be greater than zero.
+    case limited(Duration)
+
+    /// So many seconds.
+    public static func seconds(_ seconds: Double) -> TimeLimit { .limited(.seconds(seconds)) }
+    /// So many milliseconds.
+    public static func milliseconds(_ milliseconds: Int) -> TimeLimit { .limited(.milliseconds(milliseconds)) }
+
+    package func resolved(over inherited: Duration?) -> Duration? {
+        switch self {
+        case .inherited: inherited
+        case .unlimited: nil
+        case .limited(let duration): duration
+        }
+    }
+}
+
+/// A request's own limits; each is inherited from the client unless set.
+public struct TimeoutOverrides: Sendable, Hashable {
+    /// Bounds the wait for a connection; see ``Timeouts/poolAcquire``.
+    public var poolAcquire: TimeLimit = .inherited
+    /// Bounds the wait for the response head; see ``Timeouts/responseHead``.
+    public var responseHead: TimeLimit = .inherited
+    /// Bounds the time without progress of a body; see ``Timeouts/bodyIdle``.
+    public var bodyIdle: TimeLimit = .inherited
+    /// Bounds one attempt; see ``Timeouts/attempt``.
+    public var attempt: TimeLimit = .inherited
+    /// Bounds the whole request; see ``Timeouts/total``.
+    public var total: TimeLimit = .inherited
+
+    /// Inherits everything.
+    public init() {}
+
+    package func resolved(over timeouts: Timeouts) -> Timeouts {
+        var result = timeouts
+        result.poolAcquire = poolAcquire.resolved(over: timeouts.poolAcquire)
+        result.responseHead = responseHead.resolved(over: timeouts.responseHead)
+        result.bodyIdle = bodyIdle.resolved(over: timeouts.bodyIdle)
+        result.attempt = attempt.resolved(over: timeouts.attempt)
+        result.total = total.resolved(over: timeouts.total)
+        return result
+    }
+
+    package var isInherited: Bool { self == Self.inheritingAll }
+
+    private static let inheritingAll = TimeoutOverrides()
+
+    package func validate() throws {
+        let limits = [
+            ("poolAcquire", poolAcquire), ("responseHead", responseHead), ("bodyIdle", bodyIdle),
+            ("attempt", attempt), ("total", total),
+        ]
+        for case (let name, .limited(let duration)) in limits where duration <= .zero {
+            throw ServiceError(.invalidRequest, "options.timeouts.\(name) must be greater than zero")
+        }
+    }
+}

@@ -1,0 +1,28 @@
+/// What carries one attempt of a request to a service and brings back its response: the end of the pipeline.
+///
+/// The pooled transport is one; tests use `StubTransport` of `BowlineTesting`.
+public protocol ServiceTransport: Sendable {
+    /// Sends one attempt.
+    ///
+    /// The body of the response is the caller's. Cancelling the task ends the attempt promptly with `CancellationError`.
+    ///
+    /// - Throws: ``ServiceError``, whose `progress` says how far the request got, or `CancellationError`.
+    func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse
+
+    /// Prepares for the end: closes what is idle; requests under way, and those that still come, go on.
+    func beginDrain()
+
+    /// Ends everything now: what is under way fails with `forciblyClosed`. Returns when connections are closed, or after
+    /// one second at most.
+    ///
+    /// - Returns: how many connections were open and have been closed.
+    @discardableResult
+    func close() async -> Int
+}
+
+extension ServiceTransport {
+    public func beginDrain() {}
+
+    @discardableResult
+    public func close() async -> Int { 0 }
+}

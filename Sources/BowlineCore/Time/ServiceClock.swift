@@ -1,0 +1,37 @@
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// A clock that Bowline reads and sleeps on; injected everywhere, so that a test decides what time it is.
+///
+/// Programs use ``MonotonicClock``; tests use `TestClock` of `BowlineTesting`.
+public protocol ServiceClock: Clock, Sendable where Instant == MonotonicInstant {}
+
+/// The machine's monotonic clock (`CLOCK_MONOTONIC`), the same that SwiftNIO's event loops run on.
+public struct MonotonicClock: ServiceClock {
+    /// Makes the clock; all values are alike.
+    public init() {}
+
+    public var now: MonotonicInstant {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return MonotonicInstant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+    }
+
+    public var minimumResolution: Duration { .nanoseconds(1) }
+
+    /// Suspends until `deadline`.
+    ///
+    /// - Throws: `CancellationError` at once when the task is cancelled.
+    public func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
+        let remaining = now.duration(to: deadline)
+        guard remaining > .zero else { return try Task.checkCancellation() }
+        try await Task.sleep(for: remaining, tolerance: tolerance, clock: .suspending)
+    }
+}

@@ -1,0 +1,82 @@
+/// Where a service is: scheme, host and port, and the socket's path if it listens on a Unix domain socket.
+///
+/// Parsed once: name resolution, SNI, the `Host` field, the pool's key and origin comparisons all use this one value.
+/// Hosts are lower-case; a default port equals an explicit one; a trailing dot makes a different host.
+public struct Origin: Sendable {
+    /// Whether connections are encrypted.
+    public enum Scheme: String, Sendable, Hashable {
+        case http, https
+
+        /// 80 or 443.
+        public var defaultPort: Int { self == .http ? 80 : 443 }
+    }
+
+    private final class Storage: Sendable {
+        let scheme: Scheme
+        let host: String
+        let port: Int
+        let socketPath: String?
+        let isIPAddress: Bool
+        let authority: String
+        let hash: Int
+
+        init(scheme: Scheme, host: String, port: Int, socketPath: String?, isIPAddress: Bool) {
+            self.scheme = scheme
+            self.host = host
+            self.port = port
+            self.socketPath = socketPath
+            self.isIPAddress = isIPAddress
+            let withoutZone = host.prefix { $0 != "%" }
+            let bracketed = host.utf8.contains(UInt8(ascii: ":")) ? "[\(withoutZone)]" : host
+            authority = port == scheme.defaultPort ? bracketed : "\(bracketed):\(port)"
+            var hasher = Hasher()
+            hasher.combine(scheme)
+            hasher.combine(host)
+            hasher.combine(port)
+            hasher.combine(socketPath)
+            hash = hasher.finalize()
+        }
+    }
+
+    private let storage: Storage
+
+    init(scheme: Scheme, host: String, port: Int, socketPath: String?, isIPAddress: Bool) {
+        storage = Storage(
+            scheme: scheme, host: host, port: port, socketPath: socketPath, isIPAddress: isIPAddress
+        )
+    }
+
+    /// Whether connections are encrypted.
+    public var scheme: Scheme { storage.scheme }
+    /// The host in lower case; an IPv6 address without brackets.
+    public var host: String { storage.host }
+    /// The port, the scheme's default if the URL named none.
+    public var port: Int { storage.port }
+    /// The path of the Unix domain socket, if the service listens on one.
+    public var socketPath: String? { storage.socketPath }
+    /// Whether ``host`` is an IPv4 or IPv6 address rather than a name.
+    public var isIPAddress: Bool { storage.isIPAddress }
+    /// What the `Host` field says: host, and the port unless it is the scheme's default (RFC 9110 §7.2).
+    public var authority: String { storage.authority }
+}
+
+extension Origin: Hashable {
+    public static func == (left: Origin, right: Origin) -> Bool {
+        if left.storage === right.storage { return true }
+        return left.storage.hash == right.storage.hash && left.scheme == right.scheme && left.port == right.port
+            && left.host == right.host && left.socketPath == right.socketPath
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(storage.hash)
+    }
+}
+
+extension Origin: CustomStringConvertible {
+    /// `scheme://host:port`, or `scheme+unix:path`.
+    public var description: String {
+        if let socketPath { return "\(scheme.rawValue)+unix:\(socketPath)" }
+        let bracketed = host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host
+        return "\(scheme.rawValue)://\(bracketed):\(port)"
+    }
+}

@@ -1,0 +1,149 @@
+/// An absolute URL as a request needs it: the origin to connect to, and the target to ask for.
+///
+/// Schemes: `http`, `https`, and `http+unix`, `https+unix` with the socket's path percent-encoded as the host
+/// (`http+unix://%2Frun%2Fapi.sock/v1`). User information (`user:password@`) is refused, fragments are dropped, dot
+/// segments are removed (RFC 3986 §5.2.4), and characters that may not stand in a URL are percent-encoded; a `%XX` that
+/// is there already stays as it is.
+public struct ServiceURL: Sendable, Hashable {
+    /// Where to connect.
+    public let origin: Origin
+    /// The path, percent-encoded; begins with `/`.
+    public let path: String
+    /// The query after the `?`, percent-encoded; nil if there is none.
+    public let query: String?
+
+    init(origin: Origin, path: String, query: String?) {
+        self.origin = origin
+        self.path = path
+        self.query = query
+    }
+
+    /// Parses an absolute URL.
+    ///
+    /// - Throws: ``ServiceError`` with code `invalidURL` that says which part is wrong.
+    public init(_ text: String) throws {
+        guard let separator = text.utf8.firstRange(ofColonSlashSlash: ()) else {
+            throw ServiceError(.invalidURL, "URL must be absolute: a scheme, ://, and a host")
+        }
+        let schemeName = text[..<separator].lowercased()
+        guard let (scheme, isSocket) = Self.schemes[schemeName] else {
+            throw ServiceError(
+                .invalidURL, "URL has an unknown scheme: use http, https, http+unix or https+unix"
+            )
+        }
+        let rest = text[text.utf8.index(separator, offsetBy: 3)...]
+        let authorityEnd = rest.utf8.firstIndex { $0 == 0x2F || $0 == 0x3F || $0 == 0x23 || $0 == 0x5C } ?? rest.endIndex
+        if authorityEnd < rest.endIndex, rest.utf8[authorityEnd] == 0x5C {
+            throw ServiceError(.invalidURL, "URL has a backslash in its authority")
+        }
+        let authority = rest[..<authorityEnd]
+        origin =
+            isSocket
+            ? try Origin(socket: authority, scheme: scheme) : try Origin(authority: authority, scheme: scheme)
+        (path, query) = try Self.splitTarget(rest[authorityEnd...], at: "URL")
+    }
+
+    /// What stands in an HTTP/1.1 request line: path and query (RFC 9112 §3.2.1).
+    public var target: String {
+        guard let query else { return path }
+        return path + "?" + query
+    }
+
+    /// The URL of `reference` as seen from this base.
+    ///
+    /// An absolute URL stands for itself. Anything else is a path with an optional query that is appended to this URL's
+    /// path, with or without a leading slash: `users/42` at `https://example.com/v1` is `/v1/users/42`. Dot segments
+    /// are removed before that, so a reference cannot leave the base. The base's own query is not inherited.
+    ///
+    /// - Throws: ``ServiceError`` with code `invalidURL`.
+    public func resolving(_ reference: String) throws -> ServiceURL {
+        if reference.isEmpty { return self }
+        if let separator = reference.utf8.firstRange(ofColonSlashSlash: ()),
+            Self.looksLikeScheme(reference[..<separator])
+        {
+            return try ServiceURL(reference)
+        }
+        let (referencePath, referenceQuery) = try Self.splitTarget(reference[...], at: "path")
+        if path == "/" { return ServiceURL(origin: origin, path: referencePath, query: referenceQuery) }
+        if referencePath == "/", !reference.utf8.starts(with: "/".utf8) {
+            return ServiceURL(origin: origin, path: path, query: referenceQuery)
+        }
+        let base = path.utf8.last == UInt8(ascii: "/") ? String(path.dropLast()) : path
+        return ServiceURL(origin: origin, path: base + referencePath, query: referenceQuery)
+    }
+
+    private static let schemes: [String: (Origin.Scheme, isSocket: Bool)] = [
+        "http": (.http, false), "https": (.https, false), "http+unix": (.http, true), "https+unix": (.https, true),
+    ]
+
+    private static func looksLikeScheme(_ text: Substring) -> Bool {
+        guard let first = text.utf8.first, (0x61...0x7A).contains(first | 0x20) else { return false }
+        return text.utf8.allSatisfy { byte in
+            (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte) || byte == 0x2B || byte == 0x2D
+                || byte == 0x2E
+        }
+    }
+
+    /// Splits `text` at `?` and `#`, encodes both parts, and removes dot segments from the path.
+    private static func splitTarget(_ text: Substring, at place: String) throws -> (path: String, query: String?) {
+        for byte in text.utf8 where byte < 0x20 || byte == 0x7F {
+            throw ServiceError(.invalidURL, "\(place) has a control character (byte \(byte)): percent-encode it")
+        }
+        let withoutFragment = text.utf8.firstIndex(of: UInt8(ascii: "#")).map { text[..<$0] } ?? text
+        let mark = withoutFragment.utf8.firstIndex(of: UInt8(ascii: "?"))
+        let rawPath = mark.map { withoutFragment[..<$0] } ?? withoutFragment
+        let rawQuery = mark.map { withoutFragment[withoutFragment.utf8.index(after: $0)...] }
+        var path = PercentEncoding.path(rawPath)
+        if path.utf8.first != UInt8(ascii: "/") { path = "/" + path }
+        return (removingDotSegments(path), rawQuery.map(PercentEncoding.query))
+    }
+
+    private static func removingDotSegments(_ path: String) -> String {
+        guard path.utf8.mayHoldDotSegment else { return path }
+        var kept: [Substring] = []
+        let segments = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        for (index, segment) in segments.enumerated() {
+            let isLast = index == segments.count - 1
+            switch segment.lowercased() {
+            case ".", "%2e":
+                if isLast { kept.append("") }
+            case "..", ".%2e", "%2e.", "%2e%2e":
+                if !kept.isEmpty { kept.removeLast() }
+                if isLast { kept.append("") }
+            default:
+                kept.append(segment)
+            }
+        }
+        return "/" + kept.joined(separator: "/")
+    }
+}
+
+extension ServiceURL: CustomStringConvertible {
+    /// Origin and path; the query is left out, because it may hold secrets.
+    public var description: String { "\(origin)\(path)" }
+}
+
+extension Sequence<UInt8> where Self: BidirectionalCollection {
+    /// Whether a `.` or an encoded one begins a segment: a cheap test that most paths fail.
+    fileprivate var mayHoldDotSegment: Bool {
+        var atStart = false
+        for byte in self {
+            if atStart, byte == UInt8(ascii: ".") || byte == UInt8(ascii: "%") { return true }
+            atStart = byte == UInt8(ascii: "/")
+        }
+        return false
+    }
+
+    fileprivate func firstRange(ofColonSlashSlash: Void) -> Index? {
+        var index = startIndex
+        while index != endIndex {
+            if self[index] == UInt8(ascii: ":") {
+                let rest = self[self.index(after: index)...]
+                return rest.starts(with: "//".utf8) ? index : nil
+            }
+            if self[index] == UInt8(ascii: "/") || self[index] == UInt8(ascii: "?") { return nil }
+            index = self.index(after: index)
+        }
+        return nil
+    }
+}
