@@ -1,0 +1,50 @@
+# What there is to do here. On a Debian machine with a Swift toolchain, `make test` and `make demo` need nothing else.
+
+SWIFT ?= swift
+SERVERS_FLAGS ?=
+SPEED_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help dependencies test demo check format test-thread servers loopback speed clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dependencies:
+	@Scripts/install-dependencies
+
+test: dependencies ## Build everything and run the tests
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+demo: dependencies ## Run the demo: reuse, resends and a drain against an embedded server
+	$(SWIFT) run --package-path Examples Demo
+
+check: ## Check what the compiler does not: import walls, sizes, traps, formatting …
+	@Scripts/check
+
+format: ## Format the Swift sources in place
+	@find Sources Tests Examples Benchmarks -name '*.swift' -not -path '*/.build*' -print0 2>/dev/null \
+		| xargs -0 $(SWIFT) format --in-place --parallel --configuration .swift-format Package.swift
+
+test-thread: dependencies ## Run the tests under thread sanitizer
+	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build-tsan
+	$(SWIFT) test --skip-build --sanitize=thread --scratch-path .build-tsan
+
+servers: ## Drive the tool against a real nginx (SERVERS_FLAGS=--short for a quick round)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/real-servers $(SERVERS_FLAGS)
+
+loopback: ## Drive the tool against scripted servers that misbehave
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/loopback-checks
+
+speed: ## Measure CPU per request against nginx, a core each
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/speed $(SPEED_FLAGS)
+
+clean: ## Remove what was built
+	rm -rf .build .build-* Examples/.build Benchmarks/.build

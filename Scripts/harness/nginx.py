@@ -1,0 +1,248 @@
+"""A real nginx on loopback, plain and over TLS, in a folder of its own that is removed at the end."""
+
+import asyncio
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+CONFIGURATION = """\
+daemon off;
+master_process on;
+worker_processes 1;
+{user}
+pid {prefix}/nginx.pid;
+error_log {prefix}/error.log warn;
+events {{ worker_connections 2048; }}
+http {{
+    log_format figures '$connection $connection_requests $status $request_length $body_bytes_sent $request_method $uri';
+    access_log {prefix}/access.log figures;
+    client_body_temp_path {prefix}/body;
+    proxy_temp_path {prefix}/proxy;
+    fastcgi_temp_path {prefix}/fastcgi;
+    uwsgi_temp_path {prefix}/uwsgi;
+    scgi_temp_path {prefix}/scgi;
+    default_type application/octet-stream;
+    sendfile on;
+    tcp_nodelay on;
+    keepalive_requests {keepalive_requests};
+    keepalive_timeout 75s;
+    client_max_body_size 0;
+    client_body_buffer_size 256k;
+    server {{
+        listen 127.0.0.1:{plain_port};
+        listen 127.0.0.1:{tls_port} ssl;
+        ssl_certificate {prefix}/server.pem;
+        ssl_certificate_key {prefix}/server.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache shared:tls:1m;
+        root {prefix}/files;
+        location /quiet/ {{ access_log off; alias {prefix}/files/; }}
+        location /upload {{
+            proxy_pass http://127.0.0.1:{sink_port};
+            proxy_http_version 1.1;
+            proxy_request_buffering off;
+            proxy_buffering off;
+            proxy_read_timeout 300s;
+        }}
+    }}
+}}
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Sink:
+    """An HTTP/1.1 server that counts the bytes of each request body, chunked or not, and answers with the count."""
+
+    def __init__(self):
+        self.bodies = []
+        self.framings = []
+        self.loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+        self._ready.wait(10)
+
+    def _run(self):
+        asyncio.set_event_loop(self.loop)
+        server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20))
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        self.loop.run_forever()
+
+    def stop(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+    async def _serve(self, reader, writer):
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                fields = head.decode("latin-1").lower().split("\r\n")
+                count = await self._count(reader, fields)
+                self.bodies.append(count)
+                body = f"{count}\n".encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    async def _count(self, reader, fields):
+        if any(f.startswith("transfer-encoding:") and "chunked" in f for f in fields):
+            self.framings.append("chunked")
+            total = 0
+            while size := int((await reader.readline()).split(b";")[0], 16):
+                await self._skip(reader, size)
+                await reader.readexactly(2)
+                total += size
+            while (await reader.readline()).strip():
+                pass
+            return total
+        length = next((int(f.split(":")[1]) for f in fields if f.startswith("content-length:")), 0)
+        self.framings.append("length")
+        await self._skip(reader, length)
+        return length
+
+    async def _skip(self, reader, size):
+        while size:
+            piece = await reader.read(min(size, 1 << 18))
+            if not piece:
+                raise asyncio.IncompleteReadError(b"", size)
+            size -= len(piece)
+
+
+class Nginx:
+    """Starts on entry, stops and removes everything on exit."""
+
+    def __init__(self, prefix_command=(), keepalive_requests=100_000_000, large_bytes=1 << 30):
+        self.prefix_command = list(prefix_command)
+        self.keepalive_requests = keepalive_requests
+        self.large_bytes = large_bytes
+        self.process = None
+
+    def __enter__(self):
+        binary = shutil.which("nginx") or "/usr/sbin/nginx"
+        if not os.access(binary, os.X_OK):
+            sys.exit("no nginx: run `Scripts/install-dependencies --with-servers`")
+        self.binary = binary
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-nginx."))
+        # A worker that dropped root's rights still has to read the files.
+        self.folder.chmod(0o755)
+        self.sink = Sink()
+        self._make_files()
+        self._make_certificates()
+        self._start()
+        return self
+
+    def __exit__(self, *_):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.sink.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make_files(self):
+        files = self.folder / "files"
+        files.mkdir()
+        (files / "1k").write_bytes(bytes(33 + i % 90 for i in range(1024)))
+        (files / "1m").write_bytes(bytes(i % 251 for i in range(1 << 20)))
+        with open(files / "1g", "wb") as large:
+            large.truncate(self.large_bytes)
+
+    def _make_certificates(self):
+        """A certificate authority and a server certificate for localhost and 127.0.0.1, valid for two days."""
+        def openssl(*arguments):
+            done = subprocess.run(["openssl", *arguments], cwd=self.folder, capture_output=True, text=True)
+            if done.returncode != 0:
+                sys.exit(f"openssl {arguments[0]} failed: {done.stderr.strip()[-300:]}")
+
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
+                "-subj", "/CN=Bowline test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        openssl("req", *curve, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
+        (self.folder / "san").write_text(
+            "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
+        openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                "-out", "server.pem", "-days", "2", "-extfile", "san")
+
+    def _start(self):
+        for _ in range(5):
+            self.plain_port, self.tls_port = free_port(), free_port()
+            (self.folder / "nginx.conf").write_text(CONFIGURATION.format(
+                prefix=self.folder, plain_port=self.plain_port, tls_port=self.tls_port, sink_port=self.sink.port,
+                keepalive_requests=self.keepalive_requests, user="user root;" if os.getuid() == 0 else ""))
+            self.process = subprocess.Popen([*self.prefix_command, *self._command()], stdout=subprocess.DEVNULL,
+                                            stderr=subprocess.PIPE, text=True)
+            if self._is_up():
+                return
+        sys.exit(f"nginx did not start: {self.process.stderr.read()[-500:]}")
+
+    def _command(self):
+        return [self.binary, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e",
+                str(self.folder / "error.log")]
+
+    def _is_up(self):
+        for _ in range(200):
+            if self.process.poll() is not None:
+                return False
+            try:
+                for port in (self.plain_port, self.tls_port):
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                return True
+            except OSError:
+                time.sleep(0.025)
+        return False
+
+    def reload(self):
+        """`nginx -s reload`: new workers take over, old ones close their idle connections and end."""
+        done = subprocess.run([*self._command(), "-s", "reload"], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"nginx -s reload: {done.stderr.strip()[-300:]}")
+
+    def plain(self, path):
+        return f"http://127.0.0.1:{self.plain_port}{path}"
+
+    def tls(self, path, host="localhost"):
+        return f"https://{host}:{self.tls_port}{path}"
+
+    @property
+    def authority(self):
+        return str(self.folder / "ca.pem")
+
+    def forget_log(self):
+        """Empties the access log: what follows belongs to the next check."""
+        os.truncate(self.folder / "access.log", 0)
+
+    def log(self, expected=0, patience=5):
+        """The access log's entries; waits until there are as many as expected, since nginx logs after it answered."""
+        until = time.monotonic() + patience
+        while True:
+            entries = [LogEntry(line) for line in (self.folder / "access.log").read_text().splitlines() if line]
+            if len(entries) >= expected or time.monotonic() > until:
+                return entries
+            time.sleep(0.05)
+
+
+class LogEntry:
+    def __init__(self, line):
+        connection, requests, status, received, sent, self.method, self.path = line.split(" ", 6)
+        self.connection = int(connection)
+        self.requests_on_connection = int(requests)
+        self.status = int(status)
+        self.bytes_received = int(received)
+        self.bytes_sent = int(sent)

@@ -1,0 +1,253 @@
+"""The rules of `Scripts/check`: each takes the checkout's root and returns its violations."""
+
+import pathlib
+import re
+import subprocess
+
+from harness.swift_source import code_only, imports
+
+
+class Violation:
+    """Where, what is wrong, and what to do about it."""
+
+    def __init__(self, path, line, problem, remedy):
+        self.path = str(path)
+        self.line = line
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self):
+        return f"{self.path}:{self.line}: {self.problem}; {self.remedy}"
+
+
+CODE_FOLDERS = ("Sources", "Tests", "Examples", "Benchmarks")
+
+# What each module may import: the whole list. A name that ends in * stands for every module that begins so.
+# `HTTPTypes` reaches the modules above BowlineCore by its re-export.
+WALLS = {
+    "BowlineCore": ["HTTPTypes", "Logging", "ServiceContextModule", "NIOCore"],
+    "BowlinePool": ["DequeModule", "Synchronization"],
+    "BowlineMiddleware": ["BowlineCore", "Logging", "Metrics", "Tracing", "CZlib"],
+    "BowlineTransport": ["BowlineCore", "BowlinePool", "NIO*"],
+    "Bowline": [
+        "BowlineCore", "BowlineMiddleware", "BowlineTransport", "FoundationEssentials", "ServiceLifecycle",
+    ],
+    "BowlineTesting": ["BowlineCore", "NIO*"],
+    "BowlineTool": ["Bowline", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],
+    "CZlib": [],
+}
+STANDARD = ["Swift", "_Concurrency", "Synchronization"]
+PLATFORM = ["Glibc", "Musl", "Bionic", "Android", "Darwin"]
+# The pool is pure: it does not even reach for the C library.
+PURE = ["BowlinePool"]
+# BowlineCore has NIOCore for `ByteBuffer`; these belong to the transport.
+NIO_MACHINERY = re.compile(
+    r"\b(EventLoop|EventLoopGroup|EventLoopFuture|EventLoopPromise|Channel|ChannelHandler|ChannelHandlerContext|"
+    r"ChannelPipeline|SocketAddress|NIODeadline|TimeAmount|NIOAsyncChannel|NIOLoopBound)\b"
+)
+
+
+def swift_files(root, folders=CODE_FOLDERS):
+    """Every Swift file under the folders, in order, without build products."""
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*.swift")):
+            if not any(part.startswith(".") for part in path.relative_to(root).parts):
+                yield path
+
+
+def read(path):
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def import_walls(root):
+    found = []
+    sources = root / "Sources"
+    for folder in sorted(p for p in sources.iterdir() if p.is_dir()) if sources.is_dir() else []:
+        module = folder.name
+        if module not in WALLS:
+            found.append(Violation(folder.relative_to(root), 0, f"module {module} is in no row of the import walls",
+                                   "add it to DESIGN §1 and to WALLS in Scripts/harness/rules.py"))
+            continue
+        for path in swift_files(root, [f"Sources/{module}"]):
+            found += _imports_of(path, module, root)
+    return found
+
+
+def _imports_of(path, module, root):
+    found = []
+    text = read(path)
+    name = path.relative_to(root)
+    listed = imports(text)
+    for item in listed:
+        if item.module in PLATFORM and module not in PURE:
+            if not item.is_guarded(item.module):
+                found.append(Violation(name, item.line, f"`{item.module}` exists on some platforms only",
+                                       f"put it under `#if canImport({item.module})`"))
+        elif item.module == "Foundation" and module == "Bowline":
+            if not item.is_fallback_for("FoundationEssentials"):
+                found.append(Violation(name, item.line, "Bowline uses FoundationEssentials, not Foundation",
+                                       "import FoundationEssentials, with Foundation in the #else of its canImport"))
+        elif not _allowed(item.module, module):
+            allowed = ", ".join(WALLS[module]) or "nothing"
+            found.append(Violation(name, item.line, f"{module} may not import `{item.module}`",
+                                   f"it may import {allowed}; move the code, or change DESIGN §1 first"))
+    if module == "BowlineCore" and any(item.module == "NIOCore" for item in listed):
+        for number, line in enumerate(code_only(text).split("\n"), start=1):
+            if match := NIO_MACHINERY.search(line):
+                found.append(Violation(name, number, f"BowlineCore has NIOCore for ByteBuffer, not `{match.group(1)}`",
+                                       "move this to BowlineTransport"))
+    return found
+
+
+def _allowed(imported, module):
+    if imported in STANDARD and not (module in PURE and imported not in WALLS[module] + ["Swift", "_Concurrency"]):
+        return True
+    for entry in WALLS[module]:
+        if entry == imported or (entry.endswith("*") and imported.startswith(entry[:-1])):
+            return True
+    return False
+
+
+def file_sizes(root):
+    found = []
+    for path in swift_files(root):
+        name = path.relative_to(root)
+        limit = 800 if "Tests" in name.parts else 600
+        lines = len(read(path).splitlines())
+        if lines > limit:
+            found.append(Violation(name, lines, f"{lines} lines, more than {limit}",
+                                   "split it by state group, event source or topic into Type+Topic.swift"))
+    return found
+
+
+_TRAPS = [
+    (re.compile(r"\bfatalError\s*\("), "`fatalError(`",
+     "make it a defined error, or `preconditionFailure` if only a bug of ours can reach it"),
+    (re.compile(r"\btry\s*!"), "`try!`", "handle or rethrow the error"),
+    (re.compile(r"\bas\s*!"), "`as!`", "use `as?` and handle the other case"),
+]
+
+
+def traps(root):
+    found = []
+    for path in swift_files(root, ["Sources"]):
+        for number, line in enumerate(code_only(read(path)).split("\n"), start=1):
+            for pattern, name, remedy in _TRAPS:
+                if pattern.search(line):
+                    found.append(Violation(path.relative_to(root), number, f"{name} in Sources", remedy))
+    return found
+
+
+_UNSAFE = re.compile(r"@unchecked\s+Sendable|\bnonisolated\s*\(\s*unsafe\s*\)")
+
+
+def safety_notes(root):
+    found = []
+    for path in swift_files(root):
+        text = read(path)
+        lines = text.split("\n")
+        for index, code in enumerate(code_only(text).split("\n")):
+            match = _UNSAFE.search(code)
+            if match and not _has_safety_note(lines, index):
+                found.append(Violation(path.relative_to(root), index + 1, f"`{match.group(0)}` says not why it is safe",
+                                       "write `// Safety: …` directly above"))
+    return found
+
+
+def _has_safety_note(lines, index):
+    """Within two lines above, or anywhere in the comment block that ends there."""
+    if any("// Safety:" in line for line in lines[max(0, index - 2) : index + 1]):
+        return True
+    above = index - 1
+    while above >= 0 and lines[above].strip().startswith(("//", "@")):
+        if "// Safety:" in lines[above]:
+            return True
+        above -= 1
+    return False
+
+
+_SLEEP = re.compile(r"(?P<receiver>(?:[\w>)\]?!]+\s*\.\s*)?)\b(?P<name>sleep|usleep|nanosleep)\s*\(")
+
+
+def sleeps(root):
+    found = []
+    for path in swift_files(root, ["Tests"]):
+        for number, line in enumerate(code_only(read(path)).split("\n"), start=1):
+            for match in _SLEEP.finditer(line):
+                receiver = match.group("receiver").strip(" .")
+                declares = re.search(r"\bfunc\s+$", line[: match.start()])
+                if declares or re.fullmatch(r"\w*[cC]lock[?!]?", receiver):
+                    continue
+                found.append(Violation(path.relative_to(root), number, "a test sleeps in real time",
+                                       "await the event itself, or sleep on an injected test clock"))
+    return found
+
+
+_LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+
+
+def left_overs(root):
+    found = []
+    for path in swift_files(root):
+        for number, line in enumerate(read(path).split("\n"), start=1):
+            if match := _LEFT_OVER.search(line):
+                found.append(Violation(path.relative_to(root), number, f"`{match.group(1)}` left over",
+                                       "do it now, or write it into an issue"))
+    return found
+
+
+# A path into somebody's machine. Written so that this line is not one.
+_MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|opt|farm|Users|home/[a-z_]\w*)/")
+
+
+def machine_paths(root):
+    found = []
+    for path in _kept_files(root):
+        data = path.read_bytes()
+        if b"\0" in data[:8192]:
+            continue
+        for number, line in enumerate(data.decode("utf-8", errors="replace").split("\n"), start=1):
+            if match := _MACHINE_PATH.search(line):
+                found.append(Violation(path.relative_to(root), number, f"absolute machine path `{match.group(0)}…`",
+                                       "use a path relative to the checkout, or a variable"))
+    return found
+
+
+def _kept_files(root):
+    """What git tracks or would track; every file outside build folders where there is no git."""
+    listing = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root,
+                             capture_output=True)
+    top = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=root, capture_output=True, text=True)
+    if top.returncode == 0 and pathlib.Path(top.stdout.strip()).resolve() == root.resolve():
+        names = [n for n in listing.stdout.decode().split("\0") if n]
+        paths = [root / n for n in names]
+    else:
+        paths = [p for p in root.rglob("*") if not any(q.startswith(".build") for q in p.relative_to(root).parts)]
+    return sorted(p for p in paths if p.is_file() and not p.is_symlink())
+
+
+_VAGUE = {"utils", "util", "utilities", "helpers", "helper", "common", "misc", "internal"}
+
+
+def folder_names(root):
+    found = []
+    for top in CODE_FOLDERS + ("Docs", "Scripts"):
+        for path in sorted((root / top).rglob("*")):
+            name = path.relative_to(root)
+            hidden = any(part.startswith(".") for part in name.parts)
+            if path.is_dir() and not hidden and path.name.lower() in _VAGUE:
+                found.append(Violation(name, 0, f"a folder called {path.name} says nothing",
+                                       "put its files beside their only user, or name the concept"))
+    return found
+
+
+RULES = [
+    ("import walls", import_walls),
+    ("file sizes", file_sizes),
+    ("no traps in Sources", traps),
+    ("safety notes", safety_notes),
+    ("no sleeping tests", sleeps),
+    ("no left-overs", left_overs),
+    ("no machine paths", machine_paths),
+    ("folder names", folder_names),
+]

@@ -1,0 +1,79 @@
+"""Shows each rule a small tree and compares what it reports: a rule that catches nothing must not pass for a clean tree."""
+
+import pathlib
+import tempfile
+
+from harness import rules
+
+_WORK = "wo" + "rk"
+_LATER = "TO" + "DO"
+
+# rule, path, text, the lines that must be reported
+_CASES = [
+    (rules.import_walls, "Sources/BowlinePool/A.swift", "import NIOCore\n", [1]),
+    (rules.import_walls, "Sources/BowlinePool/A.swift", "import DequeModule\nimport Synchronization\n", []),
+    (rules.import_walls, "Sources/BowlinePool/A.swift", "#if canImport(Glibc)\nimport Glibc\n#endif\n", [2]),
+    (rules.import_walls, "Sources/BowlinePool/A.swift", "internal import BowlineCore\n", [1]),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "@_exported public import HTTPTypes\n", []),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "@preconcurrency package import Metrics\n", [1]),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "import struct NIOPosix.NIOThreadPool\n", [1]),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "import struct NIOCore.ByteBuffer\nvar b = ByteBuffer()\n", []),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "import NIOCore\nlet e: any EventLoop\n", [2]),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "import Logging; import Foundation\n", [1]),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "import Glibc\n", [1]),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "#if canImport(Glibc)\ninternal import Glibc\n#endif\n", []),
+    (rules.import_walls, "Sources/BowlineCore/A.swift",
+     "#if canImport(Glibc)\n#elseif canImport(Musl)\nimport Musl\n#else\nimport Darwin\n#endif\n", [5]),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "// import NIOPosix\n/* /* */ import NIOPosix */\n", []),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", 'let s = """\nimport NIOPosix\n"""\nlet t = "\\(1) import X"\n', []),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", '/* " */ import NIOPosix /* " */\n', [1]),
+    (rules.import_walls, "Sources/BowlineCore/A.swift", "import\n  Foundation\n", [1]),
+    (rules.import_walls, "Sources/BowlineMiddleware/A.swift", "import BowlineCore\nimport BowlineTransport\n", [2]),
+    (rules.import_walls, "Sources/BowlineTransport/A.swift", "import BowlineMiddleware\nimport NIOHTTP2\n", [1]),
+    (rules.import_walls, "Sources/BowlineTransport/A.swift", "@testable import Bowline\n", [1]),
+    (rules.import_walls, "Sources/BowlineTesting/A.swift", "import NIOSSL\nimport BowlineTransport\n", [2]),
+    (rules.import_walls, "Sources/BowlineTool/A.swift", "import Foundation\nimport Bowline\nimport BowlineCore\n", [3]),
+    (rules.import_walls, "Sources/Bowline/A.swift", "import FoundationEssentials\n", []),
+    (rules.import_walls, "Sources/Bowline/A.swift", "import Foundation\n", [1]),
+    (rules.import_walls, "Sources/Bowline/A.swift",
+     "#if canImport(FoundationEssentials)\nimport FoundationEssentials\n#else\nimport Foundation\n#endif\n", []),
+    (rules.import_walls, "Sources/BowlineOther/A.swift", "", [0]),
+    (rules.file_sizes, "Sources/Bowline/A.swift", "\n" * 601, [601]),
+    (rules.file_sizes, "Sources/Bowline/A.swift", "\n" * 600, []),
+    (rules.file_sizes, "Tests/BowlineTests/A.swift", "\n" * 800, []),
+    (rules.file_sizes, "Tests/BowlineTests/A.swift", "\n" * 801, [801]),
+    (rules.traps, "Sources/Bowline/A.swift", 'fatalError("x")\ntry! f()\n_ = a as! B\n', [1, 2, 3]),
+    (rules.traps, "Sources/Bowline/A.swift", '// fatalError(\nlet s = "try! \\(try f())"\nlet a = b as? C\n', []),
+    (rules.traps, "Sources/Bowline/A.swift", 'let s = "\\(try! f())"\n', [1]),
+    (rules.traps, "Tests/BowlineTests/A.swift", "try! f()\n", []),
+    (rules.safety_notes, "Sources/Bowline/A.swift", "final class A: @unchecked Sendable {}\n", [1]),
+    (rules.safety_notes, "Sources/Bowline/A.swift", "// Safety: locked.\nfinal class A: @unchecked Sendable {}\n", []),
+    (rules.safety_notes, "Sources/Bowline/A.swift", "nonisolated(unsafe) var a = 1\n", [1]),
+    (rules.safety_notes, "Sources/Bowline/A.swift", "// Safety: a\n// b\n// c\n// d\nnonisolated(unsafe) var a = 1\n", []),
+    (rules.sleeps, "Tests/BowlineTests/A.swift", "try await Task.sleep(for: .seconds(1))\nusleep(1)\nsleep(1)\n", [1, 2, 3]),
+    (rules.sleeps, "Tests/BowlineTests/A.swift", "Task<Never, Never>.sleep(1)\nContinuousClock().sleep(1)\n", [1, 2]),
+    (rules.sleeps, "Tests/BowlineTests/A.swift", "try await clock.sleep(until: x)\nfunc sleep(until: X)\n", []),
+    (rules.left_overs, "Sources/Bowline/A.swift", f"// {_LATER}: later\nlet todo = 1\n", [1]),
+    (rules.machine_paths, "Docs/A.md", f"see /{_WORK}/a\nsee https://example.com/{_WORK}/a\n", [1]),
+    (rules.folder_names, "Sources/Bowline/Utils/A.swift", "", [0]),
+    (rules.folder_names, "Sources/Bowline/Lifecycle/A.swift", "", []),
+]
+
+
+def count():
+    return len(_CASES)
+
+
+def run():
+    """The cases whose outcome was not the expected one, as sentences; none if the rules work."""
+    broken = []
+    for rule, path, text, expected in _CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            file = root / path
+            file.parent.mkdir(parents=True)
+            file.write_text(text)
+            lines = [violation.line for violation in rule(root)]
+        if lines != expected:
+            broken.append(f"{rule.__name__} on {text!r} in {path}: reported lines {lines}, expected {expected}")
+    return broken
