@@ -1,0 +1,23 @@
+/// What a request asks of the connection it is given, and how long it waits for one.
+package struct LeaseOptions<Instant: InstantProtocol>: Sendable where Instant.Duration == Duration {
+    /// The event loop the connection had better live on, or `nil` for any. A preference only.
+    package var affinity: Int?
+    /// Whether only a connection will do that was dialled after the request and has never been idle.
+    package var requiresFresh: Bool
+    /// When to stop waiting, whatever `maximumWait` says. `nil`: no such instant.
+    package var deadline: Instant?
+    /// How long to wait at most. `nil`: no limit.
+    package var maximumWait: Duration?
+
+    package init(
+        affinity: Int? = nil,
+        requiresFresh: Bool = false,
+        deadline: Instant? = nil,
+        maximumWait: Duration? = nil
+    ) {
+        self.affinity = affinity
+        self.requiresFresh = requiresFresh
+        self.deadline = deadline
+        self.maximumWait = maximumWait
+    }
+}

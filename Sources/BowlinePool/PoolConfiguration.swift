@@ -1,0 +1,40 @@
+/// Bounds one origin's pool. `nil` means no limit.
+package struct PoolConfiguration: Sendable, Hashable {
+    /// Whether connections are used again. When false each lease dials and each release closes. Default: true.
+    package var isEnabled = true
+    /// How long a connection may be idle before a timer closes it. Zero: none ever is. Default: 90 s.
+    package var idleTimeout: Duration? = .seconds(90)
+    /// How many connections may be idle; at the limit the one idle longest is closed. Default: 64, at least 0.
+    package var maximumIdle = 64
+    /// How many connections may exist, active, idle and dialling together. Default: 256; less than 1 counts as 1.
+    package var maximumConnections: Int? = 256
+    /// How many requests may wait beyond those for which a connection is being dialled. Default: 10,000, at least 0.
+    package var maximumWaiting: Int? = 10_000
+    /// How old a connection may be when it next becomes idle; a request is never cut. Default: 10 min.
+    package var maximumLifetime: Duration? = .seconds(600)
+    /// The share of `maximumLifetime` by which one connection's lifetime may differ, either way, so that connections
+    /// made together do not end together. Default: 0.1, range 0…1.
+    package var lifetimeJitter = 0.1
+    /// How many requests a connection may serve. Default: `nil`; less than 1 counts as 1.
+    package var maximumUses: Int?
+    /// How many idle connections to keep by dialling new ones. No more than `maximumIdle`. Default: 0.
+    package var minimumIdle = 0
+
+    package init() {}
+}
+
+extension PoolConfiguration {
+    /// The same bounds with what contradicts itself brought into range.
+    ///
+    /// The client's configuration is validated before it comes here; this keeps a slip from stalling a pool for ever.
+    func normalized() -> PoolConfiguration {
+        var copy = self
+        copy.maximumIdle = max(0, maximumIdle)
+        copy.maximumConnections = maximumConnections.map { max(1, $0) }
+        copy.maximumWaiting = maximumWaiting.map { max(0, $0) }
+        copy.maximumUses = maximumUses.map { max(1, $0) }
+        copy.lifetimeJitter = min(max(0, lifetimeJitter), 1)
+        copy.minimumIdle = isEnabled ? min(max(0, minimumIdle), copy.maximumIdle) : 0
+        return copy
+    }
+}

@@ -1,0 +1,17 @@
+/// Says why a lease was not granted. Cancellation is a `CancellationError` instead.
+package enum PoolError: Error {
+    /// As many requests as may wait are waiting already.
+    case saturated(waiting: Int)
+    /// The deadline passed first.
+    ///
+    /// - `lastDialError`: the last failure of a dial during the wait, if there was one.
+    /// - `waited`: how long this request had been waiting.
+    /// - `waiting`: how many others still wait.
+    case acquireTimeout(lastDialError: (any Error)?, waited: Duration, waiting: Int)
+    /// The dial failed for which this request was first in line.
+    case dialFailed(any Error)
+    /// The pool drains, so it dials for waiting requests only. Thrown by `prewarm`.
+    case draining
+    /// The pool is closed.
+    case closed
+}

@@ -1,0 +1,109 @@
+extension PoolStateMachine {
+    /// A connection is gone, closed by the peer or by its user. Frees its place.
+    mutating func connectionClosed(
+        _ id: ConnectionID,
+        reason: CloseReason,
+        now: PoolInstant,
+        random: Double
+    ) -> PoolEffects {
+        var effects = PoolEffects()
+        // Unknown: the pool closed it and this is the echo.
+        guard let position = table.position(of: id), table[position].phase != .dialling else { return effects }
+        if table[position].uses == 0 {
+            refill.recordFailure(now: now, random: random)
+        }
+        forget(position, reason, connection: nil, &effects)
+        settle(now, &effects)
+        return effects
+    }
+
+    /// A connection idle since then was found dead: closes those that have been idle as long.
+    mutating func evictStale(idleSince: PoolInstant, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        for position in table.idlePositions {
+            guard let since = table[position].idleSince, since <= idleSince else { continue }
+            close(position, .stale, &effects)
+        }
+        settle(now, &effects)
+        return effects
+    }
+
+    /// Closes the connection idle longest, if one is idle.
+    mutating func evictOldestIdle(
+        _ reason: CloseReason,
+        now: PoolInstant,
+        random: Double
+    ) -> (evicted: Bool, effects: PoolEffects) {
+        var effects = PoolEffects()
+        guard let oldest = table.oldestIdle else { return (false, effects) }
+        // What is evicted to keep a limit must not be dialled anew at once.
+        refill.recordFailure(now: now, random: random)
+        close(oldest, reason, &effects)
+        settle(now, &effects)
+        return (true, effects)
+    }
+
+    var oldestIdleSince: PoolInstant? {
+        table.oldestIdle.flatMap { table[$0].idleSince }
+    }
+
+    /// From now on nothing is kept: idle connections and dials nobody waits for go at once, leased ones when they are free.
+    /// Requests still get connections, also new ones; refusing those is the client's part.
+    mutating func beginDrain(now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        guard phase == .running else { return effects }
+        phase = .draining
+        for position in table.idlePositions {
+            close(position, .shutdown, &effects)
+        }
+        settle(now, &effects)
+        failPrewarms(.draining, &effects)
+        return effects
+    }
+
+    /// Ends everything now: fails who waits, cancels dials, closes connections, the leased ones too.
+    mutating func closeAll(_ reason: CloseReason, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        guard phase != .closed else { return effects }
+        phase = .closed
+        for waiter in waiters.removeAll() {
+            effects.resumptions.append(.init(waiter: waiter.id, outcome: .failed(PoolError.closed)))
+        }
+        for position in table.positions(in: .dialling) {
+            cancelDial(position, &effects)
+        }
+        for position in table.idlePositions + table.positions(in: .leased) {
+            close(position, reason, &effects)
+        }
+        failPrewarms(.closed, &effects)
+        settle(now, &effects)
+        return effects
+    }
+
+    /// The pool's last owner is gone. Leased connections are left to those who use them.
+    mutating func poolReleased() -> PoolEffects {
+        var effects = PoolEffects()
+        phase = .closed
+        for position in table.positions(in: .dialling) {
+            cancelDial(position, &effects)
+        }
+        for position in table.idlePositions {
+            close(position, .poolReleased, &effects)
+        }
+        return effects
+    }
+
+    /// Closes the pool if there is nothing in it.
+    mutating func closeIfCold(now: PoolInstant) -> (isClosed: Bool, effects: PoolEffects) {
+        guard phase != .closed else { return (true, PoolEffects()) }
+        guard isCold, dialsDue(now) == 0 else { return (false, PoolEffects()) }
+        return (true, closeAll(.cold, now: now))
+    }
+
+    private mutating func failPrewarms(_ error: PoolError, _ effects: inout PoolEffects) {
+        for prewarm in prewarms {
+            effects.resumptions.append(.init(waiter: prewarm.waiter, outcome: .failed(error)))
+        }
+        prewarms = []
+    }
+}

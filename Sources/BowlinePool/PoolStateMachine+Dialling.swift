@@ -1,0 +1,161 @@
+/// A call of `prewarm` that waits for its dials.
+struct Prewarm {
+    let waiter: WaiterID
+    /// Dials still to be started for it.
+    var missing: Int
+    var underWay: Set<ConnectionID> = []
+}
+
+extension PoolStateMachine {
+    /// Starts the dials that are due, as far as the names go. Takes the event's numbers as they are now, not as they were when
+    /// `PoolEffects.dialsDue` was counted.
+    mutating func startDials(_ names: [ConnectionID], now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        for id in names {
+            guard dialsDue(now) > 0 else { break }
+            if room == 0, let oldest = table.oldestIdle {
+                close(oldest, .replaced, &effects)
+            }
+            // Of several waiters without a dial the first one's preference stands for all.
+            let affinity = waitersWithoutDial > 0 ? waiters.first?.affinity : nil
+            if waitersWithoutDial <= 0, let index = prewarms.firstIndex(where: { $0.missing > 0 }) {
+                prewarms[index].missing -= 1
+                prewarms[index].underWay.insert(id)
+            }
+            table.addDial(id)
+            effects.dials.append(.init(id: id, affinity: affinity))
+        }
+        settle(now, &effects)
+        return effects
+    }
+
+    mutating func connectionEstablished(
+        _ connection: any PooledConnection,
+        now: PoolInstant,
+        random: Double
+    ) -> PoolEffects {
+        var effects = PoolEffects()
+        openedCount += 1
+        guard let position = table.position(of: connection.id) else {
+            closedCounts[.dialUnneeded, default: 0] += 1
+            effects.removals.append(.init(id: connection.id, reason: .dialUnneeded, connection: connection))
+            return effects
+        }
+        table.establish(position, connection)
+        table[position].retireAt = configuration.maximumLifetime.map { lifetime in
+            now.advanced(by: lifetime * (1 + configuration.lifetimeJitter * (2 * random - 1)))
+        }
+        offerFresh(position, now, &effects)
+        dialEnded(connection.id, error: nil, &effects)
+        settle(now, &effects)
+        return effects
+    }
+
+    mutating func connectionFailed(
+        _ id: ConnectionID,
+        error: any Error,
+        now: PoolInstant,
+        random: Double
+    ) -> PoolEffects {
+        var effects = PoolEffects()
+        guard let position = table.position(of: id) else { return effects }
+        precondition(table[position].phase == .dialling, "a dial failed that had succeeded")
+        table.remove(position)
+        lastDialFailure = DialFailure(error: error, at: now)
+        refill.recordFailure(now: now, random: random)
+        // One dial's failure fails one request, and none that another dial is under way for.
+        if waitersWithoutDial > 0, let waiter = waiters.popFirst() {
+            effects.resumptions.append(.init(waiter: waiter.id, outcome: .failed(PoolError.dialFailed(error))))
+        }
+        dialEnded(id, error: error, &effects)
+        settle(now, &effects)
+        return effects
+    }
+
+    /// Opens connections in advance until `count` are idle or on their way, as far as the limits go.
+    mutating func prewarm(_ count: Int, waiter: WaiterID, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        guard phase == .running else {
+            let error = phase == .draining ? PoolError.draining : .closed
+            effects.resumptions.append(.init(waiter: waiter, outcome: .failed(error)))
+            return effects
+        }
+        let goal = keepsIdle ? min(count, configuration.maximumIdle) : 0
+        let spare = table.idleCount + max(0, -waitersWithoutDial)
+        let missing = max(0, min(goal - spare, room - max(0, waitersWithoutDial)))
+        // A second caller waits for the dials of the first as well.
+        let joined = table.idleCount < goal ? table.positions(in: .dialling).map { table[$0].id } : []
+        if missing == 0, joined.isEmpty {
+            effects.resumptions.append(.init(waiter: waiter, outcome: .prewarmed))
+        } else {
+            prewarms.append(Prewarm(waiter: waiter, missing: missing, underWay: Set(joined)))
+        }
+        settle(now, &effects)
+        return effects
+    }
+
+    /// Waiters less dials under way; negative when there are more dials than waiters.
+    var waitersWithoutDial: Int {
+        waiters.count - table.diallingCount
+    }
+
+    /// How many dials to start now: for waiters that outnumber the dials under way, for `prewarm`, for `minimumIdle`.
+    func dialsDue(_ now: PoolInstant) -> Int {
+        let uncovered = max(0, waitersWithoutDial)
+        guard uncovered > 0 || !prewarms.isEmpty || configuration.minimumIdle > 0 else { return 0 }
+        guard phase != .closed else { return 0 }
+
+        // Idle connections are of no use to those who still wait: those require a fresh one, and may take the place.
+        let space = room
+        let forWaiters = space == .max ? uncovered : min(uncovered, space + table.idleCount)
+        guard keepsIdle else { return forWaiters }
+
+        let spare = table.idleCount + max(0, -waitersWithoutDial)
+        let forPrewarm = prewarms.reduce(0) { $0 + $1.missing }
+        let forMinimum = refill.permits(now) ? max(0, configuration.minimumIdle - spare - forPrewarm) : 0
+        return forWaiters + max(0, min(forPrewarm + forMinimum, space - forWaiters))
+    }
+
+    /// Cancels the dials nobody waits for, the youngest first.
+    mutating func cancelSurplusDials(_ effects: inout PoolEffects) {
+        guard waitersWithoutDial < 0 else { return }
+        for position in table.positions(in: .dialling).suffix(-waitersWithoutDial) {
+            cancelDial(position, &effects)
+        }
+    }
+
+    mutating func cancelDial(_ position: Int, _ effects: inout PoolEffects) {
+        let id = table[position].id
+        effects.cancelledDials.append(id)
+        table.remove(position)
+        dialEnded(id, error: phase == .closed ? PoolError.closed : .draining, &effects)
+    }
+
+    /// At the limit there is nothing more to open in advance: what is under way will have to do.
+    mutating func cutShortPrewarms(_ effects: inout PoolEffects) {
+        for index in prewarms.indices {
+            prewarms[index].missing = 0
+        }
+        for prewarm in prewarms where prewarm.underWay.isEmpty {
+            effects.resumptions.append(.init(waiter: prewarm.waiter, outcome: .prewarmed))
+        }
+        prewarms.removeAll { $0.underWay.isEmpty }
+    }
+
+    /// Tells the calls of `prewarm` that waited for this dial.
+    private mutating func dialEnded(_ id: ConnectionID, error: (any Error)?, _ effects: inout PoolEffects) {
+        guard !prewarms.isEmpty else { return }
+        var remaining: [Prewarm] = []
+        for var prewarm in prewarms {
+            let concerned = prewarm.underWay.remove(id) != nil
+            if concerned, let error {
+                effects.resumptions.append(.init(waiter: prewarm.waiter, outcome: .failed(error)))
+            } else if concerned, prewarm.underWay.isEmpty, prewarm.missing == 0 {
+                effects.resumptions.append(.init(waiter: prewarm.waiter, outcome: .prewarmed))
+            } else {
+                remaining.append(prewarm)
+            }
+        }
+        prewarms = remaining
+    }
+}

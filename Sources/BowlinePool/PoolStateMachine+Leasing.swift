@@ -1,0 +1,210 @@
+/// A request for a connection, with its limits resolved to one instant.
+struct LeaseRequest {
+    let waiter: WaiterID
+    var affinity: Int?
+    var requiresFresh = false
+    var deadline: PoolInstant?
+}
+
+enum LeaseOutcome {
+    case granted(Grant)
+    /// A resumption with the waiter's id will follow.
+    case waiting
+    case failed(PoolError)
+}
+
+extension PoolStateMachine {
+    /// Hands out the most recently used idle connection, if there is one. Never dials for the caller.
+    mutating func checkOut(affinity: Int?, now: PoolInstant) -> (grant: Grant?, effects: PoolEffects) {
+        var effects = PoolEffects()
+        let grant = takeIdle(affinity: affinity, now, &effects)
+        if grant == nil || configuration.minimumIdle > 0 {
+            settle(now, &effects)
+        }
+        return (grant, effects)
+    }
+
+    /// Hands out a connection or puts the request in line.
+    mutating func lease(_ request: LeaseRequest, now: PoolInstant) -> (outcome: LeaseOutcome, effects: PoolEffects) {
+        var effects = PoolEffects()
+        guard phase != .closed else { return (.failed(.closed), effects) }
+
+        let requiresFresh = request.requiresFresh || !configuration.isEnabled
+        if !requiresFresh, let grant = takeIdle(affinity: request.affinity, now, &effects) {
+            settle(now, &effects)
+            return (.granted(grant), effects)
+        }
+        let waiter = Waiter(
+            id: request.waiter,
+            affinity: request.affinity,
+            requiresFresh: requiresFresh,
+            deadline: request.deadline,
+            since: now
+        )
+        if let refusal = refusal(of: waiter, now) {
+            settle(now, &effects)
+            return (.failed(refusal), effects)
+        }
+        waiters.insert(waiter)
+        scheduleWakeUp(at: waiter.deadline, now, &effects)
+        settle(now, &effects)
+        return (.waiting, effects)
+    }
+
+    /// A lease ended well and its connection can serve another.
+    ///
+    /// - Parameter keepAliveTimeout: How long the server promised to keep it, if it said so.
+    mutating func release(_ id: ConnectionID, keepAliveTimeout: Duration?, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        // Unknown: the pool was closed, or the connection was lost, while the response ended.
+        guard let position = table.position(of: id) else { return effects }
+        precondition(table[position].phase == .leased, "released a connection that was not leased")
+
+        refill.reset()
+        becameFree(position, keepAliveTimeout: keepAliveTimeout, now)
+        if let reason = retirementReason(position, now) {
+            close(position, reason, &effects)
+        } else if waiters.isEmpty {
+            park(position, now, &effects)
+            if configuration.minimumIdle == 0 { return effects }
+        } else {
+            handOn(position, now, &effects)
+        }
+        settle(now, &effects)
+        return effects
+    }
+
+    /// A lease ended before anything was sent: the connection is as it was.
+    mutating func returnUnused(_ id: ConnectionID, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        guard let position = table.position(of: id) else { return effects }
+        precondition(table[position].phase == .leased, "returned a connection that was not leased")
+
+        table[position].uses -= 1
+        if table[position].idleSince == nil {
+            offerFresh(position, now, &effects)
+        } else if let reason = retirementReason(position, now) {
+            close(position, reason, &effects)
+        } else {
+            handOn(position, now, &effects)
+        }
+        settle(now, &effects)
+        return effects
+    }
+
+    /// The waiting request's task was cancelled. Without effect when its wait is over already.
+    mutating func waiterCancelled(_ id: WaiterID, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        if waiters.remove(id) != nil {
+            effects.resumptions.append(.init(waiter: id, outcome: .failed(CancellationError())))
+        } else if let index = prewarms.firstIndex(where: { $0.waiter == id }) {
+            prewarms.remove(at: index)
+            effects.resumptions.append(.init(waiter: id, outcome: .failed(CancellationError())))
+        }
+        settle(now, &effects)
+        return effects
+    }
+
+    /// Gives a connection that nobody has used to the first in line, or else to the pool.
+    mutating func offerFresh(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
+        if let waiter = waiters.popFirst() {
+            effects.resumptions.append(.init(waiter: waiter.id, outcome: .granted(grant(position))))
+        } else {
+            becameFree(position, keepAliveTimeout: nil, now)
+            park(position, now, &effects)
+        }
+    }
+
+    /// Gives a used connection to the first in line that takes it, or else to the pool.
+    private mutating func handOn(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
+        // At the limit, with no dial under way, a request that requires a fresh connection would be overtaken for ever.
+        if waiters.startsWithFresh, table.diallingCount == 0, room == 0 {
+            close(position, .replaced, &effects)
+        } else if let waiter = waiters.popFirstPlain() {
+            effects.resumptions.append(.init(waiter: waiter.id, outcome: .granted(grant(position))))
+        } else {
+            park(position, now, &effects)
+        }
+    }
+
+    /// Puts a free connection into the pool, or closes it.
+    private mutating func park(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
+        let slot = table[position]
+        if phase != .running {
+            close(position, .shutdown, &effects)
+        } else if !configuration.isEnabled {
+            close(position, slot.uses > 0 ? .poolingDisabled : .dialUnneeded, &effects)
+        } else if configuration.maximumIdle == 0 {
+            close(position, .idleCapacity, &effects)
+        } else if let expiry = slot.expiry, expiry <= now {
+            close(position, slot.expiryReason, &effects)
+        } else {
+            if table.idleCount >= configuration.maximumIdle, let oldest = table.oldestIdle {
+                close(oldest, .idleCapacity, &effects)
+            }
+            table.park(position)
+            effects.idleDelta += 1
+            scheduleWakeUp(at: slot.expiry, now, &effects)
+        }
+    }
+
+    private mutating func takeIdle(affinity: Int?, _ now: PoolInstant, _ effects: inout PoolEffects) -> Grant? {
+        while let position = table.takeNewestIdle(affinity: affinity) {
+            effects.idleDelta -= 1
+            // The timer closes what expires; it may be late, and a lease must not be.
+            if let expiry = table[position].expiry, expiry <= now {
+                close(position, table[position].expiryReason, &effects)
+            } else {
+                return grant(position)
+            }
+        }
+        return nil
+    }
+
+    private mutating func grant(_ position: Int) -> Grant {
+        table[position].uses += 1
+        guard let connection = table[position].connection else {
+            preconditionFailure("granted a connection that is not established")
+        }
+        return Grant(connection: connection, uses: table[position].uses, idleSince: table[position].idleSince)
+    }
+
+    private mutating func becameFree(_ position: Int, keepAliveTimeout: Duration?, _ now: PoolInstant) {
+        var expiry = configuration.idleTimeout.map { now.advanced(by: $0) }
+        var reason = CloseReason.idleTimeout
+        // The server's clock started when it sent the response: a second for the way.
+        if let until = keepAliveTimeout.map({ now.advanced(by: $0 - .seconds(1)) }), expiry.map({ until < $0 }) ?? true {
+            expiry = until
+            reason = .keepAliveTimeout
+        }
+        if let until = table[position].retireAt, expiry.map({ until < $0 }) ?? true {
+            expiry = until
+            reason = .lifetimeExceeded
+        }
+        table[position].idleSince = now
+        table[position].expiry = expiry
+        table[position].expiryReason = reason
+    }
+
+    /// Why a free connection must not be used again.
+    private func retirementReason(_ position: Int, _ now: PoolInstant) -> CloseReason? {
+        guard configuration.isEnabled else { return .poolingDisabled }
+        if let retireAt = table[position].retireAt, retireAt <= now { return .lifetimeExceeded }
+        if let maximum = configuration.maximumUses, table[position].uses >= maximum { return .usesExceeded }
+        guard table[position].expiryReason == .keepAliveTimeout else { return nil }
+        return table[position].expiry.map { $0 <= now } == true ? .keepAliveTimeout : nil
+    }
+
+    /// Why a request that found no connection may not wait for one.
+    private func refusal(of waiter: Waiter, _ now: PoolInstant) -> PoolError? {
+        if let deadline = waiter.deadline, deadline <= now {
+            return .acquireTimeout(lastDialError: nil, waited: .zero, waiting: waiters.count)
+        }
+        guard let maximumWaiting = configuration.maximumWaiting else { return nil }
+        // Those for which a dial is under way, or can be started, do not wait for others.
+        let dialable = room == .max ? .max : room + (waiter.requiresFresh ? table.idleCount : 0)
+        let ahead = waiters.count - table.diallingCount
+        guard ahead >= dialable, ahead - dialable >= maximumWaiting else { return nil }
+        return .saturated(waiting: waiters.count)
+    }
+}

@@ -1,0 +1,118 @@
+/// Decides everything about one origin's connections. Knows no lock, clock, task or randomness.
+///
+/// A connection is *dialling*, *leased* or *idle*, or the pool does not know it:
+///
+/// | event                    | dialling                          | leased                          | idle          | unknown |
+/// |--------------------------|-----------------------------------|---------------------------------|---------------|---------|
+/// | `checkOut`, `lease`      | –                                 | –                               | → leased ¹    | –       |
+/// | `startDials`             | –                                 | –                               | – ²           | → dialling |
+/// | `connectionEstablished`  | → leased to the first waiter, else idle or closed ³ | bug           | bug           | closed (`dialUnneeded`) |
+/// | `connectionFailed`       | → gone; the first waiter fails unless another dial covers it | bug  | bug           | ignored |
+/// | `release`                | bug                               | → leased to the first waiter, idle, or closed ⁴ | bug | ignored |
+/// | `returnUnused`           | bug                               | as `release`, its use uncounted | bug           | ignored |
+/// | `connectionClosed`       | ignored                           | → gone                          | → gone        | ignored |
+/// | `timerFired`             | –                                 | –                               | closed if expired | –   |
+/// | `evictStale`, `evictOldestIdle` | –                          | –                               | closed if concerned | – |
+/// | `beginDrain`             | cancelled if nobody waits for it  | –                               | closed        | –       |
+/// | `closeAll`               | cancelled                         | closed                          | closed        | –       |
+///
+/// ¹ An expired one is closed instead and the next one taken. ² The one idle longest is closed (`replaced`) when a request
+/// requires a fresh connection at the limit. ³ Closed when the pool drains or does not reuse. ⁴ Closed by age, uses,
+/// keep-alive, capacity, drain, or when reuse is off.
+///
+/// The pool itself goes *running → draining → closed*, never back. A request that waits ends exactly once: granted, or failed
+/// by its deadline, its cancellation, a failed dial or the pool's closing; whichever event comes first takes it out of
+/// line, and the others find nothing.
+///
+/// `now` may run backwards a little between events, because it is read before the lock is taken.
+struct PoolStateMachine: ~Copyable {
+    enum Phase {
+        case running
+        case draining
+        case closed
+    }
+
+    struct DialFailure {
+        let error: any Error
+        let at: PoolInstant
+    }
+
+    let configuration: PoolConfiguration
+    var phase = Phase.running
+    var table = ConnectionTable()
+    var waiters = WaiterQueue()
+    var prewarms: [Prewarm] = []
+    var refill = RefillBackoff()
+    var wakeUp: WakeUp?
+    var lastWakeUpID = 0
+    var lastDialFailure: DialFailure?
+    var openedCount = 0
+    var closedCounts: [CloseReason: Int] = [:]
+
+    init(configuration: PoolConfiguration) {
+        self.configuration = configuration.normalized()
+    }
+
+    var snapshot: PoolSnapshot {
+        PoolSnapshot(
+            idle: table.idleCount,
+            active: table.leasedCount,
+            dialling: table.diallingCount,
+            waiting: waiters.count,
+            opened: openedCount,
+            closed: closedCounts
+        )
+    }
+
+    /// Whether no connection and no request is left.
+    var isCold: Bool {
+        table.count == 0 && waiters.isEmpty && prewarms.isEmpty
+    }
+
+    /// How many more connections the limit allows.
+    var room: Int {
+        configuration.maximumConnections.map { max(0, $0 - table.count) } ?? .max
+    }
+
+    /// Whether a connection that nobody waits for can go to the pool.
+    var keepsIdle: Bool {
+        phase == .running && configuration.isEnabled && configuration.maximumIdle > 0
+    }
+
+    /// Forgets a connection that the pool closes.
+    mutating func close(_ position: Int, _ reason: CloseReason, _ effects: inout PoolEffects) {
+        forget(position, reason, connection: table[position].connection, &effects)
+    }
+
+    mutating func forget(
+        _ position: Int,
+        _ reason: CloseReason,
+        connection: (any PooledConnection)?,
+        _ effects: inout PoolEffects
+    ) {
+        if table[position].phase == .idle {
+            effects.idleDelta -= 1
+        }
+        effects.removals.append(.init(id: table[position].id, reason: reason, connection: connection))
+        closedCounts[reason, default: 0] += 1
+        table.remove(position)
+    }
+
+    /// Ends an event: what follows from the numbers of waiters, dials and idle connections, whatever changed them.
+    mutating func settle(_ now: PoolInstant, _ effects: inout PoolEffects) {
+        if !keepsIdle {
+            cancelSurplusDials(&effects)
+        }
+        if !prewarms.isEmpty, room == 0 {
+            cutShortPrewarms(&effects)
+        }
+        effects.dialsDue = dialsDue(now)
+        if configuration.minimumIdle > 0, phase == .running, !refill.permits(now) {
+            scheduleWakeUp(at: refill.notBefore, now, &effects)
+        }
+        if phase != .running, waiters.isEmpty, wakeUp != nil {
+            wakeUp = nil
+            effects.wakeUp = .cancel
+        }
+    }
+}
