@@ -241,6 +241,20 @@ def folder_names(root):
     return found
 
 
+_ROW = re.compile(r"^\|[^|]*\|\s*`([^`]+)`\s*\|\s*`([^`]+)`\s*\|\s*$")
+
+
+def road_map(root):
+    """The table in Sources/README.md names folders and files: each must be there."""
+    found = []
+    path = root / "Sources" / "README.md"
+    for number, line in enumerate(read(path).split("\n") if path.is_file() else [], start=1):
+        if (match := _ROW.match(line)) and not (root / "Sources" / match.group(1) / match.group(2)).is_file():
+            found.append(Violation(path.relative_to(root), number, f"{match.group(1)}/{match.group(2)} is not there",
+                                   "name the file where a reader should begin"))
+    return found
+
+
 RULES = [
     ("import walls", import_walls),
     ("file sizes", file_sizes),
@@ -250,4 +264,5 @@ RULES = [
     ("no left-overs", left_overs),
     ("no machine paths", machine_paths),
     ("folder names", folder_names),
+    ("Sources/README.md's table", road_map),
 ]

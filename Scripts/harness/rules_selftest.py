@@ -57,6 +57,8 @@ _CASES = [
     (rules.machine_paths, "Docs/A.md", f"see /{_WORK}/a\nsee https://example.com/{_WORK}/a\n", [1]),
     (rules.folder_names, "Sources/Bowline/Utils/A.swift", "", [0]),
     (rules.folder_names, "Sources/Bowline/Lifecycle/A.swift", "", []),
+    (rules.road_map, "Sources/README.md", "| a | folder | file |\n|---|---|---|\n| b | `Pool` | `A.swift` |\n", [3]),
+    (rules.road_map, "Sources/README.md", "| b | `.` | `README.md` |\n", []),
 ]
 
 

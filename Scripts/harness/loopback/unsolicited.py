@@ -1,0 +1,60 @@
+"""Bytes that nobody asked for, after a complete response: they never answer the next request."""
+
+import time
+
+from harness import tool
+from harness.loopback.expect import all_succeeded, clean_bodies, equal
+from harness.scripted_server import ScriptedServer
+
+EXTRAS = {
+    "garbage": b"\x00garbage\r\n",
+    "half a head": b"HTTP/1.1 200 OK\r\nX-Poison: ",
+    "a whole response": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
+}
+REQUESTS = 20
+
+
+def poisoning(extra, delay):
+    """Every response is followed by the extra bytes: in the same write, or after the delay."""
+    def script(connection):
+        while connection.read_request():
+            if delay is None:
+                connection.reply(glued=extra)
+            else:
+                connection.reply()
+                time.sleep(delay)
+                connection.send(extra)
+
+    return script
+
+
+def paced(path, extra, delay):
+    """The next request is written after the bytes came, by the one worker there is: each needs its own connection."""
+    with ScriptedServer(poisoning(extra, delay)) as server:
+        run = tool.run(path, ["request", server.url(), "-n", str(REQUESTS), "--interval", str(delay + 0.05),
+                              "--json"])
+        problems = all_succeeded(run, REQUESTS) + clean_bodies(run) + server.broken
+        problems += equal("connections", len(server.connections), REQUESTS)
+        problems += equal("requests on one connection", max(len(c.requests) for c in server.connections), 1)
+        return problems, f"{REQUESTS} requests, {len(server.connections)} connections, no body but the right one"
+
+
+def at_once(path, extra):
+    """Glued to the response, and the next request follows without a pause."""
+    with ScriptedServer(poisoning(extra, None)) as server:
+        count = 200
+        run = tool.run(path, ["request", server.url(), "-n", str(count), "-c", "4", "--json"])
+        problems = all_succeeded(run, count) + clean_bodies(run) + server.broken
+        problems += equal("connections", len(server.connections), count)
+        return problems, f"{count} requests, {len(server.connections)} connections, no body but the right one"
+
+
+def checks(path):
+    listed = []
+    for name, extra in EXTRAS.items():
+        listed.append((f"unsolicited: {name} glued to the response, reused at once",
+                       lambda extra=extra: at_once(path, extra)))
+        for delay in (0.001, 0.005, 0.05):
+            listed.append((f"unsolicited: {name} {delay * 1000:g} ms later",
+                           lambda extra=extra, delay=delay: paced(path, extra, delay)))
+    return listed
