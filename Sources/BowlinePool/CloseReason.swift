@@ -1,4 +1,5 @@
 /// Says why a connection was closed. Snapshots count by it; the raw values are part of what users see.
+@usableFromInline
 package enum CloseReason: String, Sendable, Hashable, CaseIterable {
     /// It had been idle for `PoolConfiguration.idleTimeout`.
     case idleTimeout

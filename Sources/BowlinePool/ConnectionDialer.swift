@@ -1,4 +1,5 @@
 /// Makes one origin's connections.
+@usableFromInline
 package protocol ConnectionDialer<Connection>: AnyObject, Sendable {
     associatedtype Connection: PooledConnection
 

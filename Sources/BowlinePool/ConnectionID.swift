@@ -1,4 +1,5 @@
 /// Names a connection, from the start of its dial to its end. Unique within one client, never reused.
+@usableFromInline
 package struct ConnectionID: Hashable, Sendable, Comparable, CustomStringConvertible {
     package let value: Int
 
@@ -6,10 +7,12 @@ package struct ConnectionID: Hashable, Sendable, Comparable, CustomStringConvert
         self.value = value
     }
 
+    @usableFromInline
     package static func < (lhs: ConnectionID, rhs: ConnectionID) -> Bool {
         lhs.value < rhs.value
     }
 
+    @usableFromInline
     package var description: String {
         String(value)
     }

@@ -1,30 +1,28 @@
-import Synchronization
-
 extension ConnectionPool {
     /// Closes the connections that have been idle at least as long as one that was found dead: they probably are, too.
     ///
     /// - Parameter idleSince: The dead one's `Lease.idleSince`.
     package func evictStale(idleSince: C.Instant) {
         let since = moment(idleSince)
-        perform { $0.evictStale(idleSince: since, now: $1) }
+        driver.perform { $0.evictStale(idleSince: since, now: $1) }
     }
 
     /// Closes the connection that has been idle longest. Returns false when none is idle.
     @discardableResult
     package func evictOldestIdle(reason: CloseReason = .totalIdleCapacity) -> Bool {
-        let random = random()
-        let now = moment(clock.now)
-        let (evicted, effects, resumptions) = state.withLock { state in
-            let (evicted, effects) = state.machine.evictOldestIdle(reason, now: now, random: random)
-            return (evicted, effects, state.takeContinuations(for: effects))
+        let random = driver.random()
+        var isEvicted = false
+        driver.perform {
+            let (evicted, effects) = $0.evictOldestIdle(reason, now: $1, random: random)
+            isEvicted = evicted
+            return effects
         }
-        apply(effects, resumptions)
-        return evicted
+        return isEvicted
     }
 
     /// Since when the connection idle longest has been idle, `nil` when none is.
     package var oldestIdleSince: C.Instant? {
-        state.withLock { $0.machine.oldestIdleSince }.map(instant)
+        driver.inspect { $0.oldestIdleSince }.map { start.advanced(by: $0.sinceStart) }
     }
 
     /// Stops keeping connections: closes the idle ones, cancels dials nobody waits for, and closes each leased one when it
@@ -32,13 +30,13 @@ extension ConnectionPool {
     ///
     /// Leases are still granted, by dialling if need be: the requests that ask were admitted before the drain.
     package func beginDrain() {
-        perform { $0.beginDrain(now: $1) }
+        driver.perform { $0.beginDrain(now: $1) }
     }
 
-    /// Closes all connections, leased ones included, cancels dials and fails waiting requests with `PoolError.closed`, as it does
-    /// all later ones.
+    /// Closes all connections, leased ones included, cancels dials and fails waiting requests with `PoolError.closed`, as it
+    /// does all later ones.
     package func closeAll(_ reason: CloseReason = .forced) {
-        perform { $0.closeAll(reason, now: $1) }
+        driver.perform { $0.closeAll(reason, now: $1) }
     }
 
     /// Closes the pool if it has no connection, no dial and no waiting request; returns whether it is closed.
@@ -46,18 +44,22 @@ extension ConnectionPool {
     /// One step, so that a request that finds this pool at the same instant is either in it, and it stays open, or fails with
     /// `PoolError.closed` and can be sent to the pool that takes its place.
     package func closeIfCold() -> Bool {
-        let now = moment(clock.now)
-        let (isClosed, effects) = state.withLock { $0.machine.closeIfCold(now: now) }
-        act(on: effects)
+        var isClosed = false
+        driver.perform {
+            let (closed, effects) = $0.closeIfCold(now: $1)
+            isClosed = closed
+            return effects
+        }
         return isClosed
     }
 
     /// Whether the pool has no connection, no dial and no waiting request.
     package var isCold: Bool {
-        state.withLock { $0.machine.isCold }
+        driver.inspect { $0.isCold }
     }
 
+    /// Counts what the pool holds now and has closed so far.
     package func snapshot() -> PoolSnapshot {
-        state.withLock { $0.machine.snapshot }
+        driver.inspect { $0.snapshot }
     }
 }

@@ -1,25 +1,24 @@
-import Synchronization
-
 extension ConnectionPool {
-    /// A dial succeeded. The connection serves the first request in line or becomes idle; the pool may close it before this returns.
+    /// A dial succeeded. The connection serves the first request in line or becomes idle; the pool may close it before this
+    /// returns.
     package func connectionEstablished(_ connection: Connection) {
-        let random = random()
-        perform { $0.connectionEstablished(connection, now: $1, random: random) }
+        let random = driver.random()
+        driver.perform { $0.connectionEstablished(connection, now: $1, random: random) }
     }
 
-    /// A dial failed, by itself or after `cancelDial`. The first request in line fails with this cause, unless another dial is
-    /// under way for it.
+    /// A dial failed, by itself or after `cancelDial`. The first request in line fails with this cause, unless another dial
+    /// is under way for it.
     package func connectionFailed(_ id: ConnectionID, error: any Error) {
-        let random = random()
-        perform { $0.connectionFailed(id, error: error, now: $1, random: random) }
+        let random = driver.random()
+        driver.perform { $0.connectionFailed(id, error: error, now: $1, random: random) }
     }
 
     /// A connection is gone, idle or leased: the peer closed it, or its user did. Frees its place for the next dial.
     ///
     /// To be called after `connectionEstablished` only. Without effect when the pool closed the connection itself.
     package func connectionClosed(_ id: ConnectionID, reason: CloseReason) {
-        let random = random()
-        perform { $0.connectionClosed(id, reason: reason, now: $1, random: random) }
+        let random = driver.random()
+        driver.perform { $0.connectionClosed(id, reason: reason, now: $1, random: random) }
     }
 
     /// Opens connections in advance until `count` are idle, as far as `maximumIdle` and `maximumConnections` allow. Returns
@@ -28,21 +27,6 @@ extension ConnectionPool {
     /// - Throws: The first dial's error; `PoolError.draining` or `.closed`; `CancellationError` when the task is
     ///   cancelled. The other dials go on in each case, except when draining.
     package func prewarm(_ count: Int) async throws {
-        try Task.checkCancellation()
-        let waiter = nextWaiterID()
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                let now = moment(clock.now)
-                let (effects, resumptions) = state.withLock { state in
-                    state.continuations[waiter] = .prewarm(continuation)
-                    let effects = state.machine.prewarm(count, waiter: waiter, now: now)
-                    return (effects, state.takeContinuations(for: effects))
-                }
-                apply(effects, resumptions)
-                if Task.isCancelled { cancelWaiter(waiter) }
-            }
-        } onCancel: {
-            cancelWaiter(waiter)
-        }
+        try await driver.prewarm(count)
     }
 }

@@ -1,32 +1,26 @@
-import Synchronization
-
 /// One origin's connections: leases them, dials when there are too few, closes when there are too many.
 ///
-/// All decisions are `PoolStateMachine`'s. This driver takes the lock, lets the machine decide, lets go of the lock and acts:
-/// timers, closes, dials, and last those who wait. No foreign code runs under the lock, and there is no other lock.
+/// This is the typed face of `PoolDriver`, which knows neither the connections' type nor the clock's. What is called for each
+/// request is inlinable, so that it is compiled for the types it is used with.
 ///
 /// The pool may be let go at any time. Idle connections then close (`poolReleased`) and dials are cancelled; a leased
 /// connection is its user's to close.
+@usableFromInline
 package final class ConnectionPool<Dialer: ConnectionDialer, C: Clock>: Sendable where C.Duration == Duration {
-    package typealias Connection = Dialer.Connection
-    package typealias Lease = BowlinePool.Lease<Dialer.Connection, C.Instant>
-    package typealias LeaseOptions = BowlinePool.LeaseOptions<C.Instant>
+    @usableFromInline package typealias Connection = Dialer.Connection
+    @usableFromInline package typealias Lease = BowlinePool.Lease<Dialer.Connection, C.Instant>
+    @usableFromInline package typealias LeaseOptions = BowlinePool.LeaseOptions<C.Instant>
 
-    let dialer: Dialer
-    let clock: C
-    private let start: C.Instant
-    let random: @Sendable () -> Double
-    let idleCountChanged: @Sendable (Int) -> Void
-    let connectionRemoved: @Sendable (ConnectionID, CloseReason) -> Void
-    let state: Mutex<PoolState>
-    private let waitersMade = Atomic<Int>(0)
+    @usableFromInline package let clock: C
+    @usableFromInline package let start: C.Instant
+    @usableFromInline package let driver: PoolDriver
 
     /// Creates an empty pool. Nothing is dialled before the first request or `prewarm`.
     ///
     /// - Parameters:
     ///   - random: Returns numbers between 0 and 1, for lifetimes and for the delays of refills.
-    ///   - idleCountChanged: Told, without the lock, by how many the idle connections have become more or fewer. Calls of different
-    ///     threads may arrive in any order; their sum is right.
+    ///   - idleCountChanged: Told, without the lock, by how many the idle connections have become more or fewer. Calls of
+    ///     different threads may arrive in any order; their sum is right.
     ///   - connectionRemoved: Told, without the lock, of each connection that the pool has forgotten.
     package init(
         configuration: PoolConfiguration,
@@ -36,31 +30,38 @@ package final class ConnectionPool<Dialer: ConnectionDialer, C: Clock>: Sendable
         idleCountChanged: @escaping @Sendable (Int) -> Void = { _ in },
         connectionRemoved: @escaping @Sendable (ConnectionID, CloseReason) -> Void = { _, _ in }
     ) {
-        self.dialer = dialer
+        let start = clock.now
         self.clock = clock
-        self.start = clock.now
-        self.random = random
-        self.idleCountChanged = idleCountChanged
-        self.connectionRemoved = connectionRemoved
-        self.state = Mutex(PoolState(configuration: configuration))
+        self.start = start
+        self.driver = PoolDriver(
+            configuration: configuration,
+            dialer: dialer,
+            now: { PoolInstant(start.duration(to: clock.now)) },
+            sleep: { try await clock.sleep(until: start.advanced(by: $0.sinceStart), tolerance: nil) },
+            random: random,
+            idleCountChanged: idleCountChanged,
+            connectionRemoved: connectionRemoved
+        )
     }
 
     deinit {
-        // Nobody waits here: who waits holds the pool.
-        let (effects, timer) = state.withLock { ($0.machine.poolReleased(), $0.timer) }
-        timer?.task.cancel()
-        act(on: effects)
+        // Nobody waits here: who waits holds the pool. The driver itself may live a little longer, in its timer.
+        driver.poolReleased()
     }
 
-    func moment(_ instant: C.Instant) -> PoolInstant {
+    @inlinable
+    package func moment(_ instant: C.Instant) -> PoolInstant {
         PoolInstant(start.duration(to: instant))
     }
 
-    func instant(_ moment: PoolInstant) -> C.Instant {
-        start.advanced(by: moment.sinceStart)
-    }
-
-    func nextWaiterID() -> WaiterID {
-        WaiterID(value: waitersMade.wrappingAdd(1, ordering: .relaxed).newValue)
+    @inlinable
+    package func makeLease(_ grant: Grant) -> Lease {
+        // Safety: connections enter the driver through `connectionEstablished(_: Connection)` only.
+        let connection = unsafeDowncast(grant.connection, to: Connection.self)
+        return Lease(
+            connection: connection,
+            uses: grant.uses,
+            idleSince: grant.idleSince.map { start.advanced(by: $0.sinceStart) }
+        )
     }
 }

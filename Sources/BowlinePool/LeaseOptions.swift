@@ -1,4 +1,5 @@
 /// What a request asks of the connection it is given, and how long it waits for one.
+@usableFromInline
 package struct LeaseOptions<Instant: InstantProtocol>: Sendable where Instant.Duration == Duration {
     /// The event loop the connection had better live on, or `nil` for any. A preference only.
     package var affinity: Int?

@@ -36,24 +36,60 @@ struct PoolEffects {
     var idleDelta = 0
     /// How many dials the driver is to name, with `startDials`.
     var dialsDue = 0
-    var wakeUp: WakeUpChange?
-    var removals: [Removal] = []
-    var dials: [Dial] = []
-    var cancelledDials: [ConnectionID] = []
-    var resumptions: [Resumption] = []
+    /// What an ordinary lease and release do without. Empty or one: an array, so that they move a word and not ten.
+    private var rare: [RareEffects] = []
+
+    var wakeUp: WakeUpChange? { rare.first?.wakeUp }
+    var removals: [Removal] { rare.first?.removals ?? [] }
+    var dials: [Dial] { rare.first?.dials ?? [] }
+    var cancelledDials: [ConnectionID] { rare.first?.cancelledDials ?? [] }
+    var resumptions: [Resumption] { rare.first?.resumptions ?? [] }
 
     /// Whether there is nothing to do but to tell the idle count.
     var isQuiet: Bool {
-        dialsDue == 0 && wakeUp == nil && removals.isEmpty && dials.isEmpty && cancelledDials.isEmpty
-            && resumptions.isEmpty
+        dialsDue == 0 && rare.isEmpty
+    }
+
+    mutating func changeWakeUp(_ change: WakeUpChange) {
+        withRare { $0.wakeUp = change }
+    }
+
+    mutating func remove(_ id: ConnectionID, _ reason: CloseReason, closing connection: (any PooledConnection)?) {
+        withRare { $0.removals.append(Removal(id: id, reason: reason, connection: connection)) }
+    }
+
+    mutating func dial(_ id: ConnectionID, affinity: Int?) {
+        withRare { $0.dials.append(Dial(id: id, affinity: affinity)) }
+    }
+
+    mutating func cancelDial(_ id: ConnectionID) {
+        withRare { $0.cancelledDials.append(id) }
+    }
+
+    mutating func resume(_ waiter: WaiterID, _ outcome: Resumption.Outcome) {
+        withRare { $0.resumptions.append(Resumption(waiter: waiter, outcome: outcome)) }
+    }
+
+    private mutating func withRare(_ change: (inout RareEffects) -> Void) {
+        if rare.isEmpty { rare.append(RareEffects()) }
+        change(&rare[0])
+    }
+
+    private struct RareEffects {
+        var wakeUp: WakeUpChange?
+        var removals: [Removal] = []
+        var dials: [Dial] = []
+        var cancelledDials: [ConnectionID] = []
+        var resumptions: [Resumption] = []
     }
 }
 
 /// A connection for one use.
-struct Grant {
-    let connection: any PooledConnection
-    let uses: Int
-    let idleSince: PoolInstant?
+@usableFromInline
+package struct Grant: Sendable {
+    @usableFromInline package let connection: any PooledConnection
+    @usableFromInline package let uses: Int
+    @usableFromInline package let idleSince: PoolInstant?
 }
 
 /// The one timer of a pool. A later wake-up has a higher id; one whose id is not the current one is late and ignored.

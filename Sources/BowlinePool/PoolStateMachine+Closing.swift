@@ -67,7 +67,7 @@ extension PoolStateMachine {
         guard phase != .closed else { return effects }
         phase = .closed
         for waiter in waiters.removeAll() {
-            effects.resumptions.append(.init(waiter: waiter.id, outcome: .failed(PoolError.closed)))
+            effects.resume(waiter.id, .failed(PoolError.closed))
         }
         for position in table.positions(in: .dialling) {
             cancelDial(position, &effects)
@@ -102,7 +102,7 @@ extension PoolStateMachine {
 
     private mutating func failPrewarms(_ error: PoolError, _ effects: inout PoolEffects) {
         for prewarm in prewarms {
-            effects.resumptions.append(.init(waiter: prewarm.waiter, outcome: .failed(error)))
+            effects.resume(prewarm.waiter, .failed(error))
         }
         prewarms = []
     }

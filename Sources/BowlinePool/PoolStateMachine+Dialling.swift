@@ -23,7 +23,7 @@ extension PoolStateMachine {
                 prewarms[index].underWay.insert(id)
             }
             table.addDial(id)
-            effects.dials.append(.init(id: id, affinity: affinity))
+            effects.dial(id, affinity: affinity)
         }
         settle(now, &effects)
         return effects
@@ -38,7 +38,7 @@ extension PoolStateMachine {
         openedCount += 1
         guard let position = table.position(of: connection.id) else {
             closedCounts[.dialUnneeded, default: 0] += 1
-            effects.removals.append(.init(id: connection.id, reason: .dialUnneeded, connection: connection))
+            effects.remove(connection.id, .dialUnneeded, closing: connection)
             return effects
         }
         table.establish(position, connection)
@@ -65,7 +65,7 @@ extension PoolStateMachine {
         refill.recordFailure(now: now, random: random)
         // One dial's failure fails one request, and none that another dial is under way for.
         if waitersWithoutDial > 0, let waiter = waiters.popFirst() {
-            effects.resumptions.append(.init(waiter: waiter.id, outcome: .failed(PoolError.dialFailed(error))))
+            effects.resume(waiter.id, .failed(PoolError.dialFailed(error)))
         }
         dialEnded(id, error: error, &effects)
         settle(now, &effects)
@@ -77,7 +77,7 @@ extension PoolStateMachine {
         var effects = PoolEffects()
         guard phase == .running else {
             let error = phase == .draining ? PoolError.draining : .closed
-            effects.resumptions.append(.init(waiter: waiter, outcome: .failed(error)))
+            effects.resume(waiter, .failed(error))
             return effects
         }
         let goal = keepsIdle ? min(count, configuration.maximumIdle) : 0
@@ -86,7 +86,7 @@ extension PoolStateMachine {
         // A second caller waits for the dials of the first as well.
         let joined = table.idleCount < goal ? table.positions(in: .dialling).map { table[$0].id } : []
         if missing == 0, joined.isEmpty {
-            effects.resumptions.append(.init(waiter: waiter, outcome: .prewarmed))
+            effects.resume(waiter, .prewarmed)
         } else {
             prewarms.append(Prewarm(waiter: waiter, missing: missing, underWay: Set(joined)))
         }
@@ -126,7 +126,7 @@ extension PoolStateMachine {
 
     mutating func cancelDial(_ position: Int, _ effects: inout PoolEffects) {
         let id = table[position].id
-        effects.cancelledDials.append(id)
+        effects.cancelDial(id)
         table.remove(position)
         dialEnded(id, error: phase == .closed ? PoolError.closed : .draining, &effects)
     }
@@ -137,7 +137,7 @@ extension PoolStateMachine {
             prewarms[index].missing = 0
         }
         for prewarm in prewarms where prewarm.underWay.isEmpty {
-            effects.resumptions.append(.init(waiter: prewarm.waiter, outcome: .prewarmed))
+            effects.resume(prewarm.waiter, .prewarmed)
         }
         prewarms.removeAll { $0.underWay.isEmpty }
     }
@@ -149,9 +149,9 @@ extension PoolStateMachine {
         for var prewarm in prewarms {
             let concerned = prewarm.underWay.remove(id) != nil
             if concerned, let error {
-                effects.resumptions.append(.init(waiter: prewarm.waiter, outcome: .failed(error)))
+                effects.resume(prewarm.waiter, .failed(error))
             } else if concerned, prewarm.underWay.isEmpty, prewarm.missing == 0 {
-                effects.resumptions.append(.init(waiter: prewarm.waiter, outcome: .prewarmed))
+                effects.resume(prewarm.waiter, .prewarmed)
             } else {
                 remaining.append(prewarm)
             }

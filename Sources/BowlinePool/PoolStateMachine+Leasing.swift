@@ -96,10 +96,10 @@ extension PoolStateMachine {
     mutating func waiterCancelled(_ id: WaiterID, now: PoolInstant) -> PoolEffects {
         var effects = PoolEffects()
         if waiters.remove(id) != nil {
-            effects.resumptions.append(.init(waiter: id, outcome: .failed(CancellationError())))
+            effects.resume(id, .failed(CancellationError()))
         } else if let index = prewarms.firstIndex(where: { $0.waiter == id }) {
             prewarms.remove(at: index)
-            effects.resumptions.append(.init(waiter: id, outcome: .failed(CancellationError())))
+            effects.resume(id, .failed(CancellationError()))
         }
         settle(now, &effects)
         return effects
@@ -108,7 +108,7 @@ extension PoolStateMachine {
     /// Gives a connection that nobody has used to the first in line, or else to the pool.
     mutating func offerFresh(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
         if let waiter = waiters.popFirst() {
-            effects.resumptions.append(.init(waiter: waiter.id, outcome: .granted(grant(position))))
+            effects.resume(waiter.id, .granted(grant(position)))
         } else {
             becameFree(position, keepAliveTimeout: nil, now)
             park(position, now, &effects)
@@ -121,7 +121,7 @@ extension PoolStateMachine {
         if waiters.startsWithFresh, table.diallingCount == 0, room == 0 {
             close(position, .replaced, &effects)
         } else if let waiter = waiters.popFirstPlain() {
-            effects.resumptions.append(.init(waiter: waiter.id, outcome: .granted(grant(position))))
+            effects.resume(waiter.id, .granted(grant(position)))
         } else {
             park(position, now, &effects)
         }
@@ -129,22 +129,22 @@ extension PoolStateMachine {
 
     /// Puts a free connection into the pool, or closes it.
     private mutating func park(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
-        let slot = table[position]
+        let expiry = table[position].expiry
         if phase != .running {
             close(position, .shutdown, &effects)
         } else if !configuration.isEnabled {
-            close(position, slot.uses > 0 ? .poolingDisabled : .dialUnneeded, &effects)
+            close(position, table[position].uses > 0 ? .poolingDisabled : .dialUnneeded, &effects)
         } else if configuration.maximumIdle == 0 {
             close(position, .idleCapacity, &effects)
-        } else if let expiry = slot.expiry, expiry <= now {
-            close(position, slot.expiryReason, &effects)
+        } else if let expiry, expiry <= now {
+            close(position, table[position].expiryReason, &effects)
         } else {
             if table.idleCount >= configuration.maximumIdle, let oldest = table.oldestIdle {
                 close(oldest, .idleCapacity, &effects)
             }
             table.park(position)
             effects.idleDelta += 1
-            scheduleWakeUp(at: slot.expiry, now, &effects)
+            scheduleWakeUp(at: expiry, now, &effects)
         }
     }
 

@@ -15,7 +15,7 @@ extension PoolStateMachine {
                 waited: waiter.since.duration(to: now),
                 waiting: waiters.count
             )
-            effects.resumptions.append(.init(waiter: waiter.id, outcome: .failed(error)))
+            effects.resume(waiter.id, .failed(error))
         }
         for position in table.idlePositions {
             guard let expiry = table[position].expiry, expiry <= now else { continue }
@@ -37,6 +37,6 @@ extension PoolStateMachine {
         lastWakeUpID += 1
         let scheduled = WakeUp(id: lastWakeUpID, at: next)
         wakeUp = scheduled
-        effects.wakeUp = .schedule(scheduled)
+        effects.changeWakeUp(.schedule(scheduled))
     }
 }

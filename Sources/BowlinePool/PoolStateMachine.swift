@@ -93,7 +93,7 @@ struct PoolStateMachine: ~Copyable {
         if table[position].phase == .idle {
             effects.idleDelta -= 1
         }
-        effects.removals.append(.init(id: table[position].id, reason: reason, connection: connection))
+        effects.remove(table[position].id, reason, closing: connection)
         closedCounts[reason, default: 0] += 1
         table.remove(position)
     }
@@ -112,7 +112,7 @@ struct PoolStateMachine: ~Copyable {
         }
         if phase != .running, waiters.isEmpty, wakeUp != nil {
             wakeUp = nil
-            effects.wakeUp = .cancel
+            effects.changeWakeUp(.cancel)
         }
     }
 }

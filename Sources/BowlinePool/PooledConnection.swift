@@ -2,6 +2,7 @@
 ///
 /// A connection is leased to one user at a time. (A protocol with streams would lease it several times at once; that
 /// changes what the machine counts, not this protocol.)
+@usableFromInline
 package protocol PooledConnection: AnyObject, Sendable {
     /// The name the dialer gave it.
     var id: ConnectionID { get }

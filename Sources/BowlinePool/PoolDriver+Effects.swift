@@ -1,9 +1,9 @@
 import Synchronization
 
-extension ConnectionPool {
+extension PoolDriver {
     /// Lets the machine decide, then acts.
     func perform(_ event: (inout PoolStateMachine, PoolInstant) -> PoolEffects) {
-        let now = moment(clock.now)
+        let now = now()
         let (effects, resumptions) = state.withLock { state in
             let effects = event(&state.machine, now)
             return (effects, state.takeContinuations(for: effects))
@@ -26,7 +26,7 @@ extension ConnectionPool {
         }
     }
 
-    func act(on effects: PoolEffects) {
+    private func act(on effects: PoolEffects) {
         if let change = effects.wakeUp {
             apply(change)
         }
@@ -49,7 +49,7 @@ extension ConnectionPool {
         var due = count
         while due > 0 {
             let names = (0..<due).map { _ in dialer.nextConnectionID() }
-            let now = moment(clock.now)
+            let now = now()
             let (effects, resumptions) = state.withLock { state in
                 var effects = state.machine.startDials(names, now: now)
                 effects.dialsDue = 0
@@ -63,12 +63,12 @@ extension ConnectionPool {
     private func apply(_ change: PoolEffects.WakeUpChange) {
         switch change {
         case .schedule(let wakeUp):
-            let deadline = instant(wakeUp.at)
-            // Detached, so that the sleep does not keep the task-local values of whoever made the pool wait.
-            let task = Task.detached { [weak self, clock] in
-                try? await clock.sleep(until: deadline, tolerance: nil)
+            // Detached, so that the sleep does not keep the task-local values of whoever made the pool wait. It keeps the
+            // driver, not the pool, whose end cancels it.
+            let task = Task.detached { [self] in
+                try? await sleep(wakeUp.at)
                 if Task.isCancelled { return }
-                self?.perform { $0.timerFired(wakeUp.id, now: $1) }
+                perform { $0.timerFired(wakeUp.id, now: $1) }
             }
             replaceTimer((wakeUp.id, task))
         case .cancel:

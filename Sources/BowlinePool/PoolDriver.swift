@@ -1,0 +1,49 @@
+import Synchronization
+
+/// Runs the machine: takes the lock, lets it decide, lets go of the lock and acts.
+///
+/// No foreign code runs under the lock, and there is no other lock. Not generic, so that the code of every request is
+/// optimised here; `ConnectionPool` gives it the types back.
+@usableFromInline
+package final class PoolDriver: Sendable {
+    let dialer: any ConnectionDialer
+    let now: @Sendable () -> PoolInstant
+    let sleep: @Sendable (PoolInstant) async throws -> Void
+    let random: @Sendable () -> Double
+    let idleCountChanged: @Sendable (Int) -> Void
+    let connectionRemoved: @Sendable (ConnectionID, CloseReason) -> Void
+    let state: Mutex<PoolState>
+    private let waitersMade = Atomic<Int>(0)
+
+    init(
+        configuration: PoolConfiguration,
+        dialer: any ConnectionDialer,
+        now: @escaping @Sendable () -> PoolInstant,
+        sleep: @escaping @Sendable (PoolInstant) async throws -> Void,
+        random: @escaping @Sendable () -> Double,
+        idleCountChanged: @escaping @Sendable (Int) -> Void,
+        connectionRemoved: @escaping @Sendable (ConnectionID, CloseReason) -> Void
+    ) {
+        self.dialer = dialer
+        self.now = now
+        self.sleep = sleep
+        self.random = random
+        self.idleCountChanged = idleCountChanged
+        self.connectionRemoved = connectionRemoved
+        self.state = Mutex(PoolState(configuration: configuration))
+    }
+
+    func inspect<Answer: Sendable>(_ question: (borrowing PoolStateMachine) -> Answer) -> Answer {
+        state.withLock { question($0.machine) }
+    }
+
+    func nextWaiterID() -> WaiterID {
+        WaiterID(value: waitersMade.wrappingAdd(1, ordering: .relaxed).newValue)
+    }
+
+    /// The pool's last owner is gone.
+    func poolReleased() {
+        state.withLock { $0.timer }?.task.cancel()
+        perform { machine, _ in machine.poolReleased() }
+    }
+}
