@@ -123,8 +123,8 @@ def file_sizes(root):
 _TRAPS = [
     (re.compile(r"\bfatalError\s*\("), "`fatalError(`",
      "make it a defined error, or `preconditionFailure` if only a bug of ours can reach it"),
-    (re.compile(r"\btry\s*!"), "`try!`", "handle or rethrow the error"),
-    (re.compile(r"\bas\s*!"), "`as!`", "use `as?` and handle the other case"),
+    (re.compile(r"\btry!"), "`try!`", "handle or rethrow the error"),
+    (re.compile(r"\bas!"), "`as!`", "use `as?` and handle the other case"),
 ]
 
 

@@ -45,6 +45,7 @@ _CASES = [
     (rules.traps, "Sources/Bowline/A.swift", 'fatalError("x")\ntry! f()\n_ = a as! B\n', [1, 2, 3]),
     (rules.traps, "Sources/Bowline/A.swift", '// fatalError(\nlet s = "try! \\(try f())"\nlet a = b as? C\n', []),
     (rules.traps, "Sources/Bowline/A.swift", 'let s = "\\(try! f())"\n', [1]),
+    (rules.traps, "Sources/Bowline/A.swift", "if try !f() { g() }\n", []),
     (rules.traps, "Tests/BowlineTests/A.swift", "try! f()\n", []),
     (rules.safety_notes, "Sources/Bowline/A.swift", "final class A: @unchecked Sendable {}\n", [1]),
     (rules.safety_notes, "Sources/Bowline/A.swift", "// Safety: locked.\nfinal class A: @unchecked Sendable {}\n", []),
