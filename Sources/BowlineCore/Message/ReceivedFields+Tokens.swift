@@ -1,0 +1,97 @@
+import HTTPTypes
+
+// Lookups by a name that is known when the code is written: they make no `String` and allocate nothing.
+extension ReceivedFields {
+    /// Runs `body` over the bytes of the first value of a name; nil if there is none.
+    ///
+    /// - Parameter lowercasedName: the name, ASCII, in lower case.
+    package func withFirst<Result>(
+        _ lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result? {
+        withValues(of: lowercasedName) { body($0) }
+    }
+
+    /// The first value of a name; nil if there is none.
+    ///
+    /// - Parameter lowercasedName: the name, ASCII, in lower case.
+    package func first(_ lowercasedName: StaticString) -> String? {
+        withFirst(lowercasedName) { Section.text($0) }
+    }
+
+    /// Whether there is a line of that name.
+    ///
+    /// - Parameter lowercasedName: the name, ASCII, in lower case.
+    package func contains(_ lowercasedName: StaticString) -> Bool {
+        withFirst(lowercasedName) { _ in true } ?? false
+    }
+
+    /// Whether a comma-separated list holds a token, in any of the lines of that name and in any case (RFC 9110 §5.6.1).
+    ///
+    /// - Parameters:
+    ///   - lowercasedToken: the token, ASCII, in lower case.
+    ///   - lowercasedName: the name, ASCII, in lower case.
+    package func containsToken(_ lowercasedToken: StaticString, in lowercasedName: StaticString) -> Bool {
+        lowercasedToken.withUTF8Buffer { token in
+            let token = UnsafeRawBufferPointer(token)
+            return withValues(of: lowercasedName) { value in
+                var found = false
+                value.forEachListElement { found = found || $0.equals(lowercased: token) }
+                return found ? true : nil
+            } ?? false
+        }
+    }
+
+    /// Goes over the values of a name until `body` returns something.
+    private func withValues<Result>(
+        of lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Result?
+    ) -> Result? {
+        lowercasedName.withUTF8Buffer { name in
+            let name = UnsafeRawBufferPointer(name)
+            switch storage {
+            case .none: return nil
+            case .received(let section): return section.withValues(ofLowercased: name, body)
+            case .made(let fields):
+                for field in fields where field.name.canonicalName.utf8.elementsEqual(name) {
+                    let result = field.withUnsafeBytesOfValue { body(UnsafeRawBufferPointer($0)) }
+                    if let result { return result }
+                }
+                return nil
+            }
+        }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether these bytes are that text, when `A` to `Z` count as `a` to `z`.
+    package func equals(lowercased other: UnsafeRawBufferPointer) -> Bool {
+        guard count == other.count else { return false }
+        for index in 0..<count {
+            let byte = self[index]
+            let isUppercase = byte &- 0x41 < 26
+            guard (isUppercase ? byte | 0x20 : byte) == other[index] else { return false }
+        }
+        return true
+    }
+
+    /// Goes over the elements of a comma-separated list without the whitespace around them; empty ones are left out
+    /// (RFC 9110 §5.6.1.2).
+    package func forEachListElement(_ body: (UnsafeRawBufferPointer) -> Void) {
+        var start = 0
+        while start < count {
+            var end = start
+            while end < count, self[end] != UInt8(ascii: ",") { end += 1 }
+            let element = UnsafeRawBufferPointer(rebasing: self[start..<end]).trimmingWhitespace()
+            if !element.isEmpty { body(element) }
+            start = end + 1
+        }
+    }
+
+    /// These bytes without spaces and tabs at either end (`OWS`, RFC 9110 §5.6.3).
+    package func trimmingWhitespace() -> UnsafeRawBufferPointer {
+        var start = 0
+        var end = count
+        while start < end, self[start] == 0x20 || self[start] == 0x09 { start += 1 }
+        while end > start, self[end - 1] == 0x20 || self[end - 1] == 0x09 { end -= 1 }
+        return UnsafeRawBufferPointer(rebasing: self[start..<end])
+    }
+}

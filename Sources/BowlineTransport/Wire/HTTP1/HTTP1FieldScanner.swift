@@ -1,0 +1,189 @@
+import BowlineCore
+
+/// Scans the field lines of a head or a trailer section as their bytes arrive, each byte once (RFC 9112 §5, §7.1.2).
+///
+/// The section's bytes are handed in from its beginning at each call; where the scan stopped is remembered. Positions are
+/// offsets into the section. A line that cannot be right is refused at the byte that makes it so.
+///
+/// | phase | next byte | then |
+/// |---|---|---|
+/// | `lineStart` | CR | `sectionEnd` |
+/// | | SP, HTAB | `value` of the field above (a head's only, and none that frames the message) |
+/// | | token | `name` |
+/// | `name` | token… `:` | `value` |
+/// | `value` | text… CR | `valueEnd` |
+/// | `valueEnd` | LF | `lineStart`; the field is noted |
+/// | `sectionEnd` | LF | finished |
+struct HTTP1FieldScanner: Sendable {
+    private enum Phase {
+        case lineStart, name, value, valueEnd, sectionEnd
+    }
+
+    /// A piece of a folded value, to be moved up against what it continues.
+    struct Fold: Sendable {
+        var source: UInt32
+        var count: UInt32
+        var target: UInt32
+    }
+
+    private let isTrailer: Bool
+    private var phase = Phase.lineStart
+    private var lineStart: Int
+    private var valueStart = 0
+    private var isFolded = false
+    private var mayBeFolded = false
+    private var lines = 0
+
+    /// The next byte to be looked at; after the section its length.
+    private(set) var position: Int
+    private(set) var spans: [ReceivedFields.Span] = []
+    /// Pieces that ``applyFolds(to:)`` has to move before the spans hold, in order.
+    private(set) var folds: [Fold] = []
+    var framing = HTTP1FramingFields()
+
+    init(isTrailer: Bool, startingAt position: Int) {
+        self.isTrailer = isTrailer
+        self.position = position
+        lineStart = position
+    }
+
+    /// Scans on; returns whether the section is complete.
+    mutating func scan(
+        _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
+    ) throws(HTTP1ParseError) -> Bool {
+        while position < bytes.count {
+            switch phase {
+            case .lineStart: try beginLine(with: bytes[position], limits: limits)
+            case .name: try scanName(bytes)
+            case .value: try scanValue(bytes)
+            case .valueEnd:
+                guard bytes[position] == HTTP1Grammar.lineFeed else { throw failure(.bareCarriageReturn) }
+                try endLine(bytes, limits: limits)
+            case .sectionEnd:
+                guard bytes[position] == HTTP1Grammar.lineFeed else { throw failure(.bareCarriageReturn) }
+                position += 1
+                return true
+            }
+        }
+        return false
+    }
+
+    private mutating func beginLine(with byte: UInt8, limits: HTTP1Limits) throws(HTTP1ParseError) {
+        if byte == HTTP1Grammar.carriageReturn {
+            phase = .sectionEnd
+            position += 1
+            return
+        }
+        lineStart = position
+        lines += 1
+        guard lines <= (isTrailer ? limits.maximumTrailerFields : limits.maximumFields) else {
+            throw failure(.tooManyFields)
+        }
+        switch byte {
+        case _ where HTTP1Grammar.isToken(byte): phase = .name
+        case HTTP1Grammar.space, HTTP1Grammar.tab:
+            // RFC 9112 §5.2 has a user agent unfold. It stays out where folding can hide how the message ends.
+            guard !isTrailer else { throw failure(.foldedTrailer) }
+            guard !spans.isEmpty else { throw failure(.foldBeforeFirstField) }
+            guard mayBeFolded else { throw failure(.foldedFramingField) }
+            isFolded = true
+            valueStart = position
+            phase = .value
+        case HTTP1Grammar.colon: throw failure(.emptyFieldName)
+        case HTTP1Grammar.lineFeed: throw failure(.bareLineFeed)
+        default: throw failure(.invalidFieldName, byte: byte)
+        }
+    }
+
+    @inline(__always)
+    private mutating func scanName(_ bytes: UnsafeRawBufferPointer) throws(HTTP1ParseError) {
+        position = HTTP1Grammar.endOfToken(in: bytes, from: position)
+        guard position < bytes.count else { return }
+        let byte = bytes[position]
+        guard byte == HTTP1Grammar.colon else {
+            switch byte {
+            case HTTP1Grammar.space, HTTP1Grammar.tab: throw failure(.whitespaceInFieldName)
+            case HTTP1Grammar.carriageReturn, HTTP1Grammar.lineFeed: throw failure(.missingColon)
+            default: throw failure(.invalidFieldName, byte: byte)
+            }
+        }
+        if spans.isEmpty { spans.reserveCapacity(16) }
+        let (start, end) = (UInt32(truncatingIfNeeded: lineStart), UInt32(truncatingIfNeeded: position))
+        spans.append(ReceivedFields.Span(nameStart: start, nameEnd: end, valueStart: end + 1, valueEnd: end + 1))
+        position += 1
+        valueStart = position
+        isFolded = false
+        phase = .value
+    }
+
+    @inline(__always)
+    private mutating func scanValue(_ bytes: UnsafeRawBufferPointer) throws(HTTP1ParseError) {
+        position = HTTP1Grammar.endOfText(in: bytes, from: position)
+        guard position < bytes.count else { return }
+        let byte = bytes[position]
+        guard byte == HTTP1Grammar.carriageReturn else {
+            if byte == HTTP1Grammar.lineFeed { throw failure(.bareLineFeed) }
+            throw failure(.invalidFieldValue, byte: byte)
+        }
+        position += 1
+        phase = .valueEnd
+    }
+
+    /// Notes the field whose line feed is the next byte.
+    private mutating func endLine(
+        _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
+    ) throws(HTTP1ParseError) {
+        var (start, end) = (valueStart, position - 1)
+        while start < end, HTTP1Grammar.isWhitespace(bytes[start]) { start += 1 }
+        while end > start, HTTP1Grammar.isWhitespace(bytes[end - 1]) { end -= 1 }
+        position += 1
+        phase = .lineStart
+
+        let last = spans.count - 1
+        if isFolded {
+            unfold(start..<end, into: last)
+        } else {
+            spans[last].valueStart = UInt32(truncatingIfNeeded: start)
+            spans[last].valueEnd = UInt32(truncatingIfNeeded: end)
+            guard !isTrailer else { return }
+            let name = Int(spans[last].nameStart)..<Int(spans[last].nameEnd)
+            do {
+                mayBeFolded = try !framing.note(bytes, name: name, value: start..<end, limits: limits)
+            } catch {
+                throw failure(error.reason)
+            }
+        }
+    }
+
+    /// Joins a continuation to its value by one space (RFC 9112 §5.2: one or more). The bytes are moved when the section is
+    /// complete, so that scanning never writes.
+    private mutating func unfold(_ piece: Range<Int>, into index: Int) {
+        guard !piece.isEmpty else { return }
+        let source = UInt32(truncatingIfNeeded: piece.lowerBound)
+        let count = UInt32(truncatingIfNeeded: piece.count)
+        if spans[index].valueStart == spans[index].valueEnd {
+            spans[index].valueStart = source
+            spans[index].valueEnd = source + count
+        } else {
+            // Invariant: the target lies below the source; a CR and an LF at least have been between them.
+            let target = spans[index].valueEnd + 1
+            folds.append(Fold(source: source, count: count, target: target))
+            spans[index].valueEnd = target + count
+        }
+    }
+
+    /// Moves the pieces of folded values together; the spans hold after this.
+    func applyFolds(to bytes: UnsafeMutableRawBufferPointer) {
+        for fold in folds {
+            let (source, target, count) = (Int(fold.source), Int(fold.target), Int(fold.count))
+            bytes[target - 1] = HTTP1Grammar.space
+            let piece = UnsafeRawBufferPointer(rebasing: bytes[source..<(source + count)])
+            UnsafeMutableRawBufferPointer(rebasing: bytes[target..<(target + count)]).copyMemory(from: piece)
+        }
+    }
+
+    private func failure(_ reason: HTTP1ParseError.Reason, byte: UInt8? = nil) -> HTTP1ParseError {
+        // A head's first line is the status line.
+        HTTP1ParseError(reason, line: isTrailer ? max(lines, 1) : max(lines, 1) + 1, byte: byte)
+    }
+}

@@ -1,0 +1,120 @@
+import BowlineCore
+
+/// What the fields of a head say about framing and persistence, gathered while they are scanned.
+///
+/// Strict where RFC 9112 §6.3 lets a recipient choose: whatever another recipient might read otherwise is an error.
+struct HTTP1FramingFields: Sendable {
+    /// A 1xx, or a 2xx to CONNECT: Content-Length and Transfer-Encoding mean nothing there and are not even read.
+    var ignoresFraming = false
+    var isHTTP10 = false
+    private(set) var contentLength: Int64?
+    private(set) var isChunked = false
+    private(set) var closes = false
+    private(set) var keepsAlive = false
+    private(set) var keepAliveTimeout: Int?
+    private var contentCodings = 0
+    /// Where the digits of the first Content-Length are.
+    private var lengthStart = 0
+    private var lengthEnd = 0
+
+    /// Takes note of a field; returns whether it is one that must not be folded.
+    ///
+    /// - Parameters:
+    ///   - bytes: the whole section so far.
+    ///   - name: where the name is.
+    ///   - value: where the trimmed value is.
+    mutating func note(
+        _ bytes: UnsafeRawBufferPointer, name: Range<Int>, value: Range<Int>, limits: HTTP1Limits
+    ) throws(HTTP1ParseError) -> Bool {
+        let nameBytes = UnsafeRawBufferPointer(rebasing: bytes[name])
+        switch name.count {
+        case 10:
+            if Self.matches(nameBytes, "connection") {
+                noteConnection(UnsafeRawBufferPointer(rebasing: bytes[value]))
+                return true
+            }
+            if Self.matches(nameBytes, "keep-alive") {
+                noteKeepAlive(UnsafeRawBufferPointer(rebasing: bytes[value]))
+                return true
+            }
+        case 14 where Self.matches(nameBytes, "content-length"):
+            if !ignoresFraming { try noteContentLength(bytes, value) }
+            return true
+        case 16 where Self.matches(nameBytes, "content-encoding"):
+            if !ignoresFraming { try noteContentEncoding(UnsafeRawBufferPointer(rebasing: bytes[value]), limits) }
+            return true
+        case 17 where Self.matches(nameBytes, "transfer-encoding"):
+            if !ignoresFraming { try noteTransferEncoding(UnsafeRawBufferPointer(rebasing: bytes[value])) }
+            return true
+        default: break
+        }
+        return false
+    }
+
+    /// RFC 9110 §8.6: digits and nothing else. A second line must repeat the first to the letter; a list of lengths in one
+    /// line is refused even if they agree.
+    private mutating func noteContentLength(
+        _ bytes: UnsafeRawBufferPointer, _ value: Range<Int>
+    ) throws(HTTP1ParseError) {
+        guard !isChunked else { throw HTTP1ParseError(.contentLengthAndTransferEncoding) }
+        guard !value.isEmpty else { throw HTTP1ParseError(.invalidContentLength) }
+        var length: Int64 = 0
+        for byte in bytes[value] {
+            guard let digit = HTTP1Grammar.digit(byte) else { throw HTTP1ParseError(.invalidContentLength) }
+            let (shifted, overflowed) = length.multipliedReportingOverflow(by: 10)
+            let (sum, overflowedToo) = shifted.addingReportingOverflow(Int64(digit))
+            guard !overflowed, !overflowedToo else { throw HTTP1ParseError(.invalidContentLength) }
+            length = sum
+        }
+        if contentLength == nil {
+            contentLength = length
+            (lengthStart, lengthEnd) = (value.lowerBound, value.upperBound)
+        } else if !bytes[value].elementsEqual(bytes[lengthStart..<lengthEnd]) {
+            throw HTTP1ParseError(.differingContentLengths)
+        }
+    }
+
+    /// RFC 9112 §6.1, and stricter: we ask for no other coding than `chunked`, so no other is understood, and only once.
+    private mutating func noteTransferEncoding(_ value: UnsafeRawBufferPointer) throws(HTTP1ParseError) {
+        guard !isHTTP10 else { throw HTTP1ParseError(.transferEncodingOnHTTP10) }
+        guard contentLength == nil else { throw HTTP1ParseError(.contentLengthAndTransferEncoding) }
+        guard !isChunked, Self.matches(value, "chunked") else { throw HTTP1ParseError(.unsupportedTransferEncoding) }
+        isChunked = true
+    }
+
+    private mutating func noteContentEncoding(
+        _ value: UnsafeRawBufferPointer, _ limits: HTTP1Limits
+    ) throws(HTTP1ParseError) {
+        value.forEachListElement { _ in contentCodings += 1 }
+        guard contentCodings <= limits.maximumContentCodings else { throw HTTP1ParseError(.tooManyContentCodings) }
+    }
+
+    private mutating func noteConnection(_ value: UnsafeRawBufferPointer) {
+        value.forEachListElement { option in
+            if Self.matches(option, "close") { closes = true }
+            if Self.matches(option, "keep-alive") { keepsAlive = true }
+        }
+    }
+
+    /// `timeout=5, max=100`; not standardised, so whatever is not understood says nothing.
+    private mutating func noteKeepAlive(_ value: UnsafeRawBufferPointer) {
+        value.forEachListElement { parameter in
+            guard let equals = parameter.firstIndex(of: UInt8(ascii: "=")) else { return }
+            let name = UnsafeRawBufferPointer(rebasing: parameter[..<equals]).trimmingWhitespace()
+            let digits = UnsafeRawBufferPointer(rebasing: parameter[(equals + 1)...]).trimmingWhitespace()
+            guard Self.matches(name, "timeout"), 1...9 ~= digits.count else { return }
+            var seconds = 0
+            for byte in digits {
+                guard let digit = HTTP1Grammar.digit(byte) else { return }
+                seconds = seconds * 10 + digit
+            }
+            // Of several, the shortest: closing early costs a dial, closing late a request.
+            keepAliveTimeout = min(seconds, keepAliveTimeout ?? seconds)
+        }
+    }
+
+    @inline(__always)
+    private static func matches(_ bytes: UnsafeRawBufferPointer, _ lowercased: StaticString) -> Bool {
+        lowercased.withUTF8Buffer { bytes.equals(lowercased: UnsafeRawBufferPointer($0)) }
+    }
+}

@@ -1,0 +1,77 @@
+/// The character classes of RFC 9110 §5.6 and RFC 9112, and scans that run over them at the speed of the hot path.
+enum HTTP1Grammar {
+    static let carriageReturn: UInt8 = 0x0D
+    static let lineFeed: UInt8 = 0x0A
+    static let space: UInt8 = 0x20
+    static let tab: UInt8 = 0x09
+    static let colon: UInt8 = 0x3A
+
+    /// `tchar`: the bytes of a token (RFC 9110 §5.6.2).
+    @inline(__always)
+    static func isToken(_ byte: UInt8) -> Bool {
+        // One bit for each of the 128 ASCII characters.
+        let mask: UInt64 = byte < 64 ? 0x03FF_6CFA_0000_0000 : 0x57FF_FFFF_C7FF_FFFE
+        return byte < 128 && (mask >> UInt64(byte & 63)) & 1 == 1
+    }
+
+    /// `SP` or `HTAB`: the bytes of `OWS` (RFC 9110 §5.6.3).
+    @inline(__always)
+    static func isWhitespace(_ byte: UInt8) -> Bool {
+        byte == space || byte == tab
+    }
+
+    /// `VCHAR`, `obs-text`, `SP` or `HTAB`: what may stand in a field value or a reason phrase (RFC 9110 §5.5).
+    @inline(__always)
+    static func isText(_ byte: UInt8) -> Bool {
+        byte >= 0x20 && byte != 0x7F || byte == tab
+    }
+
+    @inline(__always)
+    static func digit(_ byte: UInt8) -> Int? {
+        let value = byte &- 0x30
+        return value < 10 ? Int(value) : nil
+    }
+
+    @inline(__always)
+    static func hexDigit(_ byte: UInt8) -> UInt64? {
+        switch byte {
+        case 0x30...0x39: UInt64(byte - 0x30)
+        case 0x41...0x46: UInt64(byte - 0x41 + 10)
+        case 0x61...0x66: UInt64(byte - 0x61 + 10)
+        default: nil
+        }
+    }
+
+    /// The first position at or after `start` whose byte is no ``isText(_:)``, or the count of the bytes.
+    @inline(__always)
+    static func endOfText(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        var position = start
+        while position < bytes.count {
+            // Eight bytes at a time: a byte below 0x20, or equal to 0x7F, leaves its top bit set. Borrows can only mark bytes
+            // above a true hit, so the lowest mark is exact.
+            if position + 8 <= bytes.count {
+                let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+                let ones: UInt64 = 0x0101_0101_0101_0101
+                let tops: UInt64 = 0x8080_8080_8080_8080
+                let flipped = word ^ (ones &* 0x7F)
+                let hits = ((word &- ones &* 0x20) & ~word | (flipped &- ones) & ~flipped) & tops
+                if hits == 0 {
+                    position += 8
+                    continue
+                }
+                position += hits.trailingZeroBitCount / 8
+            }
+            guard isText(bytes[position]) else { return position }
+            position += 1
+        }
+        return position
+    }
+
+    /// The first position at or after `start` whose byte is no ``isToken(_:)``, or the count of the bytes.
+    @inline(__always)
+    static func endOfToken(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        var position = start
+        while position < bytes.count, isToken(bytes[position]) { position += 1 }
+        return position
+    }
+}

@@ -1,0 +1,77 @@
+/// Why the bytes of a peer are not an HTTP/1.1 response that can be trusted. The connection is of no more use.
+///
+/// Says what was wrong and where; of the peer's bytes it holds one, and the name of a field (a token, at most 40
+/// characters), never a value.
+package struct HTTP1ParseError: Error, Hashable, Sendable {
+    /// What was wrong.
+    package enum Reason: String, Sendable, CaseIterable {
+        case unsolicitedBytes = "bytes arrived before the request that they would answer"
+        case notHTTP1 = "not an HTTP/1 status line"
+        case unsupportedVersion = "unsupported HTTP version"
+        case invalidStatusCode = "the status code is not three digits from 100 to 999"
+        case invalidReason = "control character in the reason phrase"
+        case bareCarriageReturn = "CR without LF"
+        case bareLineFeed = "LF without CR"
+        case emptyFieldName = "empty field name"
+        case invalidFieldName = "invalid byte in a field name"
+        case missingColon = "field line without a colon"
+        case whitespaceInFieldName = "whitespace in or after a field name"
+        case invalidFieldValue = "control character in a field value"
+        case foldBeforeFirstField = "whitespace before the first field"
+        case foldedFramingField = "folded field that frames the message"
+        case foldedTrailer = "folded trailer field"
+        case invalidContentLength = "invalid Content-Length"
+        case differingContentLengths = "differing Content-Length fields"
+        case contentLengthAndTransferEncoding = "both Content-Length and Transfer-Encoding"
+        case unsupportedTransferEncoding = "Transfer-Encoding is not exactly one 'chunked'"
+        case transferEncodingOnHTTP10 = "Transfer-Encoding in an HTTP/1.0 response"
+        case tooManyContentCodings = "too many content codings"
+        case headTooLarge = "response head too large"
+        case tooManyFields = "too many fields"
+        case trailersTooLarge = "trailer section too large"
+        case tooManyInformationalResponses = "too many informational responses"
+        case unsolicitedUpgrade = "101 although no upgrade was asked for"
+        case bytesAfterUpgrade = "bytes after a response that ends HTTP on the connection"
+        case invalidChunkSize = "invalid chunk size"
+        case invalidChunkExtension = "invalid chunk extension"
+        case chunkExtensionsTooLong = "chunk extensions too long"
+        case chunkNotTerminated = "chunk data not followed by CRLF"
+        case closedBeforeResponse = "connection closed before any byte of a response"
+        case truncatedHead = "connection closed within the response head"
+        case truncatedBody = "connection closed within the response body"
+    }
+
+    package var reason: Reason
+    /// The line, counted from 1, of the head, the trailer section or the chunked body.
+    package var line: Int?
+    /// The byte that could not be.
+    package var byte: UInt8?
+    /// The name of the field concerned, cut to 40 characters.
+    package var fieldName: String?
+
+    init(_ reason: Reason, line: Int? = nil, byte: UInt8? = nil, fieldName: String? = nil) {
+        self.reason = reason
+        self.line = line
+        self.byte = byte
+        self.fieldName = fieldName
+    }
+
+    /// Whether the peer went away in the midst of something, rather than sent something wrong.
+    package var isTruncation: Bool {
+        switch reason {
+        case .closedBeforeResponse, .truncatedHead, .truncatedBody: true
+        default: false
+        }
+    }
+}
+
+extension HTTP1ParseError: CustomStringConvertible {
+    package var description: String {
+        var circumstances: [String] = []
+        if let line { circumstances.append("line \(line)") }
+        if let byte { circumstances.append("byte 0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))") }
+        if let fieldName { circumstances.append("field \(fieldName)") }
+        guard !circumstances.isEmpty else { return reason.rawValue }
+        return "\(reason.rawValue) (\(circumstances.joined(separator: ", ")))"
+    }
+}
