@@ -25,7 +25,8 @@ extension ReceivedFields {
         withFirst(lowercasedName) { _ in true } ?? false
     }
 
-    /// Whether a comma-separated list holds a token, in any of the lines of that name and in any case (RFC 9110 §5.6.1).
+    /// Whether a comma-separated list holds a token, in any of the lines of that name and in any case (RFC 9110
+    /// §5.6.1).
     ///
     /// - Parameters:
     ///   - lowercasedToken: the token, ASCII, in lower case.

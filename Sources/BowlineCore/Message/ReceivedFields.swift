@@ -52,8 +52,8 @@ public struct ReceivedFields: Sendable {
 
     /// The value of a field, or nil if there is none of that name.
     ///
-    /// Several lines of one name are joined as `HTTPFields` does: by `", "`, or by `"; "` for `Cookie` (RFC 9110 §5.3). For
-    /// `Set-Cookie`, which must not be joined, use ``values(for:)``.
+    /// Several lines of one name are joined as `HTTPFields` does: by `", "`, or by `"; "` for `Cookie` (RFC 9110 §5.3).
+    /// For `Set-Cookie`, which must not be joined, use ``values(for:)``.
     public subscript(_ name: HTTPField.Name) -> String? {
         switch storage {
         case .none: return nil

@@ -131,7 +131,8 @@ struct HTTP1ChunkScanner: Sendable {
     private mutating func countSurplus(_ limits: HTTP1Limits) throws(HTTP1ParseError) {
         lineSurplus += 1
         surplus += 1
-        guard lineSurplus <= limits.maximumChunkExtensionBytes, surplus <= Int64(limits.maximumChunkExtensionSurplus) else {
+        guard lineSurplus <= limits.maximumChunkExtensionBytes, surplus <= Int64(limits.maximumChunkExtensionSurplus)
+        else {
             throw failure(.chunkExtensionsTooLong)
         }
     }

@@ -2,8 +2,8 @@ import BowlineCore
 
 /// Scans the field lines of a head or a trailer section as their bytes arrive, each byte once (RFC 9112 §5, §7.1.2).
 ///
-/// The section's bytes are handed in from its beginning at each call; where the scan stopped is remembered. Positions are
-/// offsets into the section. A line that cannot be right is refused at the byte that makes it so.
+/// The section's bytes are handed in from its beginning at each call; where the scan stopped is remembered. Positions
+/// are offsets into the section. A line that cannot be right is refused at the byte that makes it so.
 ///
 /// | phase | next byte | then |
 /// |---|---|---|
@@ -155,8 +155,8 @@ struct HTTP1FieldScanner: Sendable {
         }
     }
 
-    /// Joins a continuation to its value by one space (RFC 9112 §5.2: one or more). The bytes are moved when the section is
-    /// complete, so that scanning never writes.
+    /// Joins a continuation to its value by one space (RFC 9112 §5.2: one or more). The bytes are moved when the
+    /// section is complete, so that scanning never writes.
     private mutating func unfold(_ piece: Range<Int>, into index: Int) {
         guard !piece.isEmpty else { return }
         let source = UInt32(truncatingIfNeeded: piece.lowerBound)

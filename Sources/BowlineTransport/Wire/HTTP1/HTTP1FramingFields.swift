@@ -51,8 +51,8 @@ struct HTTP1FramingFields: Sendable {
         return false
     }
 
-    /// RFC 9110 §8.6: digits and nothing else. A second line must repeat the first to the letter; a list of lengths in one
-    /// line is refused even if they agree.
+    /// RFC 9110 §8.6: digits and nothing else. A second line must repeat the first to the letter; a list of lengths in
+    /// one line is refused even if they agree.
     private mutating func noteContentLength(
         _ bytes: UnsafeRawBufferPointer, _ value: Range<Int>
     ) throws(HTTP1ParseError) {
@@ -74,7 +74,8 @@ struct HTTP1FramingFields: Sendable {
         }
     }
 
-    /// RFC 9112 §6.1, and stricter: we ask for no other coding than `chunked`, so no other is understood, and only once.
+    /// RFC 9112 §6.1, and stricter: we ask for no other coding than `chunked`, so no other is understood, and only
+    /// once.
     private mutating func noteTransferEncoding(_ value: UnsafeRawBufferPointer) throws(HTTP1ParseError) {
         guard !isHTTP10 else { throw HTTP1ParseError(.transferEncodingOnHTTP10) }
         guard contentLength == nil else { throw HTTP1ParseError(.contentLengthAndTransferEncoding) }

@@ -47,8 +47,8 @@ enum HTTP1Grammar {
     static func endOfText(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
         var position = start
         while position < bytes.count {
-            // Eight bytes at a time: a byte below 0x20, or equal to 0x7F, leaves its top bit set. Borrows can only mark bytes
-            // above a true hit, so the lowest mark is exact.
+            // Eight bytes at a time: a byte below 0x20, or equal to 0x7F, leaves its top bit set. Borrows can only mark
+            // bytes above a true hit, so the lowest mark is exact.
             if position + 8 <= bytes.count {
                 let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
                 let ones: UInt64 = 0x0101_0101_0101_0101

@@ -29,7 +29,8 @@ struct HTTP1HeadScanner: Sendable {
 
     /// Scans on; returns whether the head is complete.
     mutating func scan(_ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits) throws(HTTP1ParseError) -> Bool {
-        // A window as large as the limit: what is wrong within it is refused for what it is, at whatever pace it arrives.
+        // A window as large as the limit: what is wrong within it is refused for what it is, at whatever pace it
+        // arrives.
         let window = UnsafeRawBufferPointer(rebasing: bytes[..<min(bytes.count, limits.maximumHeadBytes)])
         if phase != .fields, try !scanStatusLine(window) {
             return try incomplete(window, limits)
@@ -73,7 +74,8 @@ struct HTTP1HeadScanner: Sendable {
         return false
     }
 
-    /// `HTTP/1.x SP 3DIGIT (SP / CR)`, a byte at a time. Many servers leave out the space before an empty reason phrase.
+    /// `HTTP/1.x SP 3DIGIT (SP / CR)`, a byte at a time. Many servers leave out the space before an empty reason
+    /// phrase.
     @inline(__always)
     private mutating func scanPrefixByte(_ byte: UInt8) throws(HTTP1ParseError) {
         switch position {

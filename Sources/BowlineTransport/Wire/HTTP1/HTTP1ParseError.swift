@@ -69,7 +69,9 @@ extension HTTP1ParseError: CustomStringConvertible {
     package var description: String {
         var circumstances: [String] = []
         if let line { circumstances.append("line \(line)") }
-        if let byte { circumstances.append("byte 0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))") }
+        if let byte {
+            circumstances.append("byte 0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))")
+        }
         if let fieldName { circumstances.append("field \(fieldName)") }
         guard !circumstances.isEmpty else { return reason.rawValue }
         return "\(reason.rawValue) (\(circumstances.joined(separator: ", ")))"

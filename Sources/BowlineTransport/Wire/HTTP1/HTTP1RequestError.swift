@@ -1,7 +1,7 @@
 /// Why a request cannot be put into words of HTTP/1.1. Nothing of it has been written.
 ///
-/// Names what is wrong and in which field; of the caller's text it holds a field's name, escaped and cut to 40 characters,
-/// never a value or a target.
+/// Names what is wrong and in which field; of the caller's text it holds a field's name, escaped and cut to 40
+/// characters, never a value or a target.
 package struct HTTP1RequestError: Error, Hashable, Sendable {
     /// What is wrong.
     package enum Reason: String, Sendable, CaseIterable {

@@ -1,8 +1,8 @@
 package import HTTPTypes
 package import NIOCore
 
-/// Writes request heads and chunked bodies, and refuses what could be read as something else than was meant (RFC 9112 §3,
-/// §11.1; RFC 9110 §5.5).
+/// Writes request heads and chunked bodies, and refuses what could be read as something else than was meant (RFC 9112
+/// §3, §11.1; RFC 9110 §5.5).
 ///
 /// The caller's fields are normalised to one head with exactly one framing:
 ///
@@ -53,8 +53,8 @@ package enum HTTP1RequestWriter {
 
     /// Appends the end of a chunked body. If it throws, the buffer is as it was.
     ///
-    /// Fields that frame, route, authenticate or describe a message are refused as trailers (RFC 9110 §6.5.1): a recipient
-    /// that merges them would read another message.
+    /// Fields that frame, route, authenticate or describe a message are refused as trailers (RFC 9110 §6.5.1): a
+    /// recipient that merges them would read another message.
     package static func writeLastChunk(
         trailers: HTTPFields? = nil, into buffer: inout ByteBuffer
     ) throws(HTTP1RequestError) {
@@ -117,7 +117,8 @@ package enum HTTP1RequestWriter {
     }
 
     private static let forbiddenTrailers: Set<String> = [
-        "transfer-encoding", "content-length", "host", "connection", "keep-alive", "proxy-connection", "upgrade", "trailer",
+        "transfer-encoding", "content-length", "host", "connection", "keep-alive", "proxy-connection", "upgrade",
+        "trailer",
         "te", "cache-control", "expect", "max-forwards", "pragma", "range", "if-match", "if-none-match",
         "if-modified-since", "if-unmodified-since", "if-range", "authorization", "proxy-authorization",
         "proxy-authenticate", "www-authenticate", "cookie", "set-cookie", "content-encoding", "content-type",

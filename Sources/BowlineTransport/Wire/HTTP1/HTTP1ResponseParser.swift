@@ -3,9 +3,10 @@ package import NIOCore
 
 /// Parses the responses on one HTTP/1.1 connection, one request at a time, strictly and as their bytes arrive.
 ///
-/// A pure value. Call ``beginResponse(to:)`` when a request is written, ``append(_:)`` with what was read, then ``next()``
-/// until it says `needMoreBytes` (appending before that costs a copy). After ``HTTP1ResponseEvent/end(trailers:)`` bytes are
-/// only counted, see ``leftoverByteCount``, until the next response begins. An error is final.
+/// A pure value. Call ``beginResponse(to:)`` when a request is written, ``append(_:)`` with what was read, then
+/// ``next()`` until it says `needMoreBytes` (appending before that costs a copy). After
+/// ``HTTP1ResponseEvent/end(trailers:)`` bytes are only counted, see ``leftoverByteCount``, until the next response
+/// begins. An error is final.
 ///
 /// | state | input | next state |
 /// |---|---|---|
@@ -21,7 +22,8 @@ package import NIOCore
 /// | `upgraded` | a byte | `failed` |
 /// | any | what may not be, end of input | `failed` |
 ///
-/// CPU is linear in the bytes received. Memory: one head or trailer section (see ``HTTP1Limits``) and what was appended.
+/// CPU is linear in the bytes received. Memory: one head or trailer section (see ``HTTP1Limits``) and what was
+/// appended.
 package struct HTTP1ResponseParser: Sendable {
     enum State {
         case idle
@@ -49,10 +51,12 @@ package struct HTTP1ResponseParser: Sendable {
     var informationalCloses = false
     var hasReceivedEOF = false
 
-    /// Whether any byte has arrived since the response began. Until one has, the server may never have seen the request.
+    /// Whether any byte has arrived since the response began. Until one has, the server may never have seen the
+    /// request.
     package private(set) var hasReceivedAnyByte = false
 
-    /// Bytes that arrived after the end of the last response. The connection must not carry another request if there are any.
+    /// Bytes that arrived after the end of the last response. The connection must not carry another request if there
+    /// are any.
     package private(set) var leftoverByteCount = 0
 
     /// Makes a parser for a connection.
