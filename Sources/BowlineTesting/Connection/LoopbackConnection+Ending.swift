@@ -1,0 +1,115 @@
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+public import NIOCore
+
+/// How a client ended a connection, and what it sent before.
+public struct ObservedClose: Sendable {
+    /// How it ended.
+    public let end: ConnectionEnd
+    /// What had come and was not read, up to 64 KiB.
+    public let bytes: ByteBuffer
+    /// How many bytes that were in all.
+    public let byteCount: Int
+}
+
+extension LoopbackConnection {
+    /// Waits, without ever answering, until the client or the server's `stop` ends the connection.
+    public func stall() async throws {
+        try await inbound.wait { $0.end == nil ? nil : () }
+    }
+
+    /// Closes the connection in order: close_notify where it is encrypted, then FIN.
+    ///
+    /// The kernel turns that into a reset when bytes of the client are unread, as it does for every server.
+    public func closeNow() async throws {
+        ended(.serverClosed)
+        try? await channel.close().get()
+    }
+
+    /// Closes an encrypted connection as an attacker would who cuts it: FIN without close_notify.
+    public func closeWithoutNotify() async throws {
+        ended(.serverClosed)
+        try await atEdge { $0.close() }
+        try? await channel.closeFuture.get()
+    }
+
+    /// Ends our direction (FIN) and goes on reading.
+    ///
+    /// - Throws: if the client is gone.
+    public func halfClose() async throws {
+        do {
+            try await channel.close(mode: .output).get()
+        } catch {
+            throw ConnectionEnded()
+        }
+    }
+
+    /// Resets the connection (RST): what is under way in either direction is lost. On a Unix domain socket a close.
+    public func reset() async throws {
+        ended(.serverClosed)
+        if let provider = channel as? any SocketOptionProvider, channel.remoteAddress?.port != nil {
+            try? await provider.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+        }
+        try await closeWithoutNotify()
+    }
+
+    /// Waits until the client ends the connection, reading what it sends meanwhile.
+    ///
+    /// After ``closeNow()`` or ``reset()`` it returns at once with `.serverClosed`; after ``halfClose()`` it shows what
+    /// the client does then.
+    ///
+    /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the server stops.
+    @discardableResult
+    public func waitForClose(
+        timeout: Duration = .seconds(10), file: String = #fileID, line: Int = #line
+    ) async throws -> ObservedClose {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            let collected = Watched((kept: ByteBuffer(), count: 0))
+            group.addTask {
+                while let piece = try await self.takePiece() {
+                    collected.withLock { collected in
+                        collected.count += piece.readableBytes
+                        var kept = piece
+                        let room = max(0, 65536 - collected.kept.readableBytes)
+                        if var slice = kept.readSlice(length: min(room, kept.readableBytes)) {
+                            collected.kept.writeBuffer(&slice)
+                        }
+                    }
+                }
+            }
+            group.addTask { [inbound] in
+                try await inbound.wait(
+                    for: "the client to end connection \(self.number)", within: timeout,
+                    at: CallSite(file: file, line: line), found: { _ in "it open" }, until: { $0.end != nil }
+                )
+            }
+            try await group.waitForAll()
+            let end = inbound.withLock { $0.end } ?? .serverClosed
+            let (kept, count) = collected.withLock { $0 }
+            return ObservedClose(end: end, bytes: kept, byteCount: count)
+        }
+    }
+
+    private func takePiece() async throws -> ByteBuffer? {
+        try await take { inbound -> Taken<ByteBuffer>? in
+            if let piece = inbound.buffer.readableBytes > 0 ? inbound.take(inbound.buffer.readableBytes) : nil {
+                return .value(piece)
+            }
+            return inbound.end == nil ? nil : .nothing
+        }
+    }
+
+    private func atEdge(_ body: @escaping @Sendable (SocketEdge) -> Void) async throws {
+        let channel = channel
+        try? await channel.eventLoop.submit {
+            body(try channel.pipeline.syncOperations.handler(type: SocketEdge.self))
+        }.get()
+    }
+}

@@ -1,0 +1,190 @@
+internal import HTTPTypes
+public import NIOCore
+internal import Synchronization
+
+extension LoopbackConnection {
+    private static let headLimit = 1 << 20
+
+    /// Reads a whole request: head, body and trailers.
+    ///
+    /// It is recorded in ``LoopbackServer/requests`` as soon as its head is there. Does not answer
+    /// `Expect: 100-continue`: for that use ``readRequestHead()``, ``sendContinue()`` and ``readBody(of:)``.
+    ///
+    /// - Returns: the request, or nil if the client closed the connection instead of sending another.
+    /// - Throws: if the bytes are not a valid request, or the client goes away before the request is complete;
+    ///   `CancellationError` when the server stops.
+    public func readRequest() async throws -> RecordedRequest? {
+        guard let request = try await readRequestHead() else { return nil }
+        return try await readBody(of: request)
+    }
+
+    /// Reads a request's head and leaves its body unread.
+    ///
+    /// - Returns: the request without a body, or nil if the client closed the connection instead.
+    /// - Throws: as ``readRequest()``.
+    public func readRequestHead() async throws -> RecordedRequest? {
+        let bytes = try await take { inbound -> Taken<ByteBuffer>? in
+            if let head = inbound.takeThrough("\r\n\r\n") { return .value(head) }
+            guard inbound.buffer.readableBytes <= Self.headLimit else { return .tooLong }
+            guard inbound.end == nil else { return inbound.buffer.readableBytes == 0 ? .nothing : .cutShort }
+            return nil
+        }
+        guard let bytes else { return nil }
+        let head = try RequestHead(bytes)
+        let number = facts.withLock { facts in
+            facts.requests += 1
+            return facts.requests
+        }
+        return server.journal.began(head, on: self.number, number: number)
+    }
+
+    /// Reads the body, and the trailers, of a request whose head was read before.
+    ///
+    /// - Returns: the request with its body, of which the first `recordedBodyLimit` bytes are kept.
+    /// - Throws: as ``readRequest()``.
+    public func readBody(of request: RecordedRequest) async throws -> RecordedRequest {
+        var request = request
+        let limit = server.options.recordedBodyLimit
+        do {
+            switch request.framing {
+            case .length(let length):
+                try await receive(length, into: &request, keeping: limit)
+            case .chunked:
+                while let size = try await readChunkSize() {
+                    try await receive(size, into: &request, keeping: limit)
+                    guard try await readLine().readableBytes == 2 else {
+                        throw MalformedRequest("a chunk's bytes are not followed by CRLF")
+                    }
+                }
+                request.trailers = try await readTrailers()
+            }
+        } catch {
+            server.journal.received(request)
+            throw error
+        }
+        request.isComplete = true
+        facts.withLock { $0.completeRequests += 1 }
+        server.journal.received(request)
+        return request
+    }
+
+    /// Reads what has come, without looking at it.
+    ///
+    /// - Parameter atLeast: How many bytes to wait for, 1 or more.
+    /// - Returns: all unread bytes; fewer than `atLeast` only if the client closed the connection; none at its end.
+    /// - Throws: `CancellationError` when the server stops.
+    public func read(atLeast: Int = 1) async throws -> ByteBuffer {
+        let bytes = try await take { inbound -> Taken<ByteBuffer>? in
+            guard inbound.buffer.readableBytes >= atLeast || inbound.end != nil else { return nil }
+            return inbound.take(inbound.buffer.readableBytes).map { .value($0) } ?? .nothing
+        }
+        return bytes ?? ByteBuffer()
+    }
+
+    /// Stops reading the socket, so that the client meets a peer that does not take its bytes.
+    ///
+    /// The kernel's buffers still fill: see `receiveBufferSize` of ``LoopbackServer/Options``. Reading begins again with
+    /// ``resumeReading()``, and by itself when the client closes the connection.
+    public func pauseReading() async throws {
+        inbound.withLock { $0.isPaused = true }
+        try await channel.setOption(.autoRead, value: false).get()
+    }
+
+    /// Reads the socket again.
+    public func resumeReading() async throws {
+        let isThrottled = inbound.withLock { inbound in
+            inbound.isPaused = false
+            return inbound.isThrottled
+        }
+        if !isThrottled { try await channel.setOption(.autoRead, value: true).get() }
+    }
+
+    private func receive(_ count: Int, into request: inout RecordedRequest, keeping limit: Int) async throws {
+        var missing = count
+        while missing > 0 {
+            let most = missing
+            guard
+                var piece = try await take({ inbound -> Taken<ByteBuffer>? in
+                    let available = min(most, inbound.buffer.readableBytes)
+                    if available > 0 { return inbound.take(available).map { .value($0) } }
+                    return inbound.end == nil ? nil : .cutShort
+                })
+            else { return }
+            missing -= piece.readableBytes
+            request.bodyLength += piece.readableBytes
+            let room = max(0, limit - request.body.readableBytes)
+            if var kept = piece.readSlice(length: min(room, piece.readableBytes)) {
+                if request.body.readableBytes == 0 { request.body = kept } else { request.body.writeBuffer(&kept) }
+            }
+        }
+    }
+
+    private func readChunkSize() async throws -> Int? {
+        let line = try await readLine()
+        let digits = line.readableBytesView.prefix { $0 != UInt8(ascii: ";") && $0 != 0x0D }
+        guard !digits.isEmpty, digits.count <= 15, let size = Int(String(decoding: digits, as: UTF8.self), radix: 16),
+            size >= 0, digits.first != UInt8(ascii: "+")
+        else {
+            throw MalformedRequest("a chunk's size is not a hexadecimal number")
+        }
+        return size == 0 ? nil : size
+    }
+
+    private func readTrailers() async throws -> HTTPFields? {
+        var fields = HTTPFields()
+        while true {
+            let line = try await readLine()
+            let content = try RequestHead.lines(of: line.readableBytesView)
+            guard !content.isEmpty else { return fields.isEmpty ? nil : fields }
+            fields.append(contentsOf: try RequestHead.fields(content))
+        }
+    }
+
+    /// A line with its CRLF.
+    private func readLine() async throws -> ByteBuffer {
+        let line = try await take { inbound -> Taken<ByteBuffer>? in
+            if let line = inbound.takeThrough("\n") { return .value(line) }
+            guard inbound.buffer.readableBytes <= Self.headLimit else { return .tooLong }
+            return inbound.end == nil ? nil : .cutShort
+        }
+        guard let line, line.readableBytesView.suffix(2).elementsEqual([0x0D, 0x0A]) else {
+            throw MalformedRequest("a line does not end with CRLF")
+        }
+        return line
+    }
+
+    /// What a look at the unread bytes brings.
+    enum Taken<Value: Sendable>: Sendable {
+        case value(Value)
+        case nothing
+        case cutShort
+        case tooLong
+    }
+
+    /// Takes something from the unread bytes, waiting until it is there; reads the socket meanwhile.
+    func take<Value: Sendable>(
+        _ attempt: @escaping @Sendable (inout Inbound) -> Taken<Value>?
+    ) async throws -> Value? {
+        let tracked: @Sendable (inout Inbound) -> Taken<Value>? = { inbound in
+            let result = attempt(&inbound)
+            inbound.isAwaited = result == nil
+            return result
+        }
+        let (first, wasThrottled) = inbound.withLock { inbound in
+            let first = tracked(&inbound)
+            // Once what is there has been taken, or does not suffice, there is room for more.
+            let wasThrottled = inbound.isThrottled && (first == nil || inbound.buffer.readableBytes <= Inbound.limit)
+            if wasThrottled { inbound.isThrottled = false }
+            return (first, wasThrottled && !inbound.isPaused)
+        }
+        if wasThrottled { channel.setOption(.autoRead, value: true).whenFailure { _ in } }
+        let taken: Taken<Value>
+        if let first { taken = first } else { taken = try await inbound.wait(tracked) }
+        switch taken {
+        case .value(let value): return value
+        case .nothing: return nil
+        case .cutShort: throw ConnectionEnded()
+        case .tooLong: throw MalformedRequest("a line or head is too long")
+        }
+    }
+}

@@ -1,0 +1,87 @@
+public import HTTPTypes
+public import NIOCore
+internal import Synchronization
+
+extension LoopbackConnection {
+    /// Sends bytes as they are; returns when the socket has taken them all, so a slow client holds the script up.
+    ///
+    /// - Throws: if the client is gone.
+    public func send(_ bytes: ByteBuffer) async throws {
+        guard bytes.readableBytes > 0 else { return }
+        let count = bytes.readableBytes
+        do {
+            try await channel.writeAndFlush(bytes).get()
+        } catch {
+            throw ConnectionEnded()
+        }
+        facts.withLock { $0.bytesSent += count }
+    }
+
+    /// Sends text as it is.
+    ///
+    /// - Throws: if the client is gone.
+    public func send(_ text: String) async throws {
+        try await send(ByteBuffer(string: text))
+    }
+
+    /// Sends the first `count` of these bytes and closes the connection in order.
+    ///
+    /// - Throws: if the client is gone.
+    public func send(_ bytes: ByteBuffer, cutAfter count: Int) async throws {
+        try await send(bytes.getSlice(at: bytes.readerIndex, length: min(count, bytes.readableBytes)) ?? bytes)
+        try await closeNow()
+    }
+
+    /// Sends a response, framed by its length unless `framing` says otherwise.
+    ///
+    /// - Throws: if the client is gone.
+    public func reply(
+        _ status: Int = 200,
+        fields: HTTPFields = [:],
+        body: String = "",
+        framing: ScriptedResponse.Framing = .length,
+        trailers: HTTPFields = [:]
+    ) async throws {
+        let response = ScriptedResponse(status, fields: fields, body: body, framing: framing, trailers: trailers)
+        try await send(response.bytes())
+    }
+
+    /// Sends a response.
+    ///
+    /// - Parameter request: What it answers: a response to HEAD goes without its body.
+    /// - Throws: if the client is gone.
+    public func reply(_ response: ScriptedResponse, to request: RecordedRequest? = nil) async throws {
+        try await send(response.bytes(answering: request?.method))
+    }
+
+    /// Sends `100 Continue`.
+    ///
+    /// - Throws: if the client is gone.
+    public func sendContinue() async throws {
+        try await send("HTTP/1.1 100 Continue\r\n\r\n")
+    }
+
+    /// Sends bytes in small pieces, with a pause of the machine's clock before each but the first.
+    ///
+    /// - Parameters:
+    ///   - bytes: What to send.
+    ///   - size: Bytes in a piece, 1 or more.
+    ///   - interval: The pause.
+    /// - Throws: if the client is gone.
+    public func trickle(_ bytes: ByteBuffer, size: Int = 1, every interval: Duration) async throws {
+        var rest = bytes
+        var isFirst = true
+        while rest.readableBytes > 0, let piece = rest.readSlice(length: min(max(1, size), rest.readableBytes)) {
+            if !isFirst { try await Task.sleep(for: interval, tolerance: .zero) }
+            isFirst = false
+            try await send(piece)
+        }
+    }
+
+    /// Sends text in small pieces.
+    ///
+    /// - Throws: if the client is gone.
+    public func trickle(_ text: String, size: Int = 1, every interval: Duration) async throws {
+        try await trickle(ByteBuffer(string: text), size: size, every: interval)
+    }
+}

@@ -1,0 +1,107 @@
+public import HTTPTypes
+public import NIOCore
+
+/// A response as a scripted server writes it: valid unless its fields make it otherwise.
+public struct ScriptedResponse: Sendable {
+    /// How a client learns where the body ends.
+    public enum Framing: Sendable, Hashable {
+        /// `Content-Length`.
+        case length
+        /// `Transfer-Encoding: chunked`, in chunks of at most so many bytes, 1 or more.
+        case chunks(of: Int)
+        /// The end of the connection: a served connection is closed after the response.
+        case untilClose
+        /// Whatever the fields say: nothing is added to them, and the body is sent as it is.
+        case manual
+
+        /// `Transfer-Encoding: chunked` in chunks of 16 KiB.
+        public static let chunked = Framing.chunks(of: 16384)
+    }
+
+    /// The status code, 100 to 999.
+    public var status: Int
+    /// The reason phrase; nil: the usual one.
+    public var reason: String?
+    /// The fields, sent in this order before those that frame the body.
+    public var fields: HTTPFields
+    /// The body.
+    public var body: ByteBuffer
+    /// How the body is framed.
+    public var framing: Framing
+    /// The trailer fields; sent only with chunks.
+    public var trailers: HTTPFields
+    /// The version in the status line. Default `HTTP/1.1`.
+    public var version = "HTTP/1.1"
+
+    /// Makes a response with a body of bytes.
+    public init(
+        _ status: Int = 200, fields: HTTPFields = [:], body: ByteBuffer, framing: Framing = .length,
+        trailers: HTTPFields = [:]
+    ) {
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.framing = framing
+        self.trailers = trailers
+    }
+
+    /// Makes a response with a body of text.
+    public init(
+        _ status: Int = 200, fields: HTTPFields = [:], body: String = "", framing: Framing = .length,
+        trailers: HTTPFields = [:]
+    ) {
+        self.init(status, fields: fields, body: ByteBuffer(string: body), framing: framing, trailers: trailers)
+    }
+
+    /// The response as it goes over the wire.
+    ///
+    /// - Parameter method: The request's method: the answer to HEAD has the framing of the body but not the body
+    ///   (RFC 9110 §9.3.2). nil: not HEAD.
+    public func bytes(answering method: HTTPRequest.Method? = nil) -> ByteBuffer {
+        var bytes = ByteBuffer()
+        bytes.reserveCapacity(256 + body.readableBytes)
+        bytes.writeString("\(version) \(status) \(reason ?? Self.usualReason(status))\r\n")
+        for field in fields { bytes.writeString("\(field.name.rawName): \(field.value)\r\n") }
+        let hasBody = framing == .manual || !Self.isBodiless(status)
+        if hasBody {
+            switch framing {
+            case .length: bytes.writeString("Content-Length: \(body.readableBytes)\r\n")
+            case .chunks: bytes.writeString("Transfer-Encoding: chunked\r\n")
+            case .untilClose, .manual: break
+            }
+        }
+        bytes.writeString("\r\n")
+        if hasBody, method != .head { writeBody(to: &bytes) }
+        return bytes
+    }
+
+    /// Whether a server closes the connection after it.
+    var endsConnection: Bool {
+        framing == .untilClose
+            || fields[values: .connection].contains { $0.lowercased().split(separator: ",").contains("close") }
+    }
+
+    private func writeBody(to bytes: inout ByteBuffer) {
+        guard case .chunks(let size) = framing else {
+            bytes.writeImmutableBuffer(body)
+            return
+        }
+        var rest = body
+        while rest.readableBytes > 0, var chunk = rest.readSlice(length: min(max(1, size), rest.readableBytes)) {
+            bytes.writeString("\(String(chunk.readableBytes, radix: 16))\r\n")
+            bytes.writeBuffer(&chunk)
+            bytes.writeString("\r\n")
+        }
+        bytes.writeString("0\r\n")
+        for field in trailers { bytes.writeString("\(field.name.rawName): \(field.value)\r\n") }
+        bytes.writeString("\r\n")
+    }
+
+    private static func isBodiless(_ status: Int) -> Bool {
+        status < 200 || status == 204 || status == 304
+    }
+
+    private static func usualReason(_ status: Int) -> String {
+        (0...999).contains(status) ? HTTPResponse.Status(integerLiteral: status).reasonPhrase : ""
+    }
+}

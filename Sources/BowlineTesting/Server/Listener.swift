@@ -1,0 +1,120 @@
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+internal import NIOTLS
+internal import Synchronization
+
+/// The listening socket of a ``LoopbackServer``.
+struct Listener: Sendable {
+    let channel: any Channel
+    private let target: Target
+
+    /// Where accepted connections go; known only once the server, which needs the port, has been made.
+    private final class Target: Sendable {
+        private let server = Mutex<LoopbackServer?>(nil)
+
+        var current: LoopbackServer? {
+            get { server.withLock { $0 } }
+            set { server.withLock { $0 = newValue } }
+        }
+    }
+
+    static func bind(_ options: LoopbackServer.Options) async throws -> Listener {
+        let tls = try options.tls?.makeContext()
+        let target = Target()
+        let group = options.eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton
+        var bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: Int32(clamping: options.backlog))
+            // Accepting begins once the server is there to take connections.
+            .serverChannelOption(.autoRead, value: false)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try Self.accept(channel, for: target.current, tls: tls)
+                }
+            }
+        if case .unixSocket = options.address {
+        } else {
+            bootstrap = bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+        }
+        if let size = options.receiveBufferSize {
+            bootstrap = bootstrap.serverChannelOption(.socketOption(.so_rcvbuf), value: size)
+        }
+        if let size = options.sendBufferSize {
+            bootstrap = bootstrap.childChannelOption(.socketOption(.so_sndbuf), value: size)
+        }
+        return Listener(channel: try await bind(bootstrap, to: options.address), target: target)
+    }
+
+    /// Begins to accept connections.
+    func accept(for server: LoopbackServer) {
+        target.current = server
+        guard server.options.acceptsConnections else { return }
+        channel.setOption(.autoRead, value: true).whenFailure { _ in }
+    }
+
+    static func removeSocketFile(_ path: String?) {
+        if let path { _ = unlink(path) }
+    }
+
+    private static func bind(
+        _ bootstrap: ServerBootstrap, to address: LoopbackServer.Options.Address
+    ) async throws -> any Channel {
+        switch address {
+        case .ipv4: try await bootstrap.bind(host: "127.0.0.1", port: 0).get()
+        case .ipv6: try await bootstrap.bind(host: "::1", port: 0).get()
+        case .unixSocket(let path):
+            try await bootstrap.bind(
+                unixDomainSocketPath: path ?? temporarySocketPath(), cleanupExistingSocketFile: true
+            ).get()
+        }
+    }
+
+    /// A path short enough for a socket's address (103 bytes), used by nobody else.
+    private static func temporarySocketPath() -> String {
+        let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        let usable = directory.utf8.count <= 64 ? directory : "/tmp"
+        let random = UInt64.random(in: 0 ... .max)
+        return "\(usable)/bowline-\(getpid())-\(String(random, radix: 36)).sock"
+    }
+
+    private static func accept(_ channel: any Channel, for server: LoopbackServer?, tls: NIOSSLContext?) throws {
+        guard let server else { throw ChannelError.ioOnClosedChannel }
+        let connection = server.journal.withLock { journal in
+            let connection = LoopbackConnection(
+                number: journal.connections.count + 1, channel: channel, server: server
+            )
+            journal.connections.append(connection)
+            journal.openCount += 1
+            return connection
+        }
+        try channel.pipeline.syncOperations.addHandler(SocketEdge())
+        if let tls {
+            try channel.pipeline.syncOperations.addHandler(
+                ByteToMessageHandler(
+                    SNIHandler { result in
+                        channel.eventLoop.makeCompletedFuture {
+                            if case .hostname(let name) = result { connection.facts.withLock { $0.serverName = name } }
+                            let edge = try channel.pipeline.syncOperations.context(handlerType: SocketEdge.self)
+                            try channel.pipeline.syncOperations.addHandler(
+                                NIOSSLServerHandler(context: tls), position: .after(edge.handler)
+                            )
+                        }
+                    }
+                )
+            )
+        }
+        try channel.pipeline.syncOperations.addHandler(ConnectionHandler(connection, isEncrypted: tls != nil))
+    }
+}

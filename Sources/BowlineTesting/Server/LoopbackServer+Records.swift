@@ -1,0 +1,62 @@
+extension LoopbackServer {
+    /// The requests whose heads have come, in that order.
+    public var requests: [RecordedRequest] { journal.withLock { $0.requests } }
+
+    /// The connections accepted, those that have ended included.
+    public var connections: [ConnectionRecord] { journal.withLock { $0.connections }.map(\.record) }
+
+    /// How many connections neither side has ended.
+    public var openConnectionCount: Int { journal.withLock { $0.openCount } }
+
+    /// What went wrong: requests that are not valid, and what scripts threw. A good test ends with none.
+    public var problems: [String] { journal.withLock { $0.problems } }
+
+    /// Waits until at least `count` connections have been accepted, those that have ended included.
+    ///
+    /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
+    public func waitForConnections(
+        count: Int, timeout: Duration = .seconds(10), file: String = #fileID, line: Int = #line
+    ) async throws {
+        try await journal.wait(
+            for: "\(count) connections", within: timeout, at: CallSite(file: file, line: line),
+            found: { "\($0.connections.count)" }, until: { $0.connections.count >= count }
+        )
+    }
+
+    /// Waits until exactly `count` connections are open.
+    ///
+    /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
+    public func waitForOpenConnections(
+        count: Int, timeout: Duration = .seconds(10), file: String = #fileID, line: Int = #line
+    ) async throws {
+        try await journal.wait(
+            for: "\(count) open connections", within: timeout, at: CallSite(file: file, line: line),
+            found: { "\($0.openCount)" }, until: { $0.openCount == count }
+        )
+    }
+
+    /// Waits until at least `count` requests have been received whole.
+    ///
+    /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
+    public func waitForRequests(
+        count: Int, timeout: Duration = .seconds(10), file: String = #fileID, line: Int = #line
+    ) async throws {
+        try await journal.wait(
+            for: "\(count) whole requests", within: timeout, at: CallSite(file: file, line: line),
+            found: { "\($0.completeCount), and \($0.requests.count - $0.completeCount) begun" },
+            until: { $0.completeCount >= count }
+        )
+    }
+
+    /// Waits until the heads of at least `count` requests have come, whether or not their bodies have.
+    ///
+    /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
+    public func waitForRequestHeads(
+        count: Int, timeout: Duration = .seconds(10), file: String = #fileID, line: Int = #line
+    ) async throws {
+        try await journal.wait(
+            for: "the heads of \(count) requests", within: timeout, at: CallSite(file: file, line: line),
+            found: { "\($0.requests.count)" }, until: { $0.requests.count >= count }
+        )
+    }
+}

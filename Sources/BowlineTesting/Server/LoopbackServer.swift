@@ -1,0 +1,151 @@
+public import HTTPTypes
+internal import NIOCore
+internal import NIOPosix
+
+/// A scripted HTTP/1.1 server on this machine's loopback, for testing a client against real sockets.
+///
+/// It does what a test tells it, good manners or bad, per request (``respond(_:)``, ``route(_:_:_:)``) or per connection
+/// in bytes (``onConnection(_:)``), remembers what it received, and lets a test await what happens without sleeping.
+/// Requests are parsed strictly. To test code above the transport, `StubTransport` is simpler.
+///
+/// ```swift
+/// try await withLoopbackServer { server in
+///     server.route(.get, "/users/42") { _ in .reply(200, body: #"{"name":"Ada"}"#) }
+///     let client = try ServiceClient(baseURL: server.baseURL)
+///     …
+///     #expect(server.connections.count == 1)
+/// }
+/// ```
+public final class LoopbackServer: Sendable {
+    /// Where it listens and how.
+    public let options: Options
+    /// The port; 0 on a Unix domain socket.
+    public let port: Int
+    /// The path of the Unix domain socket, if it listens on one.
+    public let socketPath: String?
+
+    let journal: Watched<Journal>
+    let scripts: ServerScripts
+    private let listener: any Channel
+
+    private init(options: Options, listener: any Channel, journal: Watched<Journal>, scripts: ServerScripts) {
+        self.options = options
+        self.listener = listener
+        self.journal = journal
+        self.scripts = scripts
+        port = listener.localAddress?.port ?? 0
+        socketPath = listener.localAddress?.pathname
+    }
+
+    /// Starts a server; stop it with ``stop()``, or use ``withLoopbackServer(_:isolation:_:)``, which does that.
+    ///
+    /// - Throws: what binding throws, and what is wrong with certificates.
+    public static func start(_ options: Options = Options()) async throws -> LoopbackServer {
+        let listener = try await Listener.bind(options)
+        let server = LoopbackServer(
+            options: options, listener: listener.channel, journal: Watched(Journal()), scripts: ServerScripts()
+        )
+        listener.accept(for: server)
+        return server
+    }
+
+    /// Stops listening, ends scripts by cancelling them, closes all connections and waits for all that.
+    public func stop() async {
+        try? await listener.close().get()
+        let tasks = scripts.stop()
+        for connection in journal.withLock({ $0.connections }) where connection.channel.isActive {
+            try? await connection.closeWithoutNotify()
+        }
+        for task in tasks { await task.value }
+        Listener.removeSocketFile(socketPath)
+    }
+
+    /// Stops listening, so that dials are refused; connections that are there stay.
+    public func stopListening() async {
+        try? await listener.close().get()
+    }
+
+    // MARK: Scripts
+
+    /// Answers each request with what `responder` says, on connections that are kept alive, unless a route matches.
+    ///
+    /// Takes effect with the next request. Without it, and without a route, the answer is 404.
+    public func respond(
+        _ responder: @escaping @Sendable (RecordedRequest) async throws -> ScriptedReply
+    ) {
+        scripts.respond(with: responder)
+    }
+
+    /// Answers requests with these replies one after another; the last one again and again.
+    public func respond(inOrder replies: [ScriptedReply]) {
+        scripts.respond(with: ServerScripts.inOrder(replies))
+    }
+
+    /// Answers requests of this method and path (the target without its query) with what `responder` says.
+    public func route(
+        _ method: HTTPRequest.Method,
+        _ path: String,
+        _ responder: @escaping @Sendable (RecordedRequest) async throws -> ScriptedReply
+    ) {
+        scripts.route(method, path, to: responder)
+    }
+
+    /// Answers requests of this method and path with these replies one after another; the last one again and again.
+    public func route(_ method: HTTPRequest.Method, _ path: String, inOrder replies: [ScriptedReply]) {
+        scripts.route(method, path, to: ServerScripts.inOrder(replies))
+    }
+
+    /// Drives each connection accepted from now on by `script`, in bytes; see ``LoopbackConnection``.
+    ///
+    /// A script that wants to treat only some connections specially leaves the others to
+    /// ``LoopbackConnection/serveRequests()``. What it throws is noted in ``problems``.
+    public func onConnection(_ script: @escaping @Sendable (LoopbackConnection) async throws -> Void) {
+        scripts.connectionScript = script
+    }
+
+    // MARK: Addresses
+
+    /// The URL of the server: `http://127.0.0.1:49152`, `https://localhost:49152`, or `http+unix://…` with the path of
+    /// the socket.
+    public var baseURL: String {
+        let scheme = options.tls == nil ? "http" : "https"
+        if let socketPath { return "\(scheme)+unix://\(socketPath.replacingSlashes)" }
+        switch options.address {
+        case .ipv6: return "\(scheme)://[::1]:\(port)"
+        default: return "\(scheme)://\(options.tls == nil ? "127.0.0.1" : "localhost"):\(port)"
+        }
+    }
+
+    /// The URL of a path on the server.
+    ///
+    /// - Parameter path: With or without a leading slash; percent-encoded where needed.
+    public func url(_ path: String) -> String {
+        path.hasPrefix("/") ? baseURL + path : "\(baseURL)/\(path)"
+    }
+}
+
+/// Runs `body` with a server that is stopped afterwards, whatever happens.
+///
+/// - Throws: what starting the server or `body` throws.
+public func withLoopbackServer<Result>(
+    _ options: LoopbackServer.Options = LoopbackServer.Options(),
+    isolation: isolated (any Actor)? = #isolation,
+    _ body: (LoopbackServer) async throws -> Result
+) async throws -> Result {
+    let server = try await LoopbackServer.start(options)
+    do {
+        let result = try await body(server)
+        await server.stop()
+        return result
+    } catch {
+        await server.stop()
+        throw error
+    }
+}
+
+extension String {
+    /// This path as the host of an `http+unix` URL.
+    fileprivate var replacingSlashes: String {
+        split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%2F")
+    }
+}

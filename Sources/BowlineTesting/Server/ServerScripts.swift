@@ -1,0 +1,86 @@
+internal import HTTPTypes
+internal import Synchronization
+
+/// What a server does with connections and requests, and the tasks that do it.
+final class ServerScripts: Sendable {
+    typealias Responder = @Sendable (RecordedRequest) async throws -> ScriptedReply
+    typealias ConnectionScript = @Sendable (LoopbackConnection) async throws -> Void
+
+    private struct RouteKey: Hashable {
+        let method: HTTPRequest.Method
+        let path: String
+    }
+
+    private struct State: Sendable {
+        var connectionScript: ConnectionScript?
+        var responder: Responder?
+        var routes: [RouteKey: Responder] = [:]
+        var tasks: [Int: Task<Void, Never>] = [:]
+        var nextTask = 0
+        var isStopped = false
+    }
+
+    private let state = Mutex(State())
+
+    var connectionScript: ConnectionScript? {
+        get { state.withLock { $0.connectionScript } }
+        set { state.withLock { $0.connectionScript = newValue } }
+    }
+
+    func respond(with responder: @escaping Responder) {
+        state.withLock { $0.responder = responder }
+    }
+
+    func route(_ method: HTTPRequest.Method, _ path: String, to responder: @escaping Responder) {
+        state.withLock { $0.routes[RouteKey(method: method, path: path)] = responder }
+    }
+
+    func reply(to request: RecordedRequest) async throws -> ScriptedReply {
+        let responder = state.withLock { state in
+            state.routes[RouteKey(method: request.method, path: request.path)] ?? state.responder
+        }
+        guard let responder else {
+            return .reply(404, body: "no route for \(request.method) \(request.path)")
+        }
+        return try await responder(request)
+    }
+
+    /// Runs the script of a connection until the server stops.
+    func run(_ script: @escaping @Sendable () async -> Void) {
+        state.withLock { state in
+            let number = state.nextTask
+            state.nextTask += 1
+            // The task's end takes this lock, so it comes after the entry below.
+            let task = Task { [weak self] in
+                await script()
+                self?.finished(number)
+            }
+            state.tasks[number] = task
+            if state.isStopped { task.cancel() }
+        }
+    }
+
+    private func finished(_ number: Int) {
+        _ = state.withLock { $0.tasks.removeValue(forKey: number) }
+    }
+
+    /// Cancels all scripts.
+    ///
+    /// - Returns: the tasks, to wait for.
+    func stop() -> [Task<Void, Never>] {
+        state.withLock { state in
+            state.isStopped = true
+            for task in state.tasks.values { task.cancel() }
+            return Array(state.tasks.values)
+        }
+    }
+
+    /// A responder that gives these replies one after another, and the last one again and again.
+    static func inOrder(_ replies: [ScriptedReply]) -> Responder {
+        let next = Atomic(0)
+        return { _ in
+            let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+            return replies.isEmpty ? .reply(500, body: "no replies") : replies[min(index, replies.count - 1)]
+        }
+    }
+}

@@ -1,0 +1,121 @@
+internal import BowlineCore
+internal import Synchronization
+
+/// A value under a lock that tasks can wait upon: each change looks whether somebody's condition has come true.
+///
+/// What the awaiting functions of this module are made of, so that no test has to poll or sleep. Waiters are served in
+/// the order in which they came, and are resumed after the lock was released.
+final class Watched<State: Sendable>: Sendable {
+    private struct Waiter: Sendable {
+        let token: Token
+        /// Looks at the state; what it returns resumes the waiter.
+        let attempt: @Sendable (inout State) -> (@Sendable () -> Void)?
+        let fail: @Sendable (any Error, State) -> Void
+    }
+
+    private struct Guarded: Sendable {
+        var state: State
+        var waiters: [Waiter] = []
+    }
+
+    private final class Token: Sendable {}
+
+    private let guarded: Mutex<Guarded>
+
+    init(_ state: State) {
+        guarded = Mutex(Guarded(state: state))
+    }
+
+    /// Looks at or changes the value, then serves those whose condition has come true.
+    func withLock<Result: Sendable>(_ body: (inout State) throws -> Result) rethrows -> Result {
+        let (result, resumptions) = try guarded.withLock { guarded -> (Result, [@Sendable () -> Void]) in
+            let result = try body(&guarded.state)
+            return (result, Self.serve(&guarded))
+        }
+        for resume in resumptions { resume() }
+        return result
+    }
+
+    private static func serve(_ guarded: inout Guarded) -> [@Sendable () -> Void] {
+        guard !guarded.waiters.isEmpty else { return [] }
+        var resumptions: [@Sendable () -> Void] = []
+        var remaining: [Waiter] = []
+        for waiter in guarded.waiters {
+            if let resume = waiter.attempt(&guarded.state) {
+                resumptions.append(resume)
+            } else {
+                remaining.append(waiter)
+            }
+        }
+        guarded.waiters = remaining
+        return resumptions
+    }
+
+    /// Waits until `attempt` returns something, called under the lock now and after each change.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled.
+    func wait<Result: Sendable>(_ attempt: @escaping @Sendable (inout State) -> Result?) async throws -> Result {
+        try await wait(Token(), attempt) { error, _ in error }
+    }
+
+    /// Waits until `condition` is true, at most `timeout`.
+    ///
+    /// - Throws: ``WaitTimeout``, or `CancellationError` when the task is cancelled.
+    func wait(
+        for awaited: String,
+        within timeout: Duration,
+        at site: CallSite,
+        found: @escaping @Sendable (State) -> String,
+        until condition: @escaping @Sendable (State) -> Bool
+    ) async throws {
+        let token = Token()
+        let timer = Task { [weak self] in
+            try await Task.sleep(for: timeout)
+            self?.fail(token, with: TimeIsUp())
+        }
+        defer { timer.cancel() }
+        try await wait(token, { condition($0) ? () : nil }) { error, state in
+            guard error is TimeIsUp else { return error }
+            return WaitTimeout(awaited: awaited, found: found(state), timeout: timeout, location: site.text)
+        }
+    }
+
+    private struct TimeIsUp: Error {}
+
+    private func wait<Result: Sendable>(
+        _ token: Token,
+        _ attempt: @escaping @Sendable (inout State) -> Result?,
+        explain: @escaping @Sendable (any Error, State) -> any Error
+    ) async throws -> Result {
+        if let result = guarded.withLock({ attempt(&$0.state) }) { return result }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let waiter = Waiter(token: token) { state in
+                    guard let result = attempt(&state) else { return nil }
+                    return { continuation.resume(returning: result) }
+                } fail: { error, state in
+                    continuation.resume(throwing: explain(error, state))
+                }
+                // Whoever cancels first marks the task, then takes the lock: so either the mark is seen here or the
+                // waiter is found there.
+                let immediate = guarded.withLock { guarded -> (@Sendable () -> Void)? in
+                    if let resume = waiter.attempt(&guarded.state) { return resume }
+                    if Task.isCancelled { return { continuation.resume(throwing: CancellationError()) } }
+                    guarded.waiters.append(waiter)
+                    return nil
+                }
+                immediate?()
+            }
+        } onCancel: {
+            fail(token, with: CancellationError())
+        }
+    }
+
+    private func fail(_ token: Token, with error: any Error) {
+        let failed = guarded.withLock { guarded -> (Waiter, State)? in
+            guard let index = guarded.waiters.firstIndex(where: { $0.token === token }) else { return nil }
+            return (guarded.waiters.remove(at: index), guarded.state)
+        }
+        if let (waiter, state) = failed { waiter.fail(error, state) }
+    }
+}
