@@ -10,18 +10,15 @@ let strict: [SwiftSetting] = [
 
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
-let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
-let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
-let serviceContext = Target.Dependency.product(name: "ServiceContextModule", package: "swift-service-context")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let serviceLifecycleTestKit = Target.Dependency.product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
-let nioHTTP2 = Target.Dependency.product(name: "NIOHTTP2", package: "swift-nio-http2")
-let nioHPACK = Target.Dependency.product(name: "NIOHPACK", package: "swift-nio-http2")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -36,40 +33,59 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
-        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
-        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
-        .package(url: "https://github.com/apple/swift-service-context", from: "1.5.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        .target(name: "BowlineCore", dependencies: [httpTypes, logging, serviceContext, nioCore], swiftSettings: strict),
+        .target(name: "BowlineCore", dependencies: [httpTypes, logging, nioCore], swiftSettings: strict),
         .target(name: "BowlinePool", dependencies: [deque], swiftSettings: strict),
         .target(
             name: "BowlineTransport",
-            dependencies: [
-                "BowlineCore", "BowlinePool", nioCore, nioPosix, nioSSL, httpTypes, logging,
-            ],
+            dependencies: ["BowlineCore", "BowlinePool", httpTypes, nioCore, nioPosix, nioTLS, nioSSL],
             swiftSettings: strict
         ),
+        .target(name: "BowlineMiddleware", dependencies: ["BowlineCore"], swiftSettings: strict),
         .target(
             name: "Bowline",
-            dependencies: ["BowlineCore", "BowlineTransport", serviceLifecycle, httpTypes, logging],
+            dependencies: ["BowlineCore", "BowlineMiddleware", "BowlineTransport", serviceLifecycle],
             swiftSettings: strict
         ),
         .target(
             name: "BowlineTesting",
-            dependencies: ["BowlineCore", nioCore, nioPosix, nioSSL, httpTypes, logging],
+            dependencies: ["BowlineCore", httpTypes, nioCore, nioPosix, nioSSL],
             swiftSettings: strict
         ),
-        .executableTarget(
-            name: "BowlineTool",
-            dependencies: ["Bowline", argumentParser],
+        .executableTarget(name: "BowlineTool", dependencies: ["Bowline", argumentParser], swiftSettings: strict),
+
+        .target(
+            name: "CorpusSupport",
+            dependencies: [],
+            path: "Tests/CorpusSupport",
             swiftSettings: strict
         ),
+        .testTarget(name: "BowlineCoreTests", dependencies: ["BowlineCore", nioCore], swiftSettings: strict),
+        .testTarget(name: "BowlinePoolTests", dependencies: ["BowlinePool"], swiftSettings: strict),
+        .testTarget(
+            name: "BowlineWireTests",
+            dependencies: ["BowlineTransport", "BowlineCore", "CorpusSupport", httpTypes, nioCore, nioEmbedded, nioHTTP1],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "BowlineTestingTests",
+            dependencies: ["BowlineTesting", "BowlineCore", nioCore, nioPosix, nioSSL],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "BowlineTests",
+            dependencies: [
+                "Bowline", "BowlineTransport", "BowlineTesting", "CorpusSupport", nioCore, nioPosix, serviceLifecycle,
+                serviceLifecycleTestKit,
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "BowlineToolTests", dependencies: ["BowlineTool"], swiftSettings: strict),
     ]
 )

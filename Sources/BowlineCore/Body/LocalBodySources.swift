@@ -46,31 +46,18 @@ final class BufferedBodySource: ResponseBodySource {
 final class SequenceBodySource: ResponseBodySource {
     private struct State {
         var isClaimed = false
+        var isReading = false
         var isOver = false
         var observer: (any ResponseBodyObserver)?
     }
 
-    private actor Reader {
-        private var iterator: RequestBodySequence.Iterator
-
-        init(_ sequence: RequestBodySequence) {
-            iterator = sequence.makeIterator()
-        }
-
-        func next() async throws -> ByteBuffer? {
-            var iterator = self.iterator
-            defer { self.iterator = iterator }
-            return try await iterator.next()
-        }
-    }
-
     private let state = Mutex(State())
-    private let reader: Reader
+    private let reader: RequestBodySequence.Iterator
     var trailers: ReceivedFields? { nil }
     var announcedLength: Int? { nil }
 
     init(_ sequence: RequestBodySequence) {
-        reader = Reader(sequence)
+        reader = sequence.makeIterator()
     }
 
     deinit {
@@ -85,8 +72,14 @@ final class SequenceBodySource: ResponseBodySource {
     }
 
     func next() async throws -> ByteBuffer? {
-        guard !state.withLock({ $0.isOver }) else { return nil }
+        let isOver = try state.withLock { state in
+            guard !state.isReading else { throw ServiceError.bodyAlreadyConsumed }
+            state.isReading = !state.isOver
+            return state.isOver
+        }
+        if isOver { return nil }
         do {
+            defer { state.withLock { $0.isReading = false } }
             if let chunk = try await reader.next() { return chunk }
         } catch {
             end()

@@ -6,7 +6,7 @@ internal import Synchronization
 /// Chunks are pulled by a task of the body's own, not by the attempt that sends it: an attempt that ends while a pull is
 /// under way takes nothing with it, and the next one receives that chunk.
 package final class OneShotBody: Sendable {
-    private struct State {
+    fileprivate struct State {
         var saved: [ByteBuffer] = []
         var savedBytes = 0
         var limit = 65_536
@@ -21,22 +21,22 @@ package final class OneShotBody: Sendable {
         var nextWaiterID = 0
     }
 
-    private enum Outcome {
+    fileprivate enum Outcome {
         case ended
         case failed(any Error)
     }
 
-    private struct Waiter {
+    fileprivate struct Waiter {
         let id: Int
         let index: Int
         let continuation: CheckedContinuation<ByteBuffer?, any Error>
     }
 
     private let state = Mutex(State())
-    private let source: Source
+    private let source: RequestBodySequence.Iterator
 
     init(_ sequence: RequestBodySequence) {
-        source = Source(sequence)
+        source = sequence.makeIterator()
     }
 
     /// Whether a reader could still start from the first byte.
@@ -226,21 +226,6 @@ package final class OneShotBody: Sendable {
         case .chunk(let chunk): waiter.continuation.resume(returning: chunk)
         case .failed(let error): waiter.continuation.resume(throwing: error)
         case .wait: waiter.continuation.resume(throwing: CancellationError())
-        }
-    }
-
-    /// The sequence's iterator; only one pull at a time touches it.
-    private actor Source {
-        private var iterator: RequestBodySequence.Iterator
-
-        init(_ sequence: RequestBodySequence) {
-            iterator = sequence.makeIterator()
-        }
-
-        func next() async throws -> ByteBuffer? {
-            var iterator = self.iterator
-            defer { self.iterator = iterator }
-            return try await iterator.next()
         }
     }
 }

@@ -109,14 +109,16 @@ package struct RequestBodySequence: Sendable {
     func makeIterator() -> Iterator { make() }
 
     /// One reader's place in the sequence.
-    struct Iterator {
+    // Safety: whoever owns it asks for one chunk at a time and for the next only after that: `OneShotBody` by its
+    // `isPulling`, `SequenceBodySource` by its `isReading`, a request's upload by being one task.
+    final class Iterator: @unchecked Sendable {
         private var base: any AsyncIteratorProtocol
 
         init(_ base: some AsyncIteratorProtocol) {
             self.base = base
         }
 
-        mutating func next() async throws -> ByteBuffer? {
+        func next() async throws -> ByteBuffer? {
             try await base.next(isolation: nil) as? ByteBuffer
         }
     }

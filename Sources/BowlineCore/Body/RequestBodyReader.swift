@@ -1,4 +1,4 @@
-public import NIOCore
+package import NIOCore
 
 /// One attempt's way through a request body: what a transport pulls from.
 package struct RequestBodyReader {
@@ -8,18 +8,23 @@ package struct RequestBodyReader {
         case stream(OneShotBody.Reader)
     }
 
+    /// Large bodies that are here already go out in pieces, so that a slow peer is noticed.
+    private static let sliceSize = 131_072
+
     private var source: Source
 
     /// The next chunk, never empty; nil at the end.
     package mutating func next() async throws -> ByteBuffer? {
         switch source {
-        case .bytes(let buffer):
-            source = .bytes(nil)
-            return buffer
-        case .sequence(var iterator):
+        case .bytes(var buffer?):
+            let slice = buffer.readSlice(length: min(buffer.readableBytes, Self.sliceSize))
+            source = .bytes(buffer.readableBytes == 0 ? nil : buffer)
+            return slice
+        case .bytes(nil):
+            return nil
+        case .sequence(let iterator):
             var chunk = try await iterator.next()
             while let empty = chunk, empty.readableBytes == 0 { chunk = try await iterator.next() }
-            source = .sequence(iterator)
             return chunk
         case .stream(var reader):
             let chunk = try await reader.next()

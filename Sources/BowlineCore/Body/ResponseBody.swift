@@ -25,6 +25,12 @@ public struct ResponseBody: AsyncSequence, Sendable {
         source = BufferedBodySource(buffer, trailers: trailers.map(ReceivedFields.init))
     }
 
+    /// A body that arrived together with its head.
+    package init(received buffer: ByteBuffer?, trailers: ReceivedFields?) {
+        let isEmpty = buffer == nil && trailers == nil
+        source = isEmpty ? nil : BufferedBodySource(buffer ?? ByteBuffer(), trailers: trailers)
+    }
+
     /// A body made of a sequence's chunks.
     public init<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks) where Chunks.Element == ByteBuffer {
         source = SequenceBodySource(RequestBodySequence(chunks))

@@ -15,7 +15,7 @@ public protocol ServiceTransport: Sendable {
     /// Ends everything now: what is under way fails with `forciblyClosed`. Returns when connections are closed, or after
     /// one second at most.
     ///
-    /// - Returns: how many connections were open and have been closed.
+    /// - Returns: how many connections the drain and this have closed.
     @discardableResult
     func close() async -> Int
 }

@@ -107,6 +107,11 @@ extension Origin {
         return address.lowercased() + zone
     }
 
+    /// Whether `text` is an IPv4 or IPv6 address.
+    package static func isIPAddress(_ text: String) -> Bool {
+        isAddress(text, family: AF_INET) || isAddress(text, family: AF_INET6)
+    }
+
     private static func isAddress(_ text: String, family: Int32) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: 16, alignment: 8) { buffer in
             guard let base = buffer.baseAddress else { return false }

@@ -1,0 +1,21 @@
+internal import BowlineTransport
+
+extension ServiceClient {
+    /// Runs `body`, and the tasks it starts in its scope, on one of the client's event loops.
+    ///
+    /// What awaits a response there costs no hop between threads: use it where requests are many and what is done with
+    /// each is little. Code on an event loop must not block, and a long computation holds up the loop's connections.
+    /// Actors, and functions isolated to one, still run where they belong.
+    public func withEventLoopExecutor<Result: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        guard let executor = core.pooled?.executors.randomElement() else { return try await body() }
+        return try await withTaskExecutorPreference(executor) { try await body() }
+    }
+
+    /// The executors of the client's event loops, for programs that spread tasks over all of them:
+    /// `withTaskExecutorPreference(client.eventLoopExecutors[i]) { … }`. Empty for a client over a transport of your own.
+    public var eventLoopExecutors: [any TaskExecutor] {
+        core.pooled?.executors ?? []
+    }
+}

@@ -1,0 +1,132 @@
+public import BowlineCore
+internal import BowlineTransport
+
+/// A client of HTTP services: resilient, pooled, and drained when it ends.
+///
+/// A cheap value: copies share connections and lifecycle. Make one for a service, or for a program, and keep it; end it
+/// with ``shutdown(within:)``, by running it in a service group, or with ``withServiceClient(_:configure:_:)``.
+///
+/// ```swift
+/// let client = try ServiceClient(baseURL: "https://api.example.com/v1") {
+///     $0.timeouts.total = .seconds(20)
+///     $0.pool = .highThroughput
+/// }
+/// let response = try await client.get("users/42")
+/// let bytes = try await response.body.collect(upTo: 1 << 20)
+/// ```
+public struct ServiceClient: Sendable {
+    let core: ClientCore
+    private let pipeline: Next
+    /// What references are relative to; nil: requests need absolute URLs.
+    public let baseURL: ServiceURL?
+    /// What the client was made with.
+    public let configuration: ClientConfiguration
+
+    /// Makes a client.
+    ///
+    /// - Parameters:
+    ///   - baseURL: What the references of requests are relative to, as `https://api.example.com/v1`.
+    ///   - configure: Changes the default configuration.
+    /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or what `configure` throws.
+    public init(
+        baseURL: String, configure: (inout ClientConfiguration) throws -> Void = { _ in }
+    ) throws {
+        try self.init(base: ServiceURL(baseURL), transport: nil, configure)
+    }
+
+    /// Makes a client without a base: its requests need absolute URLs.
+    ///
+    /// - Throws: ``ServiceError`` `invalidConfiguration`, or what `configure` throws.
+    public init(configure: (inout ClientConfiguration) throws -> Void = { _ in }) throws {
+        try self.init(base: nil, transport: nil, configure)
+    }
+
+    /// Makes a client over a transport of your own, as `StubTransport` of `BowlineTesting`.
+    ///
+    /// The configuration's `pool`, `connection` and `tls` then mean nothing.
+    ///
+    /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or what `configure` throws.
+    public init(
+        baseURL: String, transport: any ServiceTransport,
+        configure: (inout ClientConfiguration) throws -> Void = { _ in }
+    ) throws {
+        try self.init(base: ServiceURL(baseURL), transport: transport, configure)
+    }
+
+    private init(
+        base: ServiceURL?, transport: (any ServiceTransport)?,
+        _ configure: (inout ClientConfiguration) throws -> Void
+    ) throws {
+        var configuration = ClientConfiguration()
+        try configure(&configuration)
+        core = try ClientCore(configuration: configuration, transport: transport)
+        pipeline = DefaultPipeline.make(configuration.middleware, transport: core.transport)
+        baseURL = base
+        self.configuration = configuration
+    }
+
+    /// Sends a request and returns its response as soon as the head is there; the body is read from the response.
+    ///
+    /// Cancelling the task ends the request promptly in every phase. While the client is draining, requests that were
+    /// admitted go on; new ones are refused.
+    ///
+    /// - Returns: the response, whatever its status. Its body is the caller's to read or to let go; until then the
+    ///   request counts as in flight.
+    /// - Throws: ``ServiceError``: `invalidURL`, `invalidRequest`, `shuttingDown` before anything is sent; those of the
+    ///   pool, the connection and the response after that (`Docs/Errors.md`). `CancellationError` when the task is
+    ///   cancelled.
+    public func send(_ request: ServiceRequest) async throws -> ServiceResponse {
+        var request = request
+        let url = try resolve(request)
+        request.url = url
+        let now = core.clock.now
+        let call = try core.lifecycle.admit(
+            method: request.method.rawValue, target: request.options.targetTemplate ?? url.path, now: now
+        )
+        do {
+            try request.options.validate()
+            let response = try await pipeline(request, context: context(of: request, call: call, now: now))
+            response.body.observeEnd(call)
+            return response
+        } catch {
+            call.responseBodyEnded()
+            throw error
+        }
+    }
+
+    private func resolve(_ request: ServiceRequest) throws -> ServiceURL {
+        if let url = request.url { return url }
+        guard let baseURL else { return try ServiceURL(request.reference) }
+        return try baseURL.resolving(request.reference)
+    }
+
+    private func context(of request: ServiceRequest, call: CallRecord, now: MonotonicInstant) -> RequestContext {
+        let overrides = request.options.timeouts
+        let timeouts =
+            overrides.isInherited ? configuration.timeouts : overrides.resolved(over: configuration.timeouts)
+        var deadline = timeouts.total.map { Deadline(now.advanced(by: $0)) }
+        if let inherited = Deadline.current { deadline = deadline.map { min($0, inherited) } ?? inherited }
+        return RequestContext(deadline: deadline, timeouts: timeouts, call: call)
+    }
+}
+
+/// Runs `body` with a client that is drained when the scope ends, whichever way it ends.
+///
+/// The drain takes at most the configuration's `lifecycle.drainTimeout`; if the task is cancelled, it ends at once.
+///
+/// - Throws: what making the client or `body` throws.
+public func withServiceClient<Result>(
+    _ baseURL: String, configure: (inout ClientConfiguration) throws -> Void = { _ in },
+    isolation: isolated (any Actor)? = #isolation,
+    _ body: (ServiceClient) async throws -> Result
+) async throws -> Result {
+    let client = try ServiceClient(baseURL: baseURL, configure: configure)
+    do {
+        let result = try await body(client)
+        await client.shutdown()
+        return result
+    } catch {
+        await client.shutdown()
+        throw error
+    }
+}

@@ -1,0 +1,77 @@
+public import BowlineCore
+internal import BowlineTransport
+
+/// Everything that can be set on a client: nested values, defaults at the property, `nil` for no limit.
+///
+/// It is checked when the client is made; every problem is reported with its property path. `Docs/Defaults.md` lists all
+/// of it.
+public struct ClientConfiguration: Sendable {
+    /// How long each phase of a request may take.
+    public var timeouts = Timeouts()
+    /// How connections are kept and how many there may be.
+    public var pool = PoolOptions()
+    /// How sockets are made, and how much a peer may make us keep.
+    public var connection = ConnectionOptions()
+    /// Whom to trust and who to be when a connection is encrypted.
+    public var tls = TLSOptions()
+    /// How the client ends.
+    public var lifecycle = LifecycleOptions()
+    /// Behaviours of your own around requests.
+    public var middleware = MiddlewareOptions()
+    /// The clock for deadlines, pool timers and measured times. Default: the machine's monotonic clock.
+    public var clock: any ServiceClock = MonotonicClock()
+    /// Numbers from 0 up to 1 for everything that is spread at random. Default: the system's generator.
+    public var random: @Sendable () -> Double = { Double.random(in: 0..<1) }
+
+    /// Makes the defaults.
+    public init() {}
+
+    /// Everything that is wrong with it; empty if nothing is.
+    public func problems() -> [ConfigurationProblem] {
+        timeouts.problems(at: "timeouts") + pool.problems(at: "pool") + connection.problems(at: "connection")
+            + tls.problems(at: "tls") + lifecycle.problems(at: "lifecycle")
+    }
+
+    /// Checks it.
+    ///
+    /// - Throws: ``ServiceError`` with code `invalidConfiguration` that names every problem.
+    public func validate() throws {
+        try problems().throwIfAny()
+    }
+
+    var transportOptions: TransportOptions {
+        var options = TransportOptions()
+        options.pool = pool
+        options.connection = connection
+        options.tls = tls
+        options.connectTimeout = timeouts.connect
+        options.clock = clock
+        options.random = random
+        return options
+    }
+}
+
+/// How a client ends.
+public struct LifecycleOptions: Sendable, Hashable {
+    /// How long requests in flight get to finish when `run()` or `withServiceClient` ends the client. Zero or more.
+    /// Default 30 s.
+    public var drainTimeout: Duration = .seconds(30)
+
+    /// Makes the defaults.
+    public init() {}
+
+    func problems(at path: String) -> [ConfigurationProblem] {
+        drainTimeout < .zero ? [ConfigurationProblem("\(path).drainTimeout", "must not be negative")] : []
+    }
+}
+
+/// Behaviours of your own around requests; in each list the first is the outermost.
+public struct MiddlewareOptions: Sendable {
+    /// Run once for what the caller asked. Default none.
+    public var perCall: [any ServiceMiddleware] = []
+    /// Run for each attempt. Default none.
+    public var perAttempt: [any ServiceMiddleware] = []
+
+    /// Makes the defaults.
+    public init() {}
+}

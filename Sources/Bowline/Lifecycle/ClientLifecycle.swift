@@ -1,0 +1,170 @@
+internal import BowlineCore
+internal import Synchronization
+
+/// Counts calls in flight, refuses new ones once the end has begun, and runs the drain.
+///
+/// One lock, held for a transition of `LifecycleStateMachine` only.
+final class ClientLifecycle: CallRegistry {
+    fileprivate struct Shared: ~Copyable {
+        var machine = LifecycleStateMachine()
+        var shutdown: Task<ShutdownReport, Never>?
+        /// Wakes the drain: the last call has ended, or the deadline has moved.
+        var wake: CheckedContinuation<Void, Never>?
+        var watchers: [Int: AsyncStream<ShutdownProgress>.Continuation] = [:]
+        var watchersMade = 0
+    }
+
+    private let shared = Mutex(Shared())
+    private let transport: any ServiceTransport
+    private let clock: any ServiceClock
+
+    init(transport: any ServiceTransport, clock: any ServiceClock) {
+        self.transport = transport
+        self.clock = clock
+    }
+
+    var state: ShutdownProgress.State { shared.withLock { $0.progress.state } }
+
+    // MARK: Calls
+
+    /// Admits a call, or refuses it.
+    ///
+    /// - Throws: ``ServiceError`` `shuttingDown`.
+    func admit(method: String, target: String, now: MonotonicInstant) throws -> CallRecord {
+        let call = CallRecord(admitted: now, method: method, target: target, registry: self)
+        guard shared.withLock({ $0.machine.admit(call) }) else {
+            throw ServiceError(.shuttingDown, "the client is shutting down or shut down and takes no more requests")
+        }
+        return call
+    }
+
+    func callEnded(_ call: CallRecord) {
+        let (wake, watchers, progress) = shared.withLock { shared in
+            guard case .duringDrain(let remaining) = shared.machine.ended(call) else {
+                return (CheckedContinuation<Void, Never>?.none, [AsyncStream<ShutdownProgress>.Continuation](), shared.progress)
+            }
+            return (remaining == 0 ? shared.takeWake() : nil, Array(shared.watchers.values), shared.progress)
+        }
+        for watcher in watchers { watcher.yield(progress) }
+        wake?.resume()
+    }
+
+    // MARK: The end
+
+    /// Ends the client, or joins the end that is under way; the earlier deadline wins. If the calling task is
+    /// cancelled, the deadline is now.
+    func shutdown(within limit: Duration) async -> ShutdownReport {
+        let began = clock.now
+        let task = begin(deadline: began.advanced(by: limit), began: began)
+        return await withTaskCancellationHandler {
+            await task.value
+        } onCancel: {
+            _ = begin(deadline: clock.now, began: began)
+        }
+    }
+
+    private func begin(deadline: MonotonicInstant, began: MonotonicInstant) -> Task<ShutdownReport, Never> {
+        let (task, wake) = shared.withLock { shared -> (Task<ShutdownReport, Never>, CheckedContinuation<Void, Never>?) in
+            let decision = shared.machine.beginDrain(deadline: deadline)
+            if let task = shared.shutdown {
+                return (task, decision == .joinEarlier ? shared.takeWake() : nil)
+            }
+            let task = Task { await self.run(began: began) }
+            shared.shutdown = task
+            return (task, nil)
+        }
+        wake?.resume()
+        return task
+    }
+
+    private func run(began: MonotonicInstant) async -> ShutdownReport {
+        publish()
+        transport.beginDrain()
+        while case .wait(let deadline) = shared.withLock({ $0.machine.drain(now: clock.now) }) {
+            await waitForWake(until: deadline)
+        }
+        let cut = clock.now
+        let forced = shared.withLock { $0.machine.beginClosing() }.map { call in
+            ShutdownReport.ForcedCall(
+                method: call.method, target: call.target, phase: call.phase, attempt: call.attempt,
+                age: call.admitted.duration(to: cut)
+            )
+        }
+        publish()
+        let connectionsClosed = await transport.close()
+        let drained = shared.withLock { shared in
+            shared.machine.closed()
+            return shared.machine.drained
+        }
+        publish()
+        return ShutdownReport(
+            drained: drained, forced: forced, connectionsClosed: connectionsClosed,
+            duration: began.duration(to: clock.now)
+        )
+    }
+
+    /// Returns when the drain has something to decide: woken, or at `deadline`.
+    private func waitForWake(until deadline: MonotonicInstant) async {
+        await withTaskGroup { group in
+            group.addTask {
+                try? await self.clock.sleep(until: deadline, tolerance: nil)
+                self.shared.withLock { $0.takeWake() }?.resume()
+            }
+            await withCheckedContinuation { continuation in
+                let isDue = shared.withLock { shared -> Bool in
+                    // What is to be decided may have come about before this wait began.
+                    guard case .wait(deadline) = shared.machine.drain(now: clock.now) else { return true }
+                    shared.wake = continuation
+                    return false
+                }
+                if isDue { continuation.resume() }
+            }
+            group.cancelAll()
+        }
+    }
+
+    // MARK: Watching
+
+    /// The client's state as it changes, the current one first; ends when the client is closed.
+    func progress() -> AsyncStream<ShutdownProgress> {
+        AsyncStream(bufferingPolicy: .bufferingNewest(16)) { continuation in
+            let (id, progress) = shared.withLock { shared in
+                shared.watchersMade += 1
+                shared.watchers[shared.watchersMade] = continuation
+                return (shared.watchersMade, shared.progress)
+            }
+            continuation.onTermination = { [weak self] _ in
+                self?.shared.withLock { _ = $0.watchers.removeValue(forKey: id) }
+            }
+            continuation.yield(progress)
+            if progress.state == .closed { continuation.finish() }
+        }
+    }
+
+    private func publish() {
+        let (watchers, progress) = shared.withLock { (Array($0.watchers.values), $0.progress) }
+        for watcher in watchers {
+            watcher.yield(progress)
+            if progress.state == .closed { watcher.finish() }
+        }
+    }
+}
+
+extension ClientLifecycle.Shared {
+    var progress: ShutdownProgress {
+        let state: ShutdownProgress.State =
+            switch machine.state {
+            case .running: .running
+            case .draining: .draining
+            case .closing: .closing
+            case .closed: .closed
+            }
+        return ShutdownProgress(state: state, inFlight: machine.inFlight)
+    }
+
+    mutating func takeWake() -> CheckedContinuation<Void, Never>? {
+        let wake = self.wake
+        self.wake = nil
+        return wake
+    }
+}

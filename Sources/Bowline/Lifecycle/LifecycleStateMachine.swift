@@ -1,0 +1,101 @@
+internal import BowlineCore
+internal import Synchronization
+
+/// Where a client is on its way to its end, and which calls are in flight.
+///
+/// | state | admit | call ended | begin drain | force | finish |
+/// |---|---|---|---|---|---|
+/// | running | counted | counted off | draining | – | – |
+/// | draining | refused | counted off; the last one: drained | an earlier deadline wins | closing | closed |
+/// | closing | refused | counted off | joins | – | closed |
+/// | closed | refused | counted off | joins | – | – |
+struct LifecycleStateMachine: ~Copyable {
+    enum State: Sendable, Hashable {
+        case running
+        case draining(deadline: MonotonicInstant)
+        case closing
+        case closed
+    }
+
+    private(set) var state = State.running
+    private var calls: [CallRecord?] = []
+    private var freeSlots: [Int] = []
+    private(set) var inFlight = 0
+    /// Calls that were in flight when the drain began and have ended by themselves.
+    private(set) var drained = 0
+
+    /// Counts a call, then decides. False: it is refused, and counted no more.
+    mutating func admit(_ call: CallRecord) -> Bool {
+        guard state == .running else { return false }
+        inFlight += 1
+        if let slot = freeSlots.popLast() {
+            calls[slot] = call
+            call.slot.store(slot, ordering: .relaxed)
+        } else {
+            call.slot.store(calls.count, ordering: .relaxed)
+            calls.append(call)
+        }
+        return true
+    }
+
+    enum Ended {
+        case nothing
+        /// Somebody waits for the number to fall.
+        case duringDrain(remaining: Int)
+    }
+
+    mutating func ended(_ call: CallRecord) -> Ended {
+        let slot = call.slot.load(ordering: .relaxed)
+        guard slot >= 0 else { return .nothing }
+        call.slot.store(-1, ordering: .relaxed)
+        calls[slot] = nil
+        freeSlots.append(slot)
+        inFlight -= 1
+        guard case .draining = state else { return .nothing }
+        drained += 1
+        return .duringDrain(remaining: inFlight)
+    }
+
+    enum BeginDrain: Equatable {
+        /// This is the flip: the drain is to be run.
+        case begin
+        /// A drain is under way and its deadline has moved earlier.
+        case joinEarlier
+        case join
+    }
+
+    mutating func beginDrain(deadline: MonotonicInstant) -> BeginDrain {
+        switch state {
+        case .running:
+            state = .draining(deadline: deadline)
+            return .begin
+        case .draining(let current) where deadline < current:
+            state = .draining(deadline: deadline)
+            return .joinEarlier
+        case .draining, .closing, .closed:
+            return .join
+        }
+    }
+
+    /// What a drain is to do next.
+    enum Drain: Equatable {
+        case wait(until: MonotonicInstant)
+        /// Nothing is in flight, or time is up: close.
+        case close
+    }
+
+    func drain(now: MonotonicInstant) -> Drain {
+        guard case .draining(let deadline) = state, inFlight > 0, deadline > now else { return .close }
+        return .wait(until: deadline)
+    }
+
+    /// Begins to close. The calls that are cut off by it.
+    mutating func beginClosing() -> [CallRecord] {
+        state = .closing
+        return calls.compactMap { $0 }
+    }
+
+    mutating func closed() {
+        state = .closed
+    }
+}

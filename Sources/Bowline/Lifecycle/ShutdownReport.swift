@@ -1,0 +1,43 @@
+public import BowlineCore
+
+/// How a client ended.
+public struct ShutdownReport: Sendable {
+    /// A call that was still in flight at the deadline.
+    public struct ForcedCall: Sendable {
+        /// Its method.
+        public let method: String
+        /// Its target's template, or its path without the query.
+        public let target: String
+        /// What it was doing.
+        public let phase: RequestPhase
+        /// The attempt under way, from 1.
+        public let attempt: Int
+        /// How long it had been in flight.
+        public let age: Duration
+    }
+
+    /// How many calls were in flight when the shutdown began and ended by themselves.
+    public let drained: Int
+    /// The calls that were cut off at the deadline.
+    public let forced: [ForcedCall]
+    /// How many connections were closed by the shutdown.
+    public let connectionsClosed: Int
+    /// How long it took.
+    public let duration: Duration
+
+    /// Whether nothing was cut off.
+    public var isClean: Bool { forced.isEmpty }
+}
+
+/// Where a client is on its way to its end.
+public struct ShutdownProgress: Sendable, Hashable {
+    /// The client's state.
+    public enum State: Sendable, Hashable {
+        case running, draining, closing, closed
+    }
+
+    /// The client's state.
+    public let state: State
+    /// Calls in flight.
+    public let inFlight: Int
+}

@@ -1,0 +1,58 @@
+internal import BowlineCore
+internal import BowlinePool
+
+/// What a connection's own deadline is for.
+enum DeadlinePhase {
+    case none
+    /// The peer may still say that it wants the body; after that it gets it anyway.
+    case awaitingContinue
+    case bodyWrite
+    case head
+    case bodyRead
+    case discarding
+}
+
+extension HTTP1Connection {
+    /// The exchange begins a phase that may take so long; nil: any time.
+    func enter(_ phase: DeadlinePhase, within limit: Duration?) {
+        self.phase = phase
+        guard let limit else {
+            phaseDeadline = .distantFuture
+            return
+        }
+        let deadline = sweep.now.advanced(by: limit)
+        phaseDeadline = deadline
+        sweep.deadlineMovedEarlier(deadline)
+    }
+
+    /// The body made progress.
+    func extendBodyRead() {
+        guard phase == .bodyRead, let limit = exchange?.timeouts.bodyIdle else { return }
+        phaseDeadline = sweep.now.advanced(by: limit)
+    }
+
+    func deadlinePassed(now: MonotonicInstant) {
+        guard let exchange else { return }
+        if exchange.deadline.instant <= now {
+            fail(exchange.deadline.code, exchange.deadline.message, reason: .timedOut)
+            return
+        }
+        guard phaseDeadline <= now else { return }
+        switch phase {
+        case .none: phaseDeadline = .distantFuture
+        case .awaitingContinue: openUpload(exchange)
+        case .bodyWrite:
+            fail(.bodyIdleTimeout, "the peer took no byte of the request body for timeouts.bodyIdle", reason: .timedOut)
+        case .head:
+            fail(.responseHeadTimeout, "no response head came within timeouts.responseHead", reason: .timedOut)
+        case .bodyRead:
+            // Time during which we did not read is not the peer's.
+            if !isReadWanted {
+                phaseDeadline = .distantFuture
+            } else {
+                fail(.bodyIdleTimeout, "no byte of the response body came for timeouts.bodyIdle", reason: .timedOut)
+            }
+        case .discarding: closeNow(.bodyAbandoned)
+        }
+    }
+}

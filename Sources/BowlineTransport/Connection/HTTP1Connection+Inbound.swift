@@ -1,0 +1,244 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import HTTPTypes
+internal import NIOCore
+
+/// What of a response has been received and not yet been handed over.
+struct InboundResponse {
+    var firstByte: MonotonicInstant?
+    var informational: [InformationalResponse] = []
+    var head: HTTP1ResponseHead?
+    var framing = HTTP1BodyFraming.none
+    var headAt: MonotonicInstant?
+    /// The head was handed to the caller; the body goes there as it comes.
+    var isDelivered = false
+    var body: ByteBuffer?
+    /// How many bytes of the body have come so far.
+    var bodyBytes: Int64 = 0
+    /// Nobody wants the body: so many bytes may still be read off before the connection closes instead.
+    var discardAllowance: Int?
+    var keepAlive: Duration?
+}
+
+extension HTTP1Connection: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if isReadWanted { context.read() } else { isReadPending = true }
+    }
+
+    /// Reads the socket again, if reading had stopped.
+    func readOn() {
+        guard !isReadWanted else { return }
+        isReadWanted = true
+        if phase == .bodyRead { extendBodyRead() }
+        if isReadPending {
+            isReadPending = false
+            context?.read()
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard exchange != nil else {
+            closeNow(.unsolicitedBytes)
+            return
+        }
+        machine.received()
+        if inbound.firstByte == nil { inbound.firstByte = sweep.now }
+        parser.append(unwrapInboundIn(data))
+        do {
+            try parse()
+        } catch {
+            failParsing(error)
+        }
+    }
+
+    private func failParsing(_ error: HTTP1ParseError) {
+        let code: ServiceError.Code = error.isLimit ? .responseLimitExceeded : .protocolViolation
+        fail(code, error.description, reason: .protocolError)
+    }
+
+    private func parse() throws(HTTP1ParseError) {
+        while exchange != nil {
+            switch try parser.next() {
+            case .needMoreBytes:
+                handOver(isComplete: false, trailers: nil)
+                return
+            case .informational(let head):
+                received(informational: head)
+            case .head(let head, let framing):
+                inbound.head = head
+                inbound.framing = framing
+                inbound.headAt = sweep.now
+                inbound.keepAlive = head.persistence.keepAliveTimeout.map { .seconds($0) }
+                noteReusability(head, framing)
+            case .body(let bytes):
+                received(body: bytes)
+            case .end(let trailers):
+                if parser.leftoverByteCount > 0 { machine.becameUnusable(.leftoverBytes) }
+                handOver(isComplete: true, trailers: trailers)
+                return
+            }
+        }
+    }
+
+    private func received(informational head: HTTP1ResponseHead) {
+        guard let exchange else { return }
+        let response = InformationalResponse(status: head.status, fields: head.fields)
+        inbound.informational.append(response)
+        exchange.request.onInformational?(response)
+        if head.statusCode == 100, phase == .awaitingContinue { openUpload(exchange) }
+    }
+
+    private func noteReusability(_ head: HTTP1ResponseHead, _ framing: HTTP1BodyFraming) {
+        let isTunnel = parser.kind == .connect && (200..<300).contains(head.statusCode)
+        if head.statusCode == 101 || isTunnel {
+            machine.becameUnusable(.upgraded)
+        } else if framing == .untilClose {
+            machine.becameUnusable(.eofDelimitedBody)
+        } else if !head.persistence.keepAlive {
+            machine.becameUnusable(.connectionCloseRequested)
+        }
+        let isSuccess = (200..<300).contains(head.statusCode)
+        if machine.headReceived(isSuccess: isSuccess, hasBodyBegun: phase != .awaitingContinue) == .stopUpload {
+            exchange?.upload?.stop()
+            outbound.stop()
+        }
+    }
+
+    private func received(body bytes: ByteBuffer) {
+        inbound.bodyBytes += Int64(bytes.readableBytes)
+        if let allowance = inbound.discardAllowance {
+            inbound.discardAllowance = allowance - bytes.readableBytes
+            if allowance < bytes.readableBytes { closeNow(.bodyAbandoned) }
+            return
+        }
+        if inbound.isDelivered {
+            guard let exchange else { return }
+            if exchange.received(bytes) { pauseReading() }
+            extendBodyRead()
+        } else if inbound.body == nil {
+            inbound.body = bytes
+        } else {
+            var bytes = bytes
+            inbound.body?.writeBuffer(&bytes)
+        }
+    }
+
+    private func pauseReading() {
+        isReadWanted = false
+    }
+
+    /// Gives the caller what has come since last time. A response that is complete goes as a whole; its connection goes
+    /// back to the pool before that, so that a caller's next request finds it there.
+    private func handOver(isComplete: Bool, trailers: ReceivedFields?) {
+        guard let exchange, let head = inbound.head else { return }
+        let inbound = self.inbound
+        if inbound.isDelivered || inbound.discardAllowance != nil {
+            if isComplete {
+                settle(machine.responseEnded(), keepAlive: inbound.keepAlive)
+                exchange.completed(trailers: trailers)
+            }
+            return
+        }
+        if isComplete {
+            let body = ResponseBody(received: inbound.body, trailers: trailers)
+            let response = exchange.response(head: head, body: body, inbound: inbound, sent: outbound.sentAt)
+            settle(machine.responseEnded(), keepAlive: inbound.keepAlive)
+            exchange.receivedWhole(response)
+        } else {
+            let length: Int? = if case .length(let length) = inbound.framing { Int(length) } else { nil }
+            let body = ResponseBody(source: ExchangeBody(exchange, announcedLength: length))
+            let response = exchange.response(head: head, body: body, inbound: inbound, sent: outbound.sentAt)
+            self.inbound.isDelivered = true
+            self.inbound.body = nil
+            exchange.call.enter(.receivingBody, attempt: exchange.attempt)
+            enter(.bodyRead, within: exchange.timeouts.bodyIdle)
+            if exchange.receivedHead(response, first: inbound.body) { pauseReading() }
+        }
+    }
+
+    /// Reads off what is left of a body that nobody wants, if it is little, else closes.
+    func discardRest() {
+        guard inbound.isDelivered, inbound.discardAllowance == nil else {
+            closeNow(.bodyAbandoned)
+            return
+        }
+        if case .length(let length) = inbound.framing, length - inbound.bodyBytes > options.discardLimit {
+            closeNow(.bodyAbandoned)
+            return
+        }
+        if inbound.framing == .untilClose || !machine.isRequestDone {
+            closeNow(.bodyAbandoned)
+            return
+        }
+        inbound.discardAllowance = options.discardLimit
+        enter(.discarding, within: options.discardTimeout)
+        readOn()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if channelError == nil { channelError = error }
+        channel.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        connectionEnded()
+    }
+
+    /// The channel is closed, by either side.
+    private func connectionEnded() {
+        guard closeReason == nil else { return }
+        guard exchange != nil else {
+            closeNow(channelError == nil ? .closedByPeer : .transportError)
+            return
+        }
+        if channelError == nil {
+            do {
+                if let event = try parser.receivedEOF(), case .end(let trailers) = event {
+                    handOver(isComplete: true, trailers: trailers)
+                    closeNow(.closedByPeer)
+                    return
+                }
+            } catch {
+                failTruncated(error.description)
+                return
+            }
+        }
+        failTruncated(nil)
+    }
+
+    private func failTruncated(_ what: String?) {
+        let hasHead = inbound.head != nil
+        let message =
+            if hasHead { "the connection ended before the response body was complete" } else if machine.progress
+                == .responseStarted
+            { "the connection ended within the response head" } else { "the connection ended without a response" }
+        fail(
+            hasHead ? .incompleteBody : .connectionClosed, message, underlying: channelError,
+            reason: channelError == nil ? .closedByPeer : .transportError
+        )
+    }
+}
+
+extension HTTP1ParseError {
+    /// Whether the peer sent more than we accept, rather than something wrong.
+    fileprivate var isLimit: Bool {
+        switch reason {
+        case .headTooLarge, .tooManyFields, .trailersTooLarge, .tooManyInformationalResponses, .chunkExtensionsTooLong,
+            .tooManyContentCodings:
+            true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,133 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import HTTPTypes
+internal import NIOCore
+
+/// What of a request has been written.
+struct OutboundRequest {
+    /// The upload's pending write, resumed when the network takes more.
+    var writer: CheckedContinuation<Void, any Error>?
+    var isStopped = false
+    var sentAt: MonotonicInstant?
+
+    /// Nothing more is to be written.
+    mutating func stop() {
+        isStopped = true
+        let writer = self.writer
+        self.writer = nil
+        writer?.resume(throwing: UploadStopped())
+    }
+}
+
+extension HTTP1Connection {
+    // MARK: From any thread
+
+    /// Writes a chunk of the request body; returns when the network has room for the next.
+    ///
+    /// - Throws: ``UploadStopped`` if the rest is not wanted.
+    func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
+        try await withCheckedThrowingContinuation { continuation in
+            onLoop { self.write(chunk, for: exchange, continuation) }
+        }
+    }
+
+    /// Ends the request body.
+    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
+        var ending = ByteBuffer()
+        if exchange.upload?.declaredLength == nil {
+            do {
+                try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
+            } catch {
+                throw ServiceError(.invalidRequest, "trailer: \(error)")
+            }
+        }
+        let bytes = ending
+        onLoop { self.finish(bytes, for: exchange) }
+    }
+
+    /// The request body cannot be completed.
+    func uploadFailed(
+        _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
+    ) {
+        onLoop {
+            guard self.exchange === exchange, !self.outbound.isStopped else { return }
+            self.fail(code, message, underlying: underlying, reason: .requestUnfinished)
+        }
+    }
+
+    // MARK: On the event loop
+
+    func writeHead(of exchange: Exchange) {
+        outbound = OutboundRequest()
+        machine.wrote()
+        exchange.call.enter(.sending, attempt: exchange.attempt)
+        guard let context else { return }
+        context.writeAndFlush(wrapOutboundOut(exchange.request.head), promise: nil)
+        // A failed write closes the channel at once, and the exchange with it.
+        guard self.exchange === exchange else { return }
+        switch exchange.upload {
+        case nil: requestWritten(exchange)
+        case .some where exchange.request.continueTimeout != nil:
+            enter(.awaitingContinue, within: exchange.request.continueTimeout)
+        case .some: openUpload(exchange)
+        }
+    }
+
+    func openUpload(_ exchange: Exchange) {
+        enter(.none, within: nil)
+        exchange.upload?.open()
+    }
+
+    private func write(_ chunk: ByteBuffer, for exchange: Exchange, _ continuation: CheckedContinuation<Void, any Error>) {
+        guard self.exchange === exchange, !outbound.isStopped, let context else {
+            continuation.resume(throwing: UploadStopped())
+            return
+        }
+        if exchange.upload?.declaredLength == nil {
+            var prefix = context.channel.allocator.buffer(capacity: 18)
+            HTTP1RequestWriter.writeChunkPrefix(count: chunk.readableBytes, into: &prefix)
+            context.write(wrapOutboundOut(prefix), promise: nil)
+            context.write(wrapOutboundOut(chunk), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "\r\n")), promise: nil)
+        } else {
+            context.writeAndFlush(wrapOutboundOut(chunk), promise: nil)
+        }
+        guard self.exchange === exchange, !outbound.isStopped else {
+            continuation.resume(throwing: UploadStopped())
+            return
+        }
+        if context.channel.isWritable {
+            continuation.resume()
+        } else {
+            outbound.writer = continuation
+            if !inbound.isDelivered { enter(.bodyWrite, within: exchange.timeouts.bodyIdle) }
+        }
+    }
+
+    private func finish(_ ending: ByteBuffer, for exchange: Exchange) {
+        guard self.exchange === exchange, !outbound.isStopped, let context else { return }
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenSuccess { [weak exchange] in
+            guard let exchange, self.exchange === exchange else { return }
+            self.requestWritten(exchange)
+        }
+        if !inbound.isDelivered { enter(.bodyWrite, within: exchange.timeouts.bodyIdle) }
+        context.writeAndFlush(wrapOutboundOut(ending), promise: written)
+    }
+
+    private func requestWritten(_ exchange: Exchange) {
+        outbound.sentAt = sweep.now
+        if inbound.head == nil {
+            exchange.call.enter(.awaitingHead, attempt: exchange.attempt)
+            enter(.head, within: exchange.timeouts.responseHead)
+        }
+        settle(machine.requestFinished(), keepAlive: inbound.keepAlive)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        guard context.channel.isWritable, let writer = outbound.writer else { return }
+        outbound.writer = nil
+        if phase == .bodyWrite { enter(.none, within: nil) }
+        writer.resume()
+    }
+}

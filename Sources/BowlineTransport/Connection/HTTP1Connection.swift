@@ -1,0 +1,214 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+
+/// One HTTP/1.1 connection: a channel's last handler, and the pool's idea of a connection.
+///
+/// It carries one exchange at a time. Everything below the line "on the event loop" runs there; what callers use from
+/// their own threads hops there first.
+// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
+final class HTTP1Connection: @unchecked Sendable, PooledConnection {
+    let id: ConnectionID
+    let affinity: Int
+    let eventLoop: any EventLoop
+    let channel: any Channel
+    let peer: String
+    let isTLS: Bool
+    let options: ConnectionOptions
+    /// How long the dial took that made it.
+    let dialDuration: Duration
+    let sweep: DeadlineSweep
+    let origin: OriginLink
+
+    // On the event loop.
+    var context: ChannelHandlerContext?
+    var machine = HTTP1ConnectionStateMachine()
+    var parser: HTTP1ResponseParser
+    var exchange: Exchange?
+    var inbound = InboundResponse()
+    var outbound = OutboundRequest()
+    var peek: SocketPeek
+    /// The last error the channel reported: the cause of the close that follows.
+    var channelError: (any Error)?
+    var closeReason: CloseReason?
+    var isReadWanted = true
+    var isReadPending = false
+    // `DeadlineEntry`.
+    var phase = DeadlinePhase.none
+    var phaseDeadline = MonotonicInstant.distantFuture
+    var sweepIndex = -1
+
+    /// How a connection reaches its pool, weakly: the pool may be gone before it.
+    struct OriginLink: Sendable {
+        let release: @Sendable (HTTP1Connection, Duration?) -> Void
+        let closed: @Sendable (ConnectionID, CloseReason) -> Void
+    }
+
+    init(
+        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
+        dialDuration: Duration, sweep: DeadlineSweep, origin: OriginLink
+    ) {
+        self.id = id
+        self.affinity = affinity
+        self.channel = channel
+        eventLoop = channel.eventLoop
+        self.peer = peer
+        self.isTLS = isTLS
+        self.options = options
+        self.dialDuration = dialDuration
+        self.sweep = sweep
+        self.origin = origin
+        peek = SocketPeek(channel)
+        var limits = HTTP1Limits()
+        limits.maximumHeadBytes = options.maximumHeadBytes
+        limits.maximumFields = options.maximumFields
+        limits.maximumTrailerBytes = options.maximumHeadBytes
+        limits.maximumTrailerFields = options.maximumFields
+        limits.maximumInformationalResponses = options.maximumInformational
+        parser = HTTP1ResponseParser(limits: limits)
+    }
+
+    // MARK: From any thread
+
+    func onLoop(_ action: @escaping @Sendable () -> Void) {
+        if eventLoop.inEventLoop { action() } else { eventLoop.execute(action) }
+    }
+
+    /// Sends the exchange's request.
+    func start(_ exchange: Exchange) {
+        onLoop { self.begin(exchange) }
+    }
+
+    /// A lease that was not used goes back.
+    func returnUnused() {
+        onLoop {
+            if self.machine.isIdle { self.origin.release(self, nil) }
+        }
+    }
+
+    /// The calling task was cancelled: the response is not wanted.
+    func cancelled(_ exchange: Exchange) {
+        onLoop {
+            guard self.exchange === exchange else { return }
+            self.closeNow(.cancelled)
+        }
+    }
+
+    /// The rest of the body is not wanted.
+    func abandoned(_ exchange: Exchange) {
+        onLoop {
+            guard self.exchange === exchange else { return }
+            self.discardRest()
+        }
+    }
+
+    /// The reader has caught up: the socket may be read again.
+    func resumeReading(_ exchange: Exchange) {
+        onLoop {
+            guard self.exchange === exchange else { return }
+            self.readOn()
+        }
+    }
+
+    func close(_ reason: CloseReason) {
+        onLoop { self.closeNow(reason, gracefully: true) }
+    }
+
+    // MARK: On the event loop
+
+    private func begin(_ exchange: Exchange) {
+        guard channel.isActive, machine.isIdle, context != nil else {
+            // It closed between the pool's decision and now; the pool has been told, or will be by the close.
+            exchange.fail(exchange.error(.connectionClosed, "the connection closed before the request was written"))
+            exchange.upload?.stop()
+            return
+        }
+        // A fresh TLS connection may have session tickets waiting; everything else has to be silent (RFC 9112 §9.2).
+        let isFreshTLS = isTLS && exchange.lease.uses == 1
+        switch isFreshTLS ? .silent : peek.look() {
+        case .silent: break
+        case .bytesWaiting:
+            refuse(exchange, .unsolicitedBytes, "the peer sent bytes before the request")
+            return
+        case .closed:
+            refuse(exchange, .closedByPeer, "the peer closed the connection before the request was written")
+            return
+        }
+        guard machine.start(closesConnection: exchange.request.closesConnection) else { return }
+        self.exchange = exchange
+        inbound = InboundResponse()
+        parser.beginResponse(to: exchange.request.kind)
+        phase = .none
+        phaseDeadline = .distantFuture
+        writeHead(of: exchange)
+        sweep.add(self)
+    }
+
+    private func refuse(_ exchange: Exchange, _ reason: CloseReason, _ message: String) {
+        closeNow(reason)
+        exchange.upload?.stop()
+        exchange.fail(exchange.error(.connectionClosed, message))
+    }
+
+    /// The exchange is over and the connection decides what becomes of it.
+    func settle(_ afterwards: HTTP1ConnectionStateMachine.Afterwards, keepAlive: Duration?) {
+        switch afterwards {
+        case .goOn: break
+        case .reuse:
+            endExchange()
+            readOn()
+            origin.release(self, keepAlive)
+        case .close(let reason):
+            endExchange()
+            closeNow(reason, gracefully: true)
+        }
+    }
+
+    func endExchange() {
+        sweep.remove(self)
+        phase = .none
+        phaseDeadline = .distantFuture
+        exchange?.upload?.stop()
+        exchange = nil
+        outbound.stop()
+        inbound = InboundResponse()
+    }
+
+    /// Fails the exchange and closes.
+    func fail(
+        _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil, reason: CloseReason
+    ) {
+        let error = exchange?.error(code, message, underlying: underlying, progress: machine.progress)
+        let exchange = exchange
+        closeNow(reason)
+        if let exchange, let error { exchange.fail(error) }
+    }
+
+    /// Closes the channel. Whoever still waits for the exchange is told by ``connectionEnded()`` or was told before.
+    ///
+    /// - Parameter gracefully: With TLS, says goodbye first (close_notify).
+    func closeNow(_ reason: CloseReason, gracefully: Bool = false) {
+        guard closeReason == nil else { return }
+        closeReason = reason
+        let progress = machine.close()
+        let exchange = self.exchange
+        endExchange()
+        origin.closed(id, reason)
+        if let exchange, reason == .forced || reason == .poolReleased {
+            exchange.fail(exchange.forciblyClosed(progress: progress ?? .neverSent))
+        }
+        if gracefully || !isTLS {
+            channel.close(promise: nil)
+        } else {
+            // Nothing more is said to a peer that broke the rules or whose answer nobody wants.
+            channel.close(promise: nil)
+        }
+    }
+}
+
+extension HTTP1Connection: DeadlineEntry {
+    var deadline: MonotonicInstant {
+        guard let exchange else { return phaseDeadline }
+        return min(phaseDeadline, exchange.deadline.instant)
+    }
+}

@@ -1,0 +1,125 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+internal import NIOPosix
+
+/// One dial: name resolution, TCP by Happy Eyeballs (SwiftNIO's, RFC 8305), TLS, all within `timeouts.connect`.
+///
+/// Ends once, with a channel that is ready for a connection's handler or with an error; every other channel it opened is
+/// closed then.
+// Safety: mutable state is touched on `eventLoop` only.
+final class DialAttempt: @unchecked Sendable {
+    private let origin: Origin
+    private let eventLoop: any EventLoop
+    private let options: ConnectionOptions
+    private let tls: TLSContext
+    private let timer: LoopTimer
+    private let limit: Duration?
+    private let completion: @Sendable (Result<any Channel, any Error>) -> Void
+
+    private var channels: [any Channel] = []
+    private var isOver = false
+    private var timeout: LoopTimer.Cancellation?
+
+    /// - Parameter completion: Called once, on the loop.
+    init(
+        origin: Origin, eventLoop: any EventLoop, options: ConnectionOptions, tls: TLSContext, timer: LoopTimer,
+        limit: Duration?, completion: @escaping @Sendable (Result<any Channel, any Error>) -> Void
+    ) {
+        self.origin = origin
+        self.eventLoop = eventLoop
+        self.options = options
+        self.tls = tls
+        self.timer = timer
+        self.limit = limit
+        self.completion = completion
+    }
+
+    func start() {
+        if eventLoop.inEventLoop { begin() } else { eventLoop.execute { self.begin() } }
+    }
+
+    /// Gives the dial up.
+    func cancel() {
+        if eventLoop.inEventLoop {
+            end(.failure(DialFailure.cancelled))
+        } else {
+            eventLoop.execute { self.end(.failure(DialFailure.cancelled)) }
+        }
+    }
+
+    private func begin() {
+        guard !isOver else { return }
+        if let limit {
+            timeout = timer.schedule(at: timer.now.advanced(by: limit)) { [weak self] in
+                self?.end(.failure(DialFailure.timedOut))
+            }
+        }
+        connect().assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(let channel): self.connected(channel)
+            case .failure(let error): self.end(.failure(error))
+            }
+        }
+    }
+
+    private func connect() -> EventLoopFuture<any Channel> {
+        let bootstrap = ClientBootstrap(group: eventLoop)
+            .channelOption(
+                .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
+            )
+            // Our own timer covers the handshake as well; this one must not be the first.
+            .connectTimeout(.hours(24))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.prepare(channel) }
+            }
+        if let path = origin.socketPath {
+            return bootstrap.connect(unixDomainSocketPath: path)
+        }
+        return
+            bootstrap
+            .channelOption(.tcpOption(.tcp_nodelay), value: options.isNoDelay ? 1 : 0)
+            .channelOption(.socketOption(.so_keepalive), value: options.isKeepAlive ? 1 : 0)
+            .connect(host: origin.host, port: origin.port)
+    }
+
+    private func prepare(_ channel: any Channel) throws {
+        guard !isOver else { throw DialFailure.cancelled }
+        channels.append(channel)
+        let pipeline = channel.pipeline.syncOperations
+        if origin.scheme == .https {
+            try pipeline.addHandler(try tls.makeHandler(for: origin))
+        }
+        try pipeline.addHandler(DialWaiter(isTLS: origin.scheme == .https))
+    }
+
+    private func connected(_ channel: any Channel) {
+        guard !isOver else {
+            channel.close(promise: nil)
+            return
+        }
+        do {
+            let waiter = try channel.pipeline.syncOperations.handler(type: DialWaiter.self)
+            waiter.whenReady { result in
+                switch result {
+                case .success(nil), .success("http/1.1"), .success(""): self.end(.success(channel))
+                case .success: self.end(.failure(DialFailure.unexpectedProtocol))
+                case .failure(let error): self.end(.failure(error))
+                }
+            }
+        } catch {
+            end(.failure(error))
+        }
+    }
+
+    private func end(_ result: Result<any Channel, any Error>) {
+        guard !isOver else { return }
+        isOver = true
+        timeout?()
+        timeout = nil
+        let winner = try? result.get()
+        for channel in channels where channel !== winner { channel.close(promise: nil) }
+        channels = []
+        completion(result)
+    }
+}

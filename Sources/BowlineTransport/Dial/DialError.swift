@@ -1,0 +1,62 @@
+internal import BowlineCore
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+
+extension ServiceError {
+    /// Says in our terms why a dial to `origin` failed.
+    static func dialFailed(_ error: any Error, origin: Origin, limit: Duration?) -> ServiceError {
+        let (code, message) = reason(error, origin: origin, limit: limit)
+        return ServiceError(
+            code, message, underlying: error is DialFailure ? nil : error, origin: origin.description,
+            phase: .connecting
+        )
+    }
+
+    private static func reason(_ error: any Error, origin: Origin, limit: Duration?) -> (Code, String) {
+        switch error {
+        case let failure as DialFailure: return reason(failure, limit: limit)
+        case let error as NIOConnectionError: return reason(error)
+        case let error as IOError: return reason(error)
+        case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError:
+            return (.tlsHandshakeFailed, "the TLS handshake failed: \(bounded(error))")
+        default:
+            return (.connectFailed, "the connection could not be established: \(bounded(error))")
+        }
+    }
+
+    private static func reason(_ failure: DialFailure, limit: Duration?) -> (Code, String) {
+        switch failure {
+        case .timedOut:
+            let seconds = limit.map { "\($0.inSeconds) s" } ?? "the limit"
+            return (.connectTimeout, "resolving, connecting and TLS took longer than timeouts.connect (\(seconds))")
+        case .bytesBeforeRequest:
+            return (.protocolViolation, "the peer sent bytes before any request: it does not speak HTTP/1.1 first")
+        case .closedDuringHandshake:
+            return (.tlsHandshakeFailed, "the peer closed the connection during the TLS handshake")
+        case .cancelled: return (.connectFailed, "the dial was given up")
+        case .unexpectedProtocol: return (.tlsHandshakeFailed, "the peer chose a protocol that was not offered")
+        }
+    }
+
+    private static func reason(_ error: NIOConnectionError) -> (Code, String) {
+        for failure in error.connectionErrors {
+            if let error = failure.error as? IOError, error.errnoCode == ECONNREFUSED { return reason(error) }
+        }
+        if let first = error.connectionErrors.first {
+            if let error = first.error as? IOError { return reason(error) }
+            return (.connectFailed, "the connection could not be established: \(bounded(first.error))")
+        }
+        return (.nameResolutionFailed, "the host name could not be resolved")
+    }
+
+    private static func reason(_ error: IOError) -> (Code, String) {
+        error.errnoCode == ECONNREFUSED
+            ? (.connectionRefused, "the peer refused the connection")
+            : (.connectFailed, "the connection could not be established: \(bounded(error))")
+    }
+
+    private static func bounded(_ error: any Error) -> String {
+        String("\(error)".unicodeScalars.prefix(200).map { (0x20..<0x7F).contains($0.value) ? Character($0) : "?" })
+    }
+}

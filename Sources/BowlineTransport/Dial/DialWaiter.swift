@@ -1,0 +1,73 @@
+internal import NIOCore
+internal import NIOTLS
+
+/// Watches a channel until it can carry requests: after the TLS handshake, or at once without TLS.
+final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+
+    private enum State {
+        case waiting
+        case ready(negotiatedProtocol: String?)
+        case failed(any Error)
+    }
+
+    private var state: State
+    private var callback: ((Result<String?, any Error>) -> Void)?
+
+    init(isTLS: Bool) {
+        state = isTLS ? .waiting : .ready(negotiatedProtocol: nil)
+    }
+
+    /// Calls back, once, with the negotiated protocol or the failure; at once if it is known.
+    func whenReady(_ callback: @escaping (Result<String?, any Error>) -> Void) {
+        switch state {
+        case .waiting: self.callback = callback
+        case .ready(let name): callback(.success(name))
+        case .failed(let error): callback(.failure(error))
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted(let name)? = event as? TLSUserEvent, case .waiting = state {
+            state = .ready(negotiatedProtocol: name)
+            report(.success(name))
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        fail(DialFailure.bytesBeforeRequest)
+        context.close(promise: nil)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        fail(error)
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        fail(DialFailure.closedDuringHandshake)
+        context.fireChannelInactive()
+    }
+
+    private func fail(_ error: any Error) {
+        if case .failed = state { return }
+        state = .failed(error)
+        report(.failure(error))
+    }
+
+    private func report(_ result: Result<String?, any Error>) {
+        let callback = self.callback
+        self.callback = nil
+        callback?(result)
+    }
+}
+
+/// Why a dial failed, where no other layer has an error for it.
+enum DialFailure: Error {
+    case bytesBeforeRequest
+    case closedDuringHandshake
+    case timedOut
+    case cancelled
+    case unexpectedProtocol
+}

@@ -1,0 +1,183 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+internal import Synchronization
+
+/// One request on one connection: the bridge between the caller's task and the connection's event loop.
+///
+/// The connection tells it what arrives; the caller waits in it. Either side may end it first; what the other says after
+/// that is ignored.
+final class Exchange: Sendable {
+    let request: PreparedRequest
+    let connection: HTTP1Connection
+    let lease: LeaseFacts
+    /// When the attempt has to be over, and what it is called if it is not.
+    let deadline: AttemptDeadline
+    let timeouts: Timeouts
+    let call: CallRecord
+    let attempt: Int
+    let resends: Int
+    let started: MonotonicInstant
+    let upload: RequestUpload?
+
+    private let state: Mutex<ExchangeStateMachine>
+
+    /// What the pool said about the connection when it was leased.
+    struct LeaseFacts: Sendable {
+        let isReused: Bool
+        let uses: Int
+        let leased: MonotonicInstant
+    }
+
+    init(
+        request: PreparedRequest, connection: HTTP1Connection, lease: LeaseFacts, deadline: AttemptDeadline,
+        context: RequestContext, resends: Int, started: MonotonicInstant, options: ConnectionOptions
+    ) {
+        self.request = request
+        self.connection = connection
+        self.lease = lease
+        self.deadline = deadline
+        timeouts = context.timeouts
+        call = context.call
+        attempt = context.attempt
+        self.resends = resends
+        self.started = started
+        upload =
+            if case .streamed(let body, let length) = request.upload {
+                RequestUpload(body: body, declaredLength: length, replayLimit: options.replayLimit)
+            } else { nil }
+        state = Mutex(ExchangeStateMachine(bufferLimit: options.readBufferLimit))
+    }
+
+    // MARK: The caller's side
+
+    /// Starts the exchange and waits for the response head.
+    ///
+    /// - Throws: `CancellationError`, or ``ServiceError``.
+    func run() async throws -> ServiceResponse {
+        upload?.start(self)
+        return try await withTaskCancellationHandler {
+            try await withUnsafeThrowingContinuation { waiter in
+                switch state.withLock({ $0.begin(waiter) }) {
+                case .start: connection.start(self)
+                case .failed(let error):
+                    upload?.stop()
+                    connection.returnUnused()
+                    waiter.resume(throwing: error)
+                }
+            }
+        } onCancel: {
+            cancel()
+        }
+    }
+
+    /// The calling task was cancelled.
+    func cancel() {
+        giveUp(CancellationError()) { connection.cancelled(self) }
+    }
+
+    /// Nobody will read the rest of the body.
+    func abandon() {
+        giveUp(Self.abandoned) { connection.abandoned(self) }
+    }
+
+    private func giveUp(_ error: any Error, ifActive: () -> Void) {
+        let (ending, isActive) = state.withLock { $0.giveUp(error) }
+        if isActive { ifActive() }
+        finish(ending, with: error)
+    }
+
+    private static var abandoned: ServiceError {
+        ServiceError(
+            .bodyAlreadyConsumed, "the response body was given up", progress: .responseStarted, phase: .receivingBody
+        )
+    }
+
+    /// A reader claims the body.
+    func beginReading() throws {
+        guard state.withLock({ $0.claim() }) else { throw ServiceError.bodyAlreadyConsumed }
+    }
+
+    func next() async throws -> ByteBuffer? {
+        switch state.withLock({ $0.next(nil) }) {
+        case .chunk(let chunk, let shouldResume, let observer):
+            if shouldResume { connection.resumeReading(self) }
+            observer?.responseBodyEnded()
+            return chunk
+        case .end(let observer):
+            observer?.responseBodyEnded()
+            return nil
+        case .failed(let error): throw error
+        case .wait: break
+        }
+        return try await withTaskCancellationHandler {
+            try await withUnsafeThrowingContinuation { waiter in
+                switch state.withLock({ $0.next(waiter) }) {
+                case .chunk(let chunk, let shouldResume, let observer):
+                    if shouldResume { connection.resumeReading(self) }
+                    observer?.responseBodyEnded()
+                    waiter.resume(returning: chunk)
+                case .end(let observer):
+                    observer?.responseBodyEnded()
+                    waiter.resume(returning: nil)
+                case .failed(let error): waiter.resume(throwing: error)
+                case .wait: break
+                }
+            }
+        } onCancel: {
+            cancel()
+        }
+    }
+
+    func observeEnd(_ observer: any ResponseBodyObserver) {
+        if !state.withLock({ $0.observe(observer) }) { observer.responseBodyEnded() }
+    }
+
+    var trailers: ReceivedFields? {
+        state.withLock { $0.trailers }
+    }
+
+    // MARK: The connection's side
+
+    /// The response has arrived whole.
+    func receivedWhole(_ response: ServiceResponse) {
+        state.withLock { $0.receivedWhole() }?.resume(returning: response)
+    }
+
+    /// The head has arrived. Returns whether the socket is to be left unread for now.
+    func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?) -> Bool {
+        guard let (waiter, shouldPause) = state.withLock({ $0.receivedHead(first: chunk) }) else { return false }
+        waiter.resume(returning: response)
+        return shouldPause
+    }
+
+    /// More of the body has arrived. Returns whether the socket is to be left unread for now.
+    func received(_ chunk: ByteBuffer) -> Bool {
+        switch state.withLock({ $0.received(chunk) }) {
+        case .deliver(let waiter):
+            waiter.resume(returning: chunk)
+            return false
+        case .stored(let shouldPause): return shouldPause
+        case .ignored: return false
+        }
+    }
+
+    /// The body has arrived to its end.
+    func completed(trailers: ReceivedFields?) {
+        let ending = state.withLock { $0.completed(trailers: trailers) }
+        ending.chunk?.resume(returning: nil)
+        ending.observer?.responseBodyEnded()
+    }
+
+    /// The exchange has failed.
+    func fail(_ error: any Error) {
+        let ending = state.withLock { $0.fail(error) }
+        finish(ending, with: error)
+    }
+
+    private func finish(_ ending: ExchangeStateMachine.Ending, with error: any Error) {
+        ending.head?.resume(throwing: error)
+        ending.chunk?.resume(throwing: error)
+        ending.observer?.responseBodyEnded()
+    }
+}

@@ -1,0 +1,239 @@
+internal import BowlineCore
+internal import NIOCore
+
+/// The caller's side of one exchange: who waits for the head, what of the body waits for whom.
+///
+/// | state | head | chunk | complete | fail | next | cancel, abandon |
+/// |---|---|---|---|---|---|---|
+/// | created | – | – | – | over(error) | – | over(cancelled) |
+/// | awaitingHead | streaming, or over if whole | – | – | over(error) | – | over(cancelled) |
+/// | streaming | – | streaming | streaming, or over | over(error) | streaming, or over | over(cancelled) |
+/// | over | over | over | over | over | over | over |
+///
+/// Inputs that find the exchange over are ignored: the other side had the last word first.
+struct ExchangeStateMachine: ~Copyable {
+    typealias HeadWaiter = UnsafeContinuation<ServiceResponse, any Error>
+    typealias ChunkWaiter = UnsafeContinuation<ByteBuffer?, any Error>
+
+    /// A body between two threads: what has arrived and was not read.
+    struct Stream {
+        var chunks = CircularBuffer<ByteBuffer>()
+        var bufferedBytes = 0
+        var waiter: ChunkWaiter?
+        var isClaimed = false
+        /// The socket is not being read because too much waits for the reader.
+        var isPaused = false
+        var isComplete = false
+        var trailers: ReceivedFields?
+        var observer: (any ResponseBodyObserver)?
+    }
+
+    private enum State {
+        case created
+        case awaitingHead(HeadWaiter)
+        case streaming(Stream)
+        case over(Outcome)
+    }
+
+    private enum Outcome {
+        case delivered(trailers: ReceivedFields?)
+        case failed(any Error)
+    }
+
+    private var state = State.created
+    private let bufferLimit: Int
+
+    init(bufferLimit: Int) {
+        self.bufferLimit = bufferLimit
+    }
+
+    enum Begin {
+        case start
+        case failed(any Error)
+    }
+
+    /// The caller waits for the head.
+    mutating func begin(_ waiter: HeadWaiter) -> Begin {
+        switch state {
+        case .created:
+            state = .awaitingHead(waiter)
+            return .start
+        case .over(.failed(let error)):
+            return .failed(error)
+        case .awaitingHead, .streaming, .over(.delivered):
+            preconditionFailure("an exchange is begun once")
+        }
+    }
+
+    /// The whole response has arrived.
+    mutating func receivedWhole() -> HeadWaiter? {
+        guard case .awaitingHead(let waiter) = state else { return nil }
+        state = .over(.delivered(trailers: nil))
+        return waiter
+    }
+
+    /// The head has arrived, and perhaps the beginning of the body; more is to come.
+    mutating func receivedHead(first chunk: ByteBuffer?) -> (waiter: HeadWaiter, shouldPause: Bool)? {
+        guard case .awaitingHead(let waiter) = state else { return nil }
+        var stream = Stream()
+        if let chunk { stream.store(chunk) }
+        stream.isPaused = stream.bufferedBytes >= bufferLimit
+        let shouldPause = stream.isPaused
+        state = .streaming(stream)
+        return (waiter, shouldPause)
+    }
+
+    enum Chunk {
+        case deliver(ChunkWaiter)
+        case stored(shouldPause: Bool)
+        case ignored
+    }
+
+    /// More of the body has arrived.
+    mutating func received(_ chunk: ByteBuffer) -> Chunk {
+        guard case .streaming(var stream) = state else { return .ignored }
+        state = .created
+        defer { state = .streaming(stream) }
+        if let waiter = stream.waiter {
+            stream.waiter = nil
+            return .deliver(waiter)
+        }
+        stream.store(chunk)
+        stream.isPaused = stream.bufferedBytes >= bufferLimit
+        return .stored(shouldPause: stream.isPaused)
+    }
+
+    /// Who is to be told what, after an input that may have ended the exchange.
+    struct Ending {
+        var head: HeadWaiter?
+        var chunk: ChunkWaiter?
+        var observer: (any ResponseBodyObserver)?
+    }
+
+    /// The body has arrived to its end.
+    mutating func completed(trailers: ReceivedFields?) -> Ending {
+        guard case .streaming(var stream) = state else { return Ending() }
+        stream.isComplete = true
+        stream.trailers = trailers
+        if let waiter = stream.waiter {
+            state = .over(.delivered(trailers: trailers))
+            return Ending(chunk: waiter, observer: stream.observer)
+        }
+        // Nobody reads it: nothing is owed any more. Somebody does: it is over when they have read what is here.
+        let observer = stream.isClaimed && !stream.chunks.isEmpty ? nil : stream.observer
+        if observer != nil { stream.observer = nil }
+        state = .streaming(stream)
+        return Ending(observer: observer)
+    }
+
+    /// The exchange has failed.
+    mutating func fail(_ error: any Error) -> Ending {
+        switch state {
+        case .created:
+            state = .over(.failed(error))
+            return Ending()
+        case .awaitingHead(let waiter):
+            state = .over(.failed(error))
+            return Ending(head: waiter)
+        case .streaming(let stream):
+            // What has arrived in full stays readable.
+            if stream.isComplete { return Ending() }
+            state = .over(.failed(error))
+            return Ending(chunk: stream.waiter, observer: stream.observer)
+        case .over:
+            return Ending()
+        }
+    }
+
+    /// A reader claims the body. False if somebody has before.
+    mutating func claim() -> Bool {
+        switch state {
+        case .streaming(var stream):
+            guard !stream.isClaimed else { return false }
+            stream.isClaimed = true
+            state = .streaming(stream)
+            return true
+        case .over: return true
+        case .created, .awaitingHead: return false
+        }
+    }
+
+    enum Next {
+        case chunk(ByteBuffer, shouldResume: Bool, observer: (any ResponseBodyObserver)?)
+        case end((any ResponseBodyObserver)?)
+        case failed(any Error)
+        case wait
+    }
+
+    /// The reader wants the next chunk; with a waiter it will wait for it.
+    mutating func next(_ waiter: ChunkWaiter?) -> Next {
+        switch state {
+        case .streaming(var stream):
+            state = .created
+            if let chunk = stream.chunks.popFirst() {
+                stream.bufferedBytes -= chunk.readableBytes
+                let shouldResume = stream.isPaused && stream.bufferedBytes <= bufferLimit / 2
+                if shouldResume { stream.isPaused = false }
+                var observer: (any ResponseBodyObserver)?
+                if stream.isComplete, stream.chunks.isEmpty { swap(&observer, &stream.observer) }
+                state = .streaming(stream)
+                return .chunk(chunk, shouldResume: shouldResume, observer: observer)
+            }
+            if stream.isComplete {
+                state = .over(.delivered(trailers: stream.trailers))
+                return .end(stream.observer)
+            }
+            if stream.waiter != nil {
+                state = .streaming(stream)
+                return .failed(ServiceError.bodyAlreadyConsumed)
+            }
+            stream.waiter = waiter
+            state = .streaming(stream)
+            return .wait
+        case .over(.failed(let error)): return .failed(error)
+        case .over(.delivered): return .end(nil)
+        case .created, .awaitingHead: return .end(nil)
+        }
+    }
+
+    /// The caller gives up. `isActive`: whether the connection still works for it.
+    mutating func giveUp(_ error: any Error) -> (ending: Ending, isActive: Bool) {
+        switch state {
+        case .created:
+            state = .over(.failed(error))
+            return (Ending(), false)
+        case .awaitingHead(let waiter):
+            state = .over(.failed(error))
+            return (Ending(head: waiter), true)
+        case .streaming(let stream):
+            state = .over(.failed(error))
+            return (Ending(chunk: stream.waiter, observer: stream.observer), !stream.isComplete)
+        case .over:
+            return (Ending(), false)
+        }
+    }
+
+    /// Remembers who wants to know of the end. False if it is over already.
+    mutating func observe(_ observer: any ResponseBodyObserver) -> Bool {
+        guard case .streaming(var stream) = state, !stream.isComplete || (stream.isClaimed && !stream.chunks.isEmpty)
+        else { return false }
+        stream.observer = observer
+        state = .streaming(stream)
+        return true
+    }
+
+    var trailers: ReceivedFields? {
+        switch state {
+        case .over(.delivered(let trailers)): trailers
+        case .streaming(let stream) where stream.isComplete && stream.chunks.isEmpty: stream.trailers
+        default: nil
+        }
+    }
+}
+
+extension ExchangeStateMachine.Stream {
+    mutating func store(_ chunk: ByteBuffer) {
+        bufferedBytes += chunk.readableBytes
+        chunks.append(chunk)
+    }
+}

@@ -1,0 +1,107 @@
+internal import BowlineCore
+internal import HTTPTypes
+internal import NIOCore
+
+/// A request that was checked and encoded: what any number of attempts can be made from.
+struct PreparedRequest: Sendable {
+    /// What of the body goes out with the head, in the same write.
+    enum Upload: Sendable {
+        /// Nothing, or all of it: the head's buffer ends with it.
+        case inline
+        /// It is pulled and written chunk by chunk.
+        case streamed(RequestBody, declaredLength: Int?)
+    }
+
+    /// Bodies up to this size are copied behind the head and go out in one write.
+    static let inlineLimit = 65_536
+    /// How long a caller's own `Expect: 100-continue` is waited for.
+    static let defaultContinueTimeout = Duration.seconds(1)
+
+    let origin: Origin
+    let head: ByteBuffer
+    let upload: Upload
+    let kind: HTTP1RequestKind
+    let isIdempotent: Bool
+    let allowsResend: Bool
+    /// The connection must close after the response: pooling is off, or the caller said `Connection: close`.
+    let closesConnection: Bool
+    let continueTimeout: Duration?
+    let onInformational: (@Sendable (InformationalResponse) -> Void)?
+
+    /// Checks and encodes `request`.
+    ///
+    /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong.
+    init(_ request: ServiceRequest, allocator: ByteBufferAllocator, isPooled: Bool) throws {
+        try request.options.validate()
+        try request.body.validate()
+        let url = try request.url ?? ServiceURL(request.reference)
+        origin = url.origin
+        isIdempotent = request.isIdempotent
+        allowsResend = request.options.allowsResend
+        onInformational = request.options.onInformational
+        let body = request.body
+        let framing: HTTP1RequestFraming =
+            if body.isNone, body.makeTrailers == nil {
+                .none
+            } else if let length = body.length {
+                .length(Int64(length))
+            } else {
+                .chunked
+            }
+        let expectsContinue = request.options.continueTimeout != nil && !body.isNone
+        var buffer = allocator.buffer(capacity: 512 + Self.inlineBytes(of: body))
+        let head = HTTP1RequestHead(
+            method: request.method.rawValue,
+            target: request.method == .connect ? "\(url.origin.host):\(url.origin.port)" : url.target,
+            host: url.origin.authority,
+            fields: request.fields,
+            framing: framing,
+            connectionClose: !isPooled,
+            expectContinue: expectsContinue
+        )
+        let written: HTTP1WrittenHead
+        do {
+            written = try HTTP1RequestWriter.write(head, into: &buffer)
+        } catch {
+            throw ServiceError(.invalidRequest, error.description)
+        }
+        kind = written.kind
+        closesConnection = written.closesConnection
+        let hasWait = written.expectsContinue && !body.isNone
+        continueTimeout = hasWait ? request.options.continueTimeout ?? Self.defaultContinueTimeout : nil
+        upload = Self.upload(body, expectsContinue: hasWait, into: &buffer)
+        self.head = buffer
+    }
+
+    private static func inlineBytes(of body: RequestBody) -> Int {
+        guard case .bytes(let bytes) = body.kind, bytes.readableBytes <= inlineLimit else { return 0 }
+        return bytes.readableBytes
+    }
+
+    private static func upload(
+        _ body: RequestBody, expectsContinue: Bool, into buffer: inout ByteBuffer
+    ) -> Upload {
+        switch body.kind {
+        case .none where body.makeTrailers == nil:
+            return .inline
+        case .bytes(let bytes) where bytes.readableBytes <= inlineLimit && body.length != nil && !expectsContinue:
+            buffer.writeImmutableBuffer(bytes)
+            return .inline
+        default:
+            return .streamed(body, declaredLength: body.length)
+        }
+    }
+
+    /// Whether another attempt could start from the first byte now.
+    var isReplayable: Bool {
+        switch upload {
+        case .inline: true
+        case .streamed(let body, _): body.isReplayable
+        }
+    }
+
+    /// Gives a one-shot body up for good.
+    func abandonBody() {
+        if case .streamed(let body, _) = upload { body.abandon() }
+    }
+}

@@ -1,0 +1,130 @@
+internal import BowlineCore
+internal import HTTPTypes
+internal import NIOCore
+internal import Synchronization
+
+/// Pulls a request body and hands it, chunk by chunk, to the connection: the next only when the previous one was taken.
+///
+/// Runs in a task of the caller's making, so that the body's sequence sees the caller's task-local values. It waits at a
+/// gate that the connection opens once the head is out (and the peer has agreed, where it was asked to).
+final class RequestUpload: Sendable {
+    private enum Gate {
+        case shut
+        case waiting(CheckedContinuation<Bool, Never>)
+        case open
+        case stopped
+    }
+
+    private struct State {
+        var gate = Gate.shut
+        var task: Task<Void, Never>?
+    }
+
+    let body: RequestBody
+    let declaredLength: Int?
+    private let replayLimit: Int
+    private let state = Mutex(State())
+
+    init(body: RequestBody, declaredLength: Int?, replayLimit: Int) {
+        self.body = body
+        self.declaredLength = declaredLength
+        self.replayLimit = replayLimit
+    }
+
+    /// Begins to wait at the gate. Called once, by the caller's task.
+    func start(_ exchange: Exchange) {
+        let task = Task { await run(exchange) }
+        let isStopped = state.withLock { state -> Bool in
+            state.task = task
+            if case .stopped = state.gate { return true }
+            return false
+        }
+        if isStopped { task.cancel() }
+    }
+
+    /// The connection is ready for the body.
+    func open() {
+        let waiter = state.withLock { state -> CheckedContinuation<Bool, Never>? in
+            switch state.gate {
+            case .shut: state.gate = .open
+            case .waiting(let waiter):
+                state.gate = .open
+                return waiter
+            case .open, .stopped: break
+            }
+            return nil
+        }
+        waiter?.resume(returning: true)
+    }
+
+    /// The body is not wanted (any more): the sequence's pending read is cancelled.
+    func stop() {
+        let (waiter, task) = state.withLock { state -> (CheckedContinuation<Bool, Never>?, Task<Void, Never>?) in
+            var waiting: CheckedContinuation<Bool, Never>?
+            if case .waiting(let waiter) = state.gate { waiting = waiter }
+            state.gate = .stopped
+            return (waiting, state.task)
+        }
+        waiter?.resume(returning: false)
+        task?.cancel()
+    }
+
+    private func waitAtGate() async -> Bool {
+        await withCheckedContinuation { waiter in
+            let answer = state.withLock { state -> Bool? in
+                switch state.gate {
+                case .shut:
+                    state.gate = .waiting(waiter)
+                    return nil
+                case .open: return true
+                case .stopped, .waiting: return false
+                }
+            }
+            if let answer { waiter.resume(returning: answer) }
+        }
+    }
+
+    private func run(_ exchange: Exchange) async {
+        guard await waitAtGate() else { return }
+        do {
+            try await send(exchange)
+        } catch is UploadStopped {
+            return
+        } catch let error as ServiceError {
+            exchange.connection.uploadFailed(exchange, error.code, error.message, nil)
+        } catch {
+            // A cancelled sequence is our own doing where the upload was stopped, and the sequence's failure elsewhere.
+            exchange.connection.uploadFailed(
+                exchange, .requestBodyFailed, "the request body's sequence threw \(type(of: error))", error
+            )
+        }
+    }
+
+    private func send(_ exchange: Exchange) async throws {
+        var reader = try await body.makeReader(replayLimit: replayLimit)
+        var sent = 0
+        while let chunk = try await reader.next() {
+            sent += chunk.readableBytes
+            if let declaredLength, sent >= declaredLength {
+                // The last bytes are held back until the sequence has ended: a body that outgrows its declared length
+                // must never look complete to the peer.
+                guard sent == declaredLength, try await reader.next() == nil else {
+                    throw lengthMismatch("longer than its declared length of \(declaredLength) bytes")
+                }
+            }
+            try await exchange.connection.writeBody(chunk, for: exchange)
+        }
+        if let declaredLength, sent < declaredLength {
+            throw lengthMismatch("shorter than its declared length of \(declaredLength) bytes: it ended after \(sent)")
+        }
+        let trailers = try await body.makeTrailers?()
+        try await exchange.connection.finishBody(trailers: trailers, for: exchange)
+    }
+
+    private func lengthMismatch(_ what: String) -> ServiceError {
+        ServiceError(.requestBodyLengthMismatch, "the request body is \(what)")
+    }
+}
+
+/// The connection takes no more of a body: it was stopped, or the exchange is over.
+struct UploadStopped: Error {}

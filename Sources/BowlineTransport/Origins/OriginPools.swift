@@ -1,0 +1,153 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import Synchronization
+
+/// The pools of all origins: finds the one, keeps the total of unused connections in bounds, and lets go of the cold.
+final class OriginPools: Sendable {
+    typealias Pool = OriginDialer.Pool
+
+    fileprivate struct State {
+        var pools: [Origin: Pool] = [:]
+        var isDraining = false
+        /// How many pools there may be before cold ones are looked for.
+        var purgeThreshold = 32
+        /// What pools that are gone have counted.
+        var retired = RetiredCounts()
+    }
+
+    private let environment: TransportEnvironment
+    private let configuration: PoolConfiguration
+    private let state = Mutex(State())
+    private let idle = Atomic(0)
+
+    init(environment: TransportEnvironment) {
+        self.environment = environment
+        configuration = PoolConfiguration(environment.options.pool)
+    }
+
+    /// The pool of `origin`, made on first use.
+    func pool(for origin: Origin) -> Pool {
+        let (pool, cold) = state.withLock { state -> (Pool, [Pool]) in
+            if let pool = state.pools[origin] { return (pool, []) }
+            let cold = state.pools.count >= state.purgeThreshold ? state.purge() : []
+            let pool = makePool(for: origin)
+            if state.isDraining { pool.beginDrain() }
+            state.pools[origin] = pool
+            return (pool, cold)
+        }
+        // Pools that were let go end here, outside the lock.
+        withExtendedLifetime(cold) {}
+        return pool
+    }
+
+    private func makePool(for origin: Origin) -> Pool {
+        let dialer = OriginDialer(origin: origin, environment: environment)
+        let pool = Pool(
+            configuration: configuration,
+            dialer: dialer,
+            clock: PoolClock(base: environment.clock),
+            random: environment.options.random,
+            idleCountChanged: { [weak self] change in self?.idleCountChanged(by: change) },
+            connectionRemoved: { [weak self] _, reason in
+                if reason == .idleTimeout || reason == .totalIdleCapacity { self?.letGoIfCold(origin) }
+            }
+        )
+        dialer.serve(pool)
+        return pool
+    }
+
+    private func idleCountChanged(by change: Int) {
+        let total = idle.wrappingAdd(change, ordering: .relaxed).newValue
+        guard change > 0, total > environment.options.pool.maximumIdle else { return }
+        evictLeastRecentlyUsed()
+    }
+
+    /// Closes the connection that has been unused longest, of whichever origin.
+    private func evictLeastRecentlyUsed() {
+        let pools = state.withLock { Array($0.pools.values) }
+        let oldest = pools.compactMap { pool in pool.oldestIdleSince.map { (pool, $0) } }.min { $0.1 < $1.1 }
+        _ = oldest?.0.evictOldestIdle(reason: .totalIdleCapacity)
+    }
+
+    private func letGoIfCold(_ origin: Origin) {
+        let pool = state.withLock { state -> Pool? in
+            guard let pool = state.pools[origin], pool.isCold else { return nil }
+            state.retired.add(pool.snapshot())
+            return state.pools.removeValue(forKey: origin)
+        }
+        withExtendedLifetime(pool) {}
+    }
+
+    func beginDrain() {
+        let pools = state.withLock { state in
+            state.isDraining = true
+            return Array(state.pools.values)
+        }
+        for pool in pools { pool.beginDrain() }
+    }
+
+    func closeAll() {
+        for pool in state.withLock({ Array($0.pools.values) }) { pool.closeAll(.forced) }
+    }
+
+    func snapshot() -> BowlineCore.PoolSnapshot {
+        let (pools, retired) = state.withLock { ($0.pools, $0.retired) }
+        var total = retired
+        var origins: [OriginPoolSnapshot] = []
+        for (origin, pool) in pools {
+            let snapshot = pool.snapshot()
+            total.add(snapshot)
+            origins.append(OriginPoolSnapshot(origin: origin, snapshot))
+        }
+        origins.sort { $0.origin.description < $1.origin.description }
+        return BowlineCore.PoolSnapshot(origins: origins, opened: total.opened, closed: total.closed)
+    }
+}
+
+/// What pools have counted that are gone.
+private struct RetiredCounts {
+    var opened = 0
+    var closed: [String: Int] = [:]
+
+    mutating func add(_ snapshot: BowlinePool.PoolSnapshot) {
+        opened += snapshot.opened
+        for (reason, count) in snapshot.closed { closed[reason.rawValue, default: 0] += count }
+    }
+}
+
+extension OriginPools.State {
+    /// Takes the cold pools out.
+    mutating func purge() -> [OriginPools.Pool] {
+        let cold = pools.filter { $0.value.isCold }
+        for (origin, pool) in cold {
+            retired.add(pool.snapshot())
+            pools[origin] = nil
+        }
+        purgeThreshold = max(32, pools.count * 2)
+        return cold.map(\.value)
+    }
+}
+
+extension OriginPoolSnapshot {
+    fileprivate init(origin: Origin, _ snapshot: BowlinePool.PoolSnapshot) {
+        self.init(
+            origin: origin, idle: snapshot.idle, active: snapshot.active, dialling: snapshot.dialling,
+            waiting: snapshot.waiting, opened: snapshot.opened,
+            closed: Dictionary(uniqueKeysWithValues: snapshot.closed.map { ($0.key.rawValue, $0.value) })
+        )
+    }
+}
+
+extension PoolConfiguration {
+    init(_ options: PoolOptions) {
+        self.init()
+        isEnabled = options.isEnabled
+        idleTimeout = options.idleTimeout
+        maximumIdle = options.maximumIdlePerOrigin
+        maximumConnections = options.maximumPerOrigin
+        maximumWaiting = options.maximumWaiting
+        maximumLifetime = options.maximumLifetime
+        maximumUses = options.maximumUses
+        minimumIdle = options.minimumIdlePerOrigin
+    }
+}

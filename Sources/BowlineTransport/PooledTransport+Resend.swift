@@ -1,0 +1,91 @@
+internal import BowlineCore
+internal import BowlinePool
+
+/// Decides whether the transport sends a request again on its own (RFC 9110 §9.2.2): at most once, on a new connection.
+struct ResendPolicy {
+    /// How often the request was sent again.
+    private(set) var count = 0
+
+    /// The next connection must be newly dialled: its siblings may be as dead as the one that failed.
+    var requiresFresh: Bool { count > 0 }
+
+    /// Whether to send again after `error`. Says yes once.
+    ///
+    /// - Parameter wasPooled: The connection had been waiting in the pool, so it may have died there unnoticed.
+    mutating func allows(_ request: PreparedRequest, after error: ServiceError, wasPooled: Bool) -> Bool {
+        guard count == 0, request.allowsResend, request.isReplayable else { return false }
+        let isSafe =
+            switch error.progress {
+            case .neverSent: wasPooled
+            case .refused: true
+            case .ambiguous: wasPooled && request.isIdempotent
+            case .responseStarted: false
+            }
+        // Timeouts, violations and failures of the body itself are answers, not dead connections.
+        guard isSafe, error.code == .connectionClosed else { return false }
+        count += 1
+        return true
+    }
+}
+
+extension AttemptDeadline {
+    /// The error of a request whose deadline had passed before it got a connection.
+    func passed(
+        _ request: PreparedRequest, context: RequestContext, started: MonotonicInstant, now: MonotonicInstant
+    ) -> ServiceError {
+        ServiceError(code, message, request: request, context: context, started: started, now: now)
+    }
+}
+
+extension ServiceError {
+    fileprivate init(
+        _ code: Code, _ message: String, underlying: (any Error)? = nil, request: PreparedRequest,
+        context: RequestContext, started: MonotonicInstant, now: MonotonicInstant
+    ) {
+        self.init(
+            code, message, underlying: underlying, attempts: context.attempt, origin: request.origin.description,
+            phase: context.call.phase
+        )
+        elapsed = started.duration(to: now)
+    }
+
+    /// Says in our terms why the pool gave no connection.
+    init(
+        _ error: PoolError, request: PreparedRequest, deadline: AttemptDeadline, context: RequestContext,
+        started: MonotonicInstant, now: MonotonicInstant
+    ) {
+        func make(_ code: Code, _ message: String, _ underlying: (any Error)? = nil) -> ServiceError {
+            ServiceError(
+                code, message, underlying: underlying, request: request, context: context, started: started, now: now
+            )
+        }
+        switch error {
+        case .saturated(let waiting):
+            self = make(.poolSaturated, "\(waiting) requests wait for a connection already (pool.maximumWaiting)")
+        case .acquireTimeout(let lastDialError, _, let waiting):
+            if deadline.instant <= now {
+                self = make(deadline.code, deadline.message + " while waiting for a connection", lastDialError)
+            } else {
+                self = make(
+                    .poolAcquireTimeout,
+                    "no connection within timeouts.poolAcquire; \(waiting) more requests are waiting", lastDialError
+                )
+            }
+        case .dialFailed(let error):
+            guard var failure = error as? ServiceError else {
+                self = make(.connectFailed, "the connection could not be established", error)
+                return
+            }
+            failure.attempts = context.attempt
+            failure.elapsed = started.duration(to: now)
+            self = failure
+        case .draining:
+            self = make(.shuttingDown, "the client is shutting down")
+        case .closed:
+            self = make(
+                .forciblyClosed,
+                "cut off by a shutdown's deadline in phase \(context.call.phase), attempt \(context.attempt)"
+            )
+        }
+    }
+}

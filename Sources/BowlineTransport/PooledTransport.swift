@@ -1,0 +1,141 @@
+package import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+internal import NIOPosix
+internal import Synchronization
+
+/// Carries attempts over pooled HTTP/1.1 connections, and sends again, once, what a dead connection did not carry.
+package final class PooledTransport: ServiceTransport {
+    let environment: TransportEnvironment
+    let pools: OriginPools
+    private let allocator = ByteBufferAllocator()
+    /// How many connections had been closed when the drain began.
+    private let closedBeforeDrain = Mutex(Int?.none)
+
+    /// Makes a transport on SwiftNIO's singleton event loops.
+    ///
+    /// - Throws: ``ServiceError`` `invalidConfiguration` if a certificate or key cannot be used.
+    package init(options: TransportOptions) throws {
+        environment = try TransportEnvironment(options: options, group: MultiThreadedEventLoopGroup.singleton)
+        pools = OriginPools(environment: environment)
+    }
+
+    package func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
+        let started = environment.clock.now
+        let prepared = try PreparedRequest(
+            request, allocator: allocator, isPooled: environment.options.pool.isEnabled
+        )
+        let deadline = AttemptDeadline(context: context, started: started)
+        guard deadline.instant > started else {
+            throw deadline.passed(prepared, context: context, started: started, now: started)
+        }
+        let pool = pools.pool(for: prepared.origin)
+        do {
+            return try await send(prepared, over: pool, deadline: deadline, context: context, started: started)
+        } catch {
+            prepared.abandonBody()
+            context.call.enter(.pipeline, attempt: context.attempt)
+            throw error
+        }
+    }
+
+    private func send(
+        _ prepared: PreparedRequest, over pool: OriginPools.Pool, deadline: AttemptDeadline, context: RequestContext,
+        started: MonotonicInstant
+    ) async throws -> ServiceResponse {
+        var resend = ResendPolicy()
+        while true {
+            let lease = try await lease(
+                from: pool, fresh: resend.requiresFresh, prepared, deadline: deadline, context: context,
+                started: started
+            )
+            let exchange = Exchange(
+                request: prepared, connection: lease.connection,
+                lease: Exchange.LeaseFacts(
+                    isReused: lease.isReused, uses: lease.uses, leased: environment.clock.now
+                ),
+                deadline: deadline, context: context, resends: resend.count, started: started,
+                options: environment.options.connection
+            )
+            do {
+                return try await exchange.run()
+            } catch let error as ServiceError {
+                guard resend.allows(prepared, after: error, wasPooled: lease.isReused || lease.idleSince != nil) else {
+                    throw error
+                }
+                if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
+            }
+        }
+    }
+
+    private func lease(
+        from pool: OriginPools.Pool, fresh: Bool, _ prepared: PreparedRequest, deadline: AttemptDeadline,
+        context: RequestContext, started: MonotonicInstant
+    ) async throws -> OriginPools.Pool.Lease {
+        try Task.checkCancellation()
+        let affinity = environment.loops.currentAffinity
+        if !fresh, let lease = pool.tryLease(affinity: affinity) { return lease }
+        context.call.enter(.queued, attempt: context.attempt)
+        do {
+            return try await pool.lease(
+                .init(
+                    affinity: affinity, requiresFresh: fresh,
+                    deadline: deadline.instant == .distantFuture ? nil : deadline.instant,
+                    maximumWait: context.timeouts.poolAcquire
+                )
+            )
+        } catch let error as PoolError {
+            throw ServiceError(
+                error, request: prepared, deadline: deadline, context: context, started: started,
+                now: environment.clock.now
+            )
+        }
+    }
+
+    package func beginDrain() {
+        let closed = pools.snapshot().closed.values.reduce(0, +)
+        closedBeforeDrain.withLock { $0 = $0 ?? closed }
+        pools.beginDrain()
+    }
+
+    @discardableResult
+    package func close() async -> Int {
+        beginDrain()
+        pools.closeAll()
+        await waitUntilClosed(within: .seconds(1))
+        let closed = pools.snapshot().closed.values.reduce(0, +)
+        return closed - (closedBeforeDrain.withLock { $0 } ?? 0)
+    }
+
+    /// Waits until no channel is open, but not longer than `limit`.
+    private func waitUntilClosed(within limit: Duration) async {
+        let census = environment.census
+        let clock = environment.clock
+        await withTaskGroup { group in
+            group.addTask { await census.waitUntilNoneIsOpen() }
+            group.addTask { try? await clock.sleep(until: clock.now.advanced(by: limit), tolerance: nil) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// What the pools hold now.
+    package func snapshot() -> BowlineCore.PoolSnapshot {
+        pools.snapshot()
+    }
+
+    /// Channels that are open now, those that are closing included.
+    package var openChannels: Int { environment.census.open }
+
+    /// Dials until `origin` has that many connections ready.
+    package func prewarm(_ origin: Origin, connections: Int) async throws {
+        do {
+            try await pools.pool(for: origin).prewarm(connections)
+        } catch let PoolError.dialFailed(error) {
+            throw error
+        }
+    }
+
+    /// The executors of the client's event loops.
+    package var executors: [EventLoopTaskExecutor] { environment.loops.executors }
+}

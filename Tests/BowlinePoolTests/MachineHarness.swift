@@ -1,0 +1,276 @@
+@testable import BowlinePool
+
+/// A connection for machine tests: remembers nothing, as the machine's effects say all.
+final class PlainConnection: PooledConnection {
+    let id: ConnectionID
+    let affinity: Int
+
+    init(_ id: ConnectionID, affinity: Int = 0) {
+        self.id = id
+        self.affinity = affinity
+    }
+
+    func close(_ reason: CloseReason) {}
+}
+
+struct DialError: Error, Equatable {
+    var number = 0
+}
+
+/// What one event led to, in comparable form.
+struct Observation: Equatable, CustomStringConvertible {
+    struct Granted: Equatable {
+        var connection: Int
+        var uses: Int
+        var idleSince: Duration?
+    }
+
+    enum End: Equatable {
+        case granted(Granted)
+        case prewarmed
+        case cancelled
+        case dialFailed(DialError)
+        case timedOut(lastDialError: DialError?)
+        case saturated(waiting: Int)
+        case draining
+        case closed
+
+        init(_ error: any Error) {
+            switch error {
+            case is CancellationError: self = .cancelled
+            case PoolError.dialFailed(let error as DialError): self = .dialFailed(error)
+            case let error as DialError: self = .dialFailed(error)
+            case PoolError.acquireTimeout(let error, _, _): self = .timedOut(lastDialError: error as? DialError)
+            case PoolError.saturated(let waiting): self = .saturated(waiting: waiting)
+            case PoolError.draining: self = .draining
+            default: self = .closed
+            }
+        }
+    }
+
+    /// How waits ended, and requests that did not have to wait.
+    var ended: [Int: End] = [:]
+    var removed: [Int: CloseReason] = [:]
+    var dialled: [Int] = []
+    var cancelledDials: Set<Int> = []
+    var idleDelta = 0
+
+    var description: String {
+        "ended \(ended) removed \(removed) dialled \(dialled) cancelled \(cancelledDials) idle \(idleDelta)"
+    }
+}
+
+/// Drives a machine as `PoolDriver` does, in one thread and in virtual time, and notes what comes of it.
+struct MachineHarness: ~Copyable {
+    var machine: PoolStateMachine
+    var now = Duration.zero
+    /// What jitter sees.
+    var random = 0.5
+    private(set) var wakeUp: WakeUp?
+    private(set) var idleSum = 0
+    private var connectionsNamed = 0
+    private var waitersNamed = 0
+
+    init(_ configure: (inout PoolConfiguration) -> Void = { _ in }) {
+        var configuration = PoolConfiguration()
+        configure(&configuration)
+        machine = PoolStateMachine(configuration: configuration)
+    }
+
+    var snapshot: PoolSnapshot {
+        machine.snapshot
+    }
+
+    var instant: PoolInstant {
+        PoolInstant(now)
+    }
+
+    mutating func nextWaiter() -> Int {
+        waitersNamed += 1
+        return waitersNamed
+    }
+
+    /// Asks for a connection; the waiter's number is the next one.
+    @discardableResult
+    mutating func lease(affinity: Int? = nil, fresh: Bool = false, wait: Duration? = nil) -> Observation {
+        let waiter = nextWaiter()
+        let request = LeaseRequest(
+            waiter: WaiterID(value: waiter),
+            affinity: affinity,
+            requiresFresh: fresh,
+            deadline: wait.map { instant.advanced(by: $0) }
+        )
+        let (outcome, effects) = machine.lease(request, now: instant)
+        var observation = observe(effects)
+        switch outcome {
+        case .granted(let grant): observation.ended[waiter] = .granted(granted(grant))
+        case .failed(let error): observation.ended[waiter] = .init(error)
+        case .waiting: break
+        }
+        return observation
+    }
+
+    mutating func tryLease(affinity: Int? = nil) -> Observation.Granted? {
+        let (grant, effects) = machine.checkOut(affinity: affinity, now: instant)
+        _ = observe(effects)
+        return grant.map(granted)
+    }
+
+    @discardableResult
+    mutating func release(_ id: Int, keepAlive: Duration? = nil) -> Observation {
+        observe(machine.release(ConnectionID(id), keepAliveTimeout: keepAlive, now: instant))
+    }
+
+    @discardableResult
+    mutating func returnUnused(_ id: Int) -> Observation {
+        observe(machine.returnUnused(ConnectionID(id), now: instant))
+    }
+
+    @discardableResult
+    mutating func cancel(_ waiter: Int) -> Observation {
+        observe(machine.waiterCancelled(WaiterID(value: waiter), now: instant))
+    }
+
+    @discardableResult
+    mutating func established(_ id: Int, affinity: Int = 0) -> Observation {
+        let connection = PlainConnection(ConnectionID(id), affinity: affinity)
+        return observe(machine.connectionEstablished(connection, now: instant, random: random))
+    }
+
+    @discardableResult
+    mutating func failed(_ id: Int, _ error: DialError = DialError()) -> Observation {
+        observe(machine.connectionFailed(ConnectionID(id), error: error, now: instant, random: random))
+    }
+
+    @discardableResult
+    mutating func closed(_ id: Int, _ reason: CloseReason = .closedByPeer) -> Observation {
+        observe(machine.connectionClosed(ConnectionID(id), reason: reason, now: instant, random: random))
+    }
+
+    @discardableResult
+    mutating func evictStale(idleSince: Duration) -> Observation {
+        observe(machine.evictStale(idleSince: PoolInstant(idleSince), now: instant))
+    }
+
+    @discardableResult
+    mutating func evictOldest(_ reason: CloseReason = .totalIdleCapacity) -> Observation {
+        let (_, effects) = machine.evictOldestIdle(reason, now: instant, random: random)
+        return observe(effects)
+    }
+
+    @discardableResult
+    mutating func prewarm(_ count: Int) -> Observation {
+        observe(machine.prewarm(count, waiter: WaiterID(value: nextWaiter()), now: instant))
+    }
+
+    @discardableResult
+    mutating func beginDrain() -> Observation {
+        observe(machine.beginDrain(now: instant))
+    }
+
+    @discardableResult
+    mutating func closeAll(_ reason: CloseReason = .forced) -> Observation {
+        observe(machine.closeAll(reason, now: instant))
+    }
+
+    mutating func closeIfCold() -> Bool {
+        let (isClosed, effects) = machine.closeIfCold(now: instant)
+        _ = observe(effects)
+        return isClosed
+    }
+
+    /// Lets time pass; the timer fires at each instant it was set for.
+    @discardableResult
+    mutating func advance(by duration: Duration) -> Observation {
+        let end = now + duration
+        var all = Observation()
+        while let due = wakeUp, due.at.sinceStart <= end {
+            now = max(now, due.at.sinceStart)
+            wakeUp = nil
+            all.merge(observe(machine.timerFired(due.id, now: instant)))
+        }
+        now = end
+        return all
+    }
+
+    /// A timer that was replaced, or fires a second time.
+    mutating func lateTimer(_ id: Int) -> Observation {
+        observe(machine.timerFired(id, now: instant))
+    }
+
+    /// Leases `count` connections, each freshly dialled; returns their numbers.
+    mutating func leasedConnections(_ count: Int, affinity: Int = 0) -> [Int] {
+        var ids: [Int] = []
+        for _ in 0..<count {
+            ids += lease().dialled
+        }
+        for id in ids {
+            established(id, affinity: affinity)
+        }
+        return ids
+    }
+
+    /// Makes `count` connections idle, a second apart, the first one longest; returns their numbers.
+    mutating func idleConnections(_ count: Int, affinity: Int = 0) -> [Int] {
+        let ids = leasedConnections(count, affinity: affinity)
+        for id in ids {
+            advance(by: .seconds(1))
+            release(id)
+        }
+        return ids
+    }
+
+    private func granted(_ grant: Grant) -> Observation.Granted {
+        .init(connection: grant.connection.id.value, uses: grant.uses, idleSince: grant.idleSince?.sinceStart)
+    }
+
+    private mutating func observe(_ effects: PoolEffects) -> Observation {
+        var observation = Observation(effects: effects, granted: granted)
+        switch effects.wakeUp {
+        case .schedule(let next): wakeUp = next
+        case .cancel: wakeUp = nil
+        case nil: break
+        }
+        idleSum += effects.idleDelta
+        if effects.dialsDue > 0 {
+            let names = (0..<effects.dialsDue).map { ConnectionID(connectionsNamed + $0 + 1) }
+            connectionsNamed += names.count
+            let started = observe(machine.startDials(names, now: instant))
+            observation.merge(started)
+        }
+        return observation
+    }
+}
+
+extension Observation {
+    init(effects: PoolEffects, granted: (Grant) -> Granted) {
+        for resumption in effects.resumptions {
+            switch resumption.outcome {
+            case .granted(let grant): ended[resumption.waiter.value] = .granted(granted(grant))
+            case .prewarmed: ended[resumption.waiter.value] = .prewarmed
+            case .failed(let error): ended[resumption.waiter.value] = .init(error)
+            }
+        }
+        for removal in effects.removals {
+            removed[removal.id.value] = removal.reason
+        }
+        dialled = effects.dials.map(\.id.value)
+        cancelledDials = Set(effects.cancelledDials.map(\.value))
+        idleDelta = effects.idleDelta
+    }
+
+    /// Adds what came after. Traps if the same wait or connection ends a second time.
+    mutating func merge(_ later: Observation) {
+        ended.merge(later.ended) { _, _ in preconditionFailure("a wait ended twice") }
+        removed.merge(later.removed) { _, _ in preconditionFailure("a connection was removed twice") }
+        dialled += later.dialled
+        cancelledDials.formUnion(later.cancelledDials)
+        idleDelta += later.idleDelta
+    }
+
+    /// The connection the waiter was given.
+    func connection(of waiter: Int) -> Int? {
+        guard case .granted(let granted) = ended[waiter] else { return nil }
+        return granted.connection
+    }
+}

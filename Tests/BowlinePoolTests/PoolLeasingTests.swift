@@ -1,0 +1,238 @@
+import Testing
+
+@testable import BowlinePool
+
+@Suite struct PoolLeasingTests {
+    @Test("PO5: checkout takes the most recently used connection")
+    func mostRecentlyUsed() {
+        var harness = MachineHarness()
+        let ids = harness.idleConnections(3)
+        #expect(harness.tryLease()?.connection == ids[2])
+        #expect(harness.tryLease()?.connection == ids[1])
+        harness.release(ids[2])
+        #expect(harness.tryLease()?.connection == ids[2])
+        #expect(harness.tryLease()?.connection == ids[0])
+        #expect(harness.tryLease() == nil)
+    }
+
+    @Test("An idle connection on the caller's event loop is preferred, the most recently used one of them")
+    func affinity() {
+        var harness = MachineHarness()
+        harness.lease(affinity: 1)
+        harness.lease(affinity: 2)
+        harness.lease(affinity: 1)
+        for (id, affinity) in [(1, 1), (2, 2), (3, 1)] { harness.established(id, affinity: affinity) }
+        for id in [1, 3, 2] { harness.release(id) }
+        #expect(harness.tryLease(affinity: 1)?.connection == 3)
+        #expect(harness.tryLease(affinity: 1)?.connection == 1)
+        #expect(harness.tryLease(affinity: 1)?.connection == 2)
+    }
+
+    @Test("A caller whose event loop has no idle connection gets the most recently used of all")
+    func affinityMiss() {
+        var harness = MachineHarness()
+        let ids = harness.idleConnections(2, affinity: 1)
+        #expect(harness.tryLease(affinity: 7)?.connection == ids[1])
+    }
+
+    @Test("A dial is asked for on the caller's event loop")
+    func dialAffinity() {
+        var harness = MachineHarness()
+        let waiter = WaiterID(value: 1)
+        let (_, effects) = harness.machine.lease(LeaseRequest(waiter: waiter, affinity: 5), now: harness.instant)
+        #expect(effects.dialsDue == 1)
+        let started = harness.machine.startDials([ConnectionID(1)], now: harness.instant)
+        #expect(started.dials.map(\.affinity) == [5])
+    }
+
+    @Test("PO1: N+1 requests with limit N get N connections, and the queue is served in order")
+    func fifo() {
+        var harness = MachineHarness { $0.maximumConnections = 2 }
+        let ids = harness.leasedConnections(2)
+        for _ in 3...6 {
+            #expect(harness.lease().dialled.isEmpty)
+        }
+        #expect(harness.snapshot.waiting == 4)
+        #expect(harness.release(ids[1]).connection(of: 3) == ids[1])
+        #expect(harness.release(ids[0]).connection(of: 4) == ids[0])
+        #expect(harness.release(ids[0]).connection(of: 5) == ids[0])
+        #expect(harness.release(ids[1]).connection(of: 6) == ids[1])
+        #expect(harness.snapshot.opened == 2)
+    }
+
+    @Test("PO8: a returned connection serves the request first, and the late dial goes to the pool")
+    func raceWonByReturn() {
+        var harness = MachineHarness()
+        let id = harness.leasedConnections(1)[0]
+        #expect(harness.lease().dialled == [2])
+        #expect(harness.release(id).connection(of: 2) == id)
+        #expect(harness.established(2).ended.isEmpty)
+        #expect(harness.snapshot.idle == 1)
+        #expect(harness.snapshot.active == 1)
+        // Not a reused one, but one that may have gone stale: resends must know.
+        #expect(harness.tryLease() == .init(connection: 2, uses: 1, idleSince: .zero))
+    }
+
+    @Test("A dial that is faster than the return serves the request, and the returned connection becomes idle")
+    func raceWonByDial() {
+        var harness = MachineHarness()
+        let id = harness.leasedConnections(1)[0]
+        harness.lease()
+        #expect(harness.established(2).connection(of: 2) == 2)
+        #expect(harness.release(id).ended.isEmpty)
+        #expect(harness.snapshot.idle == 1)
+    }
+
+    @Test("Dial only while waiters outnumber dials under way")
+    func noSuperfluousDials() {
+        var harness = MachineHarness()
+        let id = harness.leasedConnections(1)[0]
+        #expect(harness.lease().dialled.count == 1)
+        harness.release(id)
+        // One dial is under way and nobody waits: the next request needs no harness.
+        harness.closed(id)
+        #expect(harness.lease().dialled.isEmpty)
+        #expect(harness.lease().dialled.count == 1)
+        #expect(harness.snapshot.dialling == 2)
+    }
+
+    @Test("CA: a cancelled waiter never consumes a connection")
+    func cancelledWaiter() {
+        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let id = harness.leasedConnections(1)[0]
+        harness.lease()
+        harness.lease()
+        #expect(harness.cancel(2).ended == [2: .cancelled])
+        #expect(harness.cancel(2).ended.isEmpty)
+        #expect(harness.release(id).connection(of: 3) == id)
+    }
+
+    @Test("A connection assigned at the instant of cancellation goes to the next waiter, its use uncounted")
+    func assignedThenCancelled() {
+        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let id = harness.leasedConnections(1)[0]
+        harness.lease()
+        harness.lease()
+        #expect(harness.release(id).ended[2] == .granted(.init(connection: id, uses: 2, idleSince: .zero)))
+        // The cancellation came after the grant: nothing to cancel, so the driver returns what it was given.
+        #expect(harness.cancel(2).ended.isEmpty)
+        #expect(harness.returnUnused(id).ended[3] == .granted(.init(connection: id, uses: 2, idleSince: .zero)))
+    }
+
+    @Test("A fresh connection returned unused is still fresh")
+    func freshReturnedUnused() {
+        var harness = MachineHarness { $0.maximumConnections = 1 }
+        harness.lease()
+        harness.lease(fresh: true)
+        #expect(harness.established(1).connection(of: 1) == 1)
+        #expect(harness.returnUnused(1).ended[2] == .granted(.init(connection: 1, uses: 1, idleSince: nil)))
+    }
+
+    @Test("PO3: a waiter's deadline fails it, with the last dial's error of its wait")
+    func deadline() {
+        var harness = MachineHarness { $0.maximumConnections = 1 }
+        harness.lease()
+        harness.failed(1, DialError(number: 1))
+        harness.advance(by: .seconds(1))
+        harness.lease()
+        harness.lease(wait: .seconds(10))
+        harness.lease(wait: .seconds(20))
+        #expect(harness.advance(by: .seconds(9.999)).ended.isEmpty)
+        #expect(harness.advance(by: .milliseconds(1)).ended == [3: .timedOut(lastDialError: nil)])
+        harness.failed(2, DialError(number: 2))
+        #expect(harness.snapshot.waiting == 1)
+        #expect(harness.advance(by: .seconds(10)).ended == [4: .timedOut(lastDialError: DialError(number: 2))])
+    }
+
+    @Test("A timeout and a grant at one instant: the first to come wins, the other finds nothing")
+    func timeoutAgainstGrant() {
+        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let id = harness.leasedConnections(1)[0]
+        harness.lease(wait: .seconds(10))
+        harness.now = .seconds(10)
+        #expect(harness.release(id).connection(of: 2) == id)
+        #expect(harness.advance(by: .zero).ended.isEmpty)
+        harness.lease(wait: .seconds(10))
+        #expect(harness.advance(by: .seconds(10)).ended == [3: .timedOut(lastDialError: nil)])
+        #expect(harness.release(id).ended.isEmpty)
+        #expect(harness.snapshot.idle == 1)
+    }
+
+    @Test("A deadline that has passed already fails the request at once, unless a connection is idle")
+    func pastDeadline() {
+        var harness = MachineHarness()
+        #expect(harness.lease(wait: .zero).ended == [1: .timedOut(lastDialError: nil)])
+        let ids = harness.idleConnections(1)
+        #expect(harness.lease(wait: .zero).connection(of: 3) == ids[0])
+    }
+
+    @Test("Beyond maximumWaiting a request fails at once; those with a dial of their own do not count")
+    func saturation() {
+        var harness = MachineHarness {
+            $0.maximumConnections = 2
+            $0.maximumWaiting = 1
+        }
+        #expect(harness.lease().ended.isEmpty)
+        #expect(harness.lease().ended.isEmpty)
+        #expect(harness.lease().ended.isEmpty)
+        #expect(harness.lease().ended == [4: .saturated(waiting: 3)])
+        harness.established(1)
+        harness.established(2)
+        #expect(harness.snapshot.waiting == 1)
+        #expect(harness.lease().ended == [5: .saturated(waiting: 1)])
+        harness.cancel(3)
+        #expect(harness.lease().ended.isEmpty)
+    }
+
+    @Test("maximumWaiting 0 still dials")
+    func noQueue() {
+        var harness = MachineHarness {
+            $0.maximumConnections = 1
+            $0.maximumWaiting = 0
+        }
+        #expect(harness.lease().dialled == [1])
+        #expect(harness.lease().ended == [2: .saturated(waiting: 1)])
+    }
+
+    @Test("A request that requires a fresh connection is served only by a new one")
+    func requiresFresh() {
+        var harness = MachineHarness()
+        let id = harness.idleConnections(1)[0]
+        #expect(harness.lease(fresh: true).dialled == [2])
+        #expect(harness.tryLease()?.connection == id)
+        #expect(harness.release(id).ended.isEmpty)
+        #expect(harness.established(2).ended[2] == .granted(.init(connection: 2, uses: 1, idleSince: nil)))
+    }
+
+    @Test("At the limit, a request that requires a fresh connection takes an idle one's place")
+    func freshAtLimit() {
+        var harness = MachineHarness { $0.maximumConnections = 2 }
+        let ids = harness.idleConnections(2)
+        let observation = harness.lease(fresh: true)
+        #expect(observation.removed == [ids[0]: .replaced])
+        #expect(observation.dialled == [3])
+    }
+
+    @Test("At the limit, with all connections busy, one that is returned makes room for a fresh one that is first in line")
+    func freshAtLimitWithoutIdle() {
+        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let id = harness.leasedConnections(1)[0]
+        harness.lease(fresh: true)
+        harness.lease()
+        let observation = harness.release(id)
+        #expect(observation.removed == [id: .replaced])
+        #expect(observation.dialled == [2])
+        #expect(harness.established(2).connection(of: 2) == 2)
+    }
+
+    @Test("Each lease says how often the connection was used and since when it was free")
+    func leaseFacts() {
+        var harness = MachineHarness()
+        #expect(harness.lease().dialled == [1])
+        #expect(harness.established(1).ended[1] == .granted(.init(connection: 1, uses: 1, idleSince: nil)))
+        harness.now = .seconds(3)
+        harness.release(1)
+        harness.now = .seconds(5)
+        #expect(harness.tryLease() == .init(connection: 1, uses: 2, idleSince: .seconds(3)))
+    }
+}
