@@ -65,8 +65,6 @@ public final class LoopbackServer: Sendable {
         try? await listener.close().get()
     }
 
-    // MARK: Scripts
-
     /// Answers each request with what `responder` says, on connections that are kept alive, unless a route matches.
     ///
     /// Takes effect with the next request. Without it, and without a route, the answer is 404.
@@ -102,8 +100,6 @@ public final class LoopbackServer: Sendable {
     public func onConnection(_ script: @escaping @Sendable (LoopbackConnection) async throws -> Void) {
         scripts.connectionScript = script
     }
-
-    // MARK: Addresses
 
     /// The URL of the server: `http://127.0.0.1:49152`, `https://localhost:49152`, or `http+unix://…` with the path of
     /// the socket.

@@ -1,0 +1,82 @@
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+internal import Synchronization
+
+/// Random numbers that are the same again for the same seed (SplitMix64), so that a failed test can be repeated.
+///
+/// A value: each copy goes on by itself.
+public struct SeededRandom: RandomNumberGenerator, Sendable {
+    /// What it began with.
+    public let seed: UInt64
+    private var state: UInt64
+
+    /// Makes the sequence of a seed.
+    public init(seed: UInt64) {
+        self.seed = seed
+        state = seed
+    }
+
+    /// Makes the sequence of the seed in the environment variable `BOWLINE_SEED` (decimal, or hexadecimal after `0x`),
+    /// or of one that is picked, and prints the seed so that a failed run can be repeated.
+    ///
+    /// - Parameter label: What it is for, printed beside the seed. Default: the calling function.
+    public static func fromEnvironment(_ label: String = #function) -> SeededRandom {
+        let given = getenv("BOWLINE_SEED").flatMap { parse(String(cString: $0)) }
+        let random = SeededRandom(seed: given ?? .random(in: 0 ... .max))
+        print("BOWLINE_SEED=\(random.seed) \(label)")
+        return random
+    }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// The next number from 0 up to but not including 1.
+    public mutating func nextDouble() -> Double {
+        Double(next() >> 11) * 0x1p-53
+    }
+
+    /// The next number in a range.
+    public mutating func next(in range: Range<Int>) -> Int {
+        Int.random(in: range, using: &self)
+    }
+
+    /// The next truth, which is true with this probability from 0 to 1.
+    public mutating func nextBool(probability: Double = 0.5) -> Bool {
+        nextDouble() < probability
+    }
+
+    /// A function that yields this sequence as numbers from 0 up to but not including 1: what configurations take where
+    /// randomness is injected. May be called from any thread; goes on by itself, as a copy would.
+    public func source() -> @Sendable () -> Double {
+        let shared = Shared(self)
+        return { shared.nextDouble() }
+    }
+
+    static func parse(_ text: String) -> UInt64? {
+        text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
+    }
+
+    private final class Shared: Sendable {
+        private let random: Mutex<SeededRandom>
+
+        init(_ random: SeededRandom) {
+            self.random = Mutex(random)
+        }
+
+        func nextDouble() -> Double {
+            random.withLock { $0.nextDouble() }
+        }
+    }
+}

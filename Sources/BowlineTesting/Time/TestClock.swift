@@ -1,0 +1,120 @@
+public import BowlineCore
+
+/// A clock whose time stands still until a test moves it.
+///
+/// ```swift
+/// let clock = TestClock()
+/// async let result = retrying(on: clock)      // sleeps before its second attempt
+/// try await clock.waitForSleepers(count: 1)   // it sleeps now
+/// clock.advanceToNextDeadline()
+/// ```
+/// May be read and moved from any thread. For time as it passes, use ``MonotonicClock``.
+public final class TestClock: ServiceClock {
+    private struct Sleeper: Sendable {
+        let token: Token
+        let deadline: MonotonicInstant
+        let continuation: CheckedContinuation<Void, any Error>
+    }
+
+    private struct State: Sendable {
+        var now: MonotonicInstant
+        /// By deadline; those with the same one in the order in which they came.
+        var sleepers: [Sleeper] = []
+    }
+
+    private final class Token: Sendable {}
+
+    private let state: Watched<State>
+
+    /// Makes a clock that stands at `start`.
+    public init(start: MonotonicInstant = MonotonicInstant(nanoseconds: 0)) {
+        state = Watched(State(now: start))
+    }
+
+    public var now: MonotonicInstant { state.withLock { $0.now } }
+
+    public var minimumResolution: Duration { .nanoseconds(1) }
+
+    /// How many tasks sleep now.
+    public var sleeperCount: Int { state.withLock { $0.sleepers.count } }
+
+    /// The earliest instant that somebody sleeps until; nil if nobody sleeps.
+    public var nextDeadline: MonotonicInstant? { state.withLock { $0.sleepers.first?.deadline } }
+
+    /// Suspends until a test has moved the clock to `deadline` or past it; returns at once if that is so already.
+    ///
+    /// - Throws: `CancellationError` at once when the task is cancelled.
+    public func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
+        let token = Token()
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                // Whoever cancels marks the task first and then takes the lock, so no cancellation is missed.
+                let result = state.withLock { state -> Result<Void, any Error>? in
+                    if Task.isCancelled { return .failure(CancellationError()) }
+                    if deadline <= state.now { return .success(()) }
+                    let place = state.sleepers.firstIndex { $0.deadline > deadline } ?? state.sleepers.endIndex
+                    let sleeper = Sleeper(token: token, deadline: deadline, continuation: continuation)
+                    state.sleepers.insert(sleeper, at: place)
+                    return nil
+                }
+                if let result { continuation.resume(with: result) }
+            }
+        } onCancel: {
+            let sleeper = state.withLock { state -> Sleeper? in
+                guard let index = state.sleepers.firstIndex(where: { $0.token === token }) else { return nil }
+                return state.sleepers.remove(at: index)
+            }
+            sleeper?.continuation.resume(throwing: CancellationError())
+        }
+    }
+
+    /// Moves the clock on and wakes whose deadlines have come, in the order of their deadlines.
+    ///
+    /// - Parameter duration: How far; zero or less does nothing.
+    public func advance(by duration: Duration) {
+        move { $0.advanced(by: max(duration, .zero)) }
+    }
+
+    /// Moves the clock to an instant and wakes whose deadlines have come; an instant that has passed does nothing.
+    public func advance(to instant: MonotonicInstant) {
+        move { max($0, instant) }
+    }
+
+    /// Moves the clock to the earliest deadline that somebody sleeps until.
+    ///
+    /// - Returns: where it stands now; nil if nobody sleeps.
+    @discardableResult
+    public func advanceToNextDeadline() -> MonotonicInstant? {
+        let (woken, now) = state.withLock { state -> ([Sleeper], MonotonicInstant?) in
+            guard let deadline = state.sleepers.first?.deadline else { return ([], nil) }
+            return (Self.move(&state, to: deadline), deadline)
+        }
+        for sleeper in woken { sleeper.continuation.resume() }
+        return now
+    }
+
+    /// Waits until at least `count` tasks sleep.
+    ///
+    /// - Throws: ``WaitTimeout`` after `timeout` of the machine's clock; `CancellationError` when the task is cancelled.
+    public func waitForSleepers(
+        count: Int = 1, timeout: Duration = .seconds(10), file: String = #fileID, line: Int = #line
+    ) async throws {
+        try await state.wait(
+            for: "\(count) sleepers", within: timeout, at: CallSite(file: file, line: line),
+            found: { "\($0.sleepers.count)" }, until: { $0.sleepers.count >= count }
+        )
+    }
+
+    private func move(_ target: (MonotonicInstant) -> MonotonicInstant) {
+        let woken = state.withLock { state in Self.move(&state, to: target(state.now)) }
+        for sleeper in woken { sleeper.continuation.resume() }
+    }
+
+    private static func move(_ state: inout State, to instant: MonotonicInstant) -> [Sleeper] {
+        state.now = max(state.now, instant)
+        let count = state.sleepers.prefix { $0.deadline <= state.now }.count
+        let woken = Array(state.sleepers.prefix(count))
+        state.sleepers.removeFirst(count)
+        return woken
+    }
+}
