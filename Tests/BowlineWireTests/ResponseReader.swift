@@ -17,6 +17,12 @@ struct ResponseReader {
         parser.beginResponse(to: kind)
     }
 
+    /// Goes on with a parser that expects a response; of the text, `¶` is CRLF.
+    init(continuing parser: HTTP1ResponseParser, _ text: String) {
+        self.parser = parser
+        receive(text.replacing("¶", with: "\r\n").utf8)
+    }
+
     init(answering method: String) {
         switch method {
         case "HEAD": self.init(to: .head)

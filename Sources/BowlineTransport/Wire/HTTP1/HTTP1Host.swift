@@ -6,8 +6,9 @@ enum HTTP1Host {
         guard let first = bytes.first else { return false }
         let host: Range<Int>
         if first == UInt8(ascii: "[") {
-            guard let end = bytes.firstIndex(of: UInt8(ascii: "]")), end > 2 else { return false }
-            guard bytes[1..<end].allSatisfy(isAddressByte) else { return false }
+            guard let end = bytes.firstIndex(of: UInt8(ascii: "]")), bytes[1..<end].allSatisfy(isAddressByte),
+                bytes[1..<end].contains(UInt8(ascii: ":"))
+            else { return false }
             host = 0..<(end + 1)
         } else {
             host = 0..<(bytes.firstIndex(of: UInt8(ascii: ":")) ?? bytes.count)

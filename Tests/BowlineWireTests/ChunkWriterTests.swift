@@ -1,0 +1,79 @@
+import BowlineTransport
+import CorpusSupport
+import HTTPTypes
+import NIOCore
+import Testing
+
+/// The chunked coding of request bodies.
+@Suite struct ChunkWriterTests {
+    @Test(
+        "RFC 9112 §7.1: a chunk's size is written in hexadecimal without leading zeros",
+        arguments: [
+            (1, "1"), (9, "9"), (10, "a"), (15, "f"), (16, "10"), (255, "ff"), (256, "100"), (65_536, "10000"),
+            (0xABCDEF, "abcdef"), (Int.max, "7fffffffffffffff"),
+        ]
+    )
+    func prefixes(count: Int, text: String) {
+        var buffer = ByteBuffer()
+        HTTP1RequestWriter.writeChunkPrefix(count: count, into: &buffer)
+        #expect(String(buffer: buffer) == text + "\r\n")
+    }
+
+    @Test("A chunked body with trailers is what our own parser reads back")
+    func roundTrip() throws {
+        var buffer = ByteBuffer(string: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        var body: [UInt8] = []
+        for count in [1, 15, 16, 17, 4_096] {
+            let data = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
+            HTTP1RequestWriter.writeChunkPrefix(count: count, into: &buffer)
+            buffer.writeBytes(data)
+            HTTP1RequestWriter.writeChunkSuffix(into: &buffer)
+            body += data
+        }
+        let name = try #require(HTTPField.Name("X-Checksum"))
+        try HTTP1RequestWriter.writeLastChunk(trailers: [name: "abc"], into: &buffer)
+        var reader = ResponseReader(to: .other)
+        reader.receive(buffer)
+        #expect(reader.observation.body == body)
+        #expect(reader.observation.trailers.map(\.description) == ["X-Checksum: abc"])
+        #expect(reader.observation.leftover == 0)
+    }
+
+    @Test("The last chunk without trailers is five bytes", arguments: [nil, HTTPFields()])
+    func lastChunk(trailers: HTTPFields?) throws {
+        var buffer = ByteBuffer()
+        try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &buffer)
+        #expect(String(buffer: buffer) == "0\r\n\r\n")
+    }
+
+    @Test(
+        "RFC 9110 §6.5.1: fields that frame, route or authenticate are refused as trailers",
+        arguments: [
+            "Content-Length", "TRANSFER-ENCODING", "Host", "Connection", "Trailer", "Authorization", "Cookie",
+            "Set-Cookie",
+            "Content-Encoding", "Content-Type", "Content-Range", "If-Match", "Expect", "TE", "Upgrade", "Range",
+        ]
+    )
+    func forbiddenTrailers(name: String) throws {
+        let name = try #require(HTTPField.Name(name))
+        var buffer = ByteBuffer(string: "before")
+        let error = #expect(throws: HTTP1RequestError.self) {
+            try HTTP1RequestWriter.writeLastChunk(trailers: [name: "x"], into: &buffer)
+        }
+        #expect(error?.reason == .forbiddenTrailer)
+        #expect(String(buffer: buffer) == "before")
+    }
+
+    @Test("H1d: a control character in a trailer is refused")
+    func invalidTrailers() throws {
+        let name = try #require(HTTPField.Name("X"))
+        var buffer = ByteBuffer()
+        var trailers = HTTPFields()
+        trailers.append(HTTPField(name: name, lenientValue: [0x61, 0x01]))
+        let error = #expect(throws: HTTP1RequestError.self) {
+            try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &buffer)
+        }
+        #expect(error?.reason == .invalidFieldValue)
+        #expect(buffer.readableBytes == 0)
+    }
+}
