@@ -25,24 +25,24 @@ extension ConnectionPool {
         driver.inspect { $0.oldestIdleSince }.map { start.advanced(by: $0.sinceStart) }
     }
 
-    /// Stops keeping connections: closes the idle ones, cancels dials nobody waits for, and closes each leased one when it
-    /// is released and nobody waits for it.
+    /// Stops keeping connections: closes the idle ones, cancels dials nobody waits for, and closes each leased one
+    /// when it is released and nobody waits for it.
     ///
     /// Leases are still granted, by dialling if need be: the requests that ask were admitted before the drain.
     package func beginDrain() {
         driver.perform { $0.beginDrain(now: $1) }
     }
 
-    /// Closes all connections, leased ones included, cancels dials and fails waiting requests with `PoolError.closed`, as it
-    /// does all later ones.
+    /// Closes all connections, leased ones included, cancels dials and fails waiting requests with
+    /// `PoolError.closed`, as it does all later ones.
     package func closeAll(_ reason: CloseReason = .forced) {
         driver.perform { $0.closeAll(reason, now: $1) }
     }
 
     /// Closes the pool if it has no connection, no dial and no waiting request; returns whether it is closed.
     ///
-    /// One step, so that a request that finds this pool at the same instant is either in it, and it stays open, or fails with
-    /// `PoolError.closed` and can be sent to the pool that takes its place.
+    /// One step, so that a request that finds this pool at the same instant is either in it, and it stays open, or
+    /// fails with `PoolError.closed` and can be sent to the pool that takes its place.
     package func closeIfCold() -> Bool {
         var isClosed = false
         driver.perform {

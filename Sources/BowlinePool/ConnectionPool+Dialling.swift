@@ -1,13 +1,13 @@
 extension ConnectionPool {
-    /// A dial succeeded. The connection serves the first request in line or becomes idle; the pool may close it before this
-    /// returns.
+    /// A dial succeeded. The connection serves the first request in line or becomes idle; the pool may close it
+    /// before this returns.
     package func connectionEstablished(_ connection: Connection) {
         let random = driver.random()
         driver.perform { $0.connectionEstablished(connection, now: $1, random: random) }
     }
 
-    /// A dial failed, by itself or after `cancelDial`. The first request in line fails with this cause, unless another dial
-    /// is under way for it.
+    /// A dial failed, by itself or after `cancelDial`. The first request in line fails with this cause, unless
+    /// another dial is under way for it.
     package func connectionFailed(_ id: ConnectionID, error: any Error) {
         let random = driver.random()
         driver.perform { $0.connectionFailed(id, error: error, now: $1, random: random) }
@@ -21,8 +21,8 @@ extension ConnectionPool {
         driver.perform { $0.connectionClosed(id, reason: reason, now: $1, random: random) }
     }
 
-    /// Opens connections in advance until `count` are idle, as far as `maximumIdle` and `maximumConnections` allow. Returns
-    /// when the dials have ended; at once when pooling is disabled.
+    /// Opens connections in advance until `count` are idle, as far as `maximumIdle` and `maximumConnections` allow.
+    /// Returns when the dials have ended; at once when pooling is disabled.
     ///
     /// - Throws: The first dial's error; `PoolError.draining` or `.closed`; `CancellationError` when the task is
     ///   cancelled. The other dials go on in each case, except when draining.

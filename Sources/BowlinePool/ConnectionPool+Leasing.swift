@@ -1,6 +1,6 @@
 extension ConnectionPool {
-    /// Hands out an idle connection at once, or nothing: the most recently used one that lives on `affinity` if there is one,
-    /// else of all. Never waits, never dials for the caller.
+    /// Hands out an idle connection at once, or nothing: the most recently used one that lives on `affinity` if there
+    /// is one, else of all. Never waits, never dials for the caller.
     ///
     /// - Parameter now: The clock's time, if the caller has just read it.
     @inlinable
@@ -27,8 +27,9 @@ extension ConnectionPool {
 
     /// Takes back a connection whose response is complete and which can serve another request.
     ///
-    /// It goes to the first request in line, or becomes idle, or is closed if it is too old, used up, one too many, or the pool
-    /// drains. Without effect when the pool has forgotten the connection, because it was closed meanwhile.
+    /// It goes to the first request in line, or becomes idle, or is closed if it is too old, used up, one too many,
+    /// or the pool drains. Without effect when the pool has forgotten the connection, because it was closed
+    /// meanwhile.
     ///
     /// - Parameters:
     ///   - keepAliveTimeout: What the server's `Keep-Alive: timeout` said. The connection is kept idle for a second less.

@@ -1,7 +1,7 @@
 /// One origin's connections: leases them, dials when there are too few, closes when there are too many.
 ///
-/// This is the typed face of `PoolDriver`, which knows neither the connections' type nor the clock's. What is called for each
-/// request is inlinable, so that it is compiled for the types it is used with.
+/// This is the typed face of `PoolDriver`, which knows neither the connections' type nor the clock's. What is called
+/// for each request is inlinable, so that it is compiled for the types it is used with.
 ///
 /// The pool may be let go at any time. Idle connections then close (`poolReleased`) and dials are cancelled; a leased
 /// connection is its user's to close.

@@ -42,9 +42,9 @@ private struct IdleLinks {
 
 /// All connections of a pool and the order in which the idle ones were used.
 ///
-/// A connection keeps its position while it lives. The idle ones are linked twice, among all and among those of the same
-/// affinity, so that taking the most recently used, closing the one idle longest and removing one from the middle are a
-/// few stores each, without a search or an allocation.
+/// A connection keeps its position while it lives. The idle ones are linked twice, among all and among those of the
+/// same affinity, so that taking the most recently used, closing the one idle longest and removing one from the
+/// middle are a few stores each, without a search or an allocation.
 struct ConnectionTable {
     private struct Lane {
         let affinity: Int
@@ -93,11 +93,12 @@ struct ConnectionTable {
 
     /// The idle connections, the longest idle first.
     var idlePositions: [Int] {
-        Array(sequence(state: oldestIdle) { next in
-            guard let position = next else { return nil }
-            next = nextNewerIdle(than: position)
-            return position
-        })
+        Array(
+            sequence(state: oldestIdle) { next in
+                guard let position = next else { return nil }
+                next = nextNewerIdle(than: position)
+                return position
+            })
     }
 
     /// The connections in use and the dials under way, by age.

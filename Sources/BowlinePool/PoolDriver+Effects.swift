@@ -42,8 +42,8 @@ extension PoolDriver {
         }
     }
 
-    /// Names the dials that are due and starts them. The names are drawn without the lock; if others changed what is due
-    /// meanwhile, some stay unused.
+    /// Names the dials that are due and starts them. The names are drawn without the lock; if others changed what is
+    /// due meanwhile, some stay unused.
     private func startDials(_ count: Int) {
         guard state.withLock({ $0.claimDialling() }) else { return }
         var due = count
@@ -63,8 +63,8 @@ extension PoolDriver {
     private func apply(_ change: PoolEffects.WakeUpChange) {
         switch change {
         case .schedule(let wakeUp):
-            // Detached, so that the sleep does not keep the task-local values of whoever made the pool wait. It keeps the
-            // driver, not the pool, whose end cancels it.
+            // Detached, so that the sleep does not keep the task-local values of whoever made the pool wait. It keeps
+            // the driver, not the pool, whose end cancels it.
             let task = Task.detached { [self] in
                 try? await sleep(wakeUp.at)
                 if Task.isCancelled { return }
@@ -78,7 +78,8 @@ extension PoolDriver {
 
     private func replaceTimer(_ timer: (id: Int, task: Task<Void, Never>)?) {
         let superfluous = state.withLock { state -> Task<Void, Never>? in
-            // Changes may get here in another order than they were decided in; the machine knows which timer is current.
+            // Changes may get here in another order than they were decided in; the machine knows which timer is
+            // current.
             let current = state.machine.wakeUp?.id
             if let timer, timer.id != current { return timer.task }
             let previous = state.timer

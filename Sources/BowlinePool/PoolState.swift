@@ -15,8 +15,8 @@ struct PoolState: ~Copyable {
         machine = PoolStateMachine(configuration: configuration)
     }
 
-    /// Lets one thread at a time start dials, so that a dial that fails at once, inside the call that starts it, leads back to
-    /// a loop and not into a recursion as deep as the line of waiters.
+    /// Lets one thread at a time start dials, so that a dial that fails at once, inside the call that starts it,
+    /// leads back to a loop and not into a recursion as deep as the line of waiters.
     mutating func claimDialling() -> Bool {
         if isStartingDials { return false }
         isStartingDials = true

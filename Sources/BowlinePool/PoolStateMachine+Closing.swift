@@ -47,8 +47,8 @@ extension PoolStateMachine {
         table.oldestIdle.flatMap { table[$0].idleSince }
     }
 
-    /// From now on nothing is kept: idle connections and dials nobody waits for go at once, leased ones when they are free.
-    /// Requests still get connections, also new ones; refusing those is the client's part.
+    /// From now on nothing is kept: idle connections and dials nobody waits for go at once, leased ones when they are
+    /// free. Requests still get connections, also new ones; refusing those is the client's part.
     mutating func beginDrain(now: PoolInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard phase == .running else { return effects }

@@ -7,8 +7,8 @@ struct Prewarm {
 }
 
 extension PoolStateMachine {
-    /// Starts the dials that are due, as far as the names go. Takes the event's numbers as they are now, not as they were when
-    /// `PoolEffects.dialsDue` was counted.
+    /// Starts the dials that are due, as far as the names go. Takes the event's numbers as they are now, not as they
+    /// were when `PoolEffects.dialsDue` was counted.
     mutating func startDials(_ names: [ConnectionID], now: PoolInstant) -> PoolEffects {
         var effects = PoolEffects()
         for id in names {

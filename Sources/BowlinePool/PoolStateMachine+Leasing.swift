@@ -173,7 +173,8 @@ extension PoolStateMachine {
         var expiry = configuration.idleTimeout.map { now.advanced(by: $0) }
         var reason = CloseReason.idleTimeout
         // The server's clock started when it sent the response: a second for the way.
-        if let until = keepAliveTimeout.map({ now.advanced(by: $0 - .seconds(1)) }), expiry.map({ until < $0 }) ?? true {
+        if let until = keepAliveTimeout.map({ now.advanced(by: $0 - .seconds(1)) }), expiry.map({ until < $0 }) ?? true
+        {
             expiry = until
             reason = .keepAliveTimeout
         }

@@ -1,5 +1,6 @@
 extension PoolStateMachine {
-    /// The longest sleep asked of the clock: a timer that wakes early looks again, one set past the clock's range traps.
+    /// The longest sleep asked of the clock: a timer that wakes early looks again, one set past the clock's range
+    /// traps.
     private static var longestSleep: Duration { .seconds(3600) }
 
     /// The wake-up came: fails the waiters and closes the idle connections whose time is over.
@@ -27,8 +28,8 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Sees to it that the timer fires by then. It is never moved to a later time: it fires, finds nothing to do, and is set
-    /// again, which costs one wake-up per timeout instead of one change per request.
+    /// Sees to it that the timer fires by then. It is never moved to a later time: it fires, finds nothing to do, and
+    /// is set again, which costs one wake-up per timeout instead of one change per request.
     mutating func scheduleWakeUp(at instant: PoolInstant?, _ now: PoolInstant, _ effects: inout PoolEffects) {
         guard let instant, phase != .closed else { return }
         if let wakeUp, wakeUp.at <= instant { return }

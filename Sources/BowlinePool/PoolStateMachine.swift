@@ -2,27 +2,31 @@
 ///
 /// A connection is *dialling*, *leased* or *idle*, or the pool does not know it:
 ///
-/// | event                    | dialling                          | leased                          | idle          | unknown |
-/// |--------------------------|-----------------------------------|---------------------------------|---------------|---------|
-/// | `checkOut`, `lease`      | –                                 | –                               | → leased ¹    | –       |
-/// | `startDials`             | –                                 | –                               | – ²           | → dialling |
-/// | `connectionEstablished`  | → leased to the first waiter, else idle or closed ³ | bug           | bug           | closed (`dialUnneeded`) |
-/// | `connectionFailed`       | → gone; the first waiter fails unless another dial covers it | bug  | bug           | ignored |
-/// | `release`                | bug                               | → leased to the first waiter, idle, or closed ⁴ | bug | ignored |
-/// | `returnUnused`           | bug                               | as `release`, its use uncounted | bug           | ignored |
-/// | `connectionClosed`       | ignored                           | → gone                          | → gone        | ignored |
-/// | `timerFired`             | –                                 | –                               | closed if expired | –   |
-/// | `evictStale`, `evictOldestIdle` | –                          | –                               | closed if concerned | – |
-/// | `beginDrain`             | cancelled if nobody waits for it  | –                               | closed        | –       |
-/// | `closeAll`               | cancelled                         | closed                          | closed        | –       |
+/// | event                   | dialling                | leased            | idle              | unknown            |
+/// |-------------------------|-------------------------|-------------------|-------------------|--------------------|
+/// | `checkOut`, `lease`     | –                       | –                 | → leased (1)        | –                  |
+/// | `startDials`            | –                       | –                 | – (2)               | → dialling         |
+/// | `connectionEstablished` | → leased, idle, gone (3)  | bug               | bug               | closed             |
+/// | `connectionFailed`      | → gone (4)                | bug               | bug               | ignored            |
+/// | `release`               | bug                     | → leased, idle, gone (5) | bug          | ignored            |
+/// | `returnUnused`          | bug                     | → leased, idle, gone (5) | bug          | ignored            |
+/// | `connectionClosed`      | ignored                 | → gone            | → gone            | ignored            |
+/// | `timerFired`            | –                       | –                 | closed if expired | –                  |
+/// | `evictStale`            | –                       | –                 | closed if as old  | –                  |
+/// | `evictOldestIdle`       | –                       | –                 | closed if oldest  | –                  |
+/// | `beginDrain`            | cancelled if superfluous | –                | closed            | –                  |
+/// | `closeAll`              | cancelled               | closed            | closed            | –                  |
 ///
-/// ¹ An expired one is closed instead and the next one taken. ² The one idle longest is closed (`replaced`) when a request
-/// requires a fresh connection at the limit. ³ Closed when the pool drains or does not reuse. ⁴ Closed by age, uses,
-/// keep-alive, capacity, drain, or when reuse is off.
+/// 1. An expired one is closed instead and the next one taken.
+/// 2. The one idle longest is closed (`replaced`) when a request requires a fresh connection at the limit.
+/// 3. Leased to the first waiter, else idle, or closed when the pool drains or does not reuse.
+/// 4. The first waiter fails with it, unless another dial is under way for each who waits.
+/// 5. Leased to the first waiter that takes a used one, else idle; or closed by age, uses, keep-alive, capacity,
+///    drain, or because reuse is off. `returnUnused` does not count the use.
 ///
-/// The pool itself goes *running → draining → closed*, never back. A request that waits ends exactly once: granted, or failed
-/// by its deadline, its cancellation, a failed dial or the pool's closing; whichever event comes first takes it out of
-/// line, and the others find nothing.
+/// The pool itself goes *running → draining → closed*, never back. A request that waits ends exactly once: granted,
+/// or failed by its deadline, its cancellation, a failed dial or the pool's closing; whichever event comes first
+/// takes it out of line, and the others find nothing.
 ///
 /// `now` may run backwards a little between events, because it is read before the lock is taken.
 struct PoolStateMachine: ~Copyable {

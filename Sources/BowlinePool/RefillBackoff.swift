@@ -1,7 +1,8 @@
 /// Spaces out the dials that keep `minimumIdle`, when what they make does not last.
 ///
-/// 100 ms at least and 10 s at most, the upper end doubling with each failure in a row; between them the delay is random, so that
-/// the clients of a server that comes back do not all dial at once. Dials that a request waits for are not spaced out.
+/// 100 ms at least and 10 s at most, the upper end doubling with each failure in a row; between them the delay is
+/// random, so that the clients of a server that comes back do not all dial at once. Dials that a request waits for
+/// are not spaced out.
 struct RefillBackoff {
     private static var shortest: Duration { .milliseconds(100) }
     private static var longest: Duration { .seconds(10) }

@@ -20,8 +20,8 @@ struct Waiter {
 
 /// Requests in line, first come first served.
 ///
-/// Those that require a fresh connection stand in a line of their own, so that a returned connection finds its taker, and a
-/// new one the first of all, without a search.
+/// Those that require a fresh connection stand in a line of their own, so that a returned connection finds its taker,
+/// and a new one the first of all, without a search.
 struct WaiterQueue {
     private var plain = WaiterLine()
     private var fresh = WaiterLine()
@@ -41,8 +41,8 @@ struct WaiterQueue {
         return fresh.id < plain.id
     }
 
-    var hasFresh: Bool {
-        fresh.count > 0
+    var hasPlain: Bool {
+        plain.count > 0
     }
 
     var first: Waiter? {
@@ -89,8 +89,8 @@ struct WaiterQueue {
 
 /// One line of waiters, ascending by id.
 ///
-/// Who leaves from the middle leaves a gap, found by binary search; gaps are closed when they outnumber the waiters. So a
-/// storm of cancellations in a long line costs no quadratic time under the pool's lock.
+/// Who leaves from the middle leaves a gap, found by binary search; gaps are closed when they outnumber the waiters.
+/// So a storm of cancellations in a long line costs no quadratic time under the pool's lock.
 private struct WaiterLine {
     private struct Place {
         let id: WaiterID

@@ -61,15 +61,15 @@ struct Observation: Equatable, CustomStringConvertible {
 }
 
 /// Drives a machine as `PoolDriver` does, in one thread and in virtual time, and notes what comes of it.
-struct MachineHarness: ~Copyable {
+final class MachineHarness {
     var machine: PoolStateMachine
     var now = Duration.zero
     /// What jitter sees.
     var random = 0.5
-    private(set) var wakeUp: WakeUp?
+    fileprivate(set) var wakeUp: WakeUp?
     private(set) var idleSum = 0
     private var connectionsNamed = 0
-    private var waitersNamed = 0
+    private(set) var waitersNamed = 0
 
     init(_ configure: (inout PoolConfiguration) -> Void = { _ in }) {
         var configuration = PoolConfiguration()
@@ -85,14 +85,14 @@ struct MachineHarness: ~Copyable {
         PoolInstant(now)
     }
 
-    mutating func nextWaiter() -> Int {
+    func nextWaiter() -> Int {
         waitersNamed += 1
         return waitersNamed
     }
 
     /// Asks for a connection; the waiter's number is the next one.
     @discardableResult
-    mutating func lease(affinity: Int? = nil, fresh: Bool = false, wait: Duration? = nil) -> Observation {
+    func lease(affinity: Int? = nil, fresh: Bool = false, wait: Duration? = nil) -> Observation {
         let waiter = nextWaiter()
         let request = LeaseRequest(
             waiter: WaiterID(value: waiter),
@@ -110,70 +110,70 @@ struct MachineHarness: ~Copyable {
         return observation
     }
 
-    mutating func tryLease(affinity: Int? = nil) -> Observation.Granted? {
+    func tryLease(affinity: Int? = nil) -> Observation.Granted? {
         let (grant, effects) = machine.checkOut(affinity: affinity, now: instant)
         _ = observe(effects)
         return grant.map(granted)
     }
 
     @discardableResult
-    mutating func release(_ id: Int, keepAlive: Duration? = nil) -> Observation {
+    func release(_ id: Int, keepAlive: Duration? = nil) -> Observation {
         observe(machine.release(ConnectionID(id), keepAliveTimeout: keepAlive, now: instant))
     }
 
     @discardableResult
-    mutating func returnUnused(_ id: Int) -> Observation {
+    func returnUnused(_ id: Int) -> Observation {
         observe(machine.returnUnused(ConnectionID(id), now: instant))
     }
 
     @discardableResult
-    mutating func cancel(_ waiter: Int) -> Observation {
+    func cancel(_ waiter: Int) -> Observation {
         observe(machine.waiterCancelled(WaiterID(value: waiter), now: instant))
     }
 
     @discardableResult
-    mutating func established(_ id: Int, affinity: Int = 0) -> Observation {
+    func established(_ id: Int, affinity: Int = 0) -> Observation {
         let connection = PlainConnection(ConnectionID(id), affinity: affinity)
         return observe(machine.connectionEstablished(connection, now: instant, random: random))
     }
 
     @discardableResult
-    mutating func failed(_ id: Int, _ error: DialError = DialError()) -> Observation {
+    func failed(_ id: Int, _ error: DialError = DialError()) -> Observation {
         observe(machine.connectionFailed(ConnectionID(id), error: error, now: instant, random: random))
     }
 
     @discardableResult
-    mutating func closed(_ id: Int, _ reason: CloseReason = .closedByPeer) -> Observation {
+    func closed(_ id: Int, _ reason: CloseReason = .closedByPeer) -> Observation {
         observe(machine.connectionClosed(ConnectionID(id), reason: reason, now: instant, random: random))
     }
 
     @discardableResult
-    mutating func evictStale(idleSince: Duration) -> Observation {
+    func evictStale(idleSince: Duration) -> Observation {
         observe(machine.evictStale(idleSince: PoolInstant(idleSince), now: instant))
     }
 
     @discardableResult
-    mutating func evictOldest(_ reason: CloseReason = .totalIdleCapacity) -> Observation {
+    func evictOldest(_ reason: CloseReason = .totalIdleCapacity) -> Observation {
         let (_, effects) = machine.evictOldestIdle(reason, now: instant, random: random)
         return observe(effects)
     }
 
     @discardableResult
-    mutating func prewarm(_ count: Int) -> Observation {
+    func prewarm(_ count: Int) -> Observation {
         observe(machine.prewarm(count, waiter: WaiterID(value: nextWaiter()), now: instant))
     }
 
     @discardableResult
-    mutating func beginDrain() -> Observation {
+    func beginDrain() -> Observation {
         observe(machine.beginDrain(now: instant))
     }
 
     @discardableResult
-    mutating func closeAll(_ reason: CloseReason = .forced) -> Observation {
+    func closeAll(_ reason: CloseReason = .forced) -> Observation {
         observe(machine.closeAll(reason, now: instant))
     }
 
-    mutating func closeIfCold() -> Bool {
+    func closeIfCold() -> Bool {
         let (isClosed, effects) = machine.closeIfCold(now: instant)
         _ = observe(effects)
         return isClosed
@@ -181,7 +181,7 @@ struct MachineHarness: ~Copyable {
 
     /// Lets time pass; the timer fires at each instant it was set for.
     @discardableResult
-    mutating func advance(by duration: Duration) -> Observation {
+    func advance(by duration: Duration) -> Observation {
         let end = now + duration
         var all = Observation()
         while let due = wakeUp, due.at.sinceStart <= end {
@@ -194,12 +194,13 @@ struct MachineHarness: ~Copyable {
     }
 
     /// A timer that was replaced, or fires a second time.
-    mutating func lateTimer(_ id: Int) -> Observation {
+    func lateTimer(_ id: Int) -> Observation {
         observe(machine.timerFired(id, now: instant))
     }
 
     /// Leases `count` connections, each freshly dialled; returns their numbers.
-    mutating func leasedConnections(_ count: Int, affinity: Int = 0) -> [Int] {
+    @discardableResult
+    func leasedConnections(_ count: Int, affinity: Int = 0) -> [Int] {
         var ids: [Int] = []
         for _ in 0..<count {
             ids += lease().dialled
@@ -211,7 +212,8 @@ struct MachineHarness: ~Copyable {
     }
 
     /// Makes `count` connections idle, a second apart, the first one longest; returns their numbers.
-    mutating func idleConnections(_ count: Int, affinity: Int = 0) -> [Int] {
+    @discardableResult
+    func idleConnections(_ count: Int, affinity: Int = 0) -> [Int] {
         let ids = leasedConnections(count, affinity: affinity)
         for id in ids {
             advance(by: .seconds(1))
@@ -224,7 +226,7 @@ struct MachineHarness: ~Copyable {
         .init(connection: grant.connection.id.value, uses: grant.uses, idleSince: grant.idleSince?.sinceStart)
     }
 
-    private mutating func observe(_ effects: PoolEffects) -> Observation {
+    private func observe(_ effects: PoolEffects) -> Observation {
         var observation = Observation(effects: effects, granted: granted)
         switch effects.wakeUp {
         case .schedule(let next): wakeUp = next

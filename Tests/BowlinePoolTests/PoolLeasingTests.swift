@@ -5,7 +5,7 @@ import Testing
 @Suite struct PoolLeasingTests {
     @Test("PO5: checkout takes the most recently used connection")
     func mostRecentlyUsed() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         let ids = harness.idleConnections(3)
         #expect(harness.tryLease()?.connection == ids[2])
         #expect(harness.tryLease()?.connection == ids[1])
@@ -17,7 +17,7 @@ import Testing
 
     @Test("An idle connection on the caller's event loop is preferred, the most recently used one of them")
     func affinity() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         harness.lease(affinity: 1)
         harness.lease(affinity: 2)
         harness.lease(affinity: 1)
@@ -30,14 +30,14 @@ import Testing
 
     @Test("A caller whose event loop has no idle connection gets the most recently used of all")
     func affinityMiss() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         let ids = harness.idleConnections(2, affinity: 1)
         #expect(harness.tryLease(affinity: 7)?.connection == ids[1])
     }
 
     @Test("A dial is asked for on the caller's event loop")
     func dialAffinity() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         let waiter = WaiterID(value: 1)
         let (_, effects) = harness.machine.lease(LeaseRequest(waiter: waiter, affinity: 5), now: harness.instant)
         #expect(effects.dialsDue == 1)
@@ -47,7 +47,7 @@ import Testing
 
     @Test("PO1: N+1 requests with limit N get N connections, and the queue is served in order")
     func fifo() {
-        var harness = MachineHarness { $0.maximumConnections = 2 }
+        let harness = MachineHarness { $0.maximumConnections = 2 }
         let ids = harness.leasedConnections(2)
         for _ in 3...6 {
             #expect(harness.lease().dialled.isEmpty)
@@ -62,7 +62,7 @@ import Testing
 
     @Test("PO8: a returned connection serves the request first, and the late dial goes to the pool")
     func raceWonByReturn() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         let id = harness.leasedConnections(1)[0]
         #expect(harness.lease().dialled == [2])
         #expect(harness.release(id).connection(of: 2) == id)
@@ -75,7 +75,7 @@ import Testing
 
     @Test("A dial that is faster than the return serves the request, and the returned connection becomes idle")
     func raceWonByDial() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         let id = harness.leasedConnections(1)[0]
         harness.lease()
         #expect(harness.established(2).connection(of: 2) == 2)
@@ -85,7 +85,7 @@ import Testing
 
     @Test("Dial only while waiters outnumber dials under way")
     func noSuperfluousDials() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         let id = harness.leasedConnections(1)[0]
         #expect(harness.lease().dialled.count == 1)
         harness.release(id)
@@ -98,7 +98,7 @@ import Testing
 
     @Test("CA: a cancelled waiter never consumes a connection")
     func cancelledWaiter() {
-        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let harness = MachineHarness { $0.maximumConnections = 1 }
         let id = harness.leasedConnections(1)[0]
         harness.lease()
         harness.lease()
@@ -109,7 +109,7 @@ import Testing
 
     @Test("A connection assigned at the instant of cancellation goes to the next waiter, its use uncounted")
     func assignedThenCancelled() {
-        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let harness = MachineHarness { $0.maximumConnections = 1 }
         let id = harness.leasedConnections(1)[0]
         harness.lease()
         harness.lease()
@@ -121,7 +121,7 @@ import Testing
 
     @Test("A fresh connection returned unused is still fresh")
     func freshReturnedUnused() {
-        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.lease()
         harness.lease(fresh: true)
         #expect(harness.established(1).connection(of: 1) == 1)
@@ -130,14 +130,14 @@ import Testing
 
     @Test("PO3: a waiter's deadline fails it, with the last dial's error of its wait")
     func deadline() {
-        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.lease()
         harness.failed(1, DialError(number: 1))
         harness.advance(by: .seconds(1))
         harness.lease()
         harness.lease(wait: .seconds(10))
         harness.lease(wait: .seconds(20))
-        #expect(harness.advance(by: .seconds(9.999)).ended.isEmpty)
+        #expect(harness.advance(by: .milliseconds(9_999)).ended.isEmpty)
         #expect(harness.advance(by: .milliseconds(1)).ended == [3: .timedOut(lastDialError: nil)])
         harness.failed(2, DialError(number: 2))
         #expect(harness.snapshot.waiting == 1)
@@ -146,7 +146,7 @@ import Testing
 
     @Test("A timeout and a grant at one instant: the first to come wins, the other finds nothing")
     func timeoutAgainstGrant() {
-        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let harness = MachineHarness { $0.maximumConnections = 1 }
         let id = harness.leasedConnections(1)[0]
         harness.lease(wait: .seconds(10))
         harness.now = .seconds(10)
@@ -160,7 +160,7 @@ import Testing
 
     @Test("A deadline that has passed already fails the request at once, unless a connection is idle")
     func pastDeadline() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         #expect(harness.lease(wait: .zero).ended == [1: .timedOut(lastDialError: nil)])
         let ids = harness.idleConnections(1)
         #expect(harness.lease(wait: .zero).connection(of: 3) == ids[0])
@@ -168,7 +168,7 @@ import Testing
 
     @Test("Beyond maximumWaiting a request fails at once; those with a dial of their own do not count")
     func saturation() {
-        var harness = MachineHarness {
+        let harness = MachineHarness {
             $0.maximumConnections = 2
             $0.maximumWaiting = 1
         }
@@ -186,7 +186,7 @@ import Testing
 
     @Test("maximumWaiting 0 still dials")
     func noQueue() {
-        var harness = MachineHarness {
+        let harness = MachineHarness {
             $0.maximumConnections = 1
             $0.maximumWaiting = 0
         }
@@ -196,7 +196,7 @@ import Testing
 
     @Test("A request that requires a fresh connection is served only by a new one")
     func requiresFresh() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         let id = harness.idleConnections(1)[0]
         #expect(harness.lease(fresh: true).dialled == [2])
         #expect(harness.tryLease()?.connection == id)
@@ -206,16 +206,18 @@ import Testing
 
     @Test("At the limit, a request that requires a fresh connection takes an idle one's place")
     func freshAtLimit() {
-        var harness = MachineHarness { $0.maximumConnections = 2 }
+        let harness = MachineHarness { $0.maximumConnections = 2 }
         let ids = harness.idleConnections(2)
         let observation = harness.lease(fresh: true)
         #expect(observation.removed == [ids[0]: .replaced])
         #expect(observation.dialled == [3])
     }
 
-    @Test("At the limit, with all connections busy, one that is returned makes room for a fresh one that is first in line")
+    @Test(
+        "At the limit, with all connections busy, one that is returned makes room for a fresh one that is first in line"
+    )
     func freshAtLimitWithoutIdle() {
-        var harness = MachineHarness { $0.maximumConnections = 1 }
+        let harness = MachineHarness { $0.maximumConnections = 1 }
         let id = harness.leasedConnections(1)[0]
         harness.lease(fresh: true)
         harness.lease()
@@ -227,7 +229,7 @@ import Testing
 
     @Test("Each lease says how often the connection was used and since when it was free")
     func leaseFacts() {
-        var harness = MachineHarness()
+        let harness = MachineHarness()
         #expect(harness.lease().dialled == [1])
         #expect(harness.established(1).ended[1] == .granted(.init(connection: 1, uses: 1, idleSince: nil)))
         harness.now = .seconds(3)

@@ -75,10 +75,10 @@ import Testing
 
     @Test("Each state and event lead where the machine's table says", arguments: table)
     func row(_ row: Row) {
-        var harness = MachineHarness()
-        prepare(row.before, &harness)
+        let harness = MachineHarness()
+        prepare(row.before, harness)
         let before = harness.snapshot
-        let observation = perform(row.event, &harness)
+        let observation = perform(row.event, harness)
         #expect(after(observation, harness.snapshot, before: before) == row.after)
     }
 
@@ -99,7 +99,7 @@ import Testing
     }
 
     /// Connection 1, alone, with nobody waiting.
-    private func prepare(_ before: Before, _ harness: inout MachineHarness) {
+    private func prepare(_ before: Before, _ harness: MachineHarness) {
         guard before != .unknown else { return }
         harness.lease()
         if before == .dialling {
@@ -110,7 +110,7 @@ import Testing
         if before == .idle { harness.release(1) }
     }
 
-    private func perform(_ event: Event, _ harness: inout MachineHarness) -> Observation {
+    private func perform(_ event: Event, _ harness: MachineHarness) -> Observation {
         switch event {
         case .tryLease:
             _ = harness.tryLease()

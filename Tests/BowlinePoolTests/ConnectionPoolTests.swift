@@ -1,0 +1,306 @@
+import Synchronization
+import Testing
+
+@testable import BowlinePool
+
+/// The driver: continuations, cancellation, the timer, and the order of what it does.
+@Suite(.timeLimit(.minutes(1))) struct ConnectionPoolTests {
+    let clock = ManualClock()
+    let dialer = ScriptedDialer()
+
+    @Test("PO1: a lease waits for its dial; the next one reuses the connection without waiting")
+    func leaseAndReuse() async throws {
+        let pool = dialer.makePool(clock)
+        async let lease = pool.lease()
+        let id = await dialer.dials(1)
+        pool.connectionEstablished(ScriptedConnection(id, affinity: 0))
+        let first = try await lease
+        #expect(first.connection.id == id)
+        #expect(!first.isReused && first.uses == 1 && first.idleSince == nil)
+        pool.release(first.connection)
+        let second = try #require(pool.tryLease())
+        #expect(second.connection === first.connection)
+        #expect(second.isReused && second.idleSince == clock.now)
+        #expect(pool.tryLease() == nil)
+    }
+
+    @Test("PO1: waiting requests are served in order of arrival")
+    func fifo() async throws {
+        let pool = dialer.makePool(clock) { $0.maximumConnections = 1 }
+        dialer.setMode(.succeedAtOnce)
+        let held = try await pool.lease().connection
+        let order = Log<Int>()
+        await withTaskGroup { group in
+            for number in 1...5 {
+                group.addTask {
+                    guard let connection = try? await pool.lease().connection else { return }
+                    order.append(number)
+                    pool.release(connection)
+                }
+                await pool.waiting(number)
+            }
+            pool.release(held)
+        }
+        #expect(order.entries == [1, 2, 3, 4, 5])
+    }
+
+    @Test("PO3: the queue wait ends at maximumWait, by the pool's clock")
+    func waitTimesOut() async throws {
+        let pool = dialer.makePool(clock)
+        let waiting = Task { try await pool.lease(.init(maximumWait: .seconds(10))) }
+        await clock.sleeps(1)
+        clock.advance(by: .seconds(10))
+        let result = await waiting.result
+        guard case .failure(PoolError.acquireTimeout(nil, .seconds(10), 0)) = result else {
+            Issue.record("\(result)")
+            return
+        }
+        #expect(pool.snapshot().waiting == 0)
+    }
+
+    @Test("PO3: of deadline and maximumWait the earlier one counts")
+    func earlierDeadline() async throws {
+        let pool = dialer.makePool(clock)
+        let deadline = clock.now.advanced(by: .seconds(3))
+        let waiting = Task { try await pool.lease(.init(deadline: deadline, maximumWait: .seconds(10))) }
+        await clock.sleeps(1)
+        clock.advance(by: .seconds(3))
+        await #expect(throws: PoolError.self) { try await waiting.value }
+    }
+
+    @Test("PO4: an idle connection is closed by the timer, without a request")
+    func idleTimer() async throws {
+        dialer.setMode(.succeedAtOnce)
+        let pool = dialer.makePool(clock)
+        let connection = try await pool.lease().connection
+        pool.release(connection)
+        await clock.sleeps(1)
+        clock.advance(by: .seconds(90))
+        #expect(await connection.closed.value == .idleTimeout)
+        #expect(pool.snapshot().closed == [.idleTimeout: 1])
+    }
+
+    @Test("There is one sleep per pool, however many requests there are")
+    func oneTimer() async throws {
+        dialer.setMode(.succeedAtOnce)
+        let pool = dialer.makePool(clock)
+        let connection = try await pool.lease().connection
+        pool.release(connection)
+        for _ in 0..<1000 {
+            let lease = try #require(pool.tryLease())
+            pool.release(lease.connection)
+            clock.advance(by: .milliseconds(10))
+        }
+        await clock.sleeps(1)
+        #expect(clock.sleepsStarted == 1)
+    }
+
+    @Test("PO8: a dial that ends after a returned connection served its request goes to the pool")
+    func lateDial() async throws {
+        let pool = dialer.makePool(clock)
+        async let first = pool.lease()
+        pool.connectionEstablished(ScriptedConnection(await dialer.dials(1), affinity: 0))
+        let held = try await first.connection
+        async let second = pool.lease()
+        let late = await dialer.dials(2)
+        pool.release(held)
+        #expect(try await second.connection === held)
+        pool.connectionEstablished(ScriptedConnection(late, affinity: 0))
+        #expect(pool.snapshot().idle == 1)
+    }
+
+    @Test("CA: a cancelled request ends at once with CancellationError, and its dial's connection goes to the pool")
+    func cancelWhileWaiting() async throws {
+        let pool = dialer.makePool(clock)
+        let waiting = Task { try await pool.lease() }
+        let id = await dialer.dials(1)
+        waiting.cancel()
+        await #expect(throws: CancellationError.self) { try await waiting.value }
+        pool.connectionEstablished(ScriptedConnection(id, affinity: 0))
+        #expect(pool.snapshot().idle == 1)
+    }
+
+    @Test("CA: a task that is cancelled already takes no connection")
+    func cancelledBefore() async throws {
+        dialer.setMode(.succeedAtOnce)
+        let pool = dialer.makePool(clock)
+        pool.release(try await pool.lease().connection)
+        let task = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return try await pool.lease()
+        }
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(pool.snapshot().idle == 1)
+    }
+
+    @Test("A failed dial fails its waiter at once with the cause")
+    func dialFailure() async throws {
+        let pool = dialer.makePool(clock)
+        let waiting = Task { try await pool.lease(.init(maximumWait: .seconds(10))) }
+        pool.connectionFailed(await dialer.dials(1), error: DialError(number: 1))
+        let result = await waiting.result
+        guard case .failure(PoolError.dialFailed(let error)) = result else {
+            Issue.record("\(result)")
+            return
+        }
+        #expect(error as? DialError == DialError(number: 1))
+    }
+
+    @Test("PO2: dials that fail inside the call that starts them end a long line without a recursion")
+    func synchronousFailures() async throws {
+        let pool = dialer.makePool(clock) {
+            $0.maximumConnections = 1
+            $0.maximumWaiting = nil
+        }
+        let failures = Log<any Error>()
+        await withTaskGroup { group in
+            for _ in 0..<5000 {
+                group.addTask {
+                    do {
+                        _ = try await pool.lease()
+                    } catch {
+                        failures.append(error)
+                    }
+                }
+            }
+            await pool.waiting(5000)
+            dialer.setMode(.failAtOnce)
+            pool.connectionFailed(ConnectionID(1), error: DialError())
+        }
+        #expect(failures.entries.count == 5000)
+        #expect(pool.isCold)
+    }
+
+    @Test("prewarm returns when its dials have ended, and throws their error")
+    func prewarm() async throws {
+        let pool = dialer.makePool(clock)
+        async let warmed: Void = pool.prewarm(2)
+        _ = await dialer.dials(2)
+        for id in dialer.started { pool.connectionEstablished(ScriptedConnection(id, affinity: 0)) }
+        try await warmed
+        #expect(pool.snapshot().idle == 2)
+        dialer.setMode(.failAtOnce)
+        await #expect(throws: DialError.self) { try await pool.prewarm(3) }
+    }
+
+    @Test("prewarm ends when its task is cancelled; the dials go on")
+    func prewarmCancelled() async throws {
+        let pool = dialer.makePool(clock)
+        let task = Task { try await pool.prewarm(1) }
+        _ = await dialer.dials(1)
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(pool.snapshot().dialling == 1)
+    }
+
+    @Test("PO9: minimumIdle is refilled after the backoff, by the same timer")
+    func refill() async throws {
+        let pool = dialer.makePool(clock) {
+            $0.minimumIdle = 1
+            $0.idleTimeout = nil
+            $0.maximumLifetime = nil
+        }
+        #expect(pool.tryLease() == nil)
+        pool.connectionFailed(await dialer.dials(1), error: DialError())
+        await clock.sleeps(1)
+        clock.advance(by: .seconds(1))
+        _ = await dialer.dials(2)
+    }
+
+    @Test("LC: closing fails who waits and closes leased and idle connections")
+    func closeAll() async throws {
+        dialer.setMode(.succeedAtOnce)
+        let pool = dialer.makePool(clock) { $0.maximumConnections = 2 }
+        let held = [try await pool.lease().connection, try await pool.lease().connection]
+        let waiting = Task { try await pool.lease() }
+        await pool.waiting(1)
+        pool.closeAll(.forced)
+        await #expect(throws: PoolError.self) { try await waiting.value }
+        for connection in held {
+            #expect(await connection.closed.value == .forced)
+            pool.release(connection)
+            pool.connectionClosed(connection.id, reason: .transportError)
+        }
+        #expect(pool.snapshot().closed == [.forced: 2])
+    }
+
+    @Test("LC: a drain closes what is idle at once and what is released later, and stops the timer")
+    func drain() async throws {
+        dialer.setMode(.succeedAtOnce)
+        let pool = dialer.makePool(clock)
+        let held = try await pool.lease().connection
+        let idle = try await pool.lease().connection
+        pool.release(idle)
+        await clock.sleeps(1)
+        pool.beginDrain()
+        #expect(idle.closed.current == .shutdown)
+        #expect(held.closed.current == nil)
+        pool.release(held)
+        #expect(held.closed.current == .shutdown)
+        #expect(pool.closeIfCold())
+        await #expect(throws: PoolError.self) { try await pool.lease() }
+    }
+
+    @Test("A pool that is let go closes its idle connections and cancels its dials; leased ones are their user's")
+    func release() async throws {
+        dialer.setMode(.succeedAtOnce)
+        var pool: ScriptedDialer.Pool? = dialer.makePool(clock)
+        let held = try #require(try await pool?.lease().connection)
+        let idle = try #require(try await pool?.lease().connection)
+        pool?.release(idle)
+        await clock.sleeps(1)
+        dialer.setMode(.byHand)
+        let waiting = Task { [pool] in try await pool?.lease(.init(requiresFresh: true)) }
+        let dial = await dialer.dials(3)
+        waiting.cancel()
+        _ = await waiting.result
+        pool = nil
+        #expect(await idle.closed.value == .poolReleased)
+        #expect(held.closed.current == nil)
+        #expect(await dialer.firstCancelled.value == dial)
+        #expect(clock.sleeperCount == 0)
+    }
+
+    @Test("The owner is told of each connection that goes, and the idle deltas add up")
+    func callbacks() async throws {
+        let removed = Log<(id: ConnectionID, reason: CloseReason)>()
+        let idle = Log<Int>()
+        dialer.setMode(.succeedAtOnce)
+        let pool = dialer.makePool(
+            clock,
+            idleCountChanged: { idle.append($0) },
+            connectionRemoved: { removed.append(($0, $1)) }
+        )
+        let connections = [try await pool.lease().connection, try await pool.lease().connection]
+        for connection in connections { pool.release(connection) }
+        #expect(idle.entries == [1, 1])
+        #expect(pool.oldestIdleSince == clock.now)
+        #expect(pool.evictOldestIdle())
+        #expect(idle.entries == [1, 1, -1])
+        pool.evictStale(idleSince: clock.now)
+        #expect(!pool.evictOldestIdle())
+        #expect(idle.entries == [1, 1, -1, -1])
+        #expect(removed.entries.map(\.id) == connections.map(\.id))
+        #expect(removed.entries.map(\.reason) == [.totalIdleCapacity, .stale])
+    }
+}
+
+extension ConnectionPool {
+    /// Returns once so many requests wait.
+    func waiting(_ count: Int) async {
+        while snapshot().waiting < count {
+            await Task.yield()
+        }
+    }
+}
+
+/// What happened, in order, on any thread.
+private final class Log<Entry: Sendable>: Sendable {
+    private let contents = Mutex<[Entry]>([])
+
+    var entries: [Entry] { contents.withLock { $0 } }
+
+    func append(_ entry: Entry) {
+        contents.withLock { $0.append(entry) }
+    }
+}

@@ -1,0 +1,84 @@
+import Testing
+
+@testable import BowlinePool
+
+/// Two connections, three requests, all orders of events: what no random walk can promise.
+@Suite struct PoolExhaustiveTests {
+    /// Everything that decides what a state can lead to.
+    struct Fingerprint: Hashable {
+        let idle: [Int]
+        let leased: [Int]
+        let uses: [Int]
+        let since: [Duration?]
+        let dialling: [Int]
+        let cancelledDials: [Int]
+        let waiters: [Int]
+        let deadlines: [Duration?]
+        let counts: [Int]
+        let now: Duration
+    }
+
+    @Test("M4: every order of events on 2 connections and 3 requests, to depth 10", arguments: [false, true])
+    func allOrders(thirdRequiresFresh: Bool) throws {
+        let depth = 10
+        var seen: Set<Fingerprint> = []
+        var paths: [[PoolComparison.Event]] = [[]]
+        var performed = 0
+        for _ in 0..<depth {
+            var longer: [[PoolComparison.Event]] = []
+            for path in paths {
+                for event in events(after: replay(path), thirdRequiresFresh: thirdRequiresFresh) {
+                    let comparison = replay(path)
+                    let difference = comparison.perform(event)
+                    performed += 1
+                    try #require(difference == nil, "\(path + [event]): \(difference ?? "")")
+                    if seen.insert(fingerprint(comparison)).inserted { longer.append(path + [event]) }
+                }
+            }
+            paths = longer
+        }
+        #expect(performed > 10_000)
+    }
+
+    private func replay(_ path: [PoolComparison.Event]) -> PoolComparison {
+        var configuration = PoolConfiguration()
+        configuration.maximumConnections = 2
+        configuration.maximumIdle = 1
+        configuration.idleTimeout = .seconds(3)
+        configuration.lifetimeJitter = 0
+        let comparison = PoolComparison(configuration)
+        for event in path {
+            _ = comparison.perform(event)
+        }
+        return comparison
+    }
+
+    private func events(after state: PoolComparison, thirdRequiresFresh: Bool) -> [PoolComparison.Event] {
+        var events: [PoolComparison.Event] = [.beginDrain, .closeAll, .advance(.seconds(3)), .evictOldest]
+        if state.waitersMade < 3 {
+            events.append(.lease(affinity: nil, fresh: thirdRequiresFresh && state.waitersMade == 2, wait: .seconds(5)))
+        }
+        events += state.waiting.map { .cancel($0) }
+        events += state.pendingDials.flatMap { [.established($0, affinity: 1), .failed($0)] }
+        events += state.leased.flatMap { [.release($0, keepAlive: nil), .returnUnused($0)] }
+        events += (state.leased + state.idle.sorted()).map { .closed($0) }
+        return events
+    }
+
+    private func fingerprint(_ comparison: PoolComparison) -> Fingerprint {
+        let state = comparison.reference
+        let connections = state.idle + state.leased
+        return Fingerprint(
+            idle: state.idle.map(\.id),
+            leased: state.leased.map(\.id),
+            uses: connections.map(\.uses),
+            since: connections.map(\.idleSince),
+            dialling: state.dialling,
+            cancelledDials: comparison.pendingDials,
+            waiters: state.waiters.map(\.id),
+            deadlines: state.waiters.map(\.deadline),
+            counts: [comparison.waitersMade, state.isDraining ? 1 : 0, state.isClosed ? 1 : 0],
+            now: state.now
+        )
+    }
+}

@@ -1,0 +1,315 @@
+@testable import BowlinePool
+
+/// DESIGN §3 once more, in arrays and loops, for one thread: what the machine is compared with.
+///
+/// Knows no `minimumIdle` and no `prewarm`; lifetimes have no jitter.
+final class ReferencePool {
+    struct Connection {
+        let id: Int
+        let affinity: Int
+        let opened: Duration
+        var uses = 0
+        var idleSince: Duration?
+        var expiry: Duration?
+        var reason = CloseReason.idleTimeout
+    }
+
+    struct Waiter {
+        let id: Int
+        let fresh: Bool
+        let deadline: Duration?
+        let since: Duration
+    }
+
+    let configuration: PoolConfiguration
+    var now = Duration.zero
+    var idle: [Connection] = []
+    var leased: [Connection] = []
+    var dialling: [Int] = []
+    var waiters: [Waiter] = []
+    var opened = 0
+    var closed: [CloseReason: Int] = [:]
+    private(set) var isDraining = false
+    private(set) var isClosed = false
+    private var dialsMade = 0
+    private var waitersMade = 0
+    private var lastFailure: (error: DialError, at: Duration)?
+    private var seen = Observation()
+
+    init(_ configuration: PoolConfiguration) {
+        self.configuration = configuration
+    }
+
+    var snapshot: PoolSnapshot {
+        PoolSnapshot(
+            idle: idle.count,
+            active: leased.count,
+            dialling: dialling.count,
+            waiting: waiters.count,
+            opened: opened,
+            closed: closed
+        )
+    }
+
+    func lease(affinity: Int?, fresh: Bool, wait: Duration?) -> Observation {
+        observing {
+            waitersMade += 1
+            let id = waitersMade
+            if isClosed {
+                seen.ended[id] = .closed
+                return
+            }
+            let fresh = fresh || !configuration.isEnabled
+            if !fresh, let connection = takeIdle(affinity) {
+                grant(connection, to: id)
+                return
+            }
+            if let wait, wait <= .zero {
+                seen.ended[id] = .timedOut(lastDialError: nil)
+                return
+            }
+            let places = configuration.maximumConnections.map { $0 - total + (fresh ? idle.count : 0) } ?? .max
+            let unserved = places == .max ? -1 : waiters.count - dialling.count - places
+            if let most = configuration.maximumWaiting, unserved >= most {
+                seen.ended[id] = .saturated(waiting: waiters.count)
+                return
+            }
+            waiters.append(Waiter(id: id, fresh: fresh, deadline: wait.map { now + $0 }, since: now))
+        }
+    }
+
+    func release(_ id: Int, keepAlive: Duration?) -> Observation {
+        observing {
+            guard var connection = takeLeased(id) else { return }
+            let limits: [(Duration?, CloseReason)] = [
+                (configuration.idleTimeout.map { now + $0 }, .idleTimeout),
+                (keepAlive.map { now + $0 - .seconds(1) }, .keepAliveTimeout),
+                (configuration.maximumLifetime.map { connection.opened + $0 }, .lifetimeExceeded),
+            ]
+            connection.idleSince = now
+            connection.expiry = nil
+            for case (let limit?, let reason) in limits where connection.expiry.map({ limit < $0 }) ?? true {
+                connection.expiry = limit
+                connection.reason = reason
+            }
+            handOn(connection)
+        }
+    }
+
+    func returnUnused(_ id: Int) -> Observation {
+        observing {
+            guard var connection = takeLeased(id) else { return }
+            connection.uses -= 1
+            if connection.idleSince == nil {
+                offerFresh(connection)
+            } else {
+                handOn(connection)
+            }
+        }
+    }
+
+    func cancel(_ waiter: Int) -> Observation {
+        observing {
+            guard let index = waiters.firstIndex(where: { $0.id == waiter }) else { return }
+            waiters.remove(at: index)
+            seen.ended[waiter] = .cancelled
+        }
+    }
+
+    func established(_ id: Int, affinity: Int) -> Observation {
+        observing {
+            opened += 1
+            let connection = Connection(id: id, affinity: affinity, opened: now)
+            guard let index = dialling.firstIndex(of: id) else {
+                close(connection, .dialUnneeded)
+                return
+            }
+            dialling.remove(at: index)
+            offerFresh(connection)
+        }
+    }
+
+    func failed(_ id: Int, _ error: DialError) -> Observation {
+        observing {
+            guard let index = dialling.firstIndex(of: id) else { return }
+            dialling.remove(at: index)
+            lastFailure = (error, now)
+            if waiters.count > dialling.count {
+                seen.ended[waiters.removeFirst().id] = .dialFailed(error)
+            }
+        }
+    }
+
+    func closed(_ id: Int, _ reason: CloseReason) -> Observation {
+        observing {
+            if let index = idle.firstIndex(where: { $0.id == id }) {
+                close(idle.remove(at: index), reason)
+            } else if let connection = takeLeased(id) {
+                close(connection, reason)
+            }
+        }
+    }
+
+    func evictStale(idleSince: Duration) -> Observation {
+        observing {
+            let stale = idle.filter { ($0.idleSince ?? now) <= idleSince }
+            idle.removeAll { ($0.idleSince ?? now) <= idleSince }
+            for connection in stale { close(connection, .stale) }
+        }
+    }
+
+    func evictOldest() -> Observation {
+        observing {
+            if !idle.isEmpty { close(idle.removeFirst(), .totalIdleCapacity) }
+        }
+    }
+
+    func beginDrain() -> Observation {
+        observing {
+            if isClosed { return }
+            isDraining = true
+            closeIdle(.shutdown)
+        }
+    }
+
+    func closeAll() -> Observation {
+        observing {
+            if isClosed { return }
+            isClosed = true
+            for waiter in waiters { seen.ended[waiter.id] = .closed }
+            waiters = []
+            closeIdle(.forced)
+            for connection in leased { close(connection, .forced) }
+            leased = []
+        }
+    }
+
+    func advance(by duration: Duration) -> Observation {
+        observing {
+            now += duration
+            for waiter in waiters where waiter.deadline.map({ $0 <= now }) ?? false {
+                let failure = lastFailure.flatMap { $0.at >= waiter.since ? $0.error : nil }
+                seen.ended[waiter.id] = .timedOut(lastDialError: failure)
+            }
+            waiters.removeAll { $0.deadline.map { $0 <= now } ?? false }
+            for connection in idle where isExpired(connection) { close(connection, connection.reason) }
+            idle.removeAll(where: isExpired)
+        }
+    }
+
+    private var total: Int {
+        idle.count + leased.count + dialling.count
+    }
+
+    private var isFull: Bool {
+        configuration.maximumConnections.map { total >= $0 } ?? false
+    }
+
+    private func observing(_ event: () -> Void) -> Observation {
+        let idleBefore = idle.count
+        seen = Observation()
+        event()
+        if isClosed || isDraining || !configuration.isEnabled || configuration.maximumIdle == 0 {
+            while dialling.count > waiters.count { seen.cancelledDials.insert(dialling.removeLast()) }
+        }
+        while waiters.count > dialling.count {
+            if isFull {
+                if idle.isEmpty { break }
+                close(idle.removeFirst(), .replaced)
+            }
+            dialsMade += 1
+            dialling.append(dialsMade)
+            seen.dialled.append(dialsMade)
+        }
+        seen.idleDelta = idle.count - idleBefore
+        return seen
+    }
+
+    private func takeIdle(_ affinity: Int?) -> Connection? {
+        while let newest = idle.indices.last {
+            let near = idle.lastIndex { $0.affinity == affinity }
+            let connection = idle.remove(at: near ?? newest)
+            if !isExpired(connection) { return connection }
+            close(connection, connection.reason)
+        }
+        return nil
+    }
+
+    private func takeLeased(_ id: Int) -> Connection? {
+        leased.firstIndex { $0.id == id }.map { leased.remove(at: $0) }
+    }
+
+    private func handOn(_ connection: Connection) {
+        let mayRetire: [(Bool, CloseReason)] = [
+            (!configuration.isEnabled, .poolingDisabled),
+            (configuration.maximumLifetime.map { connection.opened + $0 <= now } ?? false, .lifetimeExceeded),
+            (configuration.maximumUses.map { connection.uses >= $0 } ?? false, .usesExceeded),
+            (connection.reason == .keepAliveTimeout && isExpired(connection), .keepAliveTimeout),
+        ]
+        if let reason = mayRetire.first(where: \.0)?.1 {
+            close(connection, reason)
+        } else if waiters.first?.fresh == true, dialling.isEmpty, configuration.maximumConnections == total + 1 {
+            close(connection, .replaced)
+        } else if let index = waiters.firstIndex(where: { !$0.fresh }) {
+            grant(connection, to: waiters.remove(at: index).id)
+        } else {
+            park(connection)
+        }
+    }
+
+    private func offerFresh(_ connection: Connection) {
+        if !waiters.isEmpty {
+            grant(connection, to: waiters.removeFirst().id)
+            return
+        }
+        var connection = connection
+        connection.idleSince = now
+        connection.expiry = configuration.idleTimeout.map { now + $0 }
+        connection.reason = .idleTimeout
+        if let end = configuration.maximumLifetime.map({ connection.opened + $0 }) {
+            if connection.expiry.map({ end < $0 }) ?? true {
+                connection.expiry = end
+                connection.reason = .lifetimeExceeded
+            }
+        }
+        park(connection)
+    }
+
+    private func park(_ connection: Connection) {
+        if isDraining {
+            close(connection, .shutdown)
+        } else if !configuration.isEnabled {
+            close(connection, connection.uses > 0 ? .poolingDisabled : .dialUnneeded)
+        } else if configuration.maximumIdle == 0 {
+            close(connection, .idleCapacity)
+        } else if isExpired(connection) {
+            close(connection, connection.reason)
+        } else {
+            idle.append(connection)
+            if idle.count > configuration.maximumIdle { close(idle.removeFirst(), .idleCapacity) }
+        }
+    }
+
+    private func isExpired(_ connection: Connection) -> Bool {
+        connection.expiry.map { $0 <= now } ?? false
+    }
+
+    private func grant(_ connection: Connection, to waiter: Int) {
+        var connection = connection
+        connection.uses += 1
+        leased.append(connection)
+        seen.ended[waiter] = .granted(
+            .init(connection: connection.id, uses: connection.uses, idleSince: connection.idleSince)
+        )
+    }
+
+    private func closeIdle(_ reason: CloseReason) {
+        for connection in idle { close(connection, reason) }
+        idle = []
+    }
+
+    private func close(_ connection: Connection, _ reason: CloseReason) {
+        seen.removed[connection.id] = reason
+        closed[reason, default: 0] += 1
+    }
+}

@@ -1,0 +1,160 @@
+import Synchronization
+import Testing
+
+@testable import BowlinePool
+
+/// Something a test waits for: set once, awaited by any number.
+final class Signal<Value: Sendable>: Sendable {
+    private struct State {
+        var value: Value?
+        var continuations: [CheckedContinuation<Value, Never>] = []
+    }
+
+    private let state = Mutex(State())
+
+    var current: Value? { state.withLock { $0.value } }
+
+    /// Returns false if it was set before.
+    @discardableResult
+    func set(_ value: Value) -> Bool {
+        let waiting = state.withLock { state -> [CheckedContinuation<Value, Never>]? in
+            guard state.value == nil else { return nil }
+            state.value = value
+            defer { state.continuations = [] }
+            return state.continuations
+        }
+        for continuation in waiting ?? [] { continuation.resume(returning: value) }
+        return waiting != nil
+    }
+
+    var value: Value {
+        get async {
+            await withCheckedContinuation { continuation in
+                let value = state.withLock { state -> Value? in
+                    if state.value == nil { state.continuations.append(continuation) }
+                    return state.value
+                }
+                if let value { continuation.resume(returning: value) }
+            }
+        }
+    }
+}
+
+/// A connection that rejects what a pool must not do: lend it twice, lend it closed, close it twice.
+final class ScriptedConnection: PooledConnection {
+    let id: ConnectionID
+    let affinity: Int
+    let closed = Signal<CloseReason>()
+    private let isInUse = Atomic<Bool>(false)
+
+    init(_ id: ConnectionID, affinity: Int) {
+        self.id = id
+        self.affinity = affinity
+    }
+
+    func close(_ reason: CloseReason) {
+        if !closed.set(reason) { Issue.record("connection \(id) closed twice") }
+    }
+
+    func beginUse() {
+        if isInUse.exchange(true, ordering: .acquiringAndReleasing) { Issue.record("connection \(id) leased twice") }
+    }
+
+    func endUse() {
+        if !isInUse.exchange(false, ordering: .acquiringAndReleasing) {
+            Issue.record("connection \(id) was not in use")
+        }
+    }
+}
+
+/// A dialer whose dials the test ends, or that ends them at once.
+final class ScriptedDialer: ConnectionDialer {
+    typealias Connection = ScriptedConnection
+    typealias Pool = ConnectionPool<ScriptedDialer, ManualClock>
+
+    enum Mode {
+        case byHand
+        case succeedAtOnce
+        case failAtOnce
+    }
+
+    private struct State {
+        var mode = Mode.byHand
+        var names = 0
+        var started: [ConnectionID] = []
+        var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+        weak var pool: Pool?
+    }
+
+    let firstCancelled = Signal<ConnectionID>()
+    private let state = Mutex(State())
+
+    init(_ mode: Mode = .byHand) {
+        state.withLock { $0.mode = mode }
+    }
+
+    var started: [ConnectionID] { state.withLock { $0.started } }
+
+    func nextConnectionID() -> ConnectionID {
+        state.withLock { state in
+            state.names += 1
+            return ConnectionID(state.names)
+        }
+    }
+
+    func dial(_ id: ConnectionID, affinity: Int?) {
+        let (mode, pool, watchers) = state.withLock { state in
+            state.started.append(id)
+            let due = state.watchers.filter { $0.count <= state.started.count }
+            state.watchers.removeAll { $0.count <= state.started.count }
+            return (state.mode, state.pool, due)
+        }
+        for watcher in watchers { watcher.continuation.resume() }
+        switch mode {
+        case .byHand: break
+        case .succeedAtOnce: pool?.connectionEstablished(ScriptedConnection(id, affinity: affinity ?? 0))
+        case .failAtOnce: pool?.connectionFailed(id, error: DialError(number: id.value))
+        }
+    }
+
+    func cancelDial(_ id: ConnectionID) {
+        firstCancelled.set(id)
+    }
+
+    func setMode(_ mode: Mode) {
+        state.withLock { $0.mode = mode }
+    }
+
+    /// Returns once the `count`th dial has been started, with its name.
+    func dials(_ count: Int) async -> ConnectionID {
+        await withCheckedContinuation { continuation in
+            let isOver = state.withLock { state in
+                if state.started.count >= count { return true }
+                state.watchers.append((count, continuation))
+                return false
+            }
+            if isOver { continuation.resume() }
+        }
+        return started[count - 1]
+    }
+
+    func makePool(
+        _ clock: ManualClock,
+        configure: (inout PoolConfiguration) -> Void = { _ in },
+        idleCountChanged: @escaping @Sendable (Int) -> Void = { _ in },
+        connectionRemoved: @escaping @Sendable (ConnectionID, CloseReason) -> Void = { _, _ in }
+    ) -> Pool {
+        var configuration = PoolConfiguration()
+        configure(&configuration)
+        let pool = Pool(
+            configuration: configuration,
+            dialer: self,
+            clock: clock,
+            random: { 0.5 },
+            idleCountChanged: idleCountChanged,
+            connectionRemoved: connectionRemoved
+        )
+        state.withLock { $0.pool = pool }
+        return pool
+    }
+}
