@@ -26,8 +26,8 @@ public struct RequestContext: Sendable {
 
 /// One call from admission to the end of its response body: what a shutdown reports about it.
 package final class CallRecord: ResponseBodyObserver {
-    /// Where the call is counted, and its place there.
-    private let registry: (any CallRegistry)?
+    /// Where the call is counted, and its place there. Weak: a response that somebody keeps must not keep the client.
+    private weak let registry: (any CallRegistry)?
     package let slot = Atomic(-1)
     /// When it was admitted.
     package let admitted: MonotonicInstant

@@ -41,6 +41,8 @@ extension HTTP1Connection {
         switch phase {
         case .none: phaseDeadline = .distantFuture
         case .awaitingContinue: openUpload(exchange)
+        case .bodyWrite where hasWriteProgress():
+            enter(.bodyWrite, within: exchange.timeouts.bodyIdle)
         case .bodyWrite:
             fail(.bodyIdleTimeout, "the peer took no byte of the request body for timeouts.bodyIdle", reason: .timedOut)
         case .head:

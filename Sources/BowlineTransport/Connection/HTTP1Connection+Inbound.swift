@@ -2,6 +2,7 @@ internal import BowlineCore
 internal import BowlinePool
 internal import HTTPTypes
 internal import NIOCore
+internal import NIOSSL
 
 /// What of a response has been received and not yet been handed over.
 struct InboundResponse {
@@ -41,7 +42,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
     func readOn() {
         guard !isReadWanted else { return }
         isReadWanted = true
-        if phase == .bodyRead { extendBodyRead() }
+        if phase == .bodyRead { enter(.bodyRead, within: exchange?.timeouts.bodyIdle) }
         if isReadPending {
             isReadPending = false
             context?.read()
@@ -49,8 +50,8 @@ extension HTTP1Connection: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard exchange != nil else {
-            closeNow(.unsolicitedBytes)
+        guard exchange != nil, !machine.isResponseDone else {
+            closeNow(exchange == nil ? .unsolicitedBytes : .leftoverBytes)
             return
         }
         machine.received()
@@ -112,7 +113,10 @@ extension HTTP1Connection: ChannelDuplexHandler {
         let isSuccess = (200..<300).contains(head.statusCode)
         if machine.headReceived(isSuccess: isSuccess, hasBodyBegun: phase != .awaitingContinue) == .stopUpload {
             exchange?.upload?.stop()
+            exchange?.request.abandonBody()
             outbound.stop()
+        } else {
+            exchange?.request.commitBody()
         }
     }
 
@@ -200,7 +204,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
     private func connectionEnded() {
         guard closeReason == nil else { return }
         guard exchange != nil else {
-            closeNow(channelError == nil ? .closedByPeer : .transportError)
+            closeNow(.closedByPeer)
             return
         }
         if channelError == nil {
@@ -211,21 +215,29 @@ extension HTTP1Connection: ChannelDuplexHandler {
                     return
                 }
             } catch {
-                failTruncated(error.description)
+                failTruncated()
                 return
             }
         }
-        failTruncated(nil)
+        failTruncated()
     }
 
-    private func failTruncated(_ what: String?) {
+    /// With TLS 1.3 a peer refuses our certificate, or the lack of one, only after we have begun to send.
+    private static func isHandshakeFailure(_ error: any Error) -> Bool {
+        if let error = error as? NIOSSLError { return error != .uncleanShutdown }
+        return error is BoringSSLError
+    }
+
+    private func failTruncated() {
         let hasHead = inbound.head != nil
         let message =
             if hasHead { "the connection ended before the response body was complete" } else if machine.progress
                 == .responseStarted
             { "the connection ended within the response head" } else { "the connection ended without a response" }
+        let isAlert = machine.progress != .responseStarted && channelError.map(Self.isHandshakeFailure) == true
+        let code: ServiceError.Code = hasHead ? .incompleteBody : isAlert ? .tlsHandshakeFailed : .connectionClosed
         fail(
-            hasHead ? .incompleteBody : .connectionClosed, message, underlying: channelError,
+            code, isAlert ? "the peer ended the TLS handshake with an alert" : message, underlying: channelError,
             reason: channelError == nil ? .closedByPeer : .transportError
         )
     }

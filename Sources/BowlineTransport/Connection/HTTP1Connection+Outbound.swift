@@ -8,6 +8,8 @@ struct OutboundRequest {
     /// The upload's pending write, resumed when the network takes more.
     var writer: CheckedContinuation<Void, any Error>?
     var isStopped = false
+    /// How many bytes the network had still to take when the write deadline was set.
+    var unsentBytes = 0
     var sentAt: MonotonicInstant?
 
     /// Nothing more is to be written.
@@ -84,11 +86,7 @@ extension HTTP1Connection {
             return
         }
         if exchange.upload?.declaredLength == nil {
-            var prefix = context.channel.allocator.buffer(capacity: 18)
-            HTTP1RequestWriter.writeChunkPrefix(count: chunk.readableBytes, into: &prefix)
-            context.write(wrapOutboundOut(prefix), promise: nil)
-            context.write(wrapOutboundOut(chunk), promise: nil)
-            context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "\r\n")), promise: nil)
+            writeChunk(chunk, context)
         } else {
             context.writeAndFlush(wrapOutboundOut(chunk), promise: nil)
         }
@@ -100,9 +98,27 @@ extension HTTP1Connection {
             continuation.resume()
         } else {
             outbound.writer = continuation
-            if !inbound.isDelivered { enter(.bodyWrite, within: exchange.timeouts.bodyIdle) }
+            enterBodyWrite(exchange)
         }
     }
+
+    /// Small chunks go out in one buffer, large ones are not copied.
+    private func writeChunk(_ chunk: ByteBuffer, _ context: ChannelHandlerContext) {
+        let isSmall = chunk.readableBytes <= 16_384
+        var buffer = context.channel.allocator.buffer(capacity: isSmall ? chunk.readableBytes + 20 : 18)
+        HTTP1RequestWriter.writeChunkPrefix(count: chunk.readableBytes, into: &buffer)
+        if isSmall {
+            buffer.writeImmutableBuffer(chunk)
+            HTTP1RequestWriter.writeChunkSuffix(into: &buffer)
+            context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        } else {
+            context.write(wrapOutboundOut(buffer), promise: nil)
+            context.write(wrapOutboundOut(chunk), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(Self.chunkSuffix), promise: nil)
+        }
+    }
+
+    private static let chunkSuffix = ByteBuffer(staticString: "\r\n")
 
     private func finish(_ ending: ByteBuffer, for exchange: Exchange) {
         guard self.exchange === exchange, !outbound.isStopped, let context else { return }
@@ -111,8 +127,26 @@ extension HTTP1Connection {
             guard let exchange, self.exchange === exchange else { return }
             self.requestWritten(exchange)
         }
-        if !inbound.isDelivered { enter(.bodyWrite, within: exchange.timeouts.bodyIdle) }
+        enterBodyWrite(exchange)
         context.writeAndFlush(wrapOutboundOut(ending), promise: written)
+    }
+
+    /// The network has bytes to take. Once a response is being read, its deadline is the one that counts.
+    private func enterBodyWrite(_ exchange: Exchange) {
+        guard inbound.head == nil else { return }
+        outbound.unsentBytes = unsentBytes
+        enter(.bodyWrite, within: exchange.timeouts.bodyIdle)
+    }
+
+    private var unsentBytes: Int {
+        (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
+    /// Whether the network has taken anything since this was last asked.
+    func hasWriteProgress() -> Bool {
+        let unsent = unsentBytes
+        defer { outbound.unsentBytes = unsent }
+        return unsent < outbound.unsentBytes
     }
 
     private func requestWritten(_ exchange: Exchange) {

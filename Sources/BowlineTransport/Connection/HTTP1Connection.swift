@@ -111,12 +111,17 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
     }
 
     func close(_ reason: CloseReason) {
-        onLoop { self.closeNow(reason, gracefully: true) }
+        onLoop { self.closeNow(reason) }
     }
 
     // MARK: On the event loop
 
     private func begin(_ exchange: Exchange) {
+        guard !exchange.isOver else {
+            // Cancelled before a byte was written: the connection is as good as it was.
+            if machine.isIdle, closeReason == nil { origin.release(self, nil) }
+            return
+        }
         guard channel.isActive, machine.isIdle, context != nil else {
             // It closed between the pool's decision and now; the pool has been told, or will be by the close.
             exchange.fail(exchange.error(.connectionClosed, "the connection closed before the request was written"))
@@ -134,7 +139,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
             refuse(exchange, .closedByPeer, "the peer closed the connection before the request was written")
             return
         }
-        guard machine.start(closesConnection: exchange.request.closesConnection) else { return }
+        guard machine.start(unusable: exchange.request.closeReason) else { return }
         self.exchange = exchange
         inbound = InboundResponse()
         parser.beginResponse(to: exchange.request.kind)
@@ -160,7 +165,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
             origin.release(self, keepAlive)
         case .close(let reason):
             endExchange()
-            closeNow(reason, gracefully: true)
+            closeNow(reason)
         }
     }
 
@@ -169,6 +174,8 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         phase = .none
         phaseDeadline = .distantFuture
         exchange?.upload?.stop()
+        // Once a response has begun nobody sends the body again: its sequence is let go.
+        if inbound.head != nil { exchange?.request.abandonBody() }
         exchange = nil
         outbound.stop()
         inbound = InboundResponse()
@@ -184,10 +191,9 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         if let exchange, let error { exchange.fail(error) }
     }
 
-    /// Closes the channel. Whoever still waits for the exchange is told by ``connectionEnded()`` or was told before.
-    ///
-    /// - Parameter gracefully: With TLS, says goodbye first (close_notify).
-    func closeNow(_ reason: CloseReason, gracefully: Bool = false) {
+    /// Closes the channel, with TLS after a close_notify. Whoever waits for the exchange has been told, or is told by the
+    /// caller; a forced close tells them here.
+    func closeNow(_ reason: CloseReason) {
         guard closeReason == nil else { return }
         closeReason = reason
         let progress = machine.close()
@@ -197,12 +203,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         if let exchange, reason == .forced || reason == .poolReleased {
             exchange.fail(exchange.forciblyClosed(progress: progress ?? .neverSent))
         }
-        if gracefully || !isTLS {
-            channel.close(promise: nil)
-        } else {
-            // Nothing more is said to a peer that broke the rules or whose answer nobody wants.
-            channel.close(promise: nil)
-        }
+        channel.close(promise: nil)
     }
 }
 

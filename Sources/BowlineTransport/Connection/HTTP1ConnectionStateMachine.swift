@@ -34,9 +34,11 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     }
 
     /// A request takes the connection. False: it is closed, or busy.
-    mutating func start(closesConnection: Bool) -> Bool {
+    ///
+    /// - Parameter unusable: Why it cannot carry another one after that, if so.
+    mutating func start(unusable: CloseReason?) -> Bool {
         guard case .idle = state else { return false }
-        state = .busy(Busy(unusable: closesConnection ? .connectionCloseRequested : nil))
+        state = .busy(Busy(unusable: unusable))
         return true
     }
 
@@ -109,6 +111,12 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     var isRequestDone: Bool {
         guard case .busy(let busy) = state else { return true }
         return busy.isRequestDone
+    }
+
+    /// The response has arrived whole, and the request has not been written whole.
+    var isResponseDone: Bool {
+        guard case .busy(let busy) = state else { return false }
+        return busy.isResponseDone
     }
 
     private static func progress(_ busy: Busy) -> RequestProgress {

@@ -139,6 +139,9 @@ final class Exchange: Sendable {
 
     // MARK: The connection's side
 
+    /// The caller has given up, or was told of a failure.
+    var isOver: Bool { state.withLock { $0.isOver } }
+
     /// The response has arrived whole.
     func receivedWhole(_ response: ServiceResponse) {
         state.withLock { $0.receivedWhole() }?.resume(returning: response)

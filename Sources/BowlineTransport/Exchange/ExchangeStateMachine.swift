@@ -222,6 +222,10 @@ struct ExchangeStateMachine: ~Copyable {
         return true
     }
 
+    var isOver: Bool {
+        if case .over = state { true } else { false }
+    }
+
     var trailers: ReceivedFields? {
         switch state {
         case .over(.delivered(let trailers)): trailers

@@ -1,4 +1,5 @@
 internal import BowlineCore
+internal import BowlinePool
 internal import HTTPTypes
 internal import NIOCore
 
@@ -23,8 +24,8 @@ struct PreparedRequest: Sendable {
     let kind: HTTP1RequestKind
     let isIdempotent: Bool
     let allowsResend: Bool
-    /// The connection must close after the response: pooling is off, or the caller said `Connection: close`.
-    let closesConnection: Bool
+    /// Why the connection must close after the response: pooling is off, or the caller said `Connection: close`.
+    let closeReason: CloseReason?
     let continueTimeout: Duration?
     let onInformational: (@Sendable (InformationalResponse) -> Void)?
 
@@ -66,7 +67,7 @@ struct PreparedRequest: Sendable {
             throw ServiceError(.invalidRequest, error.description)
         }
         kind = written.kind
-        closesConnection = written.closesConnection
+        closeReason = written.closesConnection ? isPooled ? .connectionCloseRequested : .poolingDisabled : nil
         let hasWait = written.expectsContinue && !body.isNone
         continueTimeout = hasWait ? request.options.continueTimeout ?? Self.defaultContinueTimeout : nil
         upload = Self.upload(body, expectsContinue: hasWait, into: &buffer)
@@ -98,6 +99,11 @@ struct PreparedRequest: Sendable {
         case .inline: true
         case .streamed(let body, _): body.isReplayable
         }
+    }
+
+    /// A response has begun: a one-shot body is not kept for another attempt.
+    func commitBody() {
+        if case .streamed(let body, _) = upload { body.commit() }
     }
 
     /// Gives a one-shot body up for good.

@@ -59,6 +59,9 @@ package struct HTTP1ResponseParser: Sendable {
     /// are any.
     package private(set) var leftoverByteCount = 0
 
+    /// Bytes that were received and not yet parsed: after `needMoreBytes`, of an unfinished head or trailer section.
+    package var bufferedByteCount: Int { buffer.readableBytes }
+
     /// Makes a parser for a connection.
     package init(limits: HTTP1Limits = HTTP1Limits()) {
         self.limits = limits

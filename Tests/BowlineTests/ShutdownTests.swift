@@ -1,0 +1,274 @@
+import Bowline
+import BowlineTesting
+import NIOCore
+import Testing
+
+@Suite("Shutdown (LC)", .timeLimit(.minutes(1)))
+struct ShutdownTests {
+    @Test("LC1: an idle client shuts down at once and closes every connection")
+    func idleClient() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200, body: "x") }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            try await Requests.concurrently(5, client, server)
+            let report = await client.shutdown(within: .seconds(5))
+            #expect(report.isClean)
+            #expect(report.drained == 0)
+            #expect(report.connectionsClosed == 5)
+            #expect(report.duration < .milliseconds(500))
+            try await server.waitForOpenConnections(count: 0)
+            #expect(server.connections.allSatisfy { $0.end == .clientFinished })
+        }
+    }
+
+    @Test("LC2, LC6: a drain waits for requests in flight and for those that wait for a connection")
+    func drainWaits() async throws {
+        try await withLoopbackServer { server in
+            let gate = Gate()
+            server.respond { _ in .reply(200, body: "late").held(by: gate) }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.pool.maximumPerOrigin = 1 }
+            async let first = client.get("/1").body.collect(upTo: 10)
+            try await server.waitForRequests(count: 1)
+            async let queued = client.get("/2").body.collect(upTo: 10)
+            try await eventually("the second request to wait") { client.pool.snapshot().waiting == 1 }
+
+            async let report = client.shutdown(within: .seconds(10))
+            try await Self.waitUntil(.draining, client)
+            let refused = await #expect(throws: ServiceError.self) { try await client.get("/3") }
+            #expect(refused?.code == .shuttingDown)
+            #expect(refused?.progress == .neverSent)
+            gate.open()
+            #expect(try await first == ByteBuffer(string: "late"))
+            #expect(try await queued == ByteBuffer(string: "late"))
+            let result = await report
+            #expect(result.isClean)
+            #expect(result.drained == 2)
+            #expect(server.requests.count == 2)
+        }
+    }
+
+    @Test("LC2: a body that is being read is in flight until its end")
+    func bodyBeingRead() async throws {
+        try await withLoopbackServer { server in
+            let gate = Gate()
+            server.onConnection { connection in
+                _ = try await connection.readRequest()
+                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+                try await gate.wait()
+                try await connection.send("world")
+                try await connection.waitForClose()
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            let response = try await client.get("/")
+            var body = response.body.makeAsyncIterator()
+            #expect(try await body.next() == ByteBuffer(string: "hello"))
+            async let report = client.shutdown(within: .seconds(10))
+            try await Self.waitUntil(.draining, client)
+            gate.open()
+            var rest = ByteBuffer()
+            while var chunk = try await body.next() { rest.writeBuffer(&chunk) }
+            #expect(rest == ByteBuffer(string: "world"))
+            let result = await report
+            #expect(result.isClean)
+            #expect(result.drained == 1)
+        }
+    }
+
+    @Test("a response that arrived whole and is not read does not hold up a drain")
+    func unreadWholeBody() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200, body: "unread") }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            let response = try await client.get("/")
+            let report = await client.shutdown(within: .seconds(10))
+            #expect(report.isClean)
+            #expect(report.duration < .seconds(5))
+            #expect(try await response.body.collect(upTo: 100) == ByteBuffer(string: "unread"))
+        }
+    }
+
+    @Test("LC3: at the deadline what is left is cut off, each with its error, and reported")
+    func forced() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .stall }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.pool.maximumPerOrigin = 1 }
+            var request = ServiceRequest.post("/orders/7?secret=1", body: .text("x"))
+            request.options.targetTemplate = "/orders/{id}"
+            async let waiting = Requests.failure { [request] in try await client.send(request) }
+            try await server.waitForRequests(count: 1)
+            async let queued = Requests.failure { try await client.get("/queued") }
+            try await eventually("the second request to wait") { client.pool.snapshot().waiting == 1 }
+
+            let report = await client.shutdown(within: .milliseconds(50))
+            #expect(!report.isClean)
+            #expect(report.forced.count == 2)
+            let cut = try #require(report.forced.first { $0.method == "POST" })
+            #expect(cut.target == "/orders/{id}")
+            #expect(cut.phase == .awaitingHead)
+            #expect(cut.attempt == 1)
+            #expect(cut.age >= .milliseconds(50))
+            #expect(report.duration < .seconds(2))
+
+            let error = try #require(await waiting as? ServiceError)
+            #expect(error.code == .forciblyClosed)
+            #expect(error.progress == .ambiguous)
+            let queuedError = try #require(await queued as? ServiceError)
+            #expect(queuedError.code == .forciblyClosed)
+            #expect(queuedError.progress == .neverSent)
+            try await server.waitForOpenConnections(count: 0)
+        }
+    }
+
+    @Test("LC3: a body that is cut off fails its reader")
+    func forcedWhileReading() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in
+                .bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").thenStall()
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            let response = try await client.get("/")
+            async let failure = Requests.failure { try await response.body.collect(upTo: 100) }
+            let report = await client.shutdown(within: .milliseconds(20))
+            #expect(report.forced.map(\.phase) == [.receivingBody])
+            let error = try #require(await failure as? ServiceError)
+            #expect(error.code == .forciblyClosed)
+            #expect(error.progress == .responseStarted)
+        }
+    }
+
+    @Test("LC7: a hundred shutdowns at once, and later ones, give one result")
+    func manyShutdowns() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200) }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            _ = try await client.get("/")
+            let durations = await withTaskGroup(of: Duration.self) { group in
+                for _ in 0..<100 { group.addTask { await client.shutdown(within: .seconds(1)).duration } }
+                return await group.reduce(into: Set<Duration>()) { $0.insert($1) }
+            }
+            #expect(durations.count == 1)
+            #expect(await client.shutdown(within: .zero).duration == durations.first)
+        }
+    }
+
+    @Test("the earlier deadline wins")
+    func earlierDeadlineWins() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .stall }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            async let failure = Requests.failure { try await client.get("/") }
+            try await server.waitForRequests(count: 1)
+            async let long = client.shutdown(within: .seconds(600))
+            try await Self.waitUntil(.draining, client)
+            let short = await client.shutdown(within: .milliseconds(1))
+            #expect(short.forced.count == 1)
+            let longer = await long
+            #expect(longer.duration == short.duration)
+            _ = await failure
+        }
+    }
+
+    @Test("cancelling the task that shuts down means: deadline now")
+    func cancelledShutdown() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .stall }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            async let failure = Requests.failure { try await client.get("/") }
+            try await server.waitForRequests(count: 1)
+            let shutdown = Task { await client.shutdown(within: .seconds(600)) }
+            try await Self.waitUntil(.draining, client)
+            shutdown.cancel()
+            let report = await shutdown.value
+            #expect(report.forced.count == 1)
+            let error = await failure as? ServiceError
+            #expect(error?.code == .forciblyClosed)
+        }
+    }
+
+    @Test("LC8: a shutdown while connecting or in the TLS handshake leaves no socket", arguments: [false, true])
+    func shutdownWhileDialling(hasWaiter: Bool) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in _ = try await connection.waitForClose() }
+            let base = server.baseURL.replacing("http://", with: "https://")
+            let client = try ServiceClient(baseURL: base)
+            let task = Task { try await client.get("/") }
+            try await server.waitForConnections(count: 1)
+            if !hasWaiter {
+                task.cancel()
+                await #expect(throws: CancellationError.self) { try await task.value }
+            }
+            let report = await client.shutdown(within: .milliseconds(20))
+            #expect(report.forced.count == (hasWaiter ? 1 : 0))
+            if hasWaiter {
+                let error = await #expect(throws: ServiceError.self) { try await task.value }
+                #expect(error?.code == .forciblyClosed)
+            }
+            try await server.waitForOpenConnections(count: 0)
+        }
+    }
+
+    @Test("LC9, LC15: of requests that race a shutdown each is answered or refused, and the server saw no refused one")
+    func requestsRaceShutdown() async throws {
+        var random = SeededRandom.fromEnvironment()
+        for _ in 0..<20 {
+            let pause = random.next(in: 0..<400)
+            try await withLoopbackServer { server in
+                server.respond { _ in .reply(200, body: "ok") }
+                let client = try ServiceClient(baseURL: server.baseURL)
+                let (answered, refused) = try await withThrowingTaskGroup(of: Bool.self) { group in
+                    for worker in 0..<16 {
+                        group.addTask {
+                            for index in 0..<200 {
+                                do {
+                                    let body = try await client.get("/\(worker)/\(index)").body.collect(upTo: 9)
+                                    #expect(body == ByteBuffer(string: "ok"))
+                                } catch let error as ServiceError where error.code == .shuttingDown {
+                                    return false
+                                }
+                            }
+                            return true
+                        }
+                    }
+                    group.addTask {
+                        try await server.waitForRequests(count: pause)
+                        return await client.shutdown(within: .seconds(10)).isClean
+                    }
+                    return try await group.reduce(into: (0, 0)) { counts, isAnswered in
+                        if isAnswered { counts.0 += 1 } else { counts.1 += 1 }
+                    }
+                }
+                #expect(answered + refused == 17)
+                #expect(refused <= 16)
+                try await server.waitForOpenConnections(count: 0)
+                #expect(server.requests.allSatisfy { $0.isComplete })
+            }
+        }
+    }
+
+    @Test("progress is a sequence that begins with the present state and ends with closed")
+    func progress() async throws {
+        try await withLoopbackServer { server in
+            let gate = Gate()
+            server.respond { _ in .reply(200, body: "x").held(by: gate) }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            async let answer = client.get("/")
+            try await server.waitForRequests(count: 1)
+            var steps: [ShutdownProgress] = []
+            async let report = client.shutdown(within: .seconds(10))
+            for await step in client.shutdownProgress {
+                steps.append(step)
+                if step.state == .draining { gate.open() }
+            }
+            _ = try await answer
+            _ = await report
+            #expect(steps.last?.state == .closed)
+            #expect(steps.last?.inFlight == 0)
+            #expect(steps.contains { $0.state == .draining })
+        }
+    }
+
+    static func waitUntil(_ state: ShutdownProgress.State, _ client: ServiceClient) async throws {
+        for await progress in client.shutdownProgress where progress.state == state { return }
+        throw CancellationError()
+    }
+}
