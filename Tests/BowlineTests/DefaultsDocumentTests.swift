@@ -1,0 +1,111 @@
+import Bowline
+import Testing
+
+@Suite("Docs/Defaults.md")
+struct DefaultsDocumentTests {
+    @Test("Docs/Defaults.md lists every knob of a client with its default, and no other")
+    func clientDefaults() throws {
+        let documented = try defaults(under: "## The client: `ClientConfiguration`")
+        var actual = Knobs.values(of: ClientConfiguration(), special: ["clock", "random"])
+        // A clock and a closure have no value that could be written down; that they are there is checked.
+        actual["clock"] = "MonotonicClock()"
+        actual["random"] = "the system's generator"
+        #expect(ClientConfiguration().clock is MonotonicClock)
+        expectSame(documented, actual)
+    }
+
+    @Test("Docs/Defaults.md lists every option of a request with its default, and no other")
+    func requestDefaults() throws {
+        let documented = try defaults(under: "## One request: `RequestOptions`")
+        expectSame(documented, Knobs.values(of: RequestOptions(), at: "options"))
+    }
+
+    @Test("Docs/Defaults.md lists what each preset of the pool changes, and no more")
+    func presets() throws {
+        let presets: [(String, PoolOptions)] = [
+            ("`.highThroughput`", .highThroughput), ("`.lowMemory`", .lowMemory),
+            ("`.manyDestinations`", .manyDestinations),
+        ]
+        let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: "## Presets of the pool")
+        #expect(Set(rows.map { $0[0] }) == Set(presets.map(\.0)))
+        let usual = Knobs.values(of: PoolOptions(), at: "pool")
+        for (name, options) in presets {
+            let documented = rows.filter { $0[0] == name }.map { (unquoted($0[1]), $0[2]) }
+            let changed = Knobs.values(of: options, at: "pool").filter { usual[$0.key] != $0.value }
+            expectSame(Dictionary(uniqueKeysWithValues: documented), changed)
+        }
+    }
+
+    @Test("Docs/Defaults.md says `–` for nil exactly where a knob cannot be nil")
+    func nilColumn() throws {
+        let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: "## The client: `ClientConfiguration`")
+        let optional = Knobs.optionalPaths(of: ClientConfiguration())
+        for row in rows {
+            #expect((row[4] != "–") == optional.contains(unquoted(row[0])), "\(row[0])")
+        }
+    }
+
+    private func defaults(under heading: String) throws -> [String: String] {
+        let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: heading)
+        for row in rows { #expect(row.count == 6 && !row[5].isEmpty, "\(row)") }
+        let paths = rows.map { unquoted($0[0]) }
+        #expect(Set(paths).count == paths.count, "a knob is listed twice")
+        return Dictionary(rows.map { (unquoted($0[0]), $0[1]) }) { first, _ in first }
+    }
+
+    private func expectSame(_ documented: [String: String], _ actual: [String: String]) {
+        for path in Set(documented.keys).union(actual.keys).sorted() {
+            #expect(documented[path] == actual[path], "\(path)")
+        }
+    }
+
+    private func unquoted(_ cell: String) -> String {
+        cell.filter { $0 != "`" }
+    }
+}
+
+/// The stored properties of nested value structs, by path, as `Docs/Defaults.md` writes their values.
+private enum Knobs {
+    /// - Parameter special: Paths that have no value to write down; they are left out.
+    static func values(of root: Any, at path: String = "", special: Set<String> = []) -> [String: String] {
+        var found: [String: String] = [:]
+        walk(root, path) { path, value in
+            if !special.contains(path) { found[path] = written(value) }
+        }
+        return found
+    }
+
+    static func optionalPaths(of root: Any) -> Set<String> {
+        var found: Set<String> = []
+        walk(root, "") { path, value in
+            if Mirror(reflecting: value).displayStyle == .optional { found.insert(path) }
+        }
+        return found
+    }
+
+    private static func walk(_ value: Any, _ path: String, _ visit: (String, Any) -> Void) {
+        for case (let label?, let child) in Mirror(reflecting: value).children {
+            let childPath = path.isEmpty ? label : "\(path).\(label)"
+            let isGroup = Mirror(reflecting: child).displayStyle == .struct && !isLeaf(child)
+            if isGroup { walk(child, childPath, visit) } else { visit(childPath, child) }
+        }
+    }
+
+    private static func isLeaf(_ value: Any) -> Bool {
+        value is Duration || value is Int || value is Bool || value is String || value is any ServiceClock
+    }
+
+    private static func written(_ value: Any) -> String {
+        let mirror = Mirror(reflecting: value)
+        switch mirror.displayStyle {
+        case .optional: return mirror.children.first.map { written($0.value) } ?? "nil"
+        case .collection: return mirror.children.isEmpty ? "[]" : "\(value)"
+        case .enum: return ".\(value)"
+        default: break
+        }
+        guard let duration = value as? Duration else { return "\(value)" }
+        let (seconds, attoseconds) = duration.components
+        let milliseconds = attoseconds / 1_000_000_000_000_000
+        return attoseconds == 0 ? "\(seconds) s" : "\(seconds * 1000 + milliseconds) ms"
+    }
+}
