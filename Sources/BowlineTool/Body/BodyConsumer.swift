@@ -1,0 +1,45 @@
+internal import Bowline
+internal import NIOCore
+
+/// What has come of a response body.
+struct BodyTally {
+    var bytes = 0
+    /// nil: the body is not hashed.
+    var digest: SHA256?
+}
+
+/// Reads response bodies the way the command line asks for: into a file, within a limit, hashed, or not at all.
+struct BodyConsumer: Sendable {
+    let plan: OutputPlan
+    let file: OutputFile?
+    let console: Console
+
+    /// Reads the body to its end; what came before an error stands in `tally`.
+    func consume(_ body: ResponseBody, into tally: inout BodyTally) async throws {
+        // A response that is let go is what dropping means: nothing else to do.
+        if plan.dropsBodies { return }
+        try file?.beginBody()
+        if let limit = plan.maximumBody, file == nil {
+            take(try await body.collect(upTo: limit), into: &tally)
+            return
+        }
+        var iterator = body.makeAsyncIterator()
+        while let chunk = try await iterator.next() {
+            if let limit = plan.maximumBody, tally.bytes + chunk.readableBytes > limit {
+                body.discard()
+                throw ServiceError(
+                    .bodyTooLarge, "the response body is larger than \(limit) bytes", progress: .responseStarted,
+                    phase: .receivingBody
+                )
+            }
+            take(chunk, into: &tally)
+            if let file { try chunk.withUnsafeReadableBytes(file.write) }
+        }
+    }
+
+    private func take(_ chunk: ByteBuffer, into tally: inout BodyTally) {
+        tally.bytes += chunk.readableBytes
+        if tally.digest != nil { chunk.withUnsafeReadableBytes { tally.digest?.update($0) } }
+        console.advance(bytes: chunk.readableBytes)
+    }
+}

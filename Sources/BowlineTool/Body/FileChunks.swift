@@ -1,0 +1,89 @@
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+internal import Bowline
+internal import Dispatch
+internal import NIOCore
+
+/// The bytes of a file, read anew by each iterator.
+struct FileChunks: AsyncSequence, Sendable {
+    typealias Element = ByteBuffer
+
+    let path: String
+
+    func makeAsyncIterator() -> Iterator { Iterator(reader: FileReader(path: path)) }
+
+    struct Iterator: AsyncIteratorProtocol {
+        let reader: FileReader
+
+        func next() async throws -> ByteBuffer? { try await reader.next() }
+    }
+}
+
+/// Reads a file on a thread of its own: opening and reading a pipe block until its writer does something, and neither an
+/// event loop nor Swift's few threads may wait for that.
+final class FileReader: Sendable {
+    private static let chunkSize = 131_072
+
+    private let queue = DispatchQueue(label: "bowline.body-file")
+    private let file: OpenFile
+
+    init(path: String) {
+        file = OpenFile(path: path)
+    }
+
+    /// The next piece; nil at the end.
+    func next() async throws -> ByteBuffer? {
+        try await withCheckedThrowingContinuation { continuation in
+            queue.async { [file] in
+                continuation.resume(with: Result { try file.read(upTo: Self.chunkSize) })
+            }
+        }
+    }
+
+    // Safety: used only by the reader's queue, one block at a time, and by `deinit` when no block is left.
+    private final class OpenFile: @unchecked Sendable {
+        private let path: String
+        private var descriptor: Int32?
+
+        init(path: String) {
+            self.path = path
+        }
+
+        deinit {
+            if let descriptor, descriptor != STDIN_FILENO { close(descriptor) }
+        }
+
+        func read(upTo size: Int) throws -> ByteBuffer? {
+            let descriptor = try opened()
+            var buffer = ByteBuffer()
+            let count = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { bytes in
+                while true {
+                    let count = systemRead(descriptor, bytes.baseAddress, min(size, bytes.count))
+                    if count >= 0 { return count }
+                    guard errno == EINTR else { throw FileError("read", path: path) }
+                }
+            }
+            return count == 0 ? nil : buffer
+        }
+
+        private func opened() throws -> Int32 {
+            if let descriptor { return descriptor }
+            let opened = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+            guard opened >= 0 else { throw FileError("read", path: path) }
+            descriptor = opened
+            return opened
+        }
+    }
+}
+
+/// `read(2)`, which a method of that name hides.
+private func systemRead(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer?, _ size: Int) -> Int {
+    read(descriptor, buffer, size)
+}

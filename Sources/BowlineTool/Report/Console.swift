@@ -1,0 +1,95 @@
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+internal import Bowline
+internal import Synchronization
+
+/// Standard output, line by line and at once, and the progress bar on standard error that lines must not run into.
+final class Console: Sendable {
+    private struct State {
+        var isBroken = false
+        var bar: ProgressBar?
+        var isBarShown = false
+    }
+
+    private let state: Mutex<State>
+    /// Whether there is a bar at all: asked for each chunk, so that measuring costs no lock.
+    private let hasBar: Bool
+    private let descriptor: Int32
+    private let clock = MonotonicClock()
+    private let onBrokenPipe: @Sendable () -> Void
+
+    /// - Parameters:
+    ///   - plan: When the body goes to standard output, lines go to standard error.
+    ///   - requests: How many there are to be.
+    ///   - onBrokenPipe: Called once, when nobody reads our output any more.
+    init(plan: OutputPlan, requests: Int, onBrokenPipe: @escaping @Sendable () -> Void) {
+        descriptor = plan.file == "-" ? STDERR_FILENO : STDOUT_FILENO
+        hasBar = isatty(STDERR_FILENO) == 1
+        state = Mutex(State(bar: hasBar ? ProgressBar(requests: requests, began: clock.now) : nil))
+        self.onBrokenPipe = onBrokenPipe
+    }
+
+    /// Writes a line; nothing of it waits in a buffer of ours.
+    func writeLine(_ text: String) {
+        let isFirstFailure = state.withLock { state in
+            guard !state.isBroken else { return false }
+            hideBar(&state)
+            state.isBroken = !Self.write(text + "\n", to: descriptor)
+            return state.isBroken
+        }
+        if isFirstFailure { onBrokenPipe() }
+    }
+
+    /// Says something to a person, on standard error.
+    func note(_ text: String) {
+        state.withLock { state in
+            hideBar(&state)
+            _ = Self.write("bowline: \(text)\n", to: STDERR_FILENO)
+        }
+    }
+
+    // MARK: Progress
+
+    /// A body of that length begins, if it is known.
+    func announce(bytes: Int?) {
+        guard hasBar else { return }
+        state.withLock { $0.bar?.announce(bytes: bytes) }
+    }
+
+    /// Requests have ended, or bytes have come.
+    func advance(requests: Int = 0, bytes: Int = 0) {
+        guard hasBar else { return }
+        let now = clock.now
+        state.withLock { state in
+            guard let text = state.bar?.advance(requests: requests, bytes: bytes, now: now) else { return }
+            _ = Self.write("\r\u{1B}[2K\(text)", to: STDERR_FILENO)
+            state.isBarShown = true
+        }
+    }
+
+    /// Nothing more will come.
+    func endProgress() {
+        state.withLock { state in
+            hideBar(&state)
+            state.bar = nil
+        }
+    }
+
+    private func hideBar(_ state: inout State) {
+        guard state.isBarShown else { return }
+        _ = Self.write("\r\u{1B}[2K", to: STDERR_FILENO)
+        state.isBarShown = false
+    }
+
+    private static func write(_ text: String, to descriptor: Int32) -> Bool {
+        var text = text
+        return text.withUTF8 { DescriptorWriting.writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
+    }
+}

@@ -1,0 +1,82 @@
+internal import Bowline
+
+/// What came of all requests, of the pool, and of the shutdown.
+struct Summary: Sendable {
+    let tally: Tally
+    /// How many requests there were to be; a shutdown may have come before some were issued.
+    let planned: Int
+    /// From the first request to the end of the last.
+    let duration: Duration
+    /// As it was when the last request had ended, before the shutdown that ends every run: a shutdown begun earlier, by
+    /// a signal, has left its traces.
+    let pool: PoolFigures
+    let shutdown: ShutdownFigures
+
+    init(tally: Tally, planned: Int, duration: Duration, pool: PoolFigures, shutdown: ShutdownFigures) {
+        self.tally = tally
+        self.planned = planned
+        self.duration = duration
+        self.pool = pool
+        self.shutdown = shutdown
+    }
+
+    init(tally: Tally, planned: Int, duration: Duration, pool: PoolSnapshot, shutdown: ShutdownReport) {
+        self.init(
+            tally: tally, planned: planned, duration: duration,
+            pool: PoolFigures(opened: pool.opened, closed: pool.closed, idle: pool.idle),
+            shutdown: ShutdownFigures(
+                drained: shutdown.drained, forced: shutdown.forced.count, isClean: shutdown.isClean,
+                duration: shutdown.duration
+            )
+        )
+    }
+
+    /// Connections.
+    struct PoolFigures: Sendable, Hashable {
+        var opened: Int
+        /// By reason.
+        var closed: [String: Int]
+        var idle: Int
+    }
+
+    /// The end.
+    struct ShutdownFigures: Sendable, Hashable {
+        var drained: Int
+        var forced: Int
+        var isClean: Bool
+        var duration: Duration
+    }
+}
+
+extension Summary {
+    /// The last line that scripts read; its keys and their order are a promise. `refused` is there only if it is not 0.
+    var json: String {
+        var closed = JSONObject()
+        for (reason, count) in pool.closed.sorted(by: { $0.key < $1.key }) { closed.add(reason, count) }
+        var poolObject = JSONObject()
+        poolObject.add("opened", pool.opened)
+        poolObject.add("closed", closed)
+        poolObject.add("idle", pool.idle)
+
+        var shutdownObject = JSONObject()
+        shutdownObject.add("drained", shutdown.drained)
+        shutdownObject.add("forced", shutdown.forced)
+        shutdownObject.add("isClean", shutdown.isClean)
+        shutdownObject.add("seconds", seconds: shutdown.duration)
+
+        var summary = JSONObject()
+        summary.add("requests", tally.requests)
+        summary.add("succeeded", tally.succeeded)
+        summary.add("failed", tally.failed)
+        if tally.refused > 0 { summary.add("refused", tally.refused) }
+        summary.add("seconds", seconds: duration)
+        summary.add("p50", milliseconds: tally.latencies.percentile(0.5))
+        summary.add("p99", milliseconds: tally.latencies.percentile(0.99))
+        summary.add("pool", poolObject)
+        summary.add("shutdown", shutdownObject)
+
+        var line = JSONObject()
+        line.add("summary", summary)
+        return line.text
+    }
+}

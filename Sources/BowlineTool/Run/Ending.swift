@@ -1,0 +1,91 @@
+internal import Bowline
+internal import Synchronization
+
+/// The client's end: begun once, by a signal, by the clock or by the last request, and cut short by who insists.
+final class Ending: Sendable {
+    private struct State {
+        var shutdown: Task<ShutdownReport, Never>?
+        /// Pauses that end when the shutdown begins.
+        var pauses: [Int: Task<Void, Never>] = [:]
+        var pausesMade = 0
+        var signals = 0
+    }
+
+    private let state = Mutex(State())
+    private let client: ServiceClient
+    private let drain: Duration
+
+    init(client: ServiceClient, drain: Duration) {
+        self.client = client
+        self.drain = drain
+    }
+
+    /// What a signal asks for.
+    enum Demand: Equatable {
+        case begin, force
+        /// Whoever signals a third time does not want to wait even for the report.
+        case leave
+    }
+
+    /// Counts a signal and does what it asks for: the first begins the shutdown, the second makes its deadline now.
+    func signalled() -> Demand {
+        let number = state.withLock { state in
+            state.signals += 1
+            return state.signals
+        }
+        switch number {
+        case 1:
+            begin()
+            return .begin
+        case 2:
+            force()
+            return .force
+        default: return .leave
+        }
+    }
+
+    /// Begins the shutdown, unless it has begun.
+    func begin() {
+        _ = shutdownTask()
+    }
+
+    /// Cuts off what is in flight.
+    func force() {
+        shutdownTask().cancel()
+    }
+
+    /// Begins the shutdown if nobody has, and waits for its end.
+    func finish() async -> ShutdownReport {
+        await shutdownTask().value
+    }
+
+    /// Waits so long, or until the shutdown begins.
+    func pause(for duration: Duration) async {
+        guard duration > .zero else { return }
+        let number: Int? = state.withLock { state in
+            guard state.shutdown == nil else { return nil }
+            state.pausesMade += 1
+            return state.pausesMade
+        }
+        guard let number else { return }
+        let pause = Task { (try? await Task.sleep(for: duration)) ?? () }
+        let hasBegun = state.withLock { state in
+            state.pauses[number] = pause
+            return state.shutdown != nil
+        }
+        if hasBegun { pause.cancel() }
+        await pause.value
+        state.withLock { _ = $0.pauses.removeValue(forKey: number) }
+    }
+
+    private func shutdownTask() -> Task<ShutdownReport, Never> {
+        let (task, pauses) = state.withLock { state in
+            if let task = state.shutdown { return (task, [Task<Void, Never>]()) }
+            let task = Task { [client, drain] in await client.shutdown(within: drain) }
+            state.shutdown = task
+            return (task, Array(state.pauses.values))
+        }
+        for pause in pauses { pause.cancel() }
+        return task
+    }
+}

@@ -1,0 +1,87 @@
+internal import Bowline
+
+/// What became of one request.
+struct Outcome: Sendable {
+    /// How it counts.
+    enum Verdict: Sendable, Hashable {
+        case succeeded, failed
+        /// It came after the shutdown had begun, so it was not sent: nobody's failure.
+        case refused
+    }
+
+    let index: Int
+    let url: String
+    /// What was received of it, if anything was.
+    var response: Received?
+    /// Why it failed; beside a response: its body failed.
+    var failure: Failure?
+    var duration: Duration = .zero
+
+    /// A response, its body read.
+    struct Received: Sendable {
+        var status: Int
+        var connection: ConnectionFacts?
+        var attempts: Int
+        var resends: Int
+        var bytes = 0
+        /// In hexadecimal; nil: not asked for.
+        var sha256: String?
+        var headers: [Field] = []
+        var trailers: [Field] = []
+
+        init(_ response: ServiceResponse) {
+            status = response.status.code
+            connection = response.connection
+            attempts = response.attempts
+            resends = response.resends
+        }
+    }
+
+    /// A header or trailer field.
+    struct Field: Sendable, Hashable {
+        var name: String
+        var value: String
+    }
+
+    /// Whether it succeeded.
+    ///
+    /// - Parameter failsOnStatus: A status of 400 or above is a failure.
+    func verdict(failsOnStatus: Bool) -> Verdict {
+        if let failure { return failure.isRefusal ? .refused : .failed }
+        return failsOnStatus && (response?.status ?? 0) >= 400 ? .failed : .succeeded
+    }
+}
+
+/// Why a request failed, in words.
+struct Failure: Sendable, Hashable {
+    var code: String
+    var progress: String?
+    var phase: String?
+    var message: String
+    var attempts: Int?
+
+    init(_ error: any Error) {
+        switch error {
+        case let error as ServiceError:
+            code = error.code.rawValue
+            progress = error.progress.rawValue
+            phase = error.phase?.description
+            message = error.message
+            // What our own file said, as "No such file or directory", is more use than that it failed.
+            if let cause = error.underlying as? FileError { message += ": \(cause)" }
+            attempts = error.attempts
+        case is CancellationError:
+            code = "cancelled"
+            message = "the request was cancelled"
+        case let error as FileError:
+            code = "fileFailed"
+            message = error.description
+        default:
+            code = "unexpected"
+            message = "\(error)"
+        }
+    }
+
+    /// Whether it was refused because the shutdown had begun.
+    var isRefusal: Bool { code == ServiceError.Code.shuttingDown.rawValue }
+}

@@ -1,0 +1,37 @@
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// How many processors this process may run on: fewer than the machine has when it is pinned, as by `taskset`.
+enum UsableCores {
+    /// All of them, where the system does not say.
+    static var count: Int {
+        processStatus().flatMap(count(inStatus:)) ?? .max
+    }
+
+    /// Counts the processors in the text of `/proc/self/status`, whose line `Cpus_allowed:` is a mask in hexadecimal.
+    ///
+    /// The C library's `sched_getaffinity` would be the shorter way, but Swift does not see it.
+    static func count(inStatus text: String) -> Int? {
+        guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("Cpus_allowed:") }) else { return nil }
+        let cores = line.drop { $0 != ":" }.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
+        return cores > 0 ? cores : nil
+    }
+
+    private static func processStatus() -> String? {
+        #if os(Linux) || os(Android)
+            let descriptor = open("/proc/self/status", O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { return nil }
+            defer { close(descriptor) }
+            // The kernel writes less than 2 KiB.
+            let bytes = [UInt8](unsafeUninitializedCapacity: 8192) { buffer, count in
+                count = max(0, read(descriptor, buffer.baseAddress, buffer.count))
+            }
+            return String(decoding: bytes, as: UTF8.self)
+        #else
+            return nil
+        #endif
+    }
+}

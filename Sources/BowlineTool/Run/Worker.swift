@@ -1,0 +1,108 @@
+internal import Bowline
+internal import Synchronization
+
+/// Which request comes next: workers take indices from it until none is left.
+final class WorkQueue: Sendable {
+    private let next = Atomic(0)
+    private let count: Int
+
+    init(count: Int) {
+        self.count = count
+    }
+
+    /// The next index; nil: all were taken.
+    func take() -> Int? {
+        let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        return index < count ? index : nil
+    }
+}
+
+/// Sends one request after another until none is left, or the first is refused because the shutdown has begun.
+struct Worker: Sendable {
+    let client: ServiceClient
+    let plan: RequestPlan
+    let queue: WorkQueue
+    let ending: Ending
+    let consumer: BodyConsumer
+    let report: RunReport
+    private let clock = MonotonicClock()
+
+    init(
+        client: ServiceClient, plan: RequestPlan, queue: WorkQueue, ending: Ending, consumer: BodyConsumer,
+        report: RunReport
+    ) {
+        self.client = client
+        self.plan = plan
+        self.queue = queue
+        self.ending = ending
+        self.consumer = consumer
+        self.report = report
+    }
+
+    /// Works until there is nothing more to do.
+    func run() async -> Tally {
+        var tally = Tally()
+        var isFirst = true
+        while let index = queue.take() {
+            if let interval = plan.interval, !isFirst { await ending.pause(for: interval) }
+            isFirst = false
+            if plan.output.isQuiet {
+                await sendQuietly(index, counting: &tally)
+            } else {
+                let outcome = await send(index)
+                tally.record(outcome, failsOnStatus: plan.output.failsOnStatus)
+                report.requestEnded(outcome)
+            }
+            if tally.refused > 0 { break }
+        }
+        return tally
+    }
+
+    /// Sends a request and counts it, with nothing made for it that nobody would see: this is what is measured.
+    private func sendQuietly(_ index: Int, counting tally: inout Tally) async {
+        let began = clock.now
+        do {
+            let response = try await client.send(plan.requests[plan.place(of: index)])
+            var body = BodyTally()
+            try await consumer.consume(response.body, into: &body)
+            let status = response.status.code
+            if plan.output.failsOnStatus, status >= 400 {
+                tally.recordFailure("status \(status)")
+            } else {
+                tally.recordSuccess(nanoseconds: clock.now.nanoseconds - began.nanoseconds)
+            }
+        } catch {
+            let failure = Failure(error)
+            if failure.isRefusal { tally.recordRefusal() } else { tally.recordFailure(failure.code) }
+        }
+        consumer.console.advance(requests: 1)
+    }
+
+    private func send(_ index: Int) async -> Outcome {
+        let place = plan.place(of: index)
+        var outcome = Outcome(index: index, url: plan.urls[place])
+        var body = BodyTally(digest: plan.output.dropsBodies ? nil : SHA256())
+        let began = clock.now
+        do {
+            let response = try await client.send(plan.requests[place])
+            outcome.response = Outcome.Received(response)
+            if plan.output.isVerbose { outcome.response?.headers = Self.fields(response.receivedFields) }
+            consumer.console.announce(bytes: response.body.announcedLength)
+            try await consumer.consume(response.body, into: &body)
+            if plan.output.isVerbose, let trailers = response.body.trailers {
+                outcome.response?.trailers = Self.fields(trailers)
+            }
+        } catch {
+            outcome.failure = Failure(error)
+        }
+        outcome.duration = began.duration(to: clock.now)
+        outcome.response?.bytes = body.bytes
+        outcome.response?.sha256 = body.digest?.hexDigest()
+        consumer.console.advance(requests: 1)
+        return outcome
+    }
+
+    private static func fields(_ section: ReceivedFields) -> [Outcome.Field] {
+        section.map { Outcome.Field(name: $0.name, value: $0.value) }
+    }
+}
