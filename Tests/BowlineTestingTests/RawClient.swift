@@ -99,6 +99,7 @@ func withRawClient<Result: Sendable>(
 ) async throws -> Result {
     let context = try tls.map { try NIOSSLContext(configuration: $0) }
     let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .channelOption(.allowRemoteHalfClosure, value: true)
     let initialize: @Sendable (any Channel) -> EventLoopFuture<NIOAsyncChannel<ByteBuffer, ByteBuffer>> = { channel in
         channel.eventLoop.makeCompletedFuture {
             if let context {

@@ -52,8 +52,13 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        let isEstablished = !isEncrypted || connection.facts.withLock { $0.isEstablished }
-        connection.ended(isEstablished ? .clientReset : .handshakeFailed("the connection ended during the handshake"))
+        let (isEstablished, isHalfClosed) = connection.facts.withLock { ($0.isEstablished, $0.isHalfClosed) }
+        if isEncrypted, !isEstablished {
+            connection.ended(.handshakeFailed("the connection ended during the handshake"))
+        } else {
+            // The client's FIN after our own closes the channel without another event; so does an error in writing.
+            connection.ended(isHalfClosed ? .clientFinished : .clientReset)
+        }
         context.fireChannelInactive()
     }
 

@@ -8,6 +8,7 @@
     internal import Darwin
 #endif
 public import NIOCore
+internal import Synchronization
 
 /// How a client ended a connection, and what it sent before.
 public struct ObservedClose: Sendable {
@@ -44,6 +45,7 @@ extension LoopbackConnection {
     ///
     /// - Throws: if the client is gone.
     public func halfClose() async throws {
+        facts.withLock { $0.isHalfClosed = true }
         do {
             try await channel.close(mode: .output).get()
         } catch {
@@ -90,7 +92,8 @@ extension LoopbackConnection {
                     at: CallSite(file: file, line: line), found: { _ in "it open" }, until: { $0.end != nil }
                 )
             }
-            try await group.waitForAll()
+            // The first failure ends the other task as well, where `waitForAll` would wait for it.
+            while try await group.next() != nil {}
             let end = inbound.withLock { $0.end } ?? .serverClosed
             let (kept, count) = collected.withLock { $0 }
             return ObservedClose(end: end, bytes: kept, byteCount: count)

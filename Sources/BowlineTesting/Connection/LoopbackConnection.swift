@@ -18,6 +18,7 @@ public final class LoopbackConnection: Sendable {
         var serverName: String?
         var applicationProtocol: String?
         var isEstablished = false
+        var isHalfClosed = false
     }
 
     /// Its number, from 1, in the order in which connections were accepted.

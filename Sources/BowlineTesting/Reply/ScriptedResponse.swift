@@ -101,7 +101,16 @@ public struct ScriptedResponse: Sendable {
         status < 200 || status == 204 || status == 304
     }
 
-    private static func usualReason(_ status: Int) -> String {
-        (0...999).contains(status) ? HTTPResponse.Status(integerLiteral: status).reasonPhrase : ""
-    }
+    private static func usualReason(_ status: Int) -> String { reasons[status] ?? "" }
+
+    private static let reasons: [Int: String] = [
+        100: "Continue", 101: "Switching Protocols", 102: "Processing", 103: "Early Hints", 200: "OK", 201: "Created",
+        202: "Accepted", 204: "No Content", 205: "Reset Content", 206: "Partial Content", 301: "Moved Permanently",
+        302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect",
+        400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+        408: "Request Timeout", 409: "Conflict", 410: "Gone", 412: "Precondition Failed", 413: "Content Too Large",
+        417: "Expectation Failed", 421: "Misdirected Request", 422: "Unprocessable Content", 425: "Too Early",
+        429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",
+        503: "Service Unavailable", 504: "Gateway Timeout",
+    ]
 }

@@ -99,22 +99,21 @@ struct Listener: Sendable {
             journal.openCount += 1
             return connection
         }
-        try channel.pipeline.syncOperations.addHandler(SocketEdge())
-        if let tls {
-            try channel.pipeline.syncOperations.addHandler(
-                ByteToMessageHandler(
-                    SNIHandler { result in
-                        channel.eventLoop.makeCompletedFuture {
-                            if case .hostname(let name) = result { connection.facts.withLock { $0.serverName = name } }
-                            let edge = try channel.pipeline.syncOperations.context(handlerType: SocketEdge.self)
-                            try channel.pipeline.syncOperations.addHandler(
-                                NIOSSLServerHandler(context: tls), position: .after(edge.handler)
-                            )
-                        }
-                    }
-                )
-            )
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.addHandler(SocketEdge())
+        try pipeline.addHandler(ConnectionHandler(connection, isEncrypted: tls != nil))
+        guard let tls else { return }
+        // Reads the ClientHello for its server name, then makes way for the handler that needs it whole.
+        let nameReader = SNIHandler { result in
+            channel.eventLoop.makeCompletedFuture {
+                if case .hostname(let name) = result { connection.facts.withLock { $0.serverName = name } }
+                let pipeline = channel.pipeline.syncOperations
+                let last = try pipeline.handler(type: ConnectionHandler.self)
+                try pipeline.addHandler(NIOSSLServerHandler(context: tls), position: .before(last))
+            }
         }
-        try channel.pipeline.syncOperations.addHandler(ConnectionHandler(connection, isEncrypted: tls != nil))
+        try pipeline.addHandler(
+            ByteToMessageHandler(nameReader), position: .after(pipeline.handler(type: SocketEdge.self))
+        )
     }
 }

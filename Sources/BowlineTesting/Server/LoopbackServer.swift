@@ -123,6 +123,7 @@ public final class LoopbackServer: Sendable {
 /// Runs `body` with a server that is stopped afterwards, whatever happens.
 ///
 /// - Throws: what starting the server or `body` throws.
+@discardableResult
 public func withLoopbackServer<Result>(
     _ options: LoopbackServer.Options = LoopbackServer.Options(),
     isolation: isolated (any Actor)? = #isolation,

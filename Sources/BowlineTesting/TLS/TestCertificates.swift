@@ -4,7 +4,7 @@
 /// otherwise.
 public enum TestCertificates {
     /// A certificate and its private key.
-    public struct Identity: Sendable, Hashable {
+    public struct Identity: Sendable, Hashable, CustomStringConvertible {
         /// The certificate, PEM.
         public let certificate: String
         /// The private key, PEM.
@@ -15,6 +15,9 @@ public enum TestCertificates {
             self.certificate = certificate
             self.key = key
         }
+
+        /// Where its certificate begins to differ from others; nothing of the key.
+        public var description: String { "certificate …\(certificate.suffix(48).prefix(20))…" }
     }
 
     /// The authority that clients under test should trust, PEM.

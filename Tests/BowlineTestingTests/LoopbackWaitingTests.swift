@@ -1,0 +1,132 @@
+import BowlineTesting
+import NIOCore
+import Testing
+
+@Suite("Loopback server: addresses, waiting and stopping", .timeLimit(.minutes(1)))
+struct LoopbackWaitingTests {
+    @Test("listens on IPv4, IPv6 and a Unix domain socket", arguments: [
+        (LoopbackServer.Options(), "http://127.0.0.1:"), (.ipv6, "http://[::1]:"), (.unixSocket, "http+unix://%2F"),
+        (.tls(), "https://localhost:"),
+    ])
+    func addresses(options: LoopbackServer.Options, prefix: String) async throws {
+        try await withLoopbackServer(options) { server in
+            #expect(server.baseURL.hasPrefix(prefix))
+            #expect(server.url("a/b") == server.baseURL + "/a/b")
+            #expect(server.url("/a") == server.baseURL + "/a")
+            guard options.tls == nil else { return }
+            server.respond { _ in .reply(204) }
+            try await withRawClient(to: server) { client in
+                try await client.send("GET / HTTP/1.1\r\n\r\n")
+                #expect(try await client.read(through: "\r\n\r\n") == "HTTP/1.1 204 No Content\r\n\r\n")
+            }
+        }
+    }
+
+    @Test("waits for connections, open ones and requests without polling")
+    func waiting() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(204) }
+            let two = Task { try await server.waitForConnections(count: 2) }
+            let request = Task { try await server.waitForRequests(count: 1) }
+            try await withRawClient(to: server) { client in
+                try await server.waitForOpenConnections(count: 1)
+                try await withRawClient(to: server) { other in
+                    try await server.waitForOpenConnections(count: 2)
+                    try await other.send("GET / HTTP/1.1\r\n\r\n")
+                    try await request.value
+                    _ = try await other.read(through: "\r\n\r\n")
+                }
+                try await server.waitForOpenConnections(count: 1)
+                client.finish()
+            }
+            try await two.value
+            try await server.waitForOpenConnections(count: 0)
+        }
+    }
+
+    @Test("says what was awaited, what was found and where, when the time is over")
+    func timeout() async throws {
+        try await withLoopbackServer { server in
+            await #expect {
+                try await server.waitForRequests(count: 3, timeout: .milliseconds(10))
+            } throws: { error in
+                let text = "\(error)"
+                return text.hasPrefix("waited 0.01 s for 3 whole requests, found 0, and 0 begun (")
+                    && text.contains("LoopbackWaitingTests.swift:")
+            }
+        }
+    }
+
+    @Test("a task that waits is cancelled promptly")
+    func cancelledWait() async throws {
+        try await withLoopbackServer { server in
+            let task = Task { try await server.waitForConnections(count: 1, timeout: .seconds(1000)) }
+            task.cancel()
+            await #expect(throws: CancellationError.self) { try await task.value }
+        }
+    }
+
+    @Test("stopping closes connections, refuses dials and ends scripts that wait")
+    func stopping() async throws {
+        let gate = Gate()
+        let server = try await LoopbackServer.start()
+        server.onConnection { connection in
+            #expect(try await connection.readRequest() != nil)
+            try await gate.wait()
+        }
+        try await withRawClient(to: server) { client in
+            try await client.send("GET / HTTP/1.1\r\n\r\n")
+            try await gate.waitForWaiters()
+            await server.stop()
+            #expect(await client.readToEnd().text == "")
+        }
+        #expect(gate.waitingCount == 0)
+        #expect(server.openConnectionCount == 0)
+        await #expect(throws: (any Error).self) { try await withRawClient(to: server) { _ in } }
+        await server.stop()
+    }
+
+    @Test("a server that does not accept leaves connections to the kernel")
+    func notAccepting() async throws {
+        var options = LoopbackServer.Options()
+        options.acceptsConnections = false
+        try await withLoopbackServer(options) { server in
+            try await withRawClient(to: server) { client in
+                try await client.send("GET / HTTP/1.1\r\n\r\n")
+                #expect(server.connections.isEmpty)
+            }
+        }
+    }
+
+    @Test("a gate lets pass when it is open, and can be closed again")
+    func gates() async throws {
+        let gate = Gate()
+        let task = Task { try await gate.wait() }
+        try await gate.waitForWaiters()
+        #expect(gate.waitingCount == 1)
+        gate.open()
+        try await task.value
+        try await gate.wait()
+        #expect(gate.isOpen)
+        gate.close()
+        let second = Task { try await gate.wait() }
+        try await gate.waitForWaiters()
+        second.cancel()
+        await #expect(throws: CancellationError.self) { try await second.value }
+        #expect(gate.waitingCount == 0)
+    }
+
+    @Test("eventually returns once its condition is true and fails clearly when it does not become so")
+    func eventuallyPolls() async throws {
+        var count = 0
+        try await eventually("three looks") {
+            count += 1
+            return count == 3
+        }
+        await #expect {
+            try await eventually("the impossible", within: .milliseconds(5)) { false }
+        } throws: { error in
+            "\(error)".hasPrefix("waited 0.005 s for the impossible, found otherwise")
+        }
+    }
+}
