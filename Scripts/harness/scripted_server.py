@@ -103,6 +103,15 @@ class Connection:
                 body += piece[:-2]
         return self._take(int(request.field("content-length") or 0))
 
+    def has_input(self):
+        """Whether a byte has come that was not read yet; the client's end does not count."""
+        if self.buffer:
+            return True
+        try:
+            return bool(self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
     def send(self, data):
         try:
             self.socket.sendall(data)

@@ -14,8 +14,12 @@ EXTRAS = {
 REQUESTS = 20
 
 
-def poisoning(extra, delay):
-    """Every response is followed by the extra bytes: in the same write, or after the delay."""
+def poisoning(extra, delay, late):
+    """Every response is followed by the extra bytes: in the same write, or after the delay.
+
+    On a busy machine the delay may last until the next request is there: bytes sent then would prove nothing, so they
+    are left out and the round is counted as late.
+    """
     def script(connection):
         while connection.read_request():
             if delay is None:
@@ -23,30 +27,35 @@ def poisoning(extra, delay):
             else:
                 connection.reply()
                 time.sleep(delay)
-                connection.send(extra)
+                if connection.has_input():
+                    late.append(connection)
+                else:
+                    connection.send(extra)
 
     return script
 
 
 def paced(path, extra, delay):
     """The next request is written after the bytes came, by the one worker there is: each needs its own connection."""
-    with ScriptedServer(poisoning(extra, delay)) as server:
+    late = []
+    with ScriptedServer(poisoning(extra, delay, late)) as server:
         run = tool.run(path, ["request", server.url(), "-n", str(REQUESTS), "--interval", str(delay + 0.05),
                               "--json"])
         problems = all_succeeded(run, REQUESTS) + clean_bodies(run) + server.broken
-        problems += equal("connections", len(server.connections), REQUESTS)
-        problems += equal("requests on one connection", max(len(c.requests) for c in server.connections), 1)
-        return problems, f"{REQUESTS} requests, {len(server.connections)} connections, no body but the right one"
+        problems += equal("connections", len(server.connections), REQUESTS - len(late))
+        if len(late) > REQUESTS // 2:
+            problems.append(f"in {len(late)} of {REQUESTS} rounds the bytes were late: the machine is too busy to tell")
+        return problems, f"{REQUESTS} requests, {len(server.connections)} connections, {len(late)} late rounds"
 
 
 def at_once(path, extra):
     """Glued to the response, and the next request follows without a pause."""
-    with ScriptedServer(poisoning(extra, None)) as server:
+    with ScriptedServer(poisoning(extra, None, [])) as server:
         count = 200
         run = tool.run(path, ["request", server.url(), "-n", str(count), "-c", "4", "--json"])
         problems = all_succeeded(run, count) + clean_bodies(run) + server.broken
         problems += equal("connections", len(server.connections), count)
-        return problems, f"{count} requests, {len(server.connections)} connections, no body but the right one"
+        return problems, f"{count} requests, {len(server.connections)} connections"
 
 
 def checks(path):
