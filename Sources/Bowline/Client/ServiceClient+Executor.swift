@@ -5,7 +5,10 @@ extension ServiceClient {
     ///
     /// What awaits a response there costs no hop between threads: use it where requests are many and what is done with
     /// each is little. Code on an event loop must not block, and a long computation holds up the loop's connections.
-    /// Actors, and functions isolated to one, still run where they belong.
+    /// Actors, and functions isolated to one, still run where they belong. To spread tasks over all loops, use
+    /// ``eventLoopExecutors``. Over a transport of your own, `body` simply runs.
+    ///
+    /// - Throws: what `body` throws.
     public func withEventLoopExecutor<Result: Sendable>(
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
@@ -14,7 +17,8 @@ extension ServiceClient {
     }
 
     /// The executors of the client's event loops, for programs that spread tasks over all of them:
-    /// `withTaskExecutorPreference(client.eventLoopExecutors[i]) { … }`. Empty for a client over a transport of your own.
+    /// `withTaskExecutorPreference(client.eventLoopExecutors[i]) { … }`. Empty for a client over a transport of your
+    /// own.
     public var eventLoopExecutors: [any TaskExecutor] {
         core.pooled?.executors ?? []
     }

@@ -2,19 +2,23 @@ public import BowlineCore
 internal import BowlineTransport
 
 extension ServiceClient {
-    /// The client's connections.
+    /// The client's connections: what there is now, and dialling ahead.
     public var pool: ClientPool { ClientPool(transport: core.pooled) }
 
     /// A look at a client's connections.
     public struct ClientPool: Sendable {
         fileprivate let transport: PooledTransport?
 
-        /// What the pool holds at this moment; empty for a client over a transport of your own.
+        /// What the pool holds at this moment, and what it has opened and closed so far, by reason. Empty for a client
+        /// over a transport of your own. For the connection of one response see ``ServiceResponse/connection``.
         public func snapshot() -> PoolSnapshot {
             transport?.snapshot() ?? PoolSnapshot(origins: [], opened: 0, closed: [:])
         }
 
         /// Dials ahead of need, until `origin` has that many connections open and unused, within the pool's limits.
+        ///
+        /// Returns when the dials have ended, at once when pooling is off. To keep connections ready for good, set
+        /// `pool.minimumIdlePerOrigin`. Cancelling the task ends the wait, not the dials.
         ///
         /// - Parameters:
         ///   - origin: An absolute URL; its path does not matter.

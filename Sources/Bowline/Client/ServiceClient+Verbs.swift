@@ -1,7 +1,13 @@
 public import BowlineCore
 
 extension ServiceClient {
-    /// Sends a GET request; see ``send(_:)``.
+    /// Sends a GET request. What is said of ``send(_:)`` holds for all of these; use that one for options of the
+    /// request.
+    ///
+    /// - Parameters:
+    ///   - reference: A path below the client's base URL (`users/42?full=1`), or an absolute URL.
+    ///   - fields: The header fields.
+    /// - Throws: as ``send(_:)``.
     public func get(_ reference: String, fields: HTTPFields = [:]) async throws -> ServiceResponse {
         try await send(ServiceRequest(method: .get, reference, fields: fields))
     }

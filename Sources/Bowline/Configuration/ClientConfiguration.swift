@@ -3,8 +3,8 @@ internal import BowlineTransport
 
 /// Everything that can be set on a client: nested values, defaults at the property, `nil` for no limit.
 ///
-/// It is checked when the client is made; every problem is reported with its property path. `Docs/Defaults.md` lists all
-/// of it.
+/// It is checked when the client is made; every problem is reported with its property path. `Docs/Defaults.md` lists
+/// all of it.
 public struct ClientConfiguration: Sendable {
     /// How long each phase of a request may take.
     public var timeouts = Timeouts()

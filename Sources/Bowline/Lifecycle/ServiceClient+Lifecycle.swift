@@ -4,8 +4,8 @@ extension ServiceClient {
     /// Ends the client: refuses new requests, lets those in flight finish, then closes every connection.
     ///
     /// May be called any number of times and from any number of tasks: later calls join the first and get its report;
-    /// the earliest deadline wins. At the deadline what is left fails with `forciblyClosed`, and connections get one more
-    /// second to close. If the calling task is cancelled, the deadline is now.
+    /// the earliest deadline wins. At the deadline what is left fails with `forciblyClosed`, and connections get one
+    /// more second to close. If the calling task is cancelled, the deadline is now.
     ///
     /// - Parameter limit: How long requests in flight get, zero or more; nil: `lifecycle.drainTimeout` of the
     ///   configuration (30 s by default).
@@ -14,8 +14,8 @@ extension ServiceClient {
         await core.lifecycle.shutdown(within: limit ?? configuration.lifecycle.drainTimeout)
     }
 
-    /// The client's state and the number of calls in flight as they change, the current ones first; ends when the client
-    /// is closed. A slow reader misses steps, never the last.
+    /// The client's state and the number of calls in flight as they change, the current ones first; ends when the
+    /// client is closed. A slow reader misses steps, never the last.
     public var shutdownProgress: AsyncStream<ShutdownProgress> {
         core.lifecycle.progress()
     }

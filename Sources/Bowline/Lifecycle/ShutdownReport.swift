@@ -20,9 +20,9 @@ public struct ShutdownReport: Sendable {
     public let drained: Int
     /// The calls that were cut off at the deadline.
     public let forced: [ForcedCall]
-    /// How many connections were closed by the shutdown.
+    /// How many connections were closed since the shutdown began.
     public let connectionsClosed: Int
-    /// How long it took.
+    /// How long it took, from the first call of `shutdown` on.
     public let duration: Duration
 
     /// Whether nothing was cut off.
@@ -33,7 +33,14 @@ public struct ShutdownReport: Sendable {
 public struct ShutdownProgress: Sendable, Hashable {
     /// The client's state.
     public enum State: Sendable, Hashable {
-        case running, draining, closing, closed
+        /// Requests are admitted.
+        case running
+        /// New requests are refused; those in flight go on until the deadline.
+        case draining
+        /// Connections are being closed; what was still in flight was cut off.
+        case closing
+        /// Everything is closed.
+        case closed
     }
 
     /// The client's state.

@@ -3,8 +3,8 @@ internal import Synchronization
 
 /// The road of a stream that can be read once: pulls its sequence on demand, and keeps the beginning for replay.
 ///
-/// Chunks are pulled by a task of the body's own, not by the attempt that sends it: an attempt that ends while a pull is
-/// under way takes nothing with it, and the next one receives that chunk.
+/// Chunks are pulled by a task of the body's own, not by the attempt that sends it: an attempt that ends while a pull
+/// is under way takes nothing with it, and the next one receives that chunk.
 package final class OneShotBody: Sendable {
     fileprivate struct State {
         var saved: [ByteBuffer] = []

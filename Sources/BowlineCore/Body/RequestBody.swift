@@ -4,8 +4,8 @@ public import NIOCore
 ///
 /// - Bytes can always be sent again.
 /// - A factory makes a new sequence for each attempt, so it can always be sent again.
-/// - A stream is read once. What was read of it is kept (64 KiB unless configured otherwise) so that an attempt that fails
-///   early can be repeated; past that, or once a response has begun, the attempt is committed.
+/// - A stream is read once. What was read of it is kept (64 KiB unless configured otherwise) so that an attempt that
+///   fails early can be repeated; past that, or once a response has begun, the attempt is committed.
 ///
 /// A sequence is asked for its next chunk only when the previous one was taken by the network.
 public struct RequestBody: Sendable {
@@ -48,8 +48,8 @@ public struct RequestBody: Sendable {
     /// A sequence that can be read once.
     ///
     /// - Parameters:
-    ///   - sequence: The chunks; empty ones are skipped. If it throws, the request fails with `requestBodyFailed` and the
-    ///     connection closes before the request is complete.
+    ///   - sequence: The chunks; empty ones are skipped. If it throws, the request fails with `requestBodyFailed` and
+    ///     the connection closes before the request is complete.
     ///   - length: How many bytes it will yield, 0 or more; a shorter or longer body fails with
     ///     `requestBodyLengthMismatch`. nil: unknown, sent chunked.
     public static func stream<Chunks: AsyncSequence & Sendable>(

@@ -4,7 +4,8 @@ internal import Logging
 package enum ClientLog {
     private static let logger = Logger(label: "bowline.client")
 
-    /// The last value of a client went away and nobody had shut it down. Legal: connections close as they become unused.
+    /// The last value of a client went away and nobody had shut it down. Legal: connections close as they become
+    /// unused.
     package static func releasedWithoutShutdown() {
         logger.debug("client released without shutdown; unused connections close now, others as they finish")
     }

@@ -24,11 +24,12 @@ public enum RequestPhase: UInt8, Sendable, Hashable, CaseIterable {
     case awaitingHead
     /// Receiving the response body.
     case receivingBody
-    /// Sleeping before another attempt.
+    /// Sleeping before another attempt. Reserved for retries, which do not exist yet.
     case backoff
 }
 
 extension RequestPhase: CustomStringConvertible {
+    /// The phase's name.
     public var description: String {
         switch self {
         case .pipeline: "pipeline"

@@ -1,12 +1,15 @@
 extension ServiceError {
     /// What happened. An open set: compare with the static members, keep a default branch.
     public struct Code: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+        /// The code's name, as it appears in descriptions and in the tool's output.
         public let rawValue: String
 
+        /// Makes a code, for middleware and transports with failures of their own.
         public init(rawValue: String) {
             self.rawValue = rawValue
         }
 
+        /// The code's name.
         public var description: String { rawValue }
     }
 }
@@ -14,11 +17,11 @@ extension ServiceError {
 extension ServiceError.Code {
     /// A configuration value is out of range or contradicts another; the message names each property path.
     public static let invalidConfiguration = Self(rawValue: "invalidConfiguration")
-    /// A URL cannot be used: malformed, of an unknown scheme, or with user information.
+    /// A URL cannot be used: malformed, of an unknown scheme, with user information, or relative without a base.
     public static let invalidURL = Self(rawValue: "invalidURL")
     /// Method, target, field or body of a request is not allowed; nothing was sent.
     public static let invalidRequest = Self(rawValue: "invalidRequest")
-    /// Something that this version does not do yet.
+    /// Something that this version does not do yet. Reserved: nothing throws it today.
     public static let unsupported = Self(rawValue: "unsupported")
 
     /// The client is shutting down or shut down; nothing was sent.
@@ -64,9 +67,9 @@ extension ServiceError.Code {
     /// The body was read before, or is being read elsewhere; a response body can be read once.
     public static let bodyAlreadyConsumed = Self(rawValue: "bodyAlreadyConsumed")
 
-    /// The request body's own sequence threw; the connection was closed before the request was complete.
+    /// The request body's own sequence threw (`underlying`); the connection was closed before the request was complete.
     public static let requestBodyFailed = Self(rawValue: "requestBodyFailed")
-    /// The request body was shorter or longer than its declared length.
+    /// The request body was shorter or longer than its declared length; the service never saw a complete request.
     public static let requestBodyLengthMismatch = Self(rawValue: "requestBodyLengthMismatch")
     /// The request body is a one-shot stream that was sent before.
     public static let requestBodyConsumed = Self(rawValue: "requestBodyConsumed")

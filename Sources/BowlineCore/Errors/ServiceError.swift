@@ -1,8 +1,8 @@
 /// Why a request, or the making of a client, failed.
 ///
-/// One type for every layer. ``code`` says what happened, ``progress`` how far the request had got (so whether it may be
-/// sent again), ``phase`` and ``elapsed`` what it was doing and for how long. Cancellation of the calling task is not one
-/// of these: it surfaces as `CancellationError`.
+/// One type for every layer. ``code`` says what happened, ``progress`` how far the request had got (so whether it may
+/// be sent again), ``phase`` and ``elapsed`` what it was doing and for how long. Cancellation of the calling task is
+/// not one of these: it surfaces as `CancellationError`.
 ///
 /// Descriptions are bounded and carry no header value, body, query or credential.
 public struct ServiceError: Error, Sendable {
@@ -20,12 +20,21 @@ public struct ServiceError: Error, Sendable {
     public var origin: String?
     /// What the request was doing.
     public var phase: RequestPhase?
-    /// Time from admission to the failure.
+    /// Time from the start of the attempt to the failure.
     public var elapsed: Duration?
     /// Whether the connection had carried a request before; nil if there was none.
     public var connectionWasReused: Bool?
 
-    /// Makes an error.
+    /// Makes an error, for middleware, transports and stubs.
+    ///
+    /// - Parameters:
+    ///   - code: What happened.
+    ///   - message: One sentence without values; cut if it is longer than 512 bytes.
+    ///   - underlying: The error of the layer below.
+    ///   - progress: How far the request got.
+    ///   - attempts: Attempts made, the first included.
+    ///   - origin: Whom the request was for.
+    ///   - phase: What the request was doing.
     public init(
         _ code: Code,
         _ message: String,

@@ -33,7 +33,8 @@ public struct ReceivedFields: Sendable {
     ///
     /// - Parameters:
     ///   - bytes: the section; spans count from its reader index.
-    ///   - spans: one for each field, in order; names are tokens, values trimmed and free of control characters but HTAB.
+    ///   - spans: one for each field, in order; names are tokens, values trimmed and free of control characters but
+    ///     HTAB.
     package init(bytes: ByteBuffer, spans: [Span]) {
         storage = spans.isEmpty ? .none : .received(Section(bytes: bytes, spans: spans))
     }
@@ -118,6 +119,7 @@ extension ReceivedFields: Sequence {
             self.fields = fields
         }
 
+        /// The next field line in the order received; nil at the end.
         public mutating func next() -> (name: String, value: String)? {
             guard position < fields.count else { return nil }
             defer { position += 1 }

@@ -2,7 +2,7 @@
 public struct ResponseFacts: Sendable {
     /// The connection that served it.
     public var connection: ConnectionFacts?
-    /// Attempts made, the first included.
+    /// Attempts made, the first included; from 1.
     public var attempts: Int
     /// How often the transport sent the request again because a reused connection was dead, or the peer refused it.
     public var resends: Int
@@ -28,8 +28,11 @@ public struct ResponseFacts: Sendable {
 public struct ConnectionFacts: Sendable, Hashable {
     /// The protocol that was spoken.
     public enum ProtocolVersion: String, Sendable, Hashable {
+        /// HTTP/1.0: the connection is reused only if the peer says `keep-alive`.
         case http1_0 = "HTTP/1.0"
+        /// HTTP/1.1 (RFC 9112).
         case http1_1 = "HTTP/1.1"
+        /// HTTP/2 (RFC 9113). Not spoken yet.
         case http2 = "HTTP/2"
     }
 
@@ -53,7 +56,8 @@ public struct ConnectionFacts: Sendable, Hashable {
     }
 }
 
-/// When a request reached each of its phases, on the client's clock; nil for a phase that was not reached or not needed.
+/// When a request reached each of its phases, on the client's clock; nil for a phase that was not reached or not
+/// needed.
 public struct PhaseTimings: Sendable, Hashable {
     /// The transport was asked for it.
     public var started: MonotonicInstant?

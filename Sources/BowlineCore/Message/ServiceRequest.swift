@@ -18,7 +18,14 @@ public struct ServiceRequest: Sendable {
     /// it. A transport needs it.
     public var url: ServiceURL?
 
-    /// Makes a request.
+    /// Makes a request. It is checked when it is sent.
+    ///
+    /// - Parameters:
+    ///   - method: The method. Default GET.
+    ///   - reference: A path below the client's base URL, or an absolute URL.
+    ///   - fields: The header fields; names and values from elsewhere go through ``setField(_:_:)``.
+    ///   - body: The body. Default none.
+    ///   - options: What is to be different from the client.
     public init(
         method: HTTPRequest.Method = .get,
         _ reference: String,
@@ -61,6 +68,8 @@ public struct ServiceRequest: Sendable {
     }
 
     /// Appends a field from text, keeping those of the same name; otherwise as ``setField(_:_:)``.
+    ///
+    /// - Throws: ``ServiceError`` with code `invalidRequest`.
     public mutating func appendField(_ name: String, _ value: String) throws {
         fields.append(HTTPField(name: try Self.checkedName(name, value), value: value))
     }

@@ -10,6 +10,7 @@ public struct ConfigurationProblem: Sendable, Hashable, CustomStringConvertible 
         self.reason = reason
     }
 
+    /// Path and reason.
     public var description: String { "\(path): \(reason)" }
 }
 

@@ -14,10 +14,11 @@ public struct RequestOptions: Sendable {
     public var timeouts = TimeoutOverrides()
     /// Whether the request may be sent again when its outcome is unknown. Default `.automatic`.
     public var idempotency: Idempotency = .automatic
-    /// Whether the transport may resend on its own when a reused connection turns out to be dead. Default true.
+    /// Whether the transport may resend on its own, once, when a reused connection turns out to be dead
+    /// (`Docs/ConnectionReuse.md`). Default true.
     public var allowsResend = true
     /// Sends `Expect: 100-continue` and waits this long for the go-ahead before it sends the body anyway
-    /// (RFC 9110 §10.1.1); nil: sends the body at once. Ignored without a body. Default nil.
+    /// (RFC 9110 §10.1.1); greater than zero; nil: sends the body at once. Ignored without a body. Default nil.
     public var continueTimeout: Duration?
     /// What stands for the target in reports, metrics and logs, as `users/{id}`; nil: the path without its query.
     public var targetTemplate: String?

@@ -22,7 +22,10 @@ public struct TLSOptions: Sendable, Hashable {
 
     /// The oldest protocol version to accept.
     public enum Version: Sendable, Hashable {
-        case tls12, tls13
+        /// TLS 1.2 (RFC 5246) or newer.
+        case tls12
+        /// TLS 1.3 (RFC 8446) or newer.
+        case tls13
     }
 
     /// The client's own certificate and key.
@@ -35,13 +38,14 @@ public struct TLSOptions: Sendable, Hashable {
 
     /// Where trusted certificates come from. Default `.system`.
     public var trustRoots: TrustRoots = .system
-    /// The client's certificate, for services that ask for one. Default nil.
+    /// The client's certificate, for services that ask for one; nil: none is offered. Default nil.
     public var identity: Identity?
     /// What is checked. Default `.full`.
     public var verification: Verification = .full
     /// The oldest version accepted. Default TLS 1.2.
     public var minimumVersion: Version = .tls12
-    /// Name to send and to check in place of the URL's host, for tests and unusual deployments. Default nil.
+    /// Name to send (SNI, RFC 6066 §3) and to check in place of the URL's host, for tests and unusual deployments;
+    /// ASCII. nil: the URL's host. Default nil.
     public var serverName: String?
 
     /// Makes the defaults.

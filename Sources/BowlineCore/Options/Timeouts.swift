@@ -42,9 +42,9 @@ public enum TimeLimit: Sendable, Hashable {
     /// This long; must be greater than zero.
     case limited(Duration)
 
-    /// So many seconds.
+    /// So many seconds; greater than zero.
     public static func seconds(_ seconds: Double) -> TimeLimit { .limited(.seconds(seconds)) }
-    /// So many milliseconds.
+    /// So many milliseconds; greater than zero.
     public static func milliseconds(_ milliseconds: Int) -> TimeLimit { .limited(.milliseconds(milliseconds)) }
 
     package func resolved(over inherited: Duration?) -> Duration? {

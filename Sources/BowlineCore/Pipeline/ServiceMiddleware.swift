@@ -6,6 +6,14 @@
 public protocol ServiceMiddleware: Sendable {
     /// Handles one request.
     ///
+    /// Runs in the caller's task, so its cancellation is the caller's, and a drain lets it finish. Whoever does not
+    /// pass a response on owns its body: read it, or let it go.
+    ///
+    /// - Parameters:
+    ///   - request: What is asked; its `url` is set.
+    ///   - context: Deadline, limits and attempt. Pass it on, or a changed copy.
+    ///   - next: The rest of the pipeline; call it with the request and the context.
+    /// - Returns: the response that the caller, or the middleware outside, gets.
     /// - Throws: anything; what it throws reaches the caller (or the middleware outside it).
     func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next
@@ -38,7 +46,9 @@ public struct Next: Sendable {
         target = .middleware(middleware, then: Link(next))
     }
 
-    /// Runs the rest of the pipeline.
+    /// Runs the rest of the pipeline. The response's body is then the calling middleware's, until it passes it on.
+    ///
+    /// - Throws: ``ServiceError``, `CancellationError`, or what a middleware further in throws.
     public func callAsFunction(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
         switch target {
         case .transport(let transport):

@@ -4,7 +4,8 @@
 public protocol ServiceTransport: Sendable {
     /// Sends one attempt.
     ///
-    /// The body of the response is the caller's. Cancelling the task ends the attempt promptly with `CancellationError`.
+    /// The body of the response is the caller's. Cancelling the task ends the attempt promptly with
+    /// `CancellationError`.
     ///
     /// - Throws: ``ServiceError``, whose `progress` says how far the request got, or `CancellationError`.
     func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse
@@ -12,8 +13,8 @@ public protocol ServiceTransport: Sendable {
     /// Prepares for the end: closes what is idle; requests under way, and those that still come, go on.
     func beginDrain()
 
-    /// Ends everything now: what is under way fails with `forciblyClosed`. Returns when connections are closed, or after
-    /// one second at most.
+    /// Ends everything now: what is under way fails with `forciblyClosed`. Returns when connections are closed, or
+    /// after one second at most.
     ///
     /// - Returns: how many connections the drain and this have closed.
     @discardableResult
@@ -21,8 +22,10 @@ public protocol ServiceTransport: Sendable {
 }
 
 extension ServiceTransport {
+    /// Does nothing: for a transport that keeps nothing idle.
     public func beginDrain() {}
 
+    /// Does nothing, and says that no connection was closed: for a transport without connections.
     @discardableResult
     public func close() async -> Int { 0 }
 }

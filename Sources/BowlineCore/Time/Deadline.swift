@@ -36,6 +36,7 @@ public struct Deadline: Hashable, Comparable, Sendable {
         return try await $current.withValue(earliest, operation: operation, isolation: isolation)
     }
 
+    /// Whether the left one passes first.
     public static func < (left: Deadline, right: Deadline) -> Bool {
         left.instant < right.instant
     }

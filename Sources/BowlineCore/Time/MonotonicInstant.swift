@@ -3,6 +3,7 @@
 /// Every deadline and every measured phase of Bowline is one of these. Arithmetic saturates: an instant that would lie
 /// past the representable range becomes ``distantFuture`` instead of trapping.
 public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
+    /// Swift's own.
     public typealias Duration = Swift.Duration
 
     /// Nanoseconds since the clock's start; comparable only between instants of the same clock.
@@ -30,6 +31,7 @@ public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
         return .nanoseconds(other < self ? Int64.min : Int64.max)
     }
 
+    /// Whether the left one is earlier.
     public static func < (left: MonotonicInstant, right: MonotonicInstant) -> Bool {
         left.nanoseconds < right.nanoseconds
     }

@@ -18,12 +18,14 @@ public struct MonotonicClock: ServiceClock {
     /// Makes the clock; all values are alike.
     public init() {}
 
+    /// The time now; takes some tens of nanoseconds.
     public var now: MonotonicInstant {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return MonotonicInstant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
     }
 
+    /// One nanosecond.
     public var minimumResolution: Duration { .nanoseconds(1) }
 
     /// Suspends until `deadline`.

@@ -5,7 +5,10 @@
 public struct Origin: Sendable {
     /// Whether connections are encrypted.
     public enum Scheme: String, Sendable, Hashable {
-        case http, https
+        /// Not encrypted.
+        case http
+        /// TLS.
+        case https
 
         /// 80 or 443.
         public var defaultPort: Int { self == .http ? 80 : 443 }
@@ -61,12 +64,14 @@ public struct Origin: Sendable {
 }
 
 extension Origin: Hashable {
+    /// Whether they are the same place: scheme, host, port and socket path.
     public static func == (left: Origin, right: Origin) -> Bool {
         if left.storage === right.storage { return true }
         return left.storage.hash == right.storage.hash && left.scheme == right.scheme && left.port == right.port
             && left.host == right.host && left.socketPath == right.socketPath
     }
 
+    /// Feeds a hash made when the origin was.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(storage.hash)
     }
