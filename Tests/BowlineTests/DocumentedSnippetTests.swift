@@ -7,7 +7,7 @@ struct DocumentedSnippetTests {
         "Docs/Shutdown.md",
     ]
 
-    @Test("every Swift snippet of the documentation stands in DocumentedSnippets.swift, so it compiles", arguments: pages)
+    @Test("every Swift snippet of the documentation stands in a file that is compiled", arguments: pages)
     func snippetsCompile(page: String) throws {
         let compiled = try MarkdownDocument("Tests/BowlineTests/DocumentedSnippets.swift").lines.map(trimmed)
         let code = compiled.filter { !$0.isEmpty }

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import ServiceLifecycle
 import Testing
+import UnixSignals
 
 /// Every Swift snippet of the documentation, so that the compiler sees it; `DocumentedSnippetTests` compares the two.
 ///
@@ -78,7 +79,8 @@ private enum DocumentedSnippets {
 
     static func serving() async throws {
         try await withLoopbackServer { server in
-            server.route(.get, "/users/42", inOrder: [.reply(200, body: "first").thenClose(), .reply(200, body: "second")])
+            let replies: [ScriptedReply] = [.reply(200, body: "first").thenClose(), .reply(200, body: "second")]
+            server.route(.get, "/users/42", inOrder: replies)
             try await withServiceClient(server.baseURL) { client in
                 for _ in 1...2 { _ = try await client.get("users/42").body.collect(upTo: 100) }
             }
