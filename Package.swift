@@ -79,6 +79,11 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "BowlineTransportTests",
+            dependencies: ["BowlineTransport", "BowlineCore", "BowlinePool", "BowlineTesting", nioCore],
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "BowlineTests",
             dependencies: [
                 "Bowline", "BowlineTransport", "BowlineTesting", "CorpusSupport", nioCore, nioPosix, serviceLifecycle,

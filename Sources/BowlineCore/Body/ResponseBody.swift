@@ -3,10 +3,12 @@ public import NIOCore
 /// The body of a response, read once, in chunks as they arrive or collected.
 ///
 /// Reading slowly slows the peer down: no more than `connection.readBufferLimit` bytes (64 KiB by default) wait for the
-/// reader. Dropping a body that was not read to its end gives it up: what is left is read off if that is cheap, else the
-/// connection closes. Until then the request counts as in flight.
+/// reader. Dropping a body that was not read to its end gives it up: what is left is read off if that is cheap, else
+/// the connection closes. Until then the request counts as in flight.
 public struct ResponseBody: AsyncSequence, Sendable {
+    /// A chunk, as it arrived.
     public typealias Element = ByteBuffer
+    /// ``ServiceError`` or `CancellationError`.
     public typealias Failure = any Error
 
     private let source: (any ResponseBodySource)?
@@ -56,22 +58,12 @@ public struct ResponseBody: AsyncSequence, Sendable {
             self.source = source
         }
 
+        /// The next chunk; nil at the end. Throws as ``ResponseBody/makeAsyncIterator()`` says.
         public mutating func next() async throws -> ByteBuffer? {
-            guard let source, !isFinished else { return nil }
-            if !hasBegun {
-                hasBegun = true
-                try source.beginReading()
-            }
-            do {
-                if let chunk = try await source.next() { return chunk }
-            } catch {
-                isFinished = true
-                throw error
-            }
-            isFinished = true
-            return nil
+            try await next(isolation: nil)
         }
 
+        /// The next chunk; nil at the end. Throws as ``ResponseBody/makeAsyncIterator()`` says.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> ByteBuffer? {
             guard let source, !isFinished else { return nil }
             if !hasBegun {
@@ -89,7 +81,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
         }
     }
 
-    /// Reads the whole body into one buffer.
+    /// Reads the whole body into one buffer. For bodies of any size, iterate over the chunks instead.
     ///
     /// - Parameter limit: The most bytes to accept, from 0.
     /// - Throws: `bodyTooLarge` if there are more, after which the rest is given up; else what reading throws.

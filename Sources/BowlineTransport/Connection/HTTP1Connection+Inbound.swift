@@ -229,17 +229,25 @@ extension HTTP1Connection: ChannelDuplexHandler {
     }
 
     private func failTruncated() {
-        let hasHead = inbound.head != nil
-        let message =
-            if hasHead { "the connection ended before the response body was complete" } else if machine.progress
-                == .responseStarted
-            { "the connection ended within the response head" } else { "the connection ended without a response" }
-        let isAlert = machine.progress != .responseStarted && channelError.map(Self.isHandshakeFailure) == true
-        let code: ServiceError.Code = hasHead ? .incompleteBody : isAlert ? .tlsHandshakeFailed : .connectionClosed
+        let (code, message) = truncation
         fail(
-            code, isAlert ? "the peer ended the TLS handshake with an alert" : message, underlying: channelError,
+            code, message, underlying: channelError,
             reason: channelError == nil ? .closedByPeer : .transportError
         )
+    }
+
+    /// What the end of the connection cut off.
+    private var truncation: (ServiceError.Code, String) {
+        if inbound.head != nil {
+            return (.incompleteBody, "the connection ended before the response body was complete")
+        }
+        if machine.progress == .responseStarted {
+            return (.connectionClosed, "the connection ended within the response head")
+        }
+        if let channelError, Self.isHandshakeFailure(channelError) {
+            return (.tlsHandshakeFailed, "the peer ended the TLS handshake with an alert")
+        }
+        return (.connectionClosed, "the connection ended without a response")
     }
 }
 

@@ -80,7 +80,9 @@ extension HTTP1Connection {
         exchange.upload?.open()
     }
 
-    private func write(_ chunk: ByteBuffer, for exchange: Exchange, _ continuation: CheckedContinuation<Void, any Error>) {
+    private func write(
+        _ chunk: ByteBuffer, for exchange: Exchange, _ continuation: CheckedContinuation<Void, any Error>
+    ) {
         guard self.exchange === exchange, !outbound.isStopped, let context else {
             continuation.resume(throwing: UploadStopped())
             return

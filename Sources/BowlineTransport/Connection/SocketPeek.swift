@@ -1,3 +1,5 @@
+internal import NIOCore
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
@@ -7,7 +9,6 @@
 #elseif canImport(Darwin)
     internal import Darwin
 #endif
-internal import NIOCore
 
 /// Looks at a socket without reading it: has anything reached this machine that no request asked for?
 ///

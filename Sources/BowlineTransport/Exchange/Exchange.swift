@@ -20,7 +20,11 @@ final class Exchange: Sendable {
     let started: MonotonicInstant
     let upload: RequestUpload?
 
-    private let state: Mutex<ExchangeStateMachine>
+    private typealias Machine = ExchangeStateMachine<
+        UnsafeContinuation<ServiceResponse, any Error>, UnsafeContinuation<ByteBuffer?, any Error>
+    >
+
+    private let state: Mutex<Machine>
 
     /// What the pool said about the connection when it was leased.
     struct LeaseFacts: Sendable {
@@ -46,7 +50,7 @@ final class Exchange: Sendable {
             if case .streamed(let body, let length) = request.upload {
                 RequestUpload(body: body, declaredLength: length, replayLimit: options.replayLimit)
             } else { nil }
-        state = Mutex(ExchangeStateMachine(bufferLimit: options.readBufferLimit))
+        state = Mutex(Machine(bufferLimit: options.readBufferLimit))
     }
 
     // MARK: The caller's side
@@ -82,9 +86,9 @@ final class Exchange: Sendable {
     }
 
     private func giveUp(_ error: any Error, ifActive: () -> Void) {
-        let (ending, isActive) = state.withLock { $0.giveUp(error) }
-        if isActive { ifActive() }
-        finish(ending, with: error)
+        let givenUp = state.withLock { $0.giveUp(error) }
+        if givenUp.isActive { ifActive() }
+        finish(givenUp.ending, with: error)
     }
 
     private static var abandoned: ServiceError {
@@ -149,9 +153,9 @@ final class Exchange: Sendable {
 
     /// The head has arrived. Returns whether the socket is to be left unread for now.
     func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?) -> Bool {
-        guard let (waiter, shouldPause) = state.withLock({ $0.receivedHead(first: chunk) }) else { return false }
-        waiter.resume(returning: response)
-        return shouldPause
+        guard let delivery = state.withLock({ $0.receivedHead(first: chunk) }) else { return false }
+        delivery.waiter.resume(returning: response)
+        return delivery.shouldPause
     }
 
     /// More of the body has arrived. Returns whether the socket is to be left unread for now.
@@ -178,7 +182,7 @@ final class Exchange: Sendable {
         finish(ending, with: error)
     }
 
-    private func finish(_ ending: ExchangeStateMachine.Ending, with error: any Error) {
+    private func finish(_ ending: Machine.Ending, with error: any Error) {
         ending.head?.resume(throwing: error)
         ending.chunk?.resume(throwing: error)
         ending.observer?.responseBodyEnded()

@@ -11,10 +11,9 @@ internal import NIOCore
 /// | over | over | over | over | over | over | over |
 ///
 /// Inputs that find the exchange over are ignored: the other side had the last word first.
-struct ExchangeStateMachine: ~Copyable {
-    typealias HeadWaiter = UnsafeContinuation<ServiceResponse, any Error>
-    typealias ChunkWaiter = UnsafeContinuation<ByteBuffer?, any Error>
-
+///
+/// What a waiter is, is the driver's matter: the machine only keeps it and hands it back, once.
+struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// A body between two threads: what has arrived and was not read.
     struct Stream {
         var chunks = CircularBuffer<ByteBuffer>()
@@ -26,6 +25,11 @@ struct ExchangeStateMachine: ~Copyable {
         var isComplete = false
         var trailers: ReceivedFields?
         var observer: (any ResponseBodyObserver)?
+
+        mutating func store(_ chunk: ByteBuffer) {
+            bufferedBytes += chunk.readableBytes
+            chunks.append(chunk)
+        }
     }
 
     private enum State {
@@ -72,15 +76,20 @@ struct ExchangeStateMachine: ~Copyable {
         return waiter
     }
 
+    struct HeadDelivery {
+        var waiter: HeadWaiter
+        var shouldPause: Bool
+    }
+
     /// The head has arrived, and perhaps the beginning of the body; more is to come.
-    mutating func receivedHead(first chunk: ByteBuffer?) -> (waiter: HeadWaiter, shouldPause: Bool)? {
+    mutating func receivedHead(first chunk: ByteBuffer?) -> HeadDelivery? {
         guard case .awaitingHead(let waiter) = state else { return nil }
         var stream = Stream()
         if let chunk { stream.store(chunk) }
         stream.isPaused = stream.bufferedBytes >= bufferLimit
         let shouldPause = stream.isPaused
         state = .streaming(stream)
-        return (waiter, shouldPause)
+        return HeadDelivery(waiter: waiter, shouldPause: shouldPause)
     }
 
     enum Chunk {
@@ -196,20 +205,27 @@ struct ExchangeStateMachine: ~Copyable {
         }
     }
 
-    /// The caller gives up. `isActive`: whether the connection still works for it.
-    mutating func giveUp(_ error: any Error) -> (ending: Ending, isActive: Bool) {
+    struct GivenUp {
+        var ending: Ending
+        /// Whether the connection still works for it.
+        var isActive: Bool
+    }
+
+    /// The caller gives up.
+    mutating func giveUp(_ error: any Error) -> GivenUp {
         switch state {
         case .created:
             state = .over(.failed(error))
-            return (Ending(), false)
+            return GivenUp(ending: Ending(), isActive: false)
         case .awaitingHead(let waiter):
             state = .over(.failed(error))
-            return (Ending(head: waiter), true)
+            return GivenUp(ending: Ending(head: waiter), isActive: true)
         case .streaming(let stream):
             state = .over(.failed(error))
-            return (Ending(chunk: stream.waiter, observer: stream.observer), !stream.isComplete)
+            let ending = Ending(chunk: stream.waiter, observer: stream.observer)
+            return GivenUp(ending: ending, isActive: !stream.isComplete)
         case .over:
-            return (Ending(), false)
+            return GivenUp(ending: Ending(), isActive: false)
         }
     }
 
@@ -232,12 +248,5 @@ struct ExchangeStateMachine: ~Copyable {
         case .streaming(let stream) where stream.isComplete && stream.chunks.isEmpty: stream.trailers
         default: nil
         }
-    }
-}
-
-extension ExchangeStateMachine.Stream {
-    mutating func store(_ chunk: ByteBuffer) {
-        bufferedBytes += chunk.readableBytes
-        chunks.append(chunk)
     }
 }

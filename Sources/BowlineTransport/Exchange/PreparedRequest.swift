@@ -67,7 +67,8 @@ struct PreparedRequest: Sendable {
             throw ServiceError(.invalidRequest, error.description)
         }
         kind = written.kind
-        closeReason = written.closesConnection ? isPooled ? .connectionCloseRequested : .poolingDisabled : nil
+        closeReason =
+            if written.closesConnection { isPooled ? .connectionCloseRequested : .poolingDisabled } else { nil }
         let hasWait = written.expectsContinue && !body.isNone
         continueTimeout = hasWait ? request.options.continueTimeout ?? Self.defaultContinueTimeout : nil
         upload = Self.upload(body, expectsContinue: hasWait, into: &buffer)
