@@ -11,8 +11,8 @@ extension ConnectionPool {
 
     /// Hands out an idle connection, or waits for one that is returned or dialled, whichever comes first.
     ///
-    /// - Throws: `PoolError`, or `CancellationError` when the task is cancelled. A wait that has ended in either way takes
-    ///   no connection: one that was assigned at the same instant goes to the next in line.
+    /// - Throws: `PoolError`, or `CancellationError` when the task is cancelled. A wait that has ended in either
+    ///   way takes no connection: one that was assigned at the same instant goes to the next in line.
     package func lease(_ options: LeaseOptions = .init()) async throws -> Lease {
         let now = moment(clock.now)
         let deadlines = [options.deadline.map(moment), options.maximumWait.map { now.advanced(by: $0) }]
@@ -32,8 +32,8 @@ extension ConnectionPool {
     /// meanwhile.
     ///
     /// - Parameters:
-    ///   - keepAliveTimeout: What the server's `Keep-Alive: timeout` said. The connection is kept idle for a second less.
-    ///   - now: The clock's time, if the caller has just read it.
+    ///   - keepAliveTimeout: What the server's `Keep-Alive: timeout` said. The connection is kept idle for a
+    ///   second less. - now: The clock's time, if the caller has just read it.
     @inlinable
     package func release(_ connection: Connection, keepAliveTimeout: Duration? = nil, now: C.Instant? = nil) {
         driver.release(connection.id, keepAliveTimeout: keepAliveTimeout, now: moment(now ?? clock.now))

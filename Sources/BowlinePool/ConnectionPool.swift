@@ -19,8 +19,8 @@ package final class ConnectionPool<Dialer: ConnectionDialer, C: Clock>: Sendable
     ///
     /// - Parameters:
     ///   - random: Returns numbers between 0 and 1, for lifetimes and for the delays of refills.
-    ///   - idleCountChanged: Told, without the lock, by how many the idle connections have become more or fewer. Calls of
-    ///     different threads may arrive in any order; their sum is right.
+    ///   - idleCountChanged: Told, without the lock, by how many the idle connections have become more or fewer.
+    ///     Calls of different threads may arrive in any order; their sum is right.
     ///   - connectionRemoved: Told, without the lock, of each connection that the pool has forgotten.
     package init(
         configuration: PoolConfiguration,

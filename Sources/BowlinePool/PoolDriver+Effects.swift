@@ -1,5 +1,3 @@
-import Synchronization
-
 extension PoolDriver {
     /// Lets the machine decide, then acts.
     func perform(_ event: (inout PoolStateMachine, PoolInstant) -> PoolEffects) {

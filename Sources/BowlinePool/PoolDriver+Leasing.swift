@@ -1,5 +1,3 @@
-import Synchronization
-
 extension PoolDriver {
     @usableFromInline
     package func checkOut(affinity: Int?, now: PoolInstant) -> Grant? {

@@ -12,7 +12,7 @@ package final class PoolDriver: Sendable {
     let random: @Sendable () -> Double
     let idleCountChanged: @Sendable (Int) -> Void
     let connectionRemoved: @Sendable (ConnectionID, CloseReason) -> Void
-    let state: Mutex<PoolState>
+    let state: Locked<PoolState>
     private let waitersMade = Atomic<Int>(0)
 
     init(
@@ -30,7 +30,7 @@ package final class PoolDriver: Sendable {
         self.random = random
         self.idleCountChanged = idleCountChanged
         self.connectionRemoved = connectionRemoved
-        self.state = Mutex(PoolState(configuration: configuration))
+        self.state = Locked(PoolState(configuration: configuration))
     }
 
     func inspect<Answer: Sendable>(_ question: (borrowing PoolStateMachine) -> Answer) -> Answer {

@@ -53,7 +53,7 @@ import Testing
         let idle = Atomic<Int>(0)
         let ended = Atomic<Int>(0)
         let served = Atomic<Int>(0)
-        let removed = Mutex<Set<ConnectionID>>([])
+        let removed = Locked<Set<ConnectionID>>([])
     }
 
     typealias Pool = ConnectionPool<UnreliableDialer, ContinuousClock>
@@ -110,10 +110,10 @@ import Testing
         }
 
         private let names = Atomic<Int>(0)
-        private let state: Mutex<State>
+        private let state: Locked<State>
 
         init(seed: UInt64) {
-            state = Mutex(State(random: .init(state: seed)))
+            state = Locked(State(random: .init(state: seed)))
         }
 
         func attach(_ pool: Pool) {

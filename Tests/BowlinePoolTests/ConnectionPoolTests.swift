@@ -1,4 +1,3 @@
-import Synchronization
 import Testing
 
 @testable import BowlinePool
@@ -296,7 +295,7 @@ extension ConnectionPool {
 
 /// What happened, in order, on any thread.
 private final class Log<Entry: Sendable>: Sendable {
-    private let contents = Mutex<[Entry]>([])
+    private let contents = Locked<[Entry]>([])
 
     var entries: [Entry] { contents.withLock { $0 } }
 

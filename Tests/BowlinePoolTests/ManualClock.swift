@@ -1,4 +1,4 @@
-import Synchronization
+import BowlinePool
 
 /// A clock that stands still until a test moves it.
 final class ManualClock: Clock {
@@ -29,7 +29,7 @@ final class ManualClock: Clock {
         }
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     var now: Instant { state.withLock { $0.now } }
     var minimumResolution: Duration { .zero }

@@ -10,7 +10,7 @@ final class Signal<Value: Sendable>: Sendable {
         var continuations: [CheckedContinuation<Value, Never>] = []
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     var current: Value? { state.withLock { $0.value } }
 
@@ -87,7 +87,7 @@ final class ScriptedDialer: ConnectionDialer {
     }
 
     let firstCancelled = Signal<ConnectionID>()
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(_ mode: Mode = .byHand) {
         state.withLock { $0.mode = mode }
