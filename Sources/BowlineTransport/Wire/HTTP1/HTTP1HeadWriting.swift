@@ -1,16 +1,23 @@
 import BowlineCore
 import HTTPTypes
-import NIOCore
 
-/// One head being written: validates, drops and merges in the pass that writes.
+/// One head being written: measured first, then checked, dropped and merged in the pass that writes.
 struct HTTP1HeadWriting {
+    /// The fields that are not simply written.
+    private enum Special {
+        case host, dropped, contentLength, transferEncoding, connection, upgrade, te, expect, cookie
+    }
+
     private let head: HTTP1RequestHead
-    private var written = HTTP1WrittenHead()
+    private var host: String
+    private var hasHostField = false
     private var hasCookie = false
     private var asksForTrailers = false
+    private(set) var written = HTTP1WrittenHead()
 
     init(_ head: HTTP1RequestHead) {
         self.head = head
+        host = head.host
         written.closesConnection = head.connectionClose
         written.expectsContinue = head.expectContinue
         switch head.method {
@@ -20,89 +27,86 @@ struct HTTP1HeadWriting {
         }
     }
 
-    mutating func write(into buffer: inout ByteBuffer) throws(HTTP1RequestError) -> HTTP1WrittenHead {
-        try writeRequestLine(into: &buffer)
-        for field in head.fields { try write(field, into: &buffer) }
-        writeFraming(into: &buffer)
-        writeConnection(into: &buffer)
-        if written.expectsContinue {
-            if head.framing == .none || head.framing == .length(0) {
-                // RFC 9110 §10.1.1: a request without content must not expect this.
-                written.expectsContinue = false
-            } else {
-                buffer.writeStaticString("Expect: 100-continue\r\n")
+    /// Finds the host, and returns a length that the head does not exceed.
+    mutating func measure() throws(HTTP1RequestError) -> Int {
+        // What we write ourselves, all of it at once, takes 170 bytes.
+        var length = 256 + head.method.utf8.count + head.target.utf8.count + host.utf8.count
+        for field in head.fields {
+            length += HTTP1WireCursor.length(of: field)
+            if case .host = Self.special(field) {
+                guard !hasHostField else { throw HTTP1RequestError(.repeatedHost) }
+                hasHostField = true
+                host = field.value
+                length += host.utf8.count
             }
         }
-        buffer.writeStaticString("\r\n")
-        return written
+        return length
     }
 
-    private func writeRequestLine(into buffer: inout ByteBuffer) throws(HTTP1RequestError) {
-        guard HTTP1RequestWriter.writeText(head.method, into: &buffer, if: HTTP1RequestWriter.isToken) else {
-            throw HTTP1RequestError(.invalidMethod)
+    /// Writes the head that was measured.
+    mutating func write(to cursor: inout HTTP1WireCursor) throws(HTTP1RequestError) {
+        try writeRequestLine(to: &cursor)
+        for field in head.fields { try write(field, to: &cursor) }
+        writeFraming(to: &cursor)
+        writeConnection(to: &cursor)
+        if head.framing == .none || head.framing == .length(0) {
+            // RFC 9110 §10.1.1: a request without content must not expect this.
+            written.expectsContinue = false
         }
-        buffer.writeStaticString(" ")
-        guard HTTP1RequestWriter.writeText(head.target, into: &buffer, if: Self.isTarget) else {
-            throw HTTP1RequestError(.invalidTarget)
-        }
-        buffer.writeStaticString(" HTTP/1.1\r\nHost: ")
-        try writeHost(into: &buffer)
-        buffer.writeStaticString("\r\n")
+        if written.expectsContinue { cursor.write("Expect: 100-continue\r\n") }
+        cursor.write("\r\n")
     }
 
-    /// RFC 9112 §3.2: exactly one, and first, so that nothing in front of it is acted upon.
-    private func writeHost(into buffer: inout ByteBuffer) throws(HTTP1RequestError) {
-        var host = head.host
-        var isGiven = false
-        for field in head.fields where field.name.canonicalName == "host" {
-            guard !isGiven else { throw HTTP1RequestError(.repeatedHost) }
-            isGiven = true
-            host = field.value
+    private func writeRequestLine(to cursor: inout HTTP1WireCursor) throws(HTTP1RequestError) {
+        guard cursor.write(head.method, if: HTTP1WireCursor.isToken) else { throw HTTP1RequestError(.invalidMethod) }
+        cursor.write(" ")
+        guard cursor.write(head.target, if: Self.isTarget) else { throw HTTP1RequestError(.invalidTarget) }
+        // RFC 9112 §3.2: exactly one Host, and first, so that nothing in front of it is acted upon.
+        cursor.write(" HTTP/1.1\r\nHost: ")
+        if hasHostField || !host.isEmpty {
+            guard cursor.write(host, if: HTTP1Host.isValid) else { throw HTTP1RequestError(.invalidHost) }
         }
-        if !isGiven, host.isEmpty { return }
-        guard HTTP1RequestWriter.writeText(host, into: &buffer, if: HTTP1Host.isValid) else {
-            throw HTTP1RequestError(.invalidHost)
-        }
+        cursor.write("\r\n")
     }
 
-    private mutating func write(
-        _ field: HTTPField, into buffer: inout ByteBuffer
-    ) throws(HTTP1RequestError) {
-        // The names that matter are told apart by length first: most fields are none of them.
-        switch field.name.canonicalName.utf8.count {
-        case 2, 4, 6, 7, 10, 14, 16, 17:
-            if try isOurs(field, into: &buffer) { return }
-        default: break
-        }
-        try HTTP1RequestWriter.writeLine(field, into: &buffer)
-    }
-
-    /// Takes the fields that are not simply written; returns whether this was one of them.
-    private mutating func isOurs(
-        _ field: HTTPField, into buffer: inout ByteBuffer
-    ) throws(HTTP1RequestError) -> Bool {
-        switch field.name.canonicalName {
-        case "host", "keep-alive", "proxy-connection": return true
-        case "content-length": try checkContentLength(field.value)
-        case "transfer-encoding":
+    private mutating func write(_ field: HTTPField, to cursor: inout HTTP1WireCursor) throws(HTTP1RequestError) {
+        switch Self.special(field) {
+        case nil: try cursor.writeLine(field)
+        case .host, .dropped: break
+        case .contentLength: try checkContentLength(field.value)
+        case .transferEncoding:
             guard head.framing == .chunked, field.value.lowercased() == "chunked" else {
                 throw HTTP1RequestError(.invalidTransferEncoding)
             }
-        case "connection": try noteConnection(field.value)
-        case "upgrade":
-            written.kind = written.kind == .other ? .upgrade : written.kind
-            return false
-        case "te":
+        case .connection: try noteConnection(field.value)
+        case .upgrade:
+            if written.kind == .other { written.kind = .upgrade }
+            try cursor.writeLine(field)
+        case .te:
             guard field.value.lowercased() == "trailers" else { throw HTTP1RequestError(.unsupportedTE) }
             asksForTrailers = true
-            return false
-        case "expect":
+            try cursor.writeLine(field)
+        case .expect:
             guard field.value.lowercased() == "100-continue" else { throw HTTP1RequestError(.unsupportedExpectation) }
             written.expectsContinue = true
-        case "cookie": try writeCookies(into: &buffer)
-        default: return false
+        case .cookie: try writeCookies(to: &cursor)
         }
-        return true
+    }
+
+    /// Told apart by length first: most fields are none of these.
+    private static func special(_ field: HTTPField) -> Special? {
+        let name = field.name.canonicalName
+        switch name.utf8.count {
+        case 2: return name == "te" ? .te : nil
+        case 4: return name == "host" ? .host : nil
+        case 6: return name == "cookie" ? .cookie : name == "expect" ? .expect : nil
+        case 7: return name == "upgrade" ? .upgrade : nil
+        case 10: return name == "connection" ? .connection : name == "keep-alive" ? .dropped : nil
+        case 14: return name == "content-length" ? .contentLength : nil
+        case 16: return name == "proxy-connection" ? .dropped : nil
+        case 17: return name == "transfer-encoding" ? .transferEncoding : nil
+        default: return nil
+        }
     }
 
     private func checkContentLength(_ value: String) throws(HTTP1RequestError) {
@@ -127,48 +131,46 @@ struct HTTP1HeadWriting {
         }
     }
 
-    private mutating func writeCookies(into buffer: inout ByteBuffer) throws(HTTP1RequestError) {
+    private mutating func writeCookies(to cursor: inout HTTP1WireCursor) throws(HTTP1RequestError) {
         guard !hasCookie else { return }
         for field in head.fields where field.name == .cookie {
             if hasCookie {
-                buffer.writeStaticString("; ")
+                cursor.write("; ")
             } else {
-                try HTTP1RequestWriter.writeName(field.name, into: &buffer)
+                try cursor.writeName(of: field)
             }
             hasCookie = true
-            try HTTP1RequestWriter.writeValue(of: field, into: &buffer)
+            try cursor.writeValue(of: field)
         }
-        buffer.writeStaticString("\r\n")
+        cursor.write("\r\n")
     }
 
     /// RFC 9110 §8.6: a method whose semantics anticipate content says that there is none; the others say nothing.
-    private func writeFraming(into buffer: inout ByteBuffer) {
+    private func writeFraming(to cursor: inout HTTP1WireCursor) {
         switch head.framing {
         case .none:
             guard head.method == "POST" || head.method == "PUT" || head.method == "PATCH" else { return }
-            buffer.writeStaticString("Content-Length: 0\r\n")
+            cursor.write("Content-Length: 0\r\n")
         case .length(let length):
-            buffer.writeStaticString("Content-Length: ")
-            buffer.writeString(String(length))
-            buffer.writeStaticString("\r\n")
-        case .chunked: buffer.writeStaticString("Transfer-Encoding: chunked\r\n")
+            cursor.write("Content-Length: ")
+            _ = cursor.write(String(length)) { _ in true }
+            cursor.write("\r\n")
+        case .chunked: cursor.write("Transfer-Encoding: chunked\r\n")
         }
     }
 
-    private func writeConnection(into buffer: inout ByteBuffer) {
-        guard written.closesConnection || written.kind == .upgrade || asksForTrailers else { return }
-        buffer.writeStaticString("Connection: ")
-        var separator: StaticString = ""
-        for (isSaid, option) in options where isSaid {
-            buffer.writeStaticString(separator)
-            buffer.writeStaticString(option)
+    private func writeConnection(to cursor: inout HTTP1WireCursor) {
+        var separator: StaticString = "Connection: "
+        func write(_ option: StaticString, if isSaid: Bool) {
+            guard isSaid else { return }
+            cursor.write(separator)
+            cursor.write(option)
             separator = ", "
         }
-        buffer.writeStaticString("\r\n")
-    }
-
-    private var options: [(Bool, StaticString)] {
-        [(written.closesConnection, "close"), (written.kind == .upgrade, "upgrade"), (asksForTrailers, "TE")]
+        write("close", if: written.closesConnection)
+        write("upgrade", if: written.kind == .upgrade)
+        write("TE", if: asksForTrailers)
+        if written.closesConnection || written.kind == .upgrade || asksForTrailers { cursor.write("\r\n") }
     }
 
     /// Visible ASCII and nothing else; whether it is a good target is the URL's business.

@@ -23,14 +23,14 @@ package enum HTTP1RequestWriter {
     package static func write(
         _ head: HTTP1RequestHead, into buffer: inout ByteBuffer
     ) throws(HTTP1RequestError) -> HTTP1WrittenHead {
-        let start = buffer.writerIndex
-        do throws(HTTP1RequestError) {
-            var writing = HTTP1HeadWriting(head)
-            return try writing.write(into: &buffer)
-        } catch {
-            buffer.moveWriterIndex(to: start)
-            throw error
+        var writing = HTTP1HeadWriting(head)
+        let length = try writing.measure()
+        try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { memory throws(HTTP1RequestError) in
+            var cursor = HTTP1WireCursor(memory)
+            try writing.write(to: &cursor)
+            return cursor.count
         }
+        return writing.written
     }
 
     /// Appends what stands before a chunk's data.
@@ -58,62 +58,20 @@ package enum HTTP1RequestWriter {
     package static func writeLastChunk(
         trailers: HTTPFields? = nil, into buffer: inout ByteBuffer
     ) throws(HTTP1RequestError) {
-        let start = buffer.writerIndex
-        buffer.writeStaticString("0\r\n")
-        do throws(HTTP1RequestError) {
-            for field in trailers ?? HTTPFields() {
+        let trailers = trailers ?? HTTPFields()
+        let length = trailers.reduce(into: 5) { $0 += HTTP1WireCursor.length(of: $1) }
+        try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { memory throws(HTTP1RequestError) in
+            var cursor = HTTP1WireCursor(memory)
+            cursor.write("0\r\n")
+            for field in trailers {
                 guard !forbiddenTrailers.contains(field.name.canonicalName) else {
                     throw HTTP1RequestError(.forbiddenTrailer, fieldName: field.name.rawName)
                 }
-                try writeLine(field, into: &buffer)
+                try cursor.writeLine(field)
             }
-        } catch {
-            buffer.moveWriterIndex(to: start)
-            throw error
+            cursor.write("\r\n")
+            return cursor.count
         }
-        buffer.writeStaticString("\r\n")
-    }
-
-    static func writeLine(_ field: HTTPField, into buffer: inout ByteBuffer) throws(HTTP1RequestError) {
-        try writeName(field.name, into: &buffer)
-        try writeValue(of: field, into: &buffer)
-        buffer.writeStaticString("\r\n")
-    }
-
-    /// Writes a name with its colon and space.
-    static func writeName(_ name: HTTPField.Name, into buffer: inout ByteBuffer) throws(HTTP1RequestError) {
-        guard writeText(name.rawName, into: &buffer, if: isToken) else {
-            throw HTTP1RequestError(.invalidFieldName, fieldName: name.rawName)
-        }
-        buffer.writeStaticString(": ")
-    }
-
-    static func writeValue(of field: HTTPField, into buffer: inout ByteBuffer) throws(HTTP1RequestError) {
-        let isValid = field.withUnsafeBytesOfValue { bytes in
-            let bytes = UnsafeRawBufferPointer(bytes)
-            guard HTTP1Grammar.endOfText(in: bytes, from: 0) == bytes.count else { return false }
-            buffer.writeBytes(bytes)
-            return true
-        }
-        guard isValid else { throw HTTP1RequestError(.invalidFieldValue, fieldName: field.name.rawName) }
-    }
-
-    /// Writes a text if its bytes pass; returns whether they do.
-    static func writeText(
-        _ text: String, into buffer: inout ByteBuffer, if isValid: (UnsafeRawBufferPointer) -> Bool
-    ) -> Bool {
-        var text = text
-        return text.withUTF8 { bytes in
-            let bytes = UnsafeRawBufferPointer(bytes)
-            guard isValid(bytes) else { return false }
-            buffer.writeBytes(bytes)
-            return true
-        }
-    }
-
-    /// A token: never empty (RFC 9110 §5.6.2).
-    static func isToken(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        !bytes.isEmpty && HTTP1Grammar.endOfToken(in: bytes, from: 0) == bytes.count
     }
 
     private static let forbiddenTrailers: Set<String> = [
