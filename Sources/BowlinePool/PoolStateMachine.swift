@@ -2,20 +2,20 @@
 ///
 /// A connection is *dialling*, *leased* or *idle*, or the pool does not know it:
 ///
-/// | event                   | dialling                | leased            | idle              | unknown            |
-/// |-------------------------|-------------------------|-------------------|-------------------|--------------------|
-/// | `checkOut`, `lease`     | –                       | –                 | → leased (1)        | –                  |
-/// | `startDials`            | –                       | –                 | – (2)               | → dialling         |
-/// | `connectionEstablished` | → leased, idle, gone (3)  | bug               | bug               | closed             |
-/// | `connectionFailed`      | → gone (4)                | bug               | bug               | ignored            |
-/// | `release`               | bug                     | → leased, idle, gone (5) | bug          | ignored            |
-/// | `returnUnused`          | bug                     | → leased, idle, gone (5) | bug          | ignored            |
-/// | `connectionClosed`      | ignored                 | → gone            | → gone            | ignored            |
-/// | `timerFired`            | –                       | –                 | closed if expired | –                  |
-/// | `evictStale`            | –                       | –                 | closed if as old  | –                  |
-/// | `evictOldestIdle`       | –                       | –                 | closed if oldest  | –                  |
-/// | `beginDrain`            | cancelled if superfluous | –                | closed            | –                  |
-/// | `closeAll`              | cancelled               | closed            | closed            | –                  |
+/// | event                   | dialling                 | leased                   | idle              | unknown    |
+/// |-------------------------|--------------------------|--------------------------|-------------------|------------|
+/// | `checkOut`, `lease`     | –                        | –                        | → leased (1)      | –          |
+/// | `startDials`            | –                        | –                        | – (2)             | → dialling |
+/// | `connectionEstablished` | → leased, idle, gone (3) | bug                      | bug               | closed     |
+/// | `connectionFailed`      | → gone (4)               | bug                      | bug               | ignored    |
+/// | `release`               | bug                      | → leased, idle, gone (5) | bug               | ignored    |
+/// | `returnUnused`          | bug                      | → leased, idle, gone (5) | bug               | ignored    |
+/// | `connectionClosed`      | ignored                  | → gone                   | → gone            | ignored    |
+/// | `timerFired`            | –                        | –                        | closed if expired | –          |
+/// | `evictStale`            | –                        | –                        | closed if as old  | –          |
+/// | `evictOldestIdle`       | –                        | –                        | closed if oldest  | –          |
+/// | `beginDrain`            | cancelled if superfluous | –                        | closed            | –          |
+/// | `closeAll`              | cancelled                | closed                   | closed            | –          |
 ///
 /// 1. An expired one is closed instead and the next one taken.
 /// 2. The one idle longest is closed (`replaced`) when a request requires a fresh connection at the limit.
