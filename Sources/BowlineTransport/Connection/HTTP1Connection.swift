@@ -41,6 +41,8 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
     /// How a connection reaches its pool, weakly: the pool may be gone before it.
     struct OriginLink: Sendable {
         let release: @Sendable (HTTP1Connection, Duration?) -> Void
+        /// Nothing was written: the lease does not count as a use, and what the server last said of its patience holds.
+        let returnUnused: @Sendable (HTTP1Connection) -> Void
         let closed: @Sendable (ConnectionID, CloseReason) -> Void
     }
 
@@ -82,7 +84,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
     /// A lease that was not used goes back.
     func returnUnused() {
         onLoop {
-            if self.machine.isIdle { self.origin.release(self, nil) }
+            if self.machine.isIdle, self.closeReason == nil { self.origin.returnUnused(self) }
         }
     }
 
@@ -119,7 +121,8 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
     private func begin(_ exchange: Exchange) {
         guard !exchange.isOver else {
             // Cancelled before a byte was written: the connection is as good as it was.
-            if machine.isIdle, closeReason == nil { origin.release(self, nil) }
+            exchange.upload?.stop()
+            if machine.isIdle, closeReason == nil { origin.returnUnused(self) }
             return
         }
         guard channel.isActive, machine.isIdle, context != nil else {
@@ -158,7 +161,8 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
     /// The exchange is over and the connection decides what becomes of it.
     func settle(_ afterwards: HTTP1ConnectionStateMachine.Afterwards, keepAlive: Duration?) {
         switch afterwards {
-        case .goOn: break
+        case .goOn:
+            if machine.isResponseDone { uploadOutlivedResponse() }
         case .reuse:
             endExchange()
             readOn()

@@ -102,6 +102,9 @@ final class OriginDialer: ConnectionDialer {
                     connection.close(.poolReleased)
                 }
             },
+            returnUnused: { [weak pool] connection in
+                if let pool { pool.returnUnused(connection) } else { connection.close(.poolReleased) }
+            },
             closed: { [weak pool] id, reason in pool?.connectionClosed(id, reason: reason) }
         )
     }

@@ -1,0 +1,157 @@
+import Bowline
+import BowlineTesting
+import NIOCore
+import Synchronization
+import Testing
+
+/// Which bodies can be sent again, and that they are sent from their first byte.
+@Suite("Resends of bodies (RT5)", .timeLimit(.minutes(1)))
+struct ResendBodyTests {
+    @Test("RT5: bytes are sent again from the first byte", arguments: [0, 7, 65_536, 300_000])
+    func bytes(count: Int) async throws {
+        let content = Self.content(count)
+        try await expectResent(.bytes(content), content)
+    }
+
+    @Test("RT5: a factory's body is made anew, with the same bytes and length", arguments: [true, false])
+    func factory(hasLength: Bool) async throws {
+        let content = Self.content(200_000)
+        let made = Mutex(0)
+        let body = RequestBody.replayable(length: hasLength ? content.readableBytes : nil) {
+            made.withLock { $0 += 1 }
+            return GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])
+        }
+        try await expectResent(body, content)
+        #expect(made.withLock { $0 } == 2)
+    }
+
+    @Test("RT5: what a one-shot stream has yielded is kept, up to 64 KiB, and sent again", arguments: [true, false])
+    func keptStream(hasLength: Bool) async throws {
+        let content = Self.content(65_536)
+        let chunks = GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])
+        try await expectResent(.stream(chunks, length: hasLength ? content.readableBytes : nil), content)
+    }
+
+    @Test("RT5: a one-shot stream of more than 64 KiB is not sent again, although PUT is idempotent")
+    func longStream() async throws {
+        let content = Self.content(65_537)
+        let chunks = GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])
+        try await expectNotResent(.stream(chunks), method: "PUT")
+    }
+
+    @Test("RT5: replayLimit says how much of a stream is kept", arguments: [(10, true), (11, false)])
+    func replayLimit(count: Int, isResent: Bool) async throws {
+        let content = Self.content(count)
+        let body = RequestBody.stream(GatedChunks(first: [content], gate: Gate(isOpen: true), then: []))
+        if isResent {
+            try await expectResent(body, content) { $0.connection.replayLimit = 10 }
+        } else {
+            try await expectNotResent(body, method: "PUT") { $0.connection.replayLimit = 10 }
+        }
+    }
+
+    @Test("RT5: a stream that is not idempotent to send is not sent again, short or not")
+    func streamOfPOST() async throws {
+        let chunks = GatedChunks(first: [ByteBuffer(string: "abc")], gate: Gate(isOpen: true), then: [])
+        try await expectNotResent(.stream(chunks), method: "POST")
+    }
+
+    @Test("RT5: a one-shot stream that nobody has asked for a chunk moves with its request, POST or not")
+    func untouchedStream() async throws {
+        let content = Self.content(100_000)
+        try await withOneRequestServer(.close) { client, server, death in
+            for number in 1...20 {
+                let chunks = GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])
+                let fetched = try await client.fetch(.post("/\(number)", body: .stream(chunks)))
+                #expect(fetched.text == String(buffer: content))
+                #expect(server.executions(of: "/\(number)") == 1)
+                try await death(number)
+            }
+        }
+    }
+
+    @Test("RT5: the connection dies in the middle of an upload: bytes go again, a long stream does not")
+    func deathDuringUpload() async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                while let head = try await connection.readRequestHead() {
+                    if head.path == "/victim", connection.number == 1 { return try await connection.reset() }
+                    let request = try await connection.readBody(of: head)
+                    try await connection.reply(200, body: "\(request.bodyLength)")
+                }
+            }
+            try await withServiceClient(server.baseURL) { client in
+                _ = try await client.fetch("/first")
+                let content = Self.content(2_000_000)
+                let fetched = try await client.fetch(
+                    ServiceRequest(method: .put, "/victim", body: .bytes(content))
+                )
+                #expect(fetched.text == "2000000")
+                #expect(fetched.response.resends == 1)
+            }
+        }
+    }
+
+    @Test("A committed body is not failed for it: a long stream on a healthy connection arrives whole")
+    func committed() async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in .reply(200, body: "\(request.bodyLength)") }
+            try await withServiceClient(server.baseURL) { client in
+                let content = Self.content(1_000_000)
+                let chunks = GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])
+                let fetched = try await client.fetch(.post("/", body: .stream(chunks)))
+                #expect(fetched.text == "1000000")
+            }
+        }
+    }
+
+    private func expectResent(
+        _ body: RequestBody, _ content: ByteBuffer,
+        configure: (inout ClientConfiguration) throws -> Void = { _ in }
+    ) async throws {
+        try await withDyingServer(.close, configure: configure) { client, server in
+            let request = ServiceRequest(method: .put, "/victim", body: body)
+            let response = try await client.send(request)
+            #expect(response.status == .ok && response.resends == 1)
+            let received = server.requests.filter { $0.path == "/victim" }
+            #expect(received.count == 2)
+            for request in received {
+                #expect(request.isComplete && request.body == content)
+            }
+            #expect(Set(received.map { $0[.contentLength] }).count == 1)
+        }
+    }
+
+    private func expectNotResent(
+        _ body: RequestBody, method: String, configure: (inout ClientConfiguration) throws -> Void = { _ in }
+    ) async throws {
+        try await withDyingServer(.close, configure: configure) { client, server in
+            var request = ResendTests.request(method, "/victim")
+            request.body = body
+            let sent = request
+            let error = try await serviceError { _ = try await client.send(sent) }
+            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(server.executions(of: "/victim") == 1)
+        }
+    }
+
+    /// So many bytes of text, different at each place.
+    private static func content(_ count: Int) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        var number = 0
+        while buffer.readableBytes < count {
+            buffer.writeString("\(number) ")
+            number += 1
+        }
+        return buffer.getSlice(at: 0, length: count) ?? buffer
+    }
+
+    private static func chunks(_ content: ByteBuffer) -> [ByteBuffer] {
+        var rest = content
+        var chunks: [ByteBuffer] = []
+        while rest.readableBytes > 0, let chunk = rest.readSlice(length: min(10_000, rest.readableBytes)) {
+            chunks.append(chunk)
+        }
+        return chunks
+    }
+}
