@@ -6,12 +6,15 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
+    // An async function runs where its caller runs: without it each call into the road costs a look for an executor.
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let serviceLifecycleTestKit = Target.Dependency.product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
@@ -44,7 +47,7 @@ let package = Package(
         .target(name: "BowlinePool", dependencies: [deque], swiftSettings: strict),
         .target(
             name: "BowlineTransport",
-            dependencies: ["BowlineCore", "BowlinePool", httpTypes, nioCore, nioPosix, nioTLS, nioSSL],
+            dependencies: ["BowlineCore", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL],
             swiftSettings: strict
         ),
         .target(name: "BowlineMiddleware", dependencies: ["BowlineCore"], swiftSettings: strict),
@@ -55,7 +58,7 @@ let package = Package(
         ),
         .target(
             name: "BowlineTesting",
-            dependencies: ["BowlineCore", httpTypes, nioCore, nioPosix, nioSSL],
+            dependencies: ["BowlineCore", nioCore, nioPosix, nioSSL],
             swiftSettings: strict
         ),
         .executableTarget(name: "BowlineTool", dependencies: ["Bowline", argumentParser], swiftSettings: strict),
@@ -86,8 +89,8 @@ let package = Package(
         .testTarget(
             name: "BowlineTests",
             dependencies: [
-                "Bowline", "BowlineTransport", "BowlineTesting", "CorpusSupport", nioCore, nioPosix, serviceLifecycle,
-                serviceLifecycleTestKit,
+                "Bowline", "BowlineTransport", "BowlineTesting", "CorpusSupport", logging, nioCore, nioPosix,
+                serviceLifecycle, serviceLifecycleTestKit, unixSignals,
             ],
             swiftSettings: strict
         ),

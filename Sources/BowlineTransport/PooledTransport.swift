@@ -29,9 +29,8 @@ package final class PooledTransport: ServiceTransport {
         guard deadline.instant > started else {
             throw deadline.passed(prepared, context: context, started: started, now: started)
         }
-        let pool = pools.pool(for: prepared.origin)
         do {
-            return try await send(prepared, over: pool, deadline: deadline, context: context, started: started)
+            return try await send(prepared, deadline: deadline, context: context, started: started)
         } catch {
             prepared.abandonBody()
             context.call.enter(.pipeline, attempt: context.attempt)
@@ -40,14 +39,12 @@ package final class PooledTransport: ServiceTransport {
     }
 
     private func send(
-        _ prepared: PreparedRequest, over pool: OriginPools.Pool, deadline: AttemptDeadline, context: RequestContext,
-        started: MonotonicInstant
+        _ prepared: PreparedRequest, deadline: AttemptDeadline, context: RequestContext, started: MonotonicInstant
     ) async throws -> ServiceResponse {
         var resend = ResendPolicy()
         while true {
-            let lease = try await lease(
-                from: pool, fresh: resend.requiresFresh, prepared, deadline: deadline, context: context,
-                started: started
+            let (lease, pool) = try await lease(
+                fresh: resend.requiresFresh, prepared, deadline: deadline, context: context, started: started
             )
             let exchange = Exchange(
                 request: prepared, connection: lease.connection,
@@ -69,26 +66,30 @@ package final class PooledTransport: ServiceTransport {
     }
 
     private func lease(
-        from pool: OriginPools.Pool, fresh: Bool, _ prepared: PreparedRequest, deadline: AttemptDeadline,
-        context: RequestContext, started: MonotonicInstant
-    ) async throws -> OriginPools.Pool.Lease {
+        fresh: Bool, _ prepared: PreparedRequest, deadline: AttemptDeadline, context: RequestContext,
+        started: MonotonicInstant
+    ) async throws -> (OriginPools.Pool.Lease, OriginPools.Pool) {
         try Task.checkCancellation()
         let affinity = environment.loops.currentAffinity
-        if !fresh, let lease = pool.tryLease(affinity: affinity) { return lease }
-        context.call.enter(.queued, attempt: context.attempt)
-        do {
-            return try await pool.lease(
-                .init(
+        while true {
+            let pool = pools.pool(for: prepared.origin)
+            if !fresh, let lease = pool.tryLease(affinity: affinity) { return (lease, pool) }
+            context.call.enter(.queued, attempt: context.attempt)
+            do {
+                let options = OriginPools.Pool.LeaseOptions(
                     affinity: affinity, requiresFresh: fresh,
                     deadline: deadline.instant == .distantFuture ? nil : deadline.instant,
                     maximumWait: context.timeouts.poolAcquire
                 )
-            )
-        } catch let error as PoolError {
-            throw ServiceError(
-                error, request: prepared, deadline: deadline, context: context, started: started,
-                now: environment.clock.now
-            )
+                return (try await pool.lease(options), pool)
+            } catch let error as PoolError {
+                // The pool had gone cold just now: another takes its place.
+                if case .closed = error, !pools.isClosed { continue }
+                throw ServiceError(
+                    error, request: prepared, deadline: deadline, context: context, started: started,
+                    now: environment.clock.now
+                )
+            }
         }
     }
 
@@ -131,8 +132,10 @@ package final class PooledTransport: ServiceTransport {
     package func prewarm(_ origin: Origin, connections: Int) async throws {
         do {
             try await pools.pool(for: origin).prewarm(connections)
-        } catch let PoolError.dialFailed(error) {
+        } catch PoolError.dialFailed(let error) {
             throw error
+        } catch is PoolError {
+            throw ServiceError(.shuttingDown, "the client is shutting down or shut down and dials no more")
         }
     }
 

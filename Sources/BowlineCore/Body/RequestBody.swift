@@ -91,6 +91,14 @@ public struct RequestBody: Sendable {
         if case .none = kind { true } else { false }
     }
 
+    /// Whether its bytes are yet to come, from a sequence.
+    package var isSequence: Bool {
+        switch kind {
+        case .factory, .stream: true
+        case .none, .bytes: false
+        }
+    }
+
     package func validate() throws {
         if let length, length < 0 {
             throw ServiceError(.invalidRequest, "body.length must not be negative, is \(length)")

@@ -1,7 +1,6 @@
 internal import NIOCore
 internal import NIOSSL
 internal import NIOTLS
-internal import Synchronization
 
 /// Brings what happens on the socket to its ``LoopbackConnection``; the last handler of the pipeline.
 final class ConnectionHandler: ChannelInboundHandler {

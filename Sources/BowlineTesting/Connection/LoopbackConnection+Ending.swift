@@ -1,3 +1,5 @@
+public import NIOCore
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
@@ -7,8 +9,6 @@
 #elseif canImport(Darwin)
     internal import Darwin
 #endif
-public import NIOCore
-internal import Synchronization
 
 /// How a client ended a connection, and what it sent before.
 public struct ObservedClose: Sendable {

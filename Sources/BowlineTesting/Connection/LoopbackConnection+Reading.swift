@@ -1,6 +1,5 @@
-internal import HTTPTypes
+internal import BowlineCore
 public import NIOCore
-internal import Synchronization
 
 extension LoopbackConnection {
     private static let headLimit = 1 << 20

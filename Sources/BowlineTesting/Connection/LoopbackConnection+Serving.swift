@@ -1,6 +1,5 @@
-internal import HTTPTypes
+internal import BowlineCore
 internal import NIOCore
-internal import Synchronization
 
 extension LoopbackConnection {
     /// Serves requests with the server's routes and its `respond`, as long as the client sends them and the connection

@@ -1,6 +1,5 @@
-public import HTTPTypes
+public import BowlineCore
 public import NIOCore
-internal import Synchronization
 
 extension LoopbackConnection {
     /// Sends bytes as they are; returns when the socket has taken them all, so a slow client holds the script up.

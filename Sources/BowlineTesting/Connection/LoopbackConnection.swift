@@ -1,6 +1,5 @@
 public import BowlineCore
 internal import NIOCore
-internal import Synchronization
 
 /// One connection that a ``LoopbackServer`` has accepted: what a script drives, in bytes and in HTTP terms.
 ///
@@ -31,7 +30,7 @@ public final class LoopbackConnection: Sendable {
     let channel: any Channel
     let server: LoopbackServer
     let inbound = Watched(Inbound())
-    let facts = Mutex(Facts())
+    let facts = Guarded(Facts())
 
     init(number: Int, channel: any Channel, server: LoopbackServer) {
         self.number = number

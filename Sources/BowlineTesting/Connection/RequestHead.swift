@@ -1,4 +1,4 @@
-internal import HTTPTypes
+internal import BowlineCore
 internal import NIOCore
 
 /// A request's head, parsed strictly: what our clients send has no excuse (RFC 9112 §3, §5, §6).

@@ -7,7 +7,6 @@
 #elseif canImport(Darwin)
     internal import Darwin
 #endif
-internal import Synchronization
 
 /// Random numbers that are the same again for the same seed (SplitMix64), so that a failed test can be repeated.
 ///
@@ -69,10 +68,10 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
     }
 
     private final class Shared: Sendable {
-        private let random: Mutex<SeededRandom>
+        private let random: Guarded<SeededRandom>
 
         init(_ random: SeededRandom) {
-            self.random = Mutex(random)
+            self.random = Guarded(random)
         }
 
         func nextDouble() -> Double {

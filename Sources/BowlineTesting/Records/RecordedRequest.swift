@@ -1,4 +1,4 @@
-public import HTTPTypes
+public import BowlineCore
 public import NIOCore
 
 /// A request as a server received it.

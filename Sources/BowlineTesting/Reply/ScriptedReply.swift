@@ -1,4 +1,4 @@
-public import HTTPTypes
+public import BowlineCore
 public import NIOCore
 
 /// What a scripted server does in answer to one request: send something, wait, end the connection, in any order.

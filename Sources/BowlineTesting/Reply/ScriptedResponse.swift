@@ -1,4 +1,4 @@
-public import HTTPTypes
+public import BowlineCore
 public import NIOCore
 
 /// A response as a scripted server writes it: valid unless its fields make it otherwise.

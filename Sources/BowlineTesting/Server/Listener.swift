@@ -1,3 +1,8 @@
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+internal import NIOTLS
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
@@ -7,11 +12,6 @@
 #elseif canImport(Darwin)
     internal import Darwin
 #endif
-internal import NIOCore
-internal import NIOPosix
-internal import NIOSSL
-internal import NIOTLS
-internal import Synchronization
 
 /// The listening socket of a ``LoopbackServer``.
 struct Listener: Sendable {
@@ -20,7 +20,7 @@ struct Listener: Sendable {
 
     /// Where accepted connections go; known only once the server, which needs the port, has been made.
     private final class Target: Sendable {
-        private let server = Mutex<LoopbackServer?>(nil)
+        private let server = Guarded<LoopbackServer?>(nil)
 
         var current: LoopbackServer? {
             get { server.withLock { $0 } }

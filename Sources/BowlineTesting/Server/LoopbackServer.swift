@@ -1,4 +1,4 @@
-public import HTTPTypes
+public import BowlineCore
 internal import NIOCore
 internal import NIOPosix
 

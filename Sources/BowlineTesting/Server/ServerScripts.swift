@@ -1,4 +1,4 @@
-internal import HTTPTypes
+internal import BowlineCore
 internal import Synchronization
 
 /// What a server does with connections and requests, and the tasks that do it.
@@ -20,7 +20,7 @@ final class ServerScripts: Sendable {
         var isStopped = false
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     var connectionScript: ConnectionScript? {
         get { state.withLock { $0.connectionScript } }

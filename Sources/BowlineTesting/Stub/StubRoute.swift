@@ -29,7 +29,8 @@ struct StubRoute: Sendable {
         if text.hasPrefix("/") {
             let parts = text.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
             pattern = .path(
-                parts[0].split(separator: "/", omittingEmptySubsequences: false), query: parts.count > 1 ? parts[1] : nil
+                parts[0].split(separator: "/", omittingEmptySubsequences: false),
+                query: parts.count > 1 ? parts[1] : nil
             )
         } else if let url = try? ServiceURL(text) {
             pattern = .url(url)

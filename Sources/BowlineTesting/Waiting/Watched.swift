@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import Synchronization
 
 /// A value under a lock that tasks can wait upon: each change looks whether somebody's condition has come true.
 ///
@@ -13,17 +12,17 @@ final class Watched<State: Sendable>: Sendable {
         let fail: @Sendable (any Error, State) -> Void
     }
 
-    private struct Guarded: Sendable {
+    private struct Contents: Sendable {
         var state: State
         var waiters: [Waiter] = []
     }
 
     private final class Token: Sendable {}
 
-    private let guarded: Mutex<Guarded>
+    private let guarded: Guarded<Contents>
 
     init(_ state: State) {
-        guarded = Mutex(Guarded(state: state))
+        guarded = Guarded(Contents(state: state))
     }
 
     /// Looks at or changes the value, then serves those whose condition has come true.
@@ -36,7 +35,7 @@ final class Watched<State: Sendable>: Sendable {
         return result
     }
 
-    private static func serve(_ guarded: inout Guarded) -> [@Sendable () -> Void] {
+    private static func serve(_ guarded: inout Contents) -> [@Sendable () -> Void] {
         guard !guarded.waiters.isEmpty else { return [] }
         var resumptions: [@Sendable () -> Void] = []
         var remaining: [Waiter] = []

@@ -1,5 +1,4 @@
 internal import Bowline
-internal import NIOCore
 
 /// What has come of a response body.
 struct BodyTally {

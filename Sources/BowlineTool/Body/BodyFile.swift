@@ -1,3 +1,6 @@
+internal import ArgumentParser
+internal import Bowline
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
@@ -7,9 +10,6 @@
 #elseif canImport(Darwin)
     internal import Darwin
 #endif
-internal import ArgumentParser
-internal import Bowline
-internal import NIOCore
 
 /// A file that is sent as a request's body, in pieces: its size does not matter to memory.
 ///

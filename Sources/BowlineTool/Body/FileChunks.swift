@@ -1,3 +1,6 @@
+internal import Bowline
+internal import Dispatch
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
@@ -7,9 +10,6 @@
 #elseif canImport(Darwin)
     internal import Darwin
 #endif
-internal import Bowline
-internal import Dispatch
-internal import NIOCore
 
 /// The bytes of a file, read anew by each iterator.
 struct FileChunks: AsyncSequence, Sendable {

@@ -1,3 +1,6 @@
+internal import Bowline
+internal import Synchronization
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
@@ -7,8 +10,6 @@
 #elseif canImport(Darwin)
     internal import Darwin
 #endif
-internal import Bowline
-internal import Synchronization
 
 /// Standard output, line by line and at once, and the progress bar on standard error that lines must not run into.
 final class Console: Sendable {

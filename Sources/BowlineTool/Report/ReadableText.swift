@@ -57,7 +57,7 @@ extension Summary {
 
     private var timeWords: String {
         var words = "\(DecimalText.seconds(duration)) s"
-        if let median = tally.latencies.percentile(0.5), let slow = tally.latencies.percentile(0.99) {
+        if let median = tally.latencies.percentile(50), let slow = tally.latencies.percentile(99) {
             words += "; half within \(DecimalText.milliseconds(median)) ms"
             words += ", 99 % within \(DecimalText.milliseconds(slow)) ms"
         }

@@ -70,8 +70,8 @@ extension Summary {
         summary.add("failed", tally.failed)
         if tally.refused > 0 { summary.add("refused", tally.refused) }
         summary.add("seconds", seconds: duration)
-        summary.add("p50", milliseconds: tally.latencies.percentile(0.5))
-        summary.add("p99", milliseconds: tally.latencies.percentile(0.99))
+        summary.add("p50", milliseconds: tally.latencies.percentile(50))
+        summary.add("p99", milliseconds: tally.latencies.percentile(99))
         summary.add("pool", poolObject)
         summary.add("shutdown", shutdownObject)
 

@@ -22,12 +22,12 @@ struct LatencyHistogram: Sendable {
         count += other.count
     }
 
-    /// The duration that `fraction` of all did not exceed (nearest rank); nil if nothing was counted.
+    /// The duration that `percent` of all did not exceed (nearest rank); nil if nothing was counted.
     ///
-    /// - Parameter fraction: From 0 to 1.
-    func percentile(_ fraction: Double) -> Duration? {
+    /// - Parameter percent: From 0 to 100.
+    func percentile(_ percent: Int) -> Duration? {
         guard count > 0 else { return nil }
-        let rank = max(1, Int((Double(count) * fraction).rounded(.up)))
+        let rank = max(1, (count * percent + 99) / 100)
         var seen = 0
         for (index, number) in cells.enumerated() where number > 0 {
             seen += Int(number)

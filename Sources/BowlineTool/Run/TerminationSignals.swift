@@ -1,3 +1,5 @@
+internal import Dispatch
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
@@ -7,7 +9,6 @@
 #elseif canImport(Darwin)
     internal import Darwin
 #endif
-internal import Dispatch
 
 /// SIGINT and SIGTERM as calls of a closure, instead of the process's end.
 struct TerminationSignals {

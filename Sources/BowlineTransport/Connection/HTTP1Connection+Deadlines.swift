@@ -14,13 +14,15 @@ enum DeadlinePhase {
 
 extension HTTP1Connection {
     /// The exchange begins a phase that may take so long; nil: any time.
-    func enter(_ phase: DeadlinePhase, within limit: Duration?) {
+    ///
+    /// - Parameter start: When it began; nil: now.
+    func enter(_ phase: DeadlinePhase, within limit: Duration?, from start: MonotonicInstant? = nil) {
         self.phase = phase
         guard let limit else {
             phaseDeadline = .distantFuture
             return
         }
-        let deadline = sweep.now.advanced(by: limit)
+        let deadline = (start ?? sweep.now).advanced(by: limit)
         phaseDeadline = deadline
         sweep.deadlineMovedEarlier(deadline)
     }
@@ -28,7 +30,7 @@ extension HTTP1Connection {
     /// The body made progress.
     func extendBodyRead() {
         guard phase == .bodyRead, let limit = exchange?.timeouts.bodyIdle else { return }
-        phaseDeadline = sweep.now.advanced(by: limit)
+        phaseDeadline = inbound.readAt.advanced(by: limit)
     }
 
     func deadlinePassed(now: MonotonicInstant) {

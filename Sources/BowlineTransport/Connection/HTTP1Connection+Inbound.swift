@@ -1,12 +1,13 @@
 internal import BowlineCore
 internal import BowlinePool
-internal import HTTPTypes
 internal import NIOCore
 internal import NIOSSL
 
 /// What of a response has been received and not yet been handed over.
 struct InboundResponse {
     var firstByte: MonotonicInstant?
+    /// When the socket was last read.
+    var readAt = MonotonicInstant(nanoseconds: 0)
     var informational: [InformationalResponse] = []
     var head: HTTP1ResponseHead?
     var framing = HTTP1BodyFraming.none
@@ -55,7 +56,8 @@ extension HTTP1Connection: ChannelDuplexHandler {
             return
         }
         machine.received()
-        if inbound.firstByte == nil { inbound.firstByte = sweep.now }
+        inbound.readAt = sweep.now
+        if inbound.firstByte == nil { inbound.firstByte = inbound.readAt }
         parser.append(unwrapInboundIn(data))
         do {
             try parse()
@@ -80,7 +82,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
             case .head(let head, let framing):
                 inbound.head = head
                 inbound.framing = framing
-                inbound.headAt = sweep.now
+                inbound.headAt = inbound.readAt
                 inbound.keepAlive = head.persistence.keepAliveTimeout.map { .seconds($0) }
                 noteReusability(head, framing)
             case .body(let bytes):

@@ -1,6 +1,5 @@
 internal import BowlineCore
 internal import BowlinePool
-internal import HTTPTypes
 internal import NIOCore
 
 /// What of a request has been written.
@@ -36,7 +35,7 @@ extension HTTP1Connection {
     /// Ends the request body.
     func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
         var ending = ByteBuffer()
-        if exchange.upload?.declaredLength == nil {
+        if exchange.upload?.isChunked == true {
             do {
                 try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
             } catch {
@@ -87,7 +86,7 @@ extension HTTP1Connection {
             continuation.resume(throwing: UploadStopped())
             return
         }
-        if exchange.upload?.declaredLength == nil {
+        if exchange.upload?.isChunked == true {
             writeChunk(chunk, context)
         } else {
             context.writeAndFlush(wrapOutboundOut(chunk), promise: nil)
@@ -133,9 +132,16 @@ extension HTTP1Connection {
         context.writeAndFlush(wrapOutboundOut(ending), promise: written)
     }
 
-    /// The network has bytes to take. Once a response is being read, its deadline is the one that counts.
+    /// The response has arrived whole and the request goes on (RFC 9112 §9.5): only the network's pauses count now, not
+    /// the producer's.
+    func uploadOutlivedResponse() {
+        enter(.none, within: nil)
+        if let exchange, outbound.writer != nil { enterBodyWrite(exchange) }
+    }
+
+    /// The network has bytes to take. While a response is being read, its deadline is the one that counts.
     private func enterBodyWrite(_ exchange: Exchange) {
-        guard inbound.head == nil else { return }
+        guard inbound.head == nil || machine.isResponseDone else { return }
         outbound.unsentBytes = unsentBytes
         enter(.bodyWrite, within: exchange.timeouts.bodyIdle)
     }
@@ -152,10 +158,11 @@ extension HTTP1Connection {
     }
 
     private func requestWritten(_ exchange: Exchange) {
-        outbound.sentAt = sweep.now
+        let now = sweep.now
+        outbound.sentAt = now
         if inbound.head == nil {
             exchange.call.enter(.awaitingHead, attempt: exchange.attempt)
-            enter(.head, within: exchange.timeouts.responseHead)
+            enter(.head, within: exchange.timeouts.responseHead, from: now)
         }
         settle(machine.requestFinished(), keepAlive: inbound.keepAlive)
     }

@@ -1,6 +1,5 @@
 internal import BowlineCore
 internal import BowlinePool
-internal import HTTPTypes
 internal import NIOCore
 
 extension Exchange {

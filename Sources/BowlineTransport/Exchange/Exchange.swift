@@ -103,6 +103,11 @@ final class Exchange: Sendable {
     }
 
     func next() async throws -> ByteBuffer? {
+        // A peer that is faster than its reader would otherwise keep a cancelled task going to the body's end.
+        if Task.isCancelled {
+            cancel()
+            throw CancellationError()
+        }
         switch state.withLock({ $0.next(nil) }) {
         case .chunk(let chunk, let shouldResume, let observer):
             if shouldResume { connection.resumeReading(self) }

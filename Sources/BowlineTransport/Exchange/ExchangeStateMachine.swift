@@ -108,7 +108,8 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             return .deliver(waiter)
         }
         stream.store(chunk)
-        stream.isPaused = stream.bufferedBytes >= bufferLimit
+        // Once paused it stays so until the reader says otherwise, though chunks that were read already still come.
+        if stream.bufferedBytes >= bufferLimit { stream.isPaused = true }
         return .stored(shouldPause: stream.isPaused)
     }
 
@@ -162,8 +163,8 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             stream.isClaimed = true
             state = .streaming(stream)
             return true
-        case .over: return true
-        case .created, .awaitingHead: return false
+        case .over(.failed): return true
+        case .over(.delivered), .created, .awaitingHead: return false
         }
     }
 

@@ -1,10 +1,9 @@
 internal import BowlineCore
 internal import BowlinePool
-internal import HTTPTypes
 internal import NIOCore
 
 /// A request that was checked and encoded: what any number of attempts can be made from.
-struct PreparedRequest: Sendable {
+final class PreparedRequest: Sendable {
     /// What of the body goes out with the head, in the same write.
     enum Upload: Sendable {
         /// Nothing, or all of it: the head's buffer ends with it.
@@ -44,9 +43,10 @@ struct PreparedRequest: Sendable {
         let framing: HTTP1RequestFraming =
             if body.isNone, body.makeTrailers == nil {
                 .none
-            } else if let length = body.length {
+            } else if let length = body.length, length > 0 || !body.isSequence {
                 .length(Int64(length))
             } else {
+                // Also a sequence of declared length zero: see `RequestUpload.isChunked`.
                 .chunked
             }
         let expectsContinue = request.options.continueTimeout != nil && !body.isNone
@@ -73,6 +73,9 @@ struct PreparedRequest: Sendable {
         continueTimeout = hasWait ? request.options.continueTimeout ?? Self.defaultContinueTimeout : nil
         upload = Self.upload(body, expectsContinue: hasWait, into: &buffer)
         self.head = buffer
+        guard isReplayable else {
+            throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
+        }
     }
 
     private static func inlineBytes(of body: RequestBody) -> Int {

@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import HTTPTypes
 internal import NIOCore
 internal import Synchronization
 
@@ -22,6 +21,11 @@ final class RequestUpload: Sendable {
 
     let body: RequestBody
     let declaredLength: Int?
+    /// Whether it is sent in chunks: its length is unknown, or declared to be zero.
+    ///
+    /// A head with `Content-Length: 0` is a complete request already, so it must not go out before the sequence has shown
+    /// that it is empty and does not throw.
+    var isChunked: Bool { Self.isChunked(declaredLength: declaredLength) }
     private let replayLimit: Int
     private let state = Mutex(State())
 
@@ -30,6 +34,8 @@ final class RequestUpload: Sendable {
         self.declaredLength = declaredLength
         self.replayLimit = replayLimit
     }
+
+    static func isChunked(declaredLength: Int?) -> Bool { declaredLength == nil || declaredLength == 0 }
 
     /// Begins to wait at the gate. Called once, by the caller's task.
     func start(_ exchange: Exchange) {

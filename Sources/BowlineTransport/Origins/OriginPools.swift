@@ -9,6 +9,7 @@ final class OriginPools: Sendable {
     fileprivate struct State {
         var pools: [Origin: Pool] = [:]
         var isDraining = false
+        var isClosed = false
         /// How many pools there may be before cold ones are looked for.
         var purgeThreshold = 32
         /// What pools that are gone have counted.
@@ -32,6 +33,7 @@ final class OriginPools: Sendable {
             let cold = state.pools.count >= state.purgeThreshold ? state.purge() : []
             let pool = makePool(for: origin)
             if state.isDraining { pool.beginDrain() }
+            if state.isClosed { pool.closeAll(.forced) }
             state.pools[origin] = pool
             return (pool, cold)
         }
@@ -49,7 +51,7 @@ final class OriginPools: Sendable {
             random: environment.options.random,
             idleCountChanged: { [weak self] change in self?.idleCountChanged(by: change) },
             connectionRemoved: { [weak self] _, reason in
-                if reason == .idleTimeout || reason == .totalIdleCapacity { self?.letGoIfCold(origin) }
+                if reason.mayLeaveOriginCold { self?.letGoIfCold(origin) }
             }
         )
         dialer.serve(pool)
@@ -71,9 +73,8 @@ final class OriginPools: Sendable {
 
     private func letGoIfCold(_ origin: Origin) {
         let pool = state.withLock { state -> Pool? in
-            guard let pool = state.pools[origin], pool.isCold else { return nil }
-            state.retired.add(pool.snapshot())
-            return state.pools.removeValue(forKey: origin)
+            guard let pool = state.pools[origin] else { return nil }
+            return state.remove(pool, of: origin) ? pool : nil
         }
         withExtendedLifetime(pool) {}
     }
@@ -87,8 +88,15 @@ final class OriginPools: Sendable {
     }
 
     func closeAll() {
-        for pool in state.withLock({ Array($0.pools.values) }) { pool.closeAll(.forced) }
+        let pools = state.withLock { state in
+            state.isClosed = true
+            return Array(state.pools.values)
+        }
+        for pool in pools { pool.closeAll(.forced) }
     }
+
+    /// Whether everything was closed by force; until then a pool that is closed had gone cold, and another takes its place.
+    var isClosed: Bool { state.withLock { $0.isClosed } }
 
     func snapshot() -> BowlineCore.PoolSnapshot {
         let (pools, retired) = state.withLock { ($0.pools, $0.retired) }
@@ -116,13 +124,18 @@ private struct RetiredCounts {
 }
 
 extension OriginPools.State {
+    /// Takes out a pool that has gone cold. It is closed in the same step: a request that has just found it is refused
+    /// there and looks again. A cold pool has nothing to close, so no effect of it needs our lock.
+    mutating func remove(_ pool: OriginPools.Pool, of origin: Origin) -> Bool {
+        guard pool.closeIfCold() else { return false }
+        retired.add(pool.snapshot())
+        pools[origin] = nil
+        return true
+    }
+
     /// Takes the cold pools out.
     mutating func purge() -> [OriginPools.Pool] {
-        let cold = pools.filter { $0.value.isCold }
-        for (origin, pool) in cold {
-            retired.add(pool.snapshot())
-            pools[origin] = nil
-        }
+        let cold = pools.filter { remove($0.value, of: $0.key) }
         purgeThreshold = max(32, pools.count * 2)
         return cold.map(\.value)
     }
@@ -149,5 +162,16 @@ extension PoolConfiguration {
         maximumLifetime = options.maximumLifetime
         maximumUses = options.maximumUses
         minimumIdle = options.minimumIdlePerOrigin
+    }
+}
+
+extension CloseReason {
+    /// Whether the connection had been unused, so that its origin may have no other use now.
+    fileprivate var mayLeaveOriginCold: Bool {
+        switch self {
+        case .idleTimeout, .totalIdleCapacity, .closedByPeer, .keepAliveTimeout, .lifetimeExceeded, .unsolicitedBytes:
+            true
+        default: false
+        }
     }
 }

@@ -1,5 +1,4 @@
 import BowlineCore
-import HTTPTypes
 
 /// One head being written: measured first, then checked, dropped and merged in the pass that writes.
 struct HTTP1HeadWriting {

@@ -1,4 +1,4 @@
-package import HTTPTypes
+package import BowlineCore
 
 /// How a request's body is delimited on the wire (RFC 9112 §6).
 package enum HTTP1RequestFraming: Sendable, Hashable {

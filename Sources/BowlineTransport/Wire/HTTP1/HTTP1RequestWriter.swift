@@ -1,4 +1,4 @@
-package import HTTPTypes
+package import BowlineCore
 package import NIOCore
 
 /// Writes request heads and chunked bodies, and refuses what could be read as something else than was meant (RFC 9112

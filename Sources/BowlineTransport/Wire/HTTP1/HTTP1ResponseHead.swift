@@ -1,5 +1,4 @@
 package import BowlineCore
-package import HTTPTypes
 package import NIOCore
 
 /// The status line and fields of a response.

@@ -1,4 +1,4 @@
-import HTTPTypes
+internal import BowlineCore
 
 /// Writes text into memory that was measured for it, checking it on the way.
 ///
