@@ -154,7 +154,9 @@ struct LoopbackConnectionTests {
             try await gate.wait()
             #expect(connection.record.bytesReceived < 3 << 20)
             var count = 0
-            while count < total { count += try await connection.read(atLeast: min(5 << 20, total - count)).readableBytes }
+            while count < total {
+                count += try await connection.read(atLeast: min(5 << 20, total - count)).readableBytes
+            }
             try await connection.send("all")
         } client: { client, _ in
             let (outbound, channel) = (client.outbound, client.channel)

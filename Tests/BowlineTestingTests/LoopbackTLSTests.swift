@@ -6,7 +6,8 @@ import Testing
 @Suite("Loopback server: TLS", .timeLimit(.minutes(1)))
 struct LoopbackTLSTests {
     static func client(
-        identity: TestCertificates.Identity? = nil, protocols: [String] = [], authority: String = TestCertificates.authority
+        identity: TestCertificates.Identity? = nil, protocols: [String] = [],
+        authority: String = TestCertificates.authority
     ) throws -> TLSConfiguration {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(authority.utf8)))
@@ -43,9 +44,11 @@ struct LoopbackTLSTests {
         }
     }
 
-    @Test("a certificate checked against its address works for IPv4 and IPv6", arguments: [
-        LoopbackServer.Options.Address.ipv4, .ipv6,
-    ])
+    @Test(
+        "a certificate checked against its address works for IPv4 and IPv6",
+        arguments: [
+            LoopbackServer.Options.Address.ipv4, .ipv6,
+        ])
     func addressCertificate(address: LoopbackServer.Options.Address) async throws {
         var options = LoopbackServer.Options.tls()
         options.address = address
@@ -81,9 +84,11 @@ struct LoopbackTLSTests {
         }
     }
 
-    @Test("requires a client's certificate when told to", arguments: [
-        (TestCertificates.client, true), (TestCertificates.untrustedClient, false), (nil, false),
-    ])
+    @Test(
+        "requires a client's certificate when told to",
+        arguments: [
+            (TestCertificates.client, true), (TestCertificates.untrustedClient, false), (nil, false),
+        ])
     func clientCertificate(identity: TestCertificates.Identity?, isAccepted: Bool) async throws {
         try await withLoopbackServer(.tls(.requiringClientCertificate)) { server in
             server.respond { _ in .reply(200, body: "ok") }

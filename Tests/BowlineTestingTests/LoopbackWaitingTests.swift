@@ -4,10 +4,12 @@ import Testing
 
 @Suite("Loopback server: addresses, waiting and stopping", .timeLimit(.minutes(1)))
 struct LoopbackWaitingTests {
-    @Test("listens on IPv4, IPv6 and a Unix domain socket", arguments: [
-        (LoopbackServer.Options(), "http://127.0.0.1:"), (.ipv6, "http://[::1]:"), (.unixSocket, "http+unix://%2F"),
-        (.tls(), "https://localhost:"),
-    ])
+    @Test(
+        "listens on IPv4, IPv6 and a Unix domain socket",
+        arguments: [
+            (LoopbackServer.Options(), "http://127.0.0.1:"), (.ipv6, "http://[::1]:"), (.unixSocket, "http+unix://%2F"),
+            (.tls(), "https://localhost:"),
+        ])
     func addresses(options: LoopbackServer.Options, prefix: String) async throws {
         try await withLoopbackServer(options) { server in
             #expect(server.baseURL.hasPrefix(prefix))

@@ -75,9 +75,12 @@ struct StubTransportTests {
     @Test("fails with progress, and reads the body only if the request was sent")
     func failures() async throws {
         let stub = StubTransport()
-        stub.on(.put, "/a", inOrder: [
-            .fail(.connectionRefused, progress: .neverSent), .fail(.connectionClosed, progress: .ambiguous), .respond(),
-        ])
+        stub.on(
+            .put, "/a",
+            inOrder: [
+                .fail(.connectionRefused, progress: .neverSent), .fail(.connectionClosed, progress: .ambiguous),
+                .respond(),
+            ])
         let stream = AsyncStream { continuation in
             continuation.yield(ByteBuffer(string: "once"))
             continuation.finish()
