@@ -1,0 +1,77 @@
+internal import Bowline
+internal import Testing
+
+@testable import BowlineTool
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+@Suite("Bodies from and to files")
+struct BodyFileTests {
+    /// Runs `body` with the path of a file that is there until it returns.
+    private static func withFile(_ bytes: [UInt8], _ body: (String) async throws -> Void) async throws {
+        var template = Array("/tmp/bowline-tool-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&template)
+        try #require(descriptor >= 0)
+        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer { unlink(path) }
+        bytes.withUnsafeBytes { #expect(write(descriptor, $0.baseAddress, $0.count) == $0.count) }
+        close(descriptor)
+        try await body(path)
+    }
+
+    private static func contents(of path: String) async throws -> [UInt8] {
+        try await FileChunks(path: path).reduce(into: []) { $0 += Array($1.readableBytesView) }
+    }
+
+    @Test("a regular file has a length and is read anew each time, in pieces")
+    func regular() async throws {
+        let bytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0) }
+        try await Self.withFile(bytes) { path in
+            #expect(try BodyFile(path).length == bytes.count)
+            #expect(try BodyFile(path).requestBody.length == bytes.count)
+            for _ in 0..<2 { #expect(try await Self.contents(of: path) == bytes) }
+            let sizes = try await FileChunks(path: path).reduce(into: []) { $0.append($1.readableBytes) }
+            #expect(sizes.count > 1)
+        }
+    }
+
+    @Test("a device, a pipe and standard input have no length")
+    func streams() throws {
+        #expect(try BodyFile("/dev/null").length == nil)
+        #expect(try BodyFile("-").length == nil)
+        #expect(try BodyFile("-").requestBody.length == nil)
+    }
+
+    @Test("a file that goes away is an error that names it")
+    func missing() async {
+        await #expect(throws: FileError("read", path: "/no/such-file", number: ENOENT)) {
+            try await Self.contents(of: "/no/such-file")
+        }
+    }
+
+    @Test("-o leaves the file alone until a body begins, then replaces what was in it; a second body follows the first")
+    func output() async throws {
+        try await Self.withFile(Array("what was there before".utf8)) { path in
+            let file = try OutputFile(path)
+            #expect(try await Self.contents(of: path).count == 21)
+            for text in ["one", "two"] {
+                try file.beginBody()
+                try Array(text.utf8).withUnsafeBytes(file.write)
+            }
+            #expect(try await Self.contents(of: path) == Array("onetwo".utf8))
+        }
+    }
+
+    @Test("-o to a device has nothing to cut")
+    func device() throws {
+        let file = try OutputFile("/dev/null")
+        try file.beginBody()
+        try Array("x".utf8).withUnsafeBytes(file.write)
+    }
+}

@@ -1,0 +1,131 @@
+internal import Bowline
+internal import Testing
+
+@testable import BowlineTool
+
+@Suite("What a command line asks for")
+struct PlanTests {
+    @Test("without options there is one GET for each URL, by one worker, with the SDK's defaults")
+    func defaults() throws {
+        let plan = try CommandLine.plan(urls: ["http://a.test/1", "http://b.test/2"])
+        #expect(plan.count == 2)
+        #expect(plan.workers == 1)
+        #expect(plan.requests.map(\.method) == [.get, .get])
+        #expect(plan.requests.map { $0.url?.path } == ["/1", "/2"])
+        #expect(plan.configuration.pool == PoolOptions())
+        #expect(plan.configuration.timeouts == Timeouts())
+        #expect(plan.configuration.tls == TLSOptions())
+        #expect(plan.drain == .seconds(30))
+        #expect(plan.output == OutputPlan())
+    }
+
+    @Test("requests go round-robin over the URLs, the first at once")
+    func roundRobin() throws {
+        let plan = try CommandLine.plan("-n", "5", urls: ["http://a.test/", "http://b.test/"])
+        #expect((0..<plan.count).map { plan.urls[plan.place(of: $0)] }.map { $0.dropFirst(7).first } == Array("ababa"))
+    }
+
+    @Test("there are never more workers than requests")
+    func workers() throws {
+        #expect(try CommandLine.plan("-n", "3", "-c", "50").workers == 3)
+        #expect(try CommandLine.plan("-n", "50", "-c", "3").workers == 3)
+    }
+
+    @Test(
+        "the method is the one given, else GET, else POST with a body",
+        arguments: [
+            ([], "GET"), (["-d", "a"], "POST"), (["-d", ""], "POST"), (["-d", "a", "-X", "PUT"], "PUT"),
+            (["-X", "PURGE"], "PURGE"),
+        ])
+    func method(arguments: [String], method: String) throws {
+        #expect(try CommandLine.plan([CommandLine.url] + arguments).requests.map(\.method.rawValue) == [method])
+    }
+
+    @Test("-d is the body as text, also when it begins with a hyphen")
+    func data() throws {
+        #expect(try CommandLine.plan("-d", "näh").requests[0].body.length == 4)
+        #expect(try CommandLine.plan("-d", "--json").requests[0].body.length == 6)
+    }
+
+    @Test("-H may be given several times; space around the value does not belong to it")
+    func headers() throws {
+        let fields = try CommandLine.plan("-H", "X-A: one", "-H", "x-a:\ttwo \t", "-H", "X-B:", "-H", "X-C: a:b")
+            .requests[0].fields
+        #expect(fields.map(\.name.rawName) == ["X-A", "x-a", "X-B", "X-C"])
+        #expect(fields.map(\.value) == ["one", "two", "", "a:b"])
+    }
+
+    @Test("times are in seconds, fractions allowed")
+    func times() throws {
+        let plan = try CommandLine.plan(
+            "--connect-timeout", "0.25", "--head-timeout", "2", "--body-idle-timeout", "1.5", "--timeout", "7",
+            "--idle-timeout", "0.5", "--interval", "0.005", "--drain", "1", "--shutdown-after", "0"
+        )
+        let timeouts = plan.configuration.timeouts
+        #expect(timeouts.connect == .milliseconds(250))
+        #expect(timeouts.responseHead == .seconds(2))
+        #expect(timeouts.bodyIdle == .milliseconds(1500))
+        #expect(timeouts.total == .seconds(7))
+        #expect(plan.configuration.pool.idleTimeout == .milliseconds(500))
+        #expect(plan.interval == .milliseconds(5))
+        #expect(plan.drain == .seconds(1))
+        #expect(plan.configuration.lifecycle.drainTimeout == .seconds(1))
+        #expect(plan.shutdownAfter == .zero)
+    }
+
+    @Test("a longer --connect-timeout lengthens the wait for a connection with it")
+    func connectTimeoutAndAcquire() throws {
+        #expect(try CommandLine.plan("--connect-timeout", "40").configuration.timeouts.poolAcquire == .seconds(40))
+        #expect(try CommandLine.plan("--connect-timeout", "1").configuration.timeouts.poolAcquire == .seconds(10))
+    }
+
+    @Test("with -o there is no total timeout unless asked for")
+    func download() throws {
+        #expect(try CommandLine.plan("-o", "/dev/null").configuration.timeouts.total == nil)
+        #expect(try CommandLine.plan("-o", "/dev/null", "--timeout", "5").configuration.timeouts.total == .seconds(5))
+    }
+
+    @Test(
+        "presets go by name, and single options go over them",
+        arguments: [
+            ("highThroughput", PoolOptions.highThroughput), ("low-memory", .lowMemory),
+            ("MANYDESTINATIONS", .manyDestinations),
+        ])
+    func presets(name: String, expected: PoolOptions) throws {
+        #expect(try CommandLine.plan("--preset", name).configuration.pool == expected)
+        let changed = try CommandLine.plan("--max-idle", "7", "--preset", name, "--max-connections", "9", "--no-pool")
+            .configuration.pool
+        #expect(changed.maximumIdlePerOrigin == 7)
+        #expect(changed.maximumPerOrigin == 9)
+        #expect(changed.isEnabled == false)
+        #expect(changed.idleTimeout == expected.idleTimeout)
+    }
+
+    @Test("--max-idle above the limit over all origins lifts that too")
+    func manyIdle() throws {
+        #expect(try CommandLine.plan("--max-idle", "1000").configuration.pool.maximumIdle == 1000)
+        #expect(try CommandLine.plan("--max-idle", "2").configuration.pool.maximumIdle == PoolOptions().maximumIdle)
+    }
+
+    @Test("--idempotent and --no-resend are options of each request")
+    func attempts() throws {
+        #expect(try CommandLine.plan("--idempotent", "-d", "a").requests[0].isIdempotent)
+        #expect(try !CommandLine.plan("-d", "a").requests[0].isIdempotent)
+        #expect(try !CommandLine.plan("--no-resend").requests[0].options.allowsResend)
+        #expect(try CommandLine.plan("--max-attempts", "1", "--follow", "0").requests[0].options.allowsResend)
+    }
+
+    @Test("--insecure checks no certificate")
+    func insecure() throws {
+        #expect(try CommandLine.plan("--insecure").configuration.tls.verification == .disabled)
+    }
+
+    @Test("output options")
+    func output() throws {
+        let output = try CommandLine.plan("--json", "-v", "--quiet", "--fail", "--drop-body", "--max-body", "10").output
+        let expected = OutputPlan(
+            isJSON: true, isVerbose: true, isQuiet: true, failsOnStatus: true, dropsBodies: true, maximumBody: 10
+        )
+        #expect(output == expected)
+    }
+}

@@ -1,0 +1,65 @@
+internal import Testing
+
+@testable import BowlineTool
+
+@Suite("Command lines that are refused, with exit status 64")
+struct RefusalTests {
+    static let refused: [(arguments: [String], word: String)] = [
+        (["-n", "0"], "-n"), (["-n", "-1"], "-n"), (["-n", "many"], "many"), (["-c", "0"], "-c"),
+        (["-c", "100001"], "-c"),
+        (["--timeout=-1"], "--timeout"), (["--timeout", "0"], "--timeout"), (["--timeout", "nan"], "--timeout"),
+        (["--timeout", "1e300"], "--timeout"), (["--timeout", "soon"], "--timeout"),
+        (["--connect-timeout", "0"], "--connect-timeout"), (["--head-timeout", "0"], "--head-timeout"),
+        (["--body-idle-timeout", "0"], "--body-idle-timeout"), (["--idle-timeout", "0"], "--idle-timeout"),
+        (["--interval=-1"], "--interval"), (["--drain=-1"], "--drain"), (["--shutdown-after=-1"], "--shutdown-after"),
+        (["--max-connections", "0"], "--max-connections"), (["--max-idle=-1"], "--max-idle"),
+        (["--max-body=-1"], "--max-body"), (["--preset", "nope"], "--preset"),
+        (["--http1", "--http2"], "--http2"), (["--http2"], "not yet"), (["--h2c"], "not yet"),
+        (["--follow", "1"], "not yet"), (["--follow=-1"], "--follow"),
+        (["--max-attempts", "2"], "not yet"), (["--max-attempts", "0"], "--max-attempts"),
+        (["-d", "a", "--data-file", "b"], "--data-file"), (["--data-file", "/no/such-file"], "/no/such-file"),
+        (["--data-file", "/"], "folder"), (["--data-file", "-", "-n", "2"], "--data-file"),
+        (["--cert", "/dev/null"], "--key"), (["--key", "/dev/null"], "--cert"),
+        (["--cacert", "/no/such-file"], "/no/such-file"),
+        (["-o", "a", "-n", "2", "-c", "2"], "-o"), (["-o", "a", "--drop-body"], "--drop-body"),
+        (["-X", ""], "method"), (["-X", "GE T"], "method"), (["-X", "GET / HTTP/1.1\r\nX: y"], "method"),
+        (["-H", "no colon"], "colon"), (["-H", ": a"], "name"), (["-H", "X Y: a"], "name"),
+        (["-H", "X: a\r\nY: b"], "control character"), (["-H", "X: a\nb"], "control character"),
+        (["-H", "X: a\u{0}b"], "control character"),
+        (["--no-such-option"], "no-such-option"),
+    ]
+
+    @Test("is refused with the name of what is wrong", arguments: refused)
+    func refusal(arguments: [String], word: String) throws {
+        let refusal = try #require(CommandLine.refusal([CommandLine.url] + arguments))
+        #expect(refusal.status == 64)
+        #expect(refusal.message.contains(word))
+    }
+
+    @Test(
+        "a URL is refused with what is wrong with it",
+        arguments: [
+            ("not-a-url", "URL"), ("ftp://a.test/", "scheme"), ("http://user:secret@a.test/", "user information"),
+            ("http://a.test:99999/", "port"), ("http://[::1/", "bracket"), ("http://:80/", "host"),
+            ("http://a.test/a\r\nb", "control character"),
+        ])
+    func url(url: String, word: String) throws {
+        let refusal = try #require(CommandLine.refusal([url]))
+        #expect(refusal.status == 64)
+        #expect(refusal.message.contains(word))
+        #expect(!refusal.message.contains("secret"))
+    }
+
+    @Test("without a URL there is nothing to do")
+    func missingURL() throws {
+        let refusal = try #require(CommandLine.refusal([]))
+        #expect(refusal.status == 64)
+        #expect(refusal.message.contains("url"))
+    }
+
+    @Test("a header's value is never repeated in a message")
+    func secretsStaySecret() throws {
+        let refusal = try #require(CommandLine.refusal([CommandLine.url, "-H", "Authorization: canary\u{1}"]))
+        #expect(!refusal.message.contains("canary"))
+    }
+}

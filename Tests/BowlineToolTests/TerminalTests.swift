@@ -1,0 +1,78 @@
+internal import Bowline
+internal import Testing
+
+@testable import BowlineTool
+
+@Suite("What people see at a terminal")
+struct TerminalTests {
+    private static func instant(_ milliseconds: Int64) -> MonotonicInstant {
+        MonotonicInstant(nanoseconds: milliseconds * 1_000_000)
+    }
+
+    @Test("the progress bar comes with work that takes a second, and ten times a second at most")
+    func pace() {
+        var bar = ProgressBar(requests: 100, began: Self.instant(0))
+        #expect(bar.advance(requests: 10, bytes: 0, now: Self.instant(999)) == nil)
+        #expect(bar.advance(requests: 10, bytes: 0, now: Self.instant(1000)) != nil)
+        #expect(bar.advance(requests: 10, bytes: 0, now: Self.instant(1099)) == nil)
+        let text = bar.advance(requests: 20, bytes: 0, now: Self.instant(1100))
+        #expect(text?.contains(" 50 %, 50 of 100 requests") == true)
+    }
+
+    @Test("for one request the bar is about its body")
+    func body() {
+        var bar = ProgressBar(requests: 1, began: Self.instant(0))
+        bar.announce(bytes: 64 << 20)
+        let text = bar.advance(requests: 0, bytes: 16 << 20, now: Self.instant(2000))
+        #expect(text == "[#######.......................] 25 %, 16 of 64 MiB, 2.000 s")
+        var unknown = ProgressBar(requests: 1, began: Self.instant(0))
+        #expect(unknown.advance(requests: 0, bytes: 5 << 20, now: Self.instant(2000)) == "5 MiB, 2.000 s")
+    }
+
+    @Test("a line says what became of a request and by which connection")
+    func line() {
+        var outcome = JSONOutputTests.outcome()
+        outcome.response?.trailers = [.init(name: "T", value: "1")]
+        #expect(
+            outcome.readable(isVerbose: false)
+                == "    0  200      1.234 ms    1109 bytes  HTTP/1.1 on connection 1, new"
+                + "  sent again on a new connection  http://a.test/"
+        )
+        #expect(outcome.readable(isVerbose: true).hasSuffix("       trailer T: 1\n       sha256 of the body: ab"))
+        let error = ServiceError(.connectionRefused, "nobody there", phase: .connecting)
+        #expect(
+            JSONOutputTests.outcome(failure: Failure(error), hasResponse: false).readable(isVerbose: true)
+                == "    0  connectionRefused (neverSent, connecting)      1.234 ms  http://a.test/  - nobody there"
+        )
+    }
+
+    @Test("the table says what was not begun, and why connections closed")
+    func table() {
+        var tally = Tally()
+        tally.recordRefusal()
+        tally.recordFailure("connectionClosed")
+        let text = JSONOutputTests.summary(tally).readable
+        #expect(text.contains("2: 0 succeeded, 1 failed, 1 refused by the shutdown"))
+        #expect(text.contains("closed: idleTimeout 2, stale 1"))
+        #expect(!text.contains("not begun"))
+        #expect(JSONOutputTests.summary(Tally()).readable.contains("2 of 2 not begun"))
+    }
+}
+
+@Suite("Processors that a pinned process may use")
+struct UsableCoresTests {
+    @Test(
+        "are the bits of the kernel's mask",
+        arguments: [
+            ("Name:\tbowline\nCpus_allowed:\t3\nCpus_allowed_list:\t0-1\n", 2), ("Cpus_allowed:\t2\n", 1),
+            ("Cpus_allowed:\tff,ffffffff\n", 40), ("Cpus_allowed:\t0\n", nil), ("Name:\tbowline\n", nil),
+        ] as [(String, Int?)])
+    func mask(text: String, count: Int?) {
+        #expect(UsableCores.count(inStatus: text) == count)
+    }
+
+    @Test("are at least one here")
+    func here() {
+        #expect(UsableCores.count >= 1)
+    }
+}
