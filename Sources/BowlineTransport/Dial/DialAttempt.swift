@@ -2,6 +2,7 @@ internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
 internal import NIOPosix
+internal import NIOSSL
 
 /// One dial: name resolution, TCP by Happy Eyeballs (SwiftNIO's, RFC 8305), TLS, all within `timeouts.connect`.
 ///
@@ -102,6 +103,7 @@ final class DialAttempt: @unchecked Sendable {
             let waiter = try channel.pipeline.syncOperations.handler(type: DialWaiter.self)
             waiter.whenReady { result in
                 switch result {
+                case .success where self.isNameless(channel): self.end(.failure(DialFailure.certificateWithoutName))
                 case .success(nil), .success("http/1.1"), .success(""): self.end(.success(channel))
                 case .success: self.end(.failure(DialFailure.unexpectedProtocol))
                 case .failure(let error): self.end(.failure(error))
@@ -110,6 +112,14 @@ final class DialAttempt: @unchecked Sendable {
         } catch {
             end(.failure(error))
         }
+    }
+
+    /// Whether the peer's certificate has no alternative name. NIOSSL then falls back to its common name, which names
+    /// nothing (RFC 9110 §4.3.4, RFC 9525 §6.3).
+    private func isNameless(_ channel: any Channel) -> Bool {
+        guard origin.scheme == .https, tls.checksName else { return false }
+        guard let certificate = try? channel.pipeline.syncOperations.nioSSL_peerCertificate() else { return true }
+        return certificate._subjectAlternativeNames().isEmpty
     }
 
     private func end(_ result: Result<any Channel, any Error>) {

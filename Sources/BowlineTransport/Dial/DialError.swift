@@ -35,6 +35,8 @@ extension ServiceError {
         case .closedDuringHandshake:
             return (.tlsHandshakeFailed, "the peer closed the connection during the TLS handshake")
         case .cancelled: return (.connectFailed, "the dial was given up")
+        case .certificateWithoutName:
+            return (.tlsHandshakeFailed, "the peer's certificate has no subject alternative name")
         case .unexpectedProtocol: return (.tlsHandshakeFailed, "the peer chose a protocol that was not offered")
         }
     }

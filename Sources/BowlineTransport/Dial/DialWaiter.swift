@@ -70,4 +70,5 @@ enum DialFailure: Error {
     case timedOut
     case cancelled
     case unexpectedProtocol
+    case certificateWithoutName
 }

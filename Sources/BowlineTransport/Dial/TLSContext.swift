@@ -17,6 +17,9 @@ final class TLSContext: Sendable {
         state = Mutex(isPlain ? nil : try Self.make(options))
     }
 
+    /// Whether the peer's certificate has to name the host.
+    var checksName: Bool { options.verification == .full }
+
     /// The TLS handler of a new connection to `origin`.
     func makeHandler(for origin: Origin) throws -> NIOSSLClientHandler {
         let context = try state.withLock { context in
