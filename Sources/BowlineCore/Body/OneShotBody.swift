@@ -13,6 +13,7 @@ package final class OneShotBody: Sendable {
         /// How many chunks were pulled before the first that is still in `saved`.
         var forgotten = 0
         var isCommitted = false
+        var hasReader = false
         var hasBegun = false
         var outcome: Outcome?
         var isPulling = false
@@ -70,9 +71,12 @@ package final class OneShotBody: Sendable {
     /// - Throws: ``ServiceError`` `requestBodyConsumed` if the beginning is gone.
     func makeReader(replayLimit: Int) throws -> Reader {
         try state.withLock { state in
-            guard !state.isCommitted, state.forgotten == 0 else {
+            // A response may have begun, and replay been given up, before the first reader is there.
+            let isFirst = !state.hasReader && state.outcome == nil
+            guard isFirst || (!state.isCommitted && state.forgotten == 0) else {
                 throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
             }
+            state.hasReader = true
             state.limit = replayLimit
         }
         return Reader(body: self)

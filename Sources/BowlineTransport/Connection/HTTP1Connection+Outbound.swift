@@ -32,6 +32,11 @@ extension HTTP1Connection {
         }
     }
 
+    /// Writes the last bytes of a body of declared length, and ends it.
+    func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
+        onLoop { self.finish(last, for: exchange) }
+    }
+
     /// Ends the request body.
     func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
         var ending = ByteBuffer()
@@ -128,8 +133,9 @@ extension HTTP1Connection {
             guard let exchange, self.exchange === exchange else { return }
             self.requestWritten(exchange)
         }
-        enterBodyWrite(exchange)
         context.writeAndFlush(wrapOutboundOut(ending), promise: written)
+        guard self.exchange === exchange, !machine.isRequestDone else { return }
+        enterBodyWrite(exchange)
     }
 
     /// The response has arrived whole and the request goes on (RFC 9112 §9.5): only the network's pauses count now, not

@@ -117,6 +117,9 @@ final class RequestUpload: Sendable {
                 guard sent == declaredLength, try await reader.next() == nil else {
                     throw lengthMismatch("longer than its declared length of \(declaredLength) bytes")
                 }
+                // Written and ended in one step: the peer may answer as soon as it has these bytes.
+                exchange.connection.finishBody(chunk, for: exchange)
+                return
             }
             try await exchange.connection.writeBody(chunk, for: exchange)
         }

@@ -1,0 +1,198 @@
+import Bowline
+import BowlineTesting
+import Testing
+
+@Suite("Bad configuration and bad URLs")
+struct ConfigurationTests {
+    typealias Change = @Sendable (inout ClientConfiguration) -> Void
+
+    static let mistakes: [(path: String, change: Change)] = [
+        ("timeouts.connect", { $0.timeouts.connect = .zero }),
+        ("timeouts.connect", { $0.timeouts.connect = .seconds(-1) }),
+        ("timeouts.poolAcquire", { $0.timeouts.poolAcquire = .seconds(-1) }),
+        ("timeouts.responseHead", { $0.timeouts.responseHead = .zero }),
+        ("timeouts.bodyIdle", { $0.timeouts.bodyIdle = .nanoseconds(-1) }),
+        ("timeouts.attempt", { $0.timeouts.attempt = .zero }),
+        ("timeouts.total", { $0.timeouts.total = .seconds(-60) }),
+        ("timeouts.attempt", { $0.timeouts.attempt = .seconds(61) }),
+        ("pool.idleTimeout", { $0.pool.idleTimeout = .zero }),
+        ("pool.maximumIdlePerOrigin", { $0.pool.maximumIdlePerOrigin = -1 }),
+        ("pool.maximumIdle", { $0.pool.maximumIdle = -1 }),
+        ("pool.maximumPerOrigin", { $0.pool.maximumPerOrigin = 0 }),
+        ("pool.maximumWaiting", { $0.pool.maximumWaiting = -1 }),
+        ("pool.maximumLifetime", { $0.pool.maximumLifetime = .seconds(-1) }),
+        ("pool.maximumUses", { $0.pool.maximumUses = 0 }),
+        ("pool.minimumIdlePerOrigin", { $0.pool.minimumIdlePerOrigin = -1 }),
+        ("pool.minimumIdlePerOrigin", { $0.pool.minimumIdlePerOrigin = 65 }),
+        (
+            "pool.minimumIdlePerOrigin",
+            {
+                $0.pool.minimumIdlePerOrigin = 3
+                $0.pool.maximumPerOrigin = 2
+            }
+        ),
+        (
+            "pool.minimumIdlePerOrigin",
+            {
+                $0.pool.isEnabled = false
+                $0.pool.minimumIdlePerOrigin = 1
+            }
+        ),
+        ("connection.readBufferLimit", { $0.connection.readBufferLimit = 1023 }),
+        ("connection.writeBufferLimit", { $0.connection.writeBufferLimit = 0 }),
+        ("connection.replayLimit", { $0.connection.replayLimit = -1 }),
+        ("connection.discardLimit", { $0.connection.discardLimit = -1 }),
+        ("connection.discardTimeout", { $0.connection.discardTimeout = .zero }),
+        ("connection.maximumHeadBytes", { $0.connection.maximumHeadBytes = 255 }),
+        ("connection.maximumHeadBytes", { $0.connection.maximumHeadBytes = 16_777_217 }),
+        ("connection.maximumFields", { $0.connection.maximumFields = 0 }),
+        ("connection.maximumFields", { $0.connection.maximumFields = 65_537 }),
+        ("connection.maximumInformational", { $0.connection.maximumInformational = -1 }),
+        ("connection.maximumInformational", { $0.connection.maximumInformational = 1025 }),
+        ("lifecycle.drainTimeout", { $0.lifecycle.drainTimeout = .seconds(-1) }),
+        ("tls.serverName", { $0.tls.serverName = "" }),
+        ("tls.serverName", { $0.tls.serverName = "a b" }),
+        ("tls.serverName", { $0.tls.serverName = "a\r\nb" }),
+        ("tls.trustRoots", { $0.tls.trustRoots = .file("no/such/file.pem") }),
+        ("tls.trustRoots", { $0.tls.trustRoots = .pem("no certificate") }),
+        ("tls.identity", { $0.tls.identity = .files(certificate: "no/such/file.pem", key: "no/such/key.pem") }),
+        ("tls.identity", { $0.tls.identity = .pem(certificate: TestCertificates.client.certificate, key: "no key") }),
+        (
+            "tls",
+            {
+                $0.tls.identity = .pem(
+                    certificate: TestCertificates.client.certificate, key: TestCertificates.server.key
+                )
+            }
+        ),
+    ]
+
+    @Test(
+        "A value out of range, or that contradicts another, is an error that names its property",
+        arguments: mistakes.indices)
+    func mistakeIsNamed(index: Int) async throws {
+        let (path, change) = Self.mistakes[index]
+        let error = try await serviceError { _ = try ServiceClient(baseURL: "http://example.com", configure: change) }
+        #expect(error.code == .invalidConfiguration)
+        #expect(error.message.contains("\(path):"), "\(error.message)")
+        #expect(error.progress == .neverSent)
+    }
+
+    @Test("The smallest and largest values allowed are accepted", arguments: [false, true])
+    func extremes(isLargest: Bool) async throws {
+        let client = try ServiceClient(baseURL: "http://example.com") {
+            let duration: Duration = isLargest ? .seconds(Int64.max) : .nanoseconds(1)
+            $0.timeouts.connect = duration
+            $0.timeouts.poolAcquire = duration
+            $0.timeouts.responseHead = duration
+            $0.timeouts.bodyIdle = duration
+            $0.timeouts.attempt = duration
+            $0.timeouts.total = duration
+            $0.pool.idleTimeout = duration
+            $0.pool.maximumLifetime = duration
+            $0.pool.maximumIdlePerOrigin = isLargest ? .max : 0
+            $0.pool.maximumIdle = isLargest ? .max : 0
+            $0.pool.maximumPerOrigin = isLargest ? .max : 1
+            $0.pool.maximumWaiting = isLargest ? .max : 0
+            $0.pool.maximumUses = isLargest ? .max : 1
+            $0.connection.readBufferLimit = isLargest ? 1 << 30 : 1024
+            $0.connection.writeBufferLimit = isLargest ? 1 << 30 : 1024
+            $0.connection.maximumHeadBytes = isLargest ? 16_777_216 : 256
+            $0.connection.maximumFields = isLargest ? 65_536 : 1
+            $0.connection.maximumInformational = isLargest ? 1024 : 0
+            $0.lifecycle.drainTimeout = isLargest ? duration : .zero
+        }
+        await client.shutdown(within: .zero)
+    }
+
+    @Test("A client with the largest values works: nothing overflows", .timeLimit(.minutes(1)))
+    func largestValuesWork() async throws {
+        try await withLoopbackServer { server in
+            server.respond { .reply(200, body: $0.bodyText) }
+            try await withServiceClient(server.baseURL) {
+                let duration = Duration.seconds(Int64.max)
+                $0.timeouts.connect = duration
+                $0.timeouts.poolAcquire = duration
+                $0.timeouts.responseHead = duration
+                $0.timeouts.bodyIdle = duration
+                $0.timeouts.attempt = duration
+                $0.timeouts.total = duration
+                $0.pool.idleTimeout = duration
+                $0.pool.maximumLifetime = duration
+                $0.pool.maximumPerOrigin = .max
+                $0.pool.maximumIdle = .max
+                $0.pool.maximumIdlePerOrigin = .max
+                $0.connection.discardTimeout = duration
+                $0.lifecycle.drainTimeout = duration
+            } _: { client in
+                for _ in 1...2 {
+                    let fetched = try await client.fetch(.post("/", body: .stream(CountedChunks(of: 3, limit: 1))))
+                    #expect(fetched.text == "aaa")
+                }
+            }
+            #expect(server.connections.count == 1)
+        }
+    }
+
+    @Test("All problems are reported together")
+    func problemsTogether() async throws {
+        let error = try await serviceError {
+            _ = try ServiceClient(baseURL: "http://example.com") {
+                $0.timeouts.connect = .zero
+                $0.pool.maximumPerOrigin = 0
+                $0.connection.maximumFields = 0
+            }
+        }
+        for path in ["timeouts.connect", "pool.maximumPerOrigin", "connection.maximumFields"] {
+            #expect(error.message.contains(path))
+        }
+    }
+
+    @Test("What the configuring closure throws comes through unchanged")
+    func configureThrows() {
+        struct Mine: Error {}
+        #expect(throws: Mine.self) { _ = try ServiceClient(baseURL: "http://example.com") { _ in throw Mine() } }
+    }
+
+    @Test(
+        "A malformed base URL is an error when the client is made",
+        arguments: [
+            "", "example.com", "/v1", "//example.com", "http:/example.com", "http://", "https:///v1",
+            "ftp://example.com",
+            "http://user@example.com", "http://user:secret@example.com", "http://example.com:0x50",
+            "http://example.com:65536", "http://example.com:-1", "http://[::1", "http://[::g]", "http://::1",
+            "http://exa mple.com", "http://example.com\\@evil.com", "http://exam\u{0}ple.com", "http://a\r\nb/",
+            "http+unix://", "javascript://example.com", "http://?q", "http://#f", "http://@", "http://:80",
+        ])
+    func malformedBase(text: String) async throws {
+        let error = try await serviceError { _ = try ServiceClient(baseURL: text) }
+        #expect(error.code == .invalidURL)
+        #expect(!error.description.contains("secret"))
+        #expect(!error.message.utf8.contains { $0 < 0x20 || $0 == 0x7F })
+    }
+
+    @Test(
+        "A reference that cannot be used fails its request before a connection is made",
+        arguments: [
+            "ftp://example.com/", "http://", "http://user:secret@example.com/", "http://example.com:99999/",
+            "http://[::1/",
+            "http://a b/",
+        ])
+    func badReference(reference: String) async throws {
+        let client = try ServiceClient(baseURL: "http://127.0.0.1:1")
+        let error = try await serviceError { _ = try await client.get(reference) }
+        #expect(error.code == .invalidURL)
+        #expect(error.progress == .neverSent)
+        #expect(!error.description.contains("secret"))
+        #expect(client.pool.snapshot().opened == 0)
+        await client.shutdown()
+    }
+
+    @Test("A client without a base refuses a reference that is not absolute")
+    func noBase() async throws {
+        let client = try ServiceClient()
+        let error = try await serviceError { _ = try await client.get("users/42") }
+        #expect(error.code == .invalidURL)
+        await client.shutdown()
+    }
+}

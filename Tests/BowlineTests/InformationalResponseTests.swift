@@ -1,0 +1,246 @@
+import Bowline
+import BowlineTesting
+import HTTPTypes
+import NIOCore
+import Synchronization
+import Testing
+
+@Suite("Informational responses and Expect (H1b, H1c)", .timeLimit(.minutes(1)))
+struct InformationalResponseTests {
+    private static let link = HTTPField.Name("Link")!
+
+    @Test("H1b: informational responses come in order, to the callback as they arrive and in the response's list")
+    func informationalInOrder() async throws {
+        try await withLoopbackServer { server in
+            let gate = Gate()
+            server.onConnection { connection in
+                guard try await connection.readRequest() != nil else { return }
+                try await connection.send(
+                    "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+                try await gate.wait()
+                try await connection.send("HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
+                try await connection.reply(200, body: "done")
+                try await connection.serveRequests()
+            }
+            server.respond { _ in .reply(200, body: "next") }
+            try await withServiceClient(server.baseURL) { client in
+                let seen = Mutex<[Int]>([])
+                var request = ServiceRequest.get("/")
+                request.options.onInformational = { response in
+                    let count = seen.withLock { seen in
+                        seen.append(response.status.code)
+                        return seen.count
+                    }
+                    // The rest is sent only once the first two have been surfaced.
+                    if count == 2 { gate.open() }
+                }
+                let fetched = try await client.fetch(request)
+                #expect(fetched.text == "done")
+                #expect(seen.withLock { $0 } == [102, 103, 103, 100])
+                #expect(fetched.response.informational.map(\.status.code) == [102, 103, 103, 100])
+                #expect(fetched.response.informational[1].fields.httpFields[Self.link] == "</a>")
+                #expect(fetched.response.informational[2].fields.httpFields[Self.link] == "</b>")
+                let next = try await client.fetch("/next")
+                #expect(next.isReused)
+                #expect(next.response.informational.isEmpty)
+            }
+        }
+    }
+
+    @Test("H1b: as many informational responses as allowed pass, one more fails", arguments: [0, 1, 3])
+    func informationalLimit(limit: Int) async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in
+                let count = request.path == "/fits" ? limit : limit + 1
+                let early = String(repeating: "HTTP/1.1 103 Early Hints\r\n\r\n", count: count)
+                return .sequence(.bytes(early), .reply(200, body: "x"))
+            }
+            try await withServiceClient(server.baseURL) {
+                $0.connection.maximumInformational = limit
+            } _: { client in
+                #expect(try await client.fetch("/fits").response.informational.count == limit)
+                let error = try await serviceError { _ = try await client.fetch("/over") }
+                #expect(error.code == .responseLimitExceeded)
+                #expect(error.progress == .responseStarted)
+                try await server.waitForOpenConnections(count: 0)
+            }
+        }
+    }
+
+    @Test("H1b: an informational response does not make the answer to HEAD have a body")
+    func informationalBeforeHead() async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in
+                request.method == .head
+                    ? .bytes("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                    : .reply(200, body: "next")
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let head = try await client.fetch(.head("/"))
+                #expect(head.text.isEmpty)
+                #expect(head.response.fields[.contentLength] == "1000")
+                let next = try await client.fetch("/")
+                #expect(next.text == "next")
+                #expect(next.isReused)
+            }
+        }
+    }
+
+    @Test("H1b: an unsolicited 101 is a protocol violation and ends the connection")
+    func unsolicitedUpgrade() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in
+                .bytes("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let error = try await serviceError { _ = try await client.fetch("/") }
+                #expect(error.code == .protocolViolation)
+                try await server.waitForOpenConnections(count: 0)
+            }
+        }
+    }
+
+    @Test(
+        "H1: a response head of as many bytes, or fields, as allowed passes, one more fails", arguments: [false, true])
+    func headLimits(counted: Bool) async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in
+                let extra = request.path == "/over" ? 1 : 0
+                if counted {
+                    let fields = (0..<(7 + extra)).map { "X-\($0): v\r\n" }.joined()
+                    return .bytes("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\(fields)\r\n")
+                }
+                let start = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: "
+                let filler = String(repeating: "a", count: 1024 - start.utf8.count - 4 + extra)
+                return .bytes("\(start)\(filler)\r\n\r\n")
+            }
+            try await withServiceClient(server.baseURL) {
+                if counted { $0.connection.maximumFields = 8 } else { $0.connection.maximumHeadBytes = 1024 }
+            } _: { client in
+                #expect(try await client.fetch("/fits").response.status == .ok)
+                let error = try await serviceError { _ = try await client.fetch("/over") }
+                #expect(error.code == .responseLimitExceeded)
+                try await server.waitForOpenConnections(count: 0)
+            }
+        }
+    }
+
+    // MARK: Expect: 100-continue
+
+    private static func expecting(_ body: RequestBody, within limit: Duration = .seconds(60)) -> ServiceRequest {
+        var request = ServiceRequest.post("/upload", body: body)
+        request.options.continueTimeout = limit
+        return request
+    }
+
+    @Test("H1c: with Expect the body waits for 100 Continue", arguments: [true, false])
+    func bodyWaitsForContinue(asBytes: Bool) async throws {
+        try await withLoopbackServer { server in
+            let bytesBefore = Mutex(-1)
+            server.onConnection { connection in
+                guard let head = try await connection.readRequestHead() else { return }
+                #expect(head.expectsContinue)
+                let before = connection.record.bytesReceived
+                bytesBefore.withLock { $0 = before - head.head.utf8.count }
+                try await connection.sendContinue()
+                let request = try await connection.readBody(of: head)
+                try await connection.reply(200, body: request.bodyText)
+                try await connection.serveRequests()
+            }
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(server.baseURL) { client in
+                let body: RequestBody = asBytes ? .text("payload") : .stream(CountedChunks(of: 7, limit: 1))
+                let fetched = try await client.fetch(Self.expecting(body))
+                #expect(fetched.text == (asBytes ? "payload" : "aaaaaaa"))
+                #expect(bytesBefore.withLock { $0 } == 0)
+                #expect(fetched.response.informational.map(\.status.code) == [100])
+                #expect(try await client.fetch("/next").isReused)
+            }
+        }
+    }
+
+    @Test("H1c: without an answer to Expect the body is sent when the wait is over")
+    func bodyIsSentAnyway() async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                guard let request = try await connection.readRequest() else { return }
+                try await connection.reply(200, body: request.bodyText)
+                try await connection.stall()
+            }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.useOnly(clock) }
+            let result = try await clock.run {
+                try await client.fetch(Self.expecting(.text("payload"), within: .seconds(3)))
+            } once: {
+                try await server.waitForRequestHeads(count: 1)
+                #expect(server.requests[0].bodyLength == 0)
+            }
+            let fetched = try result.get()
+            #expect(fetched.text == "payload")
+            #expect(fetched.response.timings.sent == MonotonicInstant(nanoseconds: 3_000_000_000))
+            await client.shutdown()
+        }
+    }
+
+    @Test(
+        "H1c: a final status instead of 100 keeps the body back and the connection is not reused",
+        arguments: [
+            417, 413, 200, 307,
+        ])
+    func finalStatusInsteadOfContinue(status: Int) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                guard let head = try await connection.readRequestHead() else { return }
+                try await connection.reply(status, body: "no")
+                if head.expectsContinue { try await connection.waitForClose() }
+            }
+            try await withServiceClient(server.baseURL) { client in
+                for round in 1...2 {
+                    let chunks = CountedChunks(of: 10, limit: 1)
+                    let fetched = try await client.fetch(Self.expecting(.stream(chunks)))
+                    #expect(fetched.response.status.code == status)
+                    #expect(fetched.text == "no")
+                    #expect(!fetched.isReused)
+                    #expect(chunks.bytesTaken == 0)
+                    try await server.waitForOpenConnections(count: 0)
+                    #expect(server.connections.count == round)
+                }
+                #expect(server.requests.allSatisfy { $0.bodyLength == 0 && !$0.isComplete })
+                for record in server.connections {
+                    #expect(record.bytesReceived == server.requests[record.number - 1].head.utf8.count)
+                }
+                // Two requests after a 417 are answered each by its own response (CVE-2024-24791).
+                #expect(try await client.fetch("/a").text == "no")
+            }
+        }
+    }
+
+    @Test("H1c: a connection that closes during the wait fails the request and never sees its body")
+    func closeDuringTheWait() async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                _ = try await connection.readRequestHead()
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let error = try await serviceError { _ = try await client.fetch(Self.expecting(.text("payload"))) }
+                #expect(error.code == .connectionClosed)
+                #expect(error.progress == .ambiguous)
+                #expect(server.requests.map(\.bodyLength) == [0])
+            }
+        }
+    }
+
+    @Test("H1c: without a body nothing is expected")
+    func nothingExpectedWithoutBody() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(server.baseURL) { client in
+                for body in [RequestBody.none, .text("")] {
+                    let fetched = try await client.fetch(Self.expecting(body))
+                    #expect(fetched.response.status == .ok)
+                }
+                #expect(server.requests.allSatisfy { !$0.expectsContinue })
+            }
+        }
+    }
+}

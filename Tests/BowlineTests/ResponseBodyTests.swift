@@ -1,0 +1,317 @@
+import Bowline
+import BowlineTesting
+import NIOCore
+import Synchronization
+import Testing
+
+@Suite("Response bodies (H1h, H1i, KA8)", .timeLimit(.minutes(1)))
+struct ResponseBodyTests {
+    /// Where a body is when it is read: here with its head, still arriving, or at its end.
+    enum Arrival: String, CaseIterable, Sendable {
+        case whole, streamed
+    }
+
+    private static func serve(_ arrival: Arrival, _ server: LoopbackServer) {
+        server.onConnection { connection in
+            while let request = try await connection.readRequest() {
+                let gate = arrival == .streamed
+                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+                // The rest in a segment of its own, which arrives once the head was handed over.
+                if gate { try await Task.sleep(for: .milliseconds(20)) }
+                try await connection.send("world")
+                _ = request
+            }
+        }
+    }
+
+    @Test("A body that was read is not read again: bodyAlreadyConsumed", arguments: Arrival.allCases)
+    func readTwice(arrival: Arrival) async throws {
+        try await withLoopbackServer { server in
+            if arrival == .whole {
+                server.respond { _ in .reply(200, body: "helloworld") }
+            } else {
+                Self.serve(arrival, server)
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let response = try await client.get("/")
+                #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "helloworld"))
+                let collected = try await serviceError { _ = try await response.body.collect(upTo: 10) }
+                #expect(collected.code == .bodyAlreadyConsumed)
+                let iterated = try await serviceError { for try await _ in response.body {} }
+                #expect(iterated.code == .bodyAlreadyConsumed)
+                #expect(try await client.get("/").connection?.isReused == true)
+            }
+        }
+    }
+
+    @Test(
+        "Of those that read a body at once, one gets it and the others bodyAlreadyConsumed", arguments: Arrival.allCases
+    )
+    func readConcurrently(arrival: Arrival) async throws {
+        try await withLoopbackServer { server in
+            Self.serve(arrival, server)
+            try await withServiceClient(server.baseURL) { client in
+                for _ in 1...5 {
+                    let response = try await client.get("/")
+                    let outcomes = await withTaskGroup(of: String.self) { group in
+                        for _ in 0..<8 {
+                            group.addTask {
+                                do {
+                                    return String(buffer: try await response.body.collect(upTo: 10))
+                                } catch {
+                                    return (error as? ServiceError)?.code.rawValue ?? "\(error)"
+                                }
+                            }
+                        }
+                        return await group.reduce(into: [String: Int]()) { $0[$1, default: 0] += 1 }
+                    }
+                    #expect(outcomes == ["helloworld": 1, "bodyAlreadyConsumed": 7])
+                }
+            }
+        }
+    }
+
+    @Test(
+        "collect(upTo:) takes a body of exactly that size, and refuses one byte more",
+        arguments: [
+            ScriptedResponse.Framing.length, .chunks(of: 1), .chunks(of: 400), .untilClose,
+        ])
+    func collectLimit(framing: ScriptedResponse.Framing) async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200, body: String(repeating: "a", count: 1000), framing: framing) }
+            try await withServiceClient(server.baseURL) { client in
+                let fits = try await client.get("/").body.collect(upTo: 1000)
+                #expect(fits.readableBytes == 1000)
+                for limit in [999, 1, 0] {
+                    let error = try await serviceError { _ = try await client.get("/").body.collect(upTo: limit) }
+                    #expect(error.code == .bodyTooLarge)
+                    #expect(error.progress == .responseStarted)
+                }
+                // Drained or closed, never left half-read.
+                try await eventually("no connection in use") { client.pool.snapshot().active == 0 }
+                let again = try await client.get("/").body.collect(upTo: 1000)
+                #expect(again.readableBytes == 1000)
+            }
+            #expect(server.problems.isEmpty)
+        }
+    }
+
+    @Test("A body too large to collect that is still arriving: the connection is closed, not read on")
+    func tooLargeAndStillArriving() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200, body: ByteBuffer(repeating: 0x61, count: 32 << 20), framing: .chunked) }
+            try await withServiceClient(server.baseURL) { client in
+                let error = try await serviceError { _ = try await client.get("/").body.collect(upTo: 100_000) }
+                #expect(error.code == .bodyTooLarge)
+                try await server.waitForOpenConnections(count: 0)
+                #expect(client.pool.snapshot().closed == ["bodyAbandoned": 1])
+            }
+        }
+    }
+
+    @Test(
+        "KA8: what is left of a small body that is given up is read off, and the connection used again",
+        arguments: [
+            "discard", "drop",
+        ])
+    func smallRest(how: String) async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            let rest = Gate()
+            server.onConnection { connection in
+                while let request = try await connection.readRequest() {
+                    try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\nab")
+                    try await rest.wait()
+                    try await connection.send(ByteBuffer(repeating: 0x61, count: 199_998))
+                    _ = request
+                }
+            }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.useOnly(clock) }
+            func giveUp() async throws {
+                let response = try await client.get("/")
+                if how == "discard" { response.body.discard() }
+                if how == "drop" { #expect(response.status == .ok) }
+            }
+            try await giveUp()
+            rest.open()
+            try await eventually("the connection to be free") { client.pool.snapshot().idle == 1 }
+            let next = try await client.fetch("/")
+            #expect(next.isReused)
+            #expect(next.text.utf8.count == 200_000)
+            await client.shutdown()
+        }
+    }
+
+    @Test(
+        "KA8: a rest that is large, or has no known end, closes the connection",
+        arguments: [
+            "Content-Length: 262150", "Content-Length: 9000000000", "X: until-close",
+        ])
+    func largeRest(framing: String) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                _ = try await connection.readRequest()
+                try await connection.send("HTTP/1.1 200 OK\r\n\(framing)\r\n\r\nab")
+                try await connection.waitForClose()
+            }
+            try await withServiceClient(server.baseURL) { client in
+                try await client.get("/").body.discard()
+                try await server.waitForOpenConnections(count: 0)
+                #expect(client.pool.snapshot().idle == 0)
+            }
+        }
+    }
+
+    @Test("KA8: a small rest that does not come within discardTimeout closes the connection")
+    func slowRest() async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                _ = try await connection.readRequest()
+                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab")
+                try await connection.stall()
+            }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.useOnly(clock) }
+            try await client.get("/").body.discard()
+            try await eventually("the limit of the drain") { clock.sleeperCount > 0 }
+            #expect(server.openConnectionCount == 1)
+            #expect(clock.nextDeadline == MonotonicInstant(nanoseconds: 50_000_000))
+            clock.advance(by: .milliseconds(50))
+            try await server.waitForOpenConnections(count: 0)
+            #expect(client.pool.snapshot().closed == ["bodyAbandoned": 1])
+            await client.shutdown()
+        }
+    }
+
+    @Test("A body given up reads as given up, and its request no longer counts as in flight")
+    func readingAfterDiscard() async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                _ = try await connection.readRequest()
+                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab")
+                try await connection.stall()
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            let response = try await client.get("/")
+            response.body.discard()
+            response.body.discard()
+            let error = try await serviceError { _ = try await response.body.collect(upTo: 10) }
+            #expect(error.code == .bodyAlreadyConsumed)
+            #expect(await client.shutdown(within: .seconds(5)).isClean)
+        }
+    }
+
+    // MARK: Slow and fast
+
+    @Test(
+        "H1h: a response that comes byte by byte is read whole",
+        arguments: [
+            ScriptedResponse.Framing.length, .chunks(of: 2), .untilClose,
+        ])
+    func byteByByte(framing: ScriptedResponse.Framing) async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in
+                .trickle(
+                    ScriptedResponse(200, fields: [.server: "slow"], body: "0123456789", framing: framing),
+                    every: .milliseconds(2))
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let fetched = try await client.fetch("/")
+                #expect(fetched.text == "0123456789")
+                #expect(fetched.response.fields[.server] == "slow")
+            }
+        }
+    }
+
+    @Test(
+        "H1i: a reader that does not read stops the server; reading on loses nothing",
+        arguments: [
+            ScriptedResponse.Framing.length, .chunks(of: 1000), .chunks(of: 100_000), .untilClose,
+        ])
+    func backPressure(framing: ScriptedResponse.Framing) async throws {
+        var options = LoopbackServer.Options.unixSocket
+        options.sendBufferSize = 65_536
+        let count = 64 << 20
+        try await withLoopbackServer(options) { server in
+            server.onConnection { connection in
+                guard try await connection.readRequest() != nil else { return }
+                switch framing {
+                case .length: try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: \(count)\r\n\r\n")
+                case .untilClose: try await connection.send("HTTP/1.1 200 OK\r\n\r\n")
+                default: try await connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                }
+                let size = if case .chunks(let size) = framing { size } else { 65_536 }
+                var sent = 0
+                while sent < count {
+                    let length = min(size, count - sent)
+                    // Each piece says where it stands.
+                    var piece = ByteBuffer(repeating: UInt8(truncatingIfNeeded: sent / size), count: length)
+                    if case .chunks = framing {
+                        var framed = ByteBuffer(string: String(length, radix: 16) + "\r\n")
+                        framed.writeBuffer(&piece)
+                        framed.writeString("\r\n")
+                        piece = framed
+                    }
+                    try await connection.send(piece)
+                    sent += length
+                }
+                if case .chunks = framing { try await connection.send("0\r\n\r\n") }
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let response = try await client.get("/")
+                let size = if case .chunks(let size) = framing { size } else { 65_536 }
+                var received = 0
+                var isRight = true
+                var pauses = 0
+                for try await chunk in response.body {
+                    // Not reading for a while, at the beginning and in the middle.
+                    if received == 0 || (received > count / 2 && pauses == 1) {
+                        pauses += 1
+                        let sent = try await settled("the bytes sent") { server.connections[0].bytesSent }
+                        let ahead = sent - received
+                        print("H1i: \(framing): \(ahead) bytes ahead of the reader")
+                        // The kernel's buffer, one read of up to four messages, `connection.readBufferLimit`.
+                        #expect(ahead < 768 * 1024)
+                    }
+                    chunk.withUnsafeReadableBytes { bytes in
+                        for index in stride(from: 0, to: bytes.count, by: 97)
+                        where bytes[index] != UInt8(truncatingIfNeeded: (received + index) / size) {
+                            isRight = false
+                        }
+                    }
+                    received += chunk.readableBytes
+                }
+                #expect(received == count)
+                #expect(isRight)
+                #expect(pauses == 2)
+            }
+        }
+    }
+
+    @Test("H1i: readers of any pace lose nothing and never hang", arguments: 1...3)
+    func randomPace(round: Int) async throws {
+        var random = SeededRandom.fromEnvironment("H1i round \(round)")
+        let paces = (0..<16).map { _ in random.next(in: 0..<40) }
+        try await withLoopbackServer { server in
+            let count = 2 << 20
+            server.respond { _ in
+                .reply(200, body: ByteBuffer(repeating: 0x61, count: count), framing: .chunks(of: 3001))
+            }
+            try await withServiceClient(server.baseURL) { client in
+                try await withThrowingTaskGroup(of: Int.self) { group in
+                    for pace in paces {
+                        group.addTask {
+                            var received = 0
+                            for try await chunk in try await client.get("/").body {
+                                received += chunk.readableBytes
+                                for _ in 0..<pace { await Task.yield() }
+                            }
+                            return received
+                        }
+                    }
+                    for try await received in group { #expect(received == count) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+import Bowline
+import BowlineTesting
+import NIOCore
+import Synchronization
+import Testing
+
+extension TestClock {
+    /// Runs `operation`; once `isReady` has returned, moves the clock from one deadline to the next until it has ended.
+    ///
+    /// Times are exact if only one limit is set: nothing else then moves the clock.
+    func run<Success: Sendable>(
+        _ operation: @escaping @Sendable () async throws -> Success, once isReady: () async throws -> Void = {}
+    ) async throws -> Result<Success, any Error> {
+        let done = Gate()
+        let task = Task {
+            defer { done.open() }
+            return try await operation()
+        }
+        do {
+            try await isReady()
+            try await eventually("the end of what the clock drives") {
+                if done.isOpen { return true }
+                advanceToNextDeadline()
+                return done.isOpen
+            }
+        } catch {
+            task.cancel()
+            _ = await task.result
+            throw error
+        }
+        return await task.result
+    }
+
+    /// As ``run(_:once:)`` for what has to fail with a `ServiceError`.
+    func failure<Success: Sendable>(
+        of operation: @escaping @Sendable () async throws -> Success, once isReady: () async throws -> Void = {},
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws -> ServiceError {
+        let result = try await run(operation, once: isReady)
+        let error = #expect(throws: ServiceError.self, sourceLocation: sourceLocation) { _ = try result.get() }
+        return try #require(error, sourceLocation: sourceLocation)
+    }
+}
+
+extension ClientConfiguration {
+    /// No limit of any kind, on this clock: what a test of one limit starts from.
+    mutating func useOnly(_ clock: TestClock) {
+        self.clock = clock
+        timeouts.connect = nil
+        timeouts.poolAcquire = nil
+        timeouts.responseHead = nil
+        timeouts.bodyIdle = nil
+        timeouts.attempt = nil
+        timeouts.total = nil
+        pool.idleTimeout = nil
+        pool.maximumLifetime = nil
+    }
+}
+
+/// Waits until what `value` says has not changed for a while: for what nothing announces, as a socket that is full.
+func settled(_ awaited: String, _ value: () -> Int) async throws -> Int {
+    var last = value()
+    var unchanged = 0
+    try await eventually("\(awaited) to settle") {
+        let now = value()
+        unchanged = now == last ? unchanged + 1 : 0
+        last = now
+        return unchanged >= 60
+    }
+    return last
+}
+
+/// Chunks that a test hands out one by one.
+struct HandedOutChunks: AsyncSequence, Sendable {
+    typealias Element = ByteBuffer
+
+    /// Open when the sequence's pending read was cancelled, or its iterator let go: nobody reads on.
+    let cancelled = Gate()
+    private let stream: AsyncThrowingStream<ByteBuffer, any Error>
+    let hand: AsyncThrowingStream<ByteBuffer, any Error>.Continuation
+
+    init() {
+        (stream, hand) = AsyncThrowingStream.makeStream()
+        let cancelled = cancelled
+        hand.onTermination = { if case .cancelled = $0 { cancelled.open() } }
+    }
+
+    func give(_ text: String) { hand.yield(ByteBuffer(string: text)) }
+
+    func makeAsyncIterator() -> Iterator {
+        Iterator(base: stream.makeAsyncIterator(), life: Life(cancelled))
+    }
+
+    struct Iterator: AsyncIteratorProtocol {
+        fileprivate var base: AsyncThrowingStream<ByteBuffer, any Error>.AsyncIterator
+        fileprivate let life: Life
+
+        mutating func next() async throws -> ByteBuffer? { try await base.next() }
+    }
+
+    fileprivate final class Life: Sendable {
+        private let end: Gate
+
+        init(_ end: Gate) { self.end = end }
+
+        deinit { end.open() }
+    }
+}
+
+/// Chunks without end, or so many; counts those that were taken.
+struct CountedChunks: AsyncSequence, Sendable {
+    typealias Element = ByteBuffer
+
+    private final class Counter: Sendable {
+        let taken = Mutex(0)
+    }
+
+    private let counter = Counter()
+    let size: Int
+    let limit: Int
+
+    init(of size: Int, limit: Int = .max) {
+        self.size = size
+        self.limit = limit
+    }
+
+    /// How many bytes were asked for.
+    var bytesTaken: Int { counter.taken.withLock { $0 } * size }
+
+    func makeAsyncIterator() -> Iterator {
+        Iterator(chunks: self, chunk: ByteBuffer(repeating: 0x61, count: size))
+    }
+
+    struct Iterator: AsyncIteratorProtocol {
+        fileprivate let chunks: CountedChunks
+        fileprivate let chunk: ByteBuffer
+
+        func next() async -> ByteBuffer? {
+            let isMore = chunks.counter.taken.withLock { taken in
+                guard taken < chunks.limit else { return false }
+                taken += 1
+                return true
+            }
+            return isMore ? chunk : nil
+        }
+    }
+}
