@@ -6,9 +6,11 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
-    // An async function runs where its caller runs: without it each call into the road costs a look for an executor.
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
+
+/// For the modules on a request's road: an async function runs where its caller runs. Without it, each call from one to the
+/// next looks for an executor, which costs more than most of them do.
+let road = strict + [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]
 
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -43,25 +45,25 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        .target(name: "BowlineCore", dependencies: [httpTypes, logging, nioCore], swiftSettings: strict),
+        .target(name: "BowlineCore", dependencies: [httpTypes, logging, nioCore], swiftSettings: road),
         .target(name: "BowlinePool", dependencies: [deque], swiftSettings: strict),
         .target(
             name: "BowlineTransport",
             dependencies: ["BowlineCore", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL],
-            swiftSettings: strict
+            swiftSettings: road
         ),
-        .target(name: "BowlineMiddleware", dependencies: ["BowlineCore"], swiftSettings: strict),
+        .target(name: "BowlineMiddleware", dependencies: ["BowlineCore"], swiftSettings: road),
         .target(
             name: "Bowline",
             dependencies: ["BowlineCore", "BowlineMiddleware", "BowlineTransport", serviceLifecycle],
-            swiftSettings: strict
+            swiftSettings: road
         ),
         .target(
             name: "BowlineTesting",
             dependencies: ["BowlineCore", nioCore, nioPosix, nioSSL],
             swiftSettings: strict
         ),
-        .executableTarget(name: "BowlineTool", dependencies: ["Bowline", argumentParser], swiftSettings: strict),
+        .executableTarget(name: "BowlineTool", dependencies: ["Bowline", argumentParser], swiftSettings: road),
 
         .target(
             name: "CorpusSupport",
