@@ -1,5 +1,6 @@
 import BowlineTesting
 import NIOCore
+import NIOPosix
 import Testing
 
 @Suite("Loopback server: addresses, waiting and stopping", .timeLimit(.minutes(1)))
@@ -97,6 +98,39 @@ struct LoopbackWaitingTests {
                 try await client.send("GET / HTTP/1.1\r\n\r\n")
                 #expect(server.connections.isEmpty)
             }
+        }
+    }
+
+    @Test("dials to an unreachable server neither succeed nor fail")
+    func unreachable() async throws {
+        try await withLoopbackServer(.unreachable) { server in
+            let dial = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .connectTimeout(.milliseconds(150))
+                .connect(host: "127.0.0.1", port: server.port)
+            await #expect(throws: ChannelError.connectTimeout(.milliseconds(150))) { try await dial.get() }
+        }
+    }
+
+    @Test("a test can drive, close and reset connections that are served")
+    func drivenByTest() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(204) }
+            for end in [RawClient.End.finished, .reset] {
+                try await withRawClient(to: server) { client in
+                    try await client.send("GET / HTTP/1.1\r\n\r\n")
+                    _ = try await client.read(through: "\r\n\r\n")
+                    let number = server.connections.count
+                    try await server.connection(number)?.send("unasked")
+                    #expect(try await client.read(count: 7) == "unasked")
+                    if end == .reset { await server.resetConnections() } else { await server.closeConnections() }
+                    #expect(await client.readToEnd() == ("", end))
+                    #expect(server.openConnectionCount == 0)
+                    #expect(server.connections.last?.end == .serverClosed)
+                }
+            }
+            #expect(server.connection(0) == nil)
+            #expect(server.connection(3) == nil)
+            #expect(server.problems == [])
         }
     }
 

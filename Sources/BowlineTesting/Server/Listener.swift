@@ -33,7 +33,7 @@ struct Listener: Sendable {
         let target = Target()
         let group = options.eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton
         var bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: Int32(clamping: options.backlog))
+            .serverChannelOption(.backlog, value: Int32(clamping: options.isUnreachable ? 0 : options.backlog))
             // Accepting begins once the server is there to take connections.
             .serverChannelOption(.autoRead, value: false)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
@@ -60,8 +60,22 @@ struct Listener: Sendable {
     /// Begins to accept connections.
     func accept(for server: LoopbackServer) {
         target.current = server
-        guard server.options.acceptsConnections else { return }
+        guard server.options.acceptsConnections, !server.options.isUnreachable else { return }
         channel.setOption(.autoRead, value: true).whenFailure { _ in }
+    }
+
+    /// Fills the kernel's backlog with connections of our own until it takes no more.
+    ///
+    /// - Returns: the connections, to be kept open.
+    func fillBacklog() async -> [any Channel] {
+        var fillers: [any Channel] = []
+        guard let address = channel.localAddress else { return fillers }
+        while fillers.count < 16 {
+            let dial = ClientBootstrap(group: channel.eventLoop).connectTimeout(.milliseconds(100))
+            guard let filler = try? await dial.connect(to: address).get() else { break }
+            fillers.append(filler)
+        }
+        return fillers
     }
 
     static func removeSocketFile(_ path: String?) {

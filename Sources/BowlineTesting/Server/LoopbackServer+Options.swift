@@ -24,6 +24,9 @@ extension LoopbackServer {
         public var backlog = 256
         /// Whether connections are accepted; false: they wait in the kernel's backlog for ever. Default true.
         public var acceptsConnections = true
+        /// Whether dials neither succeed nor fail: the backlog is full and nobody accepts. What a client meets whose
+        /// packets are dropped on the way. Not on a Unix domain socket. Default false.
+        public var isUnreachable = false
         /// Bytes of the kernel's receive buffer (SO_RCVBUF); nil: the system's. Small ones make back-pressure visible
         /// early. Default nil.
         public var receiveBufferSize: Int?
@@ -50,6 +53,13 @@ extension LoopbackServer {
         public static var unixSocket: Options {
             var options = Options()
             options.address = .unixSocket
+            return options
+        }
+
+        /// The defaults, but dials hang.
+        public static var unreachable: Options {
+            var options = Options()
+            options.isUnreachable = true
             return options
         }
 

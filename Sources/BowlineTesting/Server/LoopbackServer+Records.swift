@@ -5,6 +5,27 @@ extension LoopbackServer {
     /// The connections accepted, those that have ended included.
     public var connections: [ConnectionRecord] { journal.withLock { $0.connections }.map(\.record) }
 
+    /// A connection by its number, to drive it from a test; nil if there is none, and a closed one if it has ended.
+    ///
+    /// Bytes sent on it come between those that its script or the routes send.
+    public func connection(_ number: Int) -> LoopbackConnection? {
+        journal.withLock { $0.connections.indices.contains(number - 1) ? $0.connections[number - 1] : nil }
+    }
+
+    /// Closes (FIN) all connections that are open, as a server does that drops idle ones; new ones are accepted.
+    public func closeConnections() async {
+        for connection in journal.withLock({ $0.connections }) where connection.isOpen {
+            try? await connection.closeNow()
+        }
+    }
+
+    /// Resets (RST) all connections that are open; new ones are accepted.
+    public func resetConnections() async {
+        for connection in journal.withLock({ $0.connections }) where connection.isOpen {
+            try? await connection.reset()
+        }
+    }
+
     /// How many connections neither side has ended.
     public var openConnectionCount: Int { journal.withLock { $0.openCount } }
 

@@ -27,12 +27,15 @@ public final class LoopbackServer: Sendable {
     let journal: Watched<Journal>
     let scripts: ServerScripts
     private let listener: any Channel
+    /// Connections of our own that keep the backlog full.
+    private let fillers: [any Channel]
 
-    private init(options: Options, listener: any Channel, journal: Watched<Journal>, scripts: ServerScripts) {
+    private init(options: Options, listener: any Channel, fillers: [any Channel]) {
         self.options = options
         self.listener = listener
-        self.journal = journal
-        self.scripts = scripts
+        self.fillers = fillers
+        journal = Watched(Journal())
+        scripts = ServerScripts()
         port = listener.localAddress?.port ?? 0
         socketPath = listener.localAddress?.pathname
     }
@@ -43,7 +46,8 @@ public final class LoopbackServer: Sendable {
     public static func start(_ options: Options = Options()) async throws -> LoopbackServer {
         let listener = try await Listener.bind(options)
         let server = LoopbackServer(
-            options: options, listener: listener.channel, journal: Watched(Journal()), scripts: ServerScripts()
+            options: options, listener: listener.channel,
+            fillers: options.isUnreachable ? await listener.fillBacklog() : []
         )
         listener.accept(for: server)
         return server
@@ -57,6 +61,7 @@ public final class LoopbackServer: Sendable {
             try? await connection.closeWithoutNotify()
         }
         for task in tasks { await task.value }
+        for filler in fillers { try? await filler.close().get() }
         Listener.removeSocketFile(socketPath)
     }
 
