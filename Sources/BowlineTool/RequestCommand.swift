@@ -34,6 +34,11 @@ struct RequestCommand: AsyncParsableCommand {
     @OptionGroup(title: "Attempts")
     var attempts: AttemptArguments
 
+    /// Refuses here what can be refused here, because then the usage that is shown with it is this command's.
+    func validate() throws {
+        _ = try RequestPlan(self)
+    }
+
     func run() async throws {
         let plan = try RequestPlan(self)
         let status = try await RequestRun(plan).run()

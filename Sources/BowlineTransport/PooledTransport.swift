@@ -2,7 +2,6 @@ package import BowlineCore
 internal import BowlinePool
 internal import NIOCore
 internal import NIOPosix
-internal import Synchronization
 
 /// Carries attempts over pooled HTTP/1.1 connections, and sends again, once, what a dead connection did not carry.
 package final class PooledTransport: ServiceTransport {
@@ -10,7 +9,7 @@ package final class PooledTransport: ServiceTransport {
     let pools: OriginPools
     private let allocator = ByteBufferAllocator()
     /// How many connections had been closed when the drain began.
-    private let closedBeforeDrain = Mutex(Int?.none)
+    private let closedBeforeDrain = Locked(Int?.none)
 
     /// Makes a transport on SwiftNIO's singleton event loops.
     ///

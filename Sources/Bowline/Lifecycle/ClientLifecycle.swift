@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import Synchronization
 
 /// Counts calls in flight, refuses new ones once the end has begun, and runs the drain.
 ///
@@ -14,7 +13,7 @@ final class ClientLifecycle: CallRegistry {
         var watchersMade = 0
     }
 
-    private let shared = Mutex(Shared())
+    private let shared = Guarded(Shared())
     private let transport: any ServiceTransport
     private let clock: any ServiceClock
 

@@ -1,5 +1,4 @@
 internal import NIOCore
-internal import Synchronization
 
 /// A body that is here already, for stubs and middleware.
 final class BufferedBodySource: ResponseBodySource {
@@ -8,12 +7,12 @@ final class BufferedBodySource: ResponseBodySource {
         var isClaimed = false
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
     let trailers: ReceivedFields?
     let announcedLength: Int?
 
     init(_ buffer: ByteBuffer, trailers: ReceivedFields?) {
-        state = Mutex(State(buffer: buffer.readableBytes == 0 ? nil : buffer))
+        state = Guarded(State(buffer: buffer.readableBytes == 0 ? nil : buffer))
         self.trailers = trailers
         announcedLength = buffer.readableBytes
     }
@@ -51,7 +50,7 @@ final class SequenceBodySource: ResponseBodySource {
         var observer: (any ResponseBodyObserver)?
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let reader: RequestBodySequence.Iterator
     var trailers: ReceivedFields? { nil }
     var announcedLength: Int? { nil }

@@ -1,5 +1,4 @@
 internal import NIOCore
-internal import Synchronization
 
 /// The road of a stream that can be read once: pulls its sequence on demand, and keeps the beginning for replay.
 ///
@@ -33,7 +32,7 @@ package final class OneShotBody: Sendable {
         let continuation: CheckedContinuation<ByteBuffer?, any Error>
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let source: RequestBodySequence.Iterator
 
     init(_ sequence: RequestBodySequence) {
@@ -74,12 +73,16 @@ package final class OneShotBody: Sendable {
             // A response may have begun, and replay been given up, before the first reader is there.
             let isFirst = !state.hasReader && state.outcome == nil
             guard isFirst || (!state.isCommitted && state.forgotten == 0) else {
-                throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
+                throw Self.consumed
             }
             state.hasReader = true
             state.limit = replayLimit
         }
         return Reader(body: self)
+    }
+
+    private static var consumed: ServiceError {
+        ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
     }
 
     /// One attempt's place in the body.
@@ -136,7 +139,7 @@ package final class OneShotBody: Sendable {
     private static func step(_ state: inout State, at index: Int) -> Step {
         let position = index - state.forgotten
         guard position >= 0 else {
-            return .failed(ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before"))
+            return .failed(consumed)
         }
         if position < state.saved.count {
             let chunk = state.saved[position]

@@ -1,6 +1,5 @@
 import HTTPTypes
 import NIOCore
-import Synchronization
 
 extension ReceivedFields {
     /// Where a field line is, in bytes from the start of its section.
@@ -22,7 +21,7 @@ extension ReceivedFields {
     final class Section: Sendable {
         let bytes: ByteBuffer
         let spans: [Span]
-        private let made = Mutex<HTTPFields?>(nil)
+        private let made = Guarded<HTTPFields?>(nil)
 
         init(bytes: ByteBuffer, spans: [Span]) {
             self.bytes = bytes

@@ -17,6 +17,7 @@ struct BodyConsumer: Sendable {
     func consume(_ body: ResponseBody, into tally: inout BodyTally) async throws {
         // A response that is let go is what dropping means: nothing else to do.
         if plan.dropsBodies { return }
+        console.announce(bytes: body.announcedLength)
         try file?.beginBody()
         if let limit = plan.maximumBody, file == nil {
             take(try await body.collect(upTo: limit), into: &tally)

@@ -1,5 +1,4 @@
 internal import Bowline
-internal import Synchronization
 
 #if canImport(Glibc)
     internal import Glibc
@@ -19,7 +18,7 @@ final class Console: Sendable {
         var isBarShown = false
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
     /// Whether there is a bar at all: asked for each chunk, so that measuring costs no lock.
     private let hasBar: Bool
     private let descriptor: Int32
@@ -33,7 +32,7 @@ final class Console: Sendable {
     init(plan: OutputPlan, requests: Int, onBrokenPipe: @escaping @Sendable () -> Void) {
         descriptor = plan.file == "-" ? STDERR_FILENO : STDOUT_FILENO
         hasBar = isatty(STDERR_FILENO) == 1
-        state = Mutex(State(bar: hasBar ? ProgressBar(requests: requests, began: clock.now) : nil))
+        state = Guarded(State(bar: hasBar ? ProgressBar(requests: requests, began: clock.now) : nil))
         self.onBrokenPipe = onBrokenPipe
     }
 
@@ -56,12 +55,16 @@ final class Console: Sendable {
         }
     }
 
+    /// Whether something was said that nobody could hear.
+    var isBroken: Bool { state.withLock { $0.isBroken } }
+
     // MARK: Progress
 
     /// A body of that length begins, if it is known.
-    func announce(bytes: Int?) {
+    func announce(bytes: @autoclosure () -> Int?) {
         guard hasBar else { return }
-        state.withLock { $0.bar?.announce(bytes: bytes) }
+        let length = bytes()
+        state.withLock { $0.bar?.announce(bytes: length) }
     }
 
     /// Requests have ended, or bytes have come.

@@ -1,5 +1,4 @@
 internal import Bowline
-internal import Synchronization
 
 /// The client's end: begun once, by a signal, by the clock or by the last request, and cut short by who insists.
 final class Ending: Sendable {
@@ -11,7 +10,7 @@ final class Ending: Sendable {
         var signals = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let client: ServiceClient
     private let drain: Duration
 

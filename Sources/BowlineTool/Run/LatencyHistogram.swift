@@ -9,17 +9,20 @@ struct LatencyHistogram: Sendable {
 
     private var cells = [UInt32](repeating: 0, count: cellCount)
     private(set) var count = 0
+    private var longest: Int64 = 0
 
     /// Counts one.
     mutating func record(nanoseconds: Int64) {
         cells[Self.cell(of: nanoseconds)] &+= 1
         count += 1
+        longest = max(longest, nanoseconds)
     }
 
     /// Adds what another has counted.
     mutating func add(_ other: LatencyHistogram) {
         for index in cells.indices { cells[index] &+= other.cells[index] }
         count += other.count
+        longest = max(longest, other.longest)
     }
 
     /// The duration that `percent` of all did not exceed (nearest rank); nil if nothing was counted.
@@ -31,7 +34,9 @@ struct LatencyHistogram: Sendable {
         var seen = 0
         for (index, number) in cells.enumerated() where number > 0 {
             seen += Int(number)
-            if seen >= rank { return .nanoseconds(Self.middle(of: index)) }
+            guard seen >= rank else { continue }
+            // The last one is known exactly, and nothing before it was longer.
+            return .nanoseconds(rank == count ? longest : min(longest, Self.middle(of: index)))
         }
         return nil
     }

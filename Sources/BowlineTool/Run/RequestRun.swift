@@ -11,7 +11,7 @@ struct RequestRun {
 
     /// Carries it out.
     ///
-    /// - Returns: the exit status: 0, or 1 if a request failed.
+    /// - Returns: the exit status: 0, or 1 if a request failed or nobody read what was said.
     /// - Throws: `ValidationError` if certificates or the output file turn out to be unusable; nothing was sent then.
     func run() async throws -> Int32 {
         let client = try makeClient()
@@ -49,7 +49,7 @@ struct RequestRun {
         report.runEnded(
             Summary(tally: tally, planned: plan.count, duration: duration, pool: pool, shutdown: shutdown)
         )
-        return tally.failed == 0 ? 0 : 1
+        return tally.failed == 0 && !console.isBroken ? 0 : 1
     }
 
     private func work(client: ServiceClient, ending: Ending, consumer: BodyConsumer, report: RunReport) async -> Tally {

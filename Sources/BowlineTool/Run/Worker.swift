@@ -87,7 +87,6 @@ struct Worker: Sendable {
             let response = try await client.send(plan.requests[place])
             outcome.response = Outcome.Received(response)
             if plan.output.isVerbose { outcome.response?.headers = Self.fields(response.receivedFields) }
-            consumer.console.announce(bytes: response.body.announcedLength)
             try await consumer.consume(response.body, into: &body)
             if plan.output.isVerbose, let trailers = response.body.trailers {
                 outcome.response?.trailers = Self.fields(trailers)

@@ -1,7 +1,7 @@
 internal import BowlineCore
+internal import BowlinePool
 internal import NIOCore
 internal import NIOSSL
-internal import Synchronization
 
 /// Makes NIOSSL's context from ``TLSOptions``, once per client.
 ///
@@ -9,12 +9,12 @@ internal import Synchronization
 /// there; one that only needs the system's roots, which takes milliseconds, when it is first needed.
 final class TLSContext: Sendable {
     private let options: TLSOptions
-    private let state: Mutex<NIOSSLContext?>
+    private let state: Locked<NIOSSLContext?>
 
     init(_ options: TLSOptions) throws {
         self.options = options
         let isPlain = options.trustRoots == .system && options.identity == nil
-        state = Mutex(isPlain ? nil : try Self.make(options))
+        state = Locked(isPlain ? nil : try Self.make(options))
     }
 
     /// Whether the peer's certificate has to name the host.

@@ -1,7 +1,6 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
-internal import Synchronization
 
 /// One request on one connection: the bridge between the caller's task and the connection's event loop.
 ///
@@ -24,7 +23,7 @@ final class Exchange: Sendable {
         UnsafeContinuation<ServiceResponse, any Error>, UnsafeContinuation<ByteBuffer?, any Error>
     >
 
-    private let state: Mutex<Machine>
+    private let state: Locked<Machine>
 
     /// What the pool said about the connection when it was leased.
     struct LeaseFacts: Sendable {
@@ -50,7 +49,7 @@ final class Exchange: Sendable {
             if case .streamed(let body, let length) = request.upload {
                 RequestUpload(body: body, declaredLength: length, replayLimit: options.replayLimit)
             } else { nil }
-        state = Mutex(Machine(bufferLimit: options.readBufferLimit))
+        state = Locked(Machine(bufferLimit: options.readBufferLimit))
     }
 
     // MARK: The caller's side

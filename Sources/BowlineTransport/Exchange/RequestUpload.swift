@@ -1,6 +1,6 @@
 internal import BowlineCore
+internal import BowlinePool
 internal import NIOCore
-internal import Synchronization
 
 /// Pulls a request body and hands it, chunk by chunk, to the connection: the next only when the previous one was taken.
 ///
@@ -27,7 +27,7 @@ final class RequestUpload: Sendable {
     /// that it is empty and does not throw.
     var isChunked: Bool { Self.isChunked(declaredLength: declaredLength) }
     private let replayLimit: Int
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(body: RequestBody, declaredLength: Int?, replayLimit: Int) {
         self.body = body

@@ -1,7 +1,6 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
-internal import Synchronization
 
 /// Dials for one origin's pool and makes connections of the channels.
 final class OriginDialer: ConnectionDialer {
@@ -15,7 +14,7 @@ final class OriginDialer: ConnectionDialer {
 
     private let origin: Origin
     private let environment: TransportEnvironment
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(origin: Origin, environment: TransportEnvironment) {
         self.origin = origin

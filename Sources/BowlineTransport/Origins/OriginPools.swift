@@ -18,7 +18,7 @@ final class OriginPools: Sendable {
 
     private let environment: TransportEnvironment
     private let configuration: PoolConfiguration
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let idle = Atomic(0)
 
     init(environment: TransportEnvironment) {

@@ -47,7 +47,7 @@ final class ChannelCensus: Sendable {
         var nextWaiter = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     var open: Int { state.withLock { $0.open } }
 
