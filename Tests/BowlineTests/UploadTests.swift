@@ -169,7 +169,7 @@ struct UploadTests {
             print("H1j: the sequence was asked for \(settledAt) bytes")
             // The kernel's buffer of a Unix socket (net.core.wmem_default, 208 KiB here) and `connection.writeBufferLimit`.
             #expect(settledAt < 1 << 20)
-            #expect(chunks.bytesTaken == settledAt)
+            #expect(chunks.bytesTaken < 1 << 20)
             #expect(error.code == .bodyIdleTimeout)
             #expect(error.phase == .sending)
             #expect(error.progress == .ambiguous)
