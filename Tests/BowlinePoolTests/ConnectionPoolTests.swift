@@ -132,6 +132,19 @@ import Testing
         #expect(pool.snapshot().idle == 1)
     }
 
+    @Test("CA: a request cancelled at the instant it is granted a connection gives it back, its use uncounted")
+    func cancelledWhenGranted() async throws {
+        dialer.setMode(.succeedAtOnce)
+        // Runs after the grant is decided and before the request hears of it, on the task that asks.
+        let pool = dialer.makePool(clock, idleCountChanged: { if $0 < 0 { withUnsafeCurrentTask { $0?.cancel() } } })
+        pool.release(try await pool.lease().connection)
+        let task = Task { try await pool.lease() }
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(pool.snapshot().idle == 1)
+        let uses = await Task { pool.tryLease()?.uses }.value
+        #expect(uses == 2)
+    }
+
     @Test("A failed dial fails its waiter at once with the cause")
     func dialFailure() async throws {
         let pool = dialer.makePool(clock)
