@@ -20,10 +20,12 @@ struct LatencyHistogramTests {
 
     @Test("of one value are that value")
     func single() {
-        var histogram = LatencyHistogram()
-        histogram.record(nanoseconds: 7)
-        #expect(histogram.percentile(50) == .nanoseconds(7))
-        #expect(histogram.percentile(99) == .nanoseconds(7))
+        for value in [7, 1_234_567, 3_000_000_000_000] {
+            var histogram = LatencyHistogram()
+            histogram.record(nanoseconds: Int64(value))
+            #expect(histogram.percentile(50) == .nanoseconds(value))
+            #expect(histogram.percentile(99) == .nanoseconds(value))
+        }
     }
 
     @Test("are within 0.2 % of the sorted list's, whatever the values")
