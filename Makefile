@@ -28,8 +28,8 @@ format: ## Format the Swift sources in place
 		| xargs -0 $(SWIFT) format --in-place --parallel --configuration .swift-format Package.swift
 
 test-thread: dependencies ## Run the tests under thread sanitizer
-	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build-tsan
-	$(SWIFT) test --skip-build --sanitize=thread --scratch-path .build-tsan
+	$(SWIFT) build --build-tests --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
+	$(SWIFT) test --skip-build --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
 
 servers: ## Drive the tool against a real nginx (SERVERS_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers

@@ -28,7 +28,8 @@ struct FetchedResponse: Sendable {
 
 /// Runs `body`, which must fail with a `ServiceError`, and returns that.
 func serviceError(
-    _ body: () async throws -> Void, sourceLocation: SourceLocation = #_sourceLocation
+    _ body: () async throws -> Void, isolation: isolated (any Actor)? = #isolation,
+    sourceLocation: SourceLocation = #_sourceLocation
 ) async throws -> ServiceError {
     let error = await #expect(throws: ServiceError.self, sourceLocation: sourceLocation) { try await body() }
     return try #require(error, sourceLocation: sourceLocation)
