@@ -13,9 +13,9 @@ help: ## Show this list
 dependencies:
 	@Scripts/install-dependencies
 
-test: dependencies ## Build everything and run the tests
+test: dependencies ## Build everything and run the tests, one after the other: several measure time
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
+	$(SWIFT) test --skip-build --no-parallel
 
 demo: dependencies ## Run the demo: reuse, resends and a drain against an embedded server
 	$(SWIFT) run --package-path Examples Demo
@@ -29,7 +29,7 @@ format: ## Format the Swift sources in place
 
 test-thread: dependencies ## Run the tests under thread sanitizer
 	$(SWIFT) build --build-tests --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
-	$(SWIFT) test --skip-build --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
+	$(SWIFT) test --skip-build --no-parallel --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
 
 servers: ## Drive the tool against a real nginx (SERVERS_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers

@@ -181,6 +181,7 @@ struct CancellationTests {
         var random = SeededRandom.fromEnvironment("CA16 round \(round)")
         let delays = (0..<1000).map { _ in random.next(in: 0..<1_500_000) }
         let kinds = (0..<1000).map { _ in random.next(in: 0..<4) }
+        let clock = ContinuousClock()
         try await withLoopbackServer { server in
             server.respond { request in
                 let framing = request.path.hasSuffix("1") ? ScriptedResponse.Framing.chunks(of: 3) : .length
@@ -200,7 +201,8 @@ struct CancellationTests {
                                 }
                             return try await client.fetch(.put("/\(index)", body: body)).text
                         }
-                        try? await Task.sleep(for: .microseconds(delays[index]))
+                        // A random moment to cancel at; nothing is waited for.
+                        try? await clock.sleep(for: .microseconds(delays[index]))
                         task.cancel()
                         do {
                             let text = try await task.value

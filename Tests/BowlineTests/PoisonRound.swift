@@ -138,7 +138,9 @@ final class PoisonRound: Sendable {
 
     private func sendPoison(on connection: LoopbackConnection) async throws {
         guard delay != .glued else { return }
-        try await Task.sleep(for: .milliseconds(delay.rawValue), tolerance: .zero)
+        // The delay is what the round is about; nothing is waited for.
+        let clock = ContinuousClock()
+        try await clock.sleep(for: .milliseconds(delay.rawValue), tolerance: .zero)
         try await connection.send(poison.bytes)
         let now = MonotonicClock().now
         state.withLock { $0.poisonSent = now }

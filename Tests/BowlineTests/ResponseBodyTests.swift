@@ -11,35 +11,37 @@ struct ResponseBodyTests {
         case whole, streamed
     }
 
-    private static func serve(_ arrival: Arrival, _ server: LoopbackServer) {
+    /// Answers every request. A streamed body goes on when the gate is opened: once the head was handed over.
+    private static func serve(_ arrival: Arrival, _ server: LoopbackServer) -> Gate {
+        let rest = Gate()
         server.onConnection { connection in
-            while let request = try await connection.readRequest() {
-                let gate = arrival == .streamed
-                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
-                // The rest in a segment of its own, which arrives once the head was handed over.
-                if gate { try await Task.sleep(for: .milliseconds(20)) }
+            while try await connection.readRequest() != nil {
+                try await connection.send(
+                    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello" + (arrival == .whole ? "world" : "")
+                )
+                guard arrival == .streamed else { continue }
+                try await rest.wait()
+                rest.close()
                 try await connection.send("world")
-                _ = request
             }
         }
+        return rest
     }
 
     @Test("A body that was read is not read again: bodyAlreadyConsumed", arguments: Arrival.allCases)
     func readTwice(arrival: Arrival) async throws {
         try await withLoopbackServer { server in
-            if arrival == .whole {
-                server.respond { _ in .reply(200, body: "helloworld") }
-            } else {
-                Self.serve(arrival, server)
-            }
+            let rest = Self.serve(arrival, server)
             try await withServiceClient(server.baseURL) { client in
                 let response = try await client.get("/")
+                rest.open()
                 #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "helloworld"))
                 let collected = try await serviceError { _ = try await response.body.collect(upTo: 10) }
                 #expect(collected.code == .bodyAlreadyConsumed)
                 let iterated = try await serviceError { for try await _ in response.body {} }
                 #expect(iterated.code == .bodyAlreadyConsumed)
                 #expect(try await client.get("/").connection?.isReused == true)
+                rest.open()
             }
         }
     }
@@ -49,10 +51,11 @@ struct ResponseBodyTests {
     )
     func readConcurrently(arrival: Arrival) async throws {
         try await withLoopbackServer { server in
-            Self.serve(arrival, server)
+            let rest = Self.serve(arrival, server)
             try await withServiceClient(server.baseURL) { client in
                 for _ in 1...5 {
                     let response = try await client.get("/")
+                    rest.open()
                     let outcomes = await withTaskGroup(of: String.self) { group in
                         for _ in 0..<8 {
                             group.addTask {

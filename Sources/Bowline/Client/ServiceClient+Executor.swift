@@ -10,10 +10,10 @@ extension ServiceClient {
     ///
     /// - Throws: what `body` throws.
     public func withEventLoopExecutor<Result: Sendable>(
-        _ body: @escaping @Sendable () async throws -> Result
+        _ body: @escaping @Sendable @concurrent () async throws -> Result
     ) async throws -> Result {
         guard let executor = core.pooled?.executors.randomElement() else { return try await body() }
-        return try await withTaskExecutorPreference(executor) { try await body() }
+        return try await withTaskExecutorPreference(executor, operation: body)
     }
 
     /// The executors of the client's event loops, for programs that spread tasks over all of them:

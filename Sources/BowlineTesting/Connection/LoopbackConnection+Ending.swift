@@ -55,10 +55,11 @@ extension LoopbackConnection {
 
     /// Resets the connection (RST): what is under way in either direction is lost. On a Unix domain socket a close.
     public func reset() async throws {
-        ended(.serverClosed)
+        // First the socket, then the record: a script that sees the record ends, and its own close must be a reset too.
         if let provider = channel as? any SocketOptionProvider, channel.remoteAddress?.port != nil {
             try? await provider.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
         }
+        ended(.serverClosed)
         try await closeWithoutNotify()
     }
 
