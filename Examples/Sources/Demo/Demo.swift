@@ -9,9 +9,7 @@ enum Demo {
     static func main() async throws {
         let isConsistent = try await withLoopbackServer { server in
             serve(server)
-            let client = try ServiceClient(baseURL: server.baseURL) {
-                $0.timeouts.responseHead = .milliseconds(300)
-            }
+            let client = try ServiceClient(baseURL: server.baseURL)
             let caller = Caller(client: client)
 
             try await reuse(caller)
@@ -69,7 +67,7 @@ enum Demo {
 
     private static func stall(_ caller: Caller) async throws {
         Table.title("A server that stalls: the timeout that ends the wait says its name")
-        await caller.call(.get, "/stall")
+        await caller.call(.get, "/stall") { $0.timeouts.responseHead = .milliseconds(300) }
         await caller.call(.get, "/hello")
     }
 

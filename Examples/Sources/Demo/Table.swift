@@ -26,7 +26,7 @@ enum Table {
         let cells = served.sorted { $0.key < $1.key }.map { pad("#\($0.key): \($0.value.count)", to: 10) }
         print("   answered, by connection")
         for start in stride(from: 0, to: cells.count, by: 8) {
-            print("   " + cells[start..<min(start + 8, cells.count)].joined())
+            printTrimmed(cells[start..<min(start + 8, cells.count)].joined())
         }
         print("\n   refused, because the client shuts down: \(entries.count { $0.isRefused })")
     }
@@ -38,7 +38,10 @@ enum Table {
     }
 
     private static func line(_ cells: [String]) {
-        let text = zip(cells, widths).map { pad($0, to: $1) }.joined(separator: " ")
+        printTrimmed(zip(cells, widths).map { pad($0, to: $1) }.joined(separator: " "))
+    }
+
+    private static func printTrimmed(_ text: String) {
         print("   " + text.trimmingCharacters(in: .whitespaces))
     }
 
