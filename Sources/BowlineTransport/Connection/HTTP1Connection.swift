@@ -28,6 +28,8 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
     var inbound = InboundResponse()
     var outbound = OutboundRequest()
     var peek: SocketPeek
+    /// Set with TLS.
+    let recordBoundary: TLSRecordBoundary?
     /// The last error the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
     var closeReason: CloseReason?
@@ -61,6 +63,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         self.sweep = sweep
         self.origin = origin
         peek = SocketPeek(channel)
+        recordBoundary = isTLS ? try? channel.pipeline.syncOperations.handler(type: TLSRecordBoundary.self) : nil
         var limits = HTTP1Limits()
         limits.maximumHeadBytes = options.maximumHeadBytes
         limits.maximumFields = options.maximumFields
@@ -133,7 +136,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         }
         // A fresh TLS connection may have session tickets waiting; everything else has to be silent (RFC 9112 §9.2).
         let isFreshTLS = isTLS && exchange.lease.uses == 1
-        switch isFreshTLS ? .silent : peek.look() {
+        switch isFreshTLS ? .silent : lookAround() {
         case .silent: break
         case .bytesWaiting:
             refuse(exchange, .unsolicitedBytes, "the peer sent bytes before the request")
@@ -150,6 +153,10 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         phaseDeadline = .distantFuture
         writeHead(of: exchange)
         sweep.add(self)
+    }
+
+    private func lookAround() -> SocketPeek.Finding {
+        recordBoundary?.isInsideRecord == true ? .bytesWaiting : peek.look()
     }
 
     private func refuse(_ exchange: Exchange, _ reason: CloseReason, _ message: String) {

@@ -89,6 +89,7 @@ final class DialAttempt: @unchecked Sendable {
         channels.append(channel)
         let pipeline = channel.pipeline.syncOperations
         if origin.scheme == .https {
+            try pipeline.addHandler(TLSRecordBoundary())
             try pipeline.addHandler(try tls.makeHandler(for: origin))
         }
         try pipeline.addHandler(DialWaiter(isTLS: origin.scheme == .https))
