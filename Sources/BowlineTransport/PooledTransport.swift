@@ -72,7 +72,7 @@ package final class PooledTransport: ServiceTransport {
         let affinity = environment.loops.currentAffinity
         while true {
             let pool = pools.pool(for: prepared.origin)
-            if !fresh, let lease = pool.tryLease(affinity: affinity) { return (lease, pool) }
+            if !fresh, let lease = pool.tryLease(affinity: affinity, now: started) { return (lease, pool) }
             context.call.enter(.queued, attempt: context.attempt)
             do {
                 let options = OriginPools.Pool.LeaseOptions(

@@ -42,7 +42,8 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
 
     /// How a connection reaches its pool, weakly: the pool may be gone before it.
     struct OriginLink: Sendable {
-        let release: @Sendable (HTTP1Connection, Duration?) -> Void
+        /// The response is complete. With how long the server keeps the connection, if it said so, and the time.
+        let release: @Sendable (HTTP1Connection, Duration?, MonotonicInstant) -> Void
         /// Nothing was written: the lease does not count as a use, and what the server last said of its patience holds.
         let returnUnused: @Sendable (HTTP1Connection) -> Void
         let closed: @Sendable (ConnectionID, CloseReason) -> Void
@@ -151,8 +152,9 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         parser.beginResponse(to: exchange.request.kind)
         phase = .none
         phaseDeadline = .distantFuture
-        writeHead(of: exchange)
+        // Before the write: one that fails at once ends the exchange, and takes the connection out again.
         sweep.add(self)
+        writeHead(of: exchange)
     }
 
     private func lookAround() -> SocketPeek.Finding {
@@ -171,9 +173,10 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         case .goOn:
             if machine.isResponseDone { uploadOutlivedResponse() }
         case .reuse:
+            let ended = outbound.sentAt.map { max($0, inbound.readAt) } ?? inbound.readAt
             endExchange()
             readOn()
-            origin.release(self, keepAlive)
+            origin.release(self, keepAlive, ended)
         case .close(let reason):
             endExchange()
             closeNow(reason)

@@ -94,9 +94,9 @@ final class OriginDialer: ConnectionDialer {
 
     private static func link(to pool: Pool?) -> HTTP1Connection.OriginLink {
         HTTP1Connection.OriginLink(
-            release: { [weak pool] connection, keepAlive in
+            release: { [weak pool] connection, keepAlive, now in
                 if let pool {
-                    pool.release(connection, keepAliveTimeout: keepAlive)
+                    pool.release(connection, keepAliveTimeout: keepAlive, now: now)
                 } else {
                     connection.close(.poolReleased)
                 }
