@@ -15,7 +15,8 @@ let road = strict + [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let serviceLifecycleTestKit = Target.Dependency.product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle")
+let serviceLifecycleTestKit = Target.Dependency.product(
+    name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
@@ -75,7 +76,9 @@ let package = Package(
         .testTarget(name: "BowlinePoolTests", dependencies: ["BowlinePool"], swiftSettings: strict),
         .testTarget(
             name: "BowlineWireTests",
-            dependencies: ["BowlineTransport", "BowlineCore", "CorpusSupport", httpTypes, nioCore, nioEmbedded, nioHTTP1],
+            dependencies: [
+                "BowlineTransport", "BowlineCore", "CorpusSupport", httpTypes, nioCore, nioEmbedded, nioHTTP1,
+            ],
             swiftSettings: strict
         ),
         .testTarget(

@@ -1,6 +1,5 @@
 import BowlineCore
 import BowlineTesting
-import Synchronization
 import Testing
 
 @Suite("Test clock", .timeLimit(.minutes(1)))
@@ -10,7 +9,7 @@ struct TestClockTests {
     }
 
     private final class Recorder: Sendable {
-        private let recorded = Mutex<[Int]>([])
+        private let recorded = Guarded<[Int]>([])
 
         var values: [Int] { recorded.withLock { $0 } }
 

@@ -2,7 +2,6 @@ import Bowline
 import BowlineTesting
 import HTTPTypes
 import NIOCore
-import Synchronization
 import Testing
 
 @Suite("Informational responses and Expect (H1b, H1c)", .timeLimit(.minutes(1)))
@@ -24,7 +23,7 @@ struct InformationalResponseTests {
             }
             server.respond { _ in .reply(200, body: "next") }
             try await withServiceClient(server.baseURL) { client in
-                let seen = Mutex<[Int]>([])
+                let seen = Guarded<[Int]>([])
                 var request = ServiceRequest.get("/")
                 request.options.onInformational = { response in
                     let count = seen.withLock { seen in
@@ -136,7 +135,7 @@ struct InformationalResponseTests {
     @Test("H1c: with Expect the body waits for 100 Continue", arguments: [true, false])
     func bodyWaitsForContinue(asBytes: Bool) async throws {
         try await withLoopbackServer { server in
-            let bytesBefore = Mutex(-1)
+            let bytesBefore = Guarded(-1)
             server.onConnection { connection in
                 guard let head = try await connection.readRequestHead() else { return }
                 #expect(head.expectsContinue)

@@ -2,7 +2,6 @@ import Bowline
 import BowlineTesting
 import HTTPTypes
 import NIOCore
-import Synchronization
 import Testing
 
 /// What makes a connection fit for another request, and what does not.
@@ -381,7 +380,7 @@ struct KeepAliveTests {
 /// A test's clock that calls a hook when somebody reads it, until the hook says that it has done its work.
 private final class HookedClock: ServiceClock {
     let base = TestClock()
-    private let current = Mutex<(@Sendable () -> Bool)?>(nil)
+    private let current = Guarded<(@Sendable () -> Bool)?>(nil)
 
     var hook: (@Sendable () -> Bool)? {
         get { current.withLock { $0 } }

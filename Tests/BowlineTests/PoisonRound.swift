@@ -1,7 +1,6 @@
 import Bowline
 import BowlineTesting
 import NIOCore
-import Synchronization
 
 /// What a server sends that nobody asked for.
 enum Poison: String, CaseIterable, Sendable {
@@ -49,7 +48,7 @@ final class PoisonRound: Sendable {
     let isOver = Gate()
     /// Opens when the client has closed the poisoned connection.
     let isClosed = Gate()
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     init(_ number: Int, _ poison: Poison, _ delay: PoisonDelay) {
         self.number = number
@@ -161,7 +160,7 @@ final class PoisonRound: Sendable {
 
 /// The rounds that a server is serving.
 final class PoisonBook: Sendable {
-    private let rounds = Mutex<[Int: PoisonRound]>([:])
+    private let rounds = Guarded<[Int: PoisonRound]>([:])
 
     func open(_ round: PoisonRound) { rounds.withLock { $0[round.number] = round } }
     func close(_ round: PoisonRound) { _ = rounds.withLock { $0.removeValue(forKey: round.number) } }

@@ -1,7 +1,6 @@
 import Bowline
 import BowlineTesting
 import NIOCore
-import Synchronization
 import Testing
 
 /// Which bodies can be sent again, and that they are sent from their first byte.
@@ -16,7 +15,7 @@ struct ResendBodyTests {
     @Test("RT5: a factory's body is made anew, with the same bytes and length", arguments: [true, false])
     func factory(hasLength: Bool) async throws {
         let content = Self.content(200_000)
-        let made = Mutex(0)
+        let made = Guarded(0)
         let body = RequestBody.replayable(length: hasLength ? content.readableBytes : nil) {
             made.withLock { $0 += 1 }
             return GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])

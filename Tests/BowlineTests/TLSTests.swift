@@ -2,7 +2,6 @@ import Bowline
 import BowlineTesting
 import NIOCore
 import NIOPosix
-import Synchronization
 import Testing
 
 @Suite("Encrypted connections (TL)", .timeLimit(.minutes(1)))
@@ -187,7 +186,7 @@ struct TLSTests {
     @Test("TL5: TLS 1.0 and 1.1 are refused by default", arguments: [UInt8(1), 2])
     func oldVersion(minor: UInt8) async throws {
         try await withLoopbackServer { server in
-            let afterHello = Mutex<[UInt8]>([])
+            let afterHello = Guarded<[UInt8]>([])
             server.onConnection { connection in
                 _ = try await connection.read(atLeast: 100)
                 // A ServerHello of that version: no session, ECDHE_RSA_WITH_AES_128_CBC_SHA, no compression.

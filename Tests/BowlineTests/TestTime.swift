@@ -1,7 +1,6 @@
 import Bowline
 import BowlineTesting
 import NIOCore
-import Synchronization
 import Testing
 
 extension TestClock {
@@ -112,7 +111,7 @@ struct CountedChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 
     private final class Counter: Sendable {
-        let taken = Mutex(0)
+        let taken = Guarded(0)
     }
 
     private let counter = Counter()

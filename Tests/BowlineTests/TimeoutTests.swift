@@ -2,7 +2,6 @@ import Bowline
 import BowlineTesting
 import NIOCore
 import NIOPosix
-import Synchronization
 import Testing
 
 @Suite("Limits in time (TO)", .timeLimit(.minutes(1)))
@@ -57,7 +56,7 @@ struct TimeoutTests {
     func silentHandshake() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
-            let received = Mutex("")
+            let received = Guarded("")
             server.onConnection { connection in
                 let bytes = try await connection.read(atLeast: 100)
                 received.withLock { $0 = String(buffer: bytes) }
@@ -167,7 +166,7 @@ struct TimeoutTests {
                 $0.timeouts.bodyIdle = .seconds(30)
             }
             let response = try await client.get("/")
-            let count = Mutex(0)
+            let count = Guarded(0)
             let error = try await clock.failure {
                 for try await chunk in response.body {
                     #expect(chunk == ByteBuffer(string: "abcde"))

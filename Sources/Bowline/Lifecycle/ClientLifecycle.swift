@@ -40,7 +40,10 @@ final class ClientLifecycle: CallRegistry {
     func callEnded(_ call: CallRecord) {
         let (wake, watchers, progress) = shared.withLock { shared in
             guard case .duringDrain(let remaining) = shared.machine.ended(call) else {
-                return (CheckedContinuation<Void, Never>?.none, [AsyncStream<ShutdownProgress>.Continuation](), shared.progress)
+                return (
+                    CheckedContinuation<Void, Never>?.none, [AsyncStream<ShutdownProgress>.Continuation](),
+                    shared.progress
+                )
             }
             return (remaining == 0 ? shared.takeWake() : nil, Array(shared.watchers.values), shared.progress)
         }
@@ -63,7 +66,8 @@ final class ClientLifecycle: CallRegistry {
     }
 
     private func begin(deadline: MonotonicInstant, began: MonotonicInstant) -> Task<ShutdownReport, Never> {
-        let (task, wake) = shared.withLock { shared -> (Task<ShutdownReport, Never>, CheckedContinuation<Void, Never>?) in
+        let (task, wake) = shared.withLock {
+            shared -> (Task<ShutdownReport, Never>, CheckedContinuation<Void, Never>?) in
             let decision = shared.machine.beginDrain(deadline: deadline)
             if let task = shared.shutdown {
                 return (task, decision == .joinEarlier ? shared.takeWake() : nil)

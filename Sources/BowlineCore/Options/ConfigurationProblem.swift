@@ -16,7 +16,9 @@ public struct ConfigurationProblem: Sendable, Hashable, CustomStringConvertible 
 
 extension [ConfigurationProblem] {
     package mutating func requirePositive(_ value: Duration?, _ path: String) {
-        if let value, value <= .zero { append(ConfigurationProblem(path, "must be greater than zero (nil for no limit)")) }
+        if let value, value <= .zero {
+            append(ConfigurationProblem(path, "must be greater than zero (nil for no limit)"))
+        }
     }
 
     package mutating func require(_ value: Int?, in range: ClosedRange<Int>, _ path: String) {

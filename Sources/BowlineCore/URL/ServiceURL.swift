@@ -32,7 +32,8 @@ public struct ServiceURL: Sendable, Hashable {
             )
         }
         let rest = text[text.utf8.index(separator, offsetBy: 3)...]
-        let authorityEnd = rest.utf8.firstIndex { $0 == 0x2F || $0 == 0x3F || $0 == 0x23 || $0 == 0x5C } ?? rest.endIndex
+        let authorityEnd =
+            rest.utf8.firstIndex { $0 == 0x2F || $0 == 0x3F || $0 == 0x23 || $0 == 0x5C } ?? rest.endIndex
         if authorityEnd < rest.endIndex, rest.utf8[authorityEnd] == 0x5C {
             throw ServiceError(.invalidURL, "URL has a backslash in its authority")
         }

@@ -52,9 +52,16 @@ struct Inbound: Sendable {
     }
 
     /// The next `count` bytes, which must be there.
+    ///
+    /// A copy: a slice would share its storage with what the socket's thread appends to, which is right, but not in a way
+    /// that the thread sanitizer can follow.
     mutating func take(_ count: Int) -> ByteBuffer? {
         scanned = 0
-        return buffer.readSlice(length: count)
+        guard var slice = buffer.readSlice(length: count) else { return nil }
+        var copy = ByteBuffer()
+        copy.reserveCapacity(count)
+        copy.writeBuffer(&slice)
+        return copy
     }
 
     private static func ends(_ bytes: Slice<UnsafeRawBufferPointer>, with terminator: StaticString) -> Bool {

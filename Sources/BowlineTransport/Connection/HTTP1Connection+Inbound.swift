@@ -238,6 +238,15 @@ extension HTTP1Connection: ChannelDuplexHandler {
         )
     }
 
+    /// Why the connection was closed when a request came to it. With TLS 1.3 the alert of a peer that refuses our
+    /// certificate, or the lack of one, may come between the handshake and the first request.
+    var closeBeforeRequest: (ServiceError.Code, String) {
+        if let channelError, Self.isHandshakeFailure(channelError) {
+            return (.tlsHandshakeFailed, "the peer ended the TLS handshake with an alert")
+        }
+        return (.connectionClosed, "the connection closed before the request was written")
+    }
+
     /// What the end of the connection cut off.
     private var truncation: (ServiceError.Code, String) {
         if inbound.head != nil {

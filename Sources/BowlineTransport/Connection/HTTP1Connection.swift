@@ -131,7 +131,8 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         }
         guard channel.isActive, machine.isIdle, context != nil else {
             // It closed between the pool's decision and now; the pool has been told, or will be by the close.
-            exchange.fail(exchange.error(.connectionClosed, "the connection closed before the request was written"))
+            let (code, message) = closeBeforeRequest
+            exchange.fail(exchange.error(code, message, underlying: channelError))
             exchange.upload?.stop()
             return
         }
