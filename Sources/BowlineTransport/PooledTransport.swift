@@ -31,7 +31,6 @@ package final class PooledTransport: ServiceTransport {
         do {
             return try await send(prepared, deadline: deadline, context: context, started: started)
         } catch {
-            prepared.abandonBody()
             context.call.enter(.pipeline, attempt: context.attempt)
             throw error
         }
@@ -48,7 +47,8 @@ package final class PooledTransport: ServiceTransport {
             let exchange = Exchange(
                 request: prepared, connection: lease.connection,
                 lease: Exchange.LeaseFacts(
-                    isReused: lease.isReused, uses: lease.uses, leased: environment.clock.now
+                    isReused: lease.isReused, uses: lease.uses, wasIdle: lease.idleSince != nil,
+                    leased: environment.clock.now
                 ),
                 deadline: deadline, context: context, resends: resend.count, started: started,
                 options: environment.options.connection
@@ -56,7 +56,7 @@ package final class PooledTransport: ServiceTransport {
             do {
                 return try await exchange.run()
             } catch let error as ServiceError {
-                guard resend.allows(prepared, after: error, wasPooled: lease.isReused || lease.idleSince != nil) else {
+                guard resend.allows(prepared, after: error, wasPooled: exchange.lease.wasPooled) else {
                     throw error
                 }
                 if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }

@@ -90,6 +90,8 @@ public struct ServiceClient: Sendable {
             return response
         } catch {
             call.responseBodyEnded()
+            // Nobody will send it again: the sequence of a one-shot body is let go.
+            request.body.abandon()
             throw error
         }
     }
@@ -107,6 +109,23 @@ public struct ServiceClient: Sendable {
         var deadline = timeouts.total.map { Deadline(now.advanced(by: $0)) }
         if let inherited = Deadline.current { deadline = deadline.map { min($0, inherited) } ?? inherited }
         return RequestContext(deadline: deadline, timeouts: timeouts, call: call)
+    }
+}
+
+/// Runs `body` with a client that is drained when the scope ends, whichever way it ends.
+///
+/// The drain takes at most the configuration's `lifecycle.drainTimeout`; if the task is cancelled, it ends at once.
+///
+/// - Parameter isOnEventLoop: Runs `body`, and the tasks it starts in its scope, on one of the client's event loops; see
+///   ``ServiceClient/withEventLoopExecutor(_:)``.
+/// - Throws: what making the client or `body` throws.
+public func withServiceClient<Result: Sendable>(
+    _ baseURL: String, isOnEventLoop: Bool, configure: (inout ClientConfiguration) throws -> Void = { _ in },
+    _ body: @escaping @Sendable @concurrent (ServiceClient) async throws -> Result
+) async throws -> Result {
+    try await withServiceClient(baseURL, configure: configure) { client in
+        guard isOnEventLoop else { return try await body(client) }
+        return try await client.withEventLoopExecutor { try await body(client) }
     }
 }
 

@@ -48,15 +48,16 @@ final class SequenceBodySource: ResponseBodySource {
         var isReading = false
         var isOver = false
         var observer: (any ResponseBodyObserver)?
+        /// Let go at the end, so that what it reads from (another response, perhaps) is let go too.
+        var reader: RequestBodySequence.Iterator?
     }
 
-    private let state = Guarded(State())
-    private let reader: RequestBodySequence.Iterator
+    private let state: Guarded<State>
     var trailers: ReceivedFields? { nil }
     var announcedLength: Int? { nil }
 
     init(_ sequence: RequestBodySequence) {
-        reader = sequence.makeIterator()
+        state = Guarded(State(reader: sequence.makeIterator()))
     }
 
     deinit {
@@ -71,12 +72,12 @@ final class SequenceBodySource: ResponseBodySource {
     }
 
     func next() async throws -> ByteBuffer? {
-        let isOver = try state.withLock { state in
+        let reader = try state.withLock { state in
             guard !state.isReading else { throw ServiceError.bodyAlreadyConsumed }
-            state.isReading = !state.isOver
-            return state.isOver
+            state.isReading = state.reader != nil
+            return state.reader
         }
-        if isOver { return nil }
+        guard let reader else { return nil }
         do {
             defer { state.withLock { $0.isReading = false } }
             if let chunk = try await reader.next() { return chunk }
@@ -103,6 +104,7 @@ final class SequenceBodySource: ResponseBodySource {
     private func end() {
         let observer = state.withLock { state in
             state.isOver = true
+            state.reader = nil
             let observer = state.observer
             state.observer = nil
             return observer

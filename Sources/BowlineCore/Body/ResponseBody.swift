@@ -83,10 +83,11 @@ public struct ResponseBody: AsyncSequence, Sendable {
 
     /// Reads the whole body into one buffer. For bodies of any size, iterate over the chunks instead.
     ///
-    /// - Parameter limit: The most bytes to accept, from 0.
+    /// - Parameter limit: The most bytes to accept, from 0; more than 2 GiB - 1 means that: a buffer holds no more.
     /// - Throws: `bodyTooLarge` if there are more, after which the rest is given up; else what reading throws.
     public func collect(upTo limit: Int) async throws -> ByteBuffer {
         guard let source else { return ByteBuffer() }
+        let limit = Swift.min(limit, Int(Int32.max))
         try source.beginReading()
         if let announced = source.announcedLength, announced > limit {
             source.abandon()

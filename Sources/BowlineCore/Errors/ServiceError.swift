@@ -45,12 +45,27 @@ public struct ServiceError: Error, Sendable {
         phase: RequestPhase? = nil
     ) {
         self.code = code
-        self.message = message.utf8.count <= 512 ? message : String(message.prefix(160)) + "…"
+        self.message = Self.bounded(message)
         self.underlying = underlying
         self.progress = progress
         self.attempts = attempts
         self.origin = origin
         self.phase = phase
+    }
+}
+
+extension ServiceError {
+    /// `text`, cut to 512 bytes.
+    private static func bounded(_ text: String) -> String {
+        guard text.utf8.count > 512 else { return text }
+        var scalars = String.UnicodeScalarView()
+        var count = 0
+        for scalar in text.unicodeScalars {
+            count += UTF8.width(scalar)
+            if count > 509 { break }
+            scalars.append(scalar)
+        }
+        return String(scalars) + "…"
     }
 }
 

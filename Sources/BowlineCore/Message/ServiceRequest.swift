@@ -98,6 +98,16 @@ public struct ServiceRequest: Sendable {
     }
 }
 
+extension ServiceRequest: CustomStringConvertible, CustomReflectable {
+    /// Method and path; no query, field or body, because they may hold secrets.
+    public var description: String {
+        let path = url?.path ?? String(reference.prefix { $0 != "?" && $0 != "#" })
+        return "\(method.rawValue) \(path.contains("@") ? "(a URL with user information)" : path)"
+    }
+
+    public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
+}
+
 extension HTTPRequest.Method {
     /// GET, HEAD, OPTIONS, TRACE, PUT, DELETE (RFC 9110 §9.2.2) and QUERY.
     package var isIdempotent: Bool {

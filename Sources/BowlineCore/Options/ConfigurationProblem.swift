@@ -30,6 +30,16 @@ extension [ConfigurationProblem] {
     /// Throws one error that names every problem.
     package func throwIfAny() throws {
         guard !isEmpty else { return }
-        throw ServiceError(.invalidConfiguration, map(\.description).joined(separator: "; "))
+        throw ServiceError(
+            .invalidConfiguration, map(\.description).joined(separator: "; "),
+            underlying: ConfigurationProblems(problems: self)
+        )
     }
+}
+
+/// Everything that is wrong with a configuration: the `underlying` error of an `invalidConfiguration`, whose message may
+/// have no room for all of it.
+public struct ConfigurationProblems: Error, Sendable, Hashable {
+    /// The problems, in the order of the properties.
+    public let problems: [ConfigurationProblem]
 }

@@ -54,6 +54,21 @@ public struct TLSOptions: Sendable, Hashable {
     package func problems(at path: String) -> [ConfigurationProblem] {
         guard let serverName else { return [] }
         let isValid = !serverName.isEmpty && serverName.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x2F }
-        return isValid ? [] : [ConfigurationProblem("\(path).serverName", "must be a host name in ASCII")]
+        guard isValid, !Origin.isIPAddress(serverName) else {
+            return [ConfigurationProblem("\(path).serverName", "must be a host name in ASCII, not an IP address")]
+        }
+        return []
     }
+}
+
+extension TLSOptions.Identity: CustomStringConvertible, CustomReflectable {
+    /// Where it comes from; never the key.
+    public var description: String {
+        switch self {
+        case .files(let certificate, _): "files(certificate: \(certificate))"
+        case .pem: "pem"
+        }
+    }
+
+    public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -113,7 +113,9 @@ extension Origin {
     }
 
     private static func isAddress(_ text: String, family: Int32) -> Bool {
-        withUnsafeTemporaryAllocation(byteCount: 16, alignment: 8) { buffer in
+        // A C string ends at its first NUL: what follows would go unseen.
+        guard !text.utf8.contains(0) else { return false }
+        return withUnsafeTemporaryAllocation(byteCount: 16, alignment: 8) { buffer in
             guard let base = buffer.baseAddress else { return false }
             return inet_pton(family, text, base) == 1
         }

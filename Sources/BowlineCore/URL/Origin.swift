@@ -59,6 +59,8 @@ public struct Origin: Sendable {
     public var socketPath: String? { storage.socketPath }
     /// Whether ``host`` is an IPv4 or IPv6 address rather than a name.
     public var isIPAddress: Bool { storage.isIPAddress }
+    /// Host and port, whatever the port: what CONNECT asks for (RFC 9112 §3.2.3).
+    package var authorityWithPort: String { port == scheme.defaultPort ? "\(authority):\(port)" : authority }
     /// What the `Host` field says: host, and the port unless it is the scheme's default (RFC 9110 §7.2).
     public var authority: String { storage.authority }
 }

@@ -33,6 +33,12 @@ extension HTTP1Connection {
         phaseDeadline = inbound.readAt.advanced(by: limit)
     }
 
+    /// The request made progress while a response is being read: a peer that answers before it has all may wait for it.
+    func extendBodyReadForUpload() {
+        guard phase == .bodyRead, !machine.isRequestDone, let limit = exchange?.timeouts.bodyIdle else { return }
+        phaseDeadline = sweep.now.advanced(by: limit)
+    }
+
     func deadlinePassed(now: MonotonicInstant) {
         guard let exchange else { return }
         if exchange.deadline.instant <= now {

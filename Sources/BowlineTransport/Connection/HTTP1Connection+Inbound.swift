@@ -170,7 +170,9 @@ extension HTTP1Connection: ChannelDuplexHandler {
             self.inbound.body = nil
             exchange.call.enter(.receivingBody, attempt: exchange.attempt)
             enter(.bodyRead, within: exchange.timeouts.bodyIdle)
-            if exchange.receivedHead(response, first: inbound.body) { pauseReading() }
+            let shouldPause = exchange.receivedHead(response, first: inbound.body)
+            // The caller may have let the body go meanwhile: then it is being read off.
+            if shouldPause, self.inbound.discardAllowance == nil { pauseReading() }
         }
     }
 
@@ -240,11 +242,22 @@ extension HTTP1Connection: ChannelDuplexHandler {
 
     /// Why the connection was closed when a request came to it. With TLS 1.3 the alert of a peer that refuses our
     /// certificate, or the lack of one, may come between the handshake and the first request.
-    var closeBeforeRequest: (ServiceError.Code, String) {
-        if let channelError, Self.isHandshakeFailure(channelError) {
-            return (.tlsHandshakeFailed, "the peer ended the TLS handshake with an alert")
+    func closeBeforeRequest(_ exchange: Exchange) -> ServiceError {
+        if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
+        if hasHandshakeFailed(for: exchange) {
+            return exchange.error(
+                .tlsHandshakeFailed, "the peer ended the TLS handshake with an alert", underlying: channelError
+            )
         }
-        return (.connectionClosed, "the connection closed before the request was written")
+        return exchange.error(
+            .connectionClosed, "the connection closed before the request was written", underlying: channelError
+        )
+    }
+
+    /// On a connection that has lain in the pool an alert says no more than that it has closed.
+    private func hasHandshakeFailed(for exchange: Exchange) -> Bool {
+        guard let channelError, !exchange.lease.wasPooled else { return false }
+        return Self.isHandshakeFailure(channelError)
     }
 
     /// What the end of the connection cut off.
@@ -255,7 +268,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
         if machine.progress == .responseStarted {
             return (.connectionClosed, "the connection ended within the response head")
         }
-        if let channelError, Self.isHandshakeFailure(channelError) {
+        if let exchange, hasHandshakeFailed(for: exchange) {
             return (.tlsHandshakeFailed, "the peer ended the TLS handshake with an alert")
         }
         return (.connectionClosed, "the connection ended without a response")

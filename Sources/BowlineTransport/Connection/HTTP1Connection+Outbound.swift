@@ -44,7 +44,7 @@ extension HTTP1Connection {
             do {
                 try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
             } catch {
-                throw ServiceError(.invalidRequest, "trailer: \(error)")
+                throw UploadFailure(error: ServiceError(.invalidRequest, "trailer: \(error)"))
             }
         }
         let bytes = ending
@@ -101,6 +101,7 @@ extension HTTP1Connection {
             return
         }
         if context.channel.isWritable {
+            extendBodyReadForUpload()
             continuation.resume()
         } else {
             outbound.writer = continuation
@@ -142,7 +143,7 @@ extension HTTP1Connection {
     /// the producer's.
     func uploadOutlivedResponse() {
         enter(.none, within: nil)
-        if let exchange, outbound.writer != nil { enterBodyWrite(exchange) }
+        if let exchange, outbound.writer != nil || unsentBytes > 0 { enterBodyWrite(exchange) }
     }
 
     /// The network has bytes to take. While a response is being read, its deadline is the one that counts.
@@ -166,6 +167,7 @@ extension HTTP1Connection {
     private func requestWritten(_ exchange: Exchange) {
         let now = sweep.now
         outbound.sentAt = now
+        extendBodyReadForUpload()
         if inbound.head == nil {
             exchange.call.enter(.awaitingHead, attempt: exchange.attempt)
             enter(.head, within: exchange.timeouts.responseHead, from: now)
@@ -177,6 +179,7 @@ extension HTTP1Connection {
         guard context.channel.isWritable, let writer = outbound.writer else { return }
         outbound.writer = nil
         if phase == .bodyWrite { enter(.none, within: nil) }
+        extendBodyReadForUpload()
         writer.resume()
     }
 }

@@ -131,13 +131,12 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         }
         guard channel.isActive, machine.isIdle, context != nil else {
             // It closed between the pool's decision and now; the pool has been told, or will be by the close.
-            let (code, message) = closeBeforeRequest
-            exchange.fail(exchange.error(code, message, underlying: channelError))
             exchange.upload?.stop()
+            exchange.fail(closeBeforeRequest(exchange))
             return
         }
         // A fresh TLS connection may have session tickets waiting; everything else has to be silent (RFC 9112 §9.2).
-        let isFreshTLS = isTLS && exchange.lease.uses == 1
+        let isFreshTLS = isTLS && !exchange.lease.wasPooled
         switch isFreshTLS ? .silent : lookAround() {
         case .silent: break
         case .bytesWaiting:

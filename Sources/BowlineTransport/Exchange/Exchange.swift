@@ -29,7 +29,12 @@ final class Exchange: Sendable {
     struct LeaseFacts: Sendable {
         let isReused: Bool
         let uses: Int
+        /// It had been lying unused, though perhaps never used.
+        let wasIdle: Bool
         let leased: MonotonicInstant
+
+        /// Whether the connection may have died unnoticed before it was leased.
+        var wasPooled: Bool { isReused || wasIdle }
     }
 
     init(

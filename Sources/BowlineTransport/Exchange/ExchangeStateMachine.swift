@@ -17,6 +17,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// A body between two threads: what has arrived and was not read.
     struct Stream {
         var chunks = CircularBuffer<ByteBuffer>()
+        /// What the chunks cost us: their bytes, and something for each, so that tiny ones do not add up unseen.
         var bufferedBytes = 0
         var waiter: ChunkWaiter?
         var isClaimed = false
@@ -27,9 +28,11 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         var observer: (any ResponseBodyObserver)?
 
         mutating func store(_ chunk: ByteBuffer) {
-            bufferedBytes += chunk.readableBytes
+            bufferedBytes += Self.cost(of: chunk)
             chunks.append(chunk)
         }
+
+        static func cost(of chunk: ByteBuffer) -> Int { chunk.readableBytes + 256 }
     }
 
     private enum State {
@@ -181,7 +184,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         case .streaming(var stream):
             state = .created
             if let chunk = stream.chunks.popFirst() {
-                stream.bufferedBytes -= chunk.readableBytes
+                stream.bufferedBytes -= Stream.cost(of: chunk)
                 let shouldResume = stream.isPaused && stream.bufferedBytes <= bufferLimit / 2
                 if shouldResume { stream.isPaused = false }
                 var observer: (any ResponseBodyObserver)?

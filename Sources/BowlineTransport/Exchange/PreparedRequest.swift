@@ -53,7 +53,7 @@ final class PreparedRequest: Sendable {
         var buffer = allocator.buffer(capacity: 512 + Self.inlineBytes(of: body))
         let head = HTTP1RequestHead(
             method: request.method.rawValue,
-            target: request.method == .connect ? "\(url.origin.host):\(url.origin.port)" : url.target,
+            target: request.method == .connect ? url.origin.authorityWithPort : url.target,
             host: url.origin.authority,
             fields: request.fields,
             framing: framing,

@@ -96,9 +96,10 @@ final class RequestUpload: Sendable {
             try await send(exchange)
         } catch is UploadStopped {
             return
-        } catch let error as ServiceError {
-            exchange.connection.uploadFailed(exchange, error.code, error.message, nil)
+        } catch let failure as UploadFailure {
+            exchange.connection.uploadFailed(exchange, failure.error.code, failure.error.message, nil)
         } catch {
+            // Whatever a sequence throws is its own, a `ServiceError` of another request included.
             // A cancelled sequence is our own doing where the upload was stopped, and the sequence's failure elsewhere.
             exchange.connection.uploadFailed(
                 exchange, .requestBodyFailed, "the request body's sequence threw \(type(of: error))", error
@@ -107,7 +108,7 @@ final class RequestUpload: Sendable {
     }
 
     private func send(_ exchange: Exchange) async throws {
-        var reader = try await body.makeReader(replayLimit: replayLimit)
+        var reader = try await makeReader()
         var sent = 0
         while let chunk = try await reader.next() {
             sent += chunk.readableBytes
@@ -130,9 +131,23 @@ final class RequestUpload: Sendable {
         try await exchange.connection.finishBody(trailers: trailers, for: exchange)
     }
 
-    private func lengthMismatch(_ what: String) -> ServiceError {
-        ServiceError(.requestBodyLengthMismatch, "the request body is \(what)")
+    /// A stream that was sent before is our finding; what a factory throws is the user's failure.
+    private func makeReader() async throws -> RequestBodyReader {
+        do {
+            return try await body.makeReader(replayLimit: replayLimit)
+        } catch let error as ServiceError where error.code == .requestBodyConsumed && !body.isReplayable {
+            throw UploadFailure(error: error)
+        }
     }
+
+    private func lengthMismatch(_ what: String) -> UploadFailure {
+        UploadFailure(error: ServiceError(.requestBodyLengthMismatch, "the request body is \(what)"))
+    }
+}
+
+/// A failure of an upload that we found ourselves, as opposed to what the body's sequence throws.
+struct UploadFailure: Error {
+    let error: ServiceError
 }
 
 /// The connection takes no more of a body: it was stopped, or the exchange is over.
