@@ -1,5 +1,6 @@
 import Bowline
 import BowlineTesting
+import Foundation
 import Logging
 import NIOCore
 import ServiceLifecycle
@@ -39,6 +40,27 @@ private enum DocumentedSnippets {
         request.options.timeouts.total = .seconds(5)
         let answer = try await client.send(request)
         print(answer.status)
+    }
+
+    struct Order: Codable, Sendable {
+        var id: Int
+    }
+
+    static func bodies(
+        _ client: ServiceClient, order: Order, lines: AsyncStream<ByteBuffer>, chunks: AsyncStream<ByteBuffer>,
+        size: Int, reopen: @escaping @Sendable () throws -> AsyncStream<ByteBuffer>,
+        sum: @escaping @Sendable () -> String
+    ) async throws {
+        let json = try JSONEncoder().encode(order)
+        let created = try await client.post("orders", body: .bytes(json), fields: [.contentType: "application/json"])
+        let bytes = try await created.body.collect(upTo: 1 << 20)
+        let stored = try JSONDecoder().decode(Order.self, from: Data(bytes.readableBytesView))
+
+        // `digest` is an `HTTPField.Name` of yours: HTTPField.Name("Repr-Digest")
+        _ = try await client.put("log", body: .stream(lines))
+        _ = try await client.put("backup", body: .replayable(length: size) { try reopen() })
+        _ = try await client.put("sums", body: .stream(chunks).trailers { [.digest: sum()] })
+        print(stored.id)
     }
 
     static func streaming(_ client: ServiceClient, sink: some Sink) async throws {
@@ -160,4 +182,8 @@ private enum DocumentedSnippets {
         )
         try await group.run()
     }
+}
+
+extension HTTPField.Name {
+    fileprivate static let digest = HTTPField.Name("Repr-Digest")!
 }

@@ -125,3 +125,19 @@ struct ReviewedFailureTests {
         #expect(throws: ServiceError.self) { try ServiceURL("http://[::1\0x]") }
     }
 }
+
+extension ReviewedFailureTests {
+    @Test("a call whose body was read to its end is not in flight any more")
+    func drainedAfterReading() async throws {
+        try await withLoopbackServer { server in
+            server.route(.get, "/", always: .reply(200, body: String(repeating: "x", count: 300_000)))
+            for _ in 0..<30 {
+                let client = try ServiceClient(baseURL: server.baseURL)
+                _ = try await client.get("/").body.collect(upTo: 1 << 20)
+                let report = await client.shutdown()
+                #expect(report.drained == 0)
+                #expect(report.description.hasPrefix("clean: 0 drained"))
+            }
+        }
+    }
+}

@@ -29,6 +29,16 @@ public struct ShutdownReport: Sendable {
     public var isClean: Bool { forced.isEmpty }
 }
 
+extension ShutdownReport: CustomStringConvertible {
+    /// What became of the calls, in one line.
+    public var description: String {
+        let cut = forced.map { "\($0.method) \($0.target) (\($0.phase), attempt \($0.attempt))" }
+        return "\(isClean ? "clean" : "not clean"): \(drained) drained, \(forced.count) forced"
+            + (cut.isEmpty ? "" : " [\(cut.prefix(8).joined(separator: ", "))\(cut.count > 8 ? ", …" : "")]")
+            + ", \(connectionsClosed) connections closed, \(duration)"
+    }
+}
+
 /// Where a client is on its way to its end.
 public struct ShutdownProgress: Sendable, Hashable {
     /// The client's state.

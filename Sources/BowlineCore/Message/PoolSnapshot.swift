@@ -52,3 +52,12 @@ public struct OriginPoolSnapshot: Sendable {
         self.closed = closed
     }
 }
+
+extension PoolSnapshot: CustomStringConvertible {
+    /// The figures over all origins, in one line.
+    public var description: String {
+        let reasons = closed.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+        return "\(opened) opened, \(active) active, \(idle) idle, \(dialling) dialling, \(waiting) waiting; closed: "
+            + (reasons.isEmpty ? "none" : reasons)
+    }
+}

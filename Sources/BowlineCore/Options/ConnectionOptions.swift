@@ -4,7 +4,8 @@ public struct ConnectionOptions: Sendable, Hashable {
     public var isNoDelay = true
     /// Lets the kernel probe silent connections (`SO_KEEPALIVE`). Default true.
     public var isKeepAlive = true
-    /// How many bytes of a response body are buffered for a reader that is slow before the socket is no longer read.
+    /// How many bytes of a response body are buffered for a reader that is slow before the socket is no longer read; each
+    /// chunk counts 256 bytes besides its own.
     /// From 1 KiB. Default 64 KiB.
     public var readBufferLimit = 65_536
     /// How many bytes of a request may lie unsent before the body's sequence is no longer asked for more. From 1 KiB.

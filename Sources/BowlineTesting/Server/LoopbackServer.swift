@@ -93,6 +93,11 @@ public final class LoopbackServer: Sendable {
         scripts.route(method, path, to: responder)
     }
 
+    /// Answers every request of this method and path with this reply.
+    public func route(_ method: HTTPRequest.Method, _ path: String, always reply: ScriptedReply) {
+        scripts.route(method, path, to: ServerScripts.inOrder([reply]))
+    }
+
     /// Answers requests of this method and path with these replies one after another; the last one again and again.
     public func route(_ method: HTTPRequest.Method, _ path: String, inOrder replies: [ScriptedReply]) {
         scripts.route(method, path, to: ServerScripts.inOrder(replies))

@@ -181,8 +181,9 @@ final class Exchange: Sendable {
     /// The body has arrived to its end.
     func completed(trailers: ReceivedFields?) {
         let ending = state.withLock { $0.completed(trailers: trailers) }
-        ending.chunk?.resume(returning: nil)
+        // Counted off before the reader can see the end: a shutdown that follows finds the call over.
         ending.observer?.responseBodyEnded()
+        ending.chunk?.resume(returning: nil)
     }
 
     /// The exchange has failed.
@@ -192,8 +193,8 @@ final class Exchange: Sendable {
     }
 
     private func finish(_ ending: Machine.Ending, with error: any Error) {
+        ending.observer?.responseBodyEnded()
         ending.head?.resume(throwing: error)
         ending.chunk?.resume(throwing: error)
-        ending.observer?.responseBodyEnded()
     }
 }
