@@ -73,7 +73,7 @@ package final class PooledTransport: ServiceTransport {
         while true {
             let pool = pools.pool(for: prepared.origin)
             if !fresh, let lease = pool.tryLease(affinity: affinity, now: started) { return (lease, pool) }
-            context.call.enter(.queued, attempt: context.attempt)
+            context.call.enter(waitingPhase(in: pool), attempt: context.attempt)
             do {
                 let options = OriginPools.Pool.LeaseOptions(
                     affinity: affinity, requiresFresh: fresh,
@@ -90,6 +90,13 @@ package final class PooledTransport: ServiceTransport {
                 )
             }
         }
+    }
+
+    /// What a request without a connection is about to wait for: a dial, where the origin's limit allows one, else others.
+    private func waitingPhase(in pool: OriginPools.Pool) -> RequestPhase {
+        let snapshot = pool.snapshot()
+        guard let maximum = environment.options.pool.maximumPerOrigin else { return .connecting }
+        return snapshot.active + snapshot.dialling < maximum ? .connecting : .queued
     }
 
     package func beginDrain() {

@@ -321,7 +321,7 @@ struct TimeoutTests {
                 }
             }
             #expect(error.code == .poolAcquireTimeout)
-            #expect(error.phase == .queued)
+            #expect(error.phase == (isQueued ? .queued : .connecting))
             #expect(error.progress == .neverSent)
             #expect(error.message.contains("poolAcquire"))
             expectNear(error.elapsed, .seconds(4))
