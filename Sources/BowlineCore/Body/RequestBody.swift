@@ -117,8 +117,8 @@ package struct RequestBodySequence: Sendable {
     func makeIterator() -> Iterator { make() }
 
     /// One reader's place in the sequence.
-    // Safety: whoever owns it asks for one chunk at a time and for the next only after that: `OneShotBody` by its
-    // `isPulling`, `SequenceBodySource` by its `isReading`, a request's upload by being one task.
+    // Asked for one chunk at a time by `OneShotBody` (`isPulling`), `SequenceBodySource` (`isReading`), or one upload's task.
+    // Safety: each owner asks for the next chunk only after the one before: no two threads are ever in it at once.
     final class Iterator: @unchecked Sendable {
         private var base: any AsyncIteratorProtocol
 
