@@ -42,9 +42,10 @@ loopback: ## Drive the tool against scripted servers that misbehave
 	$(SWIFT) build -c release --product bowline
 	@Scripts/loopback-checks
 
-speed: ## Measure CPU per request against nginx, a core each
+speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO alone
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
+	$(SWIFT) build -c release --package-path Benchmarks
 	@Scripts/speed $(SPEED_FLAGS)
 
 clean: ## Remove what was built
