@@ -18,6 +18,14 @@ let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", packa
 let serviceLifecycleTestKit = Target.Dependency.product(
     name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: "swift-metrics")
+let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
+let inMemoryTracing = Target.Dependency.product(name: "InMemoryTracing", package: "swift-distributed-tracing")
+let serviceContext = Target.Dependency.product(name: "ServiceContextModule", package: "swift-service-context")
+/// Only with the trait of the same name: whoever does not ask for it does not build it.
+let configuration = Target.Dependency.product(
+    name: "Configuration", package: "swift-configuration", condition: .when(traits: ["Configuration"]))
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
@@ -36,27 +44,43 @@ let package = Package(
         .library(name: "BowlineTesting", targets: ["BowlineTesting"]),
         .executable(name: "bowline", targets: ["BowlineTool"]),
     ],
+    traits: [
+        .trait(name: "Configuration", description: "Reads a client's configuration with swift-configuration.")
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-service-context", from: "1.5.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        .target(name: "BowlineCore", dependencies: [httpTypes, logging, nioCore], swiftSettings: road),
+        .target(
+            name: "BowlineCore", dependencies: [httpTypes, logging, nioCore, serviceContext], swiftSettings: road
+        ),
         .target(name: "BowlinePool", dependencies: [deque], swiftSettings: strict),
         .target(
             name: "BowlineTransport",
             dependencies: ["BowlineCore", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL],
             swiftSettings: road
         ),
-        .target(name: "BowlineMiddleware", dependencies: ["BowlineCore"], swiftSettings: road),
+        .systemLibrary(
+            name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]
+        ),
+        .target(
+            name: "BowlineMiddleware",
+            dependencies: ["BowlineCore", "CZlib", logging, metrics, tracing],
+            swiftSettings: road
+        ),
         .target(
             name: "Bowline",
-            dependencies: ["BowlineCore", "BowlineMiddleware", "BowlineTransport", serviceLifecycle],
+            dependencies: ["BowlineCore", "BowlineMiddleware", "BowlineTransport", configuration, serviceLifecycle],
             swiftSettings: road
         ),
         .target(
@@ -92,9 +116,19 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "BowlineMiddlewareTests",
+            dependencies: [
+                "BowlineMiddleware", "BowlineCore", "BowlineTesting", "CorpusSupport", inMemoryTracing, logging,
+                metrics,
+                metricsTestKit, nioCore, tracing,
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "BowlineTests",
             dependencies: [
-                "Bowline", "BowlineTransport", "BowlineTesting", "CorpusSupport", logging, nioCore, nioPosix,
+                "Bowline", "BowlineMiddleware", "BowlineTransport", "BowlineTesting", "CorpusSupport", inMemoryTracing,
+                logging, metrics, metricsTestKit, nioCore, nioPosix, tracing,
                 serviceLifecycle, serviceLifecycleTestKit, unixSignals,
             ],
             swiftSettings: strict

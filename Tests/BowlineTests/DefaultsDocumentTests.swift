@@ -64,6 +64,15 @@ struct DefaultsDocumentTests {
     }
 }
 
+/// A group of knobs that may be nil as a whole.
+private protocol OptionalKnobs {
+    var present: Any? { get }
+}
+
+extension Optional: OptionalKnobs where Wrapped == RetryBudgetOptions {
+    var present: Any? { map { $0 as Any } }
+}
+
 /// The stored properties of nested value structs, by path, as `Docs/Defaults.md` writes their values.
 private enum Knobs {
     /// - Parameter special: Paths that have no value to write down; they are left out.
@@ -86,8 +95,10 @@ private enum Knobs {
     private static func walk(_ value: Any, _ path: String, _ visit: (String, Any) -> Void) {
         for case (let label?, let child) in Mirror(reflecting: value).children {
             let childPath = path.isEmpty ? label : "\(path).\(label)"
-            let isGroup = Mirror(reflecting: child).displayStyle == .struct && !isLeaf(child)
-            if isGroup { walk(child, childPath, visit) } else { visit(childPath, child) }
+            // What is there by default, and could be nil, is listed by its own knobs.
+            let present = (child as? any OptionalKnobs)?.present ?? child
+            let isGroup = Mirror(reflecting: present).displayStyle == .struct && !isLeaf(present)
+            if isGroup { walk(present, childPath, visit) } else { visit(childPath, child) }
         }
     }
 
@@ -99,6 +110,9 @@ private enum Knobs {
         let mirror = Mirror(reflecting: value)
         switch mirror.displayStyle {
         case .optional: return mirror.children.first.map { written($0.value) } ?? "nil"
+        case .set:
+            let elements = mirror.children.map { "\($0.value)" }.sorted()
+            return elements.isEmpty ? "[]" : elements.joined(separator: ", ")
         case .collection: return mirror.children.isEmpty ? "[]" : "\(value)"
         case .enum: return ".\(value)"
         default: break

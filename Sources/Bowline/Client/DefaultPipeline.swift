@@ -1,15 +1,16 @@
 internal import BowlineCore
+internal import BowlineMiddleware
 
-/// The order of behaviours around a request, outermost first. Folded once, when a client is made.
+/// The order of behaviours around a request, outermost first. Folded once, when a client is made; what is switched off
+/// is not in it.
 enum DefaultPipeline {
-    static func make(_ middleware: MiddlewareOptions, transport: any ServiceTransport) -> Next {
+    static func make(_ configuration: ClientConfiguration, core: ClientCore) -> Next {
         let order: [[any ServiceMiddleware]] = [
             // What the user wants to see once per call, whatever happens inside.
-            middleware.perCall,
-            // Retry stands here: it turns one call into attempts.
+            configuration.middleware.perCall,
             // What the user wants to see for each attempt.
-            middleware.perAttempt,
+            configuration.middleware.perAttempt,
         ]
-        return Next(transport).wrapped(by: order.flatMap { $0 })
+        return Next(core.transport).wrapped(by: order.flatMap { $0 })
     }
 }

@@ -60,7 +60,7 @@ public struct ServiceClient: Sendable {
         var configuration = ClientConfiguration()
         try configure(&configuration)
         core = try ClientCore(configuration: configuration, transport: transport)
-        pipeline = DefaultPipeline.make(configuration.middleware, transport: core.transport)
+        pipeline = DefaultPipeline.make(configuration, core: core)
         baseURL = base
         self.configuration = configuration
     }
@@ -81,10 +81,10 @@ public struct ServiceClient: Sendable {
         request.url = url
         let now = core.clock.now
         let call = try core.lifecycle.admit(
-            method: request.method.rawValue, target: request.options.targetTemplate ?? url.path, now: now
+            method: request.method.rawValue, target: request.ownOptions?.value.targetTemplate ?? url.path, now: now
         )
         do {
-            try request.options.validate()
+            try request.ownOptions?.value.validate()
             let response = try await pipeline(request, context: context(of: request, call: call, now: now))
             response.body.observeEnd(call)
             return response
@@ -103,9 +103,8 @@ public struct ServiceClient: Sendable {
     }
 
     private func context(of request: ServiceRequest, call: CallRecord, now: MonotonicInstant) -> RequestContext {
-        let overrides = request.options.timeouts
         let timeouts =
-            overrides.isInherited ? configuration.timeouts : overrides.resolved(over: configuration.timeouts)
+            request.ownOptions?.value.timeouts.resolved(over: configuration.timeouts) ?? configuration.timeouts
         var deadline = timeouts.total.map { Deadline(now.advanced(by: $0)) }
         if let inherited = Deadline.current { deadline = deadline.map { min($0, inherited) } ?? inherited }
         return RequestContext(deadline: deadline, timeouts: timeouts, call: call)

@@ -8,6 +8,15 @@ internal import BowlineTransport
 public struct ClientConfiguration: Sendable {
     /// How long each phase of a request may take.
     public var timeouts = Timeouts()
+    /// When a request that failed is tried again.
+    public var retry = RetryOptions()
+    /// Whether and how redirects are followed.
+    public var redirect = RedirectOptions()
+    /// Whether response bodies are decoded.
+    public var decompression = DecompressionOptions()
+    /// Gives POST and PATCH requests an `Idempotency-Key` each, the same on each attempt, which makes them idempotent:
+    /// only for services that honour it. Default false.
+    public var makesIdempotencyKeys = false
     /// How connections are kept and how many there may be.
     public var pool = PoolOptions()
     /// How sockets are made, and how much a peer may make us keep.
@@ -28,7 +37,9 @@ public struct ClientConfiguration: Sendable {
 
     /// Everything that is wrong with it; empty if nothing is.
     public func problems() -> [ConfigurationProblem] {
-        timeouts.problems(at: "timeouts") + pool.problems(at: "pool") + connection.problems(at: "connection")
+        timeouts.problems(at: "timeouts") + retry.problems(at: "retry") + redirect.problems(at: "redirect")
+            + decompression.problems(at: "decompression") + pool.problems(at: "pool")
+            + connection.problems(at: "connection")
             + tls.problems(at: "tls") + lifecycle.problems(at: "lifecycle")
     }
 

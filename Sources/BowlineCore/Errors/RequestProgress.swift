@@ -24,7 +24,7 @@ public enum RequestPhase: UInt8, Sendable, Hashable, CaseIterable {
     case awaitingHead
     /// Receiving the response body.
     case receivingBody
-    /// Sleeping before another attempt. Reserved for retries, which do not exist yet.
+    /// Sleeping before another attempt.
     case backoff
 }
 

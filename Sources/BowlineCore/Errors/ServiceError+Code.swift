@@ -24,6 +24,9 @@ extension ServiceError.Code {
     /// Something that this version does not do yet. Reserved: nothing throws it today.
     public static let unsupported = Self(rawValue: "unsupported")
 
+    /// A value could not be encoded as the request's body; nothing was sent.
+    public static let encodingFailed = Self(rawValue: "encodingFailed")
+
     /// The client is shutting down or shut down; nothing was sent.
     public static let shuttingDown = Self(rawValue: "shuttingDown")
     /// The request was still in flight at the deadline of a shutdown.
@@ -73,4 +76,19 @@ extension ServiceError.Code {
     public static let requestBodyLengthMismatch = Self(rawValue: "requestBodyLengthMismatch")
     /// The request body is a one-shot stream that was sent before.
     public static let requestBodyConsumed = Self(rawValue: "requestBodyConsumed")
+
+    /// The response's status is not one that the caller expects; `underlying` is an ``UnexpectedStatus`` with it.
+    public static let unexpectedStatus = Self(rawValue: "unexpectedStatus")
+    /// The response's body could not be decoded as the type asked for; the message names the type and the coding path.
+    public static let decodingFailed = Self(rawValue: "decodingFailed")
+    /// The redirects did not end within `redirect.maximum`.
+    public static let tooManyRedirects = Self(rawValue: "tooManyRedirects")
+    /// A redirect that must not be followed: from `https` to `http`, to another scheme, or to no valid URL.
+    public static let redirectRefused = Self(rawValue: "redirectRefused")
+    /// The response's body is not what its `Content-Encoding` says: damaged, cut off, or followed by other bytes.
+    public static let decompressionFailed = Self(rawValue: "decompressionFailed")
+    /// The decoded body is larger than `decompression.maximumBytes` or `decompression.maximumRatio` allows.
+    public static let decompressionLimitExceeded = Self(rawValue: "decompressionLimitExceeded")
+    /// No credentials could be had for the request: the source of tokens threw (`underlying`) or took too long.
+    public static let authenticationFailed = Self(rawValue: "authenticationFailed")
 }

@@ -2,7 +2,7 @@
 public struct ResponseFacts: Sendable {
     /// The connection that served it.
     public var connection: ConnectionFacts?
-    /// Attempts made, the first included; from 1.
+    /// Attempts made for the call, the first included, over all hops of its redirects; from 1.
     public var attempts: Int
     /// How often the transport sent the request again because a reused connection was dead, or the peer refused it.
     public var resends: Int
@@ -10,6 +10,10 @@ public struct ResponseFacts: Sendable {
     public var timings: PhaseTimings
     /// The informational responses that came first.
     public var informational: [InformationalResponse]
+    /// Where redirects led, in order; the last is where the response comes from. Empty if none was followed.
+    public var redirects: [ServiceURL] = []
+    /// The codings that were taken off the body, in the order in which they had been applied, as `gzip`.
+    public var removedCodings: [String] = []
 
     /// Makes facts, for stubs.
     public init(

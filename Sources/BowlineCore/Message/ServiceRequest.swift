@@ -13,7 +13,12 @@ public struct ServiceRequest: Sendable {
     /// The body. Default none.
     public var body: RequestBody
     /// What this request wants to be different from its client.
-    public var options: RequestOptions
+    public var options: RequestOptions {
+        get { ownOptions?.value ?? RequestOptions() }
+        set { ownOptions = OwnOptions(newValue) }
+    }
+    /// The options, if any were ever set. Behind a reference: most requests have none, and a request is copied often.
+    package private(set) var ownOptions: OwnOptions?
     /// The absolute URL. The client sets it from ``reference`` before the first middleware; a middleware may replace
     /// it. A transport needs it.
     public var url: ServiceURL?
@@ -30,14 +35,40 @@ public struct ServiceRequest: Sendable {
         method: HTTPRequest.Method = .get,
         _ reference: String,
         fields: HTTPFields = [:],
-        body: RequestBody = .none,
-        options: RequestOptions = RequestOptions()
+        body: RequestBody = .none
     ) {
         self.method = method
         self.reference = reference
         self.fields = fields
         self.body = body
-        self.options = options
+    }
+
+    /// Makes a request with options. It is checked when it is sent.
+    ///
+    /// - Parameters:
+    ///   - method: The method. Default GET.
+    ///   - reference: A path below the client's base URL, or an absolute URL.
+    ///   - fields: The header fields; names and values from elsewhere go through ``setField(_:_:)``.
+    ///   - body: The body. Default none.
+    ///   - options: What is to be different from the client.
+    public init(
+        method: HTTPRequest.Method = .get,
+        _ reference: String,
+        fields: HTTPFields = [:],
+        body: RequestBody = .none,
+        options: RequestOptions
+    ) {
+        self.init(method: method, reference, fields: fields, body: body)
+        ownOptions = OwnOptions(options)
+    }
+
+    /// A request's options, held once for all its copies.
+    package final class OwnOptions: Sendable {
+        package let value: RequestOptions
+
+        init(_ value: RequestOptions) {
+            self.value = value
+        }
     }
 
     /// A GET request.
@@ -89,7 +120,7 @@ public struct ServiceRequest: Sendable {
     /// Whether sending it twice does no more harm than sending it once (RFC 9110 §9.2.2), by its method, its options or
     /// an `Idempotency-Key` field.
     public var isIdempotent: Bool {
-        switch options.idempotency {
+        switch ownOptions?.value.idempotency ?? .automatic {
         case .idempotent: return true
         case .notIdempotent: return false
         case .automatic:

@@ -21,6 +21,10 @@ extension [ConfigurationProblem] {
         }
     }
 
+    package mutating func requireNotNegative(_ value: Duration, _ path: String) {
+        if value < .zero { append(ConfigurationProblem(path, "must not be negative")) }
+    }
+
     package mutating func require(_ value: Int?, in range: ClosedRange<Int>, _ path: String) {
         guard let value, !range.contains(value) else { return }
         let upper = range.upperBound == .max ? "" : " and at most \(range.upperBound)"

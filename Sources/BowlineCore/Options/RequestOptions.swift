@@ -20,10 +20,25 @@ public struct RequestOptions: Sendable {
     /// Sends `Expect: 100-continue` and waits this long for the go-ahead before it sends the body anyway
     /// (RFC 9110 §10.1.1); greater than zero; nil: sends the body at once. Ignored without a body. Default nil.
     public var continueTimeout: Duration?
+    /// When it is tried again; nil: as the client is configured. Default nil.
+    public var retry: RetryOptions?
+    /// Which redirects are followed; nil: as the client is configured. Default nil.
+    public var redirect: RedirectOptions?
+    /// Whether the response's body is decoded; nil: as the client is configured. Default nil.
+    public var decompression: DecompressionOptions?
+    /// How the request's body is coded on its way. Default `.none`.
+    public var compression: RequestCompression = .none
+    /// Gives the request an `Idempotency-Key` of its own, the same on each attempt, unless it has one; nil: as the client
+    /// is configured. Means nothing but for POST and PATCH. Default nil.
+    public var makesIdempotencyKey: Bool?
     /// What stands for the target in reports, metrics and logs, as `users/{id}`; nil: the path without its query.
     public var targetTemplate: String?
     /// Called on an event loop, in order, with each informational (1xx) response as it arrives; must not block.
     public var onInformational: (@Sendable (InformationalResponse) -> Void)?
+    /// Called in order as the request's body is taken by the network, with each attempt from zero again; must not block.
+    public var onUploadProgress: (@Sendable (TransferProgress) -> Void)?
+    /// Called in the reader's task as the response's body is read; must not block.
+    public var onDownloadProgress: (@Sendable (TransferProgress) -> Void)?
 
     /// Makes options that change nothing.
     public init() {}
@@ -32,6 +47,13 @@ public struct RequestOptions: Sendable {
         if !timeouts.isInherited { try timeouts.validate() }
         if let continueTimeout, continueTimeout <= .zero {
             throw ServiceError(.invalidRequest, "options.continueTimeout must be greater than zero")
+        }
+        guard retry != nil || redirect != nil || decompression != nil else { return }
+        var problems = retry?.problems(at: "options.retry") ?? []
+        problems += redirect?.problems(at: "options.redirect") ?? []
+        problems += decompression?.problems(at: "options.decompression") ?? []
+        guard problems.isEmpty else {
+            throw ServiceError(.invalidRequest, problems.map(\.description).joined(separator: "; "))
         }
     }
 }

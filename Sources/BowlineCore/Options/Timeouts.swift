@@ -73,6 +73,7 @@ public struct TimeoutOverrides: Sendable, Hashable {
     public init() {}
 
     package func resolved(over timeouts: Timeouts) -> Timeouts {
+        guard !isInherited else { return timeouts }
         var result = timeouts
         result.poolAcquire = poolAcquire.resolved(over: timeouts.poolAcquire)
         result.responseHead = responseHead.resolved(over: timeouts.responseHead)

@@ -32,13 +32,14 @@ final class PreparedRequest: Sendable {
     ///
     /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong.
     init(_ request: ServiceRequest, allocator: ByteBufferAllocator, isPooled: Bool) throws {
-        try request.options.validate()
+        let options = request.ownOptions?.value
+        try options?.validate()
         try request.body.validate()
         let url = try request.url ?? ServiceURL(request.reference)
         origin = url.origin
         isIdempotent = request.isIdempotent
-        allowsResend = request.options.allowsResend
-        onInformational = request.options.onInformational
+        allowsResend = options?.allowsResend ?? true
+        onInformational = options?.onInformational
         let body = request.body
         let framing: HTTP1RequestFraming =
             if body.isNone, body.makeTrailers == nil {
@@ -49,7 +50,7 @@ final class PreparedRequest: Sendable {
                 // Also a sequence of declared length zero: see `RequestUpload.isChunked`.
                 .chunked
             }
-        let expectsContinue = request.options.continueTimeout != nil && !body.isNone
+        let expectsContinue = options?.continueTimeout != nil && !body.isNone
         var buffer = allocator.buffer(capacity: 512 + Self.inlineBytes(of: body))
         let head = HTTP1RequestHead(
             method: request.method.rawValue,
@@ -70,7 +71,7 @@ final class PreparedRequest: Sendable {
         closeReason =
             if written.closesConnection { isPooled ? .connectionCloseRequested : .poolingDisabled } else { nil }
         let hasWait = written.expectsContinue && !body.isNone
-        continueTimeout = hasWait ? request.options.continueTimeout ?? Self.defaultContinueTimeout : nil
+        continueTimeout = hasWait ? options?.continueTimeout ?? Self.defaultContinueTimeout : nil
         upload = Self.upload(body, expectsContinue: hasWait, into: &buffer)
         self.head = buffer
         guard isReplayable else {

@@ -1,0 +1,38 @@
+/// Whether response bodies are decoded (`Content-Encoding`, RFC 9110 §8.4), and how much they may grow.
+public struct DecompressionOptions: Sendable, Hashable {
+    /// Offers gzip and deflate and decodes what comes so coded. Default true.
+    public var isEnabled = true
+    /// How many times larger than what was received a body may become, once it is larger than 1 MiB; 2 to 100,000; nil:
+    /// no limit. Default 200.
+    public var maximumRatio: Int? = 200
+    /// How many bytes a decoded body may have; from 1; nil: no limit. Default 1 GiB.
+    public var maximumBytes: Int? = 1 << 30
+    /// How many codings on top of each other are undone; 1 to 16. More: the body is left as it came. Default 5.
+    public var maximumLayers = 5
+
+    /// Makes the defaults.
+    public init() {}
+
+    /// Leaves every body as it comes, and offers nothing.
+    public static var off: DecompressionOptions {
+        var options = DecompressionOptions()
+        options.isEnabled = false
+        return options
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        problems.require(maximumRatio, in: 2...100_000, "\(path).maximumRatio")
+        problems.require(maximumBytes, in: 1...Int.max, "\(path).maximumBytes")
+        problems.require(maximumLayers, in: 1...16, "\(path).maximumLayers")
+        return problems
+    }
+}
+
+/// How a request's body is coded on its way.
+public enum RequestCompression: String, Sendable, Hashable {
+    /// As it is.
+    case none
+    /// gzip (RFC 1952). The service has to understand it: few say so (RFC 9110 §15.5.16 has 415 for those that do not).
+    case gzip
+}

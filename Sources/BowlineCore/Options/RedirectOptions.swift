@@ -1,0 +1,26 @@
+/// Whether and how redirects (301, 302, 303, 307, 308; RFC 9110 §15.4) are followed.
+public struct RedirectOptions: Sendable, Hashable {
+    /// How many redirects one call follows; 0 to 100; 0: none, the response is the caller's. Default 10.
+    public var maximum = 10
+    /// Follows a redirect from `https` to `http`. Default false: it fails with `redirectRefused`.
+    public var allowsDowngrade = false
+    /// Fields that are taken off, besides `Authorization`, `Cookie` and `Proxy-Authorization`, when a redirect leads to
+    /// another origin; they do not come back on a later hop. Default none.
+    public var sensitiveFields: Set<HTTPField.Name> = []
+
+    /// Makes the defaults.
+    public init() {}
+
+    /// Follows none.
+    public static var never: RedirectOptions {
+        var options = RedirectOptions()
+        options.maximum = 0
+        return options
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        problems.require(maximum, in: 0...100, "\(path).maximum")
+        return problems
+    }
+}

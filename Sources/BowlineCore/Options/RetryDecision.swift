@@ -1,0 +1,62 @@
+/// What was decided after an attempt that did not succeed.
+public struct RetryDecision: Sendable {
+    /// What made the attempt a failure.
+    public enum Cause: Sendable, Hashable {
+        /// A response with this status.
+        case status(Int)
+        /// An error with this code.
+        case error(ServiceError.Code)
+    }
+
+    /// What happens now.
+    public enum Verdict: Sendable, Hashable {
+        /// Another attempt, after this long.
+        case retry(after: Duration)
+        /// The outcome is the caller's.
+        case giveUp(Reason)
+    }
+
+    /// Why there is no other attempt.
+    public enum Reason: String, Sendable, Hashable, CaseIterable {
+        /// `maximumAttempts` have been made.
+        case attemptsExhausted
+        /// The service may have acted on it, and the request is not idempotent.
+        case notIdempotent
+        /// The body is a one-shot stream that is partly gone.
+        case bodyNotReplayable
+        /// Another attempt would end the same: a bad certificate, a violation of the protocol, a limit.
+        case notRetryable
+        /// Wait and attempt do not fit into what is left of the time.
+        case deadline
+        /// `Retry-After` asks for more than `maximumRetryAfter`.
+        case retryAfterTooLong
+        /// The origin's budget is empty.
+        case budgetExhausted
+        /// The client is shutting down.
+        case draining
+    }
+
+    /// The attempt that failed, from 1.
+    public let attempt: Int
+    /// The request's method.
+    public let method: HTTPRequest.Method
+    /// Whom it was for, as `scheme://host:port`.
+    public let origin: String
+    /// What made it a failure.
+    public let cause: Cause
+    /// What happens now.
+    public let verdict: Verdict
+    /// How many more retries the origin's budget allows at this moment; nil: there is no budget.
+    public let budgetLeft: Int?
+
+    package init(
+        attempt: Int, method: HTTPRequest.Method, origin: String, cause: Cause, verdict: Verdict, budgetLeft: Int?
+    ) {
+        self.attempt = attempt
+        self.method = method
+        self.origin = origin
+        self.cause = cause
+        self.verdict = verdict
+        self.budgetLeft = budgetLeft
+    }
+}

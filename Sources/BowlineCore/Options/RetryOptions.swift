@@ -1,0 +1,76 @@
+/// When a request that failed is tried again, how often, and after how long a wait.
+///
+/// Only requests that may be sent twice are: idempotent ones, and any whose attempt never reached the service
+/// (``RequestProgress/neverSent``, ``RequestProgress/refused``). See `Docs/Retries.md`.
+public struct RetryOptions: Sendable {
+    /// How often a request is tried, the first included; 1 to 100; 1: never again. Default 3.
+    public var maximumAttempts = 3
+    /// Statuses that are worth another attempt; each 400 to 599. Default 408, 429, 502, 503, 504.
+    public var statuses: Set<Int> = [408, 429, 502, 503, 504]
+    /// What the wait before the first retry is at most; it doubles with each further one, and the wait is drawn evenly
+    /// between nothing and that. Zero or more. Default 50 ms.
+    public var baseDelay: Duration = .milliseconds(50)
+    /// As ``baseDelay``, when the service said that it is too busy (429, 503). Zero or more. Default 1 s.
+    public var throttledBaseDelay: Duration = .seconds(1)
+    /// What a wait is at most, `Retry-After` aside. Zero or more. Default 20 s.
+    public var maximumDelay: Duration = .seconds(20)
+    /// The longest `Retry-After` that is waited for; a longer one returns the response at once. Zero or more; zero: none
+    /// is waited for. Default 30 s.
+    public var maximumRetryAfter: Duration = .seconds(30)
+    /// How much extra load the retries to one origin may make together; nil: no limit.
+    public var budget: RetryBudgetOptions? = RetryBudgetOptions()
+    /// Called in the request's task with each decision, also with the decision to leave it at that; must not block.
+    /// Default nil.
+    public var onDecision: (@Sendable (RetryDecision) -> Void)?
+
+    /// Makes the defaults.
+    public init() {}
+
+    /// One attempt only.
+    public static var never: RetryOptions {
+        var options = RetryOptions()
+        options.maximumAttempts = 1
+        return options
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        problems.require(maximumAttempts, in: 1...100, "\(path).maximumAttempts")
+        if let status = statuses.sorted().first(where: { !(400...599).contains($0) }) {
+            problems.append(ConfigurationProblem("\(path).statuses", "must be 400 to 599 each, has \(status)"))
+        }
+        problems.requireNotNegative(baseDelay, "\(path).baseDelay")
+        problems.requireNotNegative(throttledBaseDelay, "\(path).throttledBaseDelay")
+        problems.requireNotNegative(maximumDelay, "\(path).maximumDelay")
+        problems.requireNotNegative(maximumRetryAfter, "\(path).maximumRetryAfter")
+        return problems + (budget?.problems(at: "\(path).budget") ?? [])
+    }
+}
+
+/// How many retries the requests to one origin may make together, over a sliding window.
+///
+/// When the budget is empty, the outcome at hand is returned: a service that is down gets little more load than it would
+/// without retries.
+public struct RetryBudgetOptions: Sendable, Hashable {
+    /// Retries allowed as a share of the requests in the window; 0 to 1. Default 0.2.
+    public var ratio = 0.2
+    /// Retries allowed each second besides, so that a client with few requests can retry at all; from 0. Default 10.
+    public var perSecond = 10
+    /// Over how long requests and retries are counted; 1 s to 5 min. Default 10 s.
+    public var window: Duration = .seconds(10)
+
+    /// Makes the defaults.
+    public init() {}
+
+    func problems(at path: String) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        if !(0...1).contains(ratio) {
+            problems.append(ConfigurationProblem("\(path).ratio", "must be 0 to 1, is \(ratio)"))
+        }
+        problems.require(perSecond, in: 0...1_000_000, "\(path).perSecond")
+        if window < .seconds(1) || window > .seconds(300) {
+            problems.append(ConfigurationProblem("\(path).window", "must be 1 s to 300 s"))
+        }
+        return problems
+    }
+}
