@@ -5,7 +5,7 @@ SERVERS_FLAGS ?=
 SPEED_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test demo check format test-thread servers loopback speed clean
+.PHONY: help dependencies test test-traits demo check format test-thread servers loopback speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ check: ## Check what the compiler does not: import walls, sizes, traps, formatti
 format: ## Format the Swift sources in place
 	@find Sources Tests Examples Benchmarks -name '*.swift' -not -path '*/.build*' -print0 2>/dev/null \
 		| xargs -0 $(SWIFT) format --in-place --parallel --configuration .swift-format Package.swift
+
+test-traits: dependencies ## Build with the package trait Configuration and run its tests
+	$(SWIFT) build --build-tests --traits Configuration
+	$(SWIFT) test --skip-build --no-parallel --traits Configuration --filter ConfigurationReading
 
 test-thread: dependencies ## Run the tests under thread sanitizer
 	$(SWIFT) build --build-tests --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan

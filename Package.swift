@@ -127,7 +127,8 @@ let package = Package(
         .testTarget(
             name: "BowlineTests",
             dependencies: [
-                "Bowline", "BowlineMiddleware", "BowlineTransport", "BowlineTesting", "CorpusSupport", inMemoryTracing,
+                "Bowline", "BowlineMiddleware", "BowlineTransport", "BowlineTesting", "CorpusSupport", configuration,
+                inMemoryTracing,
                 logging, metrics, metricsTestKit, nioCore, nioPosix, tracing,
                 serviceLifecycle, serviceLifecycleTestKit, unixSignals,
             ],

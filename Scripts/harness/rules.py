@@ -31,6 +31,8 @@ WALLS = {
     "BowlineTransport": ["BowlineCore", "BowlinePool", "NIO*"],
     "Bowline": [
         "BowlineCore", "BowlineMiddleware", "BowlineTransport", "FoundationEssentials", "ServiceLifecycle",
+        # Only with the package trait of that name: Docs/Decisions/configuration-trait.md.
+        "Configuration",
     ],
     "BowlineTesting": ["BowlineCore", "NIO*"],
     "BowlineTool": ["Bowline", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],

@@ -1,0 +1,145 @@
+#if Configuration
+    internal import BowlineCore
+    public import Configuration
+
+    extension ClientConfiguration {
+        /// Sets every knob for which `reader` has a value; the others keep theirs. With the package trait
+        /// `Configuration`.
+        ///
+        /// A key is the property's path, as `Docs/Defaults.md` lists them: `timeouts.total`, `pool.maximumIdlePerOrigin`,
+        /// in the environment `TIMEOUTS_TOTAL`. Durations are text as `250ms`, `1.5s`, `2m`, `1h`, or a number of
+        /// seconds; `none` lifts a limit that may be nil. `tls.identity.keyPEM` is marked as a secret.
+        /// Closures, middleware, clock and authentication are not data and stay with the program.
+        ///
+        /// - Parameter reader: Read from its own scope: `reader.scoped(to: "http.client")` for keys below that.
+        /// - Throws: ``ServiceError`` `invalidConfiguration` that names each value that cannot be read. Ranges are checked
+        ///   when the client is made.
+        public mutating func apply(_ reader: ConfigReader) throws {
+            var problems: [ConfigurationProblem] = []
+            // A preset is where the pool starts from; what is set by itself comes after it.
+            for knob in Self.presets + Self.knobs {
+                if let problem = knob.read(reader, into: &self) { problems.append(problem) }
+            }
+            try problems.throwIfAny()
+        }
+
+        static var presets: [ConfigurationKnob] {
+            let presets: [String: PoolOptions] = [
+                "highThroughput": .highThroughput, "lowMemory": .lowMemory, "manyDestinations": .manyDestinations,
+            ]
+            return [.choice("pool.preset", \.pool, presets)]
+        }
+
+        static var knobs: [ConfigurationKnob] {
+            timeoutKnobs + retryKnobs + behaviourKnobs + poolKnobs + connectionKnobs + tlsKnobs
+                + [.duration("lifecycle.drainTimeout", \.lifecycle.drainTimeout)]
+        }
+
+        private static var timeoutKnobs: [ConfigurationKnob] {
+            [
+                .duration("timeouts.connect", \.timeouts.connect),
+                .duration("timeouts.poolAcquire", \.timeouts.poolAcquire),
+                .duration("timeouts.responseHead", \.timeouts.responseHead),
+                .duration("timeouts.bodyIdle", \.timeouts.bodyIdle),
+                .duration("timeouts.attempt", \.timeouts.attempt),
+                .duration("timeouts.total", \.timeouts.total),
+            ]
+        }
+
+        private static var retryKnobs: [ConfigurationKnob] {
+            [
+                .integer("retry.maximumAttempts", \.retry.maximumAttempts),
+                .custom("retry.statuses") { $0.retry.statuses = Set(try $1.integers()) },
+                .duration("retry.baseDelay", \.retry.baseDelay),
+                .duration("retry.throttledBaseDelay", \.retry.throttledBaseDelay),
+                .duration("retry.maximumDelay", \.retry.maximumDelay),
+                .duration("retry.maximumRetryAfter", \.retry.maximumRetryAfter),
+                .custom("retry.budget") { configuration, found in
+                    guard try found.text() == "none" else { throw Unreadable(reason: "must be none, or not there") }
+                    configuration.retry.budget = nil
+                },
+                .custom("retry.budget.ratio") { $0.retry.budget?.ratio = try $1.number() },
+                .custom("retry.budget.perSecond") { $0.retry.budget?.perSecond = try $1.integer() },
+                .custom("retry.budget.window") { $0.retry.budget?.window = try $1.duration() },
+            ]
+        }
+
+        private static var behaviourKnobs: [ConfigurationKnob] {
+            [
+                .integer("redirect.maximum", \.redirect.maximum),
+                .flag("redirect.allowsDowngrade", \.redirect.allowsDowngrade),
+                .custom("redirect.sensitiveFields") { configuration, found in
+                    configuration.redirect.sensitiveFields = Set(
+                        try found.texts().map { name in
+                            guard let field = HTTPField.Name(name) else {
+                                throw Unreadable(reason: "must be names of header fields")
+                            }
+                            return field
+                        })
+                },
+                .flag("decompression.isEnabled", \.decompression.isEnabled),
+                .integer("decompression.maximumRatio", \.decompression.maximumRatio),
+                .integer("decompression.maximumBytes", \.decompression.maximumBytes),
+                .integer("decompression.maximumLayers", \.decompression.maximumLayers),
+                .flag("makesIdempotencyKeys", \.makesIdempotencyKeys),
+            ]
+        }
+
+        private static var poolKnobs: [ConfigurationKnob] {
+            [
+                .flag("pool.isEnabled", \.pool.isEnabled),
+                .duration("pool.idleTimeout", \.pool.idleTimeout),
+                .integer("pool.maximumIdlePerOrigin", \.pool.maximumIdlePerOrigin),
+                .integer("pool.maximumIdle", \.pool.maximumIdle),
+                .integer("pool.maximumPerOrigin", \.pool.maximumPerOrigin),
+                .integer("pool.maximumWaiting", \.pool.maximumWaiting),
+                .duration("pool.maximumLifetime", \.pool.maximumLifetime),
+                .integer("pool.maximumUses", \.pool.maximumUses),
+                .integer("pool.minimumIdlePerOrigin", \.pool.minimumIdlePerOrigin),
+            ]
+        }
+
+        private static var connectionKnobs: [ConfigurationKnob] {
+            [
+                .flag("connection.isNoDelay", \.connection.isNoDelay),
+                .flag("connection.isKeepAlive", \.connection.isKeepAlive),
+                .integer("connection.readBufferLimit", \.connection.readBufferLimit),
+                .integer("connection.writeBufferLimit", \.connection.writeBufferLimit),
+                .integer("connection.replayLimit", \.connection.replayLimit),
+                .integer("connection.discardLimit", \.connection.discardLimit),
+                .duration("connection.discardTimeout", \.connection.discardTimeout),
+                .integer("connection.maximumHeadBytes", \.connection.maximumHeadBytes),
+                .integer("connection.maximumFields", \.connection.maximumFields),
+                .integer("connection.maximumInformational", \.connection.maximumInformational),
+            ]
+        }
+
+        private static var tlsKnobs: [ConfigurationKnob] {
+            [
+                .custom("tls.trustRoots.file") { $0.tls.trustRoots = .file(try $1.text()) },
+                .custom("tls.trustRoots.pem") { $0.tls.trustRoots = .pem(try $1.text()) },
+                .custom("tls.identity.certificateFile") {
+                    try $0.setIdentity($1, key: "tls.identity.keyFile", isFile: true)
+                },
+                .custom("tls.identity.certificatePEM", isSecret: false) {
+                    try $0.setIdentity($1, key: "tls.identity.keyPEM", isFile: false)
+                },
+                .choice(
+                    "tls.verification", \.tls.verification,
+                    ["full": .full, "withoutHostName": .withoutHostName, "disabled": .disabled]),
+                .choice("tls.minimumVersion", \.tls.minimumVersion, ["tls12": .tls12, "tls13": .tls13]),
+                .name("tls.serverName", \.tls.serverName),
+            ]
+        }
+
+        /// A certificate together with its key, which has a key of its own and is a secret where it is the key itself.
+        private mutating func setIdentity(_ found: ConfigurationKnob.Found, key path: String, isFile: Bool) throws {
+            let certificate = try found.text()
+            guard let key = found.reader.string(forKey: ConfigKey(path), isSecret: !isFile) else {
+                throw Unreadable(reason: "needs \(path) beside it")
+            }
+            tls.identity =
+                isFile ? .files(certificate: certificate, key: key) : .pem(certificate: certificate, key: key)
+        }
+    }
+#endif

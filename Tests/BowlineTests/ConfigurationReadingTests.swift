@@ -1,0 +1,123 @@
+#if Configuration
+    @testable import Bowline
+    import Configuration
+    import Testing
+
+    @Suite("Configuration from swift-configuration")
+    struct ConfigurationReadingTests {
+        /// Knobs that are no data: closures, behaviours, what a program makes itself.
+        private let notData: Set<String> = [
+            "retry.onDecision", "middleware.perCall", "middleware.perAttempt", "clock", "random",
+        ]
+        /// Knobs whose value is a choice with parts, read from keys of their own.
+        private let inParts: Set<String> = ["tls.trustRoots", "tls.identity"]
+
+        @Test("every knob of Docs/Defaults.md that is data has its property path for a key, and no other key is read")
+        func everyKnob() throws {
+            let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: "## The client: `ClientConfiguration`")
+            let documented = Set(rows.map { $0[0].filter { $0 != "`" } }).subtracting(notData).subtracting(inParts)
+            let read = Set(ClientConfiguration.knobs.map(\.path)).filter { path in
+                path != "retry.budget" && !inParts.contains { path.hasPrefix($0 + ".") }
+            }
+            #expect(read == documented)
+        }
+
+        @Test("what is there is set, in the types that files and the environment have; what is not stays as it was")
+        func values() throws {
+            var configuration = ClientConfiguration()
+            try configuration.apply(
+                reader([
+                    "timeouts.total": "1.5s", "timeouts.connect": "250ms",
+                    "timeouts.attempt": ConfigValue(.double(2), isSecret: false),
+                    "timeouts.bodyIdle": "none", "retry.maximumAttempts": 5,
+                    "retry.statuses": ConfigValue(.intArray([500, 503]), isSecret: false),
+                    "retry.budget.ratio": ConfigValue(.double(0.5), isSecret: false), "pool.maximumPerOrigin": "none",
+                    "pool.preset": "lowMemory", "pool.idleTimeout": "2m", "decompression.isEnabled": false,
+                    "redirect.sensitiveFields": ConfigValue(.stringArray(["X-Key"]), isSecret: false),
+                    "tls.verification": "withoutHostName", "tls.minimumVersion": "tls13",
+                    "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.trustRoots.file": "roots.pem",
+                ]))
+            #expect(configuration.timeouts.total == .milliseconds(1500))
+            #expect(configuration.timeouts.connect == .milliseconds(250))
+            #expect(configuration.timeouts.attempt == .seconds(2))
+            #expect(configuration.timeouts.bodyIdle == nil)
+            #expect(configuration.timeouts.responseHead == .seconds(30))
+            #expect(configuration.retry.maximumAttempts == 5)
+            #expect(configuration.retry.statuses == [500, 503])
+            #expect(configuration.retry.budget?.ratio == 0.5)
+            #expect(configuration.pool.maximumPerOrigin == nil)
+            #expect(configuration.pool.maximumIdlePerOrigin == PoolOptions.lowMemory.maximumIdlePerOrigin)
+            #expect(configuration.pool.idleTimeout == .seconds(120))
+            #expect(!configuration.decompression.isEnabled)
+            #expect(configuration.redirect.sensitiveFields.map(\.canonicalName) == ["x-key"])
+            #expect(configuration.tls.verification == .withoutHostName)
+            #expect(configuration.tls.minimumVersion == .tls13)
+            #expect(configuration.tls.identity == .pem(certificate: "C", key: "K"))
+            #expect(configuration.tls.trustRoots == .file("roots.pem"))
+        }
+
+        @Test("the environment's names are the paths in capitals")
+        func environment() throws {
+            let provider = EnvironmentVariablesProvider(environmentVariables: [
+                "TIMEOUTS_RESPONSE_HEAD": "5s", "POOL_MAXIMUM_IDLE_PER_ORIGIN": "7", "RETRY_STATUSES": "502,503",
+                "DECOMPRESSION_IS_ENABLED": "false", "RETRY_BUDGET": "none",
+            ])
+            var configuration = ClientConfiguration()
+            try configuration.apply(ConfigReader(provider: provider))
+            #expect(configuration.timeouts.responseHead == .seconds(5))
+            #expect(configuration.pool.maximumIdlePerOrigin == 7)
+            #expect(configuration.retry.statuses == [502, 503])
+            #expect(!configuration.decompression.isEnabled)
+            #expect(configuration.retry.budget == nil)
+        }
+
+        @Test("each value that cannot be read is named by its path, without the value")
+        func unreadable() throws {
+            var configuration = ClientConfiguration()
+            let error = #expect(throws: ServiceError.self) {
+                try configuration.apply(
+                    reader([
+                        "timeouts.total": "soon", "retry.maximumAttempts": "many", "pool.isEnabled": "perhaps",
+                        "tls.verification": "canary", "tls.identity.certificatePEM": "C", "timeouts.connect": "1e300s",
+                    ]))
+            }
+            let problems = (error?.underlying as? ConfigurationProblems)?.problems ?? []
+            #expect(error?.code == .invalidConfiguration)
+            #expect(
+                problems.map(\.path) == [
+                    "timeouts.connect", "timeouts.total", "retry.maximumAttempts", "pool.isEnabled",
+                    "tls.identity.certificatePEM", "tls.verification",
+                ])
+            #expect(!"\(problems)".contains("canary"))
+        }
+
+        @Test("the key of a client's certificate is marked as a secret")
+        func secrets() throws {
+            let reporter = Reporter()
+            let provider = InMemoryProvider(values: [
+                "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K",
+            ])
+            var configuration = ClientConfiguration()
+            try configuration.apply(ConfigReader(provider: provider, accessReporter: reporter))
+            #expect(reporter.secrets.contains("tls.identity.keyPEM"))
+        }
+
+        private func reader(_ values: [AbsoluteConfigKey: ConfigValue]) -> ConfigReader {
+            ConfigReader(provider: InMemoryProvider(values: values))
+        }
+    }
+
+    /// Notes which keys were read as secrets.
+    private final class Reporter: AccessReporter {
+        private let found = Guarded<Set<String>>([])
+
+        var secrets: Set<String> { found.withLock { $0 } }
+
+        func report(_ event: AccessEvent) {
+            let isSecret = (try? event.result.get())??.isSecret ?? false
+            guard isSecret else { return }
+            let path = event.metadata.key.components.joined(separator: ".")
+            found.withLock { _ = $0.insert(path) }
+        }
+    }
+#endif
