@@ -69,6 +69,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 /// The way to the socket past TLS; the first handler of the pipeline.
 final class SocketEdge: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     private var context: ChannelHandlerContext?
 
@@ -78,6 +79,15 @@ final class SocketEdge: ChannelInboundHandler, RemovableChannelHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+    }
+
+    /// Writes to the socket what TLS does not see.
+    func send(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>?) {
+        guard let context else {
+            promise?.fail(ConnectionEnded())
+            return
+        }
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
     }
 
     /// Closes the socket without a TLS close_notify.

@@ -23,6 +23,29 @@ extension LoopbackConnection {
         try await send(ByteBuffer(string: text))
     }
 
+    /// Sends bytes past the encryption, as somebody on the way would put them in: parts of TLS records, alerts, garbage.
+    ///
+    /// Without TLS it is what `send` does.
+    ///
+    /// - Throws: if the client is gone.
+    public func sendUnencrypted(_ bytes: ByteBuffer) async throws {
+        let channel = channel
+        do {
+            try await channel.eventLoop.flatSubmit {
+                let sent = channel.eventLoop.makePromise(of: Void.self)
+                do {
+                    try channel.pipeline.syncOperations.handler(type: SocketEdge.self).send(bytes, promise: sent)
+                } catch {
+                    sent.fail(error)
+                }
+                return sent.futureResult
+            }.get()
+        } catch {
+            throw ConnectionEnded()
+        }
+        facts.withLock { $0.bytesSent += bytes.readableBytes }
+    }
+
     /// Sends the first `count` of these bytes and closes the connection in order.
     ///
     /// - Throws: if the client is gone.

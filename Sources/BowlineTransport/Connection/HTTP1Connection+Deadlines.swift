@@ -36,6 +36,7 @@ extension HTTP1Connection {
     /// The request made progress while a response is being read: a peer that answers before it has all may wait for it.
     func extendBodyReadForUpload() {
         guard phase == .bodyRead, !machine.isRequestDone, let limit = exchange?.timeouts.bodyIdle else { return }
+        noteUnsentBytes()
         phaseDeadline = sweep.now.advanced(by: limit)
     }
 
@@ -59,6 +60,9 @@ extension HTTP1Connection {
             // Time during which we did not read is not the peer's.
             if !isReadWanted {
                 phaseDeadline = .distantFuture
+            } else if !machine.isRequestDone, hasWriteProgress() {
+                // The network takes a chunk so large that nothing else tells of it.
+                enter(.bodyRead, within: exchange.timeouts.bodyIdle)
             } else {
                 fail(.bodyIdleTimeout, "no byte of the response body came for timeouts.bodyIdle", reason: .timedOut)
             }

@@ -148,13 +148,18 @@ extension HTTP1Connection {
 
     /// The network has bytes to take. While a response is being read, its deadline is the one that counts.
     private func enterBodyWrite(_ exchange: Exchange) {
+        noteUnsentBytes()
         guard inbound.head == nil || machine.isResponseDone else { return }
-        outbound.unsentBytes = unsentBytes
         enter(.bodyWrite, within: exchange.timeouts.bodyIdle)
     }
 
     private var unsentBytes: Int {
         (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
+    /// What ``hasWriteProgress()`` compares with.
+    func noteUnsentBytes() {
+        outbound.unsentBytes = unsentBytes
     }
 
     /// Whether the network has taken anything since this was last asked.
