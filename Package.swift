@@ -112,7 +112,9 @@ let package = Package(
         ),
         .testTarget(
             name: "BowlineTransportTests",
-            dependencies: ["BowlineTransport", "BowlineCore", "BowlinePool", "BowlineTesting", nioCore],
+            dependencies: [
+                "BowlineTransport", "BowlineCore", "BowlinePool", "BowlineTesting", nioCore, nioEmbedded,
+            ],
             swiftSettings: strict
         ),
         .testTarget(

@@ -69,7 +69,7 @@ struct ResendBodyTests {
         }
     }
 
-    @Test("RT5: the connection dies in the middle of an upload: bytes go again, a long stream does not")
+    @Test("RT5: the connection dies in the middle of an upload: bytes go again from the first")
     func deathDuringUpload() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -91,6 +91,93 @@ struct ResendBodyTests {
         }
     }
 
+    @Test("RT5: a short stream whose connection dies in the middle is sent again, with what it yields only then")
+    func deathDuringShortStream() async throws {
+        try await withDeathInBody(after: 30_000) { client, server, isDead in
+            let chunks = HandedOutChunks()
+            chunks.give(String(repeating: "a", count: 30_000))
+            async let fetched = client.fetch(.put("/victim", body: .stream(chunks)))
+            try await isDead.wait()
+            chunks.give(String(repeating: "b", count: 30_000))
+            chunks.hand.finish()
+            let response = try await fetched
+            #expect(response.text == "60000" && response.response.resends == 1)
+            let resent = try #require(server.requests.last { $0.path == "/victim" })
+            #expect(resent.bodyText.hasPrefix("aaa") && resent.bodyText.hasSuffix("bbb"))
+        }
+    }
+
+    @Test("RT5: a long stream whose connection dies in the middle is committed: PUT fails, and goes out once")
+    func deathDuringLongStream() async throws {
+        try await withDeathInBody(after: 70_000) { client, server, _ in
+            let chunks = HandedOutChunks()
+            for _ in 0..<7 { chunks.give(String(repeating: "a", count: 10_000)) }
+            let error = try await serviceError { _ = try await client.fetch(.put("/victim", body: .stream(chunks))) }
+            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(server.executions(of: "/victim") == 1)
+            try await eventually("the producer to be cancelled") { chunks.cancelled.isOpen }
+        }
+    }
+
+    @Test("A body says whether it can be sent again: bytes and factories always, a stream up to 64 KiB")
+    func isReplayable() async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in .reply(200, body: "\(request.bodyLength)") }
+            try await withServiceClient(server.baseURL) { client in
+                let bytes = RequestBody.text("x")
+                let factory = RequestBody.replayable { CountedChunks(of: 1000, limit: 100) }
+                for body in [bytes, factory] {
+                    for _ in 1...2 {
+                        #expect(body.isReplayable)
+                        _ = try await client.fetch(.put("/", body: body))
+                    }
+                    #expect(body.isReplayable)
+                }
+                for (count, isKept) in [(65_536, true), (65_537, false)] {
+                    let chunks = HandedOutChunks()
+                    let body = RequestBody.stream(chunks)
+                    #expect(body.isReplayable)
+                    let path = "/\(count)"
+                    let received = server.connections[0].bytesReceived
+                    async let fetched = client.fetch(.put(path, body: body))
+                    chunks.give(String(repeating: "a", count: count))
+                    try await eventually("the chunk") {
+                        // Its last chunk is behind the head: all of the stream has been read.
+                        server.connections.contains { $0.end == nil && $0.bytesReceived > received + count }
+                    }
+                    #expect(body.isReplayable == isKept)
+                    chunks.hand.finish()
+                    #expect(try await fetched.text == "\(count)")
+                    #expect(!body.isReplayable)
+                }
+            }
+        }
+    }
+
+    @Test("Once the response has begun a stream is committed, however short, and is not failed for it")
+    func committedByResponse() async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                guard let head = try await connection.readRequestHead() else { return }
+                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+                let request = try await connection.readBody(of: head)
+                try await connection.send(request.bodyText == "late" ? "k" : "!")
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let chunks = HandedOutChunks()
+                let body = RequestBody.stream(chunks)
+                let response = try await client.send(.put("/", body: body))
+                #expect(!body.isReplayable)
+                chunks.give("late")
+                chunks.hand.finish()
+                #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "ok"))
+                let error = try await serviceError { _ = try await client.send(.put("/", body: body)) }
+                #expect(error.code == .requestBodyConsumed && error.progress == .neverSent)
+            }
+            #expect(server.connections.count == 1)
+        }
+    }
+
     @Test("A committed body is not failed for it: a long stream on a healthy connection arrives whole")
     func committed() async throws {
         try await withLoopbackServer { server in
@@ -100,6 +187,31 @@ struct ResendBodyTests {
                 let chunks = GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])
                 let fetched = try await client.fetch(.post("/", body: .stream(chunks)))
                 #expect(fetched.text == "1000000")
+            }
+        }
+    }
+
+    /// A client whose only connection was used once, and is reset when so many bytes of `/victim`'s body have come.
+    private func withDeathInBody(
+        after count: Int, _ body: (ServiceClient, LoopbackServer, Gate) async throws -> Void
+    ) async throws {
+        try await withLoopbackServer { server in
+            let isDead = Gate()
+            server.onConnection { connection in
+                while let head = try await connection.readRequestHead() {
+                    if head.path == "/victim", connection.number == 1 {
+                        _ = try await connection.read(atLeast: count)
+                        try await connection.reset()
+                        isDead.open()
+                        return
+                    }
+                    let request = try await connection.readBody(of: head)
+                    try await connection.reply(200, body: "\(request.bodyLength)")
+                }
+            }
+            try await withServiceClient(server.baseURL) { client in
+                _ = try await client.fetch("/first")
+                try await body(client, server, isDead)
             }
         }
     }

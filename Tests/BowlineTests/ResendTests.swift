@@ -192,16 +192,19 @@ struct ResendTests {
     @Test("RT2: connections that have been unused as long are closed with the one found dead")
     func siblings() async throws {
         try await withLoopbackServer { server in
-            let gate = Gate()
+            let gates = (0..<4).map { _ in Gate() }
             server.respond { request in
-                if request.path == "/first" { return .reply(200, body: "x").held(by: gate) }
+                if let index = Int(request.path.dropFirst()) { return .reply(200, body: "x").held(by: gates[index]) }
                 return request.number == 1 ? .reply(200, body: "x") : .close
             }
             try await withServiceClient(server.baseURL) { client in
-                let tasks = (0..<4).map { _ in Task { try await client.fetch("/first") } }
+                let tasks = (0..<4).map { index in Task { try await client.fetch("/\(index)") } }
                 try await server.waitForRequests(count: 4)
-                gate.open()
-                for task in tasks { _ = try await task.value }
+                // One after the other: two loops that return connections at once do not agree on who was first.
+                for (task, gate) in zip(tasks, gates) {
+                    gate.open()
+                    _ = try await task.value
+                }
                 #expect(client.pool.snapshot().idle == 4)
                 let response = try await client.fetch("/victim")
                 #expect(response.response.resends == 1)
@@ -209,6 +212,37 @@ struct ResendTests {
                 try await server.waitForOpenConnections(count: 1)
                 #expect(client.pool.snapshot().closed["stale"] == 3)
                 #expect(client.pool.snapshot().idle == 1)
+            }
+        }
+    }
+
+    @Test("RT2: the resend goes to a new connection even if a younger one lies unused, which is kept")
+    func youngerSibling() async throws {
+        try await withLoopbackServer { server in
+            let gates = ["/a": Gate(), "/b": Gate(), "/victim": Gate()]
+            server.respond { request in
+                guard let gate = gates[request.path] else { return .reply(200, body: "x") }
+                if request.path == "/victim", request.number > 1 { return .close.held(by: gate) }
+                return .reply(200, body: "x").held(by: gate)
+            }
+            try await withServiceClient(server.baseURL) { client in
+                async let a = client.fetch("/a")
+                try await server.waitForRequests(count: 1)
+                async let b = client.fetch("/b")
+                try await server.waitForRequests(count: 2)
+                gates["/a"]?.open()
+                let first = try await a.connectionID
+                async let victim = client.fetch("/victim")
+                try await server.waitForRequests(count: 3)
+                gates["/b"]?.open()
+                let younger = try await b.connectionID
+                #expect(client.pool.snapshot().idle == 1 && younger != first)
+                gates["/victim"]?.open()
+                let resent = try await victim
+                #expect(resent.response.resends == 1 && resent.connectionID == 3)
+                #expect(resent.response.connection?.requests == 1)
+                #expect(client.pool.snapshot().idle == 2)
+                #expect(client.pool.snapshot().closed["stale"] == nil)
             }
         }
     }

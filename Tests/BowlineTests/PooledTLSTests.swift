@@ -1,0 +1,150 @@
+import Bowline
+import BowlineTesting
+import NIOCore
+import Testing
+
+/// How an encrypted connection that has lain in the pool may end: an alert there is no failed handshake.
+@Suite("The end of pooled encrypted connections (TL, RT)", .timeLimit(.minutes(1)))
+struct PooledTLSTests {
+    enum End: String, CaseIterable, Sendable {
+        case closeNotify, fatalAlert, truncation
+
+        func happen(on connection: LoopbackConnection) async throws {
+            switch self {
+            case .closeNotify: try await connection.closeNow()
+            case .fatalAlert:
+                try await connection.sendUnencrypted(LookBeforeWritingTests.Surprise.fatal)
+                try await connection.waitForClose()
+            case .truncation: try await connection.closeWithoutNotify()
+            }
+        }
+    }
+
+    @Test("PO7: TLS's close_notify, an alert or a bare FIN removes an unused connection", arguments: End.allCases)
+    func whileIdle(end: End) async throws {
+        // Not glued to the response: bytes that TLS cannot read take those of the same read with them.
+        let isRead = Gate()
+        try await withServer { connection in
+            _ = try await connection.readRequest()
+            try await connection.reply(200, body: "first")
+            try await isRead.wait()
+            try await end.happen(on: connection)
+        } _: { client, server in
+            #expect(try await client.fetch("/first").text == "first")
+            isRead.open()
+            try await eventually("nothing idle") { client.pool.snapshot().idle == 0 }
+            try await server.waitForOpenConnections(count: 0)
+            let fetched = try await client.fetch(.post("/next", body: .text("x")))
+            #expect(fetched.text == "/next" && fetched.connectionID == 2)
+            #expect(fetched.response.resends == 0)
+        }
+    }
+
+    @Test(
+        "RT1, RT4: a request that races with an alert on its pooled connection is not lost, whatever the method",
+        arguments: End.allCases)
+    func racing(end: End) async throws {
+        let areRead = (0...50).map { _ in Gate() }
+        try await withLoopbackServer(.tls()) { server in
+            server.onConnection { connection in
+                guard let request = try await connection.readRequest() else { return }
+                try await connection.reply(200, body: request.path)
+                try await areRead[Int(request.path.dropFirst()) ?? 0].wait()
+                try await end.happen(on: connection)
+            }
+            try await withServiceClient(server.baseURL) {
+                $0.tls.trustRoots = .pem(TestCertificates.authority)
+            } _: { client in
+                for number in 1...50 {
+                    // A POST that was written when the alert came may have been acted upon: it fails, and says so.
+                    let request =
+                        number % 2 == 0
+                        ? ServiceRequest.get("/\(number)") : .post("/\(number)", body: .text("x"))
+                    do {
+                        let fetched = try await client.fetch(request)
+                        #expect(fetched.text == "/\(number)")
+                        areRead[number].open()
+                    } catch let error as ServiceError {
+                        #expect(
+                            number % 2 == 1 && error.code == .connectionClosed && error.progress == .ambiguous,
+                            "\(number) \(error)")
+                    }
+                    #expect(server.executions(of: "/\(number)") <= 1)
+                }
+            }
+        }
+    }
+
+    @Test(
+        "RT2: an alert in answer to a request on a reused connection: GET is sent again once", arguments: End.allCases)
+    func afterWriting(end: End) async throws {
+        try await withAlertedRequest(end) { client, server in
+            let fetched = try await client.fetch("/victim")
+            #expect(fetched.text == "/victim" && fetched.connectionID == 2)
+            #expect(fetched.response.resends == 1)
+            #expect(server.executions(of: "/victim") == 2)
+        }
+    }
+
+    @Test("RT3: an alert in answer to a POST on a reused connection is an ambiguous end", arguments: End.allCases)
+    func afterWritingPOST(end: End) async throws {
+        try await withAlertedRequest(end) { client, server in
+            let error = try await serviceError {
+                _ = try await client.fetch(.post("/victim", body: .text("x")))
+            }
+            // Not `tlsHandshakeFailed`: this connection's handshake was long over.
+            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(error.connectionWasReused == true)
+            #expect(server.executions(of: "/victim") == 1)
+        }
+    }
+
+    @Test("TL4: a refusal that comes while a connection opened ahead lies unused fails the request as a handshake does")
+    func refusedAfterHandshake() async throws {
+        try await withLoopbackServer(.tls(.requiringClientCertificate)) { server in
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(server.baseURL) {
+                $0.tls.trustRoots = .pem(TestCertificates.authority)
+            } _: { client in
+                for _ in 1...20 {
+                    try? await client.pool.prewarm(origin: server.baseURL, connections: 1)
+                    let error = try await serviceError { _ = try await client.fetch("/") }
+                    #expect(error.code == .tlsHandshakeFailed, "\(error)")
+                }
+                #expect(server.requests.isEmpty)
+            }
+        }
+    }
+
+    private func withAlertedRequest(
+        _ end: End, _ body: (ServiceClient, LoopbackServer) async throws -> Void
+    ) async throws {
+        try await withServer { connection in
+            _ = try await connection.readRequest()
+            try await connection.reply(200, body: "first")
+            _ = try await connection.readRequest()
+            try await end.happen(on: connection)
+        } _: { client, server in
+            #expect(try await client.fetch("/first").text == "first")
+            try await body(client, server)
+        }
+    }
+
+    /// A server whose first connection does what `first` says; the others answer with the path.
+    private func withServer(
+        first: @escaping @Sendable (LoopbackConnection) async throws -> Void,
+        _ body: (ServiceClient, LoopbackServer) async throws -> Void
+    ) async throws {
+        try await withLoopbackServer(.tls()) { server in
+            server.onConnection { connection in
+                if connection.number == 1 { try await first(connection) } else { try await connection.serveRequests() }
+            }
+            server.respond { .reply(200, body: $0.path) }
+            try await withServiceClient(server.baseURL) {
+                $0.tls.trustRoots = .pem(TestCertificates.authority)
+            } _: { client in
+                try await body(client, server)
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+import Bowline
+import BowlineTesting
+import NIOCore
+import Testing
+
+/// bodyIdle counts "between reads or writes": with a response begun and the request unfinished, either keeps it away.
+@Suite("Deadlines of an upload that outlasts the response's beginning (KA9, TO4)", .timeLimit(.minutes(1)))
+struct UploadDeadlineTests {
+    private static let limit = Duration.seconds(30)
+
+    private static func client(_ server: LoopbackServer, _ clock: TestClock) throws -> ServiceClient {
+        try ServiceClient(baseURL: server.baseURL) {
+            $0.useOnly(clock)
+            $0.timeouts.bodyIdle = limit
+        }
+    }
+
+    /// Answers before it has read the body, and ends the answer when it has.
+    private static func answerEarly(_ server: LoopbackServer) {
+        server.onConnection { connection in
+            guard let head = try await connection.readRequestHead() else { return }
+            try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nea")
+            _ = try await connection.readBody(of: head)
+            try await connection.send("rly")
+            try await connection.serveRequests()
+        }
+    }
+
+    /// Moves the clock and waits until every timer that is due has run.
+    private static func advance(_ clock: TestClock, by duration: Duration) async throws {
+        clock.advance(by: duration)
+        try await eventually("no timer that is due") { (clock.nextDeadline ?? .distantFuture) > clock.now }
+    }
+
+    @Test("TO4, KA9: an upload that moves past bodyIdle keeps a response alive that began early")
+    func uploadMoves() async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            Self.answerEarly(server)
+            let client = try Self.client(server, clock)
+            let chunks = HandedOutChunks()
+            let response = try await client.send(.post("/", body: .stream(chunks)))
+            async let body = response.body.collect(upTo: 10)
+            for round in 1...6 {
+                try await Self.advance(clock, by: .seconds(20))
+                chunks.give("x")
+                // It reaches the server after the deadline was moved for it.
+                try await eventually("a chunk") {
+                    server.connections[0].bytesReceived >= server.requests[0].head.utf8.count + 6 * round
+                }
+            }
+            try await Self.advance(clock, by: .seconds(20))
+            chunks.hand.finish()
+            #expect(try await body == ByteBuffer(string: "early"))
+            #expect(server.requests[0].bodyText == "xxxxxx")
+            try await eventually("the connection to be free") { client.pool.snapshot().idle == 1 }
+            await client.shutdown()
+        }
+    }
+
+    @Test("TO4: once the upload has ended too, bodyIdle counts from its last byte")
+    func countsFromTheUploadsEnd() async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                guard let head = try await connection.readRequestHead() else { return }
+                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nea")
+                _ = try await connection.readBody(of: head)
+                try await connection.stall()
+            }
+            let client = try Self.client(server, clock)
+            let chunks = HandedOutChunks()
+            let response = try await client.send(.post("/", body: .stream(chunks)))
+            let error = try await clock.failure {
+                try await response.body.collect(upTo: 10)
+            } once: {
+                try await Self.advance(clock, by: .seconds(20))
+                chunks.hand.finish()
+                try await server.waitForRequests(count: 1)
+            }
+            #expect(error.code == .bodyIdleTimeout && error.phase == .receivingBody)
+            #expect(error.progress == .responseStarted)
+            #expect(try #require(error.elapsed) >= .seconds(50))
+            #expect(try #require(error.elapsed) <= .seconds(51))
+            await client.shutdown()
+        }
+    }
+
+    @Test("TO4: neither response nor upload moves: bodyIdle ends the request, from the last byte of either")
+    func nothingMoves() async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            Self.answerEarly(server)
+            let client = try Self.client(server, clock)
+            let chunks = HandedOutChunks()
+            let response = try await client.send(.post("/", body: .stream(chunks)))
+            let error = try await clock.failure {
+                try await response.body.collect(upTo: 10)
+            } once: {
+                try await Self.advance(clock, by: .seconds(20))
+                chunks.give("x")
+                try await eventually("the chunk") {
+                    server.connections[0].bytesReceived >= server.requests[0].head.utf8.count + 6
+                }
+            }
+            #expect(error.code == .bodyIdleTimeout)
+            #expect(try #require(error.elapsed) >= .seconds(50))
+            #expect(try #require(error.elapsed) <= .seconds(51))
+            try await eventually("the producer to be cancelled") { chunks.cancelled.isOpen }
+            await client.shutdown()
+        }
+    }
+
+    @Test("TO4, KA9: one large chunk that the peer takes bit by bit is an upload that moves")
+    func largeChunkMoves() async throws {
+        let clock = TestClock()
+        let count = 8 << 20
+        var options = LoopbackServer.Options.unixSocket
+        options.receiveBufferSize = 16_384
+        try await withLoopbackServer(options) { server in
+            let mayRead = Gate()
+            let taken = Guarded(0)
+            server.onConnection { connection in
+                guard try await connection.readRequestHead() != nil else { return }
+                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nea")
+                var read = 0
+                while read < count {
+                    try await mayRead.wait()
+                    mayRead.close()
+                    // The last time all that is left.
+                    let wanted = min(1 << 20, count - read)
+                    read += try await connection.read(atLeast: wanted).readableBytes
+                    taken.withLock { $0 = read }
+                }
+                try await connection.send("rly")
+                try await connection.stall()
+            }
+            let client = try Self.client(server, clock)
+            let response = try await client.send(.post("/", body: .bytes(ByteBuffer(repeating: 0x61, count: count))))
+            async let body = response.body.collect(upTo: 10)
+            var before = 0
+            while before < count {
+                try await Self.advance(clock, by: .seconds(20))
+                mayRead.open()
+                try await eventually("the server to read") { taken.withLock { $0 } > before }
+                before = taken.withLock { $0 }
+            }
+            #expect(try await body == ByteBuffer(string: "early"))
+            #expect(clock.now > MonotonicInstant(nanoseconds: 0).advanced(by: .seconds(60)))
+            await client.shutdown()
+        }
+    }
+}

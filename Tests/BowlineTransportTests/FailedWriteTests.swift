@@ -1,0 +1,68 @@
+import BowlineCore
+import BowlinePool
+import BowlineTesting
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("Writes that fail at once", .timeLimit(.minutes(1)))
+struct FailedWriteTests {
+    /// A socket that is gone when it is written to: the channel closes within the write.
+    private final class BrokenSocket: ChannelOutboundHandler, Sendable {
+        typealias OutboundIn = ByteBuffer
+
+        func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+            promise?.fail(IOError(errnoCode: 32, reason: "write"))
+            context.fireErrorCaught(IOError(errnoCode: 32, reason: "write"))
+            context.fireChannelInactive()
+        }
+    }
+
+    private static let bodies: [(name: String, body: RequestBody)] = [
+        ("none", .none), ("inline", .text("x")), ("streamed", .bytes(ByteBuffer(repeating: 0x61, count: 100_000))),
+    ]
+
+    @Test(
+        "a connection whose write fails at once is no more in the deadline sweep, and its request fails",
+        arguments: bodies.indices
+    )
+    func sweepIsEmpty(index: Int) async throws {
+        let channel = NIOAsyncTestingChannel()
+        let clock = TestClock()
+        let sweep = DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock))
+        let closed = Guarded<[CloseReason]>([])
+        let connection = try await channel.eventLoop.submit {
+            let connection = HTTP1Connection(
+                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
+                options: ConnectionOptions(), dialDuration: .zero, sweep: sweep,
+                origin: HTTP1Connection.OriginLink(
+                    release: { _, _, _ in Issue.record("released") },
+                    returnUnused: { _ in Issue.record("returned unused") },
+                    closed: { _, reason in closed.withLock { $0.append(reason) } }
+                )
+            )
+            try channel.pipeline.syncOperations.addHandlers([BrokenSocket(), connection])
+            return connection
+        }.get()
+        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
+
+        let request = ServiceRequest(method: .put, "http://a.example/", body: Self.bodies[index].body)
+        let context = RequestContext()
+        let exchange = Exchange(
+            request: try PreparedRequest(request, allocator: ByteBufferAllocator(), isPooled: true),
+            connection: connection,
+            lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
+            deadline: AttemptDeadline(context: context, started: clock.now), context: context, resends: 0,
+            started: clock.now, options: ConnectionOptions()
+        )
+        let error = try await #require(throws: ServiceError.self) { _ = try await exchange.run() }
+        #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+        let (count, index) = try await channel.eventLoop.submit { (sweep.count, connection.sweepIndex) }.get()
+        #expect(count == 0 && index == -1)
+        #expect(closed.withLock { $0 } == [.transportError])
+        #expect(exchange.isOver)
+        _ = try? await channel.finish()
+    }
+}

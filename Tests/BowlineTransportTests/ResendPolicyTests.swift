@@ -1,0 +1,111 @@
+import BowlineCore
+import BowlinePool
+import NIOCore
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("What is sent again")
+struct ResendPolicyTests {
+    struct Case: CustomStringConvertible, Sendable {
+        let progress: RequestProgress
+        let wasPooled: Bool
+        let method: String
+        let isSent: Bool
+
+        var description: String { "\(progress.rawValue), \(wasPooled ? "pooled" : "new"), \(method)" }
+    }
+
+    private static func request(
+        _ method: String, body: RequestBody = .none, _ change: (inout ServiceRequest) throws -> Void = { _ in }
+    ) throws -> PreparedRequest {
+        var request = ServiceRequest(method: .init(method) ?? .get, "http://a.example/", body: body)
+        try change(&request)
+        return try PreparedRequest(request, allocator: ByteBufferAllocator(), isPooled: true)
+    }
+
+    private static func closed(_ progress: RequestProgress) -> ServiceError {
+        ServiceError(.connectionClosed, "closed", progress: progress)
+    }
+
+    @Test(
+        "neverSent on a pooled connection: any method; refused: any; ambiguous on a pooled one: idempotent ones",
+        arguments: [
+            Case(progress: .neverSent, wasPooled: true, method: "GET", isSent: true),
+            Case(progress: .neverSent, wasPooled: true, method: "POST", isSent: true),
+            Case(progress: .neverSent, wasPooled: false, method: "GET", isSent: false),
+            Case(progress: .refused, wasPooled: true, method: "POST", isSent: true),
+            Case(progress: .refused, wasPooled: false, method: "POST", isSent: true),
+            Case(progress: .refused, wasPooled: false, method: "GET", isSent: true),
+            Case(progress: .ambiguous, wasPooled: true, method: "GET", isSent: true),
+            Case(progress: .ambiguous, wasPooled: true, method: "POST", isSent: false),
+            Case(progress: .ambiguous, wasPooled: true, method: "PATCH", isSent: false),
+            Case(progress: .ambiguous, wasPooled: false, method: "GET", isSent: false),
+            Case(progress: .responseStarted, wasPooled: true, method: "GET", isSent: false),
+            Case(progress: .responseStarted, wasPooled: false, method: "GET", isSent: false),
+        ]
+    )
+    func kinds(example: Case) throws {
+        var policy = ResendPolicy()
+        let request = try Self.request(example.method)
+        #expect(!policy.requiresFresh)
+        let isSent = policy.allows(request, after: Self.closed(example.progress), wasPooled: example.wasPooled)
+        #expect(isSent == example.isSent)
+        #expect(policy.requiresFresh == example.isSent, "a resend goes to a new connection")
+        let isSentTwice = isSent && policy.allows(request, after: Self.closed(example.progress), wasPooled: true)
+        #expect(!isSentTwice, "never two resends")
+    }
+
+    @Test(
+        "idempotent are GET, HEAD, OPTIONS, TRACE, PUT, DELETE, QUERY, and no other method by itself",
+        arguments: [
+            ("GET", true), ("HEAD", true), ("OPTIONS", true), ("TRACE", true), ("PUT", true), ("DELETE", true),
+            ("QUERY", true), ("POST", false), ("PATCH", false), ("CONNECT", false), ("LOCK", false), ("get", false),
+        ]
+    )
+    func idempotentMethods(method: String, isIdempotent: Bool) throws {
+        #expect(try Self.request(method).isIdempotent == isIdempotent)
+    }
+
+    @Test("a request marked so, or with an Idempotency-Key, is idempotent; one marked otherwise is not")
+    func marks() throws {
+        #expect(try Self.request("POST") { $0.options.idempotency = .idempotent }.isIdempotent)
+        #expect(try Self.request("POST") { try $0.setField("IDEMPOTENCY-KEY", "1") }.isIdempotent)
+        #expect(try !Self.request("PUT") { $0.options.idempotency = .notIdempotent }.isIdempotent)
+    }
+
+    @Test("what failed for another reason than a connection that closed is not sent again")
+    func otherFailures() throws {
+        for code in [ServiceError.Code.responseHeadTimeout, .bodyIdleTimeout, .requestBodyFailed, .protocolViolation] {
+            var policy = ResendPolicy()
+            let error = ServiceError(code, "failed", progress: .ambiguous)
+            let isSent = try policy.allows(Self.request("GET"), after: error, wasPooled: true)
+            #expect(!isSent, "\(code)")
+        }
+    }
+
+    @Test("a body that cannot be replayed is not sent again, and allowsResend off keeps any request from it")
+    func bodies() throws {
+        struct Chunks: AsyncSequence, AsyncIteratorProtocol, Sendable {
+            func makeAsyncIterator() -> Chunks { self }
+            func next() async -> ByteBuffer? { nil }
+        }
+        for progress in [RequestProgress.neverSent, .refused, .ambiguous] {
+            for (body, isReplayable) in [
+                (RequestBody.none, true), (.text("x"), true), (.stream(Chunks()), true),
+                (.replayable { Chunks() }, true),
+                (.stream(Chunks()), false),
+            ] {
+                let request = try Self.request("PUT", body: body)
+                if !isReplayable { request.commitBody() }
+                var policy = ResendPolicy()
+                let isSent = policy.allows(request, after: Self.closed(progress), wasPooled: true)
+                #expect(isSent == isReplayable)
+            }
+            var policy = ResendPolicy()
+            let refusing = try Self.request("GET") { $0.options.allowsResend = false }
+            let isSent = policy.allows(refusing, after: Self.closed(progress), wasPooled: true)
+            #expect(!isSent)
+        }
+    }
+}
