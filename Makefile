@@ -3,9 +3,10 @@
 SWIFT ?= swift
 SERVERS_FLAGS ?=
 SPEED_FLAGS ?=
+PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo check format test-thread servers loopback speed clean
+.PHONY: help dependencies test test-traits demo check format test-thread servers loopback pipeline-cost speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,10 +47,14 @@ loopback: ## Drive the tool against scripted servers that misbehave
 	$(SWIFT) build -c release --product bowline
 	@Scripts/loopback-checks
 
+pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
+	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost
+	@Benchmarks/.build/release/PipelineCost $(PIPELINE_COST_FLAGS)
+
 speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO alone
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
-	$(SWIFT) build -c release --package-path Benchmarks
+	$(SWIFT) build -c release --package-path Benchmarks --product NIOFloor
 	@Scripts/speed $(SPEED_FLAGS)
 
 clean: ## Remove what was built
