@@ -92,7 +92,7 @@ let package = Package(
 
         .target(
             name: "CorpusSupport",
-            dependencies: [],
+            dependencies: ["CZlib"],
             path: "Tests/CorpusSupport",
             swiftSettings: strict
         ),

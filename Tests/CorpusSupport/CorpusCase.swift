@@ -18,6 +18,13 @@ package struct CorpusCase: Sendable, Decodable {
         case either
     }
 
+    /// What must become of the body when its content codings are undone.
+    package enum Decoding: String, Sendable, Decodable {
+        case ok, fail, passthrough, either
+        /// The limits in force by default have to stop it.
+        case limit
+    }
+
     package let id: String
     package let group: String
     /// Of the request.
@@ -37,6 +44,10 @@ package struct CorpusCase: Sendable, Decodable {
     package let isReusable: Bool?
     /// Bytes after the end of the final message.
     package let leftover: Int?
+    /// Nil outside the group `encoding`; our own decision where the RFCs leave it open.
+    package let decoding: Decoding?
+    /// The body with its codings undone, if it can be.
+    package let decodedBody: [UInt8]?
     /// Lowercased names that must not be among the headers.
     package let forbiddenHeaders: [String]
 
@@ -56,6 +67,9 @@ package struct CorpusCase: Sendable, Decodable {
         let reusable: Bool?
         let leftover: Int?
         let forbid_headers: [String]?
+        let decode: Decoding?
+        let decode_policy: Decoding?
+        let decoded_base64: Data?
     }
 
     package init(from decoder: any Decoder) throws {
@@ -80,6 +94,8 @@ package struct CorpusCase: Sendable, Decodable {
         informational = expectation.informational
         isReusable = expectation.reusable
         leftover = expectation.leftover
+        decoding = expectation.decode_policy ?? expectation.decode
+        decodedBody = expectation.decoded_base64.map(Array.init)
         forbiddenHeaders = expectation.forbid_headers ?? []
     }
 }

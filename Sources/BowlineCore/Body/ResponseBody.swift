@@ -11,7 +11,8 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// ``ServiceError`` or `CancellationError`.
     public typealias Failure = any Error
 
-    private let source: (any ResponseBodySource)?
+    /// Where the chunks come from, for a middleware that changes them; nil: there are none.
+    package let source: (any ResponseBodySource)?
 
     package init(source: (any ResponseBodySource)?) {
         self.source = source

@@ -56,6 +56,19 @@ extension ReceivedFields {
             }
         }
 
+        /// The spans of the lines whose names are not among these.
+        func spans(without names: [HTTPField.Name]) -> [Span] {
+            bytes.withUnsafeReadableBytes { bytes in
+                spans.filter { span in
+                    let own = bytes.slice(span.nameStart, span.nameEnd)
+                    return !names.contains { name in
+                        var canonical = name.canonicalName
+                        return canonical.withUTF8 { own.equals(lowercased: UnsafeRawBufferPointer($0)) }
+                    }
+                }
+            }
+        }
+
         func contains(_ name: HTTPField.Name) -> Bool {
             withValues(of: name) { _ in true } ?? false
         }

@@ -42,6 +42,16 @@ extension ReceivedFields {
         }
     }
 
+    /// Goes over the elements of a comma-separated list, all lines of that name taken together (RFC 9110 §5.3).
+    ///
+    /// - Parameter lowercasedName: the name, ASCII, in lower case.
+    package func forEachListElement(of lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Void) {
+        _ = withValues(of: lowercasedName) { value -> Never? in
+            value.forEachListElement(body)
+            return nil
+        }
+    }
+
     /// Goes over the values of a name until `body` returns something.
     private func withValues<Result>(
         of lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Result?

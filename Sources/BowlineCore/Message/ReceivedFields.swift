@@ -93,6 +93,18 @@ public struct ReceivedFields: Sendable {
         }
     }
 
+    /// This section without the lines of these names: a new one over the same bytes.
+    package func removing(_ names: HTTPField.Name...) -> ReceivedFields {
+        switch storage {
+        case .none: return self
+        case .received(let section):
+            return ReceivedFields(bytes: section.bytes, spans: section.spans(without: names))
+        case .made(var fields):
+            for name in names { fields[name] = nil }
+            return ReceivedFields(fields)
+        }
+    }
+
     /// The fields as a collection: made on first use and shared by all copies of this value.
     public var httpFields: HTTPFields {
         switch storage {

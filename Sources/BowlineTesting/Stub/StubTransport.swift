@@ -203,6 +203,8 @@ public final class StubTransport: ServiceTransport {
             throw error
         } catch let error as CancellationError {
             throw error
+        } catch let failure as RequestBodyFailure {
+            throw failure.error
         } catch {
             throw ServiceError(
                 .requestBodyFailed, "the request body failed", underlying: error, progress: .ambiguous, phase: .sending

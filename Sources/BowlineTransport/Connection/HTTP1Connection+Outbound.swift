@@ -44,7 +44,7 @@ extension HTTP1Connection {
             do {
                 try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
             } catch {
-                throw UploadFailure(error: ServiceError(.invalidRequest, "trailer: \(error)"))
+                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
             }
         }
         let bytes = ending

@@ -96,7 +96,7 @@ final class RequestUpload: Sendable {
             try await send(exchange)
         } catch is UploadStopped {
             return
-        } catch let failure as UploadFailure {
+        } catch let failure as RequestBodyFailure {
             exchange.connection.uploadFailed(exchange, failure.error.code, failure.error.message, nil)
         } catch {
             // Whatever a sequence throws is its own, a `ServiceError` of another request included.
@@ -136,18 +136,13 @@ final class RequestUpload: Sendable {
         do {
             return try await body.makeReader(replayLimit: replayLimit)
         } catch let error as ServiceError where error.code == .requestBodyConsumed && !body.isReplayable {
-            throw UploadFailure(error: error)
+            throw RequestBodyFailure(error)
         }
     }
 
-    private func lengthMismatch(_ what: String) -> UploadFailure {
-        UploadFailure(error: ServiceError(.requestBodyLengthMismatch, "the request body is \(what)"))
+    private func lengthMismatch(_ what: String) -> RequestBodyFailure {
+        RequestBodyFailure(ServiceError(.requestBodyLengthMismatch, "the request body is \(what)"))
     }
-}
-
-/// A failure of an upload that we found ourselves, as opposed to what the body's sequence throws.
-struct UploadFailure: Error {
-    let error: ServiceError
 }
 
 /// The connection takes no more of a body: it was stopped, or the exchange is over.

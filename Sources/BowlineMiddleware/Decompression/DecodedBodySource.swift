@@ -1,0 +1,149 @@
+internal import BowlineCore
+
+/// A response body with its codings taken off as it is read; unread, it is never decoded.
+///
+/// One chunk is taken from the network at a time, and the next only when that one has been decoded and read, so a slow
+/// reader slows the peer down as it would without decoding. What the call's lifetime hangs on is the body as it comes
+/// over the network: this passes it on.
+final class DecodedBodySource: ResponseBodySource {
+    private enum State {
+        /// Not read yet: there is no decoder.
+        case unread
+        case decoding(BodyDecoder)
+        case ended
+        case failed(any Error)
+    }
+
+    private enum Step: Sendable {
+        case chunk(ByteBuffer)
+        case needsInput
+        case ended
+        case failed(any Error)
+        /// As `failed`, the first time.
+        case broke(DecodingFailure)
+    }
+
+    private let raw: any ResponseBodySource
+    private let codings: [ContentCoding]
+    private let options: DecompressionOptions
+    private let response: Circumstances
+    private let state = Guarded(State.unread)
+
+    /// What an error says of the response that the body belongs to.
+    struct Circumstances: Sendable {
+        let facts: ResponseFacts
+        let url: ServiceURL?
+    }
+
+    init(
+        _ raw: any ResponseBodySource, codings: [ContentCoding], options: DecompressionOptions, response: Circumstances
+    ) {
+        self.raw = raw
+        self.codings = codings
+        self.options = options
+        self.response = response
+    }
+
+    var announcedLength: Int? { nil }
+
+    var trailers: ReceivedFields? {
+        let isOver = state.withLock { if case .ended = $0 { true } else { false } }
+        return isOver ? raw.trailers : nil
+    }
+
+    func beginReading() throws {
+        try raw.beginReading()
+    }
+
+    func next() async throws -> ByteBuffer? {
+        while true {
+            // Much can come out of one chunk: a cancelled task must not have to read it all.
+            if Task.isCancelled { throw giveUp(CancellationError()) }
+            switch step() {
+            case .chunk(let chunk): return chunk
+            case .ended: return nil
+            case .failed(let error): throw error
+            case .broke(let failure):
+                // There is no use in the rest, and there may be much of it.
+                raw.abandon()
+                throw error(failure)
+            case .needsInput:
+                do {
+                    received(try await raw.next())
+                } catch {
+                    fail(error)
+                    throw error
+                }
+            }
+        }
+    }
+
+    func abandon() {
+        fail(ServiceError.bodyAlreadyConsumed)
+        raw.abandon()
+    }
+
+    func observeEnd(_ observer: any ResponseBodyObserver) {
+        raw.observeEnd(observer)
+    }
+
+    private func giveUp(_ error: any Error) -> any Error {
+        fail(error)
+        raw.abandon()
+        return error
+    }
+
+    private func step() -> Step {
+        state.withLock { state in
+            switch state {
+            case .unread: return .needsInput
+            case .ended: return .ended
+            case .failed(let error): return .failed(error)
+            case .decoding(let decoder):
+                do throws(DecodingFailure) {
+                    switch try decoder.step() {
+                    case .output(let chunk): return .chunk(chunk)
+                    case .needsInput: return .needsInput
+                    case .over:
+                        state = .ended
+                        return .ended
+                    }
+                } catch {
+                    state = .failed(self.error(error))
+                    return .broke(error)
+                }
+            }
+        }
+    }
+
+    private func received(_ chunk: ByteBuffer?) {
+        state.withLock { state in
+            var decoder: BodyDecoder
+            switch state {
+            case .unread: decoder = BodyDecoder(codings, options: options)
+            case .decoding(let current): decoder = current
+            case .ended, .failed: return
+            }
+            if let chunk { decoder.received(chunk) } else { decoder.inputEnded() }
+            state = .decoding(decoder)
+        }
+    }
+
+    private func fail(_ error: any Error) {
+        state.withLock { state in
+            switch state {
+            case .unread, .decoding: state = .failed(error)
+            case .ended, .failed: break
+            }
+        }
+    }
+
+    private func error(_ failure: DecodingFailure) -> ServiceError {
+        var error = ServiceError(
+            failure.code, failure.message, progress: .responseStarted, attempts: response.facts.attempts,
+            origin: (response.facts.redirects.last ?? response.url)?.origin.description, phase: .receivingBody
+        )
+        error.connectionWasReused = response.facts.connection?.isReused
+        return error
+    }
+}

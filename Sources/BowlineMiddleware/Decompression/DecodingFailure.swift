@@ -1,0 +1,38 @@
+internal import BowlineCore
+
+/// Why a body cannot be decoded any further.
+enum DecodingFailure: Error, Equatable {
+    /// The bytes are not what the coding says; `reason` is zlib's own, a fixed text.
+    case damaged(ContentCoding, reason: String)
+    /// The body ended within the coded data.
+    case truncated(ContentCoding)
+    /// Bytes follow the coded data.
+    case trailingBytes(ContentCoding)
+    /// More came out than `decompression.maximumBytes`.
+    case tooManyBytes(limit: Int)
+    /// More came out, for what was received, than `decompression.maximumRatio`.
+    case ratioTooHigh(limit: Int)
+    /// zlib got no memory.
+    case outOfMemory
+
+    var code: ServiceError.Code {
+        switch self {
+        case .damaged, .truncated, .trailingBytes, .outOfMemory: .decompressionFailed
+        case .tooManyBytes, .ratioTooHigh: .decompressionLimitExceeded
+        }
+    }
+
+    var message: String {
+        switch self {
+        case .damaged(let coding, let reason): "the response body is not valid \(coding.rawValue): \(reason)"
+        case .truncated(let coding): "the response body ended within its \(coding.rawValue) data"
+        case .trailingBytes(let coding): "the response body goes on after its \(coding.rawValue) data"
+        case .tooManyBytes(let limit):
+            "the decoded response body is larger than decompression.maximumBytes, \(limit)"
+        case .ratioTooHigh(let limit):
+            "the decoded response body is more than \(limit) times larger than what was received "
+                + "(decompression.maximumRatio)"
+        case .outOfMemory: "there is no memory to decode the response body in"
+        }
+    }
+}

@@ -1,0 +1,113 @@
+internal import BowlineCore
+
+/// One coding being undone, step by step.
+///
+/// | phase | input | end of input |
+/// |---|---|---|
+/// | start | inflating, once enough is there to tell the envelope | over if there was none, else truncated |
+/// | inflating | inflating, or finished where the data ends | truncated |
+/// | finished | gzip: inflating (the next member); deflate: trailing bytes | over |
+final class DecodingLayer {
+    private enum Phase {
+        case start
+        case inflating(Inflater)
+        case finished(Inflater)
+    }
+
+    /// What came of a step.
+    enum Step {
+        case output(ByteBuffer)
+        case needsInput
+        case over
+    }
+
+    let coding: ContentCoding
+    /// How many bytes it has yielded.
+    private(set) var yielded = 0
+    private var phase = Phase.start
+    private var input = ByteBuffer()
+    private var isInputOver = false
+    /// The last step had no room for everything.
+    private var hasMoreOutput = false
+
+    init(_ coding: ContentCoding) {
+        self.coding = coding
+    }
+
+    /// More of the coded data has arrived; what came before it has been used up.
+    func received(_ bytes: ByteBuffer) {
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
+            input.writeImmutableBuffer(bytes)
+        }
+    }
+
+    /// There is no more coded data.
+    func inputEnded() {
+        isInputOver = true
+    }
+
+    /// Undoes a little of the coding.
+    ///
+    /// - Parameter limit: the most bytes to yield, at least 1.
+    func step(limit: Int) throws(DecodingFailure) -> Step {
+        while true {
+            switch phase {
+            case .start:
+                guard let envelope else {
+                    guard isInputOver else { return .needsInput }
+                    guard input.readableBytes == 0 else { throw .truncated(coding) }
+                    return .over
+                }
+                phase = .inflating(try Inflater(envelope))
+            case .inflating(let inflater):
+                guard input.readableBytes > 0 || hasMoreOutput else {
+                    guard isInputOver else { return .needsInput }
+                    throw .truncated(coding)
+                }
+                if let output = try inflate(inflater, limit: limit) { return .output(output) }
+            case .finished(let inflater):
+                guard input.readableBytes > 0 else { return isInputOver ? .over : .needsInput }
+                guard coding == .gzip, input.readableBytesView.first == Self.gzipMagic else {
+                    throw .trailingBytes(coding)
+                }
+                inflater.reset()
+                phase = .inflating(inflater)
+            }
+        }
+    }
+
+    private func inflate(_ inflater: Inflater, limit: Int) throws(DecodingFailure) -> ByteBuffer? {
+        var output = ByteBuffer()
+        let room = min(limit, hasMoreOutput ? Self.largestStep : Self.room(for: input.readableBytes))
+        let step = try inflater.step(&input, into: &output, room: room, coding: coding)
+        hasMoreOutput = step.isFull
+        if step.isAtEnd { phase = .finished(inflater) }
+        yielded += output.readableBytes
+        return output.readableBytes > 0 ? output : nil
+    }
+
+    /// The most that is yielded at once.
+    static let largestStep = 16_384
+
+    private static let gzipMagic: UInt8 = 0x1F
+
+    /// Little room for little input: a reader that keeps the chunks must not keep 16 KiB for each.
+    private static func room(for count: Int) -> Int {
+        count >= largestStep / 8 ? largestStep : max(256, count * 8)
+    }
+
+    /// What is around the compressed data; nil as long as too little has arrived to tell.
+    ///
+    /// `deflate` means zlib's envelope (RFC 9110 §8.4.1.2), but some servers leave it out. A zlib header is a multiple of
+    /// 31 in two bytes and says method 8; compressed data that began so would be a stored block with padding that no
+    /// compressor writes.
+    private var envelope: Inflater.Envelope? {
+        guard let first = input.getInteger(at: input.readerIndex, as: UInt8.self) else { return nil }
+        guard coding == .deflate else { return .gzip }
+        guard first & 0x0F == 8, first >> 4 <= 7 else { return .raw }
+        guard let header = input.getInteger(at: input.readerIndex, as: UInt16.self) else { return nil }
+        return header % 31 == 0 ? .zlib : .raw
+    }
+}

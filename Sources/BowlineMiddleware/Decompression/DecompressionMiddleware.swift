@@ -1,0 +1,75 @@
+package import BowlineCore
+
+/// Offers gzip and deflate, and decodes the body of the response that comes of it (RFC 9110 §8.4).
+///
+/// Stands outside redirects and retries: the bodies that those read off or let go are never decoded.
+///
+/// A body is left as it came, with its fields, where there is nothing to decode (HEAD, 204, 304, an empty body), where
+/// it cannot be decoded by itself (206), and where one of its codings is unknown or there are too many. Else
+/// `Content-Encoding` and `Content-Length` are taken from the response, because they say nothing of the body that the
+/// caller reads, and `facts.removedCodings` names what was taken off.
+package struct DecompressionMiddleware: ServiceMiddleware {
+    private let options: DecompressionOptions
+
+    /// - Parameter options: The client's; a request's own stand over them.
+    package init(options: DecompressionOptions) {
+        self.options = options
+    }
+
+    package func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        let options = request.ownOptions?.value.decompression ?? options
+        guard options.isEnabled else { return try await next(request, context: context) }
+        var response: ServiceResponse
+        if Self.mayOffer(request) {
+            var offering = request
+            Self.offer(in: &offering.fields)
+            response = try await next(offering, context: context)
+        } else {
+            response = try await next(request, context: context)
+        }
+        if response.receivedFields.contains("content-encoding") {
+            Self.decode(&response, of: request, options: options)
+        }
+        return response
+    }
+
+    /// What the caller says itself stands. A part of a coded body could not be decoded, so for a range nothing is
+    /// offered.
+    private static func mayOffer(_ request: ServiceRequest) -> Bool {
+        request.fields.isEmpty || (!request.fields.contains(.acceptEncoding) && !request.fields.contains(.range))
+    }
+
+    private static let offer = HTTPField(name: .acceptEncoding, value: "gzip, deflate")
+    private static let offerOnly: HTTPFields = [.acceptEncoding: "gzip, deflate"]
+
+    /// Most requests have no field of their own: they share one collection.
+    private static func offer(in fields: inout HTTPFields) {
+        if fields.isEmpty { fields = offerOnly } else { fields.append(offer) }
+    }
+
+    private static func decode(
+        _ response: inout ServiceResponse, of request: ServiceRequest, options: DecompressionOptions
+    ) {
+        guard hasDecodableContent(response, to: request.method), let raw = response.body.source,
+            let codings = ContentCoding.applied(in: response.receivedFields, limit: options.maximumLayers)
+        else { return }
+        response.receivedFields = response.receivedFields.removing(.contentEncoding, .contentLength)
+        response.facts.removedCodings = codings.map(\.rawValue)
+        response.body = ResponseBody(
+            source: DecodedBodySource(
+                raw, codings: codings, options: options,
+                response: DecodedBodySource.Circumstances(facts: response.facts, url: request.url)
+            )
+        )
+    }
+
+    private static func hasDecodableContent(_ response: ServiceResponse, to method: HTTPRequest.Method) -> Bool {
+        guard method != .head, method != .connect, response.body.announcedLength != 0 else { return false }
+        return switch response.status.code {
+        case ..<200, 204, 206, 304: false
+        default: true
+        }
+    }
+}

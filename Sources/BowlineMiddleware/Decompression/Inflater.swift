@@ -1,0 +1,86 @@
+internal import BowlineCore
+internal import CZlib
+
+/// zlib's inflating stream: compressed bytes in, at most one step's worth of bytes out.
+///
+/// A class for its `deinit`: whichever way a body ends, the stream's memory (some 40 KiB once it is in use) goes with it.
+final class Inflater {
+    /// What is around the compressed data.
+    enum Envelope {
+        /// Header, CRC-32 and length, both checked (RFC 1952).
+        case gzip
+        /// Header and Adler-32, which is checked (RFC 1950).
+        case zlib
+        /// Nothing (RFC 1951).
+        case raw
+
+        fileprivate var windowBits: Int32 {
+            switch self {
+            case .gzip: MAX_WBITS + 16
+            case .zlib: MAX_WBITS
+            case .raw: -MAX_WBITS
+            }
+        }
+    }
+
+    /// What came of a step.
+    struct Step {
+        /// The compressed data has ended; what is left of the input is not part of it.
+        var isAtEnd = false
+        /// There was no room for more: another step may yield bytes without any input.
+        var isFull = false
+    }
+
+    /// On the heap, because zlib keeps its address.
+    private let stream: UnsafeMutablePointer<z_stream>
+
+    init(_ envelope: Envelope) throws(DecodingFailure) {
+        stream = .allocate(capacity: 1)
+        stream.initialize(to: z_stream())
+        let result = inflateInit2_(stream, envelope.windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        guard result == Z_OK else { throw .outOfMemory }
+    }
+
+    deinit {
+        // Does nothing to a stream whose initialisation failed.
+        inflateEnd(stream)
+        stream.deallocate()
+    }
+
+    /// Starts over, for the next member of a gzip file.
+    func reset() {
+        inflateReset(stream)
+    }
+
+    /// Takes from `input` what it needs to append up to `room` bytes to `output`.
+    func step(
+        _ input: inout ByteBuffer, into output: inout ByteBuffer, room: Int, coding: ContentCoding
+    ) throws(DecodingFailure) -> Step {
+        var result = Z_OK
+        var isFull = false
+        input.readWithUnsafeReadableBytes { compressed in
+            let offered = min(compressed.count, Int(Int32.max))
+            // zlib declares its input mutable and only reads it.
+            stream.pointee.next_in = UnsafeMutablePointer(
+                mutating: compressed.baseAddress?.assumingMemoryBound(to: UInt8.self))
+            stream.pointee.avail_in = UInt32(offered)
+            output.writeWithUnsafeMutableBytes(minimumWritableBytes: room) { free in
+                stream.pointee.next_out = free.baseAddress?.assumingMemoryBound(to: UInt8.self)
+                stream.pointee.avail_out = UInt32(room)
+                result = inflate(stream, Z_NO_FLUSH)
+                isFull = stream.pointee.avail_out == 0
+                return room - Int(stream.pointee.avail_out)
+            }
+            return offered - Int(stream.pointee.avail_in)
+        }
+        switch result {
+        // `Z_BUF_ERROR`: nothing could be done without more input, or there was no room; neither is an error here.
+        case Z_OK, Z_BUF_ERROR: return Step(isFull: isFull)
+        case Z_STREAM_END: return Step(isAtEnd: true)
+        case Z_MEM_ERROR: throw .outOfMemory
+        case Z_NEED_DICT: throw .damaged(coding, reason: "it needs a preset dictionary")
+        default:
+            throw .damaged(coding, reason: stream.pointee.msg.map { String(cString: $0) } ?? "zlib error \(result)")
+        }
+    }
+}

@@ -1,0 +1,78 @@
+package import BowlineCore
+
+/// Compresses the body of a request that asks for it (`options.compression`), once per call.
+///
+/// Stands outside retries and redirects: each of them sends what was made here. Bytes are compressed at once and keep a
+/// known length; sequences are compressed as they are sent, so their length is not known and they go out in chunks.
+/// A body can be sent again if it could before: a sequence made anew is compressed anew.
+package struct RequestCompressionMiddleware: ServiceMiddleware {
+    private let replayLimit: Int
+
+    /// - Parameter replayLimit: how many bytes of a one-shot stream are kept, as `connection.replayLimit`.
+    package init(replayLimit: Int) {
+        self.replayLimit = replayLimit
+    }
+
+    package func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        guard let options = request.ownOptions?.value, options.compression == .gzip, Self.hasContent(request.body)
+        else {
+            return try await next(request, context: context)
+        }
+        guard !request.fields.contains(.contentEncoding) else {
+            throw ServiceError(
+                .invalidRequest, "options.compression would code a body that has a Content-Encoding field already"
+            )
+        }
+        guard request.body.isReplayable else {
+            throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
+        }
+        try request.body.validate()
+        var request = request
+        request.body = try await compressed(request.body)
+        request.fields[.contentLength] = nil
+        request.fields[.contentEncoding] = "gzip"
+        return try await next(request, context: context)
+    }
+
+    /// Whether there are bytes, or may be.
+    private static func hasContent(_ body: RequestBody) -> Bool {
+        switch body.kind {
+        case .none: false
+        case .bytes(let bytes): bytes.readableBytes > 0
+        case .factory, .stream: body.length != 0
+        }
+    }
+
+    private func compressed(_ body: RequestBody) async throws -> RequestBody {
+        let chunks = GzippedChunks(body: body, replayLimit: replayLimit)
+        let compressed: RequestBody =
+            switch body.kind {
+            case .none: body
+            case .bytes(let bytes): .bytes(try await Self.compressed(bytes))
+            case .factory: .replayable { chunks }
+            case .stream: .stream(chunks)
+            }
+        return body.makeTrailers.map(compressed.trailers) ?? compressed
+    }
+
+    /// Compresses at most this much without letting other tasks run.
+    private static let stride = 262_144
+
+    private static func compressed(_ bytes: ByteBuffer) async throws -> ByteBuffer {
+        let deflater = try Deflater()
+        var rest = bytes
+        var compressed = ByteBuffer()
+        repeat {
+            var part = rest.readSlice(length: min(stride, rest.readableBytes)) ?? ByteBuffer()
+            let isLast = rest.readableBytes == 0
+            while var chunk = try deflater.step(&part, isLast: isLast) { compressed.writeBuffer(&chunk) }
+            if !isLast {
+                try Task.checkCancellation()
+                await Task.yield()
+            }
+        } while rest.readableBytes > 0
+        return compressed
+    }
+}

@@ -1,0 +1,126 @@
+import BowlineCore
+import BowlineMiddleware
+import BowlineTesting
+import CorpusSupport
+import NIOCore
+import Testing
+
+@Suite("Decompression of damaged bodies")
+struct DecompressionDamageTests {
+    private static let text = Array(String(repeating: "hello hello world\n", count: 20).utf8)
+
+    private static func read(_ bytes: [UInt8], _ coding: String, inPiecesOf size: Int = .max) async throws -> (
+        bytes: [UInt8], error: ServiceError?
+    ) {
+        let read = await (try CodedResponse(coding, bytes, inPiecesOf: size).received()).body.readAll()
+        return (read.bytes, read.error as? ServiceError)
+    }
+
+    @Test("DC2: a body cut off anywhere fails, though the connection ended it in order",
+        arguments: CodedBytes.Envelope.allCases)
+    func truncation(envelope: CodedBytes.Envelope) async throws {
+        let coded = CodedBytes.encode(Self.text, as: envelope)
+        for count in 1..<coded.count {
+            for pieces in [1, Int.max] {
+                let read = try await Self.read(Array(coded[..<count]), envelope.contentCoding, inPiecesOf: pieces)
+                #expect(read.error?.code == .decompressionFailed, "after \(count) of \(coded.count)")
+                #expect(read.error?.progress == .responseStarted)
+                #expect(Self.text.starts(with: read.bytes))
+            }
+        }
+    }
+
+    @Test("DC2: an inner coding that is cut off fails, though the outer one is whole")
+    func truncationInside() async throws {
+        let inner = CodedBytes.encode(Self.text, as: .zlib)
+        let coded = CodedBytes.encode(Array(inner.dropLast(1)), as: .gzip)
+        #expect(try await Self.read(coded, "deflate, gzip").error?.code == .decompressionFailed)
+    }
+
+    @Test("DC2: no flipped bit passes for a good body with other bytes", arguments: [
+        // Nothing checks the bytes of raw deflate.
+        CodedBytes.Envelope.gzip, .zlib,
+    ])
+    func flippedBits(envelope: CodedBytes.Envelope) async throws {
+        let coded = CodedBytes.encode(Self.text, as: envelope)
+        for position in 0..<(coded.count * 8) {
+            var damaged = coded
+            damaged[position / 8] ^= 1 << (position % 8)
+            let read = try await Self.read(damaged, envelope.contentCoding)
+            if let error = read.error {
+                // Wrong bytes may have been delivered by then: the checksum comes last.
+                #expect(error.code == .decompressionFailed)
+            } else {
+                // A header field that says nothing about the bytes, such as the time.
+                #expect(read.bytes == Self.text, "bit \(position)")
+            }
+        }
+    }
+
+    @Test(
+        "DC2: what is not what its coding says fails and names the coding",
+        arguments: [
+            ("gzip", Array("plain text".utf8)), ("gzip", CodedBytes.encode(text, as: .zlib)),
+            ("deflate", CodedBytes.encode(text, as: .gzip)), ("deflate", Array("plain text".utf8)),
+            // A preset dictionary that nobody has.
+            ("deflate", [0x78, 0x20, 0xAA, 0xAA]), ("deflate", [0x78, 0x9C, 0xFF, 0xFF, 0xFF, 0xFF]),
+            ("gzip", [0x1F, 0x8B, 0x09, 0, 0, 0, 0, 0, 0, 3, 3, 0]),
+        ])
+    func mislabelled(coding: String, bytes: [UInt8]) async throws {
+        for pieces in [1, Int.max] {
+            let error = try #require(try await Self.read(bytes, coding, inPiecesOf: pieces).error)
+            #expect(error.code == .decompressionFailed)
+            #expect(error.message.contains(coding))
+            #expect(!error.description.contains("plain text"))
+        }
+    }
+
+    @Test(
+        "DC2, DC3: bytes after the coded data are an error, not a clean end",
+        arguments: CodedBytes.Envelope.allCases, [1, .max])
+    func trailingBytes(envelope: CodedBytes.Envelope, pieces: Int) async throws {
+        for garbage in [[0], [0x1F], [0x1F, 0x8B], Array("GARBAGE".utf8), [0x1F, 0x8B, 0xFF, 0, 0, 0]] {
+            let coded = CodedBytes.encode(Self.text, as: envelope) + garbage
+            let read = try await Self.read(coded, envelope.contentCoding, inPiecesOf: pieces)
+            #expect(read.error?.code == .decompressionFailed, "\(garbage)")
+            #expect(Self.text.starts(with: read.bytes))
+        }
+    }
+
+    @Test("an error says which call failed: attempt, origin, phase")
+    func circumstances() async throws {
+        var request = ServiceRequest.get("/coded")
+        request.url = try ServiceURL("http://user.example/coded?secret=1")
+        var made = CodedResponse("gzip", [1, 2, 3])
+        made.facts.attempts = 3
+        made.facts.redirects = [try ServiceURL("http://other.example:81/coded?secret=1")]
+        let error = await (try made.received(by: request)).body.readAll().error as? ServiceError
+        #expect(error?.attempts == 3)
+        #expect(error?.origin == "http://other.example:81")
+        #expect(error?.phase == .receivingBody)
+        #expect(error?.description.contains("secret") == false)
+    }
+
+    @Test("a failure of the network reaches the reader as it is")
+    func failureBelow() async throws {
+        let coded = CodedBytes.encode(Self.text, as: .gzip)
+        let body = SpiedBody { number in
+            guard number == 0 else { throw ServiceError(.incompleteBody, "cut", progress: .responseStarted) }
+            return ByteBuffer(bytes: coded)
+        }
+        let read = await (try CodedResponse("gzip", body).received()).body.readAll()
+        #expect(read.bytes == Self.text)
+        #expect((read.error as? ServiceError)?.code == .incompleteBody)
+    }
+
+    @Test("a body that fails to decode is given up: the rest is not pulled from the network")
+    func givenUp() async throws {
+        let body = SpiedBody { _ in ByteBuffer(string: "not gzip at all") }
+        let response = try await CodedResponse("gzip", body).received()
+        var iterator = response.body.makeAsyncIterator()
+        await #expect(throws: ServiceError.self) { try await iterator.next() }
+        #expect(body.seen.pulls == 1)
+        #expect(body.seen.abandonments == 1)
+        #expect(try await iterator.next() == nil)
+    }
+}
