@@ -20,7 +20,8 @@ final class SpiedBody: ResponseBodySource {
 
     /// - Parameter make: the chunk with this number, from 0; nil at the end.
     init(
-        announcedLength: Int? = nil, trailers: HTTPFields? = nil, _ make: @escaping @Sendable (Int) throws -> ByteBuffer?
+        announcedLength: Int? = nil, trailers: HTTPFields? = nil,
+        _ make: @escaping @Sendable (Int) throws -> ByteBuffer?
     ) {
         self.make = make
         self.announcedLength = announcedLength

@@ -9,14 +9,17 @@ import Testing
 struct DecompressionDamageTests {
     private static let text = Array(String(repeating: "hello hello world\n", count: 20).utf8)
 
-    private static func read(_ bytes: [UInt8], _ coding: String, inPiecesOf size: Int = .max) async throws -> (
+    private static func read(
+        _ bytes: [UInt8], _ coding: String, inPiecesOf size: Int = .max
+    ) async throws -> (
         bytes: [UInt8], error: ServiceError?
     ) {
         let read = await (try CodedResponse(coding, bytes, inPiecesOf: size).received()).body.readAll()
         return (read.bytes, read.error as? ServiceError)
     }
 
-    @Test("DC2: a body cut off anywhere fails, though the connection ended it in order",
+    @Test(
+        "DC2: a body cut off anywhere fails, though the connection ended it in order",
         arguments: CodedBytes.Envelope.allCases)
     func truncation(envelope: CodedBytes.Envelope) async throws {
         let coded = CodedBytes.encode(Self.text, as: envelope)
@@ -37,10 +40,12 @@ struct DecompressionDamageTests {
         #expect(try await Self.read(coded, "deflate, gzip").error?.code == .decompressionFailed)
     }
 
-    @Test("DC2: no flipped bit passes for a good body with other bytes", arguments: [
-        // Nothing checks the bytes of raw deflate.
-        CodedBytes.Envelope.gzip, .zlib,
-    ])
+    @Test(
+        "DC2: no flipped bit passes for a good body with other bytes",
+        arguments: [
+            // Nothing checks the bytes of raw deflate.
+            CodedBytes.Envelope.gzip, .zlib,
+        ])
     func flippedBits(envelope: CodedBytes.Envelope) async throws {
         let coded = CodedBytes.encode(Self.text, as: envelope)
         for position in 0..<(coded.count * 8) {

@@ -117,7 +117,8 @@ struct DecompressionLimitTests {
     @Test("DC7: the ratio is of the bytes received so far, whatever length was announced")
     func announcedLength() async throws {
         var made = CodedResponse(
-            "gzip", SpiedBody(announcedLength: 1 << 40) { number in number < 64 ? ByteBuffer(bytes: Self.bombPiece) : nil })
+            "gzip",
+            SpiedBody(announcedLength: 1 << 40) { number in number < 64 ? ByteBuffer(bytes: Self.bombPiece) : nil })
         made.fields[.contentLength] = String(1 << 40)
         let read = await Self.measure(try await made.received().body)
         #expect(read.error?.code == .decompressionLimitExceeded)

@@ -46,6 +46,8 @@ struct CorpusOverSocketTests {
                 // What is refused must be refused by its bytes, not by a timeout.
                 $0.timeouts.total = .seconds(20)
                 $0.connection.discardTimeout = .seconds(5)
+                // The corpus tells bodies as they come over the wire; `CodedCorpusTests` has what they decode to.
+                $0.decompression = .off
             }
             var (observation, hasTimedOut) = await observe(corpusCase, client)
             if hasTimedOut { observation.outcome = .undecided }

@@ -85,7 +85,10 @@ public struct ServiceClient: Sendable {
         )
         do {
             try request.ownOptions?.value.validate()
-            let response = try await pipeline(request, context: context(of: request, call: call, now: now))
+            var response = try await pipeline(request, context: context(of: request, call: call, now: now))
+            if let report = request.ownOptions?.value.onDownloadProgress {
+                response.body = response.body.reporting(report)
+            }
             response.body.observeEnd(call)
             return response
         } catch {

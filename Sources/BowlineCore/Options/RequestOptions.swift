@@ -35,9 +35,13 @@ public struct RequestOptions: Sendable {
     public var targetTemplate: String?
     /// Called on an event loop, in order, with each informational (1xx) response as it arrives; must not block.
     public var onInformational: (@Sendable (InformationalResponse) -> Void)?
-    /// Called in order as the request's body is taken by the network, with each attempt from zero again; must not block.
+    /// Called on an event loop, in order, as the network takes the request's body: its bytes as they are sent, so
+    /// compressed ones where ``compression`` says so. Counts from zero again with each attempt; says nothing of an attempt
+    /// that is over. Not called for an empty body. Must not block. Default nil.
     public var onUploadProgress: (@Sendable (TransferProgress) -> Void)?
-    /// Called in the reader's task as the response's body is read; must not block.
+    /// Called in the reader's task with each chunk of the response's body that is read: its bytes as the reader gets them,
+    /// so decoded ones; the whole is known only where the response announced its length and nothing was decoded. Not called
+    /// for an empty body. Must not block. Default nil.
     public var onDownloadProgress: (@Sendable (TransferProgress) -> Void)?
 
     /// Makes options that change nothing.

@@ -111,7 +111,8 @@ public final class StubTransport: ServiceTransport {
         let answer = try answer(to: call, url)
         if answer?.readsBody ?? false {
             do {
-                (call.body, call.trailers) = try await Self.read(request.body)
+                (call.body, call.trailers) = try await Self.read(
+                    request.body, onProgress: request.ownOptions?.value.onUploadProgress)
             } catch {
                 record(call)
                 throw error
@@ -187,11 +188,16 @@ public final class StubTransport: ServiceTransport {
         ServiceError(.forciblyClosed, "the stub transport was closed", progress: progress)
     }
 
-    private static func read(_ body: RequestBody) async throws -> (ByteBuffer, HTTPFields?) {
+    private static func read(
+        _ body: RequestBody, onProgress: (@Sendable (TransferProgress) -> Void)?
+    ) async throws -> (ByteBuffer, HTTPFields?) {
         var bytes = ByteBuffer()
         do {
             var reader = try await body.makeReader(replayLimit: replayLimit)
-            while var chunk = try await reader.next() { bytes.writeBuffer(&chunk) }
+            while var chunk = try await reader.next() {
+                bytes.writeBuffer(&chunk)
+                onProgress?(TransferProgress(bytes: bytes.readableBytes, total: body.length))
+            }
             if let length = body.length, length != bytes.readableBytes {
                 throw ServiceError(
                     .requestBodyLengthMismatch, "the request body has \(bytes.readableBytes) bytes, not \(length)",

@@ -29,7 +29,7 @@ struct OutputArguments: ParsableArguments {
     @Flag(help: "Drops each response without reading its body.")
     var dropBody = false
 
-    @Flag(help: "Leaves encoded bodies as they are. (So far all are.)")
+    @Flag(help: "Offers no content coding, and leaves bodies that come coded as they are.")
     var noDecompress = false
 }
 

@@ -37,6 +37,7 @@ struct RequestPlan: Sendable {
         configuration.tls = try command.connections.makeTLS()
         configuration.timeouts = try command.time.makeTimeouts(isDownload: output.file != nil)
         configuration.lifecycle.drainTimeout = drain
+        if command.output.noDecompress { configuration.decompression = .off }
         self.configuration = configuration
 
         var template = try command.message.makeTemplate()

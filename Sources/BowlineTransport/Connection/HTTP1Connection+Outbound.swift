@@ -9,6 +9,10 @@ struct OutboundRequest {
     var isStopped = false
     /// How many bytes the network had still to take when the write deadline was set.
     var unsentBytes = 0
+    /// Bytes of the body that were handed to the network and that it has yet to take, for ``HTTP1Connection/reportUpload``.
+    var unreportedBytes = 0
+    /// Bytes of the body that the network has taken.
+    var reportedBytes = 0
     var sentAt: MonotonicInstant?
 
     /// Nothing more is to be written.
@@ -34,7 +38,7 @@ extension HTTP1Connection {
 
     /// Writes the last bytes of a body of declared length, and ends it.
     func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
-        onLoop { self.finish(last, for: exchange) }
+        onLoop { self.finish(last, bodyBytes: last.readableBytes, for: exchange) }
     }
 
     /// Ends the request body.
@@ -48,7 +52,7 @@ extension HTTP1Connection {
             }
         }
         let bytes = ending
-        onLoop { self.finish(bytes, for: exchange) }
+        onLoop { self.finish(bytes, bodyBytes: 0, for: exchange) }
     }
 
     /// The request body cannot be completed.
@@ -72,7 +76,9 @@ extension HTTP1Connection {
         // A failed write closes the channel at once, and the exchange with it.
         guard self.exchange === exchange else { return }
         switch exchange.upload {
-        case nil: requestWritten(exchange)
+        case nil:
+            outbound.unreportedBytes = exchange.request.bodyLength ?? 0
+            requestWritten(exchange)
         case .some where exchange.request.continueTimeout != nil:
             enter(.awaitingContinue, within: exchange.request.continueTimeout)
         case .some: openUpload(exchange)
@@ -100,8 +106,10 @@ extension HTTP1Connection {
             continuation.resume(throwing: UploadStopped())
             return
         }
+        outbound.unreportedBytes = chunk.readableBytes
         if context.channel.isWritable {
             extendBodyReadForUpload()
+            reportUpload(of: exchange)
             continuation.resume()
         } else {
             outbound.writer = continuation
@@ -127,8 +135,9 @@ extension HTTP1Connection {
 
     private static let chunkSuffix = ByteBuffer(staticString: "\r\n")
 
-    private func finish(_ ending: ByteBuffer, for exchange: Exchange) {
+    private func finish(_ ending: ByteBuffer, bodyBytes: Int, for exchange: Exchange) {
         guard self.exchange === exchange, !outbound.isStopped, let context else { return }
+        outbound.unreportedBytes = bodyBytes
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenSuccess { [weak exchange] in
             guard let exchange, self.exchange === exchange else { return }
@@ -169,7 +178,19 @@ extension HTTP1Connection {
         return unsent < outbound.unsentBytes
     }
 
+    /// Tells whoever wants to know that the network has taken what was written last. Their code may end the exchange.
+    ///
+    /// Done on the event loop, so that nothing is said of an attempt once it is over.
+    private func reportUpload(of exchange: Exchange) {
+        guard let report = exchange.request.onUploadProgress, outbound.unreportedBytes > 0 else { return }
+        outbound.reportedBytes += outbound.unreportedBytes
+        outbound.unreportedBytes = 0
+        report(TransferProgress(bytes: outbound.reportedBytes, total: exchange.request.bodyLength))
+    }
+
     private func requestWritten(_ exchange: Exchange) {
+        reportUpload(of: exchange)
+        guard self.exchange === exchange else { return }
         let now = sweep.now
         outbound.sentAt = now
         extendBodyReadForUpload()
@@ -185,6 +206,7 @@ extension HTTP1Connection {
         outbound.writer = nil
         if phase == .bodyWrite { enter(.none, within: nil) }
         extendBodyReadForUpload()
+        if let exchange { reportUpload(of: exchange) }
         writer.resume()
     }
 }

@@ -27,6 +27,9 @@ final class PreparedRequest: Sendable {
     let closeReason: CloseReason?
     let continueTimeout: Duration?
     let onInformational: (@Sendable (InformationalResponse) -> Void)?
+    let onUploadProgress: (@Sendable (TransferProgress) -> Void)?
+    /// How many bytes the body has, if that is known.
+    let bodyLength: Int?
 
     /// Checks and encodes `request`.
     ///
@@ -40,6 +43,8 @@ final class PreparedRequest: Sendable {
         isIdempotent = request.isIdempotent
         allowsResend = options?.allowsResend ?? true
         onInformational = options?.onInformational
+        onUploadProgress = options?.onUploadProgress
+        bodyLength = request.body.length
         let body = request.body
         let framing: HTTP1RequestFraming =
             if body.isNone, body.makeTrailers == nil {

@@ -1,9 +1,9 @@
 import Foundation
 
 /// What this process holds, as the kernel counts it; nil where it does not say (not on Linux).
-enum ProcessMemory {
+package enum ProcessMemory {
     /// Runs `body` and returns by how many bytes the most that was held exceeded what was held before.
-    static func peakGrowth(
+    package static func peakGrowth(
         isolation: isolated (any Actor)? = #isolation, during body: () async throws -> Void
     ) async throws -> Int? {
         // "5" resets the peak (proc(5), `clear_refs`).

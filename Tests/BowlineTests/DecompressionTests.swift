@@ -1,0 +1,138 @@
+import Bowline
+import BowlineTesting
+import CorpusSupport
+import NIOCore
+import Testing
+
+@Suite("Decompression over a socket", .timeLimit(.minutes(1)))
+struct DecompressionTests {
+    private static let text = String(repeating: "all work and no play makes the client a dull one\n", count: 5000)
+
+    private static func coded(_ envelope: CodedBytes.Envelope) -> ByteBuffer {
+        ByteBuffer(bytes: CodedBytes.encode(Array(text.utf8), as: envelope))
+    }
+
+    @Test(
+        "DC1: a decoded body leaves its connection fit for reuse, whichever way it is framed",
+        arguments: CodedBytes.Envelope.allCases,
+        [ScriptedResponse.Framing.length, .chunks(of: 1), .chunked, .untilClose])
+    func reuse(envelope: CodedBytes.Envelope, framing: ScriptedResponse.Framing) async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in
+                .reply(
+                    200, fields: [.contentEncoding: envelope.contentCoding], body: Self.coded(envelope),
+                    framing: framing)
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            for number in 0..<3 {
+                let fetched = try await client.fetch("/\(number)")
+                #expect(fetched.text == Self.text)
+                #expect(fetched.isReused == (number > 0 && framing != .untilClose))
+            }
+            await client.shutdown(within: .zero)
+        }
+    }
+
+    @Test("DC10: what is offered stands on the wire once, and not beside a range or what the caller accepts")
+    func offer() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply() }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            _ = try await client.fetch("/plain")
+            _ = try await client.fetch(ServiceRequest(method: .get, "/range", fields: [.range: "bytes=0-1"]))
+            _ = try await client.fetch(ServiceRequest(method: .get, "/own", fields: [.acceptEncoding: "br"]))
+            var raw = ServiceRequest.get("/off")
+            raw.options.decompression = .off
+            _ = try await client.fetch(raw)
+            #expect(server.requests.map { $0.fields[values: .acceptEncoding] } == [["gzip, deflate"], [], ["br"], []])
+            await client.shutdown(within: .zero)
+        }
+    }
+
+    @Test("DC4: HEAD to a gzipped resource, and 304 of one, keep their fields and their connection")
+    func noContent() async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in
+                let status = request.path == "/304" ? 304 : 200
+                return .reply(status, fields: [.contentEncoding: "gzip"], body: Self.coded(.gzip))
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            let head = try await client.fetch(.head("/head"))
+            #expect(head.response.fields[.contentEncoding] == "gzip")
+            #expect(head.response.fields[.contentLength] == String(Self.coded(.gzip).readableBytes))
+            let unchanged = try await client.fetch("/304")
+            #expect(unchanged.response.fields[.contentEncoding] == "gzip")
+            #expect(unchanged.isReused)
+            await client.shutdown(within: .zero)
+        }
+    }
+
+    @Test("DC2: a coded body cut off by the end of the connection fails, whoever notices first")
+    func cutOff() async throws {
+        try await withLoopbackServer { server in
+            let whole = ScriptedResponse(200, fields: [.contentEncoding: "gzip"], body: Self.coded(.gzip))
+            server.route(.get, "/length") { _ in .cut(after: whole.bytes().readableBytes - 9, of: whole) }
+            var ended = whole
+            ended.framing = .untilClose
+            server.route(.get, "/close") { [ended] _ in .cut(after: ended.bytes().readableBytes - 9, of: ended) }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            let short = try await serviceError { _ = try await client.fetch("/length") }
+            #expect(short.code == .incompleteBody)
+            let undetected = try await serviceError { _ = try await client.fetch("/close") }
+            #expect(undetected.code == .decompressionFailed)
+            await client.shutdown(within: .zero)
+        }
+    }
+
+    @Test("DC7: a bomb of 1 GiB from 1 MB, and one nested in another, fail under 16 MiB of memory")
+    func bombs() async throws {
+        let piece = ByteBuffer(bytes: CodedBytes.encode([UInt8](repeating: 0, count: 1 << 20), as: .gzip))
+        let members = (0..<1024).flatMap { _ in piece.readableBytesView }
+        let nested = ByteBuffer(bytes: CodedBytes.encode(members, as: .gzip))
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                guard let head = try await connection.readRequestHead() else { return }
+                let isNested = head.path == "/nested"
+                try await connection.send(
+                    "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\(isNested ? ", gzip" : "")\r\n\r\n")
+                if isNested { return try await connection.send(nested) }
+                for _ in 0..<1024 { try await connection.send(piece) }
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            for (path, ratio, limit) in [("/flat", 200, nil), ("/flat", nil, 1 << 26), ("/nested", 200, nil)] {
+                var request = ServiceRequest.get(path)
+                request.options.decompression = DecompressionOptions()
+                request.options.decompression?.maximumRatio = ratio
+                request.options.decompression?.maximumBytes = limit
+                let growth = try await ProcessMemory.peakGrowth { [request] in
+                    let error = try await serviceError {
+                        for try await _ in try await client.send(request).body {}
+                    }
+                    #expect(error.code == .decompressionLimitExceeded)
+                    #expect(error.attempts == 1)
+                }
+                #expect(growth ?? 0 < 16 << 20)
+            }
+            // Given up, not read to its end.
+            try await server.waitForOpenConnections(count: 0)
+            await client.shutdown(within: .zero)
+        }
+    }
+
+    @Test("DC8: a coded body that is let go unread is drained as it is, and the connection kept")
+    func unread() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in
+                // Would fail if anybody decoded it.
+                .reply(200, fields: [.contentEncoding: "gzip"], body: "not gzip", framing: .chunked)
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            for _ in 0..<3 { try await client.get("/").body.discard() }
+            let error = try await serviceError { _ = try await client.fetch("/") }
+            #expect(error.code == .decompressionFailed)
+            #expect(error.origin == server.baseURL)
+            await client.shutdown(within: .zero)
+            #expect(server.connections.count <= 2)
+        }
+    }
+}
