@@ -6,6 +6,9 @@ struct ResendPolicy {
     /// How often the request was sent again.
     private(set) var count = 0
 
+    /// How far the sending had got that was done again.
+    private var earlierProgress = RequestProgress.neverSent
+
     /// The next connection must be newly dialled: its siblings may be as dead as the one that failed.
     var requiresFresh: Bool { count > 0 }
 
@@ -24,7 +27,18 @@ struct ResendPolicy {
         // Timeouts, violations and failures of the body itself are answers, not dead connections.
         guard isSafe, error.code == .connectionClosed else { return false }
         count += 1
+        earlierProgress = error.progress
         return true
+    }
+
+    /// `error` as the end of the whole attempt: what was ambiguous once stays so, however early the resend failed.
+    func outcome(_ error: ServiceError) -> ServiceError {
+        guard earlierProgress == .ambiguous, error.progress == .neverSent || error.progress == .refused else {
+            return error
+        }
+        var error = error
+        error.progress = .ambiguous
+        return error
     }
 }
 

@@ -41,9 +41,14 @@ package final class PooledTransport: ServiceTransport {
     ) async throws -> ServiceResponse {
         var resend = ResendPolicy()
         while true {
-            let (lease, pool) = try await lease(
-                fresh: resend.requiresFresh, prepared, deadline: deadline, context: context, started: started
-            )
+            let (lease, pool): (OriginPools.Pool.Lease, OriginPools.Pool)
+            do {
+                (lease, pool) = try await self.lease(
+                    fresh: resend.requiresFresh, prepared, deadline: deadline, context: context, started: started
+                )
+            } catch let error as ServiceError {
+                throw resend.outcome(error)
+            }
             let exchange = Exchange(
                 request: prepared, connection: lease.connection,
                 lease: Exchange.LeaseFacts(
@@ -57,7 +62,7 @@ package final class PooledTransport: ServiceTransport {
                 return try await exchange.run()
             } catch let error as ServiceError {
                 guard resend.allows(prepared, after: error, wasPooled: exchange.lease.wasPooled) else {
-                    throw error
+                    throw resend.outcome(error)
                 }
                 if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
             }
@@ -114,12 +119,12 @@ package final class PooledTransport: ServiceTransport {
         return closed - (closedBeforeDrain.withLock { $0 } ?? 0)
     }
 
-    /// Waits until no channel is open, but not longer than `limit`.
+    /// Waits until no channel is open and no dial under way, but not longer than `limit`.
     private func waitUntilClosed(within limit: Duration) async {
         let census = environment.census
         let clock = environment.clock
         await withTaskGroup { group in
-            group.addTask { await census.waitUntilNoneIsOpen() }
+            group.addTask { await census.waitUntilNoneIsLeft() }
             group.addTask { try? await clock.sleep(until: clock.now.advanced(by: limit), tolerance: nil) }
             await group.next()
             group.cancelAll()
@@ -131,7 +136,7 @@ package final class PooledTransport: ServiceTransport {
         pools.snapshot()
     }
 
-    /// Channels that are open now, those that are closing included.
+    /// Channels that are open now, those that are being dialled or are closing included.
     package var openChannels: Int { environment.census.open }
 
     /// Dials until `origin` has that many connections ready.

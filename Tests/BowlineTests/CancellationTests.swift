@@ -1,5 +1,6 @@
 import Bowline
 import BowlineTesting
+import BowlineTransport
 import NIOCore
 import NIOPosix
 import Testing
@@ -84,6 +85,7 @@ struct CancellationTests {
             if let report = await shutdown?.value { #expect(report.isClean) }
             try await filler?.close()
             await client.shutdown(within: .zero)
+            if stage != .connecting { try await server.waitForOpenConnections(count: 0) }
         }
     }
 
@@ -108,6 +110,60 @@ struct CancellationTests {
         try await eventually("the pool to be empty") { client.pool.snapshot().active == 0 }
         guard stage != .draining else { return }
         #expect(try await client.fetch("/fine").text == "fine")
+    }
+
+    @Test(
+        "CA7: cancelling during an upload ends it, cancels the producer and closes the connection",
+        arguments: [false, true])
+    func cancelledUpload(isNetworkFull: Bool) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                guard try await connection.readRequestHead() != nil else { return }
+                if isNetworkFull { try await connection.pauseReading() }
+                try await connection.stall()
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            let counted = CountedChunks(of: 65_536)
+            let handedOut = HandedOutChunks()
+            let task = Task {
+                try await client.post("/", body: isNetworkFull ? .stream(counted) : .stream(handedOut))
+            }
+            try await server.waitForRequestHeads(count: 1)
+            if isNetworkFull {
+                // The writer waits for the network; the producer is not asked.
+                #expect(try await settled("the upload") { counted.bytesTaken } > 65_536)
+            }
+            task.cancel()
+            await #expect(throws: CancellationError.self) { _ = try await task.value }
+            if isNetworkFull {
+                let taken = counted.bytesTaken
+                #expect(try await settled("the upload") { counted.bytesTaken } == taken)
+            } else {
+                try await handedOut.cancelled.wait()
+            }
+            try await eventually("the connection to be closed") { client.pool.snapshot().closed == ["cancelled": 1] }
+            #expect(server.requests.allSatisfy { !$0.isComplete })
+            await client.shutdown()
+        }
+    }
+
+    @Test("CA4: cancelling while the transport dials to send a request again: CancellationError, and no third sending")
+    func cancelledResend() async throws {
+        try await StalledNames.with { client, transport, names, server in
+            server.respond { request in request.path == "/first" ? .reply(200, body: "x") : .close }
+            async let first = client.fetch("/first")
+            try await names.asked.wait()
+            try await names.answer(port: server.port)
+            _ = try await first
+            names.asked.close()
+            let task = Task { try await client.fetch("/victim") }
+            try await names.asked.wait()
+            task.cancel()
+            await #expect(throws: CancellationError.self) { _ = try await task.value }
+            try await names.answer(port: server.port)
+            try await eventually("the late connection in the pool") { transport.snapshot().idle == 1 }
+            #expect(server.executions(of: "/victim") == 1)
+        }
     }
 
     @Test("CA13: cancelling after the response was read changes nothing")

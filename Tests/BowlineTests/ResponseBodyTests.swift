@@ -75,7 +75,7 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "collect(upTo:) takes a body of exactly that size, and refuses one byte more",
+        "collect(upTo:) takes a body of exactly that size, and refuses one byte more with an error that says all",
         arguments: [
             ScriptedResponse.Framing.length, .chunks(of: 1), .chunks(of: 400), .untilClose,
         ])
@@ -89,6 +89,11 @@ struct ResponseBodyTests {
                     let error = try await serviceError { _ = try await client.get("/").body.collect(upTo: limit) }
                     #expect(error.code == .bodyTooLarge)
                     #expect(error.progress == .responseStarted)
+                    #expect(error.phase == .receivingBody)
+                    #expect(error.origin == server.baseURL)
+                    #expect(error.attempts == 1)
+                    #expect(try #require(error.elapsed) > .zero)
+                    #expect(error.connectionWasReused != nil)
                 }
                 // Drained or closed, never left half-read.
                 try await eventually("no connection in use") { client.pool.snapshot().active == 0 }

@@ -96,7 +96,7 @@ struct ShutdownTests {
             request.options.targetTemplate = "/orders/{id}"
             async let waiting = Requests.failure { [request] in try await client.send(request) }
             try await server.waitForRequests(count: 1)
-            async let queued = Requests.failure { try await client.get("/queued") }
+            async let queued = Requests.failure { try await client.get("/queued?secret=2") }
             try await eventually("the second request to wait") { client.pool.snapshot().waiting == 1 }
 
             let report = await client.shutdown(within: .milliseconds(50))
@@ -107,6 +107,8 @@ struct ShutdownTests {
             #expect(cut.phase == .awaitingHead)
             #expect(cut.attempt == 1)
             #expect(cut.age >= .milliseconds(50))
+            // Without a template the path, without its query.
+            #expect(report.forced.contains { $0.method == "GET" && $0.target == "/queued" && $0.phase == .queued })
             #expect(report.duration < .seconds(2))
 
             let error = try #require(await waiting as? ServiceError)
@@ -207,7 +209,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("LC9, LC15: of requests that race a shutdown each is answered or refused, and the server saw no refused one")
+    @Test("LC9, LC15: of requests that race the flip each is answered or refused, and the server saw no refused one")
     func requestsRaceShutdown() async throws {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<20 {
@@ -215,34 +217,49 @@ struct ShutdownTests {
             try await withLoopbackServer { server in
                 server.respond { _ in .reply(200, body: "ok") }
                 let client = try ServiceClient(baseURL: server.baseURL)
-                let (answered, refused) = try await withThrowingTaskGroup(of: Bool.self) { group in
-                    for worker in 0..<16 {
-                        group.addTask {
-                            for index in 0..<200 {
-                                do {
-                                    let body = try await client.get("/\(worker)/\(index)").body.collect(upTo: 9)
-                                    #expect(body == ByteBuffer(string: "ok"))
-                                } catch let error as ServiceError where error.code == .shuttingDown {
-                                    return false
-                                }
-                            }
-                            return true
-                        }
-                    }
-                    group.addTask {
-                        try await server.waitForRequests(count: pause)
-                        return await client.shutdown(within: .seconds(10)).isClean
-                    }
-                    return try await group.reduce(into: (0, 0)) { counts, isAnswered in
-                        if isAnswered { counts.0 += 1 } else { counts.1 += 1 }
-                    }
+                let shutdown = Task {
+                    try await server.waitForRequests(count: pause)
+                    return await client.shutdown(within: .seconds(10))
                 }
-                #expect(answered + refused == 17)
-                #expect(refused <= 16)
+                // Each path, and whether it was answered.
+                let outcomes = try await withThrowingTaskGroup(of: [String: Bool].self) { group in
+                    for worker in 0..<16 {
+                        group.addTask { try await Self.send(200, as: worker, client) }
+                    }
+                    var outcomes: [String: Bool] = [:]
+                    for try await some in group { outcomes.merge(some) { $1 } }
+                    return outcomes
+                }
+                let answered = outcomes.values.count { $0 }
+                let refused = Set(outcomes.filter { !$0.value }.keys)
+                let report = try await shutdown.value
+                #expect(report.isClean)
+                #expect(report.drained <= answered)
+                #expect(answered + refused.count == 16 * 200)
                 try await server.waitForOpenConnections(count: 0)
+                await server.stop()
+                // The server's ledger: each answered request once, and none that was refused.
+                #expect(server.requests.count == answered)
                 #expect(server.requests.allSatisfy { $0.isComplete })
+                let seen = Set(server.requests.map(\.path))
+                #expect(refused.isDisjoint(with: seen))
             }
         }
+    }
+
+    private static func send(_ count: Int, as worker: Int, _ client: ServiceClient) async throws -> [String: Bool] {
+        var outcomes: [String: Bool] = [:]
+        for index in 0..<count {
+            let path = "/\(worker)/\(index)"
+            do {
+                let body = try await client.get(path).body.collect(upTo: 9)
+                #expect(body == ByteBuffer(string: "ok"))
+                outcomes[path] = true
+            } catch let error as ServiceError where error.code == .shuttingDown {
+                outcomes[path] = false
+            }
+        }
+        return outcomes
     }
 
     @Test("progress is a sequence that begins with the present state and ends with closed")

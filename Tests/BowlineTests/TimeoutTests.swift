@@ -273,6 +273,8 @@ struct TimeoutTests {
             }
             #expect(error.code == (limit == "attempt" ? .attemptTimeout : .deadlineExceeded))
             #expect(error.attempts == 1)
+            let phase = try #require(error.phase)
+            #expect(error.description.contains("phase: \(phase), attempt: 1, after: 70"))
             expectNear(error.elapsed, .seconds(7))
             switch stage {
             case .queued:

@@ -1,6 +1,6 @@
 internal import NIOCore
 
-/// A body that is here already, for stubs and middleware.
+/// A body that is here already: it arrived with its head, or a stub or a middleware made it.
 final class BufferedBodySource: ResponseBodySource {
     private struct State {
         var buffer: ByteBuffer?
@@ -10,11 +10,13 @@ final class BufferedBodySource: ResponseBodySource {
     private let state: Guarded<State>
     let trailers: ReceivedFields?
     let announcedLength: Int?
+    let attempt: ResponseAttempt?
 
-    init(_ buffer: ByteBuffer, trailers: ReceivedFields?) {
+    init(_ buffer: ByteBuffer, trailers: ReceivedFields?, attempt: ResponseAttempt?) {
         state = Guarded(State(buffer: buffer.readableBytes == 0 ? nil : buffer))
         self.trailers = trailers
         announcedLength = buffer.readableBytes
+        self.attempt = attempt
     }
 
     func beginReading() throws {
@@ -55,6 +57,7 @@ final class SequenceBodySource: ResponseBodySource {
     private let state: Guarded<State>
     var trailers: ReceivedFields? { nil }
     var announcedLength: Int? { nil }
+    var attempt: ResponseAttempt? { nil }
 
     init(_ sequence: RequestBodySequence) {
         state = Guarded(State(reader: sequence.makeIterator()))

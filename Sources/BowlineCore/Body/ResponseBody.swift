@@ -25,13 +25,13 @@ public struct ResponseBody: AsyncSequence, Sendable {
 
     /// A body that is here already.
     public init(_ buffer: ByteBuffer, trailers: HTTPFields? = nil) {
-        source = BufferedBodySource(buffer, trailers: trailers.map(ReceivedFields.init))
+        source = BufferedBodySource(buffer, trailers: trailers.map(ReceivedFields.init), attempt: nil)
     }
 
     /// A body that arrived together with its head.
-    package init(received buffer: ByteBuffer?, trailers: ReceivedFields?) {
+    package init(received buffer: ByteBuffer?, trailers: ReceivedFields?, attempt: ResponseAttempt) {
         let isEmpty = buffer == nil && trailers == nil
-        source = isEmpty ? nil : BufferedBodySource(buffer ?? ByteBuffer(), trailers: trailers)
+        source = isEmpty ? nil : BufferedBodySource(buffer ?? ByteBuffer(), trailers: trailers, attempt: attempt)
     }
 
     /// A body made of a sequence's chunks.
@@ -92,17 +92,17 @@ public struct ResponseBody: AsyncSequence, Sendable {
         try source.beginReading()
         if let announced = source.announcedLength, announced > limit {
             source.abandon()
-            throw Self.tooLarge(limit)
+            throw tooLarge(limit)
         }
         guard var collected = try await source.next() else { return ByteBuffer() }
         guard collected.readableBytes <= limit else {
             source.abandon()
-            throw Self.tooLarge(limit)
+            throw tooLarge(limit)
         }
         while var chunk = try await source.next() {
             guard collected.readableBytes + chunk.readableBytes <= limit else {
                 source.abandon()
-                throw Self.tooLarge(limit)
+                throw tooLarge(limit)
             }
             collected.writeBuffer(&chunk)
         }
@@ -125,11 +125,12 @@ public struct ResponseBody: AsyncSequence, Sendable {
         if let source { source.observeEnd(observer) } else { observer.responseBodyEnded() }
     }
 
-    private static func tooLarge(_ limit: Int) -> ServiceError {
-        ServiceError(
+    private func tooLarge(_ limit: Int) -> ServiceError {
+        let error = ServiceError(
             .bodyTooLarge, "the response body is larger than \(limit) bytes", progress: .responseStarted,
             phase: .receivingBody
         )
+        return source?.attempt?.describe(error) ?? error
     }
 }
 
@@ -145,6 +146,8 @@ package protocol ResponseBodySource: AnyObject, Sendable {
     func abandon()
     var announcedLength: Int? { get }
     var trailers: ReceivedFields? { get }
+    /// The attempt that brought it; nil for a body that no transport did.
+    var attempt: ResponseAttempt? { get }
     func observeEnd(_ observer: any ResponseBodyObserver)
 }
 

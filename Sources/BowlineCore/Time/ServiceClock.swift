@@ -13,15 +13,23 @@
 /// Programs use ``MonotonicClock``; tests use `TestClock` of `BowlineTesting`.
 public protocol ServiceClock: Clock, Sendable where Instant == MonotonicInstant {}
 
-/// The machine's monotonic clock (`CLOCK_MONOTONIC`), the same that SwiftNIO's event loops run on.
+/// The machine's monotonic clock, the same that SwiftNIO's event loops run on: `CLOCK_MONOTONIC`, on Apple's platforms
+/// `CLOCK_UPTIME_RAW`. Neither counts the time that the machine sleeps.
 public struct MonotonicClock: ServiceClock {
+    // The loops' timers are set to this clock's instants, so it has to be theirs to the nanosecond.
+    #if canImport(Darwin)
+        private static let source = CLOCK_UPTIME_RAW
+    #else
+        private static let source = CLOCK_MONOTONIC
+    #endif
+
     /// Makes the clock; all values are alike.
     public init() {}
 
     /// The time now; takes some tens of nanoseconds.
     public var now: MonotonicInstant {
         var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
+        clock_gettime(Self.source, &time)
         return MonotonicInstant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
     }
 

@@ -158,7 +158,9 @@ extension HTTP1Connection: ChannelDuplexHandler {
             return
         }
         if isComplete {
-            let body = ResponseBody(received: inbound.body, trailers: trailers)
+            let body = ResponseBody(
+                received: inbound.body, trailers: trailers, attempt: exchange.responseAttempt
+            )
             let response = exchange.response(head: head, body: body, inbound: inbound, sent: outbound.sentAt)
             settle(machine.responseEnded(), keepAlive: inbound.keepAlive)
             exchange.receivedWhole(response)

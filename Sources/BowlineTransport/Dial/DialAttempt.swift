@@ -12,10 +12,8 @@ internal import NIOSSL
 final class DialAttempt: @unchecked Sendable {
     private let origin: Origin
     private let eventLoop: any EventLoop
-    private let options: ConnectionOptions
-    private let tls: TLSContext
+    private let environment: TransportEnvironment
     private let timer: LoopTimer
-    private let limit: Duration?
     private let completion: @Sendable (Result<any Channel, any Error>) -> Void
 
     private var channels: [any Channel] = []
@@ -24,19 +22,19 @@ final class DialAttempt: @unchecked Sendable {
 
     /// - Parameter completion: Called once, on the loop.
     init(
-        origin: Origin, eventLoop: any EventLoop, options: ConnectionOptions, tls: TLSContext, timer: LoopTimer,
-        limit: Duration?, completion: @escaping @Sendable (Result<any Channel, any Error>) -> Void
+        origin: Origin, eventLoop: any EventLoop, environment: TransportEnvironment, timer: LoopTimer,
+        completion: @escaping @Sendable (Result<any Channel, any Error>) -> Void
     ) {
         self.origin = origin
         self.eventLoop = eventLoop
-        self.options = options
-        self.tls = tls
+        self.environment = environment
         self.timer = timer
-        self.limit = limit
         self.completion = completion
     }
 
+    /// Begins. The dial counts in the census from now on until it has ended.
     func start() {
+        environment.census.dialBegan()
         if eventLoop.inEventLoop { begin() } else { eventLoop.execute { self.begin() } }
     }
 
@@ -51,7 +49,7 @@ final class DialAttempt: @unchecked Sendable {
 
     private func begin() {
         guard !isOver else { return }
-        if let limit {
+        if let limit = environment.options.connectTimeout {
             timeout = timer.schedule(at: timer.now.advanced(by: limit)) { [weak self] in
                 self?.end(.failure(DialFailure.timedOut))
             }
@@ -65,6 +63,7 @@ final class DialAttempt: @unchecked Sendable {
     }
 
     private func connect() -> EventLoopFuture<any Channel> {
+        let options = environment.options.connection
         let bootstrap = ClientBootstrap(group: eventLoop)
             .channelOption(
                 .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
@@ -81,16 +80,18 @@ final class DialAttempt: @unchecked Sendable {
             bootstrap
             .channelOption(.tcpOption(.tcp_nodelay), value: options.isNoDelay ? 1 : 0)
             .channelOption(.socketOption(.so_keepalive), value: options.isKeepAlive ? 1 : 0)
+            .resolver(environment.options.makeResolver?(eventLoop))
             .connect(host: origin.host, port: origin.port)
     }
 
     private func prepare(_ channel: any Channel) throws {
         guard !isOver else { throw DialFailure.cancelled }
         channels.append(channel)
+        environment.census.opened(channel)
         let pipeline = channel.pipeline.syncOperations
         if origin.scheme == .https {
             try pipeline.addHandler(TLSRecordBoundary())
-            try pipeline.addHandler(try tls.makeHandler(for: origin))
+            try pipeline.addHandler(try environment.tls.makeHandler(for: origin))
         }
         try pipeline.addHandler(DialWaiter(isTLS: origin.scheme == .https))
     }
@@ -118,7 +119,7 @@ final class DialAttempt: @unchecked Sendable {
     /// Whether the peer's certificate has no alternative name. NIOSSL then falls back to its common name, which names
     /// nothing (RFC 9110 §4.3.4, RFC 9525 §6.3).
     private func isNameless(_ channel: any Channel) -> Bool {
-        guard origin.scheme == .https, tls.checksName else { return false }
+        guard origin.scheme == .https, environment.tls.checksName else { return false }
         guard let certificate = try? channel.pipeline.syncOperations.nioSSL_peerCertificate() else { return true }
         return certificate._subjectAlternativeNames().isEmpty
     }
@@ -131,6 +132,7 @@ final class DialAttempt: @unchecked Sendable {
         let winner = try? result.get()
         for channel in channels where channel !== winner { channel.close(promise: nil) }
         channels = []
+        environment.census.dialEnded()
         completion(result)
     }
 }

@@ -32,6 +32,14 @@ extension Exchange {
         )
     }
 
+    /// What the errors of the response's body say about this exchange, without keeping it.
+    var responseAttempt: ResponseAttempt {
+        ResponseAttempt(
+            origin: request.origin, number: attempt, started: started, isReused: lease.isReused,
+            clock: connection.sweep.clock
+        )
+    }
+
     /// An error that says all that is known about this exchange.
     func error(
         _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,

@@ -17,6 +17,8 @@ final class ExchangeBody: ResponseBodySource {
 
     var trailers: ReceivedFields? { exchange.trailers }
 
+    var attempt: ResponseAttempt? { exchange.responseAttempt }
+
     func beginReading() throws { try exchange.beginReading() }
     func next() async throws -> ByteBuffer? { try await exchange.next() }
     func abandon() { exchange.abandon() }

@@ -35,8 +35,7 @@ final class OriginDialer: ConnectionDialer {
         let timer = LoopTimer(eventLoop: loop, clock: environment.clock)
         let began = timer.now
         let attempt = DialAttempt(
-            origin: origin, eventLoop: loop, options: environment.options.connection, tls: environment.tls,
-            timer: timer, limit: environment.options.connectTimeout
+            origin: origin, eventLoop: loop, environment: environment, timer: timer
         ) { [weak self] result in
             guard let self else {
                 if case .success(let channel) = result { channel.close(promise: nil) }
@@ -87,7 +86,6 @@ final class OriginDialer: ConnectionDialer {
         try pipeline.addHandler(connection)
         let waiter = try pipeline.context(handlerType: DialWaiter.self)
         pipeline.removeHandler(context: waiter, promise: nil)
-        environment.census.opened(channel)
         guard channel.isActive else { throw DialFailure.closedDuringHandshake }
         return connection
     }

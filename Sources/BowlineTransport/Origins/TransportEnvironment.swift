@@ -1,6 +1,7 @@
 package import BowlineCore
 internal import BowlinePool
-internal import NIOCore
+package import NIOCore
+package import NIOPosix
 internal import Synchronization
 
 /// What a transport is made of.
@@ -13,6 +14,8 @@ package struct TransportOptions: Sendable {
     package var clock: any ServiceClock = MonotonicClock()
     /// Numbers from 0 up to 1, for what is spread at random.
     package var random: @Sendable () -> Double = { Double.random(in: 0..<1) }
+    /// Makes what resolves the host name of one dial on that event loop; nil: the system's resolver.
+    package var makeResolver: (@Sendable (any EventLoop) -> any Resolver & Sendable)?
 
     package init() {}
 }
@@ -39,35 +42,49 @@ final class TransportEnvironment: Sendable {
     }
 }
 
-/// How many channels are open, for a shutdown that waits for the last to close.
+/// How many channels are open and how many dials under way, for a shutdown that waits for the last of them.
 final class ChannelCensus: Sendable {
     private struct State {
+        /// Channels, those that are still being dialled and those that are closing included.
         var open = 0
+        /// Dials from their start to their end: one may not have a channel yet, and may get one until it has ended.
+        var dials = 0
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
         var nextWaiter = 0
+
+        var isEmpty: Bool { open == 0 && dials == 0 }
     }
 
     private let state = Locked(State())
 
     var open: Int { state.withLock { $0.open } }
 
-    func opened(_ channel: any Channel) {
-        state.withLock { $0.open += 1 }
-        channel.closeFuture.whenComplete { _ in self.closed() }
+    func dialBegan() {
+        state.withLock { $0.dials += 1 }
     }
 
-    private func closed() {
+    /// The dial opens no channel any more; what it had opened is counted by itself.
+    func dialEnded() {
+        leave { $0.dials -= 1 }
+    }
+
+    func opened(_ channel: any Channel) {
+        state.withLock { $0.open += 1 }
+        channel.closeFuture.whenComplete { _ in self.leave { $0.open -= 1 } }
+    }
+
+    private func leave(_ change: (inout State) -> Void) {
         let waiters = state.withLock { state -> [CheckedContinuation<Void, Never>] in
-            state.open -= 1
-            guard state.open == 0 else { return [] }
+            change(&state)
+            guard state.isEmpty else { return [] }
             defer { state.waiters = [:] }
             return Array(state.waiters.values)
         }
         for waiter in waiters { waiter.resume() }
     }
 
-    /// Returns when no channel is open, or when the task is cancelled.
-    func waitUntilNoneIsOpen() async {
+    /// Returns when no channel is open and no dial under way, or when the task is cancelled.
+    func waitUntilNoneIsLeft() async {
         let id = state.withLock { state in
             state.nextWaiter += 1
             return state.nextWaiter
@@ -75,7 +92,7 @@ final class ChannelCensus: Sendable {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isDone = state.withLock { state -> Bool in
-                    if state.open == 0 || Task.isCancelled { return true }
+                    if state.isEmpty || Task.isCancelled { return true }
                     state.waiters[id] = continuation
                     return false
                 }

@@ -40,6 +40,7 @@ final class DeadlineSweep: @unchecked Sendable {
     }
 
     var now: MonotonicInstant { timer.now }
+    var clock: any ServiceClock { timer.clock }
     var count: Int { entries.count }
 
     func add(_ entry: any DeadlineEntry) {

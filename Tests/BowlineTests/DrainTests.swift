@@ -1,0 +1,286 @@
+import Bowline
+import BowlineTesting
+import BowlineTransport
+import NIOCore
+import Testing
+
+@Suite("A drain", .timeLimit(.minutes(1)))
+struct DrainTests {
+    @Test(
+        "closes idle connections at the flip, while requests go on; with TLS after a close_notify",
+        arguments: [false, true])
+    func idleConnections(isEncrypted: Bool) async throws {
+        try await withLoopbackServer(isEncrypted ? .tls() : LoopbackServer.Options()) { server in
+            let gate = Gate()
+            server.route(.get, "/slow") { _ in .reply(200, body: "late").held(by: gate) }
+            let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.tls.trustRoots = .pem(TestCertificates.authority)
+            }
+            try await client.pool.prewarm(origin: server.baseURL, connections: 3)
+            async let slow = client.fetch("/slow")
+            try await gate.waitForWaiters()
+            #expect(client.pool.snapshot().idle == 2)
+            async let report = client.shutdown(within: .seconds(600))
+            try await ShutdownTests.waitUntil(.draining, client)
+            try await server.waitForOpenConnections(count: 1)
+            // One that ends without close_notify is recorded as truncated.
+            #expect(server.connections.compactMap(\.end) == [.clientFinished, .clientFinished])
+            #expect(client.pool.snapshot().closed == ["shutdown": 2])
+            gate.open()
+            #expect(try await slow.text == "late")
+            #expect(await report.isClean)
+            #expect(await report.connectionsClosed == 3)
+        }
+    }
+
+    @Test("stops dials that nobody waits for at the flip, while requests go on")
+    func unneededDials() async throws {
+        try await StalledNames.with { client, transport, names, server in
+            let gate = Gate()
+            server.respond { _ in .reply(200, body: "late").held(by: gate) }
+            async let slow = client.fetch("http://127.0.0.1:\(server.port)/slow")
+            try await names.asked.wait()
+            try await names.answer(port: server.port)
+            try await gate.waitForWaiters()
+            names.asked.close()
+            let cancelled = Task { try await client.fetch("/never") }
+            try await names.asked.wait()
+            cancelled.cancel()
+            _ = await cancelled.result
+            #expect(transport.snapshot().dialling == 1)
+            async let report = client.shutdown(within: .seconds(600))
+            try await ShutdownTests.waitUntil(.draining, client)
+            try await eventually("the dial to be given up") { transport.snapshot().dialling == 0 }
+            try await names.answer(port: server.port)
+            #expect(server.connections.count == 1)
+            gate.open()
+            #expect(try await slow.text == "late")
+            #expect(await report.isClean)
+        }
+    }
+
+    @Test("dials for an admitted request that waits, if the connection it waited for closes")
+    func dialsForWaiters() async throws {
+        try await withLoopbackServer { server in
+            let gate = Gate()
+            server.respond { request in
+                .reply(200, fields: [.connection: "close"], body: request.path).held(by: gate)
+            }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.pool.maximumPerOrigin = 1 }
+            async let first = client.fetch("/1")
+            try await gate.waitForWaiters()
+            async let second = client.fetch("/2")
+            try await eventually("the second request to wait") { client.pool.snapshot().waiting == 1 }
+            async let report = client.shutdown(within: .seconds(600))
+            try await ShutdownTests.waitUntil(.draining, client)
+            gate.open()
+            #expect(try await first.text == "/1")
+            #expect(try await second.text == "/2")
+            #expect(await report.isClean)
+            #expect(await report.drained == 2)
+            #expect(server.connections.count == 2)
+        }
+    }
+
+    @Test("sends an admitted request again whose reused connection turns out to be dead")
+    func resends() async throws {
+        try await withLoopbackServer { server in
+            let gate = Gate()
+            server.respond { request in
+                if request.path == "/first" { return .reply(200, body: "x") }
+                return request.connection == 1 ? .nothing.held(by: gate).thenClose() : .reply(200, body: "again")
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            _ = try await client.fetch("/first")
+            async let victim = client.fetch("/victim")
+            try await gate.waitForWaiters()
+            async let report = client.shutdown(within: .seconds(600))
+            try await ShutdownTests.waitUntil(.draining, client)
+            gate.open()
+            let fetched = try await victim
+            #expect(fetched.text == "again" && fetched.response.resends == 1)
+            #expect(await report.isClean)
+            #expect(await report.drained == 1)
+        }
+    }
+
+    /// Holds every request back until its gate opens.
+    private struct HoldingBack: ServiceMiddleware {
+        let gate: Gate
+
+        func intercept(
+            _ request: ServiceRequest, context: RequestContext, next: Next
+        ) async throws -> ServiceResponse {
+            try await gate.wait()
+            return try await next(request, context: context)
+        }
+    }
+
+    @Test("lets an admitted request go on that a middleware holds back, and refuses new ones before any middleware")
+    func inMiddleware() async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in .reply(200, body: request.path) }
+            let gate = Gate()
+            let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.middleware.perCall = [HoldingBack(gate: gate)]
+            }
+            async let admitted = client.fetch("/admitted")
+            try await gate.waitForWaiters()
+            async let report = client.shutdown(within: .seconds(600))
+            try await ShutdownTests.waitUntil(.draining, client)
+            // It would wait in the middleware for ever.
+            let error = try await serviceError { _ = try await client.fetch("/refused") }
+            #expect(error.code == .shuttingDown)
+            gate.open()
+            #expect(try await admitted.text == "/admitted")
+            #expect(await report.isClean)
+            #expect(server.requests.map(\.path) == ["/admitted"])
+        }
+    }
+
+    @Test("refuses new calls with shuttingDown, never sent, in each state from the flip on; nobody counts them")
+    func refusals() async throws {
+        try await withLoopbackServer { server in
+            let gate = Gate()
+            server.respond { _ in .reply(200, body: "x").held(by: gate) }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            async let answer = client.fetch("/")
+            try await gate.waitForWaiters()
+            let watcher = Task {
+                var counts: Set<Int> = []
+                for await progress in client.shutdownProgress { counts.insert(progress.inFlight) }
+                return counts
+            }
+            async let report = client.shutdown(within: .seconds(600))
+            try await ShutdownTests.waitUntil(.draining, client)
+            for _ in 0..<20 { try await expectRefusal(client) }
+            await #expect(throws: ServiceError.self) {
+                try await client.pool.prewarm(origin: server.baseURL, connections: 3)
+            }
+            for await progress in client.shutdownProgress {
+                #expect(progress.inFlight == 1)
+                break
+            }
+            gate.open()
+            _ = try await answer
+            #expect(await report.drained == 1)
+            #expect(await report.isClean)
+            try await expectRefusal(client)
+            #expect(await watcher.value.isSubset(of: [0, 1]))
+            #expect(client.pool.snapshot().opened == 1)
+            #expect(server.requests.count == 1)
+        }
+    }
+
+    private func expectRefusal(_ client: ServiceClient) async throws {
+        let error = try await serviceError { _ = try await client.fetch("/refused") }
+        #expect(error.code == .shuttingDown)
+        #expect(error.progress == .neverSent)
+        #expect(error.attempts == 0)
+    }
+
+    enum BodyEnd: String, CaseIterable, Sendable {
+        case read, collected, discarded, dropped, cut, readerCancelled, tooLarge
+    }
+
+    @Test(
+        "counts a call as in flight until its response body was consumed, dropped or failed, and no longer",
+        arguments: BodyEnd.allCases
+    )
+    func inFlightUntilTheBodyEnds(end: BodyEnd) async throws {
+        try await withLoopbackServer { server in
+            let gate = Gate()
+            server.onConnection { connection in
+                _ = try await connection.readRequest()
+                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+                try await gate.wait()
+                if end == .cut { return try await connection.closeNow() }
+                try await connection.send("world")
+                try await connection.waitForClose()
+            }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            var response: ServiceResponse? = try await client.get("/")
+            async let report = client.shutdown(within: .seconds(600))
+            try await ShutdownTests.waitUntil(.draining, client)
+            for await progress in client.shutdownProgress {
+                #expect(progress.state == .draining && progress.inFlight == 1)
+                break
+            }
+            if end == .read || end == .collected || end == .cut { gate.open() }
+            if end == .dropped { response = nil } else { try await finish(#require(response).body, as: end) }
+            let result = await report
+            #expect(result.isClean && result.drained == 1)
+            // Not because it ran out of time.
+            #expect(result.duration < .seconds(10))
+            gate.open()
+            withExtendedLifetime(response) {}
+        }
+    }
+
+    private func finish(_ body: ResponseBody, as end: BodyEnd) async throws {
+        switch end {
+        case .read: for try await _ in body {}
+        case .collected: _ = try await body.collect(upTo: 10)
+        case .cut: #expect(try await serviceError { _ = try await body.collect(upTo: 10) }.code == .incompleteBody)
+        case .tooLarge: #expect(try await serviceError { _ = try await body.collect(upTo: 9) }.code == .bodyTooLarge)
+        case .discarded: body.discard()
+        case .readerCancelled:
+            let reader = Task { try await body.collect(upTo: 10) }
+            reader.cancel()
+            await #expect(throws: CancellationError.self) { _ = try await reader.value }
+        case .dropped: break
+        }
+    }
+
+    @Test("states come in order and never go back, from running to closed, forced or not", arguments: [false, true])
+    func states(isForced: Bool) async throws {
+        try await withLoopbackServer { server in
+            let gate = Gate()
+            server.respond { _ in .reply(200, body: "x").held(by: gate) }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            let isWatching = Gate()
+            let watcher = Task {
+                var states: [ShutdownProgress.State] = []
+                for await progress in client.shutdownProgress {
+                    if states.last != progress.state { states.append(progress.state) }
+                    isWatching.open()
+                }
+                return states
+            }
+            try await isWatching.wait()
+            let call = Task { try await client.fetch("/") }
+            try await gate.waitForWaiters()
+            async let report = client.shutdown(within: .seconds(600))
+            try await ShutdownTests.waitUntil(.draining, client)
+            if isForced { await client.shutdown(within: .zero) } else { gate.open() }
+            #expect(await report.isClean == !isForced)
+            #expect(await watcher.value == [.running, .draining, .closing, .closed])
+            _ = await call.result
+            // A sequence that begins afterwards has the last state, and ends.
+            var late: [ShutdownProgress] = []
+            for await progress in client.shutdownProgress { late.append(progress) }
+            #expect(late.map(\.state) == [.closed] && late.map(\.inFlight) == [0])
+        }
+    }
+
+    @Test("progress counts the calls in flight down to none")
+    func countDown() async throws {
+        try await withLoopbackServer { server in
+            let gates = (0..<5).map { _ in Gate() }
+            server.respond { request in .reply(200, body: "x").held(by: gates[Int(request.path.dropFirst()) ?? 0]) }
+            let client = try ServiceClient(baseURL: server.baseURL)
+            let calls = (0..<5).map { index in Task { try await client.fetch("/\(index)") } }
+            try await server.waitForRequests(count: 5)
+            async let report = client.shutdown(within: .seconds(600))
+            var counts: [Int] = []
+            for await progress in client.shutdownProgress where progress.state == .draining {
+                guard progress.inFlight != counts.last else { continue }
+                counts.append(progress.inFlight)
+                if progress.inFlight > 0 { gates[progress.inFlight - 1].open() }
+            }
+            #expect(counts == [5, 4, 3, 2, 1, 0])
+            #expect(await report.drained == 5)
+            for call in calls { _ = try await call.value }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import Bowline
+import BowlineTesting
+import NIOPosix
+
+/// Runs tasks, until a test holds it: then what becomes ready to run waits. So a test can act between two steps of a
+/// task that no event separates.
+final class HeldExecutor: TaskExecutor {
+    private struct State {
+        var isHolding = false
+        var held: [UnownedJob] = []
+    }
+
+    private let state = Guarded(State())
+
+    /// How much is ready and held back.
+    var heldCount: Int { state.withLock { $0.held.count } }
+
+    /// From now on nothing begins to run.
+    func hold() {
+        state.withLock { $0.isHolding = true }
+    }
+
+    /// Runs what was held back and what still comes.
+    func release() {
+        let jobs = state.withLock { state in
+            state.isHolding = false
+            defer { state.held = [] }
+            return state.held
+        }
+        for job in jobs { run(job) }
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        let isHeld = state.withLock { state in
+            if state.isHolding { state.held.append(job) }
+            return state.isHolding
+        }
+        if !isHeld { run(job) }
+    }
+
+    func asUnownedTaskExecutor() -> UnownedTaskExecutor {
+        UnownedTaskExecutor(ordinary: self)
+    }
+
+    private func run(_ job: UnownedJob) {
+        NIOThreadPool.singleton.submit { [self] _ in
+            job.runSynchronously(on: asUnownedTaskExecutor())
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import Bowline
+import BowlineTesting
+import BowlineTransport
+import Testing
+
+@Suite("While a host name is being resolved", .timeLimit(.minutes(1)))
+struct NameResolutionTests {
+    @Test("CA3: cancelling ends the request at once; the dial goes on, and its connection serves the next request")
+    func cancelled() async throws {
+        try await StalledNames.with { client, transport, names, server in
+            server.respond { _ in .reply(200, body: "x") }
+            let task = Task { try await client.fetch("/never") }
+            try await names.asked.wait()
+            task.cancel()
+            await #expect(throws: CancellationError.self) { _ = try await task.value }
+            #expect(transport.snapshot().waiting == 0)
+            #expect(transport.snapshot().dialling == 1)
+            #expect(server.connections.isEmpty)
+            try await names.answer(port: server.port)
+            try await eventually("the late connection in the pool") { transport.snapshot().idle == 1 }
+            #expect(try await client.fetch("/next").connectionID == 1)
+            #expect(server.connections.count == 1)
+            #expect(server.executions(of: "/never") == 0)
+        }
+    }
+
+    @Test("CA3: cancelling without a pool gives the dial up: an answer that comes later opens no socket")
+    func cancelledWithoutPool() async throws {
+        try await StalledNames.with(configure: { $1.pool.isEnabled = false }) { client, transport, names, server in
+            let task = Task { try await client.fetch("/never") }
+            try await names.asked.wait()
+            task.cancel()
+            await #expect(throws: CancellationError.self) { _ = try await task.value }
+            #expect(transport.snapshot().dialling == 0)
+            try await names.answer(port: server.port)
+            #expect(transport.openChannels == 0)
+            #expect(server.connections.isEmpty)
+        }
+    }
+
+    @Test(
+        "connect, poolAcquire, attempt and total bound name resolution as well, and a late answer is used by nobody",
+        arguments: [
+            ServiceError.Code.connectTimeout, .poolAcquireTimeout, .attemptTimeout, .deadlineExceeded,
+        ]
+    )
+    func limits(code: ServiceError.Code) async throws {
+        let clock = TestClock()
+        try await StalledNames.with(configure: { configuration, options in
+            configuration.useOnly(clock)
+            switch code {
+            case .connectTimeout: configuration.timeouts.connect = .seconds(3)
+            case .poolAcquireTimeout: configuration.timeouts.poolAcquire = .seconds(3)
+            case .attemptTimeout: configuration.timeouts.attempt = .seconds(3)
+            default: configuration.timeouts.total = .seconds(3)
+            }
+            options.pool.isEnabled = false
+        }) { client, transport, names, server in
+            let error = try await clock.failure {
+                try await client.fetch("/")
+            } once: {
+                try await names.asked.wait()
+            }
+            #expect(error.code == code)
+            #expect(error.phase == .connecting)
+            #expect(error.progress == .neverSent)
+            #expect(error.elapsed == .seconds(3))
+            try await eventually("the dial to be over") { transport.snapshot().dialling == 0 }
+            try await names.answer(port: server.port)
+            #expect(transport.openChannels == 0)
+            #expect(server.connections.isEmpty)
+        }
+    }
+
+    @Test("LC8: a forced close does not wait for the resolver, and an answer that comes later opens no socket")
+    func forced() async throws {
+        let clock = TestClock()
+        try await StalledNames.with(configure: { configuration, _ in configuration.useOnly(clock) }) {
+            client, transport, names, server in
+            let task = Task { try await client.fetch("/") }
+            try await names.asked.wait()
+            // The clock stands still: nothing here takes the second that connections get to close.
+            let report = await client.shutdown(within: .zero)
+            #expect(report.forced.map(\.phase) == [.connecting])
+            let error = try await serviceError { _ = try await task.value }
+            #expect(error.code == .forciblyClosed)
+            #expect(error.progress == .neverSent)
+            try await names.answer(port: server.port)
+            #expect(transport.openChannels == 0)
+            #expect(server.connections.isEmpty)
+        }
+    }
+
+    @Test("a name that does not exist fails its request with nameResolutionFailed, and the next one asks again")
+    func unknownName() async throws {
+        try await StalledNames.with { client, _, names, server in
+            server.respond { _ in .reply(200, body: "x") }
+            let task = Task { try await client.fetch("/") }
+            try await names.asked.wait()
+            names.asked.close()
+            try await names.fail()
+            let error = try await serviceError { _ = try await task.value }
+            #expect(error.code == .nameResolutionFailed)
+            #expect(error.progress == .neverSent)
+            #expect(error.phase == .connecting)
+            #expect(error.underlying != nil)
+            async let next = client.fetch("/")
+            try await names.asked.wait()
+            try await names.answer(port: server.port)
+            #expect(try await next.text == "x")
+        }
+    }
+}
