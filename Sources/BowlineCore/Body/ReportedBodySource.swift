@@ -21,6 +21,7 @@ final class ReportedBodySource: ResponseBodySource {
 
     var announcedLength: Int? { base.announcedLength }
     var trailers: ReceivedFields? { base.trailers }
+    var attempt: ResponseAttempt? { base.attempt }
     func beginReading() throws { try base.beginReading() }
     func abandon() { base.abandon() }
     func observeEnd(_ observer: any ResponseBodyObserver) { base.observeEnd(observer) }

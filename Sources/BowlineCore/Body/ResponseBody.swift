@@ -29,7 +29,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
     }
 
     /// A body that arrived together with its head.
-    package init(received buffer: ByteBuffer?, trailers: ReceivedFields?, attempt: ResponseAttempt) {
+    package init(received buffer: ByteBuffer?, trailers: ReceivedFields?, attempt: ResponseAttempt?) {
         let isEmpty = buffer == nil && trailers == nil
         source = isEmpty ? nil : BufferedBodySource(buffer ?? ByteBuffer(), trailers: trailers, attempt: attempt)
     }
@@ -119,6 +119,9 @@ public struct ResponseBody: AsyncSequence, Sendable {
 
     /// The length that the response announced; nil if it announced none.
     public var announcedLength: Int? { source == nil ? 0 : source?.announcedLength }
+
+    /// The attempt that brought it; nil for a body that no transport did.
+    package var attempt: ResponseAttempt? { source?.attempt }
 
     /// Calls `observer` once, when the body has been consumed, given up or failed; at once if that is so already.
     package func observeEnd(_ observer: any ResponseBodyObserver) {

@@ -46,6 +46,8 @@ final class DecodedBodySource: ResponseBodySource {
 
     var announcedLength: Int? { nil }
 
+    var attempt: ResponseAttempt? { raw.attempt }
+
     var trailers: ReceivedFields? {
         let isOver = state.withLock { if case .ended = $0 { true } else { false } }
         return isOver ? raw.trailers : nil
