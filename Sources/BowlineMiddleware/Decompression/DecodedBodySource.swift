@@ -45,6 +45,7 @@ final class DecodedBodySource: ResponseBodySource {
     }
 
     var announcedLength: Int? { nil }
+    var attempt: ResponseAttempt? { raw.attempt }
 
     var attempt: ResponseAttempt? { raw.attempt }
 
