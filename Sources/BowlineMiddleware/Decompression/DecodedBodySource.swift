@@ -45,7 +45,6 @@ final class DecodedBodySource: ResponseBodySource {
     }
 
     var announcedLength: Int? { nil }
-    var attempt: ResponseAttempt? { raw.attempt }
 
     var attempt: ResponseAttempt? { raw.attempt }
 
