@@ -17,6 +17,7 @@ final class SpiedBody: ResponseBodySource {
     private let state = Mutex(Seen())
     let trailers: ReceivedFields?
     let announcedLength: Int?
+    let attempt: ResponseAttempt? = nil
 
     /// - Parameter make: the chunk with this number, from 0; nil at the end.
     init(
