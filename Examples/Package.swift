@@ -16,6 +16,14 @@ let package = Package(
                 .product(name: "BowlineTesting", package: "bowline"),
             ],
             swiftSettings: [.swiftLanguageMode(.v6)]
-        )
+        ),
+        .executableTarget(
+            name: "TypedAPI",
+            dependencies: [
+                .product(name: "Bowline", package: "bowline"),
+                .product(name: "BowlineTesting", package: "bowline"),
+            ],
+            swiftSettings: [.swiftLanguageMode(.v6)]
+        ),
     ]
 )

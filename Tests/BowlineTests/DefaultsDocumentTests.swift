@@ -1,4 +1,5 @@
 import Bowline
+import Foundation
 import Testing
 
 @Suite("Docs/Defaults.md")
@@ -6,11 +7,13 @@ struct DefaultsDocumentTests {
     @Test("Docs/Defaults.md lists every knob of a client with its default, and no other")
     func clientDefaults() throws {
         let documented = try defaults(under: "## The client: `ClientConfiguration`")
-        var actual = Knobs.values(of: ClientConfiguration(), special: ["clock", "random"])
-        // A clock and a closure have no value that could be written down; that they are there is checked.
+        var actual = Knobs.values(of: ClientConfiguration(), special: ["surroundings", "encoder", "decoder"])
+        // A clock, a closure and a coder have no value that could be written down; that they are there is checked.
         actual["clock"] = "MonotonicClock()"
         actual["random"] = "the system's generator"
         #expect(ClientConfiguration().clock is MonotonicClock)
+        for coder in ["encoder", "decoder"] { actual[coder] = "JSON" }
+        #expect(ClientConfiguration().encoder is JSONEncoder && ClientConfiguration().decoder is JSONDecoder)
         expectSame(documented, actual)
     }
 
@@ -104,10 +107,12 @@ private enum Knobs {
 
     private static func isLeaf(_ value: Any) -> Bool {
         value is Duration || value is Int || value is Bool || value is String || value is any ServiceClock
+            || value is HTTPFields
     }
 
     private static func written(_ value: Any) -> String {
         let mirror = Mirror(reflecting: value)
+        if let fields = value as? HTTPFields { return fields.isEmpty ? "[]" : "\(fields)" }
         switch mirror.displayStyle {
         case .optional: return mirror.children.first.map { written($0.value) } ?? "nil"
         case .set:

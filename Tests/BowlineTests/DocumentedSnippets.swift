@@ -17,58 +17,74 @@ private enum DocumentedSnippets {
 
     // MARK: README.md
 
-    static func quickStart() async throws {
-        let client = try ServiceClient(baseURL: "https://api.example.com/v1") {
-            $0.timeouts.total = .seconds(20)
-            $0.pool = .highThroughput
-        }
-
-        let response = try await client.get("users/42")
-        if response.status == .ok {
-            let bytes = try await response.body.collect(upTo: 1 << 20)
-            print(String(buffer: bytes))
-        }
-
-        let report = await client.shutdown(within: .seconds(10))
-        print("clean: \(report.isClean), drained: \(report.drained)")
+    struct User: Codable, Sendable {
+        var name: String
     }
 
-    static func sending(_ client: ServiceClient) async throws {
-        var request = ServiceRequest.post("reports", body: .text("…"))
-        try request.setField("Content-Type", "text/plain; charset=utf-8")
-        request.options.idempotency = .idempotent
-        request.options.timeouts.total = .seconds(5)
-        let answer = try await client.send(request)
-        print(answer.status)
+    struct NewUser: Codable, Sendable {
+        var name: String
     }
 
     struct Order: Codable, Sendable {
         var id: Int
     }
 
-    static func bodies(
-        _ client: ServiceClient, order: Order, lines: AsyncStream<ByteBuffer>, chunks: AsyncStream<ByteBuffer>,
-        size: Int, reopen: @escaping @Sendable () throws -> AsyncStream<ByteBuffer>,
-        sum: @escaping @Sendable () -> String
-    ) async throws {
-        let json = try JSONEncoder().encode(order)
-        let created = try await client.post("orders", body: .bytes(json), fields: [.contentType: "application/json"])
-        let bytes = try await created.body.collect(upTo: 1 << 20)
-        let stored = try JSONDecoder().decode(Order.self, from: Data(bytes.readableBytesView))
+    static func quickStart() async throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com/v1") {
+            $0.retry.maximumAttempts = 4
+            $0.timeouts.total = .seconds(20)
+            $0.pool = .highThroughput
+        }
+        let user = try await client.get("users/42").decode(User.self)
+        let made = try await client.post("users", json: NewUser(name: "Ada")).expecting(.created).decode(User.self)
+        print(user.name, made.name)
 
-        // `digest` is an `HTTPField.Name` of yours: HTTPField.Name("Repr-Digest")
-        _ = try await client.put("log", body: .stream(lines))
-        _ = try await client.put("backup", body: .replayable(length: size) { try reopen() })
-        _ = try await client.put("sums", body: .stream(chunks).trailers { [.digest: sum()] })
-        print(stored.id)
+        let report = await client.shutdown(within: .seconds(10))  // drains, then closes
+        print("clean: \(report.isClean), drained: \(report.drained)")
     }
 
-    static func streaming(_ client: ServiceClient, sink: some Sink) async throws {
-        var export = ServiceRequest.get("export")
-        export.options.timeouts.total = .unlimited
-        for try await chunk in try await client.send(export).body {
+    static func expecting(_ client: ServiceClient) async throws {
+        do {
+            _ = try await client.delete("users/42").expecting(.noContent)
+        } catch let error as ServiceError {
+            guard let refused = error.unexpectedStatus else { throw error }
+            print(refused.status, String(buffer: refused.body))  // up to 64 KiB of it
+        }
+    }
+
+    static func bodies(
+        _ client: ServiceClient, report: String, patient: @escaping ServiceClient.OptionsChange, sink: some Sink
+    ) async throws {
+        _ = try await client.post("login", body: .form(["user": "ada", "keep": true]))
+        _ = try await client.put("backups/today", body: .file("backup.tar"))
+        _ = try await client.post("reports", body: .text(report), fields: [.contentType: "text/plain; charset=utf-8"]) {
+            $0.idempotency = .idempotent
+            $0.timeouts.total = .seconds(5)
+        }
+        for try await chunk in try await client.get("export", query: ["year": 2026], options: patient).body {
             try await sink.write(chunk)
         }
+        try await client.download("photos/7", to: "7.jpg")
+    }
+
+    struct Users {
+        let client: ServiceClient
+
+        static let find = Endpoint<Int, User>(.get, "users/{id}") { id, request in request.path["id"] = id }
+        static let add = Endpoint<NewUser, User>(.post, "users", expecting: [.created]) { user, request in
+            try request.encode(user)
+        }
+
+        func find(_ id: Int) async throws -> User { try await client.call(Self.find, id) }
+        func add(_ name: String) async throws -> User { try await client.call(Self.add, NewUser(name: name)) }
+    }
+
+    static func deriving(_ client: ServiceClient) async throws {
+        let patient = try client.with { $0.timeouts.total = nil }
+        let orders = try client.scoped(to: "customers/42/orders", headers: [.acceptLanguage: "cy"])
+        let open = try await orders.get("open").decode([Order].self)
+        _ = try await patient.get("slow")
+        print(open.count)
     }
 
     static func encoding(_ client: ServiceClient, name: String) async throws {
@@ -108,6 +124,91 @@ private enum DocumentedSnippets {
             }
             #expect(server.connections.count == 2)
         }
+    }
+
+    // MARK: Docs/Requests.md
+
+    static func querying(_ client: ServiceClient, cursor: String?) async throws {
+        let found = try await client.get("search", query: ["q": "a&b = c", "limit": 10, "cursor": cursor])
+        var query: QueryItems = ["sort": "name"]
+        query.append("tag", each: ["red", "blue"])
+        let tagged = try await client.get("items", query: query)
+        print(found.status, tagged.status)
+    }
+
+    static func optioning(_ client: ServiceClient, job: Order) async throws {
+        let response = try await client.post("jobs", json: job) {
+            $0.idempotency = .idempotent
+            $0.timeouts.attempt = .seconds(3)
+            $0.onUploadProgress = { print($0.bytes, $0.fraction ?? 0) }
+        }
+        print(response)  // status, connection, attempts; never a field or the body
+    }
+
+    static func multipart(_ client: ServiceClient, lines: AsyncStream<ByteBuffer>) async throws {
+        var form = MultipartForm()
+        form.append("title", "Holidays")
+        form.append("photo", file: try await .file("beach.jpg"), fileName: "beach.jpg", contentType: "image/jpeg")
+        form.append("log", file: .stream(lines), fileName: "log.txt", contentType: "text/plain")
+        let album = try await client.post("albums", body: .multipart(form))
+        print(album.status)
+    }
+
+    struct Problem: Codable, Sendable {
+        var detail: String
+    }
+
+    static func deciding(_ client: ServiceClient) async throws {
+        let response = try await client.get("users/0").expecting(.ok, .notFound)
+        if response.status == .notFound {
+            print(try await response.decode(Problem.self).detail)
+        }
+    }
+
+    static func coding() throws -> ServiceClient {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            let encoder = JSONEncoder.json
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            $0.encoder = encoder
+            let decoder = JSONDecoder.json
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            $0.decoder = decoder
+        }
+        return client
+    }
+
+    static func downloading(_ client: ServiceClient) async throws {
+        let size = try await client.download("exports/2026.csv", to: "2026.csv") { options in
+            options.timeouts.total = .unlimited
+            options.onDownloadProgress = { print($0.fraction ?? 0) }
+        }
+        print(size)
+    }
+
+    struct Filter: Sendable {
+        var customer: Int
+        var limit: Int?
+    }
+
+    struct Orders {
+        let client: ServiceClient
+
+        static let list = Endpoint<Filter, [Order]>(.get, "customers/{customer}/orders") { filter, request in
+            request.path["customer"] = filter.customer
+            request.query["limit"] = filter.limit
+        }
+        static let cancel = Endpoint<Int, Void>(.delete, "orders/{id}", options: patient) { id, request in
+            request.path["id"] = id
+        }
+        static let export = Endpoint<Void, ServiceResponse>(.get, "export")
+
+        static var patient: RequestOptions {
+            var options = RequestOptions()
+            options.timeouts.total = .seconds(120)
+            return options
+        }
+
+        func cancel(_ id: Int) async throws { try await client.call(Self.cancel, id) }
     }
 
     // MARK: Docs/Defaults.md
@@ -182,8 +283,4 @@ private enum DocumentedSnippets {
         )
         try await group.run()
     }
-}
-
-extension HTTPField.Name {
-    fileprivate static let digest = HTTPField.Name("Repr-Digest")!
 }

@@ -1,45 +1,86 @@
 public import BowlineCore
 
+/// What all verbs share is said at ``ServiceClient/send(_:)``: cancellation, drain, errors.
+///
+/// A trailing closure sets options of this one request:
+/// ```swift
+/// let export = try await client.get("export", query: ["year": 2026]) { $0.timeouts.total = .unlimited }
+/// ```
 extension ServiceClient {
-    /// Sends a GET request. What is said of ``send(_:)`` holds for all of these; use that one for options of the
-    /// request.
+    /// Changes what one request wants to be different from its client.
+    public typealias OptionsChange = (inout RequestOptions) -> Void
+
+    /// Sends a GET request.
     ///
     /// - Parameters:
-    ///   - reference: A path below the client's base URL (`users/42?full=1`), or an absolute URL.
+    ///   - reference: A path below the client's base URL (`users/42`), or an absolute URL.
+    ///   - query: Names and values that are appended to the reference's query, percent-encoded.
     ///   - fields: The header fields.
+    ///   - options: Changes the request's options; nil: they are the client's.
     /// - Throws: as ``send(_:)``.
-    public func get(_ reference: String, fields: HTTPFields = [:]) async throws -> ServiceResponse {
-        try await send(ServiceRequest(method: .get, reference, fields: fields))
+    public func get(
+        _ reference: String, query: QueryItems = [:], fields: HTTPFields = [:], options: OptionsChange? = nil
+    ) async throws -> ServiceResponse {
+        try await send(Self.request(.get, reference, query, fields, .none, options))
     }
 
-    /// Sends a HEAD request; see ``send(_:)``.
-    public func head(_ reference: String, fields: HTTPFields = [:]) async throws -> ServiceResponse {
-        try await send(ServiceRequest(method: .head, reference, fields: fields))
+    /// Sends a HEAD request; see ``get(_:query:fields:options:)``.
+    public func head(
+        _ reference: String, query: QueryItems = [:], fields: HTTPFields = [:], options: OptionsChange? = nil
+    ) async throws -> ServiceResponse {
+        try await send(Self.request(.head, reference, query, fields, .none, options))
     }
 
-    /// Sends a DELETE request; see ``send(_:)``.
-    public func delete(_ reference: String, fields: HTTPFields = [:]) async throws -> ServiceResponse {
-        try await send(ServiceRequest(method: .delete, reference, fields: fields))
+    /// Sends a DELETE request; see ``get(_:query:fields:options:)``.
+    public func delete(
+        _ reference: String, query: QueryItems = [:], fields: HTTPFields = [:], options: OptionsChange? = nil
+    ) async throws -> ServiceResponse {
+        try await send(Self.request(.delete, reference, query, fields, .none, options))
     }
 
-    /// Sends a POST request; see ``send(_:)``.
+    /// Sends a POST request.
+    ///
+    /// The body is bytes, text, a form (`.form(["name": "Ada"])`, `.multipart(form)`), a file (`.file(path)`) or a stream;
+    /// for JSON see ``post(_:json:query:fields:options:)``.
+    ///
+    /// - Parameters:
+    ///   - reference: A path below the client's base URL (`users/42`), or an absolute URL.
+    ///   - body: The body. Its content type is sent unless `fields` has one.
+    ///   - query: Names and values that are appended to the reference's query, percent-encoded.
+    ///   - fields: The header fields.
+    ///   - options: Changes the request's options; nil: they are the client's.
+    /// - Throws: as ``send(_:)``.
     public func post(
-        _ reference: String, body: RequestBody = .none, fields: HTTPFields = [:]
+        _ reference: String, body: RequestBody = .none, query: QueryItems = [:], fields: HTTPFields = [:],
+        options: OptionsChange? = nil
     ) async throws -> ServiceResponse {
-        try await send(ServiceRequest(method: .post, reference, fields: fields, body: body))
+        try await send(Self.request(.post, reference, query, fields, body, options))
     }
 
-    /// Sends a PUT request; see ``send(_:)``.
+    /// Sends a PUT request; see ``post(_:body:query:fields:options:)``.
     public func put(
-        _ reference: String, body: RequestBody = .none, fields: HTTPFields = [:]
+        _ reference: String, body: RequestBody = .none, query: QueryItems = [:], fields: HTTPFields = [:],
+        options: OptionsChange? = nil
     ) async throws -> ServiceResponse {
-        try await send(ServiceRequest(method: .put, reference, fields: fields, body: body))
+        try await send(Self.request(.put, reference, query, fields, body, options))
     }
 
-    /// Sends a PATCH request; see ``send(_:)``.
+    /// Sends a PATCH request; see ``post(_:body:query:fields:options:)``.
     public func patch(
-        _ reference: String, body: RequestBody = .none, fields: HTTPFields = [:]
+        _ reference: String, body: RequestBody = .none, query: QueryItems = [:], fields: HTTPFields = [:],
+        options: OptionsChange? = nil
     ) async throws -> ServiceResponse {
-        try await send(ServiceRequest(method: .patch, reference, fields: fields, body: body))
+        try await send(Self.request(.patch, reference, query, fields, body, options))
+    }
+
+    static func request(
+        _ method: HTTPRequest.Method, _ reference: String, _ query: QueryItems, _ fields: HTTPFields,
+        _ body: RequestBody, _ options: OptionsChange?
+    ) -> ServiceRequest {
+        var request = ServiceRequest(
+            method: method, query.isEmpty ? reference : query.appended(to: reference), fields: fields, body: body
+        )
+        if let options { options(&request.options) }
+        return request
     }
 }

@@ -11,16 +11,17 @@ internal import BowlineTransport
 ///     $0.timeouts.total = .seconds(20)
 ///     $0.pool = .highThroughput
 /// }
-/// let response = try await client.get("users/42")
-/// let bytes = try await response.body.collect(upTo: 1 << 20)
+/// let user = try await client.get("users/42").decode(User.self)
+/// let made = try await client.post("users", json: NewUser(name: "Ada")).expecting(.created).decode(User.self)
 /// ```
 public struct ServiceClient: Sendable {
     let core: ClientCore
-    private let pipeline: Next
+    let policies: ClientPolicies
+
     /// What references are relative to; nil: requests need absolute URLs.
-    public let baseURL: ServiceURL?
+    public var baseURL: ServiceURL? { policies.baseURL }
     /// What the client was made with.
-    public let configuration: ClientConfiguration
+    public var configuration: ClientConfiguration { policies.configuration }
 
     /// Makes a client.
     ///
@@ -60,9 +61,13 @@ public struct ServiceClient: Sendable {
         var configuration = ClientConfiguration()
         try configure(&configuration)
         core = try ClientCore(configuration: configuration, transport: transport)
-        pipeline = DefaultPipeline.make(configuration, core: core)
-        baseURL = base
-        self.configuration = configuration
+        policies = ClientPolicies(baseURL: base, configuration: configuration, core: core)
+    }
+
+    /// A client with other policies over the same core.
+    init(core: ClientCore, policies: ClientPolicies) {
+        self.core = core
+        self.policies = policies
     }
 
     /// Sends a request and returns its response as soon as the head is there; the body is read from the response.
@@ -77,18 +82,21 @@ public struct ServiceClient: Sendable {
     ///   cancelled.
     public func send(_ request: ServiceRequest) async throws -> ServiceResponse {
         var request = request
-        let url = try resolve(request)
+        let url = try policies.resolve(request)
         request.url = url
+        policies.addFields(to: &request, for: url)
         let now = core.clock.now
         let call = try core.lifecycle.admit(
             method: request.method.rawValue, target: request.ownOptions?.value.targetTemplate ?? url.path, now: now
         )
         do {
             try request.ownOptions?.value.validate()
-            var response = try await pipeline(request, context: context(of: request, call: call, now: now))
+            let context = policies.context(of: request, call: call, now: now)
+            var response = try await policies.pipeline(request, context: context)
             if let report = request.ownOptions?.value.onDownloadProgress {
                 response.body = response.body.reporting(report)
             }
+            response.facts.decoding = policies.decoding
             response.body.observeEnd(call)
             return response
         } catch {
@@ -97,20 +105,6 @@ public struct ServiceClient: Sendable {
             request.body.abandon()
             throw error
         }
-    }
-
-    private func resolve(_ request: ServiceRequest) throws -> ServiceURL {
-        if let url = request.url { return url }
-        guard let baseURL else { return try ServiceURL(request.reference) }
-        return try baseURL.resolving(request.reference)
-    }
-
-    private func context(of request: ServiceRequest, call: CallRecord, now: MonotonicInstant) -> RequestContext {
-        let timeouts =
-            request.ownOptions?.value.timeouts.resolved(over: configuration.timeouts) ?? configuration.timeouts
-        var deadline = timeouts.total.map { Deadline(now.advanced(by: $0)) }
-        if let inherited = Deadline.current { deadline = deadline.map { min($0, inherited) } ?? inherited }
-        return RequestContext(deadline: deadline, timeouts: timeouts, call: call)
     }
 }
 

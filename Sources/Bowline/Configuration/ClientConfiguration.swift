@@ -1,6 +1,12 @@
 public import BowlineCore
 internal import BowlineTransport
 
+#if canImport(FoundationEssentials)
+    internal import FoundationEssentials
+#else
+    internal import Foundation
+#endif
+
 /// Everything that can be set on a client: nested values, defaults at the property, `nil` for no limit.
 ///
 /// It is checked when the client is made; every problem is reported with its property path. `Docs/Defaults.md` lists
@@ -27,10 +33,38 @@ public struct ClientConfiguration: Sendable {
     public var lifecycle = LifecycleOptions()
     /// Behaviours of your own around requests.
     public var middleware = MiddlewareOptions()
+    /// Header fields that every request gets, unless it has one of that name. A client with a base URL sends them to the
+    /// base's origin only: what may be credentials does not follow an absolute URL elsewhere. Default none.
+    public var fields: HTTPFields = [:]
+    /// Turns values into request bodies. Default: JSON, dates in ISO 8601; see ``BodyEncoder/json``.
+    public var encoder: any BodyEncoder = JSONEncoder.json
+    /// Turns response bodies into values. Default: JSON, dates in ISO 8601; see ``BodyDecoder/json``.
+    public var decoder: any BodyDecoder = JSONDecoder.json
+    /// By reference, so that a change can be told: neither a clock nor a closure can be compared.
+    private(set) var surroundings = Surroundings(clock: MonotonicClock(), random: { Double.random(in: 0..<1) })
+
     /// The clock for deadlines, pool timers and measured times. Default: the machine's monotonic clock.
-    public var clock: any ServiceClock = MonotonicClock()
+    public var clock: any ServiceClock {
+        get { surroundings.clock }
+        set { surroundings = Surroundings(clock: newValue, random: surroundings.random) }
+    }
+
     /// Numbers from 0 up to 1 for everything that is spread at random. Default: the system's generator.
-    public var random: @Sendable () -> Double = { Double.random(in: 0..<1) }
+    public var random: @Sendable () -> Double {
+        get { surroundings.random }
+        set { surroundings = Surroundings(clock: surroundings.clock, random: newValue) }
+    }
+
+    /// Where time and chance come from.
+    final class Surroundings: Sendable {
+        let clock: any ServiceClock
+        let random: @Sendable () -> Double
+
+        init(clock: any ServiceClock, random: @escaping @Sendable () -> Double) {
+            self.clock = clock
+            self.random = random
+        }
+    }
 
     /// Makes the defaults.
     public init() {}
@@ -59,6 +93,15 @@ public struct ClientConfiguration: Sendable {
         options.clock = clock
         options.random = random
         return options
+    }
+}
+
+extension ClientConfiguration: CustomStringConvertible {
+    /// A few of the policies; no field and nothing of TLS, because they may hold secrets.
+    public var description: String {
+        let total = timeouts.total.map { "\($0)" } ?? "no limit"
+        return "ClientConfiguration(total \(total), \(retry.maximumAttempts) attempts, \(redirect.maximum) redirects, "
+            + "\(fields.count) fields)"
     }
 }
 

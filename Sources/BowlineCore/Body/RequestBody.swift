@@ -19,6 +19,9 @@ public struct RequestBody: Sendable {
     package let kind: Kind
     /// The number of bytes, if known: sent as `Content-Length`. nil: sent chunked.
     public let length: Int?
+    /// What it is sent as, unless the request has a `Content-Type` of its own; nil: as nothing in particular. Forms and
+    /// encoded values say what they are; set it for what only you know.
+    public var contentType: String?
     /// Makes the trailer fields once the body has been sent; only a body of unknown length can have them.
     package var makeTrailers: (@Sendable () async throws -> HTTPFields)?
 
@@ -43,6 +46,13 @@ public struct RequestBody: Sendable {
     /// This text in UTF-8.
     public static func text(_ text: String) -> RequestBody {
         .bytes(ByteBuffer(string: text))
+    }
+
+    /// Names and values as browsers send a form (`application/x-www-form-urlencoded`).
+    public static func form(_ items: QueryItems) -> RequestBody {
+        var body = RequestBody.text(items.formEncoded)
+        body.contentType = "application/x-www-form-urlencoded"
+        return body
     }
 
     /// A sequence that can be read once.
@@ -74,6 +84,7 @@ public struct RequestBody: Sendable {
     /// Forces chunked framing. Trailers that may not be sent (framing, routing, authentication) fail the request.
     public func trailers(_ make: @escaping @Sendable () async throws -> HTTPFields) -> RequestBody {
         var body = RequestBody(kind, length: nil)
+        body.contentType = contentType
         body.makeTrailers = make
         return body
     }

@@ -109,6 +109,33 @@ public struct ResponseBody: AsyncSequence, Sendable {
         return collected
     }
 
+    /// Reads the beginning of the body, and gives up the rest. A body that fails underway ends there; of one that was
+    /// read before there is nothing.
+    ///
+    /// - Returns: at most `limit` bytes, and whether there was, or should have been, more.
+    /// - Throws: `CancellationError` when the task is cancelled.
+    package func collectPrefix(of limit: Int) async throws -> (bytes: ByteBuffer, isTruncated: Bool) {
+        guard let source else { return (ByteBuffer(), false) }
+        guard (try? source.beginReading()) != nil else { return (ByteBuffer(), true) }
+        var collected = ByteBuffer()
+        do {
+            while var chunk = try await source.next() {
+                let room = limit - collected.readableBytes
+                if chunk.readableBytes > room {
+                    if var beginning = chunk.readSlice(length: room) { collected.writeBuffer(&beginning) }
+                    source.abandon()
+                    return (collected, true)
+                }
+                collected.writeBuffer(&chunk)
+            }
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            return (collected, true)
+        }
+        return (collected, false)
+    }
+
     /// Gives the body up: what is left is read off if that is cheap, else the connection closes.
     public func discard() {
         source?.abandon()
@@ -133,7 +160,12 @@ public struct ResponseBody: AsyncSequence, Sendable {
             .bodyTooLarge, "the response body is larger than \(limit) bytes", progress: .responseStarted,
             phase: .receivingBody
         )
-        return source?.attempt?.describe(error) ?? error
+        return describing(error)
+    }
+
+    /// `error` with what is known about the attempt that brought the body.
+    package func describing(_ error: ServiceError) -> ServiceError {
+        source?.attempt?.describe(error) ?? error
     }
 }
 

@@ -26,6 +26,8 @@ extension ServiceError.Code {
 
     /// A value could not be encoded as the request's body; nothing was sent.
     public static let encodingFailed = Self(rawValue: "encodingFailed")
+    /// A file that is to be sent could not be read, or one that is to be written could not be.
+    public static let fileFailed = Self(rawValue: "fileFailed")
 
     /// The client is shutting down or shut down; nothing was sent.
     public static let shuttingDown = Self(rawValue: "shuttingDown")

@@ -14,6 +14,10 @@ public struct ResponseFacts: Sendable {
     public var redirects: [ServiceURL] = []
     /// The codings that were taken off the body, in the order in which they had been applied, as `gzip`.
     public var removedCodings: [String] = []
+    /// How the client that sent the request decodes bodies; nil: as the default does.
+    package var decoding: BodyDecoding?
+    /// Whether the caller said that it expects this status: `decode` then does not ask for 2xx.
+    package var isStatusExpected = false
 
     /// Makes facts, for stubs.
     public init(

@@ -14,6 +14,16 @@ public enum PercentEncoding {
         encode(value) { isUnreserved($0) }
     }
 
+    /// Encodes a value that is to be one name or value of a form (`application/x-www-form-urlencoded`), as browsers do:
+    /// a space is `+`, and letters, digits and `*-._` stay as they are (WHATWG URL §5.2).
+    static func formValue(_ value: String) -> String {
+        let encoded = encode(value) { byte in
+            byte == UInt8(ascii: " ") || byte == UInt8(ascii: "*") || (isUnreserved(byte) && byte != UInt8(ascii: "~"))
+        }
+        guard encoded.utf8.contains(UInt8(ascii: " ")) else { return encoded }
+        return String(decoding: encoded.utf8.map { $0 == UInt8(ascii: " ") ? UInt8(ascii: "+") : $0 }, as: UTF8.self)
+    }
+
     /// Encodes what may not stand in a path, leaving separators and valid `%XX` triplets as they are.
     static func path(_ value: Substring) -> String {
         encodeKeepingTriplets(value) { isPathCharacter($0) || $0 == UInt8(ascii: "/") }

@@ -1,0 +1,51 @@
+public import BowlineCore
+
+extension ServiceClient {
+    /// A client with other policies over the same connections, budgets and lifecycle.
+    ///
+    /// ```swift
+    /// let impatient = try client.with { $0.timeouts.total = .seconds(2) }
+    /// ```
+    /// It starts from this client's configuration. What belongs to the connections and their end (`pool`, `connection`,
+    /// `tls`, `timeouts.connect`, `lifecycle`, `clock`, `random`) is shared and cannot be changed. Shutting down either
+    /// client ends both.
+    ///
+    /// - Throws: ``ServiceError`` `invalidConfiguration` for a value out of range or one that is shared; what
+    ///   `configure` throws.
+    public func with(_ configure: (inout ClientConfiguration) throws -> Void) throws -> ServiceClient {
+        var changed = configuration
+        try configure(&changed)
+        try (changed.problems(derivingFrom: configuration) + changed.problems()).throwIfAny()
+        return ServiceClient(
+            core: core, policies: ClientPolicies(baseURL: baseURL, configuration: changed, core: core)
+        )
+    }
+
+    /// A client for a part of the service, over the same connections, budgets and lifecycle.
+    ///
+    /// ```swift
+    /// let orders = try client.scoped(to: "customers/42/orders", headers: [.acceptLanguage: "cy"])
+    /// let open = try await orders.get("open").decode([Order].self)
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - path: A path that is appended to the base URL, without a query; values from elsewhere go through
+    ///     `PercentEncoding.segment`. Empty: the base stays.
+    ///   - headers: Added to the configuration's `fields`, in place of those of the same name. A request's own win.
+    /// - Throws: ``ServiceError`` `invalidURL` if the path is an absolute URL or has a query, or if this client has no
+    ///   base URL.
+    public func scoped(to path: String, headers: HTTPFields = [:]) throws -> ServiceClient {
+        guard let baseURL else {
+            throw ServiceError(.invalidURL, "scoped(to:) needs a client with a base URL")
+        }
+        guard !path.contains("://"), !path.utf8.contains(UInt8(ascii: "?")) else {
+            throw ServiceError(.invalidURL, "scoped(to:) takes a path below the base URL, without a query")
+        }
+        var changed = configuration
+        for name in Set(headers.map(\.name)) { changed.fields[fields: name] = headers[fields: name] }
+        let policies = ClientPolicies(
+            baseURL: try baseURL.resolving(path), configuration: changed, pipeline: policies.pipeline
+        )
+        return ServiceClient(core: core, policies: policies)
+    }
+}

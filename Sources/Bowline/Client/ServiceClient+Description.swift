@@ -1,0 +1,17 @@
+internal import BowlineCore
+
+extension ServiceClient: CustomStringConvertible, CustomReflectable {
+    /// The base URL without its query, and the state; no field, because it may hold a secret.
+    public var description: String {
+        let state =
+            switch core.lifecycle.state {
+            case .running: ""
+            case .draining: ", draining"
+            case .closing: ", closing"
+            case .closed: ", closed"
+            }
+        return "ServiceClient(\(baseURL?.description ?? "no base URL")\(state))"
+    }
+
+    public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
+}

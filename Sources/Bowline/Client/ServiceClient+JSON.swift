@@ -1,0 +1,44 @@
+public import BowlineCore
+
+// One for each method that has a body: a value, encoded by the client's encoder before anything else happens.
+extension ServiceClient {
+    /// Sends a value in a POST request, encoded by the configuration's `encoder`, which is JSON unless set.
+    ///
+    /// ```swift
+    /// let made = try await client.post("users", json: NewUser(name: "Ada")).expecting(.created).decode(User.self)
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - reference: A path below the client's base URL, or an absolute URL.
+    ///   - value: What is encoded.
+    ///   - query: Names and values that are appended to the reference's query, percent-encoded.
+    ///   - fields: The header fields; a `Content-Type` among them is sent in place of the encoder's.
+    ///   - options: Changes the request's options; nil: they are the client's.
+    /// - Throws: ``ServiceError`` `encodingFailed` before a byte is sent; else as ``send(_:)``.
+    public func post<Value: Encodable>(
+        _ reference: String, json value: Value, query: QueryItems = [:], fields: HTTPFields = [:],
+        options: OptionsChange? = nil
+    ) async throws -> ServiceResponse {
+        try await post(reference, body: encoded(value), query: query, fields: fields, options: options)
+    }
+
+    /// Sends a value in a PUT request; see ``post(_:json:query:fields:options:)``.
+    public func put<Value: Encodable>(
+        _ reference: String, json value: Value, query: QueryItems = [:], fields: HTTPFields = [:],
+        options: OptionsChange? = nil
+    ) async throws -> ServiceResponse {
+        try await put(reference, body: encoded(value), query: query, fields: fields, options: options)
+    }
+
+    /// Sends a value in a PATCH request; see ``post(_:json:query:fields:options:)``.
+    public func patch<Value: Encodable>(
+        _ reference: String, json value: Value, query: QueryItems = [:], fields: HTTPFields = [:],
+        options: OptionsChange? = nil
+    ) async throws -> ServiceResponse {
+        try await patch(reference, body: encoded(value), query: query, fields: fields, options: options)
+    }
+
+    private func encoded(_ value: some Encodable) throws -> RequestBody {
+        try .encoded(value, by: configuration.encoder)
+    }
+}

@@ -1,0 +1,35 @@
+public import BowlineCore
+
+#if canImport(FoundationEssentials)
+    internal import FoundationEssentials
+#else
+    internal import Foundation
+#endif
+
+extension ServiceResponse {
+    /// Reads the whole body and decodes it.
+    ///
+    /// ```swift
+    /// let user = try await client.get("users/42").decode(User.self)
+    /// let problem = try await client.get("users/0").expecting(.notFound).decode(Problem.self)
+    /// ```
+    /// A value of the service is in a successful response: unless `expecting` said which
+    /// status is, any but 2xx is `unexpectedStatus`.
+    ///
+    /// - Parameters:
+    ///   - type: What to decode.
+    ///   - limit: The most bytes to accept. Default 16 MiB.
+    ///   - decoder: How; nil: as the client is configured.
+    /// - Throws: ``ServiceError``: `unexpectedStatus`; `bodyTooLarge`; `decodingFailed`, which names the type and the
+    ///   coding path and nothing of the body; else what reading throws.
+    public func decode<Value: Decodable>(
+        _ type: Value.Type = Value.self, upTo limit: Int = 16 << 20, using decoder: (any BodyDecoder)? = nil
+    ) async throws -> Value {
+        let body = try await expectingSuccess().body.collect(upTo: limit)
+        do {
+            return try (decoder ?? facts.decoding?.decoder ?? JSONDecoder.json).decodeBody(type, from: body)
+        } catch {
+            throw self.body.describing(ServiceError(decoding: type, isEmpty: body.readableBytes == 0, error))
+        }
+    }
+}

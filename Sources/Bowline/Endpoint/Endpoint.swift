@@ -1,0 +1,141 @@
+public import BowlineCore
+
+/// One operation of a service as a value: how its input becomes a request, and its response an output.
+///
+/// A typed client is a few of these and a method for each:
+/// ```swift
+/// struct Orders {
+///     let client: ServiceClient
+///
+///     static let find = Endpoint<Int, Order>(.get, "orders/{id}") { id, request in request.path["id"] = id }
+///     static let place = Endpoint<NewOrder, Order>(.post, "orders", expecting: [.created]) { order, request in
+///         try request.encode(order)
+///     }
+///
+///     func order(_ id: Int) async throws -> Order { try await client.call(Self.find, id) }
+///     func place(_ order: NewOrder) async throws -> Order { try await client.call(Self.place, order) }
+/// }
+/// ```
+/// The path is relative to the client's base URL. Its template, not the path that it becomes, stands in reports and
+/// metrics. A mistake in it is an error of each call, `invalidRequest`.
+public struct Endpoint<Input, Output>: Sendable {
+    /// Fills in what one call sends.
+    public typealias Prepare = @Sendable (_ input: Input, _ request: inout EndpointRequest) throws -> Void
+    /// Makes the output of a response with an expected status.
+    public typealias Receive =
+        @Sendable (_ response: ServiceResponse, _ decoder: any BodyDecoder) async throws -> Output
+
+    /// The method.
+    public let method: HTTPRequest.Method
+    /// The path with placeholders in braces, as `users/{id}`.
+    public let path: String
+    /// The statuses that are a success; empty: any 2xx.
+    public let expecting: Set<HTTPResponse.Status>
+    /// What each call wants to be different from its client: idempotency, timeouts, retries, redirects …
+    public let options: RequestOptions
+    /// How values are encoded; nil: as the client does.
+    public let encoder: (any BodyEncoder)?
+    /// How the response is decoded; nil: as the client does.
+    public let decoder: (any BodyDecoder)?
+
+    /// Whether the response is decoded, so that the decoder's format is asked for.
+    let acceptsDecoded: Bool
+    let template: PathTemplate
+    let prepare: Prepare
+    let receive: Receive
+
+    /// Describes an operation whose response is made into the output by a function of yours.
+    ///
+    /// - Parameters:
+    ///   - method: The method.
+    ///   - path: The path with placeholders in braces, as `users/{id}`; no query.
+    ///   - expecting: The statuses that are a success; empty: any 2xx. Any other fails with `unexpectedStatus`.
+    ///   - options: What each call wants to be different from its client.
+    ///   - encoder: How ``EndpointRequest/encode(_:)`` encodes; nil: as the client does.
+    ///   - decoder: What `receive` gets; nil: the client's.
+    ///   - prepare: Fills in what one call sends. May throw.
+    ///   - receive: Makes the output; the body is its own to read or to let go.
+    public init(
+        _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
+        options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
+        decoder: (any BodyDecoder)? = nil, prepare: @escaping Prepare = { _, _ in }, receive: @escaping Receive
+    ) {
+        self.init(
+            method, path, expecting, options, encoder, decoder, acceptsDecoded: false, prepare: prepare,
+            receive: receive
+        )
+    }
+
+    private init(
+        _ method: HTTPRequest.Method, _ path: String, _ expecting: Set<HTTPResponse.Status>,
+        _ options: RequestOptions, _ encoder: (any BodyEncoder)?, _ decoder: (any BodyDecoder)?, acceptsDecoded: Bool,
+        prepare: @escaping Prepare, receive: @escaping Receive
+    ) {
+        self.method = method
+        self.path = path
+        self.expecting = expecting
+        self.options = options
+        self.encoder = encoder
+        self.decoder = decoder
+        self.acceptsDecoded = acceptsDecoded
+        template = PathTemplate(path)
+        self.prepare = prepare
+        self.receive = receive
+    }
+}
+
+extension Endpoint where Output: Decodable & Sendable {
+    /// Describes an operation whose response is decoded; sends the decoder's content type as `Accept`.
+    ///
+    /// - Parameters:
+    ///   - method: The method.
+    ///   - path: The path with placeholders in braces, as `users/{id}`; no query.
+    ///   - expecting: The statuses that are a success; empty: any 2xx. Any other fails with `unexpectedStatus`.
+    ///   - options: What each call wants to be different from its client.
+    ///   - encoder: How ``EndpointRequest/encode(_:)`` encodes; nil: as the client does.
+    ///   - decoder: How the response is decoded; nil: as the client does.
+    ///   - responseLimit: The most bytes of a response's body to accept. Default 16 MiB.
+    ///   - prepare: Fills in what one call sends. May throw.
+    public init(
+        _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
+        options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
+        decoder: (any BodyDecoder)? = nil, responseLimit: Int = 16 << 20,
+        prepare: @escaping Prepare = { _, _ in }
+    ) {
+        self.init(
+            method, path, expecting, options, encoder, decoder, acceptsDecoded: true, prepare: prepare
+        ) { response, decoder in
+            try await response.decode(Output.self, upTo: responseLimit, using: decoder)
+        }
+    }
+}
+
+extension Endpoint where Output == Void {
+    /// Describes an operation of whose response only the status matters; the body is given up.
+    ///
+    /// The parameters are those of the other initializers.
+    public init(
+        _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
+        options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
+        prepare: @escaping Prepare = { _, _ in }
+    ) {
+        self.init(method, path, expecting, options, encoder, nil, acceptsDecoded: false, prepare: prepare) {
+            response, _ in response.body.discard()
+        }
+    }
+}
+
+extension Endpoint where Output == ServiceResponse {
+    /// Describes an operation whose response the caller reads: a stream, a download.
+    ///
+    /// The parameters are those of the other initializers.
+    public init(
+        _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
+        options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
+        prepare: @escaping Prepare = { _, _ in }
+    ) {
+        self.init(method, path, expecting, options, encoder, nil, acceptsDecoded: false, prepare: prepare) {
+            response, _ in response
+        }
+    }
+}

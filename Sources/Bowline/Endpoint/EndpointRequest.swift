@@ -1,0 +1,30 @@
+public import BowlineCore
+
+/// What an endpoint's author fills in for one call: the values of the path, query, fields and body.
+public struct EndpointRequest: Sendable {
+    /// The values of the path's placeholders, by name: `request.path["id"] = 42`. Each becomes one segment,
+    /// percent-encoded.
+    public var path: [String: any CustomStringConvertible & Sendable] = [:]
+    /// The query, percent-encoded when it is sent: `request.query["limit"] = 10`. What is nil is left out.
+    public var query = QueryItems()
+    /// The header fields.
+    public var fields = HTTPFields()
+    /// The body. Default none; for a value see ``encode(_:)``.
+    public var body = RequestBody.none
+    /// What this call wants to be different from its client; begins as the endpoint's.
+    public var options: RequestOptions
+
+    private let encoder: any BodyEncoder
+
+    init(options: RequestOptions, encoder: any BodyEncoder) {
+        self.options = options
+        self.encoder = encoder
+    }
+
+    /// Makes a value the body: encoded by the endpoint's encoder, or else the client's.
+    ///
+    /// - Throws: ``ServiceError`` `encodingFailed`.
+    public mutating func encode(_ value: some Encodable) throws {
+        body = try .encoded(value, by: encoder)
+    }
+}

@@ -1,0 +1,69 @@
+internal import BowlineCore
+
+/// A path with placeholders, as `users/{id}/files/{name}`, taken apart.
+struct PathTemplate: Sendable {
+    private enum Piece: Sendable {
+        case text(Substring)
+        case placeholder(String)
+    }
+
+    private let text: String
+    private var pieces: [Piece] = []
+    private var names: Set<String> = []
+    /// What is wrong with it; nil if nothing is.
+    private var problem: String?
+
+    init(_ text: String) {
+        self.text = text
+        var rest = text[...]
+        while let open = rest.firstIndex(where: { $0 == "{" || $0 == "}" }) {
+            let name = rest[open...].dropFirst().prefix { $0 != "}" && $0 != "{" }
+            guard rest[open] == "{", name.endIndex < rest.endIndex, rest[name.endIndex] == "}" else {
+                problem = "has a brace without its other half"
+                return
+            }
+            guard !name.isEmpty, names.insert(String(name)).inserted else {
+                problem = name.isEmpty ? "has a placeholder without a name" : "has {\(name)} twice"
+                return
+            }
+            if open > rest.startIndex { pieces.append(.text(rest[..<open])) }
+            pieces.append(.placeholder(String(name)))
+            rest = rest[rest.index(after: name.endIndex)...]
+        }
+        if !rest.isEmpty { pieces.append(.text(rest)) }
+        if text.contains("?") || text.contains("#") { problem = "has a query or a fragment: give a query by itself" }
+    }
+
+    /// The path with every placeholder replaced by its value as one segment, percent-encoded.
+    ///
+    /// - Throws: ``ServiceError`` `invalidRequest`: the template is not one, a placeholder has no value or a value no
+    ///   placeholder, or a value cannot stand in a path.
+    func filled(with values: [String: any CustomStringConvertible & Sendable]) throws -> String {
+        if let problem { throw refused(problem) }
+        if let unknown = values.keys.filter({ !names.contains($0) }).min() {
+            throw refused("has no placeholder {\(unknown)}")
+        }
+        var path = ""
+        for piece in pieces {
+            switch piece {
+            case .text(let text): path += text
+            case .placeholder(let name):
+                guard let value = values[name]?.description else { throw refused("has no value for {\(name)}") }
+                guard !value.isEmpty else {
+                    throw refused("has an empty value for {\(name)}: it would name another path")
+                }
+                path += PercentEncoding.segment(value)
+            }
+        }
+        // A value must not climb out of its place; dots that stand in the template are the author's.
+        let isClimbing = path.split(separator: "/").contains { $0 == "." || $0 == ".." }
+        guard !isClimbing || text.split(separator: "/").contains(where: { $0 == "." || $0 == ".." }) else {
+            throw refused("has a value that makes a segment . or ..")
+        }
+        return path
+    }
+
+    private func refused(_ what: String) -> ServiceError {
+        ServiceError(.invalidRequest, "path template \(text.printable) \(what)")
+    }
+}

@@ -1,0 +1,24 @@
+public import BowlineCore
+internal import BowlineTransport
+
+extension RequestBody {
+    /// A file's bytes, read as they are sent; each attempt opens the file anew.
+    ///
+    /// ```swift
+    /// let response = try await client.put("backups/today", body: .file("backup.tar"))
+    /// ```
+    /// Its length is taken now: a file that is longer or shorter when it is sent fails the request with
+    /// `requestBodyLengthMismatch`, and one that is gone by then with `requestBodyFailed`.
+    ///
+    /// - Parameters:
+    ///   - path: The file's path; a regular file. For pipes and devices use ``stream(_:length:)``.
+    ///   - contentType: What it is, as `application/x-tar`; nil: the request's `Content-Type`, if it has one.
+    /// - Throws: ``ServiceError`` `fileFailed` if there is no such file or it cannot be read.
+    public static func file(_ path: String, contentType: String? = nil) async throws -> RequestBody {
+        let chunks = try await FileChunks(path: path)
+        // An empty file is said to be so, where a sequence would be sent chunked.
+        var body: RequestBody = chunks.length == 0 ? .bytes([]) : .replayable(length: chunks.length) { chunks }
+        body.contentType = contentType
+        return body
+    }
+}

@@ -1,0 +1,22 @@
+public import BowlineCore
+internal import BowlineTransport
+
+extension ServiceResponse {
+    /// Writes the body to a file as it arrives; the service is slowed down to the disk's pace.
+    ///
+    /// Under the file's name there is the whole body or what was there before, never a part of it: the bytes go to a
+    /// file beside it that takes the name at the end, and that disappears if the download fails or is cancelled. A file
+    /// of that name is replaced. For progress, set `onDownloadProgress` in the request's options.
+    ///
+    /// Unless `expecting` said which status is a success, any but 2xx is
+    /// `unexpectedStatus`, and no file is made.
+    ///
+    /// - Parameter path: The file's path; its folder must be there.
+    /// - Returns: how many bytes were written.
+    /// - Throws: ``ServiceError``: `unexpectedStatus`; `fileFailed` if the file cannot be written; else what reading
+    ///   throws.
+    @discardableResult
+    public func download(to path: String) async throws -> Int {
+        try await FileDownload(to: path).write(expectingSuccess().body)
+    }
+}

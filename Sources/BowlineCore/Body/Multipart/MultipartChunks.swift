@@ -1,0 +1,92 @@
+import NIOCore
+
+/// The bytes of a form, part after part; each iterator reads the parts' bodies anew.
+struct MultipartChunks: AsyncSequence, Sendable {
+    typealias Element = ByteBuffer
+
+    let sections: [MultipartSection]
+    private let closing: ByteBuffer
+    /// What follows each part's content, before the next delimiter.
+    private static let separator = ByteBuffer(string: "\r\n")
+
+    init(sections: [MultipartSection], boundary: String) {
+        self.sections = sections
+        closing = ByteBuffer(string: "--\(boundary)--\r\n")
+    }
+
+    /// The length of it all; nil if a part does not know its own.
+    var length: Int? {
+        var sum = closing.readableBytes
+        for section in sections {
+            guard let length = section.body.length, length >= 0 else { return nil }
+            let (next, overflowed) = sum.addingReportingOverflow(
+                section.head.readableBytes + Self.separator.readableBytes)
+            let (total, overflowedAgain) = next.addingReportingOverflow(length)
+            guard !overflowed, !overflowedAgain else { return nil }
+            sum = total
+        }
+        return sum
+    }
+
+    func makeAsyncIterator() -> Iterator { Iterator(chunks: self) }
+
+    /// One reader's place in the form.
+    struct Iterator: AsyncIteratorProtocol {
+        private enum Place {
+            case before(Int)
+            case inside(Int, RequestBodyReader, sent: Int)
+            case ended
+        }
+
+        private let chunks: MultipartChunks
+        private var place = Place.before(0)
+
+        init(chunks: MultipartChunks) {
+            self.chunks = chunks
+        }
+
+        mutating func next() async throws -> ByteBuffer? {
+            switch place {
+            case .ended:
+                return nil
+            case .before(let index) where index == chunks.sections.count:
+                place = .ended
+                return chunks.closing
+            case .before(let index):
+                let section = chunks.sections[index]
+                // What is read of a one-shot stream is kept, if at all, by the form's own body.
+                let reader = try await section.body.makeReader(replayLimit: 0)
+                place = .inside(index, reader, sent: 0)
+                return section.head
+            case .inside(let index, var reader, let sent):
+                let chunk = try await read(&reader, of: chunks.sections[index].body)
+                let total = sent + (chunk?.readableBytes ?? 0)
+                try checkLength(total, of: index, isOver: chunk == nil)
+                place = chunk == nil ? .before(index + 1) : .inside(index, reader, sent: total)
+                return chunk ?? MultipartChunks.separator
+            }
+        }
+
+        /// A part that is read by a task of its own is told when nobody reads on.
+        private func read(_ reader: inout RequestBodyReader, of body: RequestBody) async throws -> ByteBuffer? {
+            var current = reader
+            let chunk = try await withTaskCancellationHandler {
+                try await current.next()
+            } onCancel: {
+                body.abandon()
+            }
+            reader = current
+            return chunk
+        }
+
+        /// A part that is not as long as it says would shift all that follows.
+        private func checkLength(_ sent: Int, of index: Int, isOver: Bool) throws {
+            guard let declared = chunks.sections[index].body.length else { return }
+            guard sent > declared || (isOver && sent < declared) else { return }
+            throw ServiceError(
+                .requestBodyLengthMismatch,
+                "form part \(index + 1) is \(sent > declared ? "longer" : "shorter") than its declared length"
+            )
+        }
+    }
+}

@@ -1,0 +1,96 @@
+/// A form of several parts, files among them: `multipart/form-data` (RFC 7578).
+///
+/// ```swift
+/// var form = MultipartForm()
+/// form.append("title", "Holidays")
+/// form.append("photo", file: try await .file("beach.jpg"), fileName: "beach.jpg", contentType: "image/jpeg")
+/// let response = try await client.post("albums", body: .multipart(form))
+/// ```
+/// Parts are streamed as they are sent. The length is known if every part knows its own, and the form can be sent again
+/// if every part can.
+public struct MultipartForm: Sendable {
+    /// One part of a form.
+    public struct Part: Sendable {
+        /// The field's name: any text; quotes and line breaks in it are escaped as browsers do (`%22`, `%0D`, `%0A`).
+        public var name: String
+        /// The file's name, for a part that is a file; nil: it is a plain field. Escaped as the name is.
+        public var fileName: String?
+        /// What it is, as `image/jpeg`; nil: as its body says, which for a file without one is
+        /// `application/octet-stream`.
+        public var contentType: String?
+        /// Its content. Trailers mean nothing here.
+        public var body: RequestBody
+
+        /// Makes a part.
+        public init(_ name: String, body: RequestBody, fileName: String? = nil, contentType: String? = nil) {
+            self.name = name
+            self.fileName = fileName
+            self.contentType = contentType
+            self.body = body
+        }
+    }
+
+    /// The parts, in the order in which they are sent.
+    public var parts: [Part]
+    /// What stands between the parts: random, so that no part contains it.
+    package let boundary: String
+
+    /// Makes a form.
+    public init(_ parts: [Part] = []) {
+        self.init(parts, boundary: Self.randomBoundary())
+    }
+
+    package init(_ parts: [Part], boundary: String) {
+        self.parts = parts
+        self.boundary = boundary
+    }
+
+    /// Appends a field of text.
+    public mutating func append(_ name: String, _ value: String) {
+        parts.append(Part(name, body: .text(value)))
+    }
+
+    /// Appends a file: bytes, a stream, or a file of this machine (`.file(path)`).
+    ///
+    /// - Parameters:
+    ///   - name: The field's name.
+    ///   - file: The file's content.
+    ///   - fileName: What the service is told that the file is called.
+    ///   - contentType: What it is; nil: as `file` says, else `application/octet-stream`.
+    public mutating func append(_ name: String, file: RequestBody, fileName: String, contentType: String? = nil) {
+        parts.append(Part(name, body: file, fileName: fileName, contentType: contentType))
+    }
+
+    /// 128 random bits: that a part contains it by chance, or by somebody's guess, is not to be expected.
+    private static func randomBoundary() -> String {
+        var generator = SystemRandomNumberGenerator()
+        let digits = (0..<2).map { _ in
+            let text = String(generator.next(), radix: 16)
+            return String(repeating: "0", count: 16 - text.count) + text
+        }
+        return "bowline-\(digits.joined())"
+    }
+}
+
+extension RequestBody {
+    /// A form of several parts, `multipart/form-data`.
+    ///
+    /// - Throws: ``ServiceError`` `invalidRequest` if a part's content type has characters that may not stand in a field.
+    public static func multipart(_ form: MultipartForm) throws -> RequestBody {
+        let sections = try form.parts.map { try MultipartSection($0, boundary: form.boundary) }
+        let chunks = MultipartChunks(sections: sections, boundary: form.boundary)
+        var body: RequestBody =
+            sections.allSatisfy { $0.body.isAlwaysReplayable }
+            ? .replayable(length: chunks.length) { chunks } : .stream(chunks, length: chunks.length)
+        body.contentType = "multipart/form-data; boundary=\(form.boundary)"
+        return body
+    }
+
+    /// Whether it can be sent any number of times.
+    fileprivate var isAlwaysReplayable: Bool {
+        switch kind {
+        case .none, .bytes, .factory: true
+        case .stream: false
+        }
+    }
+}

@@ -1,0 +1,42 @@
+import NIOCore
+
+/// A part as it is sent: the lines before its content, and the content.
+struct MultipartSection: Sendable {
+    /// The delimiter and the part's own header, the empty line included.
+    let head: ByteBuffer
+    let body: RequestBody
+
+    /// - Throws: ``ServiceError`` `invalidRequest`.
+    init(_ part: MultipartForm.Part, boundary: String) throws {
+        body = part.body
+        var text = "--\(boundary)\r\nContent-Disposition: form-data; name=\"\(Self.escaped(part.name))\""
+        if let fileName = part.fileName { text += "; filename=\"\(Self.escaped(fileName))\"" }
+        if let type = part.contentType ?? part.body.contentType ?? (part.fileName == nil ? nil : Self.unknownType) {
+            // A line break would begin a field, or a part, of somebody else's making.
+            for byte in type.utf8 where byte < 0x20 || byte == 0x7F {
+                throw ServiceError(
+                    .invalidRequest,
+                    "contentType of form part \(part.name.printable) has a control character (byte \(byte))"
+                )
+            }
+            text += "\r\nContent-Type: \(type)"
+        }
+        head = ByteBuffer(string: text + "\r\n\r\n")
+    }
+
+    private static let unknownType = "application/octet-stream"
+
+    /// As browsers escape names in form data (WHATWG HTML, "multipart/form-data encoding algorithm"), and other control
+    /// characters likewise, which browsers leave.
+    private static func escaped(_ name: String) -> String {
+        var text = String.UnicodeScalarView()
+        for scalar in name.unicodeScalars {
+            if scalar == "\"" || scalar.value < 0x20 || scalar.value == 0x7F {
+                text.append(contentsOf: PercentEncoding.segment(String(scalar)).unicodeScalars)
+            } else {
+                text.append(scalar)
+            }
+        }
+        return String(text)
+    }
+}

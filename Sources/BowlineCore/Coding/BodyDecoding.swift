@@ -1,0 +1,8 @@
+/// What a client hands its responses, so that they can be decoded: held by reference, because every response has it.
+package final class BodyDecoding: Sendable {
+    package let decoder: any BodyDecoder
+
+    package init(_ decoder: any BodyDecoder) {
+        self.decoder = decoder
+    }
+}

@@ -1,0 +1,54 @@
+extension ServiceError {
+    /// A value of this type could not be encoded.
+    package init(encoding type: Any.Type, _ error: any Error) {
+        var message = "cannot encode \(Self.name(of: type))"
+        if case .invalidValue(_, let context)? = error as? EncodingError {
+            message += " at \(Self.readable(context.codingPath))"
+        }
+        self.init(.encodingFailed, message, underlying: error)
+    }
+
+    /// A body could not be decoded as this type. Says where and how it differs, and never what was there.
+    package init(decoding type: Any.Type, isEmpty: Bool, _ error: any Error) {
+        let name = Self.name(of: type)
+        let detail =
+            switch error as? DecodingError {
+            case .keyNotFound(let key, let context):
+                "no value at \(Self.readable(context.codingPath + [key]))"
+            case .valueNotFound(let wanted, let context):
+                "null at \(Self.readable(context.codingPath)) where \(Self.name(of: wanted)) is needed"
+            case .typeMismatch(let wanted, let context):
+                "not \(Self.name(of: wanted)) at \(Self.readable(context.codingPath))"
+            case .dataCorrupted(let context) where context.codingPath.isEmpty:
+                isEmpty ? "the body is empty" : "the body is not valid"
+            case .dataCorrupted(let context):
+                "invalid value at \(Self.readable(context.codingPath))"
+            default:
+                "the decoder threw \(Swift.type(of: error))"
+            }
+        self.init(
+            .decodingFailed, "cannot decode \(name): \(detail)", underlying: error, progress: .responseStarted,
+            phase: .receivingBody
+        )
+    }
+
+    private static func name(of type: Any.Type) -> String { unquoted(String(describing: type)) }
+
+    private static func unquoted(_ text: String) -> String { String(text.printable.dropFirst().dropLast()) }
+
+    /// A coding path as `items[3].price`. Keys that are the body's own, as those of a dictionary, are not shown.
+    private static func readable(_ path: [any CodingKey]) -> String {
+        var text = ""
+        for key in path {
+            if let index = key.intValue {
+                text += "[\(index)]"
+            } else if String(describing: Swift.type(of: key)).hasPrefix("_") {
+                // The decoders' own kinds of key (`_DictionaryCodingKey`, `_CodingKey`): no type of the program's names it.
+                text += text.isEmpty ? "*" : ".*"
+            } else {
+                text += (text.isEmpty ? "" : ".") + Self.unquoted(key.stringValue)
+            }
+        }
+        return text.isEmpty ? "the top level" : text
+    }
+}

@@ -1,0 +1,40 @@
+public import HTTPTypes
+public import NIOCore
+
+/// A response whose status was not one that the caller expects: what it said, kept with the error.
+///
+/// The `underlying` error of an `unexpectedStatus`; ``ServiceError/unexpectedStatus`` finds it. Its description is the
+/// status alone; fields and body are there for code that looks for them.
+public struct UnexpectedStatus: Error, Sendable {
+    /// How much of the body is kept, in bytes.
+    public static let bodyLimit = 65_536
+
+    /// The status.
+    public let status: HTTPResponse.Status
+    /// The header fields.
+    public let fields: HTTPFields
+    /// The first bytes of the body, 64 KiB at most, decoded as the response's would have been.
+    public let body: ByteBuffer
+    /// Whether the body was longer than what is kept, or ended before its announced end.
+    public let isTruncated: Bool
+
+    /// Makes one, for stubs and middleware.
+    public init(status: HTTPResponse.Status, fields: HTTPFields, body: ByteBuffer, isTruncated: Bool) {
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.isTruncated = isTruncated
+    }
+}
+
+extension UnexpectedStatus: CustomStringConvertible, CustomReflectable {
+    /// The status code.
+    public var description: String { "unexpected status \(status.code)" }
+
+    public var customMirror: Mirror { Mirror(self, children: ["status": status.code]) }
+}
+
+extension ServiceError {
+    /// The response behind an `unexpectedStatus`; nil for any other error.
+    public var unexpectedStatus: UnexpectedStatus? { underlying as? UnexpectedStatus }
+}

@@ -1,0 +1,18 @@
+extension ServiceResponse: CustomStringConvertible, CustomReflectable {
+    /// Status, protocol, connection and attempts; no field and nothing of the body, because they may hold secrets.
+    public var description: String {
+        // The reason phrase is the peer's text: the code says as much.
+        var text = "\(status.code)"
+        if let connection = facts.connection {
+            text += " over \(connection.protocolVersion.rawValue), connection \(connection.id)"
+            text += connection.isReused ? " (reused)" : " (new)"
+        }
+        if let length = body.announcedLength { text += ", \(length) bytes" }
+        if facts.attempts > 1 { text += ", \(facts.attempts) attempts" }
+        if facts.resends > 0 { text += ", \(facts.resends) resends" }
+        if !facts.redirects.isEmpty { text += ", \(facts.redirects.count) redirects" }
+        return text
+    }
+
+    public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
+}

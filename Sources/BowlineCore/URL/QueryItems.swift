@@ -1,0 +1,104 @@
+/// Names and values in order, as a query (`?q=a%20b&limit=10`) or a form has them. Names may be there several times.
+///
+/// ```swift
+/// let response = try await client.get("search", query: ["q": text, "limit": 10, "cursor": cursor])
+/// ```
+/// Names and values are plain text: they are percent-encoded once, when they are sent. What is nil is left out.
+public struct QueryItems: Sendable {
+    /// A name with its value, or a name alone.
+    public struct Item: Sendable, Hashable {
+        /// The name, as plain text.
+        public var name: String
+        /// The value, as plain text; nil: the name stands alone, without `=`.
+        public var value: String?
+
+        /// Makes an item.
+        public init(_ name: String, _ value: String?) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    /// The items, in the order in which they are sent.
+    public var items: [Item]
+
+    /// Makes a list of items.
+    public init(_ items: [Item] = []) {
+        self.items = items
+    }
+
+    /// Whether there is no item.
+    public var isEmpty: Bool { items.isEmpty }
+
+    /// Appends an item; does nothing if the value is nil.
+    public mutating func append(_ name: String, _ value: (any CustomStringConvertible & Sendable)?) {
+        guard let value else { return }
+        items.append(Item(name, value.description))
+    }
+
+    /// Appends an item for each value, as `tag=a&tag=b`.
+    public mutating func append(_ name: String, each values: some Sequence<some CustomStringConvertible>) {
+        for value in values { items.append(Item(name, value.description)) }
+    }
+
+    /// Appends a name alone, as the `verbose` of `?verbose&limit=10`.
+    public mutating func append(flag name: String) {
+        items.append(Item(name, nil))
+    }
+
+    /// The value of the first item of that name. Setting it replaces all of that name; nil removes them.
+    public subscript(_ name: String) -> (any CustomStringConvertible & Sendable)? {
+        get { items.first { $0.name == name }?.value }
+        set {
+            guard let newValue else { return items.removeAll { $0.name == name } }
+            let value = newValue.description
+            guard let index = items.firstIndex(where: { $0.name == name }) else { return append(name, value) }
+            items[index].value = value
+            let rest = items[(index + 1)...].filter { $0.name != name }
+            items.replaceSubrange((index + 1)..., with: rest)
+        }
+    }
+}
+
+extension QueryItems: ExpressibleByDictionaryLiteral {
+    /// Makes a list of items in the order in which they are written; those whose value is nil are left out.
+    public init(dictionaryLiteral elements: (String, (any CustomStringConvertible & Sendable)?)...) {
+        self.init()
+        for (name, value) in elements { append(name, value) }
+    }
+}
+
+extension QueryItems {
+    /// The items as a URL's query without its `?`: everything but unreserved characters percent-encoded, a space as
+    /// `%20` (RFC 3986 §3.4).
+    public var percentEncoded: String {
+        joined(PercentEncoding.queryValue)
+    }
+
+    /// The items as a form's body, `application/x-www-form-urlencoded`: a space as `+` (WHATWG URL §5.2).
+    public var formEncoded: String {
+        joined(PercentEncoding.formValue)
+    }
+
+    private func joined(_ encode: (String) -> String) -> String {
+        var text = ""
+        for item in items {
+            if !text.isEmpty { text += "&" }
+            text += encode(item.name)
+            if let value = item.value { text += "=" + encode(value) }
+        }
+        return text
+    }
+
+    /// `reference` with these items after those that its query has already; a fragment is dropped.
+    package func appended(to reference: String) -> String {
+        guard !isEmpty else { return reference }
+        var text = String(reference.prefix { $0 != "#" })
+        if !text.utf8.contains(UInt8(ascii: "?")) {
+            text += "?"
+        } else if text.utf8.last != UInt8(ascii: "?"), text.utf8.last != UInt8(ascii: "&") {
+            text += "&"
+        }
+        return text + percentEncoded
+    }
+}

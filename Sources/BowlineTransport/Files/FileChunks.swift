@@ -1,0 +1,62 @@
+internal import BowlineCore
+package import NIOCore
+internal import NIOPosix
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// The bytes of a file, opened and read anew by each iterator, on SwiftNIO's threads for blocking work.
+package struct FileChunks: AsyncSequence, Sendable {
+    package typealias Element = ByteBuffer
+
+    /// How much is read at once, and so held in memory.
+    static let size = 131_072
+
+    private let path: String
+    /// How long the file was when it was looked at, in bytes.
+    package let length: Int
+
+    /// Looks at the file.
+    ///
+    /// - Throws: ``ServiceError`` `fileFailed` if there is none, or if it cannot be read or is not a regular file.
+    package init(path: String) async throws {
+        self.path = path
+        do {
+            length = try await NIOThreadPool.singleton.runIfActive { try FileDescriptor(reading: path).length() }
+        } catch let failure as FileFailure {
+            throw failure.serviceError(progress: .neverSent, phase: nil)
+        }
+    }
+
+    package func makeAsyncIterator() -> Iterator { Iterator(path: path) }
+
+    /// One reader's place in the file.
+    package struct Iterator: AsyncIteratorProtocol {
+        private let path: String
+        private var file: FileDescriptor?
+
+        init(path: String) {
+            self.path = path
+        }
+
+        /// The next piece; nil at the end.
+        ///
+        /// - Throws: `FileFailure`; `CancellationError` when the task is cancelled.
+        package mutating func next() async throws -> ByteBuffer? {
+            let (path, open) = (path, file)
+            let (file, chunk) = try await NIOThreadPool.singleton.runIfActive {
+                let file = try open ?? FileDescriptor(reading: path)
+                return (file, try file.read(upTo: FileChunks.size))
+            }
+            self.file = file
+            return chunk
+        }
+    }
+}

@@ -1,0 +1,87 @@
+internal import NIOCore
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// An open file. Every call may block: they belong on a thread for that.
+final class FileDescriptor: Sendable {
+    private let number: CInt
+    private let path: String
+
+    /// Opens a regular file.
+    ///
+    /// - Throws: `FileFailure`.
+    init(reading path: String) throws {
+        // Without O_NONBLOCK, opening a pipe would wait for its writer.
+        number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        self.path = path
+        guard number >= 0 else { throw FileFailure("read", path) }
+        var facts = stat()
+        guard fstat(number, &facts) == 0 else { throw FileFailure("read", path) }
+        let kind = facts.st_mode & S_IFMT
+        guard kind == S_IFREG else { throw FileFailure("read", path, number: kind == S_IFDIR ? EISDIR : EINVAL) }
+    }
+
+    /// Makes a file that must not be there yet.
+    ///
+    /// - Throws: `FileFailure`.
+    init(making path: String) throws {
+        number = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        self.path = path
+        guard number >= 0 else { throw FileFailure("write", path) }
+    }
+
+    deinit {
+        if number >= 0 { close(number) }
+    }
+
+    func length() throws -> Int {
+        var facts = stat()
+        guard fstat(number, &facts) == 0 else { throw FileFailure("read", path) }
+        return Int(facts.st_size)
+    }
+
+    /// The next bytes; nil at the end.
+    func read(upTo size: Int) throws -> ByteBuffer? {
+        var buffer = ByteBuffer()
+        let count = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { bytes in
+            while true {
+                let count = systemRead(number, bytes.baseAddress, min(size, bytes.count))
+                if count >= 0 { return count }
+                guard errno == EINTR else { throw FileFailure("read", path) }
+            }
+        }
+        return count == 0 ? nil : buffer
+    }
+
+    /// Writes all of it.
+    func write(_ buffer: ByteBuffer) throws {
+        try buffer.withUnsafeReadableBytes { bytes in
+            var rest = bytes
+            while !rest.isEmpty {
+                let count = systemWrite(number, rest.baseAddress, rest.count)
+                if count >= 0 {
+                    rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
+                } else if errno != EINTR {
+                    throw FileFailure("write", path)
+                }
+            }
+        }
+    }
+}
+
+/// `read(2)` and `write(2)`, which methods of those names hide.
+private func systemRead(_ descriptor: CInt, _ buffer: UnsafeMutableRawPointer?, _ size: Int) -> Int {
+    read(descriptor, buffer, size)
+}
+
+private func systemWrite(_ descriptor: CInt, _ buffer: UnsafeRawPointer?, _ size: Int) -> Int {
+    write(descriptor, buffer, size)
+}

@@ -1,0 +1,39 @@
+internal import BowlineCore
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// What the system said about a file: the `underlying` error of a `fileFailed`.
+package struct FileFailure: Error, Sendable, Hashable, CustomStringConvertible {
+    package let action: String
+    package let path: String
+    /// The system's number, `errno`.
+    package let number: CInt
+
+    /// Takes the reason from `errno`.
+    init(_ action: String, _ path: String, number: CInt = errno) {
+        self.action = action
+        self.path = path
+        self.number = number
+    }
+
+    package var description: String { "cannot \(action) \(path): \(reason)" }
+
+    private var reason: String { String(cString: strerror(number)) }
+
+    /// This failure as a request's. The message has the file's name, and not the way to it.
+    func serviceError(progress: RequestProgress, phase: RequestPhase?) -> ServiceError {
+        let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { String(Substring($0)) } ?? path
+        return ServiceError(
+            .fileFailed, "cannot \(action) \(name.printable): \(reason)", underlying: self, progress: progress,
+            phase: phase
+        )
+    }
+}

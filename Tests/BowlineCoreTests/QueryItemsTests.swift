@@ -1,0 +1,51 @@
+import BowlineCore
+import Testing
+
+@Suite("Queries and forms as text")
+struct QueryItemsTests {
+    static let texts: [(plain: String, query: String, form: String)] = [
+        ("plain-._~9", "plain-._~9", "plain-._%7E9"), ("a b", "a%20b", "a+b"), ("1+1", "1%2B1", "1%2B1"),
+        ("*", "%2A", "*"), ("a&b=c", "a%26b%3Dc", "a%26b%3Dc"), ("100%", "100%25", "100%25"),
+        ("%41", "%2541", "%2541"), ("Grüße", "Gr%C3%BC%C3%9Fe", "Gr%C3%BC%C3%9Fe"),
+        ("🪢", "%F0%9F%AA%A2", "%F0%9F%AA%A2"),
+        ("\r\n", "%0D%0A", "%0D%0A"), ("\0", "%00", "%00"), ("#?/", "%23%3F%2F", "%23%3F%2F"), ("", "", ""),
+        ("\"'()!", "%22%27%28%29%21", "%22%27%28%29%21"),
+    ]
+
+    @Test("Names and values are percent-encoded once: a space is %20 in a query and + in a form", arguments: texts)
+    func encoding(text: (plain: String, query: String, form: String)) {
+        let items: QueryItems = [text.plain: text.plain]
+        #expect(items.percentEncoded == "\(text.query)=\(text.query)")
+        #expect(items.formEncoded == "\(text.form)=\(text.form)")
+    }
+
+    @Test("Items keep their order and may repeat; nil values are left out, flags have no =")
+    func order() {
+        let cursor: String? = nil
+        let page: Int? = 2
+        var items: QueryItems = ["q": "x", "limit": 10, "cursor": cursor, "page": page, "full": true]
+        items.append("tag", each: ["b", "a"])
+        items.append(flag: "verbose")
+        items.append("none", nil)
+        #expect(items.percentEncoded == "q=x&limit=10&page=2&full=true&tag=b&tag=a&verbose")
+        items["tag"] = "c"
+        #expect(items.percentEncoded == "q=x&limit=10&page=2&full=true&tag=c&verbose")
+        items["q"] = nil
+        items["new"] = 1
+        #expect(items.percentEncoded == "limit=10&page=2&full=true&tag=c&verbose&new=1")
+        #expect(items["tag"]?.description == "c")
+        #expect(items["q"] == nil)
+    }
+
+    static let references: [(reference: String, appended: String)] = [
+        ("a", "a?x=1"), ("a?", "a?x=1"), ("a?b=2", "a?b=2&x=1"), ("a?b=2&", "a?b=2&x=1"), ("a#f?y", "a?x=1"),
+        ("", "?x=1"), ("http://h/p?q#f", "http://h/p?q&x=1"),
+    ]
+
+    @Test("Items are appended to the query that a reference has already", arguments: references)
+    func appending(example: (reference: String, appended: String)) {
+        let items: QueryItems = ["x": 1]
+        #expect(items.appended(to: example.reference) == example.appended)
+        #expect(QueryItems().appended(to: example.reference) == example.reference)
+    }
+}

@@ -1,0 +1,176 @@
+import Bowline
+import BowlineTesting
+import Foundation
+import NIOCore
+import Testing
+
+@Suite("Files as bodies, downloads to files (DESIGN §2)", .timeLimit(.minutes(1)))
+struct FileTransferTests {
+    private static func bytes(_ count: Int) -> Data {
+        Data((0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
+    }
+
+    @Test("A file is sent whole, with its length", arguments: [0, 1, 131_072, 131_073, 1_000_000])
+    func upload(size: Int) async throws {
+        try await withTemporaryFolder { folder in
+            let content = Self.bytes(size)
+            let path = try folder.write("up.bin", content)
+            try await withLoopbackServer { server in
+                server.respond { _ in .reply(200) }
+                try await withServiceClient(server.baseURL) { client in
+                    _ = try await client.put("up", body: .file(path, contentType: "application/x-tar"))
+                }
+                let request = try #require(server.requests.first)
+                #expect(request[.contentLength] == "\(size)")
+                #expect(request[.contentType] == "application/x-tar")
+                #expect(Data(request.body.readableBytesView) == content)
+            }
+        }
+    }
+
+    @Test("RT5: a file is opened anew and sent from its first byte when a pooled connection was dead")
+    func uploadResent() async throws {
+        try await withTemporaryFolder { folder in
+            let content = Self.bytes(300_000)
+            let path = try folder.write("up.bin", content)
+            try await withLoopbackServer { server in
+                server.route(.get, "/warm", always: .reply(200))
+                server.respond { $0.number > 1 ? .close : .reply(200) }
+                try await withServiceClient(server.baseURL) { client in
+                    _ = try await client.get("warm").text()
+                    #expect(try await client.put("up", body: .file(path)).resends == 1)
+                }
+                let sent = server.requests.filter { $0.path == "/up" }
+                #expect(sent.count == 2)
+                for request in sent { #expect(Data(request.body.readableBytesView) == content) }
+            }
+        }
+    }
+
+    @Test("A file that is missing, a folder or a device fails before a byte is sent, and says why")
+    func missing() async throws {
+        try await withTemporaryFolder { folder in
+            try await withLoopbackServer { server in
+                try await withServiceClient(server.baseURL) { client in
+                    for (path, reason) in [
+                        (folder.file("none.bin"), "none.bin\": No such file"), (folder.path, "directory"),
+                        ("/dev/null", "Invalid argument"), ("", "No such file"),
+                    ] {
+                        let error = try await serviceError { _ = try await client.put("", body: .file(path)) }
+                        #expect(error.code == .fileFailed)
+                        #expect(error.progress == .neverSent)
+                        #expect(error.message.contains(reason), "\(error.message)")
+                        #expect(!error.message.contains(folder.path + "/"))
+                    }
+                    #expect(client.pool.snapshot().opened == 0)
+                }
+                #expect(server.connections.isEmpty)
+            }
+        }
+    }
+
+    @Test(
+        "H1e: a file that shrinks, grows or goes before it is sent fails the request",
+        arguments: ["shrinks", "grows", "goes"])
+    func changed(how: String) async throws {
+        try await withTemporaryFolder { folder in
+            let path = try folder.write("up.bin", Self.bytes(200_000))
+            let body = try await RequestBody.file(path)
+            switch how {
+            case "shrinks": try folder.write("up.bin", Self.bytes(199_999))
+            case "grows": try folder.write("up.bin", Self.bytes(200_001))
+            default: try FileManager.default.removeItem(atPath: path)
+            }
+            try await withLoopbackServer { server in
+                server.respond { _ in .reply(200) }
+                try await withServiceClient(server.baseURL) { client in
+                    let error = try await serviceError { _ = try await client.post("", body: body) }
+                    #expect(error.code == (how == "goes" ? .requestBodyFailed : .requestBodyLengthMismatch))
+                }
+                #expect(server.requests.allSatisfy { !$0.isComplete })
+            }
+        }
+    }
+
+    @Test(
+        "A download is the whole body under the name, replaces what was there, and leaves nothing else",
+        arguments: [0, 1, 262_144, 3_000_000])
+    func download(size: Int) async throws {
+        try await withTemporaryFolder { folder in
+            let content = Self.bytes(size)
+            try folder.write("down.bin", Data("before".utf8))
+            try await withLoopbackServer { server in
+                server.respond { _ in .reply(200, body: ByteBuffer(bytes: content), framing: .chunks(of: 50_000)) }
+                try await withServiceClient(server.baseURL) { client in
+                    let written = try await client.download("a", to: folder.file("down.bin"))
+                    #expect(written == size)
+                    // A hidden name, as long as names may be.
+                    let long = "." + String(repeating: "n", count: 254)
+                    #expect(try await client.get("a").download(to: folder.file(long)) == size)
+                    #expect(try folder.read("down.bin") == content)
+                    #expect(try folder.names() == [long, "down.bin"])
+                }
+            }
+        }
+    }
+
+    @Test("A download that fails underway leaves what was there, and nothing beside it")
+    func downloadFails() async throws {
+        try await withTemporaryFolder { folder in
+            try folder.write("down.bin", Data("before".utf8))
+            try await withLoopbackServer { server in
+                let whole = ScriptedResponse(200, body: String(repeating: "x", count: 1_000_000))
+                server.respond { _ in .cut(after: 600_000, of: whole) }
+                try await withServiceClient(server.baseURL) { client in
+                    let error = try await serviceError { try await client.download("a", to: folder.file("down.bin")) }
+                    #expect(error.code == .incompleteBody)
+                }
+                #expect(try folder.names() == ["down.bin"])
+                #expect(try folder.read("down.bin") == Data("before".utf8))
+            }
+        }
+    }
+
+    @Test("CA9: a download that is cancelled leaves nothing")
+    func downloadCancelled() async throws {
+        try await withTemporaryFolder { folder in
+            try await withLoopbackServer { server in
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n"
+                server.respond { _ in .bytes(head + String(repeating: "x", count: 600_000)).thenStall() }
+                try await withServiceClient(server.baseURL) { client in
+                    let task = Task { try await client.download("a", to: folder.file("down.bin")) }
+                    try await eventually("part of it is written") {
+                        try folder.names().contains { $0.hasSuffix(".part") }
+                    }
+                    #expect(try folder.names().count == 1)
+                    task.cancel()
+                    await #expect(throws: CancellationError.self) { try await task.value }
+                    #expect(try folder.names().isEmpty)
+                    try await server.waitForOpenConnections(count: 0)
+                }
+            }
+        }
+    }
+
+    @Test("A download to where nothing can be written fails and gives the body up; an unexpected status makes no file")
+    func downloadRefused() async throws {
+        try await withTemporaryFolder { folder in
+            try await withLoopbackServer { server in
+                server.route(.get, "/a", always: .reply(200, body: "x"))
+                server.respond { _ in .reply(404, body: "no") }
+                try await withServiceClient(server.baseURL) { client in
+                    for path in [folder.file("none/down.bin"), folder.path, folder.path + "/", ""] {
+                        let error = try await serviceError { try await client.download("a", to: path) }
+                        #expect(error.code == .fileFailed)
+                        #expect(error.progress == .responseStarted)
+                    }
+                    let error = try await serviceError { try await client.download("b", to: folder.file("b")) }
+                    #expect(error.unexpectedStatus?.status == .notFound)
+                    let kept = try await client.get("b").expecting(.notFound).download(to: folder.file("c"))
+                    #expect(kept == 2)
+                    #expect(try folder.names() == ["c"])
+                }
+            }
+        }
+    }
+}
