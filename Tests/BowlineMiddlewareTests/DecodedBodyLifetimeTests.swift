@@ -82,6 +82,23 @@ struct DecodedBodyLifetimeTests {
         #expect(body.seen.pulls == 1)
     }
 
+    @Test("DC11: a body may be given up by one task while another decodes it")
+    func givenUpElsewhere() async throws {
+        for _ in 0..<300 {
+            let body = SpiedBody { number in number < 50 ? ByteBuffer(bytes: Self.coded) : nil }
+            let response = try await CodedResponse("gzip", body).received()
+            await withTaskGroup { group in
+                group.addTask {
+                    // Ends, in an error or (if the other comes too late) at the end.
+                    _ = await response.body.readAll()
+                }
+                group.addTask { response.body.discard() }
+            }
+            // Twice where the decoder had given it up too, for what it grew to.
+            #expect((1...2).contains(body.seen.abandonments))
+        }
+    }
+
     @Test("DC11: 100,000 bodies let go while they are decoded leave nothing behind")
     func leaks() async throws {
         let pipeline = Next(Endless(coded: Self.coded)).wrapped(

@@ -92,6 +92,40 @@ struct DecompressionDamageTests {
         }
     }
 
+    @Test(
+        "DC2: whatever becomes of coded bytes, reading them ends, in an error of decompression or with what was coded")
+    func randomDamage() async throws {
+        var random = SeededRandom.fromEnvironment()
+        let codes: Set<ServiceError.Code> = [.decompressionFailed, .decompressionLimitExceeded]
+        for _ in 0..<3000 {
+            var coded = Self.text
+            var names: [String] = []
+            for _ in 0...random.next(in: 0..<4) {
+                let envelope = CodedBytes.Envelope.allCases[random.next(in: 0..<2)]
+                coded = CodedBytes.encode(coded, as: envelope)
+                names.append(envelope.contentCoding)
+            }
+            for _ in 0..<random.next(in: 0..<4) {
+                let place = random.next(in: 0..<coded.count)
+                switch random.next(in: 0..<4) {
+                case 0: coded[place] = UInt8(truncatingIfNeeded: random.next())
+                case 1: coded.insert(UInt8(truncatingIfNeeded: random.next()), at: place)
+                case 2: coded.removeSubrange(place..<min(coded.count, place + random.next(in: 1..<9)))
+                default: coded += coded[..<place]
+                }
+                if coded.isEmpty { break }
+            }
+            let read = try await Self.read(
+                coded, names.joined(separator: ","), inPiecesOf: random.next(in: 1..<100))
+            guard let error = read.error else {
+                // Nothing at all is an empty body; a whole body may be followed by itself.
+                #expect(read.bytes.isEmpty || read.bytes.starts(with: Self.text))
+                continue
+            }
+            #expect(codes.contains(error.code))
+        }
+    }
+
     @Test("an error says which call failed: attempt, origin, phase")
     func circumstances() async throws {
         var request = ServiceRequest.get("/coded")

@@ -15,6 +15,7 @@ struct PlanTests {
         #expect(plan.configuration.pool == PoolOptions())
         #expect(plan.configuration.timeouts == Timeouts())
         #expect(plan.configuration.tls == TLSOptions())
+        #expect(plan.configuration.decompression == DecompressionOptions())
         #expect(plan.drain == .seconds(30))
         #expect(plan.output == OutputPlan())
     }
@@ -23,6 +24,11 @@ struct PlanTests {
     func roundRobin() throws {
         let plan = try CommandLine.plan("-n", "5", urls: ["http://a.test/", "http://b.test/"])
         #expect((0..<plan.count).map { plan.urls[plan.place(of: $0)] }.map { $0.dropFirst(7).first } == Array("ababa"))
+    }
+
+    @Test("--no-decompress has bodies as they come")
+    func raw() throws {
+        #expect(try CommandLine.plan("--no-decompress").configuration.decompression == .off)
     }
 
     @Test("there are never more workers than requests")
