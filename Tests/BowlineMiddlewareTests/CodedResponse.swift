@@ -2,7 +2,6 @@ import BowlineCore
 import BowlineMiddleware
 import BowlineTesting
 import NIOCore
-import Synchronization
 
 /// A body that comes over a network of the test's making: counts what is asked of it.
 final class SpiedBody: ResponseBodySource {
@@ -14,7 +13,7 @@ final class SpiedBody: ResponseBodySource {
     }
 
     private let make: @Sendable (Int) throws -> ByteBuffer?
-    private let state = Mutex(Seen())
+    private let state = Guarded(Seen())
     let trailers: ReceivedFields?
     let announcedLength: Int?
     let attempt: ResponseAttempt? = nil

@@ -3,7 +3,6 @@ import BowlineMiddleware
 import BowlineTesting
 import CorpusSupport
 import NIOCore
-import Synchronization
 import Testing
 
 @Suite("Compression of request bodies")
@@ -74,7 +73,7 @@ struct RequestCompressionTests {
 
     @Test("a one-shot stream is compressed once and replayed from what is kept of it")
     func oneShotReplay() async throws {
-        let seen = Mutex<[RequestBody]>([])
+        let seen = Guarded<[RequestBody]>([])
         let stub = StubTransport()
         stub.on(.post, "/", inOrder: [.fail(.connectionClosed, progress: .ambiguous), .respond()])
         let pipeline = Next(stub).wrapped(by: [

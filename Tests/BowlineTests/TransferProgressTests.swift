@@ -2,14 +2,13 @@ import Bowline
 import BowlineTesting
 import CorpusSupport
 import NIOCore
-import Synchronization
 import Testing
 
 @Suite("Progress of transfers", .timeLimit(.minutes(1)))
 struct TransferProgressTests {
     /// What was reported, in order.
     private final class Reports: Sendable {
-        private let state = Mutex<[TransferProgress]>([])
+        private let state = Guarded<[TransferProgress]>([])
 
         var all: [TransferProgress] { state.withLock { $0 } }
         var bytes: [Int] { all.map(\.bytes) }
@@ -103,7 +102,7 @@ struct TransferProgressTests {
         try await withLoopbackServer { server in
             server.respond { _ in .reply() }
             let client = try ServiceClient(baseURL: server.baseURL)
-            let task = Mutex<Task<Void, any Error>?>(nil)
+            let task = Guarded<Task<Void, any Error>?>(nil)
             let isStored = Gate()
             var request = ServiceRequest.put("/", body: .stream(Self.pieces(100, of: 1000)))
             request.options.onUploadProgress = { progress in

@@ -9,7 +9,7 @@ final class DecodedBodySource: ResponseBodySource {
     private enum State {
         /// Not read yet: there is no decoder.
         case unread
-        case decoding(BodyDecoder)
+        case decoding(BodyDecompressor)
         case ended
         case failed(any Error)
     }
@@ -120,9 +120,9 @@ final class DecodedBodySource: ResponseBodySource {
 
     private func received(_ chunk: ByteBuffer?) {
         state.withLock { state in
-            var decoder: BodyDecoder
+            var decoder: BodyDecompressor
             switch state {
-            case .unread: decoder = BodyDecoder(codings, options: options)
+            case .unread: decoder = BodyDecompressor(codings, options: options)
             case .decoding(let current): decoder = current
             case .ended, .failed: return
             }

@@ -4,7 +4,7 @@ internal import BowlineCore
 ///
 /// Pure: bytes in, bytes out, no task and no clock. Holds the chunk that it was given last, and per layer one step's
 /// output and zlib's window; so its memory depends neither on the body's size nor on how much it grows.
-struct BodyDecoder {
+struct BodyDecompressor {
     typealias Step = DecodingLayer.Step
 
     /// Outermost, that is last applied, first.
