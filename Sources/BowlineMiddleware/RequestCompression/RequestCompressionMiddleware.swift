@@ -47,13 +47,14 @@ package struct RequestCompressionMiddleware: ServiceMiddleware {
 
     private func compressed(_ body: RequestBody) async throws -> RequestBody {
         let chunks = GzippedChunks(body: body, replayLimit: replayLimit)
-        let compressed: RequestBody =
+        var compressed: RequestBody =
             switch body.kind {
             case .none: body
             case .bytes(let bytes): .bytes(try await Self.compressed(bytes))
             case .factory: .replayable { chunks }
             case .stream: .stream(chunks)
             }
+        compressed.contentType = body.contentType
         return body.makeTrailers.map(compressed.trailers) ?? compressed
     }
 
