@@ -9,6 +9,7 @@
         private let notData: Set<String> = [
             "retry.onDecision", "middleware.perCall", "middleware.perAttempt", "clock", "random",
             "fields", "encoder", "decoder",
+            "telemetry.logger", "telemetry.events",
         ]
         /// Knobs whose value is a choice with parts, read from keys of their own.
         private let inParts: Set<String> = ["tls.trustRoots", "tls.identity"]

@@ -1,4 +1,5 @@
 internal import BowlineCore
+internal import BowlineMiddleware
 internal import BowlineTransport
 
 /// What the copies of a client share: the transport and the lifecycle.
@@ -10,14 +11,21 @@ final class ClientCore: Sendable {
     let pooled: PooledTransport?
     let lifecycle: ClientLifecycle
     let clock: any ServiceClock
+    /// What measures; nil: it is off, or no metrics backend is installed.
+    let metrics: ClientMetrics?
+    /// Who tells listeners of events; nil: there are none.
+    let events: EventDispatch?
 
     init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {
         try configuration.validate()
+        metrics = configuration.telemetry.isMetricsEnabled ? ClientMetrics() : nil
+        let measuring: [any ServiceEventListener] = metrics.map { [MetricsListener(metrics: $0)] } ?? []
+        events = EventDispatch(measuring + configuration.telemetry.events, clock: configuration.clock)
         if let transport {
             self.transport = transport
             pooled = nil
         } else {
-            let made = try PooledTransport(options: configuration.transportOptions)
+            let made = try PooledTransport(options: configuration.transportOptions(events: events))
             self.transport = made
             pooled = made
         }

@@ -82,6 +82,8 @@
                 .integer("decompression.maximumBytes", \.decompression.maximumBytes),
                 .integer("decompression.maximumLayers", \.decompression.maximumLayers),
                 .flag("makesIdempotencyKeys", \.makesIdempotencyKeys),
+                .flag("telemetry.isTracingEnabled", \.telemetry.isTracingEnabled),
+                .flag("telemetry.isMetricsEnabled", \.telemetry.isMetricsEnabled),
             ]
         }
 

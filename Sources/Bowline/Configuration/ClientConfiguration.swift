@@ -31,6 +31,8 @@ public struct ClientConfiguration: Sendable {
     public var tls = TLSOptions()
     /// How the client ends.
     public var lifecycle = LifecycleOptions()
+    /// What the client tells of its work.
+    public var telemetry = TelemetryOptions()
     /// Behaviours of your own around requests.
     public var middleware = MiddlewareOptions()
     /// Header fields that every request gets, unless it has one of that name. A client with a base URL sends them to the
@@ -84,7 +86,7 @@ public struct ClientConfiguration: Sendable {
         try problems().throwIfAny()
     }
 
-    var transportOptions: TransportOptions {
+    func transportOptions(events: EventDispatch?) -> TransportOptions {
         var options = TransportOptions()
         options.pool = pool
         options.connection = connection
@@ -92,6 +94,7 @@ public struct ClientConfiguration: Sendable {
         options.connectTimeout = timeouts.connect
         options.clock = clock
         options.random = random
+        options.events = events
         return options
     }
 }

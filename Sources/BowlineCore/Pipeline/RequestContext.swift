@@ -29,6 +29,8 @@ package final class CallRecord: ResponseBodyObserver {
     /// Where the call is counted, and its place there. Weak: a response that somebody keeps must not keep the client.
     private weak let registry: (any CallRegistry)?
     package let slot = Atomic(-1)
+    /// What events call it; 0 until the first of them.
+    package let number = Atomic(0)
     /// When it was admitted.
     package let admitted: MonotonicInstant
     package let method: String

@@ -17,6 +17,9 @@ package struct TransportOptions: Sendable {
     /// Makes what resolves the host name of one dial on that event loop; nil: the system's resolver.
     package var makeResolver: (@Sendable (any EventLoop) -> any Resolver & Sendable)?
 
+    /// Who tells listeners of events; nil: there are none.
+    package var events: EventDispatch?
+
     package init() {}
 }
 
@@ -27,10 +30,12 @@ final class TransportEnvironment: Sendable {
     let tls: TLSContext
     let census = ChannelCensus()
     var clock: any ServiceClock { options.clock }
+    let events: EventDispatch?
     private let connectionsMade = Atomic(0)
 
     init(options: TransportOptions, group: any EventLoopGroup) throws {
         self.options = options
+        events = options.events
         tls = try TLSContext(options.tls)
         loops = ClientLoops(group: group) { loop in
             DeadlineSweep(timer: LoopTimer(eventLoop: loop, clock: options.clock))

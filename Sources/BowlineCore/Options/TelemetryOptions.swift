@@ -1,0 +1,19 @@
+public import Logging
+
+/// What a client tells of its work: spans, metrics, log lines and events. `Docs/Telemetry.md` lists every name.
+public struct TelemetryOptions: Sendable {
+    /// Makes one span for each attempt, if a tracer is installed when the client is made; without one nothing is done
+    /// and nothing costs. Default true.
+    public var isTracingEnabled = true
+    /// Measures requests and connections, if a metrics backend is installed when the client is made; without one
+    /// nothing is done and nothing costs. Default true.
+    public var isMetricsEnabled = true
+    /// Where log lines go; nil: to the logger that the calling task has (`withLogger`), and nowhere if it has none.
+    /// Default nil.
+    public var logger: Logger?
+    /// Who is told of each phase of requests and connections, in this order. Default none, which costs nothing.
+    public var events: [any ServiceEventListener] = []
+
+    /// Makes the defaults.
+    public init() {}
+}

@@ -1,0 +1,56 @@
+internal import Synchronization
+
+/// Tells a client's listeners of events. There is none for a client without listeners: who might tell of something asks
+/// for it first, and that is all it costs.
+package final class EventDispatch: Sendable {
+    private let listeners: [any ServiceEventListener]
+    private let clock: any ServiceClock
+    private let requestsNumbered = Atomic(0)
+
+    /// Nil without listeners.
+    package init?(_ listeners: [any ServiceEventListener], clock: any ServiceClock) {
+        guard !listeners.isEmpty else { return nil }
+        self.listeners = listeners
+        self.clock = clock
+    }
+
+    package var now: MonotonicInstant { clock.now }
+
+    /// Tells all listeners of something that happened to a request.
+    ///
+    /// - Parameter instant: When; nil: now.
+    package func request(
+        _ call: CallRecord, attempt: Int, resend: Int, origin: Origin, connection: Int?,
+        at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void
+    ) {
+        let event = RequestEvent(
+            call: call, number: number(of: call), attempt: attempt, resend: resend, origin: origin,
+            connection: connection, instant: instant ?? clock.now
+        )
+        for listener in listeners { tell(listener, event) }
+    }
+
+    /// Tells all listeners of something that happened to a connection.
+    package func connection(
+        _ id: Int, origin: Origin, _ tell: (any ServiceEventListener, ConnectionEvent) -> Void
+    ) {
+        let event = ConnectionEvent(connection: id, origin: origin, instant: clock.now)
+        for listener in listeners { tell(listener, event) }
+    }
+
+    /// Tells all listeners what was decided after an attempt that failed.
+    package func retryDecided(_ decision: RetryDecision, call: CallRecord, origin: Origin) {
+        request(call, attempt: decision.attempt, resend: 0, origin: origin, connection: nil) {
+            $0.retryDecided($1, decision)
+        }
+    }
+
+    /// The call's number; it gets one with its first event.
+    private func number(of call: CallRecord) -> Int {
+        let known = call.number.load(ordering: .relaxed)
+        guard known == 0 else { return known }
+        let next = requestsNumbered.wrappingAdd(1, ordering: .relaxed).newValue
+        let (isOurs, number) = call.number.compareExchange(expected: 0, desired: next, ordering: .relaxed)
+        return isOurs ? next : number
+    }
+}

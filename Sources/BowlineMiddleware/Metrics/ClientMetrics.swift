@@ -1,0 +1,78 @@
+internal import BowlineCore
+internal import Metrics
+
+/// A client's instruments: made when they are first needed, kept, and bounded in number whatever is asked of whom.
+package final class ClientMetrics: Sendable {
+    /// Places that have an address of their own in the dimensions; later ones share `_OTHER`.
+    static let maximumPlaces = 100
+    /// Series of each instrument; later ones share one with the dimension `otel.metric.overflow`.
+    static let maximumSeries = 2000
+
+    private let places = Guarded<[Origin: ServerPlace]>([:])
+    let duration: InstrumentTable<RequestSeries, Timer>
+    let active: InstrumentTable<ActiveSeries, Meter>
+    let open: InstrumentTable<ConnectionSeries, Meter>
+    let connectionDuration: InstrumentTable<ServerPlace, Timer>
+    let queued: InstrumentTable<ServerPlace, Meter>
+    let queueTime: InstrumentTable<ServerPlace, Timer>
+    let resends: InstrumentTable<ServerPlace, Counter>
+    let retries: InstrumentTable<RetrySeries, Counter>
+    let budget: InstrumentTable<ServerPlace, Meter>
+
+    /// Nil if no metrics backend is installed now: in the calling task or in the process.
+    package init?() {
+        let factory = MetricsSystem.factory
+        guard !(factory is NOOPMetricsHandler) else { return nil }
+        func timers<Series: MetricSeries>(_ label: String) -> InstrumentTable<Series, Timer> {
+            InstrumentTable { Timer(label: label, dimensions: $0, preferredDisplayUnit: .seconds, factory: factory) }
+        }
+        func meters<Series: MetricSeries>(_ label: String) -> InstrumentTable<Series, Meter> {
+            InstrumentTable { Meter(label: label, dimensions: $0, factory: factory) }
+        }
+        func counters<Series: MetricSeries>(_ label: String) -> InstrumentTable<Series, Counter> {
+            InstrumentTable { Counter(label: label, dimensions: $0, factory: factory) }
+        }
+        duration = timers("http.client.request.duration")
+        active = meters("http.client.active_requests")
+        open = meters("http.client.open_connections")
+        connectionDuration = timers("http.client.connection.duration")
+        queued = meters("bowline.client.queued_requests")
+        queueTime = timers("bowline.client.queue.duration")
+        resends = counters("bowline.client.resends")
+        retries = counters("bowline.client.retries")
+        budget = meters("bowline.client.retry.budget")
+    }
+
+    /// Where `origin` is, as dimensions tell it.
+    func place(_ origin: Origin) -> ServerPlace {
+        places.withLock { places in
+            if let place = places[origin] { return place }
+            guard places.count < Self.maximumPlaces else { return .other }
+            let place = ServerPlace(origin)
+            places[origin] = place
+            return place
+        }
+    }
+}
+
+/// The instruments of one name, one for each set of dimensions.
+final class InstrumentTable<Series: MetricSeries, Instrument: AnyObject & Sendable>: Sendable {
+    private let made = Guarded<[Series: Instrument]>([:])
+    private let overflow: Instrument
+    private let make: @Sendable ([(String, String)]) -> Instrument
+
+    init(_ make: @escaping @Sendable ([(String, String)]) -> Instrument) {
+        self.make = make
+        overflow = make([("otel.metric.overflow", "true")])
+    }
+
+    subscript(_ series: Series) -> Instrument {
+        made.withLock { made in
+            if let instrument = made[series] { return instrument }
+            guard made.count < ClientMetrics.maximumSeries else { return overflow }
+            let instrument = make(series.dimensions)
+            made[series] = instrument
+            return instrument
+        }
+    }
+}

@@ -1,0 +1,85 @@
+internal import BowlineCore
+
+/// What tells the series of one instrument apart.
+protocol MetricSeries: Hashable, Sendable {
+    var dimensions: [(String, String)] { get }
+}
+
+/// Whom a request is for.
+struct ServerPlace: MetricSeries {
+    let address: String
+    /// Nil: a socket's path has none, nor do the many.
+    let port: Int?
+
+    /// All places for which there are no series of their own.
+    static let other = ServerPlace(address: "_OTHER", port: nil)
+
+    private init(address: String, port: Int?) {
+        self.address = address
+        self.port = port
+    }
+
+    init(_ origin: Origin) {
+        self.init(
+            address: origin.socketPath ?? origin.host, port: origin.socketPath == nil ? origin.port : nil
+        )
+    }
+
+    var dimensions: [(String, String)] {
+        var dimensions = [("server.address", address)]
+        if let port { dimensions.append(("server.port", "\(port)")) }
+        return dimensions
+    }
+}
+
+/// How an attempt ended.
+struct RequestSeries: MetricSeries {
+    var method: HTTPMethodName
+    var place: ServerPlace
+    var status: Int?
+    var failure: FailureName?
+    var protocolVersion: ConnectionFacts.ProtocolVersion?
+
+    var dimensions: [(String, String)] {
+        var dimensions = [("http.request.method", method.rawValue)] + place.dimensions
+        if let status { dimensions.append(("http.response.status_code", "\(status)")) }
+        if let failure {
+            dimensions.append(("error.type", failure.text))
+        } else if let status, status >= 400 {
+            dimensions.append(("error.type", "\(status)"))
+        }
+        if let protocolVersion {
+            dimensions.append(("network.protocol.version", String(protocolVersion.rawValue.dropFirst(5))))
+        }
+        return dimensions
+    }
+}
+
+/// An attempt under way.
+struct ActiveSeries: MetricSeries {
+    let method: HTTPMethodName
+    let place: ServerPlace
+
+    var dimensions: [(String, String)] { [("http.request.method", method.rawValue)] + place.dimensions }
+}
+
+/// A connection, in use or not.
+struct ConnectionSeries: MetricSeries {
+    let isActive: Bool
+    let place: ServerPlace
+
+    var dimensions: [(String, String)] {
+        [("http.connection.state", isActive ? "active" : "idle")] + place.dimensions
+    }
+}
+
+/// A decision about another attempt.
+struct RetrySeries: MetricSeries {
+    let place: ServerPlace
+    /// Why there is no other attempt; nil: there is one.
+    let reason: RetryDecision.Reason?
+
+    var dimensions: [(String, String)] {
+        place.dimensions + [("bowline.retry.verdict", reason?.rawValue ?? "retry")]
+    }
+}
