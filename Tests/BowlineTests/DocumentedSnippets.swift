@@ -197,15 +197,14 @@ private enum DocumentedSnippets {
             request.path["customer"] = filter.customer
             request.query["limit"] = filter.limit
         }
-        static let cancel = Endpoint<Int, Void>(.delete, "orders/{id}", options: patient) { id, request in
+        static let cancel = Endpoint<Int, Void>(.post, "orders/{id}/cancel", options: repeatable) { id, request in
             request.path["id"] = id
         }
         static let export = Endpoint<Void, ServiceResponse>(.get, "export")
 
-        static var patient: RequestOptions {
-            var options = RequestOptions()
-            options.timeouts.total = .seconds(120)
-            return options
+        static let repeatable = RequestOptions {
+            $0.idempotency = .idempotent
+            $0.retry = .never
         }
 
         func cancel(_ id: Int) async throws { try await client.call(Self.cancel, id) }

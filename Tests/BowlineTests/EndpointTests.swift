@@ -36,11 +36,9 @@ struct EndpointTests {
             try await response.collect(upTo: 1000).readableBytes
         }
 
-        static var repeatable: RequestOptions {
-            var options = RequestOptions()
-            options.idempotency = .idempotent
-            options.timeouts.attempt = .seconds(2)
-            return options
+        static let repeatable = RequestOptions {
+            $0.idempotency = .idempotent
+            $0.timeouts.attempt = .seconds(2)
         }
     }
 

@@ -85,14 +85,39 @@ struct ExpectedResponseTests {
 
     @Test("An unexpected response whose body fails underway keeps what had come")
     func brokenBody() async throws {
+        let broken = StubAnswer.respond { _ in
+            let chunks = AsyncThrowingStream<ByteBuffer, any Error> { hand in
+                hand.yield(ByteBuffer(string: "some"))
+                hand.finish(throwing: ServiceError(.incompleteBody, "cut off"))
+            }
+            return ServiceResponse(status: .badRequest, body: ResponseBody(chunks))
+        }
+        let response = try await Self.response(broken)
+        let error = try await serviceError { _ = try await response.expecting() }
+        #expect(error.code == .unexpectedStatus)
+        let found = try #require(error.unexpectedStatus)
+        #expect(String(buffer: found.body) == "some")
+        #expect(found.isTruncated)
+    }
+
+    @Test("An unexpected response whose body was read before is still what it is")
+    func readBefore() async throws {
+        let response = try await Self.response(.respond(.badRequest, body: "read"))
+        _ = try await response.text()
+        let error = try await serviceError { _ = try await response.decode(User.self) }
+        #expect(error.unexpectedStatus?.status == .badRequest)
+    }
+
+    @Test("CA9: cancelling the task while an unexpected response is read is CancellationError")
+    func cancelledWhileRead() async throws {
         try await withLoopbackServer { server in
-            let head = "HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\n"
-            server.respond { _ in .bytes(head + "some").thenClose() }
+            let head = "HTTP/1.1 400 No\r\nContent-Length: 100\r\n\r\n"
+            server.respond { _ in .bytes(head + "some").thenStall() }
             try await withServiceClient(server.baseURL) { client in
-                let error = try await serviceError { _ = try await client.post("x").expecting() }
-                let found = try #require(error.unexpectedStatus)
-                #expect(String(buffer: found.body) == "some")
-                #expect(found.isTruncated)
+                let response = try await client.get("")
+                let task = Task { try await response.expecting() }
+                task.cancel()
+                await #expect(throws: CancellationError.self) { _ = try await task.value }
             }
         }
     }

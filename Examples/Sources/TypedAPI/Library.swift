@@ -16,14 +16,10 @@ struct Library: Sendable {
     }
 
     /// Returning a book twice does no more than returning it once, so it may be sent again.
-    static let giveBack = Endpoint<Int, Void>(.post, "books/{id}/return", options: repeatable) { id, request in
+    static let giveBack = Endpoint<Int, Void>(
+        .post, "books/{id}/return", options: RequestOptions { $0.idempotency = .idempotent }
+    ) { id, request in
         request.path["id"] = id
-    }
-
-    private static var repeatable: RequestOptions {
-        var options = RequestOptions()
-        options.idempotency = .idempotent
-        return options
     }
 
     /// nil: there is no such book.

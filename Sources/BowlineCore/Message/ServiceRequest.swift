@@ -90,6 +90,11 @@ public struct ServiceRequest: Sendable {
         ServiceRequest(method: .patch, reference, body: body)
     }
 
+    /// Appends names and values to the query of ``reference``, percent-encoded.
+    public mutating func appendQuery(_ items: QueryItems) {
+        reference = items.appended(to: reference)
+    }
+
     /// Sets a field from text, refusing what may not stand in one, where `HTTPField` would silently replace it.
     ///
     /// - Throws: ``ServiceError`` with code `invalidRequest` that names the field: an empty name or one that is not a

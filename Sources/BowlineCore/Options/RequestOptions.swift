@@ -47,6 +47,11 @@ public struct RequestOptions: Sendable {
     /// Makes options that change nothing.
     public init() {}
 
+    /// Makes options with some changes, as `RequestOptions { $0.idempotency = .idempotent }`.
+    public init(_ change: (inout RequestOptions) -> Void) {
+        change(&self)
+    }
+
     package func validate() throws {
         if !timeouts.isInherited { try timeouts.validate() }
         if let continueTimeout, continueTimeout <= .zero {
