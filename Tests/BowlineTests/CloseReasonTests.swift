@@ -198,7 +198,7 @@ struct CloseReasonTests {
         _ reason: String, _ bring: (ServiceClient, LoopbackServer) async throws -> Void
     ) async throws {
         try await withLoopbackServer { server in
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 try await bring(client, server)
                 try await eventually("a close") { !client.pool.snapshot().closed.isEmpty }
                 #expect(client.pool.snapshot().closed == [reason: 1])

@@ -43,6 +43,7 @@ struct CorpusOverSocketTests {
             }
             server.respond { _ in .reply(200, fields: [.server: "second"], body: "second") }
             let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.retry = .never
                 // What is refused must be refused by its bytes, not by a timeout.
                 $0.timeouts.total = .seconds(20)
                 $0.connection.discardTimeout = .seconds(5)

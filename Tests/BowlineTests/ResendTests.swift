@@ -142,7 +142,7 @@ struct ResendTests {
     func freshConnection(method: String, death: Death) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in death == .close ? .close : .reset }
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 let error = try await serviceError { _ = try await client.fetch(Self.request(method, "/victim")) }
                 #expect(error.code == .connectionClosed && error.progress == .ambiguous)
                 #expect(error.connectionWasReused == false)
@@ -163,7 +163,7 @@ struct ResendTests {
                 try await connection.serveRequests()
             }
             server.respond { _ in .reply(200, body: "x") }
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 try await client.pool.prewarm(origin: server.baseURL, connections: 1)
                 let response = try await client.fetch("/victim")
                 #expect(response.response.resends == 1)
@@ -179,7 +179,7 @@ struct ResendTests {
                 if request.path == "/first" { return .reply(200, body: "x") }
                 return death == .close ? .close : .reset
             }
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 _ = try await client.fetch("/first")
                 let error = try await serviceError { _ = try await client.fetch("/victim") }
                 #expect(error.code == .connectionClosed && error.progress == .ambiguous)
@@ -197,7 +197,7 @@ struct ResendTests {
                 if let index = Int(request.path.dropFirst()) { return .reply(200, body: "x").held(by: gates[index]) }
                 return request.number == 1 ? .reply(200, body: "x") : .close
             }
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 let tasks = (0..<4).map { index in Task { try await client.fetch("/\(index)") } }
                 try await server.waitForRequests(count: 4)
                 // One after the other: two loops that return connections at once do not agree on who was first.
@@ -225,7 +225,7 @@ struct ResendTests {
                 if request.path == "/victim", request.number > 1 { return .close.held(by: gate) }
                 return .reply(200, body: "x").held(by: gate)
             }
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 async let a = client.fetch("/a")
                 try await server.waitForRequests(count: 1)
                 async let b = client.fetch("/b")
@@ -260,7 +260,7 @@ struct ResendTests {
     func responseThenFIN() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: request.path).thenClose() }
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 for number in 1...200 {
                     let fetched = try await client.fetch("/\(number)")
                     #expect(fetched.text == "/\(number)")
@@ -275,7 +275,7 @@ struct ResendTests {
     func postsRacingFIN() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: request.path).thenClose() }
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 for number in 1...300 {
                     do {
                         let fetched = try await client.fetch(.post("/\(number)", body: .text("x")))
@@ -309,7 +309,7 @@ struct ResendTests {
     func resetBehindResponse() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: request.path).thenReset() }
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 for number in 1...200 {
                     do {
                         let fetched = try await client.fetch(.post("/\(number)", body: .text("x")))
@@ -338,7 +338,7 @@ struct ResendTests {
                 try await connection.waitForClose()
             }
             server.respond { request in .reply(200, body: request.path) }
-            try await withServiceClient(server.baseURL) { client in
+            try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 _ = try await client.fetch("/first")
                 gate.open()
                 try await sent.wait()
@@ -373,7 +373,7 @@ func withOneRequestServer(
             }
             deaths[connection.number].open()
         }
-        try await withServiceClient(server.baseURL) { client in
+        try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
             try await body(client, server) { try await deaths[$0].wait() }
         }
     }
@@ -391,7 +391,13 @@ func withDyingServer(
             let last = bytes.isEmpty ? ScriptedReply.nothing : .bytes(bytes)
             return death == .close ? last.thenClose() : last.delayedReset(isNeeded: !bytes.isEmpty)
         }
-        try await withServiceClient(server.baseURL, configure: configure) { client in
+        try await withServiceClient(
+            server.baseURL,
+            configure: {
+                $0.retry = .never
+                try configure(&$0)
+            }
+        ) { client in
             let first = try await client.fetch("/first")
             #expect(first.connectionID == 1)
             try await body(client, server)

@@ -42,9 +42,10 @@ extension TestClock {
 }
 
 extension ClientConfiguration {
-    /// No limit of any kind, on this clock: what a test of one limit starts from.
+    /// No limit of any kind and one attempt, on this clock: what a test of one limit starts from.
     mutating func useOnly(_ clock: TestClock) {
         self.clock = clock
+        retry = .never
         timeouts.connect = nil
         timeouts.poolAcquire = nil
         timeouts.responseHead = nil

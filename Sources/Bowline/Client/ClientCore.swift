@@ -15,6 +15,8 @@ final class ClientCore: Sendable {
     let metrics: ClientMetrics?
     /// Who tells listeners of events; nil: there are none.
     let events: EventDispatch?
+    /// What retries may cost, by origin.
+    let retryBudgets: RetryBudgets
 
     init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {
         try configuration.validate()
@@ -30,6 +32,7 @@ final class ClientCore: Sendable {
             pooled = made
         }
         clock = configuration.clock
+        retryBudgets = RetryBudgets(window: configuration.retry.budget?.window ?? RetryBudgetOptions().window)
         lifecycle = ClientLifecycle(transport: self.transport, clock: configuration.clock)
     }
 

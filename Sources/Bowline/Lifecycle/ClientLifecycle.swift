@@ -11,6 +11,9 @@ final class ClientLifecycle: CallRegistry {
         var wake: CheckedContinuation<Void, Never>?
         var watchers: [Int: AsyncStream<ShutdownProgress>.Continuation] = [:]
         var watchersMade = 0
+        /// Calls that sleep, and want to be woken when the end begins.
+        var sleepers: [Int: CheckedContinuation<Void, Never>] = [:]
+        var sleepersMade = 0
     }
 
     private let shared = Guarded(Shared())
@@ -51,6 +54,28 @@ final class ClientLifecycle: CallRegistry {
         wake?.resume()
     }
 
+    var isDraining: Bool { state != .running }
+
+    func waitForDrain() async {
+        let id = shared.withLock { shared in
+            shared.sleepersMade += 1
+            return shared.sleepersMade
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isDue = shared.withLock { shared -> Bool in
+                    // Cancelled before this: the handler has run, and found nobody to wake.
+                    guard shared.progress.state == .running, !Task.isCancelled else { return true }
+                    shared.sleepers[id] = continuation
+                    return false
+                }
+                if isDue { continuation.resume() }
+            }
+        } onCancel: {
+            shared.withLock { $0.sleepers.removeValue(forKey: id) }?.resume()
+        }
+    }
+
     // MARK: The end
 
     /// Ends the client, or joins the end that is under way; the earlier deadline wins. If the calling task is
@@ -66,17 +91,18 @@ final class ClientLifecycle: CallRegistry {
     }
 
     private func begin(deadline: MonotonicInstant, began: MonotonicInstant) -> Task<ShutdownReport, Never> {
-        let (task, wake) = shared.withLock {
-            shared -> (Task<ShutdownReport, Never>, CheckedContinuation<Void, Never>?) in
+        let (task, wake, sleepers) = shared.withLock {
+            shared -> (Task<ShutdownReport, Never>, CheckedContinuation<Void, Never>?, [CheckedContinuation<Void, Never>]) in
             let decision = shared.machine.beginDrain(deadline: deadline)
             if let task = shared.shutdown {
-                return (task, decision == .joinEarlier ? shared.takeWake() : nil)
+                return (task, decision == .joinEarlier ? shared.takeWake() : nil, [])
             }
             let task = Task { await self.run(began: began) }
             shared.shutdown = task
-            return (task, nil)
+            return (task, nil, shared.takeSleepers())
         }
         wake?.resume()
+        for sleeper in sleepers { sleeper.resume() }
         return task
     }
 
@@ -163,6 +189,11 @@ extension ClientLifecycle.Shared {
             case .closed: .closed
             }
         return ShutdownProgress(state: state, inFlight: machine.inFlight)
+    }
+
+    mutating func takeSleepers() -> [CheckedContinuation<Void, Never>] {
+        defer { sleepers = [:] }
+        return Array(sleepers.values)
     }
 
     mutating func takeWake() -> CheckedContinuation<Void, Never>? {

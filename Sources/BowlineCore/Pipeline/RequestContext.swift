@@ -24,6 +24,21 @@ public struct RequestContext: Sendable {
     }
 }
 
+extension RequestContext {
+    /// Suspends until `instant`, but not longer than the client takes new work: for middleware that wait before they go
+    /// on. What the request is doing meanwhile is called its backoff.
+    ///
+    /// - Parameter clock: The client's (`configuration.clock`).
+    /// - Returns: whether `instant` was reached; false: the client has begun to shut down, and nothing that would take more
+    ///   time should be begun.
+    /// - Throws: `CancellationError` at once when the task is cancelled.
+    public func sleep(until instant: MonotonicInstant, clock: any ServiceClock) async throws -> Bool {
+        call.enter(.backoff, attempt: attempt)
+        defer { call.enter(.pipeline, attempt: attempt) }
+        return try await call.sleep(until: instant, clock: clock)
+    }
+}
+
 /// One call from admission to the end of its response body: what a shutdown reports about it.
 package final class CallRecord: ResponseBodyObserver {
     /// Where the call is counted, and its place there. Weak: a response that somebody keeps must not keep the client.
@@ -54,6 +69,31 @@ package final class CallRecord: ResponseBodyObserver {
         registry?.callEnded(self)
     }
 
+    /// Whether its client has begun to shut down: nothing that could be left undone is begun.
+    package var isDraining: Bool { registry?.isDraining ?? false }
+
+    fileprivate func sleep(until instant: MonotonicInstant, clock: any ServiceClock) async throws -> Bool {
+        guard let registry else {
+            try await clock.sleep(until: instant, tolerance: nil)
+            return true
+        }
+        return try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await clock.sleep(until: instant, tolerance: nil)
+                return true
+            }
+            group.addTask {
+                await registry.waitForDrain()
+                return false
+            }
+            defer { group.cancelAll() }
+            let isOver = try await group.next() ?? true
+            // A cancelled wait for the drain ends like one that has begun.
+            try Task.checkCancellation()
+            return isOver
+        }
+    }
+
     /// What the call is doing now.
     package var phase: RequestPhase {
         RequestPhase(rawValue: UInt8(truncatingIfNeeded: progress.load(ordering: .relaxed))) ?? .pipeline
@@ -76,4 +116,8 @@ package final class CallRecord: ResponseBodyObserver {
 package protocol CallRegistry: AnyObject, Sendable {
     /// Counts `call` no more; called again for the same call, does nothing.
     func callEnded(_ call: CallRecord)
+    /// Whether the end has begun.
+    var isDraining: Bool { get }
+    /// Returns when the end has begun, or the task is cancelled.
+    func waitForDrain() async
 }

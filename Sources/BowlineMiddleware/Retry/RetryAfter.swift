@@ -1,0 +1,44 @@
+internal import BowlineCore
+
+/// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
+enum RetryAfter {
+    /// How long the service asks to be left alone; nil: it does not say, or says nothing that could be read. A date is
+    /// compared with the response's own `Date`, the same clock, and if there is none with the machine's. With several
+    /// fields the longest counts; a date in the past is no wait.
+    static func delay(
+        asked fields: ReceivedFields, wallClock: () -> Int64 = WallClock.now
+    ) -> Duration? {
+        var longest: Duration?
+        for value in fields.values(for: .retryAfter) {
+            guard let delay = delay(value, now: { date(of: fields) ?? wallClock() }) else { continue }
+            longest = max(longest ?? .zero, delay)
+        }
+        return longest
+    }
+
+    private static func date(of fields: ReceivedFields) -> Int64? {
+        fields.values(for: .date).lazy.compactMap(HTTPDate.parse).first
+    }
+
+    private static func delay(_ value: String, now: () -> Int64) -> Duration? {
+        let text = value.utf8.drop { $0 == 0x20 || $0 == 0x09 }
+        guard let first = text.first else { return nil }
+        if (0x30...0x39).contains(first) { return seconds(text) }
+        guard let date = HTTPDate.parse(value) else { return nil }
+        return .seconds(max(0, date - now()))
+    }
+
+    /// Digits only; what no clock counts to is a very long time.
+    private static func seconds(_ text: Substring.UTF8View) -> Duration? {
+        var seconds: Int64 = 0
+        var isEnded = false
+        for byte in text {
+            switch byte {
+            case 0x30...0x39 where !isEnded: seconds = min(seconds * 10 + Int64(byte - 0x30), 1_000_000_000_000)
+            case 0x20, 0x09: isEnded = true
+            default: return nil
+            }
+        }
+        return .seconds(seconds)
+    }
+}

@@ -1,0 +1,68 @@
+internal import BowlineCore
+
+/// Counts the requests and retries to one origin over a sliding window, and says how many more retries it may have.
+///
+/// Pure: the time is an argument. One that lies before the latest counts as the latest.
+struct RetryBudget {
+    private static let slices = 10
+
+    private struct Slice {
+        var index: Int64 = .min
+        var requests = 0
+        var retries = 0
+    }
+
+    private var ring = [Slice](repeating: Slice(), count: slices)
+    private var latest = MonotonicInstant(nanoseconds: .min)
+    private var slice: Duration
+
+    /// - Parameter window: Over how long is counted.
+    init(window: Duration) {
+        slice = Self.slice(of: window)
+    }
+
+    private static func slice(of window: Duration) -> Duration {
+        max(window, .milliseconds(10)) / slices
+    }
+
+    /// When anything was last counted.
+    var lastUsed: MonotonicInstant { latest }
+
+    mutating func recordRequest(at now: MonotonicInstant) {
+        ring[place(at: now)].requests += 1
+    }
+
+    /// Counts a retry if the budget allows one.
+    mutating func withdraw(at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Bool {
+        guard left(at: now, options) > 0 else { return false }
+        ring[place(at: now)].retries += 1
+        return true
+    }
+
+    /// How many more retries there may be at this moment.
+    mutating func left(at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Int {
+        if Self.slice(of: options.window) != slice {
+            // Somebody counts over another span: what was counted by the old one has no place in it.
+            self = RetryBudget(window: options.window)
+        }
+        let current = ring[place(at: now)].index
+        var requests = 0
+        var retries = 0
+        for slice in ring where slice.index > current - Int64(Self.slices) {
+            requests += slice.requests
+            retries += slice.retries
+        }
+        let seconds = Double(options.window.saturatingNanoseconds) / 1e9
+        let allowed = Double(requests) * options.ratio + Double(options.perSecond) * seconds
+        return max(0, Int(allowed) - retries)
+    }
+
+    /// The slice that `now` falls into, emptied if it was last used for an earlier one.
+    private mutating func place(at now: MonotonicInstant) -> Int {
+        latest = max(latest, now)
+        let index = latest.nanoseconds / slice.saturatingNanoseconds
+        let place = Int(((index % Int64(Self.slices)) + Int64(Self.slices)) % Int64(Self.slices))
+        if ring[place].index != index { ring[place] = Slice(index: index) }
+        return place
+    }
+}

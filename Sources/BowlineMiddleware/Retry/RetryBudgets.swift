@@ -1,0 +1,52 @@
+package import BowlineCore
+
+/// The retry budgets of a client's origins: shared by all its requests, also by those of clients derived from it.
+package final class RetryBudgets: Sendable {
+    /// Origins that are counted at most; beyond it the one unused longest is forgotten.
+    package static let maximumOrigins = 1024
+
+    private let window: Duration
+    private let budgets = Guarded<[Origin: RetryBudget]>([:])
+
+    package init(window: Duration) {
+        self.window = window
+    }
+
+    /// A budget's answer.
+    package struct Withdrawal {
+        package let isGranted: Bool
+        /// Retries left after it.
+        package let left: Int
+    }
+
+    package func recordRequest(to origin: Origin, at now: MonotonicInstant) {
+        with(origin) { $0.recordRequest(at: now) }
+    }
+
+    package func withdraw(
+        from origin: Origin, at now: MonotonicInstant, _ options: RetryBudgetOptions
+    ) -> Withdrawal {
+        with(origin) { budget in
+            let isGranted = budget.withdraw(at: now, options)
+            return Withdrawal(isGranted: isGranted, left: budget.left(at: now, options))
+        }
+    }
+
+    package func left(for origin: Origin, at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Int {
+        with(origin) { $0.left(at: now, options) }
+    }
+
+    /// How many origins are counted.
+    package var count: Int { budgets.withLock { $0.count } }
+
+    private func with<Result: Sendable>(_ origin: Origin, _ body: (inout RetryBudget) -> Result) -> Result {
+        budgets.withLock { budgets in
+            if budgets.count >= Self.maximumOrigins, budgets[origin] == nil,
+                let oldest = budgets.min(by: { $0.value.lastUsed < $1.value.lastUsed })
+            {
+                budgets[oldest.key] = nil
+            }
+            return body(&budgets[origin, default: RetryBudget(window: window)])
+        }
+    }
+}

@@ -1,0 +1,119 @@
+package import BowlineCore
+
+/// Turns one call into attempts: sends it again when ``RetryPolicy`` and the origin's budget allow, after a wait.
+///
+/// Stands inside redirects, so that each hop has its own attempts, and outside everything that runs per attempt.
+package struct RetryMiddleware: ServiceMiddleware {
+    private let options: RetryOptions
+    private let budgets: RetryBudgets
+    private let clock: any ServiceClock
+    private let random: @Sendable () -> Double
+
+    /// - Parameter random: Numbers from 0 up to 1.
+    package init(
+        options: RetryOptions, budgets: RetryBudgets, clock: any ServiceClock, random: @escaping @Sendable () -> Double
+    ) {
+        self.options = options
+        self.budgets = budgets
+        self.clock = clock
+        self.random = random
+    }
+
+    package func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        // The instant of admission is near enough to count by, and spares the road a look at the clock.
+        if let origin = request.url?.origin { budgets.recordRequest(to: origin, at: context.call.admitted) }
+        let outcome: Outcome
+        do {
+            let response = try await next(request, context: context)
+            guard response.status.code >= 400, policy(for: request).isRetryable(response.status) else { return response }
+            outcome = .response(response)
+        } catch let error as ServiceError {
+            outcome = .failure(error)
+        }
+        return try await retry(request, context: context, next: next, after: outcome)
+    }
+
+    private func policy(for request: ServiceRequest) -> RetryPolicy {
+        RetryPolicy(options: request.ownOptions?.value.retry ?? options)
+    }
+
+    /// Everything after a first attempt that did not succeed.
+    private func retry(
+        _ request: ServiceRequest, context: RequestContext, next: Next, after first: Outcome
+    ) async throws -> ServiceResponse {
+        let policy = policy(for: request)
+        var context = context
+        var outcome = first
+        var retries = 0
+        while true {
+            let verdict = decide(policy, request, context: context, outcome: outcome, retries: retries)
+            guard case .retry(let delay) = verdict else { return try outcome.get() }
+            outcome = await outcome.letGo(clock: clock)
+            do {
+                guard try await pause(for: delay, context: context) else {
+                    report(policy, request, context: context, outcome: outcome, verdict: .giveUp(.draining))
+                    return try outcome.get()
+                }
+            } catch {
+                outcome.discard()
+                throw error
+            }
+            outcome.discard()
+            retries += 1
+            context.attempt += 1
+            do {
+                let response = try await next(request, context: context)
+                guard policy.isRetryable(response.status) else { return response }
+                outcome = .response(response)
+            } catch let error as ServiceError {
+                outcome = .failure(error)
+            }
+        }
+    }
+
+    private func decide(
+        _ policy: RetryPolicy, _ request: ServiceRequest, context: RequestContext, outcome: Outcome, retries: Int
+    ) -> RetryDecision.Verdict {
+        let now = clock.now
+        let failure = RetryPolicy.Failure(
+            cause: outcome.cause, progress: outcome.progress,
+            retryAfter: outcome.response.flatMap { RetryAfter.delay(asked: $0.receivedFields) }
+        )
+        var verdict = policy.verdict(
+            after: failure, isIdempotent: request.isIdempotent, isReplayable: request.body.isReplayable,
+            retries: retries, remaining: context.deadline.map { now.duration(to: $0.instant) }, random: random()
+        )
+        if case .retry = verdict, context.call.isDraining { verdict = .giveUp(.draining) }
+        var budgetLeft: Int?
+        if let budget = policy.options.budget, let origin = request.url?.origin {
+            if case .retry = verdict {
+                let withdrawal = budgets.withdraw(from: origin, at: now, budget)
+                budgetLeft = withdrawal.left
+                if !withdrawal.isGranted { verdict = .giveUp(.budgetExhausted) }
+            } else {
+                budgetLeft = budgets.left(for: origin, at: now, budget)
+            }
+        }
+        report(policy, request, context: context, outcome: outcome, verdict: verdict, budgetLeft: budgetLeft)
+        return verdict
+    }
+
+    private func report(
+        _ policy: RetryPolicy, _ request: ServiceRequest, context: RequestContext, outcome: Outcome,
+        verdict: RetryDecision.Verdict, budgetLeft: Int? = nil
+    ) {
+        policy.options.onDecision?(
+            RetryDecision(
+                attempt: context.attempt, method: request.method, origin: request.url?.origin.description ?? "",
+                cause: outcome.cause, verdict: verdict, budgetLeft: budgetLeft
+            ))
+    }
+
+    /// - Returns: whether the wait is over; false: the client has begun to shut down, and no attempt begins.
+    private func pause(for delay: Duration, context: RequestContext) async throws -> Bool {
+        try Task.checkCancellation()
+        return try await context.sleep(until: clock.now.advanced(by: delay), clock: clock)
+    }
+}

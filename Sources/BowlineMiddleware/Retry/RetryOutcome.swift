@@ -1,0 +1,83 @@
+internal import BowlineCore
+
+extension RetryMiddleware {
+    /// What an attempt that did not succeed came to.
+    enum Outcome: Sendable {
+        case response(ServiceResponse)
+        case failure(ServiceError)
+
+        /// How much of a failed response is kept through the wait, to be returned if a shutdown ends it.
+        static let keptBytes = 65_536
+        /// How long that much may take to arrive.
+        static let keptWithin = Duration.milliseconds(50)
+
+        var response: ServiceResponse? {
+            if case .response(let response) = self { response } else { nil }
+        }
+
+        var cause: RetryDecision.Cause {
+            switch self {
+            case .response(let response): .status(response.status.code)
+            case .failure(let error): .error(error.code)
+            }
+        }
+
+        var progress: RequestProgress {
+            switch self {
+            case .response: .responseStarted
+            case .failure(let error): error.progress
+            }
+        }
+
+        func get() throws -> ServiceResponse {
+            switch self {
+            case .response(let response): return response
+            case .failure(let error): throw error
+            }
+        }
+
+        /// The response is not wanted any more.
+        func discard() {
+            response?.body.discard()
+        }
+
+        /// The same outcome without its hold on a connection: a short body is taken off it, a longer one given up.
+        func letGo(clock: any ServiceClock) async -> Outcome {
+            guard case .response(var response) = self else { return self }
+            response.body = await Self.detached(response.body, clock: clock)
+            return .response(response)
+        }
+
+        private static func detached(_ body: ResponseBody, clock: any ServiceClock) async -> ResponseBody {
+            let bytes = await withTaskGroup(of: ByteBuffer?.self) { group in
+                group.addTask { try? await body.collect(upTo: keptBytes) }
+                group.addTask {
+                    try? await clock.sleep(until: clock.now.advanced(by: keptWithin), tolerance: nil)
+                    return nil
+                }
+                let first = await group.next() ?? nil
+                group.cancelAll()
+                return first
+            }
+            guard let bytes else {
+                body.discard()
+                return .givenUp
+            }
+            return ResponseBody(received: bytes, trailers: body.trailers)
+        }
+    }
+}
+
+extension ResponseBody {
+    /// The body of a response that was let go of before a retry which then never came.
+    fileprivate static var givenUp: ResponseBody {
+        ResponseBody(
+            AsyncThrowingStream<ByteBuffer, any Error> { continuation in
+                continuation.finish(
+                    throwing: ServiceError(
+                        .bodyAlreadyConsumed, "the body was given up before a retry that a shutdown then prevented",
+                        progress: .responseStarted, phase: .receivingBody
+                    ))
+            })
+    }
+}

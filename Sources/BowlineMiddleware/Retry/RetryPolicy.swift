@@ -1,0 +1,63 @@
+internal import BowlineCore
+
+/// Decides whether a failed attempt is followed by another, and after how long. Pure: time and chance are arguments.
+///
+/// | what failed | may be tried again |
+/// |---|---|
+/// | never sent, or refused by the peer | any method |
+/// | ambiguous, or a response had begun (statuses) | idempotent requests |
+/// | bad certificate, protocol violation, limit, bad request | never |
+struct RetryPolicy {
+    let options: RetryOptions
+
+    /// What came of an attempt.
+    struct Failure {
+        let cause: RetryDecision.Cause
+        let progress: RequestProgress
+        /// How long the service asked to be left alone.
+        var retryAfter: Duration?
+    }
+
+    func isRetryable(_ status: HTTPResponse.Status) -> Bool {
+        options.statuses.contains(status.code)
+    }
+
+    /// - Parameters:
+    ///   - retries: How many retries there have been.
+    ///   - remaining: What is left of the request's time; nil: no limit.
+    ///   - random: From 0 up to 1.
+    func verdict(
+        after failure: Failure, isIdempotent: Bool, isReplayable: Bool, retries: Int, remaining: Duration?,
+        random: Double
+    ) -> RetryDecision.Verdict {
+        if case .error(let code) = failure.cause, !Self.retryableCodes.contains(code) { return .giveUp(.notRetryable) }
+        guard isIdempotent || failure.progress == .neverSent || failure.progress == .refused else {
+            return .giveUp(.notIdempotent)
+        }
+        guard retries + 1 < options.maximumAttempts else { return .giveUp(.attemptsExhausted) }
+        guard isReplayable else { return .giveUp(.bodyNotReplayable) }
+        if let asked = failure.retryAfter, asked > options.maximumRetryAfter { return .giveUp(.retryAfterTooLong) }
+        let delay = max(backoff(after: failure.cause, retries: retries, random: random), failure.retryAfter ?? .zero)
+        // An attempt that begins when the time is over cannot end in it.
+        if let remaining, delay >= remaining { return .giveUp(.deadline) }
+        return .retry(after: delay)
+    }
+
+    /// Full jitter: evenly between nothing and an upper end that doubles with each retry.
+    private func backoff(after cause: RetryDecision.Cause, retries: Int, random: Double) -> Duration {
+        let isThrottled = cause == .status(429) || cause == .status(503)
+        let base = isThrottled ? options.throttledBaseDelay : options.baseDelay
+        var upper = min(base, options.maximumDelay)
+        for _ in 0..<min(retries, 62) where upper < options.maximumDelay {
+            upper = min(upper * 2, options.maximumDelay)
+        }
+        return upper * min(max(random, 0), 1)
+    }
+
+    /// Failures after which another attempt may end differently. Everything else is an answer: a bad certificate, a
+    /// violation of the protocol, a limit, a request that is wrong, a queue that is full, a deadline.
+    private static let retryableCodes: Set<ServiceError.Code> = [
+        .nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout, .connectionClosed,
+        .responseHeadTimeout, .bodyIdleTimeout, .attemptTimeout,
+    ]
+}
