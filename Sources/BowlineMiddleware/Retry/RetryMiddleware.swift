@@ -27,7 +27,9 @@ package struct RetryMiddleware: ServiceMiddleware {
         let outcome: Outcome
         do {
             let response = try await next(request, context: context)
-            guard response.status.code >= 400, policy(for: request).isRetryable(response.status) else { return response }
+            guard response.status.code >= 400, policy(for: request).isRetryable(response.status) else {
+                return response
+            }
             outcome = .response(response)
         } catch let error as ServiceError {
             outcome = .failure(error)

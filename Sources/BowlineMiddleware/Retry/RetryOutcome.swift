@@ -63,7 +63,7 @@ extension RetryMiddleware {
                 body.discard()
                 return .givenUp
             }
-            return ResponseBody(received: bytes, trailers: body.trailers)
+            return ResponseBody(received: bytes, trailers: body.trailers, attempt: body.attempt)
         }
     }
 }

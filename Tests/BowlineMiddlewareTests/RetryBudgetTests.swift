@@ -1,0 +1,90 @@
+import BowlineCore
+import BowlineTesting
+import Testing
+
+@testable import BowlineMiddleware
+
+@Suite("Retry budget (RT17)")
+struct RetryBudgetTests {
+    private func at(_ milliseconds: Int) -> MonotonicInstant {
+        MonotonicInstant(nanoseconds: Int64(milliseconds) * 1_000_000)
+    }
+
+    @Test("RT17: a share of the requests in the window, and a floor each second")
+    func share() {
+        let options = RetryBudgetOptions()
+        var budget = RetryBudget(window: options.window)
+        #expect(budget.left(at: at(0), options) == 100)
+        for _ in 0..<1000 { budget.recordRequest(at: at(0)) }
+        #expect(budget.left(at: at(0), options) == 300)
+        var granted = 0
+        for _ in 0..<1000 where budget.withdraw(at: at(10), options) { granted += 1 }
+        #expect(granted == 300)
+        #expect(budget.left(at: at(10), options) == 0)
+    }
+
+    @Test("RT17: what lies further back than the window does not count, requests and retries alike")
+    func window() {
+        var options = RetryBudgetOptions()
+        options.perSecond = 0
+        var budget = RetryBudget(window: options.window)
+        for _ in 0..<100 { budget.recordRequest(at: at(0)) }
+        for _ in 0..<20 { #expect(budget.withdraw(at: at(500), options)) }
+        #expect(!budget.withdraw(at: at(9999), options))
+        for _ in 0..<10 { budget.recordRequest(at: at(9999)) }
+        // The first second has left the window, with its requests and its retries.
+        #expect(budget.left(at: at(10_000), options) == 2)
+        #expect(budget.left(at: at(60_000), options) == 0)
+    }
+
+    @Test("RT17: any request refills it, also one that succeeded after a retry; one origin's is not another's")
+    func refills() throws {
+        var options = RetryBudgetOptions()
+        options.perSecond = 0
+        let budgets = RetryBudgets(window: options.window)
+        let down = try ServiceURL("http://down.test").origin
+        let other = try ServiceURL("http://other.test").origin
+        for _ in 0..<5 { budgets.recordRequest(to: down, at: at(1)) }
+        #expect(budgets.withdraw(from: down, at: at(1), options).isGranted)
+        #expect(!budgets.withdraw(from: down, at: at(1), options).isGranted)
+        #expect(budgets.left(for: other, at: at(1), options) == 0)
+        for _ in 0..<5 { budgets.recordRequest(to: down, at: at(2)) }
+        let refilled = budgets.withdraw(from: down, at: at(2), options)
+        #expect(refilled.isGranted && refilled.left == 0)
+    }
+
+    @Test("what counts origins is bounded: the one unused longest is forgotten")
+    func bounded() throws {
+        let budgets = RetryBudgets(window: .seconds(10))
+        for index in 0..<(RetryBudgets.maximumOrigins + 50) {
+            budgets.recordRequest(to: try ServiceURL("http://h\(index).test").origin, at: at(index))
+        }
+        #expect(budgets.count == RetryBudgets.maximumOrigins)
+    }
+
+    @Test("a time that goes back counts as the latest; the count never exceeds what a plain list says (random walk)")
+    func randomWalk() {
+        var random = SeededRandom(seed: 20_261_122)
+        var options = RetryBudgetOptions()
+        options.perSecond = 1
+        for _ in 0..<50 {
+            var budget = RetryBudget(window: options.window)
+            var retries: [Int] = []
+            var requests: [Int] = []
+            var now = 0
+            for _ in 0..<400 {
+                now += Int.random(in: 0...400, using: &random)
+                if Bool.random(using: &random) {
+                    budget.recordRequest(at: at(now))
+                    requests.append(now)
+                } else if budget.withdraw(at: at(now - Int.random(in: 0...50, using: &random)), options) {
+                    retries.append(now)
+                }
+                // A slice is a second: what is counted lies within the last 9 to 10 s.
+                let inWindow = retries.filter { $0 > now - 9000 }.count
+                let atMost = Double(requests.filter { $0 > now - 20_000 }.count) * options.ratio + 20
+                #expect(Double(inWindow) <= atMost)
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+import BowlineCore
+import Testing
+
+@testable import BowlineMiddleware
+
+@Suite("Retry policy")
+struct RetryPolicyTests {
+    private func verdict(
+        _ cause: RetryDecision.Cause, _ progress: RequestProgress, isIdempotent: Bool = true, isReplayable: Bool = true,
+        retries: Int = 0, remaining: Duration? = nil, retryAfter: Duration? = nil, random: Double = 0.5,
+        _ change: (inout RetryOptions) -> Void = { _ in }
+    ) -> RetryDecision.Verdict {
+        var options = RetryOptions()
+        change(&options)
+        let failure = RetryPolicy.Failure(cause: cause, progress: progress, retryAfter: retryAfter)
+        return RetryPolicy(options: options).verdict(
+            after: failure, isIdempotent: isIdempotent, isReplayable: isReplayable, retries: retries,
+            remaining: remaining, random: random)
+    }
+
+    @Test(
+        "RT14: a status is worth another attempt for idempotent requests only",
+        arguments: [408, 429, 502, 503, 504])
+    func statuses(status: Int) {
+        guard case .retry = verdict(.status(status), .responseStarted) else {
+            Issue.record("no retry after \(status)")
+            return
+        }
+        #expect(verdict(.status(status), .responseStarted, isIdempotent: false) == .giveUp(.notIdempotent))
+    }
+
+    @Test(
+        "RT20: what would end the same is never tried again",
+        arguments: [
+            ServiceError.Code.tlsHandshakeFailed, .invalidURL, .invalidRequest, .protocolViolation,
+            .responseLimitExceeded,
+            .shuttingDown, .forciblyClosed, .deadlineExceeded, .poolSaturated, .poolAcquireTimeout, .requestBodyFailed,
+            .requestBodyLengthMismatch, .requestBodyConsumed, .decompressionFailed, .decompressionLimitExceeded,
+            .redirectRefused, .tooManyRedirects, .authenticationFailed, .decodingFailed, .encodingFailed,
+        ])
+    func never(code: ServiceError.Code) {
+        #expect(verdict(.error(code), .neverSent) == .giveUp(.notRetryable))
+    }
+
+    @Test(
+        "RT21: a failed dial may be tried again whatever the method: nothing was sent",
+        arguments: [
+            ServiceError.Code.nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout,
+        ])
+    func dials(code: ServiceError.Code) {
+        guard case .retry = verdict(.error(code), .neverSent, isIdempotent: false) else {
+            Issue.record("no retry")
+            return
+        }
+    }
+
+    @Test("the idempotency gate: ambiguous and begun responses for idempotent requests, refused ones for any")
+    func gate() {
+        #expect(verdict(.error(.connectionClosed), .ambiguous, isIdempotent: false) == .giveUp(.notIdempotent))
+        #expect(verdict(.error(.connectionClosed), .responseStarted, isIdempotent: false) == .giveUp(.notIdempotent))
+        for progress in RequestProgress.allCases {
+            #expect(verdict(.error(.connectionClosed), progress) == .retry(after: .milliseconds(25)))
+        }
+        #expect(verdict(.error(.connectionClosed), .refused, isIdempotent: false) == .retry(after: .milliseconds(25)))
+    }
+
+    @Test("maximumAttempts counts the first; a body that is gone, a deadline and a long Retry-After end it")
+    func ends() {
+        #expect(verdict(.status(502), .responseStarted, retries: 2) == .giveUp(.attemptsExhausted))
+        #expect(verdict(.status(502), .responseStarted, retries: 1) == .retry(after: .milliseconds(50)))
+        #expect(verdict(.status(502), .responseStarted) { $0.maximumAttempts = 1 } == .giveUp(.attemptsExhausted))
+        #expect(verdict(.status(502), .responseStarted, isReplayable: false) == .giveUp(.bodyNotReplayable))
+        #expect(verdict(.status(502), .responseStarted, remaining: .milliseconds(25)) == .giveUp(.deadline))
+        #expect(
+            verdict(.status(502), .responseStarted, remaining: .milliseconds(26)) == .retry(after: .milliseconds(25)))
+        #expect(
+            verdict(.status(503), .responseStarted, retryAfter: .seconds(31)) == .giveUp(.retryAfterTooLong))
+        #expect(
+            verdict(.status(503), .responseStarted, remaining: .seconds(10), retryAfter: .seconds(10))
+                == .giveUp(.deadline))
+    }
+
+    @Test("RT16: full jitter below an upper end that doubles up to the cap; Retry-After is a floor")
+    func backoff() {
+        let expected = [50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 20000, 20000]
+        for (retries, upper) in expected.enumerated() {
+            let all = verdict(.status(502), .responseStarted, retries: retries, random: 1) { $0.maximumAttempts = 100 }
+            #expect(all == .retry(after: .milliseconds(upper)))
+            let none = verdict(.status(502), .responseStarted, retries: retries, random: 0) { $0.maximumAttempts = 100 }
+            #expect(none == .retry(after: .zero))
+        }
+        for status in [429, 503] {
+            #expect(verdict(.status(status), .responseStarted, random: 1) == .retry(after: .seconds(1)))
+            #expect(
+                verdict(.status(status), .responseStarted, retryAfter: .seconds(7), random: 1)
+                    == .retry(after: .seconds(7)))
+            #expect(
+                verdict(.status(status), .responseStarted, retryAfter: .milliseconds(1), random: 0.5)
+                    == .retry(after: .milliseconds(500)))
+        }
+        let last = verdict(.status(502), .responseStarted, retries: 98, random: 1) { $0.maximumAttempts = 100 }
+        #expect(last == .retry(after: .seconds(20)))
+    }
+
+    @Test(
+        "RT14: Retry-After as seconds, three forms of date, in the past, garbage, negative, 10^12 and beyond",
+        arguments: [
+            ("7", Duration.seconds(7)), (" 7 ", .seconds(7)), ("0", .zero), ("-7", nil), ("7.5", nil), ("7s", nil),
+            ("", nil),
+            ("soon", nil), ("1000000000000", .seconds(1_000_000_000_000)),
+            ("99999999999999999999999999", .seconds(1_000_000_000_000)),
+            ("Sun, 06 Nov 1994 08:49:47 GMT", .seconds(10)), ("Sunday, 06-Nov-94 08:49:47 GMT", .seconds(10)),
+            ("Sun Nov  6 08:49:47 1994", .seconds(10)), ("Sun, 06 Nov 1994 08:49:27 GMT", .zero),
+            ("Sun, 06 Nov 1994 08:49:47 PST", nil), ("Sun, 32 Nov 1994 08:49:47 GMT", nil),
+            ("Sun, 06 Nov 1994 24:49:47 GMT", nil), ("Thu, 29 Feb 2096 00:00:00 GMT", .seconds(3_196_858_223)),
+        ] as [(String, Duration?)])
+    func retryAfter(value: String, expected: Duration?) {
+        var fields = HTTPFields()
+        fields[.retryAfter] = value
+        // The clock says 1994-11-06 08:49:37.
+        #expect(RetryAfter.delay(asked: ReceivedFields(fields), wallClock: { 784_111_777 }) == expected)
+    }
+
+    @Test("Retry-After as a date is measured against the response's own Date; of several the longest counts")
+    func retryAfterDate() {
+        var fields: HTTPFields = [.date: "Sun, 06 Nov 1994 08:49:40 GMT"]
+        fields.append(HTTPField(name: .retryAfter, value: "Sun, 06 Nov 1994 08:49:47 GMT"))
+        #expect(RetryAfter.delay(asked: ReceivedFields(fields), wallClock: { 0 }) == .seconds(7))
+        fields.append(HTTPField(name: .retryAfter, value: "9"))
+        fields.append(HTTPField(name: .retryAfter, value: "nonsense"))
+        #expect(RetryAfter.delay(asked: ReceivedFields(fields), wallClock: { 0 }) == .seconds(9))
+    }
+}

@@ -1,0 +1,317 @@
+import Bowline
+import BowlineTesting
+import Testing
+
+@Suite("Retries (RT14–RT21)", .timeLimit(.minutes(1)))
+struct RetryTests {
+    private final class Decisions: Sendable {
+        private let list = Guarded<[RetryDecision]>([])
+        var all: [RetryDecision] { list.withLock { $0 } }
+        var verdicts: [RetryDecision.Verdict] { all.map(\.verdict) }
+        func note(_ decision: RetryDecision) { list.withLock { $0.append(decision) } }
+    }
+
+    private func withRetrying(
+        _ replies: [ScriptedReply], configure: (inout ClientConfiguration) throws -> Void = { _ in },
+        _ body: (ServiceClient, LoopbackServer, Decisions) async throws -> Void
+    ) async throws {
+        let decisions = Decisions()
+        try await withLoopbackServer { server in
+            server.respond(inOrder: replies)
+            try await withServiceClient(
+                server.baseURL,
+                configure: {
+                    $0.retry.baseDelay = .milliseconds(2)
+                    $0.retry.throttledBaseDelay = .milliseconds(2)
+                    $0.retry.onDecision = { decisions.note($0) }
+                    try configure(&$0)
+                }
+            ) { try await body($0, server, decisions) }
+        }
+    }
+
+    @Test(
+        "RT14: a GET is tried again after each of the statuses, on the same connection, and its attempts are counted",
+        arguments: [408, 429, 502, 503, 504])
+    func statuses(status: Int) async throws {
+        try await withRetrying([.reply(status, body: "busy"), .reply(status, body: "busy"), .reply(200, body: "ok")]) {
+            client, server, decisions in
+            let response = try await client.get("/")
+            #expect(response.status == .ok)
+            #expect(response.attempts == 3)
+            #expect(response.resends == 0)
+            #expect(server.requests.count == 3)
+            #expect(server.connections.count == 1)
+            #expect(decisions.all.map(\.cause) == [.status(status), .status(status)])
+            #expect(decisions.all.map(\.attempt) == [1, 2])
+            #expect(decisions.all.allSatisfy { $0.budgetLeft != nil && $0.method == .get })
+        }
+    }
+
+    @Test("RT14: the last response is the caller's with its body; a POST's first one is; so is one nobody retries")
+    func outcomes() async throws {
+        try await withRetrying([.reply(503, body: "busy")]) { client, server, decisions in
+            let response = try await client.get("/")
+            #expect(response.status == .serviceUnavailable)
+            #expect(response.attempts == 3)
+            #expect(try await response.body.collect(upTo: 100) == ByteBuffer(string: "busy"))
+            #expect(server.requests.count == 3)
+            #expect(decisions.verdicts.last == .giveUp(.attemptsExhausted))
+
+            let posted = try await client.post("/", body: .text("x"))
+            #expect(posted.status == .serviceUnavailable && posted.attempts == 1)
+            #expect(decisions.verdicts.last == .giveUp(.notIdempotent))
+            _ = try await posted.body.collect(upTo: 100)
+
+            var marked = ServiceRequest.post("/", body: .text("x"))
+            marked.options.idempotency = .idempotent
+            #expect(try await client.send(marked).attempts == 3)
+            var once = ServiceRequest.get("/")
+            once.options.retry = .never
+            #expect(try await client.send(once).attempts == 1)
+            #expect(server.requests.count == 3 + 1 + 3 + 1)
+        }
+        try await withRetrying([.reply(500)]) { client, server, decisions in
+            #expect(try await client.get("/").attempts == 1)
+            #expect(decisions.all.isEmpty)
+        }
+    }
+
+    @Test("RT15: a pool of one connection is enough: a failed response does not hold it, nor does a large one")
+    func poolOfOne() async throws {
+        let large = String(repeating: "x", count: 2_000_000)
+        try await withRetrying(
+            [.reply(503, body: large), .reply(503, body: "busy"), .reply(200, body: "ok")],
+            configure: { $0.pool.maximumPerOrigin = 1 }
+        ) { client, server, _ in
+            let response = try await client.get("/")
+            #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "ok"))
+            #expect(response.attempts == 3)
+            let snapshot = client.pool.snapshot()
+            #expect(snapshot.active == 0 && snapshot.idle == 1)
+        }
+    }
+
+    @Test("a connection that ends without a response: tried again for a GET, the outcome of a POST, which arrives once")
+    func connectionLost() async throws {
+        try await withRetrying([.nothing.thenClose(), .reply(200, body: "ok")]) { client, server, decisions in
+            let response = try await client.get("/")
+            #expect(response.attempts == 2 && response.resends == 0)
+            #expect(decisions.all.map(\.cause) == [.error(.connectionClosed)])
+        }
+        try await withRetrying([.nothing.thenClose(), .reply(200)]) { client, server, decisions in
+            let error = await #expect(throws: ServiceError.self) { try await client.post("/", body: .text("x")) }
+            #expect(error?.progress == .ambiguous && error?.attempts == 1)
+            #expect(server.requests.count == 1)
+            #expect(decisions.verdicts == [.giveUp(.notIdempotent)])
+        }
+    }
+
+    @Test(
+        "RT21: a refused connection is dialled again for any method, and the last error says how many attempts there were"
+    )
+    func refused() async throws {
+        let server = try await LoopbackServer.start()
+        let base = server.baseURL
+        await server.stop()
+        let decisions = Decisions()
+        let client = try ServiceClient(baseURL: base) {
+            $0.retry.baseDelay = .zero
+            $0.retry.onDecision = { decisions.note($0) }
+        }
+        let error = await #expect(throws: ServiceError.self) { try await client.post("/", body: .text("x")) }
+        #expect(error?.code == .connectionRefused)
+        #expect(error?.attempts == 3)
+        #expect(decisions.verdicts == [.retry(after: .zero), .retry(after: .zero), .giveUp(.attemptsExhausted)])
+        await client.shutdown()
+    }
+
+    @Test(
+        "TO11: an attempt that takes too long is tried again if that can do no harm; the whole stays within the total")
+    func attemptTimeout() async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            server.respond { request in request.number == 1 ? .stall : .reply(200, body: "ok") }
+            let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.useOnly(clock)
+                $0.retry = RetryOptions()
+                $0.retry.baseDelay = .zero
+                $0.timeouts.attempt = .seconds(2)
+                $0.timeouts.total = .seconds(20)
+            }
+            let response = try await clock.run {
+                try await client.get("/")
+            } once: {
+                try await server.waitForRequests(count: 1)
+            }.get()
+            #expect(response.attempts == 2)
+            await client.shutdown()
+        }
+    }
+
+    @Test("Retry-After is waited for, on the client's clock; one above the cap, or past the deadline, is returned now")
+    func retryAfter() async throws {
+        let clock = TestClock()
+        let decisions = Decisions()
+        try await withLoopbackServer { server in
+            server.respond(inOrder: [.reply(429, fields: [.retryAfter: "7"], body: "busy"), .reply(200, body: "ok")])
+            let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.useOnly(clock)
+                $0.retry = RetryOptions()
+                $0.retry.onDecision = { decisions.note($0) }
+            }
+            let began = clock.now
+            let response = try await clock.run {
+                try await client.get("/")
+            } once: {
+                try await eventually("the wait") { !decisions.all.isEmpty }
+            }.get()
+            #expect(response.status == .ok)
+            #expect(decisions.verdicts == [.retry(after: .seconds(7))])
+            #expect(began.duration(to: clock.now) >= .seconds(7))
+            await client.shutdown()
+        }
+        try await withRetrying([.reply(503, fields: [.retryAfter: "31"], body: "busy")]) { client, server, decisions in
+            #expect(try await client.get("/").attempts == 1)
+            #expect(decisions.verdicts == [.giveUp(.retryAfterTooLong)])
+            var short = ServiceRequest.get("/")
+            short.options.timeouts.total = .seconds(20)
+            short.options.retry = RetryOptions()
+            short.options.retry?.maximumRetryAfter = .seconds(100)
+            #expect(try await client.send(short).attempts == 1)
+            #expect(server.requests.count == 2)
+        }
+    }
+
+    @Test("CA10, RT18: cancelling during the wait returns at once with CancellationError, and no attempt follows")
+    func cancelled() async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(503, fields: [.retryAfter: "20"]) }
+            let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.clock = clock
+                $0.timeouts.total = nil
+            }
+            let waiting = Gate()
+            let task = Task {
+                var request = ServiceRequest.get("/")
+                request.options.retry = RetryOptions()
+                request.options.retry?.onDecision = { _ in waiting.open() }
+                return try await client.send(request)
+            }
+            try await waiting.wait()
+            task.cancel()
+            await #expect(throws: CancellationError.self) { try await task.value }
+            #expect(server.requests.count == 1)
+            let report = await client.shutdown()
+            #expect(report.isClean)
+        }
+    }
+
+    @Test("LC5: a drain ends a wait at once, with the outcome at hand and its body; nothing is tried again")
+    func drained() async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(503, fields: [.retryAfter: "20"], body: "busy") }
+            let decisions = Decisions()
+            let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.clock = clock
+                $0.timeouts.total = nil
+                $0.retry.onDecision = { decisions.note($0) }
+            }
+            let task = Task {
+                let response = try await client.get("/")
+                return (response.status, try await response.body.collect(upTo: 100))
+            }
+            try await eventually("the wait") { !decisions.all.isEmpty }
+            let report = await client.shutdown(within: .seconds(5))
+            let (status, body) = try await task.value
+            #expect(status == .serviceUnavailable)
+            #expect(body == ByteBuffer(string: "busy"))
+            #expect(report.isClean)
+            #expect(server.requests.count == 1)
+            #expect(decisions.verdicts == [.retry(after: .seconds(20)), .giveUp(.draining)])
+            // The clock has not moved: nobody waited.
+            #expect(clock.now == MonotonicInstant(nanoseconds: 0))
+        }
+    }
+
+    @Test(
+        "RT5: a factory is made anew for each attempt; a stream is replayed from what was kept, and past that it is not"
+    )
+    func replay() async throws {
+        try await withRetrying([.reply(503), .reply(200)]) { client, server, decisions in
+            let made = Guarded(0)
+            let factory = RequestBody.replayable(length: 3) {
+                made.withLock { $0 += 1 }
+                return AsyncStream<ByteBuffer> { continuation in
+                    continuation.yield(ByteBuffer(string: "abc"))
+                    continuation.finish()
+                }
+            }
+            let response = try await client.put("/", body: factory)
+            #expect(response.attempts == 2 && made.withLock { $0 } == 2)
+            #expect(server.requests.map { String(buffer: $0.body) } == ["abc", "abc"])
+        }
+        try await withRetrying([.reply(503), .reply(200)]) { client, server, decisions in
+            let stream = AsyncStream<ByteBuffer> { continuation in
+                continuation.yield(ByteBuffer(string: "abc"))
+                continuation.finish()
+            }
+            // A response had begun: the stream is committed, and the response is the outcome.
+            let response = try await client.put("/", body: .stream(stream))
+            #expect(response.status == .serviceUnavailable && response.attempts == 1)
+            #expect(decisions.verdicts == [.giveUp(.bodyNotReplayable)])
+        }
+    }
+
+    @Test(
+        "RT17: 1,000 calls at a service that is down make at most 20 % and the floor more; when it is back, all succeed"
+    )
+    func hardDown() async throws {
+        let isDown = Guarded(true)
+        let decisions = Decisions()
+        try await withLoopbackServer { server in
+            server.respond { _ in isDown.withLock { $0 } ? .reply(503) : .reply(200, body: "ok") }
+            try await withServiceClient(
+                server.baseURL,
+                configure: {
+                    $0.retry.throttledBaseDelay = .zero
+                    $0.retry.onDecision = { decisions.note($0) }
+                    $0.pool.maximumPerOrigin = 16
+                }
+            ) { client in
+                let clock = MonotonicClock()
+                let began = clock.now
+                try await Self.call(client, 1000, expecting: .serviceUnavailable)
+                // The window slides while this runs: the floor is what it allows over the time that it took.
+                let seconds = Int(began.duration(to: clock.now).components.seconds) + 1
+                let floor = 100 + 10 * seconds
+                #expect(server.requests.count > 1000)
+                #expect(server.requests.count <= 1000 + 200 + floor)
+                #expect(decisions.verdicts.contains(.giveUp(.budgetExhausted)))
+                isDown.withLock { $0 = false }
+                let before = server.requests.count
+                try await Self.call(client, 1000, expecting: .ok)
+                #expect(server.requests.count == before + 1000)
+            }
+        }
+    }
+
+    private static func call(
+        _ client: ServiceClient, _ count: Int, expecting status: HTTPResponse.Status
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<10 {
+                group.addTask {
+                    for _ in 0..<(count / 10) {
+                        let response = try await client.get("/")
+                        _ = try await response.body.collect(upTo: 100)
+                        #expect(response.status == status)
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+}
