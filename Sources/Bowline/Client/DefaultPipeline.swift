@@ -22,3 +22,19 @@ enum DefaultPipeline {
             // A span, a measurement and a line for each attempt, of the user's behaviours too. The span is outermost, so that
             // lines and measurements can name it.
             telemetry(configuration, core: core),
+            // What the user wants to see for each attempt.
+            configuration.middleware.perAttempt,
+        ]
+        return Next(core.transport).wrapped(by: order.flatMap { $0 })
+    }
+
+    private static func telemetry(
+        _ configuration: ClientConfiguration, core: ClientCore
+    ) -> [any ServiceMiddleware] {
+        let tracing = configuration.telemetry.isTracingEnabled ? TracingMiddleware() : nil
+        let metrics = core.metrics.map { MetricsMiddleware(metrics: $0, clock: configuration.clock) }
+        let logging = LoggingMiddleware(logger: configuration.telemetry.logger)
+        let all: [(any ServiceMiddleware)?] = [tracing, metrics, logging]
+        return all.compactMap { $0 }
+    }
+}

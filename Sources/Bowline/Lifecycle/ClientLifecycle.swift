@@ -92,7 +92,9 @@ final class ClientLifecycle: CallRegistry {
 
     private func begin(deadline: MonotonicInstant, began: MonotonicInstant) -> Task<ShutdownReport, Never> {
         let (task, wake, sleepers) = shared.withLock {
-            shared -> (Task<ShutdownReport, Never>, CheckedContinuation<Void, Never>?, [CheckedContinuation<Void, Never>]) in
+            shared -> (
+                Task<ShutdownReport, Never>, CheckedContinuation<Void, Never>?, [CheckedContinuation<Void, Never>]
+            ) in
             let decision = shared.machine.beginDrain(deadline: deadline)
             if let task = shared.shutdown {
                 return (task, decision == .joinEarlier ? shared.takeWake() : nil, [])
