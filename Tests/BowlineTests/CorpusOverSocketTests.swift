@@ -49,6 +49,9 @@ struct CorpusOverSocketTests {
                 $0.connection.discardTimeout = .seconds(5)
                 // The corpus tells bodies as they come over the wire; `CodedCorpusTests` has what they decode to.
                 $0.decompression = .off
+                // One response is what a case is about, not what another attempt or another place has.
+                $0.retry = .never
+                $0.redirect = .never
             }
             var (observation, hasTimedOut) = await observe(corpusCase, client)
             if hasTimedOut { observation.outcome = .undecided }
