@@ -95,6 +95,7 @@ extension StalledNames {
         try await withLoopbackServer { server in
             let names = StalledNames()
             var configuration = ClientConfiguration()
+            configuration.retry = .never
             var options = names.options
             try configure(&configuration, &options)
             options.clock = configuration.clock

@@ -26,6 +26,14 @@ struct PlanTests {
         #expect((0..<plan.count).map { plan.urls[plan.place(of: $0)] }.map { $0.dropFirst(7).first } == Array("ababa"))
     }
 
+    @Test("one attempt and no redirect unless asked for: the tool shows what a URL does")
+    func attemptsAndRedirects() throws {
+        let plain = try CommandLine.plan().configuration
+        #expect(plain.retry.maximumAttempts == 1 && plain.redirect.maximum == 0)
+        let asked = try CommandLine.plan("--max-attempts", "4", "--follow", "7").configuration
+        #expect(asked.retry.maximumAttempts == 4 && asked.redirect.maximum == 7)
+    }
+
     @Test("--no-decompress has bodies as they come")
     func raw() throws {
         #expect(try CommandLine.plan("--no-decompress").configuration.decompression == .off)

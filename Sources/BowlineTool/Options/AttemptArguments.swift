@@ -3,8 +3,10 @@ internal import Bowline
 
 /// Whether and how often a request may be sent again.
 struct AttemptArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Attempts, the first included. (so far: 1)", valueName: "n"))
-    var maxAttempts: Int?
+    @Option(
+        help: ArgumentHelp(
+            "Attempts, the first included; with waits between them, as the SDK makes them.", valueName: "n"))
+    var maxAttempts = 1
 
     @Flag(help: "The requests may be sent twice, whatever their method.")
     var idempotent = false
@@ -12,27 +14,34 @@ struct AttemptArguments: ParsableArguments {
     @Flag(help: "Does not send again when a reused connection turns out to be dead.")
     var noResend = false
 
-    @Option(help: ArgumentHelp("Redirects to follow. (so far: 0)", valueName: "n"))
-    var follow: Int?
+    @Option(help: ArgumentHelp("Redirects to follow.", valueName: "n"))
+    var follow = 0
 }
 
 extension AttemptArguments {
+    /// When a request is tried again. One attempt unless more are asked for: the tool shows what a URL does, and a retry
+    /// would hide it.
+    func makeRetry() throws -> RetryOptions {
+        guard (1...100).contains(maxAttempts) else {
+            throw ValidationError("--max-attempts counts the first: it must be from 1 to 100, is \(maxAttempts)")
+        }
+        var retry = RetryOptions()
+        retry.maximumAttempts = maxAttempts
+        return retry
+    }
+
+    /// Which redirects are followed: none unless asked for.
+    func makeRedirect() throws -> RedirectOptions {
+        guard (0...100).contains(follow) else {
+            throw ValidationError("--follow must be from 0 to 100, is \(follow)")
+        }
+        var redirect = RedirectOptions()
+        redirect.maximum = follow
+        return redirect
+    }
+
     /// The options of each request.
-    func makeOptions() throws -> RequestOptions {
-        if let maxAttempts {
-            guard maxAttempts >= 1 else {
-                throw ValidationError("--max-attempts counts the first: it must be at least 1, is \(maxAttempts)")
-            }
-            guard maxAttempts == 1 else {
-                throw ValidationError("--max-attempts above 1: retries are not yet made; leave it out, or say 1")
-            }
-        }
-        if let follow {
-            guard follow >= 0 else { throw ValidationError("--follow must not be negative, is \(follow)") }
-            guard follow == 0 else {
-                throw ValidationError("--follow above 0: redirects are not yet followed; leave it out, or say 0")
-            }
-        }
+    func makeOptions() -> RequestOptions {
         var options = RequestOptions()
         if idempotent { options.idempotency = .idempotent }
         options.allowsResend = !noResend

@@ -37,11 +37,13 @@ struct RequestPlan: Sendable {
         configuration.tls = try command.connections.makeTLS()
         configuration.timeouts = try command.time.makeTimeouts(isDownload: output.file != nil)
         configuration.lifecycle.drainTimeout = drain
+        configuration.retry = try command.attempts.makeRetry()
+        configuration.redirect = try command.attempts.makeRedirect()
         if command.output.noDecompress { configuration.decompression = .off }
         self.configuration = configuration
 
         var template = try command.message.makeTemplate()
-        template.options = try command.attempts.makeOptions()
+        template.options = command.attempts.makeOptions()
         if count > 1, try command.message.hasOneShotBody() {
             throw ValidationError("--data-file: what is not a regular file can be sent once: leave out -n")
         }

@@ -13,6 +13,7 @@ extension Outcome {
         if let response {
             parts.append("\(response.bytes) bytes".padded(to: 12))
             parts.append(response.connection.map(Self.words) ?? "no connection")
+            if response.attempts > 1 { parts.append("\(response.attempts) attempts") }
             if response.resends > 0 { parts.append("sent again on a new connection") }
         }
         parts.append(url)
@@ -23,6 +24,7 @@ extension Outcome {
             lines += response.trailers.map { "       trailer \($0.name): \($0.value)" }
             if let digest = response.sha256 { lines.append("       sha256 of the body: \(digest)") }
         }
+        if let timeline { lines += timeline.picture().map { "       \($0)" } }
         return lines.joined(separator: "\n")
     }
 

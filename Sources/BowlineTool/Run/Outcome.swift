@@ -16,6 +16,8 @@ struct Outcome: Sendable {
     /// Why it failed; beside a response: its body failed.
     var failure: Failure?
     var duration: Duration = .zero
+    /// How it spent its time, if that was asked for.
+    var timeline: Timeline?
 
     /// A response, its body read.
     struct Received: Sendable {

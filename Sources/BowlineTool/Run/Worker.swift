@@ -83,8 +83,13 @@ struct Worker: Sendable {
         var outcome = Outcome(index: index, url: plan.urls[place])
         var body = BodyTally(digest: plan.output.dropsBodies ? nil : SHA256())
         let began = clock.now
+        let watch = plan.output.isVerbose ? AttemptWatch() : nil
+        var timings: PhaseTimings?
         do {
-            let response = try await client.send(plan.requests[place])
+            var request = plan.requests[place]
+            if let watch { watch.follow(&request, retry: plan.configuration.retry) }
+            let response = try await client.send(request)
+            timings = response.timings
             outcome.response = Outcome.Received(response)
             if plan.output.isVerbose { outcome.response?.headers = Self.fields(response.receivedFields) }
             try await consumer.consume(response.body, into: &body)
@@ -94,7 +99,11 @@ struct Worker: Sendable {
         } catch {
             outcome.failure = Failure(error)
         }
-        outcome.duration = began.duration(to: clock.now)
+        let ended = clock.now
+        outcome.duration = began.duration(to: ended)
+        outcome.timeline = watch.map {
+            Timeline(began: began, decisions: $0.decisions, timings: timings, ended: ended)
+        }
         outcome.response?.bytes = body.bytes
         outcome.response?.sha256 = body.digest?.hexDigest()
         consumer.console.advance(requests: 1)

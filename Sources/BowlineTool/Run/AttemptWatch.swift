@@ -1,0 +1,19 @@
+internal import Bowline
+internal import Synchronization
+
+/// Notes when each attempt of a request failed, and what was decided then.
+final class AttemptWatch: Sendable {
+    private let noted = Mutex<[(at: MonotonicInstant, decision: RetryDecision)]>([])
+
+    var decisions: [(at: MonotonicInstant, decision: RetryDecision)] { noted.withLock { $0 } }
+
+    /// Has the request's decisions come here.
+    func follow(_ request: inout ServiceRequest, retry: RetryOptions) {
+        var retry = retry
+        retry.onDecision = { decision in
+            let now = MonotonicClock().now
+            self.noted.withLock { $0.append((now, decision)) }
+        }
+        request.options.retry = retry
+    }
+}

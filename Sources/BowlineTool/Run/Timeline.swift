@@ -1,0 +1,60 @@
+internal import Bowline
+
+/// How one request spent its time, phase after phase, over all its attempts.
+struct Timeline: Sendable, Hashable {
+    /// A stretch of it.
+    struct Span: Sendable, Hashable {
+        let name: String
+        /// From the beginning of the request.
+        let start: Duration
+        let duration: Duration
+    }
+
+    private(set) var spans: [Span] = []
+
+    /// - Parameters:
+    ///   - began: When the request was sent, and its failed attempts began.
+    ///   - decisions: What was decided after each attempt that did not succeed, and when.
+    ///   - timings: The phases of the last attempt; nil: it brought no response.
+    ///   - ended: When it was over.
+    init(
+        began: MonotonicInstant, decisions: [(at: MonotonicInstant, decision: RetryDecision)], timings: PhaseTimings?,
+        ended: MonotonicInstant
+    ) {
+        var reached = began
+        func add(_ name: String, until end: MonotonicInstant?, _ spans: inout [Span]) {
+            guard let end, end >= reached else { return }
+            spans.append(
+                Span(name: name, start: began.duration(to: reached), duration: reached.duration(to: end)))
+            reached = end
+        }
+        for (at, decision) in decisions {
+            guard case .retry(let delay) = decision.verdict else { continue }
+            let cause =
+                switch decision.cause {
+                case .status(let status): "\(status)"
+                case .error(let code): code.rawValue
+                }
+            add("attempt \(decision.attempt): \(cause)", until: at, &spans)
+            add("sleep", until: at.advanced(by: delay), &spans)
+        }
+        guard let timings, let started = timings.started else {
+            add("attempt", until: ended, &spans)
+            return
+        }
+        // Hops of redirects, and what middleware did before the attempt that counts.
+        if reached.duration(to: started) > .microseconds(500) { add("before", until: started, &spans) }
+        reached = max(reached, started)
+        if let dial = timings.dial, let leased = timings.leased {
+            let dialled = max(reached, leased.advanced(by: .zero - dial))
+            add("queue", until: dialled, &spans)
+            add("dial", until: leased, &spans)
+        } else {
+            add("queue", until: timings.leased, &spans)
+        }
+        add("send", until: timings.sent, &spans)
+        add("wait", until: timings.firstByte, &spans)
+        add("head", until: timings.head, &spans)
+        add("body", until: ended, &spans)
+    }
+}

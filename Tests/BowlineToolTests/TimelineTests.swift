@@ -1,0 +1,63 @@
+internal import Bowline
+internal import Testing
+
+@testable import BowlineTool
+
+@Suite("The picture of a request's time")
+struct TimelineTests {
+    private func at(_ milliseconds: Int) -> MonotonicInstant {
+        MonotonicInstant(nanoseconds: Int64(milliseconds) * 1_000_000)
+    }
+
+    private var timings: PhaseTimings {
+        var timings = PhaseTimings()
+        timings.started = at(100)
+        timings.leased = at(140)
+        timings.dial = .milliseconds(30)
+        timings.sent = at(141)
+        timings.firstByte = at(180)
+        timings.head = at(181)
+        return timings
+    }
+
+    @Test("queue, dial, send, wait, head and body follow each other without a gap")
+    func phases() {
+        let timeline = Timeline(began: at(100), decisions: [], timings: timings, ended: at(200))
+        #expect(timeline.spans.map(\.name) == ["queue", "dial", "send", "wait", "head", "body"])
+        #expect(timeline.spans.map(\.duration) == [10, 30, 1, 39, 1, 19].map { .milliseconds($0) })
+        var reached = Duration.zero
+        for span in timeline.spans {
+            #expect(span.start == reached)
+            reached += span.duration
+        }
+    }
+
+    @Test("attempts that failed and the sleeps after them stand before the last one")
+    func retries() {
+        let decision = RetryDecision(
+            attempt: 1, method: .get, origin: "http://a.test:80", cause: .status(503),
+            verdict: .retry(after: .milliseconds(60)), budgetLeft: nil)
+        let timeline = Timeline(began: at(0), decisions: [(at(40), decision)], timings: timings, ended: at(200))
+        #expect(
+            timeline.spans.map(\.name) == [
+                "attempt 1: 503", "sleep", "queue", "dial", "send", "wait", "head", "body",
+            ])
+        #expect(timeline.spans[1].duration == .milliseconds(60))
+        let failed = Timeline(began: at(0), decisions: [], timings: nil, ended: at(50))
+        #expect(failed.spans.map(\.name) == ["attempt"])
+    }
+
+    @Test("each bar lies where its stretch lies in the whole, and none is without a mark")
+    func picture() {
+        let lines = Timeline(began: at(100), decisions: [], timings: timings, ended: at(200)).picture(width: 10)
+        #expect(
+            lines == [
+                "queue  |=         |  10.000 ms",
+                "dial   | ===      |  30.000 ms",
+                "send   |    =     |  1.000 ms",
+                "wait   |    ====  |  39.000 ms",
+                "head   |        = |  1.000 ms",
+                "body   |        ==|  19.000 ms",
+            ])
+    }
+}
