@@ -119,6 +119,51 @@ struct DecompressionTests {
         }
     }
 
+    @Test(
+        "DC8: the coded body of a response that is retried is not decoded, and its connection serves the next attempt")
+    func retried() async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in
+                // The first would fail if anybody decoded it.
+                request.number == 1
+                    ? .reply(503, fields: [.contentEncoding: "gzip"], body: "not gzip")
+                    : .reply(200, fields: [.contentEncoding: "gzip"], body: Self.coded(.gzip))
+            }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.retry.baseDelay = .milliseconds(1) }
+            let fetched = try await client.fetch("/")
+            #expect(fetched.text == Self.text)
+            #expect(fetched.response.attempts == 2)
+            #expect(fetched.isReused)
+            #expect(server.requests.map { $0.fields[.acceptEncoding] } == ["gzip, deflate", "gzip, deflate"])
+            await client.shutdown(within: .zero)
+        }
+    }
+
+    @Test("a compressed body is compressed once for all attempts, or anew where its sequence is made anew")
+    func retriedUpload() async throws {
+        try await withLoopbackServer { server in
+            server.respond { request in request.number == 1 ? .reply(503) : .reply(200) }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.retry.baseDelay = .milliseconds(1) }
+            var request = ServiceRequest.put(
+                "/",
+                body: .replayable {
+                    AsyncStream { continuation in
+                        continuation.yield(ByteBuffer(string: Self.text))
+                        continuation.finish()
+                    }
+                })
+            request.options.compression = .gzip
+            let response = try await client.send(request)
+            #expect(response.attempts == 2)
+            #expect(server.requests.count == 2)
+            for request in server.requests {
+                #expect(CodedBytes.gunzip(Array(request.body.readableBytesView)) == Array(Self.text.utf8))
+                #expect(request.fields[values: .contentEncoding] == ["gzip"])
+            }
+            await client.shutdown(within: .zero)
+        }
+    }
+
     @Test("DC8: a coded body that is let go unread is drained as it is, and the connection kept")
     func unread() async throws {
         try await withLoopbackServer { server in
