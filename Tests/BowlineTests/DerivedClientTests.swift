@@ -4,6 +4,8 @@ import Testing
 
 @Suite("Clients derived by with and scoped (DESIGN §2)", .timeLimit(.minutes(1)))
 struct DerivedClientTests {
+    private final class Listener: ServiceEventListener {}
+
     private static let region = HTTPField.Name("X-Region")!
 
     @Test("Derived clients share connections: one pool, one numbering")
@@ -69,7 +71,11 @@ struct DerivedClientTests {
         ("timeouts.connect", { $0.timeouts.connect = .seconds(1) }), ("pool", { $0.pool = .lowMemory }),
         ("connection", { $0.connection.isNoDelay = false }), ("tls", { $0.tls.verification = .disabled }),
         ("lifecycle", { $0.lifecycle.drainTimeout = .zero }), ("clock and random", { $0.clock = TestClock() }),
-        ("clock and random", { $0.random = { 0 } }), ("retry.maximumAttempts", { $0.retry.maximumAttempts = 0 }),
+        ("clock and random", { $0.random = { 0 } }),
+        ("telemetry.isMetricsEnabled", { $0.telemetry.isMetricsEnabled = false }),
+        ("telemetry.events", { $0.telemetry.events.append(Listener()) }),
+        ("telemetry.events", { $0.telemetry.events[0] = Listener() }),
+        ("retry.maximumAttempts", { $0.retry.maximumAttempts = 0 }),
     ]
 
     @Test(
@@ -77,7 +83,10 @@ struct DerivedClientTests {
     )
     func refused(index: Int) throws {
         let (path, change) = Self.shared[index]
-        let client = try ServiceClient(baseURL: "http://example.com", transport: StubTransport())
+        let client = try ServiceClient(baseURL: "http://example.com", transport: StubTransport()) {
+            $0.telemetry.events = [Listener()]
+        }
+        _ = try client.with { $0.telemetry.isTracingEnabled = false }
         let error = #expect(throws: ServiceError.self) { try client.with(change) }
         #expect(error?.code == .invalidConfiguration)
         #expect(error?.message.hasPrefix("\(path):") == true, "\(error?.message ?? "")")

@@ -7,8 +7,8 @@ extension ServiceClient {
     /// let impatient = try client.with { $0.timeouts.total = .seconds(2) }
     /// ```
     /// It starts from this client's configuration. What belongs to the connections and their end (`pool`, `connection`,
-    /// `tls`, `timeouts.connect`, `lifecycle`, `clock`, `random`) is shared and cannot be changed. Shutting down either
-    /// client ends both.
+    /// `tls`, `timeouts.connect`, `lifecycle`, `clock`, `random`, and of `telemetry` metrics and events) is shared and
+    /// cannot be changed. Shutting down either client ends both.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration` for a value out of range or one that is shared; what
     ///   `configure` throws.

@@ -7,9 +7,20 @@ extension ClientConfiguration {
             ("timeouts.connect", timeouts.connect == other.timeouts.connect), ("pool", pool == other.pool),
             ("connection", connection == other.connection), ("tls", tls == other.tls),
             ("lifecycle", lifecycle == other.lifecycle), ("clock and random", surroundings === other.surroundings),
+            ("telemetry.isMetricsEnabled", telemetry.isMetricsEnabled == other.telemetry.isMetricsEnabled),
+            (
+                "telemetry.events",
+                telemetry.events.elementsEqual(other.telemetry.events) { Self.isSame($0, $1) }
+            ),
         ]
         return isShared.filter { !$0.1 }.map { path, _ in
             ConfigurationProblem(path, "is shared with the client that this one derives from and must stay as it is")
         }
+    }
+
+    /// Whether they are the same listener, as far as that can be told: values of one type are taken for it.
+    private static func isSame(_ one: any ServiceEventListener, _ other: any ServiceEventListener) -> Bool {
+        guard type(of: one) == type(of: other) else { return false }
+        return !(type(of: one) is AnyClass) || (one as AnyObject) === (other as AnyObject)
     }
 }

@@ -76,6 +76,7 @@ package struct FileDownload: Sendable {
     }
 
     private func make() throws -> FileDescriptor {
+        guard !path.isEmpty else { throw FileFailure("write", path, number: ENOENT) }
         var facts = stat()
         if stat(path, &facts) == 0, facts.st_mode & S_IFMT == S_IFDIR {
             throw FileFailure("write", path, number: EISDIR)
