@@ -8,7 +8,7 @@
         /// Knobs that are no data: closures, behaviours, what a program makes itself.
         private let notData: Set<String> = [
             "retry.onDecision", "middleware.perCall", "middleware.perAttempt", "clock", "random",
-            "fields", "encoder", "decoder",
+            "fields", "encoder", "decoder", "authentication",
             "telemetry.logger", "telemetry.events",
         ]
         /// Knobs whose value is a choice with parts, read from keys of their own.

@@ -12,7 +12,8 @@ final class ClientPolicies: Sendable {
 
     convenience init(baseURL: ServiceURL?, configuration: ClientConfiguration, core: ClientCore) {
         self.init(
-            baseURL: baseURL, configuration: configuration, pipeline: DefaultPipeline.make(configuration, core: core)
+            baseURL: baseURL, configuration: configuration,
+            pipeline: DefaultPipeline.make(configuration, base: baseURL, core: core)
         )
     }
 

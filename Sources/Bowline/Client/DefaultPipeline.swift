@@ -4,15 +4,21 @@ internal import BowlineMiddleware
 /// The order of behaviours around a request, outermost first. Folded once, when a client is made; what is switched off
 /// is not in it.
 enum DefaultPipeline {
-    static func make(_ configuration: ClientConfiguration, core: ClientCore) -> Next {
+    /// - Parameter base: The client's base URL, whose origin gets its credentials.
+    static func make(_ configuration: ClientConfiguration, base: ServiceURL?, core: ClientCore) -> Next {
         let order: [[any ServiceMiddleware]] = [
             // What the user wants to see once per call, whatever happens inside.
             configuration.middleware.perCall,
             // Outside redirects and retries: the bodies that those read off or let go are never decoded. In it even where
             // the client has it off, because a request may have it on.
             [DecompressionMiddleware(options: configuration.decompression)],
+            // Outside redirects and retries: a call has one key, however often it is sent. Requests may ask for it one by one.
+            [IdempotencyKeyMiddleware(isDefault: configuration.makesIdempotencyKeys, random: configuration.random)],
             // Outside redirects and retries: a body is compressed once for all of them. Requests ask for it one by one.
             [RequestCompressionMiddleware(replayLimit: configuration.connection.replayLimit)],
+            // Outside retries: each hop has its own, and the failure of one hop does not repeat those before it. In it even
+            // where the client has it off, because a request may have it on.
+            [RedirectMiddleware(configuration.redirect, clientFields: configuration.fields.map(\.name))],
             // Turns one call into attempts. Never left out: a request may ask for retries that its client does not make.
             [
                 RetryMiddleware(
@@ -24,6 +30,8 @@ enum DefaultPipeline {
             telemetry(configuration, core: core),
             // What the user wants to see for each attempt.
             configuration.middleware.perAttempt,
+            // The innermost: what it signs is what is sent, on each hop and each attempt, whatever the others changed.
+            authentication(configuration, base: base),
         ]
         return Next(core.transport).wrapped(by: order.flatMap { $0 })
     }
@@ -36,5 +44,13 @@ enum DefaultPipeline {
         let logging = LoggingMiddleware(logger: configuration.telemetry.logger)
         let all: [(any ServiceMiddleware)?] = [tracing, metrics, logging]
         return all.compactMap { $0 }
+    }
+
+    private static func authentication(
+        _ configuration: ClientConfiguration, base: ServiceURL?
+    ) -> [any ServiceMiddleware] {
+        guard let authenticator = configuration.authentication else { return [] }
+        let origins = configuration.originsOfCredentials(base: base)
+        return [AuthenticationMiddleware(authenticator, origins: origins, clock: configuration.clock)]
     }
 }

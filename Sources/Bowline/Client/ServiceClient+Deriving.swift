@@ -16,6 +16,7 @@ extension ServiceClient {
         var changed = configuration
         try configure(&changed)
         try (changed.problems(derivingFrom: configuration) + changed.problems()).throwIfAny()
+        try changed.requireOriginOfCredentials(base: baseURL)
         return ServiceClient(
             core: core, policies: ClientPolicies(baseURL: baseURL, configuration: changed, core: core)
         )
@@ -43,9 +44,12 @@ extension ServiceClient {
         }
         var changed = configuration
         for name in Set(headers.map(\.name)) { changed.fields[fields: name] = headers[fields: name] }
-        let policies = ClientPolicies(
-            baseURL: try baseURL.resolving(path), configuration: changed, pipeline: policies.pipeline
-        )
+        let base = try baseURL.resolving(path)
+        // Redirects have to know the names of all the client's own fields.
+        let policies =
+            headers.isEmpty
+            ? ClientPolicies(baseURL: base, configuration: changed, pipeline: policies.pipeline)
+            : ClientPolicies(baseURL: base, configuration: changed, core: core)
         return ServiceClient(core: core, policies: policies)
     }
 }

@@ -60,6 +60,7 @@ public struct ServiceClient: Sendable {
     ) throws {
         var configuration = ClientConfiguration()
         try configure(&configuration)
+        try configuration.requireOriginOfCredentials(base: base)
         core = try ClientCore(configuration: configuration, transport: transport)
         policies = ClientPolicies(baseURL: base, configuration: configuration, core: core)
     }

@@ -84,6 +84,7 @@
                 .flag("makesIdempotencyKeys", \.makesIdempotencyKeys),
                 .flag("telemetry.isTracingEnabled", \.telemetry.isTracingEnabled),
                 .flag("telemetry.isMetricsEnabled", \.telemetry.isMetricsEnabled),
+                .custom("authenticatedOrigins") { $0.authenticatedOrigins = try $1.texts() },
             ]
         }
 

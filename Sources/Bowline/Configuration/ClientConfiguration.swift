@@ -23,6 +23,12 @@ public struct ClientConfiguration: Sendable {
     /// Gives POST and PATCH requests an `Idempotency-Key` each, the same on each attempt, which makes them idempotent:
     /// only for services that honour it. Default false.
     public var makesIdempotencyKeys = false
+    /// Who adds credentials to each attempt: ``BasicAuthentication``, ``BearerAuthentication``, ``SigningAuthentication``,
+    /// or a ``RequestAuthenticator`` of your own; nil: nobody. Default nil.
+    public var authentication: (any RequestAuthenticator)?
+    /// The origins that get these credentials besides the base URL's, as `https://files.example.com`; paths do not
+    /// matter. Default none.
+    public var authenticatedOrigins: [String] = []
     /// How connections are kept and how many there may be.
     public var pool = PoolOptions()
     /// How sockets are made, and how much a peer may make us keep.
@@ -74,7 +80,7 @@ public struct ClientConfiguration: Sendable {
     /// Everything that is wrong with it; empty if nothing is.
     public func problems() -> [ConfigurationProblem] {
         timeouts.problems(at: "timeouts") + retry.problems(at: "retry") + redirect.problems(at: "redirect")
-            + decompression.problems(at: "decompression") + pool.problems(at: "pool")
+            + decompression.problems(at: "decompression") + authenticationProblems() + pool.problems(at: "pool")
             + connection.problems(at: "connection")
             + tls.problems(at: "tls") + lifecycle.problems(at: "lifecycle")
     }

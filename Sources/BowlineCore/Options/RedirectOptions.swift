@@ -4,8 +4,8 @@ public struct RedirectOptions: Sendable, Hashable {
     public var maximum = 10
     /// Follows a redirect from `https` to `http`. Default false: it fails with `redirectRefused`.
     public var allowsDowngrade = false
-    /// Fields that are taken off, besides `Authorization`, `Cookie` and `Proxy-Authorization`, when a redirect leads to
-    /// another origin; they do not come back on a later hop. Default none.
+    /// Fields that are taken off, besides `Authorization`, `Cookie`, `Proxy-Authorization`, `Host` and the client's own
+    /// `fields`, when a redirect leads to another origin; they do not come back on a later hop. Default none.
     public var sensitiveFields: Set<HTTPField.Name> = []
 
     /// Makes the defaults.

@@ -31,6 +31,8 @@ public struct RequestOptions: Sendable {
     /// Gives the request an `Idempotency-Key` of its own, the same on each attempt, unless it has one; nil: as the client
     /// is configured. Means nothing but for POST and PATCH. Default nil.
     public var makesIdempotencyKey: Bool?
+    /// Whether the client's `authentication` adds credentials. Default true.
+    public var authenticates = true
     /// What stands for the target in reports, metrics and logs, as `users/{id}`; nil: the path without its query.
     public var targetTemplate: String?
     /// Called on an event loop, in order, with each informational (1xx) response as it arrives; must not block.

@@ -10,6 +10,8 @@ public struct RequestContext: Sendable {
     public var timeouts: Timeouts
     /// The call, as the lifecycle counts it.
     package let call: CallRecord
+    /// Where earlier hops of the call were sent, if redirects were followed: what was trusted there need not be now.
+    package var earlierOrigins: [Origin] = []
 
     package init(deadline: Deadline?, attempt: Int = 1, timeouts: Timeouts, call: CallRecord) {
         self.deadline = deadline

@@ -77,7 +77,7 @@ public struct ServiceURL: Sendable, Hashable {
         "http": (.http, false), "https": (.https, false), "http+unix": (.http, true), "https+unix": (.https, true),
     ]
 
-    private static func looksLikeScheme(_ text: Substring) -> Bool {
+    static func looksLikeScheme(_ text: Substring) -> Bool {
         guard let first = text.utf8.first, (0x61...0x7A).contains(first | 0x20) else { return false }
         return text.utf8.allSatisfy { byte in
             (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte) || byte == 0x2B || byte == 0x2D
@@ -86,7 +86,7 @@ public struct ServiceURL: Sendable, Hashable {
     }
 
     /// Splits `text` at `?` and `#`, encodes both parts, and removes dot segments from the path.
-    private static func splitTarget(_ text: Substring, at place: String) throws -> (path: String, query: String?) {
+    static func splitTarget(_ text: Substring, at place: String) throws -> (path: String, query: String?) {
         for byte in text.utf8 where byte < 0x20 || byte == 0x7F {
             throw ServiceError(.invalidURL, "\(place) has a control character (byte \(byte)): percent-encode it")
         }

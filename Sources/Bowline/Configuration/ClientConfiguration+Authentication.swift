@@ -1,0 +1,28 @@
+internal import BowlineCore
+
+extension ClientConfiguration {
+    /// Credentials that no request would ever get are a mistake.
+    func requireOriginOfCredentials(base: ServiceURL?) throws {
+        guard authentication != nil, base == nil, authenticatedOrigins.isEmpty else { return }
+        let reason = "needs to know whom it is for: a base URL, or authenticatedOrigins"
+        try [ConfigurationProblem("authentication", reason)].throwIfAny()
+    }
+
+    /// The origins that may see the credentials.
+    func originsOfCredentials(base: ServiceURL?) -> [Origin] {
+        [base?.origin].compactMap { $0 } + authenticatedOrigins.compactMap { try? ServiceURL($0).origin }
+    }
+
+    func authenticationProblems() -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        for (index, origin) in authenticatedOrigins.enumerated() {
+            do {
+                _ = try ServiceURL(origin)
+            } catch {
+                let reason = (error as? ServiceError)?.message ?? "is no URL"
+                problems.append(ConfigurationProblem("authenticatedOrigins[\(index)]", reason))
+            }
+        }
+        return problems
+    }
+}

@@ -1,0 +1,53 @@
+/// A user and a password with each request (RFC 7617), as UTF-8.
+///
+/// They are readable to whoever sees the request: use it over `https`. Its description carries neither.
+public struct BasicAuthentication: RequestAuthenticator, PunctualAuthenticator {
+    private let field: HTTPField
+
+    /// Makes credentials.
+    ///
+    /// - Parameters:
+    ///   - user: The user, without a colon, which is what ends it.
+    ///   - password: The password; may be empty.
+    /// - Throws: ``ServiceError`` `invalidConfiguration`: a colon in the user, or a control character in either.
+    public init(user: String, password: String) throws {
+        guard !user.utf8.contains(UInt8(ascii: ":")) else {
+            throw ServiceError(.invalidConfiguration, "BasicAuthentication: the user must not have a colon")
+        }
+        for byte in (user + password).utf8 where byte < 0x20 || byte == 0x7F {
+            throw ServiceError(
+                .invalidConfiguration,
+                "BasicAuthentication: user and password must not have control characters (byte \(byte))"
+            )
+        }
+        field = HTTPField(authorization: "Basic " + Self.base64(Array("\(user):\(password)".utf8)))
+    }
+
+    /// Adds the `Authorization` field.
+    public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
+        request.fields.append(field)
+    }
+
+    /// RFC 4648 §4.
+    private static func base64(_ bytes: [UInt8]) -> String {
+        let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+        var text: [UInt8] = []
+        text.reserveCapacity((bytes.count + 2) / 3 * 4)
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let group = bytes[start..<min(start + 3, bytes.count)]
+            var bits = 0
+            for offset in 0..<3 { bits = bits << 8 | (offset < group.count ? Int(group[start + offset]) : 0) }
+            for offset in 0..<4 {
+                text.append(offset <= group.count ? digits[bits >> (18 - 6 * offset) & 63] : UInt8(ascii: "="))
+            }
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}
+
+extension BasicAuthentication: CustomStringConvertible, CustomReflectable {
+    /// The scheme's name; neither user nor password.
+    public var description: String { "BasicAuthentication" }
+
+    public var customMirror: Mirror { Mirror(self, children: [:]) }
+}

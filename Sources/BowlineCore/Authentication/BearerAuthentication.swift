@@ -1,0 +1,82 @@
+/// A token with each request (RFC 6750): one that never changes, or one from a source that is asked for it when needed.
+///
+/// The source is asked once for all who wait, whoever they are: on the first request, ahead of the token's end while the
+/// old one is still good, and when the service answers 401, after which the request is sent once more if its body can be.
+/// Copies, and the clients they are given to, share their token. Its description does not carry it.
+///
+/// ```swift
+/// $0.authentication = BearerAuthentication {
+///     let answer = try await identity.post("token").decode(Answer.self)
+///     return BearerToken(answer.accessToken, lifetime: .seconds(answer.expiresIn))
+/// }
+/// ```
+/// A source that sends its requests with the same client has to switch `options.authenticates` off for them.
+public struct BearerAuthentication: RequestAuthenticator, PunctualAuthenticator {
+    private enum Kind: Sendable {
+        case fixed(HTTPField)
+        case source(BearerTokenStore)
+    }
+
+    private let kind: Kind
+
+    /// Makes one with a token that never changes.
+    ///
+    /// - Throws: ``ServiceError`` `invalidConfiguration`: it is empty, or has a character other than visible ASCII.
+    public init(token: String) throws {
+        guard let field = BearerToken(token).field else {
+            throw ServiceError(
+                .invalidConfiguration, "BearerAuthentication: the token must be visible ASCII characters, at least one"
+            )
+        }
+        kind = .fixed(field)
+    }
+
+    /// Makes one with a source of tokens.
+    ///
+    /// - Parameters:
+    ///   - leeway: How long before a token's end another is fetched, while requests go on with the old one; half its
+    ///     lifetime if that is less. Negative counts as zero. Default 30 s.
+    ///   - fetchTimeout: How long the source may take; requests that wait longer fail. Default 30 s.
+    ///   - fetch: Asked for a token, in a task of its own without a deadline; cancelled when it takes too long, and when
+    ///     nobody waits for it any more. What it throws fails all who wait, with `authenticationFailed`; the next request
+    ///     asks again.
+    public init(
+        leeway: Duration = .seconds(30), fetchTimeout: Duration = .seconds(30),
+        fetch: @escaping @Sendable () async throws -> BearerToken
+    ) {
+        kind = .source(BearerTokenStore(leeway: max(leeway, .zero), fetchTimeout: fetchTimeout, fetch: fetch))
+    }
+
+    /// Adds the `Authorization` field; waits for a token if there is none.
+    ///
+    /// The deadline of `context` is taken for one on the machine's clock; a client uses its own.
+    ///
+    /// - Throws: ``ServiceError`` `authenticationFailed` or `deadlineExceeded`, what the source throws, or
+    ///   `CancellationError`.
+    public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
+        try await authenticate(&request, context: context, clock: MonotonicClock())
+    }
+
+    package func authenticate(
+        _ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock
+    ) async throws {
+        switch kind {
+        case .fixed(let field): request.fields.append(field)
+        case .source(let store): request.fields.append(try await store.field(context: context, clock: clock))
+        }
+    }
+
+    /// Forgets the token that was sent, unless it was replaced meanwhile.
+    public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
+        guard case .source(let store) = kind else { return false }
+        store.refused(request.fields[.authorization])
+        return true
+    }
+}
+
+extension BearerAuthentication: CustomStringConvertible, CustomReflectable {
+    /// The scheme's name; not the token.
+    public var description: String { "BearerAuthentication" }
+
+    public var customMirror: Mirror { Mirror(self, children: [:]) }
+}

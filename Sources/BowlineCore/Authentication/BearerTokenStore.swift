@@ -1,0 +1,188 @@
+/// The token that an authenticator's copies share, and the one fetch that is under way for all of them.
+///
+/// | state | a request | the fetch succeeds | the fetch fails |
+/// |---|---|---|---|
+/// | no token, or past its end | waits for the fetch, which it begins if there is none | goes on | fails; the next one begins another |
+/// | within the leeway | goes on with the token, and begins a fetch if there is none | later ones have the new token | nothing, for a second |
+/// | good | goes on with the token | | |
+///
+/// A fetch that takes too long, or that nobody waits for any more (unless it was begun ahead of time), is cancelled, and what
+/// it yields is ignored.
+final class BearerTokenStore: Sendable {
+    private struct Held: Sendable {
+        let field: HTTPField
+        /// When it ends; nil: unknown.
+        let end: MonotonicInstant?
+        /// When another is fetched ahead of time.
+        let refresh: MonotonicInstant?
+    }
+
+    private struct Fetch {
+        let flight: Flight<HTTPField>
+        let limit: MonotonicInstant
+        /// Begun within the leeway: goes on though nobody waits.
+        let isAhead: Bool
+        var waiting = 0
+    }
+
+    private struct State {
+        var held: Held?
+        var fetch: Fetch?
+        var noRefreshBefore: MonotonicInstant?
+    }
+
+    private enum Step {
+        case use(HTTPField, thenStart: Flight<HTTPField>?)
+        case wait(Flight<HTTPField>, until: MonotonicInstant, isNew: Bool, instead: Flight<HTTPField>?)
+    }
+
+    /// How long after a failed fetch ahead of time the next one is begun.
+    private static let pauseAfterFailure = Duration.seconds(1)
+
+    /// The fetch that this task belongs to: it must not wait for itself.
+    @TaskLocal private static var fetching: Flight<HTTPField>?
+
+    private let leeway: Duration
+    private let fetchTimeout: Duration
+    private let source: @Sendable () async throws -> BearerToken
+    private let state = Guarded(State())
+
+    init(leeway: Duration, fetchTimeout: Duration, fetch: @escaping @Sendable () async throws -> BearerToken) {
+        self.leeway = leeway
+        self.fetchTimeout = fetchTimeout
+        source = fetch
+    }
+
+    /// The field to send now.
+    ///
+    /// - Throws: ``ServiceError`` `authenticationFailed` or `deadlineExceeded`; `CancellationError`.
+    func field(context: RequestContext, clock: any ServiceClock) async throws -> HTTPField {
+        let now = clock.now
+        switch state.withLock({ self.step(&$0, now: now) }) {
+        case .use(let field, let flight):
+            if let flight { start(flight, now: now, clock: clock) }
+            return field
+        case .wait(let flight, let limit, let isNew, let late):
+            late?.cancel()
+            guard Self.fetching !== flight else {
+                leave(flight, isLate: false)
+                throw ServiceError(
+                    .authenticationFailed,
+                    "the source of tokens waits for itself: switch options.authenticates off in it"
+                )
+            }
+            if isNew { start(flight, now: now, clock: clock) }
+            return try await wait(for: flight, until: limit, context: context, clock: clock)
+        }
+    }
+
+    /// The service does not take the token in this field (any more).
+    func refused(_ value: String?) {
+        state.withLock { state in
+            if let held = state.held, held.field.value == value { state.held = nil }
+        }
+    }
+
+    private func step(_ state: inout State, now: MonotonicInstant) -> Step {
+        if let held = state.held, held.end.map({ now < $0 }) ?? true {
+            guard let refresh = held.refresh, refresh <= now, state.fetch == nil,
+                state.noRefreshBefore.map({ $0 <= now }) ?? true
+            else { return .use(held.field, thenStart: nil) }
+            return .use(held.field, thenStart: newFetch(&state, isAhead: true, now: now))
+        }
+        var late: Flight<HTTPField>?
+        if let fetch = state.fetch {
+            if now < fetch.limit {
+                state.fetch?.waiting += 1
+                return .wait(fetch.flight, until: fetch.limit, isNew: false, instead: nil)
+            }
+            late = fetch.flight
+        }
+        let flight = newFetch(&state, isAhead: false, now: now)
+        state.fetch?.waiting = 1
+        return .wait(flight, until: now.advanced(by: fetchTimeout), isNew: true, instead: late)
+    }
+
+    private func newFetch(_ state: inout State, isAhead: Bool, now: MonotonicInstant) -> Flight<HTTPField> {
+        let flight = Flight<HTTPField>()
+        state.fetch = Fetch(flight: flight, limit: now.advanced(by: fetchTimeout), isAhead: isAhead)
+        return flight
+    }
+
+    /// Its task has no deadline: it works for all, and the one who began it may have less time than the others.
+    private func start(_ flight: Flight<HTTPField>, now: MonotonicInstant, clock: any ServiceClock) {
+        Deadline.$current.withValue(nil) {
+            Self.$fetching.withValue(flight) {
+                flight.start { [self] in
+                    do {
+                        let token = try await source()
+                        guard let field = token.field else {
+                            throw ServiceError(
+                                .authenticationFailed,
+                                "the source's token is empty or has a character that must not stand in a field"
+                            )
+                        }
+                        ended(flight, with: held(field, token.lifetime, from: now), at: now)
+                        return field
+                    } catch {
+                        ended(flight, with: nil, at: clock.now)
+                        throw error
+                    }
+                }
+            }
+        }
+    }
+
+    private func held(_ field: HTTPField, _ lifetime: Duration?, from start: MonotonicInstant) -> Held {
+        guard let lifetime else { return Held(field: field, end: nil, refresh: nil) }
+        let end = start.advanced(by: lifetime)
+        return Held(field: field, end: end, refresh: end.advanced(by: .zero - min(leeway, lifetime / 2)))
+    }
+
+    private func ended(_ flight: Flight<HTTPField>, with held: Held?, at now: MonotonicInstant) {
+        state.withLock { state in
+            guard let fetch = state.fetch, fetch.flight === flight else { return }
+            state.fetch = nil
+            if let held {
+                state.held = held
+                state.noRefreshBefore = nil
+            } else if fetch.isAhead {
+                state.noRefreshBefore = now.advanced(by: Self.pauseAfterFailure)
+            }
+        }
+    }
+
+    private func wait(
+        for flight: Flight<HTTPField>, until fetchLimit: MonotonicInstant, context: RequestContext,
+        clock: any ServiceClock
+    ) async throws -> HTTPField {
+        let deadline = context.deadline?.instant ?? .distantFuture
+        let limit = min(deadline, fetchLimit)
+        do {
+            let field = try await flight.value(until: limit == .distantFuture ? nil : limit, clock: clock)
+            leave(flight, isLate: false)
+            return field
+        } catch is Flight<HTTPField>.LimitPassed {
+            let isLate = fetchLimit <= deadline
+            leave(flight, isLate: isLate)
+            throw isLate
+                ? ServiceError(.authenticationFailed, "the source of tokens took longer than its fetchTimeout")
+                : ServiceError(.deadlineExceeded, "the request's time ended while it waited for a token")
+        } catch {
+            leave(flight, isLate: false)
+            throw error
+        }
+    }
+
+    /// One waits no more; the last one, or one who saw that it takes too long, ends the fetch.
+    private func leave(_ flight: Flight<HTTPField>, isLate: Bool) {
+        let abandoned = state.withLock { state -> Flight<HTTPField>? in
+            guard var fetch = state.fetch, fetch.flight === flight else { return nil }
+            fetch.waiting -= 1
+            let isOver = isLate || (fetch.waiting == 0 && !fetch.isAhead)
+            state.fetch = isOver ? nil : fetch
+            return isOver ? flight : nil
+        }
+        abandoned?.cancel()
+    }
+}

@@ -1,0 +1,57 @@
+/// Adds credentials to requests: each attempt anew, as the last thing before it is sent.
+///
+/// Give one to a client as `configuration.authentication`: ``BasicAuthentication``, ``BearerAuthentication``,
+/// ``SigningAuthentication``, or a type of your own. It is asked only for requests to the origin of the client's base URL
+/// and to `configuration.authenticatedOrigins`, and not for one that brings an `Authorization` field of its own or has
+/// `options.authenticates` switched off.
+public protocol RequestAuthenticator: Sendable {
+    /// Adds credentials to what is about to be sent: its method, `url`, fields and body are final, but for the fields that
+    /// frame the message (`Host`, `Content-Length`, `Connection`).
+    ///
+    /// A request that waits here is bounded by its deadline, and by the cancellation of its task: it then goes on to fail,
+    /// and this is cancelled.
+    ///
+    /// - Parameters:
+    ///   - request: What is sent. Change its fields, or the query of its `url`.
+    ///   - context: The attempt, and the deadline by which all has to be over.
+    /// - Throws: anything; the request fails with `authenticationFailed`, which has it as `underlying`.
+    func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws
+
+    /// Notes that the service answered 401 to a request with these credentials.
+    ///
+    /// Called once for an attempt; must not block. If it returns true, and the request can be sent again,
+    /// ``authenticate(_:context:)`` is asked once more, and the request sent once more if its `Authorization` is another.
+    ///
+    /// - Parameters:
+    ///   - request: What was sent, with its credentials.
+    ///   - response: The refusal. Its body is not yours to read.
+    /// - Returns: Whether other credentials can be had. Default: false.
+    func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool
+}
+
+extension RequestAuthenticator {
+    /// Says that there are no others.
+    public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool { false }
+}
+
+/// An authenticator that needs no watching over: it never waits, or gives up by itself when the request's time is over.
+package protocol PunctualAuthenticator: RequestAuthenticator {
+    /// As ``RequestAuthenticator/authenticate(_:context:)``, on the clock that the context's deadline is measured on.
+    func authenticate(_ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock) async throws
+}
+
+extension PunctualAuthenticator {
+    package func authenticate(
+        _ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock
+    ) async throws {
+        try await authenticate(&request, context: context)
+    }
+}
+
+extension HTTPField {
+    /// An `Authorization` field that no intermediary may keep in its compression tables (RFC 7541 §7.1.3).
+    init(authorization value: String) {
+        self.init(name: .authorization, value: value)
+        indexingStrategy = .disallow
+    }
+}

@@ -1,0 +1,64 @@
+extension ServiceURL {
+    /// The longest `Location` that is looked at, in bytes: twice what services accept in a request line.
+    package static let maximumLocationBytes = 16_384
+
+    /// Where the `Location` of a response to this URL leads (RFC 9110 §10.2.2, RFC 3986 §5.2).
+    ///
+    /// Other than a reference of the caller's own (``resolving(_:)``), it may leave the base path. It is checked as any
+    /// URL is: no user information, no control characters, `http` and `https` only. Its fragment is dropped.
+    ///
+    /// A service on a Unix domain socket is `http://localhost` to itself: a `Location` that says so stays on the socket.
+    /// None leads to another socket.
+    ///
+    /// - Throws: ``ServiceError`` with code `invalidURL`.
+    package func followingLocation(_ location: String) throws -> ServiceURL {
+        guard location.utf8.count <= Self.maximumLocationBytes else {
+            throw ServiceError(.invalidURL, "URL is longer than \(Self.maximumLocationBytes) bytes")
+        }
+        if let scheme = Self.scheme(of: location) {
+            guard location[scheme.endIndex...].utf8.starts(with: "://".utf8) else {
+                throw ServiceError(.invalidURL, "URL has an unknown scheme, or none before its host")
+            }
+            return onSocket(try ServiceURL(location))
+        }
+        if location.utf8.starts(with: "//".utf8) {
+            return onSocket(try ServiceURL("\(origin.scheme.rawValue):\(location)"))
+        }
+        return try followingRelative(location)
+    }
+
+    /// A path, a query or a fragment, as seen from this URL.
+    private func followingRelative(_ location: String) throws -> ServiceURL {
+        switch location.utf8.first {
+        case UInt8(ascii: "/"):
+            let (path, query) = try Self.splitTarget(location[...], at: "URL")
+            return ServiceURL(origin: origin, path: path, query: query)
+        case nil, UInt8(ascii: "#"):
+            _ = try Self.splitTarget(location[...], at: "URL")
+            return self
+        case UInt8(ascii: "?"):
+            let (_, query) = try Self.splitTarget(location[...], at: "URL")
+            return ServiceURL(origin: origin, path: path, query: query)
+        default:
+            // RFC 3986 §5.2.3: what follows the last slash of the path is replaced.
+            let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[...$0] } ?? "/"
+            let target = try Self.splitTarget((folder + location)[...], at: "URL")
+            return ServiceURL(origin: origin, path: target.path, query: target.query)
+        }
+    }
+
+    /// What stands before a `:` that comes before any `/`, `?` and `#`, if it can be a scheme.
+    private static func scheme(of text: String) -> Substring? {
+        let end = text.utf8.firstIndex { $0 == 0x3A || $0 == 0x2F || $0 == 0x3F || $0 == 0x23 }
+        guard let end, text.utf8[end] == UInt8(ascii: ":"), looksLikeScheme(text[..<end]) else { return nil }
+        return text[..<end]
+    }
+
+    /// `other`, on this URL's socket if it names what a service on that socket is to itself.
+    private func onSocket(_ other: ServiceURL) -> ServiceURL {
+        guard origin.socketPath != nil, other.origin.socketPath == nil, other.origin.scheme == origin.scheme,
+            other.origin.host == origin.host, other.origin.port == origin.port
+        else { return other }
+        return ServiceURL(origin: origin, path: other.path, query: other.query)
+    }
+}

@@ -1,0 +1,67 @@
+package import BowlineCore
+
+/// Follows redirects: one hop after another, each with whatever stands further in (retries, credentials) to itself.
+///
+/// Outside retries, so that each hop has its attempts and none is repeated for the failure of the next. The call's
+/// deadline goes along; so does its count of attempts.
+package struct RedirectMiddleware: ServiceMiddleware {
+    private let options: RedirectOptions
+    private let clientFields: [HTTPField.Name]
+
+    /// - Parameters:
+    ///   - options: For requests without options of their own.
+    ///   - clientFields: Which fields the client gives to its own service: they may be credentials.
+    package init(_ options: RedirectOptions, clientFields: [HTTPField.Name] = []) {
+        self.options = options
+        self.clientFields = clientFields
+    }
+
+    package func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        let response = try await next(request, context: context)
+        guard let kind = RedirectPolicy.Kind(response.status) else { return response }
+        return try await follow(kind, response, request, context, next)
+    }
+
+    private func follow(
+        _ kind: RedirectPolicy.Kind, _ first: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext,
+        _ next: Next
+    ) async throws -> ServiceResponse {
+        let policy = RedirectPolicy(request.ownOptions?.value.redirect ?? options, clientFields: clientFields)
+        var kind = kind
+        var response = first
+        var request = request
+        var context = context
+        var followed: [ServiceURL] = []
+        while let url = request.url {
+            let attempts = max(response.facts.attempts, context.attempt)
+            switch policy.decide(
+                kind, fields: response.receivedFields, request: request, url: url, followed: followed.count
+            ) {
+            case .stop:
+                response.facts.redirects = followed
+                return response
+            case .refuse(let code, let message, let underlying):
+                response.body.discard()
+                throw ServiceError(
+                    code, message, underlying: underlying, progress: .responseStarted, attempts: attempts,
+                    origin: url.origin.description, phase: .pipeline
+                )
+            case .follow(let hop):
+                // Read off or cut, off our path; a pool of one connection has it back either way.
+                response.body.discard()
+                try Task.checkCancellation()
+                context.earlierOrigins.append(url.origin)
+                context.attempt = attempts + 1
+                request = hop
+                if let target = hop.url { followed.append(target) }
+            }
+            response = try await next(request, context: context)
+            guard let again = RedirectPolicy.Kind(response.status) else { break }
+            kind = again
+        }
+        response.facts.redirects = followed
+        return response
+    }
+}
