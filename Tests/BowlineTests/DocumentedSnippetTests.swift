@@ -4,7 +4,7 @@ import Testing
 struct DocumentedSnippetTests {
     static let pages = [
         "README.md", "Docs/Architecture.md", "Docs/ConnectionReuse.md", "Docs/Defaults.md", "Docs/Errors.md",
-        "Docs/Requests.md", "Docs/Shutdown.md",
+        "Docs/Requests.md", "Docs/Retries.md", "Docs/Shutdown.md", "Docs/Testing.md", "Docs/Timeouts.md",
     ]
 
     @Test("every Swift snippet of the documentation stands in a file that is compiled", arguments: pages)

@@ -282,4 +282,95 @@ private enum DocumentedSnippets {
         )
         try await group.run()
     }
+
+    // MARK: Docs/Retries.md
+
+    static func retries() async throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.retry.maximumAttempts = 4
+            $0.timeouts.attempt = .seconds(2)  // so that there is time for another one
+            $0.timeouts.total = .seconds(10)
+            $0.retry.onDecision = { decision in
+                print(decision.attempt, decision.cause, decision.verdict, decision.budgetLeft ?? -1)
+            }
+        }
+        let quick = try await client.get("status") { $0.retry = .never }
+        print(quick.attempts)
+    }
+
+    // MARK: Docs/Timeouts.md
+
+    static func timeouts() async throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.timeouts.total = .seconds(10)
+            $0.timeouts.attempt = .seconds(3)
+        }
+        let export = try await client.get("export") {
+            $0.timeouts.total = .unlimited  // a long body; bodyIdle still watches it
+            $0.timeouts.bodyIdle = .seconds(5)
+        }
+        print(export.status)
+    }
+
+    static func inheritedDeadline(_ client: ServiceClient) async throws {
+        let answer = try await Deadline.with(.after(.seconds(1))) {
+            let user = try await client.get("users/42").decode(User.self)
+            let orders = try await client.get("users/42/orders").decode([Order].self)
+            return (user, orders)
+        }
+        print(answer)
+    }
+
+    // MARK: Docs/Testing.md
+
+    static func stubbed() async throws {
+        let stub = StubTransport()
+        stub.on(
+            .get, "/v1/users/{id}",
+            always: .respond(fields: [.contentType: "application/json"], body: #"{"name":"Ada"}"#))
+        stub.on(.post, "/v1/users", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)])
+
+        let client = try ServiceClient(baseURL: "https://api.example.com/v1", transport: stub) {
+            $0.retry.baseDelay = .zero
+        }
+        let user = try await client.get("users/42").decode(User.self)
+        let made = try await client.post("users", json: NewUser(name: "Ada"))
+        #expect(user.name == "Ada")
+        #expect(made.status == .created && made.attempts == 2)
+        #expect(stub.calls.count == 3)
+        try stub.verify()
+    }
+
+    static func timed() async throws {
+        let clock = TestClock()
+        let stub = StubTransport()
+        stub.on(.get, "/report", inOrder: [.respond(.serviceUnavailable, fields: [.retryAfter: "20"]), .respond(.ok)])
+        let client = try ServiceClient(baseURL: "https://api.example.com", transport: stub) { $0.clock = clock }
+
+        async let response = client.get("report")
+        try await stub.waitForCalls(count: 1)
+        try await clock.waitForSleepers(count: 1)
+        clock.advance(by: .seconds(20))
+        #expect(try await response.attempts == 2)
+    }
+
+    static func looped() async throws {
+        try await withLoopbackServer { server in
+            server.route(.get, "/orders", inOrder: [.nothing.thenClose(), .reply(200, body: "[]")])
+            try await withServiceClient(server.baseURL) { client in
+                let orders = try await client.get("orders").decode([Order].self)
+                #expect(orders.isEmpty)
+            }
+            #expect(server.requests.count == 2)
+            #expect(server.connections.count == 2)
+        }
+    }
+
+    static func inBytes(_ server: LoopbackServer) {
+        server.onConnection { connection in
+            _ = try await connection.readRequest()
+            try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            try await connection.closeNow()
+        }
+    }
 }

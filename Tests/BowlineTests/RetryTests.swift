@@ -189,6 +189,20 @@ struct RetryTests {
         }
     }
 
+    @Test("a test moves its clock by what Retry-After asks for, and the next attempt is made: Docs/Testing.md")
+    func documentedTest() async throws {
+        let clock = TestClock()
+        let stub = StubTransport()
+        stub.on(.get, "/report", inOrder: [.respond(.serviceUnavailable, fields: [.retryAfter: "20"]), .respond(.ok)])
+        let client = try ServiceClient(baseURL: "https://api.example.com", transport: stub) { $0.clock = clock }
+        async let response = client.get("report")
+        try await stub.waitForCalls(count: 1)
+        try await clock.waitForSleepers(count: 1)
+        clock.advance(by: .seconds(20))
+        #expect(try await response.attempts == 2)
+        await client.shutdown()
+    }
+
     @Test("CA10, RT18: cancelling during the wait returns at once with CancellationError, and no attempt follows")
     func cancelled() async throws {
         let clock = TestClock()

@@ -147,6 +147,9 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// The length that the response announced; nil if it announced none.
     public var announcedLength: Int? { source == nil ? 0 : source?.announcedLength }
 
+    /// Whether all of it is here: it holds no connection.
+    package var isBuffered: Bool { source == nil || source is BufferedBodySource }
+
     /// The attempt that brought it; nil for a body that no transport did.
     package var attempt: ResponseAttempt? { source?.attempt }
 

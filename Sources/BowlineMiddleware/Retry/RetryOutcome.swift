@@ -49,6 +49,8 @@ extension RetryMiddleware {
         }
 
         private static func detached(_ body: ResponseBody, clock: any ServiceClock) async -> ResponseBody {
+            // Nothing to wait for, so nothing that a clock would have to be asked for.
+            if body.isBuffered { return body }
             let bytes = await withTaskGroup(of: ByteBuffer?.self) { group in
                 group.addTask { try? await body.collect(upTo: keptBytes) }
                 group.addTask {
