@@ -1,8 +1,8 @@
 internal import BowlineCore
 internal import BowlineMiddleware
 
-/// The order of behaviours around a request, outermost first. Folded once, when a client is made; what is switched off
-/// is not in it.
+/// The order of behaviours around a request, outermost first. Folded once, when a client is made. What cannot come into
+/// play is not in it; what a request may switch on is.
 enum DefaultPipeline {
     /// - Parameter base: The client's base URL, whose origin gets its credentials.
     static func make(_ configuration: ClientConfiguration, base: ServiceURL?, core: ClientCore) -> Next {
