@@ -6,7 +6,7 @@ SPEED_FLAGS ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo check format test-thread servers loopback pipeline-cost speed clean
+.PHONY: help dependencies test test-traits demo check format test-thread servers httpbin loopback pipeline-cost speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ servers: ## Drive the tool against a real nginx (SERVERS_FLAGS=--short for a qui
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/real-servers $(SERVERS_FLAGS)
+
+httpbin: ## Run the tests that need a real httpbin (from PyPI, on loopback)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build --build-tests
+	@Scripts/httpbin-checks
 
 loopback: ## Drive the tool against scripted servers that misbehave
 	@Scripts/install-dependencies --with-servers

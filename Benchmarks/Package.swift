@@ -22,7 +22,9 @@ let package = Package(
         .executableTarget(
             name: "PipelineCost",
             dependencies: ["AllocationCount", .product(name: "Bowline", package: "bowline")],
-            swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
+            swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")],
+            // So that the Swift runtime, a library of its own, allocates through the functions that count.
+            linkerSettings: [.unsafeFlags(["-Xlinker", "-export-dynamic"], .when(platforms: [.linux]))]
         ),
     ]
 )

@@ -44,7 +44,7 @@ private struct Echo: Decodable {
 @Suite("Against httpbin", .enabled(if: HTTPBin.isThere), .timeLimit(.minutes(2)))
 struct HTTPBinTests {
     @Test(
-        "gzip and deflate are decoded, and say so; brotli comes as it is, when it is not asked for",
+        "gzip and deflate are decoded, and say so; with decompression off they come as they are",
         arguments: ["gzip", "deflate"])
     func codings(coding: String) async throws {
         try await HTTPBin.with { client in

@@ -1,47 +1,79 @@
 import AllocationCount
 import Bowline
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 /// What the default pipeline adds to a request over the bare transport: CPU time and allocations.
 ///
 /// `PipelineCost [--limit-microseconds 1.5] [--limit-allocations 10]`. The transport answers from memory, so that what is
-/// measured is the road in front of it: admission, the pipeline, the response's way back. One client has every behaviour
-/// switched off, the other is as `ServiceClient(baseURL:)` makes it; they run in turn, and the median of the differences
-/// counts.
+/// measured is the road in front of it: admission, the pipeline, the response's way back. It is called by itself, by a
+/// client with every behaviour switched off, and by one as `ServiceClient(baseURL:)` makes it, in turn; the median of the
+/// differences between the last and the first counts.
 @main
 enum PipelineCost {
     static let rounds = 9
     static let requests = 100_000
 
-    static func main() async throws {
+    static func main() async {
+        do {
+            try await measure()
+        } catch {
+            // Not thrown on: Swift ends a program whose main throws as if it had crashed.
+            print("PipelineCost: \(error)")
+            exit(1)
+        }
+    }
+
+    private static func measure() async throws {
         let limits = try Limits(CommandLine.arguments.dropFirst())
-        let bare = try ServiceClient(baseURL: "http://127.0.0.1", transport: MemoryTransport()) {
+        let transport = MemoryTransport()
+        let base = try ServiceURL("http://127.0.0.1/v1")
+        let reference = "customers/4711/orders/42"
+        let quiet = try ServiceClient(baseURL: "http://127.0.0.1/v1", transport: transport) {
             $0.retry = .never
             $0.redirect = .never
             $0.decompression = .off
         }
-        let full = try ServiceClient(baseURL: "http://127.0.0.1", transport: MemoryTransport())
+        let full = try ServiceClient(baseURL: "http://127.0.0.1/v1", transport: transport)
+        let runs: [@Sendable () async throws -> ServiceResponse] = [
+            {
+                // A transport wants the URL, and somebody has to make it.
+                var request = ServiceRequest.get(reference)
+                request.url = try base.resolving(reference)
+                return try await transport.send(request, context: RequestContext())
+            },
+            { try await quiet.get(reference) },
+            { try await full.get(reference) },
+        ]
         // On an event loop, as the requests that are measured against the rivals are.
-        let (bareCosts, fullCosts) = try await full.withEventLoopExecutor {
-            _ = try await cost(of: bare)
-            _ = try await cost(of: full)
-            var bareCosts: [Cost] = []
-            var fullCosts: [Cost] = []
-            for _ in 0..<rounds {
-                bareCosts.append(try await cost(of: bare))
-                fullCosts.append(try await cost(of: full))
+        let costs = try await full.withEventLoopExecutor {
+            var costs = [[Cost]](repeating: [], count: runs.count)
+            for round in 0...rounds {
+                for (index, run) in runs.enumerated() {
+                    let cost = try await cost(of: run)
+                    // The first round warms up.
+                    if round > 0 { costs[index].append(cost) }
+                }
             }
-            return (bareCosts, fullCosts)
+            return costs
         }
-        await bare.shutdown()
+        await quiet.shutdown()
         await full.shutdown()
-        let time = median(zip(fullCosts, bareCosts).map { $0.microseconds - $1.microseconds })
-        let allocations = median(zip(fullCosts, bareCosts).map { $0.allocations - $1.allocations })
+        let time = median(zip(costs[2], costs[0]).map { $0.microseconds - $1.microseconds })
+        let allocations = median(zip(costs[2], costs[0]).map { $0.allocations - $1.allocations })
         print("per request, \(requests) requests, median of \(rounds) rounds; the transport answers from memory")
         print("| | CPU µs | allocations |")
         print("|---|---|---|")
-        row("every behaviour off", median(bareCosts.map(\.microseconds)), median(bareCosts.map(\.allocations)))
-        row("default pipeline", median(fullCosts.map(\.microseconds)), median(fullCosts.map(\.allocations)))
-        row("**the pipeline's own**", time, allocations)
+        for (name, costs) in zip(["bare transport", "client, behaviours off", "client, defaults"], costs) {
+            row(name, median(costs.map(\.microseconds)), median(costs.map(\.allocations)))
+        }
+        row("**added to the bare transport**", time, allocations)
         try limits.check(microseconds: time, allocations: allocations)
     }
 
@@ -50,11 +82,11 @@ enum PipelineCost {
         print("| \(name) | \(rounded(microseconds)) | \(hasCount ? rounded(allocations) : "not counted here") |")
     }
 
-    private static func cost(of client: ServiceClient) async throws -> Cost {
+    private static func cost(of run: @Sendable () async throws -> ServiceResponse) async throws -> Cost {
         let time = cpuMicroseconds()
         let allocated = allocation_count()
         for _ in 0..<requests {
-            let response = try await client.get("orders/42")
+            let response = try await run()
             guard try await response.body.collect(upTo: 4096).readableBytes == 1024 else {
                 throw Failure(text: "the response is not whole")
             }

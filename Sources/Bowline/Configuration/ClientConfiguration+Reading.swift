@@ -9,7 +9,8 @@
         /// A key is the property's path, as `Docs/Defaults.md` lists them: `timeouts.total`, `pool.maximumIdlePerOrigin`,
         /// in the environment `TIMEOUTS_TOTAL`. Durations are text as `250ms`, `1.5s`, `2m`, `1h`, or a number of
         /// seconds; `none` lifts a limit that may be nil. `tls.identity.keyPEM` is marked as a secret.
-        /// Closures, middleware, clock and authentication are not data and stay with the program.
+        /// Closures, middleware, clock, logger, coders and authentication are not data and stay with the program, and so do
+        /// default fields, which may hold credentials.
         ///
         /// - Parameter reader: Read from its own scope: `reader.scoped(to: "http.client")` for keys below that.
         /// - Throws: ``ServiceError`` `invalidConfiguration` that names each value that cannot be read. Ranges are checked
@@ -82,6 +83,9 @@
                 .integer("decompression.maximumBytes", \.decompression.maximumBytes),
                 .integer("decompression.maximumLayers", \.decompression.maximumLayers),
                 .flag("makesIdempotencyKeys", \.makesIdempotencyKeys),
+                .custom("authenticatedOrigins") { $0.authenticatedOrigins = try $1.texts() },
+                .flag("telemetry.isTracingEnabled", \.telemetry.isTracingEnabled),
+                .flag("telemetry.isMetricsEnabled", \.telemetry.isMetricsEnabled),
                 .flag("telemetry.isTracingEnabled", \.telemetry.isTracingEnabled),
                 .flag("telemetry.isMetricsEnabled", \.telemetry.isMetricsEnabled),
                 .custom("authenticatedOrigins") { $0.authenticatedOrigins = try $1.texts() },
