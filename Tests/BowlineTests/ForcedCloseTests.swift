@@ -33,7 +33,7 @@ struct ForcedCloseTests {
                 try await client.send(.post("/victim", body: .stream(chunks)))
             }
             try await names.asked.wait()
-            try await eventually("the request to wait") { transport.snapshot().waiting == 1 }
+            try await eventually("the request to wait") { transport.snapshot().waiting == 1 && executor.isQuiet }
             executor.hold()
             try await names.answer(port: server.port)
             // The pool has given the connection away; the task that gets it has not run since.
@@ -69,7 +69,9 @@ struct ForcedCloseTests {
             let task = Task(executorPreference: executor) {
                 try await client.send(.put("/victim", body: .stream(chunks)))
             }
-            try await eventually("the second request to wait") { transport.snapshot().waiting == 1 }
+            try await eventually("the second request to wait") {
+                transport.snapshot().waiting == 1 && executor.isQuiet
+            }
             executor.hold()
             gate.open()
             _ = try await first.value
@@ -209,6 +211,8 @@ struct ForcedCloseTests {
             case .sending, .awaitingContinue, .awaitingHead: try await server.waitForRequestHeads(count: 1)
             case .receivingBody: try await hasHead.wait()
             }
+            // The server may have the request before our loop has noted that it is sent: a turn of each loop for that.
+            for loop in client.eventLoopExecutors { await withTaskExecutorPreference(loop) {} }
             let report = await client.shutdown(within: .zero)
             let cut = try #require(report.forced.first { $0.target == "/victim" })
             #expect(cut.method == "POST" && cut.phase == stage.phase && cut.attempt == 1)

@@ -8,12 +8,16 @@ final class HeldExecutor: TaskExecutor {
     private struct State {
         var isHolding = false
         var held: [UnownedJob] = []
+        var running = 0
     }
 
     private let state = Guarded(State())
 
     /// How much is ready and held back.
     var heldCount: Int { state.withLock { $0.held.count } }
+
+    /// Nothing runs or is about to: every task has got as far as it can by itself.
+    var isQuiet: Bool { state.withLock { $0.running == 0 } }
 
     /// From now on nothing begins to run.
     func hold() {
@@ -24,6 +28,7 @@ final class HeldExecutor: TaskExecutor {
     func release() {
         let jobs = state.withLock { state in
             state.isHolding = false
+            state.running += state.held.count
             defer { state.held = [] }
             return state.held
         }
@@ -33,7 +38,7 @@ final class HeldExecutor: TaskExecutor {
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         let isHeld = state.withLock { state in
-            if state.isHolding { state.held.append(job) }
+            if state.isHolding { state.held.append(job) } else { state.running += 1 }
             return state.isHolding
         }
         if !isHeld { run(job) }
@@ -46,6 +51,7 @@ final class HeldExecutor: TaskExecutor {
     private func run(_ job: UnownedJob) {
         NIOThreadPool.singleton.submit { [self] _ in
             job.runSynchronously(on: asUnownedTaskExecutor())
+            state.withLock { $0.running -= 1 }
         }
     }
 }
