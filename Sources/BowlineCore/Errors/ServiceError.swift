@@ -69,7 +69,7 @@ extension ServiceError {
     }
 }
 
-extension ServiceError: CustomStringConvertible {
+extension ServiceError: CustomStringConvertible, CustomReflectable {
     /// Code, message, progress and circumstances, in one bounded line.
     public var description: String {
         var text = "\(code): \(message) (progress: \(progress.rawValue)"
@@ -79,6 +79,12 @@ extension ServiceError: CustomStringConvertible {
         if let origin { text += ", origin: \(origin.prefix(128))" }
         if let connectionWasReused { text += connectionWasReused ? ", reused connection" : ", new connection" }
         return text + ")"
+    }
+
+    /// The description, and of ``underlying`` the type: an error that a program's own code threw may say anything.
+    public var customMirror: Mirror {
+        Mirror(
+            self, children: ["description": description, "underlying": underlying.map { "\(type(of: $0))" } as Any])
     }
 
     private static func readable(_ duration: Duration) -> String {
