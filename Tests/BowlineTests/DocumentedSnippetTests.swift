@@ -4,6 +4,7 @@ import Testing
 struct DocumentedSnippetTests {
     static let pages = [
         "README.md", "Docs/Architecture.md", "Docs/ConnectionReuse.md", "Docs/Defaults.md", "Docs/Errors.md",
+        "Docs/Middleware.md",
         "Docs/Requests.md", "Docs/Retries.md", "Docs/Shutdown.md", "Docs/Testing.md", "Docs/Timeouts.md",
     ]
 

@@ -253,6 +253,45 @@ private enum DocumentedSnippets {
         for origin in snapshot.origins { print(origin.origin, origin.idle, origin.closed) }
     }
 
+    // MARK: Docs/Middleware.md
+
+    struct RequestID: ServiceMiddleware {
+        let name: HTTPField.Name
+
+        func intercept(
+            _ request: ServiceRequest, context: RequestContext, next: Next
+        ) async throws -> ServiceResponse {
+            var request = request
+            request.fields[name] = UUID().uuidString
+            let response = try await next(request, context: context)
+            print(request.method, response.status, response.attempts)
+            return response
+        }
+    }
+
+    static func registering(requestID: HTTPField.Name) throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.middleware.perCall = [RequestID(name: requestID)]  // one for the call; in perAttempt: one for each attempt
+        }
+        _ = client
+    }
+
+    struct TokenAnswer: Decodable, Sendable {
+        var accessToken: String
+        var expiresIn: Int
+    }
+
+    static func authenticating(identity: ServiceClient) throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.authentication = BearerAuthentication {
+                let answer = try await identity.post("token").decode(TokenAnswer.self)
+                return BearerToken(answer.accessToken, lifetime: .seconds(answer.expiresIn))
+            }
+            $0.authenticatedOrigins = ["https://files.example.com"]
+        }
+        _ = client
+    }
+
     // MARK: Docs/Shutdown.md
 
     static func reporting(_ client: ServiceClient) async {

@@ -64,7 +64,8 @@ package struct RetryMiddleware: ServiceMiddleware {
             }
             outcome.discard()
             retries += 1
-            context.attempt += 1
+            // One attempt may have been two: after a 401, with new credentials.
+            context.attempt = max(context.attempt, outcome.attempts) + 1
             do {
                 let response = try await next(request, context: context)
                 guard policy.isRetryable(response.status) else { return response }

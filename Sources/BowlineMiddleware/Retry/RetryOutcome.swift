@@ -29,6 +29,14 @@ extension RetryMiddleware {
             }
         }
 
+        /// How many attempts the call has made so far.
+        var attempts: Int {
+            switch self {
+            case .response(let response): response.facts.attempts
+            case .failure(let error): error.attempts
+            }
+        }
+
         func get() throws -> ServiceResponse {
             switch self {
             case .response(let response): return response
