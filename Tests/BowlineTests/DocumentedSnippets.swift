@@ -271,7 +271,7 @@ private enum DocumentedSnippets {
 
     static func registering(requestID: HTTPField.Name) throws {
         let client = try ServiceClient(baseURL: "https://api.example.com") {
-            $0.middleware.perCall = [RequestID(name: requestID)]  // one for the call; in perAttempt: one for each attempt
+            $0.middleware.perCall = [RequestID(name: requestID)]  // perAttempt: one for each attempt
         }
         _ = client
     }
