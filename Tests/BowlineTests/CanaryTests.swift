@@ -134,7 +134,7 @@ struct CanaryTests {
             // The secret was really there: what is looked for could have been found.
             let wasSent = !server.requests.isEmpty
             let sent = server.requests.map { "\($0)" }.joined()
-            if wasSent { #expect(sent.contains(Self.canary)) }
+            if wasSent { #expect(sent.contains("Bearer \(Self.canary)")) }
             let isRefused = [.userInformation, .badURL].contains(outcome)
             #expect(isRefused || !watchers.tracer.finishedSpans.isEmpty)
             #expect(isRefused || !watchers.log.withLock { $0.isEmpty })
@@ -151,6 +151,8 @@ struct CanaryTests {
             $0.telemetry.logger = watchers.logger
             $0.telemetry.events = [Listener(watchers: watchers)]
             $0.retry.maximumAttempts = 1
+            $0.authentication = try BearerAuthentication(token: canary)
+            $0.fields = [.userAgent: canary]
             if outcome == .timedOut { $0.timeouts.responseHead = .milliseconds(20) }
             if outcome == .failingMiddleware { $0.middleware.perAttempt = [FailingMiddleware()] }
         }
@@ -205,7 +207,6 @@ struct CanaryTests {
         if outcome == .badURL { reference = "gopher://localhost/login?token=\(canary)\u{1}" }
         var request = ServiceRequest.post(reference, body: .text("password=\(canary)"))
         if outcome == .badMethod { request.method = HTTPRequest.Method("FROB") ?? .post }
-        request.fields[.authorization] = "Bearer \(canary)"
         request.fields[.cookie] = "session=\(canary)"
         if outcome == .failingBody {
             request.body = .stream(AsyncThrowingStream<ByteBuffer, any Error> { $0.finish(throwing: Leaky()) })
