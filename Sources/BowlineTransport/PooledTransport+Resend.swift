@@ -15,8 +15,10 @@ struct ResendPolicy {
     /// Whether to send again after `error`. Says yes once.
     ///
     /// - Parameter wasPooled: The connection had been waiting in the pool, so it may have died there unnoticed.
-    mutating func allows(_ request: PreparedRequest, after error: ServiceError, wasPooled: Bool) -> Bool {
-        guard count == 0, request.allowsResend, request.isReplayable else { return false }
+    mutating func allows(_ request: PreparedRequest, after error: any Error, wasPooled: Bool) -> Bool {
+        guard let error = error as? ServiceError, count == 0, request.allowsResend, request.isReplayable else {
+            return false
+        }
         let isSafe =
             switch error.progress {
             case .neverSent: wasPooled
@@ -32,11 +34,10 @@ struct ResendPolicy {
     }
 
     /// `error` as the end of the whole attempt: what was ambiguous once stays so, however early the resend failed.
-    func outcome(_ error: ServiceError) -> ServiceError {
-        guard earlierProgress == .ambiguous, error.progress == .neverSent || error.progress == .refused else {
-            return error
-        }
-        var error = error
+    func outcome(_ error: any Error) -> any Error {
+        guard earlierProgress == .ambiguous, var error = error as? ServiceError,
+            error.progress == .neverSent || error.progress == .refused
+        else { return error }
         error.progress = .ambiguous
         return error
     }

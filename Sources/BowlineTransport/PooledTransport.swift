@@ -44,10 +44,12 @@ package final class PooledTransport: ServiceTransport {
             let (lease, pool): (OriginPools.Pool.Lease, OriginPools.Pool)
             do {
                 (lease, pool) = try await self.lease(
-                    fresh: resend.requiresFresh, prepared, deadline: deadline, context: context, started: started
+                    resend, prepared, deadline: deadline, context: context, started: started
                 )
-            } catch let error as ServiceError {
-                throw resend.outcome(error)
+            } catch {
+                let error = resend.outcome(error)
+                tell(prepared, resend: resend.count, context: context) { $0.requestEnded($1, RequestEnding(error)) }
+                throw error
             }
             let exchange = Exchange(
                 request: prepared, connection: lease.connection,
@@ -58,34 +60,40 @@ package final class PooledTransport: ServiceTransport {
                 deadline: deadline, context: context, resends: resend.count, started: started,
                 options: environment.options.connection
             )
+            exchange.tell(at: exchange.lease.leased) { $0.requestLeased($1, isReused: exchange.lease.isReused) }
             do {
                 return try await exchange.run()
-            } catch let error as ServiceError {
+            } catch {
+                exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
                 guard resend.allows(prepared, after: error, wasPooled: exchange.lease.wasPooled) else {
                     throw resend.outcome(error)
                 }
+                tell(prepared, resend: resend.count, context: context) { $0.requestResending($1) }
                 if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
             }
         }
     }
 
     private func lease(
-        fresh: Bool, _ prepared: PreparedRequest, deadline: AttemptDeadline, context: RequestContext,
+        _ resend: ResendPolicy, _ prepared: PreparedRequest, deadline: AttemptDeadline, context: RequestContext,
         started: MonotonicInstant
     ) async throws -> (OriginPools.Pool.Lease, OriginPools.Pool) {
         try Task.checkCancellation()
         let affinity = environment.loops.currentAffinity
         while true {
             let pool = pools.pool(for: prepared.origin)
-            if !fresh, let lease = pool.tryLease(affinity: affinity, now: started) { return (lease, pool) }
+            if !resend.requiresFresh, let lease = pool.tryLease(affinity: affinity, now: started) {
+                return (lease, pool)
+            }
             context.call.enter(waitingPhase(in: pool), attempt: context.attempt)
             do {
                 let options = OriginPools.Pool.LeaseOptions(
-                    affinity: affinity, requiresFresh: fresh,
+                    affinity: affinity, requiresFresh: resend.requiresFresh,
                     deadline: deadline.instant == .distantFuture ? nil : deadline.instant,
                     maximumWait: context.timeouts.poolAcquire
                 )
-                return (try await pool.lease(options), pool)
+                let lease = try await wait(in: pool, options, for: prepared, resend: resend.count, context: context)
+                return (lease, pool)
             } catch let error as PoolError {
                 // The pool had gone cold just now: another takes its place.
                 if case .closed = error, !pools.isClosed { continue }

@@ -4,8 +4,8 @@ import Testing
 struct DocumentedSnippetTests {
     static let pages = [
         "README.md", "Docs/Architecture.md", "Docs/ConnectionReuse.md", "Docs/Defaults.md", "Docs/Errors.md",
-        "Docs/Middleware.md",
-        "Docs/Requests.md", "Docs/Retries.md", "Docs/Shutdown.md", "Docs/Testing.md", "Docs/Timeouts.md",
+        "Docs/Middleware.md", "Docs/Requests.md", "Docs/Retries.md", "Docs/Shutdown.md", "Docs/Telemetry.md",
+        "Docs/Testing.md", "Docs/Timeouts.md",
     ]
 
     @Test("every Swift snippet of the documentation stands in a file that is compiled", arguments: pages)

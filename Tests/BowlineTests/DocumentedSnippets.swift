@@ -412,4 +412,17 @@ private enum DocumentedSnippets {
             try await connection.closeNow()
         }
     }
+
+    static func watched() throws -> ServiceClient {
+        struct SlowWaits: ServiceEventListener {
+            func requestDequeued(_ event: RequestEvent, waited: Duration) {
+                if waited > .milliseconds(100) { print("\(event.origin) kept \(event.target) waiting for \(waited)") }
+            }
+        }
+
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.telemetry.events = [SlowWaits()]
+        }
+        return client
+    }
 }

@@ -11,6 +11,8 @@ final class ClientCore: Sendable {
     let pooled: PooledTransport?
     let lifecycle: ClientLifecycle
     let clock: any ServiceClock
+    /// What makes spans; nil: no tracer is installed.
+    let tracing: TracingMiddleware?
     /// What measures; nil: it is off, or no metrics backend is installed.
     let metrics: ClientMetrics?
     /// Who tells listeners of events; nil: there are none.
@@ -20,6 +22,7 @@ final class ClientCore: Sendable {
 
     init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {
         try configuration.validate()
+        tracing = configuration.telemetry.isTracingEnabled ? TracingMiddleware() : nil
         metrics = configuration.telemetry.isMetricsEnabled ? ClientMetrics() : nil
         let measuring: [any ServiceEventListener] = metrics.map { [MetricsListener(metrics: $0)] } ?? []
         events = EventDispatch(measuring + configuration.telemetry.events, clock: configuration.clock)

@@ -23,7 +23,7 @@ enum DefaultPipeline {
             [
                 RetryMiddleware(
                     options: configuration.retry, budgets: core.retryBudgets, clock: configuration.clock,
-                    random: configuration.random)
+                    random: configuration.random, events: core.events)
             ],
             // A span, a measurement and a line for each attempt, of the user's behaviours too. The span is outermost, so that
             // lines and measurements can name it.
@@ -39,10 +39,11 @@ enum DefaultPipeline {
     private static func telemetry(
         _ configuration: ClientConfiguration, core: ClientCore
     ) -> [any ServiceMiddleware] {
-        let tracing = configuration.telemetry.isTracingEnabled ? TracingMiddleware() : nil
-        let metrics = core.metrics.map { MetricsMiddleware(metrics: $0, clock: configuration.clock) }
+        // A derived client may switch off what its first one found installed.
+        let tracing = configuration.telemetry.isTracingEnabled ? core.tracing : nil
+        let measuring = core.metrics.map { MetricsMiddleware(metrics: $0, clock: configuration.clock) }
         let logging = LoggingMiddleware(logger: configuration.telemetry.logger)
-        let all: [(any ServiceMiddleware)?] = [tracing, metrics, logging]
+        let all: [(any ServiceMiddleware)?] = [tracing, measuring, logging]
         return all.compactMap { $0 }
     }
 

@@ -1,4 +1,5 @@
-/// Is told of each phase of requests and connections, as they happen.
+/// Is told of each phase of requests and connections, as they happen. Registered with `telemetry.events` when a client is
+/// made; those that derive from it share its listeners.
 ///
 /// Every method does nothing by default: implement those that matter. They are called on event loops and in callers'
 /// tasks, for several requests at once, and must not block; what they take is time that requests wait. The events of one
@@ -8,7 +9,8 @@
 /// `responseFirstByte`, `responseHead`, `responseBodyEnd`. One that finds none has `requestQueued` and
 /// `requestDequeued` before that. `requestEnded` comes in place of what did not happen any more; after it
 /// `requestResending`, if the transport sends the request again on its own (`Docs/ConnectionReuse.md`). A body that was
-/// sent before the peer had it all may end after the response: `requestBodySent` then comes last.
+/// sent before the peer had it all may end after the response: `requestBodySent` then comes last. Whoever gives up in the
+/// same instant as the response ends may hear of both.
 ///
 /// A connection: `connectionDialling`, `connectionConnected`, with TLS `connectionSecured`, `connectionEstablished`, then
 /// `connectionReleased` after each request that leaves it usable, at last `connectionClosed`; or, in place of what did not

@@ -8,15 +8,20 @@ package struct RetryMiddleware: ServiceMiddleware {
     private let budgets: RetryBudgets
     private let clock: any ServiceClock
     private let random: @Sendable () -> Double
+    private let events: EventDispatch?
 
-    /// - Parameter random: Numbers from 0 up to 1.
+    /// - Parameters:
+    ///   - random: Numbers from 0 up to 1.
+    ///   - events: Who tells the client's listeners of decisions; nil: there are none.
     package init(
-        options: RetryOptions, budgets: RetryBudgets, clock: any ServiceClock, random: @escaping @Sendable () -> Double
+        options: RetryOptions, budgets: RetryBudgets, clock: any ServiceClock,
+        random: @escaping @Sendable () -> Double, events: EventDispatch? = nil
     ) {
         self.options = options
         self.budgets = budgets
         self.clock = clock
         self.random = random
+        self.events = events
     }
 
     package func intercept(
@@ -107,11 +112,13 @@ package struct RetryMiddleware: ServiceMiddleware {
         _ policy: RetryPolicy, _ request: ServiceRequest, context: RequestContext, outcome: Outcome,
         verdict: RetryDecision.Verdict, budgetLeft: Int? = nil
     ) {
-        policy.options.onDecision?(
-            RetryDecision(
-                attempt: context.attempt, method: request.method, origin: request.url?.origin.description ?? "",
-                cause: outcome.cause, verdict: verdict, budgetLeft: budgetLeft
-            ))
+        guard policy.options.onDecision != nil || events != nil else { return }
+        let decision = RetryDecision(
+            attempt: context.attempt, method: request.method, origin: request.url?.origin.description ?? "",
+            cause: outcome.cause, verdict: verdict, budgetLeft: budgetLeft
+        )
+        policy.options.onDecision?(decision)
+        if let origin = request.url?.origin { events?.retryDecided(decision, call: context.call, origin: origin) }
     }
 
     /// - Returns: whether the wait is over; false: the client has begun to shut down, and no attempt begins.

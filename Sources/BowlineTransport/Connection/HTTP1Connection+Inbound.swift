@@ -57,7 +57,10 @@ extension HTTP1Connection: ChannelDuplexHandler {
         }
         machine.received()
         inbound.readAt = sweep.now
-        if inbound.firstByte == nil { inbound.firstByte = inbound.readAt }
+        if inbound.firstByte == nil {
+            inbound.firstByte = inbound.readAt
+            exchange?.tell(at: inbound.readAt) { $0.responseFirstByte($1) }
+        }
         parser.append(unwrapInboundIn(data))
         do {
             try parse()
@@ -83,6 +86,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
                 inbound.head = head
                 inbound.framing = framing
                 inbound.headAt = inbound.readAt
+                exchange?.tell(at: inbound.readAt) { $0.responseHead($1, status: head.statusCode) }
                 inbound.keepAlive = head.persistence.keepAliveTimeout.map { .seconds($0) }
                 noteReusability(head, framing)
             case .body(let bytes):
@@ -150,6 +154,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
     private func handOver(isComplete: Bool, trailers: ReceivedFields?) {
         guard let exchange, let head = inbound.head else { return }
         let inbound = self.inbound
+        if isComplete, inbound.discardAllowance == nil { exchange.tell { $0.responseBodyEnd($1) } }
         if inbound.isDelivered || inbound.discardAllowance != nil {
             if isComplete {
                 settle(machine.responseEnded(), keepAlive: inbound.keepAlive)

@@ -75,6 +75,7 @@ extension HTTP1Connection {
         context.writeAndFlush(wrapOutboundOut(exchange.request.head), promise: nil)
         // A failed write closes the channel at once, and the exchange with it.
         guard self.exchange === exchange else { return }
+        exchange.tell { $0.requestHeadSent($1) }
         switch exchange.upload {
         case nil:
             outbound.unreportedBytes = exchange.request.bodyLength ?? 0
@@ -193,6 +194,7 @@ extension HTTP1Connection {
         guard self.exchange === exchange else { return }
         let now = sweep.now
         outbound.sentAt = now
+        exchange.tell(at: now) { $0.requestBodySent($1) }
         extendBodyReadForUpload()
         if inbound.head == nil {
             exchange.call.enter(.awaitingHead, attempt: exchange.attempt)

@@ -19,6 +19,8 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
     let dialDuration: Duration
     let sweep: DeadlineSweep
     let origin: OriginLink
+    /// Tells a client's listeners; nil without any. Set before the pool gets the connection, and then constant.
+    private(set) var events: ConnectionEvents?
 
     // On the event loop.
     var context: ChannelHandlerContext?
@@ -87,9 +89,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
 
     /// A lease that was not used goes back.
     func returnUnused() {
-        onLoop {
-            if self.machine.isIdle, self.closeReason == nil { self.origin.returnUnused(self) }
-        }
+        onLoop { self.giveBackUnused() }
     }
 
     /// The calling task was cancelled: the response is not wanted.
@@ -126,7 +126,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         guard !exchange.isOver else {
             // Cancelled before a byte was written: the connection is as good as it was.
             exchange.upload?.stop()
-            if machine.isIdle, closeReason == nil { origin.returnUnused(self) }
+            giveBackUnused()
             return
         }
         guard channel.isActive, machine.isIdle, context != nil else {
@@ -157,6 +157,17 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         writeHead(of: exchange)
     }
 
+    private func giveBackUnused() {
+        guard machine.isIdle, closeReason == nil else { return }
+        events?.tell { $0.connectionReleased($1) }
+        origin.returnUnused(self)
+    }
+
+    /// The connection is ready for requests.
+    func announce(_ events: ConnectionEvents?) {
+        self.events = events?.established()
+    }
+
     private func lookAround() -> SocketPeek.Finding {
         recordBoundary?.isInsideRecord == true ? .bytesWaiting : peek.look()
     }
@@ -176,6 +187,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
             let ended = outbound.sentAt.map { max($0, inbound.readAt) } ?? inbound.readAt
             endExchange()
             readOn()
+            events?.tell { $0.connectionReleased($1) }
             origin.release(self, keepAlive, ended)
         case .close(let reason):
             endExchange()
@@ -213,6 +225,7 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         let progress = machine.close()
         let exchange = self.exchange
         endExchange()
+        events?.closed(reason)
         origin.closed(id, reason)
         if let exchange, reason == .forced || reason == .poolReleased {
             exchange.fail(exchange.forciblyClosed(progress: progress ?? .neverSent))

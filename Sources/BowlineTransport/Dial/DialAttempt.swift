@@ -14,6 +14,7 @@ final class DialAttempt: @unchecked Sendable {
     private let eventLoop: any EventLoop
     private let environment: TransportEnvironment
     private let timer: LoopTimer
+    private let events: ConnectionEvents?
     private let completion: @Sendable (Result<any Channel, any Error>) -> Void
 
     private var channels: [any Channel] = []
@@ -23,12 +24,14 @@ final class DialAttempt: @unchecked Sendable {
     /// - Parameter completion: Called once, on the loop.
     init(
         origin: Origin, eventLoop: any EventLoop, environment: TransportEnvironment, timer: LoopTimer,
+        events: ConnectionEvents?,
         completion: @escaping @Sendable (Result<any Channel, any Error>) -> Void
     ) {
         self.origin = origin
         self.eventLoop = eventLoop
         self.environment = environment
         self.timer = timer
+        self.events = events
         self.completion = completion
     }
 
@@ -101,12 +104,13 @@ final class DialAttempt: @unchecked Sendable {
             channel.close(promise: nil)
             return
         }
+        events?.tell { $0.connectionConnected($1) }
         do {
             let waiter = try channel.pipeline.syncOperations.handler(type: DialWaiter.self)
             waiter.whenReady { result in
                 switch result {
                 case .success where self.isNameless(channel): self.end(.failure(DialFailure.certificateWithoutName))
-                case .success(nil), .success("http/1.1"), .success(""): self.end(.success(channel))
+                case .success(nil), .success("http/1.1"), .success(""): self.ready(channel)
                 case .success: self.end(.failure(DialFailure.unexpectedProtocol))
                 case .failure(let error): self.end(.failure(error))
                 }
@@ -122,6 +126,11 @@ final class DialAttempt: @unchecked Sendable {
         guard origin.scheme == .https, environment.tls.checksName else { return false }
         guard let certificate = try? channel.pipeline.syncOperations.nioSSL_peerCertificate() else { return true }
         return certificate._subjectAlternativeNames().isEmpty
+    }
+
+    private func ready(_ channel: any Channel) {
+        if !isOver, origin.scheme == .https { events?.tell { $0.connectionSecured($1) } }
+        end(.success(channel))
     }
 
     private func end(_ result: Result<any Channel, any Error>) {

@@ -81,18 +81,18 @@ final class Exchange: Sendable {
 
     /// The calling task was cancelled.
     func cancel() {
-        giveUp(CancellationError()) { connection.cancelled(self) }
+        giveUp(CancellationError(), as: .cancelled) { connection.cancelled(self) }
     }
 
     /// Nobody will read the rest of the body.
     func abandon() {
-        giveUp(Self.abandoned) { connection.abandoned(self) }
+        giveUp(Self.abandoned, as: .abandoned) { connection.abandoned(self) }
     }
 
-    private func giveUp(_ error: any Error, ifActive: () -> Void) {
+    private func giveUp(_ error: any Error, as reason: RequestEnding, ifActive: () -> Void) {
         let givenUp = state.withLock { $0.giveUp(error) }
         if givenUp.isActive { ifActive() }
-        finish(givenUp.ending, with: error)
+        finish(givenUp.ending, with: error, as: reason)
     }
 
     private static var abandoned: ServiceError {
@@ -189,10 +189,12 @@ final class Exchange: Sendable {
     /// The exchange has failed.
     func fail(_ error: any Error) {
         let ending = state.withLock { $0.fail(error) }
-        finish(ending, with: error)
+        finish(ending, with: error, as: RequestEnding(error))
     }
 
-    private func finish(_ ending: Machine.Ending, with error: any Error) {
+    private func finish(_ ending: Machine.Ending, with error: any Error, as reason: RequestEnding) {
+        // Before the head whoever leased the connection tells, as it knows whether the request is sent again.
+        if ending.cutsBody { tell { $0.requestEnded($1, reason) } }
         ending.observer?.responseBodyEnded()
         ending.head?.resume(throwing: error)
         ending.chunk?.resume(throwing: error)

@@ -121,6 +121,8 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         var head: HeadWaiter?
         var chunk: ChunkWaiter?
         var observer: (any ResponseBodyObserver)?
+        /// It was the input that ended a body which was still arriving.
+        var cutsBody = false
     }
 
     /// The body has arrived to its end.
@@ -152,7 +154,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             // What has arrived in full stays readable.
             if stream.isComplete { return Ending() }
             state = .over(.failed(error))
-            return Ending(chunk: stream.waiter, observer: stream.observer)
+            return Ending(chunk: stream.waiter, observer: stream.observer, cutsBody: true)
         case .over:
             return Ending()
         }
@@ -226,7 +228,9 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             return GivenUp(ending: Ending(head: waiter), isActive: true)
         case .streaming(let stream):
             state = .over(.failed(error))
-            let ending = Ending(chunk: stream.waiter, observer: stream.observer)
+            let ending = Ending(
+                chunk: stream.waiter, observer: stream.observer, cutsBody: !stream.isComplete
+            )
             return GivenUp(ending: ending, isActive: !stream.isComplete)
         case .over:
             return GivenUp(ending: Ending(), isActive: false)

@@ -34,14 +34,15 @@ final class OriginDialer: ConnectionDialer {
         let (loop, affinity) = environment.loops.loop(affinity: affinity)
         let timer = LoopTimer(eventLoop: loop, clock: environment.clock)
         let began = timer.now
+        let events = ConnectionEvents(environment.events, id: id, origin: origin)
         let attempt = DialAttempt(
-            origin: origin, eventLoop: loop, environment: environment, timer: timer
+            origin: origin, eventLoop: loop, environment: environment, timer: timer, events: events
         ) { [weak self] result in
             guard let self else {
                 if case .success(let channel) = result { channel.close(promise: nil) }
                 return
             }
-            finished(id, affinity: affinity, duration: began.duration(to: timer.now), result)
+            finished(id, affinity: affinity, duration: began.duration(to: timer.now), events, result)
         }
         state.withLock { $0.attempts[id] = attempt }
         attempt.start()
@@ -56,7 +57,8 @@ final class OriginDialer: ConnectionDialer {
     }
 
     private func finished(
-        _ id: ConnectionID, affinity: Int, duration: Duration, _ result: Result<any Channel, any Error>
+        _ id: ConnectionID, affinity: Int, duration: Duration, _ events: ConnectionEvents?,
+        _ result: Result<any Channel, any Error>
     ) {
         let pool = state.withLock { state in
             state.attempts[id] = nil
@@ -67,9 +69,12 @@ final class OriginDialer: ConnectionDialer {
             connection = try makeConnection(id, affinity: affinity, duration: duration, channel: result.get())
         } catch {
             let limit = environment.options.connectTimeout
-            pool?.connectionFailed(id, error: ServiceError.dialFailed(error, origin: origin, limit: limit))
+            let failure = ServiceError.dialFailed(error, origin: origin, limit: limit)
+            events?.tell { $0.connectionFailed($1, error: failure) }
+            pool?.connectionFailed(id, error: failure)
             return
         }
+        connection.announce(events)
         if let pool { pool.connectionEstablished(connection) } else { connection.close(.poolReleased) }
     }
 
