@@ -18,7 +18,7 @@ test: dependencies ## Build everything and run the tests, one after the other: s
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --no-parallel
 
-demo: dependencies ## Run the demo: reuse, resends and a drain against an embedded server
+demo: dependencies ## Run the demo: an orders service that misbehaves, each order taken once
 	$(SWIFT) run --package-path Examples Demo
 
 check: ## Check what the compiler does not: import walls, sizes, traps, formatting …
