@@ -48,23 +48,41 @@ struct RetryBudgetTests {
     func refills() throws {
         var options = RetryBudgetOptions()
         options.perSecond = 0
-        let budgets = RetryBudgets(window: options.window)
+        let budgets = RetryBudgets()
         let down = try ServiceURL("http://down.test").origin
         let other = try ServiceURL("http://other.test").origin
-        for _ in 0..<5 { budgets.recordRequest(to: down, at: at(1)) }
+        for _ in 0..<5 { budgets.recordRequest(to: down, at: at(1), options) }
         #expect(budgets.withdraw(from: down, at: at(1), options).isGranted)
         #expect(!budgets.withdraw(from: down, at: at(1), options).isGranted)
         #expect(budgets.left(for: other, at: at(1), options) == 0)
-        for _ in 0..<5 { budgets.recordRequest(to: down, at: at(2)) }
+        for _ in 0..<5 { budgets.recordRequest(to: down, at: at(2), options) }
         let refilled = budgets.withdraw(from: down, at: at(2), options)
         #expect(refilled.isGranted && refilled.left == 0)
     }
 
+    @Test("RT17: requests that are counted over another window have a budget of their own, and refill no other")
+    func windows() throws {
+        var options = RetryBudgetOptions()
+        options.ratio = 0
+        options.perSecond = 1
+        var other = options
+        other.window = .seconds(20)
+        let budgets = RetryBudgets()
+        let origin = try ServiceURL("http://down.test").origin
+        var granted = 0
+        for _ in 0..<100 {
+            if budgets.withdraw(from: origin, at: at(1), options).isGranted { granted += 1 }
+            if budgets.withdraw(from: origin, at: at(1), other).isGranted { granted += 1 }
+        }
+        #expect(granted == 10 + 20)
+    }
+
     @Test("what counts origins is bounded: the one unused longest is forgotten")
     func bounded() throws {
-        let budgets = RetryBudgets(window: .seconds(10))
+        let budgets = RetryBudgets()
         for index in 0..<(RetryBudgets.maximumOrigins + 50) {
-            budgets.recordRequest(to: try ServiceURL("http://h\(index).test").origin, at: at(index))
+            budgets.recordRequest(
+                to: try ServiceURL("http://h\(index).test").origin, at: at(index), RetryBudgetOptions())
         }
         #expect(budgets.count == RetryBudgets.maximumOrigins)
     }

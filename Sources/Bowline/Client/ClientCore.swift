@@ -35,7 +35,7 @@ final class ClientCore: Sendable {
             pooled = made
         }
         clock = configuration.clock
-        retryBudgets = RetryBudgets(window: configuration.retry.budget?.window ?? RetryBudgetOptions().window)
+        retryBudgets = RetryBudgets()
         lifecycle = ClientLifecycle(transport: self.transport, clock: configuration.clock)
     }
 

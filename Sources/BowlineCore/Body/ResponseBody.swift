@@ -141,6 +141,9 @@ public struct ResponseBody: AsyncSequence, Sendable {
         source?.abandon()
     }
 
+    /// Whether it arrived whole with its head (or was made of bytes): it holds no connection.
+    package var isHere: Bool { source == nil || source is BufferedBodySource }
+
     /// The trailer fields, once the body has been read to its end; nil before that, or if there were none.
     public var trailers: ReceivedFields? { source?.trailers }
 

@@ -8,6 +8,20 @@ public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
     case ambiguous
     /// At least one byte of a response, informational ones included, was received.
     case responseStarted
+
+    /// The further of two, by what the service may have seen.
+    package func furthest(_ other: RequestProgress) -> RequestProgress {
+        rank >= other.rank ? self : other
+    }
+
+    private var rank: Int {
+        switch self {
+        case .neverSent: 0
+        case .refused: 1
+        case .ambiguous: 2
+        case .responseStarted: 3
+        }
+    }
 }
 
 /// What a request was doing at a given moment.

@@ -14,15 +14,11 @@ struct RetryBudget {
 
     private var ring = [Slice](repeating: Slice(), count: slices)
     private var latest = MonotonicInstant(nanoseconds: .min)
-    private var slice: Duration
+    private let slice: Duration
 
     /// - Parameter window: Over how long is counted.
     init(window: Duration) {
-        slice = Self.slice(of: window)
-    }
-
-    private static func slice(of window: Duration) -> Duration {
-        max(window, .milliseconds(10)) / slices
+        slice = max(window, .milliseconds(10)) / Self.slices
     }
 
     /// When anything was last counted.
@@ -39,12 +35,8 @@ struct RetryBudget {
         return true
     }
 
-    /// How many more retries there may be at this moment.
+    /// How many more retries there may be at this moment, by options with the window that is counted over.
     mutating func left(at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Int {
-        if Self.slice(of: options.window) != slice {
-            // Somebody counts over another span: what was counted by the old one has no place in it.
-            self = RetryBudget(window: options.window)
-        }
         let current = ring[place(at: now)].index
         var requests = 0
         var retries = 0

@@ -5,12 +5,16 @@ package final class RetryBudgets: Sendable {
     /// Origins that are counted at most; beyond it the one unused longest is forgotten.
     package static let maximumOrigins = 1024
 
-    private let window: Duration
-    private let budgets = Guarded<[Origin: RetryBudget]>([:])
-
-    package init(window: Duration) {
-        self.window = window
+    /// What is counted over another span is counted apart, though for the same origin: one history cannot serve both, and
+    /// to begin anew with each change would leave nothing to hold retries back.
+    private struct Key: Hashable {
+        let origin: Origin
+        let window: Duration
     }
+
+    private let budgets = Guarded<[Key: RetryBudget]>([:])
+
+    package init() {}
 
     /// A budget's answer.
     package struct Withdrawal {
@@ -19,34 +23,37 @@ package final class RetryBudgets: Sendable {
         package let left: Int
     }
 
-    package func recordRequest(to origin: Origin, at now: MonotonicInstant) {
-        with(origin) { $0.recordRequest(at: now) }
+    package func recordRequest(to origin: Origin, at now: MonotonicInstant, _ options: RetryBudgetOptions) {
+        with(origin, options) { $0.recordRequest(at: now) }
     }
 
     package func withdraw(
         from origin: Origin, at now: MonotonicInstant, _ options: RetryBudgetOptions
     ) -> Withdrawal {
-        with(origin) { budget in
+        with(origin, options) { budget in
             let isGranted = budget.withdraw(at: now, options)
             return Withdrawal(isGranted: isGranted, left: budget.left(at: now, options))
         }
     }
 
     package func left(for origin: Origin, at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Int {
-        with(origin) { $0.left(at: now, options) }
+        with(origin, options) { $0.left(at: now, options) }
     }
 
     /// How many origins are counted.
     package var count: Int { budgets.withLock { $0.count } }
 
-    private func with<Result: Sendable>(_ origin: Origin, _ body: (inout RetryBudget) -> Result) -> Result {
-        budgets.withLock { budgets in
-            if budgets.count >= Self.maximumOrigins, budgets[origin] == nil,
+    private func with<Result: Sendable>(
+        _ origin: Origin, _ options: RetryBudgetOptions, _ body: (inout RetryBudget) -> Result
+    ) -> Result {
+        let key = Key(origin: origin, window: options.window)
+        return budgets.withLock { budgets in
+            if budgets.count >= Self.maximumOrigins, budgets[key] == nil,
                 let oldest = budgets.min(by: { $0.value.lastUsed < $1.value.lastUsed })
             {
                 budgets[oldest.key] = nil
             }
-            return body(&budgets[origin, default: RetryBudget(window: window)])
+            return body(&budgets[key, default: RetryBudget(window: options.window)])
         }
     }
 }

@@ -28,7 +28,10 @@ package struct RetryMiddleware: ServiceMiddleware {
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
         // The instant of admission is near enough to count by, and spares the road a look at the clock.
-        if let origin = request.url?.origin { budgets.recordRequest(to: origin, at: context.call.admitted) }
+        let budget = if let own = request.ownOptions?.value.retry { own.budget } else { options.budget }
+        if let budget, let origin = request.url?.origin {
+            budgets.recordRequest(to: origin, at: context.call.admitted, budget)
+        }
         let outcome: Outcome
         do {
             let response = try await next(request, context: context)
@@ -54,14 +57,17 @@ package struct RetryMiddleware: ServiceMiddleware {
         var context = context
         var outcome = first
         var retries = 0
+        var furthest = RequestProgress.neverSent
         while true {
             let verdict = decide(policy, request, context: context, outcome: outcome, retries: retries)
-            guard case .retry(let delay) = verdict else { return try outcome.get() }
+            furthest = furthest.furthest(outcome.progress)
+            guard case .retry(let delay) = verdict else { return try outcome.get(furthest) }
             outcome = await outcome.letGo(clock: clock)
             do {
-                guard try await pause(for: delay, context: context) else {
+                // Asked again: time and a drain may have come together.
+                guard try await pause(for: delay, context: context), !context.call.isDraining else {
                     report(policy, request, context: context, outcome: outcome, verdict: .giveUp(.draining))
-                    return try outcome.get()
+                    return try outcome.get(furthest)
                 }
             } catch {
                 outcome.discard()
@@ -75,7 +81,8 @@ package struct RetryMiddleware: ServiceMiddleware {
                 let response = try await next(request, context: context)
                 guard policy.isRetryable(response.status) else { return response }
                 outcome = .response(response)
-            } catch let error as ServiceError {
+            } catch var error as ServiceError {
+                error.attempts = max(error.attempts, context.attempt)
                 outcome = .failure(error)
             }
         }

@@ -37,10 +37,16 @@ extension RetryMiddleware {
             }
         }
 
-        func get() throws -> ServiceResponse {
+        /// Hands it to whoever waits for it.
+        ///
+        /// - Parameter furthest: How far any attempt got: what an earlier one may have done at the service is not undone
+        ///   by a last one that never left.
+        func get(_ furthest: RequestProgress) throws -> ServiceResponse {
             switch self {
             case .response(let response): return response
-            case .failure(let error): throw error
+            case .failure(var error):
+                error.progress = error.progress.furthest(furthest)
+                throw error
             }
         }
 
@@ -51,7 +57,7 @@ extension RetryMiddleware {
 
         /// The same outcome without its hold on a connection: a short body is taken off it, a longer one given up.
         func letGo(clock: any ServiceClock) async -> Outcome {
-            guard case .response(var response) = self else { return self }
+            guard case .response(var response) = self, !response.body.isHere else { return self }
             response.body = await Self.detached(response.body, clock: clock)
             return .response(response)
         }

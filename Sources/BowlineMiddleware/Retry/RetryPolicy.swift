@@ -51,7 +51,8 @@ struct RetryPolicy {
         for _ in 0..<min(retries, 62) where upper < options.maximumDelay {
             upper = min(upper * 2, options.maximumDelay)
         }
-        return upper * min(max(random, 0), 1)
+        // Whatever the source of chance says: a number that is none would trap.
+        return random > 0 ? upper * min(random, 1) : .zero
     }
 
     /// Failures after which another attempt may end differently. Everything else is an answer: a bad certificate, a
