@@ -57,21 +57,33 @@ package final class ClientMetrics: Sendable {
 
 /// The instruments of one name, one for each set of dimensions.
 final class InstrumentTable<Series: MetricSeries, Instrument: AnyObject & Sendable>: Sendable {
-    private let made = Guarded<[Series: Instrument]>([:])
-    private let overflow: Instrument
+    private struct Made {
+        var instruments: [Series: Instrument] = [:]
+        /// What the series share for which there is no room; nil until there are such.
+        var overflow: Instrument?
+
+        func instrument(for series: Series) -> Instrument? {
+            instruments[series] ?? (isFull ? overflow : nil)
+        }
+
+        var isFull: Bool { instruments.count >= ClientMetrics.maximumSeries }
+    }
+
+    private let made = Guarded(Made())
     private let make: @Sendable ([(String, String)]) -> Instrument
 
     init(_ make: @escaping @Sendable ([(String, String)]) -> Instrument) {
         self.make = make
-        overflow = make([("otel.metric.overflow", "true")])
     }
 
     subscript(_ series: Series) -> Instrument {
-        made.withLock { made in
-            if let instrument = made[series] { return instrument }
-            guard made.count < ClientMetrics.maximumSeries else { return overflow }
-            let instrument = make(series.dimensions)
-            made[series] = instrument
+        let (known, isFull) = made.withLock { ($0.instrument(for: series), $0.isFull) }
+        if let known { return known }
+        // A backend's code runs outside the lock; of two threads that made the same, the first is kept.
+        let instrument = make(isFull ? [("otel.metric.overflow", "true")] : series.dimensions)
+        return made.withLock { made in
+            if let known = made.instrument(for: series) { return known }
+            if isFull { made.overflow = instrument } else { made.instruments[series] = instrument }
             return instrument
         }
     }
