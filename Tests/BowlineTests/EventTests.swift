@@ -202,7 +202,9 @@ struct EventTests {
             let error = try await serviceError { _ = try await client.fetch("/3") }
             #expect(error.code == .poolSaturated)
             let refused = ["queued", "queued", "dequeued", "failed poolSaturated", "gives up: notRetryable"]
-            #expect(events.requestTexts == refused)
+            // The server may have the first one before our own loop has told that it was sent.
+            let others = events.entries.filter { $0.request.map { $0.target != "/1" } ?? false }
+            #expect(others.map(\.text) == refused)
             gate.open()
             _ = try await (first, second)
             let told = events.entries.filter { $0.request?.target == "/2" }.map(\.text)
