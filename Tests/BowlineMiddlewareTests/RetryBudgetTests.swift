@@ -77,6 +77,22 @@ struct RetryBudgetTests {
         #expect(granted == 10 + 20)
     }
 
+    @Test("a budget without bounds, which only middleware can ask for, is as good as no limit and traps nobody")
+    func unbounded() {
+        for (ratio, perSecond) in [(Double.infinity, 1), (.nan, 1), (0.2, Int.max)] {
+            var options = RetryBudgetOptions()
+            options.ratio = ratio
+            options.perSecond = perSecond
+            var budget = RetryBudget(window: options.window)
+            budget.recordRequest(at: at(0))
+            let isGranted = budget.withdraw(at: at(0), options)
+            #expect(isGranted)
+        }
+        #expect(Duration.seconds(1e19).saturatingNanoseconds == .max)
+        #expect(Duration.seconds(-1e19).saturatingNanoseconds == .min)
+        #expect(Duration.seconds(9_223_372_035).saturatingNanoseconds == 9_223_372_035_000_000_000)
+    }
+
     @Test("what counts origins is bounded: the one unused longest is forgotten")
     func bounded() throws {
         let budgets = RetryBudgets()

@@ -203,6 +203,27 @@ struct RetryTests {
         await client.shutdown()
     }
 
+    @Test("a failure of another service that middleware passes on is not tried again: it says nothing of this request")
+    func foreignFailure() async throws {
+        struct Audit: ServiceMiddleware {
+            func intercept(
+                _ request: ServiceRequest, context: RequestContext, next: Next
+            ) async throws -> ServiceResponse {
+                _ = try await next(request, context: context)
+                throw ServiceError(
+                    .connectionRefused, "the audit service is down", progress: .neverSent,
+                    origin: "http://audit.test:80")
+            }
+        }
+        try await withRetrying([.reply(201)], configure: { $0.middleware.perAttempt = [Audit()] }) {
+            client, server, decisions in
+            let error = await #expect(throws: ServiceError.self) { try await client.post("/", body: .text("x")) }
+            #expect(error?.code == .connectionRefused)
+            #expect(server.requests.count == 1)
+            #expect(decisions.verdicts == [.giveUp(.notRetryable)])
+        }
+    }
+
     @Test("CA10, RT18: cancelling during the wait returns at once with CancellationError, and no attempt follows")
     func cancelled() async throws {
         let clock = TestClock()

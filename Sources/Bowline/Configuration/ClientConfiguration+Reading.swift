@@ -86,9 +86,6 @@
                 .custom("authenticatedOrigins") { $0.authenticatedOrigins = try $1.texts() },
                 .flag("telemetry.isTracingEnabled", \.telemetry.isTracingEnabled),
                 .flag("telemetry.isMetricsEnabled", \.telemetry.isMetricsEnabled),
-                .flag("telemetry.isTracingEnabled", \.telemetry.isTracingEnabled),
-                .flag("telemetry.isMetricsEnabled", \.telemetry.isMetricsEnabled),
-                .custom("authenticatedOrigins") { $0.authenticatedOrigins = try $1.texts() },
             ]
         }
 

@@ -40,12 +40,18 @@ public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
 extension Duration {
     /// This duration in whole nanoseconds, clamped to what an `Int64` holds (±292 years).
     package var saturatingNanoseconds: Int64 {
+        // `components` traps on more seconds than an `Int64` holds.
+        if self >= .seconds(Self.mostSeconds) { return .max }
+        if self <= .seconds(-Self.mostSeconds) { return .min }
         let (seconds, attoseconds) = components
         let (product, overflowed) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         guard !overflowed else { return seconds < 0 ? .min : .max }
         let (sum, sumOverflowed) = product.addingReportingOverflow(attoseconds / 1_000_000_000)
         return sumOverflowed ? (seconds < 0 ? .min : .max) : sum
     }
+
+    /// Whole seconds of what an `Int64` of nanoseconds holds.
+    private static let mostSeconds: Int64 = 9_223_372_036
 
     /// This duration as seconds, for a person to read.
     package var inSeconds: Double {

@@ -46,7 +46,9 @@ struct RetryBudget {
         }
         let seconds = Double(options.window.saturatingNanoseconds) / 1e9
         let allowed = Double(requests) * options.ratio + Double(options.perSecond) * seconds
-        return max(0, Int(allowed) - retries)
+        // What middleware sets is not checked again: more than any client can use is as good as no limit.
+        let limit = allowed >= 0 && allowed < 1e15 ? Int(allowed) : 1_000_000_000_000_000
+        return max(0, limit - retries)
     }
 
     /// The slice that `now` falls into, emptied if it was last used for an earlier one.

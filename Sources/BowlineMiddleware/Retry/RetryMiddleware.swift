@@ -100,6 +100,10 @@ package struct RetryMiddleware: ServiceMiddleware {
             after: failure, isIdempotent: request.isIdempotent, isReplayable: request.body.isReplayable,
             retries: retries, remaining: context.deadline.map { now.duration(to: $0.instant) }, random: random()
         )
+        // A failure of somebody else's request, which middleware passed on: how far it got says nothing of this one.
+        if case .failure(let error) = outcome, let origin = error.origin, origin != request.url?.origin.description {
+            verdict = .giveUp(.notRetryable)
+        }
         if case .retry = verdict, context.call.isDraining { verdict = .giveUp(.draining) }
         var budgetLeft: Int?
         if let budget = policy.options.budget, let origin = request.url?.origin {
