@@ -37,10 +37,14 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
     var closeReason: CloseReason?
     var isReadWanted = true
     var isReadPending = false
+    private(set) var hasWaitedForTickets = false
     // `DeadlineEntry`.
     var phase = DeadlinePhase.none
     var phaseDeadline = MonotonicInstant.distantFuture
     var sweepIndex = -1
+
+    /// How long a TLS connection that was opened ahead may take to read what waits before its first request.
+    static let ticketWait: TimeAmount = .milliseconds(1)
 
     /// How a connection reaches its pool, weakly: the pool may be gone before it.
     struct OriginLink: Sendable {
@@ -139,6 +143,11 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         let isFreshTLS = isTLS && !exchange.lease.wasPooled
         switch isFreshTLS ? .silent : lookAround() {
         case .silent: break
+        case .bytesWaiting where isTLS && !exchange.lease.isReused && !hasWaitedForTickets:
+            // Session tickets again, most likely, on a connection that was opened ahead: the loop gets a turn to read them.
+            hasWaitedForTickets = true
+            eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange) }
+            return
         case .bytesWaiting:
             refuse(exchange, .unsolicitedBytes, "the peer sent bytes before the request")
             return

@@ -1,0 +1,101 @@
+import BowlineCore
+import BowlinePool
+import BowlineTesting
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("The first look at a TLS connection that was opened ahead (KA13)", .timeLimit(.minutes(1)))
+struct FirstLookTests {
+    /// Stands where TLS does, and takes every record for a session ticket.
+    private final class TicketReader: ChannelInboundHandler, Sendable {
+        typealias InboundIn = ByteBuffer
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
+    }
+
+    private static let record: [UInt8] = [23, 3, 3, 0, 4, 1, 2, 3, 4]
+
+    @Test("KA13: a session ticket that is still being read delays the first request, and costs no connection")
+    func ticket() async throws {
+        try await withExchange(isReused: false) { channel, closed, running in
+            try await channel.writeInbound(ByteBuffer(bytes: Self.record[3...]))
+            await channel.testingEventLoop.advanceTime(by: HTTP1Connection.ticketWait)
+            let head = try await channel.waitForOutboundWrite(as: ByteBuffer.self)
+            #expect(String(buffer: head).hasPrefix("POST / HTTP/1.1\r\n"))
+            running.cancel()
+            await #expect(throws: (any Error).self) { try await running.value }
+            try await channel.eventLoop.submit {}.get()
+            #expect(closed.withLock { $0 } == [.cancelled])
+        }
+    }
+
+    @Test("KA13: what is not read by then closes the connection before a byte is written")
+    func unfinished() async throws {
+        try await withExchange(isReused: false) { channel, closed, running in
+            await channel.testingEventLoop.advanceTime(by: HTTP1Connection.ticketWait)
+            let error = try await #require(throws: ServiceError.self) { try await running.value }
+            #expect(error.code == .connectionClosed && error.progress == .neverSent)
+            #expect(closed.withLock { $0 } == [.unsolicitedBytes])
+            #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
+        }
+    }
+
+    @Test("KA13: a connection that has carried a request gets no such patience")
+    func used() async throws {
+        try await withExchange(isReused: true) { channel, closed, running in
+            let error = try await #require(throws: ServiceError.self) { try await running.value }
+            #expect(error.code == .connectionClosed && error.progress == .neverSent)
+            #expect(closed.withLock { $0 } == [.unsolicitedBytes])
+            #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
+        }
+    }
+
+    /// Starts a POST on a TLS connection of which half a record's header has been read.
+    private func withExchange(
+        isReused: Bool,
+        _ test: (NIOAsyncTestingChannel, borrowing Guarded<[CloseReason]>, Task<ServiceResponse, any Error>)
+            async throws -> Void
+    ) async throws {
+        let channel = NIOAsyncTestingChannel()
+        let clock = TestClock()
+        let closed = Guarded<[CloseReason]>([])
+        let connection = try await channel.eventLoop.submit {
+            let pipeline = channel.pipeline.syncOperations
+            try pipeline.addHandlers([TLSRecordBoundary(), TicketReader()])
+            let connection = HTTP1Connection(
+                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: true,
+                options: ConnectionOptions(), dialDuration: .zero,
+                sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
+                origin: HTTP1Connection.OriginLink(
+                    release: { _, _, _ in Issue.record("released") },
+                    returnUnused: { _ in Issue.record("returned unused") },
+                    closed: { _, reason in closed.withLock { $0.append(reason) } }
+                )
+            )
+            try pipeline.addHandler(connection)
+            return connection
+        }.get()
+        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 443)).get()
+        try await channel.writeInbound(ByteBuffer(bytes: Self.record[..<3]))
+
+        let context = RequestContext()
+        let exchange = Exchange(
+            request: try PreparedRequest(
+                .post("https://a.example/", body: .text("x")), allocator: ByteBufferAllocator(), isPooled: true),
+            connection: connection,
+            lease: Exchange.LeaseFacts(isReused: isReused, uses: isReused ? 2 : 1, wasIdle: true, leased: clock.now),
+            deadline: AttemptDeadline(context: context, started: clock.now), context: context, resends: 0,
+            started: clock.now, options: ConnectionOptions()
+        )
+        let running = Task { try await exchange.run() }
+        try await eventually("the connection has looked") {
+            try await channel.eventLoop.submit { connection.hasWaitedForTickets || connection.closeReason != nil }.get()
+        }
+        try await test(channel, closed, running)
+        #expect(exchange.isOver)
+        _ = try? await channel.finish()
+    }
+}
