@@ -40,6 +40,8 @@ final class ClientCore: Sendable {
     }
 
     deinit {
-        if lifecycle.state == .running { ClientLog.releasedWithoutShutdown() }
+        guard lifecycle.state == .running else { return }
+        ClientLog.releasedWithoutShutdown()
+        lifecycle.clientReleased()
     }
 }

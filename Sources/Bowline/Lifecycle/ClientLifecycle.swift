@@ -6,6 +6,13 @@ internal import BowlineCore
 final class ClientLifecycle: CallRegistry {
     fileprivate struct Shared: ~Copyable {
         var machine = LifecycleStateMachine()
+        /// Nil when the client has been released: calls that go on keep the lifecycle, and must not keep the connections.
+        var transport: (any ServiceTransport)?
+
+        init(transport: any ServiceTransport) {
+            self.transport = transport
+        }
+
         var shutdown: Task<ShutdownReport, Never>?
         /// Wakes the drain: the last call has ended, or the deadline has moved.
         var wake: CheckedContinuation<Void, Never>?
@@ -16,13 +23,18 @@ final class ClientLifecycle: CallRegistry {
         var sleepersMade = 0
     }
 
-    private let shared = Guarded(Shared())
-    private let transport: any ServiceTransport
+    private let shared: Guarded<Shared>
     private let clock: any ServiceClock
 
     init(transport: any ServiceTransport, clock: any ServiceClock) {
-        self.transport = transport
+        shared = Guarded(Shared(transport: transport))
         self.clock = clock
+    }
+
+    /// The last copy of the client has gone, without a shutdown.
+    func clientReleased() {
+        // Outside the lock: it may be the transport's end.
+        _ = shared.withLock { $0.transport.take() }
     }
 
     var state: ShutdownProgress.State { shared.withLock { $0.progress.state } }
@@ -110,7 +122,8 @@ final class ClientLifecycle: CallRegistry {
 
     private func run(began: MonotonicInstant) async -> ShutdownReport {
         publish()
-        transport.beginDrain()
+        let transport = shared.withLock { $0.transport }
+        transport?.beginDrain()
         while case .wait(let deadline) = shared.withLock({ $0.machine.drain(now: clock.now) }) {
             await waitForWake(until: deadline)
         }
@@ -122,7 +135,7 @@ final class ClientLifecycle: CallRegistry {
             )
         }
         publish()
-        let connectionsClosed = await transport.close()
+        let connectionsClosed = await transport?.close() ?? 0
         let drained = shared.withLock { shared in
             shared.machine.closed()
             return shared.machine.drained

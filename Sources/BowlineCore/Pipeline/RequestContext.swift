@@ -43,8 +43,9 @@ extension RequestContext {
 
 /// One call from admission to the end of its response body: what a shutdown reports about it.
 package final class CallRecord: ResponseBodyObserver {
-    /// Where the call is counted, and its place there. Weak: a response that somebody keeps must not keep the client.
-    private weak let registry: (any CallRegistry)?
+    /// Where the call is counted, and its place there. A response that somebody keeps keeps this, and with it no connection
+    /// but its own.
+    private let registry: (any CallRegistry)?
     package let slot = Atomic(-1)
     /// What events call it; 0 until the first of them.
     package let number = Atomic(0)

@@ -20,41 +20,59 @@ public protocol ServiceMiddleware: Sendable {
     ) async throws -> ServiceResponse
 }
 
+/// A middleware that can tell by a look at the request that it has nothing to do: it is then passed over, at a tenth of
+/// what a call costs that only hands on.
+package protocol SelectiveMiddleware: ServiceMiddleware {
+    /// Whether `intercept` would do more than call `next`.
+    func concerns(_ request: ServiceRequest) -> Bool
+}
+
 /// What comes after a middleware: the rest of the pipeline. May be kept, sent elsewhere, and called several times.
 public struct Next: Sendable {
-    private enum Target: Sendable {
-        case middleware(any ServiceMiddleware, then: Link)
+    private enum Kind: Sendable {
         case transport(any ServiceTransport)
+        case middleware(any ServiceMiddleware, then: Next)
+        case selective(any SelectiveMiddleware, then: Next)
     }
 
-    private final class Link: Sendable {
-        let next: Next
+    /// By reference, so that handing on costs one count.
+    private final class Step: Sendable {
+        let kind: Kind
 
-        init(_ next: Next) {
-            self.next = next
+        init(_ kind: Kind) {
+            self.kind = kind
         }
     }
 
-    private let target: Target
+    private let step: Step
+
+    private init(_ kind: Kind) {
+        step = Step(kind)
+    }
 
     /// The end of the pipeline.
     package init(_ transport: any ServiceTransport) {
-        target = .transport(transport)
+        self.init(.transport(transport))
     }
 
     private init(_ middleware: any ServiceMiddleware, then next: Next) {
-        target = .middleware(middleware, then: Link(next))
+        let selective = middleware as? any SelectiveMiddleware
+        self.init(selective.map { .selective($0, then: next) } ?? .middleware(middleware, then: next))
     }
 
     /// Runs the rest of the pipeline. The response's body is then the calling middleware's, until it passes it on.
     ///
     /// - Throws: ``ServiceError``, `CancellationError`, or what a middleware further in throws.
     public func callAsFunction(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
-        switch target {
+        var step = step
+        while case .selective(let middleware, let next) = step.kind, !middleware.concerns(request) { step = next.step }
+        switch step.kind {
         case .transport(let transport):
             return try await transport.send(request, context: context)
-        case .middleware(let middleware, let link):
-            return try await middleware.intercept(request, context: context, next: link.next)
+        case .middleware(let middleware, let next):
+            return try await middleware.intercept(request, context: context, next: next)
+        case .selective(let middleware, let next):
+            return try await middleware.intercept(request, context: context, next: next)
         }
     }
 

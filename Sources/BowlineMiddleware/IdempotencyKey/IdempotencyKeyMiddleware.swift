@@ -3,7 +3,7 @@ package import BowlineCore
 /// Gives a POST or PATCH an `Idempotency-Key`: one per call, the same on each attempt and hop, so outside of both.
 ///
 /// Carrying one makes the request idempotent: what stands further in may send it again.
-package struct IdempotencyKeyMiddleware: ServiceMiddleware {
+package struct IdempotencyKeyMiddleware: SelectiveMiddleware {
     private let isDefault: Bool
     private let random: @Sendable () -> Double
 
@@ -15,12 +15,16 @@ package struct IdempotencyKeyMiddleware: ServiceMiddleware {
         self.random = random
     }
 
+    package func concerns(_ request: ServiceRequest) -> Bool {
+        (request.ownOptions?.value.makesIdempotencyKey ?? isDefault)
+            && (request.method == .post || request.method == .patch)
+            && !request.fields.contains(.idempotencyKey)
+    }
+
     package func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
-        guard request.ownOptions?.value.makesIdempotencyKey ?? isDefault,
-            request.method == .post || request.method == .patch, !request.fields.contains(.idempotencyKey)
-        else { return try await next(request, context: context) }
+        guard concerns(request) else { return try await next(request, context: context) }
         var request = request
         request.fields[.idempotencyKey] = makeKey()
         return try await next(request, context: context)

@@ -6,7 +6,7 @@ package import Logging
 ///
 /// An attempt that ends with a response is told at `debug`, its beginning at `trace`; one that fails at `info`, because
 /// whoever gets the error may log it louder; one that is cancelled at `debug`.
-package struct LoggingMiddleware: ServiceMiddleware {
+package struct LoggingMiddleware: SelectiveMiddleware {
     private let logger: Logger?
 
     /// - Parameter logger: Where lines go; nil: to the calling task's logger.
@@ -14,21 +14,17 @@ package struct LoggingMiddleware: ServiceMiddleware {
         self.logger = logger
     }
 
+    /// Whether anybody has asked for lines: a task without a logger of its own has one without a label.
+    package func concerns(_ request: ServiceRequest) -> Bool {
+        let logger = self.logger ?? Logger.current
+        return (self.logger != nil || !logger.label.isEmpty) && logger.logLevel <= .info
+    }
+
     package func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
-        let logger = self.logger ?? Logger.current
-        // A task without a logger of its own has one without a label: nobody has asked for lines.
-        guard self.logger != nil || !logger.label.isEmpty, logger.logLevel <= .info else {
-            return try await next(request, context: context)
-        }
-        return try await log(request, context: context, next: next, to: logger)
-    }
-
-    private func log(
-        _ request: ServiceRequest, context: RequestContext, next: Next, to logger: Logger
-    ) async throws -> ServiceResponse {
-        var logger = logger
+        guard concerns(request) else { return try await next(request, context: context) }
+        var logger = self.logger ?? Logger.current
         logger[metadataKey: "http.request.method"] = "\(HTTPMethodName(request.method).rawValue)"
         if let url = request.url { logger[metadataKey: "server.address"] = "\(url.origin)" }
         logger[metadataKey: "bowline.target"] = "\(request.loggedTarget)"

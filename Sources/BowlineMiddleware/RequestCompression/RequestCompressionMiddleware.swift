@@ -5,7 +5,7 @@ package import BowlineCore
 /// Stands outside retries and redirects: each of them sends what was made here. Bytes are compressed at once and keep a
 /// known length; sequences are compressed as they are sent, so their length is not known and they go out in chunks.
 /// A body can be sent again if it could before: a sequence made anew is compressed anew.
-package struct RequestCompressionMiddleware: ServiceMiddleware {
+package struct RequestCompressionMiddleware: SelectiveMiddleware {
     private let replayLimit: Int
 
     /// - Parameter replayLimit: how many bytes of a one-shot stream are kept, as `connection.replayLimit`.
@@ -13,13 +13,14 @@ package struct RequestCompressionMiddleware: ServiceMiddleware {
         self.replayLimit = replayLimit
     }
 
+    package func concerns(_ request: ServiceRequest) -> Bool {
+        request.ownOptions?.value.compression == .gzip && Self.hasContent(request.body)
+    }
+
     package func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
-        guard let options = request.ownOptions?.value, options.compression == .gzip, Self.hasContent(request.body)
-        else {
-            return try await next(request, context: context)
-        }
+        guard concerns(request) else { return try await next(request, context: context) }
         guard !request.fields.contains(.contentEncoding) else {
             throw ServiceError(
                 .invalidRequest, "options.compression would code a body that has a Content-Encoding field already"
