@@ -32,6 +32,16 @@ struct TimelineTests {
         }
     }
 
+    @Test("an encrypted connection's handshake has a stretch of its own, within the dial", arguments: [115, 90, 300])
+    func handshake(beganAt: Int) {
+        let timeline = Timeline(
+            began: at(100), decisions: [], timings: timings, handshake: at(beganAt), ended: at(200))
+        let began = min(max(beganAt, 110), 140)
+        #expect(timeline.spans.map(\.name) == ["queue", "dial", "TLS", "send", "wait", "head", "body"])
+        #expect(timeline.spans[1].duration == .milliseconds(began - 110))
+        #expect(timeline.spans[2].duration == .milliseconds(140 - began))
+    }
+
     @Test("attempts that failed and the sleeps after them stand before the last one")
     func retries() {
         let decision = RetryDecision(

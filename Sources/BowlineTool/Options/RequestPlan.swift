@@ -18,6 +18,8 @@ struct RequestPlan: Sendable {
     let drain: Duration
     let output: OutputPlan
     let configuration: ClientConfiguration
+    /// What the picture of a request's time needs to know of dials; nil: nobody wants to see one.
+    let dials: DialWatch?
 
     /// Checks the command line.
     ///
@@ -40,6 +42,8 @@ struct RequestPlan: Sendable {
         configuration.retry = try command.attempts.makeRetry()
         configuration.redirect = try command.attempts.makeRedirect()
         if command.output.noDecompress { configuration.decompression = .off }
+        dials = output.isVerbose ? DialWatch() : nil
+        configuration.telemetry.events = dials.map { [$0] } ?? []
         self.configuration = configuration
 
         var template = try command.message.makeTemplate()

@@ -16,10 +16,11 @@ struct Timeline: Sendable, Hashable {
     ///   - began: When the request was sent, and its failed attempts began.
     ///   - decisions: What was decided after each attempt that did not succeed, and when.
     ///   - timings: The phases of the last attempt; nil: it brought no response.
+    ///   - handshake: When the TLS handshake of the connection began that was dialled for it; nil: there was none.
     ///   - ended: When it was over.
     init(
         began: MonotonicInstant, decisions: [(at: MonotonicInstant, decision: RetryDecision)], timings: PhaseTimings?,
-        ended: MonotonicInstant
+        handshake: MonotonicInstant? = nil, ended: MonotonicInstant
     ) {
         var reached = began
         func add(_ name: String, until end: MonotonicInstant?, _ spans: inout [Span]) {
@@ -48,7 +49,12 @@ struct Timeline: Sendable, Hashable {
         if let dial = timings.dial, let leased = timings.leased {
             let dialled = max(reached, leased.advanced(by: .zero - dial))
             add("queue", until: dialled, &spans)
-            add("dial", until: leased, &spans)
+            if let handshake {
+                add("dial", until: min(max(handshake, dialled), leased), &spans)
+                add("TLS", until: leased, &spans)
+            } else {
+                add("dial", until: leased, &spans)
+            }
         } else {
             add("queue", until: timings.leased, &spans)
         }

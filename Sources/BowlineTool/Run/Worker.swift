@@ -101,8 +101,9 @@ struct Worker: Sendable {
         }
         let ended = clock.now
         outcome.duration = began.duration(to: ended)
+        let handshake = plan.dials?.takeHandshakeStart(of: outcome.response?.connection)
         outcome.timeline = watch.map {
-            Timeline(began: began, decisions: $0.decisions, timings: timings, ended: ended)
+            Timeline(began: began, decisions: $0.decisions, timings: timings, handshake: handshake, ended: ended)
         }
         outcome.response?.bytes = body.bytes
         outcome.response?.sha256 = body.digest?.hexDigest()
