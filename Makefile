@@ -6,7 +6,7 @@ SPEED_FLAGS ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo check format test-thread servers httpbin loopback pipeline-cost speed clean
+.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback pipeline-cost speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ test: dependencies ## Build everything and run the tests, one after the other: s
 
 demo: dependencies ## Run the demo: an orders service that misbehaves, each order taken once
 	$(SWIFT) run --package-path Examples Demo
+
+examples: dependencies ## Build and run the examples: one idea each, and its proof
+	@SWIFT=$(SWIFT) Scripts/examples
+
+docs: dependencies ## Build the reference documentation with DocC; a warning is an error
+	@SWIFT=$(SWIFT) Scripts/docs
 
 check: ## Check what the compiler does not: import walls, sizes, traps, formatting …
 	@Scripts/check

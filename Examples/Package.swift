@@ -1,28 +1,39 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
+let bowline = Target.Dependency.product(name: "Bowline", package: "bowline")
+let bowlineTesting = Target.Dependency.product(name: "BowlineTesting", package: "bowline")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+/// One idea, one program, against a server in its own process; it fails if what it shows did not happen.
+func example(_ name: String, needing more: [Target.Dependency] = []) -> Target {
+    .executableTarget(
+        name: name, dependencies: [bowline, bowlineTesting, "Claims"] + more, swiftSettings: [.swiftLanguageMode(.v6)])
+}
+
 // A package of its own, so that users of Bowline never resolve what only examples need.
 let package = Package(
     name: "examples",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(name: "bowline", path: "..")
+        .package(name: "bowline", path: ".."),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        .executableTarget(
-            name: "Demo",
-            dependencies: [
-                .product(name: "Bowline", package: "bowline"),
-                .product(name: "BowlineTesting", package: "bowline"),
-            ],
-            swiftSettings: [.swiftLanguageMode(.v6)]
-        ),
-        .executableTarget(
-            name: "TypedAPI",
-            dependencies: [
-                .product(name: "Bowline", package: "bowline"),
-                .product(name: "BowlineTesting", package: "bowline"),
-            ],
+        .target(name: "Claims", swiftSettings: [.swiftLanguageMode(.v6)]),
+        example("Demo"),
+        example("TypedAPI"),
+        example("RetryPolicy"),
+        example("Streaming"),
+        example("CustomMiddleware"),
+        example("HummingbirdService", needing: [hummingbird, logging, serviceLifecycle]),
+        .testTarget(
+            name: "TypedAPITests",
+            dependencies: ["TypedAPI", bowline, bowlineTesting],
             swiftSettings: [.swiftLanguageMode(.v6)]
         ),
     ]

@@ -1,5 +1,6 @@
 import Bowline
 import BowlineTesting
+import Claims
 
 /// Calls a typed client against a server in this process: `swift run --package-path Examples TypedAPI`.
 @main
@@ -9,16 +10,18 @@ enum TypedAPI {
             serve(server)
             try await withServiceClient(server.url("v1")) { client in
                 let library = Library(client: client)
-                print("found:   ", try await library.book(7)?.title ?? "nothing")
-                print("found:   ", try await library.book(8)?.title ?? "nothing")
+                claim("book 7 is there", try await library.book(7)?.title == "Moby-Dick")
+                claim("book 8 is not: 404 is nil, not an error", try await library.book(8) == nil)
                 let added = try await library.add("The Ashley Book of Knots")
-                print("added:   ", added.id, added.title)
-                print("search:  ", try await library.books(about: "knots & ropes", limit: 2).map(\.title))
+                claim("a new book has the library's number", added.id == 9)
+                let found = try await library.books(about: "knots & ropes", limit: 2)
+                claim("a search finds a list", found.map(\.title) == ["Ropes"])
                 try await library.giveBack(added)
-                print("returned:", added.id)
             }
-            print("the server saw:")
+            print("What the library saw:")
             for request in server.requests { print("  \(request.method) \(request.target) \(request.bodyText)") }
+            let search = "/v1/books?q=knots%20%26%20ropes&limit=2"
+            claim("the search is percent-encoded", server.requests.contains { $0.target == search })
         }
     }
 

@@ -1,0 +1,46 @@
+import Bowline
+import Synchronization
+
+/// Keeps the last answer of each URL and asks only whether it has changed (`ETag`, RFC 9110 §13.1.2).
+///
+/// A `perCall` middleware: it looks at what the caller asked and at what the caller gets, however many attempts there are
+/// in between.
+final class Revalidation: ServiceMiddleware {
+    private struct Kept: Sendable {
+        let tag: String
+        let fields: HTTPFields
+        let bytes: ByteBuffer
+    }
+
+    private let limit: Int
+    private let kept = Mutex<[String: Kept]>([:])
+
+    /// - Parameter limit: The most bytes of a body that is kept, from 0.
+    init(limit: Int = 1 << 20) {
+        self.limit = limit
+    }
+
+    func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        guard request.method == .get, let url = request.url.map({ "\($0)?\($0.query ?? "")" }) else {
+            return try await next(request, context: context)
+        }
+        var request = request
+        let known = kept.withLock { $0[url] }
+        if let known { request.fields[.ifNoneMatch] = known.tag }
+
+        var response = try await next(request, context: context)
+        if let known, response.status == .notModified {
+            response.status = .ok
+            response.fields = known.fields
+            response.body = ResponseBody(known.bytes)
+        } else if response.status == .ok, let tag = response.fields[.eTag] {
+            // Whoever does not pass a body on owns it: what was read of it is handed on in its place.
+            let bytes = try await response.body.collect(upTo: limit)
+            kept.withLock { $0[url] = Kept(tag: tag, fields: response.fields, bytes: bytes) }
+            response.body = ResponseBody(bytes)
+        }
+        return response
+    }
+}
