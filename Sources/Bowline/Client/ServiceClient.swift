@@ -4,7 +4,7 @@ internal import BowlineTransport
 /// A client of HTTP services: resilient, pooled, and drained when it ends.
 ///
 /// A cheap value: copies share connections and lifecycle. Make one for a service, or for a program, and keep it; end it
-/// with ``shutdown(within:)``, by running it in a service group, or with ``withServiceClient(_:configure:_:)``.
+/// with ``shutdown(within:)``, by running it in a service group, or with ``withServiceClient(_:configure:isolation:_:)``.
 ///
 /// ```swift
 /// let client = try ServiceClient(baseURL: "https://api.example.com/v1") {
@@ -113,8 +113,12 @@ public struct ServiceClient: Sendable {
 ///
 /// The drain takes at most the configuration's `lifecycle.drainTimeout`; if the task is cancelled, it ends at once.
 ///
-/// - Parameter isOnEventLoop: Runs `body`, and the tasks it starts in its scope, on one of the client's event loops; see
-///   ``ServiceClient/withEventLoopExecutor(_:)``.
+/// - Parameters:
+///   - baseURL: What the references of requests are relative to.
+///   - isOnEventLoop: Runs `body`, and the tasks it starts in its scope, on one of the client's event loops; see
+///     ``ServiceClient/withEventLoopExecutor(_:)``.
+///   - configure: Changes the default configuration.
+///   - body: What is done with the client.
 /// - Throws: what making the client or `body` throws.
 public func withServiceClient<Result: Sendable>(
     _ baseURL: String, isOnEventLoop: Bool, configure: (inout ClientConfiguration) throws -> Void = { _ in },

@@ -30,7 +30,6 @@ public struct ServiceRequest: Sendable {
     ///   - reference: A path below the client's base URL, or an absolute URL.
     ///   - fields: The header fields; names and values from elsewhere go through ``setField(_:_:)``.
     ///   - body: The body. Default none.
-    ///   - options: What is to be different from the client.
     public init(
         method: HTTPRequest.Method = .get,
         _ reference: String,

@@ -30,7 +30,9 @@ extension RequestContext {
     /// Suspends until `instant`, but not longer than the client takes new work: for middleware that wait before they go
     /// on. What the request is doing meanwhile is called its backoff.
     ///
-    /// - Parameter clock: The client's (`configuration.clock`).
+    /// - Parameters:
+    ///   - instant: When to go on, on `clock`; one that has passed returns at once.
+    ///   - clock: The client's (`configuration.clock`).
     /// - Returns: whether `instant` was reached; false: the client has begun to shut down, and nothing that would take more
     ///   time should be begun.
     /// - Throws: `CancellationError` at once when the task is cancelled.

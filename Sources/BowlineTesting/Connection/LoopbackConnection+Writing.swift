@@ -70,7 +70,9 @@ extension LoopbackConnection {
 
     /// Sends a response.
     ///
-    /// - Parameter request: What it answers: a response to HEAD goes without its body.
+    /// - Parameters:
+    ///   - response: What is sent.
+    ///   - request: What it answers: a response to HEAD goes without its body.
     /// - Throws: if the client is gone.
     public func reply(_ response: ScriptedResponse, to request: RecordedRequest? = nil) async throws {
         try await send(response.bytes(answering: request?.method))

@@ -22,7 +22,7 @@ public final class LoopbackConnection: Sendable {
 
     /// Its number, from 1, in the order in which connections were accepted.
     public let number: Int
-    /// When it was accepted, on ``MonotonicClock``.
+    /// When it was accepted, on `MonotonicClock`.
     public let acceptedAt: MonotonicInstant
     /// The client's port; nil on a Unix domain socket.
     public let peerPort: Int?

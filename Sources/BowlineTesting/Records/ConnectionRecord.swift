@@ -18,7 +18,7 @@ public enum ConnectionEnd: Sendable, Hashable {
 public struct ConnectionRecord: Sendable, Hashable {
     /// Its number, from 1, in the order in which connections were accepted.
     public let number: Int
-    /// When it was accepted, on ``MonotonicClock``.
+    /// When it was accepted, on `MonotonicClock`.
     public let acceptedAt: MonotonicInstant
     /// When it ended; nil while it is open.
     public let endedAt: MonotonicInstant?

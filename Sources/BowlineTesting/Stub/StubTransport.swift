@@ -54,7 +54,11 @@ public final class StubTransport: ServiceTransport {
 
     /// Answers requests of this method and path with these answers one after another.
     ///
-    /// - Parameter repeatsLast: Whether the last one is given again and again; else further requests fail. Default false.
+    /// - Parameters:
+    ///   - method: The method; nil: any.
+    ///   - path: As for all requests of a path, with `{…}` segments, or an absolute URL.
+    ///   - answers: The answers in order.
+    ///   - repeatsLast: Whether the last one is given again and again; else further requests fail. Default false.
     public func on(
         _ method: HTTPRequest.Method?, _ path: String, inOrder answers: [StubAnswer], repeatsLast: Bool = false
     ) {
@@ -82,7 +86,7 @@ public final class StubTransport: ServiceTransport {
 
     /// Checks that every route was used and every request matched one.
     ///
-    /// - Throws: ``ServiceError`` with code `stubMismatch` that lists what was not so.
+    /// - Throws: `ServiceError` with code `stubMismatch` that lists what was not so.
     public func verify() throws {
         let (unused, unmatched) = state.withLock { ($0.routes.compactMap(\.unused), $0.unmatched) }
         guard !unused.isEmpty || !unmatched.isEmpty else { return }

@@ -4,7 +4,10 @@ internal import NIOSSL
 public struct LoopbackTLS: Sendable {
     /// Protocol versions.
     public enum Version: Sendable, Hashable {
-        case tls12, tls13
+        /// TLS 1.2 (RFC 5246).
+        case tls12
+        /// TLS 1.3 (RFC 8446).
+        case tls13
     }
 
     /// The certificate and key it shows. Default `TestCertificates.server`.

@@ -8,7 +8,7 @@ public import BowlineCore
 /// try await clock.waitForSleepers(count: 1)   // it sleeps now
 /// clock.advanceToNextDeadline()
 /// ```
-/// May be read and moved from any thread. For time as it passes, use ``MonotonicClock``.
+/// May be read and moved from any thread. For time as it passes, use `MonotonicClock`.
 public final class TestClock: ServiceClock {
     private struct Sleeper: Sendable {
         let token: Token

@@ -6,6 +6,9 @@
 /// - Parameters:
 ///   - awaited: What is awaited, for the error's message.
 ///   - timeout: How long at most, on the machine's clock. Default 10 s.
+///   - file: Where the wait stands, for the error's message.
+///   - line: Where the wait stands, for the error's message.
+///   - isolation: The actor that `condition` runs on: the caller's.
 ///   - condition: Asked at least once.
 /// - Throws: ``WaitTimeout`` after `timeout`; what `condition` throws; `CancellationError` when the task is cancelled.
 public func eventually(
