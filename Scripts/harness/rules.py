@@ -257,6 +257,85 @@ def road_map(root):
     return found
 
 
+_SHOWN = re.compile(r"`(\w+Tests)/(\w+)`")
+
+
+def named_tests(root):
+    """A page that names a test, as `SuiteTests/function`, names one that is there: `swift test --filter` finds it."""
+    found = []
+    for path in [root / "README.md", *sorted((root / "Docs").rglob("*.md"))]:
+        for number, line in enumerate(read(path).split("\n") if path.is_file() else [], start=1):
+            for suite, function in _SHOWN.findall(line):
+                if not any(_has_test(read(file), suite, function) for file in _suite_files(root, suite)):
+                    found.append(Violation(path.relative_to(root), number, f"no test {suite}/{function} in Tests",
+                                           "name the test that shows it"))
+    return found
+
+
+def _suite_files(root, suite):
+    return sorted((root / "Tests").rglob(f"{suite}.swift"))
+
+
+def _has_test(text, suite, function):
+    """Whether the file has the suite, and a `@Test` whose function is that one."""
+    code = code_only(text)
+    if not re.search(rf"\b(struct|class|enum|actor)\s+{suite}\b", code):
+        return False
+    functions = [re.search(r"\bfunc\s+(\w+)", part) for part in code.split("@Test")[1:]]
+    return any(match and match.group(1) == function for match in functions)
+
+
+# A public symbol. What a protocol of the same module or of the standard library says already is inherited.
+_PUBLIC = re.compile(
+    r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*public\s+(?:(?:static|final|mutating|nonisolated|indirect|convenience|required|"
+    r"(?:private|internal|package)\(set\))\s+)*"
+    r"(?:func|var|let|init|struct|class|enum|protocol|typealias|subscript|actor)\b\s*`?(?P<name>[\w$]*)"
+)
+_INHERITED = {"customMirror", "description", "next", "now", "minimumResolution", "send", "beginDrain", "close"}
+
+
+def documented_symbols(root):
+    found = []
+    for path in swift_files(root, ["Sources"]):
+        lines = read(path).split("\n")
+        for index, code in enumerate(code_only("\n".join(lines)).split("\n")):
+            match = _PUBLIC.match(code)
+            if not match or match.group("name") in _INHERITED:
+                continue
+            above = index - 1
+            while above >= 0 and lines[above].strip().startswith("@"):
+                above -= 1
+            if above < 0 or not lines[above].strip().startswith("///"):
+                found.append(Violation(path.relative_to(root), index + 1, "a public symbol without a word about it",
+                                       "say what it is for, units, ranges, what it throws"))
+    return found
+
+
+# The names of OpenTelemetry and of ours that spans, metrics and log lines carry.
+_TOLD = re.compile(r"""["`]((?:http|server|url|network|error|bowline|otel)\.[a-z_.]+)["`]""")
+_EVENT = re.compile(r"^    func (\w+)\(_ event:", re.MULTILINE)
+
+
+def told_names(root):
+    """Docs/Telemetry.md names each attribute, metric and event that there is, and no other."""
+    page = root / "Docs" / "Telemetry.md"
+    if not page.is_file():
+        return []
+    text = read(page)
+    code = "\n".join(read(path) for folder in ("Metrics", "Tracing", "Logging")
+                     for path in swift_files(root, [f"Sources/BowlineMiddleware/{folder}"]))
+    events = root / "Sources" / "BowlineCore" / "Telemetry" / "ServiceEventListener.swift"
+    real = set(_TOLD.findall(code)) | set(_EVENT.findall(read(events) if events.is_file() else ""))
+    told = set(_TOLD.findall(text)) | {name for name in re.findall(r"`(\w+)`", text) if name in real}
+    listed = [name for row in text.split("\n") if re.match(r"\| `(request|response|retry|connection)\w+`", row)
+              for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    name = page.relative_to(root)
+    found = [Violation(name, 0, f"`{missing}` is told and not in the page", "say when and what") for missing in
+             sorted(real - told)]
+    return found + [Violation(name, 0, f"`{extra}` is in the page and never told", "take it out") for extra in
+                    sorted({t for t in told if "." in t} - real) + sorted(set(listed) - real)]
+
+
 RULES = [
     ("import walls", import_walls),
     ("file sizes", file_sizes),
@@ -267,4 +346,7 @@ RULES = [
     ("no machine paths", machine_paths),
     ("folder names", folder_names),
     ("Sources/README.md's table", road_map),
+    ("tests that pages name", named_tests),
+    ("documented symbols", documented_symbols),
+    ("Docs/Telemetry.md's names", told_names),
 ]

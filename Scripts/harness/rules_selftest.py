@@ -60,6 +60,14 @@ _CASES = [
     (rules.folder_names, "Sources/Bowline/Lifecycle/A.swift", "", []),
     (rules.road_map, "Sources/README.md", "| a | folder | file |\n|---|---|---|\n| b | `Pool` | `A.swift` |\n", [3]),
     (rules.road_map, "Sources/README.md", "| b | `.` | `README.md` |\n", []),
+    (rules.named_tests, "README.md", "| a | `PoolTests/leases` |\n", [1]),
+    (rules.named_tests, "README.md", "`Tests/PoolTests` has tests\n", []),
+    (rules.documented_symbols, "Sources/Bowline/A.swift", "public struct A {\n    public init() {}\n}\n", [1, 2]),
+    (rules.documented_symbols, "Sources/Bowline/A.swift", "/// A.\n@frozen\npublic struct A {}\n", []),
+    (rules.documented_symbols, "Sources/Bowline/A.swift", "// A.\npublic static func a() {}\n", [2]),
+    (rules.documented_symbols, "Sources/Bowline/A.swift", "public var description: String\npackage var b: Int\n", []),
+    (rules.told_names, "Docs/Telemetry.md", "| `http.client.nothing` | |\n| `requestForgotten` | |\n", [0, 0]),
+    (rules.told_names, "Docs/Telemetry.md", "`Timer`, `OpenTelemetry`\n", []),
 ]
 
 
@@ -74,7 +82,7 @@ def run():
         with tempfile.TemporaryDirectory() as folder:
             root = pathlib.Path(folder)
             file = root / path
-            file.parent.mkdir(parents=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
             lines = [violation.line for violation in rule(root)]
         if lines != expected:
