@@ -405,6 +405,40 @@ private enum DocumentedSnippets {
         }
     }
 
+    static func firstCall() async throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com/v1") {
+            $0.retry.maximumAttempts = 4
+            $0.timeouts.total = .seconds(20)
+        }
+        let user = try await client.get("users/42").decode(User.self)
+        let report = await client.shutdown(within: .seconds(10))
+        print(user.name, report.isClean)
+    }
+
+    struct AttemptNumber: ServiceMiddleware {
+        let name: HTTPField.Name
+
+        func intercept(
+            _ request: ServiceRequest, context: RequestContext, next: Next
+        ) async throws -> ServiceResponse {
+            var request = request
+            request.fields[name] = "\(context.attempt)"
+            return try await next(request, context: context)
+        }
+    }
+
+    static func encrypted() async throws {
+        try await withLoopbackServer(.tls()) { server in
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(
+                server.baseURL, configure: { $0.tls.trustRoots = .pem(TestCertificates.authority) }
+            ) { client in
+                let response = try await client.get("/")
+                #expect(response.status == .ok)
+            }
+        }
+    }
+
     static func inBytes(_ server: LoopbackServer) {
         server.onConnection { connection in
             _ = try await connection.readRequest()

@@ -57,7 +57,8 @@ public struct ClientConfiguration: Sendable {
         set { surroundings = Surroundings(clock: newValue, random: surroundings.random) }
     }
 
-    /// Numbers from 0 up to 1 for everything that is spread at random. Default: the system's generator.
+    /// Numbers from 0 up to 1 for everything that is spread at random (waits before retries, lifetimes of connections, delays
+    /// of refills) and for `Idempotency-Key`s. Default: the system's generator.
     public var random: @Sendable () -> Double {
         get { surroundings.random }
         set { surroundings = Surroundings(clock: surroundings.clock, random: newValue) }

@@ -33,9 +33,10 @@ public struct RequestOptions: Sendable {
     public var makesIdempotencyKey: Bool?
     /// Whether the client's `authentication` adds credentials. Default true.
     public var authenticates = true
-    /// What stands for the target in reports, metrics and logs, as `users/{id}`; nil: the path without its query.
+    /// What stands for the target in spans, log lines, events and a shutdown's report, as `users/{id}`; nil: the path without
+    /// its query. Default nil.
     public var targetTemplate: String?
-    /// Called on an event loop, in order, with each informational (1xx) response as it arrives; must not block.
+    /// Called on an event loop, in order, with each informational (1xx) response as it arrives; must not block. Default nil.
     public var onInformational: (@Sendable (InformationalResponse) -> Void)?
     /// Called on an event loop, in order, as the network takes the request's body: its bytes as they are sent, so
     /// compressed ones where ``compression`` says so. Counts from zero again with each attempt; says nothing of an attempt
