@@ -6,10 +6,10 @@ SPEED_FLAGS ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback pipeline-cost speed clean
+.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback pipeline-cost instructions speed clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dependencies:
 	@Scripts/install-dependencies
@@ -61,6 +61,11 @@ loopback: ## Drive the tool against scripted servers that misbehave
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost
 	@Benchmarks/.build/release/PipelineCost $(PIPELINE_COST_FLAGS)
+
+instructions: ## Count what a request executes, and fail when that has risen
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --package-path Benchmarks --product RequestCost
+	@Scripts/instruction-guard
 
 speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO alone
 	@Scripts/install-dependencies --with-servers

@@ -26,5 +26,10 @@ let package = Package(
             // So that the Swift runtime, a library of its own, allocates through the functions that count.
             linkerSettings: [.unsafeFlags(["-Xlinker", "-export-dynamic"], .when(platforms: [.linux]))]
         ),
+        .executableTarget(
+            name: "RequestCost",
+            dependencies: [.product(name: "Bowline", package: "bowline")],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
+        ),
     ]
 )

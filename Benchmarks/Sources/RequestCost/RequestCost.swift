@@ -1,0 +1,55 @@
+import Bowline
+import Dispatch
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// Sends requests one after the other, for a tool that counts what a process executes: `RequestCost URL COUNT [listener]`.
+///
+/// The client is as `ServiceClient(baseURL:)` makes it, with the default pipeline over the real transport. With `listener`
+/// somebody listens to its events, and does nothing about them.
+@main
+enum RequestCost {
+    static func main() {
+        let words = CommandLine.arguments.dropFirst()
+        guard let url = words.first, let count = words.dropFirst().first.flatMap({ Int($0) }), count > 0 else {
+            print("usage: RequestCost URL COUNT [listener]")
+            exit(64)
+        }
+        let isListening = words.last == "listener"
+        // Not an asynchronous `main`: valgrind does not survive how that gives its thread away.
+        let isDone = DispatchSemaphore(value: 0)
+        Task.detached {
+            do {
+                try await send(count, to: url, isListening: isListening)
+            } catch {
+                print("RequestCost: \(error)")
+                exit(1)
+            }
+            isDone.signal()
+        }
+        isDone.wait()
+    }
+
+    private static func send(_ count: Int, to url: String, isListening: Bool) async throws {
+        try await withServiceClient(url, isOnEventLoop: true) {
+            if isListening { $0.telemetry.events = [Listener()] }
+        } _: { client in
+            for _ in 0..<count {
+                let response = try await client.get("")
+                guard response.status == .ok, try await response.body.collect(upTo: 1 << 20).readableBytes > 0 else {
+                    print("RequestCost: an answer is not whole")
+                    exit(1)
+                }
+            }
+        }
+    }
+
+    /// Does nothing, as every method does by default.
+    private struct Listener: ServiceEventListener {}
+}
