@@ -28,4 +28,12 @@ struct OptionsTests {
                 "decompression.maximumRatio", "decompression.maximumLayers",
             ])
     }
+
+    @Test("a decision about another attempt reads as a few words, without the names of types")
+    func decisionWords() {
+        let verdicts: [RetryDecision.Verdict] = [.retry(after: .seconds(2)), .giveUp(.notIdempotent)]
+        #expect(verdicts.map { "\($0)" } == ["retry after 2.0 seconds", "give up: notIdempotent"])
+        let causes: [RetryDecision.Cause] = [.status(503), .error(.attemptTimeout)]
+        #expect(causes.map { "\($0)" } == ["status 503", "attemptTimeout"])
+    }
 }

@@ -60,3 +60,23 @@ public struct RetryDecision: Sendable {
         self.budgetLeft = budgetLeft
     }
 }
+
+extension RetryDecision.Cause: CustomStringConvertible {
+    /// The status, or the error's code.
+    public var description: String {
+        switch self {
+        case .status(let status): "status \(status)"
+        case .error(let code): code.rawValue
+        }
+    }
+}
+
+extension RetryDecision.Verdict: CustomStringConvertible {
+    /// What happens now, in a few words.
+    public var description: String {
+        switch self {
+        case .retry(let delay): "retry after \(delay)"
+        case .giveUp(let reason): "give up: \(reason.rawValue)"
+        }
+    }
+}
