@@ -5,15 +5,15 @@ public struct ConnectionOptions: Sendable, Hashable {
     /// Lets the kernel probe silent connections (`SO_KEEPALIVE`). Default true.
     public var isKeepAlive = true
     /// How many bytes of a response body are buffered for a reader that is slow before the socket is no longer read; each
-    /// chunk counts 256 bytes besides its own.
-    /// From 1 KiB. Default 64 KiB.
+    /// chunk counts 256 bytes besides its own. 1 KiB to 1 GiB. Default 64 KiB.
     public var readBufferLimit = 65_536
-    /// How many bytes of a request may lie unsent before the body's sequence is no longer asked for more. From 1 KiB.
+    /// How many bytes of a request may lie unsent before the body's sequence is no longer asked for more. 1 KiB to 1 GiB.
     /// Default 64 KiB.
     public var writeBufferLimit = 65_536
-    /// How many bytes of a one-shot request body are kept so that it can be sent again. From 0. Default 64 KiB.
+    /// How many bytes of a one-shot request body are kept so that it can be sent again. 0 to 1 GiB.
+    /// Default 64 KiB.
     public var replayLimit = 65_536
-    /// How many bytes of an unread response body are read off so that its connection can be used again. From 0.
+    /// How many bytes of an unread response body are read off so that its connection can be used again. 0 to 1 GiB.
     /// Default 256 KiB.
     public var discardLimit = 262_144
     /// How long that may take. Greater than zero. Default 50 ms.

@@ -17,7 +17,8 @@ public struct RetryOptions: Sendable {
     /// The longest `Retry-After` that is waited for; a longer one returns the response at once. Zero or more; zero: none
     /// is waited for. Default 30 s.
     public var maximumRetryAfter: Duration = .seconds(30)
-    /// How much extra load the retries to one origin may make together; nil: no limit.
+    /// How much extra load the retries to one origin may make together; nil: no limit. Default: a fifth of the requests and
+    /// 10 each second, over 10 s.
     public var budget: RetryBudgetOptions? = RetryBudgetOptions()
     /// Called in the request's task with each decision, also with the decision to leave it at that; must not block.
     /// Default nil.
@@ -54,7 +55,8 @@ public struct RetryOptions: Sendable {
 public struct RetryBudgetOptions: Sendable, Hashable {
     /// Retries allowed as a share of the requests in the window; 0 to 1. Default 0.2.
     public var ratio = 0.2
-    /// Retries allowed each second besides, so that a client with few requests can retry at all; from 0. Default 10.
+    /// Retries allowed each second besides, so that a client with few requests can retry at all; 0 to 1,000,000.
+    /// Default 10.
     public var perSecond = 10
     /// Over how long requests and retries are counted; 1 s to 5 min. Default 10 s.
     public var window: Duration = .seconds(10)
