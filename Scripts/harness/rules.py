@@ -336,6 +336,41 @@ def told_names(root):
                     sorted({t for t in told if "." in t} - real) + sorted(set(listed) - real)]
 
 
+_LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+def page_links(root):
+    """What a page links to is there: the file, and the heading in it."""
+    found = []
+    pages = [path for path in _kept_files(root) if path.suffix == ".md"]
+    for page in pages:
+        for number, line in enumerate(_prose(read(page)), start=1):
+            for target, anchor in _LINK.findall(line):
+                place = (page.parent / target) if target else page
+                if not place.exists():
+                    found.append(Violation(page.relative_to(root), number, f"{target} is not there", "mend the link"))
+                elif anchor and place.suffix == ".md" and anchor not in _anchors(read(place)):
+                    found.append(Violation(page.relative_to(root), number, f"no heading #{anchor} in {place.name}",
+                                           "mend the link"))
+    return found
+
+
+def _prose(text):
+    """The lines of a page, those of its blocks of code left empty."""
+    lines, is_code = [], False
+    for line in text.split("\n"):
+        if line.startswith("```"):
+            is_code = not is_code
+        lines.append("" if is_code else line)
+    return lines
+
+
+def _anchors(text):
+    """What the headings of a page are called in links: lower case, words joined by hyphens, no other signs."""
+    headings = [line.lstrip("#").strip().lower() for line in _prose(text) if re.match(r"#+ ", line)]
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
+
+
 RULES = [
     ("import walls", import_walls),
     ("file sizes", file_sizes),
@@ -346,6 +381,7 @@ RULES = [
     ("no machine paths", machine_paths),
     ("folder names", folder_names),
     ("Sources/README.md's table", road_map),
+    ("links of pages", page_links),
     ("tests that pages name", named_tests),
     ("documented symbols", documented_symbols),
     ("Docs/Telemetry.md's names", told_names),
