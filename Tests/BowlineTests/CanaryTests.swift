@@ -1,4 +1,3 @@
-import Bowline
 import BowlineTesting
 import InMemoryTracing
 import Logging
@@ -8,6 +7,8 @@ import NIOCore
 import Synchronization
 import Testing
 import Tracing
+
+@testable import Bowline
 
 /// A secret is put wherever a program may have one, and looked for wherever somebody may see it.
 @Suite("Secrets stay secret", .timeLimit(.minutes(1)))
@@ -123,6 +124,7 @@ struct CanaryTests {
                 try withMetricsFactory(watchers.metrics) { try Self.client(server, outcome, watchers) }
             }
             watchers.show(client)
+            watchers.show(client.configuration)
             let task = Task { await Self.run(outcome, client, watchers) }
             if outcome == .cancelled {
                 try await server.waitForRequests(count: 1)
@@ -178,9 +180,12 @@ struct CanaryTests {
         do {
             let request = try request(outcome)
             watchers.show(request)
+            watchers.show(request.body)
             let response = try await client.send(request)
             watchers.show(response)
             watchers.show(response.facts)
+            watchers.show(response.receivedFields)
+            watchers.show(response.body)
             switch outcome {
             case .tooLarge: _ = try await response.body.collect(upTo: 3)
             case .unexpectedStatus: _ = try await response.expecting(.ok)
@@ -212,5 +217,45 @@ struct CanaryTests {
             request.body = .stream(AsyncThrowingStream<ByteBuffer, any Error> { $0.finish(throwing: Leaky()) })
         }
         return request
+    }
+
+    @Test("A secret stands in no description, mirror or dump of what a program fills in for a request or a client")
+    func values() throws {
+        let watchers = Watchers()
+        let text = Self.canary
+        let url = try ServiceURL("http://localhost/a?token=\(text)#\(text)")
+        watchers.show(url)
+        watchers.show(Optional(url) as Any)
+        let query: QueryItems = ["token": text]
+        watchers.show(query)
+        watchers.show(query.items)
+        let bytes = ByteBuffer(string: text)
+        let bodies: [RequestBody] = [.text(text), .form(query), .replayable { AsyncStream<ByteBuffer> { _ in } }]
+        watchers.show(bodies)
+        var form = MultipartForm()
+        form.append("password", text)
+        watchers.show(form)
+        watchers.show(try RequestBody.multipart(form))
+        var filled = EndpointRequest(options: RequestOptions(), encoder: ClientConfiguration().encoder)
+        filled.path["token"] = text
+        filled.query["token"] = text
+        filled.fields[.authorization] = text
+        filled.body = .text(text)
+        watchers.show(filled)
+        var configuration = ClientConfiguration()
+        configuration.fields = [.authorization: text, .cookie: text]
+        configuration.authentication = try BasicAuthentication(user: text, password: text)
+        configuration.tls.identity = .pem(certificate: text, key: text)
+        watchers.show(configuration)
+        var facts = ResponseFacts()
+        facts.redirects = [url]
+        let fields: HTTPFields = [.setCookie: text]
+        facts.informational = [InformationalResponse(status: .earlyHints, fields: ReceivedFields(fields))]
+        watchers.show(facts)
+        watchers.show(ResponseBody(bytes))
+        #expect(watchers.leaks == [])
+        // Nor as the hexadecimal digits that a buffer is written as.
+        let digits = text.utf8.map { String($0, radix: 16) }.joined()
+        #expect(watchers.shown.withLock { $0.filter { $0.contains(digits) } } == [])
     }
 }

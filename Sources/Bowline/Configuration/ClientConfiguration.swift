@@ -106,12 +106,27 @@ public struct ClientConfiguration: Sendable {
     }
 }
 
-extension ClientConfiguration: CustomStringConvertible {
+extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
     /// A few of the policies; no field and nothing of TLS, because they may hold secrets.
     public var description: String {
         let total = timeouts.total.map { "\($0)" } ?? "no limit"
         return "ClientConfiguration(total \(total), \(retry.maximumAttempts) attempts, \(redirect.maximum) redirects, "
             + "\(fields.count) fields)"
+    }
+
+    /// Everything, but of the fields only their names, because their values may be secrets. (Credentials, TLS identities and
+    /// the like have mirrors of their own.)
+    public var customMirror: Mirror {
+        let names = HTTPFields(fields.map { HTTPField(name: $0.name, value: "hidden") })
+        return Mirror(
+            self,
+            children: [
+                "timeouts": timeouts, "retry": retry, "redirect": redirect, "decompression": decompression,
+                "makesIdempotencyKeys": makesIdempotencyKeys, "authentication": authentication as Any,
+                "authenticatedOrigins": authenticatedOrigins, "pool": pool, "connection": connection, "tls": tls,
+                "lifecycle": lifecycle, "telemetry": telemetry, "middleware": middleware, "fields": names,
+                "encoder": encoder, "decoder": decoder, "surroundings": surroundings,
+            ], displayStyle: .struct)
     }
 }
 

@@ -28,3 +28,13 @@ public struct EndpointRequest: Sendable {
         body = try .encoded(value, by: encoder)
     }
 }
+
+extension EndpointRequest: CustomStringConvertible, CustomReflectable {
+    /// The names of what was filled in; no value of path, query or field and nothing of the body, because they may hold
+    /// secrets.
+    public var description: String {
+        "EndpointRequest(path: \(path.keys.sorted().joined(separator: ", ")); \(query); \(fields.count) fields; \(body))"
+    }
+
+    public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
+}

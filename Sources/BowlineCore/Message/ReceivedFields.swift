@@ -146,10 +146,12 @@ extension ReceivedFields: Sequence {
     }
 }
 
-extension ReceivedFields: CustomStringConvertible {
+extension ReceivedFields: CustomStringConvertible, CustomReflectable {
     /// The number of fields and the first names, never a value.
     public var description: String {
         let names = prefix(16).map { String($0.name.prefix(40)) }
         return "\(count) fields [\(names.joined(separator: ", "))\(count > names.count ? ", …" : "")]"
     }
+
+    public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
 }

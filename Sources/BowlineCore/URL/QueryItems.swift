@@ -102,3 +102,17 @@ extension QueryItems {
         return text + percentEncoded
     }
 }
+
+extension QueryItems: CustomStringConvertible, CustomReflectable {
+    /// The names; no value, because it may be a secret.
+    public var description: String { "QueryItems(\(items.map(\.name).joined(separator: ", ")))" }
+
+    public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
+}
+
+extension QueryItems.Item: CustomStringConvertible, CustomReflectable {
+    /// The name; not the value, because it may be a secret.
+    public var description: String { name }
+
+    public var customMirror: Mirror { Mirror(self, children: ["name": name]) }
+}

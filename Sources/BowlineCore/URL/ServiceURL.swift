@@ -119,9 +119,11 @@ public struct ServiceURL: Sendable, Hashable {
     }
 }
 
-extension ServiceURL: CustomStringConvertible {
+extension ServiceURL: CustomStringConvertible, CustomReflectable {
     /// Origin and path; the query is left out, because it may hold secrets.
     public var description: String { "\(origin)\(path)" }
+
+    public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
 }
 
 extension Sequence<UInt8> where Self: BidirectionalCollection {
