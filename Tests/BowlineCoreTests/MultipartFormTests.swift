@@ -104,8 +104,8 @@ struct MultipartFormTests {
             .init("b", body: .replayable(length: other) { Self.stream("abc") }),
         ])
         let body = try RequestBody.multipart(form)
-        let error = await #expect(throws: ServiceError.self) { _ = try await Self.text(of: body) }
-        #expect(error?.code == .requestBodyLengthMismatch)
+        let failure = await #expect(throws: RequestBodyFailure.self) { _ = try await Self.text(of: body) }
+        #expect(failure?.error.code == .requestBodyLengthMismatch)
     }
 }
 

@@ -47,6 +47,43 @@ struct FileTransferTests {
         }
     }
 
+    /// What a file is sent as.
+    enum Sent: String, CaseIterable, Sendable {
+        case body, part, compressed
+
+        func request(of path: String) async throws -> ServiceRequest {
+            var request = ServiceRequest.put("up", body: try await .file(path))
+            if self == .part {
+                var form = MultipartForm()
+                form.append("file", file: request.body, fileName: "up.bin")
+                request.body = try .multipart(form)
+            }
+            if self == .compressed { request.options.compression = .gzip }
+            return request
+        }
+    }
+
+    @Test(
+        "A file that grows or shrinks before it is sent fails with requestBodyLengthMismatch: whole, in a form, compressed",
+        arguments: Sent.allCases, [100, 300_000])
+    func changedLength(sent: Sent, size: Int) async throws {
+        try await withTemporaryFolder { folder in
+            let path = try folder.write("up.bin", Self.bytes(200_000))
+            try await withLoopbackServer { server in
+                server.respond { _ in .reply(200) }
+                let client = try ServiceClient(baseURL: server.baseURL)
+                let request = try await sent.request(of: path)
+                _ = try folder.write("up.bin", Self.bytes(size))
+                let error = try await serviceError { _ = try await client.send(request) }
+                #expect(error.code == .requestBodyLengthMismatch)
+                #expect(error.message.contains(size > 200_000 ? "longer" : "shorter"))
+                #expect(error.message.contains("declared length of 200000 bytes"))
+                #expect(await client.shutdown(within: .seconds(1)).isClean)
+                #expect(server.requests.allSatisfy { !$0.isComplete })
+            }
+        }
+    }
+
     @Test("A file that is missing, a folder or a device fails before a byte is sent, and says why")
     func missing() async throws {
         try await withTemporaryFolder { folder in

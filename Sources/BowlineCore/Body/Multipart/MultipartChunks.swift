@@ -83,9 +83,12 @@ struct MultipartChunks: AsyncSequence, Sendable {
         private func checkLength(_ sent: Int, of index: Int, isOver: Bool) throws {
             guard let declared = chunks.sections[index].body.length else { return }
             guard sent > declared || (isOver && sent < declared) else { return }
-            throw ServiceError(
-                .requestBodyLengthMismatch,
-                "form part \(index + 1) is \(sent > declared ? "longer" : "shorter") than its declared length"
+            throw RequestBodyFailure(
+                ServiceError(
+                    .requestBodyLengthMismatch,
+                    "form part \(index + 1) is \(sent > declared ? "longer" : "shorter") than its declared length of "
+                        + "\(declared) bytes"
+                )
             )
         }
     }
