@@ -8,6 +8,7 @@ import Testing
 struct AuthenticationTests {
     private let stub = StubTransport()
     private let clock = TestClock()
+    private let budgets = RetryBudgets()
 
     private func middleware(
         _ authenticator: any RequestAuthenticator, origins: [String] = ["http://api.example"]
@@ -19,7 +20,23 @@ struct AuthenticationTests {
         _ request: ServiceRequest = .get("http://api.example/a"), with authenticator: any RequestAuthenticator,
         context: RequestContext = RequestContext()
     ) async throws -> ServiceResponse {
-        try await stub.send(request, through: middleware(authenticator), context: context)
+        let again = ReauthenticationMiddleware(
+            authenticator, options: RetryOptions(), budgets: budgets, clock: clock)
+        return try await stub.send(request, through: again, middleware(authenticator), context: context)
+    }
+
+    /// Lets each request take a second: a token that is refused is then old enough to be asked for anew.
+    private func answer(_ statuses: HTTPResponse.Status..., body: String = "") {
+        let count = Shared(0)
+        stub.on(nil, "/a") { [clock] _ in
+            clock.advance(by: .seconds(1))
+            let index = count.change { count in
+                count += 1
+                return count - 1
+            }
+            let status = statuses[min(index, statuses.count - 1)]
+            return ServiceResponse(status: status, body: ResponseBody(ByteBuffer(string: body)))
+        }
     }
 
     private var sent: [String?] { stub.calls.map { $0.fields[.authorization] } }
@@ -149,7 +166,7 @@ struct AuthenticationTests {
     func refreshed() async throws {
         let tokens = Tokens()
         let bearer = BearerAuthentication { tokens.next() }
-        stub.on(.post, "/a", inOrder: [.respond(.unauthorized, body: "no"), .respond(.ok)], repeatsLast: true)
+        answer(.unauthorized, .ok)
         let request = ServiceRequest.post("http://api.example/a", body: .text("x"))
         let response = try await send(request, with: bearer)
         #expect(response.status == .ok)
@@ -158,7 +175,7 @@ struct AuthenticationTests {
         #expect(stub.calls.map(\.bodyText) == ["x", "x"])
         _ = try await send(request, with: bearer)
         #expect(sent.last == "Bearer t2")
-        stub.on(.post, "/a", always: .respond(.unauthorized, body: "never"))
+        answer(.unauthorized, body: "never")
         let refused = try await send(request, with: bearer)
         #expect(refused.status == .unauthorized)
         #expect(String(buffer: try await refused.body.collect(upTo: 10)) == "never")
@@ -169,7 +186,7 @@ struct AuthenticationTests {
     func oneShot() async throws {
         let tokens = Tokens()
         let bearer = BearerAuthentication { tokens.next() }
-        stub.on(nil, "/a", always: .respond(.unauthorized))
+        answer(.unauthorized)
         let chunks = AsyncStream<ByteBuffer> { stream in
             stream.yield(ByteBuffer(string: "once"))
             stream.finish()
@@ -186,7 +203,7 @@ struct AuthenticationTests {
         "a 401 is the caller's, body and all, if there is no other credential: Basic, a fixed token, the same token again"
     )
     func noOther() async throws {
-        stub.on(nil, "/a", always: .respond(.unauthorized, body: "why"))
+        answer(.unauthorized, body: "why")
         let authenticators: [any RequestAuthenticator] = [
             try BasicAuthentication(user: "u", password: "p"), try BearerAuthentication(token: "t"),
             BearerAuthentication { BearerToken("same") },
@@ -207,11 +224,68 @@ struct AuthenticationTests {
             guard tokens.fetched == 0 else { throw Broken() }
             return tokens.next()
         }
-        stub.on(nil, "/a", always: .respond(.unauthorized))
+        answer(.unauthorized)
         let error = await serviceError { try await send(with: bearer) }
         #expect(error?.code == .authenticationFailed)
         #expect(error?.underlying is Broken)
         #expect(error?.progress == .responseStarted)
+    }
+
+    @Test("a token that is refused within a second of its fetch is kept: no second fetch, no second request")
+    func youngToken() async throws {
+        let tokens = Tokens()
+        let bearer = BearerAuthentication { tokens.next() }
+        stub.on(nil, "/a", always: .respond(.unauthorized, body: "why"))
+        for _ in 0..<20 { #expect(try await send(with: bearer).status == .unauthorized) }
+        #expect(tokens.fetched == 1 && stub.calls.count == 20)
+        clock.advance(by: .seconds(1))
+        for _ in 0..<20 { #expect(try await send(with: bearer).status == .unauthorized) }
+        #expect(tokens.fetched == 2 && stub.calls.count == 41)
+    }
+
+    @Test("a second sending takes from the origin's retry budget; without any left the 401 is the caller's")
+    func budget() async throws {
+        let tokens = Tokens()
+        let bearer = BearerAuthentication { tokens.next() }
+        answer(.unauthorized)
+        var request = ServiceRequest.get("http://api.example/a")
+        request.options.retry = .never
+        request.options.retry?.budget?.ratio = 0
+        request.options.retry?.budget?.perSecond = 0
+        let response = try await send(request, with: bearer)
+        #expect(response.status == .unauthorized)
+        #expect(sent == ["Bearer t1"])
+        request.options.retry?.budget = nil
+        _ = try await send(request, with: bearer)
+        #expect(sent == ["Bearer t1", "Bearer t2", "Bearer t3"])
+    }
+
+    @Test("a 401 whose body does not end is given up after 50 ms; the request goes on with the new token")
+    func slowRefusal() async throws {
+        let tokens = Tokens()
+        let bearer = BearerAuthentication { tokens.next() }
+        let (never, end) = AsyncThrowingStream<ByteBuffer, any Error>.makeStream()
+        stub.on(nil, "/a") { [clock] call in
+            clock.advance(by: .seconds(1))
+            guard call.fields[.authorization] == "Bearer t1" else { return ServiceResponse(status: .ok) }
+            return ServiceResponse(status: .unauthorized, body: ResponseBody(never))
+        }
+        let sending = Task { try await send(with: bearer).status }
+        try await clock.waitForSleepers()
+        clock.advance(by: .milliseconds(50))
+        #expect(try await sending.value == .ok)
+        #expect(sent == ["Bearer t1", "Bearer t2"])
+        end.finish()
+    }
+
+    @Test("a count of attempts that middleware sets to the largest number traps nowhere")
+    func largestAttempt() async throws {
+        let tokens = Tokens()
+        let bearer = BearerAuthentication { tokens.next() }
+        answer(.unauthorized, .ok)
+        let response = try await send(with: bearer, context: RequestContext(attempt: .max))
+        #expect(response.status == .ok)
+        #expect(stub.calls.map(\.attempt) == [.max, .max])
     }
 
     // MARK: An authenticator of the user's

@@ -68,13 +68,17 @@ struct BearerTokenTests {
     private let clock = TestClock()
     private let source = Source()
     private let middleware: AuthenticationMiddleware
+    private let again: ReauthenticationMiddleware
 
     init() throws {
         stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
         let source = source
+        let bearer = BearerAuthentication(leeway: .seconds(30), fetchTimeout: .seconds(20)) {
+            try await source.fetch()
+        }
+        again = ReauthenticationMiddleware(bearer, options: RetryOptions(), budgets: RetryBudgets(), clock: clock)
         middleware = AuthenticationMiddleware(
-            BearerAuthentication(leeway: .seconds(30), fetchTimeout: .seconds(20)) { try await source.fetch() },
-            origins: [try ServiceURL("http://api.example").origin], clock: clock)
+            bearer, origins: [try ServiceURL("http://api.example").origin], clock: clock)
     }
 
     private var tokens: [String] { stub.calls.map { $0.fields[.authorization] ?? "none" } }
@@ -82,7 +86,7 @@ struct BearerTokenTests {
     private func send(timeout: Duration? = nil) async throws {
         let deadline = timeout.map { Deadline(clock.now.advanced(by: $0)) }
         _ = try await stub.send(
-            .get("http://api.example/a"), through: middleware, context: RequestContext(deadline: deadline))
+            .get("http://api.example/a"), through: again, middleware, context: RequestContext(deadline: deadline))
     }
 
     @Test("many requests at once ask the source once, and all have its token")
@@ -111,6 +115,7 @@ struct BearerTokenTests {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<30 { group.addTask { try await send() } }
             try await all.waitForWaiters(count: 30)
+            clock.advance(by: .seconds(1))
             all.open()
             try await group.waitForAll()
         }

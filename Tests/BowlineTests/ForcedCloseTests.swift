@@ -222,9 +222,8 @@ struct ForcedCloseTests {
             #expect(error.code == .forciblyClosed)
             #expect(error.progress == stage.progress)
             #expect(error.attempts == 1)
-            // A request that was in a middleware meets the closed pool when it gets there.
-            #expect(error.phase == (stage == .middleware ? .connecting : stage.phase))
-            if stage != .middleware { #expect(error.message.contains("phase \(stage.phase), attempt 1")) }
+            #expect(error.phase == stage.phase)
+            #expect(error.message.contains("phase \(stage.phase), attempt 1"))
             if stage == .sending { try await chunks.cancelled.wait() }
             _ = await blocker?.result
             try await server.waitForOpenConnections(count: 0)

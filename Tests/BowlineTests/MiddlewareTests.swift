@@ -176,6 +176,28 @@ struct MiddlewareTests {
         #expect(wrong?.message.contains("authenticatedOrigins[0]") == false)
     }
 
+    @Test("a fetchTimeout that is not greater than zero is refused by its path; a huge one is as good as none")
+    func fetchTimeout() async throws {
+        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        for timeout in [Duration.zero, .seconds(-1), .seconds(Int64.min)] {
+            let error = #expect(throws: ServiceError.self) {
+                try ServiceClient(baseURL: "http://api.example", transport: stub) {
+                    $0.authentication = BearerAuthentication(fetchTimeout: timeout) { BearerToken("t") }
+                }
+            }
+            #expect(error?.code == .invalidConfiguration)
+            #expect(error?.message.contains("authentication.fetchTimeout: must be greater than zero") == true)
+        }
+        let client = try ServiceClient(baseURL: "http://api.example", transport: stub) {
+            let huge = Duration.seconds(Int64.max)
+            $0.authentication = BearerAuthentication(leeway: huge, fetchTimeout: huge) {
+                BearerToken("t", lifetime: huge)
+            }
+        }
+        _ = try await client.get("/a")
+        #expect(stub.calls.map { $0.fields[.authorization] } == ["Bearer t"])
+    }
+
     @Test("derived clients share a token; a request's own credentials, and its own wish, win")
     func sharedToken() async throws {
         stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }

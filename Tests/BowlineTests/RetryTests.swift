@@ -271,7 +271,7 @@ struct RetryTests {
             #expect(body == ByteBuffer(string: "busy"))
             #expect(report.isClean)
             #expect(server.requests.count == 1)
-            #expect(decisions.verdicts == [.retry(after: .seconds(20)), .giveUp(.draining)])
+            #expect(decisions.verdicts == [.retry(after: .seconds(20))])
             // The clock has not moved: nobody waited.
             #expect(clock.now == MonotonicInstant(nanoseconds: 0))
         }

@@ -157,4 +157,52 @@ struct TelemetryTests {
             #expect((budget.lastValue ?? 0) > 0)
         }
     }
+
+    @Test("a retry whose wait a shutdown ends is not counted: it never was")
+    func abandonedRetry() async throws {
+        let stub = StubTransport()
+        stub.on(.get, "/", always: .respond(.badGateway))
+        let client = try withMetricsFactory(metrics) {
+            try ServiceClient(baseURL: "http://stub.invalid", transport: stub) {
+                $0.retry.baseDelay = .seconds(20)
+                $0.random = { 0.99 }
+            }
+        }
+        let call = Task { try await client.get("/") }
+        try await eventually("the decision") { metrics.meters(label: "bowline.client.retry.budget").count == 1 }
+        await client.shutdown(within: .seconds(30))
+        #expect(try await call.value.status == .badGateway)
+        #expect(metrics.counters(label: "bowline.client.retries").allSatisfy { $0.values.isEmpty })
+    }
+
+    @Test("RT19: what is sent again after a 401 is an attempt: a span with its resend count, a measurement, a line")
+    func reauthenticated() async throws {
+        let clock = TestClock()
+        let stub = StubTransport()
+        stub.on(.get, "/") { call in
+            clock.advance(by: .seconds(1))
+            return ServiceResponse(status: call.attempt == 1 ? .unauthorized : .ok)
+        }
+        let tokens = AsyncStream<String> { stream in
+            for token in ["t1", "t2"] { stream.yield(token) }
+        }
+        let client = try withTracer(tracer) {
+            try withMetricsFactory(metrics) {
+                try ServiceClient(baseURL: "http://stub.invalid", transport: stub) {
+                    $0.useOnly(clock)
+                    $0.authentication = BearerAuthentication {
+                        var next = tokens.makeAsyncIterator()
+                        return BearerToken(await next.next() ?? "")
+                    }
+                }
+            }
+        }
+        #expect(try await client.get("/").attempts == 2)
+        let spans = tracer.finishedSpans
+        #expect(spans.map { attribute("http.response.status_code", of: $0) } == ["401", "200"])
+        #expect(spans.map { attribute("http.request.resend_count", of: $0) } == [nil, "1"])
+        #expect(spans.allSatisfy { $0.parentSpanID == nil })
+        #expect(metrics.timers(label: "http.client.request.duration").map(\.values.count) == [1, 1])
+        #expect(stub.calls.map { $0.fields[.authorization] } == ["Bearer t1", "Bearer t2"])
+    }
 }

@@ -7,6 +7,8 @@ enum DefaultPipeline {
     /// - Parameter base: The client's base URL, whose origin gets its credentials.
     static func make(_ configuration: ClientConfiguration, base: ServiceURL?, core: ClientCore) -> Next {
         let order: [[any ServiceMiddleware]] = [
+            // Outside all that is not ours: it ends a call that hangs there.
+            limit(configuration),
             // What the user wants to see once per call, whatever happens inside.
             configuration.middleware.perCall,
             // Outside redirects and retries: the bodies that those read off or let go are never decoded. In it even where
@@ -25,6 +27,8 @@ enum DefaultPipeline {
                     options: configuration.retry, budgets: core.retryBudgets, clock: configuration.clock,
                     random: configuration.random, events: core.events)
             ],
+            // Inside retries, outside telemetry: what is sent again after a 401 is an attempt of its own.
+            reauthentication(configuration, core: core),
             // A span, a measurement and a line for each attempt, of the user's behaviours too. The span is outermost, so that
             // lines and measurements can name it.
             telemetry(configuration, core: core),
@@ -45,6 +49,22 @@ enum DefaultPipeline {
         let logging = LoggingMiddleware(logger: configuration.telemetry.logger)
         let all: [(any ServiceMiddleware)?] = [tracing, measuring, logging]
         return all.compactMap { $0 }
+    }
+
+    private static func limit(_ configuration: ClientConfiguration) -> [any ServiceMiddleware] {
+        let own = configuration.middleware
+        guard !own.perCall.isEmpty || !own.perAttempt.isEmpty else { return [] }
+        return [CallLimitMiddleware(clock: configuration.clock)]
+    }
+
+    private static func reauthentication(
+        _ configuration: ClientConfiguration, core: ClientCore
+    ) -> [any ServiceMiddleware] {
+        guard let authenticator = configuration.authentication else { return [] }
+        return [
+            ReauthenticationMiddleware(
+                authenticator, options: configuration.retry, budgets: core.retryBudgets, clock: configuration.clock)
+        ]
     }
 
     private static func authentication(

@@ -21,6 +21,9 @@ final class ClientLifecycle: CallRegistry {
         /// Calls that sleep, and want to be woken when the end begins.
         var sleepers: [Int: CheckedContinuation<Void, Never>] = [:]
         var sleepersMade = 0
+        /// Calls that wait outside the transport, and want to be told when they are cut off.
+        var strikes: [Int: (call: CallRecord, strike: @Sendable () -> Void)] = [:]
+        var strikesMade = 0
     }
 
     private let shared: Guarded<Shared>
@@ -88,6 +91,24 @@ final class ClientLifecycle: CallRegistry {
         }
     }
 
+    func whenClosing(_ call: CallRecord, _ strike: @escaping @Sendable () -> Void) -> Int? {
+        let number = shared.withLock { shared -> Int? in
+            switch shared.machine.state {
+            case .closing, .closed: return nil
+            case .running, .draining: break
+            }
+            shared.strikesMade += 1
+            shared.strikes[shared.strikesMade] = (call, strike)
+            return shared.strikesMade
+        }
+        if number == nil { strike() }
+        return number
+    }
+
+    func forget(_ number: Int) {
+        shared.withLock { _ = $0.strikes.removeValue(forKey: number) }
+    }
+
     // MARK: The end
 
     /// Ends the client, or joins the end that is under way; the earlier deadline wins. If the calling task is
@@ -135,7 +156,10 @@ final class ClientLifecycle: CallRegistry {
             )
         }
         publish()
+        // Those that the transport has end with what it knows of them; the others have nobody else to end them.
+        for strike in shared.withLock({ $0.takeStrikes { !$0.isInTransport } }) { strike() }
         let connectionsClosed = await transport?.close() ?? 0
+        for strike in shared.withLock({ $0.takeStrikes { _ in true } }) { strike() }
         let drained = shared.withLock { shared in
             shared.machine.closed()
             return shared.machine.drained
@@ -209,6 +233,12 @@ extension ClientLifecycle.Shared {
     mutating func takeSleepers() -> [CheckedContinuation<Void, Never>] {
         defer { sleepers = [:] }
         return Array(sleepers.values)
+    }
+
+    mutating func takeStrikes(_ isStruck: (CallRecord) -> Bool) -> [@Sendable () -> Void] {
+        let struck = strikes.filter { isStruck($0.value.call) }
+        for number in struck.keys { strikes[number] = nil }
+        return struck.values.map(\.strike)
     }
 
     mutating func takeWake() -> CheckedContinuation<Void, Never>? {

@@ -36,7 +36,8 @@ public struct BearerAuthentication: RequestAuthenticator, PunctualAuthenticator 
     /// - Parameters:
     ///   - leeway: How long before a token's end another is fetched, while requests go on with the old one; half its
     ///     lifetime if that is less. Negative counts as zero. Default 30 s.
-    ///   - fetchTimeout: How long the source may take; requests that wait longer fail. Default 30 s.
+    ///   - fetchTimeout: How long the source may take; requests that wait longer fail. Greater than zero, checked when the
+    ///     client is made. Default 30 s.
     ///   - fetch: Asked for a token, in a task of its own without a deadline; cancelled when it takes too long, and when
     ///     nobody waits for it any more. What it throws fails all who wait, with `authenticationFailed`; the next request
     ///     asks again.
@@ -67,10 +68,30 @@ public struct BearerAuthentication: RequestAuthenticator, PunctualAuthenticator 
     }
 
     /// Forgets the token that was sent, unless it was replaced meanwhile.
+    ///
+    /// - Returns: whether there is a source that can be asked for another. One that is younger than a second is kept: the
+    ///   source has only just said that it is good, and would be asked again and again.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
+        credentialsRefused(request, response: response, clock: MonotonicClock())
+    }
+
+    package func credentialsRefused(
+        _ request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> Bool {
         guard case .source(let store) = kind else { return false }
-        store.refused(request.fields[.authorization])
-        return true
+        return store.refused(request.fields[.authorization], now: clock.now)
+    }
+
+    package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
+        guard case .source(let store) = kind else { return false }
+        return try await store.hasOther(context: context, clock: clock)
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        guard case .source(let store) = kind else { return [] }
+        var problems: [ConfigurationProblem] = []
+        problems.requirePositive(store.fetchTimeout, "\(path).fetchTimeout")
+        return problems
     }
 }
 

@@ -11,6 +11,8 @@
 final class BearerTokenStore: Sendable {
     private struct Held: Sendable {
         let field: HTTPField
+        /// When it was had.
+        let since: MonotonicInstant
         /// When it ends; nil: unknown.
         let end: MonotonicInstant?
         /// When another is fetched ahead of time.
@@ -29,6 +31,8 @@ final class BearerTokenStore: Sendable {
         var held: Held?
         var fetch: Fetch?
         var noRefreshBefore: MonotonicInstant?
+        /// What the service refused last.
+        var lastRefused: String?
     }
 
     private enum Step {
@@ -39,11 +43,15 @@ final class BearerTokenStore: Sendable {
     /// How long after a failed fetch ahead of time the next one is begun.
     private static let pauseAfterFailure = Duration.seconds(1)
 
+    /// How old a token has to be for a refusal to ask the source for another: a service that refuses all that the source
+    /// hands out must not turn each request into a fetch and a second request.
+    private static let leastAge = Duration.seconds(1)
+
     /// The fetch that this task belongs to: it must not wait for itself.
     @TaskLocal private static var fetching: Flight<HTTPField>?
 
     private let leeway: Duration
-    private let fetchTimeout: Duration
+    let fetchTimeout: Duration
     private let source: @Sendable () async throws -> BearerToken
     private let state = Guarded(State())
 
@@ -55,7 +63,7 @@ final class BearerTokenStore: Sendable {
 
     /// The field to send now.
     ///
-    /// - Throws: ``ServiceError`` `authenticationFailed` or `deadlineExceeded`; `CancellationError`.
+    /// - Throws: ``ServiceError`` `authenticationFailed`, `deadlineExceeded` or `forciblyClosed`; `CancellationError`.
     func field(context: RequestContext, clock: any ServiceClock) async throws -> HTTPField {
         let now = clock.now
         switch state.withLock({ self.step(&$0, now: now) }) {
@@ -77,10 +85,23 @@ final class BearerTokenStore: Sendable {
     }
 
     /// The service does not take the token in this field (any more).
-    func refused(_ value: String?) {
+    ///
+    /// - Returns: whether another is held or can be asked for.
+    func refused(_ value: String?, now: MonotonicInstant) -> Bool {
         state.withLock { state in
-            if let held = state.held, held.field.value == value { state.held = nil }
+            if let held = state.held, held.field.value == value {
+                guard held.since.duration(to: now) >= Self.leastAge else { return false }
+                state.held = nil
+            }
+            state.lastRefused = value
+            return true
         }
+    }
+
+    /// Whether the token to send now is another than the one refused last.
+    func hasOther(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
+        let value = try await field(context: context, clock: clock).value
+        return state.withLock { $0.lastRefused != value }
     }
 
     private func step(_ state: inout State, now: MonotonicInstant) -> Step {
@@ -122,7 +143,7 @@ final class BearerTokenStore: Sendable {
                                 "the source's token is empty or has a character that must not stand in a field"
                             )
                         }
-                        ended(flight, with: held(field, token.lifetime, from: now), at: now)
+                        ended(flight, with: held(field, token.lifetime, from: now, at: clock.now), at: now)
                         return field
                     } catch {
                         ended(flight, with: nil, at: clock.now)
@@ -133,10 +154,13 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    private func held(_ field: HTTPField, _ lifetime: Duration?, from start: MonotonicInstant) -> Held {
-        guard let lifetime else { return Held(field: field, end: nil, refresh: nil) }
+    private func held(
+        _ field: HTTPField, _ lifetime: Duration?, from start: MonotonicInstant, at now: MonotonicInstant
+    ) -> Held {
+        guard let lifetime else { return Held(field: field, since: now, end: nil, refresh: nil) }
         let end = start.advanced(by: lifetime)
-        return Held(field: field, end: end, refresh: end.advanced(by: .zero - min(leeway, lifetime / 2)))
+        return Held(
+            field: field, since: now, end: end, refresh: end.advanced(by: .zero - min(leeway, lifetime / 2)))
     }
 
     private func ended(_ flight: Flight<HTTPField>, with held: Held?, at now: MonotonicInstant) {
@@ -159,7 +183,8 @@ final class BearerTokenStore: Sendable {
         let deadline = context.deadline?.instant ?? .distantFuture
         let limit = min(deadline, fetchLimit)
         do {
-            let field = try await flight.value(until: limit == .distantFuture ? nil : limit, clock: clock)
+            let field = try await flight.value(
+                until: limit == .distantFuture ? nil : limit, clock: clock, call: context.call)
             leave(flight, isLate: false)
             return field
         } catch is Flight<HTTPField>.LimitPassed {
@@ -170,7 +195,7 @@ final class BearerTokenStore: Sendable {
                 : ServiceError(.deadlineExceeded, "the request's time ended while it waited for a token")
         } catch {
             leave(flight, isLate: false)
-            throw error
+            throw error is Flight<HTTPField>.CutOff ? context.call.forciblyClosed : error
         }
     }
 

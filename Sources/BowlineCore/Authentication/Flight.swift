@@ -6,6 +6,9 @@ package final class Flight<Value: Sendable>: Sendable {
     /// Somebody waited to his limit.
     package struct LimitPassed: Error {}
 
+    /// A shutdown's deadline ended the call that waited.
+    package struct CutOff: Error {}
+
     private struct Waiter {
         let continuation: CheckedContinuation<Value, any Error>
         var timer: Task<Void, Never>?
@@ -44,12 +47,17 @@ package final class Flight<Value: Sendable>: Sendable {
     /// - Parameters:
     ///   - limit: Until when; nil: as long as it takes.
     ///   - clock: What `limit` is measured on.
-    /// - Throws: what the work threw; ``LimitPassed``; `CancellationError` when the waiting task is cancelled.
-    package func value(until limit: MonotonicInstant?, clock: any ServiceClock) async throws -> Value {
+    ///   - call: For whom.
+    /// - Throws: what the work threw; ``LimitPassed``; ``CutOff``; `CancellationError` when the waiting task is cancelled.
+    package func value(
+        until limit: MonotonicInstant?, clock: any ServiceClock, call: CallRecord
+    ) async throws -> Value {
         let number = state.withLock { state in
             state.nextNumber += 1
             return state.nextNumber
         }
+        var registration: Int?
+        defer { call.keepOn(registration) }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 // Whoever cancels marks the task first and then takes the lock, so no cancellation is missed.
@@ -59,16 +67,17 @@ package final class Flight<Value: Sendable>: Sendable {
                     state.waiters[number] = Waiter(continuation: continuation)
                     return nil
                 }
-                if let known {
-                    continuation.resume(with: known)
-                } else if let limit {
-                    setTimer(for: number, limit, clock)
-                }
+                if let known { return continuation.resume(with: known) }
+                registration = call.whenCutOff { self.give(.failure(CutOff()), to: number) }
+                if let limit { setTimer(for: number, limit, clock) }
             }
         } onCancel: {
             give(.failure(CancellationError()), to: number)
         }
     }
+
+    /// What the work came to; nil: it goes on.
+    package var result: Result<Value, any Error>? { state.withLock { $0.result } }
 
     private func setTimer(for number: Int, _ limit: MonotonicInstant, _ clock: any ServiceClock) {
         let timer = Task {
@@ -88,7 +97,8 @@ package final class Flight<Value: Sendable>: Sendable {
         waiter.continuation.resume(with: result)
     }
 
-    private func end(_ result: Result<Value, any Error>) {
+    /// Ends it with what its work, which somebody else does, came to.
+    package func end(_ result: Result<Value, any Error>) {
         let waiters = state.withLock { state in
             state.result = result
             state.work = nil

@@ -19,8 +19,9 @@ public protocol RequestAuthenticator: Sendable {
 
     /// Notes that the service answered 401 to a request with these credentials.
     ///
-    /// Called once for an attempt; must not block. If it returns true, and the request can be sent again,
-    /// ``authenticate(_:context:)`` is asked once more, and the request sent once more if its `Authorization` is another.
+    /// Called once for an attempt; must not block. If it returns true, the request can be sent again and the origin's retry
+    /// budget allows it, the request is sent once more: an attempt like every other, for which
+    /// ``authenticate(_:context:)`` is asked anew. So say true only if it will then add other credentials.
     ///
     /// - Parameters:
     ///   - request: What was sent, with its credentials.
@@ -38,6 +39,15 @@ extension RequestAuthenticator {
 package protocol PunctualAuthenticator: RequestAuthenticator {
     /// As ``RequestAuthenticator/authenticate(_:context:)``, on the clock that the context's deadline is measured on.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock) async throws
+
+    /// As ``RequestAuthenticator/credentialsRefused(_:response:)``, on the client's clock.
+    func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock) -> Bool
+
+    /// Whether there are now other credentials than those that were refused; waits for them, as long as the context allows.
+    func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
+
+    /// What is wrong with its knobs.
+    func problems(at path: String) -> [ConfigurationProblem]
 }
 
 extension PunctualAuthenticator {
@@ -46,6 +56,16 @@ extension PunctualAuthenticator {
     ) async throws {
         try await authenticate(&request, context: context)
     }
+
+    package func credentialsRefused(
+        _ request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> Bool {
+        credentialsRefused(request, response: response)
+    }
+
+    package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool { false }
+
+    package func problems(at path: String) -> [ConfigurationProblem] { [] }
 }
 
 extension HTTPField {

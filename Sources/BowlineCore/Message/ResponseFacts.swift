@@ -19,6 +19,9 @@ public struct ResponseFacts: Sendable {
     /// Whether the caller said that it expects this status: `decode` then does not ask for 2xx.
     package var isStatusExpected = false
 
+    /// The authenticator says that the service does not take the credentials, and that there may be others.
+    package var areCredentialsRefused = false
+
     /// Makes facts, for stubs.
     public init(
         connection: ConnectionFacts? = nil, attempts: Int = 1, resends: Int = 0,

@@ -27,6 +27,13 @@ public struct RequestContext: Sendable {
 }
 
 extension RequestContext {
+    /// Counts on: the attempt after this one, or after the last of those that an outcome counts, if they are more.
+    package mutating func beginAttempt(after attempts: Int = 0) {
+        let made = max(attempt, attempts, 0)
+        // Middleware may have set any number.
+        attempt = made == .max ? made : made + 1
+    }
+
     /// Suspends until `instant`, but not longer than the client takes new work: for middleware that wait before they go
     /// on. What the request is doing meanwhile is called its backoff.
     ///
@@ -57,6 +64,7 @@ package final class CallRecord: ResponseBodyObserver {
     /// The target's template, or its path.
     package let target: String
     private let progress: Atomic<UInt32>
+    private let handedOver = Atomic(false)
 
     package init(
         admitted: MonotonicInstant = MonotonicInstant(nanoseconds: 0), method: String = "", target: String = "",
@@ -67,6 +75,40 @@ package final class CallRecord: ResponseBodyObserver {
         self.method = method
         self.target = target
         progress = Atomic(UInt32(RequestPhase.pipeline.rawValue) | 1 << 8)
+    }
+
+    /// The request goes to a transport: from here on the service may see it.
+    package func handOver() {
+        handedOver.store(true, ordering: .relaxed)
+    }
+
+    /// How far the request may have got, said by somebody outside the transport.
+    private var assumedProgress: RequestProgress { handedOver.load(ordering: .relaxed) ? .ambiguous : .neverSent }
+
+    /// What ends a call that a shutdown's deadline, or the request's, finds outside the transport.
+    package func failure(_ code: ServiceError.Code, _ message: String) -> ServiceError {
+        ServiceError(code, message, progress: assumedProgress, attempts: attempt, phase: .pipeline)
+    }
+
+    /// As ``failure(_:_:)``, for a shutdown's deadline.
+    package var forciblyClosed: ServiceError {
+        failure(.forciblyClosed, "cut off by a shutdown's deadline in phase \(phase), attempt \(attempt)")
+    }
+
+    /// Whether the transport has the call, and so ends it by itself when time is up.
+    package var isInTransport: Bool { phase != .pipeline && phase != .backoff }
+
+    /// Calls `strike` when a shutdown's deadline ends what is left, at once if it has; for whoever waits for something that
+    /// may never come.
+    ///
+    /// - Returns: What ``keepOn(_:)`` wants; nil: there is nothing to take back.
+    package func whenCutOff(_ strike: @escaping @Sendable () -> Void) -> Int? {
+        registry?.whenClosing(self, strike)
+    }
+
+    /// What was waited for has come.
+    package func keepOn(_ number: Int?) {
+        if let number { registry?.forget(number) }
     }
 
     /// The call is over: its body was consumed, given up or failed, or there never was one.
@@ -125,4 +167,8 @@ package protocol CallRegistry: AnyObject, Sendable {
     var isDraining: Bool { get }
     /// Returns when the end has begun, or the task is cancelled.
     func waitForDrain() async
+    /// Calls `strike` when the deadline of the end has passed and `call` is cut off; at once, and returns nil, if it has.
+    func whenClosing(_ call: CallRecord, _ strike: @escaping @Sendable () -> Void) -> Int?
+    /// Does not call what was registered under this number.
+    func forget(_ number: Int)
 }

@@ -6,8 +6,9 @@
 public protocol ServiceMiddleware: Sendable {
     /// Handles one request.
     ///
-    /// Runs in the caller's task, so its cancellation is the caller's, and a drain lets it finish. Whoever does not
-    /// pass a response on owns its body: read it, or let it go.
+    /// Runs in the caller's task or a child of it, so the caller's cancellation is its own, and a drain lets it finish. When
+    /// the request's deadline or a shutdown's passes, it is cancelled; what it makes of that is the call's outcome. Whoever
+    /// does not pass a response on owns its body: read it, or let it go.
     ///
     /// - Parameters:
     ///   - request: What is asked; its `url` is set.
@@ -68,6 +69,7 @@ public struct Next: Sendable {
         while case .selective(let middleware, let next) = step.kind, !middleware.concerns(request) { step = next.step }
         switch step.kind {
         case .transport(let transport):
+            context.call.handOver()
             return try await transport.send(request, context: context)
         case .middleware(let middleware, let next):
             return try await middleware.intercept(request, context: context, next: next)

@@ -45,6 +45,15 @@ package final class EventDispatch: Sendable {
         }
     }
 
+    /// Tells all listeners that the wait before another attempt is over.
+    ///
+    /// - Parameter context: Of the attempt that failed.
+    package func retryBegan(_ context: RequestContext, origin: Origin) {
+        request(context.call, attempt: context.attempt, resend: 0, origin: origin, connection: nil) {
+            $0.retryBegan($1)
+        }
+    }
+
     /// The call's number; it gets one with its first event.
     private func number(of call: CallRecord) -> Int {
         let known = call.number.load(ordering: .relaxed)

@@ -36,8 +36,11 @@ public protocol ServiceEventListener: Sendable {
     func requestEnded(_ event: RequestEvent, _ ending: RequestEnding)
     /// The transport sends the request again, because the connection it had was dead.
     func requestResending(_ event: RequestEvent)
-    /// It was decided whether an attempt that failed is followed by another.
+    /// It was decided whether an attempt that failed is followed by another: once for each.
     func retryDecided(_ event: RequestEvent, _ decision: RetryDecision)
+    /// The wait that was decided is over, and the next attempt begins; `attempt` is still the one that failed. Not told if a
+    /// shutdown or the caller ends the wait.
+    func retryBegan(_ event: RequestEvent)
 
     /// A dial begins: name resolution, TCP, TLS.
     func connectionDialling(_ event: ConnectionEvent)
@@ -79,6 +82,8 @@ extension ServiceEventListener {
     public func requestResending(_ event: RequestEvent) {}
     /// Does nothing.
     public func retryDecided(_ event: RequestEvent, _ decision: RetryDecision) {}
+    /// Does nothing.
+    public func retryBegan(_ event: RequestEvent) {}
     /// Does nothing.
     public func connectionDialling(_ event: ConnectionEvent) {}
     /// Does nothing.

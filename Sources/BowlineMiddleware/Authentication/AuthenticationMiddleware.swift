@@ -1,14 +1,14 @@
 package import BowlineCore
 
-/// Asks an authenticator for credentials, for requests to the origins it was given, and once more after a 401.
+/// Asks an authenticator for credentials, for requests to the origins it was given, and tells it of a 401.
 ///
 /// The innermost: what it signs is what is sent, on each attempt and each hop. A call that a redirect has led to an origin
 /// that is not trusted gets no credentials any more, wherever it goes from there: that origin chose the URL.
 package struct AuthenticationMiddleware: ServiceMiddleware {
-    /// How much of a 401's body is kept for the caller while other credentials are fetched.
-    private static let keptBodyBytes = 65_536
     /// What the authenticators of ours say themselves, and without an origin.
-    private static let ownCodes: [ServiceError.Code] = [.authenticationFailed, .deadlineExceeded]
+    private static let ownCodes: [ServiceError.Code] = [
+        .authenticationFailed, .deadlineExceeded, .forciblyClosed,
+    ]
 
     private let authenticator: any RequestAuthenticator
     private let punctual: (any PunctualAuthenticator)?
@@ -30,12 +30,14 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
         guard isTrusted(request, context) else { return try await next(request, context: context) }
-        let sent = try await authenticated(request, context, progress: .neverSent)
-        let response = try await next(sent, context: context)
-        guard response.status.code == 401, authenticator.credentialsRefused(sent, response: response),
-            request.body.isReplayable
-        else { return response }
-        return try await sendAgain(request, after: response, to: sent, context: context, next: next)
+        let sent = try await authenticated(request, context)
+        var response = try await next(sent, context: context)
+        if response.status.code == 401 {
+            response.facts.areCredentialsRefused =
+                punctual?.credentialsRefused(sent, response: response, clock: clock)
+                ?? authenticator.credentialsRefused(sent, response: response)
+        }
+        return response
     }
 
     private func isTrusted(_ request: ServiceRequest, _ context: RequestContext) -> Bool {
@@ -45,37 +47,8 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
         return request.ownOptions?.value.authenticates ?? true && !request.fields.contains(.authorization)
     }
 
-    private func sendAgain(
-        _ request: ServiceRequest, after refusal: ServiceResponse, to sent: ServiceRequest, context: RequestContext,
-        next: Next
-    ) async throws -> ServiceResponse {
-        var refusal = refusal
-        // The source of credentials may need the connection that an unread body holds.
-        let body = try await kept(refusal.body)
-        let again = try await authenticated(request, context, progress: .responseStarted)
-        if let body, let value = sent.fields[.authorization], again.fields[.authorization] == value {
-            refusal.body = body
-            return refusal
-        }
-        var context = context
-        context.attempt = max(refusal.facts.attempts, context.attempt) + 1
-        return try await next(again, context: context)
-    }
-
-    /// - Returns: nil if it is too large or broken: it is given up.
-    private func kept(_ body: ResponseBody) async throws -> ResponseBody? {
-        do {
-            let bytes = try await body.collect(upTo: Self.keptBodyBytes)
-            return ResponseBody(received: bytes, trailers: body.trailers, attempt: body.attempt)
-        } catch let error as CancellationError {
-            throw error
-        } catch {
-            return nil
-        }
-    }
-
     private func authenticated(
-        _ request: ServiceRequest, _ context: RequestContext, progress: RequestProgress
+        _ request: ServiceRequest, _ context: RequestContext
     ) async throws -> ServiceRequest {
         do {
             if let punctual {
@@ -85,7 +58,7 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
             }
             return try await watched(request, context)
         } catch {
-            throw failure(error, request, context, progress)
+            throw Self.failure(error, request, context, .neverSent)
         }
     }
 
@@ -99,24 +72,24 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
             return request
         }
         do {
-            return try await flight.value(until: context.deadline?.instant, clock: clock)
+            return try await flight.value(until: context.deadline?.instant, clock: clock, call: context.call)
         } catch is Flight<ServiceRequest>.LimitPassed {
             flight.cancel()
             throw ServiceError(.deadlineExceeded, "the request's time ended while it waited for credentials")
         } catch {
             flight.cancel()
-            throw error
+            throw error is Flight<ServiceRequest>.CutOff ? context.call.forciblyClosed : error
         }
     }
 
     /// What the caller gets: his own cancellation as it is; otherwise an error that says who failed, and how far the
     /// request is, which is not how far a request of the token's source got.
-    private func failure(
+    static func failure(
         _ error: any Error, _ request: ServiceRequest, _ context: RequestContext, _ progress: RequestProgress
     ) -> any Error {
         if error is CancellationError, Task.isCancelled { return error }
         var failure: ServiceError
-        if let own = error as? ServiceError, own.origin == nil, Self.ownCodes.contains(own.code) {
+        if let own = error as? ServiceError, own.origin == nil, ownCodes.contains(own.code) {
             failure = own
         } else {
             failure = ServiceError(

@@ -16,8 +16,9 @@ struct BodyDecompressor {
     /// - Parameter codings: in the order in which they were applied; at least one.
     init(_ codings: [ContentCoding], options: DecompressionOptions) {
         layers = codings.reversed().map(DecodingLayer.init)
-        maximumBytes = options.maximumBytes ?? .max
-        maximumRatio = options.maximumRatio
+        // What middleware sets is not checked again: no value of it may trap.
+        maximumBytes = max(options.maximumBytes ?? .max, 0)
+        maximumRatio = options.maximumRatio.map { max($0, 1) }
     }
 
     /// Bodies up to this size may be any number of times larger than what was received.

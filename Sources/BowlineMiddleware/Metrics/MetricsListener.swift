@@ -48,8 +48,13 @@ package final class MetricsListener: ServiceEventListener {
     package func retryDecided(_ event: RequestEvent, _ decision: RetryDecision) {
         let place = metrics.place(event.origin)
         if let left = decision.budgetLeft { metrics.budget[place].set(left) }
-        let reason: RetryDecision.Reason? = if case .giveUp(let reason) = decision.verdict { reason } else { nil }
+        // A retry is counted when it begins: its wait may be cut short.
+        guard case .giveUp(let reason) = decision.verdict else { return }
         metrics.retries[RetrySeries(place: place, reason: reason)].increment()
+    }
+
+    package func retryBegan(_ event: RequestEvent) {
+        metrics.retries[RetrySeries(place: metrics.place(event.origin), reason: nil)].increment()
     }
 
     private func change(_ connection: Int, to isActive: Bool, of origin: Origin) {

@@ -53,7 +53,7 @@ package struct RedirectMiddleware: ServiceMiddleware {
                 response.body.discard()
                 try Task.checkCancellation()
                 context.earlierOrigins.append(url.origin)
-                context.attempt = attempts + 1
+                context.beginAttempt(after: attempts)
                 request = hop
                 if let target = hop.url { followed.append(target) }
             }

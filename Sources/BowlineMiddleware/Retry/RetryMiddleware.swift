@@ -28,8 +28,8 @@ package struct RetryMiddleware: ServiceMiddleware {
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
         // The instant of admission is near enough to count by, and spares the road a look at the clock.
-        let budget = if let own = request.ownOptions?.value.retry { own.budget } else { options.budget }
-        if let budget, let origin = request.url?.origin {
+        // A request that is never tried again neither needs the budget nor adds to it.
+        if let budget = budgetToFill(by: request), let origin = request.url?.origin {
             budgets.recordRequest(to: origin, at: context.call.admitted, budget)
         }
         let outcome: Outcome
@@ -43,6 +43,11 @@ package struct RetryMiddleware: ServiceMiddleware {
             outcome = .failure(error)
         }
         return try await retry(request, context: context, next: next, after: outcome)
+    }
+
+    private func budgetToFill(by request: ServiceRequest) -> RetryBudgetOptions? {
+        if let own = request.ownOptions?.value.retry { return own.maximumAttempts > 1 ? own.budget : nil }
+        return options.maximumAttempts > 1 ? options.budget : nil
     }
 
     private func policy(for request: ServiceRequest) -> RetryPolicy {
@@ -66,7 +71,6 @@ package struct RetryMiddleware: ServiceMiddleware {
             do {
                 // Asked again: time and a drain may have come together.
                 guard try await pause(for: delay, context: context), !context.call.isDraining else {
-                    report(policy, request, context: context, outcome: outcome, verdict: .giveUp(.draining))
                     return try outcome.get(furthest)
                 }
             } catch {
@@ -75,8 +79,9 @@ package struct RetryMiddleware: ServiceMiddleware {
             }
             outcome.discard()
             retries += 1
+            if let events, let origin = request.url?.origin { events.retryBegan(context, origin: origin) }
             // One attempt may have been two: after a 401, with new credentials.
-            context.attempt = max(context.attempt, outcome.attempts) + 1
+            context.beginAttempt(after: outcome.attempts)
             do {
                 let response = try await next(request, context: context)
                 guard policy.isRetryable(response.status) else { return response }

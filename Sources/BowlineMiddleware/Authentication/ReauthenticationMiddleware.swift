@@ -1,0 +1,60 @@
+package import BowlineCore
+
+/// Sends a request once more, with other credentials, after a 401: an attempt like every other.
+///
+/// Stands inside retries and outside all that runs per attempt, so that the second sending has its own span, measurement and
+/// line. It takes from the origin's retry budget: a service that refuses everybody is not asked twice by everybody.
+package struct ReauthenticationMiddleware: ServiceMiddleware {
+    private let punctual: (any PunctualAuthenticator)?
+    private let options: RetryOptions
+    private let budgets: RetryBudgets
+    private let clock: any ServiceClock
+
+    /// - Parameters:
+    ///   - authenticator: Who adds the credentials, further in.
+    ///   - options: The client's, for their budget; a request's own stand over them.
+    package init(
+        _ authenticator: any RequestAuthenticator, options: RetryOptions, budgets: RetryBudgets, clock: any ServiceClock
+    ) {
+        punctual = authenticator as? any PunctualAuthenticator
+        self.options = options
+        self.budgets = budgets
+        self.clock = clock
+    }
+
+    package func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        let response = try await next(request, context: context)
+        guard response.facts.areCredentialsRefused, request.body.isReplayable else { return response }
+        return try await sendAgain(request, after: response, context: context, next: next)
+    }
+
+    private func sendAgain(
+        _ request: ServiceRequest, after first: ServiceResponse, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        var refusal = first
+        if let punctual {
+            // The source of credentials may need the connection that an unread body holds, so that goes first.
+            refusal.body = await refusal.body.letGo(clock: clock)
+            try Task.checkCancellation()
+            do {
+                guard try await punctual.hasOtherCredentials(context: context, clock: clock) else { return refusal }
+            } catch {
+                refusal.body.discard()
+                throw AuthenticationMiddleware.failure(error, request, context, .responseStarted)
+            }
+        }
+        guard isGranted(to: request) else { return refusal }
+        refusal.body.discard()
+        var context = context
+        context.beginAttempt(after: refusal.facts.attempts)
+        return try await next(request, context: context)
+    }
+
+    private func isGranted(to request: ServiceRequest) -> Bool {
+        let options = request.ownOptions?.value.retry ?? options
+        guard let budget = options.budget, let origin = request.url?.origin else { return true }
+        return budgets.withdraw(from: origin, at: clock.now, budget).isGranted
+    }
+}
