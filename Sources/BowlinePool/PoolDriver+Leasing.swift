@@ -25,6 +25,7 @@ extension PoolDriver {
         } onCancel: {
             cancelWaiter(request.waiter)
         }
+        state.synchronize()
         guard !Task.isCancelled else {
             perform { $0.returnUnused(grant.connection.id, now: $1) }
             throw CancellationError()

@@ -58,6 +58,7 @@ package final class Flight<Value: Sendable>: Sendable {
         }
         var registration: Int?
         defer { call.keepOn(registration) }
+        defer { state.synchronize() }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 // Whoever cancels marks the task first and then takes the lock, so no cancellation is missed.

@@ -117,6 +117,7 @@ package final class OneShotBody: Sendable {
             state.nextWaiterID += 1
             return state.nextWaiterID
         }
+        defer { state.synchronize() }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 wait(Waiter(id: id, index: index, continuation: continuation))

@@ -21,4 +21,10 @@ struct Guarded<Value: Sendable>: ~Copyable, Sendable {
             return try body(&value)
         }
     }
+
+    /// Takes note of all that was done under the lock. After a wait for a continuation: one that is resumed before it is
+    /// awaited goes on at once, and the runtime does not tell the sanitizer of that.
+    func synchronize() {
+        _ = handOver.load(ordering: .acquiring)
+    }
 }

@@ -87,6 +87,7 @@ final class Watched<State: Sendable>: Sendable {
         explain: @escaping @Sendable (any Error, State) -> any Error
     ) async throws -> Result {
         if let result = guarded.withLock({ attempt(&$0.state) }) { return result }
+        defer { guarded.synchronize() }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let waiter = Waiter(token: token) { state in

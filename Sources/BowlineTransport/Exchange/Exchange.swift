@@ -64,6 +64,7 @@ final class Exchange: Sendable {
     /// - Throws: `CancellationError`, or ``ServiceError``.
     func run() async throws -> ServiceResponse {
         upload?.start(self)
+        defer { state.synchronize() }
         return try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { waiter in
                 switch state.withLock({ $0.begin(waiter) }) {
@@ -123,6 +124,7 @@ final class Exchange: Sendable {
         case .failed(let error): throw error
         case .wait: break
         }
+        defer { state.synchronize() }
         return try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { waiter in
                 switch state.withLock({ $0.next(waiter) }) {
