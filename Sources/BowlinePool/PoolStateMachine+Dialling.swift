@@ -43,7 +43,9 @@ extension PoolStateMachine {
         }
         table.establish(position, connection)
         table[position].retireAt = configuration.maximumLifetime.map { lifetime in
-            now.advanced(by: lifetime * (1 + configuration.lifetimeJitter * (2 * random - 1)))
+            // A hundred years are as good as more, and `Duration` traps on what it cannot hold.
+            now.advanced(
+                by: min(lifetime, .seconds(3_155_760_000)) * (1 + configuration.lifetimeJitter * (2 * random - 1)))
         }
         offerFresh(position, now, &effects)
         dialEnded(connection.id, error: nil, &effects)

@@ -54,6 +54,25 @@ struct RetryPolicyTests {
         }
     }
 
+    @Test("delays as long as they can be written do not trap")
+    func endless() {
+        let endless = Duration.seconds(Int64.max) * 10
+        for retries in [0, 1, 62, Int.max] {
+            let verdict = verdict(.error(.connectionClosed), .neverSent, retries: retries, random: 1) {
+                $0.maximumAttempts = Int.max
+                $0.baseDelay = endless
+                $0.throttledBaseDelay = endless
+                $0.maximumDelay = endless
+            }
+            guard retries < Int.max else { continue }
+            guard case .retry(let delay) = verdict else {
+                Issue.record("no retry after \(retries)")
+                return
+            }
+            #expect(delay > .seconds(3_000_000_000) && delay < .seconds(3_200_000_000))
+        }
+    }
+
     @Test("the idempotency gate: ambiguous and begun responses for idempotent requests, refused ones for any")
     func gate() {
         #expect(verdict(.error(.connectionClosed), .ambiguous, isIdempotent: false) == .giveUp(.notIdempotent))

@@ -70,6 +70,18 @@ import Testing
         #expect(harness.tryLease() != nil)
     }
 
+    @Test("a maximumLifetime as long as can be written does not trap")
+    func endlessLifetime() {
+        let harness = MachineHarness {
+            $0.idleTimeout = nil
+            $0.maximumLifetime = .seconds(Int64.max) * 18
+        }
+        harness.random = 1
+        harness.idleConnections(1)
+        #expect(harness.advance(by: .seconds(86_400)).removed.isEmpty)
+        #expect(harness.tryLease() != nil)
+    }
+
     @Test("A timeout of any length is slept in steps the clock can stand")
     func hugeTimeout() {
         let harness = MachineHarness {

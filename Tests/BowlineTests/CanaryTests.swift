@@ -226,6 +226,9 @@ struct CanaryTests {
         let url = try ServiceURL("http://localhost/a?token=\(text)#\(text)")
         watchers.show(url)
         watchers.show(Optional(url) as Any)
+        // A "?" or "#" that a combining mark makes another character.
+        watchers.show(ServiceRequest.get("search?\u{301}token=\(text)"))
+        watchers.show(ServiceRequest.get("search#\u{301}\(text)"))
         let query: QueryItems = ["token": text]
         watchers.show(query)
         watchers.show(query.items)

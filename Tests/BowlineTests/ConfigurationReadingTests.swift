@@ -94,6 +94,22 @@
             #expect(!"\(problems)".contains("canary"))
         }
 
+        @Test("a value that could do nothing without another is a problem, not silence")
+        func lonely() throws {
+            var configuration = ClientConfiguration()
+            configuration.retry.budget = nil
+            let error = #expect(throws: ServiceError.self) {
+                try configuration.apply(
+                    reader([
+                        "retry.budget.perSecond": 3, "tls.identity.keyPEM": "canary", "tls.identity.keyFile": "key.pem",
+                    ]))
+            }
+            let problems = (error?.underlying as? ConfigurationProblems)?.problems ?? []
+            #expect(
+                problems.map(\.path) == ["retry.budget.perSecond", "tls.identity.keyFile", "tls.identity.keyPEM"])
+            #expect(!"\(problems)".contains("canary"))
+        }
+
         @Test("the key of a client's certificate is marked as a secret")
         func secrets() throws {
             let reporter = Reporter()

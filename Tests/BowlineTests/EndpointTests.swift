@@ -122,7 +122,9 @@ struct EndpointTests {
         ("orders", ["id": "1"], "no placeholder {id}"),
         ("orders/{id", ["id": "1"], "brace"), ("orders/id}", [:], "brace"), ("orders/{{id}}", ["id": "1"], "brace"),
         ("orders/{}", [:], "without a name"), ("{a}/{a}", ["a": "1"], "{a} twice"), ("orders?x=1", [:], "query"),
-        ("orders#x", [:], "fragment"),
+        ("orders#x", [:], "fragment"), ("orders?\u{301}x", [:], "query"), ("orders#\u{301}x", [:], "fragment"),
+        ("./tenants/{id}/data", ["id": ".."], "segment . or .."),
+        ("tenants/{id}/\u{301}data", ["id": ".."], "segment . or .."), ("a/{b/c}", ["b/c": "1"], "beyond its segment"),
     ]
 
     @Test("A template that is none, or is not filled in, is a clear error before anything is sent", arguments: mistakes)

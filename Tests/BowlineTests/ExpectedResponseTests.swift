@@ -164,6 +164,32 @@ struct ExpectedResponseTests {
         #expect(!"\(error)\(String(reflecting: error))".contains("canary"))
     }
 
+    @Test("A key that a program makes of whatever the body says is not shown")
+    func dynamicKeys() async throws {
+        let response = try await Self.response(.respond(body: #"{"canary":"x"}"#))
+        let error = try await serviceError { _ = try await response.decode(AnyKeys.self) }
+        #expect(error.message == "cannot decode AnyKeys: not Int at *")
+    }
+
+    /// Takes the body's own keys.
+    private struct AnyKeys: Decodable {
+        struct Key: CodingKey {
+            let stringValue: String
+            var intValue: Int? { nil }
+
+            init?(stringValue: String) {
+                self.stringValue = stringValue
+            }
+
+            init?(intValue: Int) { nil }
+        }
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: Key.self)
+            for key in container.allKeys { _ = try container.decode(Int.self, forKey: key) }
+        }
+    }
+
     @Test(
         "A body beyond the limit of decode, text or collect is refused; what is not announced too",
         arguments: [true, false])

@@ -151,6 +151,37 @@ struct FileTransferTests {
         }
     }
 
+    @Test("A download keeps the permissions of the file that it replaces")
+    func permissions() async throws {
+        try await withTemporaryFolder { folder in
+            try folder.write("down.bin", Data("before".utf8))
+            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: folder.file("down.bin"))
+            try await withLoopbackServer { server in
+                server.respond { _ in .reply(200, body: "after") }
+                try await withServiceClient(server.baseURL) { client in
+                    _ = try await client.download("a", to: folder.file("down.bin"))
+                }
+            }
+            let attributes = try FileManager.default.attributesOfItem(atPath: folder.file("down.bin"))
+            #expect(attributes[.posixPermissions] as? Int == 0o600)
+            #expect(try folder.read("down.bin") == Data("after".utf8))
+        }
+    }
+
+    @Test("A path with a NUL is refused, not cut off there")
+    func pathWithNUL() async throws {
+        try await withTemporaryFolder { folder in
+            try folder.write("report.sh", Data("x".utf8))
+            await #expect(throws: ServiceError.self) { _ = try await RequestBody.file(folder.file("report.sh\0.jpg")) }
+            let stub = StubTransport()
+            stub.on(.get, "/a", always: .respond(body: "x"))
+            let client = try ServiceClient(baseURL: "http://a.example", transport: stub)
+            let error = try await serviceError { try await client.download("a", to: folder.file("new\0.txt")) }
+            #expect(error.code == .fileFailed)
+            #expect(try folder.names() == ["report.sh"])
+        }
+    }
+
     @Test("A download that fails underway leaves what was there, and nothing beside it")
     func downloadFails() async throws {
         try await withTemporaryFolder { folder in

@@ -66,6 +66,9 @@ struct RedirectOverSocketTests {
                 #expect(other.requests.first?.head.contains("Host: 127.0.0.1:\(other.port)\r\n") == true)
                 let scoped = try client.scoped(to: "", headers: [secret: "canary"])
                 #expect(try await scoped.fetch("/a").response.status == .ok)
+                // Options of its own do not take the client's word back.
+                let own = try await client.get("/a", fields: [secret: "canary"]) { $0.redirect = RedirectOptions() }
+                #expect(own.status == .ok)
                 #expect(other.requests.allSatisfy { !$0.head.contains("canary") })
                 _ = await client.shutdown(within: .seconds(5))
             }

@@ -209,6 +209,14 @@ struct ResponseBodyTests {
         }
     }
 
+    @Test("a discarded body that had arrived whole cannot be read, no more than one that had not")
+    func readingWholeAfterDiscard() async throws {
+        let body = ResponseBody(ByteBuffer(string: "abc"))
+        body.discard()
+        let error = try await serviceError { _ = try await body.collect(upTo: 10) }
+        #expect(error.code == .bodyAlreadyConsumed)
+    }
+
     // MARK: Slow and fast
 
     @Test(

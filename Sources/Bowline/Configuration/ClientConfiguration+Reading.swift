@@ -59,9 +59,9 @@
                     guard try found.text() == "none" else { throw Unreadable(reason: "must be none, or not there") }
                     configuration.retry.budget = nil
                 },
-                .custom("retry.budget.ratio") { $0.retry.budget?.ratio = try $1.number() },
-                .custom("retry.budget.perSecond") { $0.retry.budget?.perSecond = try $1.integer() },
-                .custom("retry.budget.window") { $0.retry.budget?.window = try $1.duration() },
+                .custom("retry.budget.ratio") { try $0.setBudget(\.ratio, try $1.number()) },
+                .custom("retry.budget.perSecond") { try $0.setBudget(\.perSecond, try $1.integer()) },
+                .custom("retry.budget.window") { try $0.setBudget(\.window, try $1.duration()) },
             ]
         }
 
@@ -128,12 +128,22 @@
                 .custom("tls.identity.certificatePEM", isSecret: false) {
                     try $0.setIdentity($1, key: "tls.identity.keyPEM", isFile: false)
                 },
+                .custom("tls.identity.keyFile") { try $1.requireBeside("tls.identity.certificateFile") },
+                .custom("tls.identity.keyPEM", isSecret: true) { try $1.requireBeside("tls.identity.certificatePEM") },
                 .choice(
                     "tls.verification", \.tls.verification,
                     ["full": .full, "withoutHostName": .withoutHostName, "disabled": .disabled]),
                 .choice("tls.minimumVersion", \.tls.minimumVersion, ["tls12": .tls12, "tls13": .tls13]),
                 .name("tls.serverName", \.tls.serverName),
             ]
+        }
+
+        /// A part of the budget, if there is one to be set.
+        private mutating func setBudget<Value>(
+            _ part: WritableKeyPath<RetryBudgetOptions, Value>, _ value: Value
+        ) throws {
+            guard retry.budget != nil else { throw Unreadable(reason: "sets a budget that there is not") }
+            retry.budget?[keyPath: part] = value
         }
 
         /// A certificate together with its key, which has a key of its own and is a secret where it is the key itself.

@@ -111,6 +111,14 @@
             reader.string(forKey: key, isSecret: isSecret) == "none"
         }
 
+        /// A value that says nothing without another one.
+        func requireBeside(_ path: String) throws {
+            _ = try text()
+            guard reader.string(forKey: ConfigKey(path)) != nil else {
+                throw Unreadable(reason: "needs \(path) beside it")
+            }
+        }
+
         func text() throws -> String {
             try value("text") { try reader.requiredString(forKey: key, isSecret: isSecret) }
         }

@@ -22,6 +22,10 @@ struct PathTemplate: Sendable {
                 problem = "has a brace without its other half"
                 return
             }
+            guard !name.utf8.contains(UInt8(ascii: "/")) else {
+                problem = "has a placeholder that goes on beyond its segment"
+                return
+            }
             guard !name.isEmpty, names.insert(String(name)).inserted else {
                 problem = name.isEmpty ? "has a placeholder without a name" : "has {\(name)} twice"
                 return
@@ -31,7 +35,9 @@ struct PathTemplate: Sendable {
             rest = rest[rest.index(after: name.endIndex)...]
         }
         if !rest.isEmpty { pieces.append(.text(rest)) }
-        if text.contains("?") || text.contains("#") { problem = "has a query or a fragment: give a query by itself" }
+        if text.utf8.contains(where: { $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "#") }) {
+            problem = "has a query or a fragment: give a query by itself"
+        }
     }
 
     /// The path with every placeholder replaced by its value as one segment, percent-encoded.
@@ -55,12 +61,17 @@ struct PathTemplate: Sendable {
                 path += PercentEncoding.segment(value)
             }
         }
-        // A value must not climb out of its place; dots that stand in the template are the author's.
-        let isClimbing = path.split(separator: "/").contains { $0 == "." || $0 == ".." }
-        guard !isClimbing || text.split(separator: "/").contains(where: { $0 == "." || $0 == ".." }) else {
+        // A value must not climb out of its place; dots that stand in the template are the author's. Values have no slash
+        // of their own, so the segments are the same in both.
+        for (segment, template) in zip(Self.segments(path), Self.segments(text))
+        where segment != template && (segment == "." || segment == "..") {
             throw refused("has a value that makes a segment . or ..")
         }
         return path
+    }
+
+    private static func segments(_ path: String) -> [String] {
+        path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map { String(Substring($0)) }
     }
 
     private func refused(_ what: String) -> ServiceError {

@@ -35,7 +35,11 @@ final class BufferedBodySource: ResponseBodySource {
     }
 
     func abandon() {
-        state.withLock { $0.buffer = nil }
+        state.withLock { state in
+            state.buffer = nil
+            // As a body that was still underway: there is nothing to read any more.
+            state.isClaimed = true
+        }
     }
 
     func observeEnd(_ observer: any ResponseBodyObserver) {

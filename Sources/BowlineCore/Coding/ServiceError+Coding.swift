@@ -36,14 +36,14 @@ extension ServiceError {
 
     private static func unquoted(_ text: String) -> String { String(text.printable.dropFirst().dropLast()) }
 
-    /// A coding path as `items[3].price`. Keys that are the body's own, as those of a dictionary, are not shown.
+    /// A coding path as `items[3].price`. Keys that are the body's own, as those of a dictionary, are not shown: only an
+    /// enumeration's are sure to be the program's.
     private static func readable(_ path: [any CodingKey]) -> String {
         var text = ""
         for key in path {
             if let index = key.intValue {
                 text += "[\(index)]"
-            } else if String(describing: Swift.type(of: key)).hasPrefix("_") {
-                // The decoders' own kinds of key (`_DictionaryCodingKey`, `_CodingKey`): no type of the program's names it.
+            } else if Mirror(reflecting: key).displayStyle != .enum {
                 text += text.isEmpty ? "*" : ".*"
             } else {
                 text += (text.isEmpty ? "" : ".") + Self.unquoted(key.stringValue)

@@ -136,8 +136,10 @@ public struct ServiceRequest: Sendable {
 extension ServiceRequest: CustomStringConvertible, CustomReflectable {
     /// Method and path; no query, field or body, because they may hold secrets.
     public var description: String {
-        let path = url?.path ?? String(reference.prefix { $0 != "?" && $0 != "#" })
-        return "\(method.rawValue) \(path.contains("@") ? "(a URL with user information)" : path)"
+        // By bytes: with a combining mark behind it a "?" is another character, and still a "?" on the wire.
+        let ends = [UInt8(ascii: "?"), UInt8(ascii: "#")]
+        let path = url?.path ?? String(decoding: reference.utf8.prefix { !ends.contains($0) }, as: UTF8.self)
+        return "\(method.rawValue) \(path.utf8.contains(UInt8(ascii: "@")) ? "(a URL with user information)" : path)"
     }
 
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }

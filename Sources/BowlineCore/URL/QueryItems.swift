@@ -93,7 +93,7 @@ extension QueryItems {
     /// `reference` with these items after those that its query has already; a fragment is dropped.
     package func appended(to reference: String) -> String {
         guard !isEmpty else { return reference }
-        var text = String(reference.prefix { $0 != "#" })
+        var text = String(decoding: reference.utf8.prefix { $0 != UInt8(ascii: "#") }, as: UTF8.self)
         if !text.utf8.contains(UInt8(ascii: "?")) {
             text += "?"
         } else if text.utf8.last != UInt8(ascii: "?"), text.utf8.last != UInt8(ascii: "&") {

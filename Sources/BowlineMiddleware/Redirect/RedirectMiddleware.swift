@@ -28,7 +28,10 @@ package struct RedirectMiddleware: ServiceMiddleware {
         _ kind: RedirectPolicy.Kind, _ first: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext,
         _ next: Next
     ) async throws -> ServiceResponse {
-        let policy = RedirectPolicy(request.ownOptions?.value.redirect ?? options, clientFields: clientFields)
+        var options = request.ownOptions?.value.redirect ?? self.options
+        // What the client calls sensitive stays so, whatever else the request wants.
+        options.sensitiveFields.formUnion(self.options.sensitiveFields)
+        let policy = RedirectPolicy(options, clientFields: clientFields)
         var kind = kind
         var response = first
         var request = request

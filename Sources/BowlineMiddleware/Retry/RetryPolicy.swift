@@ -34,7 +34,7 @@ struct RetryPolicy {
         guard isIdempotent || failure.progress == .neverSent || failure.progress == .refused else {
             return .giveUp(.notIdempotent)
         }
-        guard retries + 1 < options.maximumAttempts else { return .giveUp(.attemptsExhausted) }
+        guard retries < max(options.maximumAttempts, 1) - 1 else { return .giveUp(.attemptsExhausted) }
         guard isReplayable else { return .giveUp(.bodyNotReplayable) }
         if let asked = failure.retryAfter, asked > options.maximumRetryAfter { return .giveUp(.retryAfterTooLong) }
         let delay = max(backoff(after: failure.cause, retries: retries, random: random), failure.retryAfter ?? .zero)
@@ -43,13 +43,17 @@ struct RetryPolicy {
         return .retry(after: delay)
     }
 
+    /// A hundred years: whatever is longer is never waited for, and `Duration` traps on what it cannot hold.
+    private static let longest = Duration.seconds(3_155_760_000)
+
     /// Full jitter: evenly between nothing and an upper end that doubles with each retry.
     private func backoff(after cause: RetryDecision.Cause, retries: Int, random: Double) -> Duration {
         let isThrottled = cause == .status(429) || cause == .status(503)
         let base = isThrottled ? options.throttledBaseDelay : options.baseDelay
-        var upper = min(base, options.maximumDelay)
-        for _ in 0..<min(retries, 62) where upper < options.maximumDelay {
-            upper = min(upper * 2, options.maximumDelay)
+        let maximum = min(options.maximumDelay, Self.longest)
+        var upper = min(base, maximum)
+        for _ in 0..<min(retries, 62) where upper < maximum {
+            upper = min(upper * 2, maximum)
         }
         // Whatever the source of chance says: a number that is none would trap.
         return random > 0 ? upper * min(random, 1) : .zero

@@ -1,4 +1,5 @@
 internal import NIOCore
+internal import Synchronization
 
 #if canImport(Glibc)
     internal import Glibc
@@ -14,11 +15,13 @@ internal import NIOCore
 final class FileDescriptor: Sendable {
     private let number: CInt
     private let path: String
+    private let isClosed = Atomic(false)
 
     /// Opens a regular file.
     ///
     /// - Throws: `FileFailure`.
     init(reading path: String) throws {
+        try Self.requireWhole(path, "read")
         // Without O_NONBLOCK, opening a pipe would wait for its writer.
         number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         self.path = path
@@ -31,15 +34,33 @@ final class FileDescriptor: Sendable {
 
     /// Makes a file that must not be there yet.
     ///
+    /// - Parameter permissions: Who may do what with it; nil: as the process's mask has it.
     /// - Throws: `FileFailure`.
-    init(making path: String) throws {
-        number = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    init(making path: String, permissions: mode_t?) throws {
+        try Self.requireWhole(path, "write")
+        // Those of another file are set once it is open: until then it is its owner's alone.
+        number = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions == nil ? 0o666 : 0o600)
         self.path = path
         guard number >= 0 else { throw FileFailure("write", path) }
+        if let permissions, fchmod(number, permissions) != 0 { throw FileFailure("write", path) }
     }
 
     deinit {
-        if number >= 0 { close(number) }
+        if number >= 0, !isClosed.load(ordering: .relaxed) { _ = systemClose(number) }
+    }
+
+    /// The system takes a path up to its first NUL: the rest would be cut off unseen.
+    private static func requireWhole(_ path: String, _ action: String) throws {
+        if path.utf8.contains(0) { throw FileFailure(action, path, number: EINVAL) }
+    }
+
+    /// Closes the file. Some file systems say only now that there was no room.
+    ///
+    /// - Throws: `FileFailure`.
+    func close() throws {
+        guard !isClosed.exchange(true, ordering: .relaxed) else { return }
+        // Interrupted, it is closed all the same.
+        guard systemClose(number) == 0 || errno == EINTR else { throw FileFailure("write", path) }
     }
 
     func length() throws -> Int {
@@ -77,11 +98,15 @@ final class FileDescriptor: Sendable {
     }
 }
 
-/// `read(2)` and `write(2)`, which methods of those names hide.
+/// `read(2)`, `write(2)` and `close(2)`, which methods of those names hide.
 private func systemRead(_ descriptor: CInt, _ buffer: UnsafeMutableRawPointer?, _ size: Int) -> Int {
     read(descriptor, buffer, size)
 }
 
 private func systemWrite(_ descriptor: CInt, _ buffer: UnsafeRawPointer?, _ size: Int) -> Int {
     write(descriptor, buffer, size)
+}
+
+private func systemClose(_ descriptor: CInt) -> CInt {
+    close(descriptor)
 }

@@ -15,7 +15,8 @@ internal import NIOPosix
 /// Writes a body to a file, so that under the file's name there is the whole of it or what was there before.
 ///
 /// The bytes go to a file beside it, `.name.….part`, which takes the name when the body has ended well and disappears when
-/// it has not.
+/// it has not. It has the permissions of the file that it replaces; a symbolic link is replaced, not followed. Nothing is
+/// forced to the disk: a power failure is not covered.
 package struct FileDownload: Sendable {
     /// How much is gathered for one write.
     private static let batchSize = 262_144
@@ -70,6 +71,7 @@ package struct FileDownload: Sendable {
         let rest = batch
         try await blocking {
             for buffer in rest { try file.write(buffer) }
+            try file.close()
             guard rename(partial, path) == 0 else { throw FileFailure("write", path) }
         }
         return total
@@ -77,12 +79,14 @@ package struct FileDownload: Sendable {
 
     private func make() throws -> FileDescriptor {
         guard !path.isEmpty else { throw FileFailure("write", path, number: ENOENT) }
+        guard !path.utf8.contains(0) else { throw FileFailure("write", path, number: EINVAL) }
         var facts = stat()
-        if stat(path, &facts) == 0, facts.st_mode & S_IFMT == S_IFDIR {
+        let isThere = stat(path, &facts) == 0
+        if isThere, facts.st_mode & S_IFMT == S_IFDIR {
             throw FileFailure("write", path, number: EISDIR)
         }
         do {
-            return try FileDescriptor(making: partial)
+            return try FileDescriptor(making: partial, permissions: isThere ? facts.st_mode & 0o777 : nil)
         } catch let failure as FileFailure {
             // The user knows the file by its own name.
             throw FileFailure("write", path, number: failure.number)
