@@ -243,23 +243,6 @@ struct AuthenticationTests {
         #expect(tokens.fetched == 2 && stub.calls.count == 41)
     }
 
-    @Test("a second sending takes from the origin's retry budget; without any left the 401 is the caller's")
-    func budget() async throws {
-        let tokens = Tokens()
-        let bearer = BearerAuthentication { tokens.next() }
-        answer(.unauthorized)
-        var request = ServiceRequest.get("http://api.example/a")
-        request.options.retry = .never
-        request.options.retry?.budget?.ratio = 0
-        request.options.retry?.budget?.perSecond = 0
-        let response = try await send(request, with: bearer)
-        #expect(response.status == .unauthorized)
-        #expect(sent == ["Bearer t1"])
-        request.options.retry?.budget = nil
-        _ = try await send(request, with: bearer)
-        #expect(sent == ["Bearer t1", "Bearer t2", "Bearer t3"])
-    }
-
     @Test("a 401 whose body does not end is given up after 50 ms; the request goes on with the new token")
     func slowRefusal() async throws {
         let tokens = Tokens()

@@ -177,6 +177,28 @@ struct CallLimitTests {
         }
     }
 
+    @Test("DESIGN §5: a middleware that hangs with a response is ended at the deadline, not a second later")
+    func hangsWithResponse() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200) }
+            let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.useOnly(clock)
+                $0.timeouts.total = .seconds(5)
+                $0.middleware.perAttempt = [Hang(hang, isAfterResponse: true)]
+            }
+            let call = Task { try await client.post("/a") }
+            try await hang.entered.wait()
+            try await clock.waitForSleepers()
+            // To the deadline and no further: whoever grants the transport more time sleeps on.
+            clock.advance(by: .seconds(5))
+            try await eventually("the end of the call") { hang.left.isOpen }
+            let error = try await serviceError { _ = try await call.value }
+            #expect(error.code == .deadlineExceeded && error.phase == .pipeline)
+            #expect(error.progress == .ambiguous)
+            await client.shutdown(within: .zero)
+        }
+    }
+
     private struct Passing: ServiceMiddleware {
         func intercept(
             _ request: ServiceRequest, context: RequestContext, next: Next

@@ -31,8 +31,8 @@ final class BearerTokenStore: Sendable {
         var held: Held?
         var fetch: Fetch?
         var noRefreshBefore: MonotonicInstant?
-        /// What the service refused last.
-        var lastRefused: String?
+        /// What the service refused, the latest last.
+        var refused: [String] = []
     }
 
     private enum Step {
@@ -46,6 +46,9 @@ final class BearerTokenStore: Sendable {
     /// How old a token has to be for a refusal to ask the source for another: a service that refuses all that the source
     /// hands out must not turn each request into a fetch and a second request.
     private static let leastAge = Duration.seconds(1)
+
+    /// How many refused tokens are remembered: more than can be under way at once with a second between any two.
+    private static let remembered = 8
 
     /// The fetch that this task belongs to: it must not wait for itself.
     @TaskLocal private static var fetching: Flight<HTTPField>?
@@ -89,19 +92,20 @@ final class BearerTokenStore: Sendable {
     /// - Returns: whether another is held or can be asked for.
     func refused(_ value: String?, now: MonotonicInstant) -> Bool {
         state.withLock { state in
-            if let held = state.held, held.field.value == value {
-                guard held.since.duration(to: now) >= Self.leastAge else { return false }
-                state.held = nil
+            if let value, !state.refused.contains(value) {
+                state.refused = state.refused.suffix(Self.remembered - 1) + [value]
             }
-            state.lastRefused = value
+            guard let held = state.held, held.field.value == value else { return true }
+            guard held.since.duration(to: now) >= Self.leastAge else { return false }
+            state.held = nil
             return true
         }
     }
 
-    /// Whether the token to send now is another than the one refused last.
+    /// Whether the token to send now is one that was never refused.
     func hasOther(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
         let value = try await field(context: context, clock: clock).value
-        return state.withLock { $0.lastRefused != value }
+        return state.withLock { !$0.refused.contains(value) }
     }
 
     private func step(_ state: inout State, now: MonotonicInstant) -> Step {

@@ -24,6 +24,8 @@ public struct ServiceError: Error, Sendable {
     public var elapsed: Duration?
     /// Whether the connection had carried a request before; nil if there was none.
     public var connectionWasReused: Bool?
+    /// Which failure of a transport it is, of all there have been; 0: somebody else made it.
+    package var transportFailure = 0
 
     /// Makes an error, for middleware, transports and stubs.
     ///

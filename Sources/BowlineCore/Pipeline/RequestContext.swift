@@ -64,7 +64,11 @@ package final class CallRecord: ResponseBodyObserver {
     /// The target's template, or its path.
     package let target: String
     private let progress: Atomic<UInt32>
-    private let handedOver = Atomic(false)
+    /// What passed between the pipeline and the transport: `CallRecord+Transport.swift`.
+    let sends = Atomic(0)
+    let returned = Atomic(0)
+    let lastFailure = Atomic(0)
+    let isWatched = Atomic(false)
 
     package init(
         admitted: MonotonicInstant = MonotonicInstant(nanoseconds: 0), method: String = "", target: String = "",
@@ -77,14 +81,6 @@ package final class CallRecord: ResponseBodyObserver {
         progress = Atomic(UInt32(RequestPhase.pipeline.rawValue) | 1 << 8)
     }
 
-    /// The request goes to a transport: from here on the service may see it.
-    package func handOver() {
-        handedOver.store(true, ordering: .relaxed)
-    }
-
-    /// How far the request may have got, said by somebody outside the transport.
-    private var assumedProgress: RequestProgress { handedOver.load(ordering: .relaxed) ? .ambiguous : .neverSent }
-
     /// What ends a call that a shutdown's deadline, or the request's, finds outside the transport.
     package func failure(_ code: ServiceError.Code, _ message: String) -> ServiceError {
         ServiceError(code, message, progress: assumedProgress, attempts: attempt, phase: .pipeline)
@@ -94,9 +90,6 @@ package final class CallRecord: ResponseBodyObserver {
     package var forciblyClosed: ServiceError {
         failure(.forciblyClosed, "cut off by a shutdown's deadline in phase \(phase), attempt \(attempt)")
     }
-
-    /// Whether the transport has the call, and so ends it by itself when time is up.
-    package var isInTransport: Bool { phase != .pipeline && phase != .backoff }
 
     /// Calls `strike` when a shutdown's deadline ends what is left, at once if it has; for whoever waits for something that
     /// may never come.

@@ -70,7 +70,13 @@ public struct Next: Sendable {
         switch step.kind {
         case .transport(let transport):
             context.call.handOver()
-            return try await transport.send(request, context: context)
+            do {
+                let response = try await transport.send(request, context: context)
+                context.call.handBack(response, attempt: context.attempt)
+                return response
+            } catch {
+                throw context.call.handBack(error)
+            }
         case .middleware(let middleware, let next):
             return try await middleware.intercept(request, context: context, next: next)
         case .selective(let middleware, let next):

@@ -3,7 +3,11 @@ package import BowlineCore
 /// Sends a request once more, with other credentials, after a 401: an attempt like every other.
 ///
 /// Stands inside retries and outside all that runs per attempt, so that the second sending has its own span, measurement and
-/// line. It takes from the origin's retry budget: a service that refuses everybody is not asked twice by everybody.
+/// line. A shutdown that has begun keeps it from being sent.
+///
+/// An authenticator of the user's takes from the origin's retry budget with it: a service that refuses everybody is not asked
+/// twice by everybody. One of ours does not: it knows which credentials were refused, and asks for others once a second at
+/// most. When a token is replaced, all that were under way with the old one are sent again, however many they are.
 package struct ReauthenticationMiddleware: ServiceMiddleware {
     private let punctual: (any PunctualAuthenticator)?
     private let options: RetryOptions
@@ -30,13 +34,15 @@ package struct ReauthenticationMiddleware: ServiceMiddleware {
         return try await sendAgain(request, after: response, context: context, next: next)
     }
 
+    /// While a client drains, nothing is begun that could be left undone: a fetch of credentials neither.
     private func sendAgain(
         _ request: ServiceRequest, after first: ServiceResponse, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
         var refusal = first
+        guard !context.call.isDraining else { return refusal }
         if let punctual {
             // The source of credentials may need the connection that an unread body holds, so that goes first.
-            refusal.body = await refusal.body.letGo(clock: clock)
+            refusal.body = await refusal.body.letGo(before: context.deadline, clock: clock)
             try Task.checkCancellation()
             do {
                 guard try await punctual.hasOtherCredentials(context: context, clock: clock) else { return refusal }
@@ -44,12 +50,21 @@ package struct ReauthenticationMiddleware: ServiceMiddleware {
                 refusal.body.discard()
                 throw AuthenticationMiddleware.failure(error, request, context, .responseStarted)
             }
+            // Asked again: what had to be waited for took its time.
+            guard !context.call.isDraining else { return refusal }
+        } else if !isGranted(to: request) {
+            return refusal
         }
-        guard isGranted(to: request) else { return refusal }
         refusal.body.discard()
         var context = context
         context.beginAttempt(after: refusal.facts.attempts)
-        return try await next(request, context: context)
+        do {
+            return try await next(request, context: context)
+        } catch var error as ServiceError {
+            // What has been answered once is not unseen because a second sending never left.
+            error.progress = error.progress.furthest(.responseStarted)
+            throw error
+        }
     }
 
     private func isGranted(to request: ServiceRequest) -> Bool {

@@ -18,6 +18,7 @@ package struct CallLimitMiddleware: ServiceMiddleware {
     package func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
+        context.call.watch()
         let work = Flight<ServiceResponse>()
         let failure = await withTaskGroup { group in
             group.addTask {

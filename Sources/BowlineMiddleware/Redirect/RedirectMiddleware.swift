@@ -60,7 +60,13 @@ package struct RedirectMiddleware: ServiceMiddleware {
                 request = hop
                 if let target = hop.url { followed.append(target) }
             }
-            response = try await next(request, context: context)
+            do {
+                response = try await next(request, context: context)
+            } catch var error as ServiceError {
+                // The call is what the caller asked for, and of that the service has answered a part.
+                error.progress = error.progress.furthest(.responseStarted)
+                throw error
+            }
             guard let again = RedirectPolicy.Kind(response.status) else { break }
             kind = again
         }

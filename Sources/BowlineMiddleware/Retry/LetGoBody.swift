@@ -7,14 +7,18 @@ extension ResponseBody {
     private static let keptWithin = Duration.milliseconds(50)
 
     /// The same body without its hold on a connection, for a response that another attempt is to replace: a short one is
-    /// taken off, a longer or slower one given up.
-    func letGo(clock: any ServiceClock) async -> ResponseBody {
+    /// taken off, a longer or slower one given up. Takes no more than half of what is left until the deadline: whatever
+    /// comes after it needs time too.
+    func letGo(before deadline: Deadline?, clock: any ServiceClock) async -> ResponseBody {
         // Nothing to wait for, so nothing that a clock would have to be asked for.
         if isHere { return self }
+        let now = clock.now
+        let left = deadline.map { now.duration(to: $0.instant) } ?? .seconds(1)
+        let limit = left < Self.keptWithin * 2 ? left / 2 : Self.keptWithin
         let bytes = await withTaskGroup(of: ByteBuffer?.self) { group in
             group.addTask { try? await self.collect(upTo: Self.keptBytes) }
             group.addTask {
-                try? await clock.sleep(until: clock.now.advanced(by: Self.keptWithin), tolerance: nil)
+                try? await clock.sleep(until: now.advanced(by: limit), tolerance: nil)
                 return nil
             }
             let first = await group.next() ?? nil

@@ -35,6 +35,13 @@ struct RetryBudget {
         return true
     }
 
+    /// A retry that was counted at `withdrawn` is not made. One that a later time had been counted before stays counted.
+    mutating func giveBack(withdrawn: MonotonicInstant) {
+        let index = withdrawn.nanoseconds / slice.saturatingNanoseconds
+        guard let place = ring.firstIndex(where: { $0.index == index && $0.retries > 0 }) else { return }
+        ring[place].retries -= 1
+    }
+
     /// How many more retries there may be at this moment, by options with the window that is counted over.
     mutating func left(at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Int {
         let current = ring[place(at: now)].index

@@ -2,7 +2,8 @@ package import BowlineCore
 
 /// The retry budgets of a client's origins: shared by all its requests, also by those of clients derived from it.
 package final class RetryBudgets: Sendable {
-    /// Origins that are counted at most; beyond it the one unused longest is forgotten.
+    /// Origins that are counted at most; beyond it those unused longest are forgotten, a quarter at a time:
+    /// the look at all of them, under the lock, is then rare.
     package static let maximumOrigins = 1024
 
     /// What is counted over another span is counted apart, though for the same origin: one history cannot serve both, and
@@ -36,6 +37,12 @@ package final class RetryBudgets: Sendable {
         }
     }
 
+    /// A retry that was granted at `withdrawn` is not made.
+    package func giveBack(to origin: Origin, withdrawn: MonotonicInstant, _ options: RetryBudgetOptions) {
+        let key = Key(origin: origin, window: options.window)
+        budgets.withLock { $0[key]?.giveBack(withdrawn: withdrawn) }
+    }
+
     package func left(for origin: Origin, at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Int {
         with(origin, options) { $0.left(at: now, options) }
     }
@@ -48,10 +55,9 @@ package final class RetryBudgets: Sendable {
     ) -> Result {
         let key = Key(origin: origin, window: options.window)
         return budgets.withLock { budgets in
-            if budgets.count >= Self.maximumOrigins, budgets[key] == nil,
-                let oldest = budgets.min(by: { $0.value.lastUsed < $1.value.lastUsed })
-            {
-                budgets[oldest.key] = nil
+            if budgets.count >= Self.maximumOrigins, budgets[key] == nil {
+                let oldest = budgets.sorted { $0.value.lastUsed < $1.value.lastUsed }.prefix(Self.maximumOrigins / 4)
+                for entry in oldest { budgets[entry.key] = nil }
             }
             return body(&budgets[key, default: RetryBudget(window: options.window)])
         }

@@ -33,6 +33,7 @@ package struct RetryMiddleware: ServiceMiddleware {
             budgets.recordRequest(to: origin, at: context.call.admitted, budget)
         }
         let outcome: Outcome
+        let sent = context.call.timesSent
         do {
             let response = try await next(request, context: context)
             guard response.status.code >= 400, policy(for: request).isRetryable(response.status) else {
@@ -40,7 +41,7 @@ package struct RetryMiddleware: ServiceMiddleware {
             }
             outcome = .response(response)
         } catch let error as ServiceError {
-            outcome = .failure(error)
+            outcome = Outcome(error, of: context.call, sentBefore: sent, to: request.url?.origin)
         }
         return try await retry(request, context: context, next: next, after: outcome)
     }
@@ -64,16 +65,20 @@ package struct RetryMiddleware: ServiceMiddleware {
         var retries = 0
         var furthest = RequestProgress.neverSent
         while true {
-            let verdict = decide(policy, request, context: context, outcome: outcome, retries: retries)
+            let now = clock.now
+            let verdict = decide(policy, request, context: context, outcome: outcome, retries: retries, now: now)
             furthest = furthest.furthest(outcome.progress)
             guard case .retry(let delay) = verdict else { return try outcome.get(furthest) }
-            outcome = await outcome.letGo(clock: clock)
+            // Fixed before the body is let go, which takes its time: that is part of the wait.
+            let resumption = now.advanced(by: delay)
+            outcome = await outcome.letGo(before: context.deadline, clock: clock)
             do {
-                // Asked again: time and a drain may have come together.
-                guard try await pause(for: delay, context: context), !context.call.isDraining else {
+                guard try await pause(until: resumption, context: context) else {
+                    giveBack(request, policy, withdrawn: now)
                     return try outcome.get(furthest)
                 }
             } catch {
+                giveBack(request, policy, withdrawn: now)
                 outcome.discard()
                 throw error
             }
@@ -82,21 +87,22 @@ package struct RetryMiddleware: ServiceMiddleware {
             if let events, let origin = request.url?.origin { events.retryBegan(context, origin: origin) }
             // One attempt may have been two: after a 401, with new credentials.
             context.beginAttempt(after: outcome.attempts)
+            let sent = context.call.timesSent
             do {
                 let response = try await next(request, context: context)
                 guard policy.isRetryable(response.status) else { return response }
                 outcome = .response(response)
             } catch var error as ServiceError {
                 error.attempts = max(error.attempts, context.attempt)
-                outcome = .failure(error)
+                outcome = Outcome(error, of: context.call, sentBefore: sent, to: request.url?.origin)
             }
         }
     }
 
     private func decide(
-        _ policy: RetryPolicy, _ request: ServiceRequest, context: RequestContext, outcome: Outcome, retries: Int
+        _ policy: RetryPolicy, _ request: ServiceRequest, context: RequestContext, outcome: Outcome, retries: Int,
+        now: MonotonicInstant
     ) -> RetryDecision.Verdict {
-        let now = clock.now
         let failure = RetryPolicy.Failure(
             cause: outcome.cause, progress: outcome.progress,
             retryAfter: outcome.response.flatMap { RetryAfter.delay(asked: $0.receivedFields) }
@@ -105,10 +111,8 @@ package struct RetryMiddleware: ServiceMiddleware {
             after: failure, isIdempotent: request.isIdempotent, isReplayable: request.body.isReplayable,
             retries: retries, remaining: context.deadline.map { now.duration(to: $0.instant) }, random: random()
         )
-        // A failure of somebody else's request, which middleware passed on: how far it got says nothing of this one.
-        if case .failure(let error) = outcome, let origin = error.origin, origin != request.url?.origin.description {
-            verdict = .giveUp(.notRetryable)
-        }
+        // What middleware throws: its own, or a failure of somebody else's request, which says nothing of this one.
+        if case .failure(_, isOurs: false) = outcome { verdict = .giveUp(.notRetryable) }
         if case .retry = verdict, context.call.isDraining { verdict = .giveUp(.draining) }
         var budgetLeft: Int?
         if let budget = policy.options.budget, let origin = request.url?.origin {
@@ -137,9 +141,19 @@ package struct RetryMiddleware: ServiceMiddleware {
         if let origin = request.url?.origin { events?.retryDecided(decision, call: context.call, origin: origin) }
     }
 
-    /// - Returns: whether the wait is over; false: the client has begun to shut down, and no attempt begins.
-    private func pause(for delay: Duration, context: RequestContext) async throws -> Bool {
+    /// - Returns: whether the wait is over; false: no attempt begins, because the client has begun to shut down, or because
+    ///   the wait ended so late that the request's time is up.
+    private func pause(until instant: MonotonicInstant, context: RequestContext) async throws -> Bool {
         try Task.checkCancellation()
-        return try await context.sleep(until: clock.now.advanced(by: delay), clock: clock)
+        guard try await context.sleep(until: instant, clock: clock) else { return false }
+        // Asked again: time and a drain may have come together.
+        guard !context.call.isDraining else { return false }
+        return context.deadline.map { clock.now < $0.instant } ?? true
+    }
+
+    /// A retry that was granted is not made.
+    private func giveBack(_ request: ServiceRequest, _ policy: RetryPolicy, withdrawn: MonotonicInstant) {
+        guard let budget = policy.options.budget, let origin = request.url?.origin else { return }
+        budgets.giveBack(to: origin, withdrawn: withdrawn, budget)
     }
 }
