@@ -7,13 +7,18 @@ extension LoopbackConnection {
     /// - Throws: if the client is gone.
     public func send(_ bytes: ByteBuffer) async throws {
         guard bytes.readableBytes > 0 else { return }
-        let count = bytes.readableBytes
+        try await counting(bytes.readableBytes) { try await channel.writeAndFlush(bytes).get() }
+    }
+
+    /// Counts bytes as sent before they are, so that whoever has received them finds them counted.
+    private func counting(_ count: Int, _ write: () async throws -> Void) async throws {
+        facts.withLock { $0.bytesSent += count }
         do {
-            try await channel.writeAndFlush(bytes).get()
+            try await write()
         } catch {
+            facts.withLock { $0.bytesSent -= count }
             throw ConnectionEnded()
         }
-        facts.withLock { $0.bytesSent += count }
     }
 
     /// Sends text as it is.
@@ -30,7 +35,7 @@ extension LoopbackConnection {
     /// - Throws: if the client is gone.
     public func sendUnencrypted(_ bytes: ByteBuffer) async throws {
         let channel = channel
-        do {
+        try await counting(bytes.readableBytes) {
             try await channel.eventLoop.flatSubmit {
                 let sent = channel.eventLoop.makePromise(of: Void.self)
                 do {
@@ -40,10 +45,7 @@ extension LoopbackConnection {
                 }
                 return sent.futureResult
             }.get()
-        } catch {
-            throw ConnectionEnded()
         }
-        facts.withLock { $0.bytesSent += bytes.readableBytes }
     }
 
     /// Sends the first `count` of these bytes and closes the connection in order.
