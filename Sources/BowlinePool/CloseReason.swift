@@ -23,6 +23,14 @@ package enum CloseReason: String, Sendable, Hashable, CaseIterable {
     case eofDelimitedBody
     /// It became a tunnel or changed to another protocol.
     case upgraded
+    /// The peer announced that it takes no more requests on it (HTTP/2 GOAWAY).
+    case goAway
+    /// The peer refused streams on it time after time (HTTP/2 REFUSED_STREAM).
+    case streamsRefused
+    /// It has no stream numbers left (HTTP/2).
+    case streamsExhausted
+    /// It did not answer a keep-alive probe (HTTP/2 PING).
+    case keepAliveFailed
     /// The peer broke the protocol's rules.
     case protocolError
     /// Bytes followed a complete response.

@@ -21,6 +21,17 @@ extension ConnectionPool {
         driver.perform { $0.connectionClosed(id, reason: reason, now: $1, random: random) }
     }
 
+    /// A connection with streams can carry more or fewer of them than before. Leases beyond that are not taken back.
+    package func connectionCapacityChanged(_ id: ConnectionID, to capacity: Int) {
+        driver.perform { $0.capacityChanged(id, to: capacity, now: $1) }
+    }
+
+    /// A connection takes no more leases. It is closed, with this reason, when the last one has ended; at once if it has
+    /// none.
+    package func connectionRetired(_ id: ConnectionID, reason: CloseReason) {
+        driver.perform { $0.connectionRetired(id, reason: reason, now: $1) }
+    }
+
     /// Opens connections in advance until `count` are idle, as far as `maximumIdle` and `maximumConnections` allow.
     /// Returns when the dials have ended; at once when pooling is disabled.
     ///

@@ -3,7 +3,8 @@ struct ConnectionSlot {
     enum Phase {
         /// Its dial is under way. → leased or vacant
         case dialling
-        /// Handed out, or just established and about to be. → idle or vacant
+        /// Handed out, or just established and about to be; with streams also when it may carry none now. → idle or
+        /// vacant
         case leased
         /// In the pool. → leased or vacant
         case idle
@@ -15,6 +16,14 @@ struct ConnectionSlot {
     fileprivate(set) var phase: Phase = .dialling
     /// `nil` exactly while dialling or vacant.
     fileprivate(set) var connection: (any PooledConnection)?
+    /// Whether it has streams.
+    fileprivate(set) var isMultiplexed = false
+    /// How many leases it may have at once.
+    var capacity = 1
+    /// How many leases it has.
+    var leases = 0
+    /// Why it gets no more leases, if so.
+    fileprivate(set) var retirement: CloseReason?
     /// How often it has been handed out.
     var uses = 0
     /// When it is too old to become idle again.
@@ -32,6 +41,9 @@ struct ConnectionSlot {
     fileprivate init(id: ConnectionID) {
         self.id = id
     }
+
+    /// Whether it may be leased once more now.
+    var hasRoom: Bool { leases < capacity && retirement == nil }
 }
 
 /// A slot's neighbours in a list of idle slots; -1 stands for none.
@@ -60,6 +72,10 @@ struct ConnectionTable {
     private var oldest = -1
     private(set) var idleCount = 0
     private(set) var diallingCount = 0
+    /// Connections with streams that may be leased, now or later.
+    private(set) var multiplexedCount = 0
+    // Those in use that have room, the one that got room first first. A handful: the limit of connections is small.
+    private var open: [Int] = []
 
     /// Dialling, leased and idle together.
     var count: Int {
@@ -68,6 +84,11 @@ struct ConnectionTable {
 
     var leasedCount: Int {
         count - idleCount - diallingCount
+    }
+
+    /// Leases of connections with streams.
+    var streamCount: Int {
+        slots.reduce(0) { $0 + ($1.phase == .leased && $1.isMultiplexed ? $1.leases : 0) }
     }
 
     /// Where the connection stands, `nil` when it is forgotten.
@@ -127,12 +148,47 @@ struct ConnectionTable {
         slots[position].connection = connection
         slots[position].lane = lane(for: connection.affinity)
         diallingCount -= 1
+        if connection.isMultiplexed {
+            slots[position].isMultiplexed = true
+            slots[position].capacity = connection.capacity
+            multiplexedCount += 1
+        }
+    }
+
+    /// A connection in use that can be leased once more.
+    var firstOpen: Int? { open.first }
+
+    /// The number of leases, or the room for them, or the phase of a connection has changed.
+    mutating func noteRoom(_ position: Int) {
+        guard slots[position].isMultiplexed else { return }
+        let isOpen = slots[position].phase == .leased && slots[position].hasRoom
+        if let index = open.firstIndex(of: position) {
+            if !isOpen { open.remove(at: index) }
+        } else if isOpen {
+            open.append(position)
+        }
+    }
+
+    /// It gets no more leases.
+    mutating func retire(_ position: Int, _ reason: CloseReason) {
+        guard slots[position].retirement == nil else { return }
+        slots[position].retirement = reason
+        if slots[position].isMultiplexed { multiplexedCount -= 1 }
+        noteRoom(position)
+    }
+
+    /// Idle → leased, though nobody has leased it: it may carry nothing now.
+    mutating func withdraw(_ position: Int) {
+        precondition(slots[position].phase == .idle)
+        unlink(position)
+        slots[position].phase = .leased
     }
 
     /// Leased → idle, as the most recently used.
     mutating func park(_ position: Int) {
         precondition(slots[position].phase == .leased)
         slots[position].phase = .idle
+        noteRoom(position)
         idleCount += 1
 
         slots[position].inAll = IdleLinks(newer: -1, older: newest)
@@ -174,6 +230,10 @@ struct ConnectionTable {
         }
         positions[slots[position].id] = nil
         slots[position].phase = .vacant
+        if slots[position].isMultiplexed {
+            if slots[position].retirement == nil { multiplexedCount -= 1 }
+            noteRoom(position)
+        }
         slots[position].connection = nil
         vacant.append(position)
     }

@@ -8,6 +8,11 @@ package struct PoolConfiguration: Sendable, Hashable {
     package var maximumIdle = 64
     /// How many connections may exist, active, idle and dialling together. Default: 256; less than 1 counts as 1.
     package var maximumConnections: Int? = 256
+    /// How many connections with streams may be open or on their way; those that only finish what they carry do not
+    /// count. Default: 4; less than 1 counts as 1.
+    package var maximumMultiplexed = 4
+    /// Whether dials are expected to make connections with streams. Default: `.single`.
+    package var expectation = DialExpectation.single
     /// How many requests may wait beyond those for which a connection is being dialled. Default: 10,000, at least 0.
     package var maximumWaiting: Int? = 10_000
     /// How old a connection may be when it next becomes idle; a request is never cut. Default: 10 min.
@@ -31,6 +36,9 @@ extension PoolConfiguration {
         var copy = self
         copy.maximumIdle = max(0, maximumIdle)
         copy.maximumConnections = maximumConnections.map { max(1, $0) }
+        copy.maximumMultiplexed = max(1, maximumMultiplexed)
+        // A connection that serves one request has no use for streams.
+        if !isEnabled { copy.expectation = .single }
         copy.maximumWaiting = maximumWaiting.map { max(0, $0) }
         copy.maximumUses = maximumUses.map { max(1, $0) }
         copy.lifetimeJitter = min(max(0, lifetimeJitter), 1)

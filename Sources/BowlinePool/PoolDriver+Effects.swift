@@ -32,6 +32,9 @@ extension PoolDriver {
             removal.connection?.close(removal.reason)
             connectionRemoved(removal.id, removal.reason)
         }
+        for retirement in effects.retirements {
+            retirement.connection.retire(retirement.reason)
+        }
         for id in effects.cancelledDials {
             dialer.cancelDial(id)
         }

@@ -8,6 +8,12 @@ struct PoolEffects {
         let connection: (any PooledConnection)?
     }
 
+    /// A connection that gets no more leases.
+    struct Retirement {
+        let connection: any PooledConnection
+        let reason: CloseReason
+    }
+
     /// A dial to start.
     struct Dial {
         let id: ConnectionID
@@ -41,6 +47,7 @@ struct PoolEffects {
 
     var wakeUp: WakeUpChange? { rare.first?.wakeUp }
     var removals: [Removal] { rare.first?.removals ?? [] }
+    var retirements: [Retirement] { rare.first?.retirements ?? [] }
     var dials: [Dial] { rare.first?.dials ?? [] }
     var cancelledDials: [ConnectionID] { rare.first?.cancelledDials ?? [] }
     var resumptions: [Resumption] { rare.first?.resumptions ?? [] }
@@ -56,6 +63,10 @@ struct PoolEffects {
 
     mutating func remove(_ id: ConnectionID, _ reason: CloseReason, closing connection: (any PooledConnection)?) {
         withRare { $0.removals.append(Removal(id: id, reason: reason, connection: connection)) }
+    }
+
+    mutating func retire(_ connection: any PooledConnection, _ reason: CloseReason) {
+        withRare { $0.retirements.append(Retirement(connection: connection, reason: reason)) }
     }
 
     mutating func dial(_ id: ConnectionID, affinity: Int?) {
@@ -78,6 +89,7 @@ struct PoolEffects {
     private struct RareEffects {
         var wakeUp: WakeUpChange?
         var removals: [Removal] = []
+        var retirements: [Retirement] = []
         var dials: [Dial] = []
         var cancelledDials: [ConnectionID] = []
         var resumptions: [Resumption] = []

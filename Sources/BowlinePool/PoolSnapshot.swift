@@ -3,6 +3,8 @@ package struct PoolSnapshot: Sendable, Hashable {
     package var idle: Int
     /// Leased connections.
     package var active: Int
+    /// Leases of connections with streams.
+    package var streams = 0
     package var dialling: Int
     /// Requests that wait for a connection, those included for which one is being dialled.
     package var waiting: Int

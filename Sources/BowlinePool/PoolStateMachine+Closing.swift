@@ -17,6 +17,38 @@ extension PoolStateMachine {
         return effects
     }
 
+    /// A connection takes no more leases: the peer said so, or it is used up. Those it has go on.
+    mutating func connectionRetired(_ id: ConnectionID, reason: CloseReason, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        guard let position = table.position(of: id), table[position].phase != .dialling else { return effects }
+        if table[position].leases == 0 {
+            close(position, reason, &effects)
+        } else {
+            table.retire(position, reason)
+        }
+        settle(now, &effects)
+        return effects
+    }
+
+    /// Gives a connection no more leases, and tells it; closes it if it has none.
+    mutating func retire(_ position: Int, _ reason: CloseReason, _ effects: inout PoolEffects) {
+        guard table[position].retirement == nil, let connection = table[position].connection else { return }
+        if table[position].leases == 0 {
+            close(position, reason, &effects)
+        } else {
+            table.retire(position, reason)
+            effects.retire(connection, reason)
+        }
+    }
+
+    /// Nobody waits for the connections with streams any more: they end with what they carry.
+    mutating func retireMultiplexed(_ effects: inout PoolEffects) {
+        guard table.multiplexedCount > 0 else { return }
+        for position in table.positions(in: .leased) where table[position].isMultiplexed {
+            retire(position, .shutdown, &effects)
+        }
+    }
+
     /// A connection idle since then was found dead: closes those that have been idle as long.
     mutating func evictStale(idleSince: PoolInstant, now: PoolInstant) -> PoolEffects {
         var effects = PoolEffects()
@@ -87,7 +119,8 @@ extension PoolStateMachine {
         for position in table.positions(in: .dialling) {
             cancelDial(position, &effects)
         }
-        for position in table.idlePositions {
+        let unused = table.positions(in: .leased).filter { table[$0].leases == 0 }
+        for position in table.idlePositions + unused {
             close(position, .poolReleased, &effects)
         }
         return effects

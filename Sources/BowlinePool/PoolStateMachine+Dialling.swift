@@ -15,10 +15,12 @@ extension PoolStateMachine {
             guard dialsDue(now) > 0 else { break }
             if room == 0, let oldest = table.oldestIdle {
                 close(oldest, .replaced, &effects)
+            } else if room == 0, let oldest = replaceable.first {
+                retire(oldest, .replaced, &effects)
             }
             // Of several waiters without a dial the first one's preference stands for all.
-            let affinity = waitersWithoutDial > 0 ? waiters.first?.affinity : nil
-            if waitersWithoutDial <= 0, let index = prewarms.firstIndex(where: { $0.missing > 0 }) {
+            let affinity = missingDials > 0 ? waiters.first?.affinity : nil
+            if missingDials <= 0, let index = prewarms.firstIndex(where: { $0.missing > 0 }) {
                 prewarms[index].missing -= 1
                 prewarms[index].underWay.insert(id)
             }
@@ -42,6 +44,11 @@ extension PoolStateMachine {
             return effects
         }
         table.establish(position, connection)
+        if configuration.isEnabled {
+            expectation = connection.isMultiplexed ? .streams(connection.capacity) : .single
+        } else {
+            table[position].capacity = 1
+        }
         table[position].retireAt = configuration.maximumLifetime.map { lifetime in
             // A hundred years are as good as more, and `Duration` traps on what it cannot hold.
             now.advanced(
@@ -65,8 +72,10 @@ extension PoolStateMachine {
         table.remove(position)
         lastDialFailure = DialFailure(error: error, at: now)
         refill.recordFailure(now: now, random: random)
-        // One dial's failure fails one request, and none that another dial is under way for.
-        if waitersWithoutDial > 0, let waiter = waiters.popFirst() {
+        // One dial's failure fails those it was for, and none that another dial is under way for.
+        let (covered, isPlenty) = table.diallingCount.multipliedReportingOverflow(by: expectation.coverage)
+        for _ in 0..<min(isPlenty ? 0 : max(0, waiters.count - covered), expectation.coverage) {
+            guard let waiter = waiters.popFirst() else { break }
             effects.resume(waiter.id, .failed(PoolError.dialFailed(error)))
         }
         dialEnded(id, error: error, &effects)
@@ -83,8 +92,8 @@ extension PoolStateMachine {
             return effects
         }
         let goal = keepsIdle ? min(count, configuration.maximumIdle) : 0
-        let spare = table.idleCount + max(0, -waitersWithoutDial)
-        let missing = max(0, min(goal - spare, room - max(0, waitersWithoutDial)))
+        let spare = table.idleCount + max(0, -missingDials)
+        let missing = max(0, min(goal - spare, room - max(0, missingDials)))
         // A second caller waits for the dials of the first as well.
         let joined = table.idleCount < goal ? table.positions(in: .dialling).map { table[$0].id } : []
         if missing == 0, joined.isEmpty {
@@ -96,32 +105,49 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Waiters less dials under way; negative when there are more dials than waiters.
-    var waitersWithoutDial: Int {
-        waiters.count - table.diallingCount
+    /// Dials that the waiters need less those under way; negative when there are more than they need.
+    var missingDials: Int {
+        expectation.dials(for: waiters.count) - table.diallingCount
+    }
+
+    /// Connections in use that may be retired to make room for a new one, at their limit: they would do for everybody
+    /// but a request that must have a new one.
+    private var replaceable: [Int] {
+        guard waiters.startsWithFresh, table.multiplexedCount > 0 else { return [] }
+        return table.positions(in: .leased).filter { table[$0].isMultiplexed && table[$0].retirement == nil }
     }
 
     /// How many dials to start now: for waiters that outnumber the dials under way, for `prewarm`, for `minimumIdle`.
     func dialsDue(_ now: PoolInstant) -> Int {
-        let uncovered = max(0, waitersWithoutDial)
+        let uncovered = max(0, missingDials)
         guard uncovered > 0 || !prewarms.isEmpty || configuration.minimumIdle > 0 else { return 0 }
         guard phase != .closed else { return 0 }
 
         // Idle connections are of no use to those who still wait: those require a fresh one, and may take the place.
         let space = room
-        let forWaiters = space == .max ? uncovered : min(uncovered, space + table.idleCount)
+        let replaceable = space == 0 && uncovered > 0 ? replaceable.count : 0
+        let forWaiters = space == .max ? uncovered : min(uncovered, space + table.idleCount + replaceable)
         guard keepsIdle else { return forWaiters }
 
-        let spare = table.idleCount + max(0, -waitersWithoutDial)
+        let spare = table.idleCount + max(0, -missingDials)
         let forPrewarm = prewarms.reduce(0) { $0 + $1.missing }
         let forMinimum = refill.permits(now) ? max(0, configuration.minimumIdle - spare - forPrewarm) : 0
-        return forWaiters + max(0, min(forPrewarm + forMinimum, space - forWaiters))
+        let due = forWaiters + max(0, min(forPrewarm + forMinimum, space - forWaiters))
+        // One finds out what the others will be.
+        if expectation == .unknown { return max(0, min(due, 1 - table.diallingCount)) }
+        return due
+    }
+
+    /// Whether a dial that nobody waits for any more would make one connection with streams too many.
+    var isDialForStreamsSuperfluous: Bool {
+        guard case .streams = expectation else { return false }
+        return prewarms.isEmpty && configuration.minimumIdle == 0
     }
 
     /// Cancels the dials nobody waits for, the youngest first.
     mutating func cancelSurplusDials(_ effects: inout PoolEffects) {
-        guard waitersWithoutDial < 0 else { return }
-        for position in table.positions(in: .dialling).suffix(-waitersWithoutDial) {
+        guard missingDials < 0 else { return }
+        for position in table.positions(in: .dialling).suffix(-missingDials) {
             cancelDial(position, &effects)
         }
     }

@@ -17,7 +17,7 @@ extension PoolStateMachine {
     /// Hands out the most recently used idle connection, if there is one. Never dials for the caller.
     mutating func checkOut(affinity: Int?, now: PoolInstant) -> (grant: Grant?, effects: PoolEffects) {
         var effects = PoolEffects()
-        let grant = takeIdle(affinity: affinity, now, &effects)
+        let grant = takeOpen(now, &effects) ?? takeIdle(affinity: affinity, now, &effects)
         if grant == nil || configuration.minimumIdle > 0 {
             settle(now, &effects)
         }
@@ -30,7 +30,9 @@ extension PoolStateMachine {
         guard phase != .closed else { return (.failed(.closed), effects) }
 
         let requiresFresh = request.requiresFresh || !configuration.isEnabled
-        if !requiresFresh, let grant = takeIdle(affinity: request.affinity, now, &effects) {
+        if !requiresFresh,
+            let grant = takeOpen(now, &effects) ?? takeIdle(affinity: request.affinity, now, &effects)
+        {
             settle(now, &effects)
             return (.granted(grant), effects)
         }
@@ -58,9 +60,14 @@ extension PoolStateMachine {
         var effects = PoolEffects()
         // Unknown: the pool was closed, or the connection was lost, while the response ended.
         guard let position = table.position(of: id) else { return effects }
-        precondition(table[position].phase == .leased, "released a connection that was not leased")
+        precondition(table[position].leases > 0, "released a connection that was not leased")
 
         refill.reset()
+        table[position].leases -= 1
+        if table[position].leases > 0 || table[position].retirement != nil {
+            leaseEnded(position, now, &effects)
+            return effects
+        }
         becameFree(position, keepAliveTimeout: keepAliveTimeout, now)
         if let reason = retirementReason(position, now) {
             close(position, reason, &effects)
@@ -78,9 +85,14 @@ extension PoolStateMachine {
     mutating func returnUnused(_ id: ConnectionID, now: PoolInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard let position = table.position(of: id) else { return effects }
-        precondition(table[position].phase == .leased, "returned a connection that was not leased")
+        precondition(table[position].leases > 0, "returned a connection that was not leased")
 
         table[position].uses -= 1
+        table[position].leases -= 1
+        if table[position].leases > 0 || table[position].retirement != nil {
+            leaseEnded(position, now, &effects)
+            return effects
+        }
         if table[position].idleSince == nil {
             offerFresh(position, now, &effects)
         } else if let reason = retirementReason(position, now) {
@@ -105,14 +117,59 @@ extension PoolStateMachine {
         return effects
     }
 
+    /// A connection with streams can carry more or fewer of them than before.
+    mutating func capacityChanged(_ id: ConnectionID, to capacity: Int, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        guard let position = table.position(of: id), table[position].isMultiplexed, configuration.isEnabled else {
+            return effects
+        }
+        table[position].capacity = capacity
+        expectation = .streams(capacity)
+        if table[position].phase == .idle {
+            if capacity == 0 {
+                table.withdraw(position)
+                effects.idleDelta -= 1
+            }
+        } else if table[position].leases == 0, capacity > 0 {
+            handOn(position, now, &effects)
+        } else {
+            fill(position, &effects)
+        }
+        settle(now, &effects)
+        return effects
+    }
+
     /// Gives a connection that nobody has used to the first in line, or else to the pool.
     mutating func offerFresh(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
-        if let waiter = waiters.popFirst() {
+        while table[position].hasRoom, let waiter = waiters.popFirst() {
             effects.resume(waiter.id, .granted(grant(position)))
-        } else {
+        }
+        if table[position].leases == 0 {
             becameFree(position, keepAliveTimeout: nil, now)
             park(position, now, &effects)
         }
+    }
+
+    /// A connection with streams has lost one of several leases, or the last one after it was retired.
+    private mutating func leaseEnded(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
+        if let reason = table[position].retirement {
+            if table[position].leases == 0 { close(position, reason, &effects) }
+        } else if !waiters.isEmpty, let reason = retirementReason(position, now) {
+            // It would never become free: somebody always waits.
+            retire(position, reason, &effects)
+        } else {
+            fill(position, &effects)
+        }
+        if phase == .running, waiters.isEmpty, configuration.minimumIdle == 0 { return }
+        settle(now, &effects)
+    }
+
+    /// Gives the room of a used connection to those in line that take it.
+    private mutating func fill(_ position: Int, _ effects: inout PoolEffects) {
+        while table[position].hasRoom, let waiter = waiters.popFirstPlain() {
+            effects.resume(waiter.id, .granted(grant(position)))
+        }
+        table.noteRoom(position)
     }
 
     /// Gives a used connection to the first in line that takes it, or else to the pool.
@@ -120,9 +177,10 @@ extension PoolStateMachine {
         // At the limit, with no dial under way, a request that requires a fresh connection would be overtaken for ever.
         if waiters.startsWithFresh, table.diallingCount == 0, room == 0 {
             close(position, .replaced, &effects)
-        } else if let waiter = waiters.popFirstPlain() {
-            effects.resume(waiter.id, .granted(grant(position)))
-        } else {
+            return
+        }
+        fill(position, &effects)
+        if table[position].leases == 0 {
             park(position, now, &effects)
         }
     }
@@ -130,6 +188,8 @@ extension PoolStateMachine {
     /// Puts a free connection into the pool, or closes it.
     private mutating func park(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
         let expiry = table[position].expiry
+        // It can carry nothing now: it is of no use to anybody before it says otherwise.
+        if table[position].capacity == 0, phase == .running { return }
         if phase != .running {
             close(position, .shutdown, &effects)
         } else if !configuration.isEnabled {
@@ -148,6 +208,18 @@ extension PoolStateMachine {
         }
     }
 
+    /// One more lease of a connection in use that has room.
+    private mutating func takeOpen(_ now: PoolInstant, _ effects: inout PoolEffects) -> Grant? {
+        while let position = table.firstOpen {
+            if let reason = retirementReason(position, now) {
+                retire(position, reason, &effects)
+            } else {
+                return grant(position)
+            }
+        }
+        return nil
+    }
+
     private mutating func takeIdle(affinity: Int?, _ now: PoolInstant, _ effects: inout PoolEffects) -> Grant? {
         while let position = table.takeNewestIdle(affinity: affinity) {
             effects.idleDelta -= 1
@@ -163,6 +235,8 @@ extension PoolStateMachine {
 
     private mutating func grant(_ position: Int) -> Grant {
         table[position].uses += 1
+        table[position].leases += 1
+        table.noteRoom(position)
         guard let connection = table[position].connection else {
             preconditionFailure("granted a connection that is not established")
         }
@@ -203,8 +277,11 @@ extension PoolStateMachine {
         }
         guard let maximumWaiting = configuration.maximumWaiting else { return nil }
         // Those for which a dial is under way, or can be started, do not wait for others.
-        let dialable = room == .max ? .max : room + (waiter.requiresFresh ? table.idleCount : 0)
-        let ahead = waiters.count - table.diallingCount
+        let coverage = expectation == .unknown ? 1 : expectation.coverage
+        let free = room == .max ? Int.max : room + (waiter.requiresFresh ? table.idleCount : 0)
+        let (product, isPlenty) = free.multipliedReportingOverflow(by: coverage)
+        let dialable = isPlenty ? Int.max : product
+        let ahead = waiters.count - table.diallingCount * coverage
         guard ahead >= dialable, ahead - dialable >= maximumWaiting else { return nil }
         return .saturated(waiting: waiters.count)
     }

@@ -11,6 +11,8 @@
 /// | `release`               | bug                      | → leased, idle, gone (5) | bug               | ignored    |
 /// | `returnUnused`          | bug                      | → leased, idle, gone (5) | bug               | ignored    |
 /// | `connectionClosed`      | ignored                  | → gone                   | → gone            | ignored    |
+/// | `capacityChanged`       | ignored                  | → idle if unused (6)     | → leased if zero  | ignored    |
+/// | `connectionRetired`     | ignored                  | closed when unused       | closed            | ignored    |
 /// | `timerFired`            | –                        | –                        | closed if expired | –          |
 /// | `evictStale`            | –                        | –                        | closed if as old  | –          |
 /// | `evictOldestIdle`       | –                        | –                        | closed if oldest  | –          |
@@ -23,6 +25,10 @@
 /// 4. The first waiter fails with it, unless another dial is under way for each who waits.
 /// 5. Leased to the first waiter that takes a used one, else idle; or closed by age, uses, keep-alive, capacity,
 ///    drain, or because reuse is off. `returnUnused` does not count the use.
+/// 6. Leased to as many of those who wait as it has room for.
+///
+/// A connection with streams is leased several times at once: it stays *leased* until the last lease has ended. What it
+/// can carry changes; a *retired* one gets no more leases and is closed with the last.
 ///
 /// The pool itself goes *running → draining → closed*, never back. A request that waits ends exactly once: granted,
 /// or failed by its deadline, its cancellation, a failed dial or the pool's closing; whichever event comes first
@@ -45,6 +51,7 @@ struct PoolStateMachine: ~Copyable {
     var phase = Phase.running
     var table = ConnectionTable()
     var waiters = WaiterQueue()
+    var expectation: DialExpectation
     var prewarms: [Prewarm] = []
     var refill = RefillBackoff()
     var wakeUp: WakeUp?
@@ -55,12 +62,14 @@ struct PoolStateMachine: ~Copyable {
 
     init(configuration: PoolConfiguration) {
         self.configuration = configuration.normalized()
+        expectation = self.configuration.expectation
     }
 
     var snapshot: PoolSnapshot {
         PoolSnapshot(
             idle: table.idleCount,
             active: table.leasedCount,
+            streams: table.streamCount,
             dialling: table.diallingCount,
             waiting: waiters.count,
             opened: openedCount,
@@ -73,9 +82,11 @@ struct PoolStateMachine: ~Copyable {
         table.count == 0 && waiters.isEmpty && prewarms.isEmpty
     }
 
-    /// How many more connections the limit allows.
+    /// How many more connections the limits allow.
     var room: Int {
-        configuration.maximumConnections.map { max(0, $0 - table.count) } ?? .max
+        let room = configuration.maximumConnections.map { max(0, $0 - table.count) } ?? .max
+        guard case .streams = expectation else { return room }
+        return min(room, max(0, configuration.maximumMultiplexed - table.multiplexedCount - table.diallingCount))
     }
 
     /// Whether a connection that nobody waits for can go to the pool.
@@ -104,8 +115,11 @@ struct PoolStateMachine: ~Copyable {
 
     /// Ends an event: what follows from the numbers of waiters, dials and idle connections, whatever changed them.
     mutating func settle(_ now: PoolInstant, _ effects: inout PoolEffects) {
-        if !keepsIdle {
+        if !keepsIdle || isDialForStreamsSuperfluous {
             cancelSurplusDials(&effects)
+        }
+        if phase == .draining, waiters.isEmpty {
+            retireMultiplexed(&effects)
         }
         if !prewarms.isEmpty, room == 0 {
             cutShortPrewarms(&effects)

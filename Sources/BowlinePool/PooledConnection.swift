@@ -1,7 +1,6 @@
 /// What the pool needs to know of a connection.
 ///
-/// A connection is leased to one user at a time. (A protocol with streams would lease it several times at once; that
-/// changes what the machine counts, not this protocol.)
+/// One with streams is leased to several users at once, as many as its capacity; any other to one.
 @usableFromInline
 package protocol PooledConnection: AnyObject, Sendable {
     /// The name the dialer gave it.
@@ -9,6 +8,16 @@ package protocol PooledConnection: AnyObject, Sendable {
 
     /// The event loop it lives on. Opaque to the pool, which only compares it, and constant.
     var affinity: Int { get }
+
+    /// Whether it has streams. Constant.
+    var isMultiplexed: Bool { get }
+
+    /// How many leases it carries at once when it is established; 1 without streams, 0 or more with them. Changes are
+    /// told with `connectionCapacityChanged`.
+    var capacity: Int { get }
+
+    /// No lease of it will be granted any more; those it has go on. It is closed with the last of them.
+    func retire(_ reason: CloseReason)
 
     /// Closes the connection. Idempotent; called without the pool's lock, after the pool has forgotten the connection.
     func close(_ reason: CloseReason)

@@ -4,12 +4,18 @@
 final class PlainConnection: PooledConnection {
     let id: ConnectionID
     let affinity: Int
+    let isMultiplexed: Bool
+    let capacity: Int
 
-    init(_ id: ConnectionID, affinity: Int = 0) {
+    /// - Parameter streams: How many it carries at once; nil: it has none.
+    init(_ id: ConnectionID, affinity: Int = 0, streams: Int? = nil) {
         self.id = id
         self.affinity = affinity
+        isMultiplexed = streams != nil
+        capacity = streams ?? 1
     }
 
+    func retire(_ reason: CloseReason) {}
     func close(_ reason: CloseReason) {}
 }
 
@@ -53,6 +59,7 @@ struct Observation: Equatable, CustomStringConvertible {
     var removed: [Int: CloseReason] = [:]
     var dialled: [Int] = []
     var cancelledDials: Set<Int> = []
+    var retired: [Int: CloseReason] = [:]
     var idleDelta = 0
 
     var description: String {
@@ -132,8 +139,8 @@ final class MachineHarness {
     }
 
     @discardableResult
-    func established(_ id: Int, affinity: Int = 0) -> Observation {
-        let connection = PlainConnection(ConnectionID(id), affinity: affinity)
+    func established(_ id: Int, affinity: Int = 0, streams: Int? = nil) -> Observation {
+        let connection = PlainConnection(ConnectionID(id), affinity: affinity, streams: streams)
         return observe(machine.connectionEstablished(connection, now: instant, random: random))
     }
 
@@ -145,6 +152,16 @@ final class MachineHarness {
     @discardableResult
     func closed(_ id: Int, _ reason: CloseReason = .closedByPeer) -> Observation {
         observe(machine.connectionClosed(ConnectionID(id), reason: reason, now: instant, random: random))
+    }
+
+    @discardableResult
+    func capacityChanged(_ id: Int, to capacity: Int) -> Observation {
+        observe(machine.capacityChanged(ConnectionID(id), to: capacity, now: instant))
+    }
+
+    @discardableResult
+    func retired(_ id: Int, _ reason: CloseReason = .goAway) -> Observation {
+        observe(machine.connectionRetired(ConnectionID(id), reason: reason, now: instant))
     }
 
     @discardableResult
@@ -258,6 +275,9 @@ extension Observation {
         }
         dialled = effects.dials.map(\.id.value)
         cancelledDials = Set(effects.cancelledDials.map(\.value))
+        for retirement in effects.retirements {
+            retired[retirement.connection.id.value] = retirement.reason
+        }
         idleDelta = effects.idleDelta
     }
 
@@ -267,6 +287,7 @@ extension Observation {
         removed.merge(later.removed) { _, _ in preconditionFailure("a connection was removed twice") }
         dialled += later.dialled
         cancelledDials.formUnion(later.cancelledDials)
+        retired.merge(later.retired) { _, _ in preconditionFailure("a connection was retired twice") }
         idleDelta += later.idleDelta
     }
 

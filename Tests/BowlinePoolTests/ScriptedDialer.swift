@@ -52,6 +52,11 @@ final class ScriptedConnection: PooledConnection {
         self.affinity = affinity
     }
 
+    let isMultiplexed = false
+    let capacity = 1
+
+    func retire(_ reason: CloseReason) {}
+
     func close(_ reason: CloseReason) {
         if !closed.set(reason) { Issue.record("connection \(id) closed twice") }
     }

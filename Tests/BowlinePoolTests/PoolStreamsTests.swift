@@ -1,0 +1,313 @@
+import Testing
+
+@testable import BowlinePool
+
+/// Connections with streams: several leases each, a number that changes, and an end that is announced.
+@Suite("Connections with streams")
+struct PoolStreamsTests {
+    private func harness(_ configure: (inout PoolConfiguration) -> Void = { _ in }) -> MachineHarness {
+        MachineHarness {
+            $0.expectation = .unknown
+            configure(&$0)
+        }
+    }
+
+    /// A machine with one connection of so many streams, idle since now.
+    private func established(
+        streams: Int, _ configure: (inout PoolConfiguration) -> Void = { _ in }
+    ) -> (MachineHarness, Int) {
+        let pool = harness(configure)
+        let id = pool.lease().dialled[0]
+        pool.established(id, streams: streams)
+        pool.release(id)
+        return (pool, id)
+    }
+
+    @Test("PO12 a cold burst of 100 requests makes one dial, and all of them get the connection it makes")
+    func coldBurst() {
+        let pool = harness()
+        var dialled: [Int] = []
+        for _ in 0..<100 { dialled += pool.lease().dialled }
+        #expect(dialled.count == 1)
+        let observation = pool.established(dialled[0], streams: 128)
+        #expect(observation.ended.count == 100)
+        #expect((1...100).allSatisfy { observation.connection(of: $0) == dialled[0] })
+        #expect(observation.dialled.isEmpty)
+        #expect(pool.snapshot.streams == 100 && pool.snapshot.active == 1)
+    }
+
+    @Test("PO12 when the first connection has no streams, the others dial as such a pool would")
+    func coldBurstWithoutStreams() {
+        let pool = harness { $0.maximumConnections = 8 }
+        var dialled: [Int] = []
+        for _ in 0..<20 { dialled += pool.lease().dialled }
+        #expect(dialled.count == 1)
+        let observation = pool.established(dialled[0])
+        #expect(observation.ended.count == 1)
+        #expect(observation.dialled.count == 7)
+    }
+
+    @Test("PO12 when an origin goes back to connections without streams, those who wait dial on")
+    func backToSingle() {
+        let (pool, id) = established(streams: 10)
+        pool.closed(id)
+        for _ in 0..<3 { pool.lease() }
+        #expect(pool.snapshot.dialling == 1)
+        let observation = pool.established(2)
+        #expect(observation.ended.count == 1 && observation.dialled.count == 2)
+    }
+
+    @Test("A dial that fails fails all who waited for it, and none who came after")
+    func failedDial() {
+        let pool = harness()
+        for _ in 0..<5 { pool.lease() }
+        let observation = pool.failed(1, DialError(number: 7))
+        #expect(observation.ended.count == 5)
+        #expect(observation.ended.values.allSatisfy { $0 == .dialFailed(DialError(number: 7)) })
+        #expect(pool.lease().dialled.count == 1)
+    }
+
+    @Test("PO1 requests beyond the streams of a connection dial further ones up to the limit, and then wait in order")
+    func furtherConnections() {
+        let (pool, first) = established(streams: 2) { $0.maximumMultiplexed = 2 }
+        #expect(pool.lease().dialled.isEmpty && pool.lease().dialled.isEmpty)
+        let third = pool.lease()
+        #expect(third.dialled.count == 1)
+        pool.established(third.dialled[0], streams: 2)
+        pool.lease()
+        #expect(pool.lease().dialled.isEmpty && pool.lease().dialled.isEmpty)
+        #expect(pool.snapshot.waiting == 2 && pool.snapshot.streams == 4)
+        #expect(pool.release(first).connection(of: pool.waitersNamed - 1) == first)
+        #expect(pool.release(third.dialled[0]).connection(of: pool.waitersNamed) == third.dialled[0])
+    }
+
+    @Test("A connection is idle, and its clock runs, from the end of its last stream")
+    func idleClock() {
+        let (pool, id) = established(streams: 2) { $0.idleTimeout = .seconds(10) }
+        pool.lease()
+        pool.lease()
+        pool.release(id)
+        #expect(pool.advance(by: .seconds(60)).removed.isEmpty)
+        pool.release(id)
+        #expect(pool.advance(by: .seconds(9)).removed.isEmpty)
+        #expect(pool.advance(by: .seconds(1)).removed == [id: .idleTimeout])
+    }
+
+    @Test("H2g the limit of streams is lowered below those open, to zero, and raised: never exceeded, nobody forgotten")
+    func changingCapacity() {
+        let (pool, id) = established(streams: 3) { $0.maximumMultiplexed = 1 }
+        for _ in 0..<3 { pool.lease() }
+        pool.capacityChanged(id, to: 1)
+        pool.lease()
+        #expect(pool.release(id).ended.isEmpty && pool.release(id).ended.isEmpty)
+        #expect(pool.release(id).connection(of: pool.waitersNamed) == id)
+        pool.capacityChanged(id, to: 0)
+        pool.release(id)
+        #expect(pool.snapshot.idle == 0 && pool.snapshot.active == 1, "nothing can be sent on it")
+        #expect(pool.lease().dialled.isEmpty && pool.lease().ended.isEmpty)
+        #expect(pool.capacityChanged(id, to: 2).ended.count == 2)
+        #expect(pool.snapshot.streams == 2)
+    }
+
+    @Test("H2g an idle connection that may carry nothing is not handed out, and is again when it may")
+    func idleWithoutCapacity() {
+        let (pool, id) = established(streams: 3) { $0.maximumMultiplexed = 1 }
+        #expect(pool.capacityChanged(id, to: 0).idleDelta == -1)
+        #expect(pool.tryLease() == nil)
+        #expect(pool.capacityChanged(id, to: 1).idleDelta == 1)
+        #expect(pool.tryLease()?.connection == id)
+    }
+
+    @Test("H2a a retired connection gets no more leases and is closed with its last")
+    func retired() {
+        let (pool, id) = established(streams: 5)
+        pool.lease()
+        pool.lease()
+        #expect(pool.retired(id).removed.isEmpty)
+        #expect(pool.lease().dialled.count == 1)
+        #expect(pool.release(id).removed.isEmpty)
+        #expect(pool.release(id).removed == [id: .goAway])
+    }
+
+    @Test("Connections that only finish what they carry do not count against the limit of those with streams")
+    func retiredOnesDoNotCount() {
+        let (pool, id) = established(streams: 1) { $0.maximumMultiplexed = 1 }
+        pool.lease()
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.retired(id).dialled.count == 1)
+    }
+
+    @Test("KA18 a connection that is never unused is retired by age and by uses")
+    func retiredByAge() {
+        let (old, first) = established(streams: 5) { $0.maximumLifetime = .seconds(10) }
+        old.lease()
+        old.advance(by: .seconds(11))
+        let observation = old.lease()
+        #expect(observation.retired == [first: .lifetimeExceeded] && observation.dialled.count == 1)
+        #expect(old.release(first).removed == [first: .lifetimeExceeded])
+
+        let (used, second) = established(streams: 5) { $0.maximumUses = 3 }
+        used.lease()
+        used.lease()
+        #expect(used.lease().retired == [second: .usesExceeded])
+    }
+
+    @Test("A request that must have a new connection gets one at the limit: another is retired for it")
+    func freshAtLimit() {
+        let (pool, id) = established(streams: 5) { $0.maximumMultiplexed = 1 }
+        pool.lease()
+        let observation = pool.lease(fresh: true)
+        #expect(observation.retired == [id: .replaced] && observation.dialled.count == 1)
+        #expect(pool.established(observation.dialled[0], streams: 5).connection(of: pool.waitersNamed) == 2)
+    }
+
+    @Test("Drain closes unused connections, retires those in use once nobody waits, and still serves who waits")
+    func drain() {
+        let (pool, id) = established(streams: 1) { $0.maximumMultiplexed = 1 }
+        pool.lease()
+        pool.lease()
+        #expect(pool.beginDrain().retired.isEmpty, "somebody waits for it")
+        #expect(pool.release(id).retired == [id: .shutdown])
+        #expect(pool.release(id).removed == [id: .shutdown])
+    }
+
+    @Test("Dials that are superfluous once a connection has streams are cancelled")
+    func surplusDials() {
+        let pool = MachineHarness { $0.expectation = .single }
+        for _ in 0..<4 { pool.lease() }
+        let observation = pool.established(1, streams: 100)
+        #expect(observation.ended.count == 4 && observation.cancelledDials == [2, 3, 4])
+    }
+
+    @Test("With pooling off each request has a connection of its own, streams or not")
+    func poolingOff() {
+        let pool = harness { $0.isEnabled = false }
+        #expect(pool.lease().dialled.count == 1 && pool.lease().dialled.count == 1)
+        #expect(pool.established(1, streams: 100).ended.count == 1)
+        #expect(pool.release(1).removed == [1: .poolingDisabled])
+    }
+
+    @Test(
+        "Random events: no connection over its streams, none lost, nobody waits beside room, deltas add up",
+        arguments: 1...20 as ClosedRange<UInt64>
+    )
+    func walk(seed: UInt64) throws {
+        var random = PoolRandomWalkTests.Seeded(state: seed)
+        for round in 0..<20 {
+            var walk = StreamsWalk(&random)
+            for step in 0..<300 {
+                let broken = walk.step(&random, mayEnd: step > 250)
+                try #require(broken == nil, "seed \(seed), round \(round), step \(step): \(broken ?? "")")
+            }
+        }
+    }
+}
+
+/// A machine whose connections have streams, and a small model of what is leased.
+private struct StreamsWalk {
+    private struct Open {
+        var capacity: Int
+        var leases = 0
+        var isRetired = false
+    }
+
+    private let harness: MachineHarness
+    private let limit: Int
+    private var open: [Int: Open] = [:]
+    private var dials: [Int] = []
+    private var waiting: Set<Int> = []
+    private var isEnded = false
+
+    init(_ random: inout PoolRandomWalkTests.Seeded) {
+        let limit = Int.random(in: 1...4, using: &random)
+        self.limit = limit
+        var configuration = PoolRandomWalkTests.configuration(&random)
+        configuration.isEnabled = true
+        configuration.maximumIdle = max(1, configuration.maximumIdle)
+        configuration.maximumConnections = nil
+        configuration.maximumWaiting = nil
+        configuration.maximumMultiplexed = limit
+        configuration.expectation = [.unknown, .streams(3)].randomElement(using: &random) ?? .unknown
+        harness = MachineHarness { $0 = configuration }
+    }
+
+    mutating func step(_ random: inout PoolRandomWalkTests.Seeded, mayEnd: Bool) -> String? {
+        let leased = open.filter { $0.value.leases > 0 }.keys.sorted()
+        switch Int.random(in: 0..<100, using: &random) {
+        case 0..<35:
+            waiting.insert(harness.waitersNamed + 1)
+            return note(harness.lease(fresh: Int.random(in: 0..<10, using: &random) == 0))
+        case 35..<60:
+            guard let id = leased.randomElement(using: &random) else { break }
+            open[id]?.leases -= 1
+            let isUnused = Int.random(in: 0..<8, using: &random) == 0
+            return note(isUnused ? harness.returnUnused(id) : harness.release(id))
+        case 60..<72:
+            guard let id = dials.randomElement(using: &random) else { break }
+            dials.removeAll { $0 == id }
+            let streams = Int.random(in: 0...5, using: &random)
+            open[id] = Open(capacity: streams)
+            return note(harness.established(id, streams: streams))
+        case 72..<75:
+            guard let id = dials.randomElement(using: &random) else { break }
+            dials.removeAll { $0 == id }
+            return note(harness.failed(id))
+        case 75..<82:
+            guard let id = open.keys.sorted().randomElement(using: &random) else { break }
+            let capacity = Int.random(in: 0...5, using: &random)
+            open[id]?.capacity = capacity
+            return note(harness.capacityChanged(id, to: capacity))
+        case 82..<86:
+            guard let id = open.keys.sorted().randomElement(using: &random) else { break }
+            open[id]?.isRetired = true
+            return note(harness.retired(id))
+        case 86..<89:
+            guard let id = open.keys.sorted().randomElement(using: &random) else { break }
+            return note(harness.closed(id))
+        case 89..<92:
+            guard let id = waiting.sorted().randomElement(using: &random) else { break }
+            return note(harness.cancel(id))
+        case 98 where mayEnd: return note(harness.beginDrain())
+        case 99 where mayEnd:
+            isEnded = true
+            return note(harness.closeAll())
+        default: break
+        }
+        return note(harness.advance(by: .milliseconds(250 * Int.random(in: 0...8, using: &random))))
+    }
+
+    private mutating func note(_ observation: Observation) -> String? {
+        dials += observation.dialled
+        dials.removeAll { observation.cancelledDials.contains($0) }
+        for id in observation.retired.keys { open[id]?.isRetired = true }
+        for (waiter, end) in observation.ended {
+            if waiting.remove(waiter) == nil { return "waiter \(waiter) ended twice, or never waited" }
+            guard case .granted(let granted) = end else { continue }
+            guard let connection = open[granted.connection] else { return "granted what is not open" }
+            if connection.leases >= connection.capacity { return "granted over the limit of streams" }
+            open[granted.connection]?.leases += 1
+        }
+        for (id, reason) in observation.removed {
+            let leases = open.removeValue(forKey: id)?.leases ?? 0
+            let mayCut: Set<CloseReason> = [.closedByPeer, .forced]
+            if leases > 0, !mayCut.contains(reason) { return "\(reason) cut \(leases) leases" }
+        }
+        return brokenInvariant()
+    }
+
+    private func brokenInvariant() -> String? {
+        let snapshot = harness.snapshot
+        let leases = open.values.reduce(0) { $0 + $1.leases }
+        if snapshot.streams != leases { return "counts \(snapshot.streams) streams, not \(leases)" }
+        if snapshot.idle + snapshot.active != open.count { return "lost a connection: \(snapshot)" }
+        if harness.idleSum != snapshot.idle { return "the idle deltas do not add up" }
+        if snapshot.waiting != waiting.count { return "lost a waiter" }
+        if snapshot.dialling != dials.count { return "lost a dial" }
+        let live = open.values.filter { !$0.isRetired }.count
+        if live + dials.count > limit, !dials.isEmpty { return "over the limit of connections" }
+        let hasRoom = open.values.contains { !$0.isRetired && $0.leases < $0.capacity }
+        if harness.machine.waiters.hasPlain, hasRoom { return "a request waits beside room" }
+        if !waiting.isEmpty, dials.isEmpty, live < limit, !isEnded { return "nobody dials for who waits" }
+        return nil
+    }
+}
