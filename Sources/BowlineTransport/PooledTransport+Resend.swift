@@ -9,8 +9,9 @@ struct ResendPolicy {
     /// How far the sending had got that was done again.
     private var earlierProgress = RequestProgress.neverSent
 
-    /// The next connection must be newly dialled: its siblings may be as dead as the one that failed.
-    var requiresFresh: Bool { count > 0 }
+    /// The next connection must be newly dialled: its siblings may be as dead as the one that failed. Not so where the
+    /// peer has refused the request: that connection is well, or gets no more requests.
+    var requiresFresh: Bool { count > 0 && earlierProgress != .refused }
 
     /// Whether to send again after `error`. Says yes once.
     ///

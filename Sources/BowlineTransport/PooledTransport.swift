@@ -3,7 +3,7 @@ internal import BowlinePool
 internal import NIOCore
 internal import NIOPosix
 
-/// Carries attempts over pooled HTTP/1.1 connections, and sends again, once, what a dead connection did not carry.
+/// Carries attempts over pooled connections, and sends again, once, what a dead connection did not carry.
 package final class PooledTransport: ServiceTransport {
     let environment: TransportEnvironment
     let pools: OriginPools

@@ -14,7 +14,7 @@ struct RefusalTests {
         (["--interval=-1"], "--interval"), (["--drain=-1"], "--drain"), (["--shutdown-after=-1"], "--shutdown-after"),
         (["--max-connections", "0"], "--max-connections"), (["--max-idle=-1"], "--max-idle"),
         (["--max-body=-1"], "--max-body"), (["--preset", "nope"], "--preset"),
-        (["--http1", "--http2"], "--http2"), (["--http2"], "not yet"), (["--h2c"], "not yet"),
+        (["--http1", "--http2"], "--http2"), (["--http2"], "--h2c"),
         (["--follow", "101"], "--follow"), (["--follow=-1"], "--follow"),
         (["--max-attempts", "101"], "--max-attempts"), (["--max-attempts", "0"], "--max-attempts"),
         (["-d", "a", "--data-file", "b"], "--data-file"), (["--data-file", "/no/such-file"], "/no/such-file"),

@@ -5,7 +5,7 @@ extension ClientConfiguration {
     func problems(derivingFrom other: ClientConfiguration) -> [ConfigurationProblem] {
         let isShared = [
             ("timeouts.connect", timeouts.connect == other.timeouts.connect), ("pool", pool == other.pool),
-            ("connection", connection == other.connection), ("tls", tls == other.tls),
+            ("connection", connection == other.connection), ("http2", http2 == other.http2), ("tls", tls == other.tls),
             ("lifecycle", lifecycle == other.lifecycle), ("clock and random", surroundings === other.surroundings),
             ("telemetry.isMetricsEnabled", telemetry.isMetricsEnabled == other.telemetry.isMetricsEnabled),
             (

@@ -32,7 +32,7 @@
         }
 
         static var knobs: [ConfigurationKnob] {
-            timeoutKnobs + retryKnobs + behaviourKnobs + poolKnobs + connectionKnobs + tlsKnobs
+            timeoutKnobs + retryKnobs + behaviourKnobs + poolKnobs + connectionKnobs + http2Knobs + tlsKnobs
                 + [.duration("lifecycle.drainTimeout", \.lifecycle.drainTimeout)]
         }
 
@@ -115,6 +115,21 @@
                 .integer("connection.maximumHeadBytes", \.connection.maximumHeadBytes),
                 .integer("connection.maximumFields", \.connection.maximumFields),
                 .integer("connection.maximumInformational", \.connection.maximumInformational),
+            ]
+        }
+
+        private static var http2Knobs: [ConfigurationKnob] {
+            [
+                .choice(
+                    "http2.negotiation", \.http2.negotiation,
+                    ["automatic": .automatic, "http1Only": .http1Only, "http2Only": .http2Only]),
+                .integer("http2.maximumConnectionsPerOrigin", \.http2.maximumConnectionsPerOrigin),
+                .integer("http2.maximumStreams", \.http2.maximumStreams),
+                .integer("http2.streamWindow", \.http2.streamWindow),
+                .integer("http2.connectionWindow", \.http2.connectionWindow),
+                .duration("http2.keepAliveInterval", \.http2.keepAliveInterval),
+                .duration("http2.keepAliveTimeout", \.http2.keepAliveTimeout),
+                .flag("http2.keepsAliveWhenIdle", \.http2.keepsAliveWhenIdle),
             ]
         }
 

@@ -33,6 +33,8 @@ public struct ClientConfiguration: Sendable {
     public var pool = PoolOptions()
     /// How sockets are made, and how much a peer may make us keep.
     public var connection = ConnectionOptions()
+    /// When HTTP/2 is spoken, and how.
+    public var http2 = HTTP2Options()
     /// Whom to trust and who to be when a connection is encrypted.
     public var tls = TLSOptions()
     /// How the client ends.
@@ -83,7 +85,7 @@ public struct ClientConfiguration: Sendable {
         timeouts.problems(at: "timeouts") + retry.problems(at: "retry") + redirect.problems(at: "redirect")
             + decompression.problems(at: "decompression") + authenticationProblems() + pool.problems(at: "pool")
             + connection.problems(at: "connection")
-            + tls.problems(at: "tls") + lifecycle.problems(at: "lifecycle")
+            + http2.problems(at: "http2") + tls.problems(at: "tls") + lifecycle.problems(at: "lifecycle")
     }
 
     /// Checks it.
@@ -98,6 +100,7 @@ public struct ClientConfiguration: Sendable {
         options.pool = pool
         options.connection = connection
         options.tls = tls
+        options.http2 = http2
         options.connectTimeout = timeouts.connect
         options.clock = clock
         options.random = random

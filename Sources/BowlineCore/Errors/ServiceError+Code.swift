@@ -61,6 +61,8 @@ extension ServiceError.Code {
 
     /// The connection ended or broke before the response was complete.
     public static let connectionClosed = Self(rawValue: "connectionClosed")
+    /// The peer ended this request, but not its connection, before the response's head (HTTP/2 RST_STREAM).
+    public static let streamReset = Self(rawValue: "streamReset")
     /// The peer sent something that is not a valid response.
     public static let protocolViolation = Self(rawValue: "protocolViolation")
     /// The peer sent more than a limit allows (head, fields, trailers, informational responses).

@@ -21,6 +21,8 @@ public struct PoolSnapshot: Sendable {
     public var dialling: Int { origins.reduce(0) { $0 + $1.dialling } }
     /// Requests that wait for a connection over all origins.
     public var waiting: Int { origins.reduce(0) { $0 + $1.waiting } }
+    /// Requests on connections that carry several at once (HTTP/2) over all origins.
+    public var streams: Int { origins.reduce(0) { $0 + $1.streams } }
 }
 
 /// What the pool of one origin holds at one moment.
@@ -35,19 +37,23 @@ public struct OriginPoolSnapshot: Sendable {
     public let dialling: Int
     /// Requests that wait for a connection.
     public let waiting: Int
+    /// Requests on connections that carry several at once (HTTP/2).
+    public let streams: Int
     /// Connections opened since the pool was made.
     public let opened: Int
     /// Connections closed since the pool was made, by reason.
     public let closed: [String: Int]
 
     package init(
-        origin: Origin, idle: Int, active: Int, dialling: Int, waiting: Int, opened: Int, closed: [String: Int]
+        origin: Origin, idle: Int, active: Int, dialling: Int, waiting: Int, streams: Int = 0, opened: Int,
+        closed: [String: Int]
     ) {
         self.origin = origin
         self.idle = idle
         self.active = active
         self.dialling = dialling
         self.waiting = waiting
+        self.streams = streams
         self.opened = opened
         self.closed = closed
     }

@@ -43,7 +43,7 @@ public struct ConnectionFacts: Sendable, Hashable {
         case http1_0 = "HTTP/1.0"
         /// HTTP/1.1 (RFC 9112).
         case http1_1 = "HTTP/1.1"
-        /// HTTP/2 (RFC 9113). Not spoken yet.
+        /// HTTP/2 (RFC 9113).
         case http2 = "HTTP/2"
     }
 
@@ -57,13 +57,18 @@ public struct ConnectionFacts: Sendable, Hashable {
     public let peer: String
     /// The protocol that was spoken.
     public let protocolVersion: ProtocolVersion
+    /// The stream's number, with HTTP/2 (RFC 9113 §5.1.1); nil where there are no streams.
+    public let stream: Int?
 
-    package init(id: Int, isReused: Bool, requests: Int, peer: String, protocolVersion: ProtocolVersion) {
+    package init(
+        id: Int, isReused: Bool, requests: Int, peer: String, protocolVersion: ProtocolVersion, stream: Int? = nil
+    ) {
         self.id = id
         self.isReused = isReused
         self.requests = requests
         self.peer = peer
         self.protocolVersion = protocolVersion
+        self.stream = stream
     }
 }
 

@@ -63,6 +63,7 @@ struct RetryPolicy {
     /// violation of the protocol, a limit, a request that is wrong, a queue that is full, a deadline.
     private static let retryableCodes: Set<ServiceError.Code> = [
         .nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout, .connectionClosed,
+        .streamReset,
         .responseHeadTimeout, .bodyIdleTimeout, .attemptTimeout,
     ]
 }

@@ -40,9 +40,9 @@ enum WireVersion: String, EnumerableFlag {
 
     static func help(for value: WireVersion) -> ArgumentHelp? {
         switch value {
-        case .http1: "HTTP/1.1. (default)"
-        case .http2: "HTTP/2 over TLS. (not yet)"
-        case .h2c: "HTTP/2 without TLS. (not yet)"
+        case .http1: "HTTP/1.1 only. (default: what the peer chooses, with TLS)"
+        case .http2: "HTTP/2 over TLS only."
+        case .h2c: "HTTP/2 without TLS, by prior knowledge."
         }
     }
 }
@@ -69,9 +69,6 @@ enum PoolPreset: String, ExpressibleByArgument, CaseIterable {
 extension ConnectionArguments {
     /// The pool that was asked for.
     func makePool() throws -> PoolOptions {
-        if let version, version != .http1 {
-            throw ValidationError("--\(version.rawValue): HTTP/2 is not yet spoken; this version speaks HTTP/1.1")
-        }
         var pool = preset?.options ?? PoolOptions()
         if noPool { pool.isEnabled = false }
         if let idleTimeout = try idleTimeout.positive("--idle-timeout") { pool.idleTimeout = idleTimeout }
@@ -88,6 +85,29 @@ extension ConnectionArguments {
             pool.maximumPerOrigin = maxConnections
         }
         return pool
+    }
+
+    /// Which protocol was asked for; the URLs are of its scheme.
+    func makeHTTP2(for urls: [String]) throws -> HTTP2Options {
+        var http2 = HTTP2Options()
+        switch version {
+        case nil: break
+        case .http1: http2.negotiation = .http1Only
+        case .http2:
+            http2.negotiation = .http2Only
+            try require("https", of: urls, for: "--http2 speaks over TLS; for a URL without it there is --h2c")
+        case .h2c:
+            http2.negotiation = .http2Only
+            try require("http", of: urls, for: "--h2c speaks without TLS; for a URL with it there is --http2")
+        }
+        return http2
+    }
+
+    private func require(_ scheme: String, of urls: [String], for reason: String) throws {
+        for url in urls {
+            let found = url.prefix { $0 != ":" }.lowercased()
+            guard found == scheme || found == scheme + "+unix" else { throw ValidationError(reason) }
+        }
     }
 
     /// Whom to trust and who to be; the files are there.

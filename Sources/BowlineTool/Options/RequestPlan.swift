@@ -36,6 +36,7 @@ struct RequestPlan: Sendable {
 
         var configuration = ClientConfiguration()
         configuration.pool = try command.connections.makePool()
+        configuration.http2 = try command.connections.makeHTTP2(for: command.urls)
         configuration.tls = try command.connections.makeTLS()
         configuration.timeouts = try command.time.makeTimeouts(isDownload: output.file != nil)
         configuration.lifecycle.drainTimeout = drain

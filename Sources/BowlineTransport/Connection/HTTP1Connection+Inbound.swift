@@ -154,6 +154,10 @@ extension HTTP1Connection: ChannelDuplexHandler {
     private func handOver(isComplete: Bool, trailers: ReceivedFields?) {
         guard let exchange, let head = inbound.head else { return }
         let inbound = self.inbound
+        let arrival = ResponseArrival(
+            sent: outbound.sentAt, firstByte: inbound.firstByte, head: inbound.headAt,
+            informational: inbound.informational
+        )
         if isComplete, inbound.discardAllowance == nil { exchange.tell { $0.responseBodyEnd($1) } }
         if inbound.isDelivered || inbound.discardAllowance != nil {
             if isComplete {
@@ -166,13 +170,13 @@ extension HTTP1Connection: ChannelDuplexHandler {
             let body = ResponseBody(
                 received: inbound.body, trailers: trailers, attempt: exchange.responseAttempt
             )
-            let response = exchange.response(head: head, body: body, inbound: inbound, sent: outbound.sentAt)
+            let response = exchange.response(ResponseHead(head), body: body, arrival: arrival)
             settle(machine.responseEnded(), keepAlive: inbound.keepAlive)
             exchange.receivedWhole(response)
         } else {
             let length: Int? = if case .length(let length) = inbound.framing { Int(length) } else { nil }
             let body = ResponseBody(source: ExchangeBody(exchange, announcedLength: length))
-            let response = exchange.response(head: head, body: body, inbound: inbound, sent: outbound.sentAt)
+            let response = exchange.response(ResponseHead(head), body: body, arrival: arrival)
             self.inbound.isDelivered = true
             self.inbound.body = nil
             exchange.call.enter(.receivingBody, attempt: exchange.attempt)
@@ -279,6 +283,12 @@ extension HTTP1Connection: ChannelDuplexHandler {
             return (.tlsHandshakeFailed, "the peer ended the TLS handshake with an alert")
         }
         return (.connectionClosed, "the connection ended without a response")
+    }
+}
+
+extension ResponseHead {
+    fileprivate init(_ head: HTTP1ResponseHead) {
+        self.init(status: head.status, fields: head.fields, version: head.minorVersion == 0 ? .http1_0 : .http1_1)
     }
 }
 

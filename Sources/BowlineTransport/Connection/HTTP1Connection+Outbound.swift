@@ -25,46 +25,6 @@ struct OutboundRequest {
 }
 
 extension HTTP1Connection {
-    // MARK: From any thread
-
-    /// Writes a chunk of the request body; returns when the network has room for the next.
-    ///
-    /// - Throws: ``UploadStopped`` if the rest is not wanted.
-    func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
-        try await withCheckedThrowingContinuation { continuation in
-            onLoop { self.write(chunk, for: exchange, continuation) }
-        }
-    }
-
-    /// Writes the last bytes of a body of declared length, and ends it.
-    func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
-        onLoop { self.finish(last, bodyBytes: last.readableBytes, for: exchange) }
-    }
-
-    /// Ends the request body.
-    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
-        var ending = ByteBuffer()
-        if exchange.upload?.isChunked == true {
-            do {
-                try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
-            } catch {
-                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
-            }
-        }
-        let bytes = ending
-        onLoop { self.finish(bytes, bodyBytes: 0, for: exchange) }
-    }
-
-    /// The request body cannot be completed.
-    func uploadFailed(
-        _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
-    ) {
-        onLoop {
-            guard self.exchange === exchange, !self.outbound.isStopped else { return }
-            self.fail(code, message, underlying: underlying, reason: .requestUnfinished)
-        }
-    }
-
     // MARK: On the event loop
 
     func writeHead(of exchange: Exchange) {
@@ -91,7 +51,7 @@ extension HTTP1Connection {
         exchange.upload?.open()
     }
 
-    private func write(
+    func write(
         _ chunk: ByteBuffer, for exchange: Exchange, _ continuation: CheckedContinuation<Void, any Error>
     ) {
         guard self.exchange === exchange, !outbound.isStopped, let context else {
@@ -136,7 +96,7 @@ extension HTTP1Connection {
 
     private static let chunkSuffix = ByteBuffer(staticString: "\r\n")
 
-    private func finish(_ ending: ByteBuffer, bodyBytes: Int, for exchange: Exchange) {
+    func finish(_ ending: ByteBuffer, bodyBytes: Int, for exchange: Exchange) {
         guard self.exchange === exchange, !outbound.isStopped, let context else { return }
         outbound.unreportedBytes = bodyBytes
         let written = context.eventLoop.makePromise(of: Void.self)

@@ -7,21 +7,7 @@ internal import NIOCore
 /// It carries one exchange at a time. Everything below the line "on the event loop" runs there; what callers use from
 /// their own threads hops there first.
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
-final class HTTP1Connection: @unchecked Sendable, PooledConnection {
-    let id: ConnectionID
-    let affinity: Int
-    let eventLoop: any EventLoop
-    let channel: any Channel
-    let peer: String
-    let isTLS: Bool
-    let options: ConnectionOptions
-    /// How long the dial took that made it.
-    let dialDuration: Duration
-    let sweep: DeadlineSweep
-    let origin: OriginLink
-    /// Tells a client's listeners; nil without any. Set before the pool gets the connection, and then constant.
-    private(set) var events: ConnectionEvents?
-
+final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // On the event loop.
     var context: ChannelHandlerContext?
     var machine = HTTP1ConnectionStateMachine()
@@ -46,29 +32,10 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
     /// How long a TLS connection that was opened ahead may take to read what waits before its first request.
     static let ticketWait: TimeAmount = .milliseconds(1)
 
-    /// How a connection reaches its pool, weakly: the pool may be gone before it.
-    struct OriginLink: Sendable {
-        /// The response is complete. With how long the server keeps the connection, if it said so, and the time.
-        let release: @Sendable (HTTP1Connection, Duration?, MonotonicInstant) -> Void
-        /// Nothing was written: the lease does not count as a use, and what the server last said of its patience holds.
-        let returnUnused: @Sendable (HTTP1Connection) -> Void
-        let closed: @Sendable (ConnectionID, CloseReason) -> Void
-    }
-
-    init(
+    override init(
         id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
         dialDuration: Duration, sweep: DeadlineSweep, origin: OriginLink
     ) {
-        self.id = id
-        self.affinity = affinity
-        self.channel = channel
-        eventLoop = channel.eventLoop
-        self.peer = peer
-        self.isTLS = isTLS
-        self.options = options
-        self.dialDuration = dialDuration
-        self.sweep = sweep
-        self.origin = origin
         peek = SocketPeek(channel)
         recordBoundary = isTLS ? try? channel.pipeline.syncOperations.handler(type: TLSRecordBoundary.self) : nil
         var limits = HTTP1Limits()
@@ -78,50 +45,77 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         limits.maximumTrailerFields = options.maximumFields
         limits.maximumInformationalResponses = options.maximumInformational
         parser = HTTP1ResponseParser(limits: limits)
+        super.init(
+            id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS, options: options,
+            dialDuration: dialDuration, sweep: sweep, origin: origin
+        )
     }
 
     // MARK: From any thread
 
-    func onLoop(_ action: @escaping @Sendable () -> Void) {
-        if eventLoop.inEventLoop { action() } else { eventLoop.execute(action) }
-    }
-
-    /// Sends the exchange's request.
-    func start(_ exchange: Exchange) {
+    override func start(_ exchange: Exchange) {
         onLoop { self.begin(exchange) }
     }
 
-    /// A lease that was not used goes back.
-    func returnUnused() {
+    override func returnUnused() {
         onLoop { self.giveBackUnused() }
     }
 
-    /// The calling task was cancelled: the response is not wanted.
-    func cancelled(_ exchange: Exchange) {
+    override func cancelled(_ exchange: Exchange) {
         onLoop {
             guard self.exchange === exchange else { return }
             self.closeNow(.cancelled)
         }
     }
 
-    /// The rest of the body is not wanted.
-    func abandoned(_ exchange: Exchange) {
+    override func abandoned(_ exchange: Exchange) {
         onLoop {
             guard self.exchange === exchange else { return }
             self.discardRest()
         }
     }
 
-    /// The reader has caught up: the socket may be read again.
-    func resumeReading(_ exchange: Exchange) {
+    override func resumeReading(_ exchange: Exchange) {
         onLoop {
             guard self.exchange === exchange else { return }
             self.readOn()
         }
     }
 
-    func close(_ reason: CloseReason) {
+    override func close(_ reason: CloseReason) {
         onLoop { self.closeNow(reason) }
+    }
+
+    override func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
+        try await withCheckedThrowingContinuation { continuation in
+            onLoop { self.write(chunk, for: exchange, continuation) }
+        }
+    }
+
+    override func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
+        onLoop { self.finish(last, bodyBytes: last.readableBytes, for: exchange) }
+    }
+
+    override func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
+        var ending = ByteBuffer()
+        if exchange.upload?.isChunked == true {
+            do {
+                try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
+            } catch {
+                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
+            }
+        }
+        let bytes = ending
+        onLoop { self.finish(bytes, bodyBytes: 0, for: exchange) }
+    }
+
+    override func uploadFailed(
+        _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
+    ) {
+        onLoop {
+            guard self.exchange === exchange, !self.outbound.isStopped else { return }
+            self.fail(code, message, underlying: underlying, reason: .requestUnfinished)
+        }
     }
 
     // MARK: On the event loop
@@ -170,11 +164,6 @@ final class HTTP1Connection: @unchecked Sendable, PooledConnection {
         guard machine.isIdle, closeReason == nil else { return }
         events?.tell { $0.connectionReleased($1) }
         origin.returnUnused(self)
-    }
-
-    /// The connection is ready for requests.
-    func announce(_ events: ConnectionEvents?) {
-        self.events = events?.established()
     }
 
     private func lookAround() -> SocketPeek.Finding {

@@ -15,7 +15,13 @@ final class DialAttempt: @unchecked Sendable {
     private let environment: TransportEnvironment
     private let timer: LoopTimer
     private let events: ConnectionEvents?
-    private let completion: @Sendable (Result<any Channel, any Error>) -> Void
+    private let completion: @Sendable (Result<Dialled, any Error>) -> Void
+
+    /// A channel that is ready for a connection's handlers, and what is to be spoken on it.
+    struct Dialled: Sendable {
+        let channel: any Channel
+        let isHTTP2: Bool
+    }
 
     private var channels: [any Channel] = []
     private var isOver = false
@@ -25,7 +31,7 @@ final class DialAttempt: @unchecked Sendable {
     init(
         origin: Origin, eventLoop: any EventLoop, environment: TransportEnvironment, timer: LoopTimer,
         events: ConnectionEvents?,
-        completion: @escaping @Sendable (Result<any Channel, any Error>) -> Void
+        completion: @escaping @Sendable (Result<Dialled, any Error>) -> Void
     ) {
         self.origin = origin
         self.eventLoop = eventLoop
@@ -110,8 +116,7 @@ final class DialAttempt: @unchecked Sendable {
             waiter.whenReady { result in
                 switch result {
                 case .success where self.isNameless(channel): self.end(.failure(DialFailure.certificateWithoutName))
-                case .success(nil), .success("http/1.1"), .success(""): self.ready(channel)
-                case .success: self.end(.failure(DialFailure.unexpectedProtocol))
+                case .success(let name): self.negotiated(name, channel)
                 case .failure(let error): self.end(.failure(error))
                 }
             }
@@ -128,17 +133,33 @@ final class DialAttempt: @unchecked Sendable {
         return certificate._subjectAlternativeNames().isEmpty
     }
 
-    private func ready(_ channel: any Channel) {
-        if !isOver, origin.scheme == .https { events?.tell { $0.connectionSecured($1) } }
-        end(.success(channel))
+    /// What is to be spoken is known: by ALPN (RFC 7301) with TLS, by prior knowledge without.
+    private func negotiated(_ name: String?, _ channel: any Channel) {
+        let negotiation = environment.options.http2.negotiation
+        switch name {
+        case "h2" where origin.scheme == .https && negotiation != .http1Only: ready(channel, isHTTP2: true)
+        case nil where origin.scheme == .http: ready(channel, isHTTP2: negotiation == .http2Only)
+        case nil, "", "http/1.1":
+            guard negotiation != .http2Only else {
+                end(.failure(DialFailure.http2NotOffered))
+                return
+            }
+            ready(channel, isHTTP2: false)
+        default: end(.failure(DialFailure.unexpectedProtocol))
+        }
     }
 
-    private func end(_ result: Result<any Channel, any Error>) {
+    private func ready(_ channel: any Channel, isHTTP2: Bool) {
+        if !isOver, origin.scheme == .https { events?.tell { $0.connectionSecured($1) } }
+        end(.success(Dialled(channel: channel, isHTTP2: isHTTP2)))
+    }
+
+    private func end(_ result: Result<Dialled, any Error>) {
         guard !isOver else { return }
         isOver = true
         timeout?()
         timeout = nil
-        let winner = try? result.get()
+        let winner = try? result.get().channel
         for channel in channels where channel !== winner { channel.close(promise: nil) }
         channels = []
         environment.census.dialEnded()

@@ -16,6 +16,8 @@ extension ServiceError {
     private static func reason(_ error: any Error, origin: Origin, limit: Duration?) -> (Code, String) {
         switch error {
         case let failure as DialFailure: return reason(failure, limit: limit)
+        case let failure as HTTP2DialError:
+            return (.protocolViolation, "the peer's first bytes are not HTTP/2: \(bounded(failure.cause))")
         case let error as NIOConnectionError: return reason(error)
         case let error as IOError: return reason(error)
         case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError:
@@ -37,6 +39,10 @@ extension ServiceError {
         case .cancelled: return (.connectFailed, "the dial was given up")
         case .certificateWithoutName:
             return (.tlsHandshakeFailed, "the peer's certificate has no subject alternative name")
+        case .http2NotOffered:
+            return (.tlsHandshakeFailed, "the peer does not offer HTTP/2 (http2.negotiation)")
+        case .noSettings:
+            return (.protocolViolation, "the peer ended the connection before its HTTP/2 settings: does it speak HTTP/2?")
         case .unexpectedProtocol: return (.tlsHandshakeFailed, "the peer chose a protocol that was not offered")
         }
     }
@@ -56,6 +62,11 @@ extension ServiceError {
         error.errnoCode == ECONNREFUSED
             ? (.connectionRefused, "the peer refused the connection")
             : (.connectFailed, "the connection could not be established: \(bounded(error))")
+    }
+
+    /// HTTP/2 was to be spoken, and what came was something else.
+    struct HTTP2DialError: Error {
+        let cause: any Error
     }
 
     private static func bounded(_ error: any Error) -> String {

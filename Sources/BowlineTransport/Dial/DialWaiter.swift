@@ -70,5 +70,9 @@ enum DialFailure: Error {
     case timedOut
     case cancelled
     case unexpectedProtocol
+    /// HTTP/2 was asked for, and the peer speaks HTTP/1.1 only.
+    case http2NotOffered
+    /// The connection ended before the peer's HTTP/2 settings had come.
+    case noSettings
     case certificateWithoutName
 }

@@ -9,12 +9,19 @@ internal import NIOSSL
 /// there; one that only needs the system's roots, which takes milliseconds, when it is first needed.
 final class TLSContext: Sendable {
     private let options: TLSOptions
+    private let protocols: [String]
     private let state: Locked<NIOSSLContext?>
 
-    init(_ options: TLSOptions) throws {
+    init(_ options: TLSOptions, negotiation: HTTP2Options.Negotiation = .http1Only) throws {
         self.options = options
+        protocols =
+            switch negotiation {
+            case .automatic: ["h2", "http/1.1"]
+            case .http1Only: ["http/1.1"]
+            case .http2Only: ["h2"]
+            }
         let isPlain = options.trustRoots == .system && options.identity == nil
-        state = Locked(isPlain ? nil : try Self.make(options))
+        state = Locked(isPlain ? nil : try Self.make(options, protocols))
     }
 
     /// Whether the peer's certificate has to name the host.
@@ -24,7 +31,7 @@ final class TLSContext: Sendable {
     func makeHandler(for origin: Origin) throws -> NIOSSLClientHandler {
         let context = try state.withLock { context in
             if let context { return context }
-            let made = try Self.make(options)
+            let made = try Self.make(options, protocols)
             context = made
             return made
         }
@@ -41,10 +48,10 @@ final class TLSContext: Sendable {
         return origin.host.hasSuffix(".") ? String(origin.host.dropLast()) : origin.host
     }
 
-    private static func make(_ options: TLSOptions) throws -> NIOSSLContext {
+    private static func make(_ options: TLSOptions, _ protocols: [String]) throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = options.minimumVersion == .tls13 ? .tlsv13 : .tlsv12
-        configuration.applicationProtocols = ["http/1.1"]
+        configuration.applicationProtocols = protocols
         configuration.certificateVerification =
             switch options.verification {
             case .full: .fullVerification

@@ -5,21 +5,22 @@ internal import NIOCore
 extension Exchange {
     /// The response as the caller gets it.
     func response(
-        head: HTTP1ResponseHead, body: ResponseBody, inbound: InboundResponse, sent: MonotonicInstant?
+        _ head: ResponseHead, body: ResponseBody, arrival: ResponseArrival, stream: Int? = nil
     ) -> ServiceResponse {
         var timings = PhaseTimings()
         timings.started = started
         timings.leased = lease.leased
-        timings.sent = sent
-        timings.firstByte = inbound.firstByte
-        timings.head = inbound.headAt
+        timings.sent = arrival.sent
+        timings.firstByte = arrival.firstByte
+        timings.head = arrival.head
         if lease.uses == 1 { timings.dial = connection.dialDuration }
         let facts = ConnectionFacts(
             id: connection.id.value,
             isReused: lease.isReused,
             requests: lease.uses,
             peer: connection.peer,
-            protocolVersion: head.minorVersion == 0 ? .http1_0 : .http1_1
+            protocolVersion: head.version,
+            stream: stream
         )
         return ServiceResponse(
             status: head.status,
@@ -27,7 +28,7 @@ extension Exchange {
             body: body,
             facts: ResponseFacts(
                 connection: facts, attempts: attempt, resends: resends, timings: timings,
-                informational: inbound.informational
+                informational: arrival.informational
             )
         )
     }

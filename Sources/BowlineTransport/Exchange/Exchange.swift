@@ -8,7 +8,7 @@ internal import NIOCore
 /// that is ignored.
 final class Exchange: Sendable {
     let request: PreparedRequest
-    let connection: HTTP1Connection
+    let connection: HTTPConnection
     let lease: LeaseFacts
     /// When the attempt has to be over, and what it is called if it is not.
     let deadline: AttemptDeadline
@@ -38,7 +38,7 @@ final class Exchange: Sendable {
     }
 
     init(
-        request: PreparedRequest, connection: HTTP1Connection, lease: LeaseFacts, deadline: AttemptDeadline,
+        request: PreparedRequest, connection: HTTPConnection, lease: LeaseFacts, deadline: AttemptDeadline,
         context: RequestContext, resends: Int, started: MonotonicInstant, options: ConnectionOptions
     ) {
         self.request = request

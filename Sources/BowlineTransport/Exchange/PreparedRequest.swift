@@ -18,7 +18,15 @@ final class PreparedRequest: Sendable {
     static let defaultContinueTimeout = Duration.seconds(1)
 
     let origin: Origin
+    /// The head as HTTP/1.1 has it, and behind it the body if that is `inline`.
     let head: ByteBuffer
+    /// Where the head ends.
+    let headLength: Int
+    let method: HTTPRequest.Method
+    let target: String
+    let fields: HTTPFields
+    /// How the body is delimited.
+    let framing: HTTP1RequestFraming
     let upload: Upload
     let kind: HTTP1RequestKind
     let isIdempotent: Bool
@@ -45,8 +53,11 @@ final class PreparedRequest: Sendable {
         onInformational = options?.onInformational
         onUploadProgress = options?.onUploadProgress
         bodyLength = request.body.length
+        method = request.method
+        target = request.method == .connect ? url.origin.authorityWithPort : url.target
+        fields = request.fields
         let body = request.body
-        let framing: HTTP1RequestFraming =
+        framing =
             if body.isNone, body.makeTrailers == nil {
                 .none
             } else if let length = body.length, length > 0 || !body.isSequence {
@@ -59,7 +70,7 @@ final class PreparedRequest: Sendable {
         var buffer = allocator.buffer(capacity: 512 + Self.inlineBytes(of: body))
         let head = HTTP1RequestHead(
             method: request.method.rawValue,
-            target: request.method == .connect ? url.origin.authorityWithPort : url.target,
+            target: target,
             host: url.origin.authority,
             fields: request.fields,
             framing: framing,
@@ -75,6 +86,7 @@ final class PreparedRequest: Sendable {
         kind = written.kind
         closeReason =
             if written.closesConnection { isPooled ? .connectionCloseRequested : .poolingDisabled } else { nil }
+        headLength = buffer.readableBytes
         let hasWait = written.expectsContinue && !body.isNone
         continueTimeout = hasWait ? options?.continueTimeout ?? Self.defaultContinueTimeout : nil
         upload = Self.upload(body, expectsContinue: hasWait, into: &buffer)

@@ -4,12 +4,14 @@ internal import NIOCore
 
 /// Dials for one origin's pool and makes connections of the channels.
 final class OriginDialer: ConnectionDialer {
-    typealias Connection = HTTP1Connection
+    typealias Connection = HTTPConnection
     typealias Pool = ConnectionPool<OriginDialer, PoolClock>
 
     private struct State {
         weak var pool: Pool?
         var attempts: [ConnectionID: DialAttempt] = [:]
+        /// HTTP/2 connections that wait for their peer's settings.
+        var settling: [ConnectionID: HTTP2Connection] = [:]
     }
 
     private let origin: Origin
@@ -39,75 +41,130 @@ final class OriginDialer: ConnectionDialer {
             origin: origin, eventLoop: loop, environment: environment, timer: timer, events: events
         ) { [weak self] result in
             guard let self else {
-                if case .success(let channel) = result { channel.close(promise: nil) }
+                if case .success(let dialled) = result { dialled.channel.close(promise: nil) }
                 return
             }
-            finished(id, affinity: affinity, duration: began.duration(to: timer.now), events, result)
+            finished(id, affinity: affinity, began: began, duration: began.duration(to: timer.now), events, result)
         }
         state.withLock { $0.attempts[id] = attempt }
         attempt.start()
     }
 
     func cancelDial(_ id: ConnectionID) {
-        state.withLock { $0.attempts[id] }?.cancel()
+        let (attempt, settling) = state.withLock { ($0.attempts[id], $0.settling[id]) }
+        attempt?.cancel()
+        settling?.close(.dialUnneeded)
     }
 
     deinit {
-        for attempt in state.withLock({ Array($0.attempts.values) }) { attempt.cancel() }
+        let (attempts, settling) = state.withLock { (Array($0.attempts.values), Array($0.settling.values)) }
+        for attempt in attempts { attempt.cancel() }
+        for connection in settling { connection.close(.poolReleased) }
     }
 
     private func finished(
-        _ id: ConnectionID, affinity: Int, duration: Duration, _ events: ConnectionEvents?,
-        _ result: Result<any Channel, any Error>
+        _ id: ConnectionID, affinity: Int, began: MonotonicInstant, duration: Duration, _ events: ConnectionEvents?,
+        _ result: Result<DialAttempt.Dialled, any Error>
     ) {
         let pool = state.withLock { state in
             state.attempts[id] = nil
             return state.pool
         }
-        let connection: HTTP1Connection
         do {
-            connection = try makeConnection(id, affinity: affinity, duration: duration, channel: result.get())
+            let dialled = try result.get()
+            let traits = Traits(id: id, affinity: affinity, duration: duration, channel: dialled.channel, pool: pool)
+            if dialled.isHTTP2 {
+                try beginHTTP2(traits, began: began, events)
+            } else {
+                let connection = makeHTTP1(traits)
+                try install(on: dialled.channel) { try $0.addHandler(connection) }
+                established(connection, events)
+            }
         } catch {
-            let limit = environment.options.connectTimeout
-            let failure = ServiceError.dialFailed(error, origin: origin, limit: limit)
-            events?.tell { $0.connectionFailed($1, error: failure) }
-            pool?.connectionFailed(id, error: failure)
-            return
+            failed(id, error, events)
         }
-        connection.announce(events)
-        if let pool { pool.connectionEstablished(connection) } else { connection.close(.poolReleased) }
     }
 
-    private func makeConnection(
-        _ id: ConnectionID, affinity: Int, duration: Duration, channel: any Channel
-    ) throws -> HTTP1Connection {
-        let pool = state.withLock { $0.pool }
-        let connection = HTTP1Connection(
-            id: id, affinity: affinity, channel: channel, peer: Self.peer(of: channel, origin: origin),
-            isTLS: origin.scheme == .https, options: environment.options.connection, dialDuration: duration,
-            sweep: environment.loops.sweep(affinity: affinity), origin: Self.link(to: pool)
-        )
+    /// What a connection is made of.
+    private struct Traits {
+        let id: ConnectionID
+        let affinity: Int
+        let duration: Duration
+        let channel: any Channel
+        let pool: Pool?
+    }
+
+    private func established(_ connection: HTTPConnection, _ events: ConnectionEvents?) {
+        connection.announce(events)
+        if let pool = state.withLock({ $0.pool }) {
+            pool.connectionEstablished(connection)
+        } else {
+            connection.close(.poolReleased)
+        }
+    }
+
+    private func failed(_ id: ConnectionID, _ error: any Error, _ events: ConnectionEvents?) {
+        let limit = environment.options.connectTimeout
+        let failure = ServiceError.dialFailed(error, origin: origin, limit: limit)
+        events?.tell { $0.connectionFailed($1, error: failure) }
+        state.withLock { $0.pool }?.connectionFailed(id, error: failure)
+    }
+
+    private func install(on channel: any Channel, _ add: (ChannelPipeline.SynchronousOperations) throws -> Void) throws {
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandler(connection)
+        try add(pipeline)
         let waiter = try pipeline.context(handlerType: DialWaiter.self)
         pipeline.removeHandler(context: waiter, promise: nil)
         guard channel.isActive else { throw DialFailure.closedDuringHandshake }
-        return connection
     }
 
-    private static func link(to pool: Pool?) -> HTTP1Connection.OriginLink {
-        HTTP1Connection.OriginLink(
+    private func makeHTTP1(_ traits: Traits) -> HTTP1Connection {
+        HTTP1Connection(
+            id: traits.id, affinity: traits.affinity, channel: traits.channel,
+            peer: Self.peer(of: traits.channel, origin: origin), isTLS: origin.scheme == .https,
+            options: environment.options.connection, dialDuration: traits.duration,
+            sweep: environment.loops.sweep(affinity: traits.affinity), origin: Self.link(to: traits.pool)
+        )
+    }
+
+    /// The dial has not ended before the peer's settings are there: only then is it known to speak HTTP/2, and how many
+    /// requests it takes.
+    private func beginHTTP2(_ traits: Traits, began: MonotonicInstant, _ events: ConnectionEvents?) throws {
+        let connection = HTTP2Connection(
+            id: traits.id, affinity: traits.affinity, channel: traits.channel,
+            peer: Self.peer(of: traits.channel, origin: origin), isTLS: origin.scheme == .https,
+            options: environment.options.connection, http2: environment.options.http2, dialDuration: traits.duration,
+            sweep: environment.loops.sweep(affinity: traits.affinity), origin: Self.link(to: traits.pool)
+        )
+        let deadline = environment.options.connectTimeout.map { began.advanced(by: $0) } ?? .distantFuture
+        state.withLock { $0.settling[traits.id] = connection }
+        try install(on: traits.channel) { _ in
+            try connection.begin(before: deadline) { [weak self, weak connection] result in
+                guard let self, let connection else { return }
+                state.withLock { $0.settling[traits.id] = nil }
+                switch result {
+                case .success: established(connection, events)
+                case .failure(let error): failed(traits.id, error, events)
+                }
+            }
+        }
+    }
+
+    private static func link(to pool: Pool?) -> HTTPConnection.OriginLink {
+        HTTPConnection.OriginLink(
             release: { [weak pool] connection, keepAlive, now in
                 if let pool {
                     pool.release(connection, keepAliveTimeout: keepAlive, now: now)
                 } else {
-                    connection.close(.poolReleased)
+                    connection.poolReleased()
                 }
             },
             returnUnused: { [weak pool] connection in
-                if let pool { pool.returnUnused(connection) } else { connection.close(.poolReleased) }
+                if let pool { pool.returnUnused(connection) } else { connection.poolReleased() }
             },
-            closed: { [weak pool] id, reason in pool?.connectionClosed(id, reason: reason) }
+            closed: { [weak pool] id, reason in pool?.connectionClosed(id, reason: reason) },
+            capacityChanged: { [weak pool] id, capacity in pool?.connectionCapacityChanged(id, to: capacity) },
+            retired: { [weak pool] id, reason in pool?.connectionRetired(id, reason: reason) }
         )
     }
 

@@ -23,7 +23,9 @@ final class OriginPools: Sendable {
 
     init(environment: TransportEnvironment) {
         self.environment = environment
-        configuration = PoolConfiguration(environment.options.pool)
+        var configuration = PoolConfiguration(environment.options.pool)
+        configuration.maximumMultiplexed = environment.options.http2.maximumConnectionsPerOrigin
+        self.configuration = configuration
     }
 
     /// The pool of `origin`, made on first use.
@@ -44,6 +46,8 @@ final class OriginPools: Sendable {
 
     private func makePool(for origin: Origin) -> Pool {
         let dialer = OriginDialer(origin: origin, environment: environment)
+        var configuration = configuration
+        configuration.expectation = expectation(for: origin)
         let pool = Pool(
             configuration: configuration,
             dialer: dialer,
@@ -56,6 +60,16 @@ final class OriginPools: Sendable {
         )
         dialer.serve(pool)
         return pool
+    }
+
+    /// What the origin's connections can be expected to speak.
+    private func expectation(for origin: Origin) -> DialExpectation {
+        switch environment.options.http2.negotiation {
+        case .http1Only: .single
+        case .automatic: origin.scheme == .https ? .unknown : .single
+        // How many streams there will be is not known, so one dial finds out.
+        case .http2Only: .unknown
+        }
     }
 
     private func idleCountChanged(by change: Int) {
@@ -145,7 +159,7 @@ extension OriginPoolSnapshot {
     fileprivate init(origin: Origin, _ snapshot: BowlinePool.PoolSnapshot) {
         self.init(
             origin: origin, idle: snapshot.idle, active: snapshot.active, dialling: snapshot.dialling,
-            waiting: snapshot.waiting, opened: snapshot.opened,
+            waiting: snapshot.waiting, streams: snapshot.streams, opened: snapshot.opened,
             closed: Dictionary(uniqueKeysWithValues: snapshot.closed.map { ($0.key.rawValue, $0.value) })
         )
     }

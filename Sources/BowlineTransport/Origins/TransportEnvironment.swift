@@ -9,6 +9,7 @@ package struct TransportOptions: Sendable {
     package var pool = PoolOptions()
     package var connection = ConnectionOptions()
     package var tls = TLSOptions()
+    package var http2 = HTTP2Options()
     /// Bounds one dial; see ``Timeouts/connect``.
     package var connectTimeout: Duration? = .seconds(10)
     package var clock: any ServiceClock = MonotonicClock()
@@ -36,7 +37,7 @@ final class TransportEnvironment: Sendable {
     init(options: TransportOptions, group: any EventLoopGroup) throws {
         self.options = options
         events = options.events
-        tls = try TLSContext(options.tls)
+        tls = try TLSContext(options.tls, negotiation: options.http2.negotiation)
         loops = ClientLoops(group: group) { loop in
             DeadlineSweep(timer: LoopTimer(eventLoop: loop, clock: options.clock))
         }

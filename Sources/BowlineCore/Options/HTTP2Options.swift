@@ -1,0 +1,48 @@
+/// When HTTP/2 is spoken, and how (RFC 9113).
+public struct HTTP2Options: Sendable, Hashable {
+    /// Which protocol a connection speaks.
+    public enum Negotiation: Sendable, Hashable {
+        /// With TLS what the peer chooses of HTTP/2 and HTTP/1.1 (ALPN, RFC 7301); HTTP/1.1 without. The default.
+        case automatic
+        /// HTTP/1.1, and nothing else is offered.
+        case http1Only
+        /// HTTP/2 and nothing else: with TLS it is the only one offered; without, it is spoken from the first byte, by
+        /// prior knowledge (RFC 9113 §3.3).
+        case http2Only
+    }
+
+    /// Which protocol is spoken. Default `.automatic`.
+    public var negotiation: Negotiation = .automatic
+    /// How many connections one origin may have, those aside that only finish what they carry. 1 to 1,000. Default 4.
+    public var maximumConnectionsPerOrigin = 4
+    /// How many streams one connection carries at once, where the peer allows as many. 1 to 10,000. Default 256.
+    public var maximumStreams = 256
+    /// How many bytes of one response the peer may send ahead of its reader: a slow reader makes us keep so many.
+    /// 65,535 to 2³¹ − 1. Default 1 MiB.
+    public var streamWindow = 1_048_576
+    /// How many bytes of all responses of a connection may be on their way at once. 65,535 to 2³¹ − 1. Default 16 MiB.
+    public var connectionWindow = 16_777_216
+    /// After how long without a byte from the peer it is asked (PING) whether it is there, while streams are open; nil:
+    /// never. At least 1 s. Default 30 s.
+    public var keepAliveInterval: Duration? = .seconds(30)
+    /// How long it may take to answer before the connection counts as dead. Greater than zero. Default 15 s.
+    public var keepAliveTimeout: Duration = .seconds(15)
+    /// Whether it is asked while no stream is open, too. Default false.
+    public var keepsAliveWhenIdle = false
+
+    /// Makes the defaults.
+    public init() {}
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        problems.require(maximumConnectionsPerOrigin, in: 1...1000, "\(path).maximumConnectionsPerOrigin")
+        problems.require(maximumStreams, in: 1...10_000, "\(path).maximumStreams")
+        problems.require(streamWindow, in: 65_535...2_147_483_647, "\(path).streamWindow")
+        problems.require(connectionWindow, in: 65_535...2_147_483_647, "\(path).connectionWindow")
+        if let keepAliveInterval, keepAliveInterval < .seconds(1) {
+            problems.append(ConfigurationProblem("\(path).keepAliveInterval", "must be at least 1 s (nil for never)"))
+        }
+        problems.requirePositive(keepAliveTimeout, "\(path).keepAliveTimeout")
+        return problems
+    }
+}

@@ -1,0 +1,123 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+internal import NIOHTTP2
+
+// What the peer says about streams and the connection. Everything here runs on the event loop.
+extension HTTP2Connection {
+    /// How many refused streams end a connection: the second shows that the first was no accident.
+    private static let refusalLimit = 2
+
+    func received(_ new: [HTTP2Setting]) {
+        let limit = streamLimit
+        settings.apply(new)
+        becameReady()
+        if streamLimit != limit, closeReason == nil { origin.capacityChanged(id, streamLimit) }
+    }
+
+    func received(_ goAway: HTTP2GoAway) {
+        peerGoAway = goAway
+        if onReady != nil {
+            closeNow(.goAway)
+            return
+        }
+        // The pool first: what is refused must not come back here.
+        retireItself(.goAway)
+        for stream in table.refuse(above: goAway.lastID) {
+            leave(stream)
+            release()
+            let progress = stream.machine.hasHead ? stream.machine.progress : .refused
+            stream.exchange.fail(
+                stream.exchange.error(
+                    .connectionClosed, "the peer did not process the request" + goAwayNote, progress: progress))
+        }
+    }
+
+    func receivedReset(_ code: NIOHTTP2.HTTP2ErrorCode, on id: Int) {
+        guard let stream = table[id] else { return }
+        let machine = (isDone: stream.machine.isResponseDone, hasHead: stream.machine.hasHead)
+        if machine.isDone {
+            // The response is whole: the peer does not want the rest of the request (RFC 9113 §8.1).
+            stream.stopUpload()
+            leave(stream)
+            if table.close(id) { release() }
+            return
+        }
+        if code == .refusedStream, stream.machine.progress != .responseStarted {
+            refusedStreams += 1
+            if refusedStreams >= Self.refusalLimit { retireItself(.streamsRefused) }
+            fail(stream, .connectionClosed, "the peer refused the stream (REFUSED_STREAM)", progress: .refused)
+            return
+        }
+        fail(
+            stream, machine.hasHead ? .incompleteBody : .streamReset,
+            machine.hasHead
+                ? "the peer reset the stream within the response body (\(code.name))"
+                : "the peer reset the stream (\(code.name))"
+        )
+    }
+
+    /// The frame handler has ended a stream. One that is still ours was ended for what the peer did on it.
+    func streamClosed(_ id: Int, _ reason: NIOHTTP2.HTTP2ErrorCode?) {
+        guard let reason, let stream = table[id] else { return }
+        // It has sent RST_STREAM: the place is free when the peer knows.
+        let error = stream.exchange.error(
+            .protocolViolation, "the peer broke HTTP/2's rules on the stream (\(reason.name))",
+            progress: stream.machine.progress)
+        leave(stream)
+        table.reset(id)
+        if let number = keepAlive.streamReset(now: sweep.now, isPressing: true) { sendPing(number) }
+        stream.exchange.fail(error)
+    }
+
+    // MARK: PING
+
+    func receivedMessage() {
+        if keepAlive.receivedMessage(), table.resets > 0,
+            let number = keepAlive.streamReset(now: readAt, isPressing: false)
+        {
+            sendPing(number)
+        }
+    }
+
+    func receivedPong(_ number: UInt64) {
+        guard keepAlive.answered(number) else { return }
+        for _ in 0..<table.pingAnswered() { release() }
+        if table.resets > 0 {
+            let isPressing = table.resets >= max(1, streamLimit / 2)
+            if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) { sendPing(number) }
+        }
+    }
+
+    // MARK: Windows
+
+    /// Tells the peer that it may send on, in steps of half a window.
+    ///
+    /// The connection's window is given back as bytes come, so that a reader who is behind holds up its own stream only;
+    /// what such readers make us keep is bounded by their streams' windows.
+    func windowChanged(_ event: NIOHTTP2WindowUpdatedEvent) {
+        guard let window = event.inboundWindowSize, closeReason == nil else { return }
+        if event.streamID == .rootStream {
+            giveBack(window, of: http2.connectionWindow, on: .rootStream)
+        } else if let stream = table[Int(event.streamID)], !stream.machine.isResponseDone {
+            stream.inboundWindow = window
+            if !stream.isPaused { giveBack(window, of: http2.streamWindow, on: event.streamID) }
+        }
+    }
+
+    /// The reader has caught up.
+    func readOn(_ stream: HTTP2Stream) {
+        guard stream.isPaused else { return }
+        stream.isPaused = false
+        if stream.phase == .bodyRead { stream.enter(.bodyRead, within: stream.exchange.timeouts.bodyIdle) }
+        if let window = stream.inboundWindow, !stream.machine.isResponseDone {
+            giveBack(window, of: http2.streamWindow, on: HTTP2StreamID(stream.id))
+        }
+    }
+
+    private func giveBack(_ window: Int, of full: Int, on id: HTTP2StreamID) {
+        guard window <= full / 2 else { return }
+        write(.windowUpdate(windowSizeIncrement: full - window), on: id)
+        flushSoon()
+    }
+}

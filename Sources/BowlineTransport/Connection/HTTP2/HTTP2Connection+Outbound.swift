@@ -1,0 +1,193 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+internal import NIOHPACK
+internal import NIOHTTP2
+
+// How requests are sent. Everything here runs on the event loop.
+extension HTTP2Connection {
+    typealias OutboundOut = HTTP2Frame
+
+    /// The largest piece of a body in one frame: what every peer takes (RFC 9113 §4.2).
+    private static let frameSize = 16_384
+
+    func write(_ payload: HTTP2Frame.FramePayload, on id: HTTP2StreamID, promise: EventLoopPromise<Void>? = nil) {
+        guard let context else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        frames.isOurs = true
+        context.write(NIOAny(HTTP2Frame(streamID: id, payload: payload)), promise: promise)
+        frames.isOurs = false
+    }
+
+    /// Flushes what was written in this turn of the loop with one system call. During a read the end of it flushes.
+    func flushSoon() {
+        guard !isReading, !isFlushScheduled else { return }
+        isFlushScheduled = true
+        eventLoop.execute {
+            self.isFlushScheduled = false
+            self.context?.flush()
+        }
+    }
+
+    func writeHead(of stream: HTTP2Stream) {
+        let exchange = stream.exchange
+        let request = exchange.request
+        exchange.call.enter(.sending, attempt: exchange.attempt)
+        let fields = request.makeHTTP2Fields()
+        if let limit = settings.maximumHeaderListSize, HTTP2RequestHead.listSize(of: fields) > limit {
+            leave(stream)
+            table.close(stream.id)
+            giveBackUnused()
+            exchange.fail(
+                exchange.error(
+                    .invalidRequest,
+                    "the request's fields are larger than the \(limit) bytes that the peer accepts"))
+            return
+        }
+        let body = request.inlineBody
+        let isWhole = exchange.upload == nil
+        let endsWithHead = isWhole && body.readableBytes == 0
+        let id = HTTP2StreamID(stream.id)
+        write(.headers(.init(headers: fields, endStream: endsWithHead)), on: id)
+        guard table[stream.id] === stream else { return }
+        exchange.tell { $0.requestHeadSent($1) }
+        if isWhole {
+            if endsWithHead { requestWritten(stream) } else { send(body, endsRequest: true, on: stream) }
+        } else if request.continueTimeout != nil {
+            stream.enter(.awaitingContinue, within: request.continueTimeout)
+        } else {
+            openUpload(stream)
+        }
+        flushSoon()
+    }
+
+    func openUpload(_ stream: HTTP2Stream) {
+        stream.enter(.none, within: nil)
+        stream.exchange.upload?.open()
+    }
+
+    /// Writes bytes of a body, in frames that tell when they have gone out.
+    private func send(_ bytes: ByteBuffer, endsRequest: Bool, on stream: HTTP2Stream) {
+        var rest = bytes
+        let id = HTTP2StreamID(stream.id)
+        repeat {
+            let piece = rest.readSlice(length: min(rest.readableBytes, Self.frameSize)) ?? ByteBuffer()
+            let isLast = endsRequest && rest.readableBytes == 0
+            let count = piece.readableBytes
+            stream.unsentBytes += count
+            let written = eventLoop.makePromise(of: Void.self)
+            written.futureResult.assumeIsolated().whenSuccess { [weak self] in
+                self?.sent(count, isLast: isLast, on: stream)
+            }
+            write(.data(.init(data: .byteBuffer(piece), endStream: isLast)), on: id, promise: written)
+        } while rest.readableBytes > 0
+        flushSoon()
+    }
+
+    /// A piece of a body has gone out.
+    private func sent(_ count: Int, isLast: Bool, on stream: HTTP2Stream) {
+        guard table[stream.id] === stream else { return }
+        stream.unsentBytes -= count
+        stream.hasWriteProgress = true
+        stream.sentBytes += count
+        let report = stream.exchange.request.onUploadProgress
+        if count > 0, let report, isLast || stream.unsentBytes == 0 {
+            report(TransferProgress(bytes: stream.sentBytes, total: stream.exchange.request.bodyLength))
+            guard table[stream.id] === stream else { return }
+        }
+        if !stream.machine.isRequestDone { stream.extendBodyRead() }
+        if isLast {
+            requestWritten(stream)
+        } else if stream.unsentBytes <= options.writeBufferLimit / 2, stream.writer != nil {
+            if stream.phase == .bodyWrite { stream.enter(.none, within: nil) }
+            stream.resumeWriter()
+        }
+    }
+
+    func writeData(
+        _ chunk: ByteBuffer, for exchange: Exchange, _ continuation: CheckedContinuation<Void, any Error>
+    ) {
+        guard let stream = stream(of: exchange), !stream.machine.isRequestStopped else {
+            continuation.resume(throwing: UploadStopped())
+            return
+        }
+        send(chunk, endsRequest: false, on: stream)
+        guard table[stream.id] === stream, !stream.machine.isRequestStopped else {
+            continuation.resume(throwing: UploadStopped())
+            return
+        }
+        if stream.unsentBytes < options.writeBufferLimit {
+            continuation.resume()
+        } else {
+            stream.writer = continuation
+            stream.enterBodyWrite()
+        }
+    }
+
+    func finish(_ last: ByteBuffer, trailers: HTTPFields?, for exchange: Exchange) {
+        guard let stream = stream(of: exchange), !stream.machine.isRequestStopped else { return }
+        if let trailers, !trailers.isEmpty {
+            let written = eventLoop.makePromise(of: Void.self)
+            written.futureResult.assumeIsolated().whenSuccess { [weak self] in
+                self?.sent(0, isLast: true, on: stream)
+            }
+            let headers = HTTP2RequestHead.trailers(trailers)
+            write(.headers(.init(headers: headers, endStream: true)), on: HTTP2StreamID(stream.id), promise: written)
+            flushSoon()
+        } else {
+            send(last, endsRequest: true, on: stream)
+        }
+        guard table[stream.id] === stream, !stream.machine.isRequestDone else { return }
+        stream.enterBodyWrite()
+    }
+
+    /// The request has been handed to the network whole.
+    private func requestWritten(_ stream: HTTP2Stream) {
+        let exchange = stream.exchange
+        let now = sweep.now
+        stream.arrival.sent = now
+        exchange.tell(at: now) { $0.requestBodySent($1) }
+        if !stream.machine.hasHead {
+            exchange.call.enter(.awaitingHead, attempt: exchange.attempt)
+            stream.enter(.head, within: exchange.timeouts.responseHead, from: now)
+        }
+        stream.machine.requestFinished()
+        settle(stream)
+    }
+
+    // MARK: Keep-alive
+
+    func sendPing(_ number: UInt64) {
+        table.pingSent()
+        write(.ping(HTTP2PingData(withInteger: number), ack: false), on: .rootStream)
+        keepAliveMoved()
+        flushSoon()
+    }
+
+    /// The instant at which to look after the peer may have come closer.
+    func keepAliveMoved() {
+        sweep.deadlineMovedEarlier(deadline)
+    }
+}
+
+extension HTTP2Connection: DeadlineEntry {
+    var deadline: MonotonicInstant {
+        if onReady != nil { return settingsDeadline }
+        return keepAlive.deadline(readAt: readAt, hasStreams: !table.isEmpty)
+    }
+
+    func deadlinePassed(now: MonotonicInstant) {
+        if onReady != nil {
+            channelError = DialFailure.timedOut
+            closeNow(.timedOut)
+            return
+        }
+        switch keepAlive.deadlinePassed(now: now, readAt: readAt, hasStreams: !table.isEmpty) {
+        case .nothing: break
+        case .ping(let number): sendPing(number)
+        case .dead: closeNow(.keepAliveFailed)
+        }
+    }
+}

@@ -1,0 +1,212 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+internal import NIOHTTP2
+
+// How streams begin and end. Everything here runs on the event loop.
+extension HTTP2Connection {
+    /// Opens a stream for the exchange and sends its request.
+    func open(_ exchange: Exchange) {
+        guard !exchange.isOver else {
+            exchange.upload?.stop()
+            giveBackUnused()
+            return
+        }
+        guard closeReason == nil, channel.isActive, context != nil else {
+            exchange.upload?.stop()
+            exchange.fail(closedBeforeRequest(exchange))
+            return
+        }
+        if let refusal = refusal(of: exchange) {
+            exchange.upload?.stop()
+            giveBackUnused()
+            exchange.fail(refusal)
+            return
+        }
+        let opened = table.open { HTTP2Stream(id: $0, exchange: exchange, connection: self) }
+        guard let stream = opened else { return }
+        if table.isExhausted { retireItself(.streamsExhausted) }
+        // Before the write: one that fails at once ends the exchange.
+        sweep.add(stream)
+        keepAliveMoved()
+        writeHead(of: stream)
+    }
+
+    /// Why no request can be sent, or not this one.
+    private func refusal(of exchange: Exchange) -> ServiceError? {
+        if isRetired || hasSentGoAway || table.isExhausted {
+            return exchange.error(
+                .connectionClosed, "the connection takes no more requests" + goAwayNote, progress: .refused)
+        }
+        if let reason = exchange.request.http2Refusal { return exchange.error(.invalidRequest, reason) }
+        return nil
+    }
+
+    private func closedBeforeRequest(_ exchange: Exchange) -> ServiceError {
+        if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
+        return exchange.error(
+            .connectionClosed, "the connection closed before the request was written", underlying: channelError)
+    }
+
+    /// What the peer said of the end of the connection, for a message.
+    var goAwayNote: String {
+        guard let peerGoAway, peerGoAway.isError else { return peerGoAway == nil ? "" : " (GOAWAY)" }
+        return " (GOAWAY, \(peerGoAway.code.name))"
+    }
+
+    // MARK: Ends
+
+    /// The stream has come to its end on both sides: its place is free.
+    func settle(_ stream: HTTP2Stream) {
+        switch stream.machine.afterwards {
+        case .goOn: return
+        case .settled:
+            leave(stream)
+            table.close(stream.id)
+            release()
+        case .resetAndSettled:
+            leave(stream)
+            // The response is whole and the rest of the request is not wanted: no error (RFC 9113 §8.1).
+            writeReset(stream.id, .noError)
+        }
+    }
+
+    /// Fails the exchange and resets its stream.
+    func reset(
+        _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
+        http2 resetCode: NIOHTTP2.HTTP2ErrorCode = .cancel
+    ) {
+        let error = stream.exchange.error(code, message, underlying: underlying, progress: stream.machine.progress)
+        reset(stream, code: resetCode)
+        stream.exchange.fail(error)
+    }
+
+    /// Resets the stream of an exchange that has been told why, or is told by the caller.
+    func reset(_ stream: HTTP2Stream, code: NIOHTTP2.HTTP2ErrorCode) {
+        guard table[stream.id] === stream else { return }
+        leave(stream)
+        writeReset(stream.id, code)
+    }
+
+    private func writeReset(_ id: Int, _ code: NIOHTTP2.HTTP2ErrorCode) {
+        table.reset(id)
+        write(.rstStream(code), on: HTTP2StreamID(id))
+        let isPressing = table.resets + table.awaitedResets >= max(1, streamLimit / 2)
+        if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) { sendPing(number) }
+        flushSoon()
+        closeIfUnwanted()
+    }
+
+    /// Fails a stream that the peer, or the end of the connection, has ended.
+    func fail(
+        _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
+        progress: RequestProgress? = nil
+    ) {
+        leave(stream)
+        if table.close(stream.id) { release() }
+        stream.exchange.fail(
+            stream.exchange.error(
+                code, message, underlying: underlying, progress: progress ?? stream.machine.progress))
+    }
+
+    /// The exchange has no more to do with the connection.
+    func leave(_ stream: HTTP2Stream) {
+        sweep.remove(stream)
+        stream.phase = .none
+        stream.phaseDeadline = .distantFuture
+        stream.stopUpload()
+        // Once a response has begun nobody sends the body again: its sequence is let go.
+        if stream.machine.hasHead { stream.exchange.request.abandonBody() }
+    }
+
+    /// One place is free.
+    func release() {
+        guard closeReason == nil else { return }
+        if table.isEmpty { events?.tell { $0.connectionReleased($1) } }
+        origin.release(self, nil, max(readAt, sweep.now))
+        closeIfUnwanted()
+    }
+
+    // MARK: The end of the connection
+
+    /// No stream is opened any more; those that are open go on.
+    func retireItself(_ reason: CloseReason) {
+        guard !isRetired else { return }
+        isRetired = true
+        origin.retired(id, reason)
+    }
+
+    /// Tells the peer that no more requests will come (RFC 9113 §6.8).
+    func sendGoAway() {
+        guard closeReason == nil, !hasSentGoAway else { return }
+        hasSentGoAway = true
+        write(.goAway(lastStreamID: .rootStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
+        flushSoon()
+    }
+
+    /// Closes the channel, with TLS after a close_notify. What it carries is cut.
+    func closeNow(_ reason: CloseReason) {
+        end(reason) { stream in
+            switch reason {
+            case .forced, .poolReleased:
+                stream.exchange.forciblyClosed(progress: stream.machine.progress)
+            default: self.cutOff(stream, by: reason)
+            }
+        }
+    }
+
+    /// Ends the connection; what it carries fails with what `makeError` says.
+    func end(_ reason: CloseReason, _ makeError: (HTTP2Stream) -> ServiceError) {
+        guard closeReason == nil else { return }
+        closeReason = reason
+        let streams = table.removeAll()
+        let errors = streams.map(makeError)
+        if channel.isActive, reason != .closedByPeer, reason != .transportError {
+            for stream in streams { write(.rstStream(.cancel), on: HTTP2StreamID(stream.id)) }
+            if !hasSentGoAway, frames.goAway == nil {
+                write(.goAway(lastStreamID: .rootStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
+            }
+            context?.flush()
+        }
+        sweep.remove(self)
+        touched = []
+        for stream in streams { leave(stream) }
+        events?.closed(reason)
+        origin.closed(id, reason)
+        for (stream, error) in zip(streams, errors) { stream.exchange.fail(error) }
+        onReady?(.failure(channelError ?? DialFailure.noSettings))
+        onReady = nil
+        channel.close(promise: nil)
+    }
+
+    /// What a stream that the end of the connection cuts off is told.
+    func cutOff(_ stream: HTTP2Stream, by reason: CloseReason) -> ServiceError {
+        let exchange = stream.exchange
+        let progress = stream.machine.progress
+        switch reason {
+        case .keepAliveFailed:
+            return exchange.error(
+                .connectionClosed, "the peer answered no PING within http2.keepAliveTimeout", progress: progress)
+        case _ where stream.machine.hasHead:
+            return exchange.error(
+                .incompleteBody, "the connection ended before the response body was complete" + goAwayNote,
+                underlying: channelError, progress: progress)
+        default:
+            return exchange.error(
+                .connectionClosed, "the connection ended without a response" + goAwayNote, underlying: channelError,
+                progress: progress)
+        }
+    }
+}
+
+extension NIOHTTP2.HTTP2ErrorCode {
+    /// The code's name in RFC 9113 §7, or its number.
+    var name: String {
+        let names = [
+            "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
+            "FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM",
+            "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
+        ]
+        return names.indices.contains(networkCode) ? names[networkCode] : "error \(networkCode)"
+    }
+}

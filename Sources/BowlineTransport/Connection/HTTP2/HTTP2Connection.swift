@@ -1,0 +1,232 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+internal import NIOHTTP2
+
+/// One HTTP/2 connection: the handler behind `NIOHTTP2Handler`, which does frames, HPACK and both directions' windows.
+///
+/// It carries as many exchanges as the peer allows, each on a stream of its own; there is no channel per stream.
+// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
+final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
+    let http2: HTTP2Options
+    let frames: HTTP2FrameWatch
+
+    // On the event loop.
+    var context: ChannelHandlerContext?
+    var table = HTTP2StreamTable<HTTP2Stream>()
+    var settings = HTTP2PeerSettings()
+    var keepAlive: HTTP2KeepAlive
+    /// Told once, when the peer's settings are there or the connection has failed before.
+    var onReady: ((Result<Void, any Error>) -> Void)?
+    /// Streams that have received something in this read and have not handed it over.
+    var touched: [HTTP2Stream] = []
+    var isReading = false
+    var isFlushScheduled = false
+    /// The peer's GOAWAY, if it has sent one: streams above its last id were not looked at.
+    var peerGoAway: HTTP2GoAway?
+    /// No stream is opened any more.
+    var isRetired = false
+    var hasSentGoAway = false
+    var refusedStreams = 0
+    /// Nobody will lease it again: it closes when it carries nothing.
+    var isUnwanted = false
+    /// The last error the channel reported: the cause of the close that follows.
+    var channelError: (any Error)?
+    var closeReason: CloseReason?
+    var readAt: MonotonicInstant
+    /// When the peer's settings have to be there.
+    var settingsDeadline = MonotonicInstant.distantFuture
+    var sweepIndex = -1
+    private var capacityAtStart = 1
+
+    init(
+        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
+        http2: HTTP2Options, dialDuration: Duration, sweep: DeadlineSweep, origin: OriginLink
+    ) {
+        self.http2 = http2
+        frames = HTTP2FrameWatch()
+        keepAlive = HTTP2KeepAlive(options: http2)
+        readAt = sweep.now
+        super.init(
+            id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS, options: options,
+            dialDuration: dialDuration, sweep: sweep, origin: origin
+        )
+    }
+
+    override var isMultiplexed: Bool { true }
+    /// Constant once the pool may ask: set before `onReady`.
+    override var capacity: Int { capacityAtStart }
+
+    /// Puts the protocol's handlers into the channel, and begins to speak.
+    ///
+    /// - Parameter onReady: Called on the loop, once: with the peer's settings, from when on the connection can carry
+    ///   requests; or with why it never will.
+    func begin(before deadline: MonotonicInstant, onReady: @escaping (Result<Void, any Error>) -> Void) throws {
+        self.onReady = onReady
+        settingsDeadline = deadline
+        try channel.pipeline.syncOperations.addHandlers([makeFrameHandler(), self])
+        sweep.add(self)
+        let increment = http2.connectionWindow - 65_535
+        if increment > 0 { write(.windowUpdate(windowSizeIncrement: increment), on: .rootStream) }
+        flushSoon()
+    }
+
+    private func makeFrameHandler() -> NIOHTTP2Handler {
+        var connection = NIOHTTP2Handler.ConnectionConfiguration()
+        connection.initialSettings = [
+            HTTP2Setting(parameter: .enablePush, value: 0),
+            HTTP2Setting(parameter: .initialWindowSize, value: http2.streamWindow),
+            HTTP2Setting(parameter: .maxHeaderListSize, value: options.maximumHeadBytes + 32 * options.maximumFields),
+        ]
+        // Checked here, so that the error is the stream's own and names what is wrong.
+        connection.headerBlockValidation = .disabled
+        connection.contentLengthValidation = .disabled
+        connection.maximumSequentialEmptyDataFrames = HTTP2Limits.emptyDataFrames
+        connection.maximumBufferedControlFrames = HTTP2Limits.bufferedControlFrames
+        connection.maximumSequentialContinuationFrames = max(16, options.maximumHeadBytes / 16_384 + 1)
+        // A reset stream is remembered until the peer has answered a PING sent after it.
+        connection.maximumRecentlyResetStreams = max(32, http2.maximumStreams)
+        connection.controlFrameRateLimit.maximumCount = HTTP2Limits.controlFrames
+        var stream = NIOHTTP2Handler.StreamConfiguration()
+        stream.streamResetFrameRateLimit.maximumCount = HTTP2Limits.resets
+        return NIOHTTP2Handler(
+            mode: .client, frameDelegate: frames, connectionConfiguration: connection, streamConfiguration: stream
+        )
+    }
+
+    /// The peer's settings are there.
+    func becameReady() {
+        guard let onReady else { return }
+        self.onReady = nil
+        settingsDeadline = .distantFuture
+        capacityAtStart = streamLimit
+        onReady(.success(()))
+    }
+
+    /// How many streams may be open at once.
+    var streamLimit: Int { min(settings.maximumStreams ?? .max, http2.maximumStreams) }
+
+    // MARK: From any thread
+
+    override func start(_ exchange: Exchange) {
+        onLoop { self.open(exchange) }
+    }
+
+    override func returnUnused() {
+        onLoop { self.giveBackUnused() }
+    }
+
+    override func cancelled(_ exchange: Exchange) {
+        onLoop { self.stream(of: exchange).map { self.reset($0, code: .cancel) } }
+    }
+
+    override func abandoned(_ exchange: Exchange) {
+        onLoop { self.stream(of: exchange).map { self.reset($0, code: .cancel) } }
+    }
+
+    override func resumeReading(_ exchange: Exchange) {
+        onLoop { self.stream(of: exchange).map { self.readOn($0) } }
+    }
+
+    override func retire(_ reason: CloseReason) {
+        onLoop { self.sendGoAway() }
+    }
+
+    override func close(_ reason: CloseReason) {
+        onLoop { self.closeNow(reason) }
+    }
+
+    override func poolReleased() {
+        onLoop {
+            self.isUnwanted = true
+            self.closeIfUnwanted()
+        }
+    }
+
+    override func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
+        try await withCheckedThrowingContinuation { continuation in
+            onLoop { self.writeData(chunk, for: exchange, continuation) }
+        }
+    }
+
+    override func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
+        onLoop { self.finish(last, trailers: nil, for: exchange) }
+    }
+
+    override func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
+        if let trailers {
+            var checked = ByteBuffer()
+            do {
+                try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &checked)
+            } catch {
+                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
+            }
+        }
+        onLoop { self.finish(ByteBuffer(), trailers: trailers, for: exchange) }
+    }
+
+    override func uploadFailed(
+        _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
+    ) {
+        onLoop {
+            guard let stream = self.stream(of: exchange), !stream.machine.isRequestStopped else { return }
+            self.reset(stream, code, message, underlying: underlying)
+        }
+    }
+
+    // MARK: On the event loop
+
+    func stream(of exchange: Exchange) -> HTTP2Stream? {
+        table.first { $0.exchange === exchange }
+    }
+
+    func giveBackUnused() {
+        guard closeReason == nil else { return }
+        origin.returnUnused(self)
+        closeIfUnwanted()
+    }
+
+    func closeIfUnwanted() {
+        if isUnwanted, table.isEmpty, closeReason == nil { closeNow(.poolReleased) }
+    }
+}
+
+/// What a peer that floods us may do before the connection ends. Counts are over 30 s where nothing else is said.
+enum HTTP2Limits {
+    /// In a row, without a byte.
+    static let emptyDataFrames = 100
+    /// Waiting to be written: answers to PING and SETTINGS that the peer does not read.
+    static let bufferedControlFrames = 1000
+    /// PING, SETTINGS, PRIORITY and the like; answers to our own PINGs count.
+    static let controlFrames = 2000
+    /// RST_STREAM.
+    static let resets = 2000
+}
+
+/// A peer's word that it opens no more.
+struct HTTP2GoAway {
+    var lastID: Int
+    var code: NIOHTTP2.HTTP2ErrorCode
+
+    var isError: Bool { code != .noError }
+}
+
+/// What of a peer's settings concerns us; the frame handler heeds the others.
+struct HTTP2PeerSettings {
+    /// nil: no limit.
+    var maximumStreams: Int?
+    /// nil: no limit.
+    var maximumHeaderListSize: Int?
+    private(set) var areKnown = false
+
+    mutating func apply(_ settings: [HTTP2Setting]) {
+        areKnown = true
+        for setting in settings {
+            switch setting.parameter {
+            case .maxConcurrentStreams: maximumStreams = setting.value
+            case .maxHeaderListSize: maximumHeaderListSize = setting.value
+            default: break
+            }
+        }
+    }
+}

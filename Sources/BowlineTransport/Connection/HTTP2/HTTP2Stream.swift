@@ -1,0 +1,119 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+
+/// One exchange on an HTTP/2 connection: what of its response waits to be handed over, and what of its body to be sent.
+///
+/// Touched on the connection's event loop only.
+final class HTTP2Stream {
+    /// Its number (RFC 9113 §5.1.1).
+    let id: Int
+    let exchange: Exchange
+    /// Holds this stream, and outlives it.
+    unowned let connection: HTTP2Connection
+    var machine: HTTP2StreamStateMachine
+
+    // What has been received and not yet been handed over.
+    var head: ResponseHead?
+    var arrival = ResponseArrival()
+    /// When bytes of it last came.
+    var readAt = MonotonicInstant(nanoseconds: 0)
+    var expectedLength: Int64?
+    var body: ByteBuffer?
+    var trailers: ReceivedFields?
+    /// The head was handed to the caller; the body goes there as it comes.
+    var isDelivered = false
+    /// The reader is behind: the peer gets no more room for now.
+    var isPaused = false
+    /// How many bytes the peer may send, as of the last event that told.
+    var inboundWindow: Int?
+
+    // What is being sent.
+    /// The upload's pending write, resumed when there is room for more.
+    var writer: CheckedContinuation<Void, any Error>?
+    /// Bytes that wait for a window or the network.
+    var unsentBytes = 0
+    /// Whether any have gone out since the write deadline was set.
+    var hasWriteProgress = false
+    /// Bytes of the body that the network has taken, for whoever wants to know.
+    var sentBytes = 0
+
+    // `DeadlineEntry`.
+    var phase = DeadlinePhase.none
+    var phaseDeadline = MonotonicInstant.distantFuture
+    var sweepIndex = -1
+
+    init(id: Int, exchange: Exchange, connection: HTTP2Connection) {
+        self.id = id
+        self.exchange = exchange
+        self.connection = connection
+        machine = HTTP2StreamStateMachine(
+            isHead: exchange.request.kind == .head, maximumInformational: connection.options.maximumInformational
+        )
+    }
+
+    /// Nothing more is to be written.
+    func stopUpload() {
+        machine.requestStopped()
+        exchange.upload?.stop()
+        resumeWriter(throwing: UploadStopped())
+    }
+
+    func resumeWriter(throwing error: UploadStopped? = nil) {
+        guard let writer else { return }
+        self.writer = nil
+        if let error { writer.resume(throwing: error) } else { writer.resume() }
+    }
+}
+
+extension HTTP2Stream: DeadlineEntry {
+    var deadline: MonotonicInstant { min(phaseDeadline, exchange.deadline.instant) }
+
+    /// The exchange begins a phase that may take so long; nil: any time.
+    func enter(_ phase: DeadlinePhase, within limit: Duration?, from start: MonotonicInstant? = nil) {
+        self.phase = phase
+        guard let limit else {
+            phaseDeadline = .distantFuture
+            return
+        }
+        phaseDeadline = (start ?? connection.sweep.now).advanced(by: limit)
+        connection.sweep.deadlineMovedEarlier(phaseDeadline)
+    }
+
+    func enterBodyWrite() {
+        hasWriteProgress = false
+        guard !machine.hasHead || machine.isResponseDone else { return }
+        enter(.bodyWrite, within: exchange.timeouts.bodyIdle)
+    }
+
+    /// A body made progress while a response is being read.
+    func extendBodyRead(from instant: MonotonicInstant? = nil) {
+        guard phase == .bodyRead, let limit = exchange.timeouts.bodyIdle else { return }
+        phaseDeadline = (instant ?? connection.sweep.now).advanced(by: limit)
+    }
+
+    func deadlinePassed(now: MonotonicInstant) {
+        if exchange.deadline.instant <= now {
+            connection.reset(self, exchange.deadline.code, exchange.deadline.message)
+            return
+        }
+        guard phaseDeadline <= now else { return }
+        switch phase {
+        case .none, .discarding: phaseDeadline = .distantFuture
+        case .awaitingContinue: connection.openUpload(self)
+        case .bodyWrite where hasWriteProgress: enterBodyWrite()
+        case .bodyWrite:
+            connection.reset(
+                self, .bodyIdleTimeout, "the peer took no byte of the request body for timeouts.bodyIdle")
+        case .head:
+            connection.reset(self, .responseHeadTimeout, "no response head came within timeouts.responseHead")
+        case .bodyRead where isPaused: phaseDeadline = .distantFuture
+        case .bodyRead where !machine.isRequestDone && hasWriteProgress:
+            hasWriteProgress = false
+            enter(.bodyRead, within: exchange.timeouts.bodyIdle)
+        case .bodyRead:
+            connection.reset(
+                self, .bodyIdleTimeout, "no byte of the response body came for timeouts.bodyIdle")
+        }
+    }
+}

@@ -1,0 +1,159 @@
+internal import BowlineCore
+
+/// What one exchange on an HTTP/2 connection has come to.
+///
+/// | state of the response | HEADERS 1xx | HEADERS final | DATA | HEADERS after it | end of stream |
+/// |---|---|---|---|---|---|
+/// | awaiting its head | awaiting | in its body | violation | – | done, with a final head only |
+/// | in its body | violation | – | in its body | done, with the end of the stream only | done |
+/// | done | ignored | ignored | ignored | ignored | ignored |
+///
+/// The request is open, done or stopped, beside that. The stream has *settled* when the response is done, and the request
+/// is done or stopped.
+struct HTTP2StreamStateMachine: ~Copyable {
+    private enum Response {
+        case awaitingHead(informational: Int)
+        case body(expected: Int64?, received: Int64, mayHaveBody: Bool)
+        case done
+    }
+
+    private enum Request {
+        case open
+        case done
+        case stopped
+    }
+
+    private var response = Response.awaitingHead(informational: 0)
+    private var request = Request.open
+    private var hasWritten = false
+    private var hasReceived = false
+
+    private let isHead: Bool
+    private let maximumInformational: Int
+
+    init(isHead: Bool, maximumInformational: Int) {
+        self.isHead = isHead
+        self.maximumInformational = maximumInformational
+    }
+
+    /// How far the request has got.
+    var progress: RequestProgress {
+        if hasReceived { return .responseStarted }
+        return hasWritten ? .ambiguous : .neverSent
+    }
+
+    var isRequestDone: Bool { request != .open }
+    var isRequestStopped: Bool { request == .stopped }
+    var hasHead: Bool {
+        if case .awaitingHead = response { false } else { true }
+    }
+
+    var isResponseDone: Bool {
+        if case .done = response { true } else { false }
+    }
+
+    /// The head of the request was handed to the network.
+    mutating func wrote() {
+        hasWritten = true
+    }
+
+    /// The last byte of the request was handed to the network.
+    mutating func requestFinished() {
+        if request == .open { request = .done }
+    }
+
+    /// The rest of the request is not sent.
+    mutating func requestStopped() {
+        if request == .open { request = .stopped }
+    }
+
+    enum Section: Equatable {
+        case informational
+        case head(expected: Int64?)
+        case trailers
+        case ignored
+        case violation(String)
+        /// More than we accept.
+        case limit(String)
+    }
+
+    /// Whether the next field section comes after the body.
+    var expectsTrailers: Bool { hasHead }
+
+    /// A field section has come. With the end of the stream, ``ended()`` follows.
+    mutating func receivedSection(status: Int?, contentLength: Int64?, isEnd: Bool) -> Section {
+        hasReceived = true
+        switch response {
+        case .done: return .ignored
+        case .body:
+            guard isEnd else { return .violation("a second head within the response") }
+            return .trailers
+        case .awaitingHead(let informational):
+            let status = status ?? 0
+            if status == 101 { return .violation("status 101, which HTTP/2 does not have") }
+            if status < 200 {
+                if isEnd { return .violation("an informational response ended the stream") }
+                guard informational < maximumInformational else { return .limit("too many informational responses") }
+                response = .awaitingHead(informational: informational + 1)
+                return .informational
+            }
+            let mayHaveBody = !isHead && status != 204 && status != 304
+            response = .body(expected: mayHaveBody ? contentLength : nil, received: 0, mayHaveBody: mayHaveBody)
+            return .head(expected: mayHaveBody ? contentLength : nil)
+        }
+    }
+
+    /// Bytes of the body have come. What is wrong with them, if anything.
+    mutating func receivedData(_ count: Int) -> String? {
+        hasReceived = true
+        switch response {
+        case .done: return nil
+        case .awaitingHead: return "a body before the response's head"
+        case .body(let expected, let received, let mayHaveBody):
+            let sum = received + Int64(count)
+            if count > 0, !mayHaveBody { return "a body where the response has none" }
+            if let expected, sum > expected { return "more body than content-length says" }
+            response = .body(expected: expected, received: sum, mayHaveBody: mayHaveBody)
+            return nil
+        }
+    }
+
+    /// The peer has ended the stream. What is wrong with that, if anything.
+    mutating func ended() -> String? {
+        switch response {
+        case .done: return nil
+        case .awaitingHead: return "the stream ended without a response"
+        case .body(let expected, let received, _):
+            if let expected, received < expected { return "less body than content-length says" }
+            response = .done
+            return nil
+        }
+    }
+
+    enum Afterwards: Equatable {
+        case goOn
+        /// Nothing more will be sent or received.
+        case settled
+        /// The response is whole; the peer is still owed the end of a request, which it will not get.
+        case resetAndSettled
+    }
+
+    /// What follows from the states of request and response.
+    var afterwards: Afterwards {
+        guard isResponseDone else { return .goOn }
+        switch request {
+        case .open: return .goOn
+        case .done: return .settled
+        case .stopped: return .resetAndSettled
+        }
+    }
+
+    /// The final head came before the request was done. Whether to stop the upload: anything but a success says that the
+    /// rest is not wanted (as in HTTP/1.1, RFC 9112 §9.5), and so does an answer to a body that was not begun.
+    mutating func stopsUpload(isSuccess: Bool, hasBodyBegun: Bool) -> Bool {
+        guard request == .open else { return false }
+        if isSuccess, hasBodyBegun { return false }
+        request = .stopped
+        return true
+    }
+}

@@ -1,0 +1,106 @@
+internal import BowlineCore
+internal import BowlinePool
+internal import NIOCore
+
+/// A connection as its exchanges and the pool see it, whichever protocol it speaks.
+///
+/// A class rather than a protocol: what is constant is read without a call, and the pool's generic parameter is one type.
+// Safety: what other threads may read is immutable; what subclasses change they change on `eventLoop` only.
+class HTTPConnection: @unchecked Sendable, PooledConnection {
+    let id: ConnectionID
+    let affinity: Int
+    let eventLoop: any EventLoop
+    let channel: any Channel
+    let peer: String
+    let isTLS: Bool
+    let options: ConnectionOptions
+    /// How long the dial took that made it.
+    let dialDuration: Duration
+    let sweep: DeadlineSweep
+    let origin: OriginLink
+    /// Tells a client's listeners; nil without any. Set before the pool gets the connection, and then constant.
+    private(set) var events: ConnectionEvents?
+
+    /// How a connection reaches its pool, weakly: the pool may be gone before it.
+    struct OriginLink: Sendable {
+        /// The response is complete. With how long the server keeps the connection, if it said so, and the time.
+        let release: @Sendable (HTTPConnection, Duration?, MonotonicInstant) -> Void
+        /// Nothing was written: the lease does not count as a use, and what the server last said of its patience holds.
+        let returnUnused: @Sendable (HTTPConnection) -> Void
+        let closed: @Sendable (ConnectionID, CloseReason) -> Void
+        /// It carries so many requests at once from now on.
+        var capacityChanged: @Sendable (ConnectionID, Int) -> Void = { _, _ in }
+        /// It takes no more requests, and ends with those that it carries.
+        var retired: @Sendable (ConnectionID, CloseReason) -> Void = { _, _ in }
+    }
+
+    init(
+        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
+        dialDuration: Duration, sweep: DeadlineSweep, origin: OriginLink
+    ) {
+        self.id = id
+        self.affinity = affinity
+        self.channel = channel
+        eventLoop = channel.eventLoop
+        self.peer = peer
+        self.isTLS = isTLS
+        self.options = options
+        self.dialDuration = dialDuration
+        self.sweep = sweep
+        self.origin = origin
+    }
+
+    /// The connection is ready for requests.
+    func announce(_ events: ConnectionEvents?) {
+        self.events = events?.established()
+    }
+
+    func onLoop(_ action: @escaping @Sendable () -> Void) {
+        if eventLoop.inEventLoop { action() } else { eventLoop.execute(action) }
+    }
+
+    // MARK: What a protocol defines. Called from any thread.
+
+    var isMultiplexed: Bool { false }
+    var capacity: Int { 1 }
+
+    /// No more leases will come.
+    func retire(_ reason: CloseReason) {}
+
+    /// Closes it, and cuts what it carries.
+    func close(_ reason: CloseReason) { preconditionFailure("abstract") }
+
+    /// The pool is gone: it closes when it carries nothing.
+    func poolReleased() { close(.poolReleased) }
+
+    /// Sends the exchange's request.
+    func start(_ exchange: Exchange) { preconditionFailure("abstract") }
+
+    /// A lease that was not used goes back.
+    func returnUnused() { preconditionFailure("abstract") }
+
+    /// The calling task was cancelled: the response is not wanted.
+    func cancelled(_ exchange: Exchange) { preconditionFailure("abstract") }
+
+    /// The rest of the body is not wanted.
+    func abandoned(_ exchange: Exchange) { preconditionFailure("abstract") }
+
+    /// The reader has caught up: more may be read.
+    func resumeReading(_ exchange: Exchange) { preconditionFailure("abstract") }
+
+    /// Writes a chunk of the request body; returns when there is room for the next.
+    ///
+    /// - Throws: ``UploadStopped`` if the rest is not wanted.
+    func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws { preconditionFailure("abstract") }
+
+    /// Writes the last bytes of a body of declared length, and ends it.
+    func finishBody(_ last: ByteBuffer, for exchange: Exchange) { preconditionFailure("abstract") }
+
+    /// Ends the request body.
+    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws { preconditionFailure("abstract") }
+
+    /// The request body cannot be completed.
+    func uploadFailed(
+        _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
+    ) { preconditionFailure("abstract") }
+}

@@ -1,0 +1,34 @@
+internal import BowlineCore
+internal import NIOCore
+internal import NIOHPACK
+
+extension PreparedRequest {
+    /// The body that goes out with the head; empty if there is none, or if it is streamed.
+    var inlineBody: ByteBuffer {
+        head.getSlice(at: head.readerIndex + headLength, length: head.readableBytes - headLength) ?? ByteBuffer()
+    }
+
+    /// Why the request cannot be sent over HTTP/2, if so.
+    var http2Refusal: String? {
+        switch kind {
+        case .connect: "CONNECT is not supported over HTTP/2"
+        case .upgrade: "HTTP/2 has no Upgrade (RFC 9113 §8.6); ask for HTTP/1.1 with http2.negotiation"
+        case .head, .other: nil
+        }
+    }
+
+    /// The field section of its HTTP/2 head.
+    func makeHTTP2Fields() -> HPACKHeaders {
+        let contentLength: Int64? =
+            switch framing {
+            case .none: method == .post || method == .put || method == .patch ? 0 : nil
+            case .length(let length): length
+            case .chunked: nil
+            }
+        return HTTP2RequestHead(
+            method: method.rawValue, scheme: origin.scheme.rawValue,
+            authority: fields.first { $0.name.canonicalName == "host" }?.value ?? origin.authority, target: target,
+            fields: fields, contentLength: contentLength, expectsContinue: continueTimeout != nil
+        ).makeFields()
+    }
+}
