@@ -44,6 +44,7 @@ extension PoolStateMachine {
             return effects
         }
         table.establish(position, connection)
+        let isSurprise = expectation == .single && connection.isMultiplexed
         if configuration.isEnabled {
             expectation = connection.isMultiplexed ? .streams(connection.capacity) : .single
         } else {
@@ -56,6 +57,8 @@ extension PoolStateMachine {
         }
         offerFresh(position, now, &effects)
         dialEnded(connection.id, error: nil, &effects)
+        // The others under way were for one request each.
+        if isSurprise, configuration.isEnabled, prewarms.isEmpty { cancelSurplusDials(&effects) }
         settle(now, &effects)
         return effects
     }
@@ -136,12 +139,6 @@ extension PoolStateMachine {
         // One finds out what the others will be.
         if expectation == .unknown { return max(0, min(due, 1 - table.diallingCount)) }
         return due
-    }
-
-    /// Whether a dial that nobody waits for any more would make one connection with streams too many.
-    var isDialForStreamsSuperfluous: Bool {
-        guard case .streams = expectation else { return false }
-        return prewarms.isEmpty && configuration.minimumIdle == 0
     }
 
     /// Cancels the dials nobody waits for, the youngest first.

@@ -115,7 +115,7 @@ struct PoolStateMachine: ~Copyable {
 
     /// Ends an event: what follows from the numbers of waiters, dials and idle connections, whatever changed them.
     mutating func settle(_ now: PoolInstant, _ effects: inout PoolEffects) {
-        if !keepsIdle || isDialForStreamsSuperfluous {
+        if !keepsIdle {
             cancelSurplusDials(&effects)
         }
         if phase == .draining, waiters.isEmpty {

@@ -2,7 +2,12 @@ internal import BowlineCore
 internal import BowlinePool
 
 /// Decides whether the transport sends a request again on its own (RFC 9110 §9.2.2): at most once, on a new connection.
+///
+/// A request that was refused by a connection which ends in good order may be unlucky again: under load the next one can
+/// be used up before its turn comes. It may be sent again ``refusalLimit`` times.
 struct ResendPolicy {
+    private static let refusalLimit = 4
+
     /// How often the request was sent again.
     private(set) var count = 0
 
@@ -13,11 +18,11 @@ struct ResendPolicy {
     /// peer has refused the request: that connection is well, or gets no more requests.
     var requiresFresh: Bool { count > 0 && earlierProgress != .refused }
 
-    /// Whether to send again after `error`. Says yes once.
+    /// Whether to send again after `error`. Says yes once; several times where a connection ended in good order.
     ///
     /// - Parameter wasPooled: The connection had been waiting in the pool, so it may have died there unnoticed.
     mutating func allows(_ request: PreparedRequest, after error: any Error, wasPooled: Bool) -> Bool {
-        guard let error = error as? ServiceError, count == 0, request.allowsResend, request.isReplayable else {
+        guard let error = error as? ServiceError, request.allowsResend, request.isReplayable else {
             return false
         }
         let isSafe =
@@ -27,6 +32,10 @@ struct ResendPolicy {
             case .ambiguous: wasPooled && request.isIdempotent
             case .responseStarted: false
             }
+        let isGoingAway = (error.underlying as? HTTP2GoAway)?.isError == false && error.progress == .refused
+        guard count == 0 || isGoingAway && earlierProgress == .refused && count < Self.refusalLimit else {
+            return false
+        }
         // Timeouts, violations and failures of the body itself are answers, not dead connections.
         guard isSafe, error.code == .connectionClosed else { return false }
         count += 1

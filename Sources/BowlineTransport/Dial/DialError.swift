@@ -3,6 +3,11 @@ internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
 
+/// HTTP/2 was to be spoken, and what came was something else.
+struct HTTP2DialError: Error {
+    let cause: any Error
+}
+
 extension ServiceError {
     /// Says in our terms why a dial to `origin` failed.
     static func dialFailed(_ error: any Error, origin: Origin, limit: Duration?) -> ServiceError {
@@ -17,7 +22,7 @@ extension ServiceError {
         switch error {
         case let failure as DialFailure: return reason(failure, limit: limit)
         case let failure as HTTP2DialError:
-            return (.protocolViolation, "the peer's first bytes are not HTTP/2: \(bounded(failure.cause))")
+            return (.protocolViolation, "the peer's first bytes are not HTTP/2: \(type(of: failure.cause))")
         case let error as NIOConnectionError: return reason(error)
         case let error as IOError: return reason(error)
         case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError:
@@ -62,11 +67,6 @@ extension ServiceError {
         error.errnoCode == ECONNREFUSED
             ? (.connectionRefused, "the peer refused the connection")
             : (.connectFailed, "the connection could not be established: \(bounded(error))")
-    }
-
-    /// HTTP/2 was to be spoken, and what came was something else.
-    struct HTTP2DialError: Error {
-        let cause: any Error
     }
 
     private static func bounded(_ error: any Error) -> String {

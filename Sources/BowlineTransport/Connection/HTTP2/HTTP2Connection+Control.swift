@@ -29,7 +29,8 @@ extension HTTP2Connection {
             let progress = stream.machine.hasHead ? stream.machine.progress : .refused
             stream.exchange.fail(
                 stream.exchange.error(
-                    .connectionClosed, "the peer did not process the request" + goAwayNote, progress: progress))
+                    .connectionClosed, "the peer did not process the request" + goAwayNote, underlying: goAway,
+                    progress: progress))
         }
     }
 
@@ -66,7 +67,7 @@ extension HTTP2Connection {
             progress: stream.machine.progress)
         leave(stream)
         table.reset(id)
-        if let number = keepAlive.streamReset(now: sweep.now, isPressing: true) { sendPing(number) }
+        wasReset()
         stream.exchange.fail(error)
     }
 

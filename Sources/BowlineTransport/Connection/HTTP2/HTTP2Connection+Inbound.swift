@@ -62,6 +62,11 @@ extension HTTP2Connection: ChannelInboundHandler {
             return
         }
         if channelError == nil { channelError = error }
+        if peerGoAway != nil, table.isEmpty {
+            // The frame handler counts such a connection as closed and takes any further frame for an error.
+            closeNow(.goAway)
+            return
+        }
         if let code = frames.goAway {
             let what = "the peer broke HTTP/2's rules: \(Self.brief(error)) (\(code.name))"
             end(.protocolError) { stream in
@@ -76,7 +81,7 @@ extension HTTP2Connection: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         handOverTouched()
         isReading = false
-        closeNow(channelError == nil ? .closedByPeer : .transportError)
+        closeNow(channelError == nil || table.isEmpty ? .closedByPeer : .transportError)
     }
 
     /// The error's type and, of the frame handler's own, nothing that a peer has written.

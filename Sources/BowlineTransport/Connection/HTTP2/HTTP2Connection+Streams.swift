@@ -36,7 +36,8 @@ extension HTTP2Connection {
     private func refusal(of exchange: Exchange) -> ServiceError? {
         if isRetired || hasSentGoAway || table.isExhausted {
             return exchange.error(
-                .connectionClosed, "the connection takes no more requests" + goAwayNote, progress: .refused)
+                .connectionClosed, "the connection takes no more requests" + goAwayNote,
+                underlying: peerGoAway ?? HTTP2GoAway(), progress: .refused)
         }
         if let reason = exchange.request.http2Refusal { return exchange.error(.invalidRequest, reason) }
         return nil
@@ -89,12 +90,27 @@ extension HTTP2Connection {
     }
 
     private func writeReset(_ id: Int, _ code: NIOHTTP2.HTTP2ErrorCode) {
+        // Off the table first: the frame handler tells of the stream's end from within the write.
         table.reset(id)
         write(.rstStream(code), on: HTTP2StreamID(id))
+        flushSoon()
+        wasReset()
+    }
+
+    /// A stream has been reset: its place is free when the peer knows.
+    func wasReset() {
+        guard !isRetired else {
+            releaseResets()
+            return
+        }
         let isPressing = table.resets + table.awaitedResets >= max(1, streamLimit / 2)
         if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) { sendPing(number) }
-        flushSoon()
         closeIfUnwanted()
+    }
+
+    /// Frees the places of streams that were reset. Where no more are opened nobody needs to wait for a PING's answer.
+    private func releaseResets() {
+        for _ in 0..<table.forgetResets() { release() }
     }
 
     /// Fails a stream that the peer, or the end of the connection, has ended.
@@ -134,6 +150,7 @@ extension HTTP2Connection {
         guard !isRetired else { return }
         isRetired = true
         origin.retired(id, reason)
+        releaseResets()
     }
 
     /// Tells the peer that no more requests will come (RFC 9113 §6.8).
@@ -174,9 +191,14 @@ extension HTTP2Connection {
         events?.closed(reason)
         origin.closed(id, reason)
         for (stream, error) in zip(streams, errors) { stream.exchange.fail(error) }
-        onReady?(.failure(channelError ?? DialFailure.noSettings))
+        onReady?(.failure(whyNotReady))
         onReady = nil
         channel.close(promise: nil)
+    }
+
+    private var whyNotReady: any Error {
+        guard let channelError else { return DialFailure.noSettings }
+        return frames.goAway == nil ? channelError : HTTP2DialError(cause: channelError)
     }
 
     /// What a stream that the end of the connection cuts off is told.

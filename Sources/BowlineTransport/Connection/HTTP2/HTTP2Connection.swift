@@ -203,10 +203,13 @@ enum HTTP2Limits {
     static let resets = 2000
 }
 
-/// A peer's word that it opens no more.
-struct HTTP2GoAway {
-    var lastID: Int
-    var code: NIOHTTP2.HTTP2ErrorCode
+/// A word that a connection takes no more requests: the peer's GOAWAY, or our own decision.
+///
+/// The `underlying` error of a request that it refuses: one that ends without an error says nothing about the next
+/// connection.
+struct HTTP2GoAway: Error {
+    var lastID = 0
+    var code = NIOHTTP2.HTTP2ErrorCode.noError
 
     var isError: Bool { code != .noError }
 }

@@ -10,6 +10,7 @@
 /// | `reset` | reset | – | – | nothing |
 /// | `pingSent` | – | PING sent | – | – |
 /// | `pingAnswered` | – | – | gone | – |
+/// | `forgetResets` | – | gone | gone | – |
 /// | `refuse(above:)` | gone if above | – | – | – |
 struct HTTP2StreamTable<Stream>: ~Copyable {
     private struct Entry {
@@ -88,6 +89,12 @@ struct HTTP2StreamTable<Stream>: ~Copyable {
     mutating func pingAnswered() -> Int {
         defer { awaitedResets = 0 }
         return awaitedResets
+    }
+
+    /// No stream will be opened any more, so no place is kept. Returns how many that frees.
+    mutating func forgetResets() -> Int {
+        defer { (resets, awaitedResets) = (0, 0) }
+        return resets + awaitedResets
     }
 
     /// Takes out the streams that the peer has not looked at.

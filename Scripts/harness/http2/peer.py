@@ -1,0 +1,238 @@
+"""An HTTP/2 server that does what a script says, frame by frame, right or wrong.
+
+Built of the parts of `h2` (PyPI), hyperframe and hpack, rather than of its connection, which would not break a rule.
+"""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+
+from hpack import Decoder, Encoder
+from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame,
+                              WindowUpdateFrame)
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0, 1, 2, 7, 8
+ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED = 11, 13
+
+
+class Gone(Exception):
+    """The client has closed the connection."""
+
+
+class Connection:
+    """One accepted connection: frames in, frames out, and what was seen."""
+
+    def __init__(self, socket, number, log):
+        self.socket = socket
+        self.number = number
+        self.log = log
+        self.buffer = b""
+        self.decoder = Decoder()
+        self.encoder = Encoder()
+        self.requests = {}
+        self.bodies = {}
+        self.resets = {}
+        self.goaway = None
+        self.pings = []
+        self.answers_pings = True
+        self.credits = True
+        self.client_settings = {}
+
+    def read(self, timeout=5):
+        """The next frame; None if none came in time. PINGs and SETTINGS are answered, windows given back."""
+        end = time.monotonic() + timeout
+        while True:
+            if len(self.buffer) >= 9:
+                frame, length = Frame.parse_frame_header(memoryview(self.buffer[:9]))
+                if len(self.buffer) >= 9 + length:
+                    frame.parse_body(memoryview(self.buffer[9:9 + length]))
+                    self.buffer = self.buffer[9 + length:]
+                    self._note(frame)
+                    return frame
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            self.socket.settimeout(left)
+            try:
+                data = self.socket.recv(1 << 20)
+            except socket.timeout:
+                return None
+            except OSError as error:
+                raise Gone() from error
+            if not data:
+                raise Gone()
+            self.buffer += data
+
+    def _note(self, frame):
+        if isinstance(frame, HeadersFrame):
+            fields = self.decoder.decode(frame.data)
+            if frame.stream_id in self.requests:
+                self.requests[frame.stream_id]["trailers"] = dict(fields)
+            else:
+                self.requests[frame.stream_id] = {"fields": fields, "ended": False}
+                self.log.requests.append((self.number, frame.stream_id, dict(fields).get(":path")))
+            if "END_STREAM" in frame.flags:
+                self.requests[frame.stream_id]["ended"] = True
+        elif isinstance(frame, DataFrame):
+            self.bodies[frame.stream_id] = self.bodies.get(frame.stream_id, b"") + frame.data
+            if "END_STREAM" in frame.flags:
+                self.requests[frame.stream_id]["ended"] = True
+            if self.credits and frame.flow_controlled_length:
+                for stream in (0, frame.stream_id):
+                    update = WindowUpdateFrame(stream)
+                    update.window_increment = frame.flow_controlled_length
+                    self.send(update)
+        elif isinstance(frame, RstStreamFrame):
+            self.resets[frame.stream_id] = frame.error_code
+            self.log.resets.append((self.number, frame.stream_id, frame.error_code))
+        elif isinstance(frame, GoAwayFrame):
+            self.goaway = frame.error_code
+            self.log.goaways.append((self.number, frame.error_code))
+        elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
+            self.client_settings.update(frame.settings)
+            self.send(SettingsFrame(0, flags=["ACK"]))
+        elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
+            self.pings.append(frame.opaque_data)
+            if self.answers_pings:
+                answer = PingFrame(0, opaque_data=frame.opaque_data)
+                answer.flags.add("ACK")
+                self.send(answer)
+
+    def send(self, *frames):
+        self.raw(b"".join(frame.serialize() for frame in frames))
+
+    def raw(self, data):
+        try:
+            self.socket.sendall(data)
+        except OSError as error:
+            raise Gone() from error
+
+    def frame(self, kind, flags, stream, payload):
+        """A frame that hyperframe would not make."""
+        self.raw(struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload)
+
+    def handshake(self, **settings):
+        """Reads the client's preface and sends our settings: `max_concurrent_streams=1` and the like."""
+        while len(self.buffer) < len(PREFACE):
+            data = self.socket.recv(65536)
+            if not data:
+                raise Gone()
+            self.buffer += data
+        assert self.buffer.startswith(PREFACE), self.buffer[:40]
+        self.buffer = self.buffer[len(PREFACE):]
+        codes = {name: getattr(SettingsFrame, name.upper()) for name in settings}
+        self.send(SettingsFrame(0, settings={codes[name]: value for name, value in settings.items()}))
+        return self
+
+    def request(self, timeout=10):
+        """The number of the next request that has come whole."""
+        seen = set(getattr(self, "_taken", set()))
+        end = time.monotonic() + timeout
+        while True:
+            for stream, request in self.requests.items():
+                if request["ended"] and stream not in seen:
+                    self._taken = seen | {stream}
+                    return stream
+            left = end - time.monotonic()
+            if left <= 0 or self.read(left) is None:
+                raise TimeoutError("no request came")
+
+    def head(self, stream, *fields, end=False):
+        block = self.encoder.encode([(str(n), str(v)) for n, v in fields])
+        pieces = [block[at:at + 16384] for at in range(0, len(block), 16384)]
+        for index, piece in enumerate(pieces):
+            frame = ContinuationFrame(stream, piece) if index else HeadersFrame(stream, piece)
+            if index == len(pieces) - 1:
+                frame.flags.add("END_HEADERS")
+            if index == 0 and end:
+                frame.flags.add("END_STREAM")
+            self.send(frame)
+
+    def data(self, stream, data, end=False):
+        frame = DataFrame(stream, data)
+        if end:
+            frame.flags.add("END_STREAM")
+        self.send(frame)
+
+    def answer(self, stream, status=200, body=b"ok", *fields):
+        self.head(stream, (":status", status), ("content-length", len(body)), *fields, end=not body)
+        if body:
+            self.data(stream, body, end=True)
+
+    def reset(self, stream, code):
+        self.send(RstStreamFrame(stream, error_code=code))
+
+    def go_away(self, last, code=NO_ERROR):
+        self.send(GoAwayFrame(0, last_stream_id=last, error_code=code))
+
+    def serve(self, limit=None):
+        """Answers what comes until the client goes."""
+        served = 0
+        while limit is None or served < limit:
+            self.answer(self.request(timeout=30))
+            served += 1
+
+    def cut(self):
+        """Ends the connection without a word."""
+        self.socket.close()
+        raise Gone()
+
+    def drain(self, seconds=10):
+        """Reads until the client goes."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.read(max(0.01, end - time.monotonic()))
+
+
+class Log:
+    """What all connections of a server saw."""
+
+    def __init__(self):
+        self.connections = 0
+        self.requests = []
+        self.resets = []
+        self.goaways = []
+        self.problems = []
+
+
+@contextlib.contextmanager
+def peer(script):
+    """A server on loopback; `script(connection)` is run for each connection. Yields its port and log."""
+    log = Log()
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    open_sockets = []
+
+    def run(connection):
+        try:
+            script(connection)
+            with contextlib.suppress(Gone):
+                connection.drain()
+        except Gone:
+            pass
+        except Exception as error:  # a script's own failure is the check's
+            log.problems.append(f"peer: {type(error).__name__}: {error}")
+        finally:
+            connection.socket.close()
+
+    def accept():
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            open_sockets.append(accepted)
+            log.connections += 1
+            threading.Thread(target=run, args=(Connection(accepted, log.connections, log),), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], log
+    finally:
+        listener.close()
+        for each in open_sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
