@@ -6,7 +6,7 @@ SPEED_FLAGS ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback pipeline-cost instructions speed clean
+.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback http2 pipeline-cost instructions speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,11 @@ loopback: ## Drive the tool against scripted servers that misbehave
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/loopback-checks
+
+http2: ## Drive the tool against a scripted HTTP/2 peer that goes away, refuses, stalls, lies and floods (h2 from PyPI)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/http2-checks
 
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost

@@ -118,7 +118,7 @@ let package = Package(
         .testTarget(
             name: "BowlineTransportTests",
             dependencies: [
-                "BowlineTransport", "BowlineCore", "BowlinePool", "BowlineTesting", nioCore, nioEmbedded,
+                "BowlineTransport", "BowlineCore", "BowlinePool", "BowlineTesting", nioCore, nioEmbedded, nioHPACK,
             ],
             swiftSettings: strict
         ),
@@ -136,7 +136,7 @@ let package = Package(
             dependencies: [
                 "Bowline", "BowlineMiddleware", "BowlineTransport", "BowlineTesting", "CorpusSupport", configuration,
                 inMemoryTracing,
-                logging, metrics, metricsTestKit, nioCore, nioPosix, tracing,
+                logging, metrics, metricsTestKit, nioCore, nioHPACK, nioHTTP2, nioPosix, nioSSL, tracing,
                 serviceLifecycle, serviceLifecycleTestKit, unixSignals,
             ],
             swiftSettings: strict

@@ -447,6 +447,14 @@ private enum DocumentedSnippets {
         }
     }
 
+    static func http2(_ client: ServiceClient) async throws {
+        let response = try await client.get("users/42")
+        if let connection = response.connection {
+            print(connection.protocolVersion.rawValue, "stream", connection.stream ?? 0)
+        }
+        print(client.pool.snapshot().streams, "requests on HTTP/2 connections now")
+    }
+
     static func watched() throws -> ServiceClient {
         struct SlowWaits: ServiceEventListener {
             func requestDequeued(_ event: RequestEvent, waited: Duration) {

@@ -1,0 +1,259 @@
+import Bowline
+import BowlineTesting
+import NIOCore
+import Testing
+
+@Suite("HTTP/2 over sockets (H2)", .timeLimit(.minutes(1)))
+struct HTTP2Tests {
+    private func withClient(
+        alpn: [String]? = ["h2", "http/1.1"], streams: Int = 100,
+        configure: @escaping (inout ClientConfiguration) -> Void = { _ in },
+        _ body: (ServiceClient, HTTP2Loopback) async throws -> Void
+    ) async throws {
+        try await HTTP2Loopback.run(alpn: alpn, streams: streams) { server, url in
+            try await withServiceClient(url) {
+                $0.tls.trustRoots = .pem(TestCertificates.authority)
+                if alpn == nil { $0.http2.negotiation = .http2Only }
+                $0.retry.maximumAttempts = 1
+                configure(&$0)
+            } _: { client in
+                try await body(client, server)
+            }
+        }
+    }
+
+    @Test("H2u with TLS the protocol that the peer chooses is spoken; the response says which, and on what stream")
+    func negotiated() async throws {
+        try await withClient { client, _ in
+            for number in 1...3 {
+                let response = try await client.fetch("/bytes/10").response
+                #expect(response.connection?.protocolVersion == .http2)
+                #expect(response.connection?.stream == 2 * number - 1)
+                #expect(response.connection?.requests == number)
+            }
+            #expect(client.pool.snapshot().opened == 1 && client.pool.snapshot().idle == 1)
+        }
+    }
+
+    @Test("H2u a peer that chooses HTTP/1.1, or nothing, gets HTTP/1.1", arguments: [["http/1.1"], []])
+    func fallsBack(protocols: [String]) async throws {
+        var tls = LoopbackTLS()
+        tls.applicationProtocols = protocols
+        try await withLoopbackServer(.tls(tls)) { server in
+            server.route(.get, "/") { _ in .reply(200, body: "one") }
+            try await withServiceClient(server.baseURL) {
+                $0.tls.trustRoots = .pem(TestCertificates.authority)
+            } _: { client in
+                let response = try await client.fetch("/").response
+                #expect(response.connection?.protocolVersion == .http1_1)
+            }
+        }
+    }
+
+    @Test("H2u where only HTTP/2 will do, a peer without it is a failed dial")
+    func insists() async throws {
+        try await withLoopbackServer(.tls()) { server in
+            try await withServiceClient(server.baseURL) {
+                $0.tls.trustRoots = .pem(TestCertificates.authority)
+                $0.http2.negotiation = .http2Only
+                $0.retry.maximumAttempts = 1
+            } _: { client in
+                let error = try await serviceError { _ = try await client.fetch("/") }
+                #expect(error.code == .tlsHandshakeFailed && error.progress == .neverSent)
+            }
+        }
+    }
+
+    @Test("H2u http1Only does not offer HTTP/2")
+    func offersNothing() async throws {
+        try await withClient(configure: { $0.http2.negotiation = .http1Only }) { client, server in
+            // The server speaks nothing else: what it gets is no HTTP/2, and it says so in its own way.
+            _ = await Requests.failure { try await client.fetch("/bytes/1") }
+            #expect(server.seen.withLock { $0.paths }.isEmpty)
+        }
+    }
+
+    @Test("PO12 a cold burst of 100 requests makes one dial", arguments: [["h2"], nil] as [[String]?])
+    func coldBurst(alpn: [String]?) async throws {
+        try await withClient(alpn: alpn) { client, server in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<100 { group.addTask { _ = try await client.fetch("/hold") } }
+                try await eventually("all are open") { server.seen.withLock { $0.open } == 100 }
+                let snapshot = client.pool.snapshot()
+                #expect(snapshot.streams == 100 && snapshot.active == 1 && snapshot.opened == 1)
+                server.open()
+                try await group.waitForAll()
+            }
+            #expect(server.seen.withLock { $0.connections } == 1)
+        }
+    }
+
+    @Test("H2g with one stream allowed, four connections are made, and the others wait and are served")
+    func streamLimit() async throws {
+        try await withClient(streams: 1) { client, server in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<20 { group.addTask { _ = try await client.fetch("/hold") } }
+                try await eventually("four are open") { server.seen.withLock { $0.open } == 4 }
+                #expect(client.pool.snapshot().waiting == 16)
+                server.open()
+                try await group.waitForAll()
+            }
+            let seen = server.seen.withLock { $0 }
+            #expect(seen.connections == 4 && seen.mostOpen <= 4 && seen.paths.count == 20)
+        }
+    }
+
+    @Test("H2j a reader that stops holds up its own stream, and not the others; what waits for it is bounded")
+    func slowReader() async throws {
+        let configure: @Sendable (inout ClientConfiguration) -> Void = {
+            $0.http2.streamWindow = 65_535
+            $0.http2.connectionWindow = 65_535
+        }
+        try await withClient(configure: configure) { client, _ in
+            let slow = try await client.get("/bytes/3000000")
+            var reader = slow.body.makeAsyncIterator()
+            let first = try await reader.next()
+            #expect((first?.readableBytes ?? 0) > 0)
+            for _ in 0..<5 {
+                #expect(try await client.fetch("/bytes/300000").text.utf8.count == 300_000)
+            }
+            var sum = first?.readableBytes ?? 0
+            while let chunk = try await reader.next() { sum += chunk.readableBytes }
+            #expect(sum == 3_000_000)
+        }
+    }
+
+    @Test("H2s a body and trailers go there and back", arguments: [0, 1, 65_536, 3_000_000])
+    func echo(size: Int) async throws {
+        try await withClient { client, _ in
+            let pieces = stride(from: 0, to: size, by: 100_000).map {
+                ByteBuffer(repeating: 0x62, count: min(100_000, size - $0))
+            }
+            let (chunks, continuation) = AsyncStream.makeStream(of: ByteBuffer.self)
+            for piece in pieces { continuation.yield(piece) }
+            continuation.finish()
+            let body = RequestBody.stream(chunks).trailers { HTTPFields.sum }
+            let response = try await client.send(.post("/echo", body: body))
+            #expect(try await response.body.collect(upTo: 1 << 24).readableBytes == size)
+            #expect(response.body.trailers?.map(\.name) == ["x-sum"])
+            let whole = try await client.fetch(.post("/echo", body: .bytes(ByteBuffer(repeating: 1, count: size))))
+            #expect(whole.text.utf8.count == size)
+            #expect(client.pool.snapshot().opened == 1)
+        }
+    }
+
+    @Test("CA8 a cancelled request resets its stream and leaves the connection in use")
+    func cancelled() async throws {
+        try await withClient { client, server in
+            let held = Task { try await client.fetch("/hold") }
+            try await eventually("it is open") { server.seen.withLock { $0.open } == 1 }
+            held.cancel()
+            await #expect(throws: CancellationError.self) { try await held.value }
+            try await eventually("it was reset") { server.seen.withLock { $0.resets } == 1 }
+            #expect(try await client.fetch("/bytes/3").connectionID == 1)
+            try await eventually("its place is free") { client.pool.snapshot().idle == 1 }
+            #expect(client.pool.snapshot().opened == 1)
+        }
+    }
+
+    @Test("TO3 a timeout resets its stream and leaves the connection in use")
+    func timedOut() async throws {
+        try await withClient(configure: { $0.timeouts.responseHead = .milliseconds(100) }) { client, server in
+            let error = try await serviceError { _ = try await client.fetch("/hold") }
+            #expect(error.code == .responseHeadTimeout && error.progress == .ambiguous)
+            #expect(try await client.fetch("/bytes/3").connectionID == 1)
+            try await eventually("it was reset") { server.seen.withLock { $0.resets } == 1 }
+        }
+    }
+
+    @Test("KA8 a body that is let go resets its stream and leaves the connection in use")
+    func abandoned() async throws {
+        try await withClient { client, server in
+            do {
+                let response = try await client.get("/bytes/50000000")
+                #expect(response.status == .ok)
+            }
+            try await eventually("it was reset") { server.seen.withLock { $0.resets } == 1 }
+            #expect(try await client.fetch("/bytes/3").connectionID == 1)
+        }
+    }
+
+    @Test("Drain lets the streams end and then closes; nothing is cut")
+    func drains() async throws {
+        try await withClient { client, server in
+            let held = Task { try await client.fetch("/hold").text }
+            try await eventually("it is open") { server.seen.withLock { $0.open } == 1 }
+            let shutdown = Task { await client.shutdown(within: .seconds(10)) }
+            try await eventually("the drain has begun") {
+                await Requests.failure { try await client.fetch("/bytes/1") } != nil
+            }
+            server.open()
+            #expect(try await held.value == "held")
+            let report = await shutdown.value
+            #expect(report.isClean)
+        }
+    }
+
+    @Test("A shutdown that runs out of time resets what is left, and says so")
+    func forced() async throws {
+        try await withClient { client, server in
+            let held = Task { try await client.fetch("/hold").text }
+            try await eventually("it is open") { server.seen.withLock { $0.open } == 1 }
+            let report = await client.shutdown(within: .zero)
+            #expect(!report.isClean)
+            let error = try await serviceError { _ = try await held.value }
+            #expect(error.code == .forciblyClosed && error.progress == .ambiguous)
+        }
+    }
+
+    @Test(
+        "CONNECT and Upgrade are refused before anything is sent",
+        arguments: [ServiceRequest.get("/").with("Upgrade", "websocket"), ServiceRequest(method: .connect, "/")])
+    func refused(request: ServiceRequest) async throws {
+        try await withClient { client, server in
+            let error = try await serviceError { _ = try await client.fetch(request) }
+            #expect(error.code == .invalidRequest && error.progress == .neverSent)
+            #expect(server.seen.withLock { $0.paths }.isEmpty)
+            #expect(try await client.fetch("/bytes/3").connectionID == 1)
+        }
+    }
+
+    @Test("CA16 hundreds of requests that are cancelled at random leave a connection that works, and no place taken")
+    func cancelledAtRandom() async throws {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        try await withClient(streams: 20) { client, _ in
+            var random = SeededRandom(seed: seed)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<400 {
+                    let yields = Int.random(in: 0..<200, using: &random)
+                    group.addTask {
+                        let request = Task { try await client.fetch(number % 3 == 0 ? "/bytes/200000" : "/bytes/100") }
+                        for _ in 0..<yields { await Task.yield() }
+                        if number % 2 == 0 { request.cancel() }
+                        _ = try? await request.value
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await client.fetch("/bytes/3").text == "aaa", "seed \(seed)")
+            try await eventually("all places are free, seed \(seed)") { client.pool.snapshot().streams == 0 }
+            #expect(client.pool.snapshot().opened <= 4 + client.pool.snapshot().closed.values.reduce(0, +))
+        }
+    }
+}
+
+extension HTTPFields {
+    fileprivate static var sum: HTTPFields {
+        var fields: HTTPFields = [:]
+        if let name = HTTPField.Name("X-Sum") { fields[name] = "1" }
+        return fields
+    }
+}
+
+extension ServiceRequest {
+    fileprivate func with(_ name: String, _ value: String) -> ServiceRequest {
+        var copy = self
+        if let name = HTTPField.Name(name) { copy.fields[name] = value }
+        return copy
+    }
+}

@@ -1,0 +1,108 @@
+import BowlineCore
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("What one exchange over HTTP/2 comes to")
+struct HTTP2StreamMachineTests {
+    enum Event: Sendable {
+        case wrote, requestFinished, requestStopped
+        case informational, head, headWithLength(Int64), headEnd, status(Int), trailers, section
+        case data(Int)
+        case end
+    }
+
+    enum Result: Equatable, Sendable {
+        case fine(HTTP2StreamStateMachine.Afterwards, RequestProgress)
+        case violation
+        case limit
+    }
+
+    static let rows: [([Event], Result)] = [
+        ([], .fine(.goOn, .neverSent)),
+        ([.wrote], .fine(.goOn, .ambiguous)),
+        ([.wrote, .requestFinished], .fine(.goOn, .ambiguous)),
+        ([.wrote, .informational], .fine(.goOn, .responseStarted)),
+        ([.wrote, .requestFinished, .head], .fine(.goOn, .responseStarted)),
+        ([.wrote, .requestFinished, .head, .data(3), .end], .fine(.settled, .responseStarted)),
+        ([.wrote, .requestFinished, .head, .data(3), .trailers, .end], .fine(.settled, .responseStarted)),
+        ([.wrote, .requestFinished, .informational, .informational, .headEnd], .fine(.settled, .responseStarted)),
+        ([.wrote, .head, .end], .fine(.goOn, .responseStarted)),
+        ([.wrote, .head, .end, .requestFinished], .fine(.settled, .responseStarted)),
+        ([.wrote, .head, .requestStopped, .end], .fine(.resetAndSettled, .responseStarted)),
+        ([.wrote, .headWithLength(3), .requestFinished, .data(1), .data(2), .end], .fine(.settled, .responseStarted)),
+        // Frames after the end do nothing.
+        ([.wrote, .requestFinished, .headEnd, .head, .data(1), .end], .fine(.settled, .responseStarted)),
+        // H2i
+        ([.wrote, .headWithLength(3), .data(2), .end], .violation),
+        ([.wrote, .headWithLength(3), .data(4)], .violation),
+        // H2r
+        ([.wrote, .informational, .data(1)], .violation),
+        ([.wrote, .informational, .informational, .informational], .limit),
+        ([.wrote, .status(101)], .violation),
+        ([.wrote, .end], .violation),
+        // H2s
+        ([.wrote, .head, .section], .violation),
+        // A body where there is none.
+        ([.wrote, .status(204), .data(1)], .violation),
+        ([.wrote, .status(304), .data(0), .requestFinished, .end], .fine(.settled, .responseStarted)),
+    ]
+
+    @Test("Each sequence of events leads where the table says", arguments: rows)
+    func sequences(events: [Event], expected: Result) {
+        var machine = HTTP2StreamStateMachine(isHead: false, maximumInformational: 2)
+        var result: Result?
+        for event in events where result == nil { result = Self.apply(event, to: &machine) }
+        #expect((result ?? .fine(machine.afterwards, machine.progress)) == expected, "\(events)")
+    }
+
+    @Test("H2i a response to HEAD has a length and no body")
+    func head() {
+        var machine = HTTP2StreamStateMachine(isHead: true, maximumInformational: 2)
+        machine.wrote()
+        machine.requestFinished()
+        #expect(machine.receivedSection(status: 200, contentLength: 5000, isEnd: true) == .head(expected: nil))
+        #expect(machine.ended() == nil)
+        #expect(machine.afterwards == .settled)
+    }
+
+    @Test("H2v an answer before the request is done stops the upload, unless it is a success that has begun")
+    func earlyAnswers() {
+        for (isSuccess, hasBegun, stops) in [
+            (true, true, false), (true, false, true), (false, true, true), (false, false, true),
+        ] {
+            var machine = HTTP2StreamStateMachine(isHead: false, maximumInformational: 2)
+            #expect(machine.stopsUpload(isSuccess: isSuccess, hasBodyBegun: hasBegun) == stops)
+            #expect(machine.isRequestStopped == stops)
+        }
+        var done = HTTP2StreamStateMachine(isHead: false, maximumInformational: 2)
+        done.requestFinished()
+        let stops = done.stopsUpload(isSuccess: false, hasBodyBegun: true)
+        #expect(!stops)
+    }
+
+    private static func apply(_ event: Event, to machine: inout HTTP2StreamStateMachine) -> Result? {
+        func section(_ status: Int?, _ length: Int64? = nil, isEnd: Bool = false) -> Result? {
+            switch machine.receivedSection(status: status, contentLength: length, isEnd: isEnd) {
+            case .violation: .violation
+            case .limit: .limit
+            default: nil
+            }
+        }
+        switch event {
+        case .wrote: machine.wrote()
+        case .requestFinished: machine.requestFinished()
+        case .requestStopped: machine.requestStopped()
+        case .informational: return section(103)
+        case .head: return section(200)
+        case .headWithLength(let length): return section(200, length)
+        case .headEnd: return section(200, isEnd: true) ?? machine.ended().map { _ in .violation }
+        case .status(let status): return section(status)
+        case .trailers: return section(nil, isEnd: true)
+        case .section: return section(nil)
+        case .data(let count): return machine.receivedData(count).map { _ in .violation }
+        case .end: return machine.ended().map { _ in .violation }
+        }
+        return nil
+    }
+}
