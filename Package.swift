@@ -119,6 +119,7 @@ let package = Package(
             name: "BowlineTransportTests",
             dependencies: [
                 "BowlineTransport", "BowlineCore", "BowlinePool", "BowlineTesting", nioCore, nioEmbedded, nioHPACK,
+                nioHTTP2,
             ],
             swiftSettings: strict
         ),

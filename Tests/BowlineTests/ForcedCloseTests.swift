@@ -292,7 +292,10 @@ struct ForcedCloseTests {
         for _ in 0..<30 {
             try await withLoopbackServer { server in
                 server.onConnection { connection in _ = try await connection.waitForClose() }
-                let transport = try PooledTransport(options: TransportOptions())
+                var options = TransportOptions()
+                // Where HTTP/2 is possible one dial comes first and the others wait for what it finds.
+                options.http2.negotiation = .http1Only
+                let transport = try PooledTransport(options: options)
                 let client = try ServiceClient(baseURL: "https://127.0.0.1:\(server.port)", transport: transport)
                 var tasks: [Task<ServiceResponse, any Error>] = []
                 for _ in 0..<4 { tasks.append(Task { try await client.get("/") }) }

@@ -1,6 +1,7 @@
 import BowlineCore
 import BowlinePool
 import NIOCore
+import NIOHTTP2
 import Testing
 
 @testable import BowlineTransport
@@ -51,9 +52,37 @@ struct ResendPolicyTests {
         #expect(!policy.requiresFresh)
         let isSent = policy.allows(request, after: Self.closed(example.progress), wasPooled: example.wasPooled)
         #expect(isSent == example.isSent)
-        #expect(policy.requiresFresh == example.isSent, "a resend goes to a new connection")
+        // One that the peer refused goes wherever there is room: no connection was found dead.
+        #expect(policy.requiresFresh == (example.isSent && example.progress != .refused))
         let isSentTwice = isSent && policy.allows(request, after: Self.closed(example.progress), wasPooled: true)
         #expect(!isSentTwice, "never two resends")
+    }
+
+    @Test("refused by connections that end in good order: four resends; by one that ends with an error: one")
+    func goingAway() throws {
+        let request = try Self.request("POST")
+        func resends(_ goAway: HTTP2GoAway) -> Int {
+            var policy = ResendPolicy()
+            var error = Self.closed(.refused)
+            error.underlying = goAway
+            var count = 0
+            while count < 10, policy.allows(request, after: error, wasPooled: false) { count += 1 }
+            return count
+        }
+        #expect(resends(HTTP2GoAway()) == 4)
+        #expect(resends(HTTP2GoAway(code: .enhanceYourCalm)) == 1)
+    }
+
+    @Test("what may have been processed once is not sent again because the resend was refused")
+    func refusedAfterAmbiguous() throws {
+        var policy = ResendPolicy()
+        let request = try Self.request("GET")
+        let isSent = policy.allows(request, after: Self.closed(.ambiguous), wasPooled: true)
+        var error = Self.closed(.refused)
+        error.underlying = HTTP2GoAway()
+        let isSentTwice = policy.allows(request, after: error, wasPooled: false)
+        #expect(isSent && !isSentTwice)
+        #expect((policy.outcome(error) as? ServiceError)?.progress == .ambiguous)
     }
 
     @Test(

@@ -110,7 +110,8 @@ final class OriginDialer: ConnectionDialer {
         state.withLock { $0.pool }?.connectionFailed(id, error: failure)
     }
 
-    private func install(on channel: any Channel, _ add: (ChannelPipeline.SynchronousOperations) throws -> Void) throws {
+    private func install(on channel: any Channel, _ add: (ChannelPipeline.SynchronousOperations) throws -> Void) throws
+    {
         let pipeline = channel.pipeline.syncOperations
         try add(pipeline)
         let waiter = try pipeline.context(handlerType: DialWaiter.self)
@@ -138,15 +139,23 @@ final class OriginDialer: ConnectionDialer {
         )
         let deadline = environment.options.connectTimeout.map { began.advanced(by: $0) } ?? .distantFuture
         state.withLock { $0.settling[traits.id] = connection }
-        try install(on: traits.channel) { _ in
-            try connection.begin(before: deadline) { [weak self, weak connection] result in
-                guard let self, let connection else { return }
-                state.withLock { $0.settling[traits.id] = nil }
-                switch result {
-                case .success: established(connection, events)
-                case .failure(let error): failed(traits.id, error, events)
+        do {
+            try install(on: traits.channel) { _ in
+                try connection.begin(before: deadline) { [weak self, weak connection] result in
+                    guard let self, let connection else { return }
+                    state.withLock { $0.settling[traits.id] = nil }
+                    switch result {
+                    case .success: established(connection, events)
+                    case .failure(let error): failed(traits.id, error, events)
+                    }
                 }
             }
+        } catch {
+            // Whoever called tells of it; the connection's own end must not do so again.
+            connection.onReady = nil
+            state.withLock { $0.settling[traits.id] = nil }
+            connection.close(.transportError)
+            throw error
         }
     }
 

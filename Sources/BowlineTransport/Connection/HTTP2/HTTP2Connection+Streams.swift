@@ -197,6 +197,7 @@ extension HTTP2Connection {
     }
 
     private var whyNotReady: any Error {
+        if closeReason == .dialUnneeded || closeReason == .poolReleased { return DialFailure.cancelled }
         guard let channelError else { return DialFailure.noSettings }
         return frames.goAway == nil ? channelError : HTTP2DialError(cause: channelError)
     }

@@ -16,8 +16,6 @@ final class HTTP2Stream {
     // What has been received and not yet been handed over.
     var head: ResponseHead?
     var arrival = ResponseArrival()
-    /// When bytes of it last came.
-    var readAt = MonotonicInstant(nanoseconds: 0)
     var expectedLength: Int64?
     var body: ByteBuffer?
     var trailers: ReceivedFields?

@@ -26,7 +26,9 @@ struct HTTP2FieldSection {
     private var spans: [ReceivedFields.Span] = []
 
     /// - Parameter isTrailer: It follows the body, and has no status.
-    init(_ headers: HPACKHeaders, isTrailer: Bool, maximumFields: Int, allocator: ByteBufferAllocator)
+    init(
+        _ headers: HPACKHeaders, isTrailer: Bool, maximumFields: Int, allocator: ByteBufferAllocator
+    )
         throws(HTTP2FieldError)
     {
         var size = 0
