@@ -2,11 +2,12 @@
 
 SWIFT ?= swift
 SERVERS_FLAGS ?=
+HTTP2_FLAGS ?=
 SPEED_FLAGS ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback http2 pipeline-cost instructions speed clean
+.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback http2 http2-servers pipeline-cost instructions speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +63,11 @@ http2: ## Drive the tool against a scripted HTTP/2 peer that goes away, refuses,
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/http2-checks
+
+http2-servers: ## Drive the tool against nginx, nghttpd and HAProxy speaking HTTP/2 (HTTP2_FLAGS=--short for a quick round)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/http2-servers $(HTTP2_FLAGS)
 
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost

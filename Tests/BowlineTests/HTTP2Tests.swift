@@ -178,6 +178,28 @@ struct HTTP2Tests {
         }
     }
 
+    @Test("H2n a peer that neither answers a PING nor sends anything is given up, and its requests say so")
+    func silentPeer() async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                // SETTINGS, and never again a word.
+                try await connection.send(String(decoding: [0, 0, 0, 4, 0, 0, 0, 0, 0] as [UInt8], as: UTF8.self))
+                try await connection.waitForClose()
+            }
+            try await withServiceClient(server.baseURL) {
+                $0.http2.negotiation = .http2Only
+                $0.http2.keepAliveInterval = .seconds(1)
+                $0.http2.keepAliveTimeout = .milliseconds(100)
+                $0.retry.maximumAttempts = 1
+            } _: { client in
+                let error = try await serviceError { _ = try await client.fetch("/") }
+                #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+                #expect(error.message.contains("http2.keepAliveTimeout"))
+                #expect(client.pool.snapshot().closed == ["keepAliveFailed": 1])
+            }
+        }
+    }
+
     @Test("Drain lets the streams end and then closes; nothing is cut")
     func drains() async throws {
         try await withClient { client, server in

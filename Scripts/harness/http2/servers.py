@@ -1,0 +1,137 @@
+"""nginx, nghttpd and HAProxy, each speaking HTTP/2 on loopback, in a folder of their own that is removed at the end."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+NGINX = """\
+daemon off;
+worker_processes 1;
+{user}
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 2048; }}
+http {{
+    log_format ids '$request_method $http_x_id $status';
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    default_type application/octet-stream;
+    sendfile on;
+    root {folder}/files;
+    ssl_certificate {folder}/server.pem;
+    ssl_certificate_key {folder}/server.key;
+    server {{ listen 127.0.0.1:{nginx} ssl http2; keepalive_requests 100000000; }}
+    server {{
+        listen 127.0.0.1:{goaway} ssl http2;
+        keepalive_requests 100;
+        access_log {folder}/access.log ids;
+        location /post {{ return 200 "ok"; }}
+    }}
+    server {{ listen 127.0.0.1:{backend}; keepalive_requests 100000000; }}
+}}
+"""
+
+HAPROXY = """\
+global
+    tune.h2.max-concurrent-streams 200
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend front
+    bind 127.0.0.1:{haproxy} ssl crt {folder}/both.pem alpn h2,http/1.1
+    default_backend back
+backend back
+    http-reuse always
+    server one 127.0.0.1:{backend}
+"""
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Servers:
+    def __init__(self, large):
+        self.large = large
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-http2-"))
+        self.ports = {name: _free_port() for name in ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")}
+        self.processes = {}
+
+    def __enter__(self):
+        try:
+            self._prepare()
+            for name in ("nginx", "nghttpd", "h2c", "haproxy"):
+                self.start(name)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes.values():
+            with contextlib.suppress(OSError):
+                process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _prepare(self):
+        files = self.folder / "files"
+        files.mkdir()
+        os.chmod(self.folder, 0o755)
+        (files / "1k").write_bytes(os.urandom(1024))
+        with open(files / "large", "wb") as file:
+            file.truncate(self.large)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out",
+                        "server.pem", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+                       cwd=self.folder, check=True, capture_output=True)
+        both = (self.folder / "server.key").read_text() + (self.folder / "server.pem").read_text()
+        (self.folder / "both.pem").write_text(both)
+        user = "user root;" if os.geteuid() == 0 else ""
+        for name, text in (("nginx.conf", NGINX), ("haproxy.cfg", HAPROXY)):
+            (self.folder / name).write_text(text.format(folder=self.folder, user=user, **self.ports))
+
+    def start(self, name):
+        files, key, certificate = self.folder / "files", self.folder / "server.key", self.folder / "server.pem"
+        command = {
+            "nginx": ["nginx", "-p", self.folder, "-c", self.folder / "nginx.conf"],
+            "haproxy": ["haproxy", "-f", self.folder / "haproxy.cfg"],
+            "nghttpd": ["nghttpd", "-a", "127.0.0.1", "-d", files, str(self.ports["nghttpd"]), key, certificate],
+            "h2c": ["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", files, str(self.ports["h2c"])],
+        }[name]
+        self.processes[name] = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL,
+                                                stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[name]), 1):
+                return
+            time.sleep(0.02)
+        raise RuntimeError(f"{name} did not start")
+
+    def kill(self, name):
+        self.processes[name].send_signal(signal.SIGKILL)
+        self.processes[name].wait()
+
+    def arguments(self, name):
+        """What makes the tool talk to that server, its URL's beginning last."""
+        if name == "h2c":
+            return ["--h2c", f"http://localhost:{self.ports[name]}"]
+        return ["--http2", "--cacert", str(self.folder / "server.pem"), f"https://localhost:{self.ports[name]}"]
+
+    @property
+    def access_log(self):
+        return self.folder / "access.log"
