@@ -126,7 +126,8 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
             children: [
                 "timeouts": timeouts, "retry": retry, "redirect": redirect, "decompression": decompression,
                 "makesIdempotencyKeys": makesIdempotencyKeys, "authentication": authentication as Any,
-                "authenticatedOrigins": authenticatedOrigins, "pool": pool, "connection": connection, "tls": tls,
+                "authenticatedOrigins": authenticatedOrigins, "pool": pool, "connection": connection,
+                "http2": http2, "tls": tls,
                 "lifecycle": lifecycle, "telemetry": telemetry, "middleware": middleware, "fields": names,
                 "encoder": encoder, "decoder": decoder, "surroundings": surroundings,
             ], displayStyle: .struct)
