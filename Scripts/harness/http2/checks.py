@@ -1,5 +1,6 @@
 """What an HTTP/2 peer may do, and what the client must make of it. One scenario each."""
 
+import random
 import tempfile
 import time
 
@@ -84,6 +85,7 @@ def checks(path):
     yield from _windows(scenario)
     yield from _floods(scenario)
     yield from _ends(scenario)
+    yield from _resets(scenario)
 
 
 def _going_away(scenario):
@@ -547,3 +549,110 @@ def _ends(scenario):
                    + ([] if [code for _, code in log.goaways] == [0] else [f"GOAWAY {log.goaways}"]))
     yield scenario("drain that runs out of time resets what is left", dead, "--shutdown-after", "0.2", "--drain", "0.3",
                    *ONE, expect=_failed("forciblyClosed", "ambiguous", resets=[p.CANCEL]))
+
+
+def _resets(scenario):
+    def late(c):
+        c.handshake()
+        stream = c.request()
+        while stream not in c.resets:
+            c.read(2)
+        c.head(stream, (":status", 200))
+        # More than the window of the connection: it has to be given back though nobody wants these bytes.
+        credit = 16 << 20
+        for _ in range(2000):
+            if credit < 16384:
+                while (frame := c.read(2)) is not None:
+                    if isinstance(frame, p.WindowUpdateFrame) and frame.stream_id == 0:
+                        credit += frame.window_increment
+                        break
+                else:
+                    c.log.problems.append("the connection's window was not given back")
+                    return
+            c.data(stream, b"x" * 16384)
+            credit -= 16384
+        c.serve()
+    # The stream's own window is 1 MiB, so what comes beyond it on a reset stream is the peer's mistake, and harmless.
+    yield scenario("H2w late frames of a reset stream are let go, and given back to the window", late, "-n", "2",
+                   "--head-timeout", "0.3", *ONE,
+                   expect=lambda run, log: [] if log.connections == 1 and len(run.errors()) == 1
+                   else [f"{log.connections} connections"])
+
+    def places(c):
+        c.handshake(max_concurrent_streams=2)
+        c.answers_pings = False
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            c.read(0.1)
+        if len(c.requests) > 2:
+            c.log.problems.append(f"{len(c.requests)} streams were opened, and no PING was answered")
+        if len(c.resets) == 2 and not c.pings:
+            c.log.problems.append("no PING after resets")
+        for data in c.pings:
+            answer = p.PingFrame(0, opaque_data=data)
+            answer.flags.add("ACK")
+            c.send(answer)
+        c.answers_pings = True
+        for stream in c.requests:
+            if stream not in c.resets:
+                c._taken = getattr(c, "_taken", set()) | {stream}
+                c.answer(stream)
+        c._taken = getattr(c, "_taken", set()) | set(c.resets)
+        c.serve()
+    yield scenario("streams that were reset keep their places until a PING is answered", places, "-n", "24", "-c", "12",
+                   "--head-timeout", "0.3", *ONE,
+                   expect=lambda run, log: [] if len(run.lines) == 24 and log.connections == 4
+                   else [f"{len(run.lines)} ended, {log.connections} connections"])
+
+    seed = random.randrange(1 << 32)
+
+    def churn(c):
+        chance = random.Random(seed * 1000 + c.number)
+        c.handshake(max_concurrent_streams=chance.choice([1, 5, 100]))
+        last = 2**31 - 1
+        while True:
+            stream = c.request(60)
+            if stream > last:
+                continue
+            kind = chance.choice(["ok"] * 12 + ["body", "slow", "cancel", "refuse", "away", "refuse-away", "kill",
+                                                "silent", "ping"])
+            if kind == "ok":
+                c.answer(stream)
+            elif kind == "body":
+                c.head(stream, (":status", 200))
+                c.data(stream, b"abc")
+                c.reset(stream, p.INTERNAL_ERROR)
+            elif kind == "slow":
+                c.head(stream, (":status", 200), ("content-length", 2))
+                c.data(stream, b"o")
+                c.read(0.02)
+                c.data(stream, b"k", end=True)
+            elif kind == "cancel":
+                c.reset(stream, p.CANCEL)
+            elif kind == "refuse":
+                c.reset(stream, p.REFUSED_STREAM)
+            elif kind == "away":
+                last = min(last, max(c.requests))
+                c.go_away(last)
+                c.answer(stream)
+            elif kind == "refuse-away":
+                last = min(last, stream)
+                c.go_away(last)
+                c.answer(stream)
+            elif kind == "kill":
+                c.cut()
+            elif kind == "ping":
+                c.send(p.PingFrame(0, opaque_data=b"12345678"))
+                c.answer(stream)
+
+    def settled(run, log):
+        problems = [] if len(run.lines) == 600 else [f"{len(run.lines)} of 600 ended, seed {seed}"]
+        known = {"connectionClosed", "streamReset", "incompleteBody", "responseHeadTimeout", "bodyIdleTimeout"}
+        odd = {e["code"] for e in run.errors()} - known
+        if odd:
+            problems.append(f"{[e for e in run.errors() if e['code'] in odd][:2]}, seed {seed}")
+        if run.summary.get("shutdown", {}).get("isClean") is not True:
+            problems.append(f"the shutdown was not clean, seed {seed}")
+        return problems
+    yield scenario(f"H2y churn (seed {seed}): every request ends", churn, "-n", "600", "-c", "30",
+                   "--head-timeout", "0.5", "--max-attempts", "2", expect=settled, seconds=100)
