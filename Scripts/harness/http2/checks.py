@@ -224,6 +224,20 @@ def _limits(scenario):
                    expect=_all_answered(100, connections=1))
 
 
+    def patient(c):
+        c.handshake()
+        streams = [c.request() for _ in range(100)]
+        while c.read(0.2) is not None:
+            pass
+        if len(c.requests) > 100:
+            c.log.problems.append(f"{len(c.requests)} streams")
+        for stream in streams:
+            c.answer(stream)
+        c.serve()
+    yield scenario("H2g a peer without a limit gets 100 streams, and another connection the rest", patient,
+                   "-n", "200", "-c", "200", *ONE, expect=_all_answered(200, connections=2, requests=200))
+
+
 def _messages(scenario):
     def trailers(c):
         c.handshake()
@@ -273,6 +287,52 @@ def _messages(scenario):
         return script
     yield scenario("H2v RST_STREAM (NO_ERROR) after a whole response is a success", early(p.NO_ERROR), *_large(200000), *ONE,
                    expect=_all_answered(1, connections=1))
+
+    def refuses_body(c):
+        c.handshake(initial_window_size=10)
+        c.credits = False
+        while not c.requests:
+            c.read()
+        c.head(1, (":status", 413), end=True)
+        end = time.monotonic() + 2
+        while 1 not in c.resets and time.monotonic() < end:
+            c.read(0.1)
+        if c.resets.get(1) != p.NO_ERROR:
+            c.log.problems.append(f"the rest of the request was not reset: {c.resets}")
+        # The other request of the run.
+        while len(c.requests) < 2:
+            c.read()
+        c.head(3, (":status", 413), end=True)
+    yield scenario("H2v an answer that refuses the body stops it; the connection goes on", refuses_body,
+                   *_large(200000), "-n", "2", *ONE,
+                   expect=lambda run, log: [] if run.statuses() == [413, 413] and log.connections == 1
+                   else [f"{run.statuses()}, {log.connections} connections"])
+
+    def continues(c):
+        c.handshake()
+        while not c.requests:
+            c.read()
+        while c.read(0.2) is not None:
+            pass
+        if c.bodies.get(1):
+            c.log.problems.append("the body came before the peer had asked for it")
+        c.head(1, (":status", 100))
+        c.answer(c.request())
+    yield scenario("Expect: 100-continue waits for the peer", continues, "-H", "Expect: 100-continue",
+                   *_large(100000), *ONE, expect=_all_answered(1, connections=1))
+
+    def expectation_fails(c):
+        c.handshake()
+        while not c.requests:
+            c.read()
+        c.head(1, (":status", 417), end=True)
+        while c.read(0.2) is not None:
+            pass
+        if c.bodies.get(1):
+            c.log.problems.append("the body came though the peer had refused it")
+    yield scenario("Expect: 100-continue that is refused sends no body", expectation_fails,
+                   "-H", "Expect: 100-continue", *_large(100000), *ONE,
+                   expect=lambda run, log: [] if run.statuses() == [417] else [f"{run.statuses()}"])
 
     def mid_body(c):
         c.handshake()

@@ -13,7 +13,7 @@
 /// same instant as the response ends may hear of both.
 ///
 /// A connection: `connectionDialling`, `connectionConnected`, with TLS `connectionSecured`, `connectionEstablished`, then
-/// `connectionReleased` after each request that leaves it usable, at last `connectionClosed`; or, in place of what did not
+/// `connectionReleased` after each request that leaves it usable (with HTTP/2 after the last of those it carries), at last `connectionClosed`; or, in place of what did not
 /// happen any more, `connectionFailed`.
 public protocol ServiceEventListener: Sendable {
     /// No connection is free for the request: it waits for one to be returned or dialled.
@@ -52,7 +52,7 @@ public protocol ServiceEventListener: Sendable {
     func connectionEstablished(_ event: ConnectionEvent)
     /// The dial failed, or nobody needs it any longer.
     func connectionFailed(_ event: ConnectionEvent, error: ServiceError)
-    /// The connection goes back to the pool.
+    /// The connection goes back to the pool: it carries no request.
     func connectionReleased(_ event: ConnectionEvent)
     /// The connection is closed by our side or was by the peer: one of the reasons of `Docs/ConnectionReuse.md`. `age` is
     /// since it was established.

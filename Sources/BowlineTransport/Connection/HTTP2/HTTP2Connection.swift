@@ -104,7 +104,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     }
 
     /// How many streams may be open at once.
-    var streamLimit: Int { min(settings.maximumStreams ?? .max, http2.maximumStreams) }
+    var streamLimit: Int { min(settings.maximumStreams, http2.maximumStreams) }
 
     // MARK: From any thread
 
@@ -182,6 +182,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
     func giveBackUnused() {
         guard closeReason == nil else { return }
+        if table.isEmpty { events?.tell { $0.connectionReleased($1) } }
         origin.returnUnused(self)
         closeIfUnwanted()
     }
@@ -216,14 +217,13 @@ struct HTTP2GoAway: Error {
 
 /// What of a peer's settings concerns us; the frame handler heeds the others.
 struct HTTP2PeerSettings {
-    /// nil: no limit.
-    var maximumStreams: Int?
+    /// A peer that names no limit has none; the frame handler holds back what goes beyond 100 all the same, where requests
+    /// would wait unseen.
+    var maximumStreams = 100
     /// nil: no limit.
     var maximumHeaderListSize: Int?
-    private(set) var areKnown = false
 
     mutating func apply(_ settings: [HTTP2Setting]) {
-        areKnown = true
         for setting in settings {
             switch setting.parameter {
             case .maxConcurrentStreams: maximumStreams = setting.value
