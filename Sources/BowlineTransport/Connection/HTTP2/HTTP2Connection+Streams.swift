@@ -28,6 +28,8 @@ extension HTTP2Connection {
         if table.isExhausted { retireItself(.streamsExhausted) }
         // Before the write: one that fails at once ends the exchange.
         sweep.add(stream)
+        // The silence of an idle connection says nothing about the peer.
+        if table.count == 1 { readAt = sweep.now }
         keepAliveMoved()
         writeHead(of: stream)
     }

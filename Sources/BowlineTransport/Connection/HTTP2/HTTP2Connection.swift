@@ -33,6 +33,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     /// The last error the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
     var closeReason: CloseReason?
+    /// When bytes last came, or when the first of the open streams was opened.
     var readAt: MonotonicInstant
     /// When the peer's settings have to be there.
     var settingsDeadline = MonotonicInstant.distantFuture
