@@ -208,6 +208,8 @@ def _limits(scenario):
 
     def lowered(c):
         c.handshake(max_concurrent_streams=10)
+        if c.number > 1:
+            c.serve()
         streams = [c.request() for _ in range(4)]
         c.send(p.SettingsFrame(0, settings={p.SettingsFrame.MAX_CONCURRENT_STREAMS: 1}))
         c.read(0.2)
