@@ -10,7 +10,7 @@ PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 .PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback http2 http2-servers pipeline-cost instructions speed clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dependencies:
 	@Scripts/install-dependencies
