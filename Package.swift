@@ -90,7 +90,7 @@ let package = Package(
         ),
         .target(
             name: "BowlineTesting",
-            dependencies: ["BowlineCore", nioCore, nioPosix, nioSSL],
+            dependencies: ["BowlineCore", nioCore, nioPosix, nioSSL, nioHTTP2, nioHPACK],
             swiftSettings: strict
         ),
         .executableTarget(name: "BowlineTool", dependencies: ["Bowline", argumentParser], swiftSettings: road),

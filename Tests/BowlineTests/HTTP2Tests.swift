@@ -5,20 +5,44 @@ import Testing
 
 @Suite("HTTP/2 over sockets (H2)", .timeLimit(.minutes(1)))
 struct HTTP2Tests {
+    /// What a test has at hand: `/hold` answers once the gate is open.
+    private struct Setting {
+        let server: LoopbackServer
+        let gate: Gate
+
+        func waitForReset() async throws {
+            try await eventually("a stream was reset") { server.requests.contains { $0.wasReset } }
+        }
+    }
+
     private func withClient(
-        alpn: [String]? = ["h2", "http/1.1"], streams: Int = 100,
+        isEncrypted: Bool = true, streams: Int = 100,
         configure: @escaping (inout ClientConfiguration) -> Void = { _ in },
-        _ body: (ServiceClient, HTTP2Loopback) async throws -> Void
+        _ body: (ServiceClient, Setting) async throws -> Void
     ) async throws {
-        try await HTTP2Loopback.run(alpn: alpn, streams: streams) { server, url in
-            try await withServiceClient(url) {
+        var options: LoopbackServer.Options = isEncrypted ? .http2(LoopbackTLS()) : .http2
+        options.http2?.maximumStreams = streams
+        options.recordedBodyLimit = 1 << 24
+        try await withLoopbackServer(options) { server in
+            let gate = Gate()
+            server.route(.get, "/hold", always: .reply(200, body: "held").held(by: gate))
+            server.route(.post, "/echo") { request in
+                let trailers = request.trailers ?? [:]
+                return .reply(200, body: request.body, framing: .chunked, trailers: trailers)
+            }
+            server.respond { request in
+                let count = Int(request.path.dropFirst("/bytes/".count)) ?? 0
+                return .reply(200, body: ByteBuffer(repeating: 0x61, count: count))
+            }
+            try await withServiceClient(server.baseURL) {
                 $0.tls.trustRoots = .pem(TestCertificates.authority)
-                if alpn == nil { $0.http2.negotiation = .http2Only }
+                if !isEncrypted { $0.http2.negotiation = .http2Only }
                 $0.retry.maximumAttempts = 1
                 configure(&$0)
             } _: { client in
-                try await body(client, server)
+                try await body(client, Setting(server: server, gate: gate))
             }
+            #expect(server.problems.isEmpty)
         }
     }
 
@@ -66,40 +90,40 @@ struct HTTP2Tests {
 
     @Test("H2u http1Only does not offer HTTP/2")
     func offersNothing() async throws {
-        try await withClient(configure: { $0.http2.negotiation = .http1Only }) { client, server in
-            // The server speaks nothing else: what it gets is no HTTP/2, and it says so in its own way.
-            _ = await Requests.failure { try await client.fetch("/bytes/1") }
-            #expect(server.seen.withLock { $0.paths }.isEmpty)
+        try await withClient(configure: { $0.http2.negotiation = .http1Only }) { client, setting in
+            let response = try await client.fetch("/bytes/1").response
+            #expect(response.connection?.protocolVersion == .http1_1)
+            #expect(setting.server.connections.map(\.applicationProtocol) == ["http/1.1"])
         }
     }
 
-    @Test("PO12 a cold burst of 100 requests makes one dial", arguments: [["h2"], nil] as [[String]?])
-    func coldBurst(alpn: [String]?) async throws {
-        try await withClient(alpn: alpn) { client, server in
+    @Test("PO12 a cold burst of 100 requests makes one dial", arguments: [true, false])
+    func coldBurst(isEncrypted: Bool) async throws {
+        try await withClient(isEncrypted: isEncrypted) { client, setting in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<100 { group.addTask { _ = try await client.fetch("/hold") } }
-                try await eventually("all are open") { server.seen.withLock { $0.open } == 100 }
+                try await setting.gate.waitForWaiters(count: 100)
                 let snapshot = client.pool.snapshot()
                 #expect(snapshot.streams == 100 && snapshot.active == 1 && snapshot.opened == 1)
-                server.open()
+                setting.gate.open()
                 try await group.waitForAll()
             }
-            #expect(server.seen.withLock { $0.connections } == 1)
+            #expect(setting.server.connections.count == 1)
         }
     }
 
     @Test("H2g with one stream allowed, four connections are made, and the others wait and are served")
     func streamLimit() async throws {
-        try await withClient(streams: 1) { client, server in
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<20 { group.addTask { _ = try await client.fetch("/hold") } }
-                try await eventually("four are open") { server.seen.withLock { $0.open } == 4 }
-                #expect(client.pool.snapshot().waiting == 16)
-                server.open()
-                try await group.waitForAll()
+        try await withClient(streams: 1) { client, setting in
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<20 { group.addTask { try await client.fetch("/hold").response.resends } }
+                try await setting.gate.waitForWaiters(count: 4)
+                try await eventually("the others wait") { client.pool.snapshot().waiting == 16 }
+                setting.gate.open()
+                // A peer that was given more than it allows would have refused some.
+                #expect(try await group.reduce(0, +) == 0)
             }
-            let seen = server.seen.withLock { $0 }
-            #expect(seen.connections == 4 && seen.mostOpen <= 4 && seen.paths.count == 20)
+            #expect(setting.server.connections.count == 4 && setting.server.requests.count == 20)
         }
     }
 
@@ -144,12 +168,12 @@ struct HTTP2Tests {
 
     @Test("CA8 a cancelled request resets its stream and leaves the connection in use")
     func cancelled() async throws {
-        try await withClient { client, server in
+        try await withClient { client, setting in
             let held = Task { try await client.fetch("/hold") }
-            try await eventually("it is open") { server.seen.withLock { $0.open } == 1 }
+            try await setting.gate.waitForWaiters(count: 1)
             held.cancel()
             await #expect(throws: CancellationError.self) { try await held.value }
-            try await eventually("it was reset") { server.seen.withLock { $0.resets } == 1 }
+            try await setting.waitForReset()
             #expect(try await client.fetch("/bytes/3").connectionID == 1)
             try await eventually("its place is free") { client.pool.snapshot().idle == 1 }
             #expect(client.pool.snapshot().opened == 1)
@@ -158,22 +182,22 @@ struct HTTP2Tests {
 
     @Test("TO3 a timeout resets its stream and leaves the connection in use")
     func timedOut() async throws {
-        try await withClient(configure: { $0.timeouts.responseHead = .milliseconds(100) }) { client, server in
+        try await withClient(configure: { $0.timeouts.responseHead = .milliseconds(100) }) { client, setting in
             let error = try await serviceError { _ = try await client.fetch("/hold") }
             #expect(error.code == .responseHeadTimeout && error.progress == .ambiguous)
             #expect(try await client.fetch("/bytes/3").connectionID == 1)
-            try await eventually("it was reset") { server.seen.withLock { $0.resets } == 1 }
+            try await setting.waitForReset()
         }
     }
 
     @Test("KA8 a body that is let go resets its stream and leaves the connection in use")
     func abandoned() async throws {
-        try await withClient { client, server in
+        try await withClient { client, setting in
             do {
                 let response = try await client.get("/bytes/50000000")
                 #expect(response.status == .ok)
             }
-            try await eventually("it was reset") { server.seen.withLock { $0.resets } == 1 }
+            try await setting.waitForReset()
             #expect(try await client.fetch("/bytes/3").connectionID == 1)
         }
     }
@@ -202,14 +226,14 @@ struct HTTP2Tests {
 
     @Test("Drain lets the streams end and then closes; nothing is cut")
     func drains() async throws {
-        try await withClient { client, server in
+        try await withClient { client, setting in
             let held = Task { try await client.fetch("/hold").text }
-            try await eventually("it is open") { server.seen.withLock { $0.open } == 1 }
+            try await setting.gate.waitForWaiters(count: 1)
             let shutdown = Task { await client.shutdown(within: .seconds(10)) }
             try await eventually("the drain has begun") {
                 await Requests.failure { try await client.fetch("/bytes/1") } != nil
             }
-            server.open()
+            setting.gate.open()
             #expect(try await held.value == "held")
             let report = await shutdown.value
             #expect(report.isClean)
@@ -218,9 +242,9 @@ struct HTTP2Tests {
 
     @Test("A shutdown that runs out of time resets what is left, and says so")
     func forced() async throws {
-        try await withClient { client, server in
+        try await withClient { client, setting in
             let held = Task { try await client.fetch("/hold").text }
-            try await eventually("it is open") { server.seen.withLock { $0.open } == 1 }
+            try await setting.gate.waitForWaiters(count: 1)
             let report = await client.shutdown(within: .zero)
             #expect(!report.isClean)
             let error = try await serviceError { _ = try await held.value }
@@ -232,10 +256,10 @@ struct HTTP2Tests {
         "CONNECT and Upgrade are refused before anything is sent",
         arguments: [ServiceRequest.get("/").with("Upgrade", "websocket"), ServiceRequest(method: .connect, "/")])
     func refused(request: ServiceRequest) async throws {
-        try await withClient { client, server in
+        try await withClient { client, setting in
             let error = try await serviceError { _ = try await client.fetch(request) }
             #expect(error.code == .invalidRequest && error.progress == .neverSent)
-            #expect(server.seen.withLock { $0.paths }.isEmpty)
+            #expect(setting.server.requests.isEmpty)
             #expect(try await client.fetch("/bytes/3").connectionID == 1)
         }
     }

@@ -2,12 +2,16 @@ internal import NIOCore
 internal import NIOSSL
 internal import NIOTLS
 
-/// Brings what happens on the socket to its ``LoopbackConnection``; the last handler of the pipeline.
-final class ConnectionHandler: ChannelInboundHandler {
+/// Brings what happens on the socket to its ``LoopbackConnection``; the last handler of the pipeline over HTTP/1.1.
+///
+/// With HTTP/2 its handlers follow, and this one only counts bytes.
+final class ConnectionHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
 
     private let connection: LoopbackConnection
     private let isEncrypted: Bool
+    private var isHTTP2 = false
 
     init(_ connection: LoopbackConnection, isEncrypted: Bool) {
         self.connection = connection
@@ -15,24 +19,55 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        if !isEncrypted { connection.begin() }
+        if !isEncrypted { begin(context, speaksHTTP2: true) }
         context.fireChannelActive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
         connection.facts.withLock { $0.bytesReceived += bytes.readableBytes }
+        if isHTTP2 {
+            context.fireChannelRead(data)
+            return
+        }
         let isFull = connection.inbound.withLock { $0.append(&bytes) }
         if isFull { setReading(false, context) }
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if isHTTP2 {
+            let count = unwrapOutboundIn(data).readableBytes
+            connection.facts.withLock { $0.bytesSent += count }
+        }
+        context.write(data, promise: promise)
+    }
+
+    /// The connection is established. One that a script drives gets its bytes, whatever they are.
+    private func begin(_ context: ChannelHandlerContext, speaksHTTP2: Bool) {
+        guard speaksHTTP2, let options = connection.server.options.http2,
+            connection.server.scripts.connectionScript == nil
+        else {
+            connection.begin()
+            return
+        }
+        isHTTP2 = true
+        connection.facts.withLock { $0.isEstablished = true }
+        do {
+            try HTTP2Streams.add(to: context.channel, of: connection, options)
+        } catch {
+            connection.server.journal.noteProblem("connection \(connection.number): \(error)")
+            context.close(promise: nil)
+        }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case TLSUserEvent.handshakeCompleted(let negotiatedProtocol):
             connection.facts.withLock { $0.applicationProtocol = negotiatedProtocol }
-            connection.begin()
+            begin(context, speaksHTTP2: negotiatedProtocol == "h2")
         case ChannelEvent.inputClosed:
             connection.ended(.clientFinished)
+            if isHTTP2 { context.close(promise: nil) }
         default:
             context.fireUserInboundEventTriggered(event)
         }

@@ -103,18 +103,14 @@ extension LoopbackConnection {
         while missing > 0 {
             let most = missing
             guard
-                var piece = try await take({ inbound -> Taken<ByteBuffer>? in
+                let piece = try await take({ inbound -> Taken<ByteBuffer>? in
                     let available = min(most, inbound.buffer.readableBytes)
                     if available > 0 { return inbound.take(available).map { .value($0) } }
                     return inbound.end == nil ? nil : .cutShort
                 })
             else { return }
             missing -= piece.readableBytes
-            request.bodyLength += piece.readableBytes
-            let room = max(0, limit - request.body.readableBytes)
-            if var kept = piece.readSlice(length: min(room, piece.readableBytes)) {
-                if request.body.readableBytes == 0 { request.body = kept } else { request.body.writeBuffer(&kept) }
-            }
+            request.append(piece, keeping: limit)
         }
     }
 

@@ -63,7 +63,7 @@ extension LoopbackConnection {
         case .closeWithoutNotify:
             try await closeWithoutNotify()
             return false
-        case .reset:
+        case .reset, .resetStream:
             try await reset()
             return false
         }
@@ -111,6 +111,14 @@ extension ScriptedReply.Payload {
 }
 
 extension RecordedRequest {
+    /// Takes bytes of the body, of which so many are kept in all.
+    mutating func append(_ bytes: ByteBuffer, keeping limit: Int) {
+        bodyLength += bytes.readableBytes
+        let room = max(0, limit - body.readableBytes)
+        guard var kept = bytes.getSlice(at: bytes.readerIndex, length: min(room, bytes.readableBytes)) else { return }
+        if body.readableBytes == 0 { body = kept } else { body.writeBuffer(&kept) }
+    }
+
     var endsConnection: Bool {
         fields[values: .connection].contains { $0.lowercased().split(separator: ",").contains("close") }
     }

@@ -9,14 +9,26 @@ struct RequestHead: Sendable {
     let text: String
     let framing: RecordedRequest.Framing
 
+    init(
+        method: HTTPRequest.Method, target: String, fields: HTTPFields, text: String,
+        framing: RecordedRequest.Framing
+    ) {
+        self.method = method
+        self.target = target
+        self.fields = fields
+        self.text = text
+        self.framing = framing
+    }
+
     /// - Parameter bytes: From the method to the empty line, both included.
     init(_ bytes: ByteBuffer) throws {
-        text = String(buffer: bytes)
         let lines = try Self.lines(of: bytes.readableBytesView)
         guard let first = lines.first else { throw MalformedRequest("the request line is missing") }
-        (method, target) = try Self.requestLine(first)
-        fields = try Self.fields(lines.dropFirst())
-        framing = try Self.framing(fields)
+        let (method, target) = try Self.requestLine(first)
+        let fields = try Self.fields(lines.dropFirst())
+        self.init(
+            method: method, target: target, fields: fields, text: String(buffer: bytes),
+            framing: try Self.framing(fields))
     }
 
     /// Fields from the lines of a header or trailer section.

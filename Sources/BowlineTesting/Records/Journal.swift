@@ -9,11 +9,13 @@ struct Journal: Sendable {
 
 extension Watched<Journal> {
     /// Counts a request whose head has come.
-    func began(_ head: RequestHead, on connection: Int, number: Int) -> RecordedRequest {
+    func began(
+        _ head: RequestHead, on connection: Int, number: Int, stream: Int? = nil
+    ) -> RecordedRequest {
         withLock { journal in
             let request = RecordedRequest(
                 method: head.method, target: head.target, fields: head.fields, head: head.text, connection: connection,
-                number: number, framing: head.framing, position: journal.requests.count
+                number: number, stream: stream, framing: head.framing, position: journal.requests.count
             )
             journal.requests.append(request)
             return request

@@ -9,7 +9,8 @@ public struct RecordedRequest: Sendable {
     public let target: String
     /// The header fields in the order in which they came.
     public let fields: HTTPFields
-    /// The whole head as it came, from the method to the empty line, for tests of exact bytes.
+    /// The whole head as it came, from the method to the empty line, for tests of exact bytes. Over HTTP/2 a line for each
+    /// field, pseudo-header fields included.
     public let head: String
     /// The first bytes of the body, up to the server's `recordedBodyLimit`; empty until they have been read.
     public internal(set) var body = ByteBuffer()
@@ -21,8 +22,12 @@ public struct RecordedRequest: Sendable {
     public let connection: Int
     /// The number of the request on its connection, from 1.
     public let number: Int
+    /// The number of its stream; nil over HTTP/1.1.
+    public let stream: Int?
     /// Whether the whole request has come. One that stays incomplete was given up by the client.
     public internal(set) var isComplete = false
+    /// Whether the client reset the request's stream (HTTP/2).
+    public internal(set) var wasReset = false
 
     /// How the end of the body is told.
     enum Framing: Sendable, Hashable {

@@ -25,6 +25,7 @@ public struct ScriptedReply: Sendable {
         case closeWithoutNotify
         case halfClose
         case reset
+        case resetStream(Int)
     }
 
     var steps: [Step]
@@ -82,7 +83,8 @@ public struct ScriptedReply: Sendable {
         ScriptedReply([.sendSlowly(.response(response), size: size, every: interval)])
     }
 
-    /// The first `count` bytes of a response, head included, and then the end of the connection.
+    /// The first `count` bytes of a response, head included, and then the end of the connection. Over HTTP/2 the head counts
+    /// as if it were HTTP/1.1's.
     public static func cut(after count: Int, of response: ScriptedResponse) -> ScriptedReply {
         ScriptedReply([.sendPart(.response(response), count: count), .close])
     }
@@ -98,6 +100,12 @@ public struct ScriptedReply: Sendable {
     public static let close = ScriptedReply([.close])
     /// Resets the connection (RST) without an answer.
     public static let reset = ScriptedReply([.reset])
+    /// Ends the request's stream with RST_STREAM; over HTTP/1.1, which has no streams, resets the connection.
+    ///
+    /// - Parameter code: The error code (RFC 9113 §7), such as 7: REFUSED_STREAM. Default 8: CANCEL.
+    public static func resetStream(code: Int = 8) -> ScriptedReply {
+        ScriptedReply([.resetStream(code)])
+    }
     /// Does nothing and reads the next request.
     public static let nothing = ScriptedReply([])
 }

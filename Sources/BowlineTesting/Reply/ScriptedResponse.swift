@@ -62,8 +62,7 @@ public struct ScriptedResponse: Sendable {
         bytes.reserveCapacity(256 + body.readableBytes)
         bytes.writeString("\(version) \(status) \(reason ?? Self.usualReason(status))\r\n")
         for field in fields { bytes.writeString("\(field.name.rawName): \(field.value)\r\n") }
-        let hasBody = framing == .manual || !Self.isBodiless(status)
-        if hasBody {
+        if mayHaveBody {
             switch framing {
             case .length: bytes.writeString("Content-Length: \(body.readableBytes)\r\n")
             case .chunks: bytes.writeString("Transfer-Encoding: chunked\r\n")
@@ -71,9 +70,14 @@ public struct ScriptedResponse: Sendable {
             }
         }
         bytes.writeString("\r\n")
-        if hasBody, method != .head { writeBody(to: &bytes) }
+        if hasBody(answering: method) { writeBody(to: &bytes) }
         return bytes
     }
+
+    /// Whether it has a body, or would have one if it did not answer HEAD.
+    var mayHaveBody: Bool { framing == .manual || !Self.isBodiless(status) }
+
+    func hasBody(answering method: HTTPRequest.Method?) -> Bool { mayHaveBody && method != .head }
 
     /// Whether a server closes the connection after it.
     var endsConnection: Bool {

@@ -29,7 +29,7 @@ struct Listener: Sendable {
     }
 
     static func bind(_ options: LoopbackServer.Options) async throws -> Listener {
-        let tls = try options.tls?.makeContext()
+        let tls = try options.tls?.makeContext(offersHTTP2: options.http2 != nil)
         let target = Target()
         let group = options.eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton
         var bootstrap = ServerBootstrap(group: group)

@@ -20,6 +20,8 @@ extension LoopbackServer {
         public var address = Address.ipv4
         /// A certificate and what else makes connections encrypted; nil: they are not. Default nil.
         public var tls: LoopbackTLS?
+        /// How it speaks HTTP/2; nil: it does not. Default nil.
+        public var http2: LoopbackHTTP2?
         /// How many connections the kernel holds until they are accepted, from 0. Default 256.
         public var backlog = 256
         /// Whether connections are accepted; false: they wait in the kernel's backlog for ever. Default true.
@@ -60,6 +62,20 @@ extension LoopbackServer {
         public static var unreachable: Options {
             var options = Options()
             options.isUnreachable = true
+            return options
+        }
+
+        /// The defaults, over HTTP/2 without TLS: for clients that know beforehand.
+        public static var http2: Options {
+            var options = Options()
+            options.http2 = LoopbackHTTP2()
+            return options
+        }
+
+        /// The defaults, encrypted, and over HTTP/2 for clients that offer it.
+        public static func http2(_ tls: LoopbackTLS) -> Options {
+            var options = http2
+            options.tls = tls
             return options
         }
 

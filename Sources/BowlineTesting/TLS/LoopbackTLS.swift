@@ -14,7 +14,8 @@ public struct LoopbackTLS: Sendable {
     public var identity = TestCertificates.server
     /// What it requires of clients: a certificate issued by these authorities (PEM); nil: none. Default nil.
     public var clientAuthority: String?
-    /// The application protocols it accepts, best first (ALPN). Default none.
+    /// The application protocols it accepts, best first (ALPN). Default none; of a server that speaks
+    /// HTTP/2 `h2` and `http/1.1`.
     public var applicationProtocols: [String] = []
     /// The oldest version it speaks. Default TLS 1.2.
     public var minimumVersion = Version.tls12
@@ -33,7 +34,7 @@ public struct LoopbackTLS: Sendable {
         return tls
     }
 
-    func makeContext() throws -> NIOSSLContext {
+    func makeContext(offersHTTP2: Bool) throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(identity.certificate.utf8))
                 .map { .certificate($0) },
@@ -41,7 +42,8 @@ public struct LoopbackTLS: Sendable {
         )
         configuration.minimumTLSVersion = minimumVersion == .tls12 ? .tlsv12 : .tlsv13
         configuration.maximumTLSVersion = maximumVersion == .tls12 ? .tlsv12 : .tlsv13
-        configuration.applicationProtocols = applicationProtocols
+        configuration.applicationProtocols =
+            offersHTTP2 && applicationProtocols.isEmpty ? ["h2", "http/1.1"] : applicationProtocols
         if let clientAuthority {
             configuration.trustRoots = .certificates(
                 try NIOSSLCertificate.fromPEMBytes(Array(clientAuthority.utf8))

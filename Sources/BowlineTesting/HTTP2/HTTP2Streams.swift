@@ -1,0 +1,90 @@
+internal import NIOCore
+internal import NIOHTTP2
+
+/// The end of an HTTP/2 connection's pipeline: counts its streams, and says when there have been enough.
+///
+/// Used on the connection's event loop only.
+final class HTTP2Streams: ChannelInboundHandler {
+    typealias InboundIn = HTTP2Frame
+
+    private let limit: Int?
+    private var context: ChannelHandlerContext?
+    private var begun = 0
+    private var open = 0
+    private var isGoingAway = false
+
+    init(limit: Int?) {
+        self.limit = limit
+    }
+
+    /// Puts HTTP/2 behind the connection's last handler.
+    static func add(to channel: any Channel, of connection: LoopbackConnection, _ options: LoopbackHTTP2) throws {
+        let streams = HTTP2Streams(limit: options.requestsPerConnection)
+        let bound = NIOLoopBound(streams, eventLoop: channel.eventLoop)
+        var configuration = NIOHTTP2Handler.ConnectionConfiguration()
+        configuration.initialSettings = [
+            HTTP2Setting(parameter: .maxConcurrentStreams, value: options.maximumStreams)
+        ]
+        // A script may answer wrongly, and a request is looked at here.
+        configuration.headerBlockValidation = .disabled
+        configuration.contentLengthValidation = .disabled
+        let handler = NIOHTTP2Handler(
+            mode: .server, eventLoop: channel.eventLoop, connectionConfiguration: configuration,
+            streamConfiguration: NIOHTTP2Handler.StreamConfiguration()
+        ) { stream in
+            stream.eventLoop.makeCompletedFuture {
+                let handler = HTTP2StreamHandler(connection, streams: bound.value)
+                try stream.pipeline.syncOperations.addHandler(handler)
+            }
+        }
+        try channel.pipeline.syncOperations.addHandlers([handler, streams])
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    /// What concerns the connection as a whole is the frame handler's affair.
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // One stream's: a client may reset what it likes.
+        if error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.StreamClosed { return }
+        context.close(promise: nil)
+    }
+
+    /// Counts a request. Returns whether it is looked at.
+    func began(_ id: HTTP2StreamID) -> Bool {
+        guard !isGoingAway else { return false }
+        begun += 1
+        open += 1
+        if begun == limit { goAway(after: id) }
+        return true
+    }
+
+    /// Says that this stream was the last (RFC 9113 §6.8), past the frame handler: that would take what a client sends on a
+    /// later one before it knows for an error of the connection.
+    private func goAway(after id: HTTP2StreamID) {
+        isGoingAway = true
+        guard let frames = try? context?.pipeline.syncOperations.context(handlerType: NIOHTTP2Handler.self) else {
+            return
+        }
+        var frame = ByteBuffer(bytes: [0, 0, 8, 7, 0, 0, 0, 0, 0])
+        frame.writeInteger(UInt32(Int(id)))
+        frame.writeInteger(UInt32(0))
+        frames.writeAndFlush(NIOAny(frame), promise: nil)
+    }
+
+    func ended() {
+        open -= 1
+        guard isGoingAway, open == 0, let context else { return }
+        // After what the stream's end still writes. Our direction only: a close with requests unread would be a reset, and
+        // the client might lose the answers.
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.eventLoop.execute { bound.value.close(mode: .output, promise: nil) }
+    }
+}

@@ -1,0 +1,15 @@
+/// How a ``LoopbackServer`` speaks HTTP/2 (RFC 9113).
+///
+/// Over TLS it does so with clients that offer `h2` (ALPN), without TLS with all: prior knowledge. Routes and responders
+/// are those of HTTP/1.1; each request is answered on its own stream. Connections with a script
+/// (``LoopbackServer/onConnection(_:)``) are driven in bytes as ever.
+public struct LoopbackHTTP2: Sendable, Hashable {
+    /// How many requests a client may have under way on a connection, from 0. Default 100.
+    public var maximumStreams = 100
+    /// After so many requests a connection takes no more: a GOAWAY names the last, later ones are ignored, and the
+    /// connection closes when those before have been answered. From 1; nil: any number. Default nil.
+    public var requestsPerConnection: Int?
+
+    /// Makes the defaults.
+    public init() {}
+}

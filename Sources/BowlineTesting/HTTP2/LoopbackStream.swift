@@ -1,0 +1,108 @@
+internal import BowlineCore
+internal import NIOCore
+internal import NIOHPACK
+internal import NIOHTTP2
+
+/// The answering side of one request over HTTP/2: does in frames what a reply says.
+struct LoopbackStream: Sendable {
+    let channel: any Channel
+    let connection: LoopbackConnection
+    /// Whether the stream has ended, for whoever waits for that.
+    let isOver = Watched(false)
+
+    /// Does what the server's routes and its `respond` say, and ends the stream.
+    func answer(_ request: RecordedRequest) async {
+        do {
+            try await perform(connection.server.scripts.reply(to: request), answering: request)
+        } catch is ConnectionEnded {
+            // The client went away, which the records say.
+        } catch is CancellationError {
+            // The server is stopping.
+        } catch {
+            connection.server.journal.noteProblem("connection \(connection.number): \(error)")
+            try? await write(.rstStream(.internalError))
+        }
+    }
+
+    private func perform(_ reply: ScriptedReply, answering request: RecordedRequest) async throws {
+        for step in reply.steps {
+            switch step {
+            case .send(.response(let response)): try await send(response, to: request)
+            case .sendSlowly(.response(let response), let size, let interval):
+                try await send(response, to: request, inPiecesOf: max(1, size), every: interval)
+            case .sendPart(.response(let response), let count):
+                let head = response.bytes(answering: .head).readableBytes
+                try await send(response, to: request, cutAfter: count - head)
+            case .send(.bytes), .sendSlowly(.bytes, _, _), .sendPart(.bytes, _): throw NotInHTTP2("bytes as they are")
+            case .halfClose: throw NotInHTTP2("half a close")
+            case .pause(let duration): try await Task.sleep(for: duration, tolerance: .zero)
+            case .wait(let gate): try await gate.wait()
+            case .resetStream(let code): try await write(.rstStream(HTTP2ErrorCode(networkCode: code)))
+            case .stall: try await isOver.wait { $0 ? () : nil }
+            case .close: try await connection.closeNow()
+            case .closeWithoutNotify: try await connection.closeWithoutNotify()
+            case .reset: try await connection.reset()
+            }
+        }
+    }
+
+    /// - Parameter cut: How many bytes of the body to send and then no end; below 0: not even the head; nil: all of it.
+    private func send(
+        _ response: ScriptedResponse, to request: RecordedRequest, inPiecesOf size: Int = .max,
+        every interval: Duration = .zero, cutAfter cut: Int? = nil
+    ) async throws {
+        if let cut, cut < 0 { return }
+        var rest = response.hasBody(answering: request.method) ? response.body : ByteBuffer()
+        if let cut { rest = rest.getSlice(at: rest.readerIndex, length: min(cut, rest.readableBytes)) ?? rest }
+        let trailers = response.trailers.isEmpty || response.framing == .length ? nil : response.trailers
+        let isFinal = response.status >= 200 && cut == nil
+        let endsWithHead = isFinal && rest.readableBytes == 0 && trailers == nil
+        try await write(
+            .headers(.init(headers: response.http2Headers(answering: request.method), endStream: endsWithHead)))
+        while rest.readableBytes > 0, let piece = rest.readSlice(length: min(size, rest.readableBytes)) {
+            if interval > .zero { try await Task.sleep(for: interval, tolerance: .zero) }
+            let isLast = isFinal && rest.readableBytes == 0 && trailers == nil
+            try await write(.data(.init(data: .byteBuffer(piece), endStream: isLast)))
+        }
+        guard isFinal, let trailers else { return }
+        var headers = HPACKHeaders()
+        for field in trailers { headers.add(name: field.name.canonicalName, value: field.value) }
+        try await write(.headers(.init(headers: headers, endStream: true)))
+    }
+
+    /// Returns when the socket has taken it, so a slow client holds the reply up.
+    private func write(_ payload: HTTP2Frame.FramePayload) async throws {
+        do {
+            try await channel.writeAndFlush(payload).get()
+        } catch {
+            throw ConnectionEnded()
+        }
+    }
+}
+
+/// A reply asks for something that HTTP/2 does not have.
+struct NotInHTTP2: Error, CustomStringConvertible {
+    let what: String
+
+    init(_ what: String) {
+        self.what = what
+    }
+
+    var description: String { "a reply over HTTP/2 cannot send \(what)" }
+}
+
+extension ScriptedResponse {
+    /// The head as a field section. What frames an HTTP/1.1 message is left out, but the length where it is known.
+    func http2Headers(answering method: HTTPRequest.Method) -> HPACKHeaders {
+        var headers = HPACKHeaders([(":status", "\(status)")])
+        for field in fields where framing == .manual || !Self.isOfHTTP1(field.name.canonicalName) {
+            headers.add(name: field.name.canonicalName, value: field.value)
+        }
+        if framing == .length, mayHaveBody { headers.add(name: "content-length", value: "\(body.readableBytes)") }
+        return headers
+    }
+
+    private static func isOfHTTP1(_ name: String) -> Bool {
+        ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"].contains(name)
+    }
+}

@@ -1,0 +1,118 @@
+import Bowline
+import BowlineTesting
+import NIOCore
+import Testing
+
+@Suite("The loopback server over HTTP/2", .timeLimit(.minutes(1)))
+struct LoopbackHTTP2Tests {
+    private func withPair(
+        _ options: LoopbackServer.Options = .http2,
+        _ body: (ServiceClient, LoopbackServer) async throws -> Void
+    ) async throws {
+        try await withLoopbackServer(options) { server in
+            try await withServiceClient(server.baseURL) {
+                $0.http2.negotiation = .http2Only
+                $0.retry.maximumAttempts = 1
+            } _: { client in
+                try await body(client, server)
+            }
+        }
+    }
+
+    @Test("A request is recorded with its stream, its fields as they came, and its body")
+    func records() async throws {
+        try await withPair { client, server in
+            server.respond { .reply(201, fields: [.contentType: "text/plain"], body: $0.bodyText) }
+            for _ in 0..<2 {
+                let response = try await client.fetch(.post("/a?b=c", body: .text("rope")))
+                #expect(response.response.status == .created && response.text == "rope")
+                #expect(response.response.fields[.contentType] == "text/plain")
+            }
+            #expect(server.requests.map(\.stream) == [1, 3] && server.requests.map(\.number) == [1, 2])
+            let request = try #require(server.requests.first)
+            #expect(request.method == .post && request.target == "/a?b=c" && request.isComplete && !request.wasReset)
+            #expect(request.head.hasPrefix(":method: POST\r\n") && request[.contentLength] == "4")
+            #expect(server.connections.map(\.requests) == [2] && server.problems.isEmpty)
+        }
+    }
+
+    @Test("HEAD, 204, an informational response, trailers and slow pieces arrive as they were scripted")
+    func shapes() async throws {
+        try await withPair { client, server in
+            server.route(.head, "/", always: .reply(200, body: "rope"))
+            server.route(.delete, "/", always: .reply(204))
+            server.route(
+                .get, "/hinted", always: .sequence(.reply(103, fields: [.vary: "*"]), .reply(200, body: "rope")))
+            server.route(
+                .get, "/trailed",
+                always: .reply(200, body: "rope", framing: .chunked, trailers: [.eTag: "\"1\""]))
+            server.route(.get, "/slow", always: .trickle(.init(200, body: "rope"), size: 1, every: .milliseconds(1)))
+            let head = try await client.fetch(.init(method: .head, "/"))
+            #expect(head.text.isEmpty && head.response.fields[.contentLength] == "4")
+            #expect(try await client.fetch(.init(method: .delete, "/")).response.status == .noContent)
+            let hinted = try await client.fetch("/hinted")
+            #expect(hinted.response.informational.map(\.status.code) == [103] && hinted.text == "rope")
+            let trailed = try await client.get("/trailed")
+            #expect(try await trailed.body.collect(upTo: 10) == ByteBuffer(string: "rope"))
+            #expect(trailed.body.trailers?.count == 1)
+            #expect(try await client.fetch("/slow").text == "rope")
+            #expect(server.problems.isEmpty)
+        }
+    }
+
+    @Test("A stream that is refused is sent again; one that is cancelled is the caller's affair")
+    func resets() async throws {
+        try await withPair { client, server in
+            server.route(.post, "/refused", inOrder: [.resetStream(code: 7), .reply(200)])
+            server.route(.get, "/cancelled", always: .resetStream())
+            let response = try await client.fetch(.post("/refused", body: .text("rope"))).response
+            #expect(response.status == .ok && response.resends == 1)
+            let error = try await serviceError { _ = try await client.fetch("/cancelled") }
+            #expect(error.code == .streamReset && error.progress == .ambiguous)
+            #expect(server.connections.count == 1)
+        }
+    }
+
+    @Test("A response is cut where the script says, and the connection with it")
+    func cut() async throws {
+        try await withPair { client, server in
+            let whole = ScriptedResponse(200, body: "rope")
+            let head = whole.bytes(answering: .head).readableBytes
+            server.route(.get, "/body", always: .cut(after: head + 2, of: whole))
+            server.route(.get, "/head", always: .cut(after: 1, of: whole))
+            let inBody = try await serviceError { _ = try await client.fetch("/body") }
+            #expect(inBody.code == .incompleteBody && inBody.progress == .responseStarted)
+            let inHead = try await serviceError { _ = try await client.fetch("/head") }
+            #expect(inHead.code == .connectionClosed && inHead.progress == .ambiguous)
+            #expect(server.connections.map(\.end) == [.serverClosed, .serverClosed])
+        }
+    }
+
+    @Test("A connection that goes away after five requests fails none of forty, each of which arrives once")
+    func goesAway() async throws {
+        var options = LoopbackServer.Options.http2
+        options.http2?.requestsPerConnection = 5
+        try await withPair(options) { client, server in
+            server.respond { _ in .reply(200) }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<40 {
+                    group.addTask { _ = try await client.fetch(.post("/\(number)", body: .text("rope"))) }
+                }
+                try await group.waitForAll()
+            }
+            #expect(Set(server.requests.map(\.target)).count == 40 && server.requests.count == 40)
+            #expect(server.connections.allSatisfy { $0.requests <= 5 } && server.connections.count >= 8)
+            try await server.waitForOpenConnections(count: 0)
+        }
+    }
+
+    @Test("A reply that HTTP/2 cannot send is a problem on record")
+    func impossible() async throws {
+        try await withPair { client, server in
+            server.respond { _ in .bytes("HTTP/1.1 200 OK\r\n\r\n") }
+            let error = try await serviceError { _ = try await client.fetch("/") }
+            #expect(error.code == .streamReset)
+            #expect(server.problems.count == 1)
+        }
+    }
+}
