@@ -3,10 +3,10 @@ internal import BowlinePool
 
 /// Decides whether the transport sends a request again on its own (RFC 9110 §9.2.2): at most once, on a new connection.
 ///
-/// A request that was refused by a connection which ends in good order may be unlucky again: under load the next one can
-/// be used up before its turn comes. It may be sent again ``refusalLimit`` times.
+/// A request that was refused by a connection which is used up may be unlucky again: under load the next one can be used
+/// up before its turn comes. As each such connection has taken others, it may be sent again ``refusalLimit`` times.
 struct ResendPolicy {
-    private static let refusalLimit = 4
+    private static let refusalLimit = 100
 
     /// How often the request was sent again.
     private(set) var count = 0
@@ -18,7 +18,7 @@ struct ResendPolicy {
     /// peer has refused the request: that connection is well, or gets no more requests.
     var requiresFresh: Bool { count > 0 && earlierProgress != .refused }
 
-    /// Whether to send again after `error`. Says yes once; several times where a connection ended in good order.
+    /// Whether to send again after `error`. Says yes once; more often where connections were used up.
     ///
     /// - Parameter wasPooled: The connection had been waiting in the pool, so it may have died there unnoticed.
     mutating func allows(_ request: PreparedRequest, after error: any Error, wasPooled: Bool) -> Bool {
@@ -32,10 +32,8 @@ struct ResendPolicy {
             case .ambiguous: wasPooled && request.isIdempotent
             case .responseStarted: false
             }
-        let isGoingAway = (error.underlying as? HTTP2GoAway)?.isError == false && error.progress == .refused
-        guard count == 0 || isGoingAway && earlierProgress == .refused && count < Self.refusalLimit else {
-            return false
-        }
+        let isUsedUp = (error.underlying as? HTTP2GoAway)?.saysUsedUp == true && error.progress == .refused
+        guard count == 0 || isUsedUp && earlierProgress == .refused && count < Self.refusalLimit else { return false }
         // Timeouts, violations and failures of the body itself are answers, not dead connections.
         guard isSafe, error.code == .connectionClosed else { return false }
         count += 1

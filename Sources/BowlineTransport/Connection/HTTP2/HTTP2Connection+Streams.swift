@@ -39,7 +39,7 @@ extension HTTP2Connection {
         if isRetired || hasSentGoAway || table.isExhausted {
             return exchange.error(
                 .connectionClosed, "the connection takes no more requests" + goAwayNote,
-                underlying: peerGoAway ?? HTTP2GoAway(), progress: .refused)
+                underlying: peerGoAway ?? HTTP2GoAway(lastID: table.lastOpened), progress: .refused)
         }
         if let reason = exchange.request.http2Refusal { return exchange.error(.invalidRequest, reason) }
         return nil

@@ -207,13 +207,15 @@ enum HTTP2Limits {
 
 /// A word that a connection takes no more requests: the peer's GOAWAY, or our own decision.
 ///
-/// The `underlying` error of a request that it refuses: one that ends without an error says nothing about the next
-/// connection.
+/// The `underlying` error of a request that it refuses.
 struct HTTP2GoAway: Error {
-    var lastID = 0
+    /// The last stream that is, or may have been, looked at; 0: none.
+    var lastID: Int
     var code = NIOHTTP2.HTTP2ErrorCode.noError
 
     var isError: Bool { code != .noError }
+    /// Whether the connection has taken requests and ends in good order, which says nothing about the next.
+    var saysUsedUp: Bool { !isError && lastID > 0 }
 }
 
 /// What of a peer's settings concerns us; the frame handler heeds the others.

@@ -39,6 +39,8 @@ struct HTTP2StreamTable<Stream>: ~Copyable {
     var isEmpty: Bool { entries.isEmpty }
     /// Places that are taken.
     var occupied: Int { entries.count + resets + awaitedResets }
+    /// The stream that was opened last; 0: none was.
+    var lastOpened: Int { max(0, nextID - 2) }
     /// Whether no stream can be opened any more.
     var isExhausted: Bool { nextID > Self.lastID }
 
