@@ -17,6 +17,7 @@ enum Demo {
             }
             let orders = Orders(client: client)
             var placed = try await story(orders, service)
+            placed += try await overHTTP2(service)
             placed += try await burst(orders, service, server)
 
             let ids = Set(placed).count
@@ -54,6 +55,28 @@ enum Demo {
             print("   pool: \(orders.client.pool.snapshot())")
         }
         return placed
+    }
+
+    /// The same service over HTTP/2, on connections that go away after 10 requests: 24 orders at once.
+    private static func overHTTP2(_ service: OrderService) async throws -> [Int] {
+        print("HTTP/2, from a server that goes away (GOAWAY) after every 10 requests: 24 orders at once")
+        var options = LoopbackServer.Options.http2
+        options.http2?.requestsPerConnection = 10
+        return try await withLoopbackServer(options) { server in
+            service.serve(server)
+            return try await withServiceClient(server.baseURL) {
+                $0.http2.negotiation = .http2Only
+            } _: { client in
+                let orders = Orders(client: client)
+                let placed = try await withThrowingTaskGroup(of: Int.self) { group in
+                    for _ in 1...24 { group.addTask { try await orders.place("cleat").id } }
+                    return try await group.reduce(into: []) { $0.append($1) }
+                }
+                let shares = server.connections.map { "\($0.requests)" }.joined(separator: " + ")
+                print("   \(placed.count) orders confirmed; requests by connection: \(shares)")
+                return placed
+            }
+        }
     }
 
     /// SIGTERM while 12 slow orders are under way.
