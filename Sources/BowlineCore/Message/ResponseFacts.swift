@@ -45,6 +45,15 @@ public struct ConnectionFacts: Sendable, Hashable {
         case http1_1 = "HTTP/1.1"
         /// HTTP/2 (RFC 9113).
         case http2 = "HTTP/2"
+
+        /// The number alone, as telemetry names it: `1.0`, `1.1` or `2`.
+        package var number: String {
+            switch self {
+            case .http1_0: "1.0"
+            case .http1_1: "1.1"
+            case .http2: "2"
+            }
+        }
     }
 
     /// Its number: unique within the client, from 1, in the order in which dials began.

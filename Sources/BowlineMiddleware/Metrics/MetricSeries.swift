@@ -49,7 +49,7 @@ struct RequestSeries: MetricSeries {
             dimensions.append(("error.type", "\(status)"))
         }
         if let protocolVersion {
-            dimensions.append(("network.protocol.version", String(protocolVersion.rawValue.dropFirst(5))))
+            dimensions.append(("network.protocol.version", protocolVersion.number))
         }
         return dimensions
     }

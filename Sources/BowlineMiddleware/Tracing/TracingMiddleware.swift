@@ -99,13 +99,3 @@ extension Span {
         setStatus(SpanStatus(code: .error))
     }
 }
-
-extension ConnectionFacts.ProtocolVersion {
-    fileprivate var number: String {
-        switch self {
-        case .http1_0: "1.0"
-        case .http1_1: "1.1"
-        case .http2: "2"
-        }
-    }
-}
