@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import time
 
+from harness.nginx import free_port
+
 NGINX = """\
 daemon off;
 worker_processes 1;
@@ -58,17 +60,11 @@ backend back
 """
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Servers:
     def __init__(self, large):
         self.large = large
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-http2-"))
-        self.ports = {name: _free_port() for name in ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")}
+        self.ports = {name: free_port() for name in ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")}
         self.processes = {}
 
     def __enter__(self):
