@@ -32,7 +32,7 @@ struct OptionsTests {
     @Test("a decision about another attempt reads as a few words, without the names of types")
     func decisionWords() {
         let verdicts: [RetryDecision.Verdict] = [.retry(after: .seconds(2)), .giveUp(.notIdempotent)]
-        #expect(verdicts.map { "\($0)" } == ["retry after 2.0 seconds", "give up: notIdempotent"])
+        #expect(verdicts.map { "\($0)" } == ["retry after 2000 ms", "give up: notIdempotent"])
         let causes: [RetryDecision.Cause] = [.status(503), .error(.attemptTimeout)]
         #expect(causes.map { "\($0)" } == ["status 503", "attemptTimeout"])
     }

@@ -35,7 +35,7 @@ extension ShutdownReport: CustomStringConvertible {
         let cut = forced.map { "\($0.method) \($0.target) (\($0.phase), attempt \($0.attempt))" }
         return "\(isClean ? "clean" : "not clean"): \(drained) drained, \(forced.count) forced"
             + (cut.isEmpty ? "" : " [\(cut.prefix(8).joined(separator: ", "))\(cut.count > 8 ? ", …" : "")]")
-            + ", \(connectionsClosed) connections closed, \(duration)"
+            + ", \(connectionsClosed) connections closed, \(duration.readable)"
     }
 }
 

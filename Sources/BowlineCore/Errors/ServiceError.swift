@@ -77,7 +77,7 @@ extension ServiceError: CustomStringConvertible, CustomReflectable {
         var text = "\(code): \(message) (progress: \(progress.rawValue)"
         if let phase { text += ", phase: \(phase)" }
         if attempts > 0 { text += ", attempt: \(attempts)" }
-        if let elapsed { text += ", after: \(Self.readable(elapsed))" }
+        if let elapsed { text += ", after: \(elapsed.readable)" }
         if let origin { text += ", origin: \(origin.prefix(128))" }
         if let connectionWasReused { text += connectionWasReused ? ", reused connection" : ", new connection" }
         return text + ")"
@@ -87,10 +87,5 @@ extension ServiceError: CustomStringConvertible, CustomReflectable {
     public var customMirror: Mirror {
         Mirror(
             self, children: ["description": description, "underlying": underlying.map { "\(type(of: $0))" } as Any])
-    }
-
-    private static func readable(_ duration: Duration) -> String {
-        let milliseconds = duration.saturatingNanoseconds / 1_000_000
-        return milliseconds < 10_000 ? "\(milliseconds) ms" : "\(milliseconds / 1000) s"
     }
 }

@@ -75,7 +75,7 @@ extension RetryDecision.Verdict: CustomStringConvertible {
     /// What happens now, in a few words.
     public var description: String {
         switch self {
-        case .retry(let delay): "retry after \(delay)"
+        case .retry(let delay): "retry after \(delay.readable)"
         case .giveUp(let reason): "give up: \(reason.rawValue)"
         }
     }

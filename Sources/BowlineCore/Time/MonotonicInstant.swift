@@ -57,4 +57,10 @@ extension Duration {
     package var inSeconds: Double {
         Double(saturatingNanoseconds) / 1e9
     }
+
+    /// For messages: milliseconds below ten seconds, else seconds.
+    package var readable: String {
+        let milliseconds = saturatingNanoseconds / 1_000_000
+        return milliseconds < 10_000 ? "\(milliseconds) ms" : "\(milliseconds / 1000) s"
+    }
 }

@@ -34,6 +34,7 @@ extension Outcome.Received {
             object.add("id", connection.id)
             object.add("reused", connection.isReused)
             object.add("requests", connection.requests)
+            if let stream = connection.stream { object.add("stream", stream) }
             line.add("connection", object)
         }
         line.add("bytes", bytes)

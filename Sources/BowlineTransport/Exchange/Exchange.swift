@@ -18,6 +18,9 @@ final class Exchange: Sendable {
     let resends: Int
     let started: MonotonicInstant
     let upload: RequestUpload?
+    /// The stream that carries it, over HTTP/2; 0: none yet.
+    // Safety: written and read on the connection's event loop only.
+    nonisolated(unsafe) var streamID = 0
 
     private typealias Machine = ExchangeStateMachine<
         UnsafeContinuation<ServiceResponse, any Error>, UnsafeContinuation<ByteBuffer?, any Error>

@@ -25,6 +25,7 @@ extension HTTP2Connection {
         }
         let opened = table.open { HTTP2Stream(id: $0, exchange: exchange, connection: self) }
         guard let stream = opened else { return }
+        exchange.streamID = stream.id
         if table.isExhausted { retireItself(.streamsExhausted) }
         // Before the write: one that fails at once ends the exchange.
         sweep.add(stream)

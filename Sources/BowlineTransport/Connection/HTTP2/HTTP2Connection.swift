@@ -178,7 +178,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     // MARK: On the event loop
 
     func stream(of exchange: Exchange) -> HTTP2Stream? {
-        table.first { $0.exchange === exchange }
+        table[exchange.streamID]
     }
 
     func giveBackUnused() {

@@ -50,12 +50,6 @@ struct HTTP2StreamTable<Stream>: ~Copyable {
 
     var streams: [Stream] { entries.map(\.stream) }
 
-    /// The stream that a predicate is true for.
-    func first(where predicate: (Stream) -> Bool) -> Stream? {
-        for entry in entries where predicate(entry.stream) { return entry.stream }
-        return nil
-    }
-
     /// Opens a stream. Nil if there are no numbers left.
     mutating func open(_ make: (Int) -> Stream) -> Stream? {
         guard !isExhausted else { return nil }
