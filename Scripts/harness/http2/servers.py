@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from harness.nginx import free_port
+from harness.nginx import Sink, free_port
 
 NGINX = """\
 daemon off;
@@ -32,7 +32,17 @@ http {{
     root {folder}/files;
     ssl_certificate {folder}/server.pem;
     ssl_certificate_key {folder}/server.key;
-    server {{ listen 127.0.0.1:{nginx} ssl http2; keepalive_requests 100000000; }}
+    server {{
+        listen 127.0.0.1:{nginx} ssl http2;
+        keepalive_requests 100000000;
+        client_max_body_size 0;
+        location /upload {{
+            proxy_pass http://127.0.0.1:{sink};
+            proxy_http_version 1.1;
+            proxy_request_buffering off;
+            proxy_read_timeout 300s;
+        }}
+    }}
     server {{
         listen 127.0.0.1:{goaway} ssl http2;
         keepalive_requests 100;
@@ -53,7 +63,10 @@ defaults
     timeout server 60s
 frontend front
     bind 127.0.0.1:{haproxy} ssl crt {folder}/both.pem alpn h2,http/1.1
+    use_backend sink if {{ path /upload }}
     default_backend back
+backend sink
+    server one 127.0.0.1:{sink}
 backend back
     http-reuse always
     server one 127.0.0.1:{backend}
@@ -65,6 +78,8 @@ class Servers:
         self.large = large
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-http2-"))
         self.ports = {name: free_port() for name in ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")}
+        self.sink = Sink()
+        self.ports["sink"] = self.sink.port
         self.processes = {}
 
     def __enter__(self):
@@ -83,6 +98,7 @@ class Servers:
                 process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)
+        self.sink.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _prepare(self):
