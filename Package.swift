@@ -142,6 +142,8 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .testTarget(name: "BowlineToolTests", dependencies: ["BowlineTool"], swiftSettings: strict),
+        .testTarget(
+            name: "BowlineToolTests", dependencies: ["BowlineTool", argumentParser], swiftSettings: strict
+        ),
     ]
 )

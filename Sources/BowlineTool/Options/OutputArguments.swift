@@ -5,7 +5,7 @@ struct OutputArguments: ParsableArguments {
     @Flag(help: "One JSON object per line as each request ends, and a summary.")
     var json = false
 
-    @Flag(name: .shortAndLong, help: "Header and trailer fields too.")
+    @Flag(name: .shortAndLong, help: "Header and trailer fields too, and where the time went.")
     var verbose = false
 
     @Flag(help: "The summary only; bodies are not hashed. For measuring.")

@@ -11,20 +11,23 @@ struct DocumentedSnippetTests {
         "Sources/BowlineTesting/BowlineTesting.docc/BowlineTesting.md",
     ]
 
-    @Test("every Swift snippet of the documentation stands in a file that is compiled", arguments: pages)
+    @Test("every Swift snippet of a page is compiled, with the imports that the page shows", arguments: pages)
     func snippetsCompile(page: String) throws {
-        let compiled = try MarkdownDocument("Tests/BowlineTests/DocumentedSnippets.swift").lines.map(trimmed)
+        let snippets = try snippets(of: page).map { $0.map(trimmed).filter { !$0.isEmpty } }
+        guard !snippets.isEmpty else { return }
+        let name = page.split(separator: "/").last?.dropLast(".md".count) ?? ""
+        let compiled = try MarkdownDocument("Tests/BowlineTests/Snippets/\(name)Snippets.swift").lines.map(trimmed)
         let code = compiled.filter { !$0.isEmpty }
-        for snippet in try snippets(of: page) {
-            let lines = snippet.map(trimmed).filter { !$0.isEmpty }
-            for line in lines where line.hasPrefix("import ") {
-                #expect(compiled.contains(line), "\(page): \(line)")
-            }
-            let wanted = lines.filter { !$0.hasPrefix("import ") }
+        for snippet in snippets {
+            let wanted = snippet.filter { !isImport($0) }
             let isThere = code.indices.contains { code[$0...].starts(with: wanted) }
             #expect(isThere, "\(page): the snippet that begins with \(wanted.first ?? "nothing")")
         }
+        let shown = Set(snippets.joined().filter(isImport)).union(["import Bowline"])
+        #expect(shown.isSuperset(of: code.filter(isImport)), "\(page): a module that the page does not import")
     }
+
+    private func isImport(_ line: String) -> Bool { line.hasPrefix("import ") }
 
     @Test("the documentation that has snippets is compared: there are some")
     func hasSnippets() throws {
@@ -39,7 +42,7 @@ struct DocumentedSnippetTests {
             if line == "```swift" {
                 current = []
             } else if line == "```", let snippet = current {
-                if snippet.first != "// Package.swift" { found.append(snippet) }
+                if snippet.first?.hasPrefix("// Package.swift") == false { found.append(snippet) }
                 current = nil
             } else {
                 current?.append(line)

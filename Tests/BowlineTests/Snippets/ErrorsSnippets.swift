@@ -1,0 +1,15 @@
+import Bowline
+
+/// The snippets of Docs/Errors.md in their order, with the imports that it shows. Nothing here is run.
+private enum ErrorsSnippets {
+    static func snippet1(_ client: ServiceClient) async throws {
+        do {
+            let response = try await client.get("users/42")
+            print(response.status)
+        } catch let error as ServiceError where error.code == .deadlineExceeded {
+            print("too late", error.phase ?? .pipeline, error.elapsed ?? .zero)  // what it was doing, and for how long
+        } catch let error as ServiceError where error.progress == .neverSent {
+            print("the service has not seen it", error)
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import Bowline
+import Foundation
+
+/// The snippets of Docs/Middleware.md in their order, with the imports that it shows. Nothing here is run.
+private enum MiddlewareSnippets {
+    static func snippet2() throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.middleware.perCall = [RequestID()]  // perAttempt: one for each attempt
+        }
+        _ = client
+    }
+
+    static func snippet3() async throws {
+        struct TokenAnswer: Decodable {
+            var accessToken: String
+            var expiresIn: Int
+        }
+
+        let identity = try ServiceClient(baseURL: "https://login.example.com")
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.authentication = BearerAuthentication {
+                let answer = try await identity.post("token").decode(TokenAnswer.self)
+                return BearerToken(answer.accessToken, lifetime: .seconds(answer.expiresIn))
+            }
+            $0.authenticatedOrigins = ["https://files.example.com"]
+        }
+        _ = client
+    }
+}
+
+extension HTTPField.Name {
+    static let requestID = HTTPField.Name("X-Request-ID")!
+}
+
+struct RequestID: ServiceMiddleware {
+    func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        var request = request
+        request.fields[.requestID] = UUID().uuidString
+        let response = try await next(request, context: context)
+        print(request.method, response.status, response.attempts)
+        return response
+    }
+}

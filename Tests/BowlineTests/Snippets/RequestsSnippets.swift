@@ -1,0 +1,103 @@
+import Bowline
+import Foundation
+
+/// The snippets of Docs/Requests.md in their order, with the imports that it shows. Nothing here is run.
+private enum RequestsSnippets {
+    static func snippet1(_ client: ServiceClient) async throws {
+        let cursor: String? = nil
+        let found = try await client.get("search", query: ["q": "a&b = c", "limit": 10, "cursor": cursor])
+        var query: QueryItems = ["sort": "name"]
+        query.append("tag", each: ["red", "blue"])
+        let tagged = try await client.get("items", query: query)
+        print(found.status, tagged.status)
+    }
+
+    static func snippet2(_ client: ServiceClient) async throws {
+        struct Job: Codable { var name: String }
+
+        let response = try await client.post("jobs", json: Job(name: "nightly")) {
+            $0.idempotency = .idempotent
+            $0.timeouts.attempt = .seconds(3)
+            $0.onUploadProgress = { print($0.bytes, $0.fraction ?? 0) }
+        }
+        print(response)  // status, connection, attempts; never a field or the body
+    }
+
+    static func snippet3(_ client: ServiceClient) async throws {
+        @Sendable func lines() -> AsyncStream<ByteBuffer> {
+            AsyncStream { continuation in
+                for number in 1...1000 { continuation.yield(ByteBuffer(string: "line \(number)\n")) }
+                continuation.finish()
+            }
+        }
+        _ = try await client.post("log", body: .stream(lines()))  // once; chunked, as no length is given
+        _ = try await client.put("log", body: .replayable { lines() })  // anew for each attempt
+        _ = try await client.put("log", body: .stream(lines(), length: 8893))  // another count fails the request
+    }
+
+    static func snippet4(_ client: ServiceClient) async throws {
+        var form = MultipartForm()
+        form.append("title", "Holidays")
+        form.append("photo", file: try await .file("beach.jpg"), fileName: "beach.jpg", contentType: "image/jpeg")
+        form.append("log", file: .text("sunny"), fileName: "log.txt", contentType: "text/plain")
+        let album = try await client.post("albums", body: .multipart(form))
+        print(album.status)
+    }
+
+    static func snippet5(_ client: ServiceClient) async throws {
+        struct Problem: Decodable { var detail: String }
+
+        let response = try await client.get("users/0").expecting(.ok, .notFound)
+        if response.status == .notFound {
+            print(try await response.decode(Problem.self).detail)
+        }
+    }
+
+    static func snippet6() throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            let encoder = JSONEncoder.json
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            $0.encoder = encoder
+            let decoder = JSONDecoder.json
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            $0.decoder = decoder
+        }
+        _ = client
+    }
+
+    static func snippet7(_ client: ServiceClient) async throws {
+        let size = try await client.download("exports/2026.csv", to: "2026.csv") { options in
+            options.timeouts.total = .unlimited
+            options.onDownloadProgress = { print($0.fraction ?? 0) }
+        }
+        print(size)
+    }
+
+    struct Order: Codable { var id: Int }
+
+    struct Filter {
+        var customer: Int
+        var limit: Int?
+    }
+
+    struct Orders {
+        let client: ServiceClient
+
+        static let list = Endpoint<Filter, [Order]>(.get, "customers/{customer}/orders") { filter, request in
+            request.path["customer"] = filter.customer
+            request.query["limit"] = filter.limit
+        }
+        static let cancel = Endpoint<Int, Void>(.post, "orders/{id}/cancel", options: repeatable) { id, request in
+            request.path["id"] = id
+        }
+        static let export = Endpoint<Void, ServiceResponse>(.get, "export")
+
+        static let repeatable = RequestOptions {
+            $0.idempotency = .idempotent
+            $0.retry = .never
+        }
+
+        func list(_ filter: Filter) async throws -> [Order] { try await client.call(Self.list, filter) }
+        func cancel(_ id: Int) async throws { try await client.call(Self.cancel, id) }
+    }
+}

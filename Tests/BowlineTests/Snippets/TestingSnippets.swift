@@ -1,0 +1,115 @@
+import Bowline
+import BowlineTesting
+import Testing
+
+/// The snippets of Docs/Testing.md in their order, with the imports that it shows. Nothing here is run.
+private enum TestingSnippets {
+    struct User: Codable, Sendable {
+        var name: String
+    }
+
+    struct NewUser: Codable, Sendable {
+        var name: String
+    }
+
+    struct Order: Codable, Sendable {
+        var id: Int
+    }
+
+    static func snippet1() async throws {
+        let stub = StubTransport()
+        stub.on(
+            .get, "/v1/users/{id}",
+            always: .respond(fields: [.contentType: "application/json"], body: #"{"name":"Ada"}"#))
+        stub.on(.post, "/v1/users", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)])
+
+        let client = try ServiceClient(baseURL: "https://api.example.com/v1", transport: stub) {
+            $0.retry.baseDelay = .zero
+        }
+        let user = try await client.get("users/42").decode(User.self)
+        let made = try await client.post("users", json: NewUser(name: "Ada"))
+        #expect(user.name == "Ada")
+        #expect(made.status == .created && made.attempts == 2)
+        #expect(stub.calls.count == 3)
+        try stub.verify()
+    }
+
+    static func snippet2() async throws {
+        let clock = TestClock()
+        let stub = StubTransport()
+        stub.on(.get, "/report", inOrder: [.respond(.serviceUnavailable, fields: [.retryAfter: "20"]), .respond(.ok)])
+        let client = try ServiceClient(baseURL: "https://api.example.com", transport: stub) { $0.clock = clock }
+
+        async let response = client.get("report")
+        try await stub.waitForCalls(count: 1)
+        try await clock.waitForSleepers(count: 1)
+        clock.advance(by: .seconds(20))
+        #expect(try await response.attempts == 2)
+    }
+
+    static func snippet3() async throws {
+        try await withLoopbackServer { server in
+            server.route(.get, "/orders", inOrder: [.nothing.thenClose(), .reply(200, body: "[]")])
+            try await withServiceClient(server.baseURL) { client in
+                let orders = try await client.get("orders").decode([Order].self)
+                #expect(orders.isEmpty)
+            }
+            #expect(server.requests.count == 2)
+            #expect(server.connections.count == 2)
+        }
+    }
+
+    static func snippet4(_ client: ServiceClient) async throws {
+        let server = try await LoopbackServer.start()
+        // Busy once, then well: the client waits and tries again.
+        server.route(.get, "/busy", inOrder: [.reply(503, fields: [.retryAfter: "1"]), .reply(200, body: "{}")])
+        server.route(.get, "/old", always: .reply(302, fields: [.location: "/busy"]))
+        // Needs credentials.
+        server.route(.get, "/mine") { request in
+            request[.authorization] == "Bearer t" ? .reply(200) : .reply(401, fields: [.wwwAuthenticate: "Bearer"])
+        }
+        // Reads the request's body, which is there whole.
+        server.route(.post, "/echo") { request in
+            .reply(201, fields: [.contentType: request[.contentType] ?? ""], body: request.bodyText)
+        }
+        // "rope" compressed with gzip, as bytes.
+        let gzipped = ByteBuffer(bytes: [
+            0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 3, 0x2B, 0xCA, 0x2F, 0x48, 5, 0, 0x37, 0xD7, 0x1E, 0xB1, 4, 0, 0, 0,
+        ])
+        server.route(.get, "/small", always: .reply(200, fields: [.contentEncoding: "gzip"], body: gzipped))
+        await server.stop()
+    }
+
+    static func snippet5(_ server: LoopbackServer) async throws {
+        server.onConnection { connection in
+            _ = try await connection.readRequest()
+            try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            try await connection.closeNow()
+        }
+    }
+
+    static func snippet6() async throws {
+        try await withLoopbackServer(.tls()) { server in
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(
+                server.baseURL, configure: { $0.tls.trustRoots = .pem(TestCertificates.authority) }
+            ) { client in
+                let response = try await client.get("/")
+                #expect(response.status == .ok)
+            }
+        }
+    }
+
+    static func snippet7() async throws {
+        var options = LoopbackServer.Options.http2
+        options.http2?.requestsPerConnection = 2
+        try await withLoopbackServer(options) { server in
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(server.baseURL, configure: { $0.http2.negotiation = .http2Only }) { client in
+                for _ in 1...6 { _ = try await client.get("/") }
+            }
+            #expect(server.connections.map(\.requests) == [2, 2, 2])
+            #expect(server.requests.map(\.stream) == [1, 3, 1, 3, 1, 3])
+        }
+    }
+}
