@@ -141,9 +141,10 @@ extension PoolStateMachine {
 
     /// Gives a connection that nobody has used to the first in line, or else to the pool.
     mutating func offerFresh(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
-        while table[position].hasRoom, let waiter = waiters.popFirst() {
+        while table[position].hasRoom, !isUsedUp(position), let waiter = waiters.popFirst() {
             effects.resume(waiter.id, .granted(grant(position)))
         }
+        makeWay(position, &effects)
         if table[position].leases == 0 {
             becameFree(position, keepAliveTimeout: nil, now)
             park(position, now, &effects)
@@ -166,10 +167,23 @@ extension PoolStateMachine {
 
     /// Gives the room of a used connection to those in line that take it.
     private mutating func fill(_ position: Int, _ effects: inout PoolEffects) {
-        while table[position].hasRoom, let waiter = waiters.popFirstPlain() {
+        while table[position].hasRoom, !isUsedUp(position), let waiter = waiters.popFirstPlain() {
             effects.resume(waiter.id, .granted(grant(position)))
         }
         table.noteRoom(position)
+        makeWay(position, &effects)
+    }
+
+    /// A connection that has been leased as often as it may be takes no place away from those who wait.
+    private mutating func makeWay(_ position: Int, _ effects: inout PoolEffects) {
+        guard table[position].isMultiplexed, table[position].leases > 0, isUsedUp(position), !waiters.isEmpty else {
+            return
+        }
+        retire(position, .usesExceeded, &effects)
+    }
+
+    private func isUsedUp(_ position: Int) -> Bool {
+        configuration.maximumUses.map { table[position].uses >= $0 } ?? false
     }
 
     /// Gives a used connection to the first in line that takes it, or else to the pool.
@@ -265,7 +279,7 @@ extension PoolStateMachine {
     private func retirementReason(_ position: Int, _ now: PoolInstant) -> CloseReason? {
         guard configuration.isEnabled else { return .poolingDisabled }
         if let retireAt = table[position].retireAt, retireAt <= now { return .lifetimeExceeded }
-        if let maximum = configuration.maximumUses, table[position].uses >= maximum { return .usesExceeded }
+        if isUsedUp(position) { return .usesExceeded }
         guard table[position].expiryReason == .keepAliveTimeout else { return nil }
         return table[position].expiry.map { $0 <= now } == true ? .keepAliveTimeout : nil
     }

@@ -152,6 +152,27 @@ struct PoolStreamsTests {
         #expect(used.lease().retired == [second: .usesExceeded])
     }
 
+    @Test("KA18 a new connection is not given to more requests that wait than it may carry in all; another is dialled")
+    func usesOfNewConnection() {
+        let pool = harness { $0.maximumUses = 3 }
+        let first = pool.lease().dialled[0]
+        for _ in 0..<4 { pool.lease() }
+        let observation = pool.established(first, streams: 100)
+        #expect(observation.ended.count == 3 && observation.retired == [first: .usesExceeded])
+        #expect(observation.dialled.count == 1)
+        #expect(pool.established(observation.dialled[0], streams: 100).ended.count == 2)
+    }
+
+    @Test("KA18 more room does not make a connection carry more requests than it may")
+    func usesAndCapacity() {
+        let (pool, id) = established(streams: 1) {
+            $0.maximumUses = 3
+            $0.maximumMultiplexed = 1
+        }
+        for _ in 0..<4 { pool.lease() }
+        #expect(pool.capacityChanged(id, to: 100).ended.count == 1)
+    }
+
     @Test("A request that must have a new connection gets one at the limit: another is retired for it")
     func freshAtLimit() {
         let (pool, id) = established(streams: 5) { $0.maximumMultiplexed = 1 }
