@@ -11,6 +11,9 @@ struct ResendPolicy {
     /// How often the request was sent again.
     private(set) var count = 0
 
+    /// How often a connection turned out to take no more requests when this one came to it.
+    private var declinedCount = 0
+
     /// How far the sending had got that was done again.
     private var earlierProgress = RequestProgress.neverSent
 
@@ -22,9 +25,13 @@ struct ResendPolicy {
     ///
     /// - Parameter wasPooled: The connection had been waiting in the pool, so it may have died there unnoticed.
     mutating func allows(_ request: PreparedRequest, after error: any Error, wasPooled: Bool) -> Bool {
-        guard let error = error as? ServiceError, request.allowsResend, request.isReplayable else {
-            return false
+        guard let error = error as? ServiceError, request.isReplayable else { return false }
+        if let declined = error.underlying as? HTTP2Declined {
+            // Nothing was sent, so nothing is sent again: only another connection is asked for.
+            declinedCount += 1
+            return declinedCount <= (declined.hasCarriedOthers ? Self.refusalLimit : 1)
         }
+        guard request.allowsResend else { return false }
         let isSafe =
             switch error.progress {
             case .neverSent: wasPooled

@@ -55,6 +55,7 @@ package final class PooledTransport: ServiceTransport {
                 request: prepared, connection: lease.connection,
                 lease: Exchange.LeaseFacts(
                     isReused: lease.isReused, uses: lease.uses, wasIdle: lease.idleSince != nil,
+                    hasAnswered: lease.connection.hasAnswered,
                     leased: environment.clock.now
                 ),
                 deadline: deadline, context: context, resends: resend.count, started: started,
@@ -64,10 +65,11 @@ package final class PooledTransport: ServiceTransport {
             do {
                 return try await exchange.run()
             } catch {
+                let isGoingOn = resend.allows(prepared, after: error, wasPooled: exchange.lease.wasPooled)
+                // Nothing was sent: it only needs another connection.
+                if isGoingOn, resend.count == exchange.resends { continue }
                 exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
-                guard resend.allows(prepared, after: error, wasPooled: exchange.lease.wasPooled) else {
-                    throw resend.outcome(error)
-                }
+                guard isGoingOn else { throw resend.outcome(error) }
                 tell(prepared, resend: resend.count, context: context) { $0.requestResending($1) }
                 if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
             }

@@ -264,6 +264,64 @@ struct HTTP2Tests {
         }
     }
 
+    @Test(
+        "KA18 a connection carries as many requests as it may, and none fails, also if it must not be sent again",
+        arguments: [1, 3])
+    func maximumUses(uses: Int) async throws {
+        try await withClient(configure: { $0.pool.maximumUses = uses }) { client, setting in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<16 {
+                    group.addTask {
+                        for _ in 0..<10 {
+                            var request = ServiceRequest.get("/bytes/3")
+                            request.options.allowsResend = false
+                            _ = try await client.fetch(request)
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(setting.server.requests.count == 160)
+            #expect(setting.server.connections.allSatisfy { $0.requests <= uses })
+        }
+    }
+
+    @Test("RT5 a connection that ends before it answered anything was no reused one: its requests are not sent again")
+    func newConnectionLost() async throws {
+        try await withClient { client, setting in
+            let gate = Gate()
+            setting.server.route(.get, "/lost", always: .close.held(by: gate))
+            try await withThrowingTaskGroup(of: ServiceError?.self) { group in
+                for _ in 0..<10 {
+                    group.addTask { await Requests.failure { try await client.fetch("/lost") } as? ServiceError }
+                }
+                try await gate.waitForWaiters(count: 10)
+                gate.open()
+                for try await error in group {
+                    #expect(error?.code == .connectionClosed && error?.progress == .ambiguous)
+                }
+            }
+            #expect(setting.server.requests.count == 10)
+        }
+    }
+
+    @Test("Places of streams that were reset together become free, and the connection idle")
+    func resetTogether() async throws {
+        let configure: @Sendable (inout ClientConfiguration) -> Void = {
+            $0.timeouts.responseHead = .milliseconds(100)
+            $0.http2.keepAliveInterval = .seconds(1)
+        }
+        try await withClient(configure: configure) { client, _ in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<3 { group.addTask { _ = await Requests.failure { try await client.fetch("/hold") } } }
+                try await group.waitForAll()
+            }
+            try await eventually("all places are free") {
+                client.pool.snapshot().streams == 0 && client.pool.snapshot().idle == 1
+            }
+        }
+    }
+
     @Test("CA16 hundreds of requests that are cancelled at random leave a connection that works, and no place taken")
     func cancelledAtRandom() async throws {
         let seed = UInt64.random(in: 0...UInt64.max)

@@ -74,6 +74,22 @@ struct ResendPolicyTests {
         #expect(resends(HTTP2GoAway(lastID: 1, code: .enhanceYourCalm)) == 1)
     }
 
+    @Test("a request that a connection took no more asks for another, also if it must not be sent again; not for ever")
+    func declined() throws {
+        func leases(_ declined: HTTP2Declined) throws -> (Int, ResendPolicy) {
+            var policy = ResendPolicy()
+            let request = try Self.request("POST") { $0.options.allowsResend = false }
+            var error = Self.closed(.neverSent)
+            error.underlying = declined
+            var count = 0
+            while count < 1000, policy.allows(request, after: error, wasPooled: false) { count += 1 }
+            return (count, policy)
+        }
+        let (often, policy) = try leases(HTTP2Declined(hasCarriedOthers: true))
+        #expect(often == 100 && policy.count == 0 && !policy.requiresFresh)
+        #expect(try leases(HTTP2Declined(hasCarriedOthers: false)).0 == 1)
+    }
+
     @Test("what may have been processed once is not sent again because the resend was refused")
     func refusedAfterAmbiguous() throws {
         var policy = ResendPolicy()

@@ -452,6 +452,10 @@ def _windows(scenario):
                    "--body-idle-timeout", "0.5", *ONE,
                    expect=_failed("bodyIdleTimeout", "ambiguous", resets=[p.CANCEL], within=3))
 
+    yield scenario("H2k a window of zero for ever and a small body: bodyIdle as well", zero, *POST,
+                   "--body-idle-timeout", "0.5", *ONE,
+                   expect=_failed("bodyIdleTimeout", "ambiguous", resets=[p.CANCEL], within=3))
+
     def changing(c):
         c.handshake(initial_window_size=1000)
         c.credits = False

@@ -13,14 +13,15 @@
 /// same instant as the response ends may hear of both.
 ///
 /// A connection: `connectionDialling`, `connectionConnected`, with TLS `connectionSecured`, `connectionEstablished`, then
-/// `connectionReleased` after each request that leaves it usable (with HTTP/2 after the last of those it carries), at last `connectionClosed`; or, in place of what did not
-/// happen any more, `connectionFailed`.
+/// `connectionReleased` after each request that leaves it usable (with HTTP/2 after the last of those it carries), at last
+/// `connectionClosed`; or, in place of what did not happen any more, `connectionFailed`.
 public protocol ServiceEventListener: Sendable {
     /// No connection is free for the request: it waits for one to be returned or dialled.
     func requestQueued(_ event: RequestEvent)
     /// The request waits no longer; it has a connection, or has failed. `waited` is since `requestQueued`.
     func requestDequeued(_ event: RequestEvent, waited: Duration)
-    /// The request has a connection, which had carried a request before, or not.
+    /// The request has a connection, which had carried a request before, or not. Again, without an event between, if an HTTP/2
+    /// connection takes no more requests when it comes there.
     func requestLeased(_ event: RequestEvent, isReused: Bool)
     /// The head was handed to the network.
     func requestHeadSent(_ event: RequestEvent)

@@ -63,6 +63,8 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
 
     var isMultiplexed: Bool { false }
     var capacity: Int { 1 }
+    /// Whether a request was answered; of one that carries a request at a time that is so if it is leased again.
+    var hasAnswered: Bool { true }
 
     /// No more leases will come.
     func retire(_ reason: CloseReason) {}

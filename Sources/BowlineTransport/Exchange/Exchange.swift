@@ -34,10 +34,12 @@ final class Exchange: Sendable {
         let uses: Int
         /// It had been lying unused, though perhaps never used.
         let wasIdle: Bool
+        /// It had answered a request; with streams it may have carried many without that.
+        let hasAnswered: Bool
         let leased: MonotonicInstant
 
         /// Whether the connection may have died unnoticed before it was leased.
-        var wasPooled: Bool { isReused || wasIdle }
+        var wasPooled: Bool { isReused && hasAnswered || wasIdle }
     }
 
     init(

@@ -86,7 +86,11 @@ extension HTTP2Connection {
         for _ in 0..<table.pingAnswered() { release() }
         if table.resets > 0 {
             let isPressing = table.resets >= max(1, streamLimit / 2)
-            if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) { sendPing(number) }
+            if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) {
+                sendPing(number)
+            } else {
+                keepAliveMoved()
+            }
         }
     }
 

@@ -51,10 +51,13 @@ extension HTTP2Connection: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if frames.takeReset() {
-            // One stream's: it has been told by the event of its end.
+        if peerGoAway != nil, table.isEmpty {
+            // The frame handler counts such a connection as closed and takes any further frame for an error.
+            if channelError == nil { channelError = error }
+            closeNow(.goAway)
             return
         }
+        if isOfOneStream(error) { return }
         if let error = error as? NIOHTTP2Errors.StreamError {
             if let stream = table[Int(error.streamID)] {
                 reset(stream, .protocolViolation, "the request could not be written: \(Self.brief(error.baseError))")
@@ -62,11 +65,6 @@ extension HTTP2Connection: ChannelInboundHandler {
             return
         }
         if channelError == nil { channelError = error }
-        if peerGoAway != nil, table.isEmpty {
-            // The frame handler counts such a connection as closed and takes any further frame for an error.
-            closeNow(.goAway)
-            return
-        }
         if let code = frames.goAway {
             let what = "the peer broke HTTP/2's rules: \(Self.brief(error)) (\(code.name))"
             end(.protocolError) { stream in
@@ -76,6 +74,13 @@ extension HTTP2Connection: ChannelInboundHandler {
             return
         }
         channel.close(promise: nil)
+    }
+
+    /// Whether the frame handler means one stream, which is told by the event of its end: for an error of the connection it
+    /// sends GOAWAY first, or cannot, as it has counted the connection as closed.
+    private func isOfOneStream(_ error: any Error) -> Bool {
+        error is any NIOHTTP2Error && frames.goAway == nil && !frames.isOurs
+            && !(error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.IOOnClosedConnection)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -133,6 +138,7 @@ extension HTTP2Connection: ChannelInboundHandler {
     private func received(head section: HTTP2FieldSection, expected: Int64?, on stream: HTTP2Stream) {
         let exchange = stream.exchange
         let status = HTTPResponse.Status(code: section.status ?? 0)
+        noteAnswer()
         stream.head = ResponseHead(status: status, fields: section.fields, version: .http2)
         stream.expectedLength = expected
         stream.arrival.head = readAt
@@ -177,6 +183,7 @@ extension HTTP2Connection: ChannelInboundHandler {
     private func noteFirstByte(_ stream: HTTP2Stream) {
         guard stream.arrival.firstByte == nil else { return }
         stream.arrival.firstByte = readAt
+        stream.machine.received()
         stream.exchange.tell(at: readAt) { $0.responseFirstByte($1) }
     }
 
@@ -216,7 +223,11 @@ extension HTTP2Connection: ChannelInboundHandler {
     private func handOver(_ stream: HTTP2Stream, isComplete: Bool) {
         let exchange = stream.exchange
         guard let head = stream.head else { return }
-        if isComplete { exchange.tell { $0.responseBodyEnd($1) } }
+        if isComplete {
+            exchange.tell { $0.responseBodyEnd($1) }
+            // A listener may have cancelled it.
+            guard table[stream.id] === stream else { return }
+        }
         if stream.isDelivered {
             guard isComplete else { return }
             responseEnded(stream)

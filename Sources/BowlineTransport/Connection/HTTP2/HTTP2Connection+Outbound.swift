@@ -53,14 +53,22 @@ extension HTTP2Connection {
         write(.headers(.init(headers: fields, endStream: endsWithHead)), on: id)
         guard table[stream.id] === stream else { return }
         exchange.tell { $0.requestHeadSent($1) }
+        // A listener may have cancelled it.
+        guard table[stream.id] === stream else { return }
         if isWhole {
-            if endsWithHead { requestWritten(stream) } else { send(body, endsRequest: true, on: stream) }
+            if endsWithHead { requestWritten(stream) } else { sendWhole(body, on: stream) }
         } else if request.continueTimeout != nil {
             stream.enter(.awaitingContinue, within: request.continueTimeout)
         } else {
             openUpload(stream)
         }
         flushSoon()
+    }
+
+    private func sendWhole(_ body: ByteBuffer, on stream: HTTP2Stream) {
+        send(body, endsRequest: true, on: stream)
+        guard table[stream.id] === stream, !stream.machine.isRequestDone else { return }
+        stream.enterBodyWrite()
     }
 
     func openUpload(_ stream: HTTP2Stream) {
@@ -136,11 +144,11 @@ extension HTTP2Connection {
             let headers = HTTP2RequestHead.trailers(trailers)
             write(.headers(.init(headers: headers, endStream: true)), on: HTTP2StreamID(stream.id), promise: written)
             flushSoon()
+            guard table[stream.id] === stream, !stream.machine.isRequestDone else { return }
+            stream.enterBodyWrite()
         } else {
-            send(last, endsRequest: true, on: stream)
+            sendWhole(last, on: stream)
         }
-        guard table[stream.id] === stream, !stream.machine.isRequestDone else { return }
-        stream.enterBodyWrite()
     }
 
     /// The request has been handed to the network whole.
@@ -166,6 +174,12 @@ extension HTTP2Connection {
         flushSoon()
     }
 
+    private var pingOccasion: HTTP2KeepAlive.Occasion {
+        // With streams open the peer has more to say, and PINGs for resets follow that; without, nothing may come.
+        if !table.isEmpty { return .streams }
+        return table.resets > 0 ? .resets : .none
+    }
+
     /// The instant at which to look after the peer may have come closer.
     func keepAliveMoved() {
         sweep.deadlineMovedEarlier(deadline)
@@ -175,7 +189,7 @@ extension HTTP2Connection {
 extension HTTP2Connection: DeadlineEntry {
     var deadline: MonotonicInstant {
         if onReady != nil { return settingsDeadline }
-        return keepAlive.deadline(readAt: readAt, hasStreams: !table.isEmpty)
+        return keepAlive.deadline(readAt: readAt, occasion: pingOccasion)
     }
 
     func deadlinePassed(now: MonotonicInstant) {
@@ -184,7 +198,7 @@ extension HTTP2Connection: DeadlineEntry {
             closeNow(.timedOut)
             return
         }
-        switch keepAlive.deadlinePassed(now: now, readAt: readAt, hasStreams: !table.isEmpty) {
+        switch keepAlive.deadlinePassed(now: now, readAt: readAt, occasion: pingOccasion) {
         case .nothing: break
         case .ping(let number): sendPing(number)
         case .dead: closeNow(.keepAliveFailed)

@@ -7,6 +7,7 @@ internal import NIOHTTP2
 extension HTTP2Connection {
     /// Opens a stream for the exchange and sends its request.
     func open(_ exchange: Exchange) {
+        isLeased = true
         guard !exchange.isOver else {
             exchange.upload?.stop()
             giveBackUnused()
@@ -39,8 +40,7 @@ extension HTTP2Connection {
     private func refusal(of exchange: Exchange) -> ServiceError? {
         if isRetired || hasSentGoAway || table.isExhausted {
             return exchange.error(
-                .connectionClosed, "the connection takes no more requests" + goAwayNote,
-                underlying: peerGoAway ?? HTTP2GoAway(lastID: table.lastOpened), progress: .refused)
+                .connectionClosed, "the connection takes no more requests" + goAwayNote, underlying: declined)
         }
         if let reason = exchange.request.http2Refusal { return exchange.error(.invalidRequest, reason) }
         return nil
@@ -49,8 +49,11 @@ extension HTTP2Connection {
     private func closedBeforeRequest(_ exchange: Exchange) -> ServiceError {
         if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
         return exchange.error(
-            .connectionClosed, "the connection closed before the request was written", underlying: channelError)
+            .connectionClosed, "the connection closed before the request was written" + goAwayNote,
+            underlying: peerGoAway == nil ? channelError : declined)
     }
+
+    private var declined: HTTP2Declined { HTTP2Declined(hasCarriedOthers: table.lastOpened > 0) }
 
     /// What the peer said of the end of the connection, for a message.
     var goAwayNote: String {
@@ -62,6 +65,8 @@ extension HTTP2Connection {
 
     /// The stream has come to its end on both sides: its place is free.
     func settle(_ stream: HTTP2Stream) {
+        // A listener that was told of the end may have ended it another way.
+        guard table[stream.id] === stream else { return }
         switch stream.machine.afterwards {
         case .goOn: return
         case .settled:
@@ -107,7 +112,11 @@ extension HTTP2Connection {
             return
         }
         let isPressing = table.resets + table.awaitedResets >= max(1, streamLimit / 2)
-        if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) { sendPing(number) }
+        if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) {
+            sendPing(number)
+        } else {
+            keepAliveMoved()
+        }
         closeIfUnwanted()
     }
 
@@ -141,7 +150,7 @@ extension HTTP2Connection {
     /// One place is free.
     func release() {
         guard closeReason == nil else { return }
-        if table.isEmpty { events?.tell { $0.connectionReleased($1) } }
+        tellReleased()
         origin.release(self, nil, max(readAt, sweep.now))
         closeIfUnwanted()
     }

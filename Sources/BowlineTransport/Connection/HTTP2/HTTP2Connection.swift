@@ -2,6 +2,7 @@ internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
 internal import NIOHTTP2
+internal import Synchronization
 
 /// One HTTP/2 connection: the handler behind `NIOHTTP2Handler`, which does frames, HPACK and both directions' windows.
 ///
@@ -28,6 +29,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     var isRetired = false
     var hasSentGoAway = false
     var refusedStreams = 0
+    /// Whether exchanges have begun and listeners have not been told of the last one's end.
+    var isLeased = false
     /// Nobody will lease it again: it closes when it carries nothing.
     var isUnwanted = false
     /// The last error the channel reported: the cause of the close that follows.
@@ -39,6 +42,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     var settingsDeadline = MonotonicInstant.distantFuture
     var sweepIndex = -1
     private var capacityAtStart = 1
+    private let answered = Atomic(false)
 
     init(
         id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
@@ -57,6 +61,13 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     override var isMultiplexed: Bool { true }
     /// Constant once the pool may ask: set before `onReady`.
     override var capacity: Int { capacityAtStart }
+
+    override var hasAnswered: Bool { answered.load(ordering: .relaxed) }
+
+    /// A response's head has come.
+    func noteAnswer() {
+        if !hasAnswered { answered.store(true, ordering: .relaxed) }
+    }
 
     /// Puts the protocol's handlers into the channel, and begins to speak.
     ///
@@ -130,7 +141,9 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     }
 
     override func retire(_ reason: CloseReason) {
-        onLoop { self.sendGoAway() }
+        // Only at the end: leases that the pool has given may still be on their way here, and a peer that is told of the end
+        // may look at nothing more. At a shutdown it is told early, so that it can end as well.
+        if reason == .shutdown { onLoop { self.sendGoAway() } }
     }
 
     override func close(_ reason: CloseReason) {
@@ -183,9 +196,16 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
     func giveBackUnused() {
         guard closeReason == nil else { return }
-        if table.isEmpty { events?.tell { $0.connectionReleased($1) } }
+        tellReleased()
         origin.returnUnused(self)
         closeIfUnwanted()
+    }
+
+    /// Listeners are told once each time that the last exchange ends.
+    func tellReleased() {
+        guard table.isEmpty, isLeased else { return }
+        isLeased = false
+        events?.tell { $0.connectionReleased($1) }
     }
 
     func closeIfUnwanted() {
@@ -205,9 +225,7 @@ enum HTTP2Limits {
     static let resets = 2000
 }
 
-/// A word that a connection takes no more requests: the peer's GOAWAY, or our own decision.
-///
-/// The `underlying` error of a request that it refuses.
+/// The peer's word that it takes no more requests, and the `underlying` error of those that it refuses.
 struct HTTP2GoAway: Error {
     /// The last stream that is, or may have been, looked at; 0: none.
     var lastID: Int
@@ -216,6 +234,12 @@ struct HTTP2GoAway: Error {
     var isError: Bool { code != .noError }
     /// Whether the connection has taken requests and ends in good order, which says nothing about the next.
     var saysUsedUp: Bool { !isError && lastID > 0 }
+}
+
+/// A request came to a connection that took no more when it came: nothing of it was written. The `underlying` error.
+struct HTTP2Declined: Error {
+    /// Whether the connection has carried requests: the next one may well take this.
+    var hasCarriedOthers: Bool
 }
 
 /// What of a peer's settings concerns us; the frame handler heeds the others.

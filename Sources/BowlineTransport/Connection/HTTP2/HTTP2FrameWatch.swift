@@ -7,22 +7,10 @@ final class HTTP2FrameWatch: NIOHTTP2FrameDelegate {
     var isOurs = false
     /// The code of the handler's GOAWAY: the peer has broken the protocol, and the connection is over.
     private(set) var goAway: NIOHTTP2.HTTP2ErrorCode?
-    /// The handler has reset a stream, and will report why.
-    private(set) var hasReset = false
 
     func wroteFrame(_ frame: HTTP2Frame) {
-        guard !isOurs else { return }
-        switch frame.payload {
-        // Ours may come late, when the network has had no room; the handler's own never have these codes.
-        case .goAway(_, let code, _) where code != .noError: goAway = code
-        case .rstStream(let code) where code != .noError && code != .cancel: hasReset = true
-        default: break
-        }
-    }
-
-    /// Whether the error that was just reported is one stream's.
-    func takeReset() -> Bool {
-        defer { hasReset = false }
-        return hasReset
+        // Ours may come late, when the network has had no room; the handler's own is never without an error.
+        guard !isOurs, case .goAway(_, let code, _) = frame.payload, code != .noError else { return }
+        goAway = code
     }
 }

@@ -8,6 +8,8 @@ struct HTTP2KeepAlive {
     private let interval: Duration?
     private let timeout: Duration
     private let isWanted: Bool
+    /// How long resets wait for a PING where nothing else calls for one.
+    private static let resetInterval = Duration.seconds(30)
 
     /// The number in the PING that is on its way, and when it was sent.
     private(set) var outstanding: (number: UInt64, sentAt: MonotonicInstant)?
@@ -22,10 +24,21 @@ struct HTTP2KeepAlive {
         isWanted = options.keepsAliveWhenIdle
     }
 
+    /// What a connection has that a PING may be for.
+    enum Occasion {
+        /// Nothing.
+        case none
+        /// Streams that wait for the peer.
+        case streams
+        /// No streams, but places of streams that were reset, which only a PING's answer frees.
+        case resets
+    }
+
     /// The next instant at which to look, given when bytes last came.
-    func deadline(readAt: MonotonicInstant, hasStreams: Bool) -> MonotonicInstant {
+    func deadline(readAt: MonotonicInstant, occasion: Occasion) -> MonotonicInstant {
         if let outstanding { return max(outstanding.sentAt, readAt).advanced(by: timeout) }
-        guard let interval, hasStreams || isWanted else { return .distantFuture }
+        if occasion == .resets { return readAt.advanced(by: interval ?? Self.resetInterval) }
+        guard let interval, occasion == .streams || isWanted else { return .distantFuture }
         return readAt.advanced(by: interval)
     }
 
@@ -37,8 +50,8 @@ struct HTTP2KeepAlive {
     }
 
     /// The deadline has come.
-    mutating func deadlinePassed(now: MonotonicInstant, readAt: MonotonicInstant, hasStreams: Bool) -> Action {
-        guard deadline(readAt: readAt, hasStreams: hasStreams) <= now else { return .nothing }
+    mutating func deadlinePassed(now: MonotonicInstant, readAt: MonotonicInstant, occasion: Occasion) -> Action {
+        guard deadline(readAt: readAt, occasion: occasion) <= now else { return .nothing }
         if outstanding != nil { return .dead }
         return .ping(ping(now: now))
     }

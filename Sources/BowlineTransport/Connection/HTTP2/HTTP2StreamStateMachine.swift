@@ -67,6 +67,11 @@ struct HTTP2StreamStateMachine: ~Copyable {
         if request == .open { request = .stopped }
     }
 
+    /// The peer has sent something on the stream, whatever it is.
+    mutating func received() {
+        hasReceived = true
+    }
+
     enum Section: Equatable {
         case informational
         case head(expected: Int64?)
@@ -82,7 +87,7 @@ struct HTTP2StreamStateMachine: ~Copyable {
 
     /// A field section has come. With the end of the stream, ``ended()`` follows.
     mutating func receivedSection(status: Int?, contentLength: Int64?, isEnd: Bool) -> Section {
-        hasReceived = true
+        received()
         switch response {
         case .done: return .ignored
         case .body:
@@ -105,7 +110,7 @@ struct HTTP2StreamStateMachine: ~Copyable {
 
     /// Bytes of the body have come. What is wrong with them, if anything.
     mutating func receivedData(_ count: Int) -> String? {
-        hasReceived = true
+        received()
         switch response {
         case .done: return nil
         case .awaitingHead: return "a body before the response's head"
