@@ -55,7 +55,6 @@ package final class PooledTransport: ServiceTransport {
                 request: prepared, connection: lease.connection,
                 lease: Exchange.LeaseFacts(
                     isReused: lease.isReused, uses: lease.uses, wasIdle: lease.idleSince != nil,
-                    hasAnswered: lease.connection.hasAnswered,
                     leased: environment.clock.now
                 ),
                 deadline: deadline, context: context, resends: resend.count, started: started,
@@ -65,7 +64,7 @@ package final class PooledTransport: ServiceTransport {
             do {
                 return try await exchange.run()
             } catch {
-                let isGoingOn = resend.allows(prepared, after: error, wasPooled: exchange.lease.wasPooled)
+                let isGoingOn = resend.allows(prepared, after: error, wasPooled: exchange.wasPooled)
                 // Nothing was sent: it only needs another connection.
                 if isGoingOn, resend.count == exchange.resends { continue }
                 exchange.tell { $0.requestEnded($1, RequestEnding(error)) }

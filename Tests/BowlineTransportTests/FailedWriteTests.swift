@@ -53,7 +53,7 @@ struct FailedWriteTests {
         let exchange = Exchange(
             request: try PreparedRequest(request, allocator: ByteBufferAllocator(), isPooled: true),
             connection: connection,
-            lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, hasAnswered: true, leased: clock.now),
+            lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
             deadline: AttemptDeadline(context: context, started: clock.now), context: context, resends: 0,
             started: clock.now, options: ConnectionOptions()
         )

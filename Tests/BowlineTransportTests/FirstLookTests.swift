@@ -87,7 +87,7 @@ struct FirstLookTests {
                 .post("https://a.example/", body: .text("x")), allocator: ByteBufferAllocator(), isPooled: true),
             connection: connection,
             lease: Exchange.LeaseFacts(
-                isReused: isReused, uses: isReused ? 2 : 1, wasIdle: true, hasAnswered: true, leased: clock.now),
+                isReused: isReused, uses: isReused ? 2 : 1, wasIdle: true, leased: clock.now),
             deadline: AttemptDeadline(context: context, started: clock.now), context: context, resends: 0,
             started: clock.now, options: ConnectionOptions()
         )

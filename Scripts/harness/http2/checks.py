@@ -587,7 +587,7 @@ def _ends(scenario):
         c.serve()
     yield scenario("RT2 a reused connection that ends under 20 GETs: they are sent again, on one new one", cut_reused,
                    "-n", "21", "-c", "20", *ONE,
-                   expect=lambda run, log: ([] if len(run.errors()) <= 1 and log.connections <= 3
+                   expect=lambda run, log: ([] if len(run.errors()) <= 1 and log.connections == 2
                                             else [f"{log.connections} connections"]))
 
     def timeout(c):

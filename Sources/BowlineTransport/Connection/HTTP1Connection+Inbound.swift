@@ -267,7 +267,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
 
     /// On a connection that has lain in the pool an alert says no more than that it has closed.
     private func hasHandshakeFailed(for exchange: Exchange) -> Bool {
-        guard let channelError, !exchange.lease.wasPooled else { return false }
+        guard let channelError, !exchange.wasPooled else { return false }
         return Self.isHandshakeFailure(channelError)
     }
 

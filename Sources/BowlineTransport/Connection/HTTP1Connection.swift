@@ -134,7 +134,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
             return
         }
         // A fresh TLS connection may have session tickets waiting; everything else has to be silent (RFC 9112 §9.2).
-        let isFreshTLS = isTLS && !exchange.lease.wasPooled
+        let isFreshTLS = isTLS && !exchange.wasPooled
         switch isFreshTLS ? .silent : lookAround() {
         case .silent: break
         case .bytesWaiting where isTLS && !exchange.lease.isReused && !hasWaitedForTickets:

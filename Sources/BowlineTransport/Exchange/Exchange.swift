@@ -22,6 +22,10 @@ final class Exchange: Sendable {
     // Safety: written and read on the connection's event loop only.
     nonisolated(unsafe) var streamID = 0
 
+    /// Whether the connection may have died unnoticed before it was leased. One with streams may have carried many requests
+    /// and never have answered: that is a new one.
+    var wasPooled: Bool { lease.isReused && connection.hasAnswered || lease.wasIdle }
+
     private typealias Machine = ExchangeStateMachine<
         UnsafeContinuation<ServiceResponse, any Error>, UnsafeContinuation<ByteBuffer?, any Error>
     >
@@ -34,12 +38,7 @@ final class Exchange: Sendable {
         let uses: Int
         /// It had been lying unused, though perhaps never used.
         let wasIdle: Bool
-        /// It had answered a request; with streams it may have carried many without that.
-        let hasAnswered: Bool
         let leased: MonotonicInstant
-
-        /// Whether the connection may have died unnoticed before it was leased.
-        var wasPooled: Bool { isReused && hasAnswered || wasIdle }
     }
 
     init(
