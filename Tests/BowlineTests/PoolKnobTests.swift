@@ -293,6 +293,8 @@ struct PoolKnobTests {
                 #expect(client.pool.snapshot().idle == 3)
                 _ = try await client.fetch("/close")
                 try await eventually("3 idle again") { client.pool.snapshot().idle == 3 }
+                // A connection that the client has may not be accepted yet.
+                try await server.waitForConnections(count: 5)
                 #expect(server.connections.count == 5)
             }
         }
