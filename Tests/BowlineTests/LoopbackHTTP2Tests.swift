@@ -12,6 +12,7 @@ struct LoopbackHTTP2Tests {
         try await withLoopbackServer(options) { server in
             try await withServiceClient(server.baseURL) {
                 $0.http2.negotiation = .http2Only
+                $0.tls.trustRoots = .pem(TestCertificates.authority)
                 $0.retry.maximumAttempts = 1
             } _: { client in
                 try await body(client, server)
@@ -88,9 +89,11 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    @Test("A connection that goes away after five requests fails none of forty, each of which arrives once")
-    func goesAway() async throws {
-        var options = LoopbackServer.Options.http2
+    @Test(
+        "A connection that goes away after five requests fails none of forty, each of which arrives once",
+        arguments: [false, true])
+    func goesAway(isEncrypted: Bool) async throws {
+        var options: LoopbackServer.Options = isEncrypted ? .http2(LoopbackTLS()) : .http2
         options.http2?.requestsPerConnection = 5
         try await withPair(options) { client, server in
             server.respond { _ in .reply(200) }

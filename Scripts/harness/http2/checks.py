@@ -575,7 +575,7 @@ def _ends(scenario):
         c.cut()
     yield scenario("H2x a connection that ends under 100 POSTs: all of them end, within a second", cut, *POST,
                    "-n", "100", "-c", "100", *ONE,
-                   expect=_failed("connectionClosed", "ambiguous", requests=100, within=5))
+                   expect=_failed("connectionClosed", "ambiguous", requests=100, within=1))
 
     def cut_reused(c):
         c.handshake()

@@ -13,8 +13,17 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
     private let connection: LoopbackConnection
     private let streams: HTTP2Streams
     private var request: RecordedRequest?
-    private var hasBegun = false
-    private var isIgnored = false
+    private var phase = Phase.new
+
+    private enum Phase {
+        case new
+        /// Its request is read, and answered.
+        case served
+        /// Its request was malformed. Nothing more is read.
+        case refused
+        /// It came after the connection's last one.
+        case ignored
+    }
     private var stream: LoopbackStream?
 
     init(_ connection: LoopbackConnection, streams: HTTP2Streams) {
@@ -23,7 +32,7 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isIgnored else { return }
+        guard phase == .new || phase == .served else { return }
         switch unwrapInboundIn(data) {
         case .headers(let headers):
             do {
@@ -32,7 +41,7 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
                 refuse(error, context)
                 return
             }
-            if headers.endStream, !isIgnored { completed(context) }
+            if headers.endStream { completed(context) }
         case .data(let data):
             if case .byteBuffer(let bytes) = data.data { receive(bytes) }
             if data.endStream { completed(context) }
@@ -51,15 +60,14 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         if let request, !request.isComplete { connection.server.journal.received(request) }
         stream?.isOver.withLock { $0 = true }
-        if hasBegun, !isIgnored { streams.ended() }
+        if phase == .served || phase == .refused { streams.ended() }
         context.fireChannelInactive()
     }
 
     private func began(_ headers: HPACKHeaders, _ context: ChannelHandlerContext) throws {
         let id = try context.channel.syncOptions?.getOption(HTTP2StreamChannelOptions.streamID) ?? .rootStream
-        hasBegun = true
-        isIgnored = !streams.began(id)
-        if isIgnored { return }
+        phase = streams.began(id) ? .served : .ignored
+        guard phase == .served else { return }
         let head = try RequestHead(headers)
         let number = connection.facts.withLock { facts in
             facts.requests += 1
@@ -89,12 +97,13 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
         connection.facts.withLock { $0.completeRequests += 1 }
         let stream = LoopbackStream(channel: context.channel, connection: connection)
         self.stream = stream
-        // The answer may be a secret of the test until this is on record.
+        // On record before anybody can have seen the answer.
         connection.server.journal.received(request)
         connection.server.scripts.run { [request] in await stream.answer(request) }
     }
 
     private func refuse(_ error: any Error, _ context: ChannelHandlerContext) {
+        phase = .refused
         connection.server.journal.noteProblem("connection \(connection.number): \(error)")
         context.writeAndFlush(wrapOutboundOut(.rstStream(.protocolError)), promise: nil)
     }
