@@ -6,7 +6,8 @@ internal import NIOPosix
 ///
 /// It does what a test tells it, good manners or bad, per request (``respond(_:)``, ``route(_:_:_:)``) or per connection
 /// in bytes (``onConnection(_:)``), remembers what it received, and lets a test await what happens without sleeping.
-/// It speaks HTTP/1.1, and HTTP/2 if ``Options/http2`` says so. Requests are parsed strictly. To test code above the transport, `StubTransport` is simpler.
+/// It speaks HTTP/1.1, and HTTP/2 if `Options.http2` says so. Requests are parsed strictly. To test code above the
+/// transport, `StubTransport` is simpler.
 ///
 /// ```swift
 /// try await withLoopbackServer { server in
