@@ -36,6 +36,19 @@ struct EndingTests {
         await ending.pause(for: .seconds(3600))
     }
 
+    @Test("when the shutdown ends a pause, the client refuses already what the worker sends next")
+    func pauseEndsAfterTheFlip() async throws {
+        for _ in 0..<200 {
+            let client = try ServiceClient()
+            let ending = Ending(client: client, drain: .zero)
+            async let paused: Void = ending.pause(for: .seconds(3600))
+            ending.begin()
+            await paused
+            var states = client.shutdownProgress.makeAsyncIterator()
+            #expect(await states.next()?.state != .running)
+        }
+    }
+
     @Test("what comes after it is refused, which nobody has failed at")
     func refusal() async throws {
         let client = try ServiceClient()

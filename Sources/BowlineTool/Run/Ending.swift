@@ -58,9 +58,16 @@ final class Ending: Sendable {
         await shutdownTask().value
     }
 
-    /// Waits so long, or until the shutdown begins.
+    /// Waits so long, or until the shutdown has begun: from then on the client refuses what comes.
     func pause(for duration: Duration) async {
         guard duration > .zero else { return }
+        await sleep(for: duration)
+        guard state.withLock({ $0.shutdown != nil }) else { return }
+        // Its task may not have run yet.
+        for await progress in client.shutdownProgress where progress.state != .running { return }
+    }
+
+    private func sleep(for duration: Duration) async {
         let number: Int? = state.withLock { state in
             guard state.shutdown == nil else { return nil }
             state.pausesMade += 1
