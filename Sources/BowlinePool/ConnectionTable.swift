@@ -26,6 +26,8 @@ struct ConnectionSlot {
     fileprivate(set) var retirement: CloseReason?
     /// How often it has been handed out.
     var uses = 0
+    /// How many leases it has had, those included that were not used.
+    var grants = 0
     /// When it is too old to become idle again.
     var retireAt: PoolInstant?
     /// When it last became free; `nil` while nobody has used it and it has not been idle.

@@ -33,7 +33,7 @@ extension PoolDriver {
             connectionRemoved(removal.id, removal.reason)
         }
         for retirement in effects.retirements {
-            retirement.connection.retire(retirement.reason)
+            retirement.connection.retire(retirement.reason, leases: retirement.leases)
         }
         for id in effects.cancelledDials {
             dialer.cancelDial(id)

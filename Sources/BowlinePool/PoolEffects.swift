@@ -12,6 +12,8 @@ struct PoolEffects {
     struct Retirement {
         let connection: any PooledConnection
         let reason: CloseReason
+        /// How many leases it has had.
+        let leases: Int
     }
 
     /// A dial to start.
@@ -65,8 +67,8 @@ struct PoolEffects {
         withRare { $0.removals.append(Removal(id: id, reason: reason, connection: connection)) }
     }
 
-    mutating func retire(_ connection: any PooledConnection, _ reason: CloseReason) {
-        withRare { $0.retirements.append(Retirement(connection: connection, reason: reason)) }
+    mutating func retire(_ connection: any PooledConnection, _ reason: CloseReason, leases: Int) {
+        withRare { $0.retirements.append(Retirement(connection: connection, reason: reason, leases: leases)) }
     }
 
     mutating func dial(_ id: ConnectionID, affinity: Int?) {

@@ -37,7 +37,7 @@ extension PoolStateMachine {
             close(position, reason, &effects)
         } else {
             table.retire(position, reason)
-            effects.retire(connection, reason)
+            effects.retire(connection, reason, leases: table[position].grants)
         }
     }
 

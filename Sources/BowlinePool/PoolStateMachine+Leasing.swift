@@ -249,6 +249,7 @@ extension PoolStateMachine {
 
     private mutating func grant(_ position: Int) -> Grant {
         table[position].uses += 1
+        table[position].grants += 1
         table[position].leases += 1
         table.noteRoom(position)
         guard let connection = table[position].connection else {

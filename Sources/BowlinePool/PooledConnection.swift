@@ -17,7 +17,9 @@ package protocol PooledConnection: AnyObject, Sendable {
     var capacity: Int { get }
 
     /// No lease of it will be granted any more; those it has go on. It is closed with the last of them.
-    func retire(_ reason: CloseReason)
+    ///
+    /// - Parameter leases: How many it has had in all, those included whose users have not come yet.
+    func retire(_ reason: CloseReason, leases: Int)
 
     /// Closes the connection. Idempotent; called without the pool's lock, after the pool has forgotten the connection.
     func close(_ reason: CloseReason)

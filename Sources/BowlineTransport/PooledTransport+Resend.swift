@@ -11,8 +11,9 @@ struct ResendPolicy {
     /// How often the request was sent again.
     private(set) var count = 0
 
-    /// How often a connection turned out to take no more requests when this one came to it.
-    private var declinedCount = 0
+    /// How often a connection turned out to take no more requests when this one came to it: one that had carried others,
+    /// and one that had not.
+    private var declines = (used: 0, new: 0)
 
     /// How far the sending had got that was done again.
     private var earlierProgress = RequestProgress.neverSent
@@ -28,8 +29,12 @@ struct ResendPolicy {
         guard let error = error as? ServiceError, request.isReplayable else { return false }
         if let declined = error.underlying as? HTTP2Declined {
             // Nothing was sent, so nothing is sent again: only another connection is asked for.
-            declinedCount += 1
-            return declinedCount <= (declined.hasCarriedOthers ? Self.refusalLimit : 1)
+            if declined.hasCarriedOthers {
+                declines.used += 1
+                return declines.used <= Self.refusalLimit
+            }
+            declines.new += 1
+            return declines.new <= 1
         }
         guard request.allowsResend else { return false }
         let isSafe =

@@ -15,7 +15,7 @@ final class PlainConnection: PooledConnection {
         capacity = streams ?? 1
     }
 
-    func retire(_ reason: CloseReason) {}
+    func retire(_ reason: CloseReason, leases: Int) {}
     func close(_ reason: CloseReason) {}
 }
 

@@ -55,7 +55,7 @@ final class ScriptedConnection: PooledConnection {
     let isMultiplexed = false
     let capacity = 1
 
-    func retire(_ reason: CloseReason) {}
+    func retire(_ reason: CloseReason, leases: Int) {}
 
     func close(_ reason: CloseReason) {
         if !closed.set(reason) { Issue.record("connection \(id) closed twice") }

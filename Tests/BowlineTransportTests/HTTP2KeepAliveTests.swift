@@ -18,44 +18,51 @@ struct HTTP2KeepAliveTests {
     @Test("H2n a peer that is silent for 30 s while streams are open gets a PING, and 15 s to answer it")
     func silence() {
         var probe = keepAlive()
-        #expect(probe.deadline(readAt: instant(0), occasion: .streams) == instant(30))
-        let early = probe.deadlinePassed(now: instant(29), readAt: instant(0), occasion: .streams)
+        #expect(probe.deadline(readAt: instant(0), hasStreams: true) == instant(30))
+        let early = probe.deadlinePassed(now: instant(29), readAt: instant(0), hasStreams: true)
         #expect(early == .nothing)
-        let due = probe.deadlinePassed(now: instant(30), readAt: instant(0), occasion: .streams)
+        let due = probe.deadlinePassed(now: instant(30), readAt: instant(0), hasStreams: true)
         #expect(due == .ping(1))
-        #expect(probe.deadline(readAt: instant(0), occasion: .streams) == instant(45))
-        let late = probe.deadlinePassed(now: instant(45), readAt: instant(0), occasion: .streams)
+        #expect(probe.deadline(readAt: instant(0), hasStreams: true) == instant(45))
+        let late = probe.deadlinePassed(now: instant(45), readAt: instant(0), hasStreams: true)
         #expect(late == .dead)
     }
 
     @Test("H2n an answer ends the wait; so does nothing but bytes put it off")
     func answers() {
         var probe = keepAlive()
-        _ = probe.deadlinePassed(now: instant(30), readAt: instant(0), occasion: .streams)
+        _ = probe.deadlinePassed(now: instant(30), readAt: instant(0), hasStreams: true)
         let foreign = probe.answered(77)
         #expect(!foreign)
-        #expect(probe.deadline(readAt: instant(40), occasion: .streams) == instant(55), "bytes came")
+        #expect(probe.deadline(readAt: instant(40), hasStreams: true) == instant(55), "bytes came")
         let own = probe.answered(1)
         #expect(own)
-        #expect(probe.deadline(readAt: instant(40), occasion: .streams) == instant(70))
+        #expect(probe.deadline(readAt: instant(40), hasStreams: true) == instant(70))
     }
 
     @Test("H2n without streams nobody is asked, unless it is wanted; never when it is off")
     func idle() {
-        #expect(keepAlive().deadline(readAt: instant(0), occasion: .none) == .distantFuture)
+        #expect(keepAlive().deadline(readAt: instant(0), hasStreams: false) == .distantFuture)
         let wanted = keepAlive { $0.keepsAliveWhenIdle = true }
-        #expect(wanted.deadline(readAt: instant(0), occasion: .none) == instant(30))
+        #expect(wanted.deadline(readAt: instant(0), hasStreams: false) == instant(30))
         let off = keepAlive { $0.keepAliveInterval = nil }
-        #expect(off.deadline(readAt: instant(0), occasion: .streams) == .distantFuture)
+        #expect(off.deadline(readAt: instant(0), hasStreams: true) == .distantFuture)
     }
 
-    @Test("Places of reset streams that no PING covers are asked for in the end, also when keep-alive is off")
-    func forgottenResets() {
-        #expect(keepAlive().deadline(readAt: instant(5), occasion: .resets) == instant(35))
-        var off = keepAlive { $0.keepAliveInterval = nil }
-        #expect(off.deadline(readAt: instant(5), occasion: .resets) == instant(35))
-        let due = off.deadlinePassed(now: instant(35), readAt: instant(5), occasion: .resets)
-        #expect(due == .ping(1))
+    @Test(
+        "Places of reset streams that no PING covers are asked for in the end, whatever else the peer sends",
+        arguments: [Duration.seconds(30), nil])
+    func forgottenResets(interval: Duration?) {
+        var probe = keepAlive { $0.keepAliveInterval = interval }
+        _ = probe.streamReset(now: instant(1), isPressing: false)
+        _ = probe.answered(1)
+        let second = probe.streamReset(now: instant(5), isPressing: false)
+        #expect(second == nil)
+        #expect(probe.deadline(readAt: instant(34), hasStreams: false) == instant(35))
+        let due = probe.deadlinePassed(now: instant(35), readAt: instant(34), hasStreams: false)
+        #expect(due == .ping(2))
+        _ = probe.answered(2)
+        #expect(probe.deadline(readAt: instant(36), hasStreams: false) == .distantFuture)
     }
 
     @Test("A reset is followed by one PING; the next waits for a message of the peer's, or for places to run out")

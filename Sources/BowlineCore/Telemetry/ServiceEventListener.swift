@@ -20,7 +20,7 @@ public protocol ServiceEventListener: Sendable {
     func requestQueued(_ event: RequestEvent)
     /// The request waits no longer; it has a connection, or has failed. `waited` is since `requestQueued`.
     func requestDequeued(_ event: RequestEvent, waited: Duration)
-    /// The request has a connection, which had carried a request before, or not. Again, without an event between, if an HTTP/2
+    /// The request has a connection, which had carried a request before, or not. Told again, of another one, if an HTTP/2
     /// connection takes no more requests when it comes there.
     func requestLeased(_ event: RequestEvent, isReused: Bool)
     /// The head was handed to the network.

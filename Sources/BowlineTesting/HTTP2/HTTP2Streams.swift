@@ -14,7 +14,7 @@ final class HTTP2Streams: ChannelInboundHandler {
     private var isGoingAway = false
 
     init(limit: Int?) {
-        self.limit = limit
+        self.limit = limit.map { max(1, $0) }
     }
 
     /// Puts HTTP/2 behind the connection's last handler.

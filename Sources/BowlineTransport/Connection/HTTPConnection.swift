@@ -66,8 +66,8 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
     /// Whether a request was answered; of one that carries a request at a time that is so if it is leased again.
     var hasAnswered: Bool { true }
 
-    /// No more leases will come.
-    func retire(_ reason: CloseReason) {}
+    /// There will be no more leases than these, in all; some of them may still be on their way here.
+    func retire(_ reason: CloseReason, leases: Int) {}
 
     /// Closes it, and cuts what it carries.
     func close(_ reason: CloseReason) { preconditionFailure("abstract") }

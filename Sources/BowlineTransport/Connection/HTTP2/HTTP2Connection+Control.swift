@@ -26,7 +26,7 @@ extension HTTP2Connection {
         for stream in table.refuse(above: goAway.lastID) {
             leave(stream)
             release()
-            let progress = stream.machine.hasHead ? stream.machine.progress : .refused
+            let progress = stream.machine.progress == .responseStarted ? .responseStarted : RequestProgress.refused
             stream.exchange.fail(
                 stream.exchange.error(
                     .connectionClosed, "the peer did not process the request" + goAwayNote, underlying: goAway,

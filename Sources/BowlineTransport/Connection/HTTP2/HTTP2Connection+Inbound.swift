@@ -100,6 +100,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         receivedMessage()
         guard let stream = table[id] else { return }
         noteFirstByte(stream)
+        guard table[id] === stream else { return }
         let isTrailer = stream.machine.expectsTrailers
         let section: HTTP2FieldSection
         do {
@@ -156,6 +157,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         receivedMessage()
         guard let stream = table[id], case .byteBuffer(let bytes) = payload.data else { return }
         noteFirstByte(stream)
+        guard table[id] === stream else { return }
         if let what = stream.machine.receivedData(bytes.readableBytes) {
             violation(what, code: .incompleteBody, on: stream)
             return

@@ -157,6 +157,8 @@ extension HTTP2Connection {
         let now = sweep.now
         stream.arrival.sent = now
         exchange.tell(at: now) { $0.requestBodySent($1) }
+        // A listener may have cancelled it.
+        guard table[stream.id] === stream else { return }
         if !stream.machine.hasHead {
             exchange.call.enter(.awaitingHead, attempt: exchange.attempt)
             stream.enter(.head, within: exchange.timeouts.responseHead, from: now)
@@ -174,12 +176,6 @@ extension HTTP2Connection {
         flushSoon()
     }
 
-    private var pingOccasion: HTTP2KeepAlive.Occasion {
-        // With streams open the peer has more to say, and PINGs for resets follow that; without, nothing may come.
-        if !table.isEmpty { return .streams }
-        return table.resets > 0 ? .resets : .none
-    }
-
     /// The instant at which to look after the peer may have come closer.
     func keepAliveMoved() {
         sweep.deadlineMovedEarlier(deadline)
@@ -189,7 +185,7 @@ extension HTTP2Connection {
 extension HTTP2Connection: DeadlineEntry {
     var deadline: MonotonicInstant {
         if onReady != nil { return settingsDeadline }
-        return keepAlive.deadline(readAt: readAt, occasion: pingOccasion)
+        return keepAlive.deadline(readAt: readAt, hasStreams: !table.isEmpty)
     }
 
     func deadlinePassed(now: MonotonicInstant) {
@@ -198,7 +194,7 @@ extension HTTP2Connection: DeadlineEntry {
             closeNow(.timedOut)
             return
         }
-        switch keepAlive.deadlinePassed(now: now, readAt: readAt, occasion: pingOccasion) {
+        switch keepAlive.deadlinePassed(now: now, readAt: readAt, hasStreams: !table.isEmpty) {
         case .nothing: break
         case .ping(let number): sendPing(number)
         case .dead: closeNow(.keepAliveFailed)

@@ -7,7 +7,6 @@ internal import NIOHTTP2
 extension HTTP2Connection {
     /// Opens a stream for the exchange and sends its request.
     func open(_ exchange: Exchange) {
-        isLeased = true
         guard !exchange.isOver else {
             exchange.upload?.stop()
             giveBackUnused()
@@ -27,6 +26,7 @@ extension HTTP2Connection {
         let opened = table.open { HTTP2Stream(id: $0, exchange: exchange, connection: self) }
         guard let stream = opened else { return }
         exchange.streamID = stream.id
+        isLeased = true
         if table.isExhausted { retireItself(.streamsExhausted) }
         // Before the write: one that fails at once ends the exchange.
         sweep.add(stream)

@@ -29,6 +29,9 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     var isRetired = false
     var hasSentGoAway = false
     var refusedStreams = 0
+    /// How many leases have come here, of how many once the pool gives no more.
+    private var arrivals = 0
+    private var lastArrival: Int?
     /// Whether exchanges have begun and listeners have not been told of the last one's end.
     var isLeased = false
     /// Nobody will lease it again: it closes when it carries nothing.
@@ -121,11 +124,17 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     // MARK: From any thread
 
     override func start(_ exchange: Exchange) {
-        onLoop { self.open(exchange) }
+        onLoop {
+            self.open(exchange)
+            self.leaseArrived()
+        }
     }
 
     override func returnUnused() {
-        onLoop { self.giveBackUnused() }
+        onLoop {
+            self.giveBackUnused()
+            self.leaseArrived()
+        }
     }
 
     override func cancelled(_ exchange: Exchange) {
@@ -140,10 +149,11 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         onLoop { self.stream(of: exchange).map { self.readOn($0) } }
     }
 
-    override func retire(_ reason: CloseReason) {
-        // Only at the end: leases that the pool has given may still be on their way here, and a peer that is told of the end
-        // may look at nothing more. At a shutdown it is told early, so that it can end as well.
-        if reason == .shutdown { onLoop { self.sendGoAway() } }
+    override func retire(_ reason: CloseReason, leases: Int) {
+        onLoop {
+            self.lastArrival = leases
+            self.sendGoAwayAfterLastArrival()
+        }
     }
 
     override func close(_ reason: CloseReason) {
@@ -199,6 +209,17 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         tellReleased()
         origin.returnUnused(self)
         closeIfUnwanted()
+    }
+
+    /// One lease more has been used, or given back unused.
+    private func leaseArrived() {
+        arrivals += 1
+        sendGoAwayAfterLastArrival()
+    }
+
+    /// A peer that is told of the end may look at nothing that comes after that.
+    private func sendGoAwayAfterLastArrival() {
+        if let lastArrival, arrivals >= lastArrival { sendGoAway() }
     }
 
     /// Listeners are told once each time that the last exchange ends.

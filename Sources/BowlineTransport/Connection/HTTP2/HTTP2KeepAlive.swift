@@ -8,8 +8,10 @@ struct HTTP2KeepAlive {
     private let interval: Duration?
     private let timeout: Duration
     private let isWanted: Bool
-    /// How long resets wait for a PING where nothing else calls for one.
+    /// How long resets wait for a PING where keep-alive is off.
     private static let resetInterval = Duration.seconds(30)
+    /// Since when there have been resets that no PING has followed.
+    private var resetsWaitSince: MonotonicInstant?
 
     /// The number in the PING that is on its way, and when it was sent.
     private(set) var outstanding: (number: UInt64, sentAt: MonotonicInstant)?
@@ -24,22 +26,12 @@ struct HTTP2KeepAlive {
         isWanted = options.keepsAliveWhenIdle
     }
 
-    /// What a connection has that a PING may be for.
-    enum Occasion {
-        /// Nothing.
-        case none
-        /// Streams that wait for the peer.
-        case streams
-        /// No streams, but places of streams that were reset, which only a PING's answer frees.
-        case resets
-    }
-
     /// The next instant at which to look, given when bytes last came.
-    func deadline(readAt: MonotonicInstant, occasion: Occasion) -> MonotonicInstant {
+    func deadline(readAt: MonotonicInstant, hasStreams: Bool) -> MonotonicInstant {
         if let outstanding { return max(outstanding.sentAt, readAt).advanced(by: timeout) }
-        if occasion == .resets { return readAt.advanced(by: interval ?? Self.resetInterval) }
-        guard let interval, occasion == .streams || isWanted else { return .distantFuture }
-        return readAt.advanced(by: interval)
+        let forResets = resetsWaitSince?.advanced(by: interval ?? Self.resetInterval) ?? .distantFuture
+        guard let interval, hasStreams || isWanted else { return forResets }
+        return min(readAt.advanced(by: interval), forResets)
     }
 
     enum Action: Equatable {
@@ -50,8 +42,8 @@ struct HTTP2KeepAlive {
     }
 
     /// The deadline has come.
-    mutating func deadlinePassed(now: MonotonicInstant, readAt: MonotonicInstant, occasion: Occasion) -> Action {
-        guard deadline(readAt: readAt, occasion: occasion) <= now else { return .nothing }
+    mutating func deadlinePassed(now: MonotonicInstant, readAt: MonotonicInstant, hasStreams: Bool) -> Action {
+        guard deadline(readAt: readAt, hasStreams: hasStreams) <= now else { return .nothing }
         if outstanding != nil { return .dead }
         return .ping(ping(now: now))
     }
@@ -60,7 +52,11 @@ struct HTTP2KeepAlive {
     ///
     /// - Parameter isPressing: Places are running out, so that it cannot wait for the peer to send something.
     mutating func streamReset(now: MonotonicInstant, isPressing: Bool) -> UInt64? {
-        guard outstanding == nil, mayAskAfterReset || isPressing else { return nil }
+        guard outstanding == nil else { return nil }
+        guard mayAskAfterReset || isPressing else {
+            if resetsWaitSince == nil { resetsWaitSince = now }
+            return nil
+        }
         mayAskAfterReset = false
         return ping(now: now)
     }
@@ -80,6 +76,7 @@ struct HTTP2KeepAlive {
 
     private mutating func ping(now: MonotonicInstant) -> UInt64 {
         pingsSent += 1
+        resetsWaitSince = nil
         outstanding = (pingsSent, now)
         return pingsSent
     }
