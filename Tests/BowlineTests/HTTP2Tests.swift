@@ -240,6 +240,43 @@ struct HTTP2Tests {
         }
     }
 
+    @Test(
+        "Drain serves everyone who was admitted and waits for a stream, or for the dial, nobody twice",
+        arguments: 0..<10)
+    func drainsWaiters(round: Int) async throws {
+        try await withClient(streams: 2) { client, setting in
+            let isHeld = round.isMultiple(of: 2)
+            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<24 {
+                    group.addTask {
+                        var request = ServiceRequest.get(isHeld ? "/hold" : "/bytes/3")
+                        request.options.allowsResend = false
+                        return try await client.fetch(request).response.status.code
+                    }
+                }
+                if isHeld {
+                    try await setting.gate.waitForWaiters(count: 8)
+                    try await eventually("the others wait") { client.pool.snapshot().waiting == 16 }
+                }
+                let shutdown = Task { await client.shutdown(within: .seconds(10)) }
+                setting.gate.open()
+                var statuses: [Int] = []
+                while let result = await group.nextResult() {
+                    switch result {
+                    case .success(let status): statuses.append(status)
+                    // Whoever came after the flip.
+                    case .failure(let error as ServiceError) where error.code == .shuttingDown: statuses.append(0)
+                    case .failure(let error): throw error
+                    }
+                }
+                #expect(await shutdown.value.isClean)
+                return statuses
+            }
+            #expect(statuses.count == 24 && statuses.filter { $0 == 200 }.count == setting.server.requests.count)
+            if isHeld { #expect(!statuses.contains(0)) }
+        }
+    }
+
     @Test("A shutdown that runs out of time resets what is left, and says so")
     func forced() async throws {
         try await withClient { client, setting in
