@@ -226,6 +226,7 @@ struct TimeoutTests {
     func wholeRequest(stage: Stage, limit: String) async throws {
         let clock = TestClock()
         let isDialling = stage == .dialling
+        let events = RecordedEvents()
         try await withLoopbackServer { server in
             server.onConnection { connection in
                 if isDialling { return try await connection.stall() }
@@ -241,6 +242,7 @@ struct TimeoutTests {
                 if limit == "attempt" { $0.timeouts.attempt = .seconds(7) }
                 if limit == "override" { $0.timeouts.total = .seconds(70) }
                 $0.pool.maximumPerOrigin = 1
+                $0.telemetry.events = [events]
             }
             var blocker: Task<Void, any Error>?
             if stage == .queued {
@@ -267,8 +269,7 @@ struct TimeoutTests {
                 case .queued: try await eventually("a waiter") { client.pool.snapshot().waiting == 1 }
                 case .dialling: try await server.waitForConnections(count: 1)
                 case .sending, .awaitingHead: try await server.waitForRequestHeads(count: 1)
-                case .receivingBody:
-                    try await eventually("the head") { (server.connections.first?.bytesSent ?? 0) > 0 }
+                case .receivingBody: try await events.wait(for: "head 200")
                 }
             }
             #expect(error.code == (limit == "attempt" ? .attemptTimeout : .deadlineExceeded))

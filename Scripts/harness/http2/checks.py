@@ -13,7 +13,7 @@ def _scenario(path, script, *arguments, expect, seconds=30, tries=None):
     def check():
         with p.peer(script) as (port, log):
             run = tools.run(path, ["request", "--json", "--h2c", *arguments, f"http://127.0.0.1:{port}/"], seconds)
-            time.sleep(0.05)
+            log.settle()
             problems = list(log.problems) + expect(run, log)
             kinds = {f"{e['code']}/{e['progress']}" for e in run.errors()}
             figures = f"{len(run.lines) - len(run.errors())} answered, {log.connections} connections"
@@ -419,7 +419,6 @@ def _malformed(scenario):
         stream = c.request()
         promised = c.encoder.encode([(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "a")])
         c.frame(5, 4, stream, (2).to_bytes(4, "big") + promised)
-        c.answer(stream)
     yield scenario("H2t PUSH_PROMISE ends the connection", push, *ONE,
                    expect=lambda run, log: [] if run.errors() and log.goaways and log.goaways[0][1] == p.PROTOCOL_ERROR
                    else [f"GOAWAY {log.goaways}"])

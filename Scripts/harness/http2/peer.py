@@ -196,6 +196,13 @@ class Log:
         self.resets = []
         self.goaways = []
         self.problems = []
+        self.threads = []
+
+    def settle(self, seconds=10):
+        """Waits until every connection has been read to its end: the client is gone, and what it said last may be on its way."""
+        end = time.monotonic() + seconds
+        for thread in list(self.threads):
+            thread.join(max(0, end - time.monotonic()))
 
 
 @contextlib.contextmanager
@@ -226,7 +233,9 @@ def peer(script):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             open_sockets.append(accepted)
             log.connections += 1
-            threading.Thread(target=run, args=(Connection(accepted, log.connections, log),), daemon=True).start()
+            thread = threading.Thread(target=run, args=(Connection(accepted, log.connections, log),), daemon=True)
+            log.threads.append(thread)
+            thread.start()
 
     threading.Thread(target=accept, daemon=True).start()
     try:
