@@ -113,7 +113,14 @@ struct LoopbackServingTests {
             server.route(.get, "/a") { _ in .reply(200) }
             server.route(.get, "/b", inOrder: [.reply(503), .reply(200)])
             server.route(.post, "/c") { _ in .reply(200) }
-            let expected = [("/a?x=y", "200"), ("/b", "503"), ("/b", "200"), ("/b", "200"), ("/c", "204")]
+            server.route(.get, "/d/{id}", always: .reply(500))
+            server.route(.get, "/d/{id}/e", always: .reply(203))
+            server.route(.get, "/d/{id}", always: .reply(201))
+            server.route(.get, "/d/7", always: .reply(202))
+            let expected = [
+                ("/a?x=y", "200"), ("/b", "503"), ("/b", "200"), ("/b", "200"), ("/c", "204"), ("/d/6", "201"),
+                ("/d/7", "202"), ("/d/7/e", "203"), ("/d/", "204"), ("/d/6/f", "204"),
+            ]
             for (target, status) in expected {
                 let received = try await statuses(target)
                 #expect(received == status, "\(target)")

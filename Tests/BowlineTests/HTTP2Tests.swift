@@ -97,6 +97,21 @@ struct HTTP2Tests {
         }
     }
 
+    @Test("a peer that answers HTTP/1.1 with HTTP/2's settings is asked about it", arguments: [true, false])
+    func speaksHTTP2Only(waitsForRequest: Bool) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                if waitsForRequest { _ = try await connection.readRequestHead() }
+                try await connection.send("\0\0\0\u{4}\0\0\0\0\0")
+                try await connection.stall()
+            }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.retry = .never }
+            let error = try await serviceError { _ = try await client.fetch("/") }
+            #expect(error.message.hasSuffix("does it speak HTTP/2 only?"), "\(error)")
+            await client.shutdown(within: .zero)
+        }
+    }
+
     @Test("PO12 a cold burst of 100 requests makes one dial", arguments: [true, false])
     func coldBurst(isEncrypted: Bool) async throws {
         try await withClient(isEncrypted: isEncrypted) { client, setting in

@@ -85,7 +85,10 @@ public final class LoopbackServer: Sendable {
         scripts.respond(with: ServerScripts.inOrder(replies))
     }
 
-    /// Answers requests of this method and path (the target without its query) with what `responder` says.
+    /// Answers requests of this method and path with what `responder` says. It goes before ``respond(_:)``.
+    ///
+    /// - Parameter path: The target without its query; segments in braces stand for anything (`/users/{id}`). One
+    ///   without such segments goes before those with them. The same path again takes the place of the one before.
     public func route(
         _ method: HTTPRequest.Method,
         _ path: String,

@@ -6,15 +6,21 @@ final class ServerScripts: Sendable {
     typealias Responder = @Sendable (RecordedRequest) async throws -> ScriptedReply
     typealias ConnectionScript = @Sendable (LoopbackConnection) async throws -> Void
 
-    private struct RouteKey: Hashable {
+    private struct Route: Sendable {
         let method: HTTPRequest.Method
-        let path: String
+        let path: PathPattern
+        let responder: Responder
+
+        func matches(_ request: RecordedRequest) -> Bool {
+            method == request.method && path.matches(request.path)
+        }
     }
 
     private struct State: Sendable {
         var connectionScript: ConnectionScript?
         var responder: Responder?
-        var routes: [RouteKey: Responder] = [:]
+        /// Those without a placeholder first; among each other in the order in which they came.
+        var routes: [Route] = []
         var tasks: [Int: Task<Void, Never>] = [:]
         var nextTask = 0
         var isStopped = false
@@ -32,12 +38,17 @@ final class ServerScripts: Sendable {
     }
 
     func route(_ method: HTTPRequest.Method, _ path: String, to responder: @escaping Responder) {
-        state.withLock { $0.routes[RouteKey(method: method, path: path)] = responder }
+        let route = Route(method: method, path: PathPattern(path), responder: responder)
+        state.withLock { state in
+            state.routes.removeAll { $0.method == route.method && $0.path == route.path }
+            let index = route.path.isLiteral ? state.routes.firstIndex { !$0.path.isLiteral } : nil
+            state.routes.insert(route, at: index ?? state.routes.endIndex)
+        }
     }
 
     func reply(to request: RecordedRequest) async throws -> ScriptedReply {
         let responder = state.withLock { state in
-            state.routes[RouteKey(method: request.method, path: request.path)] ?? state.responder
+            state.routes.first { $0.matches(request) }?.responder ?? state.responder
         }
         guard let responder else {
             return .reply(404, body: "no route for \(request.method) \(request.path)")

@@ -8,8 +8,8 @@ struct StubRoute: Sendable {
     }
 
     private enum Pattern: Sendable {
-        /// A path whose `{…}` segments stand for anything, and a query if it matters.
-        case path([Substring], query: Substring?)
+        /// A path, and a query if it matters.
+        case path(PathPattern, query: Substring?)
         /// One URL, whose query matters only if the pattern has one.
         case url(ServiceURL)
         /// No request: the pattern is not a URL.
@@ -28,10 +28,7 @@ struct StubRoute: Sendable {
         self.answers = answers
         if text.hasPrefix("/") {
             let parts = text.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-            pattern = .path(
-                parts[0].split(separator: "/", omittingEmptySubsequences: false),
-                query: parts.count > 1 ? parts[1] : nil
-            )
+            pattern = .path(PathPattern(parts[0]), query: parts.count > 1 ? parts[1] : nil)
         } else if let url = try? ServiceURL(text) {
             pattern = .url(url)
         } else {
@@ -45,13 +42,9 @@ struct StubRoute: Sendable {
         case .nothing: return false
         case .url(let own):
             return own.origin == url.origin && own.path == url.path && (own.query == nil || own.query == url.query)
-        case .path(let segments, let query):
+        case .path(let path, let query):
             guard query == nil || query.map(String.init) == url.query else { return false }
-            let others = url.path.split(separator: "/", omittingEmptySubsequences: false)
-            return segments.count == others.count
-                && zip(segments, others).allSatisfy { own, other in
-                    own == other || (own.hasPrefix("{") && own.hasSuffix("}") && !other.isEmpty)
-                }
+            return path.matches(url.path)
         }
     }
 

@@ -71,7 +71,9 @@ extension HTTP1Connection: ChannelDuplexHandler {
 
     private func failParsing(_ error: HTTP1ParseError) {
         let code: ServiceError.Code = error.isLimit ? .responseLimitExceeded : .protocolViolation
-        fail(code, error.description, reason: .protocolError)
+        // The first byte of an HTTP/2 server's settings, and of no text.
+        let isHTTP2 = error.reason == .notHTTP1 && error.byte == 0
+        fail(code, error.description + (isHTTP2 ? Self.http2Question : ""), reason: .protocolError)
     }
 
     private func parse() throws(HTTP1ParseError) {
@@ -260,10 +262,16 @@ extension HTTP1Connection: ChannelDuplexHandler {
                 .tlsHandshakeFailed, "the peer ended the TLS handshake with an alert", underlying: channelError
             )
         }
+        let isTalkative = closeReason == .unsolicitedBytes && !exchange.wasPooled
         return exchange.error(
-            .connectionClosed, "the connection closed before the request was written", underlying: channelError
+            .connectionClosed, isTalkative ? Self.earlyBytes : "the connection closed before the request was written",
+            underlying: channelError
         )
     }
+
+    /// An HTTP/2 server sends its settings at once, before it has heard a word.
+    static var earlyBytes: String { "the peer sent bytes before the request" + http2Question }
+    private static var http2Question: String { ": does it speak HTTP/2 only?" }
 
     /// On a connection that has lain in the pool an alert says no more than that it has closed.
     private func hasHandshakeFailed(for exchange: Exchange) -> Bool {

@@ -143,7 +143,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
             eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange) }
             return
         case .bytesWaiting:
-            refuse(exchange, .unsolicitedBytes, "the peer sent bytes before the request")
+            refuse(exchange, .unsolicitedBytes, Self.earlyBytes)
             return
         case .closed:
             refuse(exchange, .closedByPeer, "the peer closed the connection before the request was written")

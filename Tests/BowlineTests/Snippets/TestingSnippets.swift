@@ -63,7 +63,7 @@ private enum TestingSnippets {
         let server = try await LoopbackServer.start()
         // Busy once, then well: the client waits and tries again.
         server.route(.get, "/busy", inOrder: [.reply(503, fields: [.retryAfter: "1"]), .reply(200, body: "{}")])
-        server.route(.get, "/old", always: .reply(302, fields: [.location: "/busy"]))
+        server.route(.get, "/old/{name}", always: .reply(302, fields: [.location: "/busy"]))
         // Needs credentials.
         server.route(.get, "/mine") { request in
             request[.authorization] == "Bearer t" ? .reply(200) : .reply(401, fields: [.wwwAuthenticate: "Bearer"])
