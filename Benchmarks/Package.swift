@@ -8,6 +8,8 @@ let package = Package(
     dependencies: [
         .package(name: "bowline", path: ".."),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
     ],
     targets: [
         .executableTarget(
@@ -25,6 +27,25 @@ let package = Package(
             swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")],
             // So that the Swift runtime, a library of its own, allocates through the functions that count.
             linkerSettings: [.unsafeFlags(["-Xlinker", "-export-dynamic"], .when(platforms: [.linux]))]
+        ),
+        .target(name: "DriverKit", swiftSettings: [.swiftLanguageMode(.v6)]),
+        .executableTarget(
+            name: "BowlineDriver",
+            dependencies: ["DriverKit", .product(name: "Bowline", package: "bowline")],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
+        ),
+        .executableTarget(
+            name: "AsyncHTTPClientDriver",
+            dependencies: [
+                "DriverKit",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: [.swiftLanguageMode(.v6)]
+        ),
+        .executableTarget(
+            name: "URLSessionDriver", dependencies: ["DriverKit"], swiftSettings: [.swiftLanguageMode(.v6)]
         ),
         .executableTarget(
             name: "RequestCost",

@@ -125,6 +125,8 @@ class Sink:
 class Nginx:
     """Starts on entry, stops and removes everything on exit."""
 
+    configuration = CONFIGURATION
+
     def __init__(self, prefix_command=(), keepalive_requests=100_000_000, large_bytes=1 << 30):
         self.prefix_command = list(prefix_command)
         self.keepalive_requests = keepalive_requests
@@ -183,7 +185,7 @@ class Nginx:
     def _start(self):
         for _ in range(5):
             self.plain_port, self.tls_port = free_port(), free_port()
-            (self.folder / "nginx.conf").write_text(CONFIGURATION.format(
+            (self.folder / "nginx.conf").write_text(self.configuration.format(
                 prefix=self.folder, plain_port=self.plain_port, tls_port=self.tls_port, sink_port=self.sink.port,
                 keepalive_requests=self.keepalive_requests, user="user root;" if os.getuid() == 0 else ""))
             self.process = subprocess.Popen([*self.prefix_command, *self._command()], stdout=subprocess.DEVNULL,

@@ -1,0 +1,158 @@
+import Foundation
+import Synchronization
+
+/// One client, as a driver drives it.
+public protocol BenchmarkClient: Sendable {
+    /// Its name and the versions that count, for the table.
+    static var name: String { get }
+
+    init(_ work: Work) throws
+
+    /// Sends one request and reads its answer to the end.
+    ///
+    /// - Returns: the status and the length of the body, decompressed.
+    func send() async throws -> (status: Int, bytes: Int)
+
+    /// Runs the workers where they are to run.
+    func place(_ workers: @escaping @Sendable @concurrent () async throws -> Void) async throws
+
+    func shutdown() async throws
+}
+
+extension BenchmarkClient {
+    public func place(_ workers: @escaping @Sendable @concurrent () async throws -> Void) async throws {
+        try await workers()
+    }
+}
+
+/// Drives a client as the command line says, prints what that cost as one line of JSON, and ends the process.
+public func drive<Client: BenchmarkClient>(_ type: Client.Type) -> Never {
+    // Not an asynchronous `main`: valgrind does not survive how that gives its thread away.
+    let isDone = DispatchSemaphore(value: 0)
+    let status = Guarded<Int32>(0)
+    Task.detached {
+        let ended = await run(type)
+        status.withLock { $0 = ended }
+        isDone.signal()
+    }
+    isDone.wait()
+    exit(status.withLock { $0 })
+}
+
+private func run<Client: BenchmarkClient>(_ type: Client.Type) async -> Int32 {
+    do {
+        let work = try Work(CommandLine.arguments.dropFirst())
+        let client = try Client(work)
+        let failed =
+            switch work.mode {
+            case .requests: try await measureRequests(client, work)
+            case .idle: try await holdConnections(client, work)
+            case .drain: throw Misuse()
+            }
+        try await client.shutdown()
+        return failed == 0 ? 0 : 1
+    } catch {
+        FileHandle.standardError.write(Data("\(error)\n".utf8))
+        return 64
+    }
+}
+
+private func measureRequests<Client: BenchmarkClient>(_ client: Client, _ work: Work) async throws -> Int {
+    let taken = Guarded(Taken(latencies: [UInt32](repeating: 0, count: work.count)))
+    try await client.place {
+        _ = await runWorkers(client, work, count: work.warmup, keeping: nil)
+        let before = Usage.now
+        let result = await runWorkers(client, work, count: work.count, keeping: taken)
+        let cost = Usage.now - before
+        taken.withLock { taken in
+            taken.result = result
+            taken.cost = cost
+        }
+    }
+    return taken.withLock { taken in
+        taken.latencies.sort()
+        print(taken.report(of: Client.name, work))
+        return taken.result.failed
+    }
+}
+
+/// What the measured requests left behind.
+private struct Taken {
+    /// In nanoseconds.
+    var latencies: [UInt32]
+    var result = Result()
+    var cost = Usage(wall: 0, processor: 0)
+
+    struct Result: Sendable {
+        var failed = 0
+        var bytes = 0
+    }
+
+    func report(of name: String, _ work: Work) -> String {
+        func percentile(_ share: Double) -> String {
+            let rank = min(latencies.count - 1, Int(share * Double(latencies.count)))
+            return String(format: "%.1f", Double(latencies[rank]) / 1000)
+        }
+        return """
+            {"client": "\(name)", "requests": \(work.count), "failed": \(result.failed), "bytes": \(result.bytes), \
+            "seconds": \(cost.wall), "cpu": \(cost.processor), "p50": \(percentile(0.5)), "p99": \(percentile(0.99)), \
+            "p999": \(percentile(0.999)), "max": \(percentile(1)), "allocations": null}
+            """
+    }
+}
+
+private func runWorkers<Client: BenchmarkClient>(
+    _ client: Client, _ work: Work, count: Int, keeping taken: Guarded<Taken>?
+) async -> Taken.Result {
+    let next = Counter()
+    return await withTaskGroup(of: Taken.Result.self) { group in
+        for _ in 0..<min(work.inFlight, count) {
+            group.addTask {
+                var result = Taken.Result()
+                var latencies: [(index: Int, nanoseconds: UInt32)] = []
+                latencies.reserveCapacity(count / work.inFlight * 2)
+                while let index = next.take(below: count) {
+                    let start = Usage.nanoseconds
+                    do {
+                        let answer = try await client.send()
+                        result.bytes += answer.bytes
+                        if answer.status != 200 || answer.bytes != work.expected ?? answer.bytes { result.failed += 1 }
+                    } catch {
+                        if result.failed == 0 { FileHandle.standardError.write(Data("\(error)\n".utf8)) }
+                        result.failed += 1
+                    }
+                    latencies.append((index, UInt32(clamping: Usage.nanoseconds - start)))
+                }
+                taken?.withLock { [latencies] taken in
+                    for each in latencies { taken.latencies[each.index] = each.nanoseconds }
+                }
+                return result
+            }
+        }
+        return await group.reduce(into: Taken.Result()) { sum, result in
+            sum.failed += result.failed
+            sum.bytes += result.bytes
+        }
+    }
+}
+
+private func holdConnections<Client: BenchmarkClient>(_ client: Client, _ work: Work) async throws -> Int {
+    var alone = work
+    alone.inFlight = 1
+    let first = await runWorkers(client, alone, count: 1, keeping: nil)
+    let before = residentKibibytes()
+    var all = work
+    all.inFlight = work.count
+    let result = await runWorkers(client, all, count: work.count, keeping: nil)
+    try await Task.sleep(for: .seconds(1))
+    let failed = first.failed + result.failed
+    print(
+        """
+        {"client": "\(Client.name)", "connections": \(work.count), "failed": \(failed), "before": \(before), \
+        "after": \(residentKibibytes())}
+        """
+    )
+    fflush(nil)
+    while readLine() != nil {}
+    return failed
+}

@@ -1,0 +1,66 @@
+import Foundation
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// Time that has passed, and time that the process has computed (user + system), in seconds.
+public struct Usage: Sendable {
+    public var wall: Double
+    public var processor: Double
+
+    public static var now: Usage {
+        Usage(
+            wall: Double(nanoseconds) / 1_000_000_000,
+            processor: Double(read(CLOCK_PROCESS_CPUTIME_ID)) / 1_000_000_000
+        )
+    }
+
+    static func - (end: Usage, start: Usage) -> Usage {
+        Usage(wall: end.wall - start.wall, processor: end.processor - start.processor)
+    }
+
+    /// The monotonic clock.
+    public static var nanoseconds: Int { read(CLOCK_MONOTONIC) }
+
+    private static func read(_ clock: clockid_t) -> Int {
+        var now = timespec()
+        clock_gettime(clock, &now)
+        return now.tv_sec * 1_000_000_000 + now.tv_nsec
+    }
+}
+
+/// The process's memory in RAM, as Linux has it; 0 elsewhere.
+public func residentKibibytes() -> Int {
+    guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return 0 }
+    for line in status.split(separator: "\n") where line.hasPrefix("VmRSS:") {
+        return Int(line.split(whereSeparator: { " \t".contains($0) })[1]) ?? 0
+    }
+    return 0
+}
+
+/// Hands out numbers, each once.
+final class Counter: Sendable {
+    private let next = Atomic(0)
+
+    func take(below limit: Int) -> Int? {
+        let taken = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        return taken < limit ? taken : nil
+    }
+}
+
+/// A value behind a lock.
+final class Guarded<Value: Sendable>: Sendable {
+    private let value: Mutex<Value>
+
+    init(_ value: Value) { self.value = Mutex(value) }
+
+    func withLock<Result: Sendable>(_ body: @Sendable (inout Value) throws -> Result) rethrows -> Result {
+        try value.withLock { try body(&$0) }
+    }
+}

@@ -1,0 +1,72 @@
+/// What a driver is to do, as its command line says: the same for the drivers of all clients (Benchmarks/README.md).
+public struct Work: Sendable {
+    public enum Mode: String, Sendable { case requests, idle, drain }
+
+    public var mode: Mode
+    public var url: String
+    /// Workers: requests in flight.
+    public var inFlight = 1
+    /// Requests that are measured; with `idle` and `drain`, requests at once.
+    public var count = 1
+    /// Requests before those.
+    public var warmup = 0
+    /// A PEM file with the authority of the server's certificate.
+    public var authority: String?
+    /// The body's length in bytes; nil: any.
+    public var expected: Int?
+    /// POST a body of so many bytes; nil: GET.
+    public var sent: Int?
+    public var isCompressed = false
+    public var isHTTP2 = false
+    /// Whether the workers run on an event loop of the client, where the client offers that.
+    public var isOnEventLoop = false
+
+    /// - Throws: ``Misuse``.
+    public init(_ words: some Sequence<String>) throws {
+        var words = Array(words)
+        guard words.count >= 2, let mode = Mode(rawValue: words.removeFirst()) else { throw Misuse() }
+        self.mode = mode
+        url = words.removeFirst()
+        while !words.isEmpty {
+            let option = words.removeFirst()
+            switch option {
+            case "--gzip": isCompressed = true
+            case "--h2": isHTTP2 = true
+            case "--event-loop-executor": isOnEventLoop = true
+            default:
+                guard !words.isEmpty else { throw Misuse() }
+                try set(option, to: words.removeFirst())
+            }
+        }
+        guard count > 0, inFlight > 0, inFlight <= max(count, 1) else { throw Misuse() }
+    }
+
+    private mutating func set(_ option: String, to word: String) throws {
+        if option == "--ca" {
+            authority = word
+            return
+        }
+        guard let number = Int(word), number >= 0 else { throw Misuse() }
+        switch option {
+        case "-c": inFlight = number
+        case "-n": count = number
+        case "--warmup": warmup = number
+        case "--expect": expected = number
+        case "--send": sent = number
+        default: throw Misuse()
+        }
+    }
+}
+
+/// A command line that says nothing a driver could do.
+public struct Misuse: Error, CustomStringConvertible {
+    public init() {}
+
+    public var description: String {
+        """
+        usage: DRIVER requests URL -c C -n N --warmup W [--ca FILE] [--expect BYTES] [--send BYTES] [--gzip] [--h2] \
+        [--event-loop-executor]
+               DRIVER idle|drain URL -n K [--ca FILE] [--expect BYTES]
+        """
+    }
+}

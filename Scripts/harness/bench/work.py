@@ -1,0 +1,59 @@
+"""The pieces of work, and the limits that the figures are held against."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    name: str
+    path: str
+    in_flight: int
+    # Bytes of the body, after decompression.
+    expected: int
+    tls: bool = False
+    http2: bool = False
+    sent: int = None
+    gzip: bool = False
+    # Requests per second that a fast client makes here, to begin with: how many are sent follows from a first short run.
+    guess: int = 50_000
+    # Ratios asked for: (client, metric, peer): at most.
+    goals: tuple = ()
+
+    @property
+    def protocol(self):
+        return "HTTP/2" if self.http2 else "HTTP/1.1"
+
+    def url(self, server):
+        return server.tls(self.path) if self.tls else server.plain(self.path)
+
+    def options(self, server):
+        """A driver's options that hold for every client."""
+        words = ["-c", str(self.in_flight), "--expect", str(self.expected)]
+        words += ["--ca", server.authority] if self.tls else []
+        words += ["--send", str(self.sent)] if self.sent else []
+        return words + (["--gzip"] if self.gzip else []) + (["--h2"] if self.http2 else [])
+
+
+def _goals(loop=None, default=None, p50=None, p99=None):
+    asked = [("loop", "cpu", loop), ("default", "cpu", default), ("loop", "p50", p50), ("loop", "p99", p99)]
+    return tuple((variant, metric, peer, limit) for variant, metric, limits in asked if limits
+                 for peer, limit in zip(("hyper", "AsyncHTTPClient"), limits))
+
+
+WORKS = [
+    Work("h1-1k-1", "/1k", 1, 1024, guess=15_000, goals=_goals(p50=(1.00, 0.60))),
+    Work("h1-1k", "/1k", 64, 1024, goals=_goals(loop=(1.00, 0.35), default=(1.45, 0.48), p99=(1.00, 0.50))),
+    Work("h1-1k-1000", "/1k", 1000, 1024),
+    Work("h1-tls-1k", "/1k", 64, 1024, tls=True, goals=_goals(loop=(1.00, 0.35))),
+    Work("h2-tls-1k", "/1k", 64, 1024, tls=True, http2=True, goals=_goals(loop=(1.20, 0.22))),
+    Work("h1-1m", "/1m", 8, 1 << 20, guess=3000, goals=_goals(loop=(1.00, 0.75))),
+    Work("h1-tls-1m", "/1m", 8, 1 << 20, tls=True, guess=1000, goals=_goals(loop=(0.90, 0.80))),
+    Work("h2-tls-1m", "/1m", 8, 1 << 20, tls=True, http2=True, guess=700, goals=_goals(loop=(1.00, 0.80))),
+    Work("post-10k", "/post", 64, 5, sent=10_240, guess=30_000),
+    Work("gzip-100k", "/gzip/100k", 16, 100_000, gzip=True, guess=3000),
+    Work("churn", "/closing/1k", 16, 1024, guess=8000),
+    Work("churn-tls", "/closing/1k", 16, 1024, tls=True, guess=700),
+]
+
+# Memory per idle connection: plain, over TLS.
+IDLE_GOALS = {"hyper": (0.50, 0.90), "AsyncHTTPClient": (0.40, 0.65)}
