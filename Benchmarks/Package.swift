@@ -28,7 +28,10 @@ let package = Package(
             // So that the Swift runtime, a library of its own, allocates through the functions that count.
             linkerSettings: [.unsafeFlags(["-Xlinker", "-export-dynamic"], .when(platforms: [.linux]))]
         ),
-        .target(name: "DriverKit", swiftSettings: [.swiftLanguageMode(.v6)]),
+        .target(
+            name: "DriverKit",
+            swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
+        ),
         .executableTarget(
             name: "BowlineDriver",
             dependencies: ["DriverKit", .product(name: "Bowline", package: "bowline")],
@@ -42,10 +45,11 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
-            swiftSettings: [.swiftLanguageMode(.v6)]
+            swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
         ),
         .executableTarget(
-            name: "URLSessionDriver", dependencies: ["DriverKit"], swiftSettings: [.swiftLanguageMode(.v6)]
+            name: "URLSessionDriver", dependencies: ["DriverKit"],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
         ),
         .executableTarget(
             name: "RequestCost",

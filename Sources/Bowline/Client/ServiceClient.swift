@@ -90,11 +90,13 @@ public struct ServiceClient: Sendable {
         let call = try core.lifecycle.admit(
             method: request.method.rawValue, target: request.ownOptions?.value.targetTemplate ?? url.path, now: now
         )
+        // What is needed of it after it was given away.
+        let (body, options) = (request.body, request.ownOptions)
         do {
-            try request.ownOptions?.value.validate()
+            try options?.value.validate()
             let context = policies.context(of: request, call: call, now: now)
-            var response = try await policies.pipeline(request, context: context)
-            if let report = request.ownOptions?.value.onDownloadProgress {
+            var response = try await policies.pipeline(consume request, context: context)
+            if let report = options?.value.onDownloadProgress {
                 response.body = response.body.reporting(report)
             }
             response.facts.decoding = policies.decoding
@@ -103,7 +105,7 @@ public struct ServiceClient: Sendable {
         } catch {
             call.responseBodyEnded()
             // Nobody will send it again: the sequence of a one-shot body is let go.
-            request.body.abandon()
+            body.abandon()
             throw error
         }
     }

@@ -76,6 +76,8 @@ extension UnsafeRawBufferPointer {
     /// Whether these bytes are that text, when `A` to `Z` count as `a` to `z`.
     package func equals(lowercased other: UnsafeRawBufferPointer) -> Bool {
         guard count == other.count else { return false }
+        // Most names that are asked for differ in their first bytes.
+        guard count > 0, self[0] | 0x20 == other[0] | 0x20 else { return count == 0 }
         for index in 0..<count {
             let byte = self[index]
             let isUppercase = byte &- 0x41 < 26

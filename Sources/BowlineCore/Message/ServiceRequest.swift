@@ -3,25 +3,60 @@
 /// A value; change it freely before sending it. Its ``reference`` is a path below the client's base URL, or an absolute
 /// URL.
 public struct ServiceRequest: Sendable {
+    @usableFromInline
+    struct Content: Sendable {
+        @usableFromInline var method: HTTPRequest.Method
+        @usableFromInline var reference: String
+        @usableFromInline var fields: HTTPFields
+        @usableFromInline var body: RequestBody
+        @usableFromInline var ownOptions: OwnOptions?
+        @usableFromInline var url: ServiceURL?
+    }
+
+    @usableFromInline var content: CopyOnWrite<Content>
+
     /// The method. Default GET.
-    public var method: HTTPRequest.Method
+    @inlinable @inline(__always) public var method: HTTPRequest.Method {
+        _read { yield content.value.method }
+        _modify { yield &content.value.method }
+    }
+
     /// A path below the client's base URL (`users/42?full=1`), or an absolute URL.
-    public var reference: String
+    @inlinable @inline(__always) public var reference: String {
+        _read { yield content.value.reference }
+        _modify { yield &content.value.reference }
+    }
+
     /// The header fields. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are Bowline's to write: what
     /// is set here is checked against the body and the origin, and refused where it contradicts them.
-    public var fields: HTTPFields
+    @inlinable @inline(__always) public var fields: HTTPFields {
+        _read { yield content.value.fields }
+        _modify { yield &content.value.fields }
+    }
+
     /// The body. Default none.
-    public var body: RequestBody
+    @inlinable @inline(__always) public var body: RequestBody {
+        _read { yield content.value.body }
+        _modify { yield &content.value.body }
+    }
+
     /// What this request wants to be different from its client.
     public var options: RequestOptions {
         get { ownOptions?.value ?? RequestOptions() }
-        set { ownOptions = OwnOptions(newValue) }
+        set { content.value.ownOptions = OwnOptions(newValue) }
     }
-    /// The options, if any were ever set. Behind a reference: most requests have none, and a request is copied often.
-    package private(set) var ownOptions: OwnOptions?
+
+    /// The options, if any were ever set. Behind a reference: most requests have none.
+    @inlinable @inline(__always) package var ownOptions: OwnOptions? {
+        _read { yield content.value.ownOptions }
+    }
+
     /// The absolute URL. The client sets it from ``reference`` before the first middleware; a middleware may replace
     /// it. A transport needs it.
-    public var url: ServiceURL?
+    @inlinable @inline(__always) public var url: ServiceURL? {
+        _read { yield content.value.url }
+        _modify { yield &content.value.url }
+    }
 
     /// Makes a request. It is checked when it is sent.
     ///
@@ -36,10 +71,9 @@ public struct ServiceRequest: Sendable {
         fields: HTTPFields = [:],
         body: RequestBody = .none
     ) {
-        self.method = method
-        self.reference = reference
-        self.fields = fields
-        self.body = body
+        content = CopyOnWrite(
+            Content(method: method, reference: reference, fields: fields, body: body, ownOptions: nil, url: nil)
+        )
     }
 
     /// Makes a request with options. It is checked when it is sent.
@@ -58,10 +92,11 @@ public struct ServiceRequest: Sendable {
         options: RequestOptions
     ) {
         self.init(method: method, reference, fields: fields, body: body)
-        ownOptions = OwnOptions(options)
+        self.options = options
     }
 
     /// A request's options, held once for all its copies.
+    @usableFromInline
     package final class OwnOptions: Sendable {
         package let value: RequestOptions
 

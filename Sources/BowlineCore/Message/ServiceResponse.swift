@@ -3,14 +3,39 @@
 /// A status of 400 or above is a response like any other, not an error. The body is the caller's: read it, or let the
 /// response go.
 public struct ServiceResponse: Sendable {
+    @usableFromInline
+    struct Content: Sendable {
+        @usableFromInline var status: HTTPResponse.Status
+        @usableFromInline var receivedFields: ReceivedFields
+        @usableFromInline var body: ResponseBody
+        @usableFromInline var facts: ResponseFacts
+    }
+
+    @usableFromInline var content: CopyOnWrite<Content>
+
     /// The status code and its reason phrase.
-    public var status: HTTPResponse.Status
+    @inlinable @inline(__always) public var status: HTTPResponse.Status {
+        _read { yield content.value.status }
+        _modify { yield &content.value.status }
+    }
+
     /// The header fields as received; cheap lookups without making ``fields``.
-    public var receivedFields: ReceivedFields
+    @inlinable @inline(__always) public var receivedFields: ReceivedFields {
+        _read { yield content.value.receivedFields }
+        _modify { yield &content.value.receivedFields }
+    }
+
     /// The body, read once.
-    public var body: ResponseBody
+    @inlinable @inline(__always) public var body: ResponseBody {
+        _read { yield content.value.body }
+        _modify { yield &content.value.body }
+    }
+
     /// How it came about: connection, attempts, timings.
-    public var facts: ResponseFacts
+    @inlinable @inline(__always) public var facts: ResponseFacts {
+        _read { yield content.value.facts }
+        _modify { yield &content.value.facts }
+    }
 
     /// Makes a response, for stubs and middleware.
     public init(
@@ -23,10 +48,7 @@ public struct ServiceResponse: Sendable {
     package init(
         status: HTTPResponse.Status, receivedFields: ReceivedFields, body: ResponseBody, facts: ResponseFacts
     ) {
-        self.status = status
-        self.receivedFields = receivedFields
-        self.body = body
-        self.facts = facts
+        content = CopyOnWrite(Content(status: status, receivedFields: receivedFields, body: body, facts: facts))
     }
 
     /// The header fields; made on first use.

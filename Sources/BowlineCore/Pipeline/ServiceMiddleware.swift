@@ -28,64 +28,37 @@ package protocol SelectiveMiddleware: ServiceMiddleware {
     func concerns(_ request: ServiceRequest) -> Bool
 }
 
-/// What comes after a middleware: the rest of the pipeline. May be kept, sent elsewhere, and called several times.
-public struct Next: Sendable {
-    private enum Kind: Sendable {
-        case transport(any ServiceTransport)
-        case middleware(any ServiceMiddleware, then: Next)
-        case selective(any SelectiveMiddleware, then: Next)
-    }
-
-    /// By reference, so that handing on costs one count.
-    private final class Step: Sendable {
-        let kind: Kind
-
-        init(_ kind: Kind) {
-            self.kind = kind
-        }
-    }
-
-    private let step: Step
-
-    private init(_ kind: Kind) {
-        step = Step(kind)
-    }
-
-    /// The end of the pipeline.
-    package init(_ transport: any ServiceTransport) {
-        self.init(.transport(transport))
-    }
-
-    private init(_ middleware: any ServiceMiddleware, then next: Next) {
-        let selective = middleware as? any SelectiveMiddleware
-        self.init(selective.map { .selective($0, then: next) } ?? .middleware(middleware, then: next))
-    }
-
-    /// Runs the rest of the pipeline. The response's body is then the calling middleware's, until it passes it on.
+/// A middleware that says what it has to say before a request goes on, and then has nothing to do with most outcomes.
+///
+/// The pipeline asks it and goes on, without suspending in it: three of them cost less than one that suspends. Only an
+/// outcome that does not pass brings it into play.
+package protocol ReactiveMiddleware: ServiceMiddleware {
+    /// What is to be done before the request goes on.
+    func prepare(_ request: inout ServiceRequest, context: RequestContext)
+    /// Whether this response passes as it is.
+    func passes(_ response: ServiceResponse, to request: ServiceRequest) -> Bool
+    /// Whether this failure passes as it is.
+    func passes(_ error: any Error) -> Bool
+    /// Makes the call's outcome of one that does not pass.
     ///
-    /// - Throws: ``ServiceError``, `CancellationError`, or what a middleware further in throws.
-    public func callAsFunction(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
-        var step = step
-        while case .selective(let middleware, let next) = step.kind, !middleware.concerns(request) { step = next.step }
-        switch step.kind {
-        case .transport(let transport):
-            context.call.handOver()
-            do {
-                let response = try await transport.send(request, context: context)
-                context.call.handBack(response, attempt: context.attempt)
-                return response
-            } catch {
-                throw context.call.handBack(error)
-            }
-        case .middleware(let middleware, let next):
-            return try await middleware.intercept(request, context: context, next: next)
-        case .selective(let middleware, let next):
-            return try await middleware.intercept(request, context: context, next: next)
-        }
-    }
+    /// - Parameters:
+    ///   - outcome: What came of the request.
+    ///   - sentBefore: The call's ``CallRecord/timesSent`` when the request went on.
+    ///   - request: The request as it went on.
+    ///   - next: What it went on to.
+    func react(
+        to outcome: Result<ServiceResponse, any Error>, sentBefore: Int, request: ServiceRequest,
+        context: RequestContext,
+        next: Next
+    ) async throws -> ServiceResponse
+}
 
-    /// Puts `middleware` in front, its first the outermost. Done once, when a client is made.
-    package func wrapped(by middleware: [any ServiceMiddleware]) -> Next {
-        middleware.reversed().reduce(self) { Next($1, then: $0) }
+extension ReactiveMiddleware {
+    package func passes(_ error: any Error) -> Bool { true }
+
+    package func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        try await next.behind(self)(request, context: context)
     }
 }

@@ -8,7 +8,7 @@ package import BowlineCore
 /// it cannot be decoded by itself (206), and where one of its codings is unknown or there are too many. Else
 /// `Content-Encoding` and `Content-Length` are taken from the response, because they say nothing of the body that the
 /// caller reads, and `facts.removedCodings` names what was taken off.
-package struct DecompressionMiddleware: ServiceMiddleware {
+package struct DecompressionMiddleware: ReactiveMiddleware {
     private let options: DecompressionOptions
 
     /// - Parameter options: The client's; a request's own stand over them.
@@ -16,23 +16,27 @@ package struct DecompressionMiddleware: ServiceMiddleware {
         self.options = options
     }
 
-    package func intercept(
-        _ request: ServiceRequest, context: RequestContext, next: Next
+    package func prepare(_ request: inout ServiceRequest, context: RequestContext) {
+        guard options(for: request).isEnabled, Self.mayOffer(request) else { return }
+        Self.offer(in: &request.fields)
+    }
+
+    package func passes(_ response: ServiceResponse, to request: ServiceRequest) -> Bool {
+        !options(for: request).isEnabled || !response.receivedFields.contains("content-encoding")
+    }
+
+    package func react(
+        to outcome: Result<ServiceResponse, any Error>, sentBefore: Int, request: ServiceRequest,
+        context: RequestContext,
+        next: Next
     ) async throws -> ServiceResponse {
-        let options = request.ownOptions?.value.decompression ?? options
-        guard options.isEnabled else { return try await next(request, context: context) }
-        var response: ServiceResponse
-        if Self.mayOffer(request) {
-            var offering = request
-            Self.offer(in: &offering.fields)
-            response = try await next(offering, context: context)
-        } else {
-            response = try await next(request, context: context)
-        }
-        if response.receivedFields.contains("content-encoding") {
-            Self.decode(&response, of: request, options: options)
-        }
+        var response = try outcome.get()
+        Self.decode(&response, of: request, options: options(for: request))
         return response
+    }
+
+    private func options(for request: ServiceRequest) -> DecompressionOptions {
+        request.ownOptions?.value.decompression ?? options
     }
 
     /// What the caller says itself stands. A part of a coded body could not be decoded, so for a range nothing is

@@ -4,7 +4,7 @@ package import BowlineCore
 ///
 /// Outside retries, so that each hop has its attempts and none is repeated for the failure of the next. The call's
 /// deadline goes along; so does its count of attempts.
-package struct RedirectMiddleware: ServiceMiddleware {
+package struct RedirectMiddleware: ReactiveMiddleware {
     private let options: RedirectOptions
     private let clientFields: [HTTPField.Name]
 
@@ -16,10 +16,18 @@ package struct RedirectMiddleware: ServiceMiddleware {
         self.clientFields = clientFields
     }
 
-    package func intercept(
-        _ request: ServiceRequest, context: RequestContext, next: Next
+    package func prepare(_ request: inout ServiceRequest, context: RequestContext) {}
+
+    package func passes(_ response: ServiceResponse, to request: ServiceRequest) -> Bool {
+        RedirectPolicy.Kind(response.status) == nil
+    }
+
+    package func react(
+        to outcome: Result<ServiceResponse, any Error>, sentBefore: Int, request: ServiceRequest,
+        context: RequestContext,
+        next: Next
     ) async throws -> ServiceResponse {
-        let response = try await next(request, context: context)
+        let response = try outcome.get()
         guard let kind = RedirectPolicy.Kind(response.status) else { return response }
         return try await follow(kind, response, request, context, next)
     }

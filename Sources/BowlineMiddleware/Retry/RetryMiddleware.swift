@@ -3,7 +3,7 @@ package import BowlineCore
 /// Turns one call into attempts: sends it again when ``RetryPolicy`` and the origin's budget allow, after a wait.
 ///
 /// Stands inside redirects, so that each hop has its own attempts, and outside everything that runs per attempt.
-package struct RetryMiddleware: ServiceMiddleware {
+package struct RetryMiddleware: ReactiveMiddleware {
     private let options: RetryOptions
     private let budgets: RetryBudgets
     private let clock: any ServiceClock
@@ -24,26 +24,34 @@ package struct RetryMiddleware: ServiceMiddleware {
         self.events = events
     }
 
-    package func intercept(
-        _ request: ServiceRequest, context: RequestContext, next: Next
-    ) async throws -> ServiceResponse {
+    package func prepare(_ request: inout ServiceRequest, context: RequestContext) {
         // The instant of admission is near enough to count by, and spares the road a look at the clock.
         // A request that is never tried again neither needs the budget nor adds to it.
         if let budget = budgetToFill(by: request), let origin = request.url?.origin {
             budgets.recordRequest(to: origin, at: context.call.admitted, budget)
         }
-        let outcome: Outcome
-        let sent = context.call.timesSent
+    }
+
+    package func passes(_ response: ServiceResponse, to request: ServiceRequest) -> Bool {
+        response.status.code < 400 || !policy(for: request).isRetryable(response.status)
+    }
+
+    package func passes(_ error: any Error) -> Bool {
+        !(error is ServiceError)
+    }
+
+    package func react(
+        to outcome: Result<ServiceResponse, any Error>, sentBefore: Int, request: ServiceRequest,
+        context: RequestContext,
+        next: Next
+    ) async throws -> ServiceResponse {
+        let first: Outcome
         do {
-            let response = try await next(request, context: context)
-            guard response.status.code >= 400, policy(for: request).isRetryable(response.status) else {
-                return response
-            }
-            outcome = .response(response)
+            first = .response(try outcome.get())
         } catch let error as ServiceError {
-            outcome = Outcome(error, of: context.call, sentBefore: sent, to: request.url?.origin)
+            first = Outcome(error, of: context.call, sentBefore: sentBefore, to: request.url?.origin)
         }
-        return try await retry(request, context: context, next: next, after: outcome)
+        return try await retry(request, context: context, next: next, after: first)
     }
 
     private func budgetToFill(by request: ServiceRequest) -> RetryBudgetOptions? {

@@ -154,12 +154,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
     /// Gives the caller what has come since last time. A response that is complete goes as a whole; its connection goes
     /// back to the pool before that, so that a caller's next request finds it there.
     private func handOver(isComplete: Bool, trailers: ReceivedFields?) {
-        guard let exchange, let head = inbound.head else { return }
-        let inbound = self.inbound
-        let arrival = ResponseArrival(
-            sent: outbound.sentAt, firstByte: inbound.firstByte, head: inbound.headAt,
-            informational: inbound.informational
-        )
+        guard let exchange, inbound.head != nil else { return }
         if isComplete, inbound.discardAllowance == nil { exchange.tell { $0.responseBodyEnd($1) } }
         if inbound.isDelivered || inbound.discardAllowance != nil {
             if isComplete {
@@ -168,24 +163,30 @@ extension HTTP1Connection: ChannelDuplexHandler {
             }
             return
         }
+        let arrival = ResponseArrival(
+            sent: outbound.sentAt, firstByte: inbound.firstByte, head: inbound.headAt,
+            informational: inbound.informational
+        )
         if isComplete {
+            // Taken, unless an upload goes on, which asks whether there was one.
+            guard let head = machine.isRequestDone ? inbound.head.take() : inbound.head else { return }
             let body = ResponseBody(
-                received: inbound.body, trailers: trailers, attempt: exchange.responseAttempt
+                received: inbound.body.take(), trailers: trailers, attempt: exchange.responseAttempt
             )
             let response = exchange.response(ResponseHead(head), body: body, arrival: arrival)
             settle(machine.responseEnded(), keepAlive: inbound.keepAlive)
             exchange.receivedWhole(response)
-        } else {
+        } else if let head = inbound.head {
             let length: Int? = if case .length(let length) = inbound.framing { Int(length) } else { nil }
             let body = ResponseBody(source: ExchangeBody(exchange, announcedLength: length))
             let response = exchange.response(ResponseHead(head), body: body, arrival: arrival)
-            self.inbound.isDelivered = true
-            self.inbound.body = nil
+            inbound.isDelivered = true
+            let first = inbound.body.take()
             exchange.call.enter(.receivingBody, attempt: exchange.attempt)
             enter(.bodyRead, within: exchange.timeouts.bodyIdle)
-            let shouldPause = exchange.receivedHead(response, first: inbound.body)
+            let shouldPause = exchange.receivedHead(response, first: first)
             // The caller may have let the body go meanwhile: then it is being read off.
-            if shouldPause, self.inbound.discardAllowance == nil { pauseReading() }
+            if shouldPause, inbound.discardAllowance == nil { pauseReading() }
         }
     }
 

@@ -6,28 +6,30 @@ internal import NIOCore
 ///
 /// It carries one exchange at a time. Everything below the line "on the event loop" runs there; what callers use from
 /// their own threads hops there first.
-// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
+// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable. What every request
+// touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that changes it in
+// place calls out while it does.
 final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // On the event loop.
-    var context: ChannelHandlerContext?
-    var machine = HTTP1ConnectionStateMachine()
-    var parser: HTTP1ResponseParser
-    var exchange: Exchange?
-    var inbound = InboundResponse()
-    var outbound = OutboundRequest()
-    var peek: SocketPeek
+    @exclusivity(unchecked) var context: ChannelHandlerContext?
+    @exclusivity(unchecked) var machine = HTTP1ConnectionStateMachine()
+    @exclusivity(unchecked) var parser: HTTP1ResponseParser
+    @exclusivity(unchecked) var exchange: Exchange?
+    @exclusivity(unchecked) var inbound = InboundResponse()
+    @exclusivity(unchecked) var outbound = OutboundRequest()
+    @exclusivity(unchecked) var peek: SocketPeek
     /// Set with TLS.
     let recordBoundary: TLSRecordBoundary?
     /// The last error the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
-    var closeReason: CloseReason?
-    var isReadWanted = true
-    var isReadPending = false
+    @exclusivity(unchecked) var closeReason: CloseReason?
+    @exclusivity(unchecked) var isReadWanted = true
+    @exclusivity(unchecked) var isReadPending = false
     private(set) var hasWaitedForTickets = false
     // `DeadlineEntry`.
-    var phase = DeadlinePhase.none
-    var phaseDeadline = MonotonicInstant.distantFuture
-    var sweepIndex = -1
+    @exclusivity(unchecked) var phase = DeadlinePhase.none
+    @exclusivity(unchecked) var phaseDeadline = MonotonicInstant.distantFuture
+    @exclusivity(unchecked) var sweepIndex = -1
 
     /// How long a TLS connection that was opened ahead may take to read what waits before its first request.
     static let ticketWait: TimeAmount = .milliseconds(1)

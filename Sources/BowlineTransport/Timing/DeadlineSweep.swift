@@ -20,13 +20,15 @@ protocol DeadlineEntry: AnyObject {
 ///
 /// The timer is left running when the last entry goes, so that one request after another costs none; it ends with the
 /// sweep.
-// Safety: everything is touched on the sweep's loop only; `deinit` only cancels, which any thread may do.
+// Safety: everything is touched on the sweep's loop only; `deinit` only cancels, which any thread may do. What every request
+// touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that changes it in
+// place calls out while it does.
 final class DeadlineSweep: @unchecked Sendable {
     static let granularity = Duration.milliseconds(5)
 
     private let timer: LoopTimer
-    private var entries: [any DeadlineEntry] = []
-    private var nextSweep = MonotonicInstant.distantFuture
+    @exclusivity(unchecked) private var entries: [any DeadlineEntry] = []
+    @exclusivity(unchecked) private var nextSweep = MonotonicInstant.distantFuture
     private var scheduled: LoopTimer.Cancellation?
     /// Tells a sweep that was superseded from the current one.
     private var generation = 0

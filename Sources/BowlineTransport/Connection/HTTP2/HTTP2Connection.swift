@@ -7,26 +7,28 @@ internal import Synchronization
 /// One HTTP/2 connection: the handler behind `NIOHTTP2Handler`, which does frames, HPACK and both directions' windows.
 ///
 /// It carries as many exchanges as the peer allows, each on a stream of its own; there is no channel per stream.
-// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
+// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable. What every request
+// touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that changes it in
+// place calls out while it does.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     let http2: HTTP2Options
     let frames: HTTP2FrameWatch
 
     // On the event loop.
-    var context: ChannelHandlerContext?
-    var table = HTTP2StreamTable<HTTP2Stream>()
-    var settings = HTTP2PeerSettings()
-    var keepAlive: HTTP2KeepAlive
+    @exclusivity(unchecked) var context: ChannelHandlerContext?
+    @exclusivity(unchecked) var table = HTTP2StreamTable<HTTP2Stream>()
+    @exclusivity(unchecked) var settings = HTTP2PeerSettings()
+    @exclusivity(unchecked) var keepAlive: HTTP2KeepAlive
     /// Told once, when the peer's settings are there or the connection has failed before.
     var onReady: ((Result<Void, any Error>) -> Void)?
     /// Streams that have received something in this read and have not handed it over.
-    var touched: [HTTP2Stream] = []
-    var isReading = false
-    var isFlushScheduled = false
+    @exclusivity(unchecked) var touched: [HTTP2Stream] = []
+    @exclusivity(unchecked) var isReading = false
+    @exclusivity(unchecked) var isFlushScheduled = false
     /// The peer's GOAWAY, if it has sent one: streams above its last id were not looked at.
     var peerGoAway: HTTP2GoAway?
     /// No stream is opened any more.
-    var isRetired = false
+    @exclusivity(unchecked) var isRetired = false
     var hasSentGoAway = false
     var refusedStreams = 0
     /// How many leases have come here, of how many once the pool gives no more.
@@ -38,12 +40,12 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     var isUnwanted = false
     /// The last error the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
-    var closeReason: CloseReason?
+    @exclusivity(unchecked) var closeReason: CloseReason?
     /// When bytes last came, or when the first of the open streams was opened.
-    var readAt: MonotonicInstant
+    @exclusivity(unchecked) var readAt: MonotonicInstant
     /// When the peer's settings have to be there.
     var settingsDeadline = MonotonicInstant.distantFuture
-    var sweepIndex = -1
+    @exclusivity(unchecked) var sweepIndex = -1
     private var capacityAtStart = 1
     private let answered = Atomic(false)
 

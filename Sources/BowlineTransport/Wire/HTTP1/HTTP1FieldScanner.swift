@@ -53,7 +53,10 @@ struct HTTP1FieldScanner: Sendable {
     ) throws(HTTP1ParseError) -> Bool {
         while position < bytes.count {
             switch phase {
-            case .lineStart: try beginLine(with: bytes[position], limits: limits)
+            case .lineStart:
+                try takeWholeLines(bytes, limits: limits)
+                guard position < bytes.count else { return false }
+                try beginLine(with: bytes[position], limits: limits)
             case .name: try scanName(bytes)
             case .value: try scanValue(bytes)
             case .valueEnd:
@@ -66,6 +69,51 @@ struct HTTP1FieldScanner: Sendable {
             }
         }
         return false
+    }
+
+    /// Takes the lines that are there whole and have nothing unusual about them, which is most of them. The first that has
+    /// is left to be looked at byte by byte.
+    private mutating func takeWholeLines(
+        _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
+    ) throws(HTTP1ParseError) {
+        let maximumLines = isTrailer ? limits.maximumTrailerFields : limits.maximumFields
+        var line = position
+        while lines < maximumLines {
+            let nameEnd = HTTP1Grammar.endOfToken(in: bytes, from: line)
+            guard nameEnd > line, nameEnd < bytes.count, bytes[nameEnd] == HTTP1Grammar.colon else { return }
+            let textEnd = HTTP1Grammar.endOfText(in: bytes, from: nameEnd + 1)
+            guard textEnd + 1 < bytes.count, bytes[textEnd] == HTTP1Grammar.carriageReturn,
+                bytes[textEnd + 1] == HTTP1Grammar.lineFeed
+            else { return }
+            let value = Self.trimmed(bytes, from: nameEnd + 1, to: textEnd)
+            if spans.isEmpty { spans.reserveCapacity(16) }
+            spans.append(
+                ReceivedFields.Span(
+                    nameStart: UInt32(truncatingIfNeeded: line), nameEnd: UInt32(truncatingIfNeeded: nameEnd),
+                    valueStart: UInt32(truncatingIfNeeded: value.lowerBound),
+                    valueEnd: UInt32(truncatingIfNeeded: value.upperBound)
+                )
+            )
+            lines += 1
+            if !isTrailer {
+                do {
+                    mayBeFolded = try !framing.note(bytes, name: line..<nameEnd, value: value, limits: limits)
+                } catch {
+                    throw failure(error.reason)
+                }
+            }
+            isFolded = false
+            line = textEnd + 2
+            position = line
+        }
+    }
+
+    @inline(__always)
+    private static func trimmed(_ bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) -> Range<Int> {
+        var (start, end) = (start, end)
+        while start < end, HTTP1Grammar.isWhitespace(bytes[start]) { start += 1 }
+        while end > start, HTTP1Grammar.isWhitespace(bytes[end - 1]) { end -= 1 }
+        return start..<end
     }
 
     private mutating func beginLine(with byte: UInt8, limits: HTTP1Limits) throws(HTTP1ParseError) {
@@ -133,9 +181,8 @@ struct HTTP1FieldScanner: Sendable {
     private mutating func endLine(
         _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
     ) throws(HTTP1ParseError) {
-        var (start, end) = (valueStart, position - 1)
-        while start < end, HTTP1Grammar.isWhitespace(bytes[start]) { start += 1 }
-        while end > start, HTTP1Grammar.isWhitespace(bytes[end - 1]) { end -= 1 }
+        let value = Self.trimmed(bytes, from: valueStart, to: position - 1)
+        let (start, end) = (value.lowerBound, value.upperBound)
         position += 1
         phase = .lineStart
 

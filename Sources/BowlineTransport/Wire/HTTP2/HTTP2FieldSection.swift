@@ -60,9 +60,10 @@ struct HTTP2FieldSection {
 
     private mutating func read(_ name: String, _ value: String) throws(HTTP2FieldError) {
         let nameStart = UInt32(truncatingIfNeeded: buffer.writerIndex)
-        let isName = name.utf8.allSatisfy { HTTP1Grammar.isToken($0) && !(0x41...0x5A).contains($0) }
-        guard isName, !name.isEmpty else { throw HTTP2FieldError("a field's name is not in lower case, or no name") }
-        buffer.writeString(name)
+        let nameLength = buffer.writeString(name)
+        guard nameLength > 0, Self.isLowerCaseToken(buffer, last: nameLength) else {
+            throw HTTP2FieldError("a field's name is not in lower case, or no name")
+        }
         let valueStart = UInt32(truncatingIfNeeded: buffer.writerIndex)
         buffer.writeString(value)
         // Whitespace around a value is malformed (RFC 9113 §8.2.1), and harmless once it is off.
@@ -84,7 +85,22 @@ struct HTTP2FieldSection {
         try noteSpecial(name, value)
     }
 
+    private static func isLowerCaseToken(_ buffer: ByteBuffer, last count: Int) -> Bool {
+        buffer.withUnsafeReadableBytes { bytes in
+            for index in (bytes.count - count)..<bytes.count {
+                let byte = bytes[index]
+                guard HTTP1Grammar.isToken(byte), !(byte >= 0x41 && byte <= 0x5A) else { return false }
+            }
+            return true
+        }
+    }
+
     private mutating func noteSpecial(_ name: String, _ value: String) throws(HTTP2FieldError) {
+        // Most names are none of these by their length alone.
+        switch name.utf8.count {
+        case 7, 10, 14, 16, 17: break
+        default: return
+        }
         switch name {
         case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
             throw HTTP2FieldError("a field that speaks of an HTTP/1.1 connection")

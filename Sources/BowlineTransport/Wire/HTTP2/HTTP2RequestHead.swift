@@ -41,6 +41,13 @@ struct HTTP2RequestHead {
 
     private static func add(_ field: HTTPField, to headers: inout HPACKHeaders) {
         let name = field.name.canonicalName
+        // Most names are none of these by their length alone.
+        switch name.utf8.count {
+        case 4, 6, 7, 10, 13, 14, 16, 17, 19: break
+        default:
+            headers.add(name: name, value: field.value)
+            return
+        }
         switch name {
         case "host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "content-length",
             "expect":

@@ -1,0 +1,35 @@
+/// A value behind a reference: copying it costs one count, and it is copied itself only when one of several holders changes
+/// it.
+///
+/// What passes through many suspended functions is held so: a large value would be in the frame of each.
+///
+/// Inlinable, and so are the properties that are made of it: a borrow that is not inlined costs an allocation.
+@usableFromInline
+struct CopyOnWrite<Value: Sendable>: Sendable {
+    // Safety: `value` is changed only through a `CopyOnWrite` that is its one holder, so by one task at a time.
+    @usableFromInline
+    final class Storage: @unchecked Sendable {
+        // No second access can overlap one that changes it: whoever changes it is its one holder, exclusively.
+        @exclusivity(unchecked) @usableFromInline var value: Value
+
+        @inlinable
+        init(_ value: Value) {
+            self.value = value
+        }
+    }
+
+    @usableFromInline var storage: Storage
+
+    @inlinable
+    init(_ value: Value) {
+        storage = Storage(value)
+    }
+
+    @inlinable @inline(__always) var value: Value {
+        _read { yield storage.value }
+        _modify {
+            if !isKnownUniquelyReferenced(&storage) { storage = Storage(storage.value) }
+            yield &storage.value
+        }
+    }
+}
