@@ -4,10 +4,12 @@ SWIFT ?= swift
 SERVERS_FLAGS ?=
 HTTP2_FLAGS ?=
 SPEED_FLAGS ?=
+BENCH_FLAGS ?=
+ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback http2 http2-servers pipeline-cost instructions speed clean
+.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback http2 http2-servers pipeline-cost instructions bench speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +79,12 @@ instructions: ## Count what a request executes, and fail when that has risen
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --package-path Benchmarks --product RequestCost
 	@Scripts/instruction-guard
+
+bench: ## Measure Bowline beside other clients, the same work in turn (ONLY=h1-1k for a part; BENCH_FLAGS)
+	@Scripts/install-dependencies --with-benchmarks
+	$(SWIFT) build -c release --package-path Benchmarks
+	@for peer in Benchmarks/Peers/*/build; do echo $$peer; $$peer || exit 1; done
+	@Scripts/bench $(if $(ONLY),--only $(ONLY)) $(BENCH_FLAGS)
 
 speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO alone
 	@Scripts/install-dependencies --with-servers

@@ -9,24 +9,24 @@ import Dispatch
     import Darwin
 #endif
 
-/// Sends requests one after the other, for a tool that counts what a process executes: `RequestCost URL COUNT [listener]`.
+/// Sends requests one after the other, for a tool that counts what a process executes: `RequestCost URL COUNT [listener] [h2c]`.
 ///
 /// The client is as `ServiceClient(baseURL:)` makes it, with the default pipeline over the real transport. With `listener`
-/// somebody listens to its events, and does nothing about them.
+/// somebody listens to its events, and does nothing about them; with `h2c` it speaks HTTP/2 without TLS.
 @main
 enum RequestCost {
     static func main() {
         let words = CommandLine.arguments.dropFirst()
         guard let url = words.first, let count = words.dropFirst().first.flatMap({ Int($0) }), count > 0 else {
-            print("usage: RequestCost URL COUNT [listener]")
+            print("usage: RequestCost URL COUNT [listener] [h2c]")
             exit(64)
         }
-        let isListening = words.last == "listener"
+        let (isListening, isHTTP2) = (words.contains("listener"), words.contains("h2c"))
         // Not an asynchronous `main`: valgrind does not survive how that gives its thread away.
         let isDone = DispatchSemaphore(value: 0)
         Task.detached {
             do {
-                try await send(count, to: url, isListening: isListening)
+                try await send(count, to: url, isListening: isListening, isHTTP2: isHTTP2)
             } catch {
                 print("RequestCost: \(error)")
                 exit(1)
@@ -36,8 +36,9 @@ enum RequestCost {
         isDone.wait()
     }
 
-    private static func send(_ count: Int, to url: String, isListening: Bool) async throws {
+    private static func send(_ count: Int, to url: String, isListening: Bool, isHTTP2: Bool) async throws {
         try await withServiceClient(url, isOnEventLoop: true) {
+            if isHTTP2 { $0.http2.negotiation = .http2Only }
             if isListening { $0.telemetry.events = [Listener()] }
         } _: { client in
             for _ in 0..<count {

@@ -47,6 +47,12 @@ http {{
         location /slower/ {{ alias {prefix}/files/; limit_rate 25; }}
         location = /status {{ stub_status; }}
     }}
+    server {{
+        listen 127.0.0.1:{h2c_port} http2;
+        root {prefix}/files;
+        # Else the head and the body are written apart, and the second waits 40 ms for the first's acknowledgement.
+        sendfile off;
+    }}
 }}
 """
 

@@ -83,6 +83,27 @@ public struct ServiceClient: Sendable {
     ///   cancelled.
     public func send(_ request: ServiceRequest) async throws -> ServiceResponse {
         var request = request
+        let context = try admit(&request)
+        // What is needed of it after it was given away.
+        let (body, options) = (request.body, request.ownOptions)
+        do {
+            try options?.value.validate()
+            var response = try await policies.pipeline(consume request, context: context)
+            complete(&response, of: context.call, options)
+            return response
+        } catch {
+            context.call.responseBodyEnded()
+            // Nobody will send it again: the sequence of a one-shot body is let go.
+            body.abandon()
+            throw error
+        }
+    }
+
+    // Apart from `send`, because what they use would lie in its frame as long as it waits.
+
+    /// Completes a request and counts it as in flight.
+    @inline(never)
+    private func admit(_ request: inout ServiceRequest) throws -> RequestContext {
         let url = try policies.resolve(request)
         request.url = url
         policies.addFields(to: &request, for: url)
@@ -90,24 +111,18 @@ public struct ServiceClient: Sendable {
         let call = try core.lifecycle.admit(
             method: request.method.rawValue, target: request.ownOptions?.value.targetTemplate ?? url.path, now: now
         )
-        // What is needed of it after it was given away.
-        let (body, options) = (request.body, request.ownOptions)
-        do {
-            try options?.value.validate()
-            let context = policies.context(of: request, call: call, now: now)
-            var response = try await policies.pipeline(consume request, context: context)
-            if let report = options?.value.onDownloadProgress {
-                response.body = response.body.reporting(report)
-            }
-            response.facts.decoding = policies.decoding
-            response.body.observeEnd(call)
-            return response
-        } catch {
-            call.responseBodyEnded()
-            // Nobody will send it again: the sequence of a one-shot body is let go.
-            body.abandon()
-            throw error
+        return policies.context(of: request, call: call, now: now)
+    }
+
+    @inline(never)
+    private func complete(
+        _ response: inout ServiceResponse, of call: CallRecord, _ options: ServiceRequest.OwnOptions?
+    ) {
+        if let report = options?.value.onDownloadProgress {
+            response.body = response.body.reporting(report)
         }
+        response.facts.decoding = policies.decoding
+        response.body.observeEnd(call)
     }
 }
 

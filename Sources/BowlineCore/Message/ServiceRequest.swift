@@ -58,6 +58,9 @@ public struct ServiceRequest: Sendable {
         _modify { yield &content.value.url }
     }
 
+    /// Whom it is for; nil: the client has not set ``url`` yet.
+    package var origin: Origin? { content.value.url?.origin }
+
     /// Makes a request. It is checked when it is sent.
     ///
     /// - Parameters:

@@ -40,6 +40,12 @@ public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
 extension Duration {
     /// This duration in whole nanoseconds, clamped to what an `Int64` holds (±292 years).
     package var saturatingNanoseconds: Int64 {
+        // Most are positive and shorter than that: one division, where `components` makes several of 128 bits.
+        let all = attoseconds
+        let (high, low) = (UInt64(truncatingIfNeeded: all >> 64), UInt64(truncatingIfNeeded: all))
+        if high < 500_000_000 {
+            return Int64(UInt64(1_000_000_000).dividingFullWidth((high, low)).quotient)
+        }
         // `components` traps on more seconds than an `Int64` holds.
         if self >= .seconds(Self.mostSeconds) { return .max }
         if self <= .seconds(-Self.mostSeconds) { return .min }

@@ -27,7 +27,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
     package func prepare(_ request: inout ServiceRequest, context: RequestContext) {
         // The instant of admission is near enough to count by, and spares the road a look at the clock.
         // A request that is never tried again neither needs the budget nor adds to it.
-        if let budget = budgetToFill(by: request), let origin = request.url?.origin {
+        if let budget = budgetToFill(by: request), let origin = request.origin {
             budgets.recordRequest(to: origin, at: context.call.admitted, budget)
         }
     }
@@ -49,7 +49,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
         do {
             first = .response(try outcome.get())
         } catch let error as ServiceError {
-            first = Outcome(error, of: context.call, sentBefore: sentBefore, to: request.url?.origin)
+            first = Outcome(error, of: context.call, sentBefore: sentBefore, to: request.origin)
         }
         return try await retry(request, context: context, next: next, after: first)
     }
@@ -92,7 +92,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
             }
             outcome.discard()
             retries += 1
-            if let events, let origin = request.url?.origin { events.retryBegan(context, origin: origin) }
+            if let events, let origin = request.origin { events.retryBegan(context, origin: origin) }
             // One attempt may have been two: after a 401, with new credentials.
             context.beginAttempt(after: outcome.attempts)
             let sent = context.call.timesSent
@@ -102,7 +102,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
                 outcome = .response(response)
             } catch var error as ServiceError {
                 error.attempts = max(error.attempts, context.attempt)
-                outcome = Outcome(error, of: context.call, sentBefore: sent, to: request.url?.origin)
+                outcome = Outcome(error, of: context.call, sentBefore: sent, to: request.origin)
             }
         }
     }
@@ -123,7 +123,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
         if case .failure(_, isOurs: false) = outcome { verdict = .giveUp(.notRetryable) }
         if case .retry = verdict, context.call.isDraining { verdict = .giveUp(.draining) }
         var budgetLeft: Int?
-        if let budget = policy.options.budget, let origin = request.url?.origin {
+        if let budget = policy.options.budget, let origin = request.origin {
             if case .retry = verdict {
                 let withdrawal = budgets.withdraw(from: origin, at: now, budget)
                 budgetLeft = withdrawal.left
@@ -142,11 +142,11 @@ package struct RetryMiddleware: ReactiveMiddleware {
     ) {
         guard policy.options.onDecision != nil || events != nil else { return }
         let decision = RetryDecision(
-            attempt: context.attempt, method: request.method, origin: request.url?.origin.description ?? "",
+            attempt: context.attempt, method: request.method, origin: request.origin?.description ?? "",
             cause: outcome.cause, verdict: verdict, budgetLeft: budgetLeft
         )
         policy.options.onDecision?(decision)
-        if let origin = request.url?.origin { events?.retryDecided(decision, call: context.call, origin: origin) }
+        if let origin = request.origin { events?.retryDecided(decision, call: context.call, origin: origin) }
     }
 
     /// - Returns: whether the wait is over; false: no attempt begins, because the client has begun to shut down, or because
@@ -161,7 +161,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
 
     /// A retry that was granted is not made.
     private func giveBack(_ request: ServiceRequest, _ policy: RetryPolicy, withdrawn: MonotonicInstant) {
-        guard let budget = policy.options.budget, let origin = request.url?.origin else { return }
+        guard let budget = policy.options.budget, let origin = request.origin else { return }
         budgets.giveBack(to: origin, withdrawn: withdrawn, budget)
     }
 }

@@ -52,7 +52,7 @@ extension HTTP1ResponseParser {
             return false
         }
         guard isComplete else { return try starved() }
-        let bytes = takeSection(trailers)
+        let bytes = takeSection(trailers, isBodyHere: true)
         state = .ending(trailers: trailers.spans.isEmpty ? nil : ReceivedFields(bytes: bytes, spans: trailers.spans))
         return try next()
     }

@@ -54,7 +54,7 @@ extension HTTP1ResponseParser {
 
     /// Takes the head off the buffer.
     private mutating func takeHead(_ framing: HTTP1BodyFraming) throws(HTTP1ParseError) -> HTTP1ResponseHead {
-        let bytes = takeSection(head.fields)
+        let bytes = takeSection(head.fields, isBodyHere: isBodyHere(framing))
         let reason = bytes.getSlice(at: bytes.readerIndex + head.reasonStart, length: head.reasonEnd - head.reasonStart)
         let fields = head.fields.framing
         return HTTP1ResponseHead(
@@ -68,6 +68,15 @@ extension HTTP1ResponseParser {
         )
     }
 
+    /// Whether the body is in the buffer, behind the head, to its end.
+    private func isBodyHere(_ framing: HTTP1BodyFraming) -> Bool {
+        switch framing {
+        case .none: true
+        case .length(let length): buffer.readableBytes - head.length >= length
+        case .chunked, .untilClose: false
+        }
+    }
+
     /// Whether the connection may live on after this response (RFC 9112 §9.3).
     private func mayKeepAlive(_ framing: HTTP1BodyFraming) -> Bool {
         let fields = head.fields.framing
@@ -78,13 +87,15 @@ extension HTTP1ResponseParser {
     }
 
     /// Takes a complete section off the buffer, its folded values put together.
-    mutating func takeSection(_ section: HTTP1FieldScanner) -> ByteBuffer {
+    ///
+    /// - Parameter isBodyHere: Whether the caller gets the body from the same bytes. If more is to be read, the buffer had
+    ///   better be free for that than held by fields, which live as long as the response.
+    mutating func takeSection(_ section: HTTP1FieldScanner, isBodyHere: Bool) -> ByteBuffer {
         guard var bytes = buffer.readSlice(length: section.position) else { return ByteBuffer() }
         if buffer.readableBytes == 0 { buffer = ByteBuffer() }
         if !section.folds.isEmpty {
             bytes.withUnsafeMutableReadableBytes { section.applyFolds(to: $0) }
-        } else if bytes.storageCapacity > Self.largestSharedStorage {
-            // Fields outlive the body; they shall not keep a large read buffer alive.
+        } else if !isBodyHere || bytes.storageCapacity > Self.largestSharedStorage {
             bytes = ByteBuffer(bytes: bytes.readableBytesView)
         }
         return bytes
