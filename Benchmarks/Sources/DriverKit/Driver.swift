@@ -47,7 +47,7 @@ private func run<Client: BenchmarkClient>(_ type: Client.Type) async -> Int32 {
             switch work.mode {
             case .requests: try await measureRequests(client, work)
             case .idle: try await holdConnections(client, work)
-            case .drain: throw Misuse()
+            case .drain: try await measureDrain(client, work)
             }
         try await client.shutdown()
         return failed == 0 ? 0 : 1
@@ -155,4 +155,59 @@ private func holdConnections<Client: BenchmarkClient>(_ client: Client, _ work: 
     fflush(nil)
     while readLine() != nil {}
     return failed
+}
+
+/// K requests at once; a shutdown begins when standard input says that all are in flight, and waits for them.
+private func measureDrain<Client: BenchmarkClient>(_ client: Client, _ work: Work) async throws -> Int {
+    var alone = work
+    alone.inFlight = 1
+    let first = await runWorkers(client, alone, count: 1, keeping: nil)
+    let before = residentKibibytes()
+    let during = Guarded(0)
+    let lastEnd = Guarded(0)
+    let drained = Guarded(0)
+    try await client.place {
+        try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<work.count {
+                group.addTask {
+                    var one = work
+                    one.inFlight = 1
+                    let result = await runWorkers(client, one, count: 1, keeping: nil)
+                    let now = Usage.nanoseconds
+                    lastEnd.withLock { $0 = max($0, now) }
+                    return result.failed
+                }
+            }
+            await lineOfInput()
+            let resident = residentKibibytes()
+            during.withLock { $0 = resident }
+            try await client.shutdown()
+            let now = Usage.nanoseconds
+            drained.withLock { $0 = now }
+            let failed = try await group.reduce(0, +)
+            guard failed == 0 else { throw Failed(count: failed) }
+        }
+    }
+    let milliseconds = Double(drained.withLock { $0 } - lastEnd.withLock { $0 }) / 1_000_000
+    print(
+        """
+        {"client": "\(Client.name)", "inFlight": \(work.count), "failed": \(first.failed), "before": \(before), \
+        "during": \(during.withLock { $0 }), "drained": \(milliseconds)}
+        """
+    )
+    return first.failed
+}
+
+private struct Failed: Error {
+    let count: Int
+}
+
+/// Waits for a line of standard input on a thread of its own.
+private func lineOfInput() async {
+    await withCheckedContinuation { continuation in
+        Thread.detachNewThread {
+            _ = readLine()
+            continuation.resume()
+        }
+    }
 }

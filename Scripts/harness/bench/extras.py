@@ -2,23 +2,31 @@
 
 import json
 import subprocess
+import time
 
 from . import clients
 from .table import ratios, spread
 from .work import IDLE_GOALS
 
-# Requests answered so slowly that none ends before the last connection is open; connections, scheme, rounds.
-IDLE = [(1000, False, "/slow/1k", 3), (1000, True, "/slow/1k", 3), (10_000, False, "/slower/1k", 1), (10_000, True, "/slower/1k", 1)]
-
-
 def idle(bench):
-    """KiB of memory per connection that lies idle: after K requests at once, each on a connection of its own."""
-    lines = ["### idle", "", "KiB of resident memory per idle connection; K requests at once opened them.", ""]
+    """A thousand connections, plain and over TLS."""
+    return _idle(bench, 1000, "/slow/1k", 3)
+
+
+def idle_many(bench):
+    """Ten thousand."""
+    return _idle(bench, 10_000, "/slower/1k", 1)
+
+
+def _idle(bench, count, path, rounds):
+    """KiB of memory per connection that lies idle: after so many requests at once, answered so slowly that none ends before
+    the last connection is open."""
     drivers = {"Bowline": clients.OURS["default"]}
     drivers |= {key: client for key, client in bench.peers.items() if isinstance(client, clients.Driver)}
-    lines += ["| connections | " + " | ".join(drivers) + " |", "|---" * (len(drivers) + 1) + "|"]
+    lines = [f"### {count} idle connections", "", "KiB of resident memory for each, after as many requests at once.", "",
+             "| | " + " | ".join(drivers) + " |", "|---" * (len(drivers) + 1) + "|"]
     goals = []
-    for count, tls, path, rounds in IDLE:
+    for tls in (False, True):
         taken = {key: [] for key in drivers}
         for _ in range(rounds):
             for key, client in drivers.items():
@@ -30,7 +38,7 @@ def idle(bench):
                     bench.note(error)
         kind = "TLS" if tls else "plain"
         cells = [spread([figures["kibibytes"] for figures in each], "{:.1f}") if each else "–" for each in taken.values()]
-        lines.append(f"| {count} {kind} | " + " | ".join(cells) + " |")
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
         for peer, limits in IDLE_GOALS.items():
             if found := ratios(taken["Bowline"], taken.get(peer, []), "kibibytes"):
                 goals.append((f"memory per idle connection, {count} {kind}, ÷ {peer}", limits[tls], found))
@@ -61,4 +69,41 @@ def _per_connection(bench, client, count, tls, path):
     return (said["after"] - said["before"]) / count
 
 
-EXTRAS = {"idle": idle}
+def drain(bench, count=10_000):
+    """Ten thousand requests in flight, and a shutdown that waits for them."""
+    server, client = bench.server, clients.OURS["default"]
+    lines = [f"### {count} in flight, then a drain", "", "| executor | KiB each | drained after the last response, ms |", "|---|---|---|"]
+    goals = []
+    for variant, client in clients.OURS.items():
+        words = ["drain", server.plain("/slow/1k"), "-n", str(count), "--expect", "1024", *client.extra]
+        process = subprocess.Popen(["taskset", "-c", str(bench.core), str(client.binary), *words], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            _wait_for(lambda: server.connections() >= count, 30)
+            stdout, stderr = process.communicate("all are in flight\n", timeout=60)
+            said = json.loads(stdout)
+        except (ValueError, TimeoutError, subprocess.TimeoutExpired) as error:
+            bench.note(clients.Failed(f"{client.name}, drain: {type(error).__name__}"))
+            continue
+        finally:
+            process.kill()
+            process.wait()
+        if said["failed"]:
+            bench.note(clients.Failed(f"{client.name}, drain: {said}, {stderr[-300:]!r}"))
+            continue
+        each = (said["during"] - said["before"]) / count
+        lines.append(f"| {variant} | {each:.1f} | {said['drained']:.1f} |")
+        goals.append((f"KiB per request in flight, {variant} executor", 24, [each]))
+        goals.append((f"ms from the last response to the end of the drain, {variant} executor", 100, [said["drained"]]))
+    return lines + [""], goals
+
+
+def _wait_for(condition, seconds):
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.1)
+
+
+EXTRAS = {"idle-1000": idle, "idle-10000": idle_many, "drain": drain}

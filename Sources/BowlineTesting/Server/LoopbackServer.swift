@@ -87,8 +87,11 @@ public final class LoopbackServer: Sendable {
 
     /// Answers requests of this method and path with what `responder` says. It goes before ``respond(_:)``.
     ///
-    /// - Parameter path: The target without its query; segments in braces stand for anything (`/users/{id}`). One
-    ///   without such segments goes before those with them. The same path again takes the place of the one before.
+    /// - Parameters:
+    ///   - method: The method.
+    ///   - path: The target without its query; segments in braces stand for anything (`/users/{id}`). One without such
+    ///     segments goes before those with them. The same path again takes the place of the one before.
+    ///   - responder: What answers; what it throws is noted in ``problems``.
     public func route(
         _ method: HTTPRequest.Method,
         _ path: String,
