@@ -134,8 +134,8 @@ PEER_CLIENTS = {
     "Go": Driver("Go net/http", PEERS / "go", counts_allocations=False),
     "AsyncHTTPClient": Driver("AsyncHTTPClient", RELEASE / "AsyncHTTPClientDriver"),
     "libcurl": Driver("libcurl", PEERS / "curl"),
-    # Its event loop has no say about the protocol: over TLS it takes HTTP/2 wherever it is offered.
-    "URLSession": Driver("URLSession", RELEASE / "URLSessionDriver", does=lambda work: not work.tls or work.http2),
+    # It trusts the system's authorities only.
+    "URLSession": Driver("URLSession", RELEASE / "URLSessionDriver", does=lambda work: not work.tls),
     "wrk": Wrk(),
     "h2load": H2load(),
 }
