@@ -136,7 +136,10 @@ static void drive(struct run *run, struct worker *workers, long in_flight) {
     int running = 0;
     while (run->finished < run->count) {
         int ready = epoll_wait(run->epoll, events, 256, run->timeout_ms < 0 ? 1000 : (int)run->timeout_ms);
-        if (ready == 0) curl_multi_socket_action(run->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        if (ready == 0) {
+            run->timeout_ms = -1; // It fires once.
+            curl_multi_socket_action(run->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        }
         for (int index = 0; index < ready; index++) {
             int flags = (events[index].events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events[index].events & EPOLLOUT ? CURL_CSELECT_OUT : 0)
                 | (events[index].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);

@@ -1,5 +1,5 @@
 //! Drives hyper 0.14's client, tuned for one core: a single-threaded runtime, TCP_NODELAY, a pool as large as the
-//! concurrency, and for HTTP/2 windows of the sizes that large bodies want.
+//! concurrency, few threads for name lookups, and for HTTP/2 windows of the sizes that large bodies want.
 
 mod work;
 
@@ -30,7 +30,7 @@ fn main() {
         eprintln!("       hyper idle URL -n K [--ca FILE] [--expect BYTES]");
         std::process::exit(64);
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build().expect("a runtime");
     let failed = tokio::task::LocalSet::new().block_on(&runtime, async {
         let client = Rc::new(make_client(&work));
         if work.mode == "idle" { hold_connections(client, work).await } else { measure(client, work).await }
@@ -54,7 +54,7 @@ fn make_client(work: &Work) -> Http {
     Client::builder()
         .pool_max_idle_per_host(if work.mode == "idle" { work.count } else { work.in_flight })
         .http2_only(work.is_http2)
-        .http2_initial_stream_window_size(1 << 20)
+        .http2_initial_stream_window_size(4 << 20)
         .http2_initial_connection_window_size(1 << 24)
         .build(connector)
 }
