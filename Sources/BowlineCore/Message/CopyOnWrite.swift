@@ -6,8 +6,8 @@
 /// Inlinable, and so are the properties that are made of it: a borrow that is not inlined costs an allocation.
 @usableFromInline
 struct CopyOnWrite<Value: Sendable>: Sendable {
-    // Safety: `value` is changed only through a `CopyOnWrite` that is its one holder, so by one task at a time.
     @usableFromInline
+    // Safety: `value` is changed only through a `CopyOnWrite` that is its one holder, so by one task at a time.
     final class Storage: @unchecked Sendable {
         // No second access can overlap one that changes it: whoever changes it is its one holder, exclusively.
         @exclusivity(unchecked) @usableFromInline var value: Value

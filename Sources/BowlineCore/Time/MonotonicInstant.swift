@@ -40,7 +40,7 @@ public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
 extension Duration {
     /// This duration in whole nanoseconds, clamped to what an `Int64` holds (±292 years).
     package var saturatingNanoseconds: Int64 {
-        // Most are positive and shorter than that: one division, where `components` makes several of 128 bits.
+        // Most are positive, and below 2^63 ns by this bound: one division, where `components` makes several of 128 bits.
         let all = attoseconds
         let (high, low) = (UInt64(truncatingIfNeeded: all >> 64), UInt64(truncatingIfNeeded: all))
         if high < 500_000_000 {

@@ -6,9 +6,9 @@ internal import NIOCore
 ///
 /// It carries one exchange at a time. Everything below the line "on the event loop" runs there; what callers use from
 /// their own threads hops there first.
-// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable. What every request
-// touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that changes it in
-// place calls out while it does.
+// What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
+// changes it in place calls out while it does.
+// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // On the event loop.
     @exclusivity(unchecked) var context: ChannelHandlerContext?

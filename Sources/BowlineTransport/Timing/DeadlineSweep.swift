@@ -20,9 +20,9 @@ protocol DeadlineEntry: AnyObject {
 ///
 /// The timer is left running when the last entry goes, so that one request after another costs none; it ends with the
 /// sweep.
-// Safety: everything is touched on the sweep's loop only; `deinit` only cancels, which any thread may do. What every request
-// touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that changes it in
-// place calls out while it does.
+// What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
+// changes it in place calls out while it does.
+// Safety: everything is touched on the sweep's loop only; `deinit` only cancels, which any thread may do.
 final class DeadlineSweep: @unchecked Sendable {
     static let granularity = Duration.milliseconds(5)
 

@@ -7,9 +7,9 @@ internal import Synchronization
 /// One HTTP/2 connection: the handler behind `NIOHTTP2Handler`, which does frames, HPACK and both directions' windows.
 ///
 /// It carries as many exchanges as the peer allows, each on a stream of its own; there is no channel per stream.
-// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable. What every request
-// touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that changes it in
-// place calls out while it does.
+// What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
+// changes it in place calls out while it does.
+// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     let http2: HTTP2Options
     let frames: HTTP2FrameWatch

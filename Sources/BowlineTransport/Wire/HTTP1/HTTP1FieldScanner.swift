@@ -1,6 +1,6 @@
 import BowlineCore
 
-/// Scans the field lines of a head or a trailer section as their bytes arrive, each byte once (RFC 9112 §5, §7.1.2).
+/// Scans the field lines of a head or a trailer section as their bytes arrive, no byte more than twice (RFC 9112 §5, §7.1.2).
 ///
 /// The section's bytes are handed in from its beginning at each call; where the scan stopped is remembered. Positions
 /// are offsets into the section. A line that cannot be right is refused at the byte that makes it so.
