@@ -77,9 +77,9 @@ final class TransportStep: PipelineStep, @unchecked Sendable {
 }
 
 // Safety: immutable, as `PipelineStep` is.
-final class InterceptingStep<Middleware: ServiceMiddleware>: PipelineStep, @unchecked Sendable {
-    private let middleware: Middleware
-    private let rest: Next
+class InterceptingStep<Middleware: ServiceMiddleware>: PipelineStep, @unchecked Sendable {
+    fileprivate let middleware: Middleware
+    fileprivate let rest: Next
 
     init(_ middleware: Middleware, then next: PipelineStep) {
         self.middleware = middleware
@@ -93,36 +93,14 @@ final class InterceptingStep<Middleware: ServiceMiddleware>: PipelineStep, @unch
 }
 
 // Safety: immutable, as `PipelineStep` is.
-final class SelectiveStep<Middleware: SelectiveMiddleware>: PipelineStep, @unchecked Sendable {
-    private let middleware: Middleware
-    private let rest: Next
-
-    init(_ middleware: Middleware, then next: PipelineStep) {
-        self.middleware = middleware
-        rest = Next(next)
-        super.init(next: next)
-    }
-
+final class SelectiveStep<Middleware: SelectiveMiddleware>: InterceptingStep<Middleware>, @unchecked Sendable {
     override func prepare(_ request: inout ServiceRequest, context: RequestContext) -> Bool {
         !middleware.concerns(request)
     }
-
-    override func intercept(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
-        try await middleware.intercept(request, context: context, next: rest)
-    }
 }
 
 // Safety: immutable, as `PipelineStep` is.
-final class ReactiveStep<Middleware: ReactiveMiddleware>: PipelineStep, @unchecked Sendable {
-    private let middleware: Middleware
-    private let rest: Next
-
-    init(_ middleware: Middleware, then next: PipelineStep) {
-        self.middleware = middleware
-        rest = Next(next)
-        super.init(next: next)
-    }
-
+final class ReactiveStep<Middleware: ReactiveMiddleware>: InterceptingStep<Middleware>, @unchecked Sendable {
     override func prepare(_ request: inout ServiceRequest, context: RequestContext) -> Bool {
         middleware.prepare(&request, context: context)
         return true
