@@ -46,7 +46,7 @@ final class SpiedBody: ResponseBodySource {
         }
     }
 
-    func next() async throws -> ByteBuffer? {
+    func waitForNext() async throws -> ByteBuffer? {
         let number = state.withLock { seen in
             seen.pulls += 1
             return seen.pulls - 1

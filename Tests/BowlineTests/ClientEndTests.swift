@@ -170,20 +170,4 @@ struct ClientEndTests {
             #expect(result.isClean)
         }
     }
-
-    @Test("a task on an event loop's executor gets its response without leaving the loop")
-    func eventLoopExecutor() async throws {
-        try await withLoopbackServer { server in
-            server.respond { _ in .reply(200, body: "x") }
-            try await withServiceClient(server.baseURL) { client in
-                let isOnLoop = try await client.withEventLoopExecutor {
-                    let before = pthread_self()
-                    for _ in 0..<50 { _ = try await client.get("/").body.collect(upTo: 10) }
-                    return before == pthread_self()
-                }
-                #expect(isOnLoop)
-            }
-            #expect(server.connections.count == 1)
-        }
-    }
 }

@@ -37,6 +37,7 @@ struct FailedWriteTests {
             let connection = HTTP1Connection(
                 id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
                 options: ConnectionOptions(), dialDuration: .zero, sweep: sweep,
+                executor: EventLoopTaskExecutor(channel.eventLoop),
                 origin: HTTP1Connection.OriginLink(
                     release: { _, _, _ in Issue.record("released") },
                     returnUnused: { _ in Issue.record("returned unused") },

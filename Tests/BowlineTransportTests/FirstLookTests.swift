@@ -69,6 +69,7 @@ struct FirstLookTests {
                 id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: true,
                 options: ConnectionOptions(), dialDuration: .zero,
                 sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
+                executor: EventLoopTaskExecutor(channel.eventLoop),
                 origin: HTTP1Connection.OriginLink(
                     release: { _, _, _ in Issue.record("released") },
                     returnUnused: { _ in Issue.record("returned unused") },

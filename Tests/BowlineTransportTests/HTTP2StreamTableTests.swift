@@ -7,37 +7,39 @@ import Testing
 struct HTTP2StreamTableTests {
     @Test("Streams are numbered 1, 3, 5 … and found by their numbers")
     func numbers() {
-        var table = HTTP2StreamTable<Int>()
-        let opened = [table.open { $0 }, table.open { $0 }, table.open { $0 }]
-        #expect(opened == [1, 3, 5])
-        #expect(table[3] == 3)
+        var table = HTTP2StreamTable<TestStream>()
+        let opened = [table.open(TestStream.init), table.open(TestStream.init), table.open(TestStream.init)]
+        #expect(opened.map { $0?.id } == [1, 3, 5])
+        #expect(table[3]?.id == 3)
         #expect(table[2] == nil)
         #expect(table[7] == nil)
     }
 
     @Test("H2z after the last number no stream is opened")
     func exhaustion() {
-        var table = HTTP2StreamTable<Int>(firstID: 0x7FFF_FFFD)
-        let opened = [table.open { $0 }, table.open { $0 }, table.open { $0 }]
-        #expect(opened == [0x7FFF_FFFD, 0x7FFF_FFFF, nil])
+        var table = HTTP2StreamTable<TestStream>(firstID: 0x7FFF_FFFD)
+        let opened = [table.open(TestStream.init), table.open(TestStream.init), table.open(TestStream.init)]
+        #expect(opened.map { $0?.id } == [0x7FFF_FFFD, 0x7FFF_FFFF, nil])
         #expect(table.isExhausted == true)
     }
 
     @Test("H2a streams above GOAWAY's last id are taken out, the others stay")
     func refused() {
-        var table = HTTP2StreamTable<Int>()
-        for _ in 0..<4 { _ = table.open { $0 } }
+        var table = HTTP2StreamTable<TestStream>()
+        for _ in 0..<4 { _ = table.open(TestStream.init) }
         let refused = table.refuse(above: 3)
-        #expect(refused == [5, 7])
-        #expect(table.streams == [1, 3])
+        #expect(refused.map(\.id) == [5, 7])
+        #expect(refused.filter(\.isOpen).isEmpty)
+        #expect(table.streams.map(\.id) == [1, 3])
+        #expect(table.streams.filter(\.isOpen).count == 2)
         let none = table.refuse(above: 0x7FFF_FFFF)
         #expect(none.isEmpty)
     }
 
     @Test("A reset stream keeps its place until a PING that was sent after it is answered")
     func resets() {
-        var table = HTTP2StreamTable<Int>()
-        for _ in 0..<3 { _ = table.open { $0 } }
+        var table = HTTP2StreamTable<TestStream>()
+        for _ in 0..<3 { _ = table.open(TestStream.init) }
         table.reset(1)
         table.pingSent()
         table.reset(3)
@@ -58,14 +60,16 @@ struct HTTP2StreamTableTests {
         let seed = UInt64.random(in: 0...UInt64.max)
         var random = SeededRandom(seed: seed)
         for _ in 0..<200 {
-            var table = HTTP2StreamTable<Int>()
+            var table = HTTP2StreamTable<TestStream>()
             var (open, resets, awaited, next) = (Set<Int>(), 0, 0, 1)
+            var all: [TestStream] = []
             for _ in 0..<200 {
                 let someone = Int.random(in: 0...(next / 2 + 1), using: &random) * 2 + 1
                 switch Int.random(in: 0..<10, using: &random) {
                 case 0..<4:
-                    let opened = table.open { $0 }
-                    #expect(opened == next, "seed \(seed)")
+                    let opened = table.open(TestStream.init)
+                    #expect(opened?.id == next, "seed \(seed)")
+                    all += opened.map { [$0] } ?? []
                     open.insert(next)
                     next += 2
                 case 4..<6:
@@ -85,13 +89,23 @@ struct HTTP2StreamTableTests {
                 default:
                     guard Int.random(in: 0..<10, using: &random) == 0 else { continue }
                     let refused = table.refuse(above: someone)
-                    #expect(refused == open.filter { $0 > someone }.sorted(), "seed \(seed)")
+                    #expect(refused.map(\.id) == open.filter { $0 > someone }.sorted(), "seed \(seed)")
                     open = open.filter { $0 <= someone }
                 }
-                #expect(table.streams == open.sorted(), "seed \(seed)")
+                #expect(table.streams.map(\.id) == open.sorted(), "seed \(seed)")
+                #expect(all.allSatisfy { $0.isOpen == open.contains($0.id) }, "seed \(seed)")
                 #expect(table.occupied == open.count + resets + awaited, "seed \(seed)")
                 #expect((table[someone] != nil) == open.contains(someone), "seed \(seed)")
             }
         }
+    }
+}
+
+private final class TestStream: HTTP2TableStream {
+    let id: Int
+    var isOpen = true
+
+    init(id: Int) {
+        self.id = id
     }
 }

@@ -26,12 +26,16 @@ final class BufferedBodySource: ResponseBodySource {
         }
     }
 
-    func next() async throws -> ByteBuffer? {
-        state.withLock { state in
-            let buffer = state.buffer
-            state.buffer = nil
-            return buffer
-        }
+    func takeReady() -> ReadyChunk {
+        take().map { .chunk($0) } ?? .end
+    }
+
+    func waitForNext() async throws -> ByteBuffer? {
+        take()
+    }
+
+    private func take() -> ByteBuffer? {
+        state.withLock { $0.buffer.take() }
     }
 
     func abandon() {
@@ -78,7 +82,7 @@ final class SequenceBodySource: ResponseBodySource {
         }
     }
 
-    func next() async throws -> ByteBuffer? {
+    func waitForNext() async throws -> ByteBuffer? {
         let reader = try state.withLock { state in
             guard !state.isReading else { throw ServiceError.bodyAlreadyConsumed }
             state.isReading = state.reader != nil

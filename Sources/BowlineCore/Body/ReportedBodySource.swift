@@ -12,7 +12,7 @@ final class ReportedBodySource: ResponseBodySource {
         self.report = report
     }
 
-    func next() async throws -> ByteBuffer? {
+    func waitForNext() async throws -> ByteBuffer? {
         guard let chunk = try await base.next() else { return nil }
         let total = bytes.wrappingAdd(chunk.readableBytes, ordering: .relaxed).newValue
         report(TransferProgress(bytes: total, total: base.announcedLength))

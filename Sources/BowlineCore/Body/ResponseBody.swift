@@ -141,17 +141,14 @@ public struct ResponseBody: AsyncSequence, Sendable {
         source?.abandon()
     }
 
-    /// Whether it arrived whole with its head (or was made of bytes): it holds no connection.
-    package var isHere: Bool { source == nil || source is BufferedBodySource }
-
     /// The trailer fields, once the body has been read to its end; nil before that, or if there were none.
     public var trailers: ReceivedFields? { source?.trailers }
 
     /// The length that the response announced; nil if it announced none.
     public var announcedLength: Int? { source == nil ? 0 : source?.announcedLength }
 
-    /// Whether all of it is here: it holds no connection.
-    package var isBuffered: Bool { source == nil || source is BufferedBodySource }
+    /// Whether it arrived whole with its head, or was made of bytes: it holds no connection.
+    package var isHere: Bool { source == nil || source is BufferedBodySource }
 
     /// The attempt that brought it; nil for a body that no transport did.
     package var attempt: ResponseAttempt? { source?.attempt }
@@ -181,8 +178,10 @@ package protocol ResponseBodySource: AnyObject, Sendable {
     ///
     /// - Throws: `bodyAlreadyConsumed` on the second call.
     func beginReading() throws
-    /// The next chunk; nil at the end.
-    func next() async throws -> ByteBuffer?
+    /// The next chunk, or the end, if that is known already. A source need not have an answer before it is waited for.
+    func takeReady() throws -> ReadyChunk
+    /// The next chunk, waited for if it has to be; nil at the end.
+    func waitForNext() async throws -> ByteBuffer?
     /// Gives up what is left.
     func abandon()
     var announcedLength: Int? { get }
@@ -190,6 +189,26 @@ package protocol ResponseBodySource: AnyObject, Sendable {
     /// The attempt that brought it; nil for a body that no transport did.
     var attempt: ResponseAttempt? { get }
     func observeEnd(_ observer: any ResponseBodyObserver)
+}
+
+extension ResponseBodySource {
+    package func takeReady() throws -> ReadyChunk { .later }
+
+    /// The next chunk; nil at the end. What is here is returned without a suspension.
+    package nonisolated(nonsending) func next() async throws -> ByteBuffer? {
+        switch try takeReady() {
+        case .chunk(let chunk): chunk
+        case .end: nil
+        case .later: try await waitForNext()
+        }
+    }
+}
+
+/// What a body has for its reader now.
+package enum ReadyChunk {
+    case chunk(ByteBuffer)
+    case end
+    case later
 }
 
 /// Who wants to know that a response body is over.

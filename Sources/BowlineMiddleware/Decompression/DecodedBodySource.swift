@@ -57,7 +57,7 @@ final class DecodedBodySource: ResponseBodySource {
         try raw.beginReading()
     }
 
-    func next() async throws -> ByteBuffer? {
+    func waitForNext() async throws -> ByteBuffer? {
         while true {
             // Much can come out of one chunk: a cancelled task must not have to read it all.
             if Task.isCancelled { throw giveUp(CancellationError()) }

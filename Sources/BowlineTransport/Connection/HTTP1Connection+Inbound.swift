@@ -69,6 +69,11 @@ extension HTTP1Connection: ChannelDuplexHandler {
         }
     }
 
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // With nobody else to be read, who was woken need not wait for the loop's next turn.
+        if sweep.count <= 1 { executor.runReady() }
+    }
+
     private func failParsing(_ error: HTTP1ParseError) {
         let code: ServiceError.Code = error.isLimit ? .responseLimitExceeded : .protocolViolation
         // The first byte of an HTTP/2 server's settings, and of no text.

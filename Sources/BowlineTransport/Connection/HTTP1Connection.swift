@@ -36,7 +36,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 
     override init(
         id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
-        dialDuration: Duration, sweep: DeadlineSweep, origin: OriginLink
+        dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, origin: OriginLink
     ) {
         peek = SocketPeek(channel)
         recordBoundary = isTLS ? try? channel.pipeline.syncOperations.handler(type: TLSRecordBoundary.self) : nil
@@ -49,7 +49,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         parser = HTTP1ResponseParser(limits: limits)
         super.init(
             id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS, options: options,
-            dialDuration: dialDuration, sweep: sweep, origin: origin
+            dialDuration: dialDuration, sweep: sweep, executor: executor, origin: origin
         )
     }
 

@@ -17,6 +17,8 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
     /// How long the dial took that made it.
     let dialDuration: Duration
     let sweep: DeadlineSweep
+    /// Runs tasks on the event loop.
+    let executor: EventLoopTaskExecutor
     let origin: OriginLink
     /// Tells a client's listeners; nil without any. Set before the pool gets the connection, and then constant.
     private(set) var events: ConnectionEvents?
@@ -36,7 +38,7 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
 
     init(
         id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
-        dialDuration: Duration, sweep: DeadlineSweep, origin: OriginLink
+        dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, origin: OriginLink
     ) {
         self.id = id
         self.affinity = affinity
@@ -47,6 +49,7 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
         self.options = options
         self.dialDuration = dialDuration
         self.sweep = sweep
+        self.executor = executor
         self.origin = origin
     }
 

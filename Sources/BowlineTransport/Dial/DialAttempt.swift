@@ -77,6 +77,15 @@ final class DialAttempt: @unchecked Sendable {
             .channelOption(
                 .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
             )
+            // One read at a time, and a large one where that is fast: a chunk then finds its reader waiting, and a channel that
+            // lies idle keeps one buffer.
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(
+                    minimum: 64, initial: 2048, maximum: origin.scheme == .https ? 65_536 : 262_144
+                )
+            )
             // Our own timer covers the handshake as well; this one must not be the first.
             .connectTimeout(.hours(24))
             .channelInitializer { channel in

@@ -111,7 +111,8 @@ final class Exchange: Sendable {
         guard state.withLock({ $0.claim() }) else { throw ServiceError.bodyAlreadyConsumed }
     }
 
-    func next() async throws -> ByteBuffer? {
+    /// The next chunk, or the end, if it is here.
+    func takeReady() throws -> ReadyChunk {
         // A peer that is faster than its reader would otherwise keep a cancelled task going to the body's end.
         if Task.isCancelled {
             cancel()
@@ -119,22 +120,24 @@ final class Exchange: Sendable {
         }
         switch state.withLock({ $0.next(nil) }) {
         case .chunk(let chunk, let shouldResume, let observer):
-            if shouldResume { connection.resumeReading(self) }
-            observer?.responseBodyEnded()
-            return chunk
+            taken(shouldResume, observer)
+            return .chunk(chunk)
         case .end(let observer):
             observer?.responseBodyEnded()
-            return nil
+            return .end
         case .failed(let error): throw error
-        case .wait: break
+        case .wait: return .later
         }
+    }
+
+    /// The next chunk, waited for if it has to be; nil at the end.
+    func waitForNext() async throws -> ByteBuffer? {
         defer { state.synchronize() }
         return try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { waiter in
                 switch state.withLock({ $0.next(waiter) }) {
                 case .chunk(let chunk, let shouldResume, let observer):
-                    if shouldResume { connection.resumeReading(self) }
-                    observer?.responseBodyEnded()
+                    taken(shouldResume, observer)
                     waiter.resume(returning: chunk)
                 case .end(let observer):
                     observer?.responseBodyEnded()
@@ -146,6 +149,12 @@ final class Exchange: Sendable {
         } onCancel: {
             cancel()
         }
+    }
+
+    /// A chunk has been taken, which may have been the last.
+    private func taken(_ shouldResume: Bool, _ observer: (any ResponseBodyObserver)?) {
+        if shouldResume { connection.resumeReading(self) }
+        observer?.responseBodyEnded()
     }
 
     func observeEnd(_ observer: any ResponseBodyObserver) {

@@ -20,7 +20,8 @@ final class ExchangeBody: ResponseBodySource {
     var attempt: ResponseAttempt? { exchange.responseAttempt }
 
     func beginReading() throws { try exchange.beginReading() }
-    func next() async throws -> ByteBuffer? { try await exchange.next() }
+    func takeReady() throws -> ReadyChunk { try exchange.takeReady() }
+    func waitForNext() async throws -> ByteBuffer? { try await exchange.waitForNext() }
     func abandon() { exchange.abandon() }
     func observeEnd(_ observer: any ResponseBodyObserver) { exchange.observeEnd(observer) }
 }

@@ -14,8 +14,8 @@ internal import NIOCore
 ///
 /// What a waiter is, is the driver's matter: the machine only keeps it and hands it back, once.
 struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
-    /// A body between two threads: what has arrived and was not read.
-    struct Stream {
+    /// A body between two threads: what has arrived and was not read. An object, so that each chunk changes it in place.
+    private final class Stream {
         var chunks = CircularBuffer<ByteBuffer>()
         /// What the chunks cost us: their bytes, and something for each, so that tiny ones do not add up unseen.
         var bufferedBytes = 0
@@ -27,7 +27,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         var trailers: ReceivedFields?
         var observer: (any ResponseBodyObserver)?
 
-        mutating func store(_ chunk: ByteBuffer) {
+        func store(_ chunk: ByteBuffer) {
             bufferedBytes += Self.cost(of: chunk)
             chunks.append(chunk)
         }
@@ -87,12 +87,11 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// The head has arrived, and perhaps the beginning of the body; more is to come.
     mutating func receivedHead(first chunk: ByteBuffer?) -> HeadDelivery? {
         guard case .awaitingHead(let waiter) = state else { return nil }
-        var stream = Stream()
+        let stream = Stream()
         if let chunk { stream.store(chunk) }
         stream.isPaused = stream.bufferedBytes >= bufferLimit
-        let shouldPause = stream.isPaused
         state = .streaming(stream)
-        return HeadDelivery(waiter: waiter, shouldPause: shouldPause)
+        return HeadDelivery(waiter: waiter, shouldPause: stream.isPaused)
     }
 
     enum Chunk {
@@ -103,9 +102,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
 
     /// More of the body has arrived.
     mutating func received(_ chunk: ByteBuffer) -> Chunk {
-        guard case .streaming(var stream) = state else { return .ignored }
-        state = .created
-        defer { state = .streaming(stream) }
+        guard case .streaming(let stream) = state else { return .ignored }
         if let waiter = stream.waiter {
             stream.waiter = nil
             return .deliver(waiter)
@@ -127,7 +124,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
 
     /// The body has arrived to its end.
     mutating func completed(trailers: ReceivedFields?) -> Ending {
-        guard case .streaming(var stream) = state else { return Ending() }
+        guard case .streaming(let stream) = state else { return Ending() }
         stream.isComplete = true
         stream.trailers = trailers
         if let waiter = stream.waiter {
@@ -137,7 +134,6 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         // Nobody reads it: nothing is owed any more. Somebody does: it is over when they have read what is here.
         let observer = stream.isClaimed && !stream.chunks.isEmpty ? nil : stream.observer
         if observer != nil { stream.observer = nil }
-        state = .streaming(stream)
         return Ending(observer: observer)
     }
 
@@ -163,10 +159,9 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// A reader claims the body. False if somebody has before.
     mutating func claim() -> Bool {
         switch state {
-        case .streaming(var stream):
+        case .streaming(let stream):
             guard !stream.isClaimed else { return false }
             stream.isClaimed = true
-            state = .streaming(stream)
             return true
         case .over(.failed): return true
         case .over(.delivered), .created, .awaitingHead: return false
@@ -183,27 +178,21 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// The reader wants the next chunk; with a waiter it will wait for it.
     mutating func next(_ waiter: ChunkWaiter?) -> Next {
         switch state {
-        case .streaming(var stream):
-            state = .created
+        case .streaming(let stream):
             if let chunk = stream.chunks.popFirst() {
                 stream.bufferedBytes -= Stream.cost(of: chunk)
                 let shouldResume = stream.isPaused && stream.bufferedBytes <= bufferLimit / 2
                 if shouldResume { stream.isPaused = false }
                 var observer: (any ResponseBodyObserver)?
                 if stream.isComplete, stream.chunks.isEmpty { swap(&observer, &stream.observer) }
-                state = .streaming(stream)
                 return .chunk(chunk, shouldResume: shouldResume, observer: observer)
             }
             if stream.isComplete {
                 state = .over(.delivered(trailers: stream.trailers))
                 return .end(stream.observer)
             }
-            if stream.waiter != nil {
-                state = .streaming(stream)
-                return .failed(ServiceError.bodyAlreadyConsumed)
-            }
+            guard stream.waiter == nil else { return .failed(ServiceError.bodyAlreadyConsumed) }
             stream.waiter = waiter
-            state = .streaming(stream)
             return .wait
         case .over(.failed(let error)): return .failed(error)
         case .over(.delivered): return .end(nil)
@@ -239,10 +228,9 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
 
     /// Remembers who wants to know of the end. False if it is over already.
     mutating func observe(_ observer: any ResponseBodyObserver) -> Bool {
-        guard case .streaming(var stream) = state, !stream.isComplete || (stream.isClaimed && !stream.chunks.isEmpty)
+        guard case .streaming(let stream) = state, !stream.isComplete || (stream.isClaimed && !stream.chunks.isEmpty)
         else { return false }
         stream.observer = observer
-        state = .streaming(stream)
         return true
     }
 

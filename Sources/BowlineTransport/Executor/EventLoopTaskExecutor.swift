@@ -3,9 +3,20 @@ internal import NIOPosix
 
 /// Runs tasks on an event loop: what awaits a response there costs no hop from one thread to another.
 ///
-/// Tasks that run on it must not block, and a long computation holds up every connection of the loop.
+/// Tasks that run on it must not block, and a long computation holds up every connection of the loop. Tasks that wake each
+/// other without end, or yield, do not: now and then they pause until the loop has looked at its sockets.
 package final class EventLoopTaskExecutor: TaskExecutor {
+    /// How often ready tasks run in a row before the sockets get their turn: the loop itself would run tasks to the last.
+    private static let roundsInARow = 64
+    /// How long they then pause, at most. Less would have passed before the loop looks.
+    private static let pause = TimeAmount.microseconds(20)
+
     private let eventLoop: any EventLoop
+    // Safety: touched on the loop only.
+    @exclusivity(unchecked) private nonisolated(unsafe) var ready = CircularBuffer<UnownedJob>()
+    @exclusivity(unchecked) private nonisolated(unsafe) var isScheduled = false
+    @exclusivity(unchecked) private nonisolated(unsafe) var isRunning = false
+    @exclusivity(unchecked) private nonisolated(unsafe) var rounds = 0
 
     init(_ eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
@@ -13,9 +24,45 @@ package final class EventLoopTaskExecutor: TaskExecutor {
 
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        eventLoop.execute { [self] in
+        if eventLoop.inEventLoop {
+            ready.append(job)
+            if !isRunning { scheduleRun() }
+        } else {
+            eventLoop.execute {
+                self.ready.append(job)
+                if !self.isScheduled { self.runReady() }
+            }
+        }
+    }
+
+    /// Runs the tasks that are ready, on the loop; those that become ready meanwhile run later.
+    func runReady() {
+        guard !isRunning, !ready.isEmpty else { return }
+        isRunning = true
+        for _ in 0..<ready.count {
+            guard let job = ready.popFirst() else { break }
             job.runSynchronously(on: asUnownedTaskExecutor())
         }
+        isRunning = false
+        if !ready.isEmpty { scheduleRun() }
+    }
+
+    private func scheduleRun() {
+        guard !isScheduled else { return }
+        isScheduled = true
+        if rounds < Self.roundsInARow {
+            rounds += 1
+            eventLoop.execute { self.run() }
+        } else {
+            rounds = 0
+            eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { self.run() }
+        }
+    }
+
+    private func run() {
+        isScheduled = false
+        runReady()
+        if ready.isEmpty { rounds = 0 }
     }
 
     package func asUnownedTaskExecutor() -> UnownedTaskExecutor {
@@ -51,6 +98,7 @@ final class ClientLoops: Sendable {
     }
 
     func sweep(affinity: Int) -> DeadlineSweep { sweeps[affinity] }
+    func executor(affinity: Int) -> EventLoopTaskExecutor { executors[affinity] }
 
     private func index(of loop: any EventLoop) -> Int? {
         loops.firstIndex { $0 === loop }

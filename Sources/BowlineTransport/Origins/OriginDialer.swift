@@ -124,7 +124,8 @@ final class OriginDialer: ConnectionDialer {
             id: traits.id, affinity: traits.affinity, channel: traits.channel,
             peer: Self.peer(of: traits.channel, origin: origin), isTLS: origin.scheme == .https,
             options: environment.options.connection, dialDuration: traits.duration,
-            sweep: environment.loops.sweep(affinity: traits.affinity), origin: Self.link(to: traits.pool)
+            sweep: environment.loops.sweep(affinity: traits.affinity),
+            executor: environment.loops.executor(affinity: traits.affinity), origin: Self.link(to: traits.pool)
         )
     }
 
@@ -135,7 +136,8 @@ final class OriginDialer: ConnectionDialer {
             id: traits.id, affinity: traits.affinity, channel: traits.channel,
             peer: Self.peer(of: traits.channel, origin: origin), isTLS: origin.scheme == .https,
             options: environment.options.connection, http2: environment.options.http2, dialDuration: traits.duration,
-            sweep: environment.loops.sweep(affinity: traits.affinity), origin: Self.link(to: traits.pool)
+            sweep: environment.loops.sweep(affinity: traits.affinity),
+            executor: environment.loops.executor(affinity: traits.affinity), origin: Self.link(to: traits.pool)
         )
         let deadline = environment.options.connectTimeout.map { began.advanced(by: $0) } ?? .distantFuture
         state.withLock { $0.settling[traits.id] = connection }

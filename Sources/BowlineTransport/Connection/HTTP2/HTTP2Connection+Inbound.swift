@@ -36,18 +36,23 @@ extension HTTP2Connection: ChannelInboundHandler {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         handOverTouched()
+        executor.runReady()
         isReading = false
         // The frame handler has flushed before it told us.
         context.flush()
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // In the order of how often they come: each cast costs.
-        switch event {
-        case let event as NIOHTTP2StreamCreatedEvent: table[Int(event.streamID)]?.machine.wrote()
-        case let event as StreamClosedEvent: streamClosed(Int(event.streamID), event.reason)
-        case let event as NIOHTTP2WindowUpdatedEvent: windowChanged(event)
-        default: context.fireUserInboundEventTriggered(event)
+        // Several for each frame, and a cast that fails is dear: the types are compared first.
+        let type = type(of: event)
+        if type == NIOHTTP2WindowUpdatedEvent.self, let event = event as? NIOHTTP2WindowUpdatedEvent {
+            windowChanged(event)
+        } else if type == NIOHTTP2StreamCreatedEvent.self, let event = event as? NIOHTTP2StreamCreatedEvent {
+            table[Int(event.streamID)]?.machine.wrote()
+        } else if type == StreamClosedEvent.self, let event = event as? StreamClosedEvent {
+            streamClosed(Int(event.streamID), event.reason)
+        } else {
+            context.fireUserInboundEventTriggered(event)
         }
     }
 
@@ -101,7 +106,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         receivedMessage()
         guard let stream = table[id] else { return }
         noteFirstByte(stream)
-        guard table[id] === stream else { return }
+        guard stream.isOpen else { return }
         let isTrailer = stream.machine.expectsTrailers
         let section: HTTP2FieldSection
         do {
@@ -123,7 +128,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         case .informational: received(informational: section, on: stream)
         case .head(let expected): received(head: section, expected: expected, on: stream)
         }
-        guard table[id] === stream else { return }
+        guard stream.isOpen else { return }
         if payload.endStream { ended(stream) } else { touch(stream) }
     }
 
@@ -133,7 +138,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         let response = InformationalResponse(status: status, fields: section.fields)
         stream.arrival.informational.append(response)
         exchange.request.onInformational?(response)
-        guard table[stream.id] === stream else { return }
+        guard stream.isOpen else { return }
         if status == .continue, stream.phase == .awaitingContinue { openUpload(stream) }
     }
 
@@ -158,13 +163,13 @@ extension HTTP2Connection: ChannelInboundHandler {
         receivedMessage()
         guard let stream = table[id], case .byteBuffer(let bytes) = payload.data else { return }
         noteFirstByte(stream)
-        guard table[id] === stream else { return }
+        guard stream.isOpen else { return }
         if let what = stream.machine.receivedData(bytes.readableBytes) {
             violation(what, code: .incompleteBody, on: stream)
             return
         }
         if bytes.readableBytes > 0 { deliver(bytes, on: stream) }
-        guard table[id] === stream else { return }
+        guard stream.isOpen else { return }
         if payload.endStream { ended(stream) }
     }
 
@@ -216,7 +221,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         guard !touched.isEmpty else { return }
         let streams = touched
         touched.removeAll(keepingCapacity: true)
-        for stream in streams where table[stream.id] === stream && !stream.isDelivered {
+        for stream in streams where stream.isOpen && !stream.isDelivered {
             handOver(stream, isComplete: false)
         }
     }
@@ -229,7 +234,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         if isComplete {
             exchange.tell { $0.responseBodyEnd($1) }
             // A listener may have cancelled it.
-            guard table[stream.id] === stream else { return }
+            guard stream.isOpen else { return }
         }
         if stream.isDelivered {
             guard isComplete else { return }

@@ -51,10 +51,10 @@ extension HTTP2Connection {
         let endsWithHead = isWhole && body.readableBytes == 0
         let id = HTTP2StreamID(stream.id)
         write(.headers(.init(headers: fields, endStream: endsWithHead)), on: id)
-        guard table[stream.id] === stream else { return }
+        guard stream.isOpen else { return }
         exchange.tell { $0.requestHeadSent($1) }
         // A listener may have cancelled it.
-        guard table[stream.id] === stream else { return }
+        guard stream.isOpen else { return }
         if isWhole {
             if endsWithHead { requestWritten(stream) } else { sendWhole(body, on: stream) }
         } else if request.continueTimeout != nil {
@@ -67,7 +67,7 @@ extension HTTP2Connection {
 
     private func sendWhole(_ body: ByteBuffer, on stream: HTTP2Stream) {
         send(body, endsRequest: true, on: stream)
-        guard table[stream.id] === stream, !stream.machine.isRequestDone else { return }
+        guard stream.isOpen, !stream.machine.isRequestDone else { return }
         stream.enterBodyWrite()
     }
 
@@ -96,14 +96,14 @@ extension HTTP2Connection {
 
     /// A piece of a body has gone out.
     private func sent(_ count: Int, isLast: Bool, on stream: HTTP2Stream) {
-        guard table[stream.id] === stream else { return }
+        guard stream.isOpen else { return }
         stream.unsentBytes -= count
         stream.hasWriteProgress = true
         stream.sentBytes += count
         let report = stream.exchange.request.onUploadProgress
         if count > 0, let report, isLast || stream.unsentBytes == 0 {
             report(TransferProgress(bytes: stream.sentBytes, total: stream.exchange.request.bodyLength))
-            guard table[stream.id] === stream else { return }
+            guard stream.isOpen else { return }
         }
         if !stream.machine.isRequestDone { stream.extendBodyRead() }
         if isLast {
@@ -122,7 +122,7 @@ extension HTTP2Connection {
             return
         }
         send(chunk, endsRequest: false, on: stream)
-        guard table[stream.id] === stream, !stream.machine.isRequestStopped else {
+        guard stream.isOpen, !stream.machine.isRequestStopped else {
             continuation.resume(throwing: UploadStopped())
             return
         }
@@ -144,7 +144,7 @@ extension HTTP2Connection {
             let headers = HTTP2RequestHead.trailers(trailers)
             write(.headers(.init(headers: headers, endStream: true)), on: HTTP2StreamID(stream.id), promise: written)
             flushSoon()
-            guard table[stream.id] === stream, !stream.machine.isRequestDone else { return }
+            guard stream.isOpen, !stream.machine.isRequestDone else { return }
             stream.enterBodyWrite()
         } else {
             sendWhole(last, on: stream)
@@ -158,7 +158,7 @@ extension HTTP2Connection {
         stream.arrival.sent = now
         exchange.tell(at: now) { $0.requestBodySent($1) }
         // A listener may have cancelled it.
-        guard table[stream.id] === stream else { return }
+        guard stream.isOpen else { return }
         if !stream.machine.hasHead {
             exchange.call.enter(.awaitingHead, attempt: exchange.attempt)
             stream.enter(.head, within: exchange.timeouts.responseHead, from: now)

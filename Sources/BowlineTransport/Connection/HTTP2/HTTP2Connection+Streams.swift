@@ -66,7 +66,7 @@ extension HTTP2Connection {
     /// The stream has come to its end on both sides: its place is free.
     func settle(_ stream: HTTP2Stream) {
         // A listener that was told of the end may have ended it another way.
-        guard table[stream.id] === stream else { return }
+        guard stream.isOpen else { return }
         switch stream.machine.afterwards {
         case .goOn: return
         case .settled:
@@ -92,7 +92,7 @@ extension HTTP2Connection {
 
     /// Resets the stream of an exchange that has been told why, or is told by the caller.
     func reset(_ stream: HTTP2Stream, code: NIOHTTP2.HTTP2ErrorCode) {
-        guard table[stream.id] === stream else { return }
+        guard stream.isOpen else { return }
         leave(stream)
         writeReset(stream.id, code)
     }

@@ -51,7 +51,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
     init(
         id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
-        http2: HTTP2Options, dialDuration: Duration, sweep: DeadlineSweep, origin: OriginLink
+        http2: HTTP2Options, dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor,
+        origin: OriginLink
     ) {
         self.http2 = http2
         frames = HTTP2FrameWatch()
@@ -59,7 +60,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         readAt = sweep.now
         super.init(
             id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS, options: options,
-            dialDuration: dialDuration, sweep: sweep, origin: origin
+            dialDuration: dialDuration, sweep: sweep, executor: executor, origin: origin
         )
     }
 

@@ -5,13 +5,14 @@ internal import NIOCore
 /// One exchange on an HTTP/2 connection: what of its response waits to be handed over, and what of its body to be sent.
 ///
 /// Touched on the connection's event loop only.
-final class HTTP2Stream {
+final class HTTP2Stream: HTTP2TableStream {
     /// Its number (RFC 9113 §5.1.1).
     let id: Int
     let exchange: Exchange
     /// Holds this stream, and outlives it.
     unowned let connection: HTTP2Connection
     var machine: HTTP2StreamStateMachine
+    var isOpen = true
 
     // What has been received and not yet been handed over.
     var head: ResponseHead?

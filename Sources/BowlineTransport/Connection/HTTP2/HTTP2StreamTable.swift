@@ -12,7 +12,7 @@
 /// | `pingAnswered` | – | – | gone | – |
 /// | `forgetResets` | – | gone | gone | – |
 /// | `refuse(above:)` | gone if above | – | – | – |
-struct HTTP2StreamTable<Stream>: ~Copyable {
+struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     private struct Entry {
         let id: Int
         let stream: Stream
@@ -63,7 +63,7 @@ struct HTTP2StreamTable<Stream>: ~Copyable {
     @discardableResult
     mutating func close(_ id: Int) -> Bool {
         guard let index = index(of: id) else { return false }
-        entries.remove(at: index)
+        entries.remove(at: index).stream.isOpen = false
         return true
     }
 
@@ -98,11 +98,14 @@ struct HTTP2StreamTable<Stream>: ~Copyable {
         let first = entries.firstIndex { $0.id > lastID } ?? entries.count
         let refused = entries[first...].map(\.stream)
         entries.removeSubrange(first...)
+        for stream in refused { stream.isOpen = false }
         return refused
     }
 
     mutating func removeAll() -> [Stream] {
-        defer { entries = [] }
+        let streams = streams
+        entries = []
+        for stream in streams { stream.isOpen = false }
         return streams
     }
 
@@ -114,4 +117,10 @@ struct HTTP2StreamTable<Stream>: ~Copyable {
         }
         return low < entries.count && entries[low].id == id ? low : nil
     }
+}
+
+/// A stream that a table keeps.
+protocol HTTP2TableStream: AnyObject {
+    /// Whether it is in its table, which alone changes that: asked more often than a search would be cheap.
+    var isOpen: Bool { get set }
 }
