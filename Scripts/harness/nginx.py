@@ -184,9 +184,9 @@ class Nginx:
 
     def _start(self):
         for _ in range(5):
-            self.plain_port, self.tls_port, self.h2c_port = free_port(), free_port(), free_port()
+            self.plain_port, self.tls_port, self.h2c_port, self.strangers_port = (free_port() for _ in range(4))
             (self.folder / "nginx.conf").write_text(self.configuration.format(
-                prefix=self.folder, plain_port=self.plain_port, tls_port=self.tls_port, h2c_port=self.h2c_port, sink_port=self.sink.port,
+                prefix=self.folder, plain_port=self.plain_port, tls_port=self.tls_port, h2c_port=self.h2c_port, strangers_port=self.strangers_port, sink_port=self.sink.port,
                 keepalive_requests=self.keepalive_requests, user="user root;" if os.getuid() == 0 else ""))
             self.process = subprocess.Popen([*self.prefix_command, *self._command()], stdout=subprocess.DEVNULL,
                                             stderr=subprocess.PIPE, text=True)

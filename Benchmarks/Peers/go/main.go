@@ -81,7 +81,7 @@ func transport(work work) *http.Transport {
 		MaxIdleConnsPerHost: connections,
 		DisableCompression:  !work.isCompressed,
 		ForceAttemptHTTP2:   work.isHTTP2,
-		TLSClientConfig:     &tls.Config{},
+		TLSClientConfig:     &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
 	}
 	if !work.isHTTP2 {
 		made.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}

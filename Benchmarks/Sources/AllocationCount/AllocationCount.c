@@ -32,14 +32,15 @@ void *realloc(void *block, size_t size) {
     return __libc_realloc(block, size);
 }
 
-void *aligned_alloc(size_t alignment, size_t size) {
+void *memalign(size_t alignment, size_t size) {
     counted();
     return __libc_memalign(alignment, size);
 }
 
+void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
+
 int posix_memalign(void **block, size_t alignment, size_t size) {
-    counted();
-    void *made = __libc_memalign(alignment, size);
+    void *made = memalign(alignment, size);
     if (made == NULL) return ENOMEM;
     *block = made;
     return 0;

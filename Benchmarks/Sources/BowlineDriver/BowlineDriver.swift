@@ -7,6 +7,7 @@ struct BowlineClient: BenchmarkClient {
     static let name = "Bowline"
 
     private let client: ServiceClient
+    private let url: String
     private let request: ServiceRequest
     private let isOnEventLoop: Bool
 
@@ -17,11 +18,12 @@ struct BowlineClient: BenchmarkClient {
             }
             $0.http2.negotiation = work.isHTTP2 ? .automatic : .http1Only
             // Its defaults but for room: as many connections as requests in flight.
-            let connections = work.mode == .requests ? work.inFlight : work.count
+            let connections = work.mode == .requests ? work.inFlight + work.idle : work.count
             $0.pool.maximumPerOrigin = max(256, connections)
             $0.pool.maximumIdlePerOrigin = max(64, connections)
             $0.pool.maximumIdle = max(512, connections)
         }
+        url = work.url
         if let length = work.sent {
             request = .post("", body: .bytes([UInt8](repeating: 0x61, count: length)))
         } else {
@@ -35,6 +37,19 @@ struct BowlineClient: BenchmarkClient {
         var bytes = 0
         for try await chunk in response.body { bytes += chunk.readableBytes }
         return (response.status.code, bytes)
+    }
+
+    func open(_ connections: Int) async throws {
+        // In steps: no dial is to wait longer for others than a dial may take.
+        for opened in stride(from: min(500, connections), through: connections, by: 500) {
+            try await client.pool.prewarm(origin: url, connections: opened)
+        }
+        let idle = client.pool.snapshot().idle
+        guard idle == connections else { throw Unopened(idle: idle) }
+    }
+
+    private struct Unopened: Error {
+        let idle: Int
     }
 
     func place(_ workers: @escaping @Sendable @concurrent () async throws -> Void) async throws {

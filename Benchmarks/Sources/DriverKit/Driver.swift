@@ -13,6 +13,9 @@ public protocol BenchmarkClient: Sendable {
     /// - Returns: the status and the length of the body, decompressed.
     func send() async throws -> (status: Int, bytes: Int)
 
+    /// Opens so many connections that lie idle. For the client whose pool is looked at alone.
+    func open(_ connections: Int) async throws
+
     /// Runs the workers where they are to run.
     func place(_ workers: @escaping @Sendable @concurrent () async throws -> Void) async throws
 
@@ -20,6 +23,8 @@ public protocol BenchmarkClient: Sendable {
 }
 
 extension BenchmarkClient {
+    public func open(_ connections: Int) async throws { throw Misuse() }
+
     public func place(_ workers: @escaping @Sendable @concurrent () async throws -> Void) async throws {
         try await workers()
     }
@@ -59,6 +64,7 @@ private func run<Client: BenchmarkClient>(_ type: Client.Type) async -> Int32 {
 
 private func measureRequests<Client: BenchmarkClient>(_ client: Client, _ work: Work) async throws -> Int {
     let taken = Guarded(Taken(latencies: [UInt32](repeating: 0, count: work.count)))
+    if work.idle > 0 { try await client.open(work.idle) }
     try await client.place {
         _ = await runWorkers(client, work, count: work.warmup, keeping: nil)
         let before = Usage.now

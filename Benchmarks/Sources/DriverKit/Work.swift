@@ -18,6 +18,8 @@ public struct Work: Sendable {
     public var sent: Int?
     public var isCompressed = false
     public var isHTTP2 = false
+    /// Connections that are opened beforehand.
+    public var idle = 0
     /// Whether the workers run on an event loop of the client, where the client offers that.
     public var isOnEventLoop = false
 
@@ -53,6 +55,7 @@ public struct Work: Sendable {
         case "--warmup": warmup = number
         case "--expect": expected = number
         case "--send": sent = number
+        case "--idle": idle = number
         default: throw Misuse()
         }
     }
@@ -65,7 +68,7 @@ public struct Misuse: Error, CustomStringConvertible {
     public var description: String {
         """
         usage: DRIVER requests URL -c C -n N --warmup W [--ca FILE] [--expect BYTES] [--send BYTES] [--gzip] [--h2] \
-        [--event-loop-executor]
+        [--event-loop-executor] [--idle K]
                DRIVER idle|drain URL -n K [--ca FILE] [--expect BYTES]
         """
     }

@@ -1,29 +1,33 @@
-"""What is not so many requests after one another: connections that lie idle, and a drain."""
+"""What is not so many requests after one another: connections that lie idle, what it costs to find one, and a drain."""
 
 import json
+import pathlib
+import re
 import subprocess
+import tempfile
 import time
 
+from .. import callgrind
 from . import clients
 from .table import ratios, spread
 from .work import IDLE_GOALS
 
 def idle(bench):
     """A thousand connections, plain and over TLS."""
-    return _idle(bench, 1000, "/slow/1k", 3)
+    return _idle(bench, 1000, "/slow/1k", 2)
 
 
 def idle_many(bench):
-    """Ten thousand."""
-    return _idle(bench, 10_000, "/slower/1k", 1)
+    """Ten thousand, beside those that limits are set for."""
+    return _idle(bench, 10_000, "/slower/1k", 1, IDLE_GOALS)
 
 
-def _idle(bench, count, path, rounds):
+def _idle(bench, count, path, rounds, peers=None):
     """KiB of memory per connection that lies idle: after so many requests at once, answered so slowly that none ends before
     the last connection is open."""
     drivers = {"Bowline": clients.OURS["default"]}
     # URLSession opens six connections, whatever it is asked for.
-    drivers |= {key: client for key, client in bench.peers.items() if isinstance(client, clients.Driver) and key != "URLSession"}
+    drivers |= {key: client for key, client in bench.peers.items() if isinstance(client, clients.Driver) and key in (peers or bench.peers) and key != "URLSession"}
     lines = [f"### {count} idle connections", "", "KiB of resident memory for each, after as many requests at once.", "",
              "| | " + " | ".join(drivers) + " |", "|---" * (len(drivers) + 1) + "|"]
     goals = []
@@ -68,6 +72,32 @@ def _per_connection(bench, client, count, tls, path):
     return (said["after"] - said["before"]) / count
 
 
+# Parts of the mangled names of what takes a connection out of the pool and puts it back.
+CHECKOUT = re.compile(r"BowlinePool.*DriverC(8checkOut|7release_)")
+
+
+def checkout(bench, requests=500):
+    """What taking a connection out of the pool and putting it back executes, beside one idle connection and beside ten
+    thousand."""
+    client, url = clients.OURS["loop"], bench.server.plain("/1k")
+    lines = ["### Checkout", "", "Instructions per request, one request at a time.", "",
+             "| idle connections | checkout and return |", "|---|---|"]
+    costs = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        binary = callgrind.stripped(client.binary, folder)
+        for idle in (1, 10_000):
+            profiles = [callgrind.profile(binary, folder, ["requests", url, "-n", str(number), "--warmup", "10", "--idle", str(idle),
+                                                           *client.extra]) for number in (requests, 2 * requests)]
+            once, twice = (sum(cost for name, cost in profile.inclusive.items() if CHECKOUT.search(name)) for profile in profiles)
+            costs[idle] = (twice - once) / requests
+            lines.append(f"| {idle} | {costs[idle]:.0f} |")
+    if not costs[1]:
+        bench.note(clients.Failed("checkout: no such function was called"))
+        return lines + [""], []
+    return lines + [""], [("checkout beside 10,000 idle connections ÷ beside one, instructions", 1.2, [costs[10_000] / costs[1]])]
+
+
 def drain(bench, count=10_000):
     """Ten thousand requests in flight, and a shutdown that waits for them."""
     server, client = bench.server, clients.OURS["default"]
@@ -105,4 +135,4 @@ def _wait_for(condition, seconds):
         time.sleep(0.1)
 
 
-EXTRAS = {"idle-1000": idle, "idle-10000": idle_many, "drain": drain}
+EXTRAS = {"idle-1000": idle, "idle-10000": idle_many, "checkout": checkout, "drain": drain}

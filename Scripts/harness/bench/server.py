@@ -43,9 +43,20 @@ http {{
         location /post {{ return 200 "taken"; }}
         location /gzip/ {{ alias {prefix}/files/; gzip_static on; }}
         location /closing/ {{ alias {prefix}/files/; keepalive_timeout 0; }}
-        location /slow/ {{ alias {prefix}/files/; limit_rate 100; }}
-        location /slower/ {{ alias {prefix}/files/; limit_rate 25; }}
+        location /slow/ {{ alias {prefix}/files/; limit_rate 600; }}
+        location /slower/ {{ alias {prefix}/files/; limit_rate 30; }}
         location = /status {{ stub_status; }}
+    }}
+    # Takes every client for a new one: no session is resumed.
+    server {{
+        listen 127.0.0.1:{strangers_port} ssl http2 backlog=16384;
+        ssl_certificate {prefix}/server.pem;
+        ssl_certificate_key {prefix}/server.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache off;
+        ssl_session_tickets off;
+        root {prefix}/files;
+        location /closing/ {{ alias {prefix}/files/; keepalive_timeout 0; }}
     }}
     server {{
         listen 127.0.0.1:{h2c_port} http2;
@@ -72,6 +83,10 @@ class Server(Nginx):
                         for _ in range(4000))[:100_000]
         (files / "100k").write_bytes(text)
         (files / "100k.gz").write_bytes(gzip.compress(text, 6))
+
+    def strangers(self, path):
+        """Over TLS, where no session is resumed."""
+        return f"https://localhost:{self.strangers_port}{path}"
 
     def connections(self):
         """How many connections the server has open, without the one that asks."""

@@ -12,6 +12,8 @@ class Work:
     expected: int
     tls: bool = False
     http2: bool = False
+    # Over TLS: whether the server resumes sessions.
+    resumes: bool = True
     sent: int = None
     gzip: bool = False
     # Requests per second that a fast client makes here, to begin with: how many are sent follows from a first short run.
@@ -24,7 +26,9 @@ class Work:
         return "HTTP/2" if self.http2 else "HTTP/1.1"
 
     def url(self, server):
-        return server.tls(self.path) if self.tls else server.plain(self.path)
+        if not self.tls:
+            return server.plain(self.path)
+        return server.tls(self.path) if self.resumes else server.strangers(self.path)
 
     def options(self, server):
         """A driver's options that hold for every client."""
@@ -52,7 +56,8 @@ WORKS = [
     Work("post-10k", "/post", 64, 5, sent=10_240, guess=30_000),
     Work("gzip-100k", "/gzip/100k", 16, 100_000, gzip=True, guess=3000),
     Work("churn", "/closing/1k", 16, 1024, guess=8000),
-    Work("churn-tls", "/closing/1k", 16, 1024, tls=True, guess=700),
+    Work("churn-tls-resumed", "/closing/1k", 16, 1024, tls=True, guess=700),
+    Work("churn-tls-full", "/closing/1k", 16, 1024, tls=True, resumes=False, guess=500),
 ]
 
 # Memory per idle connection: plain, over TLS.
