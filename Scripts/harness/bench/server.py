@@ -43,7 +43,7 @@ http {{
         location /post {{ return 200 "taken"; }}
         location /gzip/ {{ alias {prefix}/files/; gzip_static on; }}
         location /closing/ {{ alias {prefix}/files/; keepalive_timeout 0; }}
-        location /slow/ {{ alias {prefix}/files/; limit_rate 600; }}
+        location /slow/ {{ alias {prefix}/files/; limit_rate 1000; }}
         location /slower/ {{ alias {prefix}/files/; limit_rate 30; }}
         location = /status {{ stub_status; }}
     }}

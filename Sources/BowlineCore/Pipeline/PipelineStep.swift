@@ -1,14 +1,16 @@
 /// One link of a folded pipeline; the last is the transport. A class for each kind, generic over the middleware: a link is
 /// asked without a copy of what it holds.
-// Safety: immutable, here and in the subclasses: every stored property is a constant of a Sendable type.
+// Safety: immutable, here and in the subclasses: every stored property is a constant of a Sendable type, or a reference to
+// one that the subclass keeps.
 class PipelineStep: @unchecked Sendable {
-    /// What follows; nil: this is the transport.
-    let next: PipelineStep?
+    /// What follows; nil: this is the transport. Kept by the subclass: the way along the links is gone twice for each request,
+    /// and should count no references.
+    private let following: Unmanaged<PipelineStep>?
     /// The transport, in its link.
     let transport: (any ServiceTransport)?
 
     fileprivate init(next: PipelineStep?, transport: (any ServiceTransport)? = nil) {
-        self.next = next
+        following = next.map { .passUnretained($0) }
         self.transport = transport
     }
 
@@ -40,14 +42,15 @@ extension PipelineStep {
     ///
     /// - Returns: the first that has to be run.
     final func prepareAll(_ request: inout ServiceRequest, context: RequestContext) -> PipelineStep {
-        guard prepare(&request, context: context), let next else { return self }
-        return next.prepareAll(&request, context: context)
+        guard prepare(&request, context: context), let following else { return self }
+        return following._withUnsafeGuaranteedRef { $0.prepareAll(&request, context: context) }
     }
 
     /// Whether the response passes all links from this one to before `end`.
     final func allPass(_ response: ServiceResponse, to request: ServiceRequest, before end: PipelineStep) -> Bool {
-        guard self !== end, let next else { return true }
-        return passes(response, to: request) && next.allPass(response, to: request, before: end)
+        guard self !== end, let following else { return true }
+        return passes(response, to: request)
+            && following._withUnsafeGuaranteedRef { $0.allPass(response, to: request, before: end) }
     }
 
     /// The last link before `end` that the outcome does not pass.
@@ -56,7 +59,7 @@ extension PipelineStep {
     ) -> PipelineStep? {
         var found: PipelineStep?
         var step = self
-        while step !== end, let next = step.next {
+        while step !== end, let next = step.following?.takeUnretainedValue() {
             let passes =
                 switch outcome {
                 case .success(let response): step.passes(response, to: request)

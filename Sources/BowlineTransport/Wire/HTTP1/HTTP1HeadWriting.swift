@@ -14,8 +14,7 @@ struct HTTP1HeadWriting {
     private var asksForTrailers = false
     private(set) var written = HTTP1WrittenHead()
 
-    init(_ head: HTTP1RequestHead) {
-        self.head = head
+    init(_ head: consuming HTTP1RequestHead) {
         host = head.host
         written.closesConnection = head.connectionClose
         written.expectsContinue = head.expectContinue
@@ -24,6 +23,7 @@ struct HTTP1HeadWriting {
         case "CONNECT": written.kind = .connect
         default: break
         }
+        self.head = head
     }
 
     /// Finds the host, and returns a length that the head does not exceed.

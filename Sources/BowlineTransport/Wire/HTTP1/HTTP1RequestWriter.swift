@@ -21,7 +21,7 @@ package enum HTTP1RequestWriter {
     /// Appends a head to a buffer. If it throws, the buffer is as it was.
     @discardableResult
     package static func write(
-        _ head: HTTP1RequestHead, into buffer: inout ByteBuffer
+        _ head: consuming HTTP1RequestHead, into buffer: inout ByteBuffer
     ) throws(HTTP1RequestError) -> HTTP1WrittenHead {
         var writing = HTTP1HeadWriting(head)
         let length = try writing.measure()
