@@ -8,6 +8,15 @@ extension PooledTransport {
         resend: Int, context: RequestContext
     ) async throws -> OriginPools.Pool.Lease {
         guard let queued = environment.events?.now else { return try await pool.lease(options) }
+        return try await wait(in: pool, options, for: request, resend: resend, context: context, since: queued)
+    }
+
+    /// Not inlined, so that without listeners no frame has room for telling them.
+    @inline(never)
+    private func wait(
+        in pool: OriginPools.Pool, _ options: OriginPools.Pool.LeaseOptions, for request: PreparedRequest,
+        resend: Int, context: RequestContext, since queued: MonotonicInstant
+    ) async throws -> OriginPools.Pool.Lease {
         tell(request, resend: resend, context: context, at: queued) { $0.requestQueued($1) }
         defer {
             tell(request, resend: resend, context: context) {

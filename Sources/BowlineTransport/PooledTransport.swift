@@ -21,13 +21,7 @@ package final class PooledTransport: ServiceTransport {
 
     package func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
         let started = environment.clock.now
-        let prepared = try PreparedRequest(
-            request, allocator: allocator, isPooled: environment.options.pool.isEnabled
-        )
-        let deadline = AttemptDeadline(context: context, started: started)
-        guard deadline.instant > started else {
-            throw deadline.passed(prepared, context: context, started: started, now: started)
-        }
+        let (prepared, deadline) = try prepare(request, context: context, started: started)
         do {
             return try await send(prepared, deadline: deadline, context: context, started: started)
         } catch {
@@ -47,32 +41,77 @@ package final class PooledTransport: ServiceTransport {
                     resend, prepared, deadline: deadline, context: context, started: started
                 )
             } catch {
-                let error = resend.outcome(error)
-                tell(prepared, resend: resend.count, context: context) { $0.requestEnded($1, RequestEnding(error)) }
-                throw error
+                throw notLeased(prepared, error, resend, context)
             }
-            let exchange = Exchange(
-                request: prepared, connection: lease.connection,
-                lease: Exchange.LeaseFacts(
-                    isReused: lease.isReused, uses: lease.uses, wasIdle: lease.idleSince != nil,
-                    leased: environment.clock.now
-                ),
-                deadline: deadline, context: context, resends: resend.count, started: started,
-                options: environment.options.connection
-            )
-            exchange.tell(at: exchange.lease.leased) { $0.requestLeased($1, isReused: exchange.lease.isReused) }
+            let exchange = begin(lease, prepared, deadline: deadline, context: context, resend, started: started)
             do {
                 return try await exchange.run()
             } catch {
-                let isGoingOn = resend.allows(prepared, after: error, wasPooled: exchange.wasPooled)
-                // Nothing was sent: it only needs another connection.
-                if isGoingOn, resend.count == exchange.resends { continue }
-                exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
-                guard isGoingOn else { throw resend.outcome(error) }
-                tell(prepared, resend: resend.count, context: context) { $0.requestResending($1) }
-                if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
+                try goOn(after: error, of: exchange, lease, pool, &resend, context)
             }
         }
+    }
+
+    // Apart from `send` and `lease`, because what they use would lie in their frames as long as they wait.
+
+    @inline(never)
+    private func prepare(
+        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant
+    ) throws -> (PreparedRequest, AttemptDeadline) {
+        let prepared = try PreparedRequest(
+            request, allocator: allocator, isPooled: environment.options.pool.isEnabled
+        )
+        let deadline = AttemptDeadline(context: context, started: started)
+        guard deadline.instant > started else {
+            throw deadline.passed(prepared, context: context, started: started, now: started)
+        }
+        return (prepared, deadline)
+    }
+
+    /// The pool has given no connection: what the caller is told.
+    @inline(never)
+    private func notLeased(
+        _ prepared: PreparedRequest, _ error: any Error, _ resend: ResendPolicy, _ context: RequestContext
+    ) -> any Error {
+        let error = resend.outcome(error)
+        tell(prepared, resend: resend.count, context: context) { $0.requestEnded($1, RequestEnding(error)) }
+        return error
+    }
+
+    @inline(never)
+    private func begin(
+        _ lease: OriginPools.Pool.Lease, _ prepared: PreparedRequest, deadline: AttemptDeadline,
+        context: RequestContext,
+        _ resend: ResendPolicy, started: MonotonicInstant
+    ) -> Exchange {
+        let exchange = Exchange(
+            request: prepared, connection: lease.connection,
+            lease: Exchange.LeaseFacts(
+                isReused: lease.isReused, uses: lease.uses, wasIdle: lease.idleSince != nil,
+                leased: environment.clock.now
+            ),
+            deadline: deadline, context: context, resends: resend.count, started: started,
+            options: environment.options.connection
+        )
+        exchange.tell(at: exchange.lease.leased) { $0.requestLeased($1, isReused: exchange.lease.isReused) }
+        return exchange
+    }
+
+    /// Makes ready for sending once more, if that may be.
+    ///
+    /// - Throws: what the caller is told, if not.
+    @inline(never)
+    private func goOn(
+        after error: any Error, of exchange: Exchange, _ lease: OriginPools.Pool.Lease, _ pool: OriginPools.Pool,
+        _ resend: inout ResendPolicy, _ context: RequestContext
+    ) throws {
+        let isGoingOn = resend.allows(exchange.request, after: error, wasPooled: exchange.wasPooled)
+        // Nothing was sent: it only needs another connection.
+        if isGoingOn, resend.count == exchange.resends { return }
+        exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
+        guard isGoingOn else { throw resend.outcome(error) }
+        tell(exchange.request, resend: resend.count, context: context) { $0.requestResending($1) }
+        if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
     }
 
     private func lease(
@@ -88,22 +127,40 @@ package final class PooledTransport: ServiceTransport {
             }
             context.call.enter(waitingPhase(in: pool), attempt: context.attempt)
             do {
-                let options = OriginPools.Pool.LeaseOptions(
-                    affinity: affinity, requiresFresh: resend.requiresFresh,
-                    deadline: deadline.instant == .distantFuture ? nil : deadline.instant,
-                    maximumWait: context.timeouts.poolAcquire
-                )
+                let options = leaseOptions(affinity, resend, deadline, context)
                 let lease = try await wait(in: pool, options, for: prepared, resend: resend.count, context: context)
                 return (lease, pool)
             } catch let error as PoolError {
-                // The pool had gone cold just now: another takes its place.
-                if case .closed = error, !pools.isClosed { continue }
-                throw ServiceError(
-                    error, request: prepared, deadline: deadline, context: context, started: started,
-                    now: environment.clock.now
-                )
+                if let failure = failure(error, prepared, deadline: deadline, context: context, started: started) {
+                    throw failure
+                }
             }
         }
+    }
+
+    @inline(never)
+    private func leaseOptions(
+        _ affinity: Int?, _ resend: ResendPolicy, _ deadline: AttemptDeadline, _ context: RequestContext
+    ) -> OriginPools.Pool.LeaseOptions {
+        OriginPools.Pool.LeaseOptions(
+            affinity: affinity, requiresFresh: resend.requiresFresh,
+            deadline: deadline.instant == .distantFuture ? nil : deadline.instant,
+            maximumWait: context.timeouts.poolAcquire
+        )
+    }
+
+    /// What becomes of a request that the pool gives no connection; nil: the pool had gone cold just now, and another takes its
+    /// place.
+    @inline(never)
+    private func failure(
+        _ error: PoolError, _ prepared: PreparedRequest, deadline: AttemptDeadline, context: RequestContext,
+        started: MonotonicInstant
+    ) -> (any Error)? {
+        if case .closed = error, !pools.isClosed { return nil }
+        return ServiceError(
+            error, request: prepared, deadline: deadline, context: context, started: started,
+            now: environment.clock.now
+        )
     }
 
     /// What a request without a connection is about to wait for: a dial, where the origin's limit allows one, else others.

@@ -87,7 +87,7 @@ public struct ServiceClient: Sendable {
         // What is needed of it after it was given away.
         let (body, options) = (request.body, request.ownOptions)
         do {
-            try options?.value.validate()
+            try check(options)
             var response = try await policies.pipeline(consume request, context: context)
             complete(&response, of: context.call, options)
             return response
@@ -100,6 +100,11 @@ public struct ServiceClient: Sendable {
     }
 
     // Apart from `send`, because what they use would lie in its frame as long as it waits.
+
+    @inline(never)
+    private func check(_ options: ServiceRequest.OwnOptions?) throws {
+        try options?.value.validate()
+    }
 
     /// Completes a request and counts it as in flight.
     @inline(never)
