@@ -74,6 +74,25 @@ class WorkTable:
         return [(self.names[key], median(rounds, "cpu")) for key, rounds in self._all()]
 
 
+def summary(tables):
+    """Markdown: CPU per request, ours ÷ each peer's, a line for each piece of work."""
+    peers = list(dict.fromkeys(key for table in tables for key in table.peers))
+    yield "### In short"
+    yield ""
+    yield "CPU per request, ours ÷ theirs (median of rounds): with tasks on the event loop / on the default executor. Below 1, ours costs less."
+    yield ""
+    yield "| work | Bowline, µs | " + " | ".join(f"÷ {key}" for key in peers) + " |"
+    yield "|---" * (len(peers) + 2) + "|"
+    for table in tables:
+        own = " / ".join(f"{median(table.taken[variant], 'cpu'):.1f}" for variant in table.pairs)
+        cells = []
+        for key in peers:
+            found = [table.ratios(variant, "cpu", key) for variant in table.pairs]
+            cells.append(" / ".join(f"{statistics.median(each):.2f}" for each in found) if all(found) else "–")
+        yield f"| {table.work.name} | {own} | " + " | ".join(cells) + " |"
+    yield ""
+
+
 def picture(tables):
     """An SVG: for each piece of work a bar per client, CPU per request."""
     row, left, width = 16, 230, 420
