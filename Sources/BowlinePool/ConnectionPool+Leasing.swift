@@ -15,14 +15,19 @@ extension ConnectionPool {
     ///   way takes no connection: one that was assigned at the same instant goes to the next in line.
     package func lease(_ options: LeaseOptions = .init()) async throws -> Lease {
         let now = moment(clock.now)
+        return makeLease(try await driver.lease(makeRequest(options, now: now), now: now))
+    }
+
+    /// Not inlined, so that its arrays have no room in the frame of a request that waits.
+    @inline(never)
+    private func makeRequest(_ options: LeaseOptions, now: PoolInstant) -> LeaseRequest {
         let deadlines = [options.deadline.map(moment), options.maximumWait.map { now.advanced(by: $0) }]
-        let request = LeaseRequest(
+        return LeaseRequest(
             waiter: driver.nextWaiterID(),
             affinity: options.affinity,
             requiresFresh: options.requiresFresh,
             deadline: deadlines.compactMap { $0 }.min()
         )
-        return makeLease(try await driver.lease(request, now: now))
     }
 
     /// Takes back a connection whose response is complete and which can serve another request.

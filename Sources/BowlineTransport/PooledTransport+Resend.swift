@@ -65,35 +65,30 @@ struct ResendPolicy {
 
 extension AttemptDeadline {
     /// The error of a request whose deadline had passed before it got a connection.
-    func passed(
-        _ request: PreparedRequest, context: RequestContext, started: MonotonicInstant, now: MonotonicInstant
-    ) -> ServiceError {
-        ServiceError(code, message, request: request, context: context, started: started, now: now)
+    func passed(_ request: PreparedRequest, now: MonotonicInstant) -> ServiceError {
+        ServiceError(code, message, request: request, now: now)
     }
 }
 
 extension ServiceError {
     fileprivate init(
-        _ code: Code, _ message: String, underlying: (any Error)? = nil, request: PreparedRequest,
-        context: RequestContext, started: MonotonicInstant, now: MonotonicInstant
+        _ code: Code, _ message: String, underlying: (any Error)? = nil, request: PreparedRequest, now: MonotonicInstant
     ) {
         self.init(
-            code, message, underlying: underlying, attempts: context.attempt, origin: request.origin.description,
-            phase: context.call.phase
+            code, message, underlying: underlying, attempts: request.context.attempt,
+            origin: request.origin.description,
+            phase: request.context.call.phase
         )
-        elapsed = started.duration(to: now)
+        elapsed = request.deadline.started.duration(to: now)
     }
 
     /// Says in our terms why the pool gave no connection.
-    init(
-        _ error: PoolError, request: PreparedRequest, deadline: AttemptDeadline, context: RequestContext,
-        started: MonotonicInstant, now: MonotonicInstant
-    ) {
+    init(_ error: PoolError, request: PreparedRequest, now: MonotonicInstant) {
         func make(_ code: Code, _ message: String, _ underlying: (any Error)? = nil) -> ServiceError {
-            ServiceError(
-                code, message, underlying: underlying, request: request, context: context, started: started, now: now
-            )
+            ServiceError(code, message, underlying: underlying, request: request, now: now)
         }
+        let deadline = request.deadline
+        let context = request.context
         switch error {
         case .saturated(let waiting):
             self = make(.poolSaturated, "\(waiting) requests wait for a connection already (pool.maximumWaiting)")
@@ -112,7 +107,7 @@ extension ServiceError {
                 return
             }
             failure.attempts = context.attempt
-            failure.elapsed = started.duration(to: now)
+            failure.elapsed = deadline.started.duration(to: now)
             self = failure
         case .draining:
             self = make(.shuttingDown, "the client is shutting down")

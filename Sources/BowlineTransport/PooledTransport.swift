@@ -20,69 +20,83 @@ package final class PooledTransport: ServiceTransport {
     }
 
     package func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
-        let started = environment.clock.now
-        let (prepared, deadline) = try prepare(request, context: context, started: started)
+        let prepared = try prepare(request, context: context)
         do {
-            return try await send(prepared, deadline: deadline, context: context, started: started)
+            return try await send(prepared)
         } catch {
-            context.call.enter(.pipeline, attempt: context.attempt)
+            prepared.context.call.enter(.pipeline, attempt: prepared.context.attempt)
             throw error
         }
     }
 
-    private func send(
-        _ prepared: PreparedRequest, deadline: AttemptDeadline, context: RequestContext, started: MonotonicInstant
-    ) async throws -> ServiceResponse {
+    private func send(_ prepared: PreparedRequest) async throws -> ServiceResponse {
         var resend = ResendPolicy()
         while true {
-            let (lease, pool): (OriginPools.Pool.Lease, OriginPools.Pool)
+            let pool = pools.pool(for: prepared.origin)
+            let lease: OriginPools.Pool.Lease
             do {
-                (lease, pool) = try await self.lease(
-                    resend, prepared, deadline: deadline, context: context, started: started
-                )
+                lease = try await self.lease(in: pool, for: prepared, resend)
             } catch {
-                throw notLeased(prepared, error, resend, context)
+                guard let failure = notLeased(prepared, error, resend) else { continue }
+                throw failure
             }
-            let exchange = begin(lease, prepared, deadline: deadline, context: context, resend, started: started)
+            let exchange = begin(lease, prepared, resend)
             do {
                 return try await exchange.run()
             } catch {
-                try goOn(after: error, of: exchange, lease, pool, &resend, context)
+                try goOn(after: error, of: exchange, lease, pool, &resend)
             }
         }
     }
 
-    // Apart from `send` and `lease`, because what they use would lie in their frames as long as they wait.
-
-    @inline(never)
-    private func prepare(
-        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant
-    ) throws -> (PreparedRequest, AttemptDeadline) {
-        let prepared = try PreparedRequest(
-            request, allocator: allocator, isPooled: environment.options.pool.isEnabled
-        )
-        let deadline = AttemptDeadline(context: context, started: started)
-        guard deadline.instant > started else {
-            throw deadline.passed(prepared, context: context, started: started, now: started)
-        }
-        return (prepared, deadline)
+    private func lease(
+        in pool: OriginPools.Pool, for prepared: PreparedRequest, _ resend: ResendPolicy
+    ) async throws -> OriginPools.Pool.Lease {
+        try Task.checkCancellation()
+        if let lease = tryLease(in: pool, for: prepared, resend) { return lease }
+        let queued = beginWaiting(in: pool, prepared, resend)
+        defer { if let queued { dequeued(prepared, resend: resend.count, since: queued) } }
+        return try await pool.lease(leaseOptions(resend, prepared))
     }
 
-    /// The pool has given no connection: what the caller is told.
+    // Apart from what calls them, because what they use would lie in its frame as long as that waits.
+
     @inline(never)
-    private func notLeased(
-        _ prepared: PreparedRequest, _ error: any Error, _ resend: ResendPolicy, _ context: RequestContext
-    ) -> any Error {
-        let error = resend.outcome(error)
-        tell(prepared, resend: resend.count, context: context) { $0.requestEnded($1, RequestEnding(error)) }
-        return error
+    private func prepare(_ request: ServiceRequest, context: RequestContext) throws -> PreparedRequest {
+        let started = environment.clock.now
+        let prepared = try PreparedRequest(
+            request, context: context, started: started, allocator: allocator,
+            isPooled: environment.options.pool.isEnabled
+        )
+        guard prepared.deadline.instant > started else { throw prepared.deadline.passed(prepared, now: started) }
+        return prepared
+    }
+
+    @inline(never)
+    private func tryLease(
+        in pool: OriginPools.Pool, for prepared: PreparedRequest, _ resend: ResendPolicy
+    ) -> OriginPools.Pool.Lease? {
+        guard !resend.requiresFresh else { return nil }
+        return pool.tryLease(affinity: environment.loops.currentAffinity, now: prepared.deadline.started)
+    }
+
+    /// The pool has given no connection: what the caller is told; nil: the pool had gone cold just now, and another takes
+    /// its place.
+    @inline(never)
+    private func notLeased(_ prepared: PreparedRequest, _ error: any Error, _ resend: ResendPolicy) -> (any Error)? {
+        var failure = error
+        if let error = error as? PoolError {
+            if case .closed = error, !pools.isClosed { return nil }
+            failure = ServiceError(error, request: prepared, now: environment.clock.now)
+        }
+        failure = resend.outcome(failure)
+        tell(prepared, resend: resend.count) { $0.requestEnded($1, RequestEnding(failure)) }
+        return failure
     }
 
     @inline(never)
     private func begin(
-        _ lease: OriginPools.Pool.Lease, _ prepared: PreparedRequest, deadline: AttemptDeadline,
-        context: RequestContext,
-        _ resend: ResendPolicy, started: MonotonicInstant
+        _ lease: OriginPools.Pool.Lease, _ prepared: PreparedRequest, _ resend: ResendPolicy
     ) -> Exchange {
         let exchange = Exchange(
             request: prepared, connection: lease.connection,
@@ -90,8 +104,7 @@ package final class PooledTransport: ServiceTransport {
                 isReused: lease.isReused, uses: lease.uses, wasIdle: lease.idleSince != nil,
                 leased: environment.clock.now
             ),
-            deadline: deadline, context: context, resends: resend.count, started: started,
-            options: environment.options.connection
+            resends: resend.count, options: environment.options.connection
         )
         exchange.tell(at: exchange.lease.leased) { $0.requestLeased($1, isReused: exchange.lease.isReused) }
         return exchange
@@ -103,71 +116,36 @@ package final class PooledTransport: ServiceTransport {
     @inline(never)
     private func goOn(
         after error: any Error, of exchange: Exchange, _ lease: OriginPools.Pool.Lease, _ pool: OriginPools.Pool,
-        _ resend: inout ResendPolicy, _ context: RequestContext
+        _ resend: inout ResendPolicy
     ) throws {
         let isGoingOn = resend.allows(exchange.request, after: error, wasPooled: exchange.wasPooled)
         // Nothing was sent: it only needs another connection.
         if isGoingOn, resend.count == exchange.resends { return }
         exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
         guard isGoingOn else { throw resend.outcome(error) }
-        tell(exchange.request, resend: resend.count, context: context) { $0.requestResending($1) }
+        tell(exchange.request, resend: resend.count) { $0.requestResending($1) }
         if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
     }
 
-    private func lease(
-        _ resend: ResendPolicy, _ prepared: PreparedRequest, deadline: AttemptDeadline, context: RequestContext,
-        started: MonotonicInstant
-    ) async throws -> (OriginPools.Pool.Lease, OriginPools.Pool) {
-        try Task.checkCancellation()
-        let affinity = environment.loops.currentAffinity
-        while true {
-            let pool = pools.pool(for: prepared.origin)
-            if !resend.requiresFresh, let lease = pool.tryLease(affinity: affinity, now: started) {
-                return (lease, pool)
-            }
-            context.call.enter(waitingPhase(in: pool), attempt: context.attempt)
-            do {
-                let options = leaseOptions(affinity, resend, deadline, context)
-                let lease = try await wait(in: pool, options, for: prepared, resend: resend.count, context: context)
-                return (lease, pool)
-            } catch let error as PoolError {
-                if let failure = failure(error, prepared, deadline: deadline, context: context, started: started) {
-                    throw failure
-                }
-            }
-        }
-    }
-
-    @inline(never)
-    private func leaseOptions(
-        _ affinity: Int?, _ resend: ResendPolicy, _ deadline: AttemptDeadline, _ context: RequestContext
-    ) -> OriginPools.Pool.LeaseOptions {
-        OriginPools.Pool.LeaseOptions(
-            affinity: affinity, requiresFresh: resend.requiresFresh,
-            deadline: deadline.instant == .distantFuture ? nil : deadline.instant,
-            maximumWait: context.timeouts.poolAcquire
-        )
-    }
-
-    /// What becomes of a request that the pool gives no connection; nil: the pool had gone cold just now, and another takes its
-    /// place.
-    @inline(never)
-    private func failure(
-        _ error: PoolError, _ prepared: PreparedRequest, deadline: AttemptDeadline, context: RequestContext,
-        started: MonotonicInstant
-    ) -> (any Error)? {
-        if case .closed = error, !pools.isClosed { return nil }
-        return ServiceError(
-            error, request: prepared, deadline: deadline, context: context, started: started,
-            now: environment.clock.now
-        )
-    }
-
     /// What a request without a connection is about to wait for: a dial, where the origin's limit allows one, else others.
-    private func waitingPhase(in pool: OriginPools.Pool) -> RequestPhase {
+    @inline(never)
+    private func beginWaiting(
+        in pool: OriginPools.Pool, _ prepared: PreparedRequest, _ resend: ResendPolicy
+    ) -> MonotonicInstant? {
         let snapshot = pool.snapshot()
-        guard let maximum = environment.options.pool.maximumPerOrigin else { return .connecting }
-        return snapshot.active + snapshot.dialling < maximum ? .connecting : .queued
+        let mayDial = snapshot.active + snapshot.dialling < environment.options.pool.maximumPerOrigin ?? .max
+        prepared.context.call.enter(mayDial ? .connecting : .queued, attempt: prepared.context.attempt)
+        return queued(prepared, resend: resend.count)
+    }
+
+    @inline(never)
+    private func leaseOptions(_ resend: ResendPolicy, _ prepared: PreparedRequest) -> OriginPools.Pool.LeaseOptions {
+        let deadline = prepared.deadline.instant
+        return OriginPools.Pool.LeaseOptions(
+            affinity: environment.loops.currentAffinity, requiresFresh: resend.requiresFresh,
+            deadline: deadline == .distantFuture ? nil : deadline,
+            maximumWait: prepared.context.timeouts.poolAcquire
+        )
     }
 
     package func beginDrain() {

@@ -36,9 +36,10 @@ struct FailedWriteTests {
         let connection = try await channel.eventLoop.submit {
             let connection = HTTP1Connection(
                 id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
-                options: ConnectionOptions(), dialDuration: .zero, sweep: sweep,
+                dialDuration: .zero, sweep: sweep,
                 executor: EventLoopTaskExecutor(channel.eventLoop),
                 origin: HTTP1Connection.OriginLink(
+                    options: ConnectionOptions(),
                     release: { _, _, _ in Issue.record("released") },
                     returnUnused: { _ in Issue.record("returned unused") },
                     closed: { _, reason in closed.withLock { $0.append(reason) } }
@@ -50,13 +51,13 @@ struct FailedWriteTests {
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
 
         let request = ServiceRequest(method: .put, "http://a.example/", body: Self.bodies[index].body)
-        let context = RequestContext()
         let exchange = Exchange(
-            request: try PreparedRequest(request, allocator: ByteBufferAllocator(), isPooled: true),
+            request: try PreparedRequest(
+                request, context: RequestContext(), started: clock.now, allocator: ByteBufferAllocator(), isPooled: true
+            ),
             connection: connection,
             lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
-            deadline: AttemptDeadline(context: context, started: clock.now), context: context, resends: 0,
-            started: clock.now, options: ConnectionOptions()
+            resends: 0, options: ConnectionOptions()
         )
         let error = try await #require(throws: ServiceError.self) { _ = try await exchange.run() }
         #expect(error.code == .connectionClosed && error.progress == .ambiguous)

@@ -67,10 +67,11 @@ struct FirstLookTests {
             try pipeline.addHandlers([TLSRecordBoundary(), TicketReader()])
             let connection = HTTP1Connection(
                 id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: true,
-                options: ConnectionOptions(), dialDuration: .zero,
+                dialDuration: .zero,
                 sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
                 executor: EventLoopTaskExecutor(channel.eventLoop),
                 origin: HTTP1Connection.OriginLink(
+                    options: ConnectionOptions(),
                     release: { _, _, _ in Issue.record("released") },
                     returnUnused: { _ in Issue.record("returned unused") },
                     closed: { _, reason in closed.withLock { $0.append(reason) } }
@@ -82,15 +83,14 @@ struct FirstLookTests {
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 443)).get()
         try await channel.writeInbound(ByteBuffer(bytes: Self.record[..<3]))
 
-        let context = RequestContext()
         let exchange = Exchange(
             request: try PreparedRequest(
-                .post("https://a.example/", body: .text("x")), allocator: ByteBufferAllocator(), isPooled: true),
+                .post("https://a.example/", body: .text("x")), context: RequestContext(), started: clock.now,
+                allocator: ByteBufferAllocator(), isPooled: true),
             connection: connection,
             lease: Exchange.LeaseFacts(
                 isReused: isReused, uses: isReused ? 2 : 1, wasIdle: true, leased: clock.now),
-            deadline: AttemptDeadline(context: context, started: clock.now), context: context, resends: 0,
-            started: clock.now, options: ConnectionOptions()
+            resends: 0, options: ConnectionOptions()
         )
         let running = Task { try await exchange.run() }
         try await eventually("the connection has looked") {

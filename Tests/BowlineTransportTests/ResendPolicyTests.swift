@@ -22,7 +22,11 @@ struct ResendPolicyTests {
     ) throws -> PreparedRequest {
         var request = ServiceRequest(method: .init(method) ?? .get, "http://a.example/", body: body)
         try change(&request)
-        return try PreparedRequest(request, allocator: ByteBufferAllocator(), isPooled: true)
+        return try PreparedRequest(
+            request, context: RequestContext(), started: MonotonicInstant(nanoseconds: 0),
+            allocator: ByteBufferAllocator(),
+            isPooled: true
+        )
     }
 
     private static func closed(_ progress: RequestProgress) -> ServiceError {

@@ -35,11 +35,12 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     static let ticketWait: TimeAmount = .milliseconds(1)
 
     override init(
-        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
+        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool,
         dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, origin: OriginLink
     ) {
         peek = SocketPeek(channel)
         recordBoundary = isTLS ? try? channel.pipeline.syncOperations.handler(type: TLSRecordBoundary.self) : nil
+        let options = origin.options
         var limits = HTTP1Limits()
         limits.maximumHeadBytes = options.maximumHeadBytes
         limits.maximumFields = options.maximumFields
@@ -48,7 +49,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         limits.maximumInformationalResponses = options.maximumInformational
         parser = HTTP1ResponseParser(limits: limits)
         super.init(
-            id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS, options: options,
+            id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS,
             dialDuration: dialDuration, sweep: sweep, executor: executor, origin: origin
         )
     }

@@ -13,7 +13,6 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
     let channel: any Channel
     let peer: String
     let isTLS: Bool
-    let options: ConnectionOptions
     /// How long the dial took that made it.
     let dialDuration: Duration
     let sweep: DeadlineSweep
@@ -23,21 +22,41 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
     /// Tells a client's listeners; nil without any. Set before the pool gets the connection, and then constant.
     private(set) var events: ConnectionEvents?
 
-    /// How a connection reaches its pool, weakly: the pool may be gone before it.
-    struct OriginLink: Sendable {
+    var options: ConnectionOptions { origin.options }
+
+    /// What the connections of one origin share: their options, and how they reach their pool, weakly: it may be gone before
+    /// them.
+    final class OriginLink: Sendable {
+        let options: ConnectionOptions
         /// The response is complete. With how long the server keeps the connection, if it said so, and the time.
         let release: @Sendable (HTTPConnection, Duration?, MonotonicInstant) -> Void
         /// Nothing was written: the lease does not count as a use, and what the server last said of its patience holds.
         let returnUnused: @Sendable (HTTPConnection) -> Void
         let closed: @Sendable (ConnectionID, CloseReason) -> Void
         /// It carries so many requests at once from now on.
-        var capacityChanged: @Sendable (ConnectionID, Int) -> Void = { _, _ in }
+        let capacityChanged: @Sendable (ConnectionID, Int) -> Void
         /// It takes no more requests, and ends with those that it carries.
-        var retired: @Sendable (ConnectionID, CloseReason) -> Void = { _, _ in }
+        let retired: @Sendable (ConnectionID, CloseReason) -> Void
+
+        init(
+            options: ConnectionOptions,
+            release: @escaping @Sendable (HTTPConnection, Duration?, MonotonicInstant) -> Void,
+            returnUnused: @escaping @Sendable (HTTPConnection) -> Void,
+            closed: @escaping @Sendable (ConnectionID, CloseReason) -> Void,
+            capacityChanged: @escaping @Sendable (ConnectionID, Int) -> Void = { _, _ in },
+            retired: @escaping @Sendable (ConnectionID, CloseReason) -> Void = { _, _ in }
+        ) {
+            self.options = options
+            self.release = release
+            self.returnUnused = returnUnused
+            self.closed = closed
+            self.capacityChanged = capacityChanged
+            self.retired = retired
+        }
     }
 
     init(
-        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
+        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool,
         dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, origin: OriginLink
     ) {
         self.id = id
@@ -46,7 +65,6 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
         eventLoop = channel.eventLoop
         self.peer = peer
         self.isTLS = isTLS
-        self.options = options
         self.dialDuration = dialDuration
         self.sweep = sweep
         self.executor = executor

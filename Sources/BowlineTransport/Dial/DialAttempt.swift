@@ -72,20 +72,7 @@ final class DialAttempt: @unchecked Sendable {
     }
 
     private func connect() -> EventLoopFuture<any Channel> {
-        let options = environment.options.connection
         let bootstrap = ClientBootstrap(group: eventLoop)
-            .channelOption(
-                .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
-            )
-            // One read at a time, and a large one where that is fast: a chunk then finds its reader waiting, and a channel that
-            // lies idle keeps one buffer.
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(
-                    minimum: 64, initial: 2048, maximum: origin.scheme == .https ? 65_536 : 262_144
-                )
-            )
             // Our own timer covers the handshake as well; this one must not be the first.
             .connectTimeout(.hours(24))
             .channelInitializer { channel in
@@ -94,18 +81,37 @@ final class DialAttempt: @unchecked Sendable {
         if let path = origin.socketPath {
             return bootstrap.connect(unixDomainSocketPath: path)
         }
-        return
-            bootstrap
-            .channelOption(.tcpOption(.tcp_nodelay), value: options.isNoDelay ? 1 : 0)
-            .channelOption(.socketOption(.so_keepalive), value: options.isKeepAlive ? 1 : 0)
-            .resolver(environment.options.makeResolver?(eventLoop))
+        return bootstrap.resolver(environment.options.makeResolver?(eventLoop))
             .connect(host: origin.host, port: origin.port)
+    }
+
+    /// Sets what the bootstrap could as well, which would keep 1.5 KiB for it while it dials.
+    private func setOptions(of channel: any Channel) throws {
+        guard let channel = channel.syncOptions else { throw ChannelError.operationUnsupported }
+        let options = environment.options.connection
+        try channel.setOption(
+            .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
+        )
+        // One read at a time, and a large one where that is fast: a chunk then finds its reader waiting, and a channel that
+        // lies idle keeps one buffer, which is as small as its responses are.
+        try channel.setOption(.maxMessagesPerRead, value: 1)
+        let isTLS = origin.scheme == .https
+        try channel.setOption(
+            .recvAllocator,
+            value: AdaptiveRecvByteBufferAllocator(
+                minimum: 64, initial: isTLS ? 2048 : 1024, maximum: isTLS ? 65_536 : 262_144
+            )
+        )
+        guard origin.socketPath == nil else { return }
+        try channel.setOption(.tcpOption(.tcp_nodelay), value: options.isNoDelay ? 1 : 0)
+        try channel.setOption(.socketOption(.so_keepalive), value: options.isKeepAlive ? 1 : 0)
     }
 
     private func prepare(_ channel: any Channel) throws {
         guard !isOver else { throw DialFailure.cancelled }
         channels.append(channel)
         environment.census.opened(channel)
+        try setOptions(of: channel)
         let pipeline = channel.pipeline.syncOperations
         if origin.scheme == .https {
             try pipeline.addHandler(TLSRecordBoundary())

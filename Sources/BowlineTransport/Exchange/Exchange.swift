@@ -10,17 +10,17 @@ final class Exchange: Sendable {
     let request: PreparedRequest
     let connection: HTTPConnection
     let lease: LeaseFacts
-    /// When the attempt has to be over, and what it is called if it is not.
-    let deadline: AttemptDeadline
-    let timeouts: Timeouts
-    let call: CallRecord
-    let attempt: Int
     let resends: Int
-    let started: MonotonicInstant
     let upload: RequestUpload?
     /// The stream that carries it, over HTTP/2; 0: none yet.
     // Safety: written and read on the connection's event loop only.
     nonisolated(unsafe) var streamID = 0
+
+    var started: MonotonicInstant { request.deadline.started }
+    var deadline: AttemptDeadline { request.deadline }
+    var timeouts: Timeouts { request.context.timeouts }
+    var call: CallRecord { request.context.call }
+    var attempt: Int { request.context.attempt }
 
     /// Whether the connection may have died unnoticed before it was leased. One with streams may have carried many requests
     /// and never have answered: that is a new one.
@@ -42,18 +42,13 @@ final class Exchange: Sendable {
     }
 
     init(
-        request: PreparedRequest, connection: HTTPConnection, lease: LeaseFacts, deadline: AttemptDeadline,
-        context: RequestContext, resends: Int, started: MonotonicInstant, options: ConnectionOptions
+        request: PreparedRequest, connection: HTTPConnection, lease: LeaseFacts, resends: Int,
+        options: ConnectionOptions
     ) {
         self.request = request
         self.connection = connection
         self.lease = lease
-        self.deadline = deadline
-        timeouts = context.timeouts
-        call = context.call
-        attempt = context.attempt
         self.resends = resends
-        self.started = started
         upload =
             if case .streamed(let body, let length) = request.upload {
                 RequestUpload(body: body, declaredLength: length, replayLimit: options.replayLimit)

@@ -16,7 +16,8 @@ internal import NIOCore
 struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// A body between two threads: what has arrived and was not read. An object, so that each chunk changes it in place.
     private final class Stream {
-        var chunks = CircularBuffer<ByteBuffer>()
+        // Most bodies never have more than one chunk waiting; it grows by itself.
+        var chunks = CircularBuffer<ByteBuffer>(initialCapacity: 2)
         /// What the chunks cost us: their bytes, and something for each, so that tiny ones do not add up unseen.
         var bufferedBytes = 0
         var waiter: ChunkWaiter?

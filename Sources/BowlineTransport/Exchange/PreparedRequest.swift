@@ -2,7 +2,7 @@ internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
 
-/// A request that was checked and encoded: what any number of attempts can be made from.
+/// A request that was checked and encoded, and the limits that it is under: what any number of exchanges can be made from.
 final class PreparedRequest: Sendable {
     /// What of the body goes out with the head, in the same write.
     enum Upload: Sendable {
@@ -17,6 +17,9 @@ final class PreparedRequest: Sendable {
     /// How long a caller's own `Expect: 100-continue` is waited for.
     static let defaultContinueTimeout = Duration.seconds(1)
 
+    let context: RequestContext
+    /// When it has to be over, and what it is called if it is not.
+    let deadline: AttemptDeadline
     let origin: Origin
     /// The head as HTTP/1.1 has it, and behind it the body if that is `inline`.
     let head: ByteBuffer
@@ -39,10 +42,15 @@ final class PreparedRequest: Sendable {
     /// How many bytes the body has, if that is known.
     let bodyLength: Int?
 
-    /// Checks and encodes `request`.
+    /// Checks and encodes `request`, for an attempt that began at `started`.
     ///
     /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong.
-    init(_ request: ServiceRequest, allocator: ByteBufferAllocator, isPooled: Bool) throws {
+    init(
+        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant, allocator: ByteBufferAllocator,
+        isPooled: Bool
+    ) throws {
+        self.context = context
+        deadline = AttemptDeadline(context: context, started: started)
         let options = request.ownOptions?.value
         try options?.validate()
         try request.body.validate()
@@ -67,7 +75,7 @@ final class PreparedRequest: Sendable {
                 .chunked
             }
         let expectsContinue = options?.continueTimeout != nil && !body.isNone
-        var buffer = allocator.buffer(capacity: 512 + Self.inlineBytes(of: body))
+        var buffer = allocator.buffer(capacity: Self.headEstimate(request.fields) + Self.inlineBytes(of: body))
         let head = HTTP1RequestHead(
             method: request.method.rawValue,
             target: target,
@@ -95,6 +103,9 @@ final class PreparedRequest: Sendable {
             throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
         }
     }
+
+    /// What a head is likely to need, in bytes: a request that waits keeps its own.
+    private static func headEstimate(_ fields: HTTPFields) -> Int { 192 + 64 * fields.count }
 
     private static func inlineBytes(of body: RequestBody) -> Int {
         guard case .bytes(let bytes) = body.kind, bytes.readableBytes <= inlineLimit else { return 0 }

@@ -9,6 +9,7 @@ final class OriginDialer: ConnectionDialer {
 
     private struct State {
         weak var pool: Pool?
+        var link: HTTPConnection.OriginLink?
         var attempts: [ConnectionID: DialAttempt] = [:]
         /// HTTP/2 connections that wait for their peer's settings.
         var settling: [ConnectionID: HTTP2Connection] = [:]
@@ -25,7 +26,11 @@ final class OriginDialer: ConnectionDialer {
 
     /// Says whose dialer it is. Called once, before the first dial.
     func serve(_ pool: Pool) {
-        state.withLock { $0.pool = pool }
+        let link = makeLink(to: pool)
+        state.withLock { state in
+            state.pool = pool
+            state.link = link
+        }
     }
 
     func nextConnectionID() -> ConnectionID {
@@ -66,13 +71,14 @@ final class OriginDialer: ConnectionDialer {
         _ id: ConnectionID, affinity: Int, began: MonotonicInstant, duration: Duration, _ events: ConnectionEvents?,
         _ result: Result<DialAttempt.Dialled, any Error>
     ) {
-        let pool = state.withLock { state in
-            state.attempts[id] = nil
-            return state.pool
-        }
+        let link =
+            state.withLock { state in
+                state.attempts[id] = nil
+                return state.link
+            } ?? makeLink(to: nil)
         do {
             let dialled = try result.get()
-            let traits = Traits(id: id, affinity: affinity, duration: duration, channel: dialled.channel, pool: pool)
+            let traits = Traits(id: id, affinity: affinity, duration: duration, channel: dialled.channel, link: link)
             if dialled.isHTTP2 {
                 try beginHTTP2(traits, began: began, events)
             } else {
@@ -91,7 +97,7 @@ final class OriginDialer: ConnectionDialer {
         let affinity: Int
         let duration: Duration
         let channel: any Channel
-        let pool: Pool?
+        let link: HTTPConnection.OriginLink
     }
 
     private func established(_ connection: HTTPConnection, _ events: ConnectionEvents?) {
@@ -123,9 +129,8 @@ final class OriginDialer: ConnectionDialer {
         HTTP1Connection(
             id: traits.id, affinity: traits.affinity, channel: traits.channel,
             peer: Self.peer(of: traits.channel, origin: origin), isTLS: origin.scheme == .https,
-            options: environment.options.connection, dialDuration: traits.duration,
-            sweep: environment.loops.sweep(affinity: traits.affinity),
-            executor: environment.loops.executor(affinity: traits.affinity), origin: Self.link(to: traits.pool)
+            dialDuration: traits.duration, sweep: environment.loops.sweep(affinity: traits.affinity),
+            executor: environment.loops.executor(affinity: traits.affinity), origin: traits.link
         )
     }
 
@@ -135,9 +140,9 @@ final class OriginDialer: ConnectionDialer {
         let connection = HTTP2Connection(
             id: traits.id, affinity: traits.affinity, channel: traits.channel,
             peer: Self.peer(of: traits.channel, origin: origin), isTLS: origin.scheme == .https,
-            options: environment.options.connection, http2: environment.options.http2, dialDuration: traits.duration,
+            http2: environment.options.http2, dialDuration: traits.duration,
             sweep: environment.loops.sweep(affinity: traits.affinity),
-            executor: environment.loops.executor(affinity: traits.affinity), origin: Self.link(to: traits.pool)
+            executor: environment.loops.executor(affinity: traits.affinity), origin: traits.link
         )
         let deadline = environment.options.connectTimeout.map { began.advanced(by: $0) } ?? .distantFuture
         state.withLock { $0.settling[traits.id] = connection }
@@ -161,8 +166,9 @@ final class OriginDialer: ConnectionDialer {
         }
     }
 
-    private static func link(to pool: Pool?) -> HTTPConnection.OriginLink {
+    private func makeLink(to pool: Pool?) -> HTTPConnection.OriginLink {
         HTTPConnection.OriginLink(
+            options: environment.options.connection,
             release: { [weak pool] connection, keepAlive, now in
                 if let pool {
                     pool.release(connection, keepAliveTimeout: keepAlive, now: now)

@@ -50,7 +50,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     private let answered = Atomic(false)
 
     init(
-        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool, options: ConnectionOptions,
+        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool,
         http2: HTTP2Options, dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor,
         origin: OriginLink
     ) {
@@ -59,7 +59,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         keepAlive = HTTP2KeepAlive(options: http2)
         readAt = sweep.now
         super.init(
-            id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS, options: options,
+            id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS,
             dialDuration: dialDuration, sweep: sweep, executor: executor, origin: origin
         )
     }
