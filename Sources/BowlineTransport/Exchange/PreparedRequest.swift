@@ -75,7 +75,8 @@ final class PreparedRequest: Sendable {
                 .chunked
             }
         let expectsContinue = options?.continueTimeout != nil && !body.isNone
-        var buffer = allocator.buffer(capacity: Self.headEstimate(request.fields) + Self.inlineBytes(of: body))
+        // The writer gives it its room, for head and body at once.
+        var buffer = allocator.buffer(capacity: 0)
         let head = HTTP1RequestHead(
             method: request.method.rawValue,
             target: target,
@@ -87,7 +88,7 @@ final class PreparedRequest: Sendable {
         )
         let written: HTTP1WrittenHead
         do {
-            written = try HTTP1RequestWriter.write(head, into: &buffer)
+            written = try HTTP1RequestWriter.write(head, into: &buffer, reserve: Self.inlineBytes(of: body))
         } catch {
             throw ServiceError(.invalidRequest, error.description)
         }
@@ -103,9 +104,6 @@ final class PreparedRequest: Sendable {
             throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
         }
     }
-
-    /// What a head is likely to need, in bytes: a request that waits keeps its own.
-    private static func headEstimate(_ fields: HTTPFields) -> Int { 192 + 64 * fields.count }
 
     private static func inlineBytes(of body: RequestBody) -> Int {
         guard case .bytes(let bytes) = body.kind, bytes.readableBytes <= inlineLimit else { return 0 }

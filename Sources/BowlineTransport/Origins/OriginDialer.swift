@@ -148,8 +148,8 @@ final class OriginDialer: ConnectionDialer {
         state.withLock { $0.settling[traits.id] = connection }
         do {
             try install(on: traits.channel) { _ in
-                try connection.begin(before: deadline) { [weak self, weak connection] result in
-                    guard let self, let connection else { return }
+                try connection.begin(before: deadline) { [weak self] connection, result in
+                    guard let self else { return }
                     state.withLock { $0.settling[traits.id] = nil }
                     switch result {
                     case .success: established(connection, events)

@@ -86,8 +86,8 @@ extension HTTP2Connection {
             let count = piece.readableBytes
             stream.unsentBytes += count
             let written = eventLoop.makePromise(of: Void.self)
-            written.futureResult.assumeIsolated().whenSuccess { [weak self] in
-                self?.sent(count, isLast: isLast, on: stream)
+            written.futureResult.assumeIsolated().whenSuccess {
+                self.sent(count, isLast: isLast, on: stream)
             }
             write(.data(.init(data: .byteBuffer(piece), endStream: isLast)), on: id, promise: written)
         } while rest.readableBytes > 0
@@ -138,8 +138,8 @@ extension HTTP2Connection {
         guard let stream = stream(of: exchange), !stream.machine.isRequestStopped else { return }
         if let trailers, !trailers.isEmpty {
             let written = eventLoop.makePromise(of: Void.self)
-            written.futureResult.assumeIsolated().whenSuccess { [weak self] in
-                self?.sent(0, isLast: true, on: stream)
+            written.futureResult.assumeIsolated().whenSuccess {
+                self.sent(0, isLast: true, on: stream)
             }
             let headers = HTTP2RequestHead.trailers(trailers)
             write(.headers(.init(headers: headers, endStream: true)), on: HTTP2StreamID(stream.id), promise: written)

@@ -203,7 +203,7 @@ extension HTTP2Connection {
         events?.closed(reason)
         origin.closed(id, reason)
         for (stream, error) in zip(streams, errors) { stream.exchange.fail(error) }
-        onReady?(.failure(whyNotReady))
+        onReady?(self, .failure(whyNotReady))
         onReady = nil
         channel.close(promise: nil)
     }

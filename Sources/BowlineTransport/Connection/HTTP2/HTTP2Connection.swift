@@ -20,7 +20,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var settings = HTTP2PeerSettings()
     @exclusivity(unchecked) var keepAlive: HTTP2KeepAlive
     /// Told once, when the peer's settings are there or the connection has failed before.
-    var onReady: ((Result<Void, any Error>) -> Void)?
+    var onReady: ((HTTP2Connection, Result<Void, any Error>) -> Void)?
     /// Streams that have received something in this read and have not handed it over.
     @exclusivity(unchecked) var touched: [HTTP2Stream] = []
     @exclusivity(unchecked) var isReading = false
@@ -79,7 +79,9 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     ///
     /// - Parameter onReady: Called on the loop, once: with the peer's settings, from when on the connection can carry
     ///   requests; or with why it never will.
-    func begin(before deadline: MonotonicInstant, onReady: @escaping (Result<Void, any Error>) -> Void) throws {
+    func begin(
+        before deadline: MonotonicInstant, onReady: @escaping (HTTP2Connection, Result<Void, any Error>) -> Void
+    ) throws {
         self.onReady = onReady
         settingsDeadline = deadline
         try channel.pipeline.syncOperations.addHandlers([makeFrameHandler(), self])
@@ -118,7 +120,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         self.onReady = nil
         settingsDeadline = .distantFuture
         capacityAtStart = streamLimit
-        onReady(.success(()))
+        onReady(self, .success(()))
     }
 
     /// How many streams may be open at once.

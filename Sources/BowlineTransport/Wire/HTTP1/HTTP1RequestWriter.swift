@@ -19,13 +19,16 @@ package import NIOCore
 /// | `Cookie` | several lines become one (RFC 6265 §5.4) |
 package enum HTTP1RequestWriter {
     /// Appends a head to a buffer. If it throws, the buffer is as it was.
+    ///
+    /// - Parameter reserve: How many bytes more the buffer is to have room for, behind the head.
     @discardableResult
     package static func write(
-        _ head: consuming HTTP1RequestHead, into buffer: inout ByteBuffer
+        _ head: consuming HTTP1RequestHead, into buffer: inout ByteBuffer, reserve: Int = 0
     ) throws(HTTP1RequestError) -> HTTP1WrittenHead {
         var writing = HTTP1HeadWriting(head)
         let length = try writing.measure()
-        try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { memory throws(HTTP1RequestError) in
+        try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length + reserve) {
+            memory throws(HTTP1RequestError) in
             var cursor = HTTP1WireCursor(memory)
             try writing.write(to: &cursor)
             return cursor.count
