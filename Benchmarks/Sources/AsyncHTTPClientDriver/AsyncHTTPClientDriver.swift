@@ -18,6 +18,8 @@ struct AsyncHTTPClientClient: BenchmarkClient {
             tls.trustRoots = .file(authority)
             configuration.tlsConfiguration = tls
         }
+        // Ten thousand handshakes at once take longer than its 10 s.
+        configuration.timeout.connect = .seconds(60)
         configuration.httpVersion = work.isHTTP2 ? .automatic : .http1Only
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit =
             work.mode == .requests ? work.inFlight : work.count

@@ -44,7 +44,7 @@ http {{
         location /gzip/ {{ alias {prefix}/files/; gzip_static on; }}
         location /closing/ {{ alias {prefix}/files/; keepalive_timeout 0; }}
         location /slow/ {{ alias {prefix}/files/; limit_rate 1000; }}
-        location /slower/ {{ alias {prefix}/files/; limit_rate 30; }}
+        location /slower/ {{ alias {prefix}/files/; limit_rate 100; }}
         location = /status {{ stub_status; }}
     }}
     # Takes every client for a new one: no session is resumed.

@@ -61,7 +61,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
             inbound.firstByte = inbound.readAt
             exchange?.tell(at: inbound.readAt) { $0.responseFirstByte($1) }
         }
-        parser.append(unwrapInboundIn(data))
+        parser.append(unwrapInboundIn(data).compact())
         do {
             try parse()
         } catch {

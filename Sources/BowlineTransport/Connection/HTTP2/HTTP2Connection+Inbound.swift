@@ -168,7 +168,7 @@ extension HTTP2Connection: ChannelInboundHandler {
             violation(what, code: .incompleteBody, on: stream)
             return
         }
-        if bytes.readableBytes > 0 { deliver(bytes, on: stream) }
+        if bytes.readableBytes > 0 { deliver(bytes.compact(), on: stream) }
         guard stream.isOpen else { return }
         if payload.endStream { ended(stream) }
     }

@@ -145,8 +145,12 @@ package struct HTTP1ResponseParser: Sendable {
     }
 
     /// What to do when the bytes at hand are used up.
-    func starved() throws(HTTP1ParseError) -> HTTP1ResponseEvent {
-        guard hasReceivedEOF else { return .needMoreBytes }
+    mutating func starved() throws(HTTP1ParseError) -> HTTP1ResponseEvent {
+        guard hasReceivedEOF else {
+            // What the next read writes into is not to be held for the few bytes that are left of this one.
+            buffer = buffer.readableBytes == 0 ? ByteBuffer() : buffer.compact()
+            return .needMoreBytes
+        }
         switch state {
         case .head:
             throw HTTP1ParseError(hasReceivedAnyByte ? .truncatedHead : .closedBeforeResponse)

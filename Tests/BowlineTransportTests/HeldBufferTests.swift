@@ -1,0 +1,64 @@
+import BowlineCore
+import NIOCore
+import Testing
+
+@testable import BowlineTransport
+
+/// What is read next is written into the same memory, unless somebody holds a piece of it: then all of it would be copied.
+@Suite struct HeldBufferTests {
+    /// What the parser has been given, and what has come out, when it needs more.
+    @Test(
+        "between two reads the parser holds nothing of the first, and its pieces little",
+        arguments: [
+            "HTTP/1.1 200 OK\r\nContent-Le",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b",
+        ]
+    )
+    func holdsNothing(text: String) throws {
+        for capacity in [2048, 32_768] {
+            var read = ByteBufferAllocator().buffer(capacity: capacity)
+            read.writeString(text)
+            let memory = read.withVeryUnsafeBytes(\.baseAddress)
+
+            var parser = HTTP1ResponseParser()
+            parser.beginResponse(to: .other)
+            parser.append(read.compact())
+            var pieces: [ByteBuffer] = []
+            parsing: while true {
+                switch try parser.next() {
+                case .needMoreBytes: break parsing
+                case .body(let bytes): pieces.append(bytes)
+                default: break
+                }
+            }
+            for piece in pieces { #expect(piece.storageCapacity <= 4096) }
+            // Smaller ones are not copied: whoever has the piece holds the buffer.
+            if capacity == 2048 { pieces = [] }
+            read.clear()
+            read.writeString("next")
+            let isHeld = read.withVeryUnsafeBytes(\.baseAddress) != memory
+            #expect(!isHeld || capacity == 2048 && parser.bufferedByteCount > 0, "\(capacity) bytes")
+        }
+    }
+
+    @Test("few bytes in much are copied, many are not, nor few in little")
+    func compact() {
+        func isCopied(_ count: Int, in capacity: Int) -> Bool {
+            var buffer = ByteBufferAllocator().buffer(capacity: capacity)
+            buffer.writeRepeatingByte(7, count: count)
+            let compact = buffer.compact()
+            #expect(compact == buffer)
+            return compact.withVeryUnsafeBytes(\.baseAddress) != buffer.withVeryUnsafeBytes(\.baseAddress)
+        }
+        #expect(isCopied(0, in: 32_768))
+        #expect(isCopied(1, in: 32_768))
+        #expect(isCopied(4096, in: 32_768))
+        #expect(!isCopied(4097, in: 32_768))
+        #expect(!isCopied(4000, in: 8192))
+        #expect(!isCopied(1, in: 4096))
+    }
+}
