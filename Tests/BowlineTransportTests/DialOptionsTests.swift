@@ -1,0 +1,53 @@
+import BowlineCore
+import BowlineTesting
+import NIOCore
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("What a dialled channel is set to", .timeLimit(.minutes(1)))
+struct DialOptionsTests {
+    /// What is read back from the channel and its socket.
+    private struct Found: Equatable {
+        let isNoDelay: Bool
+        let isKeepAlive: Bool
+        let high: Int
+        let readsInARow: UInt
+    }
+
+    @Test("the options of a connection arrive at its socket", arguments: [true, false])
+    func options(isSet: Bool) async throws {
+        var options = TransportOptions()
+        options.connection.isNoDelay = isSet
+        options.connection.isKeepAlive = isSet
+        options.connection.writeBufferLimit = 12_345
+        let transport = try PooledTransport(options: options)
+        let environment = transport.environment
+        try await withLoopbackServer { server in
+            let url = try ServiceURL(server.baseURL)
+            let (loop, _) = environment.loops.loop(affinity: 0)
+            let found = try await withCheckedThrowingContinuation { (waiter: CheckedContinuation<Found, any Error>) in
+                DialAttempt(
+                    origin: url.origin, eventLoop: loop, environment: environment,
+                    timer: LoopTimer(eventLoop: loop, clock: environment.clock), events: nil
+                ) { result in
+                    waiter.resume(with: result.flatMap { dialled in Result { try Self.found(dialled.channel) } })
+                }
+                .start()
+            }
+            #expect(found == Found(isNoDelay: isSet, isKeepAlive: isSet, high: 12_345, readsInARow: 1))
+        }
+        await transport.close()
+    }
+
+    private static func found(_ channel: any Channel) throws -> Found {
+        let options = try #require(channel.syncOptions)
+        defer { channel.close(promise: nil) }
+        return Found(
+            isNoDelay: try options.getOption(.tcpOption(.tcp_nodelay)) != 0,
+            isKeepAlive: try options.getOption(.socketOption(.so_keepalive)) != 0,
+            high: try options.getOption(.writeBufferWaterMark).high,
+            readsInARow: try options.getOption(.maxMessagesPerRead)
+        )
+    }
+}
