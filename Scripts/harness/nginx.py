@@ -1,6 +1,7 @@
 """A real nginx on loopback, plain and over TLS, in a folder of its own that is removed at the end."""
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import shutil
@@ -56,10 +57,17 @@ http {{
 """
 
 
+def free_ports(count):
+    """As many ports that nobody listens on, each another: all are held until the last was found."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 class Sink:
@@ -184,7 +192,7 @@ class Nginx:
 
     def _start(self):
         for _ in range(5):
-            self.plain_port, self.tls_port, self.h2c_port, self.strangers_port = (free_port() for _ in range(4))
+            self.plain_port, self.tls_port, self.h2c_port, self.strangers_port = free_ports(4)
             (self.folder / "nginx.conf").write_text(self.configuration.format(
                 prefix=self.folder, plain_port=self.plain_port, tls_port=self.tls_port, h2c_port=self.h2c_port, strangers_port=self.strangers_port, sink_port=self.sink.port,
                 keepalive_requests=self.keepalive_requests, user="user root;" if os.getuid() == 0 else ""))

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from harness.nginx import Sink, free_port
+from harness.nginx import Sink, free_ports
 
 NGINX = """\
 daemon off;
@@ -77,7 +77,8 @@ class Servers:
     def __init__(self, large):
         self.large = large
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-http2-"))
-        self.ports = {name: free_port() for name in ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")}
+        names = ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")
+        self.ports = dict(zip(names, free_ports(len(names))))
         self.sink = Sink()
         self.ports["sink"] = self.sink.port
         self.processes = {}
@@ -129,6 +130,8 @@ class Servers:
                                                 stderr=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while time.monotonic() < end:
+            if self.processes[name].poll() is not None:
+                raise RuntimeError(f"{name} ended with status {self.processes[name].returncode}: is its port taken?")
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[name]), 1):
                 return
             time.sleep(0.02)
