@@ -45,6 +45,35 @@ import Testing
         }
     }
 
+    @Test("cut in two at any byte, each half in a buffer of 32 KiB, a response is read as it was sent")
+    func cutInTwo() throws {
+        let text =
+            "HTTP/1.1 200 OK\r\nServer: b\r\n c\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nETag: u\r\n\r\n"
+        let bytes = Array(text.utf8)
+        for cut in 0...bytes.count {
+            var parser = HTTP1ResponseParser()
+            parser.beginResponse(to: .other)
+            var (body, folded, trailer) = ("", String?.none, String?.none)
+            for half in [bytes[..<cut], bytes[cut...]] {
+                var read = ByteBufferAllocator().buffer(capacity: 32_768)
+                read.writeBytes(half)
+                parser.append(read.compact())
+                parsing: while true {
+                    switch try parser.next() {
+                    case .head(let head, _): folded = head.fields[.server]
+                    case .body(let piece): body += String(buffer: piece)
+                    case .end(let trailers):
+                        trailer = trailers?[.eTag]
+                        break parsing
+                    case .needMoreBytes: break parsing
+                    case .informational: Issue.record("nobody sent one")
+                    }
+                }
+            }
+            #expect(body == "abcde" && folded == "b c" && trailer == "u", "cut at \(cut)")
+        }
+    }
+
     @Test("few bytes in much are copied, many are not, nor few in little")
     func compact() {
         func isCopied(_ count: Int, in capacity: Int) -> Bool {
