@@ -32,6 +32,17 @@ extension ConnectionPool {
         driver.perform { $0.connectionRetired(id, reason: reason, now: $1) }
     }
 
+    /// A connection with streams may be dead: it gets no lease until it is confirmed, and takes no place of one that could be
+    /// dialled. Its user asks the peer for a sign of life.
+    package func connectionDoubted(_ id: ConnectionID) {
+        driver.perform { $0.connectionDoubted(id, now: $1) }
+    }
+
+    /// The peer of a doubted connection has shown that it is there.
+    package func connectionConfirmed(_ id: ConnectionID) {
+        driver.perform { $0.connectionConfirmed(id, now: $1) }
+    }
+
     /// Opens connections in advance until `count` are idle, as far as `maximumIdle` and `maximumConnections` allow.
     /// Returns when the dials have ended; at once when pooling is disabled.
     ///

@@ -30,6 +30,16 @@ extension PoolStateMachine {
         return effects
     }
 
+    /// A connection with streams may be dead: no leases until it is confirmed.
+    mutating func connectionDoubted(_ id: ConnectionID, now: PoolInstant) -> PoolEffects {
+        PoolEffects()
+    }
+
+    /// A doubted connection is well.
+    mutating func connectionConfirmed(_ id: ConnectionID, now: PoolInstant) -> PoolEffects {
+        PoolEffects()
+    }
+
     /// Gives a connection no more leases, and tells it; closes it if it has none.
     mutating func retire(_ position: Int, _ reason: CloseReason, _ effects: inout PoolEffects) {
         guard table[position].retirement == nil, let connection = table[position].connection else { return }

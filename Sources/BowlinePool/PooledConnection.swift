@@ -21,6 +21,11 @@ package protocol PooledConnection: AnyObject, Sendable {
     /// - Parameter leases: How many it has had in all, those included whose users have not come yet.
     func retire(_ reason: CloseReason, leases: Int)
 
+    /// Asks the peer for a sign of life, because another connection to it has gone silent. The pool gives no lease of the
+    /// connection until `connectionConfirmed`; the connection closes itself when no answer comes in time. Called for
+    /// connections with streams only.
+    func probe()
+
     /// Closes the connection. Idempotent; called without the pool's lock, after the pool has forgotten the connection.
     func close(_ reason: CloseReason)
 }

@@ -16,6 +16,8 @@ final class PlainConnection: PooledConnection {
     }
 
     func retire(_ reason: CloseReason, leases: Int) {}
+    func probe() {}
+
     func close(_ reason: CloseReason) {}
 }
 

@@ -57,6 +57,8 @@ final class ScriptedConnection: PooledConnection {
 
     func retire(_ reason: CloseReason, leases: Int) {}
 
+    func probe() {}
+
     func close(_ reason: CloseReason) {
         if !closed.set(reason) { Issue.record("connection \(id) closed twice") }
     }

@@ -37,6 +37,10 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
         let capacityChanged: @Sendable (ConnectionID, Int) -> Void
         /// It takes no more requests, and ends with those that it carries.
         let retired: @Sendable (ConnectionID, CloseReason) -> Void
+        /// A request on it got no byte in time: it gets no new requests until it is confirmed.
+        let doubted: @Sendable (ConnectionID) -> Void
+        /// The peer has shown that it is there.
+        let confirmed: @Sendable (ConnectionID) -> Void
 
         init(
             options: ConnectionOptions,
@@ -44,7 +48,9 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
             returnUnused: @escaping @Sendable (HTTPConnection) -> Void,
             closed: @escaping @Sendable (ConnectionID, CloseReason) -> Void,
             capacityChanged: @escaping @Sendable (ConnectionID, Int) -> Void = { _, _ in },
-            retired: @escaping @Sendable (ConnectionID, CloseReason) -> Void = { _, _ in }
+            retired: @escaping @Sendable (ConnectionID, CloseReason) -> Void = { _, _ in },
+            doubted: @escaping @Sendable (ConnectionID) -> Void = { _ in },
+            confirmed: @escaping @Sendable (ConnectionID) -> Void = { _ in }
         ) {
             self.options = options
             self.release = release
@@ -52,6 +58,8 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
             self.closed = closed
             self.capacityChanged = capacityChanged
             self.retired = retired
+            self.doubted = doubted
+            self.confirmed = confirmed
         }
     }
 
@@ -89,6 +97,9 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
 
     /// There will be no more leases than these, in all; some of them may still be on their way here.
     func retire(_ reason: CloseReason, leases: Int) {}
+
+    /// Asks the peer for a sign of life; ``OriginLink/confirmed`` follows, or the end of the connection.
+    func probe() {}
 
     /// Closes it, and cuts what it carries.
     func close(_ reason: CloseReason) { preconditionFailure("abstract") }

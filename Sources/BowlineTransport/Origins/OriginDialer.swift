@@ -181,7 +181,9 @@ final class OriginDialer: ConnectionDialer {
             },
             closed: { [weak pool] id, reason in pool?.connectionClosed(id, reason: reason) },
             capacityChanged: { [weak pool] id, capacity in pool?.connectionCapacityChanged(id, to: capacity) },
-            retired: { [weak pool] id, reason in pool?.connectionRetired(id, reason: reason) }
+            retired: { [weak pool] id, reason in pool?.connectionRetired(id, reason: reason) },
+            doubted: { [weak pool] id in pool?.connectionDoubted(id) },
+            confirmed: { [weak pool] id in pool?.connectionConfirmed(id) }
         )
     }
 
