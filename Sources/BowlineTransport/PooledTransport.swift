@@ -20,6 +20,9 @@ package final class PooledTransport: ServiceTransport {
     }
 
     package func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
+        if request.body.isSaidToBeEmpty {
+            return try await send(lookingAgain(at: request, context: context), context: context)
+        }
         let prepared = try prepare(request, context: context)
         do {
             return try await send(prepared)
@@ -59,6 +62,27 @@ package final class PooledTransport: ServiceTransport {
         return try await pool.lease(leaseOptions(resend, prepared))
     }
 
+    /// The request, if the file that is its body is still as empty as the request says.
+    @inline(never)
+    private func lookingAgain(at request: ServiceRequest, context: RequestContext) async throws -> ServiceRequest {
+        func failure(_ code: ServiceError.Code, _ message: String, _ underlying: (any Error)? = nil) -> ServiceError {
+            ServiceError(
+                code, message, underlying: underlying, attempts: context.attempt, origin: request.origin?.description,
+                phase: .pipeline)
+        }
+        do {
+            var request = request
+            request.body = try await request.body.confirmedEmpty()
+            return request
+        } catch let error as RequestBodyFailure {
+            throw failure(error.error.code, error.error.message)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            throw failure(.requestBodyFailed, "the request body's sequence threw \(type(of: error))", error)
+        }
+    }
+
     // Apart from what calls them, because what they use would lie in its frame as long as that waits.
 
     @inline(never)
@@ -90,6 +114,10 @@ package final class PooledTransport: ServiceTransport {
             failure = ServiceError(error, request: prepared, now: environment.clock.now)
         }
         failure = resend.outcome(failure)
+        if resend.count > 0, var error = failure as? ServiceError {
+            error.resends = resend.count
+            failure = error
+        }
         tell(prepared, resend: resend.count) { $0.requestEnded($1, RequestEnding(failure)) }
         return failure
     }

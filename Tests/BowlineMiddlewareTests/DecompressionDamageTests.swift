@@ -81,10 +81,42 @@ struct DecompressionDamageTests {
     }
 
     @Test(
+        "DC3: zero bytes after gzip data are padding, after the last of several members too",
+        arguments: [1, 7, Int.max])
+    func padding(pieces: Int) async throws {
+        let member = CodedBytes.encode(Self.text, as: .gzip)
+        for count in [1, 2, 511, 20_000] {
+            let zeros = [UInt8](repeating: 0, count: count)
+            for (coded, text) in [(member, Self.text), (member + member, Self.text + Self.text)] {
+                let read = try await Self.read(coded + zeros, "gzip", inPiecesOf: pieces)
+                #expect(read.error == nil, "\(count) zeros")
+                #expect(read.bytes == text)
+            }
+            let twice = CodedBytes.encode(member + zeros, as: .gzip) + zeros
+            let read = try await Self.read(twice, "gzip, gzip", inPiecesOf: pieces)
+            #expect(read.error == nil && read.bytes == Self.text)
+        }
+    }
+
+    @Test("DC2: zero bytes after deflate data, and before gzip data, are no padding", arguments: [1, Int.max])
+    func noPadding(pieces: Int) async throws {
+        for envelope in CodedBytes.Envelope.allCases where envelope != .gzip {
+            let coded = CodedBytes.encode(Self.text, as: envelope) + [0, 0]
+            let read = try await Self.read(coded, envelope.contentCoding, inPiecesOf: pieces)
+            #expect(read.error?.code == .decompressionFailed)
+        }
+        let late = [0, 0] + CodedBytes.encode(Self.text, as: .gzip)
+        #expect(try await Self.read(late, "gzip", inPiecesOf: pieces).error?.code == .decompressionFailed)
+    }
+
+    @Test(
         "DC2, DC3: bytes after the coded data are an error, not a clean end",
         arguments: CodedBytes.Envelope.allCases, [1, .max])
     func trailingBytes(envelope: CodedBytes.Envelope, pieces: Int) async throws {
-        for garbage in [[0], [0x1F], [0x1F, 0x8B], Array("GARBAGE".utf8), [0x1F, 0x8B, 0xFF, 0, 0, 0]] {
+        for garbage in [
+            [1], [0x1F], [0x1F, 0x8B], Array("GARBAGE".utf8), [0x1F, 0x8B, 0xFF, 0, 0, 0], [0, 0, 1],
+            [UInt8](repeating: 0, count: 600) + [0x1F, 0x8B],
+        ] {
             let coded = CodedBytes.encode(Self.text, as: envelope) + garbage
             let read = try await Self.read(coded, envelope.contentCoding, inPiecesOf: pieces)
             #expect(read.error?.code == .decompressionFailed, "\(garbage)")

@@ -124,7 +124,7 @@ struct RedirectTests {
     @Test(
         "RD3, RD5, RD7: a Location that is no URL of ours fails the call, naming no part of it",
         arguments: [
-            "ftp://secret.example/", "javascript:secret", "http://user:secret@other/", "http:secret", "/secret\u{7F}",
+            "http://user:secret@other/", "http:secret", "/secret\u{7F}",
             "/secret" + String(repeating: "a", count: 8 << 20), "http+unix://%2Fsecret.sock/",
         ])
     func refusedLocation(location: String) async throws {
@@ -137,6 +137,32 @@ struct RedirectTests {
         #expect(refusal.attempts == 1)
         #expect(refusal.origin == "http://api.example:80")
         #expect(!refusal.description.contains("secret"))
+    }
+
+    @Test(
+        "RD7: a redirect to a scheme that is not ours is the caller's response, however many were followed",
+        arguments: [
+            "myapp://callback?code=1", "mailto:ada@example.com", "ftp://other/", "javascript:x()", "data:text/plain,x",
+            "MyApp:x", "tel:+441", "intent://x#Intent;end", "urn:isbn:1", "a+b-c.1:x", "ws://other/",
+        ])
+    func foreignScheme(location: String) async throws {
+        redirect("/a", 302, to: "/b")
+        redirect("/b", 307, to: location)
+        let response = try await send(.get("http://api.example/a")) { $0.maximum = 1 }
+        #expect(response.status.code == 307)
+        #expect(response.receivedFields[.location] == location)
+        #expect(response.facts.redirects.map(\.path) == ["/b"])
+        #expect(stub.calls.count == 2)
+    }
+
+    @Test("RD7: of two Locations, one of a scheme that is not ours, none is followed")
+    func foreignSchemeAmongOthers() async throws {
+        var fields = HTTPFields()
+        fields.append(HTTPField(name: .location, value: "myapp://x"))
+        fields.append(HTTPField(name: .location, value: "/b"))
+        stub.on(.get, "/a", always: .respond(.found, fields: fields))
+        #expect(await error(.get("http://api.example/a"))?.code == .redirectRefused)
+        #expect(stub.calls.count == 1)
     }
 
     @Test("RD3: https to http is refused unless it is allowed; http to https is followed")

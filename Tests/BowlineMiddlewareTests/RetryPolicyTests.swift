@@ -122,10 +122,17 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "RT14: Retry-After as seconds, three forms of date, in the past, garbage, negative, 10^12 and beyond",
+        "RT14: Retry-After as seconds and fractions of them, three forms of date, in the past, garbage, negative, 10^12 and beyond",
         arguments: [
-            ("7", Duration.seconds(7)), (" 7 ", .seconds(7)), ("0", .zero), ("-7", nil), ("7.5", nil), ("7s", nil),
-            ("", nil),
+            ("7", Duration.seconds(7)), (" 7 ", .seconds(7)), ("0", .zero), ("-7", nil), ("7s", nil),
+            ("", nil), ("2.5", .milliseconds(2500)), ("7.0", .seconds(7)), (" 0.001 ", .milliseconds(1)),
+            ("0.0000000019", .nanoseconds(1)), ("1.999999999999999999999999", Duration.nanoseconds(1_999_999_999)),
+            ("007.50", .milliseconds(7500)), ("7.", nil), (".5", nil), ("1.5.2", nil), ("1.5s", nil), ("1,5", nil),
+            ("1 .5", nil), ("1. 5", nil), ("1.-5", nil), ("1e3", nil), ("-1.5", nil),
+            (
+                "1000000000000000000000.5",
+                Duration(secondsComponent: 1_000_000_000_000, attosecondsComponent: 500_000_000_000_000_000)
+            ),
             ("soon", nil), ("1000000000000", .seconds(1_000_000_000_000)),
             ("99999999999999999999999999", .seconds(1_000_000_000_000)),
             ("Sun, 06 Nov 1994 08:49:47 GMT", .seconds(10)), ("Sunday, 06-Nov-94 08:49:47 GMT", .seconds(10)),

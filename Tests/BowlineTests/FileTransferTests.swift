@@ -84,6 +84,76 @@ struct FileTransferTests {
         }
     }
 
+    @Test(
+        "A file that was empty and has content when it is sent fails with requestBodyLengthMismatch, before a byte is sent",
+        arguments: Sent.allCases, [1, 300_000])
+    func emptyFileThatGrows(sent: Sent, size: Int) async throws {
+        try await withTemporaryFolder { folder in
+            let path = try folder.write("up.bin", Data())
+            try await withLoopbackServer { server in
+                server.respond { _ in .reply(200) }
+                try await withServiceClient(server.baseURL) { client in
+                    let request = try await sent.request(of: path)
+                    _ = try folder.write("up.bin", Self.bytes(size))
+                    let error = try await serviceError { _ = try await client.send(request) }
+                    #expect(error.code == .requestBodyLengthMismatch)
+                    #expect(error.message.contains("longer than its declared length of 0 bytes"))
+                    // In a form the parts before it have been sent by then.
+                    if sent != .part {
+                        #expect(error.progress == .neverSent)
+                        #expect(error.attempts == 1)
+                    }
+                    try FileManager.default.removeItem(atPath: path)
+                    let gone = try await serviceError { _ = try await client.send(request) }
+                    #expect(gone.code == .requestBodyFailed)
+                }
+                #expect(server.requests.allSatisfy { !$0.isComplete })
+            }
+        }
+    }
+
+    @Test(
+        "An empty file that stays empty is sent with Content-Length: 0, alone, in a form and compressed",
+        arguments: Sent.allCases)
+    func emptyFile(sent: Sent) async throws {
+        try await withTemporaryFolder { folder in
+            let path = try folder.write("up.bin", Data())
+            try await withLoopbackServer { server in
+                server.respond { _ in .reply(200) }
+                try await withServiceClient(server.baseURL) { client in
+                    let request = try await sent.request(of: path)
+                    for _ in 1...2 { #expect(try await client.send(request).status == .ok) }
+                }
+                #expect(server.requests.count == 2)
+                for request in server.requests {
+                    #expect(request.isComplete && request[.transferEncoding] == nil)
+                    #expect(request[.contentLength] == (sent == .part ? "\(request.bodyLength)" : "0"))
+                    if sent == .part { #expect(request.bodyText.contains("filename=\"up.bin\"")) }
+                }
+            }
+        }
+    }
+
+    @Test(
+        "A file that says that it is empty and is not, as those under /proc, is sent to its end",
+        arguments: Sent.allCases)
+    func fileOfUnknownSize(sent: Sent) async throws {
+        let path = "/proc/self/limits"
+        guard let content = FileManager.default.contents(atPath: path), !content.isEmpty else { return }
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(server.baseURL) { client in
+                let response = try await client.send(sent.request(of: path))
+                #expect(response.status == .ok)
+            }
+            let request = try #require(server.requests.first)
+            #expect(request[.transferEncoding] == "chunked")
+            if sent == .body { #expect(Data(request.body.readableBytesView) == content) }
+            if sent == .part { #expect(request.bodyText.contains(String(decoding: content, as: UTF8.self))) }
+            if sent == .compressed { #expect(request[.contentEncoding] == "gzip" && request.bodyLength > 20) }
+        }
+    }
+
     @Test("A file that is missing, a folder or a device fails before a byte is sent, and says why")
     func missing() async throws {
         try await withTemporaryFolder { folder in

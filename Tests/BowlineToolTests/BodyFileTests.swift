@@ -48,6 +48,49 @@ struct BodyFileTests {
         #expect(try BodyFile("-").requestBody.length == nil)
     }
 
+    @Test("a file under /proc says that it is empty: it is read to its end, and can be sent again")
+    func unknownSize() async throws {
+        let path = "/proc/self/limits"
+        guard access(path, R_OK) == 0 else { return }
+        let file = try BodyFile(path)
+        #expect(file.length == nil && file.isReplayable)
+        #expect(file.requestBody.length == nil && file.requestBody.isReplayable)
+        #expect(try await Self.contents(of: path).count > 100)
+        try await Self.withFile([]) { path in
+            let empty = try BodyFile(path)
+            #expect(empty.length == 0 && empty.isReplayable)
+        }
+    }
+
+    @Test("-o writes into a pipe, and through a symbolic link, and leaves both what they are")
+    func specialOutput() async throws {
+        func kind(_ path: String) -> mode_t? {
+            var facts = stat()
+            return lstat(path, &facts) == 0 ? facts.st_mode & S_IFMT : nil
+        }
+        func say(_ text: String, to path: String) throws {
+            let file = try OutputFile(path)
+            try file.beginBody()
+            try Array(text.utf8).withUnsafeBytes(file.write)
+        }
+        try await Self.withFile(Array("before that".utf8)) { path in
+            let (pipe, link) = (path + ".pipe", path + ".link")
+            defer {
+                unlink(pipe)
+                unlink(link)
+            }
+            #expect(mkfifo(pipe, 0o600) == 0 && symlink(path, link) == 0)
+            let reader = open(pipe, O_RDONLY | O_NONBLOCK)
+            defer { close(reader) }
+            try say("hello", to: pipe)
+            var bytes = [UInt8](repeating: 0, count: 16)
+            #expect(read(reader, &bytes, 16) == 5)
+            try say("hello", to: link)
+            #expect(try await Self.contents(of: path) == Array("hello".utf8))
+            #expect(kind(pipe) == S_IFIFO && kind(link) == S_IFLNK)
+        }
+    }
+
     @Test("a file that goes away is an error that names it")
     func missing() async {
         await #expect(throws: FileError("read", path: "/no/such-file", number: ENOENT)) {

@@ -49,8 +49,35 @@ struct JSONOutputTests {
         #expect(
             Self.outcome(failure: Failure(error), hasResponse: false).json(isVerbose: true)
                 == #"{"index":0,"url":"http://a.test/","error":{"code":"responseHeadTimeout","progress":"ambiguous","#
-                + #""phase":"awaitingHead","message":"no head"},"attempts":1,"milliseconds":1.234}"#
+                + #""phase":"awaitingHead","message":"no head"},"attempts":1,"resends":0,"milliseconds":1.234}"#
         )
+    }
+
+    @Test("a request that failed on a connection says which, how many attempts there were, and how often it was resent")
+    func failureOnConnection() {
+        var error = ServiceError(
+            .connectionClosed, "gone", progress: .ambiguous, attempts: 3, phase: .awaitingHead
+        )
+        error.resends = 1
+        error.connection = ConnectionFacts(
+            id: 7, isReused: true, requests: 4, peer: "127.0.0.1:80", protocolVersion: .http2, stream: 9
+        )
+        let outcome = Self.outcome(failure: Failure(error), hasResponse: false)
+        #expect(
+            outcome.json(isVerbose: false)
+                == #"{"index":0,"url":"http://a.test/","error":{"code":"connectionClosed","progress":"ambiguous","#
+                + #""phase":"awaitingHead","message":"gone"},"protocol":"HTTP/2","attempts":3,"resends":1,"#
+                + #""connection":{"id":7,"reused":true,"requests":4,"stream":9},"milliseconds":1.234}"#
+        )
+        let line = outcome.readable(isVerbose: false)
+        #expect(line.contains("HTTP/2 on connection 7, request 4"))
+        #expect(line.contains("3 attempts") && line.contains("sent again on a new connection"))
+    }
+
+    @Test("a request that was cancelled says nothing of attempts that nobody counted")
+    func cancelled() {
+        let text = Self.outcome(failure: Failure(CancellationError()), hasResponse: false).json(isVerbose: false)
+        #expect(!text.contains("attempts") && !text.contains("resends") && !text.contains("connection"))
     }
 
     @Test("a body that failed after the head has both")

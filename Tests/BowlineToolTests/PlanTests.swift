@@ -26,10 +26,13 @@ struct PlanTests {
         #expect((0..<plan.count).map { plan.urls[plan.place(of: $0)] }.map { $0.dropFirst(7).first } == Array("ababa"))
     }
 
-    @Test("one attempt and no redirect unless asked for: the tool shows what a URL does")
+    @Test("attempts and redirects are the SDK's unless asked otherwise: the tool shows what the SDK does")
     func attemptsAndRedirects() throws {
         let plain = try CommandLine.plan().configuration
-        #expect(plain.retry.maximumAttempts == 1 && plain.redirect.maximum == 0)
+        #expect(plain.retry.maximumAttempts == RetryOptions().maximumAttempts)
+        #expect(plain.redirect.maximum == RedirectOptions().maximum)
+        let single = try CommandLine.plan("--max-attempts", "1", "--follow", "0").configuration
+        #expect(single.retry.maximumAttempts == 1 && single.redirect.maximum == 0)
         let asked = try CommandLine.plan("--max-attempts", "4", "--follow", "7").configuration
         #expect(asked.retry.maximumAttempts == 4 && asked.redirect.maximum == 7)
     }

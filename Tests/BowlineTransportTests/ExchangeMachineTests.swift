@@ -41,23 +41,60 @@ struct ExchangeMachineTests {
 
     @Test("reading pauses at the limit and goes on at half of it")
     func backPressure() {
-        // Each chunk costs its bytes and 256 more.
-        var machine = Machine(bufferLimit: 522)
+        // Each chunk costs its bytes and 256 more. These are too large to be joined.
+        var machine = Machine(bufferLimit: 4512)
         _ = machine.begin(1)
-        let result6 = machine.receivedHead(first: Self.bytes(4))?.shouldPause
+        let result6 = machine.receivedHead(first: Self.bytes(1500))?.shouldPause
         #expect(result6 == false)
-        guard case .stored(shouldPause: true) = machine.received(Self.bytes(6)) else {
-            Issue.record("does not pause at 10")
+        guard case .stored(shouldPause: true) = machine.received(Self.bytes(2500)) else {
+            Issue.record("does not pause at 4512")
             return
         }
         guard case .chunk(_, shouldResume: false, _) = machine.next(nil) else {
-            Issue.record("resumes at 6")
+            Issue.record("resumes at 2756")
             return
         }
         guard case .chunk(_, shouldResume: true, _) = machine.next(nil) else {
             Issue.record("does not resume at 0")
             return
         }
+    }
+
+    @Test("reading pauses at the limit and resumes when the joined chunks have been taken")
+    func backPressureOfTinyChunks() {
+        var machine = Machine(bufferLimit: 65_536)
+        _ = machine.begin(1)
+        _ = machine.receivedHead(first: Self.bytes(1))
+        var count = 1
+        while case .stored(shouldPause: false) = machine.received(Self.bytes(1)) { count += 1 }
+        // Seven blocks of 8 KiB cost 59,136; the eighth is not full.
+        #expect((60_000..<65_536).contains(count))
+        var resumed: [Int] = []
+        var taken = 0
+        while case .chunk(let chunk, let shouldResume, _) = machine.next(nil) {
+            taken += chunk.readableBytes
+            if shouldResume { resumed.append(taken) }
+        }
+        #expect(resumed.count == 1)
+        #expect(taken == count + 1)
+    }
+
+    @Test("a window of 256 KiB in pieces of one byte holds little more, and is read as it was sent")
+    func tinyChunks() {
+        var machine = Machine(bufferLimit: 65_536)
+        _ = machine.begin(1)
+        _ = machine.receivedHead(first: nil)
+        // Each piece is memory of its own.
+        for index in 0..<(1 << 18) { _ = machine.received(ByteBuffer(integer: UInt8(truncatingIfNeeded: index))) }
+        let waiting = machine.waiting
+        #expect(waiting.chunks <= 33)
+        #expect(waiting.heldBytes <= 3 << 18)
+        var index = 0
+        while case .chunk(let chunk, _, _) = machine.next(nil) {
+            #expect(chunk == Self.numbered(index, chunk.readableBytes))
+            index += chunk.readableBytes
+        }
+        #expect(index == 1 << 18)
     }
 
     @Test("a second reader is refused while one waits")
@@ -102,12 +139,17 @@ struct ExchangeMachineTests {
     func walk() {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<2_000 {
-            var machine = Machine(bufferLimit: 8)
+            var machine = Machine(bufferLimit: 3000)
             var waiting: Set<Int> = []
             var nextWaiter = 0
             var received = 0
             var delivered = 0
             var isOver = false
+            /// The bytes of the body are numbered, so that a reader sees one that is missing, doubled or out of place.
+            func expectNext(_ chunk: ByteBuffer) {
+                #expect(chunk == Self.numbered(delivered, chunk.readableBytes))
+                delivered += chunk.readableBytes
+            }
             func resumed(_ waiter: Int?) {
                 guard let waiter else { return }
                 #expect(waiting.remove(waiter) != nil, "waiter \(waiter) was resumed twice")
@@ -119,19 +161,20 @@ struct ExchangeMachineTests {
                 switch random.next(in: 0..<9) {
                 case 0: resumed(machine.receivedHead(first: nil)?.waiter)
                 case 1, 2, 3:
-                    let count = random.next(in: 1..<5)
-                    switch machine.received(Self.bytes(count)) {
+                    let count = random.next(in: 0..<4) == 0 ? 1500 : random.next(in: 1..<5)
+                    let chunk = Self.numbered(received, count)
+                    switch machine.received(chunk) {
                     case .deliver(let waiter):
                         resumed(waiter)
                         received += count
-                        delivered += count
+                        expectNext(chunk)
                     case .stored: received += count
                     case .ignored: break
                     }
                 case 4, 5, 6:
                     nextWaiter += 1
                     switch machine.next(nextWaiter) {
-                    case .chunk(let chunk, _, _): delivered += chunk.readableBytes
+                    case .chunk(let chunk, _, _): expectNext(chunk)
                     case .wait: waiting.insert(nextWaiter)
                     case .end, .failed: break
                     }
@@ -153,6 +196,14 @@ struct ExchangeMachineTests {
             #expect(waiting.isEmpty)
         }
     }
+
+    /// The bytes of a body from a place on: each is its number.
+    private static func numbered(_ start: Int, _ count: Int) -> ByteBuffer {
+        let bytes = numbers.getSlice(at: start & 255, length: count) ?? ByteBuffer()
+        return ByteBuffer(bytes: bytes.readableBytesView)
+    }
+
+    private static let numbers = ByteBuffer(bytes: (0..<9000).map { UInt8(truncatingIfNeeded: $0) })
 
     private static func bytes(_ count: Int) -> ByteBuffer {
         ByteBuffer(repeating: 0x61, count: count)

@@ -147,7 +147,7 @@ struct ResendPolicyTests {
                 (.stream(Chunks()), false),
             ] {
                 let request = try Self.request("PUT", body: body)
-                if !isReplayable { request.commitBody() }
+                if !isReplayable { request.commitBody(after: 200) }
                 var policy = ResendPolicy()
                 let isSent = policy.allows(request, after: Self.closed(progress), wasPooled: true)
                 #expect(isSent == isReplayable)

@@ -28,16 +28,16 @@ import Testing
         Bound(name: "head bytes in the reason phrase", limit: 65_536, reason: .headTooLarge) { count in
             "HTTP/1.1 200 \(times(count - 36, "r"))¶Content-Length: 0¶¶"
         },
-        Bound(name: "fields", limit: 256, reason: .tooManyFields) { count in
+        Bound(name: "fields", limit: 512, reason: .tooManyFields) { count in
             "\(ok)Content-Length: 0¶\(times(count - 1, "X: y¶"))¶"
         },
-        Bound(name: "fields, folds counted", limit: 256, reason: .tooManyFields) { count in
+        Bound(name: "fields, folds counted", limit: 512, reason: .tooManyFields) { count in
             "\(ok)Content-Length: 0¶X: y¶\(times(count - 2, " z¶"))¶"
         },
         Bound(name: "trailer bytes", limit: 65_536, reason: .trailersTooLarge) { count in
             "\(chunked)0¶T: \(times(count - 7, "t"))¶¶"
         },
-        Bound(name: "trailer fields", limit: 256, reason: .tooManyFields) { count in
+        Bound(name: "trailer fields", limit: 512, reason: .tooManyFields) { count in
             "\(chunked)0¶\(times(count, "T: t¶"))¶"
         },
         Bound(name: "informational responses", limit: 16, reason: .tooManyInformationalResponses) { count in

@@ -27,6 +27,8 @@ enum DefaultPipeline {
                     options: configuration.retry, budgets: core.retryBudgets, clock: configuration.clock,
                     random: configuration.random, events: core.events)
             ],
+            // Inside retries, outside telemetry: what is sent again after a 417 is an attempt of its own.
+            [ExpectationMiddleware()],
             // Inside retries, outside telemetry: what is sent again after a 401 is an attempt of its own.
             reauthentication(configuration, core: core),
             // A span, a measurement and a line for each attempt, of the user's behaviours too. The span is outermost, so that

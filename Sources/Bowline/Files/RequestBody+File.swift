@@ -8,7 +8,8 @@ extension RequestBody {
     /// let response = try await client.put("backups/today", body: .file("backup.tar"))
     /// ```
     /// Its length is taken now: a file that is longer or shorter when it is sent fails the request with
-    /// `requestBodyLengthMismatch`, and one that is gone by then with `requestBodyFailed`.
+    /// `requestBodyLengthMismatch`, and one that is gone by then with `requestBodyFailed`. That holds for an empty file too.
+    /// A file that says that it is empty and has content, as those under `/proc` do, is sent to its end, with unknown length.
     ///
     /// - Parameters:
     ///   - path: The file's path; a regular file. For pipes and devices use ``stream(_:length:)``.
@@ -17,7 +18,8 @@ extension RequestBody {
     public static func file(_ path: String, contentType: String? = nil) async throws -> RequestBody {
         let chunks = try await FileChunks(path: path)
         // An empty file is said to be so, where a sequence would be sent chunked.
-        var body: RequestBody = chunks.length == 0 ? .bytes([]) : .replayable(length: chunks.length) { chunks }
+        var body: RequestBody =
+            chunks.length == 0 ? .emptyFile { chunks } : .replayable(length: chunks.length) { chunks }
         body.contentType = contentType
         return body
     }

@@ -5,10 +5,13 @@ extension ServiceClient {
     ///
     /// ```swift
     /// try await client.download("exports/2026.csv", to: "2026.csv") { options in
-    ///     options.timeouts.total = .unlimited
+    ///     options.timeouts.total = .seconds(600)
     ///     options.onDownloadProgress = { print($0.fraction ?? 0) }
     /// }
     /// ```
+    /// The whole may take any time: the default of `timeouts.total` does not apply. A total that was set does, in the
+    /// request's options or in the client's configuration, and so does the task's `Deadline.current`. `timeouts.bodyIdle` ends a
+    /// download that makes no progress.
     ///
     /// - Returns: how many bytes were written.
     /// - Throws: as ``send(_:)`` and ``ServiceResponse/download(to:)``.
@@ -17,6 +20,10 @@ extension ServiceClient {
         _ reference: String, to path: String, query: QueryItems = [:], fields: HTTPFields = [:],
         options: OptionsChange? = nil
     ) async throws -> Int {
-        try await get(reference, query: query, fields: fields, options: options).download(to: path)
+        let isLimited = configuration.timeouts.isTotalChosen
+        return try await get(reference, query: query, fields: fields) { changed in
+            options?(&changed)
+            if !isLimited, changed.timeouts.total == .inherited { changed.timeouts.total = .unlimited }
+        }.download(to: path)
     }
 }

@@ -6,7 +6,13 @@ extension ServiceResponse {
     ///
     /// Under the file's name there is the whole body or what was there before, never a part of it: the bytes go to a
     /// file beside it that takes the name at the end, and that disappears if the download fails or is cancelled. A file
-    /// of that name is replaced. For progress, set `onDownloadProgress` in the request's options.
+    /// of that name is replaced. A symbolic link stays: the file that it leads to is replaced, or made. For progress, set
+    /// `onDownloadProgress` in the request's options.
+    ///
+    /// A device or a pipe is not replaced but written into, as the bytes come. A pipe needs a reader: without one the download
+    /// fails at once, and one whose reader is slow waits for it until the task is cancelled.
+    ///
+    /// The request's `timeouts.total` counts until the last byte; `client.download` has none unless asked.
     ///
     /// Unless `expecting` said which status is a success, any but 2xx is
     /// `unexpectedStatus`, and no file is made.

@@ -5,7 +5,7 @@ extension RequestBody: CustomStringConvertible, CustomReflectable {
             switch kind {
             case .none: "none"
             case .bytes: "bytes"
-            case .factory: "replayable"
+            case .factory, .emptyFile: "replayable"
             case .stream: "stream"
             }
         return "RequestBody(\(kind), \(length.map { "\($0) bytes" } ?? "length unknown"))"

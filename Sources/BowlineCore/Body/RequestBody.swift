@@ -13,6 +13,8 @@ public struct RequestBody: Sendable {
         case none
         case bytes(ByteBuffer)
         case factory(@Sendable () async throws -> RequestBodySequence)
+        /// A factory whose sequence was empty when it was looked at, and that answers at once when it is asked again.
+        case emptyFile(@Sendable () async throws -> RequestBodySequence)
         case stream(OneShotBody)
     }
 
@@ -79,6 +81,34 @@ public struct RequestBody: Sendable {
         RequestBody(.factory { RequestBodySequence(try await make()) }, length: length)
     }
 
+    /// A file that was empty when it was looked at: it is looked at again before each attempt sends `Content-Length: 0`.
+    package static func emptyFile<Chunks: AsyncSequence & Sendable>(
+        _ make: @escaping @Sendable () async throws -> Chunks
+    ) -> RequestBody where Chunks.Element == ByteBuffer {
+        RequestBody(.emptyFile { RequestBodySequence(try await make()) }, length: 0)
+    }
+
+    /// Whether it is a file that was empty, and that ``confirmedEmpty()`` has to look at again.
+    package var isSaidToBeEmpty: Bool {
+        if case .emptyFile = kind { length == 0 } else { false }
+    }
+
+    /// An empty body in place of a file that is still empty.
+    ///
+    /// - Throws: `RequestBodyFailure` with `requestBodyLengthMismatch` if the file has content now; what reading it throws.
+    package func confirmedEmpty() async throws -> RequestBody {
+        var reader = try await makeReader(replayLimit: 0)
+        guard try await reader.next() == nil else {
+            throw RequestBodyFailure(
+                ServiceError(
+                    .requestBodyLengthMismatch, "the request body is longer than its declared length of 0 bytes"))
+        }
+        var body = RequestBody.bytes(ByteBuffer())
+        body.contentType = contentType
+        body.makeTrailers = makeTrailers
+        return body
+    }
+
     /// This body followed by trailer fields, made once the body has been sent (RFC 9110 §6.5).
     ///
     /// Forces chunked framing. Trailers that may not be sent (framing, routing, authentication) fail the request.
@@ -92,7 +122,7 @@ public struct RequestBody: Sendable {
     /// Whether it can be sent from its beginning (again) now.
     public var isReplayable: Bool {
         switch kind {
-        case .none, .bytes, .factory: true
+        case .none, .bytes, .factory, .emptyFile: true
         case .stream(let stream): stream.isReplayable
         }
     }
@@ -105,7 +135,7 @@ public struct RequestBody: Sendable {
     /// Whether its bytes are yet to come, from a sequence.
     package var isSequence: Bool {
         switch kind {
-        case .factory, .stream: true
+        case .factory, .emptyFile, .stream: true
         case .none, .bytes: false
         }
     }

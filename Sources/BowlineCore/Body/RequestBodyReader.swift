@@ -37,7 +37,7 @@ package struct RequestBodyReader {
         switch body.kind {
         case .none: source = .bytes(nil)
         case .bytes(let buffer): source = .bytes(buffer.readableBytes == 0 ? nil : buffer)
-        case .factory(let make): source = .sequence(try await make().makeIterator())
+        case .factory(let make), .emptyFile(let make): source = .sequence(try await make().makeIterator())
         case .stream(let stream): source = .stream(try stream.makeReader(replayLimit: replayLimit))
         }
     }

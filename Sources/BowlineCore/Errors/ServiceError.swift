@@ -24,6 +24,11 @@ public struct ServiceError: Error, Sendable {
     public var elapsed: Duration?
     /// Whether the connection had carried a request before; nil if there was none.
     public var connectionWasReused: Bool?
+    /// The connection that the last attempt failed on; nil if it had none, or if the failure is not the connection's (a body
+    /// that is too large, say): then the response says which it was.
+    public var connection: ConnectionFacts?
+    /// How often the transport sent the request again because a reused connection was dead, or the peer refused it.
+    public var resends = 0
     /// Which failure of a transport it is, of all there have been; 0: somebody else made it.
     package var transportFailure = 0
 

@@ -18,8 +18,8 @@ public struct UnexpectedStatus: Error, Sendable {
     /// Whether the body was longer than what is kept, or ended before its announced end.
     public let isTruncated: Bool
 
-    /// The body as text, with replacement characters where it is not UTF-8.
-    public var text: String { String(buffer: body) }
+    /// The body as text, in the encoding that ``ServiceResponse/text(upTo:)`` would find.
+    public var text: String { TextEncoding.text(of: body, contentType: fields[.contentType]) }
 
     /// Makes one, for stubs and middleware.
     public init(status: HTTPResponse.Status, fields: HTTPFields, body: ByteBuffer, isTruncated: Bool) {

@@ -20,8 +20,8 @@ public struct ConnectionOptions: Sendable, Hashable {
     public var discardTimeout: Duration = .milliseconds(50)
     /// How many bytes a response head, or its trailers, may have. 256 to 16 MiB. Default 64 KiB.
     public var maximumHeadBytes = 65_536
-    /// How many fields a response head, or its trailers, may have. 1 to 65,536. Default 256.
-    public var maximumFields = 256
+    /// How many fields a response head, or its trailers, may have. 1 to 65,536. Default 512.
+    public var maximumFields = 512
     /// How many informational (1xx) responses may come before the final one. From 0 to 1,024. Default 16.
     public var maximumInformational = 16
 

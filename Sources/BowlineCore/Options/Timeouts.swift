@@ -12,11 +12,25 @@ public struct Timeouts: Sendable, Hashable {
     /// Bounds one attempt, from asking for a connection to the last byte of the body. Default nil.
     public var attempt: Duration?
     /// Bounds the whole request, from admission to the last byte of the body, across queueing, attempts and sleeps.
-    /// Default 60 s.
-    public var total: Duration? = .seconds(60)
+    /// Default 60 s; `client.download` has no limit unless this one was set.
+    public var total: Duration? = .seconds(60) {
+        didSet { choice.isTotalChosen = true }
+    }
+    private var choice = Choice()
 
     /// Makes the defaults.
     public init() {}
+
+    /// Whether ``total`` was set, to whatever value.
+    package var isTotalChosen: Bool { choice.isTotalChosen }
+
+    /// What is known of a value besides what it is: values that differ in this alone are equal.
+    private struct Choice: Sendable, Hashable {
+        var isTotalChosen = false
+
+        static func == (left: Choice, right: Choice) -> Bool { true }
+        func hash(into hasher: inout Hasher) {}
+    }
 
     package func problems(at path: String) -> [ConfigurationProblem] {
         var problems: [ConfigurationProblem] = []
@@ -30,6 +44,20 @@ public struct Timeouts: Sendable, Hashable {
             problems.append(ConfigurationProblem("\(path).attempt", "must not be longer than \(path).total"))
         }
         return problems
+    }
+}
+
+extension Timeouts: CustomReflectable {
+    /// The limits.
+    public var customMirror: Mirror {
+        Mirror(
+            self,
+            children: [
+                "connect": connect as Any, "poolAcquire": poolAcquire as Any, "responseHead": responseHead as Any,
+                "bodyIdle": bodyIdle as Any, "attempt": attempt as Any, "total": total as Any,
+            ],
+            displayStyle: .struct
+        )
     }
 }
 

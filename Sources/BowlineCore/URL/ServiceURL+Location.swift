@@ -47,6 +47,12 @@ extension ServiceURL {
         }
     }
 
+    /// Whether a `Location` names a scheme, and one that is not ours.
+    package static func hasForeignScheme(_ location: String) -> Bool {
+        guard location.utf8.count <= maximumLocationBytes, let scheme = scheme(of: location) else { return false }
+        return schemes[scheme.lowercased()] == nil
+    }
+
     /// What stands before a `:` that comes before any `/`, `?` and `#`, if it can be a scheme.
     private static func scheme(of text: String) -> Substring? {
         let end = text.utf8.firstIndex { $0 == 0x3A || $0 == 0x2F || $0 == 0x3F || $0 == 0x23 }

@@ -73,7 +73,7 @@ public struct ServiceURL: Sendable, Hashable {
         return ServiceURL(origin: origin, path: base + referencePath, query: referenceQuery)
     }
 
-    private static let schemes: [String: (Origin.Scheme, isSocket: Bool)] = [
+    static let schemes: [String: (Origin.Scheme, isSocket: Bool)] = [
         "http": (.http, false), "https": (.https, false), "http+unix": (.http, true), "https+unix": (.https, true),
     ]
 

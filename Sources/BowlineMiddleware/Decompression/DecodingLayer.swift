@@ -6,12 +6,15 @@ internal import BowlineCore
 /// |---|---|---|
 /// | start | inflating, once enough is there to tell the envelope | over if there was none, else truncated |
 /// | inflating | inflating, or finished where the data ends | truncated |
-/// | finished | gzip: inflating (the next member); deflate: trailing bytes | over |
+/// | finished | gzip: inflating (the next member), or padded if a zero byte follows; deflate: trailing bytes | over |
+/// | padded | zero bytes only, else trailing bytes | over |
 final class DecodingLayer {
     private enum Phase {
         case start
         case inflating(Inflater)
         case finished(Inflater)
+        /// Zero bytes follow the gzip data, as tape blocks and some servers have them: padding.
+        case padded
     }
 
     /// What came of a step.
@@ -69,11 +72,18 @@ final class DecodingLayer {
                 if let output = try inflate(inflater, limit: limit) { return .output(output) }
             case .finished(let inflater):
                 guard input.readableBytes > 0 else { return isInputOver ? .over : .needsInput }
-                guard coding == .gzip, input.readableBytesView.first == Self.gzipMagic else {
-                    throw .trailingBytes(coding)
+                guard coding == .gzip else { throw .trailingBytes(coding) }
+                switch input.readableBytesView.first {
+                case Self.gzipMagic:
+                    inflater.reset()
+                    phase = .inflating(inflater)
+                case 0: phase = .padded
+                default: throw .trailingBytes(coding)
                 }
-                inflater.reset()
-                phase = .inflating(inflater)
+            case .padded:
+                guard input.readableBytesView.allSatisfy({ $0 == 0 }) else { throw .trailingBytes(coding) }
+                input = ByteBuffer()
+                return isInputOver ? .over : .needsInput
             }
         }
     }

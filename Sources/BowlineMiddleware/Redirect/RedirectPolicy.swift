@@ -54,6 +54,8 @@ package struct RedirectPolicy: Sendable {
         let locations = fields.values(for: .location)
         // Without a place to go to, it is a response like any other; everybody else takes an empty one for none, too.
         guard let location = locations.first, locations.contains(where: { !$0.isEmpty }) else { return .stop }
+        // To another program's scheme (`mailto:`, an app's own) the caller may go, not we.
+        guard !locations.allSatisfy(ServiceURL.hasForeignScheme) else { return .stop }
         var next = request
         rewrite(&next, kind)
         guard next.body.isReplayable else { return .stop }

@@ -42,7 +42,7 @@ package struct RequestCompressionMiddleware: SelectiveMiddleware {
         switch body.kind {
         case .none: false
         case .bytes(let bytes): bytes.readableBytes > 0
-        case .factory, .stream: body.length != 0
+        case .factory, .emptyFile, .stream: body.length != 0
         }
     }
 
@@ -52,7 +52,7 @@ package struct RequestCompressionMiddleware: SelectiveMiddleware {
             switch body.kind {
             case .none: body
             case .bytes(let bytes): .bytes(try await Self.compressed(bytes))
-            case .factory: .replayable { chunks }
+            case .factory, .emptyFile: .replayable { chunks }
             case .stream: .stream(chunks)
             }
         compressed.contentType = body.contentType

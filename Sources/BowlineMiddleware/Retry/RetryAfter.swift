@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
+/// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date. Some services send fractions of seconds, which are read too.
 enum RetryAfter {
     /// How long the service asks to be left alone; nil: it does not say, or says nothing that could be read. A date is
     /// compared with the response's own `Date`, the same clock, and if there is none with the machine's. With several
@@ -28,17 +28,30 @@ enum RetryAfter {
         return .seconds(max(0, date - now()))
     }
 
-    /// Digits only; what no clock counts to is a very long time.
+    /// Digits, and perhaps a point and more digits; what no clock counts to is a very long time.
     private static func seconds(_ text: Substring.UTF8View) -> Duration? {
         var seconds: Int64 = 0
+        var nanoseconds: Int64 = 0
+        /// What the next digit after the point counts, in nanoseconds; nil: no point has come.
+        var place: Int64?
         var isEnded = false
+        var last: UInt8 = 0
         for byte in text {
-            switch byte {
-            case 0x30...0x39 where !isEnded: seconds = min(seconds * 10 + Int64(byte - 0x30), 1_000_000_000_000)
-            case 0x20, 0x09: isEnded = true
+            switch (byte, place) {
+            case (0x30...0x39, nil) where !isEnded:
+                seconds = min(seconds * 10 + Int64(byte - 0x30), 1_000_000_000_000)
+            case (0x30...0x39, let value?) where !isEnded:
+                nanoseconds += Int64(byte - 0x30) * value
+                place = value / 10
+            case (0x2E, nil) where !isEnded: place = 100_000_000
+            case (0x20, _), (0x09, _):
+                isEnded = true
+                continue
             default: return nil
             }
+            last = byte
         }
-        return .seconds(seconds)
+        guard last != 0x2E else { return nil }
+        return .seconds(seconds) + .nanoseconds(nanoseconds)
     }
 }

@@ -13,12 +13,15 @@ internal import Bowline
 
 /// A file that is sent as a request's body, in pieces: its size does not matter to memory.
 ///
-/// A regular file has a length and can be read again for another attempt; a pipe, a device or standard input has neither.
+/// A regular file has a length and can be read again for another attempt; a pipe, a device or standard input has neither. A
+/// file that says that it is empty and is not, as those under `/proc`, can be read again and has no length.
 struct BodyFile: Sendable, Hashable {
     /// `-` is standard input.
     let path: String
     /// Bytes of a regular file; nil: nobody knows.
     let length: Int?
+    /// Whether it can be sent again.
+    let isReplayable: Bool
 
     /// Looks at the file.
     ///
@@ -27,6 +30,7 @@ struct BodyFile: Sendable, Hashable {
         self.path = path
         guard path != "-" else {
             length = nil
+            isReplayable = false
             return
         }
         try Self.requireReadable(path, for: "--data-file")
@@ -36,7 +40,17 @@ struct BodyFile: Sendable, Hashable {
         }
         let kind = facts.st_mode & S_IFMT
         guard kind != S_IFDIR else { throw ValidationError("--data-file: \(path) is a folder") }
-        length = kind == S_IFREG ? Int(facts.st_size) : nil
+        isReplayable = kind == S_IFREG
+        let size = kind == S_IFREG ? Int(facts.st_size) : nil
+        length = size == 0 && Self.hasContent(path) ? nil : size
+    }
+
+    private static func hasContent(_ path: String) -> Bool {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var byte: UInt8 = 0
+        return read(descriptor, &byte, 1) == 1
     }
 
     /// Says by name which of the files on the command line is not there.
@@ -48,7 +62,7 @@ struct BodyFile: Sendable, Hashable {
 
     var requestBody: RequestBody {
         let chunks = FileChunks(path: path)
-        guard let length else { return .stream(chunks) }
+        guard isReplayable else { return .stream(chunks) }
         return .replayable(length: length) { chunks }
     }
 }

@@ -6,7 +6,7 @@ struct AttemptArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Attempts, the first included; with waits between them, as the SDK makes them.", valueName: "n"))
-    var maxAttempts = 1
+    var maxAttempts = RetryOptions().maximumAttempts
 
     @Flag(help: "The requests may be sent twice, whatever their method.")
     var idempotent = false
@@ -15,12 +15,11 @@ struct AttemptArguments: ParsableArguments {
     var noResend = false
 
     @Option(help: ArgumentHelp("Redirects to follow.", valueName: "n"))
-    var follow = 0
+    var follow = RedirectOptions().maximum
 }
 
 extension AttemptArguments {
-    /// When a request is tried again. One attempt unless more are asked for: the tool shows what a URL does, and a retry
-    /// would hide it.
+    /// When a request is tried again: as the SDK does unless asked otherwise. The tool shows what the SDK does.
     func makeRetry() throws -> RetryOptions {
         guard (1...100).contains(maxAttempts) else {
             throw ValidationError("--max-attempts counts the first: it must be from 1 to 100, is \(maxAttempts)")
@@ -30,7 +29,7 @@ extension AttemptArguments {
         return retry
     }
 
-    /// Which redirects are followed: none unless asked for.
+    /// Which redirects are followed: as the SDK does unless asked otherwise.
     func makeRedirect() throws -> RedirectOptions {
         guard (0...100).contains(follow) else {
             throw ValidationError("--follow must be from 0 to 100, is \(follow)")

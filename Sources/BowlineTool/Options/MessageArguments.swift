@@ -54,7 +54,7 @@ extension MessageArguments {
 
     /// Whether the body can be sent for one request only.
     func hasOneShotBody() throws -> Bool {
-        try dataFile.map { try BodyFile($0).length == nil } ?? false
+        try dataFile.map { try !BodyFile($0).isReplayable } ?? false
     }
 
     private func makeBody() throws -> RequestBody {

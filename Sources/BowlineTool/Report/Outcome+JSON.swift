@@ -10,10 +10,13 @@ extension Outcome {
         line.add("url", url)
         if let response { line.add("status", response.status) }
         if let failure { line.add("error", failure.json) }
+        if let connection { line.add("protocol", connection.protocolVersion.rawValue) }
+        if let attempts { line.add("attempts", attempts) }
+        if let resends { line.add("resends", resends) }
+        if let connection { line.add("connection", connection.json) }
         if let response {
-            response.add(to: &line)
-        } else if let attempts = failure?.attempts {
-            line.add("attempts", attempts)
+            line.add("bytes", response.bytes)
+            if let sha256 = response.sha256 { line.add("sha256", sha256) }
         }
         line.add("milliseconds", milliseconds: duration)
         if isVerbose, let response {
@@ -24,21 +27,14 @@ extension Outcome {
     }
 }
 
-extension Outcome.Received {
-    fileprivate func add(to line: inout JSONObject) {
-        if let connection { line.add("protocol", connection.protocolVersion.rawValue) }
-        line.add("attempts", attempts)
-        line.add("resends", resends)
-        if let connection {
-            var object = JSONObject()
-            object.add("id", connection.id)
-            object.add("reused", connection.isReused)
-            object.add("requests", connection.requests)
-            if let stream = connection.stream { object.add("stream", stream) }
-            line.add("connection", object)
-        }
-        line.add("bytes", bytes)
-        if let sha256 { line.add("sha256", sha256) }
+extension ConnectionFacts {
+    fileprivate var json: JSONObject {
+        var object = JSONObject()
+        object.add("id", id)
+        object.add("reused", isReused)
+        object.add("requests", requests)
+        if let stream { object.add("stream", stream) }
+        return object
     }
 }
 

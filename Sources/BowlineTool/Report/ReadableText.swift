@@ -10,12 +10,14 @@ extension Outcome {
             parts.append(circumstances.isEmpty ? failure.code : "\(failure.code) (\(circumstances))")
         }
         parts.append("\(DecimalText.milliseconds(duration)) ms".padded(to: 12))
-        if let response {
-            parts.append("\(response.bytes) bytes".padded(to: 12))
-            parts.append(response.connection.map(Self.words) ?? "no connection")
-            if response.attempts > 1 { parts.append("\(response.attempts) attempts") }
-            if response.resends > 0 { parts.append("sent again on a new connection") }
+        if let response { parts.append("\(response.bytes) bytes".padded(to: 12)) }
+        if let connection {
+            parts.append(Self.words(connection))
+        } else if response != nil {
+            parts.append("no connection")
         }
+        if let attempts, attempts > 1 { parts.append("\(attempts) attempts") }
+        if let resends, resends > 0 { parts.append("sent again on a new connection") }
         parts.append(url)
         if let failure { parts.append("- \(failure.message)") }
         var lines = [parts.joined(separator: "  ")]

@@ -45,6 +45,13 @@ struct Outcome: Sendable {
         var value: String
     }
 
+    /// What carried it: the connection of its response, else the one that it failed on.
+    var connection: ConnectionFacts? { response == nil ? failure?.connection : response?.connection }
+    /// nil: not known.
+    var attempts: Int? { response?.attempts ?? failure?.attempts }
+    /// nil: not known.
+    var resends: Int? { response?.resends ?? failure?.resends }
+
     /// Whether it succeeded.
     ///
     /// - Parameter failsOnStatus: A status of 400 or above is a failure.
@@ -60,7 +67,11 @@ struct Failure: Sendable, Hashable {
     var progress: String?
     var phase: String?
     var message: String
+    /// nil: not known, as for a request that was cancelled.
     var attempts: Int?
+    var resends: Int?
+    /// What it failed on; nil: there was none.
+    var connection: ConnectionFacts?
 
     init(_ error: any Error) {
         switch error {
@@ -72,6 +83,8 @@ struct Failure: Sendable, Hashable {
             // What our own file said, as "No such file or directory", is more use than that it failed.
             if let cause = error.underlying as? FileError { message += ": \(cause)" }
             attempts = error.attempts
+            resends = error.resends
+            connection = error.connection
         case is CancellationError:
             code = "cancelled"
             message = "the request was cancelled"

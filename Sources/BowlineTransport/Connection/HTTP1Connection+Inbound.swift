@@ -126,10 +126,10 @@ extension HTTP1Connection: ChannelDuplexHandler {
         let isSuccess = (200..<300).contains(head.statusCode)
         if machine.headReceived(isSuccess: isSuccess, hasBodyBegun: phase != .awaitingContinue) == .stopUpload {
             exchange?.upload?.stop()
-            exchange?.request.abandonBody()
+            exchange?.request.abandonBody(after: head.statusCode)
             outbound.stop()
         } else {
-            exchange?.request.commitBody()
+            exchange?.request.commitBody(after: head.statusCode)
         }
     }
 

@@ -14,6 +14,24 @@ struct OutboundRequest {
     /// Bytes of the body that the network has taken.
     var reportedBytes = 0
     var sentAt: MonotonicInstant?
+    /// Small writes since the network was last asked whether it has taken them.
+    var smallWrites = 0
+
+    /// Writes up to this size cost more memory than they have bytes, as long as they wait.
+    static let smallWrite = 1024
+    /// How many of them are written before the network must have taken them.
+    static let maximumSmallWrites = 256
+
+    /// Notes a write.
+    ///
+    /// - Returns: whether the network has to take it before there is another: so many small ones may be waiting.
+    mutating func needsConfirmation(of count: Int) -> Bool {
+        guard count <= Self.smallWrite else { return false }
+        smallWrites += 1
+        guard smallWrites >= Self.maximumSmallWrites else { return false }
+        smallWrites = 0
+        return true
+    }
 
     /// Nothing more is to be written.
     mutating func stop() {
@@ -58,17 +76,20 @@ extension HTTP1Connection {
             continuation.resume(throwing: UploadStopped())
             return
         }
+        let confirmation = outbound.needsConfirmation(of: chunk.readableBytes) ? UploadConfirmation() : nil
+        let promise = confirmation.map { _ in context.eventLoop.makePromise(of: Void.self) }
+        if let promise, let confirmation { resumeWriter(of: exchange, after: promise, confirmation) }
         if exchange.upload?.isChunked == true {
-            writeChunk(chunk, context)
+            writeChunk(chunk, context, promise)
         } else {
-            context.writeAndFlush(wrapOutboundOut(chunk), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(chunk), promise: promise)
         }
         guard self.exchange === exchange, !outbound.isStopped else {
             continuation.resume(throwing: UploadStopped())
             return
         }
         outbound.unreportedBytes = chunk.readableBytes
-        if context.channel.isWritable {
+        if context.channel.isWritable, confirmation?.isTaken ?? true {
             extendBodyReadForUpload()
             reportUpload(of: exchange)
             continuation.resume()
@@ -78,19 +99,32 @@ extension HTTP1Connection {
         }
     }
 
+    /// The upload that waits goes on when the network has taken what the promise is about.
+    private func resumeWriter(
+        of exchange: Exchange, after promise: EventLoopPromise<Void>, _ confirmation: UploadConfirmation
+    ) {
+        promise.futureResult.assumeIsolated().whenSuccess { [weak exchange] in
+            confirmation.isTaken = true
+            guard let exchange, self.exchange === exchange, self.channel.isWritable else { return }
+            self.writeOn()
+        }
+    }
+
     /// Small chunks go out in one buffer, large ones are not copied.
-    private func writeChunk(_ chunk: ByteBuffer, _ context: ChannelHandlerContext) {
+    private func writeChunk(
+        _ chunk: ByteBuffer, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?
+    ) {
         let isSmall = chunk.readableBytes <= 16_384
         var buffer = context.channel.allocator.buffer(capacity: isSmall ? chunk.readableBytes + 20 : 18)
         HTTP1RequestWriter.writeChunkPrefix(count: chunk.readableBytes, into: &buffer)
         if isSmall {
             buffer.writeImmutableBuffer(chunk)
             HTTP1RequestWriter.writeChunkSuffix(into: &buffer)
-            context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(buffer), promise: promise)
         } else {
             context.write(wrapOutboundOut(buffer), promise: nil)
             context.write(wrapOutboundOut(chunk), promise: nil)
-            context.writeAndFlush(wrapOutboundOut(Self.chunkSuffix), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(Self.chunkSuffix), promise: promise)
         }
     }
 
@@ -164,11 +198,21 @@ extension HTTP1Connection {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        guard context.channel.isWritable, let writer = outbound.writer else { return }
+        if context.channel.isWritable { writeOn() }
+    }
+
+    /// The network takes more: the upload that waits for that goes on.
+    private func writeOn() {
+        guard let writer = outbound.writer else { return }
         outbound.writer = nil
         if phase == .bodyWrite { enter(.none, within: nil) }
         extendBodyReadForUpload()
         if let exchange { reportUpload(of: exchange) }
         writer.resume()
     }
+}
+
+/// Whether the network has taken a write. Touched on the connection's event loop only.
+private final class UploadConfirmation {
+    var isTaken = false
 }

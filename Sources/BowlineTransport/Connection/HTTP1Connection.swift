@@ -202,7 +202,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         phaseDeadline = .distantFuture
         exchange?.upload?.stop()
         // Once a response has begun nobody sends the body again: its sequence is let go.
-        if inbound.head != nil { exchange?.request.abandonBody() }
+        if let head = inbound.head { exchange?.request.abandonBody(after: head.statusCode) }
         exchange = nil
         outbound.stop()
         inbound = InboundResponse()

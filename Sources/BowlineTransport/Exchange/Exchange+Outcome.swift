@@ -14,14 +14,7 @@ extension Exchange {
         timings.firstByte = arrival.firstByte
         timings.head = arrival.head
         if lease.uses == 1 { timings.dial = connection.dialDuration }
-        let facts = ConnectionFacts(
-            id: connection.id.value,
-            isReused: lease.isReused,
-            requests: lease.uses,
-            peer: connection.peer,
-            protocolVersion: head.version,
-            stream: stream
-        )
+        let facts = connectionFacts(head.version, stream: stream)
         return ServiceResponse(
             status: head.status,
             receivedFields: head.fields,
@@ -33,6 +26,17 @@ extension Exchange {
         )
     }
 
+    private func connectionFacts(_ version: ConnectionFacts.ProtocolVersion, stream: Int?) -> ConnectionFacts {
+        ConnectionFacts(
+            id: connection.id.value,
+            isReused: lease.isReused,
+            requests: lease.uses,
+            peer: connection.peer,
+            protocolVersion: version,
+            stream: stream
+        )
+    }
+
     /// What the errors of the response's body say about this exchange, without keeping it.
     var responseAttempt: ResponseAttempt {
         ResponseAttempt(
@@ -41,7 +45,7 @@ extension Exchange {
         )
     }
 
-    /// An error that says all that is known about this exchange.
+    /// An error that says all that is known about this exchange. Made on the connection's event loop.
     func error(
         _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
         progress: RequestProgress = .neverSent
@@ -51,6 +55,10 @@ extension Exchange {
             origin: request.origin.description, phase: call.phase
         )
         error.connectionWasReused = lease.isReused
+        error.connection =
+            connection is HTTP2Connection
+            ? connectionFacts(.http2, stream: streamID == 0 ? nil : streamID) : connectionFacts(.http1_1, stream: nil)
+        error.resends = resends
         error.elapsed = started.duration(to: connection.sweep.now)
         return error
     }

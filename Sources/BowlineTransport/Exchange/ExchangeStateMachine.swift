@@ -16,10 +16,9 @@ internal import NIOCore
 struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// A body between two threads: what has arrived and was not read. An object, so that each chunk changes it in place.
     private final class Stream {
-        // Most bodies never have more than one chunk waiting; it grows by itself.
-        var chunks = CircularBuffer<ByteBuffer>(initialCapacity: 2)
-        /// What the chunks cost us: their bytes, and something for each, so that tiny ones do not add up unseen.
-        var bufferedBytes = 0
+        var chunks = ChunkQueue()
+        /// What the chunks cost us: their bytes, and something for each.
+        var bufferedBytes: Int { chunks.byteCount + chunks.count * 256 }
         var waiter: ChunkWaiter?
         var isClaimed = false
         /// The socket is not being read because too much waits for the reader.
@@ -27,13 +26,6 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         var isComplete = false
         var trailers: ReceivedFields?
         var observer: (any ResponseBodyObserver)?
-
-        func store(_ chunk: ByteBuffer) {
-            bufferedBytes += Self.cost(of: chunk)
-            chunks.append(chunk)
-        }
-
-        static func cost(of chunk: ByteBuffer) -> Int { chunk.readableBytes + 256 }
     }
 
     private enum State {
@@ -89,7 +81,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     mutating func receivedHead(first chunk: ByteBuffer?) -> HeadDelivery? {
         guard case .awaitingHead(let waiter) = state else { return nil }
         let stream = Stream()
-        if let chunk { stream.store(chunk) }
+        if let chunk { stream.chunks.append(chunk) }
         stream.isPaused = stream.bufferedBytes >= bufferLimit
         state = .streaming(stream)
         return HeadDelivery(waiter: waiter, shouldPause: stream.isPaused)
@@ -108,7 +100,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             stream.waiter = nil
             return .deliver(waiter)
         }
-        stream.store(chunk)
+        stream.chunks.append(chunk)
         // Once paused it stays so until the reader says otherwise, though chunks that were read already still come.
         if stream.bufferedBytes >= bufferLimit { stream.isPaused = true }
         return .stored(shouldPause: stream.isPaused)
@@ -181,7 +173,6 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         switch state {
         case .streaming(let stream):
             if let chunk = stream.chunks.popFirst() {
-                stream.bufferedBytes -= Stream.cost(of: chunk)
                 let shouldResume = stream.isPaused && stream.bufferedBytes <= bufferLimit / 2
                 if shouldResume { stream.isPaused = false }
                 var observer: (any ResponseBodyObserver)?
@@ -237,6 +228,12 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
 
     var isOver: Bool {
         if case .over = state { true } else { false }
+    }
+
+    /// What of the body waits for its reader: how many chunks, and how much memory they hold.
+    var waiting: (chunks: Int, heldBytes: Int) {
+        guard case .streaming(let stream) = state else { return (0, 0) }
+        return (stream.chunks.count, stream.chunks.heldBytes)
     }
 
     var trailers: ReceivedFields? {

@@ -133,12 +133,17 @@ final class PreparedRequest: Sendable {
     }
 
     /// A response has begun: a one-shot body is not kept for another attempt.
-    func commitBody() {
-        if case .streamed(let body, _) = upload { body.commit() }
+    func commitBody(after status: Int) {
+        if case .streamed(let body, _) = upload, !isExpectationRefused(by: status) { body.commit() }
     }
 
-    /// Gives a one-shot body up for good.
-    func abandonBody() {
-        if case .streamed(let body, _) = upload { body.abandon() }
+    /// A response has begun, and the body is not sent on: gives a one-shot body up for good.
+    func abandonBody(after status: Int) {
+        if case .streamed(let body, _) = upload, !isExpectationRefused(by: status) { body.abandon() }
+    }
+
+    /// The body may yet be sent, without `Expect` (RFC 9110 §10.1.1): `ExpectationMiddleware` decides.
+    private func isExpectationRefused(by status: Int) -> Bool {
+        status == 417 && continueTimeout != nil
     }
 }

@@ -20,16 +20,24 @@ package struct FileChunks: AsyncSequence, Sendable {
     static let size = 131_072
 
     private let path: String
-    /// How long the file was when it was looked at, in bytes.
-    package let length: Int
+    /// How long the file was when it was looked at, in bytes; nil: the system does not know, as for files under `/proc`,
+    /// which say that they are empty and are not.
+    package let length: Int?
 
-    /// Looks at the file.
+    /// Looks at the file. One that says that it is empty is read from, to see whether that is so.
     ///
     /// - Throws: ``ServiceError`` `fileFailed` if there is none, or if it cannot be read or is not a regular file.
     package init(path: String) async throws {
         self.path = path
         do {
-            length = try await NIOThreadPool.singleton.runIfActive { try FileDescriptor(reading: path).length() }
+            length = try await NIOThreadPool.singleton.runIfActive {
+                let file = try FileDescriptor(reading: path)
+                let length = try file.length()
+                guard length == 0, try file.read(upTo: 1) != nil else { return length }
+                // It may also have grown since.
+                let grown = try file.length()
+                return grown > 0 ? grown : nil
+            }
         } catch let failure as FileFailure {
             throw failure.serviceError(progress: .neverSent, phase: nil)
         }

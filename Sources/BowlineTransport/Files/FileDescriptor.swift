@@ -45,6 +45,22 @@ final class FileDescriptor: Sendable {
         if let permissions, fchmod(number, permissions) != 0 { throw FileFailure("write", path) }
     }
 
+    /// Opens what is there to be written into: a device, a pipe, or a file that others have open.
+    ///
+    /// Does not wait for a pipe's reader: without one, the opening fails.
+    ///
+    /// - Parameter truncates: Empties a regular file first.
+    /// - Throws: `FileFailure`.
+    init(writingInto path: String, truncates: Bool) throws {
+        try Self.requireWhole(path, "write")
+        number = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (truncates ? O_TRUNC : 0))
+        self.path = path
+        guard number >= 0 else { throw FileFailure("write", path) }
+        #if canImport(Darwin)
+            _ = fcntl(number, F_SETNOSIGPIPE, 1)
+        #endif
+    }
+
     deinit {
         if number >= 0, !isClosed.load(ordering: .relaxed) { _ = systemClose(number) }
     }
@@ -96,6 +112,53 @@ final class FileDescriptor: Sendable {
             }
         }
     }
+}
+
+extension FileDescriptor {
+    /// How long a thread waits for a pipe's reader at a time.
+    private static let patience: CInt = 20
+
+    /// Writes as much as is taken now, waiting a moment if that is nothing.
+    ///
+    /// - Returns: how many bytes were taken; 0: none yet.
+    /// - Throws: `FileFailure`; its number is `EPIPE` when the pipe's reader has gone.
+    func writeSome(_ buffer: ByteBuffer) throws -> Int {
+        try buffer.withUnsafeReadableBytes { bytes in
+            let (count, reason) = writeQuietly(number, bytes)
+            if count >= 0 { return count }
+            switch reason {
+            case EAGAIN, EWOULDBLOCK:
+                var wanted = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
+                poll(&wanted, 1, Self.patience)
+                return 0
+            case EINTR: return 0
+            default: throw FileFailure("write", path, number: reason)
+            }
+        }
+    }
+}
+
+/// Writes without the signal that would end the process when a pipe's reader has gone.
+private func writeQuietly(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer) -> (count: Int, reason: CInt) {
+    #if canImport(Darwin)
+        let count = write(descriptor, bytes.baseAddress, bytes.count)
+        return (count, errno)
+    #else
+        // SIGPIPE comes to the thread that writes. It is held back there, and taken off if it has come.
+        var pipeSignal = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&pipeSignal)
+        sigaddset(&pipeSignal, SIGPIPE)
+        pthread_sigmask(SIG_BLOCK, &pipeSignal, &before)
+        let count = write(descriptor, bytes.baseAddress, bytes.count)
+        let reason = errno
+        if count < 0, reason == EPIPE {
+            var now = timespec()
+            sigtimedwait(&pipeSignal, nil, &now)
+        }
+        pthread_sigmask(SIG_SETMASK, &before, nil)
+        return (count, reason)
+    #endif
 }
 
 /// `read(2)`, `write(2)` and `close(2)`, which methods of those names hide.

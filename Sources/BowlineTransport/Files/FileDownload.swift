@@ -15,8 +15,10 @@ internal import NIOPosix
 /// Writes a body to a file, so that under the file's name there is the whole of it or what was there before.
 ///
 /// The bytes go to a file beside it, `.name.….part`, which takes the name when the body has ended well and disappears when
-/// it has not. It has the permissions of the file that it replaces; a symbolic link is replaced, not followed. Nothing is
-/// forced to the disk: a power failure is not covered.
+/// it has not. It has the permissions of the file that it replaces. A symbolic link is followed and stays. Nothing is forced
+/// to the disk: a power failure is not covered.
+///
+/// A device or a pipe is never replaced: the bytes are written into it as they come (``FileTarget``).
 package struct FileDownload: Sendable {
     /// How much is gathered for one write.
     private static let batchSize = 262_144
@@ -24,16 +26,10 @@ package struct FileDownload: Sendable {
     private static let batchCount = 16
 
     private let path: String
-    private let partial: String
 
     /// Prepares to write to `path`; nothing is touched yet.
     package init(to path: String) {
         self.path = path
-        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
-        let nameStart = slash.map { path.utf8.index(after: $0) } ?? path.startIndex
-        // A name has at most 255 bytes: of a long one only the beginning is repeated.
-        let beginning = String(decoding: path.utf8[nameStart...].prefix(200), as: UTF8.self)
-        partial = "\(path[..<nameStart]).\(beginning).\(String(UInt64.random(in: 0 ... .max), radix: 36)).part"
     }
 
     /// Writes the chunks, the next only when the one before is written.
@@ -42,10 +38,14 @@ package struct FileDownload: Sendable {
     /// - Throws: ``ServiceError`` `fileFailed`; what reading `body` throws; `CancellationError`.
     package func write(_ body: ResponseBody) async throws -> Int {
         do {
-            return try await writePartial(body)
+            switch try await blocking({ [path] in try FileTarget(path) }) {
+            case .replaced(let target, let partial, let permissions):
+                return try await replace(target, by: partial, permissions, with: body)
+            case .writtenInto(let truncates):
+                return try await write(body, truncating: truncates)
+            }
         } catch {
             body.discard()
-            await removePartial()
             if let failure = error as? FileFailure {
                 throw failure.serviceError(progress: .responseStarted, phase: .receivingBody)
             }
@@ -53,49 +53,81 @@ package struct FileDownload: Sendable {
         }
     }
 
-    private func writePartial(_ body: ResponseBody) async throws -> Int {
-        let file = try await blocking { try make() }
-        var batch: [ByteBuffer] = []
-        var batchBytes = 0
-        var total = 0
-        for try await chunk in body {
-            batch.append(chunk)
-            batchBytes += chunk.readableBytes
-            total += chunk.readableBytes
-            guard batchBytes >= Self.batchSize || batch.count == Self.batchCount else { continue }
-            let full = batch
-            try await blocking { for buffer in full { try file.write(buffer) } }
-            batch.removeAll(keepingCapacity: true)
-            batchBytes = 0
+    private func replace(
+        _ target: String, by partial: String, _ permissions: mode_t?, with body: ResponseBody
+    ) async throws -> Int {
+        let path = path
+        do {
+            let file = try await blocking { try Self.make(partial, permissions, for: path) }
+            let total = try await write(body) { try file.write($0) }
+            try await blocking {
+                try file.close()
+                // Something else may have been put there meanwhile.
+                guard FileTarget.isReplaceable(target) else { throw FileFailure("write", path, number: EEXIST) }
+                guard rename(partial, target) == 0 else { throw FileFailure("write", path) }
+            }
+            return total
+        } catch {
+            await remove(partial)
+            throw error
         }
-        let rest = batch
-        try await blocking {
-            for buffer in rest { try file.write(buffer) }
-            try file.close()
-            guard rename(partial, path) == 0 else { throw FileFailure("write", path) }
-        }
-        return total
     }
 
-    private func make() throws -> FileDescriptor {
-        guard !path.isEmpty else { throw FileFailure("write", path, number: ENOENT) }
-        guard !path.utf8.contains(0) else { throw FileFailure("write", path, number: EINVAL) }
-        var facts = stat()
-        let isThere = stat(path, &facts) == 0
-        if isThere, facts.st_mode & S_IFMT == S_IFDIR {
-            throw FileFailure("write", path, number: EISDIR)
-        }
+    private static func make(_ partial: String, _ permissions: mode_t?, for path: String) throws -> FileDescriptor {
         do {
-            return try FileDescriptor(making: partial, permissions: isThere ? facts.st_mode & 0o777 : nil)
+            return try FileDescriptor(making: partial, permissions: permissions)
         } catch let failure as FileFailure {
             // The user knows the file by its own name.
             throw FileFailure("write", path, number: failure.number)
         }
     }
 
+    /// Writes into what is there. A pipe's reader may take its time: no thread waits for it longer than a moment, so that a
+    /// cancellation is noticed.
+    private func write(_ body: ResponseBody, truncating truncates: Bool) async throws -> Int {
+        let file = try await blocking { [path] in try FileDescriptor(writingInto: path, truncates: truncates) }
+        var total = 0
+        for try await chunk in body {
+            total += chunk.readableBytes
+            var rest = chunk
+            while rest.readableBytes > 0 {
+                let piece = rest
+                let count = try await blocking { try file.writeSome(piece) }
+                rest.moveReaderIndex(forwardBy: count)
+            }
+        }
+        try await blocking { try file.close() }
+        return total
+    }
+
+    /// Hands the chunks on in batches.
+    private func write(
+        _ body: ResponseBody, _ write: @escaping @Sendable (ByteBuffer) throws -> Void
+    ) async throws -> Int {
+        var batch = ChunkQueue()
+        var total = 0
+        for try await chunk in body {
+            batch.append(chunk)
+            total += chunk.readableBytes
+            guard batch.byteCount >= Self.batchSize || batch.count == Self.batchCount else { continue }
+            try await self.write(batch, write)
+            batch = ChunkQueue()
+        }
+        try await self.write(batch, write)
+        return total
+    }
+
+    private func write(
+        _ batch: ChunkQueue, _ write: @escaping @Sendable (ByteBuffer) throws -> Void
+    ) async throws {
+        try await blocking {
+            var rest = batch
+            while let chunk = rest.popFirst() { try write(chunk) }
+        }
+    }
+
     /// In a task of its own: a cancelled one gets no thread.
-    private func removePartial() async {
-        let partial = partial
+    private func remove(_ partial: String) async {
         _ = await Task {
             try? await NIOThreadPool.singleton.runIfActive { _ = unlink(partial) }
         }.value

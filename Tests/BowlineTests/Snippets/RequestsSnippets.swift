@@ -67,7 +67,7 @@ private enum RequestsSnippets {
 
     static func snippet7(_ client: ServiceClient) async throws {
         let size = try await client.download("exports/2026.csv", to: "2026.csv") { options in
-            options.timeouts.total = .unlimited
+            options.timeouts.total = .seconds(3600)
             options.onDownloadProgress = { print($0.fraction ?? 0) }
         }
         print(size)

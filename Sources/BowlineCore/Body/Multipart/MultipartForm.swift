@@ -89,7 +89,7 @@ extension RequestBody {
     /// Whether it can be sent any number of times.
     fileprivate var isAlwaysReplayable: Bool {
         switch kind {
-        case .none, .bytes, .factory: true
+        case .none, .bytes, .factory, .emptyFile: true
         case .stream: false
         }
     }

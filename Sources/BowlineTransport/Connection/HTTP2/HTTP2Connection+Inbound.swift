@@ -153,9 +153,9 @@ extension HTTP2Connection: ChannelInboundHandler {
         let isSuccess = (200..<300).contains(status.code)
         if stream.machine.stopsUpload(isSuccess: isSuccess, hasBodyBegun: stream.phase != .awaitingContinue) {
             stream.stopUpload()
-            exchange.request.abandonBody()
+            exchange.request.abandonBody(after: status.code)
         } else {
-            exchange.request.commitBody()
+            exchange.request.commitBody(after: status.code)
         }
     }
 

@@ -85,6 +85,7 @@ extension HTTP2Connection {
             let isLast = endsRequest && rest.readableBytes == 0
             let count = piece.readableBytes
             stream.unsentBytes += count
+            stream.unsentFrames += 1
             let written = eventLoop.makePromise(of: Void.self)
             written.futureResult.assumeIsolated().whenSuccess {
                 self.sent(count, isLast: isLast, on: stream)
@@ -98,6 +99,7 @@ extension HTTP2Connection {
     private func sent(_ count: Int, isLast: Bool, on stream: HTTP2Stream) {
         guard stream.isOpen else { return }
         stream.unsentBytes -= count
+        if count > 0 { stream.unsentFrames -= 1 }
         stream.hasWriteProgress = true
         stream.sentBytes += count
         let report = stream.exchange.request.onUploadProgress
@@ -108,7 +110,7 @@ extension HTTP2Connection {
         if !stream.machine.isRequestDone { stream.extendBodyRead() }
         if isLast {
             requestWritten(stream)
-        } else if stream.unsentBytes <= options.writeBufferLimit / 2, stream.writer != nil {
+        } else if stream.unsentCost <= options.writeBufferLimit / 2, stream.writer != nil {
             if stream.phase == .bodyWrite { stream.enter(.none, within: nil) }
             stream.resumeWriter()
         }
@@ -126,7 +128,7 @@ extension HTTP2Connection {
             continuation.resume(throwing: UploadStopped())
             return
         }
-        if stream.unsentBytes < options.writeBufferLimit {
+        if stream.unsentCost < options.writeBufferLimit {
             continuation.resume()
         } else {
             stream.writer = continuation

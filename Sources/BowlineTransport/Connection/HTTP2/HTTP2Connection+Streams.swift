@@ -144,7 +144,7 @@ extension HTTP2Connection {
         stream.phaseDeadline = .distantFuture
         stream.stopUpload()
         // Once a response has begun nobody sends the body again: its sequence is let go.
-        if stream.machine.hasHead { stream.exchange.request.abandonBody() }
+        if let head = stream.head { stream.exchange.request.abandonBody(after: head.status.code) }
     }
 
     /// One place is free.

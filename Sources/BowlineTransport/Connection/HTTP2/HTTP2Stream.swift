@@ -32,6 +32,8 @@ final class HTTP2Stream: HTTP2TableStream {
     var writer: CheckedContinuation<Void, any Error>?
     /// Bytes that wait for a window or the network.
     var unsentBytes = 0
+    /// How many frames they are in.
+    var unsentFrames = 0
     /// Whether any have gone out since the write deadline was set.
     var hasWriteProgress = false
     /// Bytes of the body that the network has taken, for whoever wants to know.
@@ -50,6 +52,9 @@ final class HTTP2Stream: HTTP2TableStream {
             isHead: exchange.request.kind == .head, maximumInformational: connection.options.maximumInformational
         )
     }
+
+    /// What waits costs its bytes, and something for each frame.
+    var unsentCost: Int { unsentBytes + unsentFrames * 256 }
 
     /// Nothing more is to be written.
     func stopUpload() {

@@ -4,12 +4,12 @@
 package struct HTTP1Limits: Sendable, Hashable {
     /// Bytes of a response head, from the status line to the empty line that ends it. Default 64 KiB.
     package var maximumHeadBytes = 64 * 1024
-    /// Field lines of a head; a folded continuation counts as a line. Default 256.
-    package var maximumFields = 256
+    /// Field lines of a head; a folded continuation counts as a line. Default 512.
+    package var maximumFields = 512
     /// Bytes of a trailer section, including the empty line that ends it. Default 64 KiB.
     package var maximumTrailerBytes = 64 * 1024
-    /// Field lines of a trailer section. Default 256.
-    package var maximumTrailerFields = 256
+    /// Field lines of a trailer section. Default 512.
+    package var maximumTrailerFields = 512
     /// Informational responses before a final one; each has a head of its own to fill. Default 16.
     package var maximumInformationalResponses = 16
     /// Bytes of one chunk's line that are neither its size nor the line end: extensions and superfluous zeros.

@@ -1,0 +1,107 @@
+internal import NIOCore
+
+/// The encodings of text that are understood, by the names that `Content-Type` gives them (RFC 2046 §4.1.2).
+enum TextEncoding: Sendable, Hashable {
+    case utf8, ascii, latin1, windows1252, utf16LittleEndian, utf16BigEndian
+
+    /// The encoding of a `charset`; nil: unknown. The names are those of the IANA registry and those that browsers know.
+    init?(charset name: some StringProtocol) {
+        guard let encoding = Self.names[name.lowercased()] else { return nil }
+        self = encoding
+    }
+
+    private static let names: [String: TextEncoding] = [
+        "utf-8": .utf8, "utf8": .utf8, "unicode-1-1-utf-8": .utf8,
+        "us-ascii": .ascii, "ascii": .ascii, "ansi_x3.4-1968": .ascii, "iso646-us": .ascii,
+        "iso-8859-1": .latin1, "iso_8859-1": .latin1, "iso8859-1": .latin1, "latin1": .latin1, "latin-1": .latin1,
+        "l1": .latin1, "cp819": .latin1, "ibm819": .latin1,
+        "windows-1252": .windows1252, "cp1252": .windows1252, "cp-1252": .windows1252, "x-cp1252": .windows1252,
+        "utf-16": .utf16LittleEndian, "utf16": .utf16LittleEndian, "utf-16le": .utf16LittleEndian,
+        "utf-16be": .utf16BigEndian,
+    ]
+
+    /// The text of a body. A byte order mark decides over `charset`, as in browsers, and is dropped; without either it is
+    /// UTF-8.
+    static func text(of bytes: ByteBuffer, contentType: String?) -> String {
+        if let (encoding, length) = mark(of: bytes) {
+            return encoding.text(bytes.readableBytesView.dropFirst(length))
+        }
+        let encoding = contentType.flatMap(charset).flatMap { TextEncoding(charset: $0) } ?? .utf8
+        return encoding.text(bytes.readableBytesView)
+    }
+
+    /// The encoding that a byte order mark shows, and the mark's length.
+    private static func mark(of bytes: ByteBuffer) -> (encoding: TextEncoding, length: Int)? {
+        let beginning = bytes.readableBytesView.prefix(3)
+        if beginning.elementsEqual([0xEF, 0xBB, 0xBF]) { return (.utf8, 3) }
+        if beginning.starts(with: [0xFF, 0xFE]) { return (.utf16LittleEndian, 2) }
+        if beginning.starts(with: [0xFE, 0xFF]) { return (.utf16BigEndian, 2) }
+        return nil
+    }
+
+    /// The first `charset` parameter of a media type, without its quotation marks.
+    private static func charset(of contentType: String) -> Substring? {
+        for parameter in contentType.split(separator: ";").dropFirst() {
+            let parts = parameter.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2, trimmed(parts[0]).lowercased() == "charset" else { continue }
+            var value = trimmed(parts[1])
+            for quotationMark in ["\"", "'"] where value.hasPrefix(quotationMark) && value.hasSuffix(quotationMark) {
+                value = value.dropFirst().dropLast()
+            }
+            return value
+        }
+        return nil
+    }
+
+    private static func trimmed(_ text: Substring) -> Substring {
+        var text = text
+        while let first = text.first, first == " " || first == "\t" { text = text.dropFirst() }
+        while let last = text.last, last == " " || last == "\t" { text = text.dropLast() }
+        return text
+    }
+
+    private func text(_ bytes: ByteBufferView) -> String {
+        switch self {
+        case .utf8: String(decoding: bytes, as: UTF8.self)
+        case .ascii: Self.text(bytes) { $0 < 0x80 ? Unicode.Scalar($0) : "\u{FFFD}" }
+        case .latin1: Self.text(bytes) { Unicode.Scalar($0) }
+        case .windows1252:
+            Self.text(bytes) { (0x80...0x9F).contains($0) ? Self.specials[Int($0 - 0x80)] : Unicode.Scalar($0) }
+        case .utf16LittleEndian: Self.text(bytes, isBigEndian: false)
+        case .utf16BigEndian: Self.text(bytes, isBigEndian: true)
+        }
+    }
+
+    private static func text(_ bytes: ByteBufferView, _ scalar: (UInt8) -> Unicode.Scalar) -> String {
+        var text = String.UnicodeScalarView()
+        text.reserveCapacity(bytes.count)
+        for byte in bytes { text.append(scalar(byte)) }
+        return String(text)
+    }
+
+    /// Half a code unit at the end, and half a pair of surrogates, become U+FFFD.
+    private static func text(_ bytes: ByteBufferView, isBigEndian: Bool) -> String {
+        var units: [UInt16] = []
+        units.reserveCapacity(bytes.count / 2 + 1)
+        var first: UInt8?
+        for byte in bytes {
+            guard let earlier = first else {
+                first = byte
+                continue
+            }
+            let (high, low) = isBigEndian ? (earlier, byte) : (byte, earlier)
+            units.append(UInt16(high) << 8 | UInt16(low))
+            first = nil
+        }
+        if first != nil { units.append(0xFFFD) }
+        return String(decoding: units, as: UTF16.self)
+    }
+
+    /// What windows-1252 has at 0x80 to 0x9F; the five bytes that it leaves free are control characters, as in browsers.
+    private static let specials: [Unicode.Scalar] = [
+        "\u{20AC}", "\u{81}", "\u{201A}", "\u{192}", "\u{201E}", "\u{2026}", "\u{2020}", "\u{2021}",
+        "\u{2C6}", "\u{2030}", "\u{160}", "\u{2039}", "\u{152}", "\u{8D}", "\u{17D}", "\u{8F}",
+        "\u{90}", "\u{2018}", "\u{2019}", "\u{201C}", "\u{201D}", "\u{2022}", "\u{2013}", "\u{2014}",
+        "\u{2DC}", "\u{2122}", "\u{161}", "\u{203A}", "\u{153}", "\u{9D}", "\u{17E}", "\u{178}",
+    ]
+}

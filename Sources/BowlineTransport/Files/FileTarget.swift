@@ -1,0 +1,107 @@
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// What a download does with the path that it is given.
+///
+/// | at the path | what happens |
+/// |---|---|
+/// | nothing, or a regular file | replaced |
+/// | a symbolic link to one of these, or to nothing | the link's target is replaced, the link stays |
+/// | a device or a pipe, or a link to one | written into |
+/// | a regular file behind `/proc/…/fd` or `/dev/fd` | emptied and written into: others have it open |
+/// | a folder, a socket, links in a circle | refused |
+enum FileTarget: Sendable, Equatable {
+    /// The bytes go to the file `partial`, which then takes the name `path`.
+    ///
+    /// - permissions: Those of the file that is replaced; nil: there is none.
+    case replaced(path: String, partial: String, permissions: mode_t?)
+    /// The bytes are written as they come.
+    case writtenInto(truncates: Bool)
+
+    /// How many links are followed, as the system does.
+    private static let maximumLinks = 40
+
+    /// Looks at what is at the path. May block.
+    ///
+    /// - Throws: `FileFailure`.
+    init(_ path: String) throws {
+        guard !path.isEmpty else { throw FileFailure("write", path, number: ENOENT) }
+        guard !path.utf8.contains(0) else { throw FileFailure("write", path, number: EINVAL) }
+        var facts = stat()
+        let isThere = stat(path, &facts) == 0
+        if !isThere, errno != ENOENT { throw FileFailure("write", path) }
+        if isThere {
+            switch facts.st_mode & S_IFMT {
+            case S_IFREG: break
+            case S_IFDIR: throw FileFailure("write", path, number: EISDIR)
+            default:
+                self = .writtenInto(truncates: false)
+                return
+            }
+        }
+        let (target, isOpenElsewhere) = try Self.followLinks(from: path)
+        if isThere, isOpenElsewhere {
+            self = .writtenInto(truncates: true)
+        } else {
+            self = .replaced(
+                path: target, partial: Self.partial(beside: target),
+                permissions: isThere ? facts.st_mode & 0o777 : nil)
+        }
+    }
+
+    /// Whether a file may take this name: nothing is there, or a regular file.
+    static func isReplaceable(_ path: String) -> Bool {
+        var facts = stat()
+        guard lstat(path, &facts) == 0 else { return errno == ENOENT }
+        return facts.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// The name at the end of all links, whether there is anything or not, and whether a link on the way stands for a file
+    /// that a process has open.
+    private static func followLinks(from path: String) throws -> (target: String, isOpenElsewhere: Bool) {
+        var target = path
+        var isOpenElsewhere = false
+        for _ in 0...maximumLinks {
+            guard let text = try link(at: target, of: path) else { return (target, isOpenElsewhere) }
+            if target.hasPrefix("/proc/") || target.hasPrefix("/dev/fd/") { isOpenElsewhere = true }
+            target = text.utf8.first == UInt8(ascii: "/") ? text : folder(of: target) + text
+        }
+        throw FileFailure("write", path, number: ELOOP)
+    }
+
+    /// What the link at `target` says; nil: there is no link.
+    private static func link(at target: String, of path: String) throws -> String? {
+        var facts = stat()
+        guard lstat(target, &facts) == 0 else {
+            if errno == ENOENT { return nil }
+            throw FileFailure("write", path)
+        }
+        guard facts.st_mode & S_IFMT == S_IFLNK else { return nil }
+        let bytes = [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, count in
+            let read = buffer.withMemoryRebound(to: CChar.self) { readlink(target, $0.baseAddress!, $0.count) }
+            count = max(read, 0)
+        }
+        guard !bytes.isEmpty else { throw FileFailure("write", path) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The path up to its last slash.
+    private static func folder(of path: String) -> Substring {
+        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "" }
+        return path[...slash]
+    }
+
+    private static func partial(beside path: String) -> String {
+        let folder = folder(of: path)
+        // A name has at most 255 bytes: of a long one only the beginning is repeated.
+        let beginning = String(decoding: path.utf8[folder.endIndex...].prefix(200), as: UTF8.self)
+        return "\(folder).\(beginning).\(String(UInt64.random(in: 0 ... .max), radix: 36)).part"
+    }
+}

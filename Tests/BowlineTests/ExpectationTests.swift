@@ -1,0 +1,177 @@
+import Bowline
+import BowlineTesting
+import HTTPTypes
+import NIOCore
+import NIOHPACK
+import Testing
+
+@Suite("A request with Expect that is answered with 417 (RFC 9110 §10.1.1)", .timeLimit(.minutes(1)))
+struct ExpectationTests {
+    /// What the body is; the one-shot ones can be sent once.
+    enum Body: String, CaseIterable, Sendable {
+        case bytes, replayable, stream, streamOfKnownLength
+
+        func make() -> RequestBody {
+            switch self {
+            case .bytes: .text("payload")
+            case .replayable: .replayable(length: 7) { chunks() }
+            case .stream: .stream(chunks())
+            case .streamOfKnownLength: .stream(chunks(), length: 7)
+            }
+        }
+
+        private func chunks() -> AsyncStream<ByteBuffer> {
+            AsyncStream { continuation in
+                for piece in ["pay", "load"] { continuation.yield(ByteBuffer(string: piece)) }
+                continuation.finish()
+            }
+        }
+    }
+
+    private static func request(_ body: RequestBody, ownField: Bool = false) -> ServiceRequest {
+        var request = ServiceRequest.post("up", body: body)
+        request.fields[.userAgent] = "test"
+        if ownField {
+            request.fields[.expect] = "100-continue"
+        } else {
+            request.options.continueTimeout = .seconds(20)
+        }
+        return request
+    }
+
+    @Test(
+        "H1c: over HTTP/1.1 it is sent once more without Expect, on another connection, with its body",
+        arguments: Body.allCases, [false, true])
+    func overHTTP1(body: Body, ownField: Bool) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                while let head = try await connection.readRequestHead() {
+                    if head.expectsContinue {
+                        // The client may take the connection for usable: what follows would be the body, or another request.
+                        try await connection.reply(417, body: "no")
+                        try await connection.waitForClose()
+                        return
+                    }
+                    let request = try await connection.readBody(of: head)
+                    try await connection.reply(200, body: request.bodyText)
+                }
+            }
+            try await withServiceClient(server.baseURL) {
+                // Neither counts: it is no retry.
+                $0.retry = .never
+            } _: { client in
+                let fetched = try await client.fetch(Self.request(body.make(), ownField: ownField))
+                #expect(fetched.text == "payload")
+                #expect(fetched.response.attempts == 2)
+                #expect(fetched.response.resends == 0)
+                #expect(fetched.connectionID == 2)
+                // Each answer is that of its own request.
+                #expect(try await client.fetch("/next").text == "")
+            }
+            #expect(server.requests.map(\.path) == ["/up", "/up", "/next"])
+            #expect(server.requests[0].bodyLength == 0 && !server.requests[0].isComplete)
+            #expect(server.requests[1][.expect] == nil)
+            #expect(server.requests[1][.userAgent] == "test")
+            #expect(server.requests[1].bodyText == "payload")
+            #expect(server.connections[0].bytesReceived == server.requests[0].head.utf8.count)
+        }
+    }
+
+    @Test(
+        "H1c: over HTTP/2 it is sent once more without Expect, on the same connection, with its body",
+        arguments: Body.allCases, [false, true])
+    func overHTTP2(body: Body, ownField: Bool) async throws {
+        try await withLoopbackServer { server in
+            let seen = Guarded<[[String]]>([])
+            server.onConnection { connection in
+                var peer = try await FramePeer(connection)
+                while let head = try? await peer.nextHead() {
+                    seen.withLock { $0.append(head.fields.map { "\($0.name): \($0.value)" }) }
+                    if head.fields.contains(name: "expect") {
+                        try await peer.reply(417, on: head.stream)
+                        continue
+                    }
+                    let body = try await peer.body()
+                    try await peer.reply(200, on: head.stream, ends: false)
+                    try await connection.send(
+                        FramePeer.frame(FramePeer.data, flags: 1, on: head.stream, payload: body))
+                }
+            }
+            try await withServiceClient(server.baseURL) {
+                $0.http2.negotiation = .http2Only
+                $0.retry = .never
+            } _: { client in
+                let fetched = try await client.fetch(Self.request(body.make(), ownField: ownField))
+                #expect(fetched.text == "payload")
+                #expect(fetched.response.attempts == 2)
+                #expect(fetched.connectionID == 1)
+            }
+            let fields = seen.withLock { $0 }
+            #expect(fields.count == 2)
+            #expect(fields[0].contains("expect: 100-continue"))
+            #expect(fields[0].filter { $0 != "expect: 100-continue" } == fields[1])
+            #expect(fields[1].contains("user-agent: test") && fields[1].contains(":path: /up"))
+        }
+    }
+
+    @Test("H1c: a second 417 is the caller's; a 417 to a request without Expect is so at once")
+    func onlyOnce() async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                while let head = try await connection.readRequestHead() {
+                    if !head.expectsContinue { _ = try await connection.readBody(of: head) }
+                    try await connection.reply(417, body: "no")
+                    if head.expectsContinue { try await connection.waitForClose() }
+                }
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let fetched = try await client.fetch(Self.request(.text("payload")))
+                #expect(fetched.response.status.code == 417 && fetched.text == "no")
+                #expect(fetched.response.attempts == 2)
+                let plain = try await client.fetch(.post("plain", body: .text("payload")))
+                #expect(plain.response.status.code == 417 && plain.response.attempts == 1)
+            }
+            #expect(server.requests.map(\.path) == ["/up", "/up", "/plain"])
+        }
+    }
+
+    @Test("H1c: a one-shot body that was begun and is gone is not sent again; its sequence is cancelled")
+    func bodyIsGone() async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                _ = try await connection.readRequestHead()
+                _ = try await connection.read(atLeast: 80_000)
+                try await connection.reply(417, body: "no")
+                try await connection.waitForClose()
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let cancelled = Gate()
+                let chunks = AsyncStream<ByteBuffer> { continuation in
+                    continuation.yield(ByteBuffer(repeating: 0x61, count: 100_000))
+                    continuation.onTermination = { _ in cancelled.open() }
+                }
+                var request = Self.request(.stream(chunks))
+                request.options.continueTimeout = .milliseconds(1)
+                let fetched = try await client.fetch(request)
+                #expect(fetched.response.status.code == 417 && fetched.text == "no")
+                #expect(fetched.response.attempts == 1)
+                try await cancelled.wait()
+            }
+            #expect(server.requests.count == 1)
+        }
+    }
+
+    @Test("H1c: what the second sending ends with is the call's end; what was answered before is not unseen")
+    func secondFails() async throws {
+        let stub = StubTransport()
+        stub.on(.put, "/up", inOrder: [.respond(.init(code: 417)), .fail(.connectFailed, progress: .neverSent)])
+        let client = try ServiceClient(baseURL: "http://a.example", transport: stub) { $0.retry = .never }
+        var request = Self.request(.text("payload"))
+        request.method = .put
+        let error = try await serviceError { _ = try await client.send(request) }
+        #expect(error.code == .connectFailed)
+        #expect(error.attempts == 2)
+        #expect(error.progress == .responseStarted)
+        #expect(stub.calls.map { $0.request.options.continueTimeout } == [.seconds(20), nil])
+    }
+}

@@ -1,0 +1,199 @@
+import Bowline
+import BowlineTesting
+import CorpusSupport
+import NIOCore
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("Bodies in chunks of one byte", .timeLimit(.minutes(2)), .serialized)
+struct TinyChunkTests {
+    /// The byte at a place of the bodies that are sent here.
+    private static func byte(_ index: Int) -> UInt8 { UInt8(truncatingIfNeeded: index &* 7 &+ index >> 8) }
+
+    private static func isBody(_ bytes: ByteBuffer, of count: Int) -> Bool {
+        bytes.readableBytes == count && bytes.readableBytesView.enumerated().allSatisfy { $1 == byte($0) }
+    }
+
+    @Test(
+        "Over HTTP/2 a full window of one-byte DATA frames holds little more than the window, and is read as it was sent"
+    )
+    func http2Download() async throws {
+        let count = 131_072
+        try await withLoopbackServer { server in
+            let isSent = Gate()
+            server.onConnection { connection in
+                var peer = try await FramePeer(connection)
+                let head = try await peer.nextHead()
+                try await peer.reply(200, on: head.stream, ends: false)
+                for start in stride(from: 0, to: count, by: 1024) {
+                    var frames = ByteBuffer()
+                    for index in start..<(start + 1024) {
+                        let byte = ByteBuffer(integer: Self.byte(index))
+                        frames.writeImmutableBuffer(
+                            FramePeer.frame(
+                                FramePeer.data, flags: index == count - 1 ? 1 : 0, on: head.stream, payload: byte))
+                    }
+                    try await connection.send(frames)
+                }
+                isSent.open()
+                try await connection.stall()
+            }
+            try await withServiceClient(server.baseURL) {
+                $0.http2.negotiation = .http2Only
+                $0.http2.streamWindow = count
+            } _: { client in
+                var response: ServiceResponse?
+                let growth = try await ProcessMemory.peakGrowth {
+                    response = try await client.get("/")
+                    try await isSent.wait()
+                    // What was sent last has been received when the peer's window is used up and the body is whole.
+                    try await eventually("the end of the stream", within: .seconds(60)) {
+                        client.pool.snapshot().idle == 1
+                    }
+                }
+                // Each byte in a buffer of its own would hold a hundred times as much.
+                if let growth { #expect(growth < 6 << 20, "\(growth >> 10) KiB") }
+                let body = try await #require(response).body.collect(upTo: count)
+                #expect(Self.isBody(body, of: count))
+            }
+        }
+    }
+
+    @Test("Over HTTP/1.1 a chunked body in chunks of one byte is read as it was sent, by a reader who comes late")
+    func http1Download() async throws {
+        let count = 40_000
+        try await withLoopbackServer { server in
+            let isWaiting = Gate()
+            server.onConnection { connection in
+                _ = try await connection.readRequest()
+                try await connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                for start in stride(from: 0, to: count, by: 1000) {
+                    var chunks = ByteBuffer()
+                    for index in start..<(start + 1000) {
+                        chunks.writeString("1\r\n")
+                        chunks.writeInteger(Self.byte(index))
+                        chunks.writeString("\r\n")
+                    }
+                    if start == 20_000 { isWaiting.open() }
+                    try await connection.send(chunks)
+                }
+                try await connection.send("0\r\nX-End: yes\r\n\r\n")
+                try await connection.stall()
+            }
+            try await withServiceClient(server.baseURL) { client in
+                let response = try await client.get("/")
+                try await isWaiting.wait()
+                var body = ByteBuffer()
+                var chunks = 0
+                for try await var chunk in response.body {
+                    chunks += 1
+                    body.writeBuffer(&chunk)
+                }
+                #expect(Self.isBody(body, of: count))
+                #expect(chunks < count / 2)
+                let end = try #require(HTTPField.Name("X-End"))
+                #expect(response.body.trailers?.httpFields[end] == "yes")
+            }
+        }
+    }
+
+    /// How a body of one-byte chunks is sent.
+    enum Upload: String, CaseIterable, Sendable {
+        case replayable, replayableOfKnownLength, stream, streamOfKnownLength
+
+        func body(of count: Int) -> RequestBody {
+            switch self {
+            case .replayable: .replayable { Bytes(count: count) }
+            case .replayableOfKnownLength: .replayable(length: count) { Bytes(count: count) }
+            case .stream: .stream(Bytes(count: count))
+            case .streamOfKnownLength: .stream(Bytes(count: count), length: count)
+            }
+        }
+    }
+
+    struct Bytes: AsyncSequence, Sendable {
+        let count: Int
+
+        func makeAsyncIterator() -> Iterator { Iterator(count: count) }
+
+        struct Iterator: AsyncIteratorProtocol {
+            let count: Int
+            var index = 0
+
+            mutating func next() async -> ByteBuffer? {
+                guard index < count else { return nil }
+                defer { index += 1 }
+                return ByteBuffer(integer: TinyChunkTests.byte(index))
+            }
+        }
+    }
+
+    @Test(
+        "A request body in chunks of one byte arrives as it was made, over both protocols", arguments: Upload.allCases,
+        [false, true])
+    func upload(upload: Upload, overHTTP2: Bool) async throws {
+        let count = 2500
+        try await withLoopbackServer(overHTTP2 ? .http2 : .init()) { server in
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(server.baseURL) {
+                if overHTTP2 { $0.http2.negotiation = .http2Only }
+            } _: { client in
+                let response = try await client.put("up", body: upload.body(of: count))
+                #expect(response.status == .ok)
+            }
+            let request = try #require(server.requests.first)
+            #expect(Self.isBody(request.body, of: count))
+        }
+    }
+
+    @Test("A one-shot body in chunks of one byte that a dead connection took is sent again as it was made")
+    func resent() async throws {
+        let count = 2000
+        try await withLoopbackServer { server in
+            server.route(.get, "/warm", always: .reply(200))
+            server.respond { $0.number > 1 ? .close : .reply(200) }
+            try await withServiceClient(server.baseURL) { client in
+                _ = try await client.get("warm").text()
+                let response = try await client.put("up", body: .stream(Bytes(count: count)))
+                #expect(response.resends == 1)
+            }
+            let sent = server.requests.filter { $0.path == "/up" }
+            #expect(sent.count == 2)
+            for request in sent { #expect(Self.isBody(request.body, of: count)) }
+        }
+    }
+
+    @Test("Over HTTP/2 a body of one-byte chunks is not taken on faster than the peer takes it")
+    func http2UploadWaits() async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                var peer = try await FramePeer(connection, window: 1000)
+                // Reads on and never gives more room than that.
+                while true { _ = try await peer.next() }
+            }
+            try await withServiceClient(server.baseURL) {
+                $0.http2.negotiation = .http2Only
+                $0.timeouts.bodyIdle = nil
+            } _: { client in
+                let chunks = CountedChunks(of: 1)
+                let task = Task { try await client.post("/", body: .replayable { chunks }) }
+                try await eventually("the window is used up") { chunks.bytesTaken >= 1000 }
+                // Bounded by what a frame costs, not by its one byte: 64 KiB of cost are fewer than 300 frames.
+                let taken = try await settled("the chunks taken") { chunks.bytesTaken }
+                #expect(taken < 1000 + 300)
+                task.cancel()
+                _ = await task.result
+            }
+        }
+    }
+
+    @Test("Over HTTP/1.1 every 256th small write waits until the network has it; large ones are counted in bytes")
+    func http1UploadWaits() {
+        var outbound = OutboundRequest()
+        let waits = (1...1000).filter { _ in outbound.needsConfirmation(of: 1) }
+        #expect(waits == [256, 512, 768])
+        let largeWaits = (1...1000).filter { _ in outbound.needsConfirmation(of: 1025) }
+        #expect(largeWaits.isEmpty)
+    }
+}
