@@ -9,7 +9,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback http2 http2-servers pipeline-cost instructions bench speed clean
+.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback identities http2 http2-servers pipeline-cost instructions bench speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ loopback: ## Drive the tool against scripted servers that misbehave
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/loopback-checks
+
+identities: ## Show the tool certificates with every kind of name, on sockets and over both protocols
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/tls-identities
 
 http2: ## Drive the tool against a scripted HTTP/2 peer that goes away, refuses, stalls, lies and floods (h2 from PyPI)
 	@Scripts/install-dependencies --with-servers

@@ -39,6 +39,7 @@
                     "redirect.sensitiveFields": ConfigValue(.stringArray(["X-Key"]), isSecret: false),
                     "tls.verification": "withoutHostName", "tls.minimumVersion": "tls13",
                     "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.trustRoots.file": "roots.pem",
+                    "tls.identity.passphrase": "P", "tls.renegotiation": "once",
                 ]))
             #expect(configuration.timeouts.total == .milliseconds(1500))
             #expect(configuration.timeouts.connect == .milliseconds(250))
@@ -55,7 +56,8 @@
             #expect(configuration.redirect.sensitiveFields.map(\.canonicalName) == ["x-key"])
             #expect(configuration.tls.verification == .withoutHostName)
             #expect(configuration.tls.minimumVersion == .tls13)
-            #expect(configuration.tls.identity == .pem(certificate: "C", key: "K"))
+            #expect(configuration.tls.identity == .pem(certificate: "C", key: "K", passphrase: "P"))
+            #expect(configuration.tls.renegotiation == .once)
             #expect(configuration.tls.trustRoots == .file("roots.pem"))
         }
 
@@ -102,11 +104,14 @@
                 try configuration.apply(
                     reader([
                         "retry.budget.perSecond": 3, "tls.identity.keyPEM": "canary", "tls.identity.keyFile": "key.pem",
+                        "tls.identity.passphrase": "canary",
                     ]))
             }
             let problems = (error?.underlying as? ConfigurationProblems)?.problems ?? []
             #expect(
-                problems.map(\.path) == ["retry.budget.perSecond", "tls.identity.keyFile", "tls.identity.keyPEM"])
+                problems.map(\.path) == [
+                    "retry.budget.perSecond", "tls.identity.keyFile", "tls.identity.keyPEM", "tls.identity.passphrase",
+                ])
             #expect(!"\(problems)".contains("canary"))
         }
 
@@ -114,11 +119,12 @@
         func secrets() throws {
             let reporter = Reporter()
             let provider = InMemoryProvider(values: [
-                "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K",
+                "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.identity.passphrase": "P",
             ])
             var configuration = ClientConfiguration()
             try configuration.apply(ConfigReader(provider: provider, accessReporter: reporter))
             #expect(reporter.secrets.contains("tls.identity.keyPEM"))
+            #expect(reporter.secrets.contains("tls.identity.passphrase"))
         }
 
         private func reader(_ values: [AbsoluteConfigKey: ConfigValue]) -> ConfigReader {

@@ -263,17 +263,6 @@ struct TLSTests {
         }
     }
 
-    @Test("TL7: a server that closes during the handshake is a TLS error")
-    func closesDuringHandshake() async throws {
-        try await withLoopbackServer { server in
-            server.onConnection { connection in _ = try await connection.read(atLeast: 20) }
-            let client = try Self.client("https://localhost:\(server.port)")
-            let error = try await serviceError { _ = try await client.fetch("/") }
-            #expect(error.code == .tlsHandshakeFailed)
-            await client.shutdown()
-        }
-    }
-
     @Test("TL8: a handshake and a response that come byte by byte work")
     func byteByByte() async throws {
         try await withLoopbackServer(.tls()) { server in

@@ -1,4 +1,6 @@
 import BowlineTesting
+import NIOCore
+import NIOEmbedded
 import Testing
 
 @testable import BowlineTransport
@@ -25,5 +27,70 @@ struct TLSRecordBoundaryTests {
                 #expect(boundary.isInsideRecord == !boundaries.contains(position))
             }
         }
+    }
+
+    private static func record(_ type: UInt8, _ size: Int = 3) -> [UInt8] {
+        [type, 3, 3, UInt8(size >> 8), UInt8(size & 255)] + [UInt8](repeating: 22, count: size)
+    }
+
+    /// A server's side of TLS 1.2's handshake: hello and certificate, change of cipher, finished.
+    private static let handshake = record(22, 400) + record(22, 70) + record(20, 1) + record(22, 40)
+
+    private static func channel() throws -> (EmbeddedChannel, TLSRecordBoundary, ErrorReader) {
+        let (boundary, reader) = (TLSRecordBoundary(), ErrorReader())
+        let channel = EmbeddedChannel()
+        try channel.pipeline.syncOperations.addHandlers([boundary, reader])
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        return (channel, boundary, reader)
+    }
+
+    @Test(
+        "a handshake record after TLS 1.2's handshake ends a connection that forbids renegotiation, however it is cut")
+    func renegotiation() throws {
+        let stream = Self.record(23) + Self.record(21) + Self.record(22)
+        for cut in 0..<Self.record(23).count {
+            let (channel, boundary, reader) = try Self.channel()
+            try channel.writeInbound(ByteBuffer(bytes: Self.handshake))
+            #expect(boundary.forbidRenegotiation())
+            try channel.writeInbound(ByteBuffer(bytes: stream[..<(stream.count - 1 - cut)]))
+            _ = try? channel.writeInbound(ByteBuffer(bytes: stream[(stream.count - 1 - cut)...]))
+            #expect(reader.errors.count == 1 && reader.errors.first as? TLSFailure == TLSFailure(.renegotiation))
+            #expect(!channel.isActive)
+        }
+    }
+
+    @Test("a peer that asks in the same breath as it ends the handshake is noticed when it is forbidden")
+    func early() throws {
+        let (channel, boundary, _) = try Self.channel()
+        try channel.writeInbound(ByteBuffer(bytes: Self.handshake + Self.record(22)))
+        #expect(!boundary.forbidRenegotiation())
+        _ = try? channel.finish()
+    }
+
+    @Test("data and alerts pass, and without the ban a second handshake does too", arguments: [true, false])
+    func passes(isForbidden: Bool) throws {
+        let (channel, boundary, reader) = try Self.channel()
+        try channel.writeInbound(ByteBuffer(bytes: Self.handshake))
+        if isForbidden { #expect(boundary.forbidRenegotiation()) }
+        for _ in 0..<100 { try channel.writeInbound(ByteBuffer(bytes: Self.record(23, 300) + Self.record(21, 2))) }
+        if !isForbidden { try channel.writeInbound(ByteBuffer(bytes: Self.handshake)) }
+        #expect(reader.errors.isEmpty && channel.isActive)
+        #expect(reader.count == Self.handshake.count * (isForbidden ? 1 : 2) + 100 * 312)
+        _ = try? channel.finish()
+    }
+}
+
+private final class ErrorReader: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    var errors: [any Error] = []
+    var count = 0
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        count += unwrapInboundIn(data).readableBytes
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        errors.append(error)
     }
 }

@@ -8,7 +8,7 @@
         ///
         /// A key is the property's path, as `Docs/Defaults.md` lists them: `timeouts.total`, `pool.maximumIdlePerOrigin`,
         /// in the environment `TIMEOUTS_TOTAL`. Durations are text as `250ms`, `1.5s`, `2m`, `1h`, or a number of
-        /// seconds; `none` lifts a limit that may be nil. `tls.identity.keyPEM` is marked as a secret.
+        /// seconds; `none` lifts a limit that may be nil. `tls.identity.keyPEM` and `.passphrase` are marked as secrets.
         /// Closures, middleware, clock, logger, coders and authentication are not data and stay with the program, and so do
         /// default fields, which may hold credentials.
         ///
@@ -145,11 +145,15 @@
                 },
                 .custom("tls.identity.keyFile") { try $1.requireBeside("tls.identity.certificateFile") },
                 .custom("tls.identity.keyPEM", isSecret: true) { try $1.requireBeside("tls.identity.certificatePEM") },
+                .custom("tls.identity.passphrase", isSecret: true) { configuration, found in
+                    try configuration.setPassphrase(try found.text())
+                },
                 .choice(
                     "tls.verification", \.tls.verification,
                     ["full": .full, "withoutHostName": .withoutHostName, "disabled": .disabled]),
                 .choice("tls.minimumVersion", \.tls.minimumVersion, ["tls12": .tls12, "tls13": .tls13]),
                 .name("tls.serverName", \.tls.serverName),
+                .choice("tls.renegotiation", \.tls.renegotiation, ["never": .never, "once": .once]),
             ]
         }
 
@@ -169,6 +173,17 @@
             }
             tls.identity =
                 isFile ? .files(certificate: certificate, key: key) : .pem(certificate: certificate, key: key)
+        }
+
+        /// The passphrase of the key, which is read before it.
+        private mutating func setPassphrase(_ passphrase: String) throws {
+            switch tls.identity {
+            case .files(let certificate, let key, _):
+                tls.identity = .files(certificate: certificate, key: key, passphrase: passphrase)
+            case .pem(let certificate, let key, _):
+                tls.identity = .pem(certificate: certificate, key: key, passphrase: passphrase)
+            case nil: throw Unreadable(reason: "needs a certificate and its key beside it")
+            }
         }
     }
 #endif

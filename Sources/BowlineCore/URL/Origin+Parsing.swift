@@ -112,12 +112,22 @@ extension Origin {
         isAddress(text, family: AF_INET) || isAddress(text, family: AF_INET6)
     }
 
+    /// The 4 or 16 bytes of an IPv4 or IPv6 address; nil if `text` is none.
+    package static func addressBytes(_ text: String) -> [UInt8]? {
+        address(text, family: AF_INET, length: 4) ?? address(text, family: AF_INET6, length: 16)
+    }
+
     private static func isAddress(_ text: String, family: Int32) -> Bool {
+        address(text, family: family, length: 0) != nil
+    }
+
+    /// The first `length` bytes of an address of that family; nil if `text` is none.
+    private static func address(_ text: String, family: Int32, length: Int) -> [UInt8]? {
         // A C string ends at its first NUL: what follows would go unseen.
-        guard !text.utf8.contains(0) else { return false }
+        guard !text.utf8.contains(0) else { return nil }
         return withUnsafeTemporaryAllocation(byteCount: 16, alignment: 8) { buffer in
-            guard let base = buffer.baseAddress else { return false }
-            return inet_pton(family, text, base) == 1
+            guard let base = buffer.baseAddress, inet_pton(family, text, base) == 1 else { return nil }
+            return Array(buffer.prefix(length))
         }
     }
 }

@@ -1,7 +1,6 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
-internal import NIOSSL
 
 /// What of a response has been received and not yet been handed over.
 struct InboundResponse {
@@ -215,7 +214,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if channelError == nil { channelError = error }
+        if channelError == nil { channelError = TLSFailure(error) ?? error }
         channel.close(promise: nil)
     }
 
@@ -245,12 +244,6 @@ extension HTTP1Connection: ChannelDuplexHandler {
         failTruncated()
     }
 
-    /// With TLS 1.3 a peer refuses our certificate, or the lack of one, only after we have begun to send.
-    private static func isHandshakeFailure(_ error: any Error) -> Bool {
-        if let error = error as? NIOSSLError { return error != .uncleanShutdown }
-        return error is BoringSSLError
-    }
-
     private func failTruncated() {
         let (code, message) = truncation
         fail(
@@ -263,10 +256,8 @@ extension HTTP1Connection: ChannelDuplexHandler {
     /// certificate, or the lack of one, may come between the handshake and the first request.
     func closeBeforeRequest(_ exchange: Exchange) -> ServiceError {
         if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
-        if hasHandshakeFailed(for: exchange) {
-            return exchange.error(
-                .tlsHandshakeFailed, "the peer ended the TLS handshake with an alert", underlying: channelError
-            )
+        if let failure = handshakeFailure(for: exchange) {
+            return exchange.error(.tlsHandshakeFailed, failure.description, underlying: failure)
         }
         let isTalkative = closeReason == .unsolicitedBytes && !exchange.wasPooled
         return exchange.error(
@@ -279,10 +270,11 @@ extension HTTP1Connection: ChannelDuplexHandler {
     static var earlyBytes: String { "the peer sent bytes before the request" + http2Question }
     private static var http2Question: String { ": does it speak HTTP/2 only?" }
 
-    /// On a connection that has lain in the pool an alert says no more than that it has closed.
-    private func hasHandshakeFailed(for exchange: Exchange) -> Bool {
-        guard let channelError, !exchange.wasPooled else { return false }
-        return Self.isHandshakeFailure(channelError)
+    /// With TLS 1.3 a peer refuses our certificate, or the lack of one, only after we have begun to send. On a connection
+    /// that has lain in the pool an alert says no more than that it has closed.
+    private func handshakeFailure(for exchange: Exchange) -> TLSFailure? {
+        guard !exchange.wasPooled, let failure = channelError as? TLSFailure, failure.isRefusal else { return nil }
+        return failure
     }
 
     /// What the end of the connection cut off.
@@ -293,8 +285,8 @@ extension HTTP1Connection: ChannelDuplexHandler {
         if machine.progress == .responseStarted {
             return (.connectionClosed, "the connection ended within the response head")
         }
-        if let exchange, hasHandshakeFailed(for: exchange) {
-            return (.tlsHandshakeFailed, "the peer ended the TLS handshake with an alert")
+        if let exchange, let failure = handshakeFailure(for: exchange) {
+            return (.tlsHandshakeFailed, failure.description)
         }
         return (.connectionClosed, "the connection ended without a response")
     }

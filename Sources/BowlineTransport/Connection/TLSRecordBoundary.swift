@@ -4,7 +4,7 @@ internal import NIOCore
 ///
 /// What has arrived of an unfinished record is out of sight: the kernel no longer has it and TLS does not yet give it out.
 /// A connection on which that is so before a request is written is not silent, whatever ``SocketPeek`` finds. Stands
-/// before the TLS handler and passes everything on.
+/// before the TLS handler and passes everything on, but for what ``forbidRenegotiation()`` forbids.
 final class TLSRecordBoundary: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -12,17 +12,44 @@ final class TLSRecordBoundary: ChannelInboundHandler {
     /// Content type, version, length (RFC 8446 §5.1).
     private static let headerSize = 5
 
+    /// Content types (RFC 5246 §6.2.1).
+    private static let changeCipherSpec: UInt8 = 20
+    private static let handshake: UInt8 = 22
+
     private var headerBytes = 0
     private var length = 0
     private var remaining = 0
+    private var hasChangedCipher = false
+    /// Handshake records since the peer has encrypted what it sends: the first one ends TLS 1.2's handshake.
+    private var encryptedHandshakeRecords = 0
+    private var forbidsRenegotiation = false
+    private var hasEnded = false
 
     /// Whether part of a record has arrived, and not all of it.
     var isInsideRecord: Bool { headerBytes > 0 || remaining > 0 }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         unwrapInboundIn(data).withUnsafeReadableBytes { follow($0) }
+        if forbidsRenegotiation, asksToRenegotiate {
+            guard !hasEnded else { return }
+            hasEnded = true
+            context.fireErrorCaught(TLSFailure(.renegotiation))
+            context.close(promise: nil)
+            return
+        }
         context.fireChannelRead(data)
     }
+
+    /// Ends the connection when a TLS 1.2 peer asks for a second handshake. To be called after the first one.
+    ///
+    /// - Returns: false if the peer has asked already.
+    func forbidRenegotiation() -> Bool {
+        forbidsRenegotiation = true
+        return !asksToRenegotiate
+    }
+
+    /// The header of a record is not encrypted, so that its type is there to be seen.
+    private var asksToRenegotiate: Bool { encryptedHandshakeRecords > 1 }
 
     /// Follows the records through `bytes`.
     func follow(_ bytes: UnsafeRawBufferPointer) {
@@ -34,6 +61,7 @@ final class TLSRecordBoundary: ChannelInboundHandler {
                 index += step
                 continue
             }
+            if headerBytes == 0 { begins(bytes[index]) }
             if headerBytes == 3 { length = Int(bytes[index]) << 8 }
             if headerBytes == 4 { length |= Int(bytes[index]) }
             headerBytes += 1
@@ -43,5 +71,10 @@ final class TLSRecordBoundary: ChannelInboundHandler {
                 remaining = length
             }
         }
+    }
+
+    private func begins(_ type: UInt8) {
+        if type == Self.changeCipherSpec { hasChangedCipher = true }
+        if type == Self.handshake, hasChangedCipher, encryptedHandshakeRecords < 2 { encryptedHandshakeRecords += 1 }
     }
 }

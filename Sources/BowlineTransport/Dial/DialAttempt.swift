@@ -24,6 +24,8 @@ final class DialAttempt: @unchecked Sendable {
     }
 
     private var channels: [any Channel] = []
+    /// Makes TLS handlers. Set before the first channel is made, if there is to be TLS.
+    private var tlsContext: NIOSSLContext?
     private var isOver = false
     private var timeout: LoopTimer.Cancellation?
 
@@ -63,6 +65,26 @@ final class DialAttempt: @unchecked Sendable {
                 self?.end(.failure(DialFailure.timedOut))
             }
         }
+        guard origin.scheme == .https else {
+            establish()
+            return
+        }
+        if let failure = environment.tls.failure(of: origin) {
+            end(.failure(failure))
+            return
+        }
+        environment.tls.whenLoaded(on: eventLoop) { result in
+            guard !self.isOver else { return }
+            switch result {
+            case .success(let context):
+                self.tlsContext = context
+                self.establish()
+            case .failure(let error): self.end(.failure(error))
+            }
+        }
+    }
+
+    private func establish() {
         connect().assumeIsolated().whenComplete { result in
             switch result {
             case .success(let channel): self.connected(channel)
@@ -113,9 +135,9 @@ final class DialAttempt: @unchecked Sendable {
         environment.census.opened(channel)
         try setOptions(of: channel)
         let pipeline = channel.pipeline.syncOperations
-        if origin.scheme == .https {
+        if let tlsContext {
             try pipeline.addHandler(TLSRecordBoundary())
-            try pipeline.addHandler(try environment.tls.makeHandler(for: origin))
+            try pipeline.addHandler(try environment.tls.makeHandler(for: origin, with: tlsContext))
         }
         try pipeline.addHandler(DialWaiter(isTLS: origin.scheme == .https))
     }
@@ -130,7 +152,6 @@ final class DialAttempt: @unchecked Sendable {
             let waiter = try channel.pipeline.syncOperations.handler(type: DialWaiter.self)
             waiter.whenReady { result in
                 switch result {
-                case .success where self.isNameless(channel): self.end(.failure(DialFailure.certificateWithoutName))
                 case .success(let name): self.negotiated(name, channel)
                 case .failure(let error): self.end(.failure(error))
                 }
@@ -140,19 +161,16 @@ final class DialAttempt: @unchecked Sendable {
         }
     }
 
-    /// Whether the peer's certificate has no alternative name. NIOSSL then falls back to its common name, which names
-    /// nothing (RFC 9110 §4.3.4, RFC 9525 §6.3).
-    private func isNameless(_ channel: any Channel) -> Bool {
-        guard origin.scheme == .https, environment.tls.checksName else { return false }
-        guard let certificate = try? channel.pipeline.syncOperations.nioSSL_peerCertificate() else { return true }
-        return certificate._subjectAlternativeNames().isEmpty
-    }
-
     /// What is to be spoken is known: by ALPN (RFC 7301) with TLS, by prior knowledge without.
     private func negotiated(_ name: String?, _ channel: any Channel) {
         let negotiation = environment.options.http2.negotiation
         switch name {
-        case "h2" where origin.scheme == .https && negotiation != .http1Only: ready(channel, isHTTP2: true)
+        case "h2" where origin.scheme == .https && negotiation != .http1Only:
+            guard forbidRenegotiation(on: channel) else {
+                end(.failure(TLSFailure(.renegotiation)))
+                return
+            }
+            ready(channel, isHTTP2: true)
         case nil where origin.scheme == .http: ready(channel, isHTTP2: negotiation == .http2Only)
         case nil, "", "http/1.1":
             guard negotiation != .http2Only else {
@@ -162,6 +180,16 @@ final class DialAttempt: @unchecked Sendable {
             ready(channel, isHTTP2: false)
         default: end(.failure(DialFailure.unexpectedProtocol))
         }
+    }
+
+    /// Over HTTP/2 nobody renegotiates (RFC 9113 §9.2.1), and ALPN has only now said that it is HTTP/2.
+    ///
+    /// - Returns: whether the peer has not asked for it yet.
+    private func forbidRenegotiation(on channel: any Channel) -> Bool {
+        let pipeline = channel.pipeline.syncOperations
+        guard environment.tls.mayRenegotiate, (try? pipeline.nioSSL_tlsVersion()) == .tlsv12 else { return true }
+        guard let boundary = try? pipeline.handler(type: TLSRecordBoundary.self) else { return false }
+        return boundary.forbidRenegotiation()
     }
 
     private func ready(_ channel: any Channel, isHTTP2: Bool) {

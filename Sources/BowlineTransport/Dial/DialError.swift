@@ -1,7 +1,6 @@
 internal import BowlineCore
 internal import NIOCore
 internal import NIOPosix
-internal import NIOSSL
 
 /// HTTP/2 was to be spoken, and what came was something else.
 struct HTTP2DialError: Error {
@@ -13,9 +12,13 @@ extension ServiceError {
     static func dialFailed(_ error: any Error, origin: Origin, limit: Duration?) -> ServiceError {
         let (code, message) = reason(error, origin: origin, limit: limit)
         return ServiceError(
-            code, message, underlying: error is DialFailure ? nil : error, origin: origin.description,
-            phase: .connecting
+            code, message, underlying: underlying(error), origin: origin.description, phase: .connecting
         )
+    }
+
+    private static func underlying(_ error: any Error) -> (any Error)? {
+        if let error = error as? ServiceError { return error.underlying }
+        return error is DialFailure ? nil : error
     }
 
     private static func reason(_ error: any Error, origin: Origin, limit: Duration?) -> (Code, String) {
@@ -25,8 +28,9 @@ extension ServiceError {
             return (.protocolViolation, "the peer's first bytes are not HTTP/2: \(type(of: failure.cause))")
         case let error as NIOConnectionError: return reason(error)
         case let error as IOError: return reason(error)
-        case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError:
-            return (.tlsHandshakeFailed, "the TLS handshake failed: \(bounded(error))")
+        case let error as ServiceError: return (error.code, error.message)
+        case let failure as TLSFailure:
+            return (failure.reason == .ended ? .connectFailed : .tlsHandshakeFailed, failure.description)
         default:
             return (.connectFailed, "the connection could not be established: \(bounded(error))")
         }
@@ -39,11 +43,8 @@ extension ServiceError {
             return (.connectTimeout, "resolving, connecting and TLS took longer than timeouts.connect (\(seconds))")
         case .bytesBeforeRequest:
             return (.protocolViolation, "the peer sent bytes before any request: it does not speak HTTP/1.1 first")
-        case .closedDuringHandshake:
-            return (.tlsHandshakeFailed, "the peer closed the connection during the TLS handshake")
+        case .closedEarly: return (.connectFailed, "the peer closed the connection before it could be used")
         case .cancelled: return (.connectFailed, "the dial was given up")
-        case .certificateWithoutName:
-            return (.tlsHandshakeFailed, "the peer's certificate has no subject alternative name")
         case .http2NotOffered:
             return (.tlsHandshakeFailed, "the peer does not offer HTTP/2 (http2.negotiation)")
         case .noSettings:

@@ -1,5 +1,16 @@
 internal import NIOCore
+internal import NIOSSL
 internal import NIOTLS
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
 
 /// Watches a channel until it can carry requests: after the TLS handshake, or at once without TLS.
 final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
@@ -41,12 +52,18 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        fail(error)
+        // The certificate that was refused is known to the TLS handler until the channel closes.
+        let failure = TLSFailure(error) {
+            try? context.pipeline.syncOperations.nioSSL_peerCertificate()?.toDERBytes()
+        } now: {
+            Int(time(nil))
+        }
+        fail(failure ?? error)
         context.close(promise: nil)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        fail(DialFailure.closedDuringHandshake)
+        fail(DialFailure.closedEarly)
         context.fireChannelInactive()
     }
 
@@ -66,7 +83,8 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
 /// Why a dial failed, where no other layer has an error for it.
 enum DialFailure: Error {
     case bytesBeforeRequest
-    case closedDuringHandshake
+    /// The connection ended before it could be used, and not in TLS's handshake.
+    case closedEarly
     case timedOut
     case cancelled
     case unexpectedProtocol
@@ -74,5 +92,4 @@ enum DialFailure: Error {
     case http2NotOffered
     /// The connection ended before the peer's HTTP/2 settings had come.
     case noSettings
-    case certificateWithoutName
 }

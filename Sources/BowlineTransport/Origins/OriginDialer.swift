@@ -122,7 +122,7 @@ final class OriginDialer: ConnectionDialer {
         try add(pipeline)
         let waiter = try pipeline.context(handlerType: DialWaiter.self)
         pipeline.removeHandler(context: waiter, promise: nil)
-        guard channel.isActive else { throw DialFailure.closedDuringHandshake }
+        guard channel.isActive else { throw DialFailure.closedEarly }
     }
 
     private func makeHTTP1(_ traits: Traits) -> HTTP1Connection {

@@ -18,6 +18,9 @@ package struct TransportOptions: Sendable {
     /// Makes what resolves the host name of one dial on that event loop; nil: the system's resolver.
     package var makeResolver: (@Sendable (any EventLoop) -> any Resolver & Sendable)?
 
+    /// Looks up a variable of the environment.
+    package var variable: @Sendable (String) -> String? = { CertificateFiles.variable($0) }
+
     /// Who tells listeners of events; nil: there are none.
     package var events: EventDispatch?
 
@@ -37,7 +40,8 @@ final class TransportEnvironment: Sendable {
     init(options: TransportOptions, group: any EventLoopGroup) throws {
         self.options = options
         events = options.events
-        tls = try TLSContext(options.tls, negotiation: options.http2.negotiation)
+        tls = try TLSContext(
+            options.tls, negotiation: options.http2.negotiation, variable: options.variable)
         loops = ClientLoops(group: group) { loop in
             DeadlineSweep(timer: LoopTimer(eventLoop: loop, clock: options.clock))
         }

@@ -5,7 +5,8 @@ struct DocumentedSnippetTests {
     static let pages = [
         "README.md", "Docs/Architecture.md", "Docs/Compression.md", "Docs/ConnectionReuse.md", "Docs/Defaults.md",
         "Docs/Errors.md", "Docs/HTTP2.md", "Docs/Middleware.md", "Docs/Performance.md", "Docs/Requests.md",
-        "Docs/Retries.md", "Docs/Shutdown.md", "Docs/Telemetry.md", "Docs/Testing.md", "Docs/Timeouts.md",
+        "Docs/Retries.md", "Docs/Shutdown.md", "Docs/TLS.md", "Docs/Telemetry.md", "Docs/Testing.md",
+        "Docs/Timeouts.md",
         "Sources/Bowline/Bowline.docc/Bowline.md",
         "Sources/BowlineCore/BowlineCore.docc/BowlineCore.md",
         "Sources/BowlineTesting/BowlineTesting.docc/BowlineTesting.md",

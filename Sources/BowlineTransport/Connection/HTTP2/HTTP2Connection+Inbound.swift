@@ -56,7 +56,8 @@ extension HTTP2Connection: ChannelInboundHandler {
         }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    func errorCaught(context: ChannelHandlerContext, error caught: any Error) {
+        let error: any Error = TLSFailure(caught) ?? caught
         if peerGoAway != nil, table.isEmpty {
             // The frame handler counts such a connection as closed and takes any further frame for an error.
             if channelError == nil { channelError = error }

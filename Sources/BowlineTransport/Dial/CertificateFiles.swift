@@ -1,0 +1,151 @@
+internal import BowlineCore
+internal import NIOSSL
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Bionic)
+    internal import Bionic
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// Reads certificates and keys in PEM from files, pipes and folders. Every call may block.
+enum CertificateFiles {
+    /// What a file of certificates may hold: hundreds of times the system's.
+    private static let sizeLimit = 64 << 20
+
+    /// The certificates in `pem`, the first one first.
+    ///
+    /// - Throws: if there is none, or one that cannot be read.
+    static func certificates(in pem: [UInt8]) throws -> [NIOSSLCertificate] {
+        try NIOSSLCertificate.fromPEMBytes(withoutByteOrderMarks(pem))
+    }
+
+    /// The private key in `pem`.
+    ///
+    /// - Throws: if there is none, or the passphrase does not fit.
+    static func key(in pem: [UInt8], passphrase: String?) throws -> NIOSSLPrivateKey {
+        let bytes = withoutByteOrderMarks(pem)
+        // The library takes neither nothing nor bytes above 127.
+        guard !bytes.isEmpty else { throw NIOSSLError.failedToLoadPrivateKey }
+        guard let passphrase else { return try NIOSSLPrivateKey(bytes: bytes, format: .pem) }
+        return try NIOSSLPrivateKey(bytes: bytes, format: .pem) { (set: ([UInt8]) -> Void) in
+            set(Array(passphrase.utf8))
+        }
+    }
+
+    /// Whether the key in `pem` needs a passphrase (RFC 7468 §11, RFC 1421 §4.6.1.1).
+    static func isEncrypted(_ pem: [UInt8]) -> Bool {
+        let text = String(decoding: pem, as: UTF8.self)
+        return text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")
+    }
+
+    /// `pem` without the marks (U+FEFF) that some editors put before the text. Files that were joined have them within,
+    /// where the TLS library would skip the certificate behind one.
+    static func withoutByteOrderMarks(_ pem: [UInt8]) -> [UInt8] {
+        guard pem.contains(0xEF) else { return pem }
+        var kept: [UInt8] = []
+        kept.reserveCapacity(pem.count)
+        var index = 0
+        while index < pem.count {
+            if pem[index...].starts(with: [0xEF, 0xBB, 0xBF]) {
+                index += 3
+            } else {
+                kept.append(pem[index])
+                index += 1
+            }
+        }
+        return kept
+    }
+
+    /// The bytes of a file or a pipe.
+    ///
+    /// - Throws: `FileFailure`.
+    static func bytes(of path: String) throws -> [UInt8] {
+        guard !path.utf8.contains(0), let file = fopen(path, "rb") else {
+            throw FileFailure("read", path, number: path.utf8.contains(0) ? EINVAL : errno)
+        }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = fread(&chunk, 1, chunk.count, file)
+            bytes += chunk[..<count]
+            guard bytes.count <= sizeLimit else { throw FileFailure("read", path, number: EFBIG) }
+            if count < chunk.count {
+                guard ferror(file) == 0 else { throw FileFailure("read", path) }
+                return bytes
+            }
+        }
+    }
+
+    /// The names of what is in a folder, in order; empty if it cannot be read.
+    static func names(in folder: String) -> [String] {
+        guard !folder.utf8.contains(0), let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if !name.utf8.starts(with: ".".utf8) { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// Whether `path` leads to a regular file.
+    static func isRegularFile(_ path: String) -> Bool {
+        var facts = stat()
+        return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// A variable of this process's environment.
+    static func variable(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }
+    }
+}
+
+/// Which certificates ``TLSOptions/TrustRoots/system`` stands for: the operating system's, or in their place those that
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+struct SystemRoots: Sendable, Hashable {
+    private let file: String?
+    private let folders: [String]
+
+    /// - Parameter variable: Looks up a variable of the environment.
+    init(_ variable: (String) -> String?) {
+        file = variable("SSL_CERT_FILE").flatMap { $0.isEmpty ? nil : $0 }
+        folders = variable("SSL_CERT_DIR").map { $0.split(separator: ":").map(String.init) } ?? []
+    }
+
+    /// Reads the certificates.
+    ///
+    /// - Throws: `invalidConfiguration` if the variables name none.
+    func load() throws -> NIOSSLTrustRoots {
+        guard file != nil || !folders.isEmpty else { return .default }
+        var found: Set<NIOSSLCertificate> = []
+        if let file {
+            do {
+                found.formUnion(try CertificateFiles.certificates(in: CertificateFiles.bytes(of: file)))
+            } catch {
+                throw ServiceError(
+                    .invalidConfiguration, "tls.trustRoots: no certificate in PEM could be read from SSL_CERT_FILE",
+                    underlying: error)
+            }
+        }
+        for folder in folders { found.formUnion(Self.certificates(in: folder)) }
+        guard !found.isEmpty else {
+            throw ServiceError(
+                .invalidConfiguration, "tls.trustRoots: no certificate in PEM could be read from SSL_CERT_DIR")
+        }
+        return .certificates(Array(found))
+    }
+
+    /// Those in all files of a folder. Files that hold none are left out, as other libraries do: keys and notes lie there.
+    private static func certificates(in folder: String) -> [NIOSSLCertificate] {
+        CertificateFiles.names(in: folder).map { "\(folder)/\($0)" }.filter(CertificateFiles.isRegularFile).flatMap {
+            (try? CertificateFiles.certificates(in: CertificateFiles.bytes(of: $0))) ?? []
+        }
+    }
+}
