@@ -8,7 +8,7 @@ package protocol ConnectionDialer<Connection>: AnyObject, Sendable {
 
     /// Starts a dial.
     ///
-    /// Exactly one of the pool's `connectionEstablished(_:)` and `connectionFailed(_:error:)` is called for each dial,
+    /// Exactly one of the pool's `connectionEstablished(_:)` and `connectionFailed(_:error:cause:)` is called for each dial,
     /// from any thread, possibly before this function returns. The dialer bounds a dial's time; the pool does not.
     ///
     /// - Parameter affinity: The event loop the connection had better live on, or `nil` for any.

@@ -7,6 +7,15 @@ extension ConnectionPool {
         driver.perform { $0.evictStale(idleSince: since, now: $1) }
     }
 
+    /// An attempt timed out, and no byte had come since its connection was leased: the path to the peer may be gone.
+    ///
+    /// Closes the connections that are idle and have shown no sign of life since then, and probes those with streams in
+    /// use, which get no lease until they are confirmed. The attempt's own connection decides about itself.
+    package func noByteReceived(on id: ConnectionID, since leased: C.Instant) {
+        let since = moment(leased)
+        driver.perform { $0.noByteReceived(on: id, since: since, now: $1) }
+    }
+
     /// Closes the connection that has been idle longest. Returns false when none is idle.
     @discardableResult
     package func evictOldestIdle(reason: CloseReason = .totalIdleCapacity) -> Bool {
@@ -39,14 +48,17 @@ extension ConnectionPool {
         driver.perform { $0.closeAll(reason, now: $1) }
     }
 
-    /// Closes the pool if it has no connection, no dial and no waiting request; returns whether it is closed.
+    /// Closes the pool if it has no connection, no dial and no waiting request, and is not to dial for `minimumIdle`;
+    /// returns whether it is closed.
     ///
     /// One step, so that a request that finds this pool at the same instant is either in it, and it stays open, or
     /// fails with `PoolError.closed` and can be sent to the pool that takes its place.
-    package func closeIfCold() -> Bool {
+    ///
+    /// - Parameter includingHopeless: Closes it too if dials for `minimumIdle` have failed many times in a row.
+    package func closeIfCold(includingHopeless: Bool = false) -> Bool {
         var isClosed = false
         driver.perform {
-            let (closed, effects) = $0.closeIfCold(now: $1)
+            let (closed, effects) = $0.closeIfCold(includingHopeless: includingHopeless, now: $1)
             isClosed = closed
             return effects
         }
@@ -56,6 +68,11 @@ extension ConnectionPool {
     /// Whether the pool has no connection, no dial and no waiting request.
     package var isCold: Bool {
         driver.inspect { $0.isCold }
+    }
+
+    /// Connections in use and dials under way.
+    package var busyCount: Int {
+        driver.inspect { $0.table.leasedCount + $0.table.diallingCount }
     }
 
     /// Counts what the pool holds now and has closed so far.

@@ -6,11 +6,16 @@ extension ConnectionPool {
         driver.perform { $0.connectionEstablished(connection, now: $1, random: random) }
     }
 
-    /// A dial failed, by itself or after `cancelDial`. The first request in line fails with this cause, unless
-    /// another dial is under way for it.
-    package func connectionFailed(_ id: ConnectionID, error: any Error) {
+    /// A dial failed, by itself or after `cancelDial`.
+    ///
+    /// The request that has waited longest fails with this error, unless another dial is under way for each that waits;
+    /// the pool dials again for the others. See Docs/Decisions/failed-dials.md.
+    ///
+    /// - Parameter cause: With `.resources` no request fails as long as another connection of the origin is in use or
+    ///   being dialled: the requests wait for that one.
+    package func connectionFailed(_ id: ConnectionID, error: any Error, cause: DialFailureCause = .peer) {
         let random = driver.random()
-        driver.perform { $0.connectionFailed(id, error: error, now: $1, random: random) }
+        driver.perform { $0.connectionFailed(id, error: error, cause: cause, now: $1, random: random) }
     }
 
     /// A connection is gone, idle or leased: the peer closed it, or its user did. Frees its place for the next dial.
@@ -29,11 +34,12 @@ extension ConnectionPool {
     /// A connection takes no more leases. It is closed, with this reason, when the last one has ended; at once if it has
     /// none.
     package func connectionRetired(_ id: ConnectionID, reason: CloseReason) {
-        driver.perform { $0.connectionRetired(id, reason: reason, now: $1) }
+        let random = driver.random()
+        driver.perform { $0.connectionRetired(id, reason: reason, now: $1, random: random) }
     }
 
-    /// A connection with streams may be dead: it gets no lease until it is confirmed, and takes no place of one that could be
-    /// dialled. Its user asks the peer for a sign of life.
+    /// A connection with streams may be dead: it gets no lease until it is confirmed, and does not count against
+    /// `maximumMultiplexed`, so that another can be dialled. The connection asks its peer for a sign of life.
     package func connectionDoubted(_ id: ConnectionID) {
         driver.perform { $0.connectionDoubted(id, now: $1) }
     }

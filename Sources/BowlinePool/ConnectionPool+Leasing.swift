@@ -18,15 +18,15 @@ extension ConnectionPool {
         return makeLease(try await driver.lease(makeRequest(options, now: now), now: now))
     }
 
-    /// Not inlined, so that its arrays have no room in the frame of a request that waits.
+    /// Not inlined, so that what it uses has no room in the frame of a request that waits.
     @inline(never)
     private func makeRequest(_ options: LeaseOptions, now: PoolInstant) -> LeaseRequest {
-        let deadlines = [options.deadline.map(moment), options.maximumWait.map { now.advanced(by: $0) }]
-        return LeaseRequest(
+        LeaseRequest(
             waiter: driver.nextWaiterID(),
             affinity: options.affinity,
             requiresFresh: options.requiresFresh,
-            deadline: deadlines.compactMap { $0 }.min()
+            deadline: options.deadline.map(moment),
+            limit: options.maximumWait.map { now.advanced(by: $0) }
         )
     }
 

@@ -18,12 +18,18 @@ struct ConnectionSlot {
     fileprivate(set) var connection: (any PooledConnection)?
     /// Whether it has streams.
     fileprivate(set) var isMultiplexed = false
+    /// Its dial's number, in the order in which dials were started.
+    fileprivate(set) var dialNumber = 0
     /// How many leases it may have at once.
     var capacity = 1
     /// How many leases it has.
     var leases = 0
     /// Why it gets no more leases, if so.
     fileprivate(set) var retirement: CloseReason?
+    /// Whether its peer must first show that it is there.
+    fileprivate(set) var isDoubted = false
+    /// When its peer last showed that it is there: it was established, or a lease of it ended well.
+    var seenAt: PoolInstant?
     /// How often it has been handed out.
     var uses = 0
     /// How many leases it has had, those included that were not used.
@@ -45,7 +51,10 @@ struct ConnectionSlot {
     }
 
     /// Whether it may be leased once more now.
-    var hasRoom: Bool { leases < capacity && retirement == nil }
+    var hasRoom: Bool { leases < capacity && retirement == nil && !isDoubted }
+
+    /// Whether it has streams that may be leased, now or later.
+    fileprivate var isLive: Bool { isMultiplexed && retirement == nil && !isDoubted }
 }
 
 /// A slot's neighbours in a list of idle slots; -1 stands for none.
@@ -76,6 +85,12 @@ struct ConnectionTable {
     private(set) var diallingCount = 0
     /// Connections with streams that may be leased, now or later.
     private(set) var multiplexedCount = 0
+    /// Connections with streams, of any phase after the dial, by age. A handful: their limit is small.
+    private(set) var multiplexed: [Int] = []
+    /// Dials that were ever started.
+    private(set) var dialsStarted = 0
+    // Those under way, in the order of their start, and some that have ended.
+    private var dials: [ConnectionID] = []
     // Those in use that have room, the one that got room first first. A handful: the limit of connections is small.
     private var open: [Int] = []
 
@@ -90,7 +105,22 @@ struct ConnectionTable {
 
     /// Leases of connections with streams.
     var streamCount: Int {
-        slots.reduce(0) { $0 + ($1.phase == .leased && $1.isMultiplexed ? $1.leases : 0) }
+        multiplexed.reduce(0) { $0 + slots[$1].leases }
+    }
+
+    /// Connections with streams that are of no use to a request now and have no lease.
+    var withdrawn: [Int] {
+        multiplexed.filter { slots[$0].phase == .leased && slots[$0].leases == 0 }
+    }
+
+    /// Connections that carry a request.
+    var busyCount: Int {
+        leasedCount - withdrawn.count
+    }
+
+    /// Connections with streams whose peer must first show that it is there.
+    var doubtedCount: Int {
+        multiplexed.count { slots[$0].isDoubted && slots[$0].retirement == nil }
     }
 
     /// Where the connection stands, `nil` when it is forgotten.
@@ -124,7 +154,7 @@ struct ConnectionTable {
             })
     }
 
-    /// The connections in use and the dials under way, by age.
+    /// The connections in use or the dials under way, by age. Looks at all slots.
     func positions(in phase: ConnectionSlot.Phase) -> [Int] {
         slots.indices.filter { slots[$0].phase == phase }.sorted { slots[$0].id < slots[$1].id }
     }
@@ -139,8 +169,27 @@ struct ConnectionTable {
             position = slots.count
             slots.append(ConnectionSlot(id: id))
         }
+        dialsStarted += 1
+        slots[position].dialNumber = dialsStarted
         positions[id] = position
         diallingCount += 1
+        if dials.count > 2 * diallingCount + 16 {
+            dials = dials.filter { isDialling($0) }
+        }
+        dials.append(id)
+    }
+
+    /// The dial under way that was started last.
+    mutating func youngestDial() -> Int? {
+        while let id = dials.last {
+            if isDialling(id) { return positions[id] }
+            dials.removeLast()
+        }
+        return nil
+    }
+
+    private func isDialling(_ id: ConnectionID) -> Bool {
+        positions[id].map { slots[$0].phase == .dialling } ?? false
     }
 
     /// Dialling → leased.
@@ -154,6 +203,7 @@ struct ConnectionTable {
             slots[position].isMultiplexed = true
             slots[position].capacity = connection.capacity
             multiplexedCount += 1
+            multiplexed.append(position)
         }
     }
 
@@ -174,12 +224,26 @@ struct ConnectionTable {
     /// It gets no more leases.
     mutating func retire(_ position: Int, _ reason: CloseReason) {
         guard slots[position].retirement == nil else { return }
-        slots[position].retirement = reason
-        if slots[position].isMultiplexed { multiplexedCount -= 1 }
+        changeLife(of: position) { $0.retirement = reason }
+    }
+
+    /// It gets no leases until `trust`.
+    mutating func doubt(_ position: Int) {
+        changeLife(of: position) { $0.isDoubted = true }
+    }
+
+    mutating func trust(_ position: Int) {
+        changeLife(of: position) { $0.isDoubted = false }
+    }
+
+    private mutating func changeLife(of position: Int, _ change: (inout ConnectionSlot) -> Void) {
+        let wasLive = slots[position].isLive
+        change(&slots[position])
+        multiplexedCount += (slots[position].isLive ? 1 : 0) - (wasLive ? 1 : 0)
         noteRoom(position)
     }
 
-    /// Idle → leased, though nobody has leased it: it may carry nothing now.
+    /// Idle → leased, though no request has leased it: it may carry nothing now.
     mutating func withdraw(_ position: Int) {
         precondition(slots[position].phase == .idle)
         unlink(position)
@@ -233,7 +297,8 @@ struct ConnectionTable {
         positions[slots[position].id] = nil
         slots[position].phase = .vacant
         if slots[position].isMultiplexed {
-            if slots[position].retirement == nil { multiplexedCount -= 1 }
+            if slots[position].isLive { multiplexedCount -= 1 }
+            multiplexed.removeAll { $0 == position }
             noteRoom(position)
         }
         slots[position].connection = nil

@@ -7,7 +7,8 @@ package struct LeaseOptions<Instant: InstantProtocol>: Sendable where Instant.Du
     package var requiresFresh: Bool
     /// When to stop waiting, whatever `maximumWait` says. `nil`: no such instant.
     package var deadline: Instant?
-    /// How long to wait at most. `nil`: no limit.
+    /// How long to wait for a connection of others. A request for which a dial is under way when this has passed waits for
+    /// the dial's end instead. `nil`: no limit.
     package var maximumWait: Duration?
 
     package init(

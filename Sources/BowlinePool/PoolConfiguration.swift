@@ -24,6 +24,9 @@ package struct PoolConfiguration: Sendable, Hashable {
     package var maximumUses: Int?
     /// How many idle connections to keep by dialling new ones. No more than `maximumIdle`. Default: 0.
     package var minimumIdle = 0
+    /// Whether each dial ends in bounded time by itself. When false, a request that has waited for its limit does not wait
+    /// for the end of the dial that is under way for it. Default: true.
+    package var boundsDials = true
 
     package init() {}
 }

@@ -35,6 +35,9 @@ extension PoolDriver {
         for retirement in effects.retirements {
             retirement.connection.retire(retirement.reason, leases: retirement.leases)
         }
+        for connection in effects.probes {
+            connection.probe()
+        }
         for id in effects.cancelledDials {
             dialer.cancelDial(id)
         }

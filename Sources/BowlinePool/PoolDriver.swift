@@ -43,7 +43,6 @@ package final class PoolDriver: Sendable {
 
     /// The pool's last owner is gone.
     func poolReleased() {
-        state.withLock { $0.timer }?.task.cancel()
         perform { machine, _ in machine.poolReleased() }
     }
 }

@@ -50,6 +50,8 @@ struct PoolEffects {
     var wakeUp: WakeUpChange? { rare.first?.wakeUp }
     var removals: [Removal] { rare.first?.removals ?? [] }
     var retirements: [Retirement] { rare.first?.retirements ?? [] }
+    /// Connections whose peers are to be asked for a sign of life.
+    var probes: [any PooledConnection] { rare.first?.probes ?? [] }
     var dials: [Dial] { rare.first?.dials ?? [] }
     var cancelledDials: [ConnectionID] { rare.first?.cancelledDials ?? [] }
     var resumptions: [Resumption] { rare.first?.resumptions ?? [] }
@@ -69,6 +71,10 @@ struct PoolEffects {
 
     mutating func retire(_ connection: any PooledConnection, _ reason: CloseReason, leases: Int) {
         withRare { $0.retirements.append(Retirement(connection: connection, reason: reason, leases: leases)) }
+    }
+
+    mutating func probe(_ connection: any PooledConnection) {
+        withRare { $0.probes.append(connection) }
     }
 
     mutating func dial(_ id: ConnectionID, affinity: Int?) {
@@ -92,6 +98,7 @@ struct PoolEffects {
         var wakeUp: WakeUpChange?
         var removals: [Removal] = []
         var retirements: [Retirement] = []
+        var probes: [any PooledConnection] = []
         var dials: [Dial] = []
         var cancelledDials: [ConnectionID] = []
         var resumptions: [Resumption] = []

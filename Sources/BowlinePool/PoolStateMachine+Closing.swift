@@ -18,9 +18,17 @@ extension PoolStateMachine {
     }
 
     /// A connection takes no more leases: the peer said so, or it is used up. Those it has go on.
-    mutating func connectionRetired(_ id: ConnectionID, reason: CloseReason, now: PoolInstant) -> PoolEffects {
+    mutating func connectionRetired(
+        _ id: ConnectionID,
+        reason: CloseReason,
+        now: PoolInstant,
+        random: Double
+    ) -> PoolEffects {
         var effects = PoolEffects()
         guard let position = table.position(of: id), table[position].phase != .dialling else { return effects }
+        if table[position].uses == 0 {
+            refill.recordFailure(now: now, random: random)
+        }
         if table[position].leases == 0 {
             close(position, reason, &effects)
         } else {
@@ -28,16 +36,6 @@ extension PoolStateMachine {
         }
         settle(now, &effects)
         return effects
-    }
-
-    /// A connection with streams may be dead: no leases until it is confirmed.
-    mutating func connectionDoubted(_ id: ConnectionID, now: PoolInstant) -> PoolEffects {
-        PoolEffects()
-    }
-
-    /// A doubted connection is well.
-    mutating func connectionConfirmed(_ id: ConnectionID, now: PoolInstant) -> PoolEffects {
-        PoolEffects()
     }
 
     /// Gives a connection no more leases, and tells it; closes it if it has none.
@@ -53,8 +51,7 @@ extension PoolStateMachine {
 
     /// Nobody waits for the connections with streams any more: they end with what they carry.
     mutating func retireMultiplexed(_ effects: inout PoolEffects) {
-        guard table.multiplexedCount > 0 else { return }
-        for position in table.positions(in: .leased) where table[position].isMultiplexed {
+        for position in table.multiplexed where table[position].phase == .leased {
             retire(position, .shutdown, &effects)
         }
     }
@@ -70,7 +67,31 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Closes the connection idle longest, if one is idle.
+    /// An attempt on a connection that was leased then got no byte: closes what has been silent as long and is idle, and
+    /// asks what has streams in use for a sign of life.
+    mutating func noByteReceived(on id: ConnectionID, since leased: PoolInstant, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        for position in table.idlePositions where isSilent(position, since: leased) {
+            close(position, .stale, &effects)
+        }
+        for position in table.multiplexed where isSilent(position, since: leased) {
+            let slot = table[position]
+            guard slot.id != id, slot.leases > 0, slot.retirement == nil, !slot.isDoubted,
+                let connection = slot.connection
+            else { continue }
+            table.doubt(position)
+            effects.probe(connection)
+        }
+        settle(now, &effects)
+        return effects
+    }
+
+    private func isSilent(_ position: Int, since instant: PoolInstant) -> Bool {
+        table[position].seenAt.map { $0 <= instant } ?? true
+    }
+
+    /// Closes the connection idle longest, if one is idle. No other is dialled for `minimumIdle` before this pool's
+    /// connections are used again.
     mutating func evictOldestIdle(
         _ reason: CloseReason,
         now: PoolInstant,
@@ -78,7 +99,8 @@ extension PoolStateMachine {
     ) -> (evicted: Bool, effects: PoolEffects) {
         var effects = PoolEffects()
         guard let oldest = table.oldestIdle else { return (false, effects) }
-        // What is evicted to keep a limit must not be dialled anew at once.
+        // What is evicted to keep a limit over all origins must not be dialled anew: it would evict another origin's.
+        minimumSuspendedAt = now
         refill.recordFailure(now: now, random: random)
         close(oldest, reason, &effects)
         settle(now, &effects)
@@ -126,6 +148,9 @@ extension PoolStateMachine {
     mutating func poolReleased() -> PoolEffects {
         var effects = PoolEffects()
         phase = .closed
+        // Also the one that some thread has decided on and not set yet: it finds that it is not current.
+        wakeUp = nil
+        effects.changeWakeUp(.cancel)
         for position in table.positions(in: .dialling) {
             cancelDial(position, &effects)
         }
@@ -136,10 +161,14 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Closes the pool if there is nothing in it.
-    mutating func closeIfCold(now: PoolInstant) -> (isClosed: Bool, effects: PoolEffects) {
+    /// Closes the pool if there is nothing in it and nothing is to be dialled.
+    mutating func closeIfCold(
+        includingHopeless: Bool,
+        now: PoolInstant
+    ) -> (isClosed: Bool, effects: PoolEffects) {
         guard phase != .closed else { return (true, PoolEffects()) }
-        guard isCold, dialsDue(now) == 0 else { return (false, PoolEffects()) }
+        let isOwing = owesRefill && !(includingHopeless && refill.isHopeless)
+        guard isCold, !isOwing, dialsDue(now) == 0 else { return (false, PoolEffects()) }
         return (true, closeAll(.cold, now: now))
     }
 

@@ -13,10 +13,8 @@ extension PoolStateMachine {
         var effects = PoolEffects()
         for id in names {
             guard dialsDue(now) > 0 else { break }
-            if room == 0, let oldest = table.oldestIdle {
-                close(oldest, .replaced, &effects)
-            } else if room == 0, let oldest = replaceable.first {
-                retire(oldest, .replaced, &effects)
+            for _ in 0...max(0, -balance) where room == 0 {
+                makeRoom(&effects)
             }
             // Of several waiters without a dial the first one's preference stands for all.
             let affinity = missingDials > 0 ? waiters.first?.affinity : nil
@@ -29,6 +27,15 @@ extension PoolStateMachine {
         }
         settle(now, &effects)
         return effects
+    }
+
+    /// At the limit, a request that requires a fresh connection gets the place of another one.
+    private mutating func makeRoom(_ effects: inout PoolEffects) {
+        if let oldest = table.oldestIdle {
+            close(oldest, .replaced, &effects)
+        } else if let oldest = replaceable.first {
+            retire(oldest, .replaced, &effects)
+        }
     }
 
     mutating func connectionEstablished(
@@ -44,6 +51,9 @@ extension PoolStateMachine {
             return effects
         }
         table.establish(position, connection)
+        table[position].seenAt = now
+        rounds.recordSuccess()
+        shortage.reset()
         let isSurprise = expectation == .single && connection.isMultiplexed
         if configuration.isEnabled {
             expectation = connection.isMultiplexed ? .streams(connection.capacity) : .single
@@ -66,24 +76,63 @@ extension PoolStateMachine {
     mutating func connectionFailed(
         _ id: ConnectionID,
         error: any Error,
+        cause: DialFailureCause,
         now: PoolInstant,
         random: Double
     ) -> PoolEffects {
         var effects = PoolEffects()
         guard let position = table.position(of: id) else { return effects }
         precondition(table[position].phase == .dialling, "a dial failed that had succeeded")
+        let dial = table[position].dialNumber
         table.remove(position)
         lastDialFailure = DialFailure(error: error, at: now)
         refill.recordFailure(now: now, random: random)
-        // One dial's failure fails those it was for, and none that another dial is under way for.
-        let (covered, isPlenty) = table.diallingCount.multipliedReportingOverflow(by: expectation.coverage)
-        for _ in 0..<min(isPlenty ? 0 : max(0, waiters.count - covered), expectation.coverage) {
-            guard let waiter = waiters.popFirst() else { break }
-            effects.resume(waiter.id, .failed(PoolError.dialFailed(error)))
+        if cause == .resources, hasOtherSource {
+            // Dials that were under way together count once.
+            if shortage.permits(now) { shortage.recordFailure(now: now, random: random) }
+        } else if cause == .resources, waiters.startsWithFresh, let oldest = table.oldestIdle {
+            // What it frees may do for the next dial.
+            close(oldest, .replaced, &effects)
+        } else {
+            if cause == .peer { shortage.reset() }
+            rounds.recordFailure(dial: dial, started: table.dialsStarted)
+            failWaiters(error, &effects)
         }
         dialEnded(id, error: error, &effects)
         settle(now, &effects)
         return effects
+    }
+
+    /// A dial has failed: fails the request that has waited longest, unless other dials are under way for all. With it fail
+    /// those that have waited for enough of them.
+    private mutating func failWaiters(_ error: any Error, _ effects: inout PoolEffects) {
+        let covered = coverage(of: table.diallingCount)
+        guard waiters.count > covered, let first = waiters.popFirst() else { return }
+        effects.resume(first.id, .failed(PoolError.dialFailed(error)))
+        while waiters.count > covered, let next = waiters.first, rounds.suffice(next) {
+            _ = waiters.popFirst()
+            effects.resume(next.id, .failed(PoolError.dialFailed(error)))
+        }
+        // They have waited beyond their limit for this dial; they do not wait for the next one.
+        for waiter in waiters.removeOverdue(behind: covered) {
+            effects.resume(waiter.id, .failed(PoolError.dialFailed(error)))
+        }
+    }
+
+    /// How many waiting requests, the first in line, so many dials will do for.
+    func coverage(of dials: Int) -> Int {
+        let (covered, isPlenty) = dials.multipliedReportingOverflow(by: expectation.coverage)
+        return isPlenty ? .max : covered
+    }
+
+    /// Whether a request may get a connection without another dial.
+    private var hasOtherSource: Bool {
+        table.diallingCount > 0 || table.busyCount > 0
+    }
+
+    /// Whether requests wait for connections in use because there were no descriptors or ports for others.
+    var isHoldingDials: Bool {
+        shortage.isActive && hasOtherSource
     }
 
     /// Opens connections in advance until `count` are idle or on their way, as far as the limits go.
@@ -113,12 +162,28 @@ extension PoolStateMachine {
         expectation.dials(for: waiters.count) - table.diallingCount
     }
 
-    /// Connections in use that may be retired to make room for a new one, at their limit: they would do for everybody
-    /// but a request that must have a new one.
+    /// Connections in use that may be retired to make room for a new one, at their limit: they would do for any request
+    /// but one that must have a new one.
     private var replaceable: [Int] {
-        guard waiters.startsWithFresh, table.multiplexedCount > 0 else { return [] }
-        return table.positions(in: .leased).filter { table[$0].isMultiplexed && table[$0].retirement == nil }
+        guard waiters.startsWithFresh else { return [] }
+        return table.multiplexed.filter {
+            table[$0].phase == .leased && table[$0].retirement == nil && !table[$0].isDoubted
+        }
     }
+
+    /// Whether idle connections are to be dialled, now or after a pause.
+    var owesRefill: Bool {
+        keepsIdle && minimumSuspendedAt == nil && table.idleCount < configuration.minimumIdle
+    }
+
+    /// A request has got a connection from the pool without waiting: what is kept idle here is of use.
+    mutating func noteHit(_ now: PoolInstant) {
+        guard let since = minimumSuspendedAt, since.advanced(by: Self.suspension) <= now else { return }
+        minimumSuspendedAt = nil
+    }
+
+    /// How long an eviction for the limit over all origins keeps the pool from dialling for `minimumIdle`, at the least.
+    private static var suspension: Duration { .seconds(10) }
 
     /// How many dials to start now: for waiters that outnumber the dials under way, for `prewarm`, for `minimumIdle`.
     func dialsDue(_ now: PoolInstant) -> Int {
@@ -127,14 +192,21 @@ extension PoolStateMachine {
         guard phase != .closed else { return 0 }
 
         // Idle connections are of no use to those who still wait: those require a fresh one, and may take the place.
-        let space = room
+        let balance = balance
+        let space = max(0, balance)
         let replaceable = space == 0 && uncovered > 0 ? replaceable.count : 0
-        let forWaiters = space == .max ? uncovered : min(uncovered, space + table.idleCount + replaceable)
+        var forWaiters =
+            balance == .max ? uncovered : min(uncovered, max(0, balance + table.idleCount + replaceable))
+        if shortage.isActive {
+            // One finds out whether there is what was missing.
+            forWaiters = isHoldingDials && !shortage.permits(now) ? 0 : max(0, min(forWaiters, 1 - table.diallingCount))
+        }
         guard keepsIdle else { return forWaiters }
 
         let spare = table.idleCount + max(0, -missingDials)
         let forPrewarm = prewarms.reduce(0) { $0 + $1.missing }
-        let forMinimum = refill.permits(now) ? max(0, configuration.minimumIdle - spare - forPrewarm) : 0
+        let isRefilling = minimumSuspendedAt == nil && refill.permits(now)
+        let forMinimum = isRefilling ? max(0, configuration.minimumIdle - spare - forPrewarm) : 0
         let due = forWaiters + max(0, min(forPrewarm + forMinimum, space - forWaiters))
         // One finds out what the others will be.
         if expectation == .unknown { return max(0, min(due, 1 - table.diallingCount)) }
@@ -143,8 +215,7 @@ extension PoolStateMachine {
 
     /// Cancels the dials nobody waits for, the youngest first.
     mutating func cancelSurplusDials(_ effects: inout PoolEffects) {
-        guard missingDials < 0 else { return }
-        for position in table.positions(in: .dialling).suffix(-missingDials) {
+        while missingDials < 0, let position = table.youngestDial() {
             cancelDial(position, &effects)
         }
     }

@@ -1,9 +1,12 @@
-/// A request for a connection, with its limits resolved to one instant.
+/// A request for a connection, with its limits as instants.
 struct LeaseRequest {
     let waiter: WaiterID
     var affinity: Int?
     var requiresFresh = false
+    /// When it fails, whatever is under way for it.
     var deadline: PoolInstant?
+    /// When it fails unless a dial is under way for it.
+    var limit: PoolInstant?
 }
 
 enum LeaseOutcome {
@@ -41,14 +44,16 @@ extension PoolStateMachine {
             affinity: request.affinity,
             requiresFresh: requiresFresh,
             deadline: request.deadline,
-            since: now
+            limit: request.limit,
+            since: now,
+            failedRounds: rounds.failed
         )
         if let refusal = refusal(of: waiter, now) {
             settle(now, &effects)
             return (.failed(refusal), effects)
         }
         waiters.insert(waiter)
-        scheduleWakeUp(at: waiter.deadline, now, &effects)
+        scheduleWakeUp(at: waiters.nextAlarm(), now, &effects)
         settle(now, &effects)
         return (.waiting, effects)
     }
@@ -63,6 +68,7 @@ extension PoolStateMachine {
         precondition(table[position].leases > 0, "released a connection that was not leased")
 
         refill.reset()
+        table[position].seenAt = now
         table[position].leases -= 1
         if table[position].leases > 0 || table[position].retirement != nil {
             leaseEnded(position, now, &effects)
@@ -125,18 +131,56 @@ extension PoolStateMachine {
         }
         table[position].capacity = capacity
         expectation = .streams(capacity)
-        if table[position].phase == .idle {
-            if capacity == 0 {
-                table.withdraw(position)
-                effects.idleDelta -= 1
-            }
-        } else if table[position].leases == 0, capacity > 0 {
-            handOn(position, now, &effects)
-        } else {
-            fill(position, &effects)
+        if table[position].phase != .idle {
+            offerRoom(position, now, &effects)
+        } else if capacity == 0 {
+            withdraw(position, &effects)
         }
         settle(now, &effects)
         return effects
+    }
+
+    /// A connection with streams may be dead: no leases until it is confirmed.
+    mutating func connectionDoubted(_ id: ConnectionID, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        guard let position = table.position(of: id), table[position].isMultiplexed, !table[position].isDoubted else {
+            return effects
+        }
+        table.doubt(position)
+        if table[position].phase == .idle {
+            withdraw(position, &effects)
+        }
+        settle(now, &effects)
+        return effects
+    }
+
+    /// The peer has shown that it is there.
+    mutating func connectionConfirmed(_ id: ConnectionID, now: PoolInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        guard let position = table.position(of: id), table[position].phase != .dialling else { return effects }
+        table[position].seenAt = now
+        guard table[position].isDoubted else { return effects }
+        table.trust(position)
+        offerRoom(position, now, &effects)
+        settle(now, &effects)
+        return effects
+    }
+
+    /// An idle connection is of no use to a request now.
+    private mutating func withdraw(_ position: Int, _ effects: inout PoolEffects) {
+        table.withdraw(position)
+        effects.idleDelta -= 1
+    }
+
+    /// A connection with streams that is not idle has another number of them, or may be leased again.
+    private mutating func offerRoom(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
+        if table[position].leases > 0 {
+            fill(position, &effects)
+        } else if let reason = retirementReason(position, now) {
+            close(position, reason, &effects)
+        } else {
+            handOn(position, now, &effects)
+        }
     }
 
     /// Gives a connection that nobody has used to the first in line, or else to the pool.
@@ -188,8 +232,9 @@ extension PoolStateMachine {
 
     /// Gives a used connection to the first in line that takes it, or else to the pool.
     private mutating func handOn(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
-        // At the limit, with no dial under way, a request that requires a fresh connection would be overtaken for ever.
-        if waiters.startsWithFresh, table.diallingCount == 0, room == 0 {
+        // At the limit, or short of descriptors, with no dial under way, a request that requires a fresh connection would be
+        // overtaken for ever.
+        if waiters.startsWithFresh, table.diallingCount == 0, room == 0 || shortage.isActive {
             close(position, .replaced, &effects)
             return
         }
@@ -202,9 +247,12 @@ extension PoolStateMachine {
     /// Puts a free connection into the pool, or closes it.
     private mutating func park(_ position: Int, _ now: PoolInstant, _ effects: inout PoolEffects) {
         let expiry = table[position].expiry
-        // It can carry nothing now: it is of no use to anybody before it says otherwise.
-        if table[position].capacity == 0, phase == .running { return }
-        if phase != .running {
+        if phase == .running, !table[position].hasRoom, expiry.map({ $0 > now }) ?? true,
+            configuration.maximumIdle > 0 || !waiters.isEmpty
+        {
+            // It can carry nothing now, or is doubted: of no use to a request before that changes. It expires all the same.
+            scheduleWakeUp(at: expiry, now, &effects)
+        } else if phase != .running {
             close(position, .shutdown, &effects)
         } else if !configuration.isEnabled {
             close(position, table[position].uses > 0 ? .poolingDisabled : .dialUnneeded, &effects)
@@ -228,6 +276,7 @@ extension PoolStateMachine {
             if let reason = retirementReason(position, now) {
                 retire(position, reason, &effects)
             } else {
+                noteHit(now)
                 return grant(position)
             }
         }
@@ -241,6 +290,7 @@ extension PoolStateMachine {
             if let expiry = table[position].expiry, expiry <= now {
                 close(position, table[position].expiryReason, &effects)
             } else {
+                noteHit(now)
                 return grant(position)
             }
         }
@@ -288,12 +338,16 @@ extension PoolStateMachine {
     /// Why a request that found no connection may not wait for one.
     private func refusal(of waiter: Waiter, _ now: PoolInstant) -> PoolError? {
         if let deadline = waiter.deadline, deadline <= now {
+            return .deadlineExceeded(lastDialError: nil)
+        }
+        if let limit = waiter.limit, limit <= now {
             return .acquireTimeout(lastDialError: nil, waited: .zero, waiting: waiters.count)
         }
         guard let maximumWaiting = configuration.maximumWaiting else { return nil }
         // Those for which a dial is under way, or can be started, do not wait for others.
         let coverage = expectation == .unknown ? 1 : expectation.coverage
-        let free = room == .max ? Int.max : room + (waiter.requiresFresh ? table.idleCount : 0)
+        let space = isHoldingDials ? 0 : room
+        let free = space == .max ? Int.max : space + (waiter.requiresFresh ? table.idleCount : 0)
         let (product, isPlenty) = free.multipliedReportingOverflow(by: coverage)
         let dialable = isPlenty ? Int.max : product
         let ahead = waiters.count - table.diallingCount * coverage

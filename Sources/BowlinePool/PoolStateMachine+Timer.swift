@@ -9,23 +9,41 @@ extension PoolStateMachine {
         guard wakeUp?.id == id else { return effects }
         wakeUp = nil
 
-        let expired = waiters.removeExpired(now: now)
-        for waiter in expired {
+        for waiter in waiters.removeExpired(now: now) {
+            effects.resume(waiter.id, .failed(PoolError.deadlineExceeded(lastDialError: dialError(for: waiter))))
+        }
+        for position in unusedPositions {
+            guard let expiry = table[position].expiry, expiry <= now else { continue }
+            close(position, table[position].expiryReason, &effects)
+        }
+        failOverdue(now, &effects)
+        scheduleWakeUp(at: waiters.nextAlarm(), now, &effects)
+        scheduleWakeUp(at: unusedPositions.compactMap { table[$0].expiry }.min(), now, &effects)
+        settle(now, &effects)
+        return effects
+    }
+
+    /// The connections that expire: the idle ones, and those that are of no use to a request now.
+    private var unusedPositions: [Int] {
+        table.idlePositions + table.withdrawn
+    }
+
+    /// Fails the requests whose limit has passed and which no dial covers, be it under way or due.
+    mutating func failOverdue(_ now: PoolInstant, _ effects: inout PoolEffects) {
+        let covered = configuration.boundsDials ? coverage(of: table.diallingCount + dialsDue(now)) : 0
+        for waiter in waiters.removeOverdue(behind: covered) {
             let error = PoolError.acquireTimeout(
-                lastDialError: lastDialFailure.flatMap { $0.at >= waiter.since ? $0.error : nil },
+                lastDialError: dialError(for: waiter),
                 waited: waiter.since.duration(to: now),
                 waiting: waiters.count
             )
             effects.resume(waiter.id, .failed(error))
         }
-        for position in table.idlePositions {
-            guard let expiry = table[position].expiry, expiry <= now else { continue }
-            close(position, table[position].expiryReason, &effects)
-        }
-        scheduleWakeUp(at: waiters.earliestDeadline, now, &effects)
-        scheduleWakeUp(at: table.idlePositions.compactMap { table[$0].expiry }.min(), now, &effects)
-        settle(now, &effects)
-        return effects
+    }
+
+    /// The last failure of a dial during the request's wait.
+    private func dialError(for waiter: Waiter) -> (any Error)? {
+        lastDialFailure.flatMap { $0.at >= waiter.since ? $0.error : nil }
     }
 
     /// Sees to it that the timer fires by then. It is never moved to a later time: it fires, finds nothing to do, and

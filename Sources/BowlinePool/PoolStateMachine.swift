@@ -7,14 +7,17 @@
 /// | `checkOut`, `lease`     | –                        | –                        | → leased (1)      | –          |
 /// | `startDials`            | –                        | –                        | – (2)             | → dialling |
 /// | `connectionEstablished` | → leased, idle, gone (3) | bug                      | bug               | closed     |
-/// | `connectionFailed`      | → gone (4)               | bug                      | bug               | ignored    |
+/// | `connectionFailed`      | → gone (4)               | bug                      | bug (8)           | ignored    |
 /// | `release`               | bug                      | → leased, idle, gone (5) | bug               | ignored    |
 /// | `returnUnused`          | bug                      | → leased, idle, gone (5) | bug               | ignored    |
 /// | `connectionClosed`      | ignored                  | → gone                   | → gone            | ignored    |
 /// | `capacityChanged`       | ignored                  | → idle if unused (6)     | → leased if zero  | ignored    |
+/// | `connectionDoubted`     | ignored                  | no more leases (7)       | → leased (7)      | ignored    |
+/// | `connectionConfirmed`   | ignored                  | → idle if unused (6, 7)  | –                 | ignored    |
 /// | `connectionRetired`     | ignored                  | closed when unused       | closed            | ignored    |
-/// | `timerFired`            | –                        | –                        | closed if expired | –          |
+/// | `timerFired`            | –                        | closed if expired (9)    | closed if expired | –          |
 /// | `evictStale`            | –                        | –                        | closed if as old  | –          |
+/// | `noByteReceived`        | –                        | probed if silent (7)     | closed if silent  | –          |
 /// | `evictOldestIdle`       | –                        | –                        | closed if oldest  | –          |
 /// | `beginDrain`            | cancelled if superfluous | –                        | closed            | –          |
 /// | `closeAll`              | cancelled                | closed                   | closed            | –          |
@@ -22,17 +25,26 @@
 /// 1. An expired one is closed instead and the next one taken.
 /// 2. The one idle longest is closed (`replaced`) when a request requires a fresh connection at the limit.
 /// 3. Leased to the first waiter, else idle, or closed when the pool drains or does not reuse.
-/// 4. The first waiter fails with it, unless another dial is under way for each who waits.
+/// 4. The first waiter fails with it, unless another dial is under way for each that waits. With it fail those that have
+///    waited for `DialRounds` enough, and those whose limit has passed. If this machine's resources were short and another
+///    connection is in use or being dialled, none fails: they wait for that one.
 /// 5. Leased to the first waiter that takes a used one, else idle; or closed by age, uses, keep-alive, capacity,
 ///    drain, or because reuse is off. `returnUnused` does not count the use.
-/// 6. Leased to as many of those who wait as it has room for.
+/// 6. Leased to as many waiters as it has room for.
+/// 7. Only with streams. A *doubted* connection gets no lease until it is confirmed, and does not count against
+///    `maximumMultiplexed`.
+/// 8. It may be closed (`replaced`) for its descriptor when a request requires a fresh connection.
+/// 9. Only with streams: one that may carry nothing, or is doubted, and has no lease.
 ///
 /// A connection with streams is leased several times at once: it stays *leased* until the last lease has ended. What it
 /// can carry changes; a *retired* one gets no more leases and is closed with the last.
 ///
 /// The pool itself goes *running → draining → closed*, never back. A request that waits ends exactly once: granted,
-/// or failed by its deadline, its cancellation, a failed dial or the pool's closing; whichever event comes first
-/// takes it out of line, and the others find nothing.
+/// or failed by its deadline, its limit, its cancellation, a failed dial or the pool's closing; whichever event comes
+/// first takes it out of line, and the others find nothing.
+///
+/// A dial *covers* the first waiters in line, as many as its connection is expected to carry. A covered waiter whose limit
+/// passes takes the dial's outcome; one that is not covered fails. A deadline fails either.
 ///
 /// `now` may run backwards a little between events, because it is read before the lock is taken.
 struct PoolStateMachine: ~Copyable {
@@ -53,7 +65,12 @@ struct PoolStateMachine: ~Copyable {
     var waiters = WaiterQueue()
     var expectation: DialExpectation
     var prewarms: [Prewarm] = []
-    var refill = RefillBackoff()
+    var refill = DialBackoff()
+    /// When an idle connection was last evicted for the limit over all origins. `nil`: `minimumIdle` is kept.
+    var minimumSuspendedAt: PoolInstant?
+    /// After a dial for which this machine had no descriptor or port left.
+    var shortage = DialBackoff()
+    var rounds = DialRounds()
     var wakeUp: WakeUp?
     var lastWakeUpID = 0
     var lastDialFailure: DialFailure?
@@ -83,10 +100,16 @@ struct PoolStateMachine: ~Copyable {
     }
 
     /// How many more connections the limits allow.
-    var room: Int {
+    var room: Int { max(0, balance) }
+
+    /// As `room`; negative: so many more connections there are than may be, because doubted ones were confirmed.
+    var balance: Int {
         let room = configuration.maximumConnections.map { max(0, $0 - table.count) } ?? .max
         guard case .streams = expectation else { return room }
-        return min(room, max(0, configuration.maximumMultiplexed - table.multiplexedCount - table.diallingCount))
+        let live = configuration.maximumMultiplexed - table.multiplexedCount
+        // Others take the places of doubted ones, as often as there are places and no oftener: the next may be silent too.
+        let excess = max(0, table.doubtedCount - configuration.maximumMultiplexed)
+        return min(room, live - excess - table.diallingCount)
     }
 
     /// Whether a connection that nobody waits for can go to the pool.
@@ -109,12 +132,17 @@ struct PoolStateMachine: ~Copyable {
             effects.idleDelta -= 1
         }
         effects.remove(table[position].id, reason, closing: connection)
+        // It frees a descriptor.
+        shortage.permit()
         closedCounts[reason, default: 0] += 1
         table.remove(position)
     }
 
     /// Ends an event: what follows from the numbers of waiters, dials and idle connections, whatever changed them.
     mutating func settle(_ now: PoolInstant, _ effects: inout PoolEffects) {
+        if waiters.hasOverdue {
+            failOverdue(now, &effects)
+        }
         if !keepsIdle {
             cancelSurplusDials(&effects)
         }
@@ -125,8 +153,11 @@ struct PoolStateMachine: ~Copyable {
             cutShortPrewarms(&effects)
         }
         effects.dialsDue = dialsDue(now)
-        if configuration.minimumIdle > 0, phase == .running, !refill.permits(now) {
+        if owesRefill, !refill.permits(now) {
             scheduleWakeUp(at: refill.notBefore, now, &effects)
+        }
+        if shortage.isActive, !waiters.isEmpty, !shortage.permits(now) {
+            scheduleWakeUp(at: shortage.notBefore, now, &effects)
         }
         if phase != .running, waiters.isEmpty, wakeUp != nil {
             wakeUp = nil

@@ -14,8 +14,13 @@ struct Waiter {
     let id: WaiterID
     let affinity: Int?
     let requiresFresh: Bool
+    /// When the request must be over. `nil`: at no time.
     let deadline: PoolInstant?
+    /// When it has waited long enough, unless a dial is under way for it. `nil`: at no time.
+    let limit: PoolInstant?
     let since: PoolInstant
+    /// How many rounds of dials had failed when it came; see `DialRounds`.
+    let failedRounds: Int
 }
 
 /// Requests in line, first come first served.
@@ -25,6 +30,10 @@ struct Waiter {
 struct WaiterQueue {
     private var plain = WaiterLine()
     private var fresh = WaiterLine()
+    // One entry for each in line that has a deadline or a limit, and some for requests that have left.
+    private var alarms = WaiterAlarms()
+    // Those whose limit has passed, and some that have left.
+    private var overdue: [WaiterID] = []
 
     var count: Int {
         plain.count + fresh.count
@@ -55,6 +64,10 @@ struct WaiterQueue {
         } else {
             plain.insert(waiter)
         }
+        setAlarm([waiter.deadline, waiter.limit].compactMap { $0 }.min(), for: waiter.id)
+        if alarms.count > 2 * count + 16 {
+            alarms = alarms.filter { find($0) != nil }
+        }
     }
 
     /// Removes the first of all.
@@ -71,19 +84,75 @@ struct WaiterQueue {
         plain.remove(id) ?? fresh.remove(id)
     }
 
-    /// Removes those whose deadline has come, in order of arrival.
+    /// Removes those whose deadline has come, in order of arrival, and marks those as overdue whose limit has.
     mutating func removeExpired(now: PoolInstant) -> [Waiter] {
-        let expired = plain.removeExpired(now: now) + fresh.removeExpired(now: now)
+        var expired: [Waiter] = []
+        while let alarm = alarms.first, alarm.at <= now {
+            alarms.popFirst()
+            guard let waiter = find(alarm.waiter) else { continue }
+            if let deadline = waiter.deadline, deadline <= now {
+                expired += [remove(waiter.id)].compactMap { $0 }
+            } else {
+                overdue.append(waiter.id)
+                setAlarm(waiter.deadline, for: waiter.id)
+            }
+        }
+        if overdue.count > 2 * count + 16 {
+            overdue = overdue.filter { find($0) != nil }
+        }
         return expired.sorted { $0.id < $1.id }
+    }
+
+    /// Whether the limit of a request in line may have passed.
+    var hasOverdue: Bool { !overdue.isEmpty }
+
+    /// Removes the overdue ones behind the first `covered` in line, in order of arrival.
+    mutating func removeOverdue(behind covered: Int) -> [Waiter] {
+        guard !overdue.isEmpty, covered < count else { return [] }
+        overdue = overdue.filter { find($0) != nil }
+        guard !overdue.isEmpty, let first = id(behind: covered) else { return [] }
+        let late = overdue.filter { $0 >= first }.sorted()
+        overdue.removeAll { $0 >= first }
+        return late.compactMap { remove($0) }
     }
 
     mutating func removeAll() -> [Waiter] {
         let all = plain.removeAll() + fresh.removeAll()
+        alarms = WaiterAlarms()
+        overdue = []
         return all.sorted { $0.id < $1.id }
     }
 
-    var earliestDeadline: PoolInstant? {
-        [plain.earliestDeadline, fresh.earliestDeadline].compactMap { $0 }.min()
+    /// The next instant at which a deadline or a limit passes.
+    mutating func nextAlarm() -> PoolInstant? {
+        while let alarm = alarms.first {
+            if find(alarm.waiter) != nil { return alarm.at }
+            alarms.popFirst()
+        }
+        return nil
+    }
+
+    private mutating func setAlarm(_ instant: PoolInstant?, for id: WaiterID) {
+        if let instant { alarms.add(.init(at: instant, waiter: id)) }
+    }
+
+    private func find(_ id: WaiterID) -> Waiter? {
+        plain.find(id) ?? fresh.find(id)
+    }
+
+    /// Who stands behind the first `number` in line.
+    private func id(behind number: Int) -> WaiterID? {
+        var plain = self.plain.ids.makeIterator()
+        var fresh = self.fresh.ids.makeIterator()
+        var next = (plain: plain.next(), fresh: fresh.next())
+        for _ in 0..<number {
+            if let id = next.fresh, next.plain.map({ id < $0 }) ?? true {
+                next.fresh = fresh.next()
+            } else {
+                next.plain = plain.next()
+            }
+        }
+        return [next.plain, next.fresh].compactMap { $0 }.min()
     }
 }
 
@@ -122,7 +191,34 @@ private struct WaiterLine {
         return waiter
     }
 
+    func find(_ id: WaiterID) -> Waiter? {
+        index(of: id).flatMap { places[$0].waiter }
+    }
+
+    /// Of those in line, the first first.
+    var ids: some Sequence<WaiterID> {
+        places.lazy.filter { $0.waiter != nil }.map(\.id)
+    }
+
     mutating func remove(_ id: WaiterID) -> Waiter? {
+        guard let index = index(of: id), let waiter = places[index].waiter else { return nil }
+        places[index].waiter = nil
+        count -= 1
+        dropLeadingGaps()
+        if places.count > 2 * count + 16 {
+            places.removeAll { $0.waiter == nil }
+        }
+        return waiter
+    }
+
+    mutating func removeAll() -> [Waiter] {
+        let all = places.compactMap(\.waiter)
+        places.removeAll()
+        count = 0
+        return all
+    }
+
+    private func index(of id: WaiterID) -> Int? {
         var low = 0
         var high = places.count
         while low < high {
@@ -133,42 +229,7 @@ private struct WaiterLine {
                 high = middle
             }
         }
-        guard low < places.count, places[low].id == id, let waiter = places[low].waiter else { return nil }
-        places[low].waiter = nil
-        count -= 1
-        dropLeadingGaps()
-        if places.count > 2 * count + 16 {
-            places.removeAll { $0.waiter == nil }
-        }
-        return waiter
-    }
-
-    mutating func removeExpired(now: PoolInstant) -> [Waiter] {
-        var expired: [Waiter] = []
-        places.removeAll { place in
-            guard let waiter = place.waiter else { return true }
-            guard let deadline = waiter.deadline, deadline <= now else { return false }
-            expired.append(waiter)
-            return true
-        }
-        count = places.count
-        return expired
-    }
-
-    mutating func removeAll() -> [Waiter] {
-        let all = places.compactMap(\.waiter)
-        places.removeAll()
-        count = 0
-        return all
-    }
-
-    var earliestDeadline: PoolInstant? {
-        var earliest: PoolInstant?
-        for place in places {
-            guard let deadline = place.waiter?.deadline else { continue }
-            earliest = min(earliest ?? deadline, deadline)
-        }
-        return earliest
+        return low < places.count && places[low].id == id ? low : nil
     }
 
     private mutating func dropLeadingGaps() {

@@ -63,6 +63,39 @@ struct ResendPolicy {
     }
 }
 
+/// What the failure of one exchange says about the other connections to its origin.
+enum SiblingSuspicion: Sendable, Equatable {
+    case none
+    /// The connection had died while it lay in the pool: those that were unused as long probably have, too.
+    case dead
+    /// No byte came in time: the path to the peer may be gone, for each connection that has been silent as long.
+    case silent
+
+    /// A deadline that left the exchange less time than this is ignored: a peer may need that long.
+    private static let shortestSilence = Duration.milliseconds(100)
+
+    init(_ exchange: Exchange, after error: any Error, waited: Duration) {
+        self.init(
+            error, wasPooled: exchange.wasPooled, isMultiplexed: exchange.connection.isMultiplexed, waited: waited)
+    }
+
+    /// - Parameter waited: How long the exchange had its connection.
+    init(_ error: any Error, wasPooled: Bool, isMultiplexed: Bool, waited: Duration) {
+        guard let error = error as? ServiceError, error.progress == .neverSent || error.progress == .ambiguous,
+            wasPooled || isMultiplexed, !(error.underlying is HTTP2Declined)
+        else {
+            self = .none
+            return
+        }
+        switch error.code {
+        case .connectionClosed: self = wasPooled ? .dead : .none
+        case .responseHeadTimeout, .bodyIdleTimeout, .attemptTimeout: self = .silent
+        case .deadlineExceeded: self = waited >= Self.shortestSilence ? .silent : .none
+        default: self = .none
+        }
+    }
+}
+
 extension AttemptDeadline {
     /// The error of a request whose deadline had passed before it got a connection.
     func passed(_ request: PreparedRequest, now: MonotonicInstant) -> ServiceError {
@@ -93,14 +126,12 @@ extension ServiceError {
         case .saturated(let waiting):
             self = make(.poolSaturated, "\(waiting) requests wait for a connection already (pool.maximumWaiting)")
         case .acquireTimeout(let lastDialError, _, let waiting):
-            if deadline.instant <= now {
-                self = make(deadline.code, deadline.message + " while waiting for a connection", lastDialError)
-            } else {
-                self = make(
-                    .poolAcquireTimeout,
-                    "no connection within timeouts.poolAcquire; \(waiting) more requests are waiting", lastDialError
-                )
-            }
+            self = make(
+                .poolAcquireTimeout,
+                "no connection within timeouts.poolAcquire; \(waiting) more requests are waiting", lastDialError
+            )
+        case .deadlineExceeded(let lastDialError):
+            self = make(deadline.code, deadline.message + " while waiting for a connection", lastDialError)
         case .dialFailed(let error):
             guard var failure = error as? ServiceError else {
                 self = make(.connectFailed, "the connection could not be established", error)

@@ -150,9 +150,21 @@ package final class PooledTransport: ServiceTransport {
         // Nothing was sent: it only needs another connection.
         if isGoingOn, resend.count == exchange.resends { return }
         exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
+        defer { suspectSiblings(of: exchange, after: error, lease, pool) }
         guard isGoingOn else { throw resend.outcome(error) }
         tell(exchange.request, resend: resend.count) { $0.requestResending($1) }
-        if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
+    }
+
+    /// Other connections may be as dead as the one that has failed, whether this request is sent again or not.
+    private func suspectSiblings(
+        of exchange: Exchange, after error: any Error, _ lease: OriginPools.Pool.Lease, _ pool: OriginPools.Pool
+    ) {
+        let waited = exchange.lease.leased.duration(to: environment.clock.now)
+        switch SiblingSuspicion(exchange, after: error, waited: waited) {
+        case .none: break
+        case .dead: if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
+        case .silent: pool.noByteReceived(on: exchange.connection.id, since: exchange.lease.leased)
+        }
     }
 
     /// What a request without a connection is about to wait for: a dial, where the origin's limit allows one, else others.
@@ -160,8 +172,7 @@ package final class PooledTransport: ServiceTransport {
     private func beginWaiting(
         in pool: OriginPools.Pool, _ prepared: PreparedRequest, _ resend: ResendPolicy
     ) -> MonotonicInstant? {
-        let snapshot = pool.snapshot()
-        let mayDial = snapshot.active + snapshot.dialling < environment.options.pool.maximumPerOrigin ?? .max
+        let mayDial = pool.busyCount < environment.options.pool.maximumPerOrigin ?? .max
         prepared.context.call.enter(mayDial ? .connecting : .queued, attempt: prepared.context.attempt)
         return queued(prepared, resend: resend.count)
     }
@@ -213,10 +224,21 @@ package final class PooledTransport: ServiceTransport {
 
     /// Dials until `origin` has that many connections ready.
     package func prewarm(_ origin: Origin, connections: Int) async throws {
+        var pool = pools.pool(for: origin)
+        while try await !prewarm(pool, connections) {
+            pool = pools.pool(for: origin)
+        }
+    }
+
+    /// Returns false if the pool had gone cold just now: another takes its place.
+    func prewarm(_ pool: OriginPools.Pool, _ connections: Int) async throws -> Bool {
         do {
-            try await pools.pool(for: origin).prewarm(connections)
+            try await pool.prewarm(connections)
+            return true
         } catch PoolError.dialFailed(let error) {
             throw error
+        } catch PoolError.closed where !pools.isClosed {
+            return false
         } catch is PoolError {
             throw ServiceError(.shuttingDown, "the client is shutting down or shut down and dials no more")
         }

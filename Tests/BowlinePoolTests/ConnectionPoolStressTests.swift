@@ -81,6 +81,7 @@ import Testing
             }
             if dice == 50 { pool.evictOldestIdle() }
             if dice == 51 { pool.evictStale(idleSince: ContinuousClock.now) }
+            if dice == 52 { pool.noByteReceived(on: ConnectionID(1), since: ContinuousClock.now) }
             totals.ended.wrappingAdd(1, ordering: .relaxed)
         }
     }
@@ -131,7 +132,10 @@ import Testing
                 state.dials.append(
                     Task {
                         if dice.isMultiple(of: 3) { await Task.yield() }
-                        guard dice >= 10 else { return pool.connectionFailed(id, error: DialError()) }
+                        guard dice >= 10 else {
+                            let cause: DialFailureCause = dice < 5 ? .peer : .resources
+                            return pool.connectionFailed(id, error: DialError(), cause: cause)
+                        }
                         pool.connectionEstablished(ScriptedConnection(id, affinity: affinity ?? 0))
                         if dice > 80 { pool.connectionClosed(id, reason: .closedByPeer) }
                     }

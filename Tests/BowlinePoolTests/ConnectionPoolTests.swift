@@ -45,7 +45,10 @@ import Testing
 
     @Test("PO3: the queue wait ends at maximumWait, by the pool's clock")
     func waitTimesOut() async throws {
-        let pool = dialer.makePool(clock)
+        dialer.setMode(.succeedAtOnce)
+        let pool = dialer.makePool(clock) { $0.maximumConnections = 1 }
+        let held = try await pool.lease().connection
+        defer { pool.release(held) }
         let waiting = Task { try await pool.lease(.init(maximumWait: .seconds(10))) }
         await clock.sleeps(1)
         clock.advance(by: .seconds(10))
@@ -271,6 +274,49 @@ import Testing
         #expect(held.closed.current == nil)
         #expect(await dialer.firstCancelled.value == dial)
         #expect(clock.sleeperCount == 0)
+    }
+
+    @Test("A timer that is set after its pool was let go ends at once, and does not keep the driver")
+    func timerAfterRelease() async throws {
+        weak var driver: PoolDriver?
+        do {
+            dialer.setMode(.succeedAtOnce)
+            var pool: ScriptedDialer.Pool? = dialer.makePool(clock)
+            let released = try #require(pool?.driver)
+            driver = released
+            let held = try #require(try await pool?.lease().connection)
+            // A thread has decided on a timer and is overtaken by the pool's end before it sets it.
+            let effects = released.state.withLock {
+                $0.machine.release(held.id, keepAliveTimeout: nil, now: released.now())
+            }
+            guard case .schedule = effects.wakeUp else {
+                Issue.record("no timer")
+                return
+            }
+            pool = nil
+            released.apply(effects, [])
+        }
+        await clock.sleeps(1)
+        while driver != nil { await Task.yield() }
+        #expect(clock.sleeperCount == 0)
+    }
+
+    @Test("A connection that is to show that it is there is probed, without the pool's lock")
+    func probe() async throws {
+        dialer.setMode(.succeedAtOnce)
+        dialer.setStreams(2)
+        let pool = dialer.makePool(clock) { $0.expectation = .streams(2) }
+        let first = try await pool.lease().connection
+        clock.advance(by: .seconds(1))
+        // Any other connection's name: this one is a sibling.
+        pool.noByteReceived(on: ConnectionID(99), since: clock.now)
+        #expect(first.probed.current == true)
+        let second = try await pool.lease().connection
+        #expect(second !== first)
+        #expect(try await pool.lease().connection === second)
+        pool.connectionConfirmed(first.id)
+        #expect(try await pool.lease().connection === first)
+        #expect(pool.snapshot().streams == 4 && dialer.started.count == 2)
     }
 
     @Test("The owner is told of each connection that goes, and the idle deltas add up")

@@ -38,7 +38,10 @@ struct Observation: Equatable, CustomStringConvertible {
         case prewarmed
         case cancelled
         case dialFailed(DialError)
+        /// Its limit passed.
         case timedOut(lastDialError: DialError?)
+        /// Its deadline passed.
+        case deadlineExceeded(lastDialError: DialError?)
         case saturated(waiting: Int)
         case draining
         case closed
@@ -49,6 +52,7 @@ struct Observation: Equatable, CustomStringConvertible {
             case PoolError.dialFailed(let error as DialError): self = .dialFailed(error)
             case let error as DialError: self = .dialFailed(error)
             case PoolError.acquireTimeout(let error, _, _): self = .timedOut(lastDialError: error as? DialError)
+            case PoolError.deadlineExceeded(let error): self = .deadlineExceeded(lastDialError: error as? DialError)
             case PoolError.saturated(let waiting): self = .saturated(waiting: waiting)
             case PoolError.draining: self = .draining
             default: self = .closed
@@ -62,6 +66,7 @@ struct Observation: Equatable, CustomStringConvertible {
     var dialled: [Int] = []
     var cancelledDials: Set<Int> = []
     var retired: [Int: CloseReason] = [:]
+    var probed: Set<Int> = []
     var idleDelta = 0
 
     var description: String {
@@ -101,13 +106,16 @@ final class MachineHarness {
 
     /// Asks for a connection; the waiter's number is the next one.
     @discardableResult
-    func lease(affinity: Int? = nil, fresh: Bool = false, wait: Duration? = nil) -> Observation {
+    func lease(
+        affinity: Int? = nil, fresh: Bool = false, wait: Duration? = nil, deadline: Duration? = nil
+    ) -> Observation {
         let waiter = nextWaiter()
         let request = LeaseRequest(
             waiter: WaiterID(value: waiter),
             affinity: affinity,
             requiresFresh: fresh,
-            deadline: wait.map { instant.advanced(by: $0) }
+            deadline: deadline.map { instant.advanced(by: $0) },
+            limit: wait.map { instant.advanced(by: $0) }
         )
         let (outcome, effects) = machine.lease(request, now: instant)
         var observation = observe(effects)
@@ -147,8 +155,10 @@ final class MachineHarness {
     }
 
     @discardableResult
-    func failed(_ id: Int, _ error: DialError = DialError()) -> Observation {
-        observe(machine.connectionFailed(ConnectionID(id), error: error, now: instant, random: random))
+    func failed(
+        _ id: Int, _ error: DialError = DialError(), for cause: DialFailureCause = .peer
+    ) -> Observation {
+        observe(machine.connectionFailed(ConnectionID(id), error: error, cause: cause, now: instant, random: random))
     }
 
     @discardableResult
@@ -163,7 +173,22 @@ final class MachineHarness {
 
     @discardableResult
     func retired(_ id: Int, _ reason: CloseReason = .goAway) -> Observation {
-        observe(machine.connectionRetired(ConnectionID(id), reason: reason, now: instant))
+        observe(machine.connectionRetired(ConnectionID(id), reason: reason, now: instant, random: random))
+    }
+
+    @discardableResult
+    func doubted(_ id: Int) -> Observation {
+        observe(machine.connectionDoubted(ConnectionID(id), now: instant))
+    }
+
+    @discardableResult
+    func confirmed(_ id: Int) -> Observation {
+        observe(machine.connectionConfirmed(ConnectionID(id), now: instant))
+    }
+
+    @discardableResult
+    func noByteReceived(on id: Int, since: Duration) -> Observation {
+        observe(machine.noByteReceived(on: ConnectionID(id), since: PoolInstant(since), now: instant))
     }
 
     @discardableResult
@@ -192,8 +217,8 @@ final class MachineHarness {
         observe(machine.closeAll(reason, now: instant))
     }
 
-    func closeIfCold() -> Bool {
-        let (isClosed, effects) = machine.closeIfCold(now: instant)
+    func closeIfCold(includingHopeless: Bool = false) -> Bool {
+        let (isClosed, effects) = machine.closeIfCold(includingHopeless: includingHopeless, now: instant)
         _ = observe(effects)
         return isClosed
     }
@@ -280,6 +305,7 @@ extension Observation {
         for retirement in effects.retirements {
             retired[retirement.connection.id.value] = retirement.reason
         }
+        probed = Set(effects.probes.map(\.id.value))
         idleDelta = effects.idleDelta
     }
 
@@ -290,6 +316,7 @@ extension Observation {
         dialled += later.dialled
         cancelledDials.formUnion(later.cancelledDials)
         retired.merge(later.retired) { _, _ in preconditionFailure("a connection was retired twice") }
+        probed.formUnion(later.probed)
         idleDelta += later.idleDelta
     }
 

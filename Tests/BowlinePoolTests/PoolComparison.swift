@@ -3,13 +3,13 @@
 /// A machine and its reference, and what a test knows of them.
 final class PoolComparison {
     enum Event {
-        case lease(affinity: Int?, fresh: Bool, wait: Duration?)
+        case lease(affinity: Int?, fresh: Bool, wait: Duration?, deadline: Duration? = nil)
         case tryLease(affinity: Int?)
         case release(Int, keepAlive: Duration?)
         case returnUnused(Int)
         case cancel(Int)
         case established(Int, affinity: Int)
-        case failed(Int)
+        case failed(Int, DialFailureCause = .peer)
         case closed(Int)
         case evictStale(Duration)
         case evictOldest
@@ -52,8 +52,8 @@ final class PoolComparison {
 
     private func onMachine(_ event: Event) -> Observation {
         switch event {
-        case .lease(let affinity, let fresh, let wait):
-            return harness.lease(affinity: affinity, fresh: fresh, wait: wait)
+        case .lease(let affinity, let fresh, let wait, let deadline):
+            return harness.lease(affinity: affinity, fresh: fresh, wait: wait, deadline: deadline)
         case .tryLease(let affinity):
             guard !harness.machine.waiters.hasPlain else { return Observation() }
             return harness.lease(affinity: affinity, wait: .zero)
@@ -61,7 +61,7 @@ final class PoolComparison {
         case .returnUnused(let id): return harness.returnUnused(id)
         case .cancel(let id): return harness.cancel(id)
         case .established(let id, let affinity): return harness.established(id, affinity: affinity)
-        case .failed(let id): return harness.failed(id, DialError(number: id))
+        case .failed(let id, let cause): return harness.failed(id, DialError(number: id), for: cause)
         case .closed(let id): return harness.closed(id)
         case .evictStale(let instant): return harness.evictStale(idleSince: instant)
         case .evictOldest: return harness.evictOldest()
@@ -73,16 +73,16 @@ final class PoolComparison {
 
     private func onReference(_ event: Event) -> Observation {
         switch event {
-        case .lease(let affinity, let fresh, let wait):
-            return reference.lease(affinity: affinity, fresh: fresh, wait: wait)
+        case .lease(let affinity, let fresh, let wait, let deadline):
+            return reference.lease(affinity: affinity, fresh: fresh, wait: wait, deadline: deadline)
         case .tryLease(let affinity):
             guard !reference.waiters.contains(where: { !$0.fresh }) else { return Observation() }
-            return reference.lease(affinity: affinity, fresh: false, wait: .zero)
+            return reference.lease(affinity: affinity, fresh: false, wait: .zero, deadline: nil)
         case .release(let id, let keepAlive): return reference.release(id, keepAlive: keepAlive)
         case .returnUnused(let id): return reference.returnUnused(id)
         case .cancel(let id): return reference.cancel(id)
         case .established(let id, let affinity): return reference.established(id, affinity: affinity)
-        case .failed(let id): return reference.failed(id, DialError(number: id))
+        case .failed(let id, let cause): return reference.failed(id, DialError(number: id), for: cause)
         case .closed(let id): return reference.closed(id, .closedByPeer)
         case .evictStale(let instant): return reference.evictStale(idleSince: instant)
         case .evictOldest: return reference.evictOldest()
@@ -96,7 +96,7 @@ final class PoolComparison {
     /// invariant.
     private func note(_ observation: Observation, of event: Event?) -> String? {
         switch event {
-        case .lease(_, let isFresh, _):
+        case .lease(_, let isFresh, _, _):
             waitersMade += 1
             waiting.append(waitersMade)
             if isFresh { fresh.insert(waitersMade) }
@@ -109,7 +109,7 @@ final class PoolComparison {
         case .established(let id, _):
             pendingDials.removeAll { $0 == id }
             idle.insert(id)
-        case .failed(let id): pendingDials.removeAll { $0 == id }
+        case .failed(let id, _): pendingDials.removeAll { $0 == id }
         default: break
         }
         for (id, end) in observation.ended {

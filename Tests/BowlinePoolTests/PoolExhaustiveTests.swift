@@ -13,21 +13,27 @@ import Testing
         let dialling: [Int]
         let cancelledDials: [Int]
         let waiters: [Int]
-        let deadlines: [Duration?]
+        let limits: [Duration?]
+        let rounds: [Int]
+        let shortUntil: Duration?
         let counts: [Int]
         let now: Duration
     }
 
-    @Test("M4: every order of events on 2 connections and 3 requests, to depth 10", arguments: [false, true])
-    func allOrders(thirdRequiresFresh: Bool) throws {
-        let depth = 10
+    @Test(
+        "M4: every order of events on 2 connections and 3 requests, to depth 10; with dials that fail for want of resources, 7",
+        arguments: [(false, false), (true, false), (false, true), (true, true)])
+    func allOrders(thirdRequiresFresh: Bool, mayBeShort: Bool) throws {
+        let depth = mayBeShort ? 7 : 10
         var seen: Set<Fingerprint> = []
         var paths: [[PoolComparison.Event]] = [[]]
         var performed = 0
         for _ in 0..<depth {
             var longer: [[PoolComparison.Event]] = []
             for path in paths {
-                for event in events(after: replay(path), thirdRequiresFresh: thirdRequiresFresh) {
+                let events = events(
+                    after: replay(path), thirdRequiresFresh: thirdRequiresFresh, mayBeShort: mayBeShort)
+                for event in events {
                     let comparison = replay(path)
                     let difference = comparison.perform(event)
                     performed += 1
@@ -37,7 +43,7 @@ import Testing
             }
             paths = longer
         }
-        #expect(performed > 10_000)
+        #expect(performed > (mayBeShort ? 1_000 : 10_000))
     }
 
     private func replay(_ path: [PoolComparison.Event]) -> PoolComparison {
@@ -53,13 +59,16 @@ import Testing
         return comparison
     }
 
-    private func events(after state: PoolComparison, thirdRequiresFresh: Bool) -> [PoolComparison.Event] {
+    private func events(
+        after state: PoolComparison, thirdRequiresFresh: Bool, mayBeShort: Bool
+    ) -> [PoolComparison.Event] {
         var events: [PoolComparison.Event] = [.beginDrain, .closeAll, .advance(.seconds(3)), .evictOldest]
         if state.waitersMade < 3 {
             events.append(.lease(affinity: nil, fresh: thirdRequiresFresh && state.waitersMade == 2, wait: .seconds(5)))
         }
         events += state.waiting.map { .cancel($0) }
         events += state.pendingDials.flatMap { [.established($0, affinity: 1), .failed($0)] }
+        if mayBeShort { events += state.pendingDials.map { .failed($0, .resources) } }
         events += state.leased.flatMap { [.release($0, keepAlive: nil), .returnUnused($0)] }
         events += (state.leased + state.idle.sorted()).map { .closed($0) }
         return events
@@ -76,7 +85,10 @@ import Testing
             dialling: state.dialling,
             cancelledDials: comparison.pendingDials,
             waiters: state.waiters.map(\.id),
-            deadlines: state.waiters.map(\.deadline),
+            limits: state.waiters.map(\.limit),
+            rounds: state.waiters.map(state.roundsFailed) + [state.shortages]
+                + state.dialling.map { $0 > state.lastDialOfRound ? 1 : 0 },
+            shortUntil: state.shortUntil,
             counts: [comparison.waitersMade, state.isDraining ? 1 : 0, state.isClosed ? 1 : 0],
             now: state.now
         )

@@ -128,8 +128,8 @@ import Testing
         #expect(harness.returnUnused(1).ended[2] == .granted(.init(connection: 1, uses: 1, idleSince: nil)))
     }
 
-    @Test("PO3: a waiter's deadline fails it, with the last dial's error of its wait")
-    func deadline() {
+    @Test("PO3: a waiter's limit fails it, with the last dial's error of its wait")
+    func limit() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.lease()
         harness.failed(1, DialError(number: 1))
@@ -139,9 +139,19 @@ import Testing
         harness.lease(wait: .seconds(20))
         #expect(harness.advance(by: .milliseconds(9_999)).ended.isEmpty)
         #expect(harness.advance(by: .milliseconds(1)).ended == [3: .timedOut(lastDialError: nil)])
+        harness.lease(wait: .seconds(20))
         harness.failed(2, DialError(number: 2))
-        #expect(harness.snapshot.waiting == 1)
-        #expect(harness.advance(by: .seconds(10)).ended == [4: .timedOut(lastDialError: DialError(number: 2))])
+        #expect(harness.snapshot.waiting == 2 && harness.snapshot.dialling == 1)
+        #expect(harness.advance(by: .seconds(20)).ended == [5: .timedOut(lastDialError: DialError(number: 2))])
+    }
+
+    @Test("PO3: a waiter's deadline fails it, whatever is under way for it")
+    func deadline() {
+        let harness = MachineHarness()
+        harness.lease(wait: .seconds(1), deadline: .seconds(3))
+        #expect(harness.advance(by: .milliseconds(2_999)).ended.isEmpty)
+        #expect(harness.advance(by: .milliseconds(1)).ended == [1: .deadlineExceeded(lastDialError: nil)])
+        #expect(harness.lease(deadline: .zero).ended == [2: .deadlineExceeded(lastDialError: nil)])
     }
 
     @Test("A timeout and a grant at one instant: the first to come wins, the other finds nothing")

@@ -73,7 +73,9 @@ extension PoolComparison {
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<25:
             let wait: Duration? = [nil, .zero, .seconds(1), .seconds(5)].randomElement(using: &random) ?? nil
-            return .lease(affinity: affinity, fresh: Int.random(in: 0..<6, using: &random) == 0, wait: wait)
+            let deadline: Duration? = [nil, nil, .seconds(2), .seconds(5)].randomElement(using: &random) ?? nil
+            let fresh = Int.random(in: 0..<6, using: &random) == 0
+            return .lease(affinity: affinity, fresh: fresh, wait: wait, deadline: deadline)
         case 25..<30: return .tryLease(affinity: affinity)
         case 30..<50:
             guard let id = leased.randomElement(using: &random) else { break }
@@ -84,7 +86,9 @@ extension PoolComparison {
         case 58..<73:
             guard let id = pendingDials.randomElement(using: &random) else { break }
             return .established(id, affinity: Int.random(in: 1...2, using: &random))
-        case 73..<80: if let id = pendingDials.randomElement(using: &random) { return .failed(id) }
+        case 73..<80:
+            guard let id = pendingDials.randomElement(using: &random) else { break }
+            return .failed(id, Bool.random(using: &random) ? .peer : .resources)
         case 80..<86:
             let known = leased + idle.sorted()
             if let id = known.randomElement(using: &random) { return .closed(id) }

@@ -57,16 +57,6 @@ struct PoolStreamsTests {
         #expect(observation.ended.count == 1 && observation.dialled.count == 2)
     }
 
-    @Test("A dial that fails fails all who waited for it, and none who came after")
-    func failedDial() {
-        let pool = harness()
-        for _ in 0..<5 { pool.lease() }
-        let observation = pool.failed(1, DialError(number: 7))
-        #expect(observation.ended.count == 5)
-        #expect(observation.ended.values.allSatisfy { $0 == .dialFailed(DialError(number: 7)) })
-        #expect(pool.lease().dialled.count == 1)
-    }
-
     @Test("PO1 requests beyond the streams of a connection dial further ones up to the limit, and then wait in order")
     func furtherConnections() {
         let (pool, first) = established(streams: 2) { $0.maximumMultiplexed = 2 }
@@ -116,6 +106,58 @@ struct PoolStreamsTests {
         #expect(pool.tryLease() == nil)
         #expect(pool.capacityChanged(id, to: 1).idleDelta == 1)
         #expect(pool.tryLease()?.connection == id)
+    }
+
+    @Test("H2g a connection that never allows a stream expires, by idleTimeout or by age, and its origin goes cold")
+    func withdrawnExpires() {
+        for lifetime in [nil, Duration.seconds(4)] {
+            let pool = harness {
+                $0.idleTimeout = .seconds(10)
+                $0.maximumLifetime = lifetime
+                $0.lifetimeJitter = 0
+                $0.maximumMultiplexed = 1
+            }
+            pool.lease(wait: .seconds(1))
+            pool.established(1, streams: 0)
+            #expect(pool.advance(by: .seconds(1)).ended == [1: .timedOut(lastDialError: nil)])
+            #expect(pool.snapshot.active == 1 && !pool.closeIfCold())
+            let removed = pool.advance(by: .seconds(9)).removed
+            #expect(removed == [1: lifetime == nil ? .idleTimeout : .lifetimeExceeded])
+            #expect(pool.closeIfCold())
+        }
+    }
+
+    @Test("H2g a connection whose streams are taken away while it is idle, or in use, expires as an idle one does")
+    func withdrawnLaterExpires() {
+        for isInUse in [false, true] {
+            let (pool, id) = established(streams: 3) { $0.idleTimeout = .seconds(10) }
+            if isInUse { pool.lease() }
+            pool.capacityChanged(id, to: 0)
+            if isInUse { pool.release(id) }
+            #expect(pool.advance(by: .seconds(9)).removed.isEmpty)
+            #expect(pool.advance(by: .seconds(1)).removed == [id: .idleTimeout])
+        }
+    }
+
+    @Test("H2g what is left of a connection's idle time goes on when it allows streams again")
+    func withdrawnAndBack() {
+        let (pool, id) = established(streams: 3) { $0.idleTimeout = .seconds(10) }
+        pool.capacityChanged(id, to: 0)
+        pool.advance(by: .seconds(6))
+        #expect(pool.capacityChanged(id, to: 3).idleDelta == 1)
+        #expect(pool.advance(by: .seconds(4)).removed == [id: .idleTimeout])
+    }
+
+    @Test("H2g when the connection that requests wait for expires, another is dialled for them")
+    func withdrawnWithWaiters() {
+        let (pool, id) = established(streams: 3) {
+            $0.idleTimeout = .seconds(10)
+            $0.maximumMultiplexed = 1
+        }
+        pool.capacityChanged(id, to: 0)
+        #expect(pool.lease().dialled.isEmpty)
+        let observation = pool.advance(by: .seconds(10))
+        #expect(observation.removed == [id: .idleTimeout] && observation.dialled == [2])
     }
 
     @Test("H2a a retired connection gets no more leases and is closed with its last")
@@ -230,6 +272,8 @@ private struct StreamsWalk {
         var capacity: Int
         var leases = 0
         var isRetired = false
+        var isDoubted = false
+        var isLive: Bool { !isRetired && !isDoubted }
     }
 
     private let harness: MachineHarness
@@ -257,7 +301,8 @@ private struct StreamsWalk {
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<35:
             waiting.insert(harness.waitersNamed + 1)
-            return note(harness.lease(fresh: Int.random(in: 0..<10, using: &random) == 0))
+            let wait: Duration? = [nil, nil, .seconds(1), .seconds(5)].randomElement(using: &random) ?? nil
+            return note(harness.lease(fresh: Int.random(in: 0..<10, using: &random) == 0, wait: wait))
         case 35..<60:
             guard let id = leased.randomElement(using: &random) else { break }
             open[id]?.leases -= 1
@@ -272,13 +317,24 @@ private struct StreamsWalk {
         case 72..<75:
             guard let id = dials.randomElement(using: &random) else { break }
             dials.removeAll { $0 == id }
-            return note(harness.failed(id))
-        case 75..<82:
+            return note(harness.failed(id, for: Bool.random(using: &random) ? .peer : .resources))
+        case 75..<79:
             guard let id = open.keys.sorted().randomElement(using: &random) else { break }
             let capacity = Int.random(in: 0...5, using: &random)
             open[id]?.capacity = capacity
             return note(harness.capacityChanged(id, to: capacity))
-        case 82..<86:
+        case 79..<81:
+            guard let id = open.keys.sorted().randomElement(using: &random) else { break }
+            open[id]?.isDoubted = true
+            return note(harness.doubted(id))
+        case 81..<83:
+            guard let id = open.keys.sorted().randomElement(using: &random) else { break }
+            open[id]?.isDoubted = false
+            return note(harness.confirmed(id))
+        case 83..<84:
+            let since = harness.now - .seconds(Int.random(in: 0...3, using: &random))
+            return note(harness.noByteReceived(on: open.keys.min() ?? 0, since: since))
+        case 84..<86:
             guard let id = open.keys.sorted().randomElement(using: &random) else { break }
             open[id]?.isRetired = true
             return note(harness.retired(id))
@@ -300,23 +356,29 @@ private struct StreamsWalk {
     private mutating func note(_ observation: Observation) -> String? {
         dials += observation.dialled
         dials.removeAll { observation.cancelledDials.contains($0) }
-        for id in observation.retired.keys { open[id]?.isRetired = true }
+        for id in observation.probed {
+            guard let connection = open[id], connection.isLive, connection.leases > 0 else { return "probed in vain" }
+            open[id]?.isDoubted = true
+        }
         for (waiter, end) in observation.ended {
             if waiting.remove(waiter) == nil { return "waiter \(waiter) ended twice, or never waited" }
             guard case .granted(let granted) = end else { continue }
             guard let connection = open[granted.connection] else { return "granted what is not open" }
+            if !connection.isLive { return "granted one that is retired or doubted" }
             if connection.leases >= connection.capacity { return "granted over the limit of streams" }
             open[granted.connection]?.leases += 1
         }
+        // A connection that may be used no more is retired with its last lease.
+        for id in observation.retired.keys { open[id]?.isRetired = true }
         for (id, reason) in observation.removed {
             let leases = open.removeValue(forKey: id)?.leases ?? 0
             let mayCut: Set<CloseReason> = [.closedByPeer, .forced]
             if leases > 0, !mayCut.contains(reason) { return "\(reason) cut \(leases) leases" }
         }
-        return brokenInvariant()
+        return brokenInvariant(hasDialled: !observation.dialled.isEmpty)
     }
 
-    private func brokenInvariant() -> String? {
+    private func brokenInvariant(hasDialled: Bool) -> String? {
         let snapshot = harness.snapshot
         let leases = open.values.reduce(0) { $0 + $1.leases }
         if snapshot.streams != leases { return "counts \(snapshot.streams) streams, not \(leases)" }
@@ -324,11 +386,14 @@ private struct StreamsWalk {
         if harness.idleSum != snapshot.idle { return "the idle deltas do not add up" }
         if snapshot.waiting != waiting.count { return "lost a waiter" }
         if snapshot.dialling != dials.count { return "lost a dial" }
-        let live = open.values.filter { !$0.isRetired }.count
-        if live + dials.count > limit, !dials.isEmpty { return "over the limit of connections" }
-        let hasRoom = open.values.contains { !$0.isRetired && $0.leases < $0.capacity }
+        let live = open.values.count { $0.isLive }
+        let doubted = open.values.count { $0.isDoubted && !$0.isRetired }
+        if live + dials.count > limit, hasDialled { return "over the limit of connections" }
+        if live + doubted + dials.count > 2 * limit, hasDialled { return "over the limit with those that are doubted" }
+        let hasRoom = open.values.contains { $0.isLive && $0.leases < $0.capacity }
         if harness.machine.waiters.hasPlain, hasRoom { return "a request waits beside room" }
-        if !waiting.isEmpty, dials.isEmpty, live < limit, !isEnded { return "nobody dials for who waits" }
+        let mayDial = live < limit && live + doubted < 2 * limit && !harness.machine.isHoldingDials
+        if !waiting.isEmpty, dials.isEmpty, mayDial, !isEnded { return "nobody dials for who waits" }
         return nil
     }
 }

@@ -6,11 +6,15 @@ import Testing
 @Suite struct PoolTransitionTests {
     enum Before: CaseIterable {
         case dialling, leased, idle, unknown
+        /// With streams.
+        case leasedStreams, idleStreams
+        /// With streams, of which it allows none now.
+        case withdrawn
     }
 
     enum Event: CaseIterable {
-        case tryLease, established, failed, release, returnUnused, closed, timerFired, evictStale, evictOldest
-        case beginDrain, closeAll
+        case tryLease, established, failed, failedForResources, release, returnUnused, closed, timerFired, evictStale
+        case evictOldest, noStreams, doubted, confirmed, noByteReceived, retired, beginDrain, closeAll
     }
 
     enum After: Equatable {
@@ -18,6 +22,8 @@ import Testing
         /// The connection is gone and the pool said why.
         case removed(CloseReason)
         case dialCancelled
+        /// Still leased; its peer is asked for a sign of life.
+        case probed
     }
 
     struct Row: CustomTestStringConvertible, Sendable {
@@ -71,6 +77,66 @@ import Testing
         Row(.unknown, .evictOldest, .unknown),
         Row(.unknown, .beginDrain, .unknown),
         Row(.unknown, .closeAll, .unknown),
+        Row(.dialling, .failedForResources, .unknown),
+        Row(.dialling, .noStreams, .dialling),
+        Row(.dialling, .doubted, .dialling),
+        Row(.dialling, .confirmed, .dialling),
+        Row(.dialling, .noByteReceived, .dialling),
+        Row(.dialling, .retired, .dialling),
+        Row(.leased, .noStreams, .leased),
+        Row(.leased, .doubted, .leased),
+        Row(.leased, .confirmed, .leased),
+        Row(.leased, .noByteReceived, .leased),
+        Row(.leased, .retired, .leased),
+        Row(.idle, .noStreams, .idle),
+        Row(.idle, .doubted, .idle),
+        Row(.idle, .confirmed, .idle),
+        Row(.idle, .noByteReceived, .removed(.stale)),
+        Row(.idle, .retired, .removed(.goAway)),
+        Row(.unknown, .failedForResources, .unknown),
+        Row(.unknown, .noStreams, .unknown),
+        Row(.unknown, .doubted, .unknown),
+        Row(.unknown, .confirmed, .unknown),
+        Row(.unknown, .noByteReceived, .unknown),
+        Row(.unknown, .retired, .unknown),
+        Row(.leasedStreams, .tryLease, .leased),
+        Row(.leasedStreams, .release, .idle),
+        Row(.leasedStreams, .returnUnused, .idle),
+        Row(.leasedStreams, .closed, .removed(.closedByPeer)),
+        Row(.leasedStreams, .timerFired, .leased),
+        Row(.leasedStreams, .evictStale, .leased),
+        Row(.leasedStreams, .evictOldest, .leased),
+        Row(.leasedStreams, .noStreams, .leased),
+        Row(.leasedStreams, .doubted, .leased),
+        Row(.leasedStreams, .confirmed, .leased),
+        Row(.leasedStreams, .noByteReceived, .probed),
+        Row(.leasedStreams, .retired, .leased),
+        Row(.leasedStreams, .beginDrain, .leased),
+        Row(.leasedStreams, .closeAll, .removed(.forced)),
+        Row(.idleStreams, .tryLease, .leased),
+        Row(.idleStreams, .closed, .removed(.closedByPeer)),
+        Row(.idleStreams, .timerFired, .removed(.idleTimeout)),
+        Row(.idleStreams, .evictStale, .removed(.stale)),
+        Row(.idleStreams, .evictOldest, .removed(.totalIdleCapacity)),
+        Row(.idleStreams, .noStreams, .leased),
+        Row(.idleStreams, .doubted, .leased),
+        Row(.idleStreams, .confirmed, .idle),
+        Row(.idleStreams, .noByteReceived, .removed(.stale)),
+        Row(.idleStreams, .retired, .removed(.goAway)),
+        Row(.idleStreams, .beginDrain, .removed(.shutdown)),
+        Row(.idleStreams, .closeAll, .removed(.forced)),
+        Row(.withdrawn, .tryLease, .leased),
+        Row(.withdrawn, .closed, .removed(.closedByPeer)),
+        Row(.withdrawn, .timerFired, .removed(.idleTimeout)),
+        Row(.withdrawn, .evictStale, .leased),
+        Row(.withdrawn, .evictOldest, .leased),
+        Row(.withdrawn, .noStreams, .leased),
+        Row(.withdrawn, .doubted, .leased),
+        Row(.withdrawn, .confirmed, .leased),
+        Row(.withdrawn, .noByteReceived, .leased),
+        Row(.withdrawn, .retired, .removed(.goAway)),
+        Row(.withdrawn, .beginDrain, .removed(.shutdown)),
+        Row(.withdrawn, .closeAll, .removed(.forced)),
     ]
 
     @Test("Each state and event lead where the machine's table says", arguments: table)
@@ -85,13 +151,15 @@ import Testing
     @Test("The table has a row for each pair that is not a caller's bug")
     func isComplete() {
         // A dial ends once, and only a leased connection is given back: the transport's own bugs otherwise.
-        let bugs: [(Before, Event)] = [
-            (.dialling, .release), (.dialling, .returnUnused), (.leased, .established), (.leased, .failed),
-            (.idle, .established), (.idle, .failed), (.idle, .release), (.idle, .returnUnused),
+        let dialEnds: Set<Event> = [.established, .failed, .failedForResources]
+        let leaseEnds: Set<Event> = [.release, .returnUnused]
+        let bugs: [Before: Set<Event>] = [
+            .dialling: leaseEnds, .leased: dialEnds, .leasedStreams: dialEnds, .idle: dialEnds.union(leaseEnds),
+            .idleStreams: dialEnds.union(leaseEnds), .withdrawn: dialEnds.union(leaseEnds),
         ]
         for before in Before.allCases {
             for event in Event.allCases {
-                let isBug = bugs.contains { $0 == before && $1 == event }
+                let isBug = bugs[before]?.contains(event) ?? false
                 let rows = Self.table.count { $0.before == before && $0.event == event }
                 #expect(rows == (isBug ? 0 : 1), "\(before), \(event)")
             }
@@ -102,12 +170,16 @@ import Testing
     private func prepare(_ before: Before, _ harness: MachineHarness) {
         guard before != .unknown else { return }
         harness.lease()
-        if before == .dialling {
+        switch before {
+        case .dialling: harness.cancel(1)
+        case .leased, .idle: harness.established(1)
+        case .leasedStreams, .idleStreams: harness.established(1, streams: 5)
+        case .withdrawn:
             harness.cancel(1)
-            return
+            harness.established(1, streams: 0)
+        case .unknown: break
         }
-        harness.established(1)
-        if before == .idle { harness.release(1) }
+        if before == .idle || before == .idleStreams { harness.release(1) }
     }
 
     private func perform(_ event: Event, _ harness: MachineHarness) -> Observation {
@@ -117,12 +189,18 @@ import Testing
             return Observation()
         case .established: return harness.established(1)
         case .failed: return harness.failed(1)
+        case .failedForResources: return harness.failed(1, for: .resources)
         case .release: return harness.release(1)
         case .returnUnused: return harness.returnUnused(1)
         case .closed: return harness.closed(1)
         case .timerFired: return harness.advance(by: .seconds(90))
         case .evictStale: return harness.evictStale(idleSince: .zero)
         case .evictOldest: return harness.evictOldest()
+        case .noStreams: return harness.capacityChanged(1, to: 0)
+        case .doubted: return harness.doubted(1)
+        case .confirmed: return harness.confirmed(1)
+        case .noByteReceived: return harness.noByteReceived(on: 99, since: .zero)
+        case .retired: return harness.retired(1)
         case .beginDrain: return harness.beginDrain()
         case .closeAll: return harness.closeAll()
         }
@@ -131,6 +209,7 @@ import Testing
     private func after(_ observation: Observation, _ snapshot: PoolSnapshot, before: PoolSnapshot) -> After? {
         if let reason = observation.removed[1] { return .removed(reason) }
         if observation.cancelledDials == [1] { return .dialCancelled }
+        if observation.probed == [1] { return .probed }
         switch (snapshot.dialling, snapshot.active, snapshot.idle) {
         case (1, 0, 0): return .dialling
         case (0, 1, 0): return .leased

@@ -18,7 +18,9 @@ final class ReferencePool {
         let id: Int
         let fresh: Bool
         let deadline: Duration?
+        let limit: Duration?
         let since: Duration
+        let failedRounds: Int
     }
 
     let configuration: PoolConfiguration
@@ -31,6 +33,13 @@ final class ReferencePool {
     var closed: [CloseReason: Int] = [:]
     private(set) var isDraining = false
     private(set) var isClosed = false
+    /// When a dial may be tried again after one for which resources were short.
+    private(set) var shortUntil: Duration?
+    private(set) var shortages = 0
+    private(set) var failedRounds = 0
+    private var roundsAtSuccess = 0
+    /// The last dial that was started before the last round ended. Dials are numbered as they are started.
+    private(set) var lastDialOfRound = 0
     private var dialsMade = 0
     private var waitersMade = 0
     private var lastFailure: (error: DialError, at: Duration)?
@@ -51,7 +60,7 @@ final class ReferencePool {
         )
     }
 
-    func lease(affinity: Int?, fresh: Bool, wait: Duration?) -> Observation {
+    func lease(affinity: Int?, fresh: Bool, wait: Duration?, deadline: Duration?) -> Observation {
         observing {
             waitersMade += 1
             let id = waitersMade
@@ -64,17 +73,26 @@ final class ReferencePool {
                 grant(connection, to: id)
                 return
             }
+            if let deadline, deadline <= .zero {
+                seen.ended[id] = .deadlineExceeded(lastDialError: nil)
+                return
+            }
             if let wait, wait <= .zero {
                 seen.ended[id] = .timedOut(lastDialError: nil)
                 return
             }
-            let places = configuration.maximumConnections.map { $0 - total + (fresh ? idle.count : 0) } ?? .max
+            let isHeld = shortUntil != nil && hasOtherSource
+            let free = isHeld ? 0 : configuration.maximumConnections.map { $0 - total }
+            let places = free.map { $0 + (fresh ? idle.count : 0) } ?? .max
             let unserved = places == .max ? -1 : waiters.count - dialling.count - places
             if let most = configuration.maximumWaiting, unserved >= most {
                 seen.ended[id] = .saturated(waiting: waiters.count)
                 return
             }
-            waiters.append(Waiter(id: id, fresh: fresh, deadline: wait.map { now + $0 }, since: now))
+            waiters.append(
+                Waiter(
+                    id: id, fresh: fresh, deadline: deadline.map { now + $0 }, limit: wait.map { now + $0 }, since: now,
+                    failedRounds: failedRounds))
         }
     }
 
@@ -121,23 +139,70 @@ final class ReferencePool {
             opened += 1
             let connection = Connection(id: id, affinity: affinity, opened: now)
             guard let index = dialling.firstIndex(of: id) else {
-                close(connection, .dialUnneeded)
+                seen.removed[id] = .dialUnneeded
+                closed[.dialUnneeded, default: 0] += 1
                 return
             }
             dialling.remove(at: index)
+            roundsAtSuccess = failedRounds
+            shortUntil = nil
+            shortages = 0
             offerFresh(connection)
         }
     }
 
-    func failed(_ id: Int, _ error: DialError) -> Observation {
+    func failed(_ id: Int, _ error: DialError, for cause: DialFailureCause) -> Observation {
         observing {
             guard let index = dialling.firstIndex(of: id) else { return }
             dialling.remove(at: index)
             lastFailure = (error, now)
-            if waiters.count > dialling.count {
+            if cause == .resources, hasOtherSource {
+                guard shortUntil.map({ $0 <= now }) ?? true else { return }
+                shortages = min(shortages + 1, 16)
+                // With 0.5 as the random number.
+                shortUntil = now + (.milliseconds(100) + min(.seconds(10), .milliseconds(100) * (1 << shortages))) / 2
+                return
+            }
+            if cause == .resources, waiters.first?.fresh == true, !idle.isEmpty {
+                close(idle.removeFirst(), .replaced)
+                return
+            }
+            if cause == .peer {
+                shortUntil = nil
+                shortages = 0
+            }
+            if id > lastDialOfRound {
+                failedRounds += 1
+                lastDialOfRound = dialsMade
+            }
+            guard waiters.count > dialling.count else { return }
+            seen.ended[waiters.removeFirst().id] = .dialFailed(error)
+            while waiters.count > dialling.count, roundsFailed(waiters[0]) >= 3 {
                 seen.ended[waiters.removeFirst().id] = .dialFailed(error)
             }
+            failOverdue(.dialFailed(error))
         }
+    }
+
+    /// Rounds of dials that have failed in a row while it waited.
+    func roundsFailed(_ waiter: Waiter) -> Int {
+        failedRounds - max(waiter.failedRounds, roundsAtSuccess)
+    }
+
+    /// Ends the wait of those beyond their limit for which no dial is under way.
+    private func failOverdue(_ end: Observation.End?) {
+        for waiter in waiters.dropFirst(dialling.count) where waiter.limit.map({ $0 <= now }) ?? false {
+            seen.ended[waiter.id] = end ?? .timedOut(lastDialError: dialError(for: waiter))
+        }
+        waiters.removeAll { seen.ended[$0.id] != nil }
+    }
+
+    private func dialError(for waiter: Waiter) -> DialError? {
+        lastFailure.flatMap { $0.at >= waiter.since ? $0.error : nil }
+    }
+
+    private var hasOtherSource: Bool {
+        !dialling.isEmpty || !leased.isEmpty
     }
 
     func closed(_ id: Int, _ reason: CloseReason) -> Observation {
@@ -186,15 +251,26 @@ final class ReferencePool {
 
     func advance(by duration: Duration) -> Observation {
         observing {
-            now += duration
-            for waiter in waiters where waiter.deadline.map({ $0 <= now }) ?? false {
-                let failure = lastFailure.flatMap { $0.at >= waiter.since ? $0.error : nil }
-                seen.ended[waiter.id] = .timedOut(lastDialError: failure)
+            let end = now + duration
+            while let next = nextInstant, next <= end {
+                now = next
+                for waiter in waiters where waiter.deadline.map({ $0 <= now }) ?? false {
+                    seen.ended[waiter.id] = .deadlineExceeded(lastDialError: dialError(for: waiter))
+                }
+                waiters.removeAll { $0.deadline.map { $0 <= now } ?? false }
+                for connection in idle where isExpired(connection) { close(connection, connection.reason) }
+                idle.removeAll(where: isExpired)
+                settle()
             }
-            waiters.removeAll { $0.deadline.map { $0 <= now } ?? false }
-            for connection in idle where isExpired(connection) { close(connection, connection.reason) }
-            idle.removeAll(where: isExpired)
+            now = end
         }
+    }
+
+    /// When time changes something next.
+    private var nextInstant: Duration? {
+        let short = waiters.isEmpty ? nil : shortUntil
+        let instants = waiters.flatMap { [$0.deadline, $0.limit] } + idle.map(\.expiry) + [short]
+        return instants.compactMap { $0 }.filter { $0 > now }.min()
     }
 
     private var total: Int {
@@ -209,10 +285,17 @@ final class ReferencePool {
         let idleBefore = idle.count
         seen = Observation()
         event()
+        settle()
+        seen.idleDelta = idle.count - idleBefore
+        return seen
+    }
+
+    private func settle() {
         if isClosed || isDraining || !configuration.isEnabled || configuration.maximumIdle == 0 {
             while dialling.count > waiters.count { seen.cancelledDials.insert(dialling.removeLast()) }
         }
         while waiters.count > dialling.count {
+            if let shortUntil, !dialling.isEmpty || !leased.isEmpty && shortUntil > now { break }
             if isFull {
                 if idle.isEmpty { break }
                 close(idle.removeFirst(), .replaced)
@@ -221,8 +304,7 @@ final class ReferencePool {
             dialling.append(dialsMade)
             seen.dialled.append(dialsMade)
         }
-        seen.idleDelta = idle.count - idleBefore
-        return seen
+        failOverdue(nil)
     }
 
     private func takeIdle(_ affinity: Int?) -> Connection? {
@@ -248,7 +330,9 @@ final class ReferencePool {
         ]
         if let reason = mayRetire.first(where: \.0)?.1 {
             close(connection, reason)
-        } else if waiters.first?.fresh == true, dialling.isEmpty, configuration.maximumConnections == total + 1 {
+        } else if waiters.first?.fresh == true, dialling.isEmpty,
+            configuration.maximumConnections == total + 1 || shortUntil != nil
+        {
             close(connection, .replaced)
         } else if let index = waiters.firstIndex(where: { !$0.fresh }) {
             grant(connection, to: waiters.remove(at: index).id)
@@ -310,6 +394,7 @@ final class ReferencePool {
 
     private func close(_ connection: Connection, _ reason: CloseReason) {
         seen.removed[connection.id] = reason
+        if shortUntil != nil { shortUntil = .zero }
         closed[reason, default: 0] += 1
     }
 }

@@ -45,19 +45,24 @@ final class ScriptedConnection: PooledConnection {
     let id: ConnectionID
     let affinity: Int
     let closed = Signal<CloseReason>()
+    let probed = Signal<Bool>()
+    let isMultiplexed: Bool
+    let capacity: Int
     private let isInUse = Atomic<Bool>(false)
 
-    init(_ id: ConnectionID, affinity: Int) {
+    /// - Parameter streams: How many it carries at once; nil: it has none.
+    init(_ id: ConnectionID, affinity: Int, streams: Int? = nil) {
         self.id = id
         self.affinity = affinity
+        isMultiplexed = streams != nil
+        capacity = streams ?? 1
     }
-
-    let isMultiplexed = false
-    let capacity = 1
 
     func retire(_ reason: CloseReason, leases: Int) {}
 
-    func probe() {}
+    func probe() {
+        if !probed.set(true) { Issue.record("connection \(id) probed twice") }
+    }
 
     func close(_ reason: CloseReason) {
         if !closed.set(reason) { Issue.record("connection \(id) closed twice") }
@@ -83,10 +88,12 @@ final class ScriptedDialer: ConnectionDialer {
         case byHand
         case succeedAtOnce
         case failAtOnce
+        case failForResources
     }
 
     private struct State {
         var mode = Mode.byHand
+        var streams: Int?
         var names = 0
         var started: [ConnectionID] = []
         var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
@@ -110,17 +117,19 @@ final class ScriptedDialer: ConnectionDialer {
     }
 
     func dial(_ id: ConnectionID, affinity: Int?) {
-        let (mode, pool, watchers) = state.withLock { state in
+        let (mode, streams, pool, watchers) = state.withLock { state in
             state.started.append(id)
             let due = state.watchers.filter { $0.count <= state.started.count }
             state.watchers.removeAll { $0.count <= state.started.count }
-            return (state.mode, state.pool, due)
+            return (state.mode, state.streams, state.pool, due)
         }
         for watcher in watchers { watcher.continuation.resume() }
         switch mode {
         case .byHand: break
-        case .succeedAtOnce: pool?.connectionEstablished(ScriptedConnection(id, affinity: affinity ?? 0))
+        case .succeedAtOnce:
+            pool?.connectionEstablished(ScriptedConnection(id, affinity: affinity ?? 0, streams: streams))
         case .failAtOnce: pool?.connectionFailed(id, error: DialError(number: id.value))
+        case .failForResources: pool?.connectionFailed(id, error: DialError(number: id.value), cause: .resources)
         }
     }
 
@@ -130,6 +139,10 @@ final class ScriptedDialer: ConnectionDialer {
 
     func setMode(_ mode: Mode) {
         state.withLock { $0.mode = mode }
+    }
+
+    func setStreams(_ streams: Int?) {
+        state.withLock { $0.streams = streams }
     }
 
     /// Returns once the `count`th dial has been started, with its name.

@@ -36,7 +36,7 @@ extension ServiceError.Code {
 
     /// More requests wait for a connection than `pool.maximumWaiting` allows.
     public static let poolSaturated = Self(rawValue: "poolSaturated")
-    /// No connection became free or established within `timeouts.poolAcquire`.
+    /// No connection became free within `timeouts.poolAcquire`, and no dial was under way for the request.
     public static let poolAcquireTimeout = Self(rawValue: "poolAcquireTimeout")
 
     /// The host's name could not be resolved.

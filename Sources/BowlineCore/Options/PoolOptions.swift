@@ -22,6 +22,9 @@ public struct PoolOptions: Sendable, Hashable {
     public var maximumUses: Int?
     /// How many unused connections are kept ready for an origin that has been used or prewarmed. From 0, at most
     /// ``maximumIdlePerOrigin``. Default 0.
+    ///
+    /// ``maximumIdle`` goes first: an origin that has lost a connection to it dials no other in advance until one of its
+    /// unused connections serves a request, 10 s later at the earliest.
     public var minimumIdlePerOrigin = 0
 
     /// Makes the defaults.

@@ -2,7 +2,8 @@
 public struct Timeouts: Sendable, Hashable {
     /// Bounds one dial: name resolution, TCP and TLS together. Default 10 s.
     public var connect: Duration? = .seconds(10)
-    /// Bounds the wait for a connection, dialling included. Default 10 s.
+    /// Bounds the wait for a connection that others use. While a dial for the request is under way, ``connect`` decides; if
+    /// that is nil, this bounds the dial as well. Default 10 s.
     public var poolAcquire: Duration? = .seconds(10)
     /// Bounds the wait for the final response head, from the moment the request was sent whole. Default 30 s.
     public var responseHead: Duration? = .seconds(30)

@@ -1,6 +1,21 @@
 internal import BowlineCore
+internal import BowlinePool
 internal import NIOCore
 internal import NIOPosix
+
+extension DialFailureCause {
+    /// What a dial failed for. With several addresses: the resources only if they were short for each of them.
+    init(_ error: any Error) {
+        switch error {
+        case let error as IOError: self = Self.shortages.contains(error.errnoCode) ? .resources : .peer
+        case let error as NIOConnectionError where !error.connectionErrors.isEmpty:
+            self = error.connectionErrors.allSatisfy { Self($0.error) == .resources } ? .resources : .peer
+        default: self = .peer
+        }
+    }
+
+    private static let shortages: Set<CInt> = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL]
+}
 
 /// HTTP/2 was to be spoken, and what came was something else.
 struct HTTP2DialError: Error {

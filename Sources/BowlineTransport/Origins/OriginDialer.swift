@@ -113,7 +113,7 @@ final class OriginDialer: ConnectionDialer {
         let limit = environment.options.connectTimeout
         let failure = ServiceError.dialFailed(error, origin: origin, limit: limit)
         events?.tell { $0.connectionFailed($1, error: failure) }
-        state.withLock { $0.pool }?.connectionFailed(id, error: failure)
+        state.withLock { $0.pool }?.connectionFailed(id, error: failure, cause: DialFailureCause(error))
     }
 
     private func install(on channel: any Channel, _ add: (ChannelPipeline.SynchronousOperations) throws -> Void) throws

@@ -20,11 +20,14 @@ final class OriginPools: Sendable {
     private let configuration: PoolConfiguration
     private let state = Locked(State())
     private let idle = Atomic(0)
+    /// How often a thread has found too many unused connections since one began to close them; 0: none closes any now.
+    private let surplusSightings = Atomic(0)
 
     init(environment: TransportEnvironment) {
         self.environment = environment
         var configuration = PoolConfiguration(environment.options.pool)
         configuration.maximumMultiplexed = environment.options.http2.maximumConnectionsPerOrigin
+        configuration.boundsDials = environment.options.connectTimeout != nil
         self.configuration = configuration
     }
 
@@ -72,20 +75,39 @@ final class OriginPools: Sendable {
         }
     }
 
+    /// One thread at a time closes the surplus, and looks again if others found one meanwhile: a burst does not make each of
+    /// them look at all pools. Whichever thread makes the count exceed the limit last finds it so, so none stays.
     private func idleCountChanged(by change: Int) {
-        let total = idle.wrappingAdd(change, ordering: .relaxed).newValue
+        let total = idle.wrappingAdd(change, ordering: .sequentiallyConsistent).newValue
         guard change > 0, total > environment.options.pool.maximumIdle else { return }
-        evictLeastRecentlyUsed()
+        guard surplusSightings.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue == 0 else { return }
+        var seen: Int
+        repeat {
+            seen = surplusSightings.load(ordering: .sequentiallyConsistent)
+            closeSurplus()
+        } while !surplusSightings.compareExchange(expected: seen, desired: 0, ordering: .sequentiallyConsistent)
+            .exchanged
     }
 
-    /// Closes the connection that has been unused longest, of whichever origin.
-    private func evictLeastRecentlyUsed() {
+    /// Closes the connections that have been unused longest, of whichever origin, until there are no more than may be.
+    private func closeSurplus() {
+        guard idle.load(ordering: .sequentiallyConsistent) > environment.options.pool.maximumIdle else { return }
         let pools = state.withLock { Array($0.pools.values) }
-        let oldest = pools.compactMap { pool in pool.oldestIdleSince.map { (pool, $0) } }.min { $0.1 < $1.1 }
-        _ = oldest?.0.evictOldestIdle(reason: .totalIdleCapacity)
+        // Each pool is asked once, and again only after it has lost a connection.
+        var oldest = pools.compactMap { pool in pool.oldestIdleSince.map { (pool: pool, since: $0) } }
+        while idle.load(ordering: .sequentiallyConsistent) > environment.options.pool.maximumIdle,
+            let index = oldest.indices.min(by: { oldest[$0].since < oldest[$1].since })
+        {
+            oldest[index].pool.evictOldestIdle(reason: .totalIdleCapacity)
+            if let since = oldest[index].pool.oldestIdleSince {
+                oldest[index].since = since
+            } else {
+                oldest.remove(at: index)
+            }
+        }
     }
 
-    private func letGoIfCold(_ origin: Origin) {
+    func letGoIfCold(_ origin: Origin) {
         let pool = state.withLock { state -> Pool? in
             guard let pool = state.pools[origin] else { return nil }
             return state.remove(pool, of: origin) ? pool : nil
@@ -140,8 +162,8 @@ private struct RetiredCounts {
 extension OriginPools.State {
     /// Takes out a pool that has gone cold. It is closed in the same step: a request that has just found it is refused
     /// there and looks again. A cold pool has nothing to close, so no effect of it needs our lock.
-    mutating func remove(_ pool: OriginPools.Pool, of origin: Origin) -> Bool {
-        guard pool.closeIfCold() else { return false }
+    mutating func remove(_ pool: OriginPools.Pool, of origin: Origin, includingHopeless: Bool = false) -> Bool {
+        guard pool.closeIfCold(includingHopeless: includingHopeless) else { return false }
         retired.add(pool.snapshot())
         pools[origin] = nil
         return true
@@ -149,7 +171,7 @@ extension OriginPools.State {
 
     /// Takes the cold pools out.
     mutating func purge() -> [OriginPools.Pool] {
-        let cold = pools.filter { remove($0.value, of: $0.key) }
+        let cold = pools.filter { remove($0.value, of: $0.key, includingHopeless: true) }
         purgeThreshold = max(32, pools.count * 2)
         return cold.map(\.value)
     }
@@ -183,7 +205,8 @@ extension CloseReason {
     /// Whether the connection had been unused, so that its origin may have no other use now.
     fileprivate var mayLeaveOriginCold: Bool {
         switch self {
-        case .idleTimeout, .totalIdleCapacity, .closedByPeer, .keepAliveTimeout, .lifetimeExceeded, .unsolicitedBytes:
+        case .idleTimeout, .totalIdleCapacity, .closedByPeer, .keepAliveTimeout, .lifetimeExceeded, .unsolicitedBytes,
+            .goAway, .keepAliveFailed, .stale:
             true
         default: false
         }

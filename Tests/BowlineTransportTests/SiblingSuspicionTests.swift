@@ -1,0 +1,67 @@
+import BowlineCore
+import NIOCore
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("What a failure says about the other connections")
+struct SiblingSuspicionTests {
+    struct Case: CustomTestStringConvertible, Sendable {
+        let code: ServiceError.Code
+        let progress: RequestProgress
+        var wasPooled = true
+        var isMultiplexed = false
+        var waited = Duration.seconds(30)
+        let suspicion: SiblingSuspicion
+
+        var testDescription: String {
+            "\(code.rawValue), \(progress.rawValue), \(wasPooled ? "pooled" : "new"), \(isMultiplexed ? "h2" : "h1"), \(waited)"
+        }
+    }
+
+    @Test(
+        "Dead connections and time limits without a byte; not a peer that answers, nor a short deadline",
+        arguments: [
+            Case(code: .connectionClosed, progress: .ambiguous, suspicion: .dead),
+            Case(code: .connectionClosed, progress: .neverSent, suspicion: .dead),
+            Case(code: .connectionClosed, progress: .ambiguous, isMultiplexed: true, suspicion: .dead),
+            Case(code: .connectionClosed, progress: .ambiguous, wasPooled: false, suspicion: .none),
+            Case(
+                code: .connectionClosed, progress: .ambiguous, wasPooled: false, isMultiplexed: true, suspicion: .none),
+            Case(code: .connectionClosed, progress: .responseStarted, suspicion: .none),
+            Case(code: .connectionClosed, progress: .refused, isMultiplexed: true, suspicion: .none),
+            Case(code: .responseHeadTimeout, progress: .ambiguous, suspicion: .silent),
+            Case(code: .responseHeadTimeout, progress: .ambiguous, waited: .milliseconds(1), suspicion: .silent),
+            Case(code: .responseHeadTimeout, progress: .responseStarted, suspicion: .none),
+            Case(code: .responseHeadTimeout, progress: .ambiguous, wasPooled: false, suspicion: .none),
+            Case(
+                code: .responseHeadTimeout, progress: .ambiguous, wasPooled: false, isMultiplexed: true,
+                suspicion: .silent),
+            Case(code: .responseHeadTimeout, progress: .neverSent, isMultiplexed: true, suspicion: .silent),
+            Case(code: .attemptTimeout, progress: .ambiguous, suspicion: .silent),
+            Case(code: .bodyIdleTimeout, progress: .ambiguous, suspicion: .silent),
+            Case(code: .bodyIdleTimeout, progress: .responseStarted, suspicion: .none),
+            Case(code: .deadlineExceeded, progress: .ambiguous, suspicion: .silent),
+            Case(code: .deadlineExceeded, progress: .ambiguous, waited: .milliseconds(100), suspicion: .silent),
+            Case(code: .deadlineExceeded, progress: .ambiguous, waited: .milliseconds(99), suspicion: .none),
+            Case(code: .streamReset, progress: .ambiguous, isMultiplexed: true, suspicion: .none),
+            Case(code: .protocolViolation, progress: .ambiguous, suspicion: .none),
+            Case(code: .requestBodyFailed, progress: .ambiguous, suspicion: .none),
+        ])
+    func table(row: Case) {
+        let error = ServiceError(row.code, "x", progress: row.progress)
+        let suspicion = SiblingSuspicion(
+            error, wasPooled: row.wasPooled, isMultiplexed: row.isMultiplexed, waited: row.waited)
+        #expect(suspicion == row.suspicion)
+    }
+
+    @Test("A connection that declines a request is well, and a cancelled request says nothing")
+    func declined() {
+        var error = ServiceError(.connectionClosed, "x")
+        error.underlying = HTTP2Declined(hasCarriedOthers: true)
+        #expect(SiblingSuspicion(error, wasPooled: true, isMultiplexed: true, waited: .zero) == .none)
+        let cancelled = SiblingSuspicion(
+            CancellationError(), wasPooled: true, isMultiplexed: false, waited: .seconds(60))
+        #expect(cancelled == .none)
+    }
+}
