@@ -58,6 +58,7 @@ final class ScriptedConnection: PooledConnection {
     func retire(_ reason: CloseReason, leases: Int) {}
 
     func probe() {}
+    func leaseUnused() {}
 
     func close(_ reason: CloseReason) {
         if !closed.set(reason) { Issue.record("connection \(id) closed twice") }
