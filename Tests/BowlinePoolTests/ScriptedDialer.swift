@@ -58,7 +58,13 @@ final class ScriptedConnection: PooledConnection {
     func retire(_ reason: CloseReason, leases: Int) {}
 
     func probe() {}
-    func leaseUnused() {}
+
+    /// How many leases ended before their users had them.
+    let unusedLeases = Atomic<Int>(0)
+
+    func leaseUnused() {
+        unusedLeases.add(1, ordering: .relaxed)
+    }
 
     func close(_ reason: CloseReason) {
         if !closed.set(reason) { Issue.record("connection \(id) closed twice") }

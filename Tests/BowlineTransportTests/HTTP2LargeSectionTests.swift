@@ -33,34 +33,34 @@ struct HTTP2LargeSectionTests {
                 try await roundTrip(request, harness)
             }
         }
-        // What an independent encoder makes of the same sections decides what must go through.
         let bits = try #require(Self.characters[character])
-        let most = 16_384 * 8 / bits
-        var largest = 0
         // This one is never put into the table, which so stays full.
         let name = isTableFull ? "authorization" : "x-large"
-        for count in (most - 120 * 8 / bits)...most {
-            let request = try request("/border", character, count, in: name)
-            let headers = try prepared(request, harness).makeHTTP2Fields()
-            let size = try #require(try await harness.onLoop { harness.connection.encodedSize(of: headers) })
-            let call = try await harness.send(request)
-            let frames = try await harness.frames()
-            let heads = frames.filter { $0.kind == .headers }
-            if size > 16_384 {
-                let error = try #require(await call.error)
-                #expect(error.code == .invalidRequest && error.progress == .neverSent)
-                #expect(error.message.contains("\(size) bytes") && error.message.contains("16384"), "\(error.message)")
-                #expect(frames.isEmpty)
-                continue
-            }
-            let head = try #require(heads.first)
-            #expect(head.payload.readableBytes == size)
-            largest = max(largest, size)
-            #expect(try harness.fields(of: head)[name]?.count == count)
-            try await harness.reply(on: head.stream)
-            _ = try await call.task.value
+        func size(_ count: Int) async throws -> Int {
+            let headers = try prepared(try request("/border", character, count, in: name), harness).makeHTTP2Fields()
+            return try #require(try await harness.onLoop { harness.connection.encodedSize(of: headers) })
         }
+        // The largest that fits, found by halves.
+        var (fits, tooMany) = (0, 16_384 * 8 / bits + 1)
+        while tooMany - fits > 1 {
+            let middle = (fits + tooMany) / 2
+            if try await size(middle) <= 16_384 { fits = middle } else { tooMany = middle }
+        }
+        let refusedSize = try await size(tooMany)
+        let refused = try await harness.send(try request("/border", character, tooMany, in: name))
+        let error = try #require(await refused.error)
+        #expect(error.code == .invalidRequest && error.progress == .neverSent)
+        #expect(error.message.contains("\(refusedSize) bytes") && error.message.contains("16384"), "\(error.message)")
+        #expect(try await harness.frames().isEmpty)
+
+        let largest = try await size(fits)
         #expect(largest <= 16_384 && largest > 16_384 - (bits + 7) / 8 - 1)
+        let taken = try await harness.send(try request("/border", character, fits, in: name))
+        let head = try #require(try await harness.frames().first { $0.kind == .headers })
+        #expect(head.payload.readableBytes == largest)
+        #expect(try harness.fields(of: head)[name]?.count == fits)
+        try await harness.reply(on: head.stream)
+        #expect(try await taken.task.value.status == .ok)
         // The peer's table and ours still agree.
         try await roundTrip(try request("/after", "z", 3), harness)
         await harness.finish()
@@ -79,22 +79,22 @@ struct HTTP2LargeSectionTests {
         _ = try await call.task.value
     }
 
-    @Test("a section of exactly 16,384 bytes exists among those that are tried, and goes through")
+    @Test("a section of 16,384 bytes to the byte goes through")
     func exact() async throws {
         let harness = try await HTTP2Harness()
-        var found = false
-        for count in 26_100...26_220 where !found {
-            let request = try request("/exact", "0", count)
-            let headers = try prepared(request, harness).makeHTTP2Fields()
-            guard try await harness.onLoop({ harness.connection.encodedSize(of: headers) }) == 16_384 else { continue }
-            found = true
-            let call = try await harness.send(request)
-            let frame = try #require(try await harness.frames().first { $0.kind == .headers })
-            #expect(frame.payload.readableBytes == 16_384)
-            try await harness.reply(on: frame.stream)
-            #expect(try await call.task.value.status == .ok)
+        // Each zero takes five bits: eight steps are five bytes, so that one of them makes the section full to the byte.
+        var count = 26_180
+        while count > 26_000 {
+            let headers = try prepared(try request("/exact", "0", count), harness).makeHTTP2Fields()
+            let size = try #require(try await harness.onLoop { harness.connection.encodedSize(of: headers) })
+            if size == 16_384 { break }
+            count -= max(1, (size - 16_384) * 8 / 5)
         }
-        #expect(found)
+        let call = try await harness.send(try request("/exact", "0", count))
+        let frame = try #require(try await harness.frames().first { $0.kind == .headers })
+        #expect(frame.payload.readableBytes == 16_384)
+        try await harness.reply(on: frame.stream)
+        #expect(try await call.task.value.status == .ok)
         await harness.finish()
     }
 

@@ -33,8 +33,12 @@ extension HTTP2Connection {
         context.flush()
         gate.flushed()
         while gate.isOpen, closeReason == nil, let stream = held.first {
+            guard hasRoom else {
+                decline(stream)
+                continue
+            }
             held.removeFirst()
-            if hasRoom { writeHead(of: stream) } else { decline(stream) }
+            writeHead(of: stream)
         }
         guard gate.isOpen, closeReason == nil else { return }
         for stream in table.streams where stream.isOpen && stream.unsentTrailers != nil { writeTrailers(of: stream) }
