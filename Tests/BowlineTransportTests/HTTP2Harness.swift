@@ -210,6 +210,8 @@ extension Result {
 /// A clock that wakes nobody: the harness does what is due itself, so that it knows when that is done.
 private struct UnhurriedClock: ServiceClock {
     let base: TestClock
+    /// Nobody moves it.
+    private let still = TestClock()
 
     init(_ base: TestClock) {
         self.base = base
@@ -219,7 +221,7 @@ private struct UnhurriedClock: ServiceClock {
     var minimumResolution: Duration { base.minimumResolution }
 
     func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
-        try await Task.sleep(for: .seconds(86_400))
+        try await still.sleep(until: .distantFuture, tolerance: tolerance)
     }
 }
 
