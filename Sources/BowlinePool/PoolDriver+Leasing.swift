@@ -28,6 +28,7 @@ extension PoolDriver {
         state.synchronize()
         guard !Task.isCancelled else {
             perform { $0.returnUnused(grant.connection.id, now: $1) }
+            grant.connection.leaseUnused()
             throw CancellationError()
         }
         return grant

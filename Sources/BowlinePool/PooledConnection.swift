@@ -21,6 +21,10 @@ package protocol PooledConnection: AnyObject, Sendable {
     /// - Parameter leases: How many it has had in all, those included whose users have not come yet.
     func retire(_ reason: CloseReason, leases: Int)
 
+    /// A lease was granted whose user was cancelled before it had it: of the leases that `retire` counts, this one does not
+    /// come to the connection. The pool has taken it back.
+    func leaseUnused()
+
     /// Asks the peer for a sign of life, because another connection to it has gone silent. The pool gives no lease of the
     /// connection until `connectionConfirmed`; the connection closes itself when no answer comes in time. Called for
     /// connections with streams only.

@@ -17,6 +17,7 @@ final class PlainConnection: PooledConnection {
 
     func retire(_ reason: CloseReason, leases: Int) {}
     func probe() {}
+    func leaseUnused() {}
 
     func close(_ reason: CloseReason) {}
 }

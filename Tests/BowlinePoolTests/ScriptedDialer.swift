@@ -64,6 +64,13 @@ final class ScriptedConnection: PooledConnection {
         if !probed.set(true) { Issue.record("connection \(id) probed twice") }
     }
 
+    /// How many leases ended before their users had them.
+    let unusedLeases = Atomic<Int>(0)
+
+    func leaseUnused() {
+        unusedLeases.add(1, ordering: .relaxed)
+    }
+
     func close(_ reason: CloseReason) {
         if !closed.set(reason) { Issue.record("connection \(id) closed twice") }
     }

@@ -42,10 +42,12 @@ struct CancellingListenerTests {
         try await withLoopbackServer(isHTTP2 ? .http2 : LoopbackServer.Options()) { server in
             server.respond { _ in .reply(200, body: "rope") }
             let trigger = Trigger(moment)
+            let sent = SentFields()
             try await withServiceClient(server.baseURL) {
                 $0.http2.negotiation = isHTTP2 ? .http2Only : .http1Only
                 $0.telemetry.events = [trigger]
                 $0.retry.maximumAttempts = 1
+                $0.middleware.perAttempt = [sent]
             } _: { client in
                 _ = try await client.fetch("/warm")
                 for body in [RequestBody.none, .text("rope"), .text(String(repeating: "rope", count: 50_000))] {
@@ -67,6 +69,7 @@ struct CancellingListenerTests {
                     client.pool.snapshot().active == 0 && client.pool.snapshot().streams == 0
                 }
             }
+            sent.compare(with: server.requests)
         }
     }
 }

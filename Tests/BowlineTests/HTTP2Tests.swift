@@ -34,7 +34,9 @@ struct HTTP2Tests {
                 let count = Int(request.path.dropFirst("/bytes/".count)) ?? 0
                 return .reply(200, body: ByteBuffer(repeating: 0x61, count: count))
             }
+            let sent = SentFields()
             try await withServiceClient(server.baseURL) {
+                $0.middleware.perAttempt = [sent]
                 $0.tls.trustRoots = .pem(TestCertificates.authority)
                 if !isEncrypted { $0.http2.negotiation = .http2Only }
                 $0.retry.maximumAttempts = 1
@@ -43,6 +45,7 @@ struct HTTP2Tests {
                 try await body(client, Setting(server: server, gate: gate))
             }
             #expect(server.problems.isEmpty)
+            sent.compare(with: server.requests)
         }
     }
 

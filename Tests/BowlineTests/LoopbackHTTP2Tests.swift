@@ -10,13 +10,16 @@ struct LoopbackHTTP2Tests {
         _ body: (ServiceClient, LoopbackServer) async throws -> Void
     ) async throws {
         try await withLoopbackServer(options) { server in
+            let sent = SentFields()
             try await withServiceClient(server.baseURL) {
                 $0.http2.negotiation = .http2Only
                 $0.tls.trustRoots = .pem(TestCertificates.authority)
                 $0.retry.maximumAttempts = 1
+                $0.middleware.perAttempt = [sent]
             } _: { client in
                 try await body(client, server)
             }
+            sent.compare(with: server.requests)
         }
     }
 

@@ -8,13 +8,33 @@ from harness import tool as tools
 from harness.http2 import peer as p
 
 
+# Fields that every request carries: some that stay in the compression table, one that empties it, one that never enters.
+STAMP = (("X-Stamp-First", "first"), ("X-Stamp-Long", "l" * 3000), ("X-Stamp-Last", "~last~"), ("Authorization", "Basic YTpi"))
+
+
+def _wrong_fields(log, port):
+    """All requests of a scenario are alike, so all must arrive with the same fields: statuses do not show whose fields came."""
+    asked = [(name.lower(), value) for name, value in STAMP]
+    asked += [(":scheme", "http"), (":authority", f"127.0.0.1:{port}"), (":path", "/")]
+    problems = []
+    for (number, stream, _), fields in zip(log.requests, log.fields):
+        came = [(str(name), str(value)) for name, value in fields]
+        missing = [name for name, value in asked if came.count((name, value)) != 1]
+        if missing:
+            problems.append(f"stream {stream} of connection {number} came without its {', '.join(missing)}")
+        if came != [(str(name), str(value)) for name, value in log.fields[0]]:
+            problems.append(f"stream {stream} of connection {number} came with other fields than the first request")
+    return problems[:3]
+
+
 def _scenario(path, script, *arguments, expect, seconds=30, tries=None):
     """Runs the tool against `script` and asks `expect(run, log)` for problems."""
     def check():
         with p.peer(script) as (port, log):
-            run = tools.run(path, ["request", "--json", "--h2c", *arguments, f"http://127.0.0.1:{port}/"], seconds)
+            stamp = [item for name, value in STAMP for item in ("-H", f"{name}: {value}")]
+            run = tools.run(path, ["request", "--json", "--h2c", *stamp, *arguments, f"http://127.0.0.1:{port}/"], seconds)
             log.settle()
-            problems = list(log.problems) + expect(run, log)
+            problems = list(log.problems) + _wrong_fields(log, port) + expect(run, log)
             kinds = {f"{e['code']}/{e['progress']}" for e in run.errors()}
             figures = f"{len(run.lines) - len(run.errors())} answered, {log.connections} connections"
             figures += f", {', '.join(sorted(kinds))}" if kinds else ""
@@ -387,6 +407,19 @@ def _messages(scenario):
     yield scenario("fields larger than the peer accepts are refused before they are sent", small_header_list,
                    "-H", "X-Long: " + "a" * 400, *ONE,
                    expect=_failed("invalidRequest", "neverSent", requests=0))
+
+    def small_frames(c):
+        c.handshake()
+        c.serve()
+    yield scenario("fields larger than a frame once compressed are refused before they are sent, and not tried again",
+                   small_frames, "-H", "X-Large: " + "~" * 15000,
+                   expect=_failed("invalidRequest", "neverSent", "SETTINGS_MAX_FRAME_SIZE", requests=0, within=5))
+
+    def large_frames(c):
+        c.handshake(max_frame_size=100000)
+        c.serve()
+    yield scenario("a peer that takes larger frames gets them", large_frames, "-H", "X-Large: " + "~" * 15000, *ONE,
+                   "-n", "5", expect=_all_answered(5, connections=1))
 
 
 def _malformed(scenario):

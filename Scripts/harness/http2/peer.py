@@ -74,6 +74,7 @@ class Connection:
             else:
                 self.requests[frame.stream_id] = {"fields": fields, "ended": False}
                 self.log.requests.append((self.number, frame.stream_id, dict(fields).get(":path")))
+                self.log.fields.append(fields)
             if "END_STREAM" in frame.flags:
                 self.requests[frame.stream_id]["ended"] = True
         elif isinstance(frame, DataFrame):
@@ -193,6 +194,7 @@ class Log:
     def __init__(self):
         self.connections = 0
         self.requests = []
+        self.fields = []
         self.resets = []
         self.goaways = []
         self.problems = []

@@ -215,7 +215,12 @@ extension HTTP1Connection: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if channelError == nil { channelError = TLSFailure(error) ?? error }
-        channel.close(promise: nil)
+        if exchange == nil {
+            // In this turn: until the channel has closed, with TLS up to a second, it would be leased.
+            closeNow(.closedByPeer)
+        } else {
+            channel.close(promise: nil)
+        }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

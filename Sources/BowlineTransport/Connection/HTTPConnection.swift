@@ -98,6 +98,9 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
     /// There will be no more leases than these, in all; some of them may still be on their way here.
     func retire(_ reason: CloseReason, leases: Int) {}
 
+    /// A lease of it was granted and has ended before its user came: one that ``retire(_:leases:)`` counts will not come.
+    func leaseUnused() {}
+
     /// Asks the peer for a sign of life; ``OriginLink/confirmed`` follows, or the end of the connection.
     func probe() {}
 

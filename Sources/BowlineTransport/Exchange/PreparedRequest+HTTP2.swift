@@ -13,8 +13,13 @@ extension PreparedRequest {
         switch kind {
         case .connect: "CONNECT is not supported over HTTP/2"
         case .upgrade: "HTTP/2 has no Upgrade (RFC 9113 §8.6); ask for HTTP/1.1 with http2.negotiation"
-        case .head, .other: nil
+        case .head, .other: isASCII ? nil : HTTP2RequestHead.refusal(of: fields)
         }
+    }
+
+    /// Most heads are: one look at the bytes of HTTP/1.1's form spares one at each field.
+    private var isASCII: Bool {
+        head.withUnsafeReadableBytes { HTTP1Grammar.isASCII(UnsafeRawBufferPointer(rebasing: $0.prefix(headLength))) }
     }
 
     /// The field section of its HTTP/2 head.

@@ -13,6 +13,8 @@ extension HTTP2Connection {
         settings.apply(new)
         becameReady()
         if streamLimit != limit, closeReason == nil { origin.capacityChanged(id, streamLimit) }
+        // Fewer than before: the pool first, so that what does not fit does not come back here.
+        while let stream = held.last, table.occupied > settings.maximumStreams { decline(stream) }
     }
 
     func received(_ goAway: HTTP2GoAway) {
@@ -83,6 +85,10 @@ extension HTTP2Connection {
 
     func receivedPong(_ number: UInt64) {
         guard keepAlive.answered(number) else { return }
+        if isDoubted {
+            isDoubted = false
+            origin.confirmed(id)
+        }
         for _ in 0..<table.pingAnswered() { release() }
         if table.resets > 0 {
             let isPressing = table.resets >= max(1, streamLimit / 2)
@@ -94,7 +100,39 @@ extension HTTP2Connection {
         }
     }
 
+    // MARK: Doubt
+
+    /// A request has run out of time. If not one byte has come on the connection since `silentSince`, the peer may be gone:
+    /// the connection gets no new requests until it has answered a PING, and ends when the answer is overdue.
+    ///
+    /// Bytes that come meanwhile do not end the doubt: only an answer shows that ours arrive.
+    func timedOut(
+        _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, silentSince: MonotonicInstant?
+    ) {
+        // The pool first: whoever is told tries again at once, and must not come back here.
+        if let silentSince, readAt <= silentSince, closeReason == nil, !isDoubted {
+            isDoubted = true
+            origin.doubted(id)
+        }
+        reset(stream, code, message)
+        askIfDoubted()
+    }
+
+    /// Sends a PING, unless one is on its way: its answer does as well.
+    func askIfDoubted() {
+        guard isDoubted, closeReason == nil, onReady == nil else { return }
+        if let number = keepAlive.doubted(now: sweep.now) { sendPing(number) }
+    }
+
     // MARK: Windows
+
+    /// The peer has acknowledged our settings, which changes the window of each stream, those that are open included.
+    func windowsChanged(by change: Int) {
+        acknowledgedWindow += change
+        for stream in table.streams {
+            if let window = stream.inboundWindow { stream.inboundWindow = window + change }
+        }
+    }
 
     /// Tells the peer that it may send on, in steps of half a window.
     ///
@@ -106,7 +144,7 @@ extension HTTP2Connection {
             giveBack(window, of: http2.connectionWindow, on: .rootStream)
         } else if let stream = table[Int(event.streamID)], !stream.machine.isResponseDone {
             stream.inboundWindow = window
-            if !stream.isPaused { giveBack(window, of: http2.streamWindow, on: event.streamID) }
+            if !stream.isPaused { giveBack(window, of: acknowledgedWindow, on: event.streamID) }
         }
     }
 
@@ -116,7 +154,7 @@ extension HTTP2Connection {
         stream.isPaused = false
         if stream.phase == .bodyRead { stream.enter(.bodyRead, within: stream.exchange.timeouts.bodyIdle) }
         if let window = stream.inboundWindow, !stream.machine.isResponseDone {
-            giveBack(window, of: http2.streamWindow, on: HTTP2StreamID(stream.id))
+            giveBack(window, of: acknowledgedWindow, on: HTTP2StreamID(stream.id))
         }
     }
 

@@ -10,6 +10,7 @@ extension HTTP2Connection: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        if !context.channel.isWritable { gate.becameUnwritable(now: sweep.now) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -51,6 +52,10 @@ extension HTTP2Connection: ChannelInboundHandler {
             table[Int(event.streamID)]?.machine.wrote()
         } else if type == StreamClosedEvent.self, let event = event as? StreamClosedEvent {
             streamClosed(Int(event.streamID), event.reason)
+        } else if type == NIOHTTP2BulkStreamWindowChangeEvent.self,
+            let event = event as? NIOHTTP2BulkStreamWindowChangeEvent
+        {
+            windowsChanged(by: event.delta)
         } else {
             context.fireUserInboundEventTriggered(event)
         }
@@ -80,7 +85,10 @@ extension HTTP2Connection: ChannelInboundHandler {
             }
             return
         }
-        channel.close(promise: nil)
+        // In this turn: until the channel has closed, with TLS up to a second, it would be leased.
+        handOverTouched()
+        isReading = false
+        closeNow(table.isEmpty ? .closedByPeer : .transportError)
     }
 
     /// Whether the frame handler means one stream, which is told by the event of its end: for an error of the connection it
@@ -88,6 +96,7 @@ extension HTTP2Connection: ChannelInboundHandler {
     private func isOfOneStream(_ error: any Error) -> Bool {
         error is any NIOHTTP2Error && frames.goAway == nil && !frames.isOurs
             && !(error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.IOOnClosedConnection)
+            && !(error is NIOHTTP2Errors.UnableToSerializeFrame)
     }
 
     func channelInactive(context: ChannelHandlerContext) {

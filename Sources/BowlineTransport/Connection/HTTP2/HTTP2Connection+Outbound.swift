@@ -36,21 +36,18 @@ extension HTTP2Connection {
         let request = exchange.request
         exchange.call.enter(.sending, attempt: exchange.attempt)
         let fields = request.makeHTTP2Fields()
-        if let limit = settings.maximumHeaderListSize, HTTP2RequestHead.listSize(of: fields) > limit {
-            leave(stream)
-            table.close(stream.id)
-            giveBackUnused()
-            exchange.fail(
-                exchange.error(
-                    .invalidRequest,
-                    "the request's fields are larger than the \(limit) bytes that the peer accepts"))
+        let mayBeTooLarge =
+            settings.maximumHeaderListSize != nil || request.headLength > HTTP2FieldSectionSize.harmlessHead
+        if mayBeTooLarge, let reason = refusal(of: fields, "the request's fields") {
+            let error = exchange.error(.invalidRequest, reason)
+            takeBack(stream)
+            exchange.fail(error)
             return
         }
         let body = request.inlineBody
         let isWhole = exchange.upload == nil
         let endsWithHead = isWhole && body.readableBytes == 0
-        let id = HTTP2StreamID(stream.id)
-        write(.headers(.init(headers: fields, endStream: endsWithHead)), on: id)
+        write(.headers(.init(headers: fields, endStream: endsWithHead)), of: stream)
         guard stream.isOpen else { return }
         exchange.tell { $0.requestHeadSent($1) }
         // A listener may have cancelled it.
@@ -63,6 +60,18 @@ extension HTTP2Connection {
             openUpload(stream)
         }
         flushSoon()
+    }
+
+    /// Writes HEADERS, which the frame handler must not hold back: if it has not written them when the call returns, its
+    /// compression table may differ from the peer's, and the connection ends.
+    private func write(
+        _ headers: HTTP2Frame.FramePayload, of stream: HTTP2Stream, promise: EventLoopPromise<Void>? = nil
+    ) {
+        frames.wroteHeaders = false
+        write(headers, on: HTTP2StreamID(stream.id), promise: promise)
+        guard !frames.wroteHeaders, stream.isOpen, closeReason == nil else { return }
+        if channelError == nil { channelError = HTTP2HeadersNotWritten() }
+        closeNow(.transportError)
     }
 
     private func sendWhole(_ body: ByteBuffer, on stream: HTTP2Stream) {
@@ -101,6 +110,7 @@ extension HTTP2Connection {
         stream.unsentBytes -= count
         if count > 0 { stream.unsentFrames -= 1 }
         stream.hasWriteProgress = true
+        if gate.blockedSince != nil { noteTaken() }
         stream.sentBytes += count
         let report = stream.exchange.request.onUploadProgress
         if count > 0, let report, isLast || stream.unsentBytes == 0 {
@@ -110,6 +120,8 @@ extension HTTP2Connection {
         if !stream.machine.isRequestDone { stream.extendBodyRead() }
         if isLast {
             requestWritten(stream)
+        } else if stream.unsentTrailers != nil {
+            writeTrailers(of: stream)
         } else if stream.unsentCost <= options.writeBufferLimit / 2, stream.writer != nil {
             if stream.phase == .bodyWrite { stream.enter(.none, within: nil) }
             stream.resumeWriter()
@@ -121,6 +133,10 @@ extension HTTP2Connection {
     ) {
         guard let stream = stream(of: exchange), !stream.machine.isRequestStopped else {
             continuation.resume(throwing: UploadStopped())
+            return
+        }
+        guard chunk.readableBytes > 0 else {
+            continuation.resume()
             return
         }
         send(chunk, endsRequest: false, on: stream)
@@ -139,18 +155,30 @@ extension HTTP2Connection {
     func finish(_ last: ByteBuffer, trailers: HTTPFields?, for exchange: Exchange) {
         guard let stream = stream(of: exchange), !stream.machine.isRequestStopped else { return }
         if let trailers, !trailers.isEmpty {
-            let written = eventLoop.makePromise(of: Void.self)
-            written.futureResult.assumeIsolated().whenSuccess {
-                self.sent(0, isLast: true, on: stream)
-            }
-            let headers = HTTP2RequestHead.trailers(trailers)
-            write(.headers(.init(headers: headers, endStream: true)), on: HTTP2StreamID(stream.id), promise: written)
-            flushSoon()
+            stream.unsentTrailers = HTTP2RequestHead.trailers(trailers)
+            writeTrailers(of: stream)
             guard stream.isOpen, !stream.machine.isRequestDone else { return }
             stream.enterBodyWrite()
         } else {
             sendWhole(last, on: stream)
         }
+    }
+
+    /// Writes the trailers once the body before them is out: behind bytes that wait for a window the frame handler would
+    /// hold them back.
+    func writeTrailers(of stream: HTTP2Stream) {
+        guard stream.unsentBytes == 0, gate.isOpen, let headers = stream.unsentTrailers else { return }
+        stream.unsentTrailers = nil
+        if let reason = refusal(of: headers, "the request's trailers") {
+            reset(stream, .invalidRequest, reason)
+            return
+        }
+        let written = eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenSuccess {
+            self.sent(0, isLast: true, on: stream)
+        }
+        write(.headers(.init(headers: headers, endStream: true)), of: stream, promise: written)
+        flushSoon()
     }
 
     /// The request has been handed to the network whole.
@@ -173,7 +201,12 @@ extension HTTP2Connection {
 
     func sendPing(_ number: UInt64) {
         table.pingSent()
-        write(.ping(HTTP2PingData(withInteger: number), ack: false), on: .rootStream)
+        let left = eventLoop.makePromise(of: Void.self)
+        left.futureResult.assumeIsolated().whenSuccess {
+            guard self.closeReason == nil, self.keepAlive.left(number, now: self.sweep.now) else { return }
+            self.keepAliveMoved()
+        }
+        write(.ping(HTTP2PingData(withInteger: number), ack: false), on: .rootStream, promise: left)
         keepAliveMoved()
         flushSoon()
     }
@@ -187,7 +220,7 @@ extension HTTP2Connection {
 extension HTTP2Connection: DeadlineEntry {
     var deadline: MonotonicInstant {
         if onReady != nil { return settingsDeadline }
-        return keepAlive.deadline(readAt: readAt, hasStreams: !table.isEmpty)
+        return keepAlive.deadline(readAt: readAt, askedAt: askedAt, hasStreams: !table.isEmpty)
     }
 
     func deadlinePassed(now: MonotonicInstant) {
@@ -196,10 +229,15 @@ extension HTTP2Connection: DeadlineEntry {
             closeNow(.timedOut)
             return
         }
-        switch keepAlive.deadlinePassed(now: now, readAt: readAt, hasStreams: !table.isEmpty) {
+        let action = keepAlive.deadlinePassed(
+            now: now, readAt: readAt, askedAt: askedAt, hasStreams: !table.isEmpty)
+        switch action {
         case .nothing: break
         case .ping(let number): sendPing(number)
         case .dead: closeNow(.keepAliveFailed)
         }
     }
 }
+
+/// The frame handler held HEADERS back, or could not encode them.
+struct HTTP2HeadersNotWritten: Error {}

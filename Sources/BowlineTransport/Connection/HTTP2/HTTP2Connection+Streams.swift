@@ -17,6 +17,13 @@ extension HTTP2Connection {
             exchange.fail(closedBeforeRequest(exchange))
             return
         }
+        guard hasRoom else {
+            // The peer has come to allow fewer; the pool knows it.
+            exchange.upload?.stop()
+            giveBackUnused()
+            exchange.fail(declinedError(exchange))
+            return
+        }
         if let refusal = refusal(of: exchange) {
             exchange.upload?.stop()
             giveBackUnused()
@@ -31,16 +38,16 @@ extension HTTP2Connection {
         // Before the write: one that fails at once ends the exchange.
         sweep.add(stream)
         // The silence of an idle connection says nothing about the peer.
-        if table.count == 1 { readAt = sweep.now }
+        if table.count == 1 { askedAt = sweep.now }
         keepAliveMoved()
-        writeHead(of: stream)
+        // In order: a stream that is opened closes those with lower numbers that were not (RFC 9113 §5.1.1).
+        if gate.isOpen, held.isEmpty { writeHead(of: stream) } else { hold(stream) }
     }
 
     /// Why no request can be sent, or not this one.
     private func refusal(of exchange: Exchange) -> ServiceError? {
         if isRetired || hasSentGoAway || table.isExhausted {
-            return exchange.error(
-                .connectionClosed, "the connection takes no more requests" + goAwayNote, underlying: declined)
+            return declinedError(exchange)
         }
         if let reason = exchange.request.http2Refusal { return exchange.error(.invalidRequest, reason) }
         return nil
@@ -50,10 +57,8 @@ extension HTTP2Connection {
         if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
         return exchange.error(
             .connectionClosed, "the connection closed before the request was written" + goAwayNote,
-            underlying: peerGoAway == nil ? channelError : declined)
+            underlying: HTTP2Declined(hasCarriedOthers: table.lastOpened > 0, cause: channelError))
     }
-
-    private var declined: HTTP2Declined { HTTP2Declined(hasCarriedOthers: table.lastOpened > 0) }
 
     /// What the peer said of the end of the connection, for a message.
     var goAwayNote: String {
@@ -93,6 +98,11 @@ extension HTTP2Connection {
     /// Resets the stream of an exchange that has been told why, or is told by the caller.
     func reset(_ stream: HTTP2Stream, code: NIOHTTP2.HTTP2ErrorCode) {
         guard stream.isOpen else { return }
+        // The peer knows nothing of a stream that was never opened, and must not be told of its end.
+        guard stream.machine.hasBeenWritten else {
+            takeBack(stream)
+            return
+        }
         leave(stream)
         writeReset(stream.id, code)
     }
@@ -140,6 +150,8 @@ extension HTTP2Connection {
     /// The exchange has no more to do with the connection.
     func leave(_ stream: HTTP2Stream) {
         sweep.remove(stream)
+        if !held.isEmpty, !stream.machine.hasBeenWritten { held.removeAll { $0 === stream } }
+        stream.unsentTrailers = nil
         stream.phase = .none
         stream.phaseDeadline = .distantFuture
         stream.stopUpload()
@@ -162,6 +174,7 @@ extension HTTP2Connection {
         guard !isRetired else { return }
         isRetired = true
         origin.retired(id, reason)
+        declineHeld()
         releaseResets()
     }
 
@@ -189,9 +202,12 @@ extension HTTP2Connection {
         guard closeReason == nil else { return }
         closeReason = reason
         let streams = table.removeAll()
-        let errors = streams.map(makeError)
+        let errors = streams.map { $0.machine.hasBeenWritten ? makeError($0) : closedBeforeRequest($0.exchange) }
+        held = []
         if channel.isActive, reason != .closedByPeer, reason != .transportError {
-            for stream in streams { write(.rstStream(.cancel), on: HTTP2StreamID(stream.id)) }
+            for stream in streams where stream.machine.hasBeenWritten {
+                write(.rstStream(.cancel), on: HTTP2StreamID(stream.id))
+            }
             if !hasSentGoAway, frames.goAway == nil {
                 write(.goAway(lastStreamID: .rootStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
             }

@@ -19,6 +19,11 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var table = HTTP2StreamTable<HTTP2Stream>()
     @exclusivity(unchecked) var settings = HTTP2PeerSettings()
     @exclusivity(unchecked) var keepAlive: HTTP2KeepAlive
+    @exclusivity(unchecked) var gate = HTTP2WriteGate()
+    /// Streams whose HEADERS wait for the channel, in order.
+    @exclusivity(unchecked) var held: [HTTP2Stream] = []
+    /// A request got no byte in time, and the peer has not answered a PING since.
+    var isDoubted = false
     /// Told once, when the peer's settings are there or the connection has failed before.
     var onReady: ((HTTP2Connection, Result<Void, any Error>) -> Void)?
     /// Streams that have received something in this read and have not handed it over.
@@ -41,8 +46,12 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     /// The last error the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
     @exclusivity(unchecked) var closeReason: CloseReason?
-    /// When bytes last came, or when the first of the open streams was opened.
+    /// When bytes last came.
     @exclusivity(unchecked) var readAt: MonotonicInstant
+    /// When the first of the open streams was opened.
+    @exclusivity(unchecked) var askedAt: MonotonicInstant
+    /// How many bytes of a response the peer may send ahead, as far as it has acknowledged our settings.
+    var acknowledgedWindow = HTTP2Limits.initialWindow
     /// When the peer's settings have to be there.
     var settingsDeadline = MonotonicInstant.distantFuture
     @exclusivity(unchecked) var sweepIndex = -1
@@ -58,6 +67,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         frames = HTTP2FrameWatch()
         keepAlive = HTTP2KeepAlive(options: http2)
         readAt = sweep.now
+        askedAt = readAt
         super.init(
             id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS,
             dialDuration: dialDuration, sweep: sweep, executor: executor, origin: origin
@@ -103,7 +113,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         connection.contentLengthValidation = .disabled
         connection.maximumSequentialEmptyDataFrames = HTTP2Limits.emptyDataFrames
         connection.maximumBufferedControlFrames = HTTP2Limits.bufferedControlFrames
-        connection.maximumSequentialContinuationFrames = max(16, options.maximumHeadBytes / 16_384 + 1)
+        // The size of the section is what counts.
+        connection.maximumSequentialContinuationFrames = HTTP2Limits.continuationFrames
         // A reset stream is remembered until the peer has answered a PING sent after it.
         connection.maximumRecentlyResetStreams = max(32, http2.maximumStreams)
         connection.controlFrameRateLimit.maximumCount = HTTP2Limits.controlFrames
@@ -139,6 +150,17 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         onLoop {
             self.giveBackUnused()
             self.leaseArrived()
+        }
+    }
+
+    override func leaseUnused() {
+        onLoop { self.leaseArrived() }
+    }
+
+    override func probe() {
+        onLoop {
+            self.isDoubted = true
+            self.askIfDoubted()
         }
     }
 
@@ -190,6 +212,9 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
             } catch {
                 throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
             }
+            if let reason = HTTP2RequestHead.refusal(of: trailers) {
+                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(reason)"))
+            }
         }
         onLoop { self.finish(ByteBuffer(), trailers: trailers, for: exchange) }
     }
@@ -223,8 +248,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     }
 
     /// A peer that is told of the end may look at nothing that comes after that.
-    private func sendGoAwayAfterLastArrival() {
-        if let lastArrival, arrivals >= lastArrival { sendGoAway() }
+    func sendGoAwayAfterLastArrival() {
+        if let lastArrival, arrivals >= lastArrival, held.isEmpty { sendGoAway() }
     }
 
     /// Listeners are told once each time that the last exchange ends.
@@ -241,8 +266,12 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
 /// What a peer that floods us may do before the connection ends. Counts are over 30 s where nothing else is said.
 enum HTTP2Limits {
+    /// The window of a stream before our settings are acknowledged (RFC 9113 §6.9.2).
+    static let initialWindow = 65_535
     /// In a row, without a byte.
     static let emptyDataFrames = 100
+    /// For one field section, whose size has its own limit.
+    static let continuationFrames = 4096
     /// Waiting to be written: answers to PING and SETTINGS that the peer does not read.
     static let bufferedControlFrames = 1000
     /// PING, SETTINGS, PRIORITY and the like; answers to our own PINGs count.
@@ -266,6 +295,8 @@ struct HTTP2GoAway: Error {
 struct HTTP2Declined: Error {
     /// Whether the connection has carried requests: the next one may well take this.
     var hasCarriedOthers: Bool
+    /// The error that ended the connection, if one did.
+    var cause: (any Error)?
 }
 
 /// What of a peer's settings concerns us; the frame handler heeds the others.
@@ -273,6 +304,8 @@ struct HTTP2PeerSettings {
     /// A peer that names no limit has none; the frame handler holds back what goes beyond 100 all the same, where requests
     /// would wait unseen.
     var maximumStreams = 100
+    /// The largest frame that the peer takes.
+    var maximumFrameSize = 16_384
     /// nil: no limit.
     var maximumHeaderListSize: Int?
 
@@ -280,6 +313,7 @@ struct HTTP2PeerSettings {
         for setting in settings {
             switch setting.parameter {
             case .maxConcurrentStreams: maximumStreams = setting.value
+            case .maxFrameSize: maximumFrameSize = setting.value
             case .maxHeaderListSize: maximumHeaderListSize = setting.value
             default: break
             }

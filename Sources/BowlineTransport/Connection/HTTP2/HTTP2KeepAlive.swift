@@ -2,18 +2,27 @@ internal import BowlineCore
 
 /// Decides when to send a PING, and when its answer is overdue. One is on its way at a time.
 ///
-/// A PING has two uses: it asks a silent peer whether it is there, and its answer shows that the peer knows of the resets
-/// sent before it.
+/// A PING has three uses: it asks a silent peer whether it is there, it settles a doubt after a request that got no byte in
+/// time, and its answer shows that the peer knows of the resets sent before it.
+///
+/// An answer is overdue `keepAliveTimeout` after the last sign of life: the PING's own way out of this machine, bytes from the
+/// peer, and bytes that the network takes after it had taken none, as that needs the peer's acknowledgement. New requests are
+/// no such sign.
 struct HTTP2KeepAlive {
     private let interval: Duration?
     private let timeout: Duration
     private let isWanted: Bool
     /// How long resets wait for a PING where keep-alive is off.
     private static let resetInterval = Duration.seconds(30)
+    /// A channel that was not writable for less than this part of the timeout may have been so within one turn of the loop,
+    /// with a network that took everything.
+    private static let blockedPart = 1000
     /// Since when there have been resets that no PING has followed.
     private var resetsWaitSince: MonotonicInstant?
+    /// When the network last took bytes after it had taken none.
+    private var takenAt: MonotonicInstant?
 
-    /// The number in the PING that is on its way, and when it was sent.
+    /// The number in the PING that is on its way, and when it left or, until it has, when it was written.
     private(set) var outstanding: (number: UInt64, sentAt: MonotonicInstant)?
     private var pingsSent: UInt64 = 0
     /// Whether the peer has sent HEADERS or DATA since the last PING for a reset. Some servers end a connection that sends
@@ -26,12 +35,19 @@ struct HTTP2KeepAlive {
         isWanted = options.keepsAliveWhenIdle
     }
 
-    /// The next instant at which to look, given when bytes last came.
-    func deadline(readAt: MonotonicInstant, hasStreams: Bool) -> MonotonicInstant {
-        if let outstanding { return max(outstanding.sentAt, readAt).advanced(by: timeout) }
+    /// The next instant at which to look.
+    ///
+    /// - Parameters:
+    ///   - readAt: When bytes last came.
+    ///   - askedAt: When the first of the open streams was opened: the silence of an idle connection says nothing.
+    func deadline(readAt: MonotonicInstant, askedAt: MonotonicInstant, hasStreams: Bool) -> MonotonicInstant {
+        if let outstanding {
+            let sign = max(outstanding.sentAt, readAt, takenAt ?? outstanding.sentAt)
+            return sign.advanced(by: timeout)
+        }
         let forResets = resetsWaitSince?.advanced(by: interval ?? Self.resetInterval) ?? .distantFuture
         guard let interval, hasStreams || isWanted else { return forResets }
-        return min(readAt.advanced(by: interval), forResets)
+        return min(max(readAt, askedAt).advanced(by: interval), forResets)
     }
 
     enum Action: Equatable {
@@ -42,10 +58,29 @@ struct HTTP2KeepAlive {
     }
 
     /// The deadline has come.
-    mutating func deadlinePassed(now: MonotonicInstant, readAt: MonotonicInstant, hasStreams: Bool) -> Action {
-        guard deadline(readAt: readAt, hasStreams: hasStreams) <= now else { return .nothing }
+    mutating func deadlinePassed(
+        now: MonotonicInstant, readAt: MonotonicInstant, askedAt: MonotonicInstant, hasStreams: Bool
+    ) -> Action {
+        guard deadline(readAt: readAt, askedAt: askedAt, hasStreams: hasStreams) <= now else { return .nothing }
         if outstanding != nil { return .dead }
         return .ping(ping(now: now))
+    }
+
+    /// The peer may be gone. The number of the PING to send; nil: one is on its way.
+    mutating func doubted(now: MonotonicInstant) -> UInt64? {
+        outstanding == nil ? ping(now: now) : nil
+    }
+
+    /// The network has taken the PING: the peer's time to answer begins. Whether it is ours.
+    mutating func left(_ number: UInt64, now: MonotonicInstant) -> Bool {
+        guard outstanding?.number == number else { return false }
+        outstanding = (number, now)
+        return true
+    }
+
+    /// The network has taken bytes. It had not taken all since `blockedSince`.
+    mutating func taken(now: MonotonicInstant, blockedSince: MonotonicInstant) {
+        if blockedSince.advanced(by: timeout / Self.blockedPart) <= now { takenAt = now }
     }
 
     /// A stream was reset. The number of the PING to send after it, if one is to be sent now.

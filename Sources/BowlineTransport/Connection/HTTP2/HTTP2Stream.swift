@@ -1,6 +1,7 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
+internal import NIOHPACK
 
 /// One exchange on an HTTP/2 connection: what of its response waits to be handed over, and what of its body to be sent.
 ///
@@ -34,6 +35,8 @@ final class HTTP2Stream: HTTP2TableStream {
     var unsentBytes = 0
     /// How many frames they are in.
     var unsentFrames = 0
+    /// Trailers that wait until the body is out.
+    var unsentTrailers: HPACKHeaders?
     /// Whether any have gone out since the write deadline was set.
     var hasWriteProgress = false
     /// Bytes of the body that the network has taken, for whoever wants to know.
@@ -98,7 +101,8 @@ extension HTTP2Stream: DeadlineEntry {
 
     func deadlinePassed(now: MonotonicInstant) {
         if exchange.deadline.instant <= now {
-            connection.reset(self, exchange.deadline.code, exchange.deadline.message)
+            let askedAt = machine.hasHead ? nil : arrival.sent ?? exchange.lease.leased
+            connection.timedOut(self, exchange.deadline.code, exchange.deadline.message, silentSince: askedAt)
             return
         }
         guard phaseDeadline <= now else { return }
@@ -107,17 +111,27 @@ extension HTTP2Stream: DeadlineEntry {
         case .awaitingContinue: connection.openUpload(self)
         case .bodyWrite where hasWriteProgress: enterBodyWrite()
         case .bodyWrite:
-            connection.reset(
-                self, .bodyIdleTimeout, "the peer took no byte of the request body for timeouts.bodyIdle")
+            bodyIdled("the peer took no byte of the request body for timeouts.bodyIdle")
         case .head:
-            connection.reset(self, .responseHeadTimeout, "no response head came within timeouts.responseHead")
+            let message =
+                machine.hasBeenWritten
+                ? "no response head came within timeouts.responseHead"
+                : "the connection took no byte of the request within timeouts.responseHead"
+            connection.timedOut(
+                self, .responseHeadTimeout, message, silentSince: arrival.sent ?? exchange.lease.leased)
         case .bodyRead where isPaused: phaseDeadline = .distantFuture
         case .bodyRead where !machine.isRequestDone && hasWriteProgress:
             hasWriteProgress = false
             enter(.bodyRead, within: exchange.timeouts.bodyIdle)
         case .bodyRead:
-            connection.reset(
-                self, .bodyIdleTimeout, "no byte of the response body came for timeouts.bodyIdle")
+            bodyIdled("no byte of the response body came for timeouts.bodyIdle")
         }
+    }
+
+    /// No byte of a body has moved for `timeouts.bodyIdle`, which ends now.
+    private func bodyIdled(_ message: String) {
+        let idle = exchange.timeouts.bodyIdle ?? .zero
+        connection.timedOut(
+            self, .bodyIdleTimeout, message, silentSince: phaseDeadline.advanced(by: .zero - idle))
     }
 }

@@ -42,6 +42,9 @@ struct HTTP2StreamStateMachine: ~Copyable {
         return hasWritten ? .ambiguous : .neverSent
     }
 
+    /// Whether the peer may know of the stream.
+    var hasBeenWritten: Bool { hasWritten }
+
     var isRequestDone: Bool { request != .open }
     var isRequestStopped: Bool { request == .stopped }
     var hasHead: Bool {

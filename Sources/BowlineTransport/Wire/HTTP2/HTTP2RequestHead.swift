@@ -67,6 +67,17 @@ struct HTTP2RequestHead {
         }
     }
 
+    /// Why the fields cannot be sent; nil: they can. The frame handler's fields are strings, so that bytes which are not UTF-8
+    /// would arrive as others.
+    static func refusal(of fields: HTTPFields) -> String? {
+        let field = fields.first { field in
+            field.withUnsafeBytesOfValue { String(validating: $0, as: UTF8.self) == nil }
+        }
+        guard let field else { return nil }
+        return "the value of \(field.name.canonicalName) is not UTF-8, which cannot be sent over HTTP/2;"
+            + " ask for HTTP/1.1 with http2.negotiation"
+    }
+
     /// What a field section counts against SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2).
     static func listSize(of headers: HPACKHeaders) -> Int {
         headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 32 }

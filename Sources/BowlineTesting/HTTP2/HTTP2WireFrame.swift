@@ -1,0 +1,154 @@
+package import NIOCore
+package import NIOHPACK
+
+/// One HTTP/2 frame as it stands on the wire (RFC 9113 §4.1), right or wrong.
+package struct HTTP2WireFrame: Sendable, Hashable {
+    /// A frame's type by its number.
+    package struct Kind: Sendable, Hashable {
+        package let code: UInt8
+
+        package init(_ code: UInt8) {
+            self.code = code
+        }
+
+        package static let data = Kind(0)
+        package static let headers = Kind(1)
+        package static let reset = Kind(3)
+        package static let settings = Kind(4)
+        package static let ping = Kind(6)
+        package static let goAway = Kind(7)
+        package static let windowUpdate = Kind(8)
+        package static let continuation = Kind(9)
+    }
+
+    package static let endStream: UInt8 = 1
+    package static let acknowledgement: UInt8 = 1
+    package static let endHeaders: UInt8 = 4
+    package static let clientPreface = ByteBuffer(string: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+    package var kind: Kind
+    package var flags: UInt8
+    package var stream: Int
+    package var payload: ByteBuffer
+
+    package init(_ kind: Kind, flags: UInt8 = 0, on stream: Int = 0, _ payload: ByteBuffer = ByteBuffer()) {
+        self.kind = kind
+        self.flags = flags
+        self.stream = stream
+        self.payload = payload
+    }
+
+    package var endsStream: Bool { (kind == .data || kind == .headers) && flags & Self.endStream != 0 }
+    package var isAcknowledgement: Bool {
+        (kind == .settings || kind == .ping) && flags & Self.acknowledgement != 0
+    }
+
+    package static func settings(_ settings: [(UInt16, UInt32)]) -> HTTP2WireFrame {
+        var payload = ByteBuffer()
+        for (id, value) in settings { payload.writeMultipleIntegers(id, value) }
+        return HTTP2WireFrame(.settings, payload)
+    }
+
+    package static var settingsAcknowledgement: HTTP2WireFrame { HTTP2WireFrame(.settings, flags: acknowledgement) }
+
+    package static func goAway(last: UInt32, code: UInt32 = 0) -> HTTP2WireFrame {
+        var payload = ByteBuffer()
+        payload.writeMultipleIntegers(last, code)
+        return HTTP2WireFrame(.goAway, payload)
+    }
+
+    package static func windowUpdate(on stream: Int, by increment: UInt32) -> HTTP2WireFrame {
+        HTTP2WireFrame(.windowUpdate, on: stream, ByteBuffer(integer: increment))
+    }
+
+    /// The answer to a PING.
+    package var pong: HTTP2WireFrame { HTTP2WireFrame(.ping, flags: Self.acknowledgement, payload) }
+
+    package var bytes: ByteBuffer {
+        var bytes = ByteBuffer()
+        bytes.writeMultipleIntegers(UInt8(payload.readableBytes >> 16), UInt16(payload.readableBytes & 0xFFFF))
+        bytes.writeMultipleIntegers(kind.code, flags, UInt32(stream))
+        bytes.writeImmutableBuffer(payload)
+        return bytes
+    }
+}
+
+/// A peer's side of one HTTP/2 connection, without input and output: takes frames out of bytes, and decodes field sections
+/// with a table of its own, so that a client whose table differs is found out.
+package struct HTTP2WireReader: Sendable {
+    private var unread = ByteBuffer()
+    private var hasPreface = false
+    private var decoder = HPACKDecoder(
+        allocator: ByteBufferAllocator(), maxDynamicTableSize: 4096, maxHeaderListSize: 1 << 24)
+
+    package init() {}
+
+    package mutating func append(_ bytes: ByteBuffer) {
+        unread.writeImmutableBuffer(bytes)
+    }
+
+    /// The next frame that is there whole, behind the client's preface.
+    package mutating func next() -> HTTP2WireFrame? {
+        if !hasPreface {
+            guard unread.readableBytes >= HTTP2WireFrame.clientPreface.readableBytes else { return nil }
+            unread.moveReaderIndex(forwardBy: HTTP2WireFrame.clientPreface.readableBytes)
+            hasPreface = true
+        }
+        var rest = unread
+        guard
+            let (high, low, code, flags, stream) = rest.readMultipleIntegers(
+                as: (UInt8, UInt16, UInt8, UInt8, UInt32).self),
+            let payload = rest.readSlice(length: Int(high) << 16 | Int(low))
+        else { return nil }
+        unread = rest
+        return HTTP2WireFrame(.init(code), flags: flags, on: Int(stream & 0x7FFF_FFFF), payload)
+    }
+
+    /// The fields of a HEADERS frame. To be called for each such frame, in order.
+    package mutating func fields(of frame: HTTP2WireFrame) throws -> [HTTP2WireField] {
+        var payload = frame.payload
+        return try decoder.decodeHeaders(from: &payload).map { HTTP2WireField($0.name, $0.value) }
+    }
+}
+
+/// A field as it came over HTTP/2.
+package struct HTTP2WireField: Sendable, Hashable, CustomStringConvertible {
+    package let name: String
+    package let value: String
+
+    package init(_ name: String, _ value: String) {
+        self.name = name
+        self.value = value
+    }
+
+    package var description: String { "\(name): \(value.prefix(60))" }
+
+    /// A field section in literals without a table, so that a peer of a test needs no state to write it.
+    package static func section(_ fields: [HTTP2WireField]) -> ByteBuffer {
+        var bytes = ByteBuffer()
+        for field in fields { bytes.writeLiteral(field) }
+        return bytes
+    }
+}
+
+extension ByteBuffer {
+    fileprivate mutating func writeLiteral(_ field: HTTP2WireField) {
+        writeInteger(UInt8(0))
+        for text in [field.name, field.value] {
+            // RFC 7541 §5.1, with a prefix of seven bits.
+            var count = text.utf8.count
+            if count < 127 {
+                writeInteger(UInt8(count))
+            } else {
+                writeInteger(UInt8(127))
+                count -= 127
+                while count >= 128 {
+                    writeInteger(UInt8(count & 127 | 128))
+                    count >>= 7
+                }
+                writeInteger(UInt8(count))
+            }
+            writeString(text)
+        }
+    }
+}

@@ -1,0 +1,260 @@
+import Bowline
+import BowlineTesting
+import NIOCore
+import Testing
+
+/// The server is the test's own, frame by frame, with a compression table that is not the client's.
+@Suite("HTTP/2 with peers that do what they may, over sockets (H2)", .timeLimit(.minutes(1)))
+struct HTTP2PeerTests {
+    private static let tenant = HTTPField.Name("x-tenant")
+
+    private func withPeer(
+        _ script: @escaping @Sendable (LoopbackConnection) async throws -> Void,
+        configure: @escaping (inout ClientConfiguration) -> Void = { _ in },
+        _ body: (ServiceClient, LoopbackServer) async throws -> Void
+    ) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                do {
+                    try await script(connection)
+                } catch {
+                    // The client has gone; what it got is what the test looks at.
+                }
+            }
+            try await withServiceClient(server.baseURL) {
+                $0.http2.negotiation = .http2Only
+                $0.retry.maximumAttempts = 1
+                configure(&$0)
+            } _: { client in
+                try await body(client, server)
+            }
+        }
+    }
+
+    private func get(_ path: String, tenant: String) throws -> ServiceRequest {
+        var request = ServiceRequest.get(path)
+        request.fields[try #require(Self.tenant)] = tenant
+        return request
+    }
+
+    @Test(
+        "a request with 24 KB of fields fails alone, with both sizes, and is not tried again; those beside it are answered"
+    )
+    func largeHead() async throws {
+        let seen = Guarded<[String]>([])
+        try await withPeer(
+            { connection in
+                var peer = try await RawHTTP2Connection(connection, settings: [(3, 200)])
+                var open: [Int] = []
+                while true {
+                    let (frame, fields) = try await peer.nextSection()
+                    seen.withLock { $0.append("\(fields[":path"] ?? "") \(fields["x-tenant"] ?? "")") }
+                    open.append(frame.stream)
+                    guard fields[":path"] == "/finish" else { continue }
+                    for stream in open { try await peer.reply(on: stream) }
+                    open = []
+                }
+            }, configure: { $0.retry.maximumAttempts = 3 }
+        ) { client, server in
+            try await withThrowingTaskGroup(of: HTTPResponse.Status.self) { group in
+                for number in 0..<20 {
+                    let request = try get("/held/\(number)", tenant: "tenant \(number)")
+                    group.addTask { try await client.fetch(request).response.status }
+                }
+                try await eventually("twenty have come") { seen.withLock { $0.count } == 20 }
+                let seed = UInt64.random(in: 0...UInt64.max)
+                var random = SeededRandom(seed: seed)
+                var large = try get("/large", tenant: "large")
+                large.fields[.cookie] = String(
+                    (0..<24_000).map { _ in "abcdefghijklmnopqrstuvwxyz0123456789".randomElement(using: &random) ?? "a"
+                    })
+                let error = try await serviceError { [large] in _ = try await client.fetch(large) }
+                #expect(error.code == .invalidRequest && error.progress == .neverSent && error.attempts == 1)
+                #expect(
+                    error.message.contains("16384") && error.message.contains("SETTINGS_MAX_FRAME_SIZE"), "seed \(seed)"
+                )
+                #expect(try await client.fetch(try get("/finish", tenant: "last")).response.status == .ok)
+                for try await status in group { #expect(status == .ok) }
+            }
+            #expect(
+                seen.withLock { Set($0) } == Set((0..<20).map { "/held/\($0) tenant \($0)" } + ["/finish last"]))
+            #expect(server.connections.count == 1)
+        }
+    }
+
+    @Test("trailers too large for a frame, behind a window: nobody's fields arrive with another's request")
+    func largeTrailers() async throws {
+        let seen = Guarded<[String]>([])
+        try await withPeer({ connection in
+            // No window: the body waits, and the trailers behind it.
+            var peer = try await RawHTTP2Connection(connection, settings: [(4, 0)])
+            while true {
+                let (frame, fields) = try await peer.nextSection()
+                seen.withLock { $0.append("\(fields[":path"] ?? "") \(fields["x-tenant"] ?? "")") }
+                if fields[":path"] == "/upload" {
+                    try await peer.send(.windowUpdate(on: frame.stream, by: 100_000))
+                } else {
+                    try await peer.reply(on: frame.stream)
+                }
+            }
+        }) { client, _ in
+            let tenant = try #require(Self.tenant)
+            _ = try await client.fetch(try get("/first", tenant: "alice"))
+            let filler = try #require(HTTPField.Name("x-filler"))
+            let body = RequestBody.text("body").trailers {
+                [filler: String(repeating: "~", count: 20_000), tenant: "mallory"]
+            }
+            let error = try await serviceError { _ = try await client.fetch(.post("/upload", body: body)) }
+            #expect(error.code == .invalidRequest && error.message.contains("trailers"))
+            for number in 0..<5 {
+                let request = try get("/bob/\(number)", tenant: "bob \(number)")
+                #expect(try await client.fetch(request).response.status == .ok)
+            }
+            #expect(seen.withLock { $0.suffix(5) } == (0..<5).map { "/bob/\($0) bob \($0)" })
+        }
+    }
+
+    @Test(
+        "a request behind an upload that fills the socket goes to another connection when GOAWAY comes, or is cancelled",
+        arguments: [false, true])
+    func goAwayBehindUpload(isCancelled: Bool) async throws {
+        let isHeld = Gate()
+        let mayFinish = Gate()
+        let wasReset = Guarded(false)
+        try await withPeer({ connection in
+            // Windows without end: what stops the client is the socket.
+            var peer = try await RawHTTP2Connection(connection, settings: [(4, 0x7FFF_FFFF)])
+            try await peer.send(.windowUpdate(on: 0, by: 0x7000_0000))
+            if connection.number == 1 {
+                _ = try await peer.nextSection()
+                try await connection.pauseReading()
+                try await isHeld.wait()
+                try await peer.send(.goAway(last: 0x7FFF_FFFF))
+                try await mayFinish.wait()
+                try await connection.resumeReading()
+            }
+            while true {
+                let frame = try await peer.next()
+                if frame.kind == .headers { _ = try peer.fields(of: frame) }
+                if frame.kind == .reset { wasReset.withLock { $0 = true } }
+                if frame.endsStream { try await peer.reply(on: frame.stream) }
+            }
+        }) { client, _ in
+            let sent = Guarded(0)
+            let upload = Task {
+                var request = ServiceRequest.post(
+                    "/upload", body: .bytes(ByteBuffer(repeating: 0x61, count: 16 << 20)))
+                request.options.onUploadProgress = { progress in sent.withLock { $0 = Int(progress.bytes) } }
+                return try await client.fetch(request).response.status
+            }
+            try await eventually("the upload has begun") { sent.withLock { $0 } > 0 }
+            _ = try await settled("the socket") { sent.withLock { $0 } }
+            let small = Task { try await client.fetch(.post("/small", body: .text("x"))).response }
+            try await eventually("the request is leased") { client.pool.snapshot().streams == 2 }
+            if isCancelled {
+                small.cancel()
+                await #expect(throws: CancellationError.self) { try await small.value }
+                isHeld.open()
+            } else {
+                isHeld.open()
+                #expect(try await small.value.connection?.id == 2)
+            }
+            mayFinish.open()
+            #expect(try await upload.value == .ok)
+            #expect(!wasReset.withLock { $0 }, "the peer never heard of the stream")
+        }
+    }
+
+    @Test("a response's fields may come in as many CONTINUATION frames as their size allows", arguments: [1, 16, 1000])
+    func continuations(size: Int) async throws {
+        let value = String(repeating: "v", count: 3500 * min(size, 16))
+        try await withPeer({ connection in
+            var peer = try await RawHTTP2Connection(connection)
+            while true {
+                let (frame, _) = try await peer.nextSection()
+                var section = HTTP2WireField.section([.init(":status", "200"), .init("x-long", value)])
+                var bytes = HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endStream, on: frame.stream).bytes
+                while let piece = section.readSlice(length: min(size, section.readableBytes)), piece.readableBytes > 0 {
+                    let flags = section.readableBytes == 0 ? HTTP2WireFrame.endHeaders : 0
+                    bytes.writeImmutableBuffer(
+                        HTTP2WireFrame(.continuation, flags: flags, on: frame.stream, piece).bytes)
+                }
+                try await connection.send(bytes)
+            }
+        }) { client, _ in
+            for _ in 0..<3 {
+                let response = try await client.fetch("/").response
+                #expect(response.fields[try #require(HTTPField.Name("x-long"))] == value)
+            }
+        }
+    }
+
+    @Test("CONTINUATION frames without an end, or without a byte, end the connection", arguments: [0, 1])
+    func continuationFlood(size: Int) async throws {
+        try await withPeer({ connection in
+            var peer = try await RawHTTP2Connection(connection)
+            let (frame, _) = try await peer.nextSection()
+            var bytes = HTTP2WireFrame(.headers, on: frame.stream).bytes
+            let piece = HTTP2WireFrame(.continuation, on: frame.stream, ByteBuffer(repeating: 0, count: size)).bytes
+            for _ in 0..<100_000 { bytes.writeImmutableBuffer(piece) }
+            try await connection.send(bytes)
+            try await connection.waitForClose()
+        }) { client, _ in
+            let error = try await serviceError { _ = try await client.fetch("/") }
+            #expect(error.code == .protocolViolation, "\(error)")
+        }
+    }
+
+    @Test(
+        "a request's field that is not UTF-8 is refused, and a trailer; nothing else is sent in its place",
+        arguments: [true, false])
+    func bytesThatAreNotUTF8(isTrailer: Bool) async throws {
+        try await withPeer({ connection in
+            var peer = try await RawHTTP2Connection(connection)
+            while true {
+                let frame = try await peer.next()
+                if frame.kind == .headers { _ = try peer.fields(of: frame) }
+                if frame.endsStream { try await peer.reply(on: frame.stream) }
+            }
+        }) { client, _ in
+            let field = HTTPField(
+                name: try #require(HTTPField.Name("x-name")), value: [0x63, 0x61, 0x66, 0xE9] as [UInt8])
+            var request = ServiceRequest.get("/")
+            if isTrailer {
+                var trailers: HTTPFields = [:]
+                trailers.append(field)
+                request = .post("/", body: .text("x").trailers { [trailers] in trailers })
+            } else {
+                request.fields.append(field)
+            }
+            let error = try await serviceError { [request] in _ = try await client.fetch(request) }
+            #expect(error.code == .invalidRequest && error.message.contains("x-name"), "\(error)")
+            // Characters beyond ASCII are fine, as they are UTF-8.
+            var other = ServiceRequest.get("/")
+            other.fields[field.name] = "café"
+            #expect(try await client.fetch(other).response.status == .ok)
+        }
+    }
+
+    @Test("a response's field that is not UTF-8 keeps its bytes")
+    func receivedBytesThatAreNotUTF8() async throws {
+        try await withPeer({ connection in
+            var peer = try await RawHTTP2Connection(connection)
+            while true {
+                let (frame, _) = try await peer.nextSection()
+                var section = HTTP2WireField.section([.init(":status", "200")])
+                section.writeBytes([0, 1] + Array("x".utf8) + [4, 0x63, 0x61, 0x66, 0xE9])
+                let flags = HTTP2WireFrame.endHeaders | HTTP2WireFrame.endStream
+                try await peer.send(HTTP2WireFrame(.headers, flags: flags, on: frame.stream, section))
+            }
+        }) { client, _ in
+            let response = try await client.fetch("/").response
+            let name = try #require(HTTPField.Name("x"))
+            let field = try #require(response.fields.first { $0.name == name })
+            let bytes = field.withUnsafeBytesOfValue { Array($0) }
+            withKnownIssue("NIOHPACK makes strings of values, which replaces such bytes before the client sees them") {
+                #expect(bytes == [0x63, 0x61, 0x66, 0xE9])
+            }
+        }
+    }
+}

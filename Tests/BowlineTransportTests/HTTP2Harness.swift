@@ -1,0 +1,246 @@
+import BowlineCore
+import BowlinePool
+import BowlineTesting
+import NIOCore
+import NIOEmbedded
+import NIOHTTP2
+import Testing
+
+@testable import BowlineTransport
+
+/// A real HTTP/2 connection without a socket, in a test's own time; the test is its peer, frame by frame.
+final class HTTP2Harness: Sendable {
+    let channel = NIOAsyncTestingChannel()
+    let clock = TestClock(start: MonotonicInstant(nanoseconds: 1_000_000_000))
+    let connection: HTTP2Connection
+    /// What the connection told its pool and its requests, in order.
+    let log = HTTP2HarnessLog()
+    private let reader = Guarded(HTTP2WireReader())
+
+    /// A connection that has the peer's settings.
+    ///
+    /// - Parameter acknowledges: Whether the peer has acknowledged the client's.
+    init(
+        settings: [(UInt16, UInt32)] = [], acknowledges: Bool = true,
+        configure: (inout HTTP2Options) -> Void = { _ in }
+    ) async throws {
+        let log = log
+        var options = HTTP2Options()
+        configure(&options)
+        let (channel, clock) = (channel, clock)
+        connection = try await channel.testingEventLoop.executeInContext { [options] in
+            HTTP2Connection(
+                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false, http2: options,
+                dialDuration: .zero,
+                sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: UnhurriedClock(clock))),
+                executor: EventLoopTaskExecutor(channel.eventLoop),
+                origin: HTTPConnection.OriginLink(
+                    options: ConnectionOptions(),
+                    release: { _, _, _ in log.note("released") },
+                    returnUnused: { _ in log.note("returned unused") },
+                    closed: { _, reason in log.note("closed \(reason.rawValue)") },
+                    capacityChanged: { _, capacity in log.note("capacity \(capacity)") },
+                    retired: { _, reason in log.note("retired \(reason.rawValue)") },
+                    doubted: { _ in log.note("doubted") },
+                    confirmed: { _ in log.note("confirmed") }
+                ))
+        }
+        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
+        let connection = connection
+        try await channel.testingEventLoop.executeInContext {
+            try connection.begin(before: .distantFuture) { _, result in
+                log.note(result.isSuccess ? "ready" : "failed")
+            }
+        }
+        try await receive(.settings(settings))
+        if acknowledges { try await receive(.settingsAcknowledgement) }
+        _ = try await frames()
+        #expect(entries().first == "ready")
+    }
+
+    // MARK: The peer
+
+    /// The connection reads these frames at once.
+    func receive(_ frames: HTTP2WireFrame...) async throws {
+        var bytes = ByteBuffer()
+        for frame in frames { bytes.writeImmutableBuffer(frame.bytes) }
+        try await channel.writeInbound(bytes)
+        await channel.testingEventLoop.run()
+    }
+
+    /// The peer's answer to a request, whole.
+    func reply(_ status: String = "200", on stream: Int) async throws {
+        let section = HTTP2WireField.section([.init(":status", status)])
+        try await receive(
+            HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders | HTTP2WireFrame.endStream, on: stream, section))
+    }
+
+    /// What the connection has written since the last call.
+    func frames() async throws -> [HTTP2WireFrame] {
+        await channel.testingEventLoop.run()
+        while let bytes = try await channel.readOutbound(as: ByteBuffer.self) { reader.withLock { $0.append(bytes) } }
+        return reader.withLock { reader in
+            var frames: [HTTP2WireFrame] = []
+            while let frame = reader.next() { frames.append(frame) }
+            return frames
+        }
+    }
+
+    /// The field sections that the connection has written since the last call, by the peer's own table.
+    func sections() async throws -> [[HTTP2WireField]] {
+        let frames = try await frames()
+        return try reader.withLock { reader in
+            try frames.filter { $0.kind == .headers }.map { try reader.fields(of: $0) }
+        }
+    }
+
+    func fields(of frame: HTTP2WireFrame) throws -> [HTTP2WireField] {
+        try reader.withLock { try $0.fields(of: frame) }
+    }
+
+    /// The network takes bytes again, or does not.
+    func setWritable(_ isWritable: Bool) async throws {
+        let channel = channel
+        try await channel.testingEventLoop.executeInContext {
+            channel.isWritable = isWritable
+            channel.pipeline.fireChannelWritabilityChanged()
+        }
+        await channel.testingEventLoop.run()
+    }
+
+    /// Tells the frame handler alone that the network takes nothing, which never happens: it would hold back HEADERS unseen.
+    func shutFrameHandlerOnly() async throws {
+        let (channel, connection) = (channel, connection)
+        try await onLoop {
+            let context = try channel.pipeline.syncOperations.context(handlerType: NIOHTTP2Handler.self)
+            channel.isWritable = false
+            (context.handler as? NIOHTTP2Handler)?.channelWritabilityChanged(context: context)
+            connection.gate = HTTP2WriteGate()
+        }
+    }
+
+    // MARK: The requests
+
+    /// Leases the connection for a request, which has come to it when this returns.
+    func send(
+        _ request: ServiceRequest, timeouts: Timeouts = Timeouts()
+    ) async throws -> HTTP2HarnessCall {
+        let exchange = try makeExchange(request, timeouts)
+        let log = log
+        let call = Task {
+            do {
+                let response = try await exchange.run()
+                log.note("\(request.reference): \(response.status.code)")
+                return response
+            } catch {
+                log.note("\(request.reference): failed")
+                throw error
+            }
+        }
+        try await eventually("the request came to the connection") { [self] in
+            try await onLoop { exchange.streamID != 0 || exchange.isOver }
+        }
+        return HTTP2HarnessCall(exchange: exchange, task: call)
+    }
+
+    func makeExchange(_ request: ServiceRequest, _ timeouts: Timeouts = Timeouts()) throws -> Exchange {
+        Exchange(
+            request: try PreparedRequest(
+                request, context: RequestContext(timeouts: timeouts), started: clock.now,
+                allocator: ByteBufferAllocator(), isPooled: true),
+            connection: connection,
+            lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
+            resends: 0, options: ConnectionOptions())
+    }
+
+    func onLoop<Result: Sendable>(_ action: @escaping @Sendable () throws -> Result) async throws -> Result {
+        try await channel.testingEventLoop.executeInContext(action)
+    }
+
+    /// What was told since the last call.
+    func entries() -> [String] {
+        log.take()
+    }
+
+    /// Moves the time on from one deadline to the next, and does what is due at each.
+    func advance(by duration: Duration) async throws {
+        let end = clock.now.advanced(by: duration)
+        let (connection, clock) = (connection, clock)
+        var isDone = false
+        while !isDone {
+            isDone = try await onLoop {
+                let entries: [any DeadlineEntry] = [connection] + connection.table.streams
+                let due = connection.closeReason == nil ? entries.filter { $0.deadline <= end } : []
+                guard let first = due.min(by: { $0.deadline < $1.deadline }) else { return true }
+                clock.advance(to: first.deadline)
+                first.deadlinePassed(now: clock.now)
+                return false
+            }
+            await channel.testingEventLoop.run()
+        }
+        clock.advance(to: end)
+    }
+
+    func finish() async {
+        let connection = connection
+        try? await onLoop { connection.close(.forced) }
+        _ = try? await channel.finish(acceptAlreadyClosed: true)
+    }
+}
+
+/// A request that a test has under way.
+struct HTTP2HarnessCall {
+    let exchange: Exchange
+    let task: Task<ServiceResponse, any Error>
+
+    var error: ServiceError? {
+        get async {
+            guard case .failure(let error) = await task.result else { return nil }
+            return error as? ServiceError
+        }
+    }
+}
+
+extension Result {
+    fileprivate var isSuccess: Bool {
+        if case .success = self { true } else { false }
+    }
+}
+
+/// A clock that wakes nobody: the harness does what is due itself, so that it knows when that is done.
+private struct UnhurriedClock: ServiceClock {
+    let base: TestClock
+    /// Nobody moves it.
+    private let still = TestClock()
+
+    init(_ base: TestClock) {
+        self.base = base
+    }
+
+    var now: MonotonicInstant { base.now }
+    var minimumResolution: Duration { base.minimumResolution }
+
+    func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
+        try await still.sleep(until: .distantFuture, tolerance: tolerance)
+    }
+}
+
+/// What a connection told its pool and its requests.
+final class HTTP2HarnessLog: Sendable {
+    private let entries = Guarded<[String]>([])
+
+    func note(_ entry: String) {
+        entries.withLock { $0.append(entry) }
+    }
+
+    func contains(_ entry: String) -> Bool {
+        entries.withLock { $0.contains(entry) }
+    }
+
+    func take() -> [String] {
+        entries.withLock { entries in
+            defer { entries = [] }
+            return entries
+        }
+    }
+}

@@ -1,0 +1,220 @@
+import BowlineCore
+import BowlinePool
+import BowlineTesting
+import NIOCore
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("An HTTP/2 peer that has gone silent (H2)", .timeLimit(.minutes(1)))
+struct HTTP2SilentPathTests {
+    private static let timeouts: Timeouts = {
+        var timeouts = Timeouts()
+        timeouts.responseHead = .seconds(2)
+        timeouts.bodyIdle = .seconds(2)
+        return timeouts
+    }()
+
+    private func get(_ path: String) -> ServiceRequest { .get("http://a.example\(path)") }
+
+    private func makeHarness(_ settings: [(UInt16, UInt32)] = []) async throws -> HTTP2Harness {
+        let harness = try await HTTP2Harness(settings: settings)
+        harness.clock.advance(by: .seconds(1))
+        return harness
+    }
+
+    @Test(
+        "a timeout without a byte: the pool is told before the request, and a PING goes out; its answer ends the doubt")
+    func doubt() async throws {
+        let harness = try await makeHarness()
+        let call = try await harness.send(get("/silent"), timeouts: Self.timeouts)
+        _ = harness.entries()
+        try await harness.advance(by: .seconds(2))
+        #expect(await call.error?.code == .responseHeadTimeout)
+        let entries = harness.entries()
+        #expect(entries == ["doubted", "http://a.example/silent: failed"])
+        let frames = try await harness.frames()
+        let pings = frames.filter { $0.kind == .ping }
+        #expect(pings.count == 1, "one PING for the doubt and the reset")
+        try await harness.receive(try #require(pings.first).pong)
+        #expect(harness.entries().contains("confirmed"))
+        await harness.finish()
+    }
+
+    @Test("other bytes than the answer do not end the doubt")
+    func otherBytes() async throws {
+        let harness = try await makeHarness()
+        let call = try await harness.send(get("/silent"), timeouts: Self.timeouts)
+        try await harness.advance(by: .seconds(2))
+        _ = await call.error
+        try await harness.receive(.settings([]))
+        #expect(!harness.entries().contains("confirmed"))
+        await harness.finish()
+    }
+
+    @Test("bytes since the request was written: no doubt, whichever stream they were for", arguments: [true, false])
+    func noDoubt(forSameStream: Bool) async throws {
+        let harness = try await makeHarness()
+        let call = try await harness.send(get("/slow"), timeouts: Self.timeouts)
+        try await harness.advance(by: .seconds(1))
+        try await harness.receive(
+            forSameStream ? .windowUpdate(on: 1, by: 5) : HTTP2WireFrame(.ping, ByteBuffer(integer: UInt64(7))))
+        try await harness.advance(by: .seconds(1))
+        #expect(await call.error?.code == .responseHeadTimeout)
+        #expect(!harness.entries().contains("doubted"))
+        await harness.finish()
+    }
+
+    @Test("new requests do not put off the end of a PING; the connection ends when its answer is overdue")
+    func requestsKeepComing() async throws {
+        let harness = try await makeHarness()
+        let first = try await harness.send(get("/0"), timeouts: Self.timeouts)
+        try await harness.advance(by: .seconds(2))
+        #expect(await first.error?.code == .responseHeadTimeout)
+        // The PING is on its way; 15 s are its time. Each of these was leased before the pool knew.
+        var calls: [HTTP2HarnessCall] = []
+        for number in 1...14 {
+            calls.append(try await harness.send(get("/\(number)"), timeouts: Self.timeouts))
+            try await harness.advance(by: .seconds(1))
+        }
+        #expect(!harness.entries().contains("closed keepAliveFailed"))
+        try await harness.advance(by: .seconds(1))
+        #expect(harness.entries().contains("closed keepAliveFailed"))
+        for call in calls { #expect(await call.error?.progress == .ambiguous) }
+        await harness.finish()
+    }
+
+    @Test("a deadline and an attempt's limit raise a doubt as well; one within a response's body does not")
+    func otherLimits() async throws {
+        let harness = try await makeHarness()
+        var timeouts = Timeouts()
+        timeouts.attempt = .seconds(3)
+        let attempt = try await harness.send(get("/a"), timeouts: timeouts)
+        try await harness.advance(by: .seconds(3))
+        #expect(await attempt.error?.code == .attemptTimeout)
+        #expect(harness.entries().contains("doubted"))
+        let ping = try #require(try await harness.frames().first { $0.kind == .ping })
+        try await harness.receive(ping.pong)
+        _ = harness.entries()
+
+        let body = try await harness.send(get("/b"), timeouts: timeouts)
+        let head = HTTP2WireField.section([.init(":status", "200")])
+        try await harness.receive(HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 3, head))
+        let response = try await body.task.value
+        try await harness.advance(by: .seconds(3))
+        let error = try await #require(throws: ServiceError.self) { _ = try await response.body.collect(upTo: 10) }
+        #expect(error.code == .attemptTimeout || error.code == .deadlineExceeded)
+        #expect(!harness.entries().contains("doubted"))
+        await harness.finish()
+    }
+
+    @Test("bodies that stand still in a connection without a byte raise a doubt", arguments: [true, false])
+    func bodies(isUpload: Bool) async throws {
+        let harness = try await makeHarness(isUpload ? [(4, 0)] : [])
+        if isUpload {
+            let body = RequestBody.bytes(ByteBuffer(repeating: 1, count: 100_000))
+            let request = ServiceRequest(method: .put, "http://a.example/up", body: body)
+            let call = try await harness.send(request, timeouts: Self.timeouts)
+            try await eventually("the body waits for its window") {
+                try await harness.onLoop { harness.connection.table.streams.contains { $0.phase == .bodyWrite } }
+            }
+            try await harness.advance(by: .seconds(3))
+            #expect(await call.error?.code == .bodyIdleTimeout)
+        } else {
+            let call = try await harness.send(get("/down"), timeouts: Self.timeouts)
+            let head = HTTP2WireField.section([.init(":status", "200")])
+            try await harness.receive(HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 1, head))
+            let response = try await call.task.value
+            try await harness.advance(by: .seconds(3))
+            let error = try await #require(throws: ServiceError.self) { _ = try await response.body.collect(upTo: 10) }
+            #expect(error.code == .bodyIdleTimeout)
+        }
+        #expect(harness.entries().contains("doubted"))
+        await harness.finish()
+    }
+
+    @Test("a probe asks once, and tells the pool of the answer; without one the connection ends")
+    func probe() async throws {
+        let harness = try await makeHarness()
+        harness.connection.probe()
+        harness.connection.probe()
+        let pings = try await harness.frames()
+        #expect(pings.map(\.kind) == [.ping])
+        try await harness.receive(try #require(pings.first).pong)
+        #expect(harness.entries() == ["confirmed"])
+        harness.connection.probe()
+        _ = try await harness.frames()
+        try await harness.advance(by: .seconds(15))
+        #expect(harness.entries() == ["closed keepAliveFailed"])
+        harness.connection.probe()
+        #expect(try await harness.frames().allSatisfy { $0.kind != .ping })
+        await harness.finish()
+    }
+
+    @Test("a PING that waits behind an upload has until the network has taken nothing for keepAliveTimeout")
+    func pingBehindUpload() async throws {
+        let harness = try await makeHarness()
+        try await harness.setWritable(false)
+        harness.connection.probe()
+        #expect(try await harness.frames().isEmpty)
+        // The network takes some now and then: the peer acknowledges.
+        for _ in 0..<5 {
+            try await harness.advance(by: .seconds(10))
+            try await harness.onLoop { [connection = harness.connection] in connection.noteTaken() }
+        }
+        #expect(harness.entries().isEmpty)
+        try await harness.setWritable(true)
+        #expect(try await harness.frames().map(\.kind) == [.ping])
+        // From here on its answer is due.
+        try await harness.advance(by: .seconds(14))
+        #expect(harness.entries().isEmpty)
+        try await harness.advance(by: .seconds(1))
+        #expect(harness.entries() == ["closed keepAliveFailed"])
+        await harness.finish()
+    }
+
+    @Test("a PING that the network never takes ends the connection after keepAliveTimeout")
+    func pingNeverLeaves() async throws {
+        let harness = try await makeHarness()
+        try await harness.setWritable(false)
+        harness.connection.probe()
+        _ = try await harness.frames()
+        try await harness.advance(by: .seconds(15))
+        #expect(harness.entries() == ["closed keepAliveFailed"])
+        await harness.finish()
+    }
+
+    @Test("a stream's window at its largest survives a late acknowledgement of the settings", arguments: [true, false])
+    func lateAcknowledgement(readsBefore: Bool) async throws {
+        let harness = try await HTTP2Harness(acknowledges: false) { $0.streamWindow = 2_147_483_647 }
+        let call = try await harness.send(get("/"))
+        let head = HTTP2WireField.section([.init(":status", "200")])
+        try await harness.receive(HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 1, head))
+        let response = try await call.task.value
+        var granted = 65_535
+        var sent = 0
+        func send(_ count: Int) async throws {
+            try await harness.receive(HTTP2WireFrame(.data, on: 1, ByteBuffer(repeating: 0x61, count: count)))
+            sent += count
+            for frame in try await harness.frames() where frame.kind == .windowUpdate && frame.stream == 1 {
+                granted += Int(frame.payload.getInteger(at: frame.payload.readerIndex, as: UInt32.self) ?? 0)
+            }
+        }
+        var reader = response.body.makeAsyncIterator()
+        var read = 0
+        for _ in 0..<4 {
+            try await send(15_000)
+            if readsBefore { read += try await reader.next()?.readableBytes ?? 0 }
+        }
+        try await harness.receive(.settingsAcknowledgement)
+        // As the peer counts it, from the settings that it has acknowledged on.
+        granted += 2_147_483_647 - 65_535
+        for _ in 0..<20 { try await send(15_000) }
+        #expect(granted - sent <= 2_147_483_647)
+        try await harness.receive(HTTP2WireFrame(.data, flags: HTTP2WireFrame.endStream, on: 1))
+        while let bytes = try await reader.next() { read += bytes.readableBytes }
+        #expect(read == sent && sent == 360_000)
+        #expect(harness.entries().allSatisfy { !$0.hasPrefix("closed") })
+        await harness.finish()
+    }
+}
