@@ -36,7 +36,7 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        fail(DialFailure.bytesBeforeRequest)
+        fail(DialFailure.bytesBeforeRequest(EarlyBytes(unwrapInboundIn(data).readableBytesView)))
         context.close(promise: nil)
     }
 
@@ -65,7 +65,7 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
 
 /// Why a dial failed, where no other layer has an error for it.
 enum DialFailure: Error {
-    case bytesBeforeRequest
+    case bytesBeforeRequest(EarlyBytes)
     case closedDuringHandshake
     case timedOut
     case cancelled
