@@ -64,14 +64,16 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
+        .target(name: "BowlinePlatform", swiftSettings: strict),
         .target(
-            name: "BowlineCore", dependencies: [httpTypes, logging, nioCore, serviceContext], swiftSettings: road
+            name: "BowlineCore", dependencies: ["BowlinePlatform", httpTypes, logging, nioCore, serviceContext],
+            swiftSettings: road
         ),
         .target(name: "BowlinePool", dependencies: [deque], swiftSettings: strict),
         .target(
             name: "BowlineTransport",
             dependencies: [
-                "BowlineCore", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL, nioHTTP2, nioHPACK,
+                "BowlineCore", "BowlinePlatform", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL, nioHTTP2, nioHPACK,
             ],
             swiftSettings: road
         ),
@@ -80,7 +82,7 @@ let package = Package(
         ),
         .target(
             name: "BowlineMiddleware",
-            dependencies: ["BowlineCore", "CZlib", logging, metrics, tracing],
+            dependencies: ["BowlineCore", "BowlinePlatform", "CZlib", logging, metrics, tracing],
             swiftSettings: road
         ),
         .target(
@@ -90,10 +92,12 @@ let package = Package(
         ),
         .target(
             name: "BowlineTesting",
-            dependencies: ["BowlineCore", nioCore, nioPosix, nioSSL, nioHTTP2, nioHPACK],
+            dependencies: ["BowlineCore", "BowlinePlatform", nioCore, nioPosix, nioSSL, nioHTTP2, nioHPACK],
             swiftSettings: strict
         ),
-        .executableTarget(name: "BowlineTool", dependencies: ["Bowline", argumentParser], swiftSettings: road),
+        .executableTarget(
+            name: "BowlineTool", dependencies: ["Bowline", "BowlinePlatform", argumentParser], swiftSettings: road
+        ),
 
         .target(
             name: "CorpusSupport",
@@ -112,13 +116,14 @@ let package = Package(
         ),
         .testTarget(
             name: "BowlineTestingTests",
-            dependencies: ["BowlineTesting", "BowlineCore", nioCore, nioPosix, nioSSL],
+            dependencies: ["BowlineTesting", "BowlineCore", "BowlinePlatform", nioCore, nioPosix, nioSSL],
             swiftSettings: strict
         ),
         .testTarget(
             name: "BowlineTransportTests",
             dependencies: [
-                "BowlineTransport", "BowlineCore", "BowlinePool", "BowlineTesting", nioCore, nioEmbedded, nioHPACK,
+                "BowlineTransport", "BowlineCore", "BowlinePlatform", "BowlinePool", "BowlineTesting", nioCore,
+                nioEmbedded, nioHPACK,
                 nioHTTP2,
             ],
             swiftSettings: strict
@@ -135,7 +140,8 @@ let package = Package(
         .testTarget(
             name: "BowlineTests",
             dependencies: [
-                "Bowline", "BowlineMiddleware", "BowlineTransport", "BowlineTesting", "CorpusSupport", configuration,
+                "Bowline", "BowlineMiddleware", "BowlinePlatform", "BowlineTransport", "BowlineTesting",
+                "CorpusSupport", configuration,
                 inMemoryTracing,
                 logging, metrics, metricsTestKit, nioCore, nioHPACK, nioHTTP2, nioPosix, nioSSL, tracing,
                 serviceLifecycle, serviceLifecycleTestKit, unixSignals,
@@ -143,7 +149,8 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
-            name: "BowlineToolTests", dependencies: ["BowlineTool", argumentParser], swiftSettings: strict
+            name: "BowlineToolTests", dependencies: ["BowlineTool", "BowlinePlatform", argumentParser],
+            swiftSettings: strict
         ),
     ]
 )

@@ -25,21 +25,24 @@ CODE_FOLDERS = ("Sources", "Tests", "Examples", "Benchmarks")
 # What each module may import: the whole list. A name that ends in * stands for every module that begins so.
 # `HTTPTypes` reaches the modules above BowlineCore by its re-export.
 WALLS = {
-    "BowlineCore": ["HTTPTypes", "Logging", "ServiceContextModule", "NIOCore"],
+    "BowlinePlatform": [],
+    "BowlineCore": ["BowlinePlatform", "HTTPTypes", "Logging", "ServiceContextModule", "NIOCore"],
     "BowlinePool": ["DequeModule", "Synchronization"],
-    "BowlineMiddleware": ["BowlineCore", "Logging", "Metrics", "Tracing", "CZlib"],
-    "BowlineTransport": ["BowlineCore", "BowlinePool", "NIO*"],
+    "BowlineMiddleware": ["BowlineCore", "BowlinePlatform", "Logging", "Metrics", "Tracing", "CZlib"],
+    "BowlineTransport": ["BowlineCore", "BowlinePlatform", "BowlinePool", "NIO*"],
     "Bowline": [
         "BowlineCore", "BowlineMiddleware", "BowlineTransport", "FoundationEssentials", "ServiceLifecycle",
         # Only with the package trait of that name: Docs/Decisions/configuration-trait.md.
         "Configuration",
     ],
-    "BowlineTesting": ["BowlineCore", "NIO*"],
-    "BowlineTool": ["Bowline", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],
+    "BowlineTesting": ["BowlineCore", "BowlinePlatform", "NIO*"],
+    "BowlineTool": ["Bowline", "BowlinePlatform", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],
     "CZlib": [],
 }
 STANDARD = ["Swift", "_Concurrency", "Synchronization"]
 PLATFORM = ["Glibc", "Musl", "Bionic", "Android", "Darwin"]
+# The one module that asks which platform it is on.
+PLATFORM_MODULE = "BowlinePlatform"
 # The pool is pure: it does not even reach for the C library.
 PURE = ["BowlinePool"]
 # BowlineCore has NIOCore for `ByteBuffer`; these belong to the transport.
@@ -81,7 +84,7 @@ def _imports_of(path, module, root):
     name = path.relative_to(root)
     listed = imports(text)
     for item in listed:
-        if item.module in PLATFORM and module not in PURE:
+        if item.module in PLATFORM and module == PLATFORM_MODULE:
             if not item.is_guarded(item.module):
                 found.append(Violation(name, item.line, f"`{item.module}` exists on some platforms only",
                                        f"put it under `#if canImport({item.module})`"))
@@ -89,6 +92,9 @@ def _imports_of(path, module, root):
             if not item.is_fallback_for("FoundationEssentials"):
                 found.append(Violation(name, item.line, "Bowline uses FoundationEssentials, not Foundation",
                                        "import FoundationEssentials, with Foundation in the #else of its canImport"))
+        elif item.module in PLATFORM and module not in PURE:
+            found.append(Violation(name, item.line, f"`{item.module}` is imported outside of {PLATFORM_MODULE}",
+                                   f"import {PLATFORM_MODULE}, which has one `canImport` ladder for all"))
         elif not _allowed(item.module, module):
             allowed = ", ".join(WALLS[module]) or "nothing"
             found.append(Violation(name, item.line, f"{module} may not import `{item.module}`",

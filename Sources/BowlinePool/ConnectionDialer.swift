@@ -15,6 +15,6 @@ package protocol ConnectionDialer<Connection>: AnyObject, Sendable {
     func dial(_ id: ConnectionID, affinity: Int?)
 
     /// Asks a dial to stop. It still reports its end; the pool ignores a failure and closes a connection that comes
-    /// all the same.
+    /// all the same. May come before `dial(_:affinity:)` has been called for it, from another thread.
     func cancelDial(_ id: ConnectionID)
 }

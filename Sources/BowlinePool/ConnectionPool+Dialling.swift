@@ -18,6 +18,11 @@ extension ConnectionPool {
         driver.perform { $0.connectionFailed(id, error: error, cause: cause, now: $1, random: random) }
     }
 
+    /// Whether the pool waits for the end of this dial: it has started it and not cancelled it since.
+    package func isDialling(_ id: ConnectionID) -> Bool {
+        driver.inspect { $0.isDialling(id) }
+    }
+
     /// A connection is gone, idle or leased: the peer closed it, or its user did. Frees its place for the next dial.
     ///
     /// To be called after `connectionEstablished` only. Without effect when the pool closed the connection itself.

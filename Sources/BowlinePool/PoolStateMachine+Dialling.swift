@@ -135,6 +135,11 @@ extension PoolStateMachine {
         shortage.isActive && hasOtherSource
     }
 
+    /// Whether the dial is under way.
+    func isDialling(_ id: ConnectionID) -> Bool {
+        table.position(of: id).map { table[$0].phase == .dialling } ?? false
+    }
+
     /// Opens connections in advance until `count` are idle or on their way, as far as the limits go.
     mutating func prewarm(_ count: Int, waiter: WaiterID, now: PoolInstant) -> PoolEffects {
         var effects = PoolEffects()

@@ -13,9 +13,10 @@ package final class PooledTransport: ServiceTransport {
 
     /// Makes a transport on SwiftNIO's singleton event loops.
     ///
-    /// - Throws: ``ServiceError`` `invalidConfiguration` if a certificate or key cannot be used.
+    /// - Throws: ``ServiceError`` `invalidConfiguration` if a certificate or key cannot be used; `connectFailed` if the event loops
+    ///   cannot be made, for want of descriptors or threads.
     package init(options: TransportOptions) throws {
-        environment = try TransportEnvironment(options: options, group: MultiThreadedEventLoopGroup.singleton)
+        environment = try TransportEnvironment(options: options, group: SingletonLoops.group())
         pools = OriginPools(environment: environment)
     }
 

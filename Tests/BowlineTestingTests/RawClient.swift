@@ -1,15 +1,8 @@
+import BowlinePlatform
 import BowlineTesting
 import NIOCore
 import NIOPosix
 import NIOSSL
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 /// A client that speaks in bytes, so that a server's every move can be seen.
 struct RawClient {

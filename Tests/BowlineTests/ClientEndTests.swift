@@ -1,14 +1,11 @@
 import Bowline
+import BowlinePlatform
 import BowlineTesting
 import BowlineTransport
 import NIOCore
 import ServiceLifecycle
 import ServiceLifecycleTestKit
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 @Suite("The end of a client without shutdown, in a scope, and in a service group", .timeLimit(.minutes(1)))
 struct ClientEndTests {

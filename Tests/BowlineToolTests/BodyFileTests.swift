@@ -1,15 +1,8 @@
 internal import Bowline
+internal import BowlinePlatform
 internal import Testing
 
 @testable import BowlineTool
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 @Suite("Bodies from and to files")
 struct BodyFileTests {

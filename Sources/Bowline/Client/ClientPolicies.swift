@@ -9,6 +9,9 @@ final class ClientPolicies: Sendable {
     let pipeline: Next
     /// What responses are handed, so that they can be decoded.
     let decoding: BodyDecoding
+    private let userAgent: HTTPField?
+    /// What a request without fields of its own gets: most share this one collection.
+    private let usualFields: HTTPFields
 
     convenience init(baseURL: ServiceURL?, configuration: ClientConfiguration, core: ClientCore) {
         self.init(
@@ -22,6 +25,8 @@ final class ClientPolicies: Sendable {
         self.configuration = configuration
         self.pipeline = pipeline
         decoding = BodyDecoding(configuration.decoder)
+        userAgent = configuration.userAgentField
+        usualFields = userAgent.map { HTTPFields([$0]) } ?? [:]
     }
 
     /// Where a request goes.
@@ -33,11 +38,21 @@ final class ClientPolicies: Sendable {
         return try baseURL.resolving(request.reference)
     }
 
-    /// Adds what the body says of itself, and the client's own fields where the request has none of that name.
+    /// Adds what the body says of itself, and the client's own fields and its `User-Agent` where the request has none of that
+    /// name. Before the first middleware: each sees, and may change, what is sent, and what signs a request signs all of it.
     func addFields(to request: inout ServiceRequest, for url: ServiceURL) {
         if let type = request.body.contentType, !request.fields.contains(.contentType) {
             request.fields[.contentType] = type
         }
+        addOwnFields(to: &request, for: url)
+        if request.fields.isEmpty {
+            request.fields = usualFields
+        } else if let userAgent, !request.fields.contains(.userAgent) {
+            request.fields.append(userAgent)
+        }
+    }
+
+    private func addOwnFields(to request: inout ServiceRequest, for url: ServiceURL) {
         let fields = configuration.fields
         // What may be credentials goes to the service that the client is for, not to whatever an absolute URL names.
         guard !fields.isEmpty, baseURL == nil || baseURL?.origin == url.origin else { return }
@@ -52,5 +67,12 @@ final class ClientPolicies: Sendable {
         var deadline = timeouts.total.map { Deadline(now.advanced(by: $0)) }
         if let inherited = Deadline.current { deadline = deadline.map { min($0, inherited) } ?? inherited }
         return RequestContext(deadline: deadline, timeouts: timeouts, call: call)
+    }
+}
+
+extension ClientConfiguration {
+    /// The field that says ``userAgent``; nil: there is none.
+    var userAgentField: HTTPField? {
+        userAgent.map { HTTPField(name: .userAgent, value: $0) }
     }
 }

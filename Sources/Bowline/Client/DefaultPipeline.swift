@@ -13,7 +13,7 @@ enum DefaultPipeline {
             configuration.middleware.perCall,
             // Outside redirects and retries: the bodies that those read off or let go are never decoded. In it even where
             // the client has it off, because a request may have it on.
-            [DecompressionMiddleware(options: configuration.decompression)],
+            [DecompressionMiddleware(options: configuration.decompression, userAgent: configuration.userAgentField)],
             // Outside redirects and retries: a call has one key, however often it is sent. Requests may ask for it one by one.
             [IdempotencyKeyMiddleware(isDefault: configuration.makesIdempotencyKeys, random: configuration.random)],
             // Outside redirects and retries: a body is compressed once for all of them. Requests ask for it one by one.

@@ -83,6 +83,7 @@
                 .integer("decompression.maximumBytes", \.decompression.maximumBytes),
                 .integer("decompression.maximumLayers", \.decompression.maximumLayers),
                 .flag("makesIdempotencyKeys", \.makesIdempotencyKeys),
+                .custom("userAgent") { $0.userAgent = try $1.saysNone ? nil : $1.text() },
                 .custom("authenticatedOrigins") { $0.authenticatedOrigins = try $1.texts() },
                 .flag("telemetry.isTracingEnabled", \.telemetry.isTracingEnabled),
                 .flag("telemetry.isMetricsEnabled", \.telemetry.isMetricsEnabled),

@@ -43,6 +43,10 @@ public struct ClientConfiguration: Sendable {
     public var telemetry = TelemetryOptions()
     /// Behaviours of your own around requests.
     public var middleware = MiddlewareOptions()
+    /// What requests say of the program in `User-Agent`, unless they have that field already; to every origin. nil: the client
+    /// adds none. Default `bowline/` and the package's version. Set your own name before it
+    /// (`"orders/2.1 bowline/1.0"`), so that services can tell who calls.
+    public var userAgent: String? = "bowline/\(BowlineVersion.text)"
     /// Header fields that every request gets, unless it has one of that name. A client with a base URL sends them to the
     /// base's origin only: what may be credentials does not follow an absolute URL elsewhere. Default none.
     public var fields: HTTPFields = [:]
@@ -60,10 +64,11 @@ public struct ClientConfiguration: Sendable {
     }
 
     /// Numbers from 0 up to 1 for everything that is spread at random (waits before retries, lifetimes of connections, delays
-    /// of refills) and for `Idempotency-Key`s. Default: the system's generator.
+    /// of refills) and for `Idempotency-Key`s. Numbers outside of 0 to 1 count as the nearer of the two, and NaN as 0. Default: the
+    /// system's generator.
     public var random: @Sendable () -> Double {
         get { surroundings.random }
-        set { surroundings = Surroundings(clock: surroundings.clock, random: newValue) }
+        set { surroundings = Surroundings(clock: surroundings.clock, random: { newValue().clampedToUnit }) }
     }
 
     /// Where time and chance come from.
@@ -86,6 +91,20 @@ public struct ClientConfiguration: Sendable {
             + decompression.problems(at: "decompression") + authenticationProblems() + pool.problems(at: "pool")
             + connection.problems(at: "connection")
             + http2.problems(at: "http2") + tls.problems(at: "tls") + lifecycle.problems(at: "lifecycle")
+            + userAgentProblems()
+    }
+
+    private func userAgentProblems() -> [ConfigurationProblem] {
+        guard let userAgent else { return [] }
+        let isValue =
+            !userAgent.isEmpty && userAgent.utf8.allSatisfy { (0x20..<0x7F).contains($0) || $0 == 0x09 }
+            && HTTPField.isValidValue(userAgent)
+        return isValue
+            ? []
+            : [
+                ConfigurationProblem(
+                    "userAgent", "must be a field value of visible ASCII, without spaces around it; nil for none")
+            ]
     }
 
     /// Checks it.
@@ -128,7 +147,8 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
                 "makesIdempotencyKeys": makesIdempotencyKeys, "authentication": authentication as Any,
                 "authenticatedOrigins": authenticatedOrigins, "pool": pool, "connection": connection,
                 "http2": http2, "tls": tls,
-                "lifecycle": lifecycle, "telemetry": telemetry, "middleware": middleware, "fields": names,
+                "lifecycle": lifecycle, "telemetry": telemetry, "middleware": middleware,
+                "userAgent": userAgent as Any, "fields": names,
                 "encoder": encoder, "decoder": decoder, "surroundings": surroundings,
             ], displayStyle: .struct)
     }

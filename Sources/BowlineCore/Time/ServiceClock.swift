@@ -1,12 +1,4 @@
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import BowlinePlatform
 
 /// A clock that Bowline reads and sleeps on; injected everywhere, so that a test decides what time it is.
 ///
@@ -17,11 +9,7 @@ public protocol ServiceClock: Clock, Sendable where Instant == MonotonicInstant 
 /// `CLOCK_UPTIME_RAW`. Neither counts the time that the machine sleeps.
 public struct MonotonicClock: ServiceClock {
     // The loops' timers are set to this clock's instants, so it has to be theirs to the nanosecond.
-    #if canImport(Darwin)
-        private static let source = CLOCK_UPTIME_RAW
-    #else
-        private static let source = CLOCK_MONOTONIC
-    #endif
+    private static let source = Platform.monotonicClock
 
     /// Makes the clock; all values are alike.
     public init() {}

@@ -1,12 +1,4 @@
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import BowlinePlatform
 
 extension Origin {
     /// Parses `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.

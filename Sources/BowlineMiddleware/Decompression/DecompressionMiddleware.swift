@@ -10,15 +10,21 @@ package import BowlineCore
 /// caller reads, and `facts.removedCodings` names what was taken off.
 package struct DecompressionMiddleware: ReactiveMiddleware {
     private let options: DecompressionOptions
+    private let userAgent: HTTPField?
+    private let offerBesideUserAgent: HTTPFields
 
-    /// - Parameter options: The client's; a request's own stand over them.
-    package init(options: DecompressionOptions) {
+    /// - Parameters:
+    ///   - options: The client's; a request's own stand over them.
+    ///   - userAgent: The one field that most requests come with.
+    package init(options: DecompressionOptions, userAgent: HTTPField? = nil) {
         self.options = options
+        self.userAgent = userAgent
+        offerBesideUserAgent = userAgent.map { HTTPFields([$0, Self.offer]) } ?? Self.offerOnly
     }
 
     package func prepare(_ request: inout ServiceRequest, context: RequestContext) {
         guard options(for: request).isEnabled, Self.mayOffer(request) else { return }
-        Self.offer(in: &request.fields)
+        offer(in: &request.fields)
     }
 
     package func passes(_ response: ServiceResponse, to request: ServiceRequest) -> Bool {
@@ -49,8 +55,14 @@ package struct DecompressionMiddleware: ReactiveMiddleware {
     private static let offerOnly: HTTPFields = [.acceptEncoding: "gzip, deflate"]
 
     /// Most requests have no field of their own: they share one collection.
-    private static func offer(in fields: inout HTTPFields) {
-        if fields.isEmpty { fields = offerOnly } else { fields.append(offer) }
+    private func offer(in fields: inout HTTPFields) {
+        if fields.isEmpty {
+            fields = Self.offerOnly
+        } else if fields.count == 1, fields.first == userAgent {
+            fields = offerBesideUserAgent
+        } else {
+            fields.append(Self.offer)
+        }
     }
 
     private static func decode(

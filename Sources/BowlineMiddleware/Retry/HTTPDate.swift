@@ -1,12 +1,4 @@
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import BowlinePlatform
 
 /// Dates as HTTP writes them (RFC 9110 §5.6.7), in seconds since 1970.
 enum HTTPDate {

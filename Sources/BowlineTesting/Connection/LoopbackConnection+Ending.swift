@@ -1,14 +1,5 @@
+internal import BowlinePlatform
 public import NIOCore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// How a client ended a connection, and what it sent before.
 public struct ObservedClose: Sendable {

@@ -1,12 +1,4 @@
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import BowlinePlatform
 
 /// Random numbers that are the same again for the same seed (SplitMix64), so that a failed test can be repeated.
 ///

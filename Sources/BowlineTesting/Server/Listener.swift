@@ -1,17 +1,8 @@
+internal import BowlinePlatform
 internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
 internal import NIOTLS
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// The listening socket of a ``LoopbackServer``.
 struct Listener: Sendable {

@@ -1,15 +1,6 @@
 internal import ArgumentParser
 internal import Bowline
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import BowlinePlatform
 
 /// A file that is sent as a request's body, in pieces: its size does not matter to memory.
 ///

@@ -1,15 +1,6 @@
 internal import Bowline
+internal import BowlinePlatform
 internal import Dispatch
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// The bytes of a file, read anew by each iterator.
 struct FileChunks: AsyncSequence, Sendable {

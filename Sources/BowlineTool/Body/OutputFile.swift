@@ -1,14 +1,5 @@
+internal import BowlinePlatform
 internal import Synchronization
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// The file that bodies are written to, as they arrive.
 final class OutputFile: Sendable {

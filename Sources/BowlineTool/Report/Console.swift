@@ -1,14 +1,5 @@
 internal import Bowline
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import BowlinePlatform
 
 /// Standard output, line by line and at once, and the progress bar on standard error that lines must not run into.
 final class Console: Sendable {

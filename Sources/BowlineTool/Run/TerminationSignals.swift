@@ -1,14 +1,5 @@
+internal import BowlinePlatform
 internal import Dispatch
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// SIGINT and SIGTERM as calls of a closure, instead of the process's end.
 struct TerminationSignals {

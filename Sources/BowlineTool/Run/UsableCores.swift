@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#endif
+internal import BowlinePlatform
 
 /// How many processors this process may run on: fewer than the machine has when it is pinned, as by `taskset`.
 enum UsableCores {

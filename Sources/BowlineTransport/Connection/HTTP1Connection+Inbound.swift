@@ -51,12 +51,14 @@ extension HTTP1Connection: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard exchange != nil, !machine.isResponseDone else {
+            if exchange == nil, earlyBytes == nil { earlyBytes = EarlyBytes(unwrapInboundIn(data).readableBytesView) }
             closeNow(exchange == nil ? .unsolicitedBytes : .leftoverBytes)
             return
         }
         machine.received()
         inbound.readAt = sweep.now
-        if inbound.firstByte == nil {
+        let isFirst = inbound.firstByte == nil
+        if isFirst {
             inbound.firstByte = inbound.readAt
             exchange?.tell(at: inbound.readAt) { $0.responseFirstByte($1) }
         }
@@ -64,7 +66,8 @@ extension HTTP1Connection: ChannelDuplexHandler {
         do {
             try parse()
         } catch {
-            failParsing(error)
+            let isHTTP2 = isFirst && EarlyBytes(unwrapInboundIn(data).readableBytesView) == .http2Frames
+            failParsing(error, isHTTP2: isHTTP2)
         }
     }
 
@@ -73,11 +76,9 @@ extension HTTP1Connection: ChannelDuplexHandler {
         if sweep.count <= 1 { executor.runReady() }
     }
 
-    private func failParsing(_ error: HTTP1ParseError) {
+    private func failParsing(_ error: HTTP1ParseError, isHTTP2: Bool) {
         let code: ServiceError.Code = error.isLimit ? .responseLimitExceeded : .protocolViolation
-        // The first byte of an HTTP/2 server's settings, and of no text.
-        let isHTTP2 = error.reason == .notHTTP1 && error.byte == 0
-        fail(code, error.description + (isHTTP2 ? Self.http2Question : ""), reason: .protocolError)
+        fail(code, error.description + (isHTTP2 ? EarlyBytes.http2Question : ""), reason: .protocolError)
     }
 
     private func parse() throws(HTTP1ParseError) {
@@ -264,16 +265,13 @@ extension HTTP1Connection: ChannelDuplexHandler {
         if let failure = handshakeFailure(for: exchange) {
             return exchange.error(.tlsHandshakeFailed, failure.description, underlying: failure)
         }
-        let isTalkative = closeReason == .unsolicitedBytes && !exchange.wasPooled
+        let early = closeReason == .unsolicitedBytes ? earlyBytes : nil
         return exchange.error(
-            .connectionClosed, isTalkative ? Self.earlyBytes : "the connection closed before the request was written",
+            .connectionClosed,
+            early?.message(isFresh: !exchange.wasPooled) ?? "the connection closed before the request was written",
             underlying: channelError
         )
     }
-
-    /// An HTTP/2 server sends its settings at once, before it has heard a word.
-    static var earlyBytes: String { "the peer sent bytes before the request" + http2Question }
-    private static var http2Question: String { ": does it speak HTTP/2 only?" }
 
     /// With TLS 1.3 a peer refuses our certificate, or the lack of one, only after we have begun to send. On a connection
     /// that has lain in the pool an alert says no more than that it has closed.

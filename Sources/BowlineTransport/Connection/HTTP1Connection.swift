@@ -22,6 +22,8 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     let recordBoundary: TLSRecordBoundary?
     /// The last error the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
+    /// What came before any request, if something did.
+    var earlyBytes: EarlyBytes?
     @exclusivity(unchecked) var closeReason: CloseReason?
     @exclusivity(unchecked) var isReadWanted = true
     @exclusivity(unchecked) var isReadPending = false
@@ -146,7 +148,8 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
             eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange) }
             return
         case .bytesWaiting:
-            refuse(exchange, .unsolicitedBytes, Self.earlyBytes)
+            let early = isTLS ? EarlyBytes.unknown : peek.firstBytes()
+            refuse(exchange, .unsolicitedBytes, early.message(isFresh: !exchange.wasPooled))
             return
         case .closed:
             refuse(exchange, .closedByPeer, "the peer closed the connection before the request was written")

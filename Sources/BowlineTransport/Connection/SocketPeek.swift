@@ -1,14 +1,5 @@
+internal import BowlinePlatform
 internal import NIOCore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// Looks at a socket without reading it: has anything reached this machine that no request asked for?
 ///
@@ -27,6 +18,15 @@ struct SocketPeek {
     init(_ channel: any Channel) {
         descriptor = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
             CInt($0)
+        }
+    }
+
+    /// What waits, as far as its first bytes say. Must be called like ``look()``, and when that has found bytes.
+    func firstBytes() -> EarlyBytes {
+        guard let descriptor else { return .unknown }
+        return withUnsafeTemporaryAllocation(byteCount: EarlyBytes.neededBytes, alignment: 1) { buffer in
+            let count = recv(descriptor, buffer.baseAddress, buffer.count, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT))
+            return EarlyBytes(buffer.prefix(max(0, count)))
         }
     }
 

@@ -4,7 +4,8 @@ internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
 
-/// One dial: name resolution, TCP by Happy Eyeballs (SwiftNIO's, RFC 8305), TLS, all within `timeouts.connect`.
+/// One dial: name resolution (``SystemResolver``; none for IP addresses), TCP by Happy Eyeballs (SwiftNIO's, RFC 8305), TLS, all
+/// within `timeouts.connect`.
 ///
 /// Ends once, with a channel that is ready for a connection's handler or with an error; every other channel it opened is
 /// closed then.
@@ -28,6 +29,7 @@ final class DialAttempt: @unchecked Sendable {
     private var tlsContext: NIOSSLContext?
     private var isOver = false
     private var timeout: LoopTimer.Cancellation?
+    private var resolver: DialResolver?
 
     /// - Parameter completion: Called once, on the loop.
     init(
@@ -103,8 +105,21 @@ final class DialAttempt: @unchecked Sendable {
         if let path = origin.socketPath {
             return bootstrap.connect(unixDomainSocketPath: path)
         }
-        return bootstrap.resolver(environment.options.makeResolver?(eventLoop))
-            .connect(host: origin.host, port: origin.port)
+        if origin.isIPAddress {
+            do {
+                return bootstrap.connect(to: try SocketAddress(ipAddress: origin.host, port: origin.port))
+            } catch {
+                return eventLoop.makeFailedFuture(NameLookupError(.unknownZone))
+            }
+        }
+        return bootstrap.resolver(makeResolver()).connect(host: origin.host, port: origin.port)
+    }
+
+    private func makeResolver() -> any Resolver & Sendable {
+        if let make = environment.options.makeResolver { return make(eventLoop) }
+        let resolver = DialResolver(environment.options.resolver, eventLoop: eventLoop)
+        self.resolver = resolver
+        return resolver
     }
 
     /// Sets what the bootstrap could as well, which would keep 1.5 KiB for it while it dials.
@@ -202,6 +217,8 @@ final class DialAttempt: @unchecked Sendable {
         isOver = true
         timeout?()
         timeout = nil
+        resolver?.cancel()
+        resolver = nil
         let winner = try? result.get().channel
         for channel in channels where channel !== winner { channel.close(promise: nil) }
         channels = []

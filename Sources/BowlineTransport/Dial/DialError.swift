@@ -42,6 +42,7 @@ extension ServiceError {
         case let failure as HTTP2DialError:
             return (.protocolViolation, "the peer's first bytes are not HTTP/2: \(type(of: failure.cause))")
         case let error as NIOConnectionError: return reason(error)
+        case let error as NameLookupError: return reason(error)
         case let error as IOError: return reason(error)
         case let error as ServiceError: return (error.code, error.message)
         case let failure as TLSFailure:
@@ -56,8 +57,9 @@ extension ServiceError {
         case .timedOut:
             let seconds = limit.map { "\($0.inSeconds) s" } ?? "the limit"
             return (.connectTimeout, "resolving, connecting and TLS took longer than timeouts.connect (\(seconds))")
-        case .bytesBeforeRequest:
-            return (.protocolViolation, "the peer sent bytes before any request: it does not speak HTTP/1.1 first")
+        case .bytesBeforeRequest(let bytes):
+            if case .status = bytes { return (.connectFailed, bytes.message(isFresh: true)) }
+            return (.protocolViolation, bytes.message(isFresh: true))
         case .closedEarly: return (.connectFailed, "the peer closed the connection before it could be used")
         case .cancelled: return (.connectFailed, "the dial was given up")
         case .http2NotOffered:
@@ -78,7 +80,14 @@ extension ServiceError {
             if let error = first.error as? IOError { return reason(error) }
             return (.connectFailed, "the connection could not be established: \(bounded(first.error))")
         }
-        return (.nameResolutionFailed, "the host name could not be resolved")
+        guard let error = (error.dnsAError ?? error.dnsAAAAError) as? NameLookupError else {
+            return (.nameResolutionFailed, "the host name could not be resolved")
+        }
+        return reason(error)
+    }
+
+    private static func reason(_ error: NameLookupError) -> (Code, String) {
+        (.nameResolutionFailed, "the host name could not be resolved: \(bounded(error))")
     }
 
     private static func reason(_ error: IOError) -> (Code, String) {

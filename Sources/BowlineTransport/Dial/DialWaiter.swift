@@ -47,7 +47,7 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        fail(DialFailure.bytesBeforeRequest)
+        fail(DialFailure.bytesBeforeRequest(EarlyBytes(unwrapInboundIn(data).readableBytesView)))
         context.close(promise: nil)
     }
 
@@ -82,7 +82,7 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
 
 /// Why a dial failed, where no other layer has an error for it.
 enum DialFailure: Error {
-    case bytesBeforeRequest
+    case bytesBeforeRequest(EarlyBytes)
     /// The connection ended before it could be used, and not in TLS's handshake.
     case closedEarly
     case timedOut

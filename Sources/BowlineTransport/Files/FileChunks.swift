@@ -1,16 +1,7 @@
 internal import BowlineCore
+internal import BowlinePlatform
 package import NIOCore
 internal import NIOPosix
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// The bytes of a file, opened and read anew by each iterator, on SwiftNIO's threads for blocking work.
 package struct FileChunks: AsyncSequence, Sendable {

@@ -1,15 +1,6 @@
+internal import BowlinePlatform
 internal import NIOCore
 internal import Synchronization
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// An open file. Every call may block: they belong on a thread for that.
 final class FileDescriptor: Sendable {

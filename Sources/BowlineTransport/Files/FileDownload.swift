@@ -1,16 +1,7 @@
 package import BowlineCore
+internal import BowlinePlatform
 internal import NIOCore
 internal import NIOPosix
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// Writes a body to a file, so that under the file's name there is the whole of it or what was there before.
 ///

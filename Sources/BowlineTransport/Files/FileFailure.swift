@@ -1,14 +1,5 @@
 internal import BowlineCore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import BowlinePlatform
 
 /// What the system said about a file: the `underlying` error of a `fileFailed`.
 package struct FileFailure: Error, Sendable, Hashable, CustomStringConvertible {

@@ -52,7 +52,19 @@ final class OriginDialer: ConnectionDialer {
             finished(id, affinity: affinity, began: began, duration: began.duration(to: timer.now), events, result)
         }
         state.withLock { $0.attempts[id] = attempt }
+        // `cancelDial` may have come before there was anything to cancel.
+        guard isWanted(id) else {
+            state.withLock { $0.attempts[id] = nil }
+            failed(id, DialFailure.cancelled, events)
+            return
+        }
         attempt.start()
+    }
+
+    /// Whether the pool has not cancelled the dial. Asked each time after something was registered that `cancelDial` can find:
+    /// one of the two sees the other.
+    private func isWanted(_ id: ConnectionID) -> Bool {
+        state.withLock { $0.pool }?.isDialling(id) ?? true
     }
 
     func cancelDial(_ id: ConnectionID) {
@@ -157,6 +169,8 @@ final class OriginDialer: ConnectionDialer {
                     }
                 }
             }
+            let isSettling = state.withLock { $0.settling[traits.id] != nil }
+            if isSettling, !isWanted(traits.id) { connection.close(.dialUnneeded) }
         } catch {
             // Whoever called tells of it; the connection's own end must not do so again.
             connection.onReady = nil

@@ -15,7 +15,9 @@ package struct TransportOptions: Sendable {
     package var clock: any ServiceClock = MonotonicClock()
     /// Numbers from 0 up to 1, for what is spread at random.
     package var random: @Sendable () -> Double = { Double.random(in: 0..<1) }
-    /// Makes what resolves the host name of one dial on that event loop; nil: the system's resolver.
+    /// Finds the addresses of host names. Default: the system's resolver.
+    package var resolver: any ServiceResolver = SystemResolver.shared
+    /// Makes what resolves the host name of one dial on that event loop, in place of ``resolver``; for tests.
     package var makeResolver: (@Sendable (any EventLoop) -> any Resolver & Sendable)?
 
     /// Looks up a variable of the environment.

@@ -65,7 +65,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         let error: any Error = TLSFailure(caught) ?? caught
         if peerGoAway != nil, table.isEmpty {
             // The frame handler counts such a connection as closed and takes any further frame for an error.
-            if channelError == nil { channelError = error }
+            if channelError == nil { channelError = TLSFailure(error) ?? error }
             closeNow(.goAway)
             return
         }
@@ -76,7 +76,7 @@ extension HTTP2Connection: ChannelInboundHandler {
             }
             return
         }
-        if channelError == nil { channelError = error }
+        if channelError == nil { channelError = TLSFailure(error) ?? error }
         if let code = frames.goAway {
             let what = "the peer broke HTTP/2's rules: \(Self.brief(error)) (\(code.name))"
             end(.protocolError) { stream in

@@ -1,0 +1,45 @@
+/// Finds out whether the process can have so many more of something, by taking them and giving them back.
+package enum SpareResources {
+    /// Why the process cannot open `count` more descriptors (two or more), in the system's words; nil: it can.
+    package static func lackOfDescriptors(_ count: Int) -> String? {
+        // Works without any file, and without a network.
+        var held: [CInt] = [-1, -1]
+        guard pipe(&held) == 0 else { return String(cString: strerror(errno)) }
+        defer { for descriptor in held { close(descriptor) } }
+        while held.count < count {
+            let descriptor = dup(held[0])
+            guard descriptor >= 0 else { return String(cString: strerror(errno)) }
+            held.append(descriptor)
+        }
+        return nil
+    }
+
+    /// Why the process cannot start `count` more threads, in the system's words; nil: it can.
+    package static func lackOfThreads(_ count: Int) -> String? {
+        let barrier = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+        pthread_mutex_init(barrier, nil)
+        pthread_mutex_lock(barrier)
+        var held: [PlatformThread] = []
+        defer {
+            pthread_mutex_unlock(barrier)
+            for thread in held { thread.join() }
+            pthread_mutex_destroy(barrier)
+            barrier.deallocate()
+        }
+        // Safety: freed after the threads have ended.
+        nonisolated(unsafe) let shared = barrier
+        while held.count < count {
+            do {
+                let thread = try PlatformThread {
+                    // All of them are there at the same time.
+                    pthread_mutex_lock(shared)
+                    pthread_mutex_unlock(shared)
+                }
+                held.append(thread)
+            } catch {
+                return error.reason
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,69 @@
+package import NIOCore
+
+/// Finds the addresses of a host name.
+///
+/// The place of the resolver that users may bring; today there is the system's, ``SystemResolver``. A dial asks once; when the
+/// dial is cancelled or timed out, so is the task that asks. IP addresses are never asked for.
+package protocol ServiceResolver: Sendable {
+    /// Returns the addresses of `host`.
+    ///
+    /// - Parameter host: A name in lower case, as the URL has it: a trailing dot stays.
+    /// - Throws: ``NameLookupError``; `CancellationError` when the task is cancelled.
+    func resolve(_ host: String) async throws -> ResolvedAddresses
+}
+
+/// The addresses of one host.
+package struct ResolvedAddresses: Sendable, Equatable {
+    /// In the order in which they should be tried (RFC 6724). Their ports mean nothing.
+    package var addresses: [SocketAddress]
+    /// How long they may be used; nil: the resolver does not know. Nothing keeps them yet.
+    package var validFor: Duration?
+
+    package init(_ addresses: [SocketAddress], validFor: Duration? = nil) {
+        self.addresses = addresses
+        self.validFor = validFor
+    }
+}
+
+/// Why a name has no addresses.
+package struct NameLookupError: Error, Hashable {
+    /// What kind of failure it was.
+    package enum Reason: Sendable {
+        /// The name does not exist.
+        case noSuchHost
+        /// The name exists and has no IPv4 or IPv6 address.
+        case noAddress
+        /// The name servers did not answer, or said that they cannot answer now.
+        case temporary
+        /// The zone of an IPv6 address is no interface of this machine.
+        case unknownZone
+        /// This machine lacks what the look-up needs.
+        case noResources
+        /// Anything else.
+        case other
+    }
+
+    package let reason: Reason
+    /// The system's own words, or none.
+    package let detail: String
+
+    package init(_ reason: Reason, _ detail: String = "") {
+        self.reason = reason
+        self.detail = detail
+    }
+}
+
+extension NameLookupError: CustomStringConvertible {
+    package var description: String {
+        let text =
+            switch reason {
+            case .noSuchHost: "there is no such host"
+            case .noAddress: "the host has no address"
+            case .temporary: "the name servers did not answer; this may be temporary"
+            case .unknownZone: "the zone of the IPv6 address is no interface of this machine"
+            case .noResources: "this machine lacks resources for the look-up"
+            case .other: "the look-up failed"
+            }
+        return detail.isEmpty ? text : "\(text) (\(detail))"
+    }
+}

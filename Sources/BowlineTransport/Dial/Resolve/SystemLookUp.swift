@@ -1,0 +1,55 @@
+internal import BowlinePlatform
+internal import NIOCore
+internal import NIOPosix
+
+/// One call of `getaddrinfo`. Blocks as long as the system takes.
+package enum SystemLookUp {
+    /// Returns the IPv4 and IPv6 addresses of `host`, in the system's order.
+    package static func addresses(of host: String) -> Result<ResolvedAddresses, NameLookupError> {
+        var hints = addrinfo()
+        // One entry for each address, and not one for each protocol.
+        hints.ai_socktype = Platform.streamSocket
+        hints.ai_protocol = CInt(IPPROTO_TCP)
+        var list: UnsafeMutablePointer<addrinfo>?
+        let status = getaddrinfo(host, nil, &hints, &list)
+        let systemError = errno
+        defer { if let list { freeaddrinfo(list) } }
+        guard status == 0 else { return .failure(error(status, systemError)) }
+        var addresses: [SocketAddress] = []
+        var next = list
+        while let entry = next?.pointee {
+            if let address = address(of: entry) { addresses.append(address) }
+            next = entry.ai_next
+        }
+        return addresses.isEmpty ? .failure(NameLookupError(.noAddress)) : .success(ResolvedAddresses(addresses))
+    }
+
+    private static func address(of entry: addrinfo) -> SocketAddress? {
+        guard let bytes = entry.ai_addr.map({ UnsafeRawPointer($0) }) else { return nil }
+        switch entry.ai_family {
+        case AF_INET: return SocketAddress(bytes.loadUnaligned(as: sockaddr_in.self))
+        case AF_INET6: return SocketAddress(bytes.loadUnaligned(as: sockaddr_in6.self))
+        default: return nil
+        }
+    }
+
+    private static func error(_ status: CInt, _ systemError: CInt) -> NameLookupError {
+        let words = gai_strerror(status).map { String(cString: $0) } ?? "error \(status)"
+        switch status {
+        case EAI_NONAME: return NameLookupError(.noSuchHost, words)
+        case EAI_AGAIN: return NameLookupError(.temporary, words)
+        case EAI_MEMORY: return NameLookupError(.noResources, words)
+        case EAI_SYSTEM:
+            let reason = IOError.isLackOfResources(systemError) ? NameLookupError.Reason.noResources : .other
+            return NameLookupError(reason, String(cString: strerror(systemError)))
+        default: return NameLookupError(status == Platform.noAddressError ? .noAddress : .other, words)
+        }
+    }
+}
+
+extension IOError {
+    /// Whether the error says that the process or the machine has no descriptors or memory left.
+    static func isLackOfResources(_ code: CInt) -> Bool {
+        [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(code)
+    }
+}

@@ -1,0 +1,108 @@
+package import BowlinePlatform
+internal import BowlinePool
+internal import NIOCore
+
+/// Asks the system's resolver, on threads of its own: no event loop waits for a name, and no name waits for a slow one.
+///
+/// One for the process, ``shared``: clients share its look-ups, and it ends its threads as soon as they have nothing to do.
+/// ``ResolverStateMachine`` says how many run at a time and in which order. `localhost` and names that end in `.localhost` are
+/// this machine, without a look-up (RFC 6761 §6.3).
+package final class SystemResolver: ServiceResolver {
+    /// What asks for one name, and blocks as long as that takes.
+    package typealias LookUp = @Sendable (_ host: String) -> Result<ResolvedAddresses, NameLookupError>
+    /// Runs its argument on a new thread. Returns the system's reason for not doing so.
+    package typealias StartThread = @Sendable (_ body: @escaping @Sendable () -> Void) -> String?
+
+    private typealias Machine = ResolverStateMachine<CheckedContinuation<ResolvedAddresses, any Error>>
+
+    private struct State: ~Copyable {
+        var machine = Machine()
+    }
+
+    /// The process's own.
+    package static let shared = SystemResolver()
+
+    private let lookUp: LookUp
+    private let startThread: StartThread
+    private let state = Locked(State())
+
+    /// Makes a resolver, with what stands for the system in tests.
+    package init(
+        lookUp: @escaping LookUp = SystemLookUp.addresses(of:),
+        startThread: @escaping StartThread = PlatformThread.startDetached
+    ) {
+        self.lookUp = lookUp
+        self.startThread = startThread
+    }
+
+    /// Returns the addresses of `host`. Cancelling the task forgets the look-up at once.
+    package func resolve(_ host: String) async throws -> ResolvedAddresses {
+        if let addresses = Self.ownAddresses(of: host) { return addresses }
+        let id = state.withLock { $0.machine.nextWaiterID() }
+        // The runtime does not tell the sanitizer of a continuation that is resumed before it is awaited.
+        defer { state.synchronize() }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                // If the handler has run already, the task is cancelled; if it is not, the handler finds the waiter.
+                let threads = state.withLock { state -> Machine.Threads? in
+                    Task.isCancelled ? nil : state.machine.wanted(host, by: continuation, id)
+                }
+                if threads == nil { continuation.resume(throwing: CancellationError()) }
+                if threads == .startOne { addThread() }
+            }
+        } onCancel: {
+            let forgotten = state.withLock { $0.machine.forgotten(host, id) }
+            forgotten.waiter?.resume(throwing: CancellationError())
+            if forgotten.threads == .startOne { addThread() }
+        }
+    }
+
+    /// What it does now; for tests.
+    package struct Counts: Sendable, Equatable {
+        package var threads: Int
+        package var running: Int
+        package var abandoned: Int
+        package var queued: Int
+        package var waiters: Int
+
+        package init(threads: Int = 0, running: Int = 0, abandoned: Int = 0, queued: Int = 0, waiters: Int = 0) {
+            self.threads = threads
+            self.running = running
+            self.abandoned = abandoned
+            self.queued = queued
+            self.waiters = waiters
+        }
+    }
+
+    package var counts: Counts {
+        state.withLock {
+            Counts(
+                threads: $0.machine.threadCount, running: $0.machine.runningCount,
+                abandoned: $0.machine.abandonedCount, queued: $0.machine.queuedCount, waiters: $0.machine.waiterCount
+            )
+        }
+    }
+
+    private func addThread() {
+        guard let reason = startThread({ self.run() }) else { return }
+        let waiters = state.withLock { $0.machine.threadNotStarted() }
+        let error = NameLookupError(.noResources, "no thread could be started: \(reason)")
+        for waiter in waiters { waiter.resume(throwing: error) }
+    }
+
+    /// What each thread does.
+    private func run() {
+        while let host = state.withLock({ $0.machine.threadIsFree() }) {
+            let answer = lookUp(host)
+            let waiters = state.withLock { $0.machine.lookUpEnded(host) }
+            for waiter in waiters { waiter.resume(with: answer.mapError { $0 }) }
+        }
+    }
+
+    private static func ownAddresses(of host: String) -> ResolvedAddresses? {
+        let name = host.utf8.last == UInt8(ascii: ".") ? host.dropLast() : Substring(host)
+        guard name == "localhost" || name.hasSuffix(".localhost") else { return nil }
+        let addresses = ["::1", "127.0.0.1"].compactMap { try? SocketAddress(ipAddress: $0, port: 0) }
+        return ResolvedAddresses(addresses)
+    }
+}

@@ -1,0 +1,56 @@
+internal import BowlineCore
+internal import BowlinePlatform
+internal import BowlinePool
+internal import NIOCore
+internal import NIOPosix
+
+/// SwiftNIO's singleton event loops, which are only made once it is certain that they can be.
+///
+/// SwiftNIO ends the process when a loop gets no descriptor or no thread, and libdispatch does the same when it gets none for its
+/// first timer. So before the first client of the process has them, as many of both are taken and given back. What remains is
+/// a race against other threads that take the last ones in the same instant.
+enum SingletonLoops {
+    private static let areMade = Locked(false)
+
+    /// - Throws: ``ServiceError`` `connectFailed` if descriptors or threads are lacking: a later call may succeed;
+    ///   `invalidConfiguration` if the program has switched SwiftNIO's singletons off.
+    static func group() throws -> MultiThreadedEventLoopGroup {
+        guard NIOSingletons.singletonsEnabledSuggestion else {
+            throw ServiceError(
+                .invalidConfiguration,
+                "NIOSingletons.singletonsEnabledSuggestion is false: there are no event loops to use"
+            )
+        }
+        return try areMade.withLock { areMade in
+            if areMade { return MultiThreadedEventLoopGroup.singleton }
+            try requireResources(loops: NIOSingletons.groupLoopCountSuggestion)
+            let group = MultiThreadedEventLoopGroup.singleton
+            startRuntimeTimer()
+            areMade = true
+            return group
+        }
+    }
+
+    private static func requireResources(loops: Int) throws {
+        // A selector, what wakes it, and its timer, for each loop and for the runtime's own.
+        let descriptors = 3 * (loops + 1)
+        if let reason = SpareResources.lackOfDescriptors(descriptors) {
+            throw lacking(
+                "they need \(descriptors) file descriptors", reason, "close files, or raise the limit (ulimit -n)")
+        }
+        if let reason = SpareResources.lackOfThreads(loops) {
+            throw lacking("they need \(loops) threads", reason, "end some, or raise the limit (ulimit -u)")
+        }
+    }
+
+    private static func lacking(_ need: String, _ reason: String, _ remedy: String) -> ServiceError {
+        ServiceError(
+            .connectFailed, "the event loops cannot be made: \(need): \(reason); \(remedy), then make the client again"
+        )
+    }
+
+    /// Makes the runtime take the descriptors of its timers now.
+    private static func startRuntimeTimer() {
+        Task { try? await Task.sleep(for: .nanoseconds(1), clock: .suspending) }
+    }
+}
