@@ -1,15 +1,6 @@
+internal import BowlinePlatform
 internal import BowlineCore
 internal import NIOSSL
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// Reads certificates and keys in PEM from files, pipes and folders. Every call may block.
 enum CertificateFiles {

@@ -1,16 +1,7 @@
+internal import BowlinePlatform
 internal import NIOCore
 internal import NIOSSL
 internal import NIOTLS
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Bionic)
-    internal import Bionic
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// Watches a channel until it can carry requests: after the TLS handshake, or at once without TLS.
 final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
