@@ -50,7 +50,8 @@ struct PoolDisorderTests {
                     let error = try await clock.failure {
                         try await client.fetch("/")
                     } once: {
-                        try await eventually("a dial") { client.pool.snapshot().dialling == 1 }
+                        // The pool's timer and the dial's own.
+                        try await clock.waitForSleepers(count: 2)
                     }
                     #expect(error.code == .connectTimeout && error.elapsed == .seconds(10))
                     await client.shutdown(within: .zero)
