@@ -211,7 +211,7 @@ extension Result {
 private struct UnhurriedClock: ServiceClock {
     let base: TestClock
     /// Nobody moves it.
-    private let still = TestClock()
+    private let stillClock = TestClock()
 
     init(_ base: TestClock) {
         self.base = base
@@ -221,7 +221,7 @@ private struct UnhurriedClock: ServiceClock {
     var minimumResolution: Duration { base.minimumResolution }
 
     func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
-        try await still.sleep(until: .distantFuture, tolerance: tolerance)
+        try await stillClock.sleep(until: .distantFuture, tolerance: tolerance)
     }
 }
 

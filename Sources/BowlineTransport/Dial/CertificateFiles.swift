@@ -1,5 +1,5 @@
-internal import BowlinePlatform
 internal import BowlineCore
+internal import BowlinePlatform
 internal import NIOSSL
 
 /// Reads certificates and keys in PEM from files, pipes and folders. Every call may block.

@@ -10,6 +10,9 @@ extension DialFailureCause {
         case let error as IOError: self = Self.shortages.contains(error.errnoCode) ? .resources : .peer
         case let error as NIOConnectionError where !error.connectionErrors.isEmpty:
             self = error.connectionErrors.allSatisfy { Self($0.error) == .resources } ? .resources : .peer
+        case let error as NIOConnectionError:
+            self = (error.dnsAError ?? error.dnsAAAAError).map(Self.init) ?? .peer
+        case let error as NameLookupError: self = error.reason == .noResources ? .resources : .peer
         default: self = .peer
         }
     }
