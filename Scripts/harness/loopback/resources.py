@@ -1,0 +1,35 @@
+"""What a process says that has too few file descriptors from the beginning."""
+
+from harness import tool
+from harness.scripted_server import ScriptedServer
+
+LIMITS = [*range(3, 33), 40, 48, 64]
+# The system's loader says this of a program that it cannot start.
+NOT_STARTED = 127
+
+
+def few_descriptors(path):
+    problems, succeeded, refused, not_started = [], [], [], []
+    with ScriptedServer() as server:
+        for limit in LIMITS:
+            run = tool.run(path, ["request", "--json", server.url("/")], prefix=("prlimit", f"--nofile={limit}"))
+            said = run.stdout + run.stderr
+            if run.status < 0:
+                problems.append(f"{limit} descriptors: ended by signal {-run.status}: {run.tail()}")
+            elif run.status == NOT_STARTED and "shared libraries" in run.stderr:
+                not_started.append(limit)
+            elif run.status == 0 and run.statuses() == [200]:
+                succeeded.append(limit)
+            elif "descriptors" in said or "open files" in said:
+                refused.append(limit)
+            else:
+                problems.append(f"{limit} descriptors: exit {run.status}, {said[:200]!r}")
+    if not succeeded or not refused:
+        problems.append(f"succeeded with {succeeded}, refused with {refused}")
+    return problems, (f"not started below {min(refused, default=0)}, an error that says so below "
+                      f"{min(succeeded, default=0)}, success from there to {max(succeeded, default=0)}")
+
+
+def checks(path):
+    return [("resources: too few file descriptors at first use are an error that says so",
+             lambda: few_descriptors(path))]

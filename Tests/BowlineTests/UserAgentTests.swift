@@ -1,0 +1,59 @@
+import Bowline
+import BowlineTesting
+import Testing
+
+@testable import BowlineCore
+
+@Suite("The User-Agent field", .timeLimit(.minutes(1)))
+struct UserAgentTests {
+    /// What the server receives as `User-Agent` of one request.
+    private func received(
+        fields: HTTPFields = [:], _ configure: @Sendable (inout ClientConfiguration) -> Void = { _ in }
+    ) async throws -> [String] {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(server.baseURL, configure: configure) { client in
+                _ = try await client.get("/", fields: fields)
+            }
+            let request = try #require(server.requests.first)
+            return request.fields.filter { $0.name == .userAgent }.map(\.value)
+        }
+    }
+
+    @Test("A request says bowline and its version, once")
+    func usual() async throws {
+        #expect(try await received() == ["bowline/\(BowlineVersion.text)"])
+    }
+
+    @Test("A request with other fields says it, too")
+    func besideOthers() async throws {
+        #expect(try await received(fields: [.accept: "text/plain"]) == ["bowline/\(BowlineVersion.text)"])
+    }
+
+    @Test("The request's own field, and then the client's, come first")
+    func own() async throws {
+        #expect(try await received(fields: [.userAgent: "orders/2"]) == ["orders/2"])
+        #expect(try await received { $0.fields = [.userAgent: "orders/3"] } == ["orders/3"])
+        #expect(try await received { $0.userAgent = "orders/4 (test)" } == ["orders/4 (test)"])
+    }
+
+    @Test("With nil there is none")
+    func none() async throws {
+        #expect(try await received { $0.userAgent = nil } == [])
+    }
+
+    @Test(
+        "A text that cannot be a field's value is a problem of the configuration",
+        arguments: ["", "a\r\nb", "é", " a", "a\0"])
+    func invalid(text: String) throws {
+        #expect(throws: ServiceError.self) { try ServiceClient(baseURL: "http://127.0.0.1") { $0.userAgent = text } }
+    }
+
+    @Test("The version is the newest dated one of the changelog; before there is one, 0.1.0-dev")
+    func version() throws {
+        let dated = try MarkdownDocument("CHANGELOG.md").lines
+            .first { $0.hasPrefix("## [") && !$0.hasPrefix("## [Unreleased]") }
+        let newest = dated?.dropFirst("## [".count).prefix { $0 != "]" }
+        #expect(BowlineVersion.text == newest.map { String($0) } ?? "0.1.0-dev")
+    }
+}
