@@ -128,7 +128,7 @@ struct TLSOptionsTests {
     }
 
     @Test(
-        "TL1: certificates with Ed25519 and P-521 keys are accepted, and as our own are shown",
+        "TL1: certificates with Ed25519 and P-521 keys are accepted",
         arguments: ["ed25519", "p521"], [LoopbackTLS.Version.tls12, .tls13])
     func otherKeys(name: String, version: LoopbackTLS.Version) async throws {
         var tls = LoopbackTLS(try CertificateFolder.identity(name))
