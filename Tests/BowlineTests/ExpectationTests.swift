@@ -114,6 +114,29 @@ struct ExpectationTests {
         }
     }
 
+    @Test(
+        "H1c: a 417 that comes after the body is the answer to a POST, and is not sent again; a PUT is",
+        arguments: [HTTPRequest.Method.post, .put])
+    func afterTheBody(method: HTTPRequest.Method) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                while let head = try await connection.readRequestHead() {
+                    if head.expectsContinue { try await connection.send("HTTP/1.1 100 Continue\r\n\r\n") }
+                    _ = try await connection.readBody(of: head)
+                    try await connection.reply(417, body: "no")
+                }
+            }
+            try await withServiceClient(server.baseURL) { client in
+                var request = Self.request(.text("payload"))
+                request.method = method
+                let fetched = try await client.fetch(request)
+                #expect(fetched.response.status.code == 417 && fetched.text == "no")
+                #expect(fetched.response.attempts == (method == .post ? 1 : 2))
+            }
+            #expect(server.requests.map(\.bodyText) == Array(repeating: "payload", count: method == .post ? 1 : 2))
+        }
+    }
+
     @Test("H1c: a second 417 is the caller's; a 417 to a request without Expect is so at once")
     func onlyOnce() async throws {
         try await withLoopbackServer { server in

@@ -2,10 +2,12 @@ package import BowlineCore
 
 /// Sends a request once more without `Expect` when the service answers it with 417 (RFC 9110 §10.1.1).
 ///
-/// The second sending is an attempt of its own, but no retry: neither `retry.maximumAttempts` nor the retry budget counts it,
-/// and any method may be sent again, because a 417 says that the request was not processed. It needs a body that can still be
-/// sent from its first byte: a one-shot stream that was not begun, or of which what was read is still kept. Stands inside
-/// retries and outside telemetry.
+/// The second sending is an attempt of its own, but no retry: neither `retry.maximumAttempts` nor the retry budget counts it.
+/// Any method may be sent again, because a 417 in place of the body says that the request was not processed. Once the service
+/// has asked for the body or has got all of it, only an idempotent request is sent again.
+///
+/// The second sending needs a body that can still be sent from its first byte: a one-shot stream that was not begun, or of
+/// which what was read is still kept. Stands inside retries and outside telemetry.
 package struct ExpectationMiddleware: ReactiveMiddleware {
     /// Makes the middleware.
     package init() {}
@@ -22,13 +24,17 @@ package struct ExpectationMiddleware: ReactiveMiddleware {
         next: Next
     ) async throws -> ServiceResponse {
         let refusal = try outcome.get()
-        guard request.body.isReplayable, !context.call.isDraining else {
-            // The transport has left the body for us to send: nobody will.
+        let mayRepeat = request.isIdempotent || !Self.isAnswerToBody(refusal, of: request)
+        guard mayRepeat, request.body.isReplayable, !context.call.isDraining else {
+            // The transport has left the body to be sent here, and it is not.
             request.body.abandon()
             return refusal
         }
         refusal.body.discard()
-        try Task.checkCancellation()
+        guard !Task.isCancelled else {
+            request.body.abandon()
+            throw CancellationError()
+        }
         var request = request
         request.fields[.expect] = nil
         if request.ownOptions?.value.continueTimeout != nil { request.options.continueTimeout = nil }
@@ -42,6 +48,14 @@ package struct ExpectationMiddleware: ReactiveMiddleware {
             error.attempts = max(error.attempts, context.attempt)
             throw error
         }
+    }
+
+    /// Whether the service has asked for the body, or got all of it, before it answered: then it may have processed the request,
+    /// and the 417 need not be about `Expect`.
+    private static func isAnswerToBody(_ refusal: ServiceResponse, of request: ServiceRequest) -> Bool {
+        guard !request.body.isNone else { return false }
+        let facts = refusal.facts
+        return facts.timings.sent != nil || facts.informational.contains { $0.status.code == 100 }
     }
 
     private static func hasExpectation(_ request: ServiceRequest) -> Bool {

@@ -31,6 +31,8 @@ final class DialAttempt: @unchecked Sendable {
     private var timeout: LoopTimer.Cancellation?
     private var resolver: DialResolver?
 
+    /// Counts in the census from now on until it has ended: it has to be started or cancelled.
+    ///
     /// - Parameter completion: Called once, on the loop.
     init(
         origin: Origin, eventLoop: any EventLoop, environment: TransportEnvironment, timer: LoopTimer,
@@ -43,11 +45,12 @@ final class DialAttempt: @unchecked Sendable {
         self.timer = timer
         self.events = events
         self.completion = completion
+        // Here and not in `start`: a dial may be cancelled before it starts, and its end counts it off.
+        environment.census.dialBegan()
     }
 
-    /// Begins. The dial counts in the census from now on until it has ended.
+    /// Begins.
     func start() {
-        environment.census.dialBegan()
         if eventLoop.inEventLoop { begin() } else { eventLoop.execute { self.begin() } }
     }
 

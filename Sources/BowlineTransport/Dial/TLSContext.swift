@@ -79,6 +79,9 @@ final class TLSContext: Sendable {
         ) { certificate, channel in
             let names = PresentedName.all(of: certificate)
             guard identity.matches(names) else {
+                // Below TLS: a close through the TLS handler would first send our certificate and Finished (TLS 1.3).
+                let below = try? channel.pipeline.syncOperations.context(handlerType: TLSRecordBoundary.self)
+                below?.close(promise: nil)
                 let failure = TLSFailure(.otherName(host: identity.host, names: PresentedName.summary(names)))
                 return channel.eventLoop.makeFailedFuture(failure)
             }

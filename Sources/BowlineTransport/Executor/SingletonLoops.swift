@@ -23,23 +23,28 @@ enum SingletonLoops {
         }
         return try areMade.withLock { areMade in
             if areMade { return MultiThreadedEventLoopGroup.singleton }
-            try requireResources(loops: NIOSingletons.groupLoopCountSuggestion)
+            try requireResources(
+                loops: NIOSingletons.groupLoopCountSuggestion,
+                blocking: NIOSingletons.blockingPoolThreadCountSuggestion)
             let group = MultiThreadedEventLoopGroup.singleton
+            // It starts its threads at once, and ends the process when it cannot: here, while there is room.
+            _ = NIOThreadPool.singleton
             startRuntimeTimer()
             areMade = true
             return group
         }
     }
 
-    private static func requireResources(loops: Int) throws {
+    private static func requireResources(loops: Int, blocking: Int) throws {
         // A selector, what wakes it, and its timer, for each loop and for the runtime's own.
         let descriptors = 3 * (loops + 1)
         if let reason = SpareResources.lackOfDescriptors(descriptors) {
             throw lacking(
                 "they need \(descriptors) file descriptors", reason, "close files, or raise the limit (ulimit -n)")
         }
-        if let reason = SpareResources.lackOfThreads(loops) {
-            throw lacking("they need \(loops) threads", reason, "end some, or raise the limit (ulimit -u)")
+        let threads = loops + blocking
+        if let reason = SpareResources.lackOfThreads(threads) {
+            throw lacking("they need \(threads) threads", reason, "end some, or raise the limit (ulimit -u)")
         }
     }
 

@@ -39,6 +39,13 @@ enum FileTarget: Sendable, Equatable {
             }
         }
         let (target, isOpenElsewhere) = try Self.followLinks(from: path)
+        if isThere, !isOpenElsewhere {
+            // The links have to end where the system's way ends.
+            var found = stat()
+            guard stat(target, &found) == 0, found.st_ino == facts.st_ino, found.st_dev == facts.st_dev else {
+                throw FileFailure("write", path, number: ESTALE)
+            }
+        }
         if isThere, isOpenElsewhere {
             self = .writtenInto(truncates: true)
         } else {
@@ -81,7 +88,10 @@ enum FileTarget: Sendable, Equatable {
             count = max(read, 0)
         }
         guard !bytes.isEmpty else { throw FileFailure("write", path) }
-        return String(decoding: bytes, as: UTF8.self)
+        let text = String(decoding: bytes, as: UTF8.self)
+        // Text that is not UTF-8 would be repaired, and name another file.
+        guard text.utf8.elementsEqual(bytes) else { throw FileFailure("write", path, number: EILSEQ) }
+        return text
     }
 
     /// The path up to its last slash.

@@ -54,8 +54,7 @@ final class OriginDialer: ConnectionDialer {
         state.withLock { $0.attempts[id] = attempt }
         // `cancelDial` may have come before there was anything to cancel.
         guard isWanted(id) else {
-            state.withLock { $0.attempts[id] = nil }
-            failed(id, DialFailure.cancelled, events)
+            attempt.cancel()
             return
         }
         attempt.start()
