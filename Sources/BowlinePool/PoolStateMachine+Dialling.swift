@@ -96,6 +96,8 @@ extension PoolStateMachine {
         } else {
             if cause == .peer { shortage.reset() }
             rounds.recordFailure(dial: dial, started: table.dialsStarted)
+            // The dial's own limit and the requests' may be the same instant, and the timer a little late.
+            waiters.markOverdue(now: now)
             failWaiters(error, &effects)
         }
         dialEnded(id, error: error, &effects)

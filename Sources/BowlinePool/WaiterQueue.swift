@@ -103,6 +103,21 @@ struct WaiterQueue {
         return expired.sorted { $0.id < $1.id }
     }
 
+    /// Marks those as overdue whose limit has passed, though the timer has not said so yet.
+    mutating func markOverdue(now: PoolInstant) {
+        var kept: [WaiterAlarms.Alarm] = []
+        while let alarm = alarms.first, alarm.at <= now {
+            alarms.popFirst()
+            guard let waiter = find(alarm.waiter) else { continue }
+            if let limit = waiter.limit, limit <= now { overdue.append(waiter.id) }
+            if let deadline = waiter.deadline {
+                kept.append(.init(at: max(deadline, alarm.at), waiter: waiter.id))
+            }
+        }
+        // The timer removes those whose deadline has passed, too.
+        for alarm in kept { alarms.add(alarm) }
+    }
+
     /// Whether the limit of a request in line may have passed.
     var hasOverdue: Bool { !overdue.isEmpty }
 

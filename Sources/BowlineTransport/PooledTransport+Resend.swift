@@ -74,6 +74,11 @@ enum SiblingSuspicion: Sendable, Equatable {
     /// A deadline that left the exchange less time than this is ignored: a peer may need that long.
     private static let shortestSilence = Duration.milliseconds(100)
 
+    /// Whether the end of that limit says nothing about the peer, because the exchange had so little time.
+    static func isTooShort(_ waited: Duration, for code: ServiceError.Code) -> Bool {
+        (code == .deadlineExceeded || code == .attemptTimeout) && waited < shortestSilence
+    }
+
     init(_ exchange: Exchange, after error: any Error, waited: Duration) {
         self.init(
             error, wasPooled: exchange.wasPooled, isMultiplexed: exchange.connection.isMultiplexed, waited: waited)
@@ -89,8 +94,8 @@ enum SiblingSuspicion: Sendable, Equatable {
         }
         switch error.code {
         case .connectionClosed: self = wasPooled ? .dead : .none
-        case .responseHeadTimeout, .bodyIdleTimeout, .attemptTimeout: self = .silent
-        case .deadlineExceeded: self = waited >= Self.shortestSilence ? .silent : .none
+        case .responseHeadTimeout, .bodyIdleTimeout: self = .silent
+        case .attemptTimeout, .deadlineExceeded: self = Self.isTooShort(waited, for: error.code) ? .none : .silent
         default: self = .none
         }
     }

@@ -98,6 +98,17 @@ struct PoolFailedDialTests {
         #expect(pool.established(2, streams: 5).ended.count == 2)
     }
 
+    @Test("A dial that fails at the very limit fails those who waited for it, though the timer has not fired yet")
+    func dialFailsAtTheLimit() {
+        let pool = cold(0)
+        for _ in 0..<50 { pool.lease(wait: .seconds(10)) }
+        pool.now = .seconds(10)
+        let failure = pool.failed(1)
+        #expect(failure.ended.count == 50 && failure.dialled.isEmpty)
+        #expect(failure.ended.values.allSatisfy { $0 == .dialFailed(DialError()) })
+        #expect(pool.advance(by: .seconds(60)).ended.isEmpty)
+    }
+
     @Test("Only the first in line are covered, as many as there are dials: the others fail at their limit")
     func uncovered() {
         let pool = MachineHarness { $0.maximumConnections = 2 }

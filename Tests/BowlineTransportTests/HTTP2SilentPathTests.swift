@@ -141,11 +141,12 @@ struct HTTP2SilentPathTests {
         let pings = try await harness.frames()
         #expect(pings.map(\.kind) == [.ping])
         try await harness.receive(try #require(pings.first).pong)
-        #expect(harness.entries() == ["confirmed"])
+        // The doubt is told each time: the pool may have been told otherwise since it asked.
+        #expect(harness.entries() == ["doubted", "doubted", "confirmed"])
         harness.connection.probe()
         _ = try await harness.frames()
         try await harness.advance(by: .seconds(15))
-        #expect(harness.entries() == ["closed keepAliveFailed"])
+        #expect(harness.entries() == ["doubted", "closed keepAliveFailed"])
         harness.connection.probe()
         #expect(try await harness.frames().allSatisfy { $0.kind != .ping })
         await harness.finish()
@@ -162,7 +163,7 @@ struct HTTP2SilentPathTests {
             try await harness.advance(by: .seconds(10))
             try await harness.onLoop { [connection = harness.connection] in connection.noteTaken() }
         }
-        #expect(harness.entries().isEmpty)
+        #expect(harness.entries() == ["doubted"])
         try await harness.setWritable(true)
         #expect(try await harness.frames().map(\.kind) == [.ping])
         // From here on its answer is due.
@@ -180,7 +181,19 @@ struct HTTP2SilentPathTests {
         harness.connection.probe()
         _ = try await harness.frames()
         try await harness.advance(by: .seconds(15))
-        #expect(harness.entries() == ["closed keepAliveFailed"])
+        #expect(harness.entries() == ["doubted", "closed keepAliveFailed"])
+        await harness.finish()
+    }
+
+    @Test("a limit that leaves a request less than 100 ms raises no doubt: a healthy peer may need that long")
+    func shortLimits() async throws {
+        let harness = try await makeHarness()
+        var timeouts = Timeouts()
+        timeouts.attempt = .milliseconds(50)
+        let attempt = try await harness.send(get("/a"), timeouts: timeouts)
+        try await harness.advance(by: .milliseconds(50))
+        #expect(await attempt.error?.code == .attemptTimeout)
+        #expect(!harness.entries().contains("doubted"))
         await harness.finish()
     }
 

@@ -39,6 +39,7 @@ struct SiblingSuspicionTests {
                 suspicion: .silent),
             Case(code: .responseHeadTimeout, progress: .neverSent, isMultiplexed: true, suspicion: .silent),
             Case(code: .attemptTimeout, progress: .ambiguous, suspicion: .silent),
+            Case(code: .attemptTimeout, progress: .ambiguous, waited: .milliseconds(99), suspicion: .none),
             Case(code: .bodyIdleTimeout, progress: .ambiguous, suspicion: .silent),
             Case(code: .bodyIdleTimeout, progress: .responseStarted, suspicion: .none),
             Case(code: .deadlineExceeded, progress: .ambiguous, suspicion: .silent),

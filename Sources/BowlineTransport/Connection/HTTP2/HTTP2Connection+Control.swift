@@ -110,8 +110,11 @@ extension HTTP2Connection {
         _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, silentSince: MonotonicInstant?
     ) {
         // The pool first: whoever is told tries again at once, and must not come back here.
-        if let silentSince, readAt <= silentSince, closeReason == nil, !isDoubted {
+        if let silentSince, readAt <= silentSince, closeReason == nil,
+            !SiblingSuspicion.isTooShort(silentSince.duration(to: sweep.now), for: code)
+        {
             isDoubted = true
+            // Each time: the pool may have been told of an answer while its own probe was on the way here.
             origin.doubted(id)
         }
         reset(stream, code, message)

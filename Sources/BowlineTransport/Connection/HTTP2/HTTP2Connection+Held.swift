@@ -71,6 +71,6 @@ extension HTTP2Connection {
     func declinedError(_ exchange: Exchange) -> ServiceError {
         exchange.error(
             .connectionClosed, "the connection takes no more requests" + goAwayNote,
-            underlying: HTTP2Declined(hasCarriedOthers: table.lastOpened > 0))
+            underlying: HTTP2Declined(hasCarriedOthers: hasWrittenRequest))
     }
 }

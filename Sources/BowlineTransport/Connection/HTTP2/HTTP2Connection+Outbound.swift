@@ -69,6 +69,7 @@ extension HTTP2Connection {
     ) {
         frames.wroteHeaders = false
         write(headers, on: HTTP2StreamID(stream.id), promise: promise)
+        if frames.wroteHeaders { hasWrittenRequest = true }
         guard !frames.wroteHeaders, stream.isOpen, closeReason == nil else { return }
         if channelError == nil { channelError = HTTP2HeadersNotWritten() }
         closeNow(.transportError)

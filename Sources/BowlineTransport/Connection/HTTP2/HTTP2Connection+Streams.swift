@@ -57,7 +57,7 @@ extension HTTP2Connection {
         if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
         return exchange.error(
             .connectionClosed, "the connection closed before the request was written" + goAwayNote,
-            underlying: HTTP2Declined(hasCarriedOthers: table.lastOpened > 0, cause: channelError))
+            underlying: HTTP2Declined(hasCarriedOthers: hasWrittenRequest, cause: channelError))
     }
 
     /// What the peer said of the end of the connection, for a message.

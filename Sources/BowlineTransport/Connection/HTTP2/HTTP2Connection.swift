@@ -22,6 +22,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var gate = HTTP2WriteGate()
     /// Streams whose HEADERS wait for the channel, in order.
     @exclusivity(unchecked) var held: [HTTP2Stream] = []
+    /// Whether the HEADERS of any request have been written.
+    @exclusivity(unchecked) var hasWrittenRequest = false
     /// A request got no byte in time, and the peer has not answered a PING since.
     var isDoubted = false
     /// Told once, when the peer's settings are there or the connection has failed before.
@@ -159,7 +161,10 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
     override func probe() {
         onLoop {
+            guard self.closeReason == nil else { return }
             self.isDoubted = true
+            // An answer to an earlier PING may have come between the pool's doubt and this.
+            self.origin.doubted(self.id)
             self.askIfDoubted()
         }
     }
