@@ -1,5 +1,5 @@
 package import NIOCore
-package import NIOHPACK
+internal import NIOHPACK
 
 /// One HTTP/2 frame as it stands on the wire (RFC 9113 §4.1), right or wrong.
 package struct HTTP2WireFrame: Sendable, Hashable {

@@ -1,4 +1,4 @@
-package import NIOCore
+internal import NIOCore
 
 /// The server's side of one HTTP/2 connection, frame by frame, for scripts that do what a good server does not.
 ///

@@ -1,4 +1,4 @@
-package import BowlinePlatform
+internal import BowlinePlatform
 internal import BowlinePool
 internal import NIOCore
 
