@@ -3,13 +3,14 @@
 SWIFT ?= swift
 SERVERS_FLAGS ?=
 HTTP2_FLAGS ?=
+SILENT_FLAGS ?=
 SPEED_FLAGS ?=
 BENCH_FLAGS ?=
 ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback identities http2 http2-servers pipeline-cost instructions bench speed clean
+.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +76,11 @@ http2-servers: ## Drive the tool against nginx, nghttpd and HAProxy speaking HTT
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/http2-servers $(HTTP2_FLAGS)
+
+silent-path: ## Make the path to real servers silent under load, and count what that costs (SILENT_FLAGS=--short for a quick round)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/silent-path $(SILENT_FLAGS)
 
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost
