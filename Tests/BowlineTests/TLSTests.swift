@@ -176,30 +176,6 @@ struct TLSTests {
         }
     }
 
-    @Test("TL4: over TLS 1.3 a server with a certificate for another name does not get our certificate")
-    func wrongNameGetsNoCertificate() async throws {
-        var tls = LoopbackTLS.requiringClientCertificate
-        tls.identity = TestCertificates.wrongHost
-        tls.minimumVersion = .tls13
-        try await withLoopbackServer(.tls(tls)) { server in
-            let client = try Self.client("https://localhost:\(server.port)") {
-                $0.tls.identity = .pem(
-                    certificate: TestCertificates.client.certificate, key: TestCertificates.client.key
-                )
-            }
-            let error = try await serviceError { _ = try await client.fetch("/secret") }
-            #expect(error.code == .tlsHandshakeFailed)
-            try await server.waitForOpenConnections(count: 0)
-            // Its handshake would be complete with our certificate and Finished.
-            let end = try #require(server.connections.first?.end)
-            guard case .handshakeFailed = end else {
-                Issue.record("the server's handshake ended with \(end)")
-                return
-            }
-            await client.shutdown()
-        }
-    }
-
     @Test("TL5: a server below the configured version is refused")
     func minimumVersion() async throws {
         var tls = LoopbackTLS()

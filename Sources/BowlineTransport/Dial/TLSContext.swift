@@ -67,8 +67,9 @@ final class TLSContext: Sendable {
     /// The TLS handler of a new connection to `origin`.
     ///
     /// NIOSSL's own matching of names takes an iPAddress for a name, partial wildcards, and no underscores: BoringSSL
-    /// checks chain, usage and dates, and ``ReferenceIdentity`` the name. The handshake is not completed before that,
-    /// so the peer receives nothing of ours but what TLS 1.2 itself sends before its end.
+    /// checks chain, usage and dates, and ``ReferenceIdentity`` the name. The handshake is not completed before that:
+    /// the peer receives nothing of a request. Our certificate it may get: with TLS 1.2 before the check, with TLS 1.3 while
+    /// the connection closes.
     func makeHandler(for origin: Origin, with context: NIOSSLContext) throws -> NIOSSLClientHandler {
         let identity = identity(for: origin)
         guard options.verification == .full else {
@@ -79,9 +80,6 @@ final class TLSContext: Sendable {
         ) { certificate, channel in
             let names = PresentedName.all(of: certificate)
             guard identity.matches(names) else {
-                // Below TLS: a close through the TLS handler would first send our certificate and Finished (TLS 1.3).
-                let below = try? channel.pipeline.syncOperations.context(handlerType: TLSRecordBoundary.self)
-                below?.close(promise: nil)
                 let failure = TLSFailure(.otherName(host: identity.host, names: PresentedName.summary(names)))
                 return channel.eventLoop.makeFailedFuture(failure)
             }
