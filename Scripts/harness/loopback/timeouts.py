@@ -113,6 +113,8 @@ def refused(path):
 def not_tls(path):
     def script(connection):
         connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        # A reset could overtake what was sent.
+        connection.wait_for_end()
 
     with ScriptedServer(script) as server:
         run = tool.run(path, ["request", f"https://127.0.0.1:{server.port}/", "--insecure", "--json"])
