@@ -347,14 +347,15 @@ def _messages(scenario):
         c.handshake()
         while not c.requests:
             c.read()
-        c.head(1, (":status", 417), end=True)
+        # Not 417, after which the request is sent once more without Expect.
+        c.head(1, (":status", 403), end=True)
         while c.read(0.2) is not None:
             pass
         if c.bodies.get(1):
             c.log.problems.append("the body came though the peer had refused it")
     yield scenario("Expect: 100-continue that is refused sends no body", expectation_fails,
                    "-H", "Expect: 100-continue", *_large(100000), *ONE,
-                   expect=lambda run, log: [] if run.statuses() == [417] else [f"{run.statuses()}"])
+                   expect=lambda run, log: [] if run.statuses() == [403] else [f"{run.statuses()}"])
 
     def mid_body(c):
         c.handshake()
@@ -632,7 +633,8 @@ def _ends(scenario):
         c.serve()
     yield scenario("TO8 a timeout resets the stream and leaves the connection", timeout, "-n", "4", "-c", "2",
                    "--head-timeout", "0.5", *ONE,
-                   expect=lambda run, log: ([] if log.connections == 1 and len(run.errors()) == 1
+                   expect=lambda run, log: ([] if log.connections in (1, 2) and len(run.errors()) == 1
+                   and not any(code for _, code in log.goaways)
                                             and [code for *_, code in log.resets] == [p.CANCEL]
                                             else [f"{log.connections} connections, resets {log.resets}"]))
 
@@ -652,6 +654,10 @@ def _ends(scenario):
 def _resets(scenario):
     def late(c):
         c.handshake()
+        if c.number > 1:
+            # The first connection is doubted after its silence: the second request does not wait for it.
+            c.serve()
+            return
         stream = c.request()
         while stream not in c.resets:
             c.read(2)
@@ -699,7 +705,9 @@ def _resets(scenario):
         c.serve()
     yield scenario("streams that were reset keep their places until a PING is answered", places, "-n", "24", "-c", "12",
                    "--head-timeout", "0.3", *ONE,
-                   expect=lambda run, log: [] if len(run.lines) == 24 and log.connections == 4
+                   expect=lambda run, log: [] if len(run.lines) == 24
+                   # Each of the four is doubted when it stays silent, and may be replaced once.
+                   and 4 <= log.connections <= 8
                    else [f"{len(run.lines)} ended, {log.connections} connections"])
 
     seed = random.randrange(1 << 32)
