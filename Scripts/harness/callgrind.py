@@ -7,11 +7,12 @@ import sys
 
 
 class Profile:
-    """What callgrind wrote down: what each function cost itself, and what calls of it cost with all that they called."""
+    """What callgrind wrote down: what each function cost itself, how often it was called, and what its calls cost with all that they called."""
 
     def __init__(self, path):
         self.cost = collections.Counter()
         self.inclusive = collections.Counter()
+        self.calls = collections.Counter()
         names, function, called = {}, None, None
         is_call = False
         for line in path.read_text(errors="replace").splitlines():
@@ -25,6 +26,7 @@ class Profile:
             elif line.startswith("calls="):
                 # The line after it holds what the called function cost.
                 is_call = True
+                self.calls[names[called]] += int(line[len("calls="):].split()[0])
             elif re.match(r"[+*\-\d]", line):
                 if function and len(words := line.split()) > 1:
                     if is_call:

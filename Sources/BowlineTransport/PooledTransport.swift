@@ -21,10 +21,10 @@ package final class PooledTransport: ServiceTransport {
     }
 
     package func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
-        if request.body.isSaidToBeEmpty {
+        let prepared = try prepare(request, context: context)
+        if prepared.isBodySaidToBeEmpty {
             return try await send(lookingAgain(at: request, context: context), context: context)
         }
-        let prepared = try prepare(request, context: context)
         do {
             return try await send(prepared)
         } catch {

@@ -37,6 +37,20 @@ struct UserAgentTests {
         #expect(try await received { $0.userAgent = "orders/4 (test)" } == ["orders/4 (test)"])
     }
 
+    @Test("A scoped client says it as well, beside the codings that it understands, once each")
+    func scoped() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200) }
+            try await withServiceClient(server.baseURL) { client in
+                _ = try await client.scoped(to: "orders").get("open")
+                _ = try await client.scoped(to: "orders").get("open", fields: [.range: "bytes=0-9"])
+            }
+            let names = server.requests.map { $0.fields.map(\.name.canonicalName).filter { $0 != "host" } }
+            #expect(names == [["user-agent", "accept-encoding"], ["range", "user-agent"]])
+            #expect(server.requests.map(\.target) == ["/orders/open", "/orders/open"])
+        }
+    }
+
     @Test("With nil there is none")
     func none() async throws {
         #expect(try await received { $0.userAgent = nil } == [])

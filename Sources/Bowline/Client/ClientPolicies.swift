@@ -14,19 +14,31 @@ final class ClientPolicies: Sendable {
     private let usualFields: HTTPFields
 
     convenience init(baseURL: ServiceURL?, configuration: ClientConfiguration, core: ClientCore) {
+        let userAgent = configuration.userAgent.map { HTTPField(name: .userAgent, value: $0) }
+        let usualFields = userAgent.map { HTTPFields([$0]) } ?? [:]
         self.init(
-            baseURL: baseURL, configuration: configuration,
-            pipeline: DefaultPipeline.make(configuration, base: baseURL, core: core)
+            baseURL: baseURL, configuration: configuration, userAgent: userAgent, usualFields: usualFields,
+            pipeline: DefaultPipeline.make(configuration, base: baseURL, usualFields: usualFields, core: core)
         )
     }
 
-    init(baseURL: ServiceURL?, configuration: ClientConfiguration, pipeline: Next) {
+    /// The same for another base URL of the same origin.
+    convenience init(_ other: ClientPolicies, baseURL: ServiceURL) {
+        self.init(
+            baseURL: baseURL, configuration: other.configuration, userAgent: other.userAgent,
+            usualFields: other.usualFields, pipeline: other.pipeline)
+    }
+
+    private init(
+        baseURL: ServiceURL?, configuration: ClientConfiguration, userAgent: HTTPField?, usualFields: HTTPFields,
+        pipeline: Next
+    ) {
         self.baseURL = baseURL
         self.configuration = configuration
+        self.userAgent = userAgent
+        self.usualFields = usualFields
         self.pipeline = pipeline
         decoding = BodyDecoding(configuration.decoder)
-        userAgent = configuration.userAgentField
-        usualFields = userAgent.map { HTTPFields([$0]) } ?? [:]
     }
 
     /// Where a request goes.
@@ -67,12 +79,5 @@ final class ClientPolicies: Sendable {
         var deadline = timeouts.total.map { Deadline(now.advanced(by: $0)) }
         if let inherited = Deadline.current { deadline = deadline.map { min($0, inherited) } ?? inherited }
         return RequestContext(deadline: deadline, timeouts: timeouts, call: call)
-    }
-}
-
-extension ClientConfiguration {
-    /// The field that says ``userAgent``; nil: there is none.
-    var userAgentField: HTTPField? {
-        userAgent.map { HTTPField(name: .userAgent, value: $0) }
     }
 }

@@ -4,8 +4,12 @@ internal import BowlineMiddleware
 /// The order of behaviours around a request, outermost first. Folded once, when a client is made. What cannot come into
 /// play is not in it; what a request may switch on is.
 enum DefaultPipeline {
-    /// - Parameter base: The client's base URL, whose origin gets its credentials.
-    static func make(_ configuration: ClientConfiguration, base: ServiceURL?, core: ClientCore) -> Next {
+    /// - Parameters:
+    ///   - base: The client's base URL, whose origin gets its credentials.
+    ///   - usualFields: What the client gives requests that have no fields of their own.
+    static func make(
+        _ configuration: ClientConfiguration, base: ServiceURL?, usualFields: HTTPFields, core: ClientCore
+    ) -> Next {
         let order: [[any ServiceMiddleware]] = [
             // Outside all that is not ours: it ends a call that hangs there.
             limit(configuration),
@@ -13,7 +17,7 @@ enum DefaultPipeline {
             configuration.middleware.perCall,
             // Outside redirects and retries: the bodies that those read off or let go are never decoded. In it even where
             // the client has it off, because a request may have it on.
-            [DecompressionMiddleware(options: configuration.decompression, userAgent: configuration.userAgentField)],
+            [DecompressionMiddleware(options: configuration.decompression, usualFields: usualFields)],
             // Outside redirects and retries: a call has one key, however often it is sent. Requests may ask for it one by one.
             [IdempotencyKeyMiddleware(isDefault: configuration.makesIdempotencyKeys, random: configuration.random)],
             // Outside redirects and retries: a body is compressed once for all of them. Requests ask for it one by one.

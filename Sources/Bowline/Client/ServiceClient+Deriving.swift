@@ -42,14 +42,14 @@ extension ServiceClient {
         guard !path.contains("://"), !path.utf8.contains(UInt8(ascii: "?")) else {
             throw ServiceError(.invalidURL, "scoped(to:) takes a path below the base URL, without a query")
         }
+        let base = try baseURL.resolving(path)
+        if headers.isEmpty {
+            return ServiceClient(core: core, policies: ClientPolicies(policies, baseURL: base))
+        }
         var changed = configuration
         for name in Set(headers.map(\.name)) { changed.fields[fields: name] = headers[fields: name] }
-        let base = try baseURL.resolving(path)
-        // Redirects have to know the names of all the client's own fields.
-        let policies =
-            headers.isEmpty
-            ? ClientPolicies(baseURL: base, configuration: changed, pipeline: policies.pipeline)
-            : ClientPolicies(baseURL: base, configuration: changed, core: core)
-        return ServiceClient(core: core, policies: policies)
+        // A pipeline of its own: redirects have to know the names of all the client's own fields.
+        return ServiceClient(
+            core: core, policies: ClientPolicies(baseURL: base, configuration: changed, core: core))
     }
 }

@@ -78,12 +78,33 @@ extension UnsafeRawBufferPointer {
         guard count == other.count else { return false }
         // Most names that are asked for differ in their first bytes.
         guard count > 0, self[0] | 0x20 == other[0] | 0x20 else { return count == 0 }
-        for index in 0..<count {
-            let byte = self[index]
-            let isUppercase = byte &- 0x41 < 26
-            guard (isUppercase ? byte | 0x20 : byte) == other[index] else { return false }
+        guard count >= 8 else {
+            return indices.allSatisfy { index in
+                let byte = self[index]
+                let isUppercase = byte &- 0x41 < 26
+                return (isUppercase ? byte | 0x20 : byte) == other[index]
+            }
         }
-        return true
+        // Eight bytes at a time; the last eight may be some that were seen before.
+        var position = 0
+        while position + 8 < count {
+            guard equalsWord(ofLowercased: other, at: position) else { return false }
+            position += 8
+        }
+        return equalsWord(ofLowercased: other, at: count - 8)
+    }
+
+    /// Whether eight bytes are those of that text, when `A` to `Z` count as `a` to `z`.
+    @inline(__always)
+    private func equalsWord(ofLowercased other: UnsafeRawBufferPointer, at position: Int) -> Bool {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let tops: UInt64 = 0x8080_8080_8080_8080
+        let word = other.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+        let difference = word ^ loadUnaligned(fromByteOffset: position, as: UInt64.self)
+        // Upper and lower case differ in one bit, which may differ where the text has a letter.
+        let low = word & ~tops
+        let letters = (low &+ ones &* (0x80 - 0x61)) & ~(low &+ ones &* (0x80 - 0x7B)) & ~word & tops
+        return difference & ~(letters >> 2) == 0
     }
 
     /// Goes over the elements of a comma-separated list without the whitespace around them; empty ones are left out

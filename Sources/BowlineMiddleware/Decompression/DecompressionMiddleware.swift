@@ -10,21 +10,26 @@ package import BowlineCore
 /// caller reads, and `facts.removedCodings` names what was taken off.
 package struct DecompressionMiddleware: ReactiveMiddleware {
     private let options: DecompressionOptions
-    private let userAgent: HTTPField?
-    private let offerBesideUserAgent: HTTPFields
+    private let usualFields: HTTPFields
+    private let offerBesideUsualFields: HTTPFields
 
     /// - Parameters:
     ///   - options: The client's; a request's own stand over them.
-    ///   - userAgent: The one field that most requests come with.
-    package init(options: DecompressionOptions, userAgent: HTTPField? = nil) {
+    ///   - usualFields: The collection that most requests come with; without ours.
+    package init(options: DecompressionOptions, usualFields: HTTPFields = [:]) {
         self.options = options
-        self.userAgent = userAgent
-        offerBesideUserAgent = userAgent.map { HTTPFields([$0, Self.offer]) } ?? Self.offerOnly
+        self.usualFields = usualFields
+        offerBesideUsualFields = usualFields + [Self.offer]
     }
 
     package func prepare(_ request: inout ServiceRequest, context: RequestContext) {
-        guard options(for: request).isEnabled, Self.mayOffer(request) else { return }
-        offer(in: &request.fields)
+        guard options(for: request).isEnabled else { return }
+        // Most requests have no field of their own: they share one collection.
+        if request.fields.isTriviallyIdentical(to: usualFields) {
+            request.fields = offerBesideUsualFields
+        } else if Self.mayOffer(request) {
+            request.fields.append(Self.offer)
+        }
     }
 
     package func passes(_ response: ServiceResponse, to request: ServiceRequest) -> Bool {
@@ -48,22 +53,10 @@ package struct DecompressionMiddleware: ReactiveMiddleware {
     /// What the caller says itself stands. A part of a coded body could not be decoded, so for a range nothing is
     /// offered.
     private static func mayOffer(_ request: ServiceRequest) -> Bool {
-        request.fields.isEmpty || (!request.fields.contains(.acceptEncoding) && !request.fields.contains(.range))
+        !request.fields.contains(.acceptEncoding) && !request.fields.contains(.range)
     }
 
     private static let offer = HTTPField(name: .acceptEncoding, value: "gzip, deflate")
-    private static let offerOnly: HTTPFields = [.acceptEncoding: "gzip, deflate"]
-
-    /// Most requests have no field of their own: they share one collection.
-    private func offer(in fields: inout HTTPFields) {
-        if fields.isEmpty {
-            fields = Self.offerOnly
-        } else if fields.count == 1, fields.first == userAgent {
-            fields = offerBesideUserAgent
-        } else {
-            fields.append(Self.offer)
-        }
-    }
 
     private static func decode(
         _ response: inout ServiceResponse, of request: ServiceRequest, options: DecompressionOptions

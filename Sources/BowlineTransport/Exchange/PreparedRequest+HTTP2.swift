@@ -22,6 +22,13 @@ extension PreparedRequest {
         head.withUnsafeReadableBytes { HTTP1Grammar.isASCII(UnsafeRawBufferPointer(rebasing: $0.prefix(headLength))) }
     }
 
+    private var authority: String {
+        guard hasHostField, let field = fields.first(where: { $0.name.canonicalName == "host" }) else {
+            return origin.authority
+        }
+        return field.value
+    }
+
     /// The field section of its HTTP/2 head.
     func makeHTTP2Fields() -> HPACKHeaders {
         let contentLength: Int64? =
@@ -31,8 +38,7 @@ extension PreparedRequest {
             case .chunked: nil
             }
         return HTTP2RequestHead(
-            method: method.rawValue, scheme: origin.scheme.rawValue,
-            authority: fields.first { $0.name.canonicalName == "host" }?.value ?? origin.authority, target: target,
+            method: method.rawValue, scheme: origin.scheme.rawValue, authority: authority, target: target,
             fields: fields, contentLength: contentLength, expectsContinue: continueTimeout != nil
         ).makeFields()
     }

@@ -28,6 +28,8 @@ final class PreparedRequest: Sendable {
     let method: HTTPRequest.Method
     let target: String
     let fields: HTTPFields
+    /// Whether a `Host` field among them stands in place of the URL's host.
+    let hasHostField: Bool
     /// How the body is delimited.
     let framing: HTTP1RequestFraming
     let upload: Upload
@@ -41,6 +43,8 @@ final class PreparedRequest: Sendable {
     let onUploadProgress: (@Sendable (TransferProgress) -> Void)?
     /// How many bytes the body has, if that is known.
     let bodyLength: Int?
+    /// The body is a file that was empty, and has to be looked at again before this is sent.
+    let isBodySaidToBeEmpty: Bool
 
     /// Checks and encodes `request`, for an attempt that began at `started`.
     ///
@@ -65,6 +69,7 @@ final class PreparedRequest: Sendable {
         target = request.method == .connect ? url.origin.authorityWithPort : url.target
         fields = request.fields
         let body = request.body
+        isBodySaidToBeEmpty = body.isSaidToBeEmpty
         framing =
             if body.isNone, body.makeTrailers == nil {
                 .none
@@ -93,6 +98,7 @@ final class PreparedRequest: Sendable {
             throw ServiceError(.invalidRequest, error.description)
         }
         kind = written.kind
+        hasHostField = written.hasHostField
         closeReason =
             if written.closesConnection { isPooled ? .connectionCloseRequested : .poolingDisabled } else { nil }
         headLength = buffer.readableBytes

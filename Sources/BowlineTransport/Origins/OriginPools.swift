@@ -2,6 +2,24 @@ internal import BowlineCore
 internal import BowlinePool
 internal import Synchronization
 
+/// How many connections of all origins are unused, and how many may be.
+private final class IdleCount: Sendable {
+    private let maximum: Int
+    private let count = Atomic(0)
+
+    init(maximum: Int) {
+        self.maximum = maximum
+    }
+
+    var isTooHigh: Bool { count.load(ordering: .sequentiallyConsistent) > maximum }
+
+    /// Returns whether there are too many now that there are more.
+    func change(by change: Int) -> Bool {
+        let total = count.wrappingAdd(change, ordering: .sequentiallyConsistent).newValue
+        return change > 0 && total > maximum
+    }
+}
+
 /// The pools of all origins: finds the one, keeps the total of unused connections in bounds, and lets go of the cold.
 final class OriginPools: Sendable {
     typealias Pool = OriginDialer.Pool
@@ -19,7 +37,7 @@ final class OriginPools: Sendable {
     private let environment: TransportEnvironment
     private let configuration: PoolConfiguration
     private let state = Locked(State())
-    private let idle = Atomic(0)
+    private let idle: IdleCount
     /// How often a thread has found too many unused connections since one began to close them; 0: none closes any now.
     private let surplusSightings = Atomic(0)
 
@@ -29,6 +47,7 @@ final class OriginPools: Sendable {
         configuration.maximumMultiplexed = environment.options.http2.maximumConnectionsPerOrigin
         configuration.boundsDials = environment.options.connectTimeout != nil
         self.configuration = configuration
+        idle = IdleCount(maximum: environment.options.pool.maximumIdle)
     }
 
     /// The pool of `origin`, made on first use.
@@ -56,7 +75,10 @@ final class OriginPools: Sendable {
             dialer: dialer,
             clock: PoolClock(base: environment.clock),
             random: environment.options.random,
-            idleCountChanged: { [weak self] change in self?.idleCountChanged(by: change) },
+            // Twice for each request: the count itself is asked, and the pools' owner only if there are too many.
+            idleCountChanged: { [idle, weak self] change in
+                if idle.change(by: change) { self?.tooManyIdle() }
+            },
             connectionRemoved: { [weak self] _, reason in
                 if reason.mayLeaveOriginCold { self?.letGoIfCold(origin) }
             }
@@ -77,9 +99,7 @@ final class OriginPools: Sendable {
 
     /// One thread at a time closes the surplus, and looks again if others found one meanwhile: a burst does not make each of
     /// them look at all pools. Whichever thread makes the count exceed the limit last finds it so, so none stays.
-    private func idleCountChanged(by change: Int) {
-        let total = idle.wrappingAdd(change, ordering: .sequentiallyConsistent).newValue
-        guard change > 0, total > environment.options.pool.maximumIdle else { return }
+    private func tooManyIdle() {
         guard surplusSightings.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue == 0 else { return }
         var seen: Int
         repeat {
@@ -91,13 +111,11 @@ final class OriginPools: Sendable {
 
     /// Closes the connections that have been unused longest, of whichever origin, until there are no more than may be.
     private func closeSurplus() {
-        guard idle.load(ordering: .sequentiallyConsistent) > environment.options.pool.maximumIdle else { return }
+        guard idle.isTooHigh else { return }
         let pools = state.withLock { Array($0.pools.values) }
         // Each pool is asked once, and again only after it has lost a connection.
         var oldest = pools.compactMap { pool in pool.oldestIdleSince.map { (pool: pool, since: $0) } }
-        while idle.load(ordering: .sequentiallyConsistent) > environment.options.pool.maximumIdle,
-            let index = oldest.indices.min(by: { oldest[$0].since < oldest[$1].since })
-        {
+        while idle.isTooHigh, let index = oldest.indices.min(by: { oldest[$0].since < oldest[$1].since }) {
             oldest[index].pool.evictOldestIdle(reason: .totalIdleCapacity)
             if let since = oldest[index].pool.oldestIdleSince {
                 oldest[index].since = since

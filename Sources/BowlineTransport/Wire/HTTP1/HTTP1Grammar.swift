@@ -82,7 +82,33 @@ enum HTTP1Grammar {
     @inline(__always)
     static func endOfToken(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
         var position = start
-        while position < bytes.count, isToken(bytes[position]) { position += 1 }
+        while position < bytes.count {
+            // Eight bytes at a time, as long as they are letters and hyphens: names rarely have anything else.
+            if position + 8 <= bytes.count {
+                let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+                let others = bytesOtherThanLettersAndHyphens(in: word)
+                if others == 0 {
+                    position += 8
+                    continue
+                }
+                position += others.trailingZeroBitCount / 8
+            }
+            guard isToken(bytes[position]) else { return position }
+            position += 1
+        }
         return position
+    }
+
+    /// The top bit of each byte that is neither a letter of ASCII nor a hyphen.
+    @inline(__always)
+    private static func bytesOtherThanLettersAndHyphens(in word: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let tops: UInt64 = 0x8080_8080_8080_8080
+        // Without its top bit no byte's sum below reaches the next byte.
+        let low = word & ~tops
+        let lowercased = low | ones &* 0x20
+        let letters = (lowercased &+ ones &* (0x80 - 0x61)) & ~(lowercased &+ ones &* (0x80 - 0x7B))
+        let hyphens = ~((low ^ ones &* 0x2D) &+ ones &* 0x7F)
+        return ~((letters | hyphens) & ~word) & tops
     }
 }

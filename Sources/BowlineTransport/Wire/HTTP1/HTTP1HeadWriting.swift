@@ -9,7 +9,8 @@ struct HTTP1HeadWriting {
 
     private let head: HTTP1RequestHead
     private var host: String
-    private var hasHostField = false
+    /// No field needs more than to be written; known once it is measured.
+    private var isPlain = false
     private var hasCookie = false
     private var asksForTrailers = false
     private(set) var written = HTTP1WrittenHead()
@@ -29,20 +30,20 @@ struct HTTP1HeadWriting {
     /// Finds the host, and returns a length that the head does not exceed.
     mutating func measure() throws(HTTP1RequestError) -> Int {
         // What we write ourselves takes 59 bytes, with all that special fields and flags bring 170.
-        var isPlain = !head.connectionClose && !head.expectContinue
+        isPlain = true
         var length = head.method.utf8.count + head.target.utf8.count + host.utf8.count
         for field in head.fields {
             length += HTTP1WireCursor.length(of: field)
             guard let special = Self.special(field) else { continue }
             isPlain = false
             if case .host = special {
-                guard !hasHostField else { throw HTTP1RequestError(.repeatedHost) }
-                hasHostField = true
+                guard !written.hasHostField else { throw HTTP1RequestError(.repeatedHost) }
+                written.hasHostField = true
                 host = field.value
                 length += host.utf8.count
             }
         }
-        return length + (isPlain ? 80 : 256)
+        return length + (isPlain && !head.connectionClose && !head.expectContinue ? 80 : 256)
     }
 
     /// Writes the head that was measured.
@@ -65,14 +66,14 @@ struct HTTP1HeadWriting {
         guard cursor.write(head.target, if: Self.isTarget) else { throw HTTP1RequestError(.invalidTarget) }
         // RFC 9112 §3.2: exactly one Host, and first, so that nothing in front of it is acted upon.
         cursor.write(" HTTP/1.1\r\nHost: ")
-        if hasHostField || !host.isEmpty {
+        if written.hasHostField || !host.isEmpty {
             guard cursor.write(host, if: HTTP1Host.isValid) else { throw HTTP1RequestError(.invalidHost) }
         }
         cursor.write("\r\n")
     }
 
     private mutating func write(_ field: HTTPField, to cursor: inout HTTP1WireCursor) throws(HTTP1RequestError) {
-        switch Self.special(field) {
+        switch isPlain ? nil : Self.special(field) {
         case nil: try cursor.writeLine(field)
         case .host, .dropped: break
         case .contentLength: try checkContentLength(field.value)
@@ -95,19 +96,26 @@ struct HTTP1HeadWriting {
         }
     }
 
-    /// Told apart by length first: most fields are none of these.
+    /// Told apart by length and first letter: few others have both.
     private static func special(_ field: HTTPField) -> Special? {
         let name = field.name.canonicalName
-        switch name.utf8.count {
-        case 2: return name == "te" ? .te : nil
-        case 4: return name == "host" ? .host : nil
-        case 6: return name == "cookie" ? .cookie : name == "expect" ? .expect : nil
-        case 7: return name == "upgrade" ? .upgrade : nil
-        case 10: return name == "connection" ? .connection : name == "keep-alive" ? .dropped : nil
-        case 14: return name == "content-length" ? .contentLength : nil
-        case 16: return name == "proxy-connection" ? .dropped : nil
-        case 17: return name == "transfer-encoding" ? .transferEncoding : nil
-        default: return nil
+        guard let (known, special) = candidate(count: name.utf8.count, first: name.utf8.first ?? 0) else { return nil }
+        return name == known ? special : nil
+    }
+
+    private static func candidate(count: Int, first: UInt8) -> (name: String, special: Special)? {
+        switch (count, first) {
+        case (2, UInt8(ascii: "t")): ("te", .te)
+        case (4, UInt8(ascii: "h")): ("host", .host)
+        case (6, UInt8(ascii: "c")): ("cookie", .cookie)
+        case (6, UInt8(ascii: "e")): ("expect", .expect)
+        case (7, UInt8(ascii: "u")): ("upgrade", .upgrade)
+        case (10, UInt8(ascii: "c")): ("connection", .connection)
+        case (10, UInt8(ascii: "k")): ("keep-alive", .dropped)
+        case (14, UInt8(ascii: "c")): ("content-length", .contentLength)
+        case (16, UInt8(ascii: "p")): ("proxy-connection", .dropped)
+        case (17, UInt8(ascii: "t")): ("transfer-encoding", .transferEncoding)
+        default: nil
         }
     }
 

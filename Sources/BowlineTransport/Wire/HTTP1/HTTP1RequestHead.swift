@@ -47,6 +47,8 @@ package struct HTTP1WrittenHead: Sendable, Hashable {
     package var expectsContinue = false
     /// How the response is to be parsed.
     package var kind = HTTP1RequestKind.other
+    /// A `Host` field among the caller's stands in place of the URL's host.
+    package var hasHostField = false
 
     package init() {}
 }

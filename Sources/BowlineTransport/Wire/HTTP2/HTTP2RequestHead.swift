@@ -41,10 +41,7 @@ struct HTTP2RequestHead {
 
     private static func add(_ field: HTTPField, to headers: inout HPACKHeaders) {
         let name = field.name.canonicalName
-        // Most names are none of these by their length alone.
-        switch name.utf8.count {
-        case 4, 6, 7, 10, 13, 14, 16, 17, 19: break
-        default:
+        guard mayBeSpecial(name) else {
             headers.add(name: name, value: field.value)
             return
         }
@@ -64,6 +61,17 @@ struct HTTP2RequestHead {
                 )
             }
         default: headers.add(name: name, value: field.value)
+        }
+    }
+
+    /// Most names are none of those that are not simply added by their length and first letter alone.
+    private static func mayBeSpecial(_ name: String) -> Bool {
+        switch (name.utf8.count, name.utf8.first) {
+        case (4, UInt8(ascii: "h")), (6, UInt8(ascii: "c")), (6, UInt8(ascii: "e")), (7, UInt8(ascii: "u")),
+            (10, UInt8(ascii: "c")), (10, UInt8(ascii: "k")), (13, UInt8(ascii: "a")), (14, UInt8(ascii: "c")),
+            (16, UInt8(ascii: "p")), (17, UInt8(ascii: "t")), (19, UInt8(ascii: "p")):
+            true
+        default: false
         }
     }
 
