@@ -12,6 +12,8 @@ class SilencingProxy:
         self.accepted = 0
         self.silenced = 0
         self._open = set()
+        # The loop itself holds tasks weakly, and so do the streams that they wait for.
+        self._tasks = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -53,14 +55,17 @@ class SilencingProxy:
         self.accepted += 1
         connection = _Connection()
         self._open.add(connection)
+        self._tasks.add(asyncio.current_task())
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self.target)
             await asyncio.gather(connection.forward(reader, upstream_writer),
                                  connection.forward(upstream_reader, writer))
-        except OSError:
+        except (OSError, asyncio.CancelledError):
+            # Cancelled: the proxy ends.
             writer.close()
         finally:
             self._open.discard(connection)
+            self._tasks.discard(asyncio.current_task())
 
 
 class _Connection:
