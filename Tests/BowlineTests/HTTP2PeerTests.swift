@@ -236,6 +236,24 @@ struct HTTP2PeerTests {
         }
     }
 
+    @Test("a redirect whose Location lost bytes is not followed to another place")
+    func locationThatIsNotUTF8() async throws {
+        try await withPeer({ connection in
+            var peer = try await RawHTTP2Connection(connection)
+            while true {
+                let (frame, _) = try await peer.nextSection()
+                var section = HTTP2WireField.section([.init(":status", "302")])
+                section.writeBytes([0, 8] + Array("location".utf8) + [5, 0x2F, 0x63, 0x61, 0x66, 0xE9])
+                let flags = HTTP2WireFrame.endHeaders | HTTP2WireFrame.endStream
+                try await peer.send(HTTP2WireFrame(.headers, flags: flags, on: frame.stream, section))
+            }
+        }) { client, _ in
+            let error = try await serviceError { _ = try await client.fetch("/from") }
+            // Had it been followed, the same answer again would have made them too many.
+            #expect(error.code == .redirectRefused && error.message.contains("UTF-8"), "\(error)")
+        }
+    }
+
     @Test("a response's field that is not UTF-8 keeps its bytes")
     func receivedBytesThatAreNotUTF8() async throws {
         try await withPeer({ connection in

@@ -65,6 +65,9 @@ package struct RedirectPolicy: Sendable {
         guard locations.allSatisfy({ $0 == location }) else {
             return .refuse(.redirectRefused, "the redirect has several Location fields that differ")
         }
+        guard !Self.hasLostBytes(fields) else {
+            return .refuse(.redirectRefused, "the redirect's Location is not UTF-8, and its bytes were lost (U+FFFD)")
+        }
         do {
             let target = try url.followingLocation(Self.asciiText(of: fields) ?? location)
             if let reason = refusal(from: url.origin, to: target.origin) { return .refuse(.redirectRefused, reason) }
@@ -115,6 +118,15 @@ package struct RedirectPolicy: Sendable {
             }
             return text
         } ?? nil
+    }
+
+    /// Whether `Location` has a replacement character, as over HTTP/2 in place of bytes that are not UTF-8: it would lead
+    /// elsewhere than the service meant.
+    private static func hasLostBytes(_ fields: ReceivedFields) -> Bool {
+        let replacement = Array("\u{FFFD}".utf8)
+        return fields.withFirst("location") { bytes in
+            bytes.indices.contains { bytes[$0...].starts(with: replacement) }
+        } ?? false
     }
 
     /// What describes a body that is not sent any more, or frames it.
