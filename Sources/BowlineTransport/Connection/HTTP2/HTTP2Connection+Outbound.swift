@@ -252,6 +252,7 @@ extension HTTP2Connection: DeadlineEntry {
         case .nothing: break
         case .ping(let number): sendPing(number)
         case .dead: closeNow(.keepAliveFailed)
+        case .missing: retireItself(.keepAliveFailed)
         }
     }
 }
