@@ -219,7 +219,7 @@ struct HTTP2LargeSectionTests {
     }
 
     @Test(
-        "should the encoder fail, its request is not declined; others are cut off, and declined if they were not written")
+        "should the encoder fail, its request is not declined; others are cut off, or declined if not written")
     func encoderFails() async throws {
         let harness = try await failingEncoder()
         let written = try await harness.send(.get("http://a.example/written"))
