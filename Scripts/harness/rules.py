@@ -163,9 +163,14 @@ def safety_notes(root):
 
 
 def _has_safety_note(lines, index):
-    """Within two lines above, or anywhere in the comment block that ends there."""
-    if any("// Safety:" in line for line in lines[max(0, index - 2) : index + 1]):
+    """Within two lines above, or anywhere in the comment block that ends there; not above another that needs one."""
+    if "// Safety:" in lines[index]:
         return True
+    for above in range(index - 1, max(-1, index - 3), -1):
+        if _UNSAFE.search(lines[above]) and not lines[above].strip().startswith("//"):
+            return False
+        if "// Safety:" in lines[above]:
+            return True
     above = index - 1
     while above >= 0 and lines[above].strip().startswith(("//", "@")):
         if "// Safety:" in lines[above]:

@@ -54,6 +54,8 @@ _CASES = [
     (rules.safety_notes, "Sources/Bowline/A.swift", "// Safety: locked.\nfinal class A: @unchecked Sendable {}\n", []),
     (rules.safety_notes, "Sources/Bowline/A.swift", "nonisolated(unsafe) var a = 1\n", [1]),
     (rules.safety_notes, "Sources/Bowline/A.swift", "// Safety: a\n// b\n// c\n// d\nnonisolated(unsafe) var a = 1\n", []),
+    (rules.safety_notes, "Sources/Bowline/A.swift",
+     "// Safety: a\n@b nonisolated(unsafe) var a = 1\n@b nonisolated(unsafe) var b = 1\n", [3]),
     (rules.sleeps, "Tests/BowlineTests/A.swift", "try await Task.sleep(for: .seconds(1))\nusleep(1)\nsleep(1)\n", [1, 2, 3]),
     (rules.sleeps, "Tests/BowlineTests/A.swift", "Task<Never, Never>.sleep(1)\nContinuousClock().sleep(1)\n", [1, 2]),
     (rules.sleeps, "Tests/BowlineTests/A.swift", "try await clock.sleep(until: x)\nfunc sleep(until: X)\n", []),

@@ -70,9 +70,9 @@ extension ConnectionPool {
         driver.inspect { $0.isCold }
     }
 
-    /// Connections in use and dials under way.
+    /// Connections in use and dials under way, as far as they count against the limit.
     package var busyCount: Int {
-        driver.inspect { $0.table.leasedCount + $0.table.diallingCount }
+        driver.inspect { $0.countedConnections - $0.table.idleCount }
     }
 
     /// Counts what the pool holds now and has closed so far.

@@ -53,8 +53,11 @@ struct ConnectionSlot {
     /// Whether it may be leased once more now.
     var hasRoom: Bool { leases < capacity && retirement == nil && !isDoubted }
 
+    /// Whether it may be leased, now or later.
+    var takesRequests: Bool { retirement == nil && !isDoubted }
+
     /// Whether it has streams that may be leased, now or later.
-    fileprivate var isLive: Bool { isMultiplexed && retirement == nil && !isDoubted }
+    fileprivate var isLive: Bool { isMultiplexed && takesRequests }
 }
 
 /// A slot's neighbours in a list of idle slots; -1 stands for none.
@@ -121,6 +124,16 @@ struct ConnectionTable {
     /// Connections with streams whose peer must first show that it is there.
     var doubtedCount: Int {
         multiplexed.count { slots[$0].isDoubted && slots[$0].retirement == nil }
+    }
+
+    /// Connections with streams that take no new requests: retired, or doubted.
+    var unavailableCount: Int {
+        multiplexed.count - multiplexedCount
+    }
+
+    /// Connections that take requests, now or later.
+    var availableCount: Int {
+        count - diallingCount - unavailableCount
     }
 
     /// Where the connection stands, `nil` when it is forgotten.

@@ -7,6 +7,7 @@ package struct PoolConfiguration: Sendable, Hashable {
     /// How many connections may be idle; at the limit the one idle longest is closed. Default: 64, at least 0.
     package var maximumIdle = 64
     /// How many connections may exist, active, idle and dialling together. Default: 256; less than 1 counts as 1.
+    /// As many as `maximumMultiplexed` do not count while they take no new requests: retired or doubted ones with streams.
     package var maximumConnections: Int? = 256
     /// How many connections with streams may be open or on their way; those that only finish what they carry do not
     /// count. Default: 4; less than 1 counts as 1.

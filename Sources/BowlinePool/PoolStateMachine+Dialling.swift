@@ -234,6 +234,34 @@ extension PoolStateMachine {
         dialEnded(id, error: phase == .closed ? PoolError.closed : .draining, &effects)
     }
 
+    /// More connections than may be: ends what is of the least use, until the limit is kept or one connection is left that
+    /// takes requests. One that is retired finishes what it carries and counts no longer.
+    mutating func giveBackPlaces(_ effects: inout PoolEffects) {
+        while isOverLimit {
+            if let oldest = table.oldestIdle {
+                close(oldest, .replaced, &effects)
+            } else if missingDials < 0, let position = table.youngestDial() {
+                let id = table[position].id
+                effects.cancelDial(id)
+                table.remove(position)
+                // There is one connection more than it asked for.
+                dialEnded(id, error: nil, &effects)
+            } else if table.availableCount > 1, table.unavailableCount < configuration.maximumMultiplexed,
+                let dispensable = dispensable
+            {
+                retire(dispensable, .replaced, &effects)
+            } else {
+                return
+            }
+        }
+    }
+
+    /// The connection in use with streams that is of the least use: one that allows no streams now, or the oldest.
+    private var dispensable: Int? {
+        let inUse = table.multiplexed.filter { table[$0].phase == .leased && table[$0].takesRequests }
+        return inUse.first { table[$0].capacity == 0 } ?? inUse.first
+    }
+
     /// At the limit there is nothing more to open in advance: what is under way will have to do.
     mutating func cutShortPrewarms(_ effects: inout PoolEffects) {
         for index in prewarms.indices {

@@ -205,7 +205,7 @@ extension PoolStateMachine {
         } else {
             fill(position, &effects)
         }
-        if phase == .running, waiters.isEmpty, configuration.minimumIdle == 0 { return }
+        if phase == .running, waiters.isEmpty, configuration.minimumIdle == 0, !isOverLimit { return }
         settle(now, &effects)
     }
 

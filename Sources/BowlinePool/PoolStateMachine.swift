@@ -32,12 +32,17 @@
 ///    drain, or because reuse is off. `returnUnused` does not count the use.
 /// 6. Leased to as many waiters as it has room for.
 /// 7. Only with streams. A *doubted* connection gets no lease until it is confirmed, and does not count against
-///    `maximumMultiplexed`.
+///    `maximumMultiplexed`. If a connection that took its place makes one too many, a place is given back (10).
 /// 8. It may be closed (`replaced`) for its descriptor when a request requires a fresh connection.
 /// 9. Only with streams: one that may carry nothing, or is doubted, and has no lease.
+/// 10. Whatever the event: an idle one closes, else a superfluous dial ends, else the oldest in use with streams retires
+///     (all `replaced`), as long as another is left that takes requests.
 ///
 /// A connection with streams is leased several times at once: it stays *leased* until the last lease has ended. What it
 /// can carry changes; a *retired* one gets no more leases and is closed with the last.
+///
+/// Connections with streams that are retired or doubted serve no request that waits. As many of them as
+/// `maximumMultiplexed` do not count against `maximumConnections`.
 ///
 /// The pool itself goes *running → draining → closed*, never back. A request that waits ends exactly once: granted,
 /// or failed by its deadline, its limit, its cancellation, a failed dial or the pool's closing; whichever event comes
@@ -104,12 +109,23 @@ struct PoolStateMachine: ~Copyable {
 
     /// As `room`; negative: so many more connections there are than may be, because doubted ones were confirmed.
     var balance: Int {
-        let room = configuration.maximumConnections.map { max(0, $0 - table.count) } ?? .max
+        let room = configuration.maximumConnections.map { max(0, $0 - countedConnections) } ?? .max
         guard case .streams = expectation else { return room }
         let live = configuration.maximumMultiplexed - table.multiplexedCount
         // Others take the places of doubted ones, as often as there are places and no oftener: the next may be silent too.
         let excess = max(0, table.doubtedCount - configuration.maximumMultiplexed)
         return min(room, live - excess - table.diallingCount)
+    }
+
+    /// The connections that count against `maximumConnections`: all but some of those that take no new requests.
+    var countedConnections: Int {
+        table.count - min(table.unavailableCount, configuration.maximumMultiplexed)
+    }
+
+    /// Whether there are more connections than may be: doubted ones were confirmed after others had taken their places.
+    var isOverLimit: Bool {
+        guard let maximum = configuration.maximumConnections, table.count > maximum else { return false }
+        return countedConnections > maximum
     }
 
     /// Whether a connection that nobody waits for can go to the pool.
@@ -140,6 +156,9 @@ struct PoolStateMachine: ~Copyable {
 
     /// Ends an event: what follows from the numbers of waiters, dials and idle connections, whatever changed them.
     mutating func settle(_ now: PoolInstant, _ effects: inout PoolEffects) {
+        if isOverLimit {
+            giveBackPlaces(&effects)
+        }
         if waiters.hasOverdue {
             failOverdue(now, &effects)
         }

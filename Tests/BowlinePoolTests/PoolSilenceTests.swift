@@ -6,10 +6,11 @@ import Testing
 @Suite("Silent connections")
 struct PoolSilenceTests {
     /// A machine with connections of 10 streams each, with one lease each.
-    private func streams(_ count: Int, maximum: Int = 4) -> MachineHarness {
+    private func streams(_ count: Int, maximum: Int = 4, connections: Int = 256) -> MachineHarness {
         let pool = MachineHarness {
             $0.expectation = .streams(1)
             $0.maximumMultiplexed = maximum
+            $0.maximumConnections = connections
         }
         for id in 1...count {
             pool.lease()
@@ -81,6 +82,106 @@ struct PoolSilenceTests {
         }
         #expect(pool.lease().dialled.isEmpty)
         #expect(pool.closed(1, .keepAliveFailed).dialled == [5])
+    }
+
+    @Test("At the limit of connections another takes the place of a doubted one, at once", arguments: [1, 4])
+    func doubtedAtLimit(maximum: Int) {
+        let pool = streams(1, maximum: maximum, connections: 1)
+        #expect(pool.lease(fresh: true).retired == [1: .replaced], "one that is not doubted has to be retired")
+        let doubting = streams(1, maximum: maximum, connections: 1)
+        doubting.doubted(1)
+        for fresh in [true, false] { #expect(doubting.lease(fresh: fresh).dialled == (fresh ? [2] : [])) }
+        #expect(doubting.established(2, streams: 10).ended.count == 2)
+        #expect(doubting.closed(1, .keepAliveFailed).dialled.isEmpty)
+        #expect(doubting.snapshot.active == 1 && doubting.snapshot.waiting == 0)
+    }
+
+    @Test("At the limit of connections as many doubted ones are replaced as may have streams, and no more")
+    func doubtedBoundAtLimit() {
+        let pool = MachineHarness {
+            $0.expectation = .streams(10)
+            $0.maximumMultiplexed = 2
+            $0.maximumConnections = 1
+        }
+        for id in 1...3 {
+            #expect(pool.lease().dialled == [id])
+            pool.established(id, streams: 10)
+            pool.doubted(id)
+        }
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.closed(2, .keepAliveFailed).dialled == [4])
+    }
+
+    @Test("Confirmed while its replacement is being dialled: it serves who waits, and the dial ends")
+    func confirmedDuringDial() {
+        let pool = streams(1, connections: 1)
+        pool.doubted(1)
+        #expect(pool.lease().dialled == [2])
+        let observation = pool.confirmed(1)
+        #expect(observation.connection(of: pool.waitersNamed) == 1)
+        #expect(observation.cancelledDials == [2])
+        #expect(pool.established(2, streams: 10).removed == [2: .dialUnneeded])
+    }
+
+    @Test(
+        "Confirmed when its replacement is in use: it finishes what it carries and closes; an idle one closes at once")
+    func confirmedLater() {
+        for isIdle in [false, true] {
+            let pool = streams(1, connections: 1)
+            pool.doubted(1)
+            pool.lease()
+            pool.established(2, streams: 10)
+            if isIdle { pool.release(2) }
+            let observation = pool.confirmed(1)
+            #expect(observation.removed == (isIdle ? [2: .replaced] : [:]))
+            #expect(observation.retired == (isIdle ? [:] : [1: .replaced]))
+            pool.lease()
+            #expect(pool.release(1).removed == (isIdle ? [:] : [1: .replaced]))
+            #expect(pool.snapshot.active + pool.snapshot.idle == 1)
+        }
+    }
+
+    @Test("Confirmed when the dial of its replacement serves a prewarming: that is done without it")
+    func confirmedDuringPrewarming() {
+        let pool = streams(1, connections: 1)
+        pool.doubted(1)
+        #expect(pool.prewarm(1).dialled == [2])
+        let observation = pool.confirmed(1)
+        #expect(observation.cancelledDials == [2] && observation.ended == [pool.waitersNamed: .prewarmed])
+    }
+
+    @Test("A connection that only finishes what it carries gives its place away, too, for the same number")
+    func retiredAtLimit() {
+        let pool = MachineHarness {
+            $0.expectation = .streams(1)
+            $0.maximumMultiplexed = 2
+            $0.maximumConnections = 1
+        }
+        for id in 1...3 {
+            #expect(pool.lease().dialled == [id])
+            pool.established(id, streams: 1)
+            pool.retired(id)
+        }
+        #expect(pool.lease().dialled.isEmpty)
+        let observation = pool.release(2)
+        #expect(observation.removed == [2: .goAway] && observation.dialled == [4])
+    }
+
+    @Test("A connection without streams keeps its place")
+    func singleAtLimit() {
+        let pool = MachineHarness { $0.maximumConnections = 1 }
+        pool.leasedConnections(1)
+        pool.doubted(1)
+        pool.retired(1)
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.closed(1, .timedOut).dialled == [2])
+    }
+
+    @Test("A limit without an end counts no places given away")
+    func noLimit() {
+        let pool = streams(1, connections: .max)
+        pool.doubted(1)
+        #expect(pool.lease().dialled == [2])
     }
 
     @Test("A doubted connection that is idle leaves the pool's idle ones, and comes back when it is confirmed")

@@ -278,6 +278,7 @@ private struct StreamsWalk {
 
     private let harness: MachineHarness
     private let limit: Int
+    private let maximum: Int
     private var open: [Int: Open] = [:]
     private var dials: [Int] = []
     private var waiting: Set<Int> = []
@@ -289,8 +290,8 @@ private struct StreamsWalk {
         var configuration = PoolRandomWalkTests.configuration(&random)
         configuration.isEnabled = true
         configuration.maximumIdle = max(1, configuration.maximumIdle)
-        configuration.maximumConnections = nil
         configuration.maximumWaiting = nil
+        maximum = configuration.maximumConnections ?? .max
         configuration.maximumMultiplexed = limit
         configuration.expectation = [.unknown, .streams(3)].randomElement(using: &random) ?? .unknown
         harness = MachineHarness { $0 = configuration }
@@ -376,6 +377,7 @@ private struct StreamsWalk {
             if leases > 0, !mayCut.contains(reason) { return "\(reason) cut \(leases) leases" }
         }
         return brokenInvariant(hasDialled: !observation.dialled.isEmpty)
+            ?? brokenLimit(hasDialled: !observation.dialled.isEmpty)
     }
 
     private func brokenInvariant(hasDialled: Bool) -> String? {
@@ -392,8 +394,23 @@ private struct StreamsWalk {
         if live + doubted + dials.count > 2 * limit, hasDialled { return "over the limit with those that are doubted" }
         let hasRoom = open.values.contains { $0.isLive && $0.leases < $0.capacity }
         if harness.machine.waiters.hasPlain, hasRoom { return "a request waits beside room" }
-        let mayDial = live < limit && live + doubted < 2 * limit && !harness.machine.isHoldingDials
+        let mayDial =
+            live < limit && live + doubted < 2 * limit && counted < maximum && !harness.machine.isHoldingDials
         if !waiting.isEmpty, dials.isEmpty, mayDial, !isEnded { return "nobody dials for who waits" }
+        return nil
+    }
+
+    /// Connections that count against the limit of all: those that take no new requests give their places away.
+    private var counted: Int {
+        open.count + dials.count - min(open.values.count { !$0.isLive }, limit)
+    }
+
+    private func brokenLimit(hasDialled: Bool) -> String? {
+        // With more of them than give places away, a request that needs a new connection may get one all the same.
+        guard counted > maximum, open.values.count(where: { !$0.isLive }) < limit else { return nil }
+        if hasDialled { return "dialled over the limit of all connections" }
+        if harness.snapshot.idle > 0 { return "keeps an idle connection over the limit" }
+        if open.values.count(where: { $0.isLive }) > 1 { return "keeps places that are not its own" }
         return nil
     }
 }

@@ -211,6 +211,8 @@ struct ForcedCloseTests {
             case .sending, .awaitingContinue, .awaitingHead: try await server.waitForRequestHeads(count: 1)
             case .receivingBody: try await hasHead.wait()
             }
+            // The server may have the request's head before the upload, a task of its own, has asked for the body.
+            if stage == .sending { try await chunks.asked.wait() }
             // The server may have the request before our loop has noted that it is sent: a turn of each loop for that.
             for loop in client.eventLoopExecutors { await withTaskExecutorPreference(loop) {} }
             let report = await client.shutdown(within: .zero)

@@ -275,4 +275,38 @@ struct HTTP2PeerTests {
             }
         }
     }
+
+    @Test("at the limit of one connection a peer that has gone silent costs one timeout, too")
+    func silentAtLimit() async throws {
+        let connections = Guarded(0)
+        try await withPeer(
+            { connection in
+                let number = connections.withLock { count -> Int in
+                    count += 1
+                    return count
+                }
+                var peer = try await RawHTTP2Connection(connection)
+                while true {
+                    let (frame, _) = try await peer.nextSection()
+                    try await peer.reply(on: frame.stream)
+                    if number == 1 { return try await connection.stall() }
+                }
+            },
+            configure: {
+                $0.pool.maximumPerOrigin = 1
+                $0.retry.maximumAttempts = 2
+                $0.retry.baseDelay = .zero
+                $0.timeouts.responseHead = .milliseconds(300)
+                // The PING of the doubt has 15 s.
+                $0.timeouts.poolAcquire = .seconds(2)
+            }
+        ) { client, server in
+            #expect(try await client.fetch("/warm").response.status == .ok)
+            let retried = try await client.fetch("/retried").response
+            #expect(retried.status == .ok && retried.attempts == 2)
+            #expect(try await client.fetch("/after").response.attempts == 1)
+            #expect(server.connections.count == 2)
+            #expect(client.pool.snapshot().closed["keepAliveFailed"] == nil)
+        }
+    }
 }

@@ -76,6 +76,8 @@ struct HandedOutChunks: AsyncSequence, Sendable {
 
     /// Open when the sequence's pending read was cancelled, or its iterator let go: nobody reads on.
     let cancelled = Gate()
+    /// Open when a chunk has been asked for: a request that ends before that leaves the sequence as it is.
+    let asked = Gate()
     private let stream: AsyncThrowingStream<ByteBuffer, any Error>
     let hand: AsyncThrowingStream<ByteBuffer, any Error>.Continuation
 
@@ -88,14 +90,18 @@ struct HandedOutChunks: AsyncSequence, Sendable {
     func give(_ text: String) { hand.yield(ByteBuffer(string: text)) }
 
     func makeAsyncIterator() -> Iterator {
-        Iterator(base: stream.makeAsyncIterator(), life: Life(cancelled))
+        Iterator(base: stream.makeAsyncIterator(), asked: asked, life: Life(cancelled))
     }
 
     struct Iterator: AsyncIteratorProtocol {
         fileprivate var base: AsyncThrowingStream<ByteBuffer, any Error>.AsyncIterator
+        fileprivate let asked: Gate
         fileprivate let life: Life
 
-        mutating func next() async throws -> ByteBuffer? { try await base.next() }
+        mutating func next() async throws -> ByteBuffer? {
+            asked.open()
+            return try await base.next()
+        }
     }
 
     fileprivate final class Life: Sendable {

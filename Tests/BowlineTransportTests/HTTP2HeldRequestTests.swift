@@ -196,7 +196,9 @@ struct HTTP2HeldRequestTests {
         // The handler is told that the channel takes nothing; the connection is not.
         try await harness.shutFrameHandlerOnly()
         let unseen = try await harness.send(post("/unseen"))
-        #expect(await unseen.error?.progress == .neverSent)
+        let error = try #require(await unseen.error)
+        #expect(error.code == .invalidRequest && error.progress == .neverSent)
+        #expect(error.underlying is HTTP2HeadersNotWritten)
         #expect(harness.entries().contains("closed transportError"))
         #expect(await written.error?.progress == .ambiguous)
         #expect(try await harness.frames().isEmpty)

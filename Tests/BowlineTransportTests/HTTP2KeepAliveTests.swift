@@ -124,4 +124,82 @@ struct HTTP2KeepAliveTests {
         probe.taken(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_900_000_000))
         #expect(deadline() == instant(55))
     }
+
+    /// A PING for a doubt at 10 s, which leaves at once.
+    private func doubted() -> HTTP2KeepAlive {
+        var probe = keepAlive()
+        _ = probe.doubted(now: instant(10))
+        _ = probe.left(1, now: instant(10))
+        return probe
+    }
+
+    @Test("H2n in doubt, other bytes than the answer put off the end for 45 s in all; then the answer is missing")
+    func missing() {
+        var probe = doubted()
+        func deadline(readAt: Int64) -> MonotonicInstant {
+            probe.deadline(readAt: instant(readAt), askedAt: instant(0), hasStreams: true)
+        }
+        func passed(_ now: Int64, readAt: Int64) -> HTTP2KeepAlive.Action {
+            probe.deadlinePassed(now: instant(now), readAt: instant(readAt), askedAt: instant(0), hasStreams: true)
+        }
+        #expect(deadline(readAt: 20) == instant(35))
+        #expect(deadline(readAt: 50) == instant(55))
+        // Another request that times out begins nothing anew.
+        let second = probe.doubted(now: instant(50))
+        #expect(second == nil && deadline(readAt: 50) == instant(55))
+        #expect(passed(54, readAt: 54) == .nothing)
+        #expect(passed(55, readAt: 54) == .missing)
+        // It has been said. What is left on the connection goes on as long as bytes come.
+        #expect(deadline(readAt: 54) == instant(69))
+        #expect(passed(68, readAt: 54) == .nothing)
+        #expect(passed(69, readAt: 54) == .dead)
+    }
+
+    @Test("H2n a peer that sends nothing is dead as early as ever, doubted or not")
+    func deadInDoubt() {
+        var probe = doubted()
+        let action = probe.deadlinePassed(now: instant(25), readAt: instant(0), askedAt: instant(0), hasStreams: true)
+        #expect(action == .dead)
+    }
+
+    @Test("H2n without doubt bytes put off the end for ever; a doubt bounds that from its beginning on")
+    func doubtDuringPing() {
+        var probe = keepAlive()
+        _ = probe.deadlinePassed(now: instant(30), readAt: instant(0), askedAt: instant(0), hasStreams: true)
+        _ = probe.left(1, now: instant(30))
+        #expect(probe.deadline(readAt: instant(500), askedAt: instant(0), hasStreams: true) == instant(515))
+        let number = probe.doubted(now: instant(500))
+        #expect(number == nil)
+        #expect(probe.deadline(readAt: instant(540), askedAt: instant(0), hasStreams: true) == instant(545))
+        let answered = probe.answered(1)
+        #expect(answered)
+        #expect(probe.deadline(readAt: instant(540), askedAt: instant(0), hasStreams: true) == instant(570))
+    }
+
+    @Test("H2n behind an upload the time until the answer is missing begins with what the network takes last before it")
+    func missingBehindUpload() {
+        var probe = keepAlive()
+        _ = probe.doubted(now: instant(10))
+        func deadline() -> MonotonicInstant {
+            // The peer sends something all the time.
+            probe.deadline(readAt: instant(10_000), askedAt: instant(0), hasStreams: true)
+        }
+        #expect(deadline() == instant(55))
+        probe.taken(now: instant(40), blockedSince: instant(9))
+        #expect(deadline() == instant(85))
+        _ = probe.left(1, now: instant(60))
+        #expect(deadline() == instant(105))
+        probe.taken(now: instant(90), blockedSince: instant(70))
+        #expect(deadline() == instant(105), "the network has taken the PING before")
+    }
+
+    @Test("Places of reset streams whose PING is not answered are given up with the connection, whatever else comes")
+    func missingForResets() {
+        var probe = keepAlive()
+        let number = probe.streamReset(now: instant(10), isPressing: false)
+        #expect(number == 1)
+        #expect(probe.deadline(readAt: instant(54), askedAt: instant(0), hasStreams: false) == instant(55))
+        let action = probe.deadlinePassed(now: instant(55), readAt: instant(54), askedAt: instant(0), hasStreams: false)
+        #expect(action == .missing)
+    }
 }

@@ -208,6 +208,61 @@ struct HTTP2LargeSectionTests {
         #expect(try await upload.task.value.status == .ok)
         await harness.finish()
     }
+
+    /// A harness that takes the peer's frames for larger than its frame handler does, so that the encoder fails.
+    private func failingEncoder() async throws -> HTTP2Harness {
+        let harness = try await HTTP2Harness()
+        try await harness.onLoop { [connection = harness.connection] in
+            connection.settings.maximumFrameSize = 1_000_000
+        }
+        return harness
+    }
+
+    @Test(
+        "should the encoder fail, its request is not declined; others are cut off, or declined if not written")
+    func encoderFails() async throws {
+        let harness = try await failingEncoder()
+        let written = try await harness.send(.get("http://a.example/written"))
+        _ = try await harness.sections()
+        try await harness.setWritable(false)
+        let failing = try await harness.send(try request("/large", "~", 20_000))
+        let held = try await harness.send(.get("http://a.example/held"))
+        _ = harness.entries()
+        try await harness.setWritable(true)
+
+        let error = try #require(await failing.error)
+        #expect(error.code == .invalidRequest && error.progress == .neverSent)
+        let failure = try #require(error.underlying as? HTTP2HeadersNotWritten)
+        #expect(failure.cause != nil)
+        #expect(error.message.contains("fields could not be written"), "\(error.message)")
+        var policy = ResendPolicy()
+        let isResent = policy.allows(failing.exchange.request, after: error, wasPooled: true)
+        #expect(!isResent)
+
+        let cutOff = try #require(await written.error)
+        #expect(cutOff.code == .connectionClosed && cutOff.progress == .ambiguous)
+        #expect(cutOff.underlying is HTTP2HeadersNotWritten)
+        #expect(SiblingSuspicion(cutOff, wasPooled: true, isMultiplexed: true, waited: .seconds(1)) == .none)
+        #expect((await held.error?.underlying as? HTTP2Declined) != nil)
+        #expect(harness.entries().contains("closed transportError"))
+        #expect(try await harness.frames().allSatisfy { $0.kind != .headers && $0.kind != .reset })
+        await harness.finish()
+    }
+
+    @Test("should the encoder fail on trailers, their request is told so, with how far it had got")
+    func encoderFailsOnTrailers() async throws {
+        let harness = try await failingEncoder()
+        let large = String(repeating: "~", count: 20_000)
+        let body = RequestBody.stream(AsyncStream(ByteBuffer(string: "body"))).trailers {
+            [try #require(Self.name): large]
+        }
+        let upload = try await harness.send(ServiceRequest(method: .put, "http://a.example/upload", body: body))
+        let error = try #require(await upload.error)
+        #expect(error.code == .invalidRequest && error.progress == .ambiguous)
+        #expect(error.underlying is HTTP2HeadersNotWritten && error.message.contains("trailers could not be written"))
+        #expect(harness.entries().contains("closed transportError"))
+        await harness.finish()
+    }
 }
 
 extension AsyncStream {

@@ -174,6 +174,61 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
+    @Test(
+        "a doubted peer that sends bytes, and answers no PING: no more requests after 45 s, and what it carries goes on"
+    )
+    func trickling() async throws {
+        let harness = try await makeHarness()
+        let download = try await harness.send(get("/download"))
+        let head = HTTP2WireField.section([.init(":status", "200")])
+        try await harness.receive(HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 1, head))
+        let response = try await download.task.value
+        let silent = try await harness.send(get("/silent"), timeouts: Self.timeouts)
+        try await harness.advance(by: .seconds(2))
+        #expect(await silent.error?.code == .responseHeadTimeout)
+        #expect(harness.entries().contains("doubted"))
+        _ = try await harness.frames()
+        for _ in 0..<4 {
+            try await harness.advance(by: .seconds(10))
+            try await harness.receive(HTTP2WireFrame(.data, on: 1, ByteBuffer(string: "x")))
+        }
+        #expect(harness.entries().isEmpty)
+        try await harness.advance(by: .seconds(5))
+        var entries = harness.entries()
+        #expect(entries.first == "retired keepAliveFailed" && !entries.contains { $0.hasPrefix("closed") })
+        // One that was leased before the pool knew goes elsewhere.
+        let late = try await harness.send(get("/late"))
+        #expect((await late.error?.underlying as? HTTP2Declined) != nil)
+        try await harness.receive(
+            HTTP2WireFrame(.data, flags: HTTP2WireFrame.endStream, on: 1, ByteBuffer(string: "end")))
+        #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "xxxxend"))
+        entries = harness.entries()
+        #expect(!entries.contains { $0.hasPrefix("closed") })
+        // When bytes come no more, its peer is dead.
+        try await harness.advance(by: .seconds(15))
+        #expect(harness.entries().contains("closed keepAliveFailed"))
+        await harness.finish()
+    }
+
+    @Test("a peer that answers requests, and no PING, gets no more requests 45 s after one was cancelled")
+    func resetsWithoutAnswer() async throws {
+        let harness = try await makeHarness()
+        let cancelled = try await harness.send(get("/cancelled"))
+        cancelled.task.cancel()
+        await #expect(throws: CancellationError.self) { try await cancelled.task.value }
+        try await eventually("the reset") { try await harness.onLoop { harness.connection.table.isEmpty } }
+        for number in 1...4 {
+            try await harness.advance(by: .seconds(10))
+            let call = try await harness.send(get("/\(number)"))
+            try await harness.reply(on: 2 * number + 1)
+            #expect(try await call.task.value.status == .ok)
+        }
+        #expect(!harness.entries().contains { $0.hasPrefix("retired") })
+        try await harness.advance(by: .seconds(5))
+        #expect(harness.entries().first == "retired keepAliveFailed")
+        await harness.finish()
+    }
+
     @Test("a PING that the network never takes ends the connection after keepAliveTimeout")
     func pingNeverLeaves() async throws {
         let harness = try await makeHarness()

@@ -11,6 +11,10 @@ public struct PoolOptions: Sendable, Hashable {
     public var maximumIdle = 512
     /// How many connections one origin may have, in use, unused and being dialled; beyond it requests wait in order.
     /// From 1. Default 256.
+    ///
+    /// An HTTP/2 connection that takes no new requests gives its place to another: it finishes what it carries after the
+    /// peer's GOAWAY, its lifetime or its last use, or its peer has stopped answering. As many as
+    /// ``HTTP2Options/maximumConnectionsPerOrigin`` do so at once, beyond this limit.
     public var maximumPerOrigin: Int? = 256
     /// How many requests may wait for one origin; one more fails with ``ServiceError/Code/poolSaturated``. From 0.
     /// Default 10,000.

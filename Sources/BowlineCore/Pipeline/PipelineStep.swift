@@ -1,7 +1,7 @@
 /// One link of a folded pipeline; the last is the transport. A class for each kind, generic over the middleware: a link is
 /// asked without a copy of what it holds.
-// Safety: immutable, here and in the subclasses: every stored property is a constant of a Sendable type, or a reference to
-// one that the subclass keeps.
+// Safety: immutable: `transport` is a constant of a Sendable type, and `following` one reference to a link that the subclass
+// keeps as long as it lives.
 class PipelineStep: @unchecked Sendable {
     /// What follows; nil: this is the transport. Kept by the subclass: the way along the links is gone twice for each request,
     /// and should count no references.
@@ -72,14 +72,14 @@ extension PipelineStep {
     }
 }
 
-// Safety: immutable, as `PipelineStep` is.
+// Safety: has nothing but what `PipelineStep` has.
 final class TransportStep: PipelineStep, @unchecked Sendable {
     init(_ transport: any ServiceTransport) {
         super.init(next: nil, transport: transport)
     }
 }
 
-// Safety: immutable, as `PipelineStep` is.
+// Safety: immutable: `middleware` and `rest` are constants of Sendable types; `rest` keeps the link that follows.
 class InterceptingStep<Middleware: ServiceMiddleware>: PipelineStep, @unchecked Sendable {
     fileprivate let middleware: Middleware
     fileprivate let rest: Next
@@ -95,14 +95,14 @@ class InterceptingStep<Middleware: ServiceMiddleware>: PipelineStep, @unchecked 
     }
 }
 
-// Safety: immutable, as `PipelineStep` is.
+// Safety: has nothing but what `InterceptingStep` has.
 final class SelectiveStep<Middleware: SelectiveMiddleware>: InterceptingStep<Middleware>, @unchecked Sendable {
     override func prepare(_ request: inout ServiceRequest, context: RequestContext) -> Bool {
         !middleware.concerns(request)
     }
 }
 
-// Safety: immutable, as `PipelineStep` is.
+// Safety: has nothing but what `InterceptingStep` has.
 final class ReactiveStep<Middleware: ReactiveMiddleware>: InterceptingStep<Middleware>, @unchecked Sendable {
     override func prepare(_ request: inout ServiceRequest, context: RequestContext) -> Bool {
         middleware.prepare(&request, context: context)

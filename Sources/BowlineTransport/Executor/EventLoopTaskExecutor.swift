@@ -14,8 +14,11 @@ package final class EventLoopTaskExecutor: TaskExecutor {
     private let eventLoop: any EventLoop
     // Safety: touched on the loop only.
     @exclusivity(unchecked) private nonisolated(unsafe) var ready = CircularBuffer<UnownedJob>()
+    // Safety: touched on the loop only.
     @exclusivity(unchecked) private nonisolated(unsafe) var isScheduled = false
+    // Safety: touched on the loop only.
     @exclusivity(unchecked) private nonisolated(unsafe) var isRunning = false
+    // Safety: touched on the loop only.
     @exclusivity(unchecked) private nonisolated(unsafe) var rounds = 0
 
     init(_ eventLoop: any EventLoop) {

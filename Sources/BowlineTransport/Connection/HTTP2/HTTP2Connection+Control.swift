@@ -124,7 +124,7 @@ extension HTTP2Connection {
     /// Sends a PING, unless one is on its way: its answer does as well.
     func askIfDoubted() {
         guard isDoubted, closeReason == nil, onReady == nil else { return }
-        if let number = keepAlive.doubted(now: sweep.now) { sendPing(number) }
+        if let number = keepAlive.doubted(now: sweep.now) { sendPing(number) } else { keepAliveMoved() }
     }
 
     // MARK: Windows

@@ -77,6 +77,8 @@ extension HTTP2Connection: ChannelInboundHandler {
             return
         }
         if channelError == nil { channelError = TLSFailure(error) ?? error }
+        // Back in the call that writes them, the request that they belong to is told more.
+        if isWritingHeaders, !frames.wroteHeaders, frames.goAway == nil, !Self.isEndOfConnection(error) { return }
         if let code = frames.goAway {
             let what = "the peer broke HTTP/2's rules: \(Self.brief(error)) (\(code.name))"
             end(.protocolError) { stream in
@@ -89,6 +91,12 @@ extension HTTP2Connection: ChannelInboundHandler {
         handOverTouched()
         isReading = false
         closeNow(table.isEmpty ? .closedByPeer : .transportError)
+    }
+
+    /// Whether HEADERS could not be written because the connection had ended, whatever is in them.
+    private static func isEndOfConnection(_ error: any Error) -> Bool {
+        error is NIOHTTP2Errors.IOOnClosedConnection || error is NIOHTTP2Errors.CreatedStreamAfterGoaway
+            || error is ChannelError
     }
 
     /// Whether the frame handler means one stream, which is told by the event of its end: for an error of the connection it

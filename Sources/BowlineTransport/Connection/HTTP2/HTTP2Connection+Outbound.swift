@@ -47,7 +47,7 @@ extension HTTP2Connection {
         let body = request.inlineBody
         let isWhole = exchange.upload == nil
         let endsWithHead = isWhole && body.readableBytes == 0
-        write(.headers(.init(headers: fields, endStream: endsWithHead)), of: stream)
+        write(.headers(.init(headers: fields, endStream: endsWithHead)), of: stream, isHead: true)
         guard stream.isOpen else { return }
         exchange.tell { $0.requestHeadSent($1) }
         // A listener may have cancelled it.
@@ -65,14 +65,30 @@ extension HTTP2Connection {
     /// Writes HEADERS, which the frame handler must not hold back: if it has not written them when the call returns, its
     /// compression table may differ from the peer's, and the connection ends.
     private func write(
-        _ headers: HTTP2Frame.FramePayload, of stream: HTTP2Stream, promise: EventLoopPromise<Void>? = nil
+        _ headers: HTTP2Frame.FramePayload, of stream: HTTP2Stream, isHead: Bool, promise: EventLoopPromise<Void>? = nil
     ) {
         frames.wroteHeaders = false
+        isWritingHeaders = true
         write(headers, on: HTTP2StreamID(stream.id), promise: promise)
+        isWritingHeaders = false
         if frames.wroteHeaders { hasWrittenRequest = true }
         guard !frames.wroteHeaders, stream.isOpen, closeReason == nil else { return }
-        if channelError == nil { channelError = HTTP2HeadersNotWritten() }
-        closeNow(.transportError)
+        headersNotWritten(of: stream, isHead: isHead)
+    }
+
+    /// HEADERS were not written within the call: the connection ends, and the others on it are told that it has.
+    ///
+    /// The request, or its trailers, may be why. So it is not declined: it would end one connection after another.
+    private func headersNotWritten(of stream: HTTP2Stream, isHead: Bool) {
+        let failure = HTTP2HeadersNotWritten(cause: channelError)
+        channelError = failure
+        end(.transportError, for: stream) {
+            guard $0 === stream else { return self.cutOff($0, by: .transportError) }
+            // The frame handler may have counted the stream as opened before it failed.
+            return $0.exchange.error(
+                .invalidRequest, failure.message(isHead: isHead), underlying: failure,
+                progress: isHead ? .neverSent : $0.machine.progress)
+        }
     }
 
     private func sendWhole(_ body: ByteBuffer, on stream: HTTP2Stream) {
@@ -178,7 +194,7 @@ extension HTTP2Connection {
         written.futureResult.assumeIsolated().whenSuccess {
             self.sent(0, isLast: true, on: stream)
         }
-        write(.headers(.init(headers: headers, endStream: true)), of: stream, promise: written)
+        write(.headers(.init(headers: headers, endStream: true)), of: stream, isHead: false, promise: written)
         flushSoon()
     }
 
@@ -236,9 +252,20 @@ extension HTTP2Connection: DeadlineEntry {
         case .nothing: break
         case .ping(let number): sendPing(number)
         case .dead: closeNow(.keepAliveFailed)
+        case .missing: retireItself(.keepAliveFailed)
         }
     }
 }
 
-/// The frame handler held HEADERS back, or could not encode them.
-struct HTTP2HeadersNotWritten: Error {}
+/// The frame handler held HEADERS back, or could not encode them. The `underlying` error of the request whose they were, and
+/// of those that its connection's end cut off.
+struct HTTP2HeadersNotWritten: Error {
+    /// What the frame handler said, if it said something.
+    var cause: (any Error)?
+
+    fileprivate func message(isHead: Bool) -> String {
+        let reason = cause.map { " (\(String("\(type(of: $0))".prefix(80))))" } ?? ""
+        let what = isHead ? "fields" : "trailers"
+        return "the request's \(what) could not be written\(reason), and the connection has ended"
+    }
+}

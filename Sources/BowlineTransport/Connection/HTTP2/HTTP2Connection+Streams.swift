@@ -197,15 +197,21 @@ extension HTTP2Connection {
         }
     }
 
-    /// Ends the connection; what it carries fails with what `makeError` says.
-    func end(_ reason: CloseReason, _ makeError: (HTTP2Stream) -> ServiceError) {
+    /// Ends the connection; what it carries fails with what `makeError` says, and what was not written is declined.
+    ///
+    /// - Parameter culprit: A stream that is why. It is not declined, and the peer may know nothing of it.
+    func end(
+        _ reason: CloseReason, for culprit: HTTP2Stream? = nil, _ makeError: (HTTP2Stream) -> ServiceError
+    ) {
         guard closeReason == nil else { return }
         closeReason = reason
         let streams = table.removeAll()
-        let errors = streams.map { $0.machine.hasBeenWritten ? makeError($0) : closedBeforeRequest($0.exchange) }
+        let errors = streams.map {
+            $0 === culprit || $0.machine.hasBeenWritten ? makeError($0) : closedBeforeRequest($0.exchange)
+        }
         held = []
         if channel.isActive, reason != .closedByPeer, reason != .transportError {
-            for stream in streams where stream.machine.hasBeenWritten {
+            for stream in streams where stream.machine.hasBeenWritten && stream !== culprit {
                 write(.rstStream(.cancel), on: HTTP2StreamID(stream.id))
             }
             if !hasSentGoAway, frames.goAway == nil {

@@ -24,6 +24,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var held: [HTTP2Stream] = []
     /// Whether the HEADERS of any request have been written.
     @exclusivity(unchecked) var hasWrittenRequest = false
+    /// HEADERS are being handed to the frame handler.
+    @exclusivity(unchecked) var isWritingHeaders = false
     /// A request got no byte in time, and the peer has not answered a PING since.
     var isDoubted = false
     /// Told once, when the peer's settings are there or the connection has failed before.
