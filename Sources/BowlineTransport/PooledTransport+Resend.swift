@@ -106,7 +106,7 @@ enum SiblingSuspicion: Sendable, Equatable {
 extension AttemptDeadline {
     /// The error of a request whose deadline had passed before it got a connection.
     func passed(_ request: PreparedRequest, now: MonotonicInstant) -> ServiceError {
-        ServiceError(code, message, request: request, now: now)
+        ServiceError(code, message(hasHead: false), request: request, now: now)
     }
 }
 
@@ -138,7 +138,8 @@ extension ServiceError {
                 "no connection within timeouts.poolAcquire; \(waiting) more requests are waiting", lastDialError
             )
         case .deadlineExceeded(let lastDialError):
-            self = make(deadline.code, deadline.message + " while waiting for a connection", lastDialError)
+            self = make(
+                deadline.code, deadline.message(hasHead: false) + " while waiting for a connection", lastDialError)
         case .dialFailed(let error):
             guard var failure = error as? ServiceError else {
                 self = make(.connectFailed, "the connection could not be established", error)

@@ -42,7 +42,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Reads the chunks.
     ///
     /// - Throws (from `next()`): ``ServiceError`` `incompleteBody`, `connectionClosed`, `bodyIdleTimeout`,
-    ///   `attemptTimeout`, `deadlineExceeded`, `protocolViolation` or `forciblyClosed` when the body fails,
+    ///   `deadlineExceeded`, `protocolViolation` or `forciblyClosed` when the body fails,
     ///   `bodyAlreadyConsumed` when it is read a second time; `CancellationError` when the reading task is cancelled,
     ///   which gives the body up.
     public func makeAsyncIterator() -> AsyncIterator {

@@ -54,7 +54,7 @@ extension ServiceError.Code {
     public static let responseHeadTimeout = Self(rawValue: "responseHeadTimeout")
     /// Nothing could be read from or written to a body for `timeouts.bodyIdle`.
     public static let bodyIdleTimeout = Self(rawValue: "bodyIdleTimeout")
-    /// One attempt took longer than `timeouts.attempt`.
+    /// One attempt had no response head within `timeouts.attempt`.
     public static let attemptTimeout = Self(rawValue: "attemptTimeout")
     /// The request took longer than `timeouts.total`, or than the deadline it inherited.
     public static let deadlineExceeded = Self(rawValue: "deadlineExceeded")

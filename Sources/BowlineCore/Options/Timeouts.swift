@@ -10,7 +10,8 @@ public struct Timeouts: Sendable, Hashable {
     /// Bounds the time without progress while a body is read or written; a pause by our own reader does not count.
     /// Default 30 s.
     public var bodyIdle: Duration? = .seconds(30)
-    /// Bounds one attempt, from asking for a connection to the last byte of the body. Default nil.
+    /// Bounds one attempt, from asking for a connection to the response head. The body is not part of it: ``bodyIdle`` and
+    /// ``total`` bound that. At most ``total``. Default nil.
     public var attempt: Duration?
     /// Bounds the whole request, from admission to the last byte of the body, across queueing, attempts and sleeps.
     /// Default 60 s; `client.download` has no limit unless this one was set.
@@ -100,6 +101,20 @@ public struct TimeoutOverrides: Sendable, Hashable {
 
     /// Inherits everything.
     public init() {}
+
+    /// For a body of any length, up or down: no ``total`` and no ``attempt``. The idle limits stay as the client has them:
+    /// ``bodyIdle`` for both bodies, ``responseHead`` from the moment the request was sent whole, ``poolAcquire`` for the
+    /// connection. A `Deadline.current` of the task still ends the request.
+    ///
+    /// ```swift
+    /// let export = try await client.get("export") { $0.timeouts = .streaming }
+    /// ```
+    public static var streaming: TimeoutOverrides {
+        var overrides = TimeoutOverrides()
+        overrides.total = .unlimited
+        overrides.attempt = .unlimited
+        return overrides
+    }
 
     package func resolved(over timeouts: Timeouts) -> Timeouts {
         guard !isInherited else { return timeouts }

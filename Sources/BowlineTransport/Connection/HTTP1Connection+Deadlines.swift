@@ -42,8 +42,9 @@ extension HTTP1Connection {
 
     func deadlinePassed(now: MonotonicInstant) {
         guard let exchange else { return }
-        if exchange.deadline.instant <= now {
-            fail(exchange.deadline.code, exchange.deadline.message, reason: .timedOut)
+        let deadline = exchange.deadline
+        if deadline.instant(hasHead: hasHead) <= now {
+            fail(deadline.code(hasHead: hasHead), deadline.message(hasHead: hasHead), reason: .timedOut)
             return
         }
         guard phaseDeadline <= now else { return }

@@ -241,6 +241,9 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 extension HTTP1Connection: DeadlineEntry {
     var deadline: MonotonicInstant {
         guard let exchange else { return phaseDeadline }
-        return min(phaseDeadline, exchange.deadline.instant)
+        return min(phaseDeadline, exchange.deadline.instant(hasHead: hasHead))
     }
+
+    /// Whether the response's head is the caller's already: what is left is its body, or the rest of the request.
+    var hasHead: Bool { inbound.isDelivered || machine.isResponseDone }
 }

@@ -1,16 +1,22 @@
 internal import BowlineCore
 
 /// When an attempt has to be over, and which of its limits that is.
+///
+/// `timeouts.attempt` bounds it until there is a response head. From then on the request's deadline alone counts: a body that
+/// fails later is not tried again, so an attempt's limit would only cut it.
 struct AttemptDeadline: Sendable {
     /// When the attempt began.
     let started: MonotonicInstant
+    /// When there has to be a response head: the earlier of the attempt's own limit and ``total``.
     let instant: MonotonicInstant
+    /// When the request has to be over.
+    let total: MonotonicInstant
+    /// What it is called when ``instant`` passes.
     let code: ServiceError.Code
 
-    /// The earlier of the attempt's own limit and the request's deadline.
     init(context: RequestContext, started: MonotonicInstant) {
         self.started = started
-        let total = context.deadline?.instant ?? .distantFuture
+        total = context.deadline?.instant ?? .distantFuture
         let attempt = context.timeouts.attempt.map { started.advanced(by: $0) } ?? .distantFuture
         if attempt < total {
             instant = attempt
@@ -21,8 +27,14 @@ struct AttemptDeadline: Sendable {
         }
     }
 
+    /// The one that counts now.
+    func instant(hasHead: Bool) -> MonotonicInstant { hasHead ? total : instant }
+
+    func code(hasHead: Bool) -> ServiceError.Code { hasHead ? .deadlineExceeded : code }
+
     /// What to tell the caller when it passes.
-    var message: String {
-        code == .attemptTimeout ? "the attempt took longer than timeouts.attempt" : "the request's deadline has passed"
+    func message(hasHead: Bool) -> String {
+        code(hasHead: hasHead) == .attemptTimeout
+            ? "no response head came within timeouts.attempt" : "the request's deadline has passed"
     }
 }

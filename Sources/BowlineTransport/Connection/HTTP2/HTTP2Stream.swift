@@ -74,7 +74,7 @@ final class HTTP2Stream: HTTP2TableStream {
 }
 
 extension HTTP2Stream: DeadlineEntry {
-    var deadline: MonotonicInstant { min(phaseDeadline, exchange.deadline.instant) }
+    var deadline: MonotonicInstant { min(phaseDeadline, exchange.deadline.instant(hasHead: machine.hasHead)) }
 
     /// The exchange begins a phase that may take so long; nil: any time.
     func enter(_ phase: DeadlinePhase, within limit: Duration?, from start: MonotonicInstant? = nil) {
@@ -100,9 +100,12 @@ extension HTTP2Stream: DeadlineEntry {
     }
 
     func deadlinePassed(now: MonotonicInstant) {
-        if exchange.deadline.instant <= now {
-            let askedAt = machine.hasHead ? nil : arrival.sent ?? exchange.lease.leased
-            connection.timedOut(self, exchange.deadline.code, exchange.deadline.message, silentSince: askedAt)
+        let deadline = exchange.deadline
+        let hasHead = machine.hasHead
+        if deadline.instant(hasHead: hasHead) <= now {
+            let askedAt = hasHead ? nil : arrival.sent ?? exchange.lease.leased
+            connection.timedOut(
+                self, deadline.code(hasHead: hasHead), deadline.message(hasHead: hasHead), silentSince: askedAt)
             return
         }
         guard phaseDeadline <= now else { return }
