@@ -110,7 +110,7 @@ struct RetryMiddlewareTests {
     }
 
     @Test(
-        "RT14: Retry-After is waited for to the second; above its limit, or past the deadline, the response is returned"
+        "RT14: Retry-After is waited for, and a part of the backoff; above its limit, or past the deadline, the response is returned"
     )
     func retryAfter() async throws {
         let harness = RetryHarness()
@@ -124,7 +124,8 @@ struct RetryMiddlewareTests {
                 .respond(body: "ok"),
             ])
         #expect(try await harness.send().get().status == .ok)
-        #expect(harness.clock.now == MonotonicInstant(nanoseconds: 18_000_000_000))
+        // 7 s and half of 1 s, 11 s and half of 2 s.
+        #expect(harness.clock.now == MonotonicInstant(nanoseconds: 19_500_000_000))
 
         for (value, reason) in [("31", RetryDecision.Reason.retryAfterTooLong), ("10", .deadline)] {
             let harness = RetryHarness()
@@ -134,6 +135,62 @@ struct RetryMiddlewareTests {
             #expect(harness.clock.now.nanoseconds == 0 && harness.stub.calls.count == 1)
             #expect(harness.decisions.verdicts == [.giveUp(reason)])
         }
+    }
+
+    /// When calls returned, in seconds of the clock.
+    private final class Returns: Sendable {
+        private let list = Guarded([Double]())
+
+        var all: [Double] { list.withLock { $0 } }
+
+        func note(_ instant: MonotonicInstant) {
+            list.withLock { $0.append(Double(instant.nanoseconds) / 1e9) }
+        }
+    }
+
+    @Test(
+        "200 calls that get the same Retry-After do not come back together",
+        arguments: [(1, 1.0...2.0), (30, 30.0...33.0)])
+    func spreadRetryAfter(asked: Int, expected: ClosedRange<Double>) async throws {
+        let clock = TestClock()
+        let stub = StubTransport()
+        stub.on(.get, "/x", always: .respond(.serviceUnavailable, fields: [.retryAfter: "\(asked)"]))
+        var options = RetryOptions()
+        options.budget = nil
+        options.maximumAttempts = 2
+        let pipeline = Next(stub).wrapped(by: [
+            RetryMiddleware(
+                options: options, budgets: RetryBudgets(), clock: clock,
+                random: SeededRandom.fromEnvironment().source())
+        ])
+        var request = ServiceRequest(method: .get, "/x")
+        request.url = try ServiceURL("http://stub.invalid/x")
+        let returns = Returns()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<200 {
+                let context = RequestContext(
+                    deadline: nil, attempt: 1, timeouts: Timeouts(), call: CallRecord(admitted: clock.now))
+                group.addTask { [request] in
+                    let response = try await pipeline(request, context: context)
+                    #expect(response.attempts == 2)
+                    returns.note(clock.now)
+                }
+            }
+            try await clock.waitForSleepers(count: 200)
+            while clock.advanceToNextDeadline() != nil {
+                try await eventually("those that were woken to return") {
+                    returns.all.count == 200 - clock.sleeperCount
+                }
+            }
+            try await group.waitForAll()
+        }
+        let instants = returns.all.sorted()
+        #expect(instants.count == 200)
+        #expect(instants.allSatisfy(expected.contains))
+        let span = expected.upperBound - expected.lowerBound
+        #expect(try #require(instants.last) - instants[0] > span * 0.9)
+        // Evenly: a tenth of the span has 20 of them on average.
+        for start in instants { #expect(instants.count { (start...start + span / 10).contains($0) } < 50) }
     }
 
     @Test("RT14: a Retry-After that cannot be read leaves the usual backoff", arguments: ["soon", "-5", ""])

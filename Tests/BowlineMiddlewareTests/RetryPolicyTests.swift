@@ -99,7 +99,7 @@ struct RetryPolicyTests {
                 == .giveUp(.deadline))
     }
 
-    @Test("RT16: full jitter below an upper end that doubles up to the cap; Retry-After is a floor")
+    @Test("RT16: full jitter below an upper end that doubles up to the cap")
     func backoff() {
         let expected = [50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 20000, 20000]
         for (retries, upper) in expected.enumerated() {
@@ -110,15 +110,65 @@ struct RetryPolicyTests {
         }
         for status in [429, 503] {
             #expect(verdict(.status(status), .responseStarted, random: 1) == .retry(after: .seconds(1)))
-            #expect(
-                verdict(.status(status), .responseStarted, retryAfter: .seconds(7), random: 1)
-                    == .retry(after: .seconds(7)))
-            #expect(
-                verdict(.status(status), .responseStarted, retryAfter: .milliseconds(1), random: 0.5)
-                    == .retry(after: .milliseconds(500)))
         }
         let last = verdict(.status(502), .responseStarted, retries: 98, random: 1) { $0.maximumAttempts = 100 }
         #expect(last == .retry(after: .seconds(20)))
+    }
+
+    /// A wait after `Retry-After`, drawn with 0, 0.5 and 1.
+    struct AskedWait: Sendable, CustomTestStringConvertible {
+        var asked: Duration
+        var status = 503
+        var retries = 0
+        var maximum = Duration.seconds(30)
+        var expected: [Duration]
+
+        var testDescription: String { "\(asked) after \(status), \(retries) retries, at most \(maximum)" }
+    }
+
+    @Test(
+        "RT14: Retry-After is a floor; above it the wait is spread over the backoff, at least over a tenth of it",
+        arguments: [
+            AskedWait(asked: .seconds(1), expected: [.seconds(1), .milliseconds(1500), .seconds(2)]),
+            AskedWait(asked: .seconds(7), expected: [.seconds(7), .milliseconds(7500), .seconds(8)]),
+            AskedWait(asked: .seconds(7), status: 429, retries: 1, expected: [.seconds(7), .seconds(8), .seconds(9)]),
+            // A tenth is more than the backoff.
+            AskedWait(asked: .seconds(20), expected: [.seconds(20), .seconds(21), .seconds(22)]),
+            AskedWait(
+                asked: .seconds(7), status: 502, expected: [.seconds(7), .milliseconds(7350), .milliseconds(7700)]),
+            AskedWait(
+                asked: .milliseconds(1), expected: [.milliseconds(1), .milliseconds(501), .milliseconds(1001)]),
+            // Not beyond the maximum by more than a tenth of it, however long the backoff.
+            AskedWait(
+                asked: .seconds(30), retries: 9, expected: [.seconds(30), .milliseconds(31_500), .seconds(33)]),
+            AskedWait(
+                asked: .seconds(23), retries: 9, expected: [.seconds(23), .seconds(28), .seconds(33)]),
+            AskedWait(
+                asked: .seconds(1), retries: 9, maximum: .seconds(2),
+                expected: [.seconds(1), .milliseconds(1600), .milliseconds(2200)]),
+            // No wait asked for is the usual wait.
+            AskedWait(asked: .zero, expected: [.zero, .milliseconds(500), .seconds(1)]),
+            AskedWait(asked: .zero, maximum: .zero, expected: [.zero, .milliseconds(500), .seconds(1)]),
+        ])
+    func askedWait(wait: AskedWait) {
+        for (random, expected) in zip([0, 0.5, 1], wait.expected) {
+            let verdict = verdict(
+                .status(wait.status), .responseStarted, retries: wait.retries, retryAfter: wait.asked, random: random
+            ) {
+                $0.maximumAttempts = 100
+                $0.maximumRetryAfter = wait.maximum
+            }
+            #expect(verdict == .retry(after: expected), "drawn with \(random)")
+        }
+    }
+
+    @Test("a Retry-After as long as can be written does not trap")
+    func endlessRetryAfter() {
+        let asked = Duration.seconds(1_000_000_000_000)
+        let verdict = verdict(.status(503), .responseStarted, retryAfter: asked, random: 1) {
+            $0.maximumRetryAfter = .seconds(Int64.max) * 10
+        }
+        #expect(verdict == .retry(after: asked + asked / 10))
     }
 
     @Test(

@@ -15,7 +15,8 @@ public struct RetryOptions: Sendable {
     /// What a wait is at most, `Retry-After` aside. Zero or more. Default 20 s.
     public var maximumDelay: Duration = .seconds(20)
     /// The longest `Retry-After` that is waited for; a longer one returns the response at once. Zero or more; zero: none
-    /// is waited for. Default 30 s.
+    /// is waited for. The wait is drawn from there upwards, over a tenth of what was asked for or the backoff, whichever is
+    /// more, and is never longer than this by more than a tenth. Default 30 s.
     public var maximumRetryAfter: Duration = .seconds(30)
     /// How much extra load the retries to one origin may make together; nil: no limit. Default: a fifth of the requests and
     /// 10 each second, over 10 s.

@@ -37,7 +37,7 @@ struct RetryPolicy {
         guard retries < max(options.maximumAttempts, 1) - 1 else { return .giveUp(.attemptsExhausted) }
         guard isReplayable else { return .giveUp(.bodyNotReplayable) }
         if let asked = failure.retryAfter, asked > options.maximumRetryAfter { return .giveUp(.retryAfterTooLong) }
-        let delay = max(backoff(after: failure.cause, retries: retries, random: random), failure.retryAfter ?? .zero)
+        let delay = delay(after: failure, retries: retries, random: random)
         // An attempt that begins when the time is over cannot end in it.
         if let remaining, delay >= remaining { return .giveUp(.deadline) }
         return .retry(after: delay)
@@ -46,8 +46,31 @@ struct RetryPolicy {
     /// A hundred years: whatever is longer is never waited for, and `Duration` traps on what it cannot hold.
     private static let longest = Duration.seconds(3_155_760_000)
 
-    /// Full jitter: evenly between nothing and an upper end that doubles with each retry.
-    private func backoff(after cause: RetryDecision.Cause, retries: Int, random: Double) -> Duration {
+    /// How much of `Retry-After` a wait is spread over at least, and how much of `maximumRetryAfter` it may be longer than
+    /// that: one in so many parts.
+    private static let spread = 10
+
+    /// Full jitter: evenly between nothing and the backoff's upper end.
+    ///
+    /// `Retry-After` moves all of that up: many callers are told the same number, and those that all waited exactly as long
+    /// would come back together. So the upper end is the backoff's above the floor, though not far above
+    /// `maximumRetryAfter`, and at least a tenth of the floor.
+    private func delay(after failure: Failure, retries: Int, random: Double) -> Duration {
+        let backoff = backoff(after: failure.cause, retries: retries)
+        // A service that asks for no wait gets the usual one.
+        guard let asked = failure.retryAfter, asked > .zero else { return Self.part(random, of: backoff) }
+        let longest = min(options.maximumRetryAfter, Self.longest)
+        let upper = max(asked + asked / Self.spread, min(asked + backoff, longest + longest / Self.spread))
+        return asked + Self.part(random, of: upper - asked)
+    }
+
+    /// Whatever the source of chance says: a number that is none would trap.
+    private static func part(_ random: Double, of span: Duration) -> Duration {
+        random > 0 ? span * min(random, 1) : .zero
+    }
+
+    /// The upper end of the wait, which doubles with each retry.
+    private func backoff(after cause: RetryDecision.Cause, retries: Int) -> Duration {
         let isThrottled = cause == .status(429) || cause == .status(503)
         let base = isThrottled ? options.throttledBaseDelay : options.baseDelay
         let maximum = min(options.maximumDelay, Self.longest)
@@ -55,8 +78,7 @@ struct RetryPolicy {
         for _ in 0..<min(retries, 62) where upper < maximum {
             upper = min(upper * 2, maximum)
         }
-        // Whatever the source of chance says: a number that is none would trap.
-        return random > 0 ? upper * min(random, 1) : .zero
+        return upper
     }
 
     /// Failures after which another attempt may end differently. Everything else is an answer: a bad certificate, a

@@ -38,7 +38,10 @@ private enum TestingSnippets {
         let clock = TestClock()
         let stub = StubTransport()
         stub.on(.get, "/report", inOrder: [.respond(.serviceUnavailable, fields: [.retryAfter: "20"]), .respond(.ok)])
-        let client = try ServiceClient(baseURL: "https://api.example.com", transport: stub) { $0.clock = clock }
+        let client = try ServiceClient(baseURL: "https://api.example.com", transport: stub) {
+            $0.clock = clock
+            $0.random = { 0 }  // no more than Retry-After asks for
+        }
 
         async let response = client.get("report")
         try await stub.waitForCalls(count: 1)
