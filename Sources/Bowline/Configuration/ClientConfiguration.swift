@@ -157,8 +157,9 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
 /// How a client ends.
 public struct LifecycleOptions: Sendable, Hashable {
     /// How long requests in flight get to finish when `run()` or `withServiceClient` ends the client. Zero or more.
-    /// Default 30 s.
-    public var drainTimeout: Duration = .seconds(30)
+    /// Shorter than what the program gets to end: Kubernetes kills it 30 s after SIGTERM unless told otherwise. See
+    /// `Docs/Shutdown.md`. Default 25 s.
+    public var drainTimeout: Duration = .seconds(25)
 
     /// Makes the defaults.
     public init() {}

@@ -8,7 +8,7 @@ extension ServiceClient {
     /// more second to close. If the calling task is cancelled, the deadline is now.
     ///
     /// - Parameter limit: How long requests in flight get, zero or more; nil: `lifecycle.drainTimeout` of the
-    ///   configuration (30 s by default).
+    ///   configuration (25 s by default).
     @discardableResult
     public func shutdown(within limit: Duration? = nil) async -> ShutdownReport {
         await core.lifecycle.shutdown(within: limit ?? configuration.lifecycle.drainTimeout)
