@@ -14,7 +14,7 @@ struct OptionsTests {
         let paths = retry.problems(at: "retry").map(\.path)
         #expect(
             paths == [
-                "retry.maximumAttempts", "retry.statuses", "retry.baseDelay", "retry.budget.ratio",
+                "retry.maximumAttempts", "retry.statuses", "retry.backoff.base", "retry.budget.ratio",
                 "retry.budget.window",
             ])
         var redirect = RedirectOptions()

@@ -202,6 +202,81 @@ struct RetryMiddlewareTests {
         #expect(harness.decisions.verdicts == [.retry(after: .milliseconds(25))])
     }
 
+    @Test("shouldRetry is asked once about each outcome, and sees status, fields, error and count")
+    func shouldRetry() async throws {
+        let told = Guarded([String]())
+        let harness = RetryHarness {
+            $0.maximumAttempts = 9
+            $0.shouldRetry = { outcome in
+                let what = outcome.status.map { "\($0.code)" } ?? outcome.error?.code.rawValue ?? "nothing"
+                let hint = outcome.fields[HTTPField.Name("x-should-retry")!] ?? "-"
+                told.withLock { $0.append("\(outcome.retries) \(what) \(hint) \(outcome.isThrottled)") }
+                return hint == "true" ? .yes : hint == "false" ? .no : .asUsual
+            }
+        }
+        let hint = try #require(HTTPField.Name("x-should-retry"))
+        harness.stub.on(
+            .get, "/x",
+            inOrder: [
+                .respond(.notFound, fields: [hint: "true"]), .respond(.ok, fields: [hint: "true"]),
+                .fail(.connectionClosed, progress: .ambiguous),
+                .respond(.serviceUnavailable, fields: [.retryAfter: "1"]),
+                .respond(.badGateway, fields: [hint: "false"], body: "as it came"),
+            ])
+        let response = try await harness.send().get()
+        #expect(response.status == .badGateway && response.attempts == 5)
+        #expect(String(buffer: try await response.body.collect(upTo: 100)) == "as it came")
+        #expect(
+            told.withLock { $0 } == [
+                "0 404 true false", "1 200 true false", "2 connectionClosed - false", "3 503 - true",
+                "4 502 false false",
+            ])
+        #expect(harness.decisions.verdicts.last == .giveUp(.declined))
+        #expect(harness.decisions.all.count == 5)
+    }
+
+    @Test("shouldRetry: as usual leaves successes and answers alone, without a decision; a yes spares no POST")
+    func shouldRetryAsUsual() async throws {
+        let harness = RetryHarness { $0.shouldRetry = { _ in .asUsual } }
+        harness.stub.on(.get, "/x", inOrder: [.respond(.ok), .respond(.notFound)])
+        #expect(try await harness.send().get().status == .ok)
+        #expect(try await harness.send().get().status == .notFound)
+        #expect(harness.decisions.all.isEmpty)
+        let eager = RetryHarness { $0.shouldRetry = { _ in .yes } }
+        eager.stub.on(.post, "/x", always: .respond(.conflict))
+        #expect(try await eager.send(try eager.request(.post, body: .text("x"))).get().status == .conflict)
+        #expect(eager.stub.calls.count == 1)
+        #expect(eager.decisions.verdicts == [.giveUp(.notIdempotent)])
+    }
+
+    @Test("a yes draws on the budget as every retry does")
+    func shouldRetryBudget() async throws {
+        let harness = RetryHarness {
+            $0.maximumAttempts = 9
+            $0.budget?.ratio = 0
+            $0.budget?.perSecond = 1
+            $0.budget?.window = .seconds(2)
+            $0.backoff = .exponential(base: .zero, maximum: .zero)
+            $0.shouldRetry = { _ in .yes }
+        }
+        harness.stub.on(.get, "/x", always: .respond(.notFound))
+        #expect(try await harness.send().get().attempts == 3)
+        #expect(harness.decisions.verdicts.last == .giveUp(.budgetExhausted))
+    }
+
+    @Test("backoff.custom gets the outcome and a number of the client's random, and says how long the wait is")
+    func customBackoff() async throws {
+        let harness = RetryHarness {
+            $0.backoff = .custom { outcome, random in .seconds(10 * (outcome.retries + 1)) * random }
+        }
+        harness.stub.on(.get, "/x", always: .respond(.badGateway))
+        _ = try await harness.send().get()
+        #expect(
+            harness.decisions.verdicts == [
+                .retry(after: .seconds(5)), .retry(after: .seconds(10)), .giveUp(.attemptsExhausted),
+            ])
+    }
+
     @Test("TO5, RT16: no sleep begins that the deadline would cut")
     func deadline() async throws {
         let harness = RetryHarness()

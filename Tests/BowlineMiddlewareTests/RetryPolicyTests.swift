@@ -60,9 +60,7 @@ struct RetryPolicyTests {
         for retries in [0, 1, 62, Int.max] {
             let verdict = verdict(.error(.connectionClosed), .neverSent, retries: retries, random: 1) {
                 $0.maximumAttempts = Int.max
-                $0.baseDelay = endless
-                $0.throttledBaseDelay = endless
-                $0.maximumDelay = endless
+                $0.backoff = .exponential(base: endless, maximum: endless)
             }
             guard retries < Int.max else { continue }
             guard case .retry(let delay) = verdict else {
@@ -108,8 +106,9 @@ struct RetryPolicyTests {
             let none = verdict(.status(502), .responseStarted, retries: retries, random: 0) { $0.maximumAttempts = 100 }
             #expect(none == .retry(after: .zero))
         }
-        for status in [429, 503] {
-            #expect(verdict(.status(status), .responseStarted, random: 1) == .retry(after: .seconds(1)))
+        // A plain 503 is no throttling.
+        for (status, upper) in [(429, Duration.seconds(1)), (503, .milliseconds(50)), (504, .milliseconds(50))] {
+            #expect(verdict(.status(status), .responseStarted, random: 1) == .retry(after: upper))
         }
         let last = verdict(.status(502), .responseStarted, retries: 98, random: 1) { $0.maximumAttempts = 100 }
         #expect(last == .retry(after: .seconds(20)))
@@ -160,6 +159,77 @@ struct RetryPolicyTests {
             }
             #expect(verdict == .retry(after: expected), "drawn with \(random)")
         }
+    }
+
+    @Test("each shape of the backoff: one base for all, another when throttled, a closure's own wait")
+    func backoffShapes() {
+        func waits(_ backoff: RetryBackoff, _ status: Int, retryAfter: Duration? = nil) -> [RetryDecision.Verdict] {
+            (0..<3).map { retries in
+                verdict(.status(status), .responseStarted, retries: retries, retryAfter: retryAfter, random: 1) {
+                    $0.backoff = backoff
+                    $0.maximumAttempts = 9
+                }
+            }
+        }
+        func expected(_ milliseconds: Int...) -> [RetryDecision.Verdict] {
+            milliseconds.map { .retry(after: .milliseconds($0)) }
+        }
+        let plain = RetryBackoff.exponential(base: .milliseconds(100), maximum: .milliseconds(300))
+        for status in [429, 502, 503] { #expect(waits(plain, status) == expected(100, 200, 300)) }
+        let throttled = RetryBackoff.exponential(
+            base: .milliseconds(10), throttledBase: .milliseconds(100), maximum: .milliseconds(300))
+        #expect(waits(throttled, 429) == expected(100, 200, 300))
+        for status in [502, 503] { #expect(waits(throttled, status) == expected(10, 20, 40)) }
+        // The throttled base above the floor: 1 ms, and up to 100, 200, 300 ms.
+        let floor = Duration.milliseconds(1)
+        #expect(waits(throttled, 503, retryAfter: floor) == expected(101, 201, 301))
+        #expect(waits(throttled, 502, retryAfter: floor) == expected(11, 21, 41))
+    }
+
+    @Test(
+        "a closure's wait is taken as it is, but not below Retry-After with its spread, and never traps",
+        arguments: [
+            (Duration.seconds(3), Duration?.none, Duration.seconds(3)), (.seconds(-3), nil, .zero),
+            (.seconds(3), .seconds(20), .seconds(21)), (.seconds(25), .seconds(20), .seconds(25)),
+            (.seconds(3), .zero, .seconds(3)), (.seconds(Int64.max), nil, .seconds(3_155_760_000)),
+        ])
+    func customDelay(delay: Duration, retryAfter: Duration?, expected: Duration) {
+        var failure = RetryPolicy.Failure(cause: .status(503), progress: .responseStarted, retryAfter: retryAfter)
+        failure.customDelay = delay
+        let verdict = RetryPolicy(options: RetryOptions()).verdict(
+            after: failure, isIdempotent: true, isReplayable: true, retries: 0, remaining: nil, random: 0.5)
+        #expect(verdict == .retry(after: expected))
+    }
+
+    @Test("a yes widens what is tried again and lifts no other rule; a no ends it")
+    func answers() {
+        func verdict(
+            _ answer: RetryAnswer, _ cause: RetryDecision.Cause, _ progress: RequestProgress,
+            isIdempotent: Bool = true, isReplayable: Bool = true, isOurs: Bool = true, retries: Int = 0,
+            remaining: Duration? = nil, retryAfter: Duration? = nil
+        ) -> RetryDecision.Verdict {
+            var failure = RetryPolicy.Failure(cause: cause, progress: progress, retryAfter: retryAfter)
+            failure.answer = answer
+            failure.isOurs = isOurs
+            return RetryPolicy(options: RetryOptions()).verdict(
+                after: failure, isIdempotent: isIdempotent, isReplayable: isReplayable, retries: retries,
+                remaining: remaining, random: 0)
+        }
+        let again = RetryDecision.Verdict.retry(after: .zero)
+        #expect(verdict(.yes, .status(404), .responseStarted) == again)
+        #expect(verdict(.yes, .error(.protocolViolation), .ambiguous) == again)
+        #expect(verdict(.yes, .error(.connectionClosed), .ambiguous, isOurs: false) == again)
+        #expect(verdict(.asUsual, .error(.connectionClosed), .ambiguous, isOurs: false) == .giveUp(.notRetryable))
+        #expect(verdict(.asUsual, .error(.protocolViolation), .ambiguous) == .giveUp(.notRetryable))
+        #expect(verdict(.no, .status(503), .responseStarted) == .giveUp(.declined))
+        #expect(verdict(.no, .error(.connectionRefused), .neverSent) == .giveUp(.declined))
+        #expect(verdict(.yes, .status(404), .responseStarted, isIdempotent: false) == .giveUp(.notIdempotent))
+        #expect(verdict(.yes, .error(.protocolViolation), .neverSent, isIdempotent: false) == again)
+        #expect(verdict(.yes, .status(404), .responseStarted, isReplayable: false) == .giveUp(.bodyNotReplayable))
+        #expect(verdict(.yes, .status(404), .responseStarted, retries: 2) == .giveUp(.attemptsExhausted))
+        #expect(verdict(.yes, .error(.deadlineExceeded), .ambiguous, remaining: .zero) == .giveUp(.deadline))
+        #expect(
+            verdict(.yes, .status(404), .responseStarted, retryAfter: .seconds(31)) == .giveUp(.retryAfterTooLong))
     }
 
     @Test("a Retry-After as long as can be written does not trap")

@@ -7,7 +7,8 @@
     struct ConfigurationReadingTests {
         /// Knobs that are no data: closures, behaviours, what a program makes itself.
         private let notData: Set<String> = [
-            "retry.onDecision", "middleware.perCall", "middleware.perAttempt", "clock", "random", "authentication",
+            "retry.onDecision", "retry.shouldRetry", "retry.backoff.custom", "middleware.perCall",
+            "middleware.perAttempt", "clock", "random", "authentication",
             "telemetry.logger", "telemetry.events", "fields", "encoder", "decoder",
             "fields", "encoder", "decoder", "authentication",
             "telemetry.logger", "telemetry.events",

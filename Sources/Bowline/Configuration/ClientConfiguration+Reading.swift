@@ -51,9 +51,9 @@
             [
                 .integer("retry.maximumAttempts", \.retry.maximumAttempts),
                 .custom("retry.statuses") { $0.retry.statuses = Set(try $1.integers()) },
-                .duration("retry.baseDelay", \.retry.baseDelay),
-                .duration("retry.throttledBaseDelay", \.retry.throttledBaseDelay),
-                .duration("retry.maximumDelay", \.retry.maximumDelay),
+                .duration("retry.backoff.base", \.retry.backoff.base),
+                .duration("retry.backoff.throttledBase", \.retry.backoff.throttledBase),
+                .duration("retry.backoff.maximum", \.retry.backoff.maximum),
                 .duration("retry.maximumRetryAfter", \.retry.maximumRetryAfter),
                 .custom("retry.budget") { configuration, found in
                     guard try found.text() == "none" else { throw Unreadable(reason: "must be none, or not there") }

@@ -26,6 +26,8 @@ public struct RetryDecision: Sendable {
         case bodyNotReplayable
         /// Another attempt would end the same: a bad certificate, a violation of the protocol, a limit.
         case notRetryable
+        /// `shouldRetry` said no.
+        case declined
         /// Wait and attempt do not fit into what is left of the time.
         case deadline
         /// `Retry-After` asks for more than `maximumRetryAfter`.

@@ -7,13 +7,16 @@ public struct RetryOptions: Sendable {
     public var maximumAttempts = 3
     /// Statuses that are worth another attempt; each 400 to 599. Default 408, 429, 502, 503, 504.
     public var statuses: Set<Int> = [408, 429, 502, 503, 504]
-    /// What the wait before the first retry is at most; it doubles with each further one, and the wait is drawn evenly
-    /// between nothing and that. Zero or more. Default 50 ms.
-    public var baseDelay: Duration = .milliseconds(50)
-    /// As ``baseDelay``, when the service said that it is too busy (429, 503). Zero or more. Default 1 s.
-    public var throttledBaseDelay: Duration = .seconds(1)
-    /// What a wait is at most, `Retry-After` aside. Zero or more. Default 20 s.
-    public var maximumDelay: Duration = .seconds(20)
+    /// Decides about an outcome before ``statuses`` and the error's code do; it sees every response, whatever its status, and
+    /// every `ServiceError` of an attempt. Called once for each, in the request's task; must not block. Default nil.
+    ///
+    /// ```swift
+    /// $0.retry.shouldRetry = { $0.fields["x-should-retry"] == "false" ? .no : .asUsual }
+    /// ```
+    public var shouldRetry: (@Sendable (RetryOutcome) -> RetryAnswer)?
+    /// How long the waits are. Default: up to 50 ms, up to 1 s when the service said that it is too busy, doubling up to
+    /// 20 s.
+    public var backoff = RetryBackoff()
     /// The longest `Retry-After` that is waited for; a longer one returns the response at once. Zero or more; zero: none
     /// is waited for. The wait is drawn from there upwards, over a tenth of what was asked for or the backoff, whichever is
     /// more, and is never longer than this by more than a tenth. Default 30 s.
@@ -24,6 +27,24 @@ public struct RetryOptions: Sendable {
     /// Called in the request's task with each decision, also with the decision to leave it at that; must not block.
     /// Default nil.
     public var onDecision: (@Sendable (RetryDecision) -> Void)?
+
+    /// Short for `backoff.base`.
+    public var baseDelay: Duration {
+        get { backoff.base }
+        set { backoff.base = newValue }
+    }
+
+    /// Short for `backoff.throttledBase`.
+    public var throttledBaseDelay: Duration {
+        get { backoff.throttledBase }
+        set { backoff.throttledBase = newValue }
+    }
+
+    /// Short for `backoff.maximum`.
+    public var maximumDelay: Duration {
+        get { backoff.maximum }
+        set { backoff.maximum = newValue }
+    }
 
     /// Makes the defaults.
     public init() {}
@@ -41,9 +62,7 @@ public struct RetryOptions: Sendable {
         if let status = statuses.sorted().first(where: { !(400...599).contains($0) }) {
             problems.append(ConfigurationProblem("\(path).statuses", "must be 400 to 599 each, has \(status)"))
         }
-        problems.requireNotNegative(baseDelay, "\(path).baseDelay")
-        problems.requireNotNegative(throttledBaseDelay, "\(path).throttledBaseDelay")
-        problems.requireNotNegative(maximumDelay, "\(path).maximumDelay")
+        problems += backoff.problems(at: "\(path).backoff")
         problems.requireNotNegative(maximumRetryAfter, "\(path).maximumRetryAfter")
         return problems + (budget?.problems(at: "\(path).budget") ?? [])
     }

@@ -33,7 +33,9 @@ package struct RetryMiddleware: ReactiveMiddleware {
     }
 
     package func passes(_ response: ServiceResponse, to request: ServiceRequest) -> Bool {
-        response.status.code < 400 || !policy(for: request).isRetryable(response.status)
+        // A closure sees every response, and is asked about it once, by `react`.
+        if asksAboutResponses(of: request) { return false }
+        return response.status.code < 400 || !policy(for: request).isFailure(response.status)
     }
 
     package func passes(_ error: any Error) -> Bool {
@@ -74,7 +76,12 @@ package struct RetryMiddleware: ReactiveMiddleware {
         var furthest = RequestProgress.neverSent
         while true {
             let now = clock.now
-            let verdict = decide(policy, request, context: context, outcome: outcome, retries: retries, now: now)
+            let chance = random()
+            let failure = failure(
+                policy, request, context: context, outcome: outcome, retries: retries, random: chance)
+            if let response = outcome.response, !policy.isFailure(response.status, failure.answer) { return response }
+            let verdict = decide(
+                policy, request, context: context, outcome, failure, retries: retries, random: chance, now: now)
             furthest = furthest.furthest(outcome.progress)
             guard case .retry(let delay) = verdict else { return try outcome.get(furthest) }
             // Fixed before the body is let go, which takes its time: that is part of the wait.
@@ -97,9 +104,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
             context.beginAttempt(after: outcome.attempts)
             let sent = context.call.timesSent
             do {
-                let response = try await next(request, context: context)
-                guard policy.isRetryable(response.status) else { return response }
-                outcome = .response(response)
+                outcome = .response(try await next(request, context: context))
             } catch var error as ServiceError {
                 error.attempts = max(error.attempts, context.attempt)
                 outcome = Outcome(error, of: context.call, sentBefore: sent, to: request.origin)
@@ -107,20 +112,38 @@ package struct RetryMiddleware: ReactiveMiddleware {
         }
     }
 
-    private func decide(
+    private func asksAboutResponses(of request: ServiceRequest) -> Bool {
+        if let own = request.ownOptions?.value.retry { return own.shouldRetry != nil }
+        return options.shouldRetry != nil
+    }
+
+    /// What the attempt came to, with what the caller's closures say of it.
+    private func failure(
         _ policy: RetryPolicy, _ request: ServiceRequest, context: RequestContext, outcome: Outcome, retries: Int,
-        now: MonotonicInstant
+        random: Double
+    ) -> RetryPolicy.Failure {
+        let retryAfter = outcome.response.flatMap { RetryAfter.delay(asked: $0.receivedFields) }
+        var failure = RetryPolicy.Failure(
+            cause: outcome.cause, progress: outcome.progress, retryAfter: retryAfter, isOurs: outcome.isOurs)
+        let (shouldRetry, delay) = (policy.options.shouldRetry, policy.options.backoff.custom)
+        guard shouldRetry != nil || delay != nil else { return failure }
+        let told = RetryOutcome(
+            method: request.method, attempt: max(context.attempt, outcome.attempts), retries: retries,
+            status: outcome.response?.status, received: outcome.response?.receivedFields, error: outcome.error,
+            retryAfter: retryAfter)
+        failure.answer = shouldRetry?(told) ?? .asUsual
+        failure.customDelay = delay?(told, random)
+        return failure
+    }
+
+    private func decide(
+        _ policy: RetryPolicy, _ request: ServiceRequest, context: RequestContext, _ outcome: Outcome,
+        _ failure: RetryPolicy.Failure, retries: Int, random: Double, now: MonotonicInstant
     ) -> RetryDecision.Verdict {
-        let failure = RetryPolicy.Failure(
-            cause: outcome.cause, progress: outcome.progress,
-            retryAfter: outcome.response.flatMap { RetryAfter.delay(asked: $0.receivedFields) }
-        )
         var verdict = policy.verdict(
             after: failure, isIdempotent: request.isIdempotent, isReplayable: request.body.isReplayable,
-            retries: retries, remaining: context.deadline.map { now.duration(to: $0.instant) }, random: random()
+            retries: retries, remaining: context.deadline.map { now.duration(to: $0.instant) }, random: random
         )
-        // What middleware throws: its own, or a failure of somebody else's request, which says nothing of this one.
-        if case .failure(_, isOurs: false) = outcome { verdict = .giveUp(.notRetryable) }
         if case .retry = verdict, context.call.isDraining { verdict = .giveUp(.draining) }
         var budgetLeft: Int?
         if let budget = policy.options.budget, let origin = request.origin {

@@ -32,6 +32,16 @@ extension RetryMiddleware {
             if case .response(let response) = self { response } else { nil }
         }
 
+        var error: ServiceError? {
+            if case .failure(let error, _) = self { error } else { nil }
+        }
+
+        /// False for what middleware throws: its own, or a failure of somebody else's request, which says nothing of this
+        /// one.
+        var isOurs: Bool {
+            if case .failure(_, let isOurs) = self { isOurs } else { true }
+        }
+
         var cause: RetryDecision.Cause {
             switch self {
             case .response(let response): .status(response.status.code)

@@ -6,7 +6,7 @@ internal import BowlineCore
 /// |---|---|
 /// | never sent, or refused by the peer | any method |
 /// | ambiguous, or a response had begun (statuses) | idempotent requests |
-/// | bad certificate, protocol violation, limit, bad request | never |
+/// | bad certificate, protocol violation, limit, bad request | never, unless `shouldRetry` says yes |
 struct RetryPolicy {
     let options: RetryOptions
 
@@ -16,10 +16,22 @@ struct RetryPolicy {
         let progress: RequestProgress
         /// How long the service asked to be left alone.
         var retryAfter: Duration?
+        /// What `shouldRetry` says of it.
+        var answer = RetryAnswer.asUsual
+        /// Whether the error is the transport's about this attempt; see ``RetryMiddleware/Outcome``.
+        var isOurs = true
+        /// How long the wait is by `backoff.custom`.
+        var customDelay: Duration?
+
+        /// Whether the service said that it is too busy.
+        var isThrottled: Bool {
+            cause == .status(429) || cause == .status(503) && retryAfter != nil
+        }
     }
 
-    func isRetryable(_ status: HTTPResponse.Status) -> Bool {
-        options.statuses.contains(status.code)
+    /// Whether a response counts as a failure, worth another attempt or not.
+    func isFailure(_ status: HTTPResponse.Status, _ answer: RetryAnswer = .asUsual) -> Bool {
+        answer == .yes || options.statuses.contains(status.code)
     }
 
     /// - Parameters:
@@ -30,7 +42,15 @@ struct RetryPolicy {
         after failure: Failure, isIdempotent: Bool, isReplayable: Bool, retries: Int, remaining: Duration?,
         random: Double
     ) -> RetryDecision.Verdict {
-        if case .error(let code) = failure.cause, !Self.retryableCodes.contains(code) { return .giveUp(.notRetryable) }
+        switch failure.answer {
+        case .no: return .giveUp(.declined)
+        case .yes: break
+        case .asUsual:
+            guard failure.isOurs else { return .giveUp(.notRetryable) }
+            if case .error(let code) = failure.cause, !Self.retryableCodes.contains(code) {
+                return .giveUp(.notRetryable)
+            }
+        }
         guard isIdempotent || failure.progress == .neverSent || failure.progress == .refused else {
             return .giveUp(.notIdempotent)
         }
@@ -56,7 +76,12 @@ struct RetryPolicy {
     /// would come back together. So the upper end is the backoff's above the floor, though not far above
     /// `maximumRetryAfter`, and at least a tenth of the floor.
     private func delay(after failure: Failure, retries: Int, random: Double) -> Duration {
-        let backoff = backoff(after: failure.cause, retries: retries)
+        if let custom = failure.customDelay {
+            let delay = min(max(custom, .zero), Self.longest)
+            guard let asked = failure.retryAfter, asked > .zero else { return delay }
+            return max(delay, asked + Self.part(random, of: asked / Self.spread))
+        }
+        let backoff = backoff(isThrottled: failure.isThrottled, retries: retries)
         // A service that asks for no wait gets the usual one.
         guard let asked = failure.retryAfter, asked > .zero else { return Self.part(random, of: backoff) }
         let longest = min(options.maximumRetryAfter, Self.longest)
@@ -70,10 +95,9 @@ struct RetryPolicy {
     }
 
     /// The upper end of the wait, which doubles with each retry.
-    private func backoff(after cause: RetryDecision.Cause, retries: Int) -> Duration {
-        let isThrottled = cause == .status(429) || cause == .status(503)
-        let base = isThrottled ? options.throttledBaseDelay : options.baseDelay
-        let maximum = min(options.maximumDelay, Self.longest)
+    private func backoff(isThrottled: Bool, retries: Int) -> Duration {
+        let base = isThrottled ? options.backoff.throttledBase : options.backoff.base
+        let maximum = min(options.backoff.maximum, Self.longest)
         var upper = min(base, maximum)
         for _ in 0..<min(retries, 62) where upper < maximum {
             upper = min(upper * 2, maximum)

@@ -14,4 +14,15 @@ private enum RetriesSnippets {
         let quick = try await client.get("status") { $0.retry = .never }
         print(quick.attempts)
     }
+
+    static func snippet2() async throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.retry.backoff = .exponential(base: .milliseconds(100), maximum: .seconds(5))
+            $0.retry.shouldRetry = { outcome in
+                if outcome.fields[.retryAfter] == nil, outcome.status == .conflict { return .yes }
+                return outcome.status == .serviceUnavailable && outcome.retries > 0 ? .no : .asUsual
+            }
+        }
+        print(client)
+    }
 }

@@ -1,0 +1,48 @@
+/// What an attempt came to, for the closures of ``RetryOptions``: a response's head, or an error.
+public struct RetryOutcome: Sendable {
+    /// The request's method.
+    public let method: HTTPRequest.Method
+    /// The attempt, from 1, over all hops of the redirects.
+    public let attempt: Int
+    /// How many retries there have been: 0 after the first attempt.
+    public let retries: Int
+    /// The response's status; nil: the attempt ended with ``error``.
+    public let status: HTTPResponse.Status?
+    /// The error; nil: there is a response.
+    public let error: ServiceError?
+    /// How long the service asked to be left alone (`Retry-After`); nil: it did not, or in no way that could be read.
+    public let retryAfter: Duration?
+    private let received: ReceivedFields?
+
+    /// The response's fields; none after an error.
+    public var fields: HTTPFields { received?.httpFields ?? [:] }
+
+    /// Whether the service said that it is too busy: 429, or 503 with `Retry-After`.
+    public var isThrottled: Bool {
+        status?.code == 429 || status?.code == 503 && retryAfter != nil
+    }
+
+    package init(
+        method: HTTPRequest.Method, attempt: Int, retries: Int, status: HTTPResponse.Status?,
+        received: ReceivedFields?, error: ServiceError?, retryAfter: Duration?
+    ) {
+        self.method = method
+        self.attempt = attempt
+        self.retries = retries
+        self.status = status
+        self.received = received
+        self.error = error
+        self.retryAfter = retryAfter
+    }
+}
+
+/// What ``RetryOptions/shouldRetry`` says of an outcome.
+public enum RetryAnswer: Sendable, Hashable {
+    /// It is worth another attempt, whatever ``RetryOptions/statuses`` and the error's code say. The other rules hold: the
+    /// request may be sent twice, attempts, time and budget are left, and `Retry-After` is not too long.
+    case yes
+    /// The outcome is the caller's.
+    case no
+    /// As if there were no closure.
+    case asUsual
+}
