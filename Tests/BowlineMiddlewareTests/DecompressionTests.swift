@@ -146,7 +146,7 @@ struct DecompressionTests {
         var request = ServiceRequest.get("/coded")
         request.options.decompression = .off
         #expect(await (try CodedResponse("gzip", coded).received(by: request)).body.readAll().bytes == coded)
-        request.options.decompression = DecompressionOptions()
+        request.options.decompression.isEnabled = true
         let decoded = try await CodedResponse("gzip", coded).received(by: request, options: .off)
         #expect(await decoded.body.readAll().bytes == Self.text)
     }

@@ -36,4 +36,107 @@ struct OptionsTests {
         let causes: [RetryDecision.Cause] = [.status(503), .error(.attemptTimeout)]
         #expect(causes.map { "\($0)" } == ["status 503", "attemptTimeout"])
     }
+
+    @Test("a request's overrides change what they set and inherit the rest")
+    func overrides() {
+        var retry = RetryOptions()
+        retry.statuses = [500]
+        retry.backoff = .exponential(base: .seconds(3), maximum: .seconds(4))
+        retry.budget?.perSecond = 7
+        retry.onDecision = { _ in }
+        retry.shouldRetry = { _ in .no }
+        var own = RetryOverrides()
+        #expect(own.isInherited)
+        own.maximumAttempts = 6
+        #expect(!own.isInherited)
+        let resolved = own.resolved(over: retry)
+        #expect(resolved.maximumAttempts == 6)
+        #expect(resolved.statuses == [500])
+        #expect(resolved.backoff.base == .seconds(3) && resolved.backoff.maximum == .seconds(4))
+        #expect(resolved.maximumRetryAfter == .seconds(30))
+        #expect(resolved.budget?.perSecond == 7)
+        #expect(resolved.onDecision != nil && resolved.shouldRetry != nil)
+        own.budget = .unlimited
+        own.maximumRetryAfter = .zero
+        own.backoff = .exponential(base: .zero, maximum: .zero)
+        #expect(own.resolved(over: retry).budget == nil)
+        #expect(own.resolved(over: retry).maximumRetryAfter == .zero)
+        #expect(own.resolved(over: retry).backoff.base == .zero)
+
+        var redirect = RedirectOptions()
+        redirect.allowsDowngrade = true
+        redirect.sensitiveFields = [.cookie]
+        var hops = RedirectOverrides()
+        hops.maximum = 1
+        hops.sensitiveFields = [.eTag]
+        #expect(hops.resolved(over: redirect).allowsDowngrade && hops.resolved(over: redirect).maximum == 1)
+        #expect(hops.resolved(over: redirect).sensitiveFields == [.cookie, .eTag])
+
+        var decoding = DecompressionOptions()
+        decoding.maximumLayers = 2
+        var growth = DecompressionOverrides()
+        growth.maximumBytes = 100
+        growth.maximumRatio = .unlimited
+        #expect(growth.resolved(over: decoding).maximumBytes == 100)
+        #expect(growth.resolved(over: decoding).maximumRatio == nil)
+        #expect(growth.resolved(over: decoding).maximumLayers == 2 && growth.resolved(over: decoding).isEnabled)
+    }
+
+    @Test("overrides of each kind count as set", arguments: 0..<7)
+    func eachOverride(number: Int) {
+        var retry = RetryOverrides()
+        switch number {
+        case 0: retry.maximumAttempts = 1
+        case 1: retry.statuses = []
+        case 2: retry.shouldRetry = { _ in .asUsual }
+        case 3: retry.backoff = RetryBackoff()
+        case 4: retry.maximumRetryAfter = .zero
+        case 5: retry.budget = .unlimited
+        default: retry.onDecision = { _ in }
+        }
+        #expect(!retry.isInherited)
+    }
+
+    @Test("one word for no limit: unlimited, on a client and on a request")
+    func unlimited() {
+        var timeouts = Timeouts()
+        timeouts.total = .unlimited
+        var retry = RetryOptions()
+        retry.budget = .unlimited
+        var decompression = DecompressionOptions()
+        decompression.maximumBytes = .unlimited
+        #expect(timeouts.total == nil && retry.budget == nil && decompression.maximumBytes == nil)
+        let streaming = TimeoutOverrides.streaming.resolved(over: Timeouts())
+        #expect(streaming.total == nil && streaming.attempt == nil)
+        #expect(streaming.bodyIdle == .seconds(30) && streaming.responseHead == .seconds(30))
+        #expect(streaming.poolAcquire == .seconds(10))
+    }
+
+    @Test("overrides out of range are refused by name")
+    func badOverrides() {
+        let changes: [(String, (inout RequestOptions) -> Void)] = [
+            ("options.retry.maximumAttempts", { $0.retry.maximumAttempts = 0 }),
+            ("options.retry.statuses", { $0.retry.statuses = [200] }),
+            ("options.retry.backoff.base", { $0.retry.backoff = .exponential(base: .seconds(-1), maximum: .zero) }),
+            ("options.retry.maximumRetryAfter", { $0.retry.maximumRetryAfter = .seconds(-1) }),
+            (
+                "options.retry.budget.ratio",
+                {
+                    var budget = RetryBudgetOptions()
+                    budget.ratio = 2
+                    $0.retry.budget = .limited(budget)
+                }
+            ),
+            ("options.redirect.maximum", { $0.redirect.maximum = 101 }),
+            ("options.decompression.maximumRatio", { $0.decompression.maximumRatio = 1 }),
+            ("options.decompression.maximumBytes", { $0.decompression.maximumBytes = 0 }),
+            ("options.decompression.maximumLayers", { $0.decompression.maximumLayers = 17 }),
+        ]
+        for (path, change) in changes {
+            let error = #expect(throws: ServiceError.self) { try RequestOptions(change).validate() }
+            #expect(error?.code == .invalidRequest)
+            #expect(error?.message.hasPrefix(path) == true, "\(path)")
+        }
+        #expect(throws: Never.self) { try RequestOptions().validate() }
+    }
 }

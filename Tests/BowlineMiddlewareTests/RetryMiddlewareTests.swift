@@ -313,19 +313,28 @@ struct RetryMiddlewareTests {
         #expect(harness.decisions.all.isEmpty)
     }
 
-    @Test("DESIGN §4: a request's own retry options count in place of the client's")
+    @Test("DESIGN §4: what a request says of retries counts in place of the client's, and the rest stays the client's")
     func ownOptions() async throws {
-        let harness = RetryHarness { $0.maximumAttempts = 1 }
+        let harness = RetryHarness {
+            $0.maximumAttempts = 1
+            $0.statuses = [500, 502]
+            $0.backoff = .exponential(base: .milliseconds(8), maximum: .milliseconds(8))
+            $0.budget?.window = .seconds(3)
+        }
         harness.stub.on(.get, "/x", always: .respond(.badGateway))
         #expect(try await harness.send().get().attempts == 1)
         var request = try harness.request()
-        var own = RetryOptions()
-        own.maximumAttempts = 5
-        own.statuses = [502]
-        request.options.retry = own
+        request.options.retry.maximumAttempts = 5
         #expect(try await harness.send(request).get().attempts == 5)
         #expect(harness.stub.calls.count == 6)
-        #expect(harness.decisions.verdicts == [.giveUp(.attemptsExhausted)])
+        // The client's observer, statuses, backoff and budget.
+        let waits = [RetryDecision.Verdict](repeating: .retry(after: .milliseconds(4)), count: 4)
+        #expect(harness.decisions.verdicts == [.giveUp(.attemptsExhausted)] + waits + [.giveUp(.attemptsExhausted)])
+        #expect(harness.budgets.count == 1)
+        request.options.retry.statuses = [500]
+        #expect(try await harness.send(request).get().attempts == 1)
+        request.options.retry = .never
+        #expect(try await harness.send(request).get().attempts == 1)
     }
 
     @Test("attempts are counted from the one it was entered with: a redirect's second hop may be tried as often")

@@ -99,11 +99,14 @@ struct DecompressionTests {
                 for _ in 0..<1024 { try await connection.send(piece) }
             }
             let client = try ServiceClient(baseURL: server.baseURL)
-            for (path, ratio, limit) in [("/flat", 200, nil), ("/flat", nil, 1 << 26), ("/nested", 200, nil)] {
+            let cases: [(String, LimitOverride<Int>, LimitOverride<Int>)] = [
+                ("/flat", .inherited, .unlimited), ("/flat", .unlimited, .limited(1 << 26)),
+                ("/nested", 200, .unlimited),
+            ]
+            for (path, ratio, limit) in cases {
                 var request = ServiceRequest.get(path)
-                request.options.decompression = DecompressionOptions()
-                request.options.decompression?.maximumRatio = ratio
-                request.options.decompression?.maximumBytes = limit
+                request.options.decompression.maximumRatio = ratio
+                request.options.decompression.maximumBytes = limit
                 let growth = try await ProcessMemory.peakGrowth { [request] in
                     let error = try await serviceError {
                         for try await _ in try await client.send(request).body {}

@@ -182,8 +182,7 @@ struct RetryTests {
             #expect(decisions.verdicts == [.giveUp(.retryAfterTooLong)])
             var short = ServiceRequest.get("/")
             short.options.timeouts.total = .seconds(20)
-            short.options.retry = RetryOptions()
-            short.options.retry?.maximumRetryAfter = .seconds(100)
+            short.options.retry.maximumRetryAfter = .seconds(100)
             let attempts5 = try await client.send(short).attempts
             #expect(attempts5 == 1)
             #expect(server.requests.count == 2)
@@ -240,8 +239,7 @@ struct RetryTests {
             let waiting = Gate()
             let task = Task {
                 var request = ServiceRequest.get("/")
-                request.options.retry = RetryOptions()
-                request.options.retry?.onDecision = { _ in waiting.open() }
+                request.options.retry.onDecision = { _ in waiting.open() }
                 return try await client.send(request)
             }
             try await waiting.wait()

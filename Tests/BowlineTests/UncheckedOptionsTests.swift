@@ -64,27 +64,27 @@ struct UncheckedOptionsTests {
     func numbers(number: Int) async throws {
         try await run { request, context in
             var options = request.options
-            var retry = RetryOptions()
-            retry.maximumAttempts = number
-            retry.budget?.perSecond = number
-            retry.budget?.ratio = Double(number)
-            options.retry = retry
+            var budget = RetryBudgetOptions()
+            budget.perSecond = number
+            budget.ratio = Double(number)
+            options.retry.maximumAttempts = number
+            options.retry.budget = .limited(budget)
             request.options = options
             context.attempt = number
         }
         try await run { request, _ in
-            var decompression = DecompressionOptions()
-            decompression.maximumRatio = number
+            var decompression = DecompressionOverrides()
+            decompression.maximumRatio = .limited(number)
             request.options.decompression = decompression
         }
         try await run { request, _ in
-            var decompression = DecompressionOptions()
-            decompression.maximumBytes = number
+            var decompression = DecompressionOverrides()
+            decompression.maximumBytes = .limited(number)
             decompression.maximumLayers = number == .min ? 1 : number
             request.options.decompression = decompression
         }
         try await run { request, _ in
-            var redirect = RedirectOptions()
+            var redirect = RedirectOverrides()
             redirect.maximum = number
             request.options.redirect = redirect
         }
@@ -93,13 +93,11 @@ struct UncheckedOptionsTests {
     @Test("spans of time out of range in timeouts, retry and continueTimeout trap nowhere", arguments: badSpans)
     func spans(span: Duration) async throws {
         try await run { request, _ in
-            var retry = RetryOptions()
-            retry.baseDelay = span
-            retry.throttledBaseDelay = span
-            retry.maximumDelay = span
-            retry.maximumRetryAfter = span
-            retry.budget?.window = span
-            request.options.retry = retry
+            var budget = RetryBudgetOptions()
+            budget.window = span
+            request.options.retry.backoff = .exponential(base: span, maximum: span)
+            request.options.retry.maximumRetryAfter = span
+            request.options.retry.budget = .limited(budget)
         }
         try await run { request, _ in request.options.continueTimeout = span }
         for change: @Sendable (inout Timeouts) -> Void in [

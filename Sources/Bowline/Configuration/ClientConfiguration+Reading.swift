@@ -8,7 +8,7 @@
         ///
         /// A key is the property's path, as `Docs/Defaults.md` lists them: `timeouts.total`, `pool.maximumIdlePerOrigin`,
         /// in the environment `TIMEOUTS_TOTAL`. Durations are text as `250ms`, `1.5s`, `2m`, `1h`, or a number of
-        /// seconds; `none` lifts a limit that may be nil. `tls.identity.keyPEM` and `.passphrase` are marked as secrets.
+        /// seconds; `unlimited`, or `none`, lifts a limit that may be nil. `tls.identity.keyPEM` and `.passphrase` are marked as secrets.
         /// Closures, middleware, clock, logger, coders and authentication are not data and stay with the program, and so do
         /// default fields, which may hold credentials.
         ///
@@ -56,7 +56,8 @@
                 .duration("retry.backoff.maximum", \.retry.backoff.maximum),
                 .duration("retry.maximumRetryAfter", \.retry.maximumRetryAfter),
                 .custom("retry.budget") { configuration, found in
-                    guard try found.text() == "none" else { throw Unreadable(reason: "must be none, or not there") }
+                    _ = try found.text()
+                    guard found.saysNone else { throw Unreadable(reason: "must be unlimited or none, or not there") }
                     configuration.retry.budget = nil
                 },
                 .custom("retry.budget.ratio") { try $0.setBudget(\.ratio, try $1.number()) },

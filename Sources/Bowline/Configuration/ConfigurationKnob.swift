@@ -108,7 +108,7 @@
     extension ConfigurationKnob.Found {
         /// The value says that there is to be no limit.
         var saysNone: Bool {
-            reader.string(forKey: key, isSecret: isSecret) == "none"
+            ["none", "unlimited"].contains(reader.string(forKey: key, isSecret: isSecret))
         }
 
         /// A value that says nothing without another one.

@@ -29,6 +29,46 @@ public struct DecompressionOptions: Sendable, Hashable {
     }
 }
 
+/// What a request says itself of the decoding of its response; each is inherited from the client unless set.
+public struct DecompressionOverrides: Sendable, Hashable {
+    /// Offers gzip and deflate and decodes what comes so coded. See ``DecompressionOptions/isEnabled``.
+    public var isEnabled: Bool?
+    /// How many times larger than what was received a body may become; 2 to 100,000. See
+    /// ``DecompressionOptions/maximumRatio``.
+    public var maximumRatio: LimitOverride<Int> = .inherited
+    /// How many bytes a decoded body may have; from 1. See ``DecompressionOptions/maximumBytes``.
+    public var maximumBytes: LimitOverride<Int> = .inherited
+    /// How many codings on top of each other are undone; 1 to 16. See ``DecompressionOptions/maximumLayers``.
+    public var maximumLayers: Int?
+
+    /// Inherits everything.
+    public init() {}
+
+    /// Leaves the body as it comes, and offers nothing.
+    public static var off: DecompressionOverrides {
+        var overrides = DecompressionOverrides()
+        overrides.isEnabled = false
+        return overrides
+    }
+
+    package var isInherited: Bool {
+        isEnabled == nil && maximumRatio == .inherited && maximumBytes == .inherited && maximumLayers == nil
+    }
+
+    package func resolved(over options: DecompressionOptions) -> DecompressionOptions {
+        var result = options
+        if let isEnabled { result.isEnabled = isEnabled }
+        result.maximumRatio = maximumRatio.resolved(over: options.maximumRatio)
+        result.maximumBytes = maximumBytes.resolved(over: options.maximumBytes)
+        if let maximumLayers { result.maximumLayers = maximumLayers }
+        return result
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        resolved(over: DecompressionOptions()).problems(at: path)
+    }
+}
+
 /// How a request's body is coded on its way.
 public enum RequestCompression: String, Sendable, Hashable {
     /// As it is.

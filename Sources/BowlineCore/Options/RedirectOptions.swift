@@ -24,3 +24,39 @@ public struct RedirectOptions: Sendable, Hashable {
         return problems
     }
 }
+
+/// A request's own rules for redirects; each is inherited from the client unless set.
+public struct RedirectOverrides: Sendable, Hashable {
+    /// How many redirects the call follows; 0 to 100; 0: none. See ``RedirectOptions/maximum``.
+    public var maximum: Int?
+    /// Follows a redirect from `https` to `http`. See ``RedirectOptions/allowsDowngrade``.
+    public var allowsDowngrade: Bool?
+    /// Fields that are taken off when a redirect leads to another origin, besides the client's, which stay sensitive. See
+    /// ``RedirectOptions/sensitiveFields``.
+    public var sensitiveFields: Set<HTTPField.Name>?
+
+    /// Inherits everything.
+    public init() {}
+
+    /// Follows none.
+    public static var never: RedirectOverrides {
+        var overrides = RedirectOverrides()
+        overrides.maximum = 0
+        return overrides
+    }
+
+    package var isInherited: Bool { maximum == nil && allowsDowngrade == nil && sensitiveFields == nil }
+
+    package func resolved(over options: RedirectOptions) -> RedirectOptions {
+        var result = options
+        if let maximum { result.maximum = maximum }
+        if let allowsDowngrade { result.allowsDowngrade = allowsDowngrade }
+        // What the client calls sensitive stays so, whatever else the request wants.
+        if let sensitiveFields { result.sensitiveFields.formUnion(sensitiveFields) }
+        return result
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        resolved(over: RedirectOptions()).problems(at: path)
+    }
+}

@@ -20,12 +20,12 @@ public struct RequestOptions: Sendable {
     /// Sends `Expect: 100-continue` and waits this long for the go-ahead before it sends the body anyway
     /// (RFC 9110 §10.1.1); greater than zero; nil: sends the body at once. Ignored without a body. Default nil.
     public var continueTimeout: Duration?
-    /// When it is tried again; nil: as the client is configured. Default nil.
-    public var retry: RetryOptions?
-    /// Which redirects are followed; nil: as the client is configured. Default nil.
-    public var redirect: RedirectOptions?
-    /// Whether the response's body is decoded; nil: as the client is configured. Default nil.
-    public var decompression: DecompressionOptions?
+    /// When it is tried again. Default: all inherited.
+    public var retry = RetryOverrides()
+    /// Which redirects are followed. Default: all inherited.
+    public var redirect = RedirectOverrides()
+    /// Whether the response's body is decoded. Default: all inherited.
+    public var decompression = DecompressionOverrides()
     /// How the request's body is coded on its way. Default `.none`.
     public var compression: RequestCompression = .none
     /// Gives the request an `Idempotency-Key` of its own, the same on each attempt, unless it has one; nil: as the client
@@ -60,10 +60,10 @@ public struct RequestOptions: Sendable {
         if let continueTimeout, continueTimeout <= .zero {
             throw ServiceError(.invalidRequest, "options.continueTimeout must be greater than zero")
         }
-        guard retry != nil || redirect != nil || decompression != nil else { return }
-        var problems = retry?.problems(at: "options.retry") ?? []
-        problems += redirect?.problems(at: "options.redirect") ?? []
-        problems += decompression?.problems(at: "options.decompression") ?? []
+        guard !retry.isInherited || !redirect.isInherited || !decompression.isInherited else { return }
+        let problems =
+            retry.problems(at: "options.retry") + redirect.problems(at: "options.redirect")
+            + decompression.problems(at: "options.decompression")
         guard problems.isEmpty else {
             throw ServiceError(.invalidRequest, problems.map(\.description).joined(separator: "; "))
         }

@@ -1,4 +1,4 @@
-/// How long each phase of a request may take; `nil` means no limit. Every limit is greater than zero.
+/// How long each phase of a request may take; `nil`, or `.unlimited`, means no limit. Every limit is greater than zero.
 public struct Timeouts: Sendable, Hashable {
     /// Bounds one dial: name resolution, TCP and TLS together. Default 10 s.
     public var connect: Duration? = .seconds(10)
@@ -60,29 +60,6 @@ extension Timeouts: CustomReflectable {
             ],
             displayStyle: .struct
         )
-    }
-}
-
-/// What one request says about one of the client's ``Timeouts``.
-public enum TimeLimit: Sendable, Hashable {
-    /// Whatever the client is configured with.
-    case inherited
-    /// No limit.
-    case unlimited
-    /// This long; must be greater than zero.
-    case limited(Duration)
-
-    /// So many seconds; greater than zero.
-    public static func seconds(_ seconds: Double) -> TimeLimit { .limited(.seconds(seconds)) }
-    /// So many milliseconds; greater than zero.
-    public static func milliseconds(_ milliseconds: Int) -> TimeLimit { .limited(.milliseconds(milliseconds)) }
-
-    package func resolved(over inherited: Duration?) -> Duration? {
-        switch self {
-        case .inherited: inherited
-        case .unlimited: nil
-        case .limited(let duration): duration
-        }
     }
 }
 

@@ -68,8 +68,8 @@ package struct ReauthenticationMiddleware: ServiceMiddleware {
     }
 
     private func isGranted(to request: ServiceRequest) -> Bool {
-        let options = request.ownOptions?.value.retry ?? options
-        guard let budget = options.budget, let origin = request.url?.origin else { return true }
+        let own = request.ownOptions?.value.retry.budget ?? .inherited
+        guard let budget = own.resolved(over: options.budget), let origin = request.url?.origin else { return true }
         return budgets.withdraw(from: origin, at: clock.now, budget).isGranted
     }
 }

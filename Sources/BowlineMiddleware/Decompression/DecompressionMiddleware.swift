@@ -47,7 +47,7 @@ package struct DecompressionMiddleware: ReactiveMiddleware {
     }
 
     private func options(for request: ServiceRequest) -> DecompressionOptions {
-        request.ownOptions?.value.decompression ?? options
+        request.ownOptions?.value.decompression.resolved(over: options) ?? options
     }
 
     /// What the caller says itself stands. A part of a coded body could not be decoded, so for a range nothing is

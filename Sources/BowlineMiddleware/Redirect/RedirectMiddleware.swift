@@ -36,9 +36,7 @@ package struct RedirectMiddleware: ReactiveMiddleware {
         _ kind: RedirectPolicy.Kind, _ first: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext,
         _ next: Next
     ) async throws -> ServiceResponse {
-        var options = request.ownOptions?.value.redirect ?? self.options
-        // What the client calls sensitive stays so, whatever else the request wants.
-        options.sensitiveFields.formUnion(self.options.sensitiveFields)
+        let options = request.ownOptions?.value.redirect.resolved(over: options) ?? options
         let policy = RedirectPolicy(options, clientFields: clientFields)
         var kind = kind
         var response = first

@@ -57,12 +57,15 @@ package struct RetryMiddleware: ReactiveMiddleware {
     }
 
     private func budgetToFill(by request: ServiceRequest) -> RetryBudgetOptions? {
-        if let own = request.ownOptions?.value.retry { return own.maximumAttempts > 1 ? own.budget : nil }
-        return options.maximumAttempts > 1 ? options.budget : nil
+        guard let own = request.ownOptions else { return options.maximumAttempts > 1 ? options.budget : nil }
+        guard own.value.retry.maximumAttempts ?? options.maximumAttempts > 1 else { return nil }
+        return own.value.retry.budget.resolved(over: options.budget)
     }
 
+    /// By the request's own options, and else the client's.
     private func policy(for request: ServiceRequest) -> RetryPolicy {
-        RetryPolicy(options: request.ownOptions?.value.retry ?? options)
+        guard let own = request.ownOptions, !own.value.retry.isInherited else { return RetryPolicy(options: options) }
+        return RetryPolicy(options: own.value.retry.resolved(over: options))
     }
 
     /// Everything after a first attempt that did not succeed.
@@ -113,8 +116,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
     }
 
     private func asksAboutResponses(of request: ServiceRequest) -> Bool {
-        if let own = request.ownOptions?.value.retry { return own.shouldRetry != nil }
-        return options.shouldRetry != nil
+        options.shouldRetry != nil || request.ownOptions?.value.retry.shouldRetry != nil
     }
 
     /// What the attempt came to, with what the caller's closures say of it.

@@ -8,12 +8,10 @@ final class AttemptWatch: Sendable {
     var decisions: [(at: MonotonicInstant, decision: RetryDecision)] { noted.withLock { $0 } }
 
     /// Has the request's decisions come here.
-    func follow(_ request: inout ServiceRequest, retry: RetryOptions) {
-        var retry = retry
-        retry.onDecision = { decision in
+    func follow(_ request: inout ServiceRequest) {
+        request.options.retry.onDecision = { decision in
             let now = MonotonicClock().now
             self.noted.withLock { $0.append((now, decision)) }
         }
-        request.options.retry = retry
     }
 }

@@ -87,7 +87,7 @@ struct Worker: Sendable {
         var timings: PhaseTimings?
         do {
             var request = plan.requests[place]
-            if let watch { watch.follow(&request, retry: plan.configuration.retry) }
+            if let watch { watch.follow(&request) }
             let response = try await client.send(request)
             timings = response.timings
             outcome.response = Outcome.Received(response)

@@ -1,0 +1,52 @@
+/// What one request says about one of the client's limits.
+///
+/// On a client a limit is a value or nil, and `.unlimited` is another word for nil; on a request it can also be the client's.
+/// So `.unlimited` means "no limit" in both places.
+public enum LimitOverride<Value: Sendable & Hashable>: Sendable, Hashable {
+    /// Whatever the client is configured with.
+    case inherited
+    /// No limit.
+    case unlimited
+    /// This much, in the range of the client's property.
+    case limited(Value)
+
+    package func resolved(over inherited: Value?) -> Value? {
+        switch self {
+        case .inherited: inherited
+        case .unlimited: nil
+        case .limited(let value): value
+        }
+    }
+}
+
+/// What one request says about one of the client's ``Timeouts``; each must be greater than zero.
+public typealias TimeLimit = LimitOverride<Duration>
+
+extension LimitOverride where Value == Duration {
+    /// So many seconds; greater than zero.
+    public static func seconds(_ seconds: Double) -> TimeLimit { .limited(.seconds(seconds)) }
+    /// So many milliseconds; greater than zero.
+    public static func milliseconds(_ milliseconds: Int) -> TimeLimit { .limited(.milliseconds(milliseconds)) }
+}
+
+extension LimitOverride: ExpressibleByIntegerLiteral where Value == Int {
+    /// So many.
+    public init(integerLiteral value: Int) {
+        self = .limited(value)
+    }
+}
+
+extension Optional where Wrapped == Duration {
+    /// No limit: the word that a request's options use, for a client's properties. The same as nil.
+    public static var unlimited: Duration? { nil }
+}
+
+extension Optional where Wrapped == Int {
+    /// No limit: the word that a request's options use, for a client's properties. The same as nil.
+    public static var unlimited: Int? { nil }
+}
+
+extension Optional where Wrapped == RetryBudgetOptions {
+    /// No limit: the word that a request's options use, for a client's properties. The same as nil.
+    public static var unlimited: RetryBudgetOptions? { nil }
+}

@@ -1,0 +1,54 @@
+/// A request's own rules for retries; each is inherited from the client unless set.
+///
+/// ```swift
+/// let report = try await client.get("report") { $0.retry.maximumAttempts = 6 }
+/// ```
+/// The client's other rules, its budget and its `onDecision` still hold.
+public struct RetryOverrides: Sendable {
+    /// How often the request is tried, the first included; 1 to 100. See ``RetryOptions/maximumAttempts``.
+    public var maximumAttempts: Int?
+    /// Statuses that are worth another attempt, in place of the client's; each 400 to 599. See ``RetryOptions/statuses``.
+    public var statuses: Set<Int>?
+    /// Decides about outcomes, in place of the client's closure. See ``RetryOptions/shouldRetry``.
+    public var shouldRetry: (@Sendable (RetryOutcome) -> RetryAnswer)?
+    /// How long the waits are. See ``RetryOptions/backoff``.
+    public var backoff: RetryBackoff?
+    /// The longest `Retry-After` that is waited for; zero or more. See ``RetryOptions/maximumRetryAfter``.
+    public var maximumRetryAfter: Duration?
+    /// How much extra load retries may make. See ``RetryOptions/budget``; one with another `window` is counted apart.
+    public var budget: LimitOverride<RetryBudgetOptions> = .inherited
+    /// Called with each decision, in place of the client's closure. See ``RetryOptions/onDecision``.
+    public var onDecision: (@Sendable (RetryDecision) -> Void)?
+
+    /// Inherits everything.
+    public init() {}
+
+    /// One attempt only.
+    public static var never: RetryOverrides {
+        var overrides = RetryOverrides()
+        overrides.maximumAttempts = 1
+        return overrides
+    }
+
+    package var isInherited: Bool {
+        maximumAttempts == nil && statuses == nil && shouldRetry == nil && backoff == nil && maximumRetryAfter == nil
+            && budget == .inherited && onDecision == nil
+    }
+
+    package func resolved(over options: RetryOptions) -> RetryOptions {
+        var result = options
+        if let maximumAttempts { result.maximumAttempts = maximumAttempts }
+        if let statuses { result.statuses = statuses }
+        if let shouldRetry { result.shouldRetry = shouldRetry }
+        if let backoff { result.backoff = backoff }
+        if let maximumRetryAfter { result.maximumRetryAfter = maximumRetryAfter }
+        result.budget = budget.resolved(over: options.budget)
+        if let onDecision { result.onDecision = onDecision }
+        return result
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        // The defaults have no problems, so those that there are come from the overrides.
+        resolved(over: RetryOptions()).problems(at: path)
+    }
+}
