@@ -1,5 +1,6 @@
 #if Configuration
     @testable import Bowline
+    import BowlineTesting
     import Configuration
     import Testing
 
@@ -126,6 +127,46 @@
             try configuration.apply(ConfigReader(provider: provider, accessReporter: reporter))
             #expect(reporter.secrets.contains("tls.identity.keyPEM"))
             #expect(reporter.secrets.contains("tls.identity.passphrase"))
+        }
+
+        @Test(
+            "an attempt above the total is settled if one of them was read: the smaller counts",
+            arguments: [true, false])
+        func settledLimits(isAttemptRead: Bool) throws {
+            let stub = StubTransport()
+            let values: [AbsoluteConfigKey: ConfigValue] =
+                isAttemptRead ? ["timeouts.attempt": "10s"] : ["timeouts.total": "2s"]
+            let client = try ServiceClient(baseURL: "http://a.example", transport: stub) {
+                if !isAttemptRead { $0.timeouts.attempt = .seconds(10) }
+                try $0.apply(reader(values))
+                if isAttemptRead { $0.timeouts.total = .seconds(2) }
+            }
+            #expect(client.configuration.timeouts.attempt == .seconds(2))
+            #expect(client.configuration.timeouts.total == .seconds(2))
+            // Two limits that the program set are still its mistake.
+            let error = #expect(throws: ServiceError.self) {
+                try ServiceClient(baseURL: "http://a.example", transport: stub) {
+                    try $0.apply(reader(values))
+                    $0.timeouts.attempt = .seconds(5)
+                    $0.timeouts.total = .seconds(4)
+                }
+            }
+            #expect(error?.code == .invalidConfiguration)
+        }
+
+        @Test("a variable below the scope that is no knob is a warning with the nearest name, and without its value")
+        func strayVariables() throws {
+            let provider = EnvironmentVariablesProvider(environmentVariables: ["API_TIMEOUTS_TOTAL": "3s"])
+            var configuration = ClientConfiguration()
+            try configuration.apply(
+                ConfigReader(provider: provider), scope: "api",
+                variables: ["API_TIMEOUTS_TOTAL", "API_TIMEOUT_TOTAL", "HOME", "API_POOL_PRESET", "API_TOKEN"])
+            #expect(configuration.timeouts.total == .seconds(3))
+            #expect(
+                configuration.reading.warnings == [
+                    "API_TIMEOUT_TOTAL in the environment is no knob of a client; the nearest is API_TIMEOUTS_TOTAL",
+                    "API_TOKEN in the environment is no knob of a client",
+                ])
         }
 
         private func reader(_ values: [AbsoluteConfigKey: ConfigValue]) -> ConfigReader {

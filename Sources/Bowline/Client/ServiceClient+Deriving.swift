@@ -15,8 +15,10 @@ extension ServiceClient {
     public func with(_ configure: (inout ClientConfiguration) throws -> Void) throws -> ServiceClient {
         var changed = configuration
         try configure(&changed)
+        changed.settleLimits()
         try (changed.problems(derivingFrom: configuration) + changed.problems()).throwIfAny()
         try changed.requireOriginOfCredentials(base: baseURL)
+        changed.reportReading()
         return ServiceClient(
             core: core, policies: ClientPolicies(baseURL: baseURL, configuration: changed, core: core)
         )

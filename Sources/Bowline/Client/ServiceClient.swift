@@ -61,7 +61,9 @@ public struct ServiceClient: Sendable {
         var configuration = ClientConfiguration()
         try configure(&configuration)
         try configuration.requireOriginOfCredentials(base: base)
+        configuration.settleLimits()
         core = try ClientCore(configuration: configuration, transport: transport)
+        configuration.reportReading()
         policies = ClientPolicies(baseURL: base, configuration: configuration, core: core)
     }
 

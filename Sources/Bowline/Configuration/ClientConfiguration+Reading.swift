@@ -2,6 +2,12 @@
     internal import BowlineCore
     public import Configuration
 
+    #if canImport(FoundationEssentials)
+        internal import FoundationEssentials
+    #else
+        internal import Foundation
+    #endif
+
     extension ClientConfiguration {
         /// Sets every knob for which `reader` has a value; the others keep theirs. With the package trait
         /// `Configuration`.
@@ -19,9 +25,37 @@
             var problems: [ConfigurationProblem] = []
             // A preset is where the pool starts from; what is set by itself comes after it.
             for knob in Self.presets + Self.knobs {
-                if let problem = knob.read(reader, into: &self) { problems.append(problem) }
+                switch knob.read(reader, into: &self) {
+                case .absent: break
+                case .unreadable(let problem): problems.append(problem)
+                case .set where knob.path == "timeouts.attempt": reading.attempt = timeouts.attempt
+                case .set where knob.path == "timeouts.total": reading.total = timeouts.total
+                case .set: break
+                }
             }
             try problems.throwIfAny()
+        }
+
+        /// As ``apply(_:)``, from a scope of `reader`, and looks for variables of the environment that begin as the scope does
+        /// and are no knob: `API_TIMEOUT_TOTAL` for `API_TIMEOUTS_TOTAL`. The client says in the log, once, when it is made,
+        /// which there are, with the nearest name of a knob. Values are not looked at.
+        ///
+        /// A `ConfigReader` does not tell which keys it has, nor what it is scoped to. So the scope is named here, and only
+        /// the names of the process's environment are looked at; files and other providers are not.
+        ///
+        /// - Parameters:
+        ///   - reader: The reader that the scope is in.
+        ///   - scope: The scope, as `api` or `http.client`; not empty.
+        ///   - variables: The names in the environment; nil: those of this process.
+        /// - Throws: as ``apply(_:)``.
+        public mutating func apply(_ reader: ConfigReader, scope: String, variables: [String]? = nil) throws {
+            try apply(reader.scoped(to: ConfigKey(scope)))
+            let paths = (Self.presets + Self.knobs).map(\.path)
+            let variables = variables ?? Array(ProcessInfo.processInfo.environment.keys)
+            for stray in KnobNames(paths: paths, scope: scope).strays(among: variables) {
+                let hint = stray.nearest.map { "; the nearest is \($0)" } ?? ""
+                reading.warnings.append("\(stray.name) in the environment is no knob of a client\(hint)")
+            }
         }
 
         static var presets: [ConfigurationKnob] {

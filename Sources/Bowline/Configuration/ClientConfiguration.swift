@@ -57,6 +57,9 @@ public struct ClientConfiguration: Sendable {
     /// By reference, so that a change can be told: neither a clock nor a closure can be compared.
     private(set) var surroundings = Surroundings(clock: MonotonicClock(), random: { Double.random(in: 0..<1) })
 
+    /// What came from a reader and not from the program. No knob.
+    var reading = Reading()
+
     /// The clock for deadlines, pool timers and measured times. Default: the machine's monotonic clock.
     public var clock: any ServiceClock {
         get { surroundings.clock }
@@ -87,11 +90,17 @@ public struct ClientConfiguration: Sendable {
 
     /// Everything that is wrong with it; empty if nothing is.
     public func problems() -> [ConfigurationProblem] {
-        timeouts.problems(at: "timeouts") + retry.problems(at: "retry") + redirect.problems(at: "redirect")
+        timeoutProblems() + retry.problems(at: "retry") + redirect.problems(at: "redirect")
             + decompression.problems(at: "decompression") + authenticationProblems() + pool.problems(at: "pool")
             + connection.problems(at: "connection")
             + http2.problems(at: "http2") + tls.problems(at: "tls") + lifecycle.problems(at: "lifecycle")
             + userAgentProblems()
+    }
+
+    private func timeoutProblems() -> [ConfigurationProblem] {
+        var settled = self
+        settled.settleLimits()
+        return settled.timeouts.problems(at: "timeouts")
     }
 
     private func userAgentProblems() -> [ConfigurationProblem] {

@@ -25,18 +25,22 @@
             self.apply = apply
         }
 
+        /// What a reader had for a knob.
+        enum Finding {
+            case absent, set
+            case unreadable(ConfigurationProblem)
+        }
+
         /// Sets the property if the reader has a value for it.
-        ///
-        /// - Returns: what is wrong with the value; nil: nothing, or there is none.
-        func read(_ reader: ConfigReader, into configuration: inout ClientConfiguration) -> ConfigurationProblem? {
+        func read(_ reader: ConfigReader, into configuration: inout ClientConfiguration) -> Finding {
             do {
                 try apply(&configuration, Found(reader: reader, key: ConfigKey(path), isSecret: isSecret))
-                return nil
+                return .set
             } catch let problem as Unreadable {
-                return ConfigurationProblem(path, problem.reason)
+                return .unreadable(ConfigurationProblem(path, problem.reason))
             } catch {
                 // Everything else means that there is no such value.
-                return nil
+                return .absent
             }
         }
     }

@@ -26,7 +26,7 @@ private enum DefaultsSnippets {
         static func reading() throws {
             let settings = ConfigReader(provider: EnvironmentVariablesProvider())
             let client = try ServiceClient(baseURL: "https://api.example.com/v1") {
-                try $0.apply(settings.scoped(to: "api"))  // API_TIMEOUTS_TOTAL=1.5s API_RETRY_MAXIMUM_ATTEMPTS=5
+                try $0.apply(settings, scope: "api")  // API_TIMEOUTS_TOTAL=1.5s API_RETRY_MAXIMUM_ATTEMPTS=5
             }
             _ = client
         }

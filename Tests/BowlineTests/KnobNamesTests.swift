@@ -1,0 +1,44 @@
+import Testing
+
+@testable import Bowline
+
+@Suite("Names of knobs in the environment")
+struct KnobNamesTests {
+    private let names = KnobNames(
+        paths: ["timeouts.total", "timeouts.attempt", "pool.maximumIdlePerOrigin", "tls.identity.keyPEM", "userAgent"],
+        scope: "http.client")
+
+    @Test(
+        "a path is read from its capitals, with an underscore between words and parts",
+        arguments: [
+            ("timeouts.total", "TIMEOUTS_TOTAL"), ("pool.maximumIdlePerOrigin", "POOL_MAXIMUM_IDLE_PER_ORIGIN"),
+            ("tls.identity.keyPEM", "TLS_IDENTITY_KEY_PEM"), ("http2.streamWindow", "HTTP2_STREAM_WINDOW"),
+            ("my-api", "MY_API"), ("", ""),
+        ])
+    func variables(path: String, expected: String) {
+        #expect(KnobNames.variable(path) == expected)
+    }
+
+    @Test(
+        "a variable that is no knob is found, with the nearest knob if one is near",
+        arguments: [
+            ("HTTP_CLIENT_TIMEOUT_TOTAL", "HTTP_CLIENT_TIMEOUTS_TOTAL"),
+            ("HTTP_CLIENT_TIMEOUTS_ATTEMPTS", "HTTP_CLIENT_TIMEOUTS_ATTEMPT"),
+            ("HTTP_CLIENT_POOL_MAX_IDLE_PER_ORIGIN", "HTTP_CLIENT_POOL_MAXIMUM_IDLE_PER_ORIGIN"),
+            ("HTTP_CLIENT_USERAGENT", "HTTP_CLIENT_USER_AGENT"), ("HTTP_CLIENT_TOKEN", nil), ("HTTP_CLIENT_", nil),
+        ] as [(String, String?)])
+    func strays(name: String, nearest: String?) {
+        #expect(names.strays(among: [name]) == [KnobNames.Stray(name: name, nearest: nearest)])
+    }
+
+    @Test("knobs, other scopes and other variables are left alone; strays come in order")
+    func order() {
+        let found = names.strays(among: [
+            "HTTP_CLIENT_Z", "HTTP_CLIENT_TIMEOUTS_TOTAL", "HTTP_CLIENTS_TIMEOUTS_TOTAL", "TIMEOUTS_TOTAL", "PATH",
+            "HTTP_CLIENT_A", "HTTP_CLIENT",
+        ])
+        #expect(found.map(\.name) == ["HTTP_CLIENT_A", "HTTP_CLIENT_Z"])
+        let long = "HTTP_CLIENT_" + String(repeating: "A", count: 100_000)
+        #expect(names.strays(among: [long]) == [KnobNames.Stray(name: long, nearest: nil)])
+    }
+}
