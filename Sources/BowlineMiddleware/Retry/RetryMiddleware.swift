@@ -79,10 +79,12 @@ package struct RetryMiddleware: ReactiveMiddleware {
         var furthest = RequestProgress.neverSent
         while true {
             let now = clock.now
-            let chance = random()
-            let failure = failure(
-                policy, request, context: context, outcome: outcome, retries: retries, random: chance)
+            var failure = self.failure(of: outcome)
+            let told = self.told(policy, request, context: context, outcome: outcome, failure, retries: retries)
+            if let told, let shouldRetry = policy.options.shouldRetry { failure.answer = shouldRetry(told) }
             if let response = outcome.response, !policy.isFailure(response.status, failure.answer) { return response }
+            let chance = random()
+            failure.customDelay = told.flatMap { policy.options.backoff.custom?($0, chance) }
             let verdict = decide(
                 policy, request, context: context, outcome, failure, retries: retries, random: chance, now: now)
             furthest = furthest.furthest(outcome.progress)
@@ -119,23 +121,24 @@ package struct RetryMiddleware: ReactiveMiddleware {
         options.shouldRetry != nil || request.ownOptions?.value.retry.shouldRetry != nil
     }
 
-    /// What the attempt came to, with what the caller's closures say of it.
-    private func failure(
-        _ policy: RetryPolicy, _ request: ServiceRequest, context: RequestContext, outcome: Outcome, retries: Int,
-        random: Double
-    ) -> RetryPolicy.Failure {
-        let retryAfter = outcome.response.flatMap { RetryAfter.delay(asked: $0.receivedFields) }
-        var failure = RetryPolicy.Failure(
-            cause: outcome.cause, progress: outcome.progress, retryAfter: retryAfter, isOurs: outcome.isOurs)
-        let (shouldRetry, delay) = (policy.options.shouldRetry, policy.options.backoff.custom)
-        guard shouldRetry != nil || delay != nil else { return failure }
-        let told = RetryOutcome(
+    private func failure(of outcome: Outcome) -> RetryPolicy.Failure {
+        RetryPolicy.Failure(
+            cause: outcome.cause, progress: outcome.progress,
+            retryAfter: outcome.response.flatMap { RetryAfter.delay(asked: $0.receivedFields) },
+            isOurs: outcome.isOurs
+        )
+    }
+
+    /// What the caller's closures get; nil: there are none.
+    private func told(
+        _ policy: RetryPolicy, _ request: ServiceRequest, context: RequestContext, outcome: Outcome,
+        _ failure: RetryPolicy.Failure, retries: Int
+    ) -> RetryOutcome? {
+        guard policy.options.shouldRetry != nil || policy.options.backoff.custom != nil else { return nil }
+        return RetryOutcome(
             method: request.method, attempt: max(context.attempt, outcome.attempts), retries: retries,
             status: outcome.response?.status, received: outcome.response?.receivedFields, error: outcome.error,
-            retryAfter: retryAfter)
-        failure.answer = shouldRetry?(told) ?? .asUsual
-        failure.customDelay = delay?(told, random)
-        return failure
+            retryAfter: failure.retryAfter)
     }
 
     private func decide(
