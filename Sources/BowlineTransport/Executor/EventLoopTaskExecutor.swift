@@ -95,13 +95,19 @@ private struct LastRound {
 final class ClientLoops: Sendable {
     let group: any EventLoopGroup
     let executors: [EventLoopTaskExecutor]
+    /// One for each loop, for all clients: were there several, the pause of one would be filled by the rounds of another, and
+    /// the loop would not look at its sockets.
+    private static let executorsOfSingleton =
+        MultiThreadedEventLoopGroup.singleton.makeIterator().map(EventLoopTaskExecutor.init)
+
     private let loops: [any EventLoop]
     private let sweeps: [DeadlineSweep]
 
     init(group: any EventLoopGroup, makeSweep: (any EventLoop) -> DeadlineSweep) {
         self.group = group
         loops = Array(group.makeIterator())
-        executors = loops.map(EventLoopTaskExecutor.init)
+        executors =
+            SingletonLoops.isGroup(group) ? Self.executorsOfSingleton : loops.map(EventLoopTaskExecutor.init)
         sweeps = loops.map(makeSweep)
     }
 

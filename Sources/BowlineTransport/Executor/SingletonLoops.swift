@@ -35,6 +35,12 @@ enum SingletonLoops {
         }
     }
 
+    /// Whether it is the one that ``group()`` gives.
+    static func isGroup(_ group: any EventLoopGroup) -> Bool {
+        // Asking for it would make it.
+        made.withLock { $0.loops } && group === MultiThreadedEventLoopGroup.singleton
+    }
+
     /// SwiftNIO's threads for blocking work, for a file that is used without a client of ours, as with a stub.
     ///
     /// - Throws: ``ServiceError`` `fileFailed` if threads are lacking: a later call may succeed; `invalidConfiguration` if the
