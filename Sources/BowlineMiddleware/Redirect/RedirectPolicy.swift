@@ -123,9 +123,11 @@ package struct RedirectPolicy: Sendable {
     /// Whether `Location` has a replacement character, as over HTTP/2 in place of bytes that are not UTF-8: it would lead
     /// elsewhere than the service meant.
     private static func hasLostBytes(_ fields: ReceivedFields) -> Bool {
-        let replacement = Array("\u{FFFD}".utf8)
-        return fields.withFirst("location") { bytes in
-            bytes.indices.contains { bytes[$0...].starts(with: replacement) }
+        fields.withFirst("location") { bytes in
+            // A longer one is refused for its length.
+            let end = min(bytes.count, ServiceURL.maximumLocationBytes) - 2
+            // U+FFFD in UTF-8.
+            return (0..<max(end, 0)).contains { bytes[$0] == 0xEF && bytes[$0 + 1] == 0xBF && bytes[$0 + 2] == 0xBD }
         } ?? false
     }
 
