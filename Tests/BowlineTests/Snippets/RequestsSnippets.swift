@@ -65,6 +65,16 @@ private enum RequestsSnippets {
         _ = client
     }
 
+    static func links(_ client: ServiceClient) async throws {
+        var page = try await client.get("orders", query: ["limit": 100])
+        var orders = try await page.decode([Order].self)
+        while let next = page.link("next") {
+            page = try await client.get(next.target.absoluteString)
+            orders += try await page.decode([Order].self)
+        }
+        print(orders.count)
+    }
+
     static func snippet7(_ client: ServiceClient) async throws {
         let size = try await client.download("exports/2026.csv", to: "2026.csv") { options in
             options.timeouts.total = .seconds(3600)
