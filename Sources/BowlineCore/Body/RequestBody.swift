@@ -158,7 +158,8 @@ package struct RequestBodySequence: Sendable {
     func makeIterator() -> Iterator { make() }
 
     /// One reader's place in the sequence.
-    // Asked for one chunk at a time by `OneShotBody` (`isPulling`), `SequenceBodySource` (`isReading`), or one upload's task.
+    // Asked for one chunk at a time by `OneShotBody` (`isPulling`), `SequenceBodySource` (`isReading`), one upload's task, or
+    // the one task that a `Chunks.AsyncIterator` belongs to, which is not `Sendable`.
     // Safety: each owner asks for the next chunk only after the one before: no two threads are ever in it at once.
     final class Iterator: @unchecked Sendable {
         private var base: any AsyncIteratorProtocol

@@ -69,7 +69,7 @@ package struct RedirectPolicy: Sendable {
             return .refuse(.redirectRefused, "the redirect's Location is not UTF-8, and its bytes were lost (U+FFFD)")
         }
         do {
-            let target = try url.followingLocation(Self.asciiText(of: fields) ?? location)
+            let target = try url.resolving(Self.asciiText(of: fields) ?? location)
             if let reason = refusal(from: url.origin, to: target.origin) { return .refuse(.redirectRefused, reason) }
             if target.origin != url.origin { removeCredentials(&next) }
             next.url = target
