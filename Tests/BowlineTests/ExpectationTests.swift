@@ -267,6 +267,85 @@ struct ExpectationTests {
         }
     }
 
+    @Test(
+        "H1c: an early response to the second sending leaves its upload running, also after the call's end",
+        arguments: [false, true])
+    func earlyResponse(isRefusedFirst: Bool) async throws {
+        try await withLoopbackServer { server in
+            let body = Gate()
+            server.onConnection { connection in
+                guard let head = try await connection.readRequestHead() else { return }
+                if head.expectsContinue {
+                    try await connection.reply(417, body: "no")
+                    try await connection.waitForClose()
+                    return
+                }
+                try await connection.reply(200, body: "ok")
+                if try await connection.readBody(of: head).bodyText == "payload" { body.open() }
+            }
+            let (chunks, continuation) = AsyncStream.makeStream(of: ByteBuffer.self)
+            continuation.yield(ByteBuffer(string: "pay"))
+            try await withServiceClient(server.baseURL) {
+                $0.retry = .never
+            } _: { client in
+                var request = Self.request(.stream(chunks))
+                if !isRefusedFirst { request.options.continueTimeout = nil }
+                let fetched = try await client.fetch(request)
+                #expect(fetched.response.status == .ok)
+                #expect(fetched.response.attempts == (isRefusedFirst ? 2 : 1))
+                continuation.yield(ByteBuffer(string: "load"))
+                continuation.finish()
+                try await body.wait()
+            }
+        }
+    }
+
+    /// Sends another body, and answers for an attempt that fails.
+    private struct Swallowing: ServiceMiddleware {
+        let body: RequestBody
+
+        func intercept(
+            _ request: ServiceRequest, context: RequestContext, next: Next
+        ) async throws -> ServiceResponse {
+            var request = request
+            request.body = body
+            do {
+                return try await next(request, context: context)
+            } catch {
+                return ServiceResponse(status: .accepted)
+            }
+        }
+    }
+
+    @Test(
+        "A one-shot body of a failed attempt that middleware answers for is given up with the call",
+        arguments: [false, true])
+    func swallowed(isOwn: Bool) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                _ = try await connection.readRequestHead()
+                _ = try await connection.read(atLeast: 4)
+            }
+            let cancelled = Gate()
+            let chunks = AsyncStream<ByteBuffer> { continuation in
+                continuation.yield(ByteBuffer(string: "part"))
+                continuation.onTermination = { _ in cancelled.open() }
+            }
+            let body = RequestBody.stream(chunks)
+            try await withServiceClient(server.baseURL) {
+                $0.retry = .never
+                $0.middleware.perAttempt = [Swallowing(body: body)]
+            } _: { client in
+                var request = Self.request(.none)
+                request.options.continueTimeout = nil
+                request.body = isOwn ? body : .text("in its place another is sent")
+                let fetched = try await client.fetch(request)
+                #expect(fetched.response.status == .accepted)
+                try await cancelled.wait()
+            }
+        }
+    }
+
     @Test("H1c: what the second sending ends with is the call's end; what was answered before is not unseen")
     func secondFails() async throws {
         let stub = StubTransport()

@@ -88,6 +88,11 @@ public struct RequestBody: Sendable {
         RequestBody(.emptyFile { RequestBodySequence(try await make()) }, length: 0)
     }
 
+    /// Whether both are the same one-shot stream.
+    package func isSameStream(as other: RequestBody) -> Bool {
+        if case .stream(let own) = kind, case .stream(let others) = other.kind { own === others } else { false }
+    }
+
     /// Whether it is a file that was empty, and that ``confirmedEmpty()`` has to look at again.
     package var isSaidToBeEmpty: Bool {
         if case .emptyFile = kind { length == 0 } else { false }

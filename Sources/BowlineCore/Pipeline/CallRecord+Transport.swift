@@ -50,6 +50,13 @@ extension CallRecord {
         if isOver { abandonHeldBodies() }
     }
 
+    /// The body is being sent again: whoever sends it answers for it from now on, also after the call's end, because an upload
+    /// goes on when a response came early.
+    package func takeBack(_ body: RequestBody) {
+        guard holdsBodies.load(ordering: .relaxed) else { return }
+        heldBodies.withLock { $0.removeAll { $0.isSameStream(as: body) } }
+    }
+
     @inline(never)
     func abandonHeldBodies() {
         let bodies = heldBodies.withLock { bodies in

@@ -109,6 +109,7 @@ final class PreparedRequest: Sendable {
         guard isReplayable else {
             throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
         }
+        if case .streamed = upload { context.call.takeBack(body) }
     }
 
     private static func inlineBytes(of body: RequestBody) -> Int {
@@ -147,6 +148,11 @@ final class PreparedRequest: Sendable {
     func abandonBody(after status: Int) {
         guard case .streamed(let body, _) = upload else { return }
         if isExpectationRefused(by: status) { context.call.hold(body) } else { body.abandon() }
+    }
+
+    /// The attempt has failed: another may send the body, if one comes; middleware may hide the failure.
+    func holdBody() {
+        if case .streamed(let body, _) = upload, body.isStream { context.call.hold(body) }
     }
 
     /// The body may yet be sent, without `Expect` (RFC 9110 §10.1.1): `ExpectationMiddleware` decides. Middleware inside it may
