@@ -179,6 +179,7 @@ extension PoolStateMachine {
             table[$0].phase == .leased && table[$0].retirement == nil && !table[$0].isDoubted
         }
         guard let maximum = configuration.maximumConnections else { return inUse[...] }
+        guard countedConnections <= maximum else { return [] }
         let givers = configuration.maximumMultiplexed
         return inUse.prefix(max(0, givers - table.unavailableCount, maximum + givers - table.count))
     }
