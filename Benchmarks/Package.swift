@@ -21,15 +21,19 @@ let package = Package(
             swiftSettings: [.swiftLanguageMode(.v6)]
         ),
         .target(name: "AllocationCount"),
+        // The C library of the platform, and the one place that asks which it is.
+        .target(name: "BenchmarkPlatform", swiftSettings: [.swiftLanguageMode(.v6)]),
         .executableTarget(
             name: "PipelineCost",
-            dependencies: ["AllocationCount", .product(name: "Bowline", package: "bowline")],
+            dependencies: [
+                "AllocationCount", "BenchmarkPlatform", .product(name: "Bowline", package: "bowline"),
+            ],
             swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")],
             // So that the Swift runtime, a library of its own, allocates through the functions that count.
             linkerSettings: [.unsafeFlags(["-Xlinker", "-export-dynamic"], .when(platforms: [.linux]))]
         ),
         .target(
-            name: "DriverKit",
+            name: "DriverKit", dependencies: ["BenchmarkPlatform"],
             swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
         ),
         .executableTarget(
@@ -53,7 +57,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "RequestCost",
-            dependencies: [.product(name: "Bowline", package: "bowline")],
+            dependencies: ["BenchmarkPlatform", .product(name: "Bowline", package: "bowline")],
             swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
         ),
     ]

@@ -4,6 +4,7 @@ import PackageDescription
 let bowline = Target.Dependency.product(name: "Bowline", package: "bowline")
 let bowlineTesting = Target.Dependency.product(name: "BowlineTesting", package: "bowline")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
@@ -20,6 +21,7 @@ let package = Package(
     dependencies: [
         .package(name: "bowline", path: ".."),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-crypto", "3.12.0"..<"5.0.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -30,10 +32,16 @@ let package = Package(
         example("RetryPolicy"),
         example("Streaming"),
         example("CustomMiddleware"),
+        example("Signing", needing: [crypto]),
         example("HummingbirdService", needing: [hummingbird, logging, serviceLifecycle]),
         .testTarget(
             name: "TypedAPITests",
             dependencies: ["TypedAPI", bowline, bowlineTesting],
+            swiftSettings: [.swiftLanguageMode(.v6)]
+        ),
+        .testTarget(
+            name: "SigningTests",
+            dependencies: ["Signing", bowline, bowlineTesting, crypto],
             swiftSettings: [.swiftLanguageMode(.v6)]
         ),
     ]

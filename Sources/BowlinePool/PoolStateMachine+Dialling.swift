@@ -171,11 +171,17 @@ extension PoolStateMachine {
 
     /// Connections in use that may be retired to make room for a new one, at their limit: they would do for any request
     /// but one that must have a new one.
-    private var replaceable: [Int] {
-        guard waiters.startsWithFresh else { return [] }
-        return table.multiplexed.filter {
+    ///
+    /// No more than give their places away then; and none without reuse, where each ends with its request anyway.
+    private var replaceable: ArraySlice<Int> {
+        guard waiters.startsWithFresh, configuration.isEnabled else { return [] }
+        let inUse = table.multiplexed.filter {
             table[$0].phase == .leased && table[$0].retirement == nil && !table[$0].isDoubted
         }
+        guard let maximum = configuration.maximumConnections else { return inUse[...] }
+        guard countedConnections <= maximum else { return [] }
+        let givers = configuration.maximumMultiplexed
+        return inUse.prefix(max(0, givers - table.unavailableCount, maximum + givers - table.count))
     }
 
     /// Whether idle connections are to be dialled, now or after a pause.

@@ -29,6 +29,7 @@ package final class PooledTransport: ServiceTransport {
             return try await send(prepared)
         } catch {
             prepared.context.call.enter(.pipeline, attempt: prepared.context.attempt)
+            prepared.holdBody()
             throw error
         }
     }

@@ -27,7 +27,7 @@ struct URLTests {
         ]
     )
     func resolution(base: String, reference: String, origin: String, target: String) throws {
-        let url = try ServiceURL(base).resolving(reference)
+        let url = try ServiceURL(base).appending(reference)
         #expect(url.origin.description == origin)
         #expect(url.target == target)
     }

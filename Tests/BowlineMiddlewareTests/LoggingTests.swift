@@ -13,7 +13,7 @@ struct LoggingTests {
     private func send(_ logger: Logger?, attempt: Int = 1) async throws -> ServiceResponse {
         var request = ServiceRequest.get("/users?token=canary")
         request.fields[.authorization] = "Bearer canary"
-        request.url = try ServiceURL("https://api.example.com").resolving(request.reference)
+        request.url = try ServiceURL("https://api.example.com").appending(request.reference)
         let next = Next(stub).wrapped(by: [LoggingMiddleware(logger: logger)])
         return try await next(request, context: RequestContext(attempt: attempt))
     }

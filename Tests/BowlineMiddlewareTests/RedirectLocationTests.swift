@@ -31,7 +31,7 @@ struct RedirectLocationTests {
     @Test("RD5: relative references are resolved as RFC 3986 §5.4 shows", arguments: rfcExamples)
     func relative(example: Case) throws {
         let base = try ServiceURL("http://a/b/c/d;p?q")
-        let url = try base.followingLocation(example.location)
+        let url = try base.resolving(example.location)
         #expect(url.target == example.target)
         #expect(url.origin == base.origin)
     }
@@ -50,7 +50,7 @@ struct RedirectLocationTests {
     @Test("RD5: //host, other origins, spaces, UTF-8 and dot segments lead where a URL can", arguments: otherPlaces)
     func elsewhere(example: Case) throws {
         let base = try ServiceURL("https://api.example/v1/users?page=1")
-        #expect((try? base.followingLocation(example.location))?.description == example.target)
+        #expect((try? base.resolving(example.location))?.description == example.target)
     }
 
     @Test(
@@ -66,7 +66,7 @@ struct RedirectLocationTests {
         ])
     func refused(location: String) throws {
         let base = try ServiceURL("http://api.example/v1/users")
-        let error = #expect(throws: ServiceError.self) { try base.followingLocation(location) }
+        let error = #expect(throws: ServiceError.self) { try base.resolving(location) }
         #expect(error?.code == .invalidURL)
         #expect(error.map { !$0.description.contains("secret") && $0.description.utf8.count < 800 } == true)
     }
@@ -74,10 +74,10 @@ struct RedirectLocationTests {
     @Test("RD5: from a Unix domain socket, the names that the service has for itself stay on the socket")
     func sockets() throws {
         let base = try ServiceURL("http+unix://%2Frun%2Fa.sock/v1")
-        #expect(try base.followingLocation("/x").origin == base.origin)
-        #expect(try base.followingLocation("http://localhost/x").origin == base.origin)
-        #expect(try base.followingLocation("//LOCALHOST:80/x").origin == base.origin)
-        #expect(try base.followingLocation("http://localhost:81/x").origin.socketPath == nil)
-        #expect(try base.followingLocation("https://localhost/x").origin.socketPath == nil)
+        #expect(try base.resolving("/x").origin == base.origin)
+        #expect(try base.resolving("http://localhost/x").origin == base.origin)
+        #expect(try base.resolving("//LOCALHOST:80/x").origin == base.origin)
+        #expect(try base.resolving("http://localhost:81/x").origin.socketPath == nil)
+        #expect(try base.resolving("https://localhost/x").origin.socketPath == nil)
     }
 }

@@ -13,7 +13,7 @@ struct TracingTests {
 
     private func send(_ request: ServiceRequest, attempt: Int = 1) async throws -> ServiceResponse {
         var request = request
-        request.url = try ServiceURL("https://api.example.com:8443").resolving(request.reference)
+        request.url = try ServiceURL("https://api.example.com:8443").appending(request.reference)
         let middleware = try #require(withTracer(tracer) { TracingMiddleware() })
         let next = Next(stub).wrapped(by: [middleware])
         return try await next(request, context: RequestContext(attempt: attempt))

@@ -132,7 +132,9 @@ struct CertificateIdentityTests {
         let tls = LoopbackTLS(try CertificateFolder.identity(meeting.certificate))
         try await withLoopbackServer(negotiation == .http2Only ? .http2(tls) : .tls(tls)) { server in
             server.respond { .reply(200, body: $0.path) }
+            let sent = SentFields()
             let client = try ServiceClient(baseURL: "https://\(meeting.host):\(server.port)") {
+                $0.middleware.perAttempt = [sent]
                 $0.tls.trustRoots = .pem(try CertificateFolder.authority())
                 $0.tls.serverName = meeting.serverName
                 $0.http2.negotiation = negotiation
@@ -140,6 +142,8 @@ struct CertificateIdentityTests {
             if meeting.isAccepted {
                 let fetched = try await client.fetch("/named")
                 #expect(fetched.text == "/named")
+                #expect(server.requests.count == 1)
+                sent.compare(with: server.requests)
                 #expect(fetched.response.connection?.protocolVersion == (negotiation == .http2Only ? .http2 : .http1_1))
             } else {
                 let error = try await serviceError { _ = try await client.fetch("/secret") }

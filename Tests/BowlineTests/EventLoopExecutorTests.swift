@@ -1,6 +1,7 @@
 import Bowline
 import BowlineTesting
 import Foundation
+import NIOCore
 import Synchronization
 import Testing
 
@@ -30,9 +31,9 @@ struct EventLoopExecutorTests {
                 let flag = Flag()
                 let status = try await client.withEventLoopExecutor {
                     async let response = {
-                        let response = try await client.get("/")
-                        flag.isSet.store(true, ordering: .relaxed)
-                        return response.status.code
+                        // Also when it fails: the loop below is to end.
+                        defer { flag.isSet.store(true, ordering: .relaxed) }
+                        return try await client.get("/").status.code
                     }()
                     while !flag.isSet.load(ordering: .relaxed) { await Task.yield() }
                     return try await response
@@ -40,6 +41,41 @@ struct EventLoopExecutorTests {
                 #expect(status == 200)
             }
         }
+    }
+
+    @Test("tasks of several clients that compute and yield do not keep the loops from reading either")
+    func yieldingInSeveralClients() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200, body: "x") }
+            let baseURL = server.baseURL
+            // More clients than loops: some share one.
+            let statuses = try await withThrowingTaskGroup { group in
+                for _ in 0..<(2 * System.coreCount + 2) {
+                    group.addTask {
+                        try await withServiceClient(baseURL) { client in
+                            try await client.withEventLoopExecutor { try await Self.getWhileBusy(client) }
+                        }
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(statuses.count == 2 * System.coreCount + 2 && statuses.allSatisfy { $0 == 200 })
+        }
+    }
+
+    /// Computes for longer than the shortest pause between one yield and the next, until the response is there.
+    private static func getWhileBusy(_ client: ServiceClient) async throws -> Int {
+        let flag = Flag()
+        async let response = {
+            defer { flag.isSet.store(true, ordering: .relaxed) }
+            return try await client.get("/").status.code
+        }()
+        while !flag.isSet.load(ordering: .relaxed) {
+            let end = ContinuousClock.now + .microseconds(40)
+            while ContinuousClock.now < end {}
+            await Task.yield()
+        }
+        return try await response
     }
 
     @Test("tasks that wake each other without end do not keep the loop from reading")

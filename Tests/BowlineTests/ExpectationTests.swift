@@ -184,6 +184,159 @@ struct ExpectationTests {
         }
     }
 
+    /// What middleware makes of a 417, so that the one that would send again does not see it.
+    enum Disguise: CaseIterable, Sendable {
+        case errorPerAttempt, responsePerAttempt, errorThatPerCallAnswers
+    }
+
+    private struct Disguised: Error {}
+
+    private struct Disguising: ServiceMiddleware {
+        let disguise: Disguise
+        let body: RequestBody
+
+        func intercept(
+            _ request: ServiceRequest, context: RequestContext, next: Next
+        ) async throws -> ServiceResponse {
+            var request = request
+            // Its own: the client does not know of it.
+            request.body = body
+            let response = try await next(request, context: context)
+            #expect(response.status.code == 417)
+            response.body.discard()
+            if disguise == .responsePerAttempt { return ServiceResponse(status: .accepted) }
+            throw Disguised()
+        }
+    }
+
+    private struct Answering: ServiceMiddleware {
+        func intercept(
+            _ request: ServiceRequest, context: RequestContext, next: Next
+        ) async throws -> ServiceResponse {
+            do {
+                return try await next(request, context: context)
+            } catch is Disguised {
+                return ServiceResponse(status: .accepted)
+            }
+        }
+    }
+
+    @Test(
+        "H1c: a one-shot body whose 417 middleware turns into something else is given up when the call ends",
+        arguments: Disguise.allCases, [false, true])
+    func disguised(disguise: Disguise, overHTTP2: Bool) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                if overHTTP2 {
+                    var peer = try await FramePeer(connection)
+                    let head = try await peer.nextHead()
+                    _ = try await peer.next()
+                    try await peer.reply(417, on: head.stream)
+                } else {
+                    _ = try await connection.readRequestHead()
+                    _ = try await connection.read(atLeast: 4)
+                    try await connection.reply(417, body: "no")
+                }
+                try await connection.waitForClose()
+            }
+            // Begun, and short enough to be sent again.
+            let chunks = AsyncStream<ByteBuffer> { $0.yield(ByteBuffer(string: "part")) }
+            let body = RequestBody.stream(chunks)
+            try await withServiceClient(server.baseURL) {
+                if overHTTP2 { $0.http2.negotiation = .http2Only }
+                $0.retry = .never
+                $0.middleware.perAttempt = [Disguising(disguise: disguise, body: body)]
+                if disguise == .errorThatPerCallAnswers { $0.middleware.perCall = [Answering()] }
+            } _: { client in
+                var request = Self.request(.none)
+                request.body = .text("in its place another is sent")
+                request.options.continueTimeout = .milliseconds(1)
+                if disguise == .errorPerAttempt {
+                    await #expect(throws: Disguised.self) { _ = try await client.send(request) }
+                } else {
+                    let fetched = try await client.fetch(request)
+                    #expect(fetched.response.status == .accepted)
+                }
+                try await eventually("the body is given up") { !body.isReplayable }
+            }
+        }
+    }
+
+    @Test(
+        "H1c: an early response to the second sending leaves its upload running, also after the call's end",
+        arguments: [false, true])
+    func earlyResponse(isRefusedFirst: Bool) async throws {
+        try await withLoopbackServer { server in
+            let body = Gate()
+            server.onConnection { connection in
+                guard let head = try await connection.readRequestHead() else { return }
+                if head.expectsContinue {
+                    try await connection.reply(417, body: "no")
+                    try await connection.waitForClose()
+                    return
+                }
+                try await connection.reply(200, body: "ok")
+                if try await connection.readBody(of: head).bodyText == "payload" { body.open() }
+            }
+            let (chunks, continuation) = AsyncStream.makeStream(of: ByteBuffer.self)
+            continuation.yield(ByteBuffer(string: "pay"))
+            try await withServiceClient(server.baseURL) {
+                $0.retry = .never
+            } _: { client in
+                var request = Self.request(.stream(chunks))
+                if !isRefusedFirst { request.options.continueTimeout = nil }
+                let fetched = try await client.fetch(request)
+                #expect(fetched.response.status == .ok)
+                #expect(fetched.response.attempts == (isRefusedFirst ? 2 : 1))
+                continuation.yield(ByteBuffer(string: "load"))
+                continuation.finish()
+                try await body.wait()
+            }
+        }
+    }
+
+    /// Sends another body, and answers for an attempt that fails.
+    private struct Swallowing: ServiceMiddleware {
+        let body: RequestBody
+
+        func intercept(
+            _ request: ServiceRequest, context: RequestContext, next: Next
+        ) async throws -> ServiceResponse {
+            var request = request
+            request.body = body
+            do {
+                return try await next(request, context: context)
+            } catch {
+                return ServiceResponse(status: .accepted)
+            }
+        }
+    }
+
+    @Test(
+        "A one-shot body of a failed attempt that middleware answers for is given up with the call",
+        arguments: [false, true])
+    func swallowed(isOwn: Bool) async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                _ = try await connection.readRequestHead()
+                _ = try await connection.read(atLeast: 4)
+            }
+            let chunks = AsyncStream<ByteBuffer> { $0.yield(ByteBuffer(string: "part")) }
+            let body = RequestBody.stream(chunks)
+            try await withServiceClient(server.baseURL) {
+                $0.retry = .never
+                $0.middleware.perAttempt = [Swallowing(body: body)]
+            } _: { client in
+                var request = Self.request(.none)
+                request.options.continueTimeout = nil
+                request.body = isOwn ? body : .text("in its place another is sent")
+                let fetched = try await client.fetch(request)
+                #expect(fetched.response.status == .accepted)
+                try await eventually("the body is given up") { !body.isReplayable }
+            }
+        }
+    }
+
     @Test("H1c: what the second sending ends with is the call's end; what was answered before is not unseen")
     func secondFails() async throws {
         let stub = StubTransport()

@@ -110,8 +110,10 @@ struct InformationalResponseTests {
                 }
                 return .reply(200, fields: fields, body: "x")
             }
+            let sent = SentFields()
             try await withServiceClient(server.baseURL) {
                 if overHTTP2 { $0.http2.negotiation = .http2Only }
+                $0.middleware.perAttempt = [sent]
             } _: { client in
                 let response = try await client.get("/fits")
                 #expect(response.receivedFields.count == 512)
@@ -119,6 +121,8 @@ struct InformationalResponseTests {
                 let error = try await serviceError { _ = try await client.get("/over") }
                 #expect(error.code == .responseLimitExceeded)
             }
+            #expect(server.requests.map(\.path) == ["/fits", "/over"])
+            sent.compare(with: server.requests)
         }
     }
 

@@ -19,6 +19,21 @@ struct SpecialFileTests {
         return lstat(path, &facts) == 0 ? facts.st_mode & S_IFMT : nil
     }
 
+    private static func makePipe(in folder: TemporaryFolder) throws -> String {
+        let path = folder.file("pipe")
+        try #require(mkfifo(path, 0o600) == 0)
+        return path
+    }
+
+    /// Returns when a pipe has all the bytes that it takes.
+    private static func waitUntilFull(_ reader: CInt) async throws {
+        try await eventually("the pipe is full") {
+            var waiting: CInt = 0
+            _ = ioctl(reader, UInt(FIONREAD), &waiting)
+            return waiting >= 65_536
+        }
+    }
+
     /// Reads a pipe to its end, on a thread of its own. Opened for reading and writing so that opening does not wait.
     private static func reader(of path: String) -> (opened: Gate, content: Task<Data, Never>) {
         let opened = Gate()
@@ -48,8 +63,7 @@ struct SpecialFileTests {
     @Test("A pipe with a reader gets the bytes and stays a pipe", arguments: [false, true])
     func pipe(throughLink: Bool) async throws {
         try await withTemporaryFolder { folder in
-            let path = folder.file("pipe")
-            #expect(mkfifo(path, 0o600) == 0)
+            let path = try Self.makePipe(in: folder)
             try FileManager.default.createSymbolicLink(atPath: folder.file("link"), withDestinationPath: "pipe")
             let (opened, content) = Self.reader(of: path)
             try await opened.wait()
@@ -66,8 +80,7 @@ struct SpecialFileTests {
     @Test("A pipe without a reader fails at once with fileFailed, and stays")
     func pipeWithoutReader() async throws {
         try await withTemporaryFolder { folder in
-            let path = folder.file("pipe")
-            #expect(mkfifo(path, 0o600) == 0)
+            let path = try Self.makePipe(in: folder)
             try await Self.withClient { client in
                 let error = try await serviceError { try await client.download("a", to: path) }
                 #expect(error.code == .fileFailed)
@@ -80,17 +93,12 @@ struct SpecialFileTests {
     @Test("A pipe whose reader reads nothing is waited for until the task is cancelled")
     func slowReader() async throws {
         try await withTemporaryFolder { folder in
-            let path = folder.file("pipe")
-            #expect(mkfifo(path, 0o600) == 0)
+            let path = try Self.makePipe(in: folder)
             let reader = open(path, O_RDONLY | O_NONBLOCK)
             defer { close(reader) }
             try await Self.withClient { client in
                 let task = Task { try await client.download("a", to: path) }
-                try await eventually("the pipe is full") {
-                    var waiting: CInt = 0
-                    _ = ioctl(reader, UInt(FIONREAD), &waiting)
-                    return waiting >= 65_536
-                }
+                try await Self.waitUntilFull(reader)
                 task.cancel()
                 await #expect(throws: CancellationError.self) { try await task.value }
             }
@@ -101,16 +109,11 @@ struct SpecialFileTests {
     @Test("A pipe whose reader goes away fails with fileFailed, and the process lives")
     func readerGoes() async throws {
         try await withTemporaryFolder { folder in
-            let path = folder.file("pipe")
-            #expect(mkfifo(path, 0o600) == 0)
+            let path = try Self.makePipe(in: folder)
             let reader = open(path, O_RDONLY | O_NONBLOCK)
             try await Self.withClient { client in
                 let task = Task { try await client.download("a", to: path) }
-                try await eventually("the pipe is full") {
-                    var waiting: CInt = 0
-                    _ = ioctl(reader, UInt(FIONREAD), &waiting)
-                    return waiting >= 65_536
-                }
+                try await Self.waitUntilFull(reader)
                 close(reader)
                 let error = try await serviceError { _ = try await task.value }
                 #expect(error.code == .fileFailed)
@@ -201,24 +204,6 @@ struct SpecialFileTests {
             }
             #expect(try folder.names() == ["a", "b", "folder", "into"])
             for name in try folder.names() { #expect(Self.kind(folder.file(name)) == S_IFLNK) }
-        }
-    }
-
-    @Test("A file that a process has open, by its descriptor's name, is emptied and written into, not replaced")
-    func descriptor() async throws {
-        try await withTemporaryFolder { folder in
-            let path = try folder.write("open", Data(repeating: 1, count: 400_000))
-            let descriptor = open(path, O_RDWR)
-            defer { close(descriptor) }
-            try await Self.withClient { client in
-                _ = try await client.download("a", to: "/dev/fd/\(descriptor)")
-            }
-            var opened = stat()
-            var named = stat()
-            #expect(fstat(descriptor, &opened) == 0 && lstat(path, &named) == 0)
-            #expect(opened.st_ino == named.st_ino)
-            #expect(try folder.read("open") == Self.content)
-            #expect(try folder.names() == ["open"])
         }
     }
 

@@ -208,6 +208,41 @@ struct TLSOptionsTests {
     }
 
     @Test(
+        "SSL_CERT_FILE that is no regular file is an error at once, which says so; such entries of SSL_CERT_DIR are skipped"
+    )
+    func irregularRoots() async throws {
+        try await withTemporaryFolder { folder in
+            let pipe = folder.file("pipe")
+            #expect(mkfifo(pipe, 0o600) == 0)
+            symlink("pipe", folder.file("link"))
+            try FileManager.default.createDirectory(atPath: folder.file("folder"), withIntermediateDirectories: true)
+            try await withLoopbackServer(.tls()) { server in
+                server.respond { _ in .reply(200, body: "x") }
+                for path in [pipe, folder.file("link"), folder.file("folder"), "/dev/null"] {
+                    try await withClient(server, ["SSL_CERT_FILE": path]) { client in
+                        let error = try await serviceError { _ = try await client.fetch("/") }
+                        #expect(error.code == .invalidConfiguration && error.progress == .neverSent)
+                        #expect(
+                            error.message == "tls.trustRoots: SSL_CERT_FILE does not name a regular file", "\(path)")
+                    }
+                }
+                try await withClient(server, ["SSL_CERT_DIR": folder.path]) { client in
+                    let error = try await serviceError { _ = try await client.fetch("/") }
+                    #expect(error.code == .invalidConfiguration && error.message.contains("SSL_CERT_DIR"))
+                }
+                try folder.write("roots.pem", Data(TestCertificates.authority.utf8))
+                symlink("roots.pem", folder.file("roots-link"))
+                for variables in [["SSL_CERT_DIR": folder.path], ["SSL_CERT_FILE": folder.file("roots-link")]] {
+                    try await withClient(server, variables) { client in
+                        let fetched = try await client.fetch("/")
+                        #expect(fetched.text == "x", "\(variables)")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test(
         "Roots that could not be loaded are looked for again with the next dial, and broken ones disturb no plain request"
     )
     func loadedAgain() async throws {

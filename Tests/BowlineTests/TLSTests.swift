@@ -159,6 +159,44 @@ struct TLSTests {
     }
 
     @Test(
+        "TL4: a TLS 1.3 peer whose certificate is for another host does not get ours, and the error keeps its reason",
+        arguments: [[], ["h2"]])
+    func clientCertificateForAnotherHost(protocols: [String]) async throws {
+        var tls = LoopbackTLS.requiringClientCertificate
+        tls.identity = TestCertificates.wrongHost
+        tls.minimumVersion = .tls13
+        tls.applicationProtocols = protocols
+        try await withLoopbackServer(.tls(tls)) { server in
+            server.respond { _ in .reply(200) }
+            let client = try Self.client("https://localhost:\(server.port)") {
+                $0.tls.identity = .pem(
+                    certificate: TestCertificates.client.certificate, key: TestCertificates.client.key
+                )
+            }
+            for number in 1...5 {
+                let error = try await serviceError { _ = try await client.fetch("/secret") }
+                #expect(error.code == .tlsHandshakeFailed && error.progress == .neverSent && error.attempts == 1)
+                #expect(
+                    error.message
+                        == "the peer's certificate is not for \"localhost\": it names \"wrong.example\", 192.0.2.1")
+                try await server.waitForOpenConnections(count: 0)
+                #expect(server.connections.count == number)
+            }
+            // A server that has our certificate has completed the handshake.
+            for connection in server.connections {
+                guard case .handshakeFailed = connection.end else {
+                    Issue.record("the handshake was completed: \(String(describing: connection.end))")
+                    continue
+                }
+                #expect(connection.bytesReceived == 0)
+            }
+            #expect(server.requests.isEmpty)
+            #expect(client.pool.snapshot().active == 0)
+            await client.shutdown()
+        }
+    }
+
+    @Test(
         "TL4: without a client certificate, or with one it does not trust, the server refuses",
         arguments: [
             LoopbackTLS.Version.tls12, .tls13,

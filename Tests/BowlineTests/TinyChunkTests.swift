@@ -132,14 +132,17 @@ struct TinyChunkTests {
         let count = 2500
         try await withLoopbackServer(overHTTP2 ? .http2 : .init()) { server in
             server.respond { _ in .reply(200) }
+            let sent = SentFields()
             try await withServiceClient(server.baseURL) {
                 if overHTTP2 { $0.http2.negotiation = .http2Only }
+                $0.middleware.perAttempt = [sent]
             } _: { client in
                 let response = try await client.put("up", body: upload.body(of: count))
                 #expect(response.status == .ok)
             }
             let request = try #require(server.requests.first)
             #expect(Self.isBody(request.body, of: count))
+            sent.compare(with: server.requests)
         }
     }
 

@@ -16,7 +16,7 @@ struct SharedLoadTests {
     private func load<Value: Sendable>(_ shared: SharedLoad<Value>) -> EventLoopFuture<Value> {
         let promise = loop.makePromise(of: Value.self)
         loop.execute {
-            shared.whenLoaded(on: self.loop) { result in
+            _ = shared.whenLoaded(on: self.loop) { result in
                 self.loop.assertInEventLoop()
                 promise.completeWith(result)
             }
@@ -54,10 +54,75 @@ struct SharedLoadTests {
         let loop = loop
         let isAtOnce = try await loop.submit {
             let value = Guarded(0)
-            shared.whenLoaded(on: loop) { result in value.withLock { $0 = (try? result.get()) ?? -1 } }
-            return value.withLock { $0 == 7 }
+            let ticket = shared.whenLoaded(on: loop) { result in value.withLock { $0 = (try? result.get()) ?? -1 } }
+            return ticket == nil && value.withLock { $0 == 7 }
         }.get()
         #expect(isAtOnce)
+    }
+
+    /// Opens a gate when nobody holds it.
+    private final class Held: Sendable {
+        let isReleased: Gate
+
+        init(_ isReleased: Gate) {
+            self.isReleased = isReleased
+        }
+
+        deinit { isReleased.open() }
+    }
+
+    @Test("one that is forgotten is not called back, and what it holds is released while the load still runs")
+    func forgotten() async throws {
+        let mayEnd = DispatchSemaphore(value: 0)
+        let shared = SharedLoad<Int> {
+            mayEnd.wait()
+            return 7
+        }
+        let loop = loop
+        let first = load(shared)
+        let isReleased = Gate()
+        let calls = Guarded(0)
+        let ticket = try await loop.submit {
+            let held = Held(isReleased)
+            return shared.whenLoaded(on: loop) { [held] _ in calls.withLock { $0 += held.isReleased.isOpen ? 100 : 1 } }
+        }.get()
+        let last = load(shared)
+        try await loop.submit {}.get()
+        #expect(!isReleased.isOpen)
+        shared.forget(try #require(ticket))
+        #expect(isReleased.isOpen)
+        // Twice, and after the end, is as good as once.
+        shared.forget(try #require(ticket))
+        mayEnd.signal()
+        #expect(try await first.get() == 7)
+        // Those that wait are called in the order in which they came: the forgotten one would have been before this.
+        #expect(try await last.get() == 7)
+        #expect(calls.withLock { $0 } == 0)
+        shared.forget(try #require(ticket))
+        #expect(try await load(shared).get() == 7)
+    }
+
+    @Test("if the one that began the load is forgotten, the load serves those that come after it")
+    func firstForgotten() async throws {
+        let loads = Guarded(0)
+        let mayEnd = DispatchSemaphore(value: 0)
+        let shared = SharedLoad<Int> {
+            mayEnd.wait()
+            return loads.withLock {
+                $0 += 1
+                return $0
+            }
+        }
+        let loop = loop
+        let ticket = try await loop.submit {
+            shared.whenLoaded(on: loop) { _ in Issue.record("called back after it was forgotten") }
+        }.get()
+        shared.forget(try #require(ticket))
+        let next = load(shared)
+        try await loop.submit {}.get()
+        mayEnd.signal()
+        #expect(try await next.get() == 1)
+        #expect(loads.withLock { $0 } == 1)
     }
 
     @Test("a load that failed fails all that wait, and the next one begins anew")

@@ -1,13 +1,6 @@
+import BenchmarkPlatform
 import Foundation
 import Synchronization
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
 
 /// Time that has passed, and time that the process has computed (user + system), in seconds.
 public struct Usage: Sendable {

@@ -1,12 +1,5 @@
+import BenchmarkPlatform
 import Bowline
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
 
 /// Answers every request at once with 1 KB.
 struct MemoryTransport: ServiceTransport {

@@ -1,13 +1,6 @@
 import AllocationCount
+import BenchmarkPlatform
 import Bowline
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
 
 /// What the default pipeline adds to a request over the bare transport: CPU time and allocations.
 ///

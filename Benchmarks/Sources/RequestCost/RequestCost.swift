@@ -1,13 +1,6 @@
+import BenchmarkPlatform
 import Bowline
 import Dispatch
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
 
 /// Sends requests one after the other, for a tool that counts what a process executes: `RequestCost URL COUNT [listener] [h2c]`.
 ///

@@ -620,20 +620,24 @@ def _ends(scenario):
         c.serve()
     yield scenario("RT2 a reused connection that ends under 20 GETs: they are sent again, on one new one", cut_reused,
                    "-n", "21", "-c", "20", *ONE,
-                   expect=lambda run, log: ([] if len(run.errors()) <= 1 and log.connections == 2
+                   # A request that learns of the end when the new connection is there already dials one of its own.
+                   expect=lambda run, log: ([] if len(run.errors()) <= 1 and log.connections in (2, 3)
                                             else [f"{log.connections} connections"]))
 
     def timeout(c):
         c.handshake()
         first = c.request()
-        c.answer(c.request())
         end = time.monotonic() + 3
         while first not in c.resets and time.monotonic() < end:
-            c.read(0.1)
+            try:
+                c.answer(c.request(timeout=0.1))
+            except TimeoutError:
+                pass
         c.serve()
     yield scenario("TO8 a timeout resets the stream and leaves the connection", timeout, "-n", "4", "-c", "2",
                    "--head-timeout", "0.5", *ONE,
-                   expect=lambda run, log: ([] if log.connections in (1, 2) and len(run.errors()) == 1
+                   # The others were answered meanwhile: no doubt about the connection.
+                   expect=lambda run, log: ([] if log.connections == 1 and len(run.errors()) == 1
                    and not any(code for _, code in log.goaways)
                                             and [code for *_, code in log.resets] == [p.CANCEL]
                                             else [f"{log.connections} connections, resets {log.resets}"]))

@@ -47,7 +47,7 @@ final class ClientPolicies: Sendable {
     func resolve(_ request: ServiceRequest) throws -> ServiceURL {
         if let url = request.url { return url }
         guard let baseURL else { return try ServiceURL(request.reference) }
-        return try baseURL.resolving(request.reference)
+        return try baseURL.appending(request.reference)
     }
 
     /// Adds what the body says of itself, and the client's own fields and its `User-Agent` where the request has none of that

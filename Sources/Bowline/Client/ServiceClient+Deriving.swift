@@ -44,7 +44,7 @@ extension ServiceClient {
         guard !path.contains("://"), !path.utf8.contains(UInt8(ascii: "?")) else {
             throw ServiceError(.invalidURL, "scoped(to:) takes a path below the base URL, without a query")
         }
-        let base = try baseURL.resolving(path)
+        let base = try baseURL.appending(path)
         if headers.isEmpty {
             return ServiceClient(core: core, policies: ClientPolicies(policies, baseURL: base))
         }

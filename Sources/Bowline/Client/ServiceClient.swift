@@ -129,6 +129,7 @@ public struct ServiceClient: Sendable {
             response.body = response.body.reporting(report)
         }
         response.facts.decoding = policies.decoding
+        response.body.decoding = policies.decoding
         response.body.observeEnd(call)
     }
 }

@@ -14,7 +14,8 @@ extension RequestBody {
     /// - Parameters:
     ///   - path: The file's path; a regular file. For pipes and devices use ``stream(_:length:)``.
     ///   - contentType: What it is, as `application/x-tar`; nil: the request's `Content-Type`, if it has one.
-    /// - Throws: ``ServiceError`` `fileFailed` if there is no such file or it cannot be read.
+    /// - Throws: ``ServiceError`` `fileFailed` if there is no such file, it cannot be read, or no threads can be started to read it;
+    ///   `invalidConfiguration` if the program has switched SwiftNIO's singletons off.
     public static func file(_ path: String, contentType: String? = nil) async throws -> RequestBody {
         let chunks = try await FileChunks(path: path)
         // An empty file is said to be so, where a sequence would be sent chunked.

@@ -19,8 +19,8 @@ extension ServiceResponse {
     ///
     /// - Parameter path: The file's path; its folder must be there.
     /// - Returns: how many bytes were written.
-    /// - Throws: ``ServiceError``: `unexpectedStatus`; `fileFailed` if the file cannot be written; else what reading
-    ///   throws.
+    /// - Throws: ``ServiceError``: `unexpectedStatus`; `fileFailed` if the file cannot be written, or no threads can be started to
+    ///   write it; `invalidConfiguration` if the program has switched SwiftNIO's singletons off; else what reading throws.
     @discardableResult
     public func download(to path: String) async throws -> Int {
         try await FileDownload(to: path).write(expectingSuccess().body)

@@ -12,7 +12,8 @@ public protocol RequestAuthenticator: Sendable {
     /// and this is cancelled.
     ///
     /// - Parameters:
-    ///   - request: What is sent. Change its fields, or the query of its `url`.
+    ///   - request: What is sent. Change its fields, or the query of its `url`. Its body is there to be read:
+    ///     ``RequestBody/bytes``, ``RequestBody/chunks``.
     ///   - context: The attempt, and the deadline by which all has to be over.
     /// - Throws: anything; the request fails with `authenticationFailed`, which has it as `underlying`.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws
@@ -46,6 +47,9 @@ package protocol PunctualAuthenticator: RequestAuthenticator {
     /// Whether there are now other credentials than those that were refused; waits for them, as long as the context allows.
     func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
 
+    /// Whether it waits without giving up by itself, after all, and so needs watching over.
+    var mayWait: Bool { get }
+
     /// What is wrong with its knobs.
     func problems(at path: String) -> [ConfigurationProblem]
 }
@@ -64,6 +68,8 @@ extension PunctualAuthenticator {
     }
 
     package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool { false }
+
+    package var mayWait: Bool { false }
 
     package func problems(at path: String) -> [ConfigurationProblem] { [] }
 }

@@ -88,6 +88,11 @@ public struct RequestBody: Sendable {
         RequestBody(.emptyFile { RequestBodySequence(try await make()) }, length: 0)
     }
 
+    /// Whether both are the same one-shot stream.
+    package func isSameStream(as other: RequestBody) -> Bool {
+        if case .stream(let own) = kind, case .stream(let others) = other.kind { own === others } else { false }
+    }
+
     /// Whether it is a file that was empty, and that ``confirmedEmpty()`` has to look at again.
     package var isSaidToBeEmpty: Bool {
         if case .emptyFile = kind { length == 0 } else { false }
@@ -158,7 +163,8 @@ package struct RequestBodySequence: Sendable {
     func makeIterator() -> Iterator { make() }
 
     /// One reader's place in the sequence.
-    // Asked for one chunk at a time by `OneShotBody` (`isPulling`), `SequenceBodySource` (`isReading`), or one upload's task.
+    // Asked for one chunk at a time by `OneShotBody` (`isPulling`), `SequenceBodySource` (`isReading`), one upload's task, or
+    // the one task that a `Chunks.AsyncIterator` belongs to, which is not `Sendable`.
     // Safety: each owner asks for the next chunk only after the one before: no two threads are ever in it at once.
     final class Iterator: @unchecked Sendable {
         private var base: any AsyncIteratorProtocol

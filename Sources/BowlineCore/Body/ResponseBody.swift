@@ -14,6 +14,9 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Where the chunks come from, for a middleware that changes them; nil: there are none.
     package let source: (any ResponseBodySource)?
 
+    /// How the client that sent the request decodes lines; nil: as the default does.
+    package var decoding: BodyDecoding?
+
     package init(source: (any ResponseBodySource)?) {
         self.source = source
     }
@@ -39,7 +42,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
         source = SequenceBodySource(RequestBodySequence(chunks))
     }
 
-    /// Reads the chunks.
+    /// Reads the chunks. For text by lines, see ``lines(maximum:)``; for events, ``serverSentEvents(maximum:)``.
     ///
     /// - Throws (from `next()`): ``ServiceError`` `incompleteBody`, `connectionClosed`, `bodyIdleTimeout`,
     ///   `deadlineExceeded`, `protocolViolation` or `forciblyClosed` when the body fails,

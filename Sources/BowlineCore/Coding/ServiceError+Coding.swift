@@ -32,6 +32,14 @@ extension ServiceError {
         )
     }
 
+    /// A line of a body, counted from 1, could not be decoded as this type.
+    package init(decoding type: Any.Type, line: Int, _ error: any Error) {
+        let whole = ServiceError(decoding: type, isEmpty: false, error)
+        self.init(
+            .decodingFailed, "line \(line): \(whole.message)", underlying: error, progress: .responseStarted,
+            phase: .receivingBody)
+    }
+
     private static func name(of type: Any.Type) -> String { unquoted(String(describing: type)) }
 
     private static func unquoted(_ text: String) -> String { String(text.printable.dropFirst().dropLast()) }

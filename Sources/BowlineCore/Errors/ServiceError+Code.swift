@@ -69,7 +69,7 @@ extension ServiceError.Code {
     public static let responseLimitExceeded = Self(rawValue: "responseLimitExceeded")
     /// The response body ended before its announced end.
     public static let incompleteBody = Self(rawValue: "incompleteBody")
-    /// The body is larger than the limit given to `collect(upTo:)`.
+    /// The body is larger than the limit given to `collect(upTo:)`, or a line or an event of it than the `maximum` given.
     public static let bodyTooLarge = Self(rawValue: "bodyTooLarge")
     /// The body was read before, or is being read elsewhere; a response body can be read once.
     public static let bodyAlreadyConsumed = Self(rawValue: "bodyAlreadyConsumed")
@@ -83,7 +83,8 @@ extension ServiceError.Code {
 
     /// The response's status is not one that the caller expects; `underlying` is an ``UnexpectedStatus`` with it.
     public static let unexpectedStatus = Self(rawValue: "unexpectedStatus")
-    /// The response's body could not be decoded as the type asked for; the message names the type and the coding path.
+    /// The response's body could not be decoded as the type asked for; the message names the type and the coding path, and
+    /// of a body that is read by lines the line.
     public static let decodingFailed = Self(rawValue: "decodingFailed")
     /// The redirects did not end within `redirect.maximum`.
     public static let tooManyRedirects = Self(rawValue: "tooManyRedirects")

@@ -52,6 +52,16 @@ extension ReceivedFields {
         }
     }
 
+    /// Goes over the bytes of all values of a name, in order.
+    ///
+    /// - Parameter lowercasedName: the name, ASCII, in lower case.
+    package func forEachValue(of lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Void) {
+        _ = withValues(of: lowercasedName) { value -> Never? in
+            body(value)
+            return nil
+        }
+    }
+
     /// Goes over the values of a name until `body` returns something.
     private func withValues<Result>(
         of lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Result?

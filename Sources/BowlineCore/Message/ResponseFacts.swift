@@ -12,6 +12,9 @@ public struct ResponseFacts: Sendable {
     public var informational: [InformationalResponse]
     /// Where redirects led, in order; the last is where the response comes from. Empty if none was followed.
     public var redirects: [ServiceURL] = []
+    /// The URL that was asked: the last hop's, after redirects, with what middleware and credentials made of its query.
+    /// nil: the response came through no client.
+    public var url: ServiceURL?
     /// The codings that were taken off the body, in the order in which they had been applied, as `gzip`.
     public var removedCodings: [String] = []
     /// How the client that sent the request decodes bodies; nil: as the default does.
@@ -25,13 +28,14 @@ public struct ResponseFacts: Sendable {
     /// Makes facts, for stubs.
     public init(
         connection: ConnectionFacts? = nil, attempts: Int = 1, resends: Int = 0,
-        timings: PhaseTimings = PhaseTimings(), informational: [InformationalResponse] = []
+        timings: PhaseTimings = PhaseTimings(), informational: [InformationalResponse] = [], url: ServiceURL? = nil
     ) {
         self.connection = connection
         self.attempts = attempts
         self.resends = resends
         self.timings = timings
         self.informational = informational
+        self.url = url
     }
 }
 

@@ -59,6 +59,11 @@ public struct ServiceResponse: Sendable {
 
     /// The connection that served it; nil if none did (a stub).
     public var connection: ConnectionFacts? { facts.connection }
+    /// The URL that answered: after redirects, where they led. nil: the response came through no client (a stub's, made by
+    /// hand).
+    ///
+    /// ``links`` and references in the body are relative to it: ``ServiceURL/resolving(_:)``. Its query may hold secrets.
+    public var url: ServiceURL? { facts.url }
     /// Attempts made, the first included; transport resends are not counted.
     public var attempts: Int { facts.attempts }
     /// How often the transport sent the request again because a reused connection was dead.

@@ -42,6 +42,30 @@ extension CallRecord {
         error.transportFailure != 0 && error.transportFailure == lastFailure.load(ordering: .relaxed)
     }
 
+    /// Keeps a body that the transport has left to be sent again: if it is not, it is abandoned when the call ends, whatever
+    /// middleware has made of the response.
+    package func hold(_ body: RequestBody) {
+        heldBodies.withLock { $0.append(body) }
+        holdsBodies.store(true, ordering: .sequentiallyConsistent)
+        if isOver { abandonHeldBodies() }
+    }
+
+    /// The body is being sent again: whoever sends it answers for it from now on, also after the call's end, because an upload
+    /// goes on when a response came early.
+    package func takeBack(_ body: RequestBody) {
+        guard holdsBodies.load(ordering: .relaxed) else { return }
+        heldBodies.withLock { $0.removeAll { $0.isSameStream(as: body) } }
+    }
+
+    @inline(never)
+    func abandonHeldBodies() {
+        let bodies = heldBodies.withLock { bodies in
+            defer { bodies = [] }
+            return bodies
+        }
+        for body in bodies { body.abandon() }
+    }
+
     /// Somebody wants to know exactly when the transport has the call: see ``isInTransport``.
     package func watch() {
         isWatched.store(true, ordering: .relaxed)

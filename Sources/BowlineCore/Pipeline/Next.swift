@@ -35,10 +35,15 @@ public struct Next: Sendable {
     private func run(
         _ step: PipelineStep, _ request: ServiceRequest, context: RequestContext
     ) async throws -> ServiceResponse {
-        guard let transport = step.transport else { return try await step.intercept(request, context: context) }
+        guard let transport = step.transport else {
+            var response = try await step.intercept(request, context: context)
+            response.noteURL(of: request)
+            return response
+        }
         context.call.handOver()
         do {
-            let response = try await transport.send(request, context: context)
+            var response = try await transport.send(request, context: context)
+            response.noteURL(of: request)
             context.call.handBack(response, attempt: context.attempt)
             return response
         } catch {
@@ -90,5 +95,12 @@ public struct Next: Sendable {
 
     private func intercepting(_ middleware: some ServiceMiddleware) -> PipelineStep {
         InterceptingStep(middleware, then: step)
+    }
+}
+
+extension ServiceResponse {
+    /// Keeps the URL of the request that it answers, unless a transport or a middleware further in has said another.
+    fileprivate mutating func noteURL(of request: ServiceRequest) {
+        if facts.url == nil { facts.url = request.url }
     }
 }

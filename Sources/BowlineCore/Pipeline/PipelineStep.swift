@@ -1,7 +1,6 @@
 /// One link of a folded pipeline; the last is the transport. A class for each kind, generic over the middleware: a link is
 /// asked without a copy of what it holds.
-// Safety: immutable: `transport` is a constant of a Sendable type, and `following` one reference to a link that the subclass
-// keeps as long as it lives.
+// Safety: immutable: `transport` is Sendable, and the subclass keeps the link that `following` refers to.
 class PipelineStep: @unchecked Sendable {
     /// What follows; nil: this is the transport. Kept by the subclass: the way along the links is gone twice for each request,
     /// and should count no references.

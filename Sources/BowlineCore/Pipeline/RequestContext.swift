@@ -69,6 +69,9 @@ package final class CallRecord: ResponseBodyObserver {
     let returned = Atomic(0)
     let lastFailure = Atomic(0)
     let isWatched = Atomic(false)
+    /// Bodies of which the transport has sent a part, and that may yet be sent again: `CallRecord+Transport.swift`.
+    let heldBodies = Guarded<[RequestBody]>([])
+    let holdsBodies = Atomic(false)
 
     package init(
         admitted: MonotonicInstant = MonotonicInstant(nanoseconds: 0), method: String = "", target: String = "",
@@ -107,7 +110,11 @@ package final class CallRecord: ResponseBodyObserver {
     /// The call is over: its body was consumed, given up or failed, or there never was one.
     package func responseBodyEnded() {
         registry?.callEnded(self)
+        if holdsBodies.load(ordering: .relaxed) { abandonHeldBodies() }
     }
+
+    /// Whether the call is over, and was counted.
+    var isOver: Bool { registry != nil && slot.load(ordering: .relaxed) < 0 }
 
     /// Whether its client has begun to shut down: nothing that could be left undone is begun.
     package var isDraining: Bool { registry?.isDraining ?? false }

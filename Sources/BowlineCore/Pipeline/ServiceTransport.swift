@@ -2,7 +2,7 @@
 ///
 /// The pooled transport is one; tests use `StubTransport` of `BowlineTesting`.
 public protocol ServiceTransport: Sendable {
-    /// Sends one attempt.
+    /// Sends one attempt: ``ServiceRequest/url``, the fields, and the bytes of ``RequestBody/chunks``.
     ///
     /// The body of the response is the caller's. Cancelling the task ends the attempt promptly with
     /// `CancellationError`.

@@ -61,6 +61,14 @@ public struct Origin: Sendable {
     public var isIPAddress: Bool { storage.isIPAddress }
     /// Host and port, whatever the port: what CONNECT asks for (RFC 9112 §3.2.3).
     package var authorityWithPort: String { port == scheme.defaultPort ? "\(authority):\(port)" : authority }
+    /// What a URL of this origin begins with: the scheme, `://` and the authority, or the socket's path percent-encoded.
+    var urlPrefix: String {
+        if let socketPath { return "\(scheme.rawValue)+unix://\(PercentEncoding.segment(socketPath))" }
+        guard let zone = host.firstIndex(of: "%") else { return "\(scheme.rawValue)://\(authority)" }
+        // RFC 6874: the separator of an IPv6 zone is percent-encoded.
+        let address = "[\(host[..<zone])%25\(host[host.index(after: zone)...])]"
+        return "\(scheme.rawValue)://\(address)" + (port == scheme.defaultPort ? "" : ":\(port)")
+    }
     /// What the `Host` field says: host, and the port unless it is the scheme's default (RFC 9110 §7.2).
     public var authority: String { storage.authority }
 }

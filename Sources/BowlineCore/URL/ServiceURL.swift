@@ -44,20 +44,29 @@ public struct ServiceURL: Sendable, Hashable {
         (path, query) = try Self.splitTarget(rest[authorityEnd...], at: "URL")
     }
 
+    /// The whole URL as text, with its query: ``init(_:)`` makes the same value of it, and a request takes it as its
+    /// reference.
+    ///
+    /// The query may hold secrets: for a log, use ``description``.
+    public var absoluteString: String { origin.urlPrefix + target }
+
     /// What stands in an HTTP/1.1 request line: path and query (RFC 9112 §3.2.1).
     public var target: String {
         guard let query else { return path }
         return path + "?" + query
     }
 
-    /// The URL of `reference` as seen from this base.
+    /// The URL of `reference` below this base: how a client finds what its requests ask for.
     ///
     /// An absolute URL stands for itself. Anything else is a path with an optional query that is appended to this URL's
     /// path, with or without a leading slash: `users/42` at `https://example.com/v1` is `/v1/users/42`. Dot segments
-    /// are removed before that, so a reference cannot leave the base. The base's own query is not inherited.
+    /// are removed before that, so a reference cannot leave the base. The base's own query is not inherited. A reference
+    /// that repeats the base's path doubles it: `/v1/users` is `/v1/v1/users`.
+    ///
+    /// For a reference that a service wrote (`Link`, `Location`, a URL in a body), use ``resolving(_:)``.
     ///
     /// - Throws: ``ServiceError`` with code `invalidURL`.
-    public func resolving(_ reference: String) throws -> ServiceURL {
+    public func appending(_ reference: String) throws -> ServiceURL {
         if reference.isEmpty { return self }
         if let separator = reference.utf8.firstRange(ofColonSlashSlash: ()),
             Self.looksLikeScheme(reference[..<separator])

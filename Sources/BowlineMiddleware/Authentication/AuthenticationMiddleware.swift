@@ -12,6 +12,8 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
 
     private let authenticator: any RequestAuthenticator
     private let punctual: (any PunctualAuthenticator)?
+    /// Whether it could keep a request waiting.
+    private let isWatched: Bool
     private let origins: [Origin]
     private let clock: any ServiceClock
 
@@ -22,6 +24,7 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
     package init(_ authenticator: any RequestAuthenticator, origins: [Origin], clock: any ServiceClock) {
         self.authenticator = authenticator
         punctual = authenticator as? any PunctualAuthenticator
+        isWatched = punctual?.mayWait ?? true
         self.origins = origins
         self.clock = clock
     }
@@ -51,7 +54,7 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
         _ request: ServiceRequest, _ context: RequestContext
     ) async throws -> ServiceRequest {
         do {
-            if let punctual {
+            if let punctual, !isWatched {
                 var request = request
                 try await punctual.authenticate(&request, context: context, clock: clock)
                 return request
@@ -62,7 +65,7 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
         }
     }
 
-    /// Asks an authenticator that nobody knows: should it hang, the request does not.
+    /// Asks an authenticator that nobody knows, or one that reads the body: should it hang, the request does not.
     private func watched(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
         let authenticator = authenticator
         let flight = Flight<ServiceRequest>()

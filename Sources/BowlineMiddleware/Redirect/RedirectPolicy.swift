@@ -69,7 +69,7 @@ package struct RedirectPolicy: Sendable {
             return .refuse(.redirectRefused, "the redirect's Location is not UTF-8, and its bytes were lost (U+FFFD)")
         }
         do {
-            let target = try url.followingLocation(Self.asciiText(of: fields) ?? location)
+            let target = try url.resolving(Self.asciiText(of: fields) ?? location)
             if let reason = refusal(from: url.origin, to: target.origin) { return .refuse(.redirectRefused, reason) }
             if target.origin != url.origin { removeCredentials(&next) }
             next.url = target
@@ -123,9 +123,11 @@ package struct RedirectPolicy: Sendable {
     /// Whether `Location` has a replacement character, as over HTTP/2 in place of bytes that are not UTF-8: it would lead
     /// elsewhere than the service meant.
     private static func hasLostBytes(_ fields: ReceivedFields) -> Bool {
-        let replacement = Array("\u{FFFD}".utf8)
-        return fields.withFirst("location") { bytes in
-            bytes.indices.contains { bytes[$0...].starts(with: replacement) }
+        fields.withFirst("location") { bytes in
+            // A longer one is refused for its length.
+            let end = min(bytes.count, ServiceURL.maximumLocationBytes) - 2
+            // U+FFFD in UTF-8.
+            return (0..<max(end, 0)).contains { bytes[$0] == 0xEF && bytes[$0 + 1] == 0xBF && bytes[$0 + 2] == 0xBD }
         } ?? false
     }
 

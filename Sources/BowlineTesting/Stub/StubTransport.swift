@@ -110,7 +110,7 @@ public final class StubTransport: ServiceTransport {
 
     public func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
         try Task.checkCancellation()
-        let url = try request.url ?? ServiceURL("http://stub.invalid").resolving(request.reference)
+        let url = try request.url ?? ServiceURL("http://stub.invalid").appending(request.reference)
         var call = StubbedCall(request: request, context: context, path: url.path, query: url.query)
         let answer = try answer(to: call, url)
         if answer?.readsBody ?? false {

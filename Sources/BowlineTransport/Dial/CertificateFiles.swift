@@ -72,6 +72,25 @@ enum CertificateFiles {
         }
     }
 
+    /// The bytes of a regular file. Does not wait for the writer of a pipe, as ``bytes(of:)`` does.
+    ///
+    /// - Throws: `FileFailure`.
+    static func bytes(ofRegularFile path: String) throws -> [UInt8] {
+        let file = try FileDescriptor(reading: path)
+        var bytes: [UInt8] = []
+        while let chunk = try file.read(upTo: 65_536) {
+            bytes += chunk.readableBytesView
+            guard bytes.count <= sizeLimit else { throw FileFailure("read", path, number: EFBIG) }
+        }
+        return bytes
+    }
+
+    /// Whether `path` leads to a regular file.
+    static func isRegularFile(_ path: String) -> Bool {
+        var facts = stat()
+        return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG
+    }
+
     /// The names of what is in a folder, in order; empty if it cannot be read.
     static func names(in folder: String) -> [String] {
         guard !folder.utf8.contains(0), let stream = opendir(folder) else { return [] }
@@ -84,12 +103,6 @@ enum CertificateFiles {
             if !name.utf8.starts(with: ".".utf8) { names.append(name) }
         }
         return names.sorted()
-    }
-
-    /// Whether `path` leads to a regular file.
-    static func isRegularFile(_ path: String) -> Bool {
-        var facts = stat()
-        return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG
     }
 
     /// A variable of this process's environment.
@@ -118,10 +131,15 @@ struct SystemRoots: Sendable, Hashable {
         var found: Set<NIOSSLCertificate> = []
         if let file {
             do {
-                found.formUnion(try CertificateFiles.certificates(in: CertificateFiles.bytes(of: file)))
+                let bytes = try CertificateFiles.bytes(ofRegularFile: file)
+                found.formUnion(try CertificateFiles.certificates(in: bytes))
             } catch {
+                let isOtherKind = [EINVAL, EISDIR, ENXIO].contains((error as? FileFailure)?.number)
                 throw ServiceError(
-                    .invalidConfiguration, "tls.trustRoots: no certificate in PEM could be read from SSL_CERT_FILE",
+                    .invalidConfiguration,
+                    isOtherKind
+                        ? "tls.trustRoots: SSL_CERT_FILE does not name a regular file"
+                        : "tls.trustRoots: no certificate in PEM could be read from SSL_CERT_FILE",
                     underlying: error)
             }
         }
@@ -136,7 +154,9 @@ struct SystemRoots: Sendable, Hashable {
     /// Those in all files of a folder. Files that hold none are left out, as other libraries do: keys and notes lie there.
     private static func certificates(in folder: String) -> [NIOSSLCertificate] {
         CertificateFiles.names(in: folder).map { "\(folder)/\($0)" }.filter(CertificateFiles.isRegularFile).flatMap {
-            (try? CertificateFiles.certificates(in: CertificateFiles.bytes(of: $0))) ?? []
+            // Something else may be there by now.
+            let bytes = try? CertificateFiles.bytes(ofRegularFile: $0)
+            return bytes.flatMap { try? CertificateFiles.certificates(in: $0) } ?? []
         }
     }
 }

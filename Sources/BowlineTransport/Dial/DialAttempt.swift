@@ -30,6 +30,8 @@ final class DialAttempt: @unchecked Sendable {
     private var isOver = false
     private var timeout: LoopTimer.Cancellation?
     private var resolver: DialResolver?
+    /// Set while the dial waits for the roots.
+    private var roots: SharedLoadTicket?
 
     /// Counts in the census from now on until it has ended: it has to be started or cancelled.
     ///
@@ -78,7 +80,8 @@ final class DialAttempt: @unchecked Sendable {
             end(.failure(failure))
             return
         }
-        environment.tls.whenLoaded(on: eventLoop) { result in
+        roots = environment.tls.whenLoaded(on: eventLoop) { result in
+            self.roots = nil
             guard !self.isOver else { return }
             switch result {
             case .success(let context):
@@ -222,6 +225,8 @@ final class DialAttempt: @unchecked Sendable {
         timeout = nil
         resolver?.cancel()
         resolver = nil
+        if let roots { environment.tls.forget(roots) }
+        roots = nil
         let winner = try? result.get().channel
         for channel in channels where channel !== winner { channel.close(promise: nil) }
         channels = []

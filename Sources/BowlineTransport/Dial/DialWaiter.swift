@@ -49,8 +49,19 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         } now: {
             Int(time(nil))
         }
-        fail(failure ?? error)
+        if failure?.isOtherHost == true {
+            fail(failure ?? error) { Self.closeBelowTLS(context) }
+        } else {
+            fail(failure ?? error)
+        }
         context.close(promise: nil)
+    }
+
+    /// Closes the channel without the TLS handler. With TLS 1.3 that handler still holds the last flight of the handshake, in
+    /// which our certificate is, and would write it before it closes.
+    private static func closeBelowTLS(_ context: ChannelHandlerContext) {
+        let pipeline = context.pipeline.syncOperations
+        (try? pipeline.context(handlerType: TLSRecordBoundary.self))?.close(promise: nil)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -58,9 +69,12 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
-    private func fail(_ error: any Error) {
+    /// - Parameter close: Closes the channel. Runs before the failure is reported, and what else the closing channel reports
+    ///   is ignored: the dial closes its channels in an orderly way when it is told of a failure.
+    private func fail(_ error: any Error, closing close: () -> Void = {}) {
         if case .failed = state { return }
         state = .failed(error)
+        close()
         report(.failure(error))
     }
 

@@ -12,10 +12,12 @@ final class TLSContext: Sendable {
 
     /// - Parameters:
     ///   - variable: Looks up a variable of the environment.
+    ///   - willLoadRoots: Called before the system's roots are read, on the thread that reads them.
     /// - Throws: `invalidConfiguration`.
     init(
         _ options: TLSOptions, negotiation: HTTP2Options.Negotiation = .http1Only,
-        variable: (String) -> String? = CertificateFiles.variable
+        variable: (String) -> String? = CertificateFiles.variable,
+        willLoadRoots: @escaping @Sendable () -> Void = {}
     ) throws {
         self.options = options
         let configuration = try TLSConfiguration(options, negotiation)
@@ -29,6 +31,7 @@ final class TLSContext: Sendable {
         let roots = SystemRoots(variable)
         context = SharedLoad {
             var configuration = configuration
+            willLoadRoots()
             configuration.trustRoots = try roots.load()
             return try Self.make(configuration)
         }
@@ -45,10 +48,17 @@ final class TLSContext: Sendable {
     }
 
     /// Calls back on `loop`, which is the caller's, when handlers can be made: at once but for a client's first dials.
+    ///
+    /// - Returns: What ``forget(_:)`` wants; nil: it has called back.
     func whenLoaded(
         on loop: any EventLoop, _ callback: @escaping @Sendable (Result<NIOSSLContext, any Error>) -> Void
-    ) {
+    ) -> SharedLoadTicket? {
         context.whenLoaded(on: loop, callback)
+    }
+
+    /// Forgets a dial that has ended before the roots were loaded.
+    func forget(_ ticket: SharedLoadTicket) {
+        context.forget(ticket)
     }
 
     /// Whether the TLS library, which does not know HTTP/2, lets peers renegotiate.
@@ -68,8 +78,8 @@ final class TLSContext: Sendable {
     ///
     /// NIOSSL's own matching of names takes an iPAddress for a name, partial wildcards, and no underscores: BoringSSL
     /// checks chain, usage and dates, and ``ReferenceIdentity`` the name. The handshake is not completed before that:
-    /// the peer receives nothing of a request. Our certificate it may get: with TLS 1.2 before the check, with TLS 1.3 while
-    /// the connection closes.
+    /// the peer receives nothing of a request. Our certificate it may get with TLS 1.2, before the check; with TLS 1.3
+    /// ``DialWaiter`` drops the flight that contains it.
     func makeHandler(for origin: Origin, with context: NIOSSLContext) throws -> NIOSSLClientHandler {
         let identity = identity(for: origin)
         guard options.verification == .full else {

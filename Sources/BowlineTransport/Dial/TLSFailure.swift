@@ -55,6 +55,11 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Whether the peer is not the host that was asked for: it gets nothing from us, not even our certificate.
+    var isOtherHost: Bool {
+        if case .otherName = reason { true } else { false }
+    }
+
     private static func reason(
         _ error: BoringSSLError, _ certificate: () -> [UInt8]?, _ now: () -> Int
     ) -> Reason {

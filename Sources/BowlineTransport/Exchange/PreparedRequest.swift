@@ -109,6 +109,7 @@ final class PreparedRequest: Sendable {
         guard isReplayable else {
             throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
         }
+        if case .streamed = upload { context.call.takeBack(body) }
     }
 
     private static func inlineBytes(of body: RequestBody) -> Int {
@@ -145,10 +146,17 @@ final class PreparedRequest: Sendable {
 
     /// A response has begun, and the body is not sent on: gives a one-shot body up for good.
     func abandonBody(after status: Int) {
-        if case .streamed(let body, _) = upload, !isExpectationRefused(by: status) { body.abandon() }
+        guard case .streamed(let body, _) = upload else { return }
+        if isExpectationRefused(by: status) { context.call.hold(body) } else { body.abandon() }
     }
 
-    /// The body may yet be sent, without `Expect` (RFC 9110 §10.1.1): `ExpectationMiddleware` decides.
+    /// The attempt has failed: another may send the body, if one comes; middleware may hide the failure.
+    func holdBody() {
+        if case .streamed(let body, _) = upload, body.isStream { context.call.hold(body) }
+    }
+
+    /// The body may yet be sent, without `Expect` (RFC 9110 §10.1.1): `ExpectationMiddleware` decides. Middleware inside it may
+    /// hide the 417 from it: the call then abandons the body when it ends.
     private func isExpectationRefused(by status: Int) -> Bool {
         status == 417 && continueTimeout != nil
     }

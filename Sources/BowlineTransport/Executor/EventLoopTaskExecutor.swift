@@ -8,8 +8,12 @@ internal import NIOPosix
 package final class EventLoopTaskExecutor: TaskExecutor {
     /// How often ready tasks run in a row before the sockets get their turn: the loop itself would run tasks to the last.
     private static let roundsInARow = 64
-    /// How long they then pause, at most. Less would have passed before the loop looks.
-    private static let pause = TimeAmount.microseconds(20)
+    /// How long they then pause, at least. Less would have passed before the loop looks.
+    private static let shortestPause = TimeAmount.microseconds(20)
+    /// And at least so many times what a round took: the loop runs timers that are due before it looks at its sockets, so on a
+    /// slow machine a short pause would be none.
+    private static let roundsInPause: Int64 = 4
+    private static let longestPause = TimeAmount.milliseconds(10)
 
     private let eventLoop: any EventLoop
     // Safety: touched on the loop only.
@@ -20,6 +24,8 @@ package final class EventLoopTaskExecutor: TaskExecutor {
     @exclusivity(unchecked) private nonisolated(unsafe) var isRunning = false
     // Safety: touched on the loop only.
     @exclusivity(unchecked) private nonisolated(unsafe) var rounds = 0
+    // Safety: touched on the loop only.
+    @exclusivity(unchecked) private nonisolated(unsafe) var lastRound = LastRound()
 
     init(_ eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
@@ -55,15 +61,21 @@ package final class EventLoopTaskExecutor: TaskExecutor {
         isScheduled = true
         if rounds < Self.roundsInARow {
             rounds += 1
+            if rounds == Self.roundsInARow { lastRound.began = .now() }
             eventLoop.execute { self.run() }
         } else {
             rounds = 0
-            eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { self.run() }
+            eventLoop.assumeIsolated().scheduleTask(in: pause) { self.run() }
         }
+    }
+
+    private var pause: TimeAmount {
+        min(max(Self.shortestPause, lastRound.duration * Self.roundsInPause), Self.longestPause)
     }
 
     private func run() {
         isScheduled = false
+        if rounds == Self.roundsInARow { lastRound.duration = .now() - lastRound.began }
         runReady()
         if ready.isEmpty { rounds = 0 }
     }
@@ -73,17 +85,29 @@ package final class EventLoopTaskExecutor: TaskExecutor {
     }
 }
 
+/// The round before a pause: from when it was asked for until the loop came to it.
+private struct LastRound {
+    var began = NIODeadline.uptimeNanoseconds(0)
+    var duration = TimeAmount.zero
+}
+
 /// The event loops of a client: their executors, their deadlines, and which of them the caller is on.
 final class ClientLoops: Sendable {
     let group: any EventLoopGroup
     let executors: [EventLoopTaskExecutor]
+    /// One for each loop, for all clients: were there several, the pause of one would be filled by the rounds of another, and
+    /// the loop would not look at its sockets.
+    private static let executorsOfSingleton =
+        MultiThreadedEventLoopGroup.singleton.makeIterator().map(EventLoopTaskExecutor.init)
+
     private let loops: [any EventLoop]
     private let sweeps: [DeadlineSweep]
 
     init(group: any EventLoopGroup, makeSweep: (any EventLoop) -> DeadlineSweep) {
         self.group = group
         loops = Array(group.makeIterator())
-        executors = loops.map(EventLoopTaskExecutor.init)
+        executors =
+            SingletonLoops.isGroup(group) ? Self.executorsOfSingleton : loops.map(EventLoopTaskExecutor.init)
         sweeps = loops.map(makeSweep)
     }
 

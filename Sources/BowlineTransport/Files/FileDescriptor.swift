@@ -40,11 +40,10 @@ final class FileDescriptor: Sendable {
     ///
     /// Does not wait for a pipe's reader: without one, the opening fails.
     ///
-    /// - Parameter truncates: Empties a regular file first.
     /// - Throws: `FileFailure`.
-    init(writingInto path: String, truncates: Bool) throws {
+    init(writingInto path: String) throws {
         try Self.requireWhole(path, "write")
-        number = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (truncates ? O_TRUNC : 0))
+        number = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         self.path = path
         guard number >= 0 else { throw FileFailure("write", path) }
         #if canImport(Darwin)
@@ -68,6 +67,15 @@ final class FileDescriptor: Sendable {
         guard !isClosed.exchange(true, ordering: .relaxed) else { return }
         // Interrupted, it is closed all the same.
         guard systemClose(number) == 0 || errno == EINTR else { throw FileFailure("write", path) }
+    }
+
+    /// Removes what is in a regular file.
+    ///
+    /// - Throws: `FileFailure`.
+    func truncate() throws {
+        while ftruncate(number, 0) != 0 {
+            guard errno == EINTR else { throw FileFailure("write", path) }
+        }
     }
 
     func length() throws -> Int {

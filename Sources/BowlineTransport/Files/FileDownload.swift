@@ -26,9 +26,11 @@ package struct FileDownload: Sendable {
     /// Writes the chunks, the next only when the one before is written.
     ///
     /// - Returns: how many bytes were written.
-    /// - Throws: ``ServiceError`` `fileFailed`; what reading `body` throws; `CancellationError`.
+    /// - Throws: ``ServiceError`` `fileFailed`; `invalidConfiguration` if SwiftNIO's singletons are switched off; what reading
+    ///   `body` throws; `CancellationError`.
     package func write(_ body: ResponseBody) async throws -> Int {
         do {
+            try Self.requireThreads()
             switch try await blocking({ [path] in try FileTarget(path) }) {
             case .replaced(let target, let partial, let permissions):
                 return try await replace(target, by: partial, permissions, with: body)
@@ -40,6 +42,16 @@ package struct FileDownload: Sendable {
             if let failure = error as? FileFailure {
                 throw failure.serviceError(progress: .responseStarted, phase: .receivingBody)
             }
+            throw error
+        }
+    }
+
+    /// Says what is lacking as a failure of a request whose response has begun.
+    private static func requireThreads() throws {
+        do {
+            _ = try SingletonLoops.threads()
+        } catch var error as ServiceError {
+            error.progress = .responseStarted
             throw error
         }
     }
@@ -76,9 +88,13 @@ package struct FileDownload: Sendable {
     /// Writes into what is there. A pipe's reader may take its time: no thread waits for it longer than a moment, so that a
     /// cancellation is noticed.
     private func write(_ body: ResponseBody, truncating truncates: Bool) async throws -> Int {
-        let file = try await blocking { [path] in try FileDescriptor(writingInto: path, truncates: truncates) }
+        let file = try await blocking { [path] in try FileDescriptor(writingInto: path) }
         var total = 0
+        var isFresh = truncates
         for try await chunk in body {
+            // Not before: a body that fails without a byte leaves what is there.
+            if isFresh { try await blocking { try file.truncate() } }
+            isFresh = false
             total += chunk.readableBytes
             var rest = chunk
             while rest.readableBytes > 0 {
@@ -87,6 +103,7 @@ package struct FileDownload: Sendable {
                 rest.moveReaderIndex(forwardBy: count)
             }
         }
+        if isFresh { try await blocking { try file.truncate() } }
         try await blocking { try file.close() }
         return total
     }
@@ -120,11 +137,11 @@ package struct FileDownload: Sendable {
     /// In a task of its own: a cancelled one gets no thread.
     private func remove(_ partial: String) async {
         _ = await Task {
-            try? await NIOThreadPool.singleton.runIfActive { _ = unlink(partial) }
+            try? await SingletonLoops.threads().runIfActive { _ = unlink(partial) }
         }.value
     }
 
     private func blocking<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) async throws -> Result {
-        try await NIOThreadPool.singleton.runIfActive(work)
+        try await SingletonLoops.threads().runIfActive(work)
     }
 }

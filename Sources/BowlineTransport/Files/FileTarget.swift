@@ -7,7 +7,7 @@ internal import BowlinePlatform
 /// | nothing, or a regular file | replaced |
 /// | a symbolic link to one of these, or to nothing | the link's target is replaced, the link stays |
 /// | a device or a pipe, or a link to one | written into |
-/// | a regular file behind `/proc/…/fd` or `/dev/fd` | emptied and written into: others have it open |
+/// | a regular file behind `/proc/…/fd` or `/dev/fd` | written into, and emptied with the first byte: others have it open |
 /// | a folder, a socket, links in a circle | refused |
 enum FileTarget: Sendable, Equatable {
     /// The bytes go to the file `partial`, which then takes the name `path`.
@@ -15,6 +15,8 @@ enum FileTarget: Sendable, Equatable {
     /// - permissions: Those of the file that is replaced; nil: there is none.
     case replaced(path: String, partial: String, permissions: mode_t?)
     /// The bytes are written as they come.
+    ///
+    /// - truncates: What is there is removed when the first of them has come, or the end without any.
     case writtenInto(truncates: Bool)
 
     /// How many links are followed, as the system does.
@@ -69,7 +71,7 @@ enum FileTarget: Sendable, Equatable {
         var isOpenElsewhere = false
         for _ in 0...maximumLinks {
             guard let text = try link(at: target, of: path) else { return (target, isOpenElsewhere) }
-            if target.hasPrefix("/proc/") || target.hasPrefix("/dev/fd/") { isOpenElsewhere = true }
+            if ProcessFiles.areIn(folder(of: target)) { isOpenElsewhere = true }
             target = text.utf8.first == UInt8(ascii: "/") ? text : folder(of: target) + text
         }
         throw FileFailure("write", path, number: ELOOP)
@@ -95,15 +97,15 @@ enum FileTarget: Sendable, Equatable {
     }
 
     /// The path up to its last slash.
-    private static func folder(of path: String) -> Substring {
+    private static func folder(of path: String) -> String {
         guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "" }
-        return path[...slash]
+        return String(path[...slash])
     }
 
     private static func partial(beside path: String) -> String {
         let folder = folder(of: path)
         // A name has at most 255 bytes: of a long one only the beginning is repeated.
-        let beginning = String(decoding: path.utf8[folder.endIndex...].prefix(200), as: UTF8.self)
+        let beginning = String(decoding: path.utf8.dropFirst(folder.utf8.count).prefix(200), as: UTF8.self)
         return "\(folder).\(beginning).\(String(UInt64.random(in: 0 ... .max), radix: 36)).part"
     }
 }

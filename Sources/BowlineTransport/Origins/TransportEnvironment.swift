@@ -22,6 +22,8 @@ package struct TransportOptions: Sendable {
 
     /// Looks up a variable of the environment.
     package var variable: @Sendable (String) -> String? = { CertificateFiles.variable($0) }
+    /// Called before the system's roots are read, on the thread that reads them; for tests.
+    package var willLoadRoots: @Sendable () -> Void = {}
 
     /// Who tells listeners of events; nil: there are none.
     package var events: EventDispatch?
@@ -43,7 +45,8 @@ final class TransportEnvironment: Sendable {
         self.options = options
         events = options.events
         tls = try TLSContext(
-            options.tls, negotiation: options.http2.negotiation, variable: options.variable)
+            options.tls, negotiation: options.http2.negotiation, variable: options.variable,
+            willLoadRoots: options.willLoadRoots)
         loops = ClientLoops(group: group) { loop in
             DeadlineSweep(timer: LoopTimer(eventLoop: loop, clock: options.clock))
         }

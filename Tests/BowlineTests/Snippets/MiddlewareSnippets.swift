@@ -43,3 +43,22 @@ struct RequestID: ServiceMiddleware {
         return response
     }
 }
+
+extension HTTPField.Name {
+    static let bodyChecksum = HTTPField.Name("X-Body-Checksum")!
+}
+
+struct BodyChecksum: ServiceMiddleware {
+    func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        guard !request.body.isStream else { return try await next(request, context: context) }
+        var sum: UInt32 = 0
+        for try await chunk in request.body.chunks {
+            for byte in chunk.readableBytesView { sum = sum &* 31 &+ UInt32(byte) }
+        }
+        var request = request
+        request.fields[.bodyChecksum] = String(sum)
+        return try await next(request, context: context)
+    }
+}

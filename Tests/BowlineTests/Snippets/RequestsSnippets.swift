@@ -65,6 +65,33 @@ private enum RequestsSnippets {
         _ = client
     }
 
+    static func lines(_ client: ServiceClient) async throws {
+        let response = try await client.get("orders/export") { $0.timeouts.total = .unlimited }.expecting(.ok)
+        for try await order in response.body.decodeLines(of: Order.self) {
+            print(order.id)
+        }
+    }
+
+    static func events(_ client: ServiceClient) async throws {
+        let stream = try await client.get("orders/events") {
+            $0.timeouts.total = .unlimited
+            $0.timeouts.bodyIdle = .seconds(90)  // longer than the service's pauses
+        }
+        for try await event in try await stream.expecting(.ok).body.serverSentEvents() where event.type == "order" {
+            print(event.id, event.data)
+        }
+    }
+
+    static func links(_ client: ServiceClient) async throws {
+        var page = try await client.get("orders", query: ["limit": 100])
+        var orders = try await page.decode([Order].self)
+        while let next = page.link("next") {
+            page = try await client.get(next.target.absoluteString)
+            orders += try await page.decode([Order].self)
+        }
+        print(orders.count)
+    }
+
     static func snippet7(_ client: ServiceClient) async throws {
         let size = try await client.download("exports/2026.csv", to: "2026.csv") { options in
             options.timeouts.total = .seconds(3600)

@@ -68,7 +68,8 @@ struct HTTP2KeepAlive {
         guard let outstanding, let neededSince else { return nil }
         // Behind an upload the PING waits as long as the network takes some of that.
         let sent = outstanding.hasLeft ? outstanding.sentAt : max(outstanding.sentAt, takenAt ?? outstanding.sentAt)
-        return max(sent, neededSince).advanced(by: timeout * Self.timeoutsUntilMissing)
+        // One by one: the product of a very long time would trap.
+        return (0..<Self.timeoutsUntilMissing).reduce(max(sent, neededSince)) { end, _ in end.advanced(by: timeout) }
     }
 
     enum Action: Equatable {

@@ -2,47 +2,51 @@ extension ServiceURL {
     /// The longest `Location` that is looked at, in bytes: twice what services accept in a request line.
     package static let maximumLocationBytes = 16_384
 
-    /// Where the `Location` of a response to this URL leads (RFC 9110 §10.2.2, RFC 3986 §5.2).
+    /// The URL that `reference` names in a response from this URL (RFC 3986 §5.2): what browsers, redirects and
+    /// ``ServiceResponse/links`` make of it.
     ///
-    /// Other than a reference of the caller's own (``resolving(_:)``), it may leave the base path. It is checked as any
-    /// URL is: no user information, no control characters, `http` and `https` only. Its fragment is dropped.
+    /// At `https://example.com/v1/orders?page=1`, `/v1/orders?page=2` is `https://example.com/v1/orders?page=2`, `42` is
+    /// `/v1/42`, `?page=2` is `/v1/orders?page=2`, and `//other.example/x` is `https://other.example/x`. Unlike
+    /// ``appending(_:)``, which is for references of your own, it may leave the base's path and its origin.
     ///
-    /// A service on a Unix domain socket is `http://localhost` to itself: a `Location` that says so stays on the socket.
-    /// None leads to another socket.
+    /// The result is checked as any URL is: no user information, no control characters, `http` and `https` only. The
+    /// fragment is dropped. A service on a Unix domain socket is `http://localhost` to itself: a reference that says so
+    /// stays on the socket.
     ///
+    /// - Parameter reference: At most 16 KiB.
     /// - Throws: ``ServiceError`` with code `invalidURL`.
-    package func followingLocation(_ location: String) throws -> ServiceURL {
-        guard location.utf8.count <= Self.maximumLocationBytes else {
+    public func resolving(_ reference: String) throws -> ServiceURL {
+        guard reference.utf8.count <= Self.maximumLocationBytes else {
             throw ServiceError(.invalidURL, "URL is longer than \(Self.maximumLocationBytes) bytes")
         }
-        if let scheme = Self.scheme(of: location) {
-            guard location[scheme.endIndex...].utf8.starts(with: "://".utf8) else {
+        if let scheme = Self.scheme(of: reference) {
+            guard reference[scheme.endIndex...].utf8.starts(with: "://".utf8) else {
                 throw ServiceError(.invalidURL, "URL has an unknown scheme, or none before its host")
             }
-            return onSocket(try ServiceURL(location))
+            return onSocket(try ServiceURL(reference))
         }
-        if location.utf8.starts(with: "//".utf8) {
-            return onSocket(try ServiceURL("\(origin.scheme.rawValue):\(location)"))
+        if reference.utf8.starts(with: "//".utf8) {
+            return onSocket(try ServiceURL("\(origin.scheme.rawValue):\(reference)"))
         }
-        return try followingRelative(location)
+        return try followingRelative(reference)
     }
 
     /// A path, a query or a fragment, as seen from this URL.
-    private func followingRelative(_ location: String) throws -> ServiceURL {
-        switch location.utf8.first {
+    private func followingRelative(_ reference: String) throws -> ServiceURL {
+        switch reference.utf8.first {
         case UInt8(ascii: "/"):
-            let (path, query) = try Self.splitTarget(location[...], at: "URL")
+            let (path, query) = try Self.splitTarget(reference[...], at: "URL")
             return ServiceURL(origin: origin, path: path, query: query)
         case nil, UInt8(ascii: "#"):
-            _ = try Self.splitTarget(location[...], at: "URL")
+            _ = try Self.splitTarget(reference[...], at: "URL")
             return self
         case UInt8(ascii: "?"):
-            let (_, query) = try Self.splitTarget(location[...], at: "URL")
+            let (_, query) = try Self.splitTarget(reference[...], at: "URL")
             return ServiceURL(origin: origin, path: path, query: query)
         default:
             // RFC 3986 §5.2.3: what follows the last slash of the path is replaced.
             let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[...$0] } ?? "/"
-            let target = try Self.splitTarget((folder + location)[...], at: "URL")
+            let target = try Self.splitTarget((folder + reference)[...], at: "URL")
             return ServiceURL(origin: origin, path: target.path, query: target.query)
         }
     }

@@ -1,0 +1,83 @@
+public import BowlineCore
+
+#if canImport(FoundationEssentials)
+    internal import FoundationEssentials
+#else
+    internal import Foundation
+#endif
+
+extension ResponseBody {
+    /// Reads the body as one value a line (NDJSON, JSON Lines), decoded as each line comes.
+    ///
+    /// ```swift
+    /// let response = try await client.get("export").expecting(.ok)
+    /// for try await order in response.body.decodeLines(of: Order.self) { … }
+    /// ```
+    /// Lines are those of ``lines(maximum:)``; empty ones, and those of spaces and tabs, are skipped. The status is not looked
+    /// at: say what you expect first. Who owns the body, and how slowly it is read, is as with ``lines(maximum:)``.
+    ///
+    /// - Parameters:
+    ///   - type: What a line is decoded as.
+    ///   - maximum: How long a line may be in bytes, without its end; 0 or more. Default 1 MiB.
+    ///   - decoder: How; nil: as the client is configured.
+    public func decodeLines<Value: Decodable>(
+        of type: Value.Type = Value.self, maximum: Int = 1 << 20, using decoder: (any BodyDecoder)? = nil
+    ) -> DecodedLines<Value> {
+        DecodedLines(body: self, maximum: maximum, decoder: decoder ?? decoding?.decoder ?? JSONDecoder.json)
+    }
+
+    /// The values of a body that has one a line.
+    public struct DecodedLines<Value: Decodable>: AsyncSequence, Sendable {
+        /// A line's value.
+        public typealias Element = Value
+        /// ``ServiceError`` or `CancellationError`.
+        public typealias Failure = any Error
+
+        let body: ResponseBody
+        let maximum: Int
+        let decoder: any BodyDecoder
+
+        /// Reads the values.
+        ///
+        /// - Throws (from `next()`): ``ServiceError`` `decodingFailed`, which names the line's number, the type and the coding
+        ///   path and nothing of the line, or `bodyTooLarge` for a line that is too long, after both of which the rest is given
+        ///   up; else what reading the body throws. `CancellationError` when the reading task is cancelled, which gives the body
+        ///   up.
+        public func makeAsyncIterator() -> AsyncIterator {
+            AsyncIterator(reader: LineReader(body, maximum: maximum, endingIn: .lineFeed), decoder: decoder)
+        }
+
+        /// The reader of a body's values.
+        public struct AsyncIterator: AsyncIteratorProtocol {
+            var reader: LineReader
+            let decoder: any BodyDecoder
+            private var number = 0
+
+            init(reader: LineReader, decoder: any BodyDecoder) {
+                self.reader = reader
+                self.decoder = decoder
+            }
+
+            /// The next value; nil at the end.
+            public mutating func next() async throws -> Value? {
+                try await next(isolation: nil)
+            }
+
+            /// The next value; nil at the end.
+            public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Value? {
+                while let line = try await reader.next(isolation: actor) {
+                    number += 1
+                    guard line.readableBytesView.contains(where: { $0 != 0x20 && $0 != 0x09 && $0 != 0x0D }) else {
+                        continue
+                    }
+                    do {
+                        return try decoder.decodeBody(Value.self, from: line)
+                    } catch {
+                        throw reader.fail(with: ServiceError(decoding: Value.self, line: number, error))
+                    }
+                }
+                return nil
+            }
+        }
+    }
+}
