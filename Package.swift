@@ -87,7 +87,9 @@ let package = Package(
         ),
         .target(
             name: "Bowline",
-            dependencies: ["BowlineCore", "BowlineMiddleware", "BowlineTransport", configuration, serviceLifecycle],
+            dependencies: [
+                "BowlineCore", "BowlineMiddleware", "BowlineTransport", configuration, logging, serviceLifecycle,
+            ],
             swiftSettings: road
         ),
         .target(

@@ -31,7 +31,7 @@ WALLS = {
     "BowlineMiddleware": ["BowlineCore", "BowlinePlatform", "Logging", "Metrics", "Tracing", "CZlib"],
     "BowlineTransport": ["BowlineCore", "BowlinePlatform", "BowlinePool", "NIO*"],
     "Bowline": [
-        "BowlineCore", "BowlineMiddleware", "BowlineTransport", "FoundationEssentials", "ServiceLifecycle",
+        "BowlineCore", "BowlineMiddleware", "BowlineTransport", "FoundationEssentials", "Logging", "ServiceLifecycle",
         # Only with the package trait of that name: Docs/Decisions/configuration-trait.md.
         "Configuration",
     ],
@@ -333,8 +333,8 @@ def told_names(root):
     if not page.is_file():
         return []
     text = read(page)
-    code = "\n".join(read(path) for folder in ("Metrics", "Tracing", "Logging")
-                     for path in swift_files(root, [f"Sources/BowlineMiddleware/{folder}"]))
+    folders = ("BowlineMiddleware/Metrics", "BowlineMiddleware/Tracing", "BowlineMiddleware/Logging", "Bowline/Lifecycle")
+    code = "\n".join(read(path) for folder in folders for path in swift_files(root, [f"Sources/{folder}"]))
     events = root / "Sources" / "BowlineCore" / "Telemetry" / "ServiceEventListener.swift"
     real = set(_TOLD.findall(code)) | set(_EVENT.findall(read(events) if events.is_file() else ""))
     told = set(_TOLD.findall(text)) | {name for name in re.findall(r"`(\w+)`", text) if name in real}

@@ -51,12 +51,12 @@ struct RetryHarness: Sendable {
 
     /// Sends a request and moves the clock over every sleep.
     func send(
-        _ request: ServiceRequest? = nil, context: RequestContext? = nil
+        _ request: ServiceRequest? = nil, context: RequestContext? = nil, through pipeline: Next? = nil
     ) async throws -> Result<ServiceResponse, any Error> {
         let request = try request ?? self.request()
         let context = context ?? self.context()
         let done = Gate()
-        let pipeline = pipeline
+        let pipeline = pipeline ?? self.pipeline
         let task = Task {
             defer { done.open() }
             return try await pipeline(request, context: context)

@@ -151,7 +151,7 @@ struct ExpectedResponseTests {
         (#"{"name":"a","tags":[{"label":"a"},{}]}"#, "cannot decode User: no value at tags[1].label"),
         (#"{"name":"a","scores":{"canary":"canary"}}"#, "cannot decode User: not Int at scores.*"),
         (#"["canary"]"#, "cannot decode User: not Dictionary<String, Any> at the top level"),
-        ("canary", "cannot decode User: the body is not valid"), ("", "cannot decode User: the body is empty"),
+        ("canary", "cannot decode User: the body is not valid JSON"), ("", "cannot decode User: the body is empty"),
     ]
 
     @Test("A body that cannot be decoded names type and coding path, and nothing of the body", arguments: undecodable)

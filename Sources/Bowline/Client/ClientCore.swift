@@ -36,7 +36,8 @@ final class ClientCore: Sendable {
         }
         clock = configuration.clock
         retryBudgets = RetryBudgets()
-        lifecycle = ClientLifecycle(transport: self.transport, clock: configuration.clock)
+        lifecycle = ClientLifecycle(
+            transport: self.transport, clock: configuration.clock, logger: configuration.telemetry.logger)
     }
 
     deinit {

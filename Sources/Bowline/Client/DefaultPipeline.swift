@@ -29,7 +29,7 @@ enum DefaultPipeline {
             [
                 RetryMiddleware(
                     options: configuration.retry, budgets: core.retryBudgets, clock: configuration.clock,
-                    random: configuration.random, events: core.events)
+                    random: configuration.random, events: core.events, logger: configuration.telemetry.logger)
             ],
             // Inside retries, outside telemetry: what is sent again after a 417 is an attempt of its own.
             [ExpectationMiddleware()],

@@ -19,7 +19,7 @@ extension ServiceClient {
         _ reference: String, json value: Value, query: QueryItems = [:], fields: HTTPFields = [:],
         options: OptionsChange? = nil
     ) async throws -> ServiceResponse {
-        try await post(reference, body: encoded(value), query: query, fields: fields, options: options)
+        try await post(reference, body: encoded(value, .post, options), query: query, fields: fields, options: options)
     }
 
     /// Sends a value in a PUT request; see ``post(_:json:query:fields:options:)``.
@@ -27,7 +27,7 @@ extension ServiceClient {
         _ reference: String, json value: Value, query: QueryItems = [:], fields: HTTPFields = [:],
         options: OptionsChange? = nil
     ) async throws -> ServiceResponse {
-        try await put(reference, body: encoded(value), query: query, fields: fields, options: options)
+        try await put(reference, body: encoded(value, .put, options), query: query, fields: fields, options: options)
     }
 
     /// Sends a value in a PATCH request; see ``post(_:json:query:fields:options:)``.
@@ -35,10 +35,19 @@ extension ServiceClient {
         _ reference: String, json value: Value, query: QueryItems = [:], fields: HTTPFields = [:],
         options: OptionsChange? = nil
     ) async throws -> ServiceResponse {
-        try await patch(reference, body: encoded(value), query: query, fields: fields, options: options)
+        try await patch(
+            reference, body: encoded(value, .patch, options), query: query, fields: fields, options: options)
     }
 
-    private func encoded(_ value: some Encodable) throws -> RequestBody {
-        try .encoded(value, by: configuration.encoder)
+    private func encoded(
+        _ value: some Encodable, _ method: HTTPRequest.Method, _ change: OptionsChange?
+    ) throws -> RequestBody {
+        do {
+            return try .encoded(value, by: configuration.encoder)
+        } catch {
+            var options = RequestOptions()
+            change?(&options)
+            throw Self.naming(error, method, options.targetTemplate)
+        }
     }
 }

@@ -85,7 +85,12 @@ public struct ServiceClient: Sendable {
     ///   cancelled.
     public func send(_ request: ServiceRequest) async throws -> ServiceResponse {
         var request = request
-        let context = try admit(&request)
+        let context: RequestContext
+        do {
+            context = try admit(&request)
+        } catch {
+            throw Self.naming(error, request.method, request.ownOptions?.value.targetTemplate)
+        }
         // What is needed of it after it was given away.
         let (body, options) = (request.body, request.ownOptions)
         do {
@@ -97,8 +102,14 @@ public struct ServiceClient: Sendable {
             context.call.responseBodyEnded()
             // Nobody will send it again: the sequence of a one-shot body is let go.
             body.abandon()
-            throw error
+            throw context.call.naming(error)
         }
+    }
+
+    /// An error that says which call it ended, if there was no call to name it yet.
+    @inline(never)
+    static func naming(_ error: any Error, _ method: HTTPRequest.Method, _ target: String?) -> any Error {
+        (error as? ServiceError)?.ofCall(method, target) ?? error
     }
 
     // Apart from `send`, because what they use would lie in its frame as long as it waits.
@@ -115,8 +126,10 @@ public struct ServiceClient: Sendable {
         request.url = url
         policies.addFields(to: &request, for: url)
         let now = core.clock.now
+        let template = request.ownOptions?.value.targetTemplate
         let call = try core.lifecycle.admit(
-            method: request.method.rawValue, target: request.ownOptions?.value.targetTemplate ?? url.path, now: now
+            method: request.method.rawValue, target: template ?? url.path,
+            isTargetNamed: template != nil || configuration.telemetry.namesPathsInErrors, now: now
         )
         return policies.context(of: request, call: call, now: now)
     }
@@ -128,9 +141,7 @@ public struct ServiceClient: Sendable {
         if let report = options?.value.onDownloadProgress {
             response.body = response.body.reporting(report)
         }
-        response.facts.decoding = policies.decoding
-        response.body.decoding = policies.decoding
-        response.body.observeEnd(call)
+        response.comesOut(of: call, decoding: policies.decoding)
     }
 }
 

@@ -25,11 +25,15 @@ extension ServiceResponse {
     public func decode<Value: Decodable>(
         _ type: Value.Type = Value.self, upTo limit: Int = 16 << 20, using decoder: (any BodyDecoder)? = nil
     ) async throws -> Value {
-        let body = try await expectingSuccess().body.collect(upTo: limit)
+        let bytes = try await expectingSuccess().body.collect(upTo: limit)
+        let decoder = decoder ?? facts.decoding?.decoder ?? JSONDecoder.json
         do {
-            return try (decoder ?? facts.decoding?.decoder ?? JSONDecoder.json).decodeBody(type, from: body)
+            return try decoder.decodeBody(type, from: bytes)
         } catch {
-            throw self.body.describing(ServiceError(decoding: type, isEmpty: body.readableBytes == 0, error))
+            throw describing(
+                ServiceError(
+                    decoding: type, isEmpty: bytes.readableBytes == 0, format: decoder.contentType,
+                    mediaType: receivedFields.mediaType, error))
         }
     }
 }

@@ -121,6 +121,7 @@
                 .custom("userAgent") { $0.userAgent = try $1.saysNone ? nil : $1.text() },
                 .custom("authenticatedOrigins") { $0.authenticatedOrigins = try $1.texts() },
                 .flag("telemetry.isTracingEnabled", \.telemetry.isTracingEnabled),
+                .flag("telemetry.namesPathsInErrors", \.telemetry.namesPathsInErrors),
                 .flag("telemetry.isMetricsEnabled", \.telemetry.isMetricsEnabled),
             ]
         }

@@ -31,6 +31,16 @@ extension ServiceClient {
     private func request<Input, Output>(
         _ endpoint: Endpoint<Input, Output>, _ input: Input, _ decoder: any BodyDecoder, _ change: OptionsChange?
     ) throws -> ServiceRequest {
+        do {
+            return try prepared(endpoint, input, decoder, change)
+        } catch {
+            throw Self.naming(error, endpoint.method, endpoint.options.targetTemplate ?? endpoint.path)
+        }
+    }
+
+    private func prepared<Input, Output>(
+        _ endpoint: Endpoint<Input, Output>, _ input: Input, _ decoder: any BodyDecoder, _ change: OptionsChange?
+    ) throws -> ServiceRequest {
         var parts = EndpointRequest(options: endpoint.options, encoder: endpoint.encoder ?? configuration.encoder)
         try endpoint.prepare(input, &parts)
         if parts.options.targetTemplate == nil { parts.options.targetTemplate = endpoint.path }

@@ -1,4 +1,5 @@
 internal import BowlineCore
+internal import Logging
 
 /// Counts calls in flight, refuses new ones once the end has begun, and runs the drain.
 ///
@@ -28,10 +29,13 @@ final class ClientLifecycle: CallRegistry {
 
     private let shared: Guarded<Shared>
     private let clock: any ServiceClock
+    private let logger: Logger?
 
-    init(transport: any ServiceTransport, clock: any ServiceClock) {
+    /// - Parameter logger: Where the line about the end goes; nil: to the logger of the task that asks for it.
+    init(transport: any ServiceTransport, clock: any ServiceClock, logger: Logger? = nil) {
         shared = Guarded(Shared(transport: transport))
         self.clock = clock
+        self.logger = logger
     }
 
     /// The last copy of the client has gone, without a shutdown.
@@ -47,8 +51,11 @@ final class ClientLifecycle: CallRegistry {
     /// Admits a call, or refuses it.
     ///
     /// - Throws: ``ServiceError`` `shuttingDown`.
-    func admit(method: String, target: String, now: MonotonicInstant) throws -> CallRecord {
-        let call = CallRecord(admitted: now, method: method, target: target, registry: self)
+    func admit(
+        method: String, target: String, isTargetNamed: Bool, now: MonotonicInstant
+    ) throws -> CallRecord {
+        let call = CallRecord(
+            admitted: now, method: method, target: target, isTargetNamed: isTargetNamed, registry: self)
         guard shared.withLock({ $0.machine.admit(call) }) else {
             throw ServiceError(.shuttingDown, "the client is shutting down or shut down and takes no more requests")
         }
@@ -165,10 +172,17 @@ final class ClientLifecycle: CallRegistry {
             return shared.machine.drained
         }
         publish()
-        return ShutdownReport(
+        let report = ShutdownReport(
             drained: drained, forced: forced, connectionsClosed: connectionsClosed,
             duration: began.duration(to: clock.now)
         )
+        report.write(to: ClientLog.wanted(logger))
+        return report
+    }
+
+    /// Says what became of the end where ``run(began:)`` found nobody who wanted it said.
+    func writeUnlessWritten(_ report: ShutdownReport) {
+        if ClientLog.wanted(logger) == nil, report.isClean { report.write(to: ClientLog.logger) }
     }
 
     /// Returns when the drain has something to decide: woken, or at `deadline`.

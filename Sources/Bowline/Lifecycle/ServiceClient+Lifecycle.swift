@@ -24,7 +24,8 @@ extension ServiceClient {
 extension ServiceClient: Service {
     /// Waits for a graceful shutdown of the service group, or for ``shutdown(within:)``; then drains.
     ///
-    /// Returns only when the drain is over. If the task is cancelled, what is in flight is cut off.
+    /// Returns only when the drain is over. If the task is cancelled, what is in flight is cut off. Nobody gets the report here, so
+    /// it is always in the log: where the client's lines go, and else under the label `bowline.client`.
     public func run() async throws {
         await withTaskGroup { group in
             group.addTask { try? await gracefulShutdown() }
@@ -34,6 +35,6 @@ extension ServiceClient: Service {
             await group.next()
             group.cancelAll()
         }
-        await shutdown()
+        core.lifecycle.writeUnlessWritten(await shutdown())
     }
 }

@@ -1,4 +1,5 @@
 public import BowlineCore
+internal import Logging
 
 /// How a client ended.
 public struct ShutdownReport: Sendable {
@@ -27,6 +28,21 @@ public struct ShutdownReport: Sendable {
 
     /// Whether nothing was cut off.
     public var isClean: Bool { forced.isEmpty }
+}
+
+extension ShutdownReport {
+    /// Writes a line: `info`, or `warning` if calls were cut off. That one goes to the client's own logger if there is no other:
+    /// work was lost, and the report may be, too.
+    func write(to logger: Logger?) {
+        guard let logger = logger ?? (isClean ? nil : ClientLog.logger) else { return }
+        logger.log(
+            level: isClean ? .info : .warning, "shut down, \(self)",
+            metadata: [
+                "bowline.shutdown.drained": "\(drained)", "bowline.shutdown.forced": "\(forced.count)",
+                "bowline.shutdown.connections_closed": "\(connectionsClosed)",
+                "bowline.shutdown.duration": "\(duration.spoken)",
+            ])
+    }
 }
 
 extension ShutdownReport: CustomStringConvertible {

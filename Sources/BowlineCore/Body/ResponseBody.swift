@@ -15,7 +15,9 @@ public struct ResponseBody: AsyncSequence, Sendable {
     package let source: (any ResponseBodySource)?
 
     /// How the client that sent the request decodes lines; nil: as the default does.
-    package var decoding: BodyDecoding?
+    package private(set) var decoding: BodyDecoding?
+    /// What its errors say of call and response; nil: it has come through no client.
+    private var naming: ResponseNaming?
 
     package init(source: (any ResponseBodySource)?) {
         self.source = source
@@ -49,17 +51,17 @@ public struct ResponseBody: AsyncSequence, Sendable {
     ///   `bodyAlreadyConsumed` when it is read a second time; `CancellationError` when the reading task is cancelled,
     ///   which gives the body up.
     public func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(source: source)
+        AsyncIterator(body: self)
     }
 
     /// The reader of a body.
     public struct AsyncIterator: AsyncIteratorProtocol {
-        private let source: (any ResponseBodySource)?
+        private let body: ResponseBody
         private var hasBegun = false
         private var isFinished = false
 
-        init(source: (any ResponseBodySource)?) {
-            self.source = source
+        init(body: ResponseBody) {
+            self.body = body
         }
 
         /// The next chunk; nil at the end. Throws as ``ResponseBody/makeAsyncIterator()`` says.
@@ -69,16 +71,16 @@ public struct ResponseBody: AsyncSequence, Sendable {
 
         /// The next chunk; nil at the end. Throws as ``ResponseBody/makeAsyncIterator()`` says.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> ByteBuffer? {
-            guard let source, !isFinished else { return nil }
-            if !hasBegun {
-                hasBegun = true
-                try source.beginReading()
-            }
+            guard let source = body.source, !isFinished else { return nil }
             do {
+                if !hasBegun {
+                    try source.beginReading()
+                    hasBegun = true
+                }
                 if let chunk = try await source.next() { return chunk }
             } catch {
                 isFinished = true
-                throw error
+                throw body.named(error)
             }
             isFinished = true
             return nil
@@ -92,24 +94,19 @@ public struct ResponseBody: AsyncSequence, Sendable {
     public func collect(upTo limit: Int) async throws -> ByteBuffer {
         guard let source else { return ByteBuffer() }
         let limit = Swift.min(limit, Int(Int32.max))
-        try source.beginReading()
-        if let announced = source.announcedLength, announced > limit {
-            source.abandon()
-            throw tooLarge(limit)
-        }
-        guard var collected = try await source.next() else { return ByteBuffer() }
-        guard collected.readableBytes <= limit else {
-            source.abandon()
-            throw tooLarge(limit)
-        }
-        while var chunk = try await source.next() {
-            guard collected.readableBytes + chunk.readableBytes <= limit else {
-                source.abandon()
-                throw tooLarge(limit)
+        do {
+            try source.beginReading()
+            if let announced = source.announcedLength, announced > limit { throw tooLarge(limit) }
+            guard var collected = try await source.next() else { return ByteBuffer() }
+            guard collected.readableBytes <= limit else { throw tooLarge(limit) }
+            while var chunk = try await source.next() {
+                guard collected.readableBytes + chunk.readableBytes <= limit else { throw tooLarge(limit) }
+                collected.writeBuffer(&chunk)
             }
-            collected.writeBuffer(&chunk)
+            return collected
+        } catch {
+            throw named(error)
         }
-        return collected
     }
 
     /// Reads the beginning of the body, and gives up the rest. A body that fails underway ends there; of one that was
@@ -161,7 +158,9 @@ public struct ResponseBody: AsyncSequence, Sendable {
         if let source { source.observeEnd(observer) } else { observer.responseBodyEnded() }
     }
 
+    /// The rest is given up.
     private func tooLarge(_ limit: Int) -> ServiceError {
+        source?.abandon()
         let error = ServiceError(
             .bodyTooLarge, "the response body is larger than \(limit) bytes", progress: .responseStarted,
             phase: .receivingBody
@@ -169,9 +168,22 @@ public struct ResponseBody: AsyncSequence, Sendable {
         return describing(error)
     }
 
-    /// `error` with what is known about the attempt that brought the body.
+    /// `error` with what is known about the attempt that brought the body, the call and the response.
     package func describing(_ error: ServiceError) -> ServiceError {
-        source?.attempt?.describe(error) ?? error
+        let error = source?.attempt?.describe(error) ?? error
+        return named(error) as? ServiceError ?? error
+    }
+
+    /// `error` with the call and the response, if it is one of ours.
+    private func named(_ error: any Error) -> any Error {
+        naming?.describe(error) ?? error
+    }
+
+    /// It comes out of a call, which its end ends.
+    mutating func comesOut(of naming: ResponseNaming, decoding: BodyDecoding) {
+        self.decoding = decoding
+        self.naming = naming
+        observeEnd(naming.call)
     }
 }
 

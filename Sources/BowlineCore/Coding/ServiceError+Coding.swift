@@ -9,7 +9,13 @@ extension ServiceError {
     }
 
     /// A body could not be decoded as this type. Says where and how it differs, and never what was there.
-    package init(decoding type: Any.Type, isEmpty: Bool, _ error: any Error) {
+    ///
+    /// - Parameters:
+    ///   - format: What the decoder understands, as `application/json`.
+    ///   - mediaType: What the response says that it is, as `text/html`.
+    package init(
+        decoding type: Any.Type, isEmpty: Bool, format: String? = nil, mediaType: String? = nil, _ error: any Error
+    ) {
         let name = Self.name(of: type)
         let detail =
             switch error as? DecodingError {
@@ -20,7 +26,7 @@ extension ServiceError {
             case .typeMismatch(let wanted, let context):
                 "not \(Self.name(of: wanted)) at \(Self.readable(context.codingPath))"
             case .dataCorrupted(let context) where context.codingPath.isEmpty:
-                isEmpty ? "the body is empty" : "the body is not valid"
+                isEmpty ? "the body is empty" : Self.notValid(format, mediaType)
             case .dataCorrupted(let context):
                 "invalid value at \(Self.readable(context.codingPath))"
             default:
@@ -38,6 +44,13 @@ extension ServiceError {
         self.init(
             .decodingFailed, "line \(line): \(whole.message)", underlying: error, progress: .responseStarted,
             phase: .receivingBody)
+    }
+
+    /// Names what came only where that explains something: a page of HTML, say, instead of a value.
+    private static func notValid(_ format: String?, _ mediaType: String?) -> String {
+        let text = "the body is not valid" + (format.map { " \(MediaType.format(of: $0))" } ?? "")
+        guard let mediaType, let format, mediaType != MediaType.name(of: format) else { return text }
+        return text + ": its Content-Type is \(mediaType)"
     }
 
     private static func name(of type: Any.Type) -> String { unquoted(String(describing: type)) }

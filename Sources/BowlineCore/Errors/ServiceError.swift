@@ -1,10 +1,13 @@
+public import HTTPTypes
+
 /// Why a request, or the making of a client, failed.
 ///
 /// One type for every layer. ``code`` says what happened, ``progress`` how far the request had got (so whether it may
-/// be sent again), ``phase`` and ``elapsed`` what it was doing and for how long. Cancellation of the calling task is
-/// not one of these: it surfaces as `CancellationError`.
+/// be sent again), ``method`` and ``target`` which call it was, ``phase`` and ``elapsed`` what it was doing and for how long.
+/// Cancellation of the calling task is not one of these: it surfaces as `CancellationError`.
 ///
-/// Descriptions are bounded and carry no header value, body, query or credential.
+/// Descriptions are bounded and carry no header value, body, query or credential; of the response's `Content-Type` the media
+/// type.
 public struct ServiceError: Error, Sendable {
     /// What happened.
     public var code: Code
@@ -16,6 +19,19 @@ public struct ServiceError: Error, Sendable {
     public var progress: RequestProgress
     /// Attempts made, the first included; 0 if it failed before the first.
     public var attempts: Int
+    /// The method of the call; nil: the error did not come of one (a client that could not be made), or came through no client.
+    public var method: HTTPRequest.Method?
+    /// What the call asked for: its target template, as `orders/{id}`.
+    ///
+    /// Of a call without a template it is nil, because a path may hold secrets and personal data; if
+    /// `telemetry.namesPathsInErrors` is true, it is then the path without its query.
+    public var target: String?
+    /// The status of the response that the failure has to do with, as a body that ended early or could not be decoded; nil:
+    /// there was none. The reason phrase is left out.
+    public var status: HTTPResponse.Status?
+    /// The media type that this response named in `Content-Type`, in lower case and without parameters, as `text/html`; nil if
+    /// there was none, or none that is valid (RFC 9110 §8.3.1).
+    public var mediaType: String?
     /// The origin that the request was for, as `scheme://host:port`.
     public var origin: String?
     /// What the request was doing.
@@ -77,15 +93,39 @@ extension ServiceError {
 }
 
 extension ServiceError: CustomStringConvertible, CustomReflectable {
-    /// Code, message, progress and circumstances, in one bounded line.
+    /// Code, message, call, progress and circumstances, in one bounded line.
     public var description: String {
-        var text = "\(code): \(message) (progress: \(progress.rawValue)"
+        var text = "\(code): \(message) ("
+        if let call = describedCall { text += "\(call), " }
+        if let status {
+            text += "status: \(status.code)"
+            if let mediaType { text += " \(mediaType.prefix(128))" }
+            text += ", "
+        }
+        text += "progress: \(progress.rawValue)"
         if let phase { text += ", phase: \(phase)" }
         if attempts > 0 { text += ", attempt: \(attempts)" }
         if let elapsed { text += ", after: \(elapsed.readable)" }
         if let origin { text += ", origin: \(origin.prefix(128))" }
         if let connectionWasReused { text += connectionWasReused ? ", reused connection" : ", new connection" }
         return text + ")"
+    }
+
+    /// `GET orders/{id}`; nil: no call is known.
+    private var describedCall: String? {
+        guard let method else { return target.map { Self.described($0, atMost: 128) } }
+        let name = Self.described(method.rawValue, atMost: 32)
+        return target.map { "\(name) \(Self.described($0, atMost: 128))" } ?? name
+    }
+
+    /// A template is the program's own text; it could still have anything in it.
+    private static func described(_ text: String, atMost count: Int) -> String {
+        var described = ""
+        for scalar in text.unicodeScalars.prefix(count) {
+            described +=
+                (0x20..<0x7F).contains(scalar.value) ? String(scalar) : "\\u{\(String(scalar.value, radix: 16))}"
+        }
+        return described
     }
 
     /// The description, and of ``underlying`` the type: an error that a program's own code threw may say anything.

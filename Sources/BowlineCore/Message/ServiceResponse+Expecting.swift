@@ -45,6 +45,6 @@ extension ServiceResponse {
             .unexpectedStatus, "the response's status is \(status.code), which is not expected", underlying: found,
             progress: .responseStarted, attempts: attempts, phase: .receivingBody
         )
-        return body.describing(error)
+        return describing(error)
     }
 }

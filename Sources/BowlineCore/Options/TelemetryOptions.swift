@@ -11,6 +11,9 @@ public struct TelemetryOptions: Sendable {
     /// Where log lines go; nil: to the logger that the calling task has (`withLogger`), and nowhere if it has none.
     /// Default nil.
     public var logger: Logger?
+    /// Whether errors of requests without a target template say the path, without its query. Paths may hold secrets and personal
+    /// data, and errors are often logged. Default false.
+    public var namesPathsInErrors = false
     /// Who is told of each phase of requests and connections, in this order. Default none, which costs nothing.
     public var events: [any ServiceEventListener] = []
 

@@ -63,6 +63,8 @@ package final class CallRecord: ResponseBodyObserver {
     package let method: String
     /// The target's template, or its path.
     package let target: String
+    /// Whether errors may say ``target``: it is a template, or the user wants paths there.
+    let isTargetNamed: Bool
     private let progress: Atomic<UInt32>
     /// What passed between the pipeline and the transport: `CallRecord+Transport.swift`.
     let sends = Atomic(0)
@@ -75,12 +77,13 @@ package final class CallRecord: ResponseBodyObserver {
 
     package init(
         admitted: MonotonicInstant = MonotonicInstant(nanoseconds: 0), method: String = "", target: String = "",
-        registry: (any CallRegistry)? = nil
+        isTargetNamed: Bool = false, registry: (any CallRegistry)? = nil
     ) {
         self.registry = registry
         self.admitted = admitted
         self.method = method
         self.target = target
+        self.isTargetNamed = isTargetNamed
         progress = Atomic(UInt32(RequestPhase.pipeline.rawValue) | 1 << 8)
     }
 

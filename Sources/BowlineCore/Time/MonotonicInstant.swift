@@ -64,6 +64,14 @@ extension Duration {
         Double(saturatingNanoseconds) / 1e9
     }
 
+    /// For log lines: `50 ms`, `1.2 s`, `25 s`.
+    package var spoken: String {
+        let milliseconds = saturatingNanoseconds / 1_000_000
+        if milliseconds < 1000 { return "\(milliseconds) ms" }
+        return milliseconds < 10_000
+            ? "\(milliseconds / 1000).\(milliseconds / 100 % 10) s" : "\(milliseconds / 1000) s"
+    }
+
     /// For messages: milliseconds below ten seconds, else seconds.
     package var readable: String {
         let milliseconds = saturatingNanoseconds / 1_000_000

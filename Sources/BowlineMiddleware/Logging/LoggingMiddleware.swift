@@ -14,21 +14,18 @@ package struct LoggingMiddleware: SelectiveMiddleware {
         self.logger = logger
     }
 
-    /// Whether anybody has asked for lines: a task without a logger of its own has one without a label.
+    /// Whether anybody has asked for lines.
     package func concerns(_ request: ServiceRequest) -> Bool {
-        let logger = self.logger ?? Logger.current
-        return (self.logger != nil || !logger.label.isEmpty) && logger.logLevel <= .info
+        ClientLog.wanted(logger).map { $0.logLevel <= .info } ?? false
     }
 
     package func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
-        guard concerns(request) else { return try await next(request, context: context) }
-        var logger = self.logger ?? Logger.current
-        logger[metadataKey: "http.request.method"] = "\(HTTPMethodName(request.method).rawValue)"
-        if let url = request.url { logger[metadataKey: "server.address"] = "\(url.origin)" }
-        logger[metadataKey: "bowline.target"] = "\(request.loggedTarget)"
-        logger[metadataKey: "bowline.attempt"] = "\(context.attempt)"
+        guard var logger = ClientLog.wanted(logger), logger.logLevel <= .info else {
+            return try await next(request, context: context)
+        }
+        logger.describe(request, attempt: context.attempt)
         logger.trace("attempt begins")
         do {
             let response = try await next(request, context: context)
@@ -59,6 +56,16 @@ package struct LoggingMiddleware: SelectiveMiddleware {
         metadata["bowline.progress"] = "\(error.progress.rawValue)"
         if let phase = error.phase { metadata["bowline.phase"] = "\(phase)" }
         return metadata
+    }
+}
+
+extension Logger {
+    /// Adds what all lines about a request say of it.
+    mutating func describe(_ request: ServiceRequest, attempt: Int) {
+        self[metadataKey: "http.request.method"] = "\(HTTPMethodName(request.method).rawValue)"
+        if let url = request.url { self[metadataKey: "server.address"] = "\(url.origin)" }
+        self[metadataKey: "bowline.target"] = "\(request.loggedTarget)"
+        self[metadataKey: "bowline.attempt"] = "\(attempt)"
     }
 }
 

@@ -15,6 +15,9 @@ package final class RetryBudgets: Sendable {
 
     private let budgets = Guarded<[Key: RetryBudget]>([:])
 
+    /// What the log says of refusals.
+    let refusals = RefusalLog()
+
     package init() {}
 
     /// A budget's answer.

@@ -1,4 +1,5 @@
 package import BowlineCore
+package import Logging
 
 /// Turns one call into attempts: sends it again when ``RetryPolicy`` and the origin's budget allow, after a wait.
 ///
@@ -9,19 +10,22 @@ package struct RetryMiddleware: ReactiveMiddleware {
     private let clock: any ServiceClock
     private let random: @Sendable () -> Double
     private let events: EventDispatch?
+    private let log: RetryLog
 
     /// - Parameters:
     ///   - random: Numbers from 0 up to 1.
+    ///   - logger: Where lines about retries go; nil: to the calling task's logger.
     ///   - events: Who tells the client's listeners of decisions; nil: there are none.
     package init(
         options: RetryOptions, budgets: RetryBudgets, clock: any ServiceClock,
-        random: @escaping @Sendable () -> Double, events: EventDispatch? = nil
+        random: @escaping @Sendable () -> Double, events: EventDispatch? = nil, logger: Logger? = nil
     ) {
         self.options = options
         self.budgets = budgets
         self.clock = clock
         self.random = random
         self.events = events
+        log = RetryLog(logger: logger, refusals: budgets.refusals)
     }
 
     package func prepare(_ request: inout ServiceRequest, context: RequestContext) {
@@ -82,11 +86,17 @@ package struct RetryMiddleware: ReactiveMiddleware {
             var failure = self.failure(of: outcome)
             let told = self.told(policy, request, context: context, outcome: outcome, failure, retries: retries)
             if let told, let shouldRetry = policy.options.shouldRetry { failure.answer = shouldRetry(told) }
-            if let response = outcome.response, !policy.isFailure(response.status, failure.answer) { return response }
+            if let response = outcome.response, !policy.isFailure(response.status, failure.answer) {
+                if retries > 0 { log.succeeded(response, request, attempt: context.attempt, retries: retries) }
+                return response
+            }
             let chance = random()
             failure.customDelay = told.flatMap { policy.options.backoff.custom?($0, chance) }
             let verdict = decide(
                 policy, request, context: context, outcome, failure, retries: retries, random: chance, now: now)
+            log.decided(
+                verdict, request, cause: outcome.cause, attempt: context.attempt, of: policy.options.maximumAttempts,
+                now: now)
             furthest = furthest.furthest(outcome.progress)
             guard case .retry(let delay) = verdict else { return try outcome.get(furthest) }
             // Fixed before the body is let go, which takes its time: that is part of the wait.

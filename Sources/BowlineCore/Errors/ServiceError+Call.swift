@@ -1,0 +1,60 @@
+internal import HTTPTypes
+
+extension ServiceError {
+    /// This error with the call that it ended, unless it names one: middleware may throw what a call of its own ended with.
+    package func ofCall(_ method: HTTPRequest.Method?, _ target: String?) -> ServiceError {
+        guard self.method == nil, self.target == nil else { return self }
+        var error = self
+        error.method = method
+        error.target = target
+        return error
+    }
+}
+
+extension CallRecord {
+    /// An error that says which call it ended; any other as it is.
+    package func naming(_ error: any Error) -> any Error {
+        guard let failure = error as? ServiceError else { return error }
+        return failure.ofCall(HTTPRequest.Method(method), isTargetNamed ? target : nil)
+    }
+}
+
+/// What the errors of a response's body say of the call and of the response.
+struct ResponseNaming: Sendable {
+    let call: CallRecord
+    let status: Int
+    let fields: ReceivedFields
+
+    func describe(_ error: any Error) -> any Error {
+        guard var failure = call.naming(error) as? ServiceError else { return error }
+        failure.describe(status, fields)
+        return failure
+    }
+}
+
+extension ServiceError {
+    /// Says which response it has to do with.
+    fileprivate mutating func describe(_ status: Int, _ fields: ReceivedFields) {
+        guard self.status == nil else { return }
+        // Without the reason phrase, which is the peer's text.
+        self.status = HTTPResponse.Status(code: status)
+        mediaType = fields.mediaType
+    }
+}
+
+extension ServiceResponse {
+    /// `error` with what is known about this response and what brought it.
+    package func describing(_ error: ServiceError) -> ServiceError {
+        var error = body.describing(error)
+        error.describe(status.code, receivedFields)
+        return error
+    }
+
+    /// This response comes out of a call: its body ends that, its values are decoded as the client decodes, and its errors
+    /// name both.
+    package mutating func comesOut(of call: CallRecord, decoding: BodyDecoding) {
+        let naming = ResponseNaming(call: call, status: status.code, fields: receivedFields)
+        facts.decoding = decoding
+        body.comesOut(of: naming, decoding: decoding)
+    }
+}

@@ -1,0 +1,111 @@
+import BowlineCore
+import BowlineTesting
+import Logging
+import Testing
+
+@testable import BowlineMiddleware
+
+@Suite("What the log says of retries", .timeLimit(.minutes(1)))
+struct RetryLogTests {
+    private let log = CollectedLog()
+
+    /// Sends one request through retries that write to `log`, and moves the clock over every wait.
+    private func send(
+        _ harness: RetryHarness, _ request: ServiceRequest? = nil, level: Logger.Level = .info
+    ) async throws -> Result<ServiceResponse, any Error> {
+        let pipeline = Next(harness.stub).wrapped(by: [
+            RetryMiddleware(
+                options: harness.options, budgets: harness.budgets, clock: harness.clock, random: { 0.5 },
+                logger: log.logger(level))
+        ])
+        return try await harness.send(request, through: pipeline)
+    }
+
+    @Test("Each retry is told at info with cause, attempt and wait, and so is the call that succeeds after some")
+    func retries() async throws {
+        let harness = RetryHarness { $0.maximumAttempts = 4 }
+        harness.stub.on(
+            .get, "/x",
+            inOrder: [
+                .respond(.serviceUnavailable, fields: [.retryAfter: "2", .server: "canary"]),
+                .fail(.connectionClosed, progress: .ambiguous, message: "canary"), .respond(.ok),
+            ])
+        var request = try harness.request()
+        request.options.targetTemplate = "things/{id}"
+        let response = try await send(harness, request).get()
+        #expect(response.status == .ok)
+        #expect(log.lines.map(\.level) == [.info, .info, .info])
+        let messages = log.lines.map(\.message)
+        try #require(messages.count == 3)
+        #expect(messages[0].hasPrefix("retrying: 503, attempt 2 of 4, after 2."))
+        #expect(messages[1].hasPrefix("retrying: connectionClosed, attempt 3 of 4, after "))
+        #expect(messages[2] == "succeeded after 2 retries: 200")
+        #expect(log.lines[0].metadata["bowline.retry.cause"] == "503")
+        #expect(log.lines[0].metadata["bowline.attempt"] == "1")
+        #expect(log.lines[2].metadata["bowline.attempt"] == "3")
+        #expect(log.lines[2].metadata["bowline.retry.count"] == "2")
+        for line in log.lines {
+            #expect(line.metadata["http.request.method"] == "GET")
+            #expect(line.metadata["server.address"] == "http://stub.invalid:80")
+            #expect(line.metadata["bowline.target"] == "things/{id}")
+        }
+        #expect(!"\(log.lines)".contains("canary"))
+    }
+
+    @Test("A call that succeeds at once, and one that fails for good, say nothing of retries")
+    func silence() async throws {
+        let harness = RetryHarness { $0.maximumAttempts = 4 }
+        harness.stub.on(.get, "/x", inOrder: [.respond(.ok), .respond(.notFound)])
+        _ = try await send(harness).get()
+        _ = try await send(harness).get()
+        harness.stub.on(.post, "/x", inOrder: [.fail(.connectionClosed, progress: .ambiguous)])
+        _ = try await send(harness, harness.request(.post))
+        #expect(log.lines.isEmpty)
+    }
+
+    @Test("Below info nothing is written for a retry, and above warning nothing for a refusal")
+    func levels() async throws {
+        let harness = RetryHarness { $0.maximumAttempts = 2 }
+        harness.stub.on(.get, "/x", inOrder: [.respond(.serviceUnavailable), .respond(.ok)])
+        _ = try await send(harness, level: .warning).get()
+        harness.stub.on(.get, "/x", inOrder: [.fail(.poolSaturated, progress: .neverSent)])
+        _ = try await send(harness, level: .error)
+        #expect(log.lines.isEmpty)
+    }
+
+    @Test("A refusal is a warning: of each kind one line for an origin in ten seconds, which counts those before it")
+    func refusals() async throws {
+        let harness = RetryHarness {
+            $0.maximumAttempts = 2
+            $0.budget?.ratio = 0
+            $0.budget?.perSecond = 0
+        }
+        harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable))
+        for _ in 1...3 { _ = try await send(harness).get() }
+        harness.stub.on(.get, "/x", always: .fail(.poolSaturated, progress: .neverSent))
+        _ = try await send(harness)
+        harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable))
+        harness.clock.advance(by: RefusalLog.interval)
+        _ = try await send(harness).get()
+        #expect(log.lines.map(\.level) == [.warning, .warning, .warning])
+        #expect(
+            log.lines.map(\.message) == [
+                "not retrying: the origin's retry budget is empty",
+                "refused: too many requests wait for a connection (pool.maximumWaiting)",
+                "not retrying: the origin's retry budget is empty; 2 more since the last line",
+            ])
+    }
+
+    @Test("What bounds the lines is bounded itself, and tells origins apart")
+    func bounded() throws {
+        let refusals = RefusalLog()
+        let now = MonotonicInstant(nanoseconds: 0)
+        for port in 1...1000 {
+            let origin = try ServiceURL("http://stub.invalid:\(port)").origin
+            #expect(refusals.unsaid("empty", of: origin, now: now) == 0)
+            #expect(refusals.unsaid("empty", of: origin, now: now) == nil)
+            #expect(refusals.unsaid("full", of: origin, now: now) == 0)
+        }
+        #expect(refusals.count <= 256)
+    }
+}
