@@ -41,4 +41,25 @@ struct KnobNamesTests {
         let long = "HTTP_CLIENT_" + String(repeating: "A", count: 100_000)
         #expect(names.strays(among: [long]) == [KnobNames.Stray(name: long, nearest: nil)])
     }
+
+    @Test(
+        "What a reader found odd is said once, when the client is made: where its lines go, and not for derived clients"
+    )
+    func warnings() async throws {
+        let lines = LogLines()
+        let client = try ServiceClient {
+            $0.telemetry.logger = lines.logger()
+            $0.reading.warnings = ["HTTP_CLIENT_TIMEOUT_TOTAL is no knob"]
+            $0.reading.total = .seconds(5)
+            $0.timeouts.total = .seconds(5)
+            $0.timeouts.attempt = .seconds(9)
+        }
+        #expect(lines.all.map(\.level) == [.warning, .warning])
+        #expect(lines.all.first?.message == "HTTP_CLIENT_TIMEOUT_TOTAL is no knob")
+        #expect(lines.all.last?.message.hasPrefix("timeouts.attempt (9000 ms) is longer than timeouts.total") == true)
+        #expect(client.configuration.timeouts.attempt == .seconds(5))
+        _ = try client.with { $0.timeouts.bodyIdle = .seconds(3) }
+        #expect(lines.all.count == 2)
+        await client.shutdown()
+    }
 }

@@ -1,52 +1,13 @@
 import Bowline
 import BowlineTesting
-import Logging
 import ServiceLifecycleTestKit
-import Synchronization
 import Testing
 
 @Suite("What the log says of a shutdown", .timeLimit(.minutes(1)))
 struct ShutdownLogTests {
-    /// Keeps the lines of one client.
-    private final class Lines: Sendable {
-        private let kept = Mutex([LogLine]())
-
-        var all: [LogLine] { kept.withLock { $0 } }
-
-        func logger() -> Logger {
-            Logger(label: "test") { _ in Handler(lines: self) }
-        }
-
-        private struct Handler: LogHandler {
-            let lines: Lines
-            var metadata: Logger.Metadata = [:]
-            var logLevel = Logger.Level.info
-
-            subscript(metadataKey key: String) -> Logger.MetadataValue? {
-                get { metadata[key] }
-                set { metadata[key] = newValue }
-            }
-
-            func log(event: LogEvent) {
-                let metadata = (event.metadata ?? [:]).mapValues { "\($0)" }
-                lines.kept.withLock { $0.append(LogLine(event.level, "\(event.message)", metadata)) }
-            }
-        }
-    }
-
-    private struct LogLine: Sendable {
-        let level: Logger.Level
-        let message: String
-        let metadata: [String: String]
-
-        init(_ level: Logger.Level, _ message: String, _ metadata: [String: String]) {
-            (self.level, self.message, self.metadata) = (level, message, metadata)
-        }
-    }
-
     @Test("A clean shutdown writes its report at info, once, however many ask for it")
     func clean() async throws {
-        let lines = Lines()
+        let lines = LogLines()
         let client = try ServiceClient(baseURL: "http://example.com", transport: StubTransport()) {
             $0.telemetry.logger = lines.logger()
         }
@@ -63,7 +24,7 @@ struct ShutdownLogTests {
 
     @Test("A shutdown that cuts calls off writes a warning that names them")
     func cutOff() async throws {
-        let lines = Lines()
+        let lines = LogLines()
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
             let client = try ServiceClient(baseURL: server.baseURL) { $0.telemetry.logger = lines.logger() }
@@ -84,7 +45,7 @@ struct ShutdownLogTests {
 
     @Test("In a service group the report is in the log, though nobody gets it")
     func serviceGroup() async throws {
-        let lines = Lines()
+        let lines = LogLines()
         let client = try ServiceClient(baseURL: "http://example.com", transport: StubTransport()) {
             $0.telemetry.logger = lines.logger()
         }

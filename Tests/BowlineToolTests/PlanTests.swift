@@ -16,7 +16,7 @@ struct PlanTests {
         #expect(plan.configuration.timeouts == Timeouts())
         #expect(plan.configuration.tls == TLSOptions())
         #expect(plan.configuration.decompression == DecompressionOptions())
-        #expect(plan.drain == .seconds(30))
+        #expect(plan.drain == .seconds(25))
         #expect(plan.output == OutputPlan())
     }
 

@@ -31,7 +31,7 @@ struct RequestPlan: Sendable {
         interval = try command.amount.interval.notNegative("--interval")
         usesEventLoopExecutor = command.amount.eventLoopExecutor
         shutdownAfter = try command.amount.shutdownAfter.notNegative("--shutdown-after")
-        drain = try command.amount.drain.notNegative("--drain") ?? .seconds(30)
+        drain = try command.amount.drain.notNegative("--drain") ?? ClientConfiguration().lifecycle.drainTimeout
         output = try command.output.makePlan(workers: workers)
 
         var configuration = ClientConfiguration()

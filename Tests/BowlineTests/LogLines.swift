@@ -1,0 +1,36 @@
+import Logging
+import Synchronization
+
+/// Keeps the lines that its logger is given, from `info` on.
+final class LogLines: Sendable {
+    struct Line: Sendable {
+        let level: Logger.Level
+        let message: String
+        let metadata: [String: String]
+    }
+
+    private let kept = Mutex([Line]())
+
+    var all: [Line] { kept.withLock { $0 } }
+
+    func logger() -> Logger {
+        Logger(label: "test") { _ in Handler(lines: self) }
+    }
+
+    private struct Handler: LogHandler {
+        let lines: LogLines
+        var metadata: Logger.Metadata = [:]
+        var logLevel = Logger.Level.info
+
+        subscript(metadataKey key: String) -> Logger.MetadataValue? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+
+        func log(event: LogEvent) {
+            let metadata = metadata.merging(event.metadata ?? [:]) { $1 }.mapValues { "\($0)" }
+            let line = Line(level: event.level, message: "\(event.message)", metadata: metadata)
+            lines.kept.withLock { $0.append(line) }
+        }
+    }
+}
