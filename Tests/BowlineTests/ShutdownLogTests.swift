@@ -1,5 +1,6 @@
 import Bowline
 import BowlineTesting
+import Logging
 import ServiceLifecycleTestKit
 import Testing
 
