@@ -88,6 +88,38 @@ struct TLSOptionsTests {
         #expect(error.code == .invalidConfiguration)
     }
 
+    @Test("A file that cannot be read is named, without its folder; a key of another certificate is told as such")
+    func unreadableIdentity() async throws {
+        let certificate = CertificateFolder.path("client.pem")
+        let examples: [(TLSOptions, String)] = [
+            (
+                TLSOptions { $0.identity = .files(certificate: "/no/such/canary-folder/a.pem", key: certificate) },
+                #"tls.identity: cannot read "a.pem": No such file or directory"#
+            ),
+            (
+                TLSOptions { $0.identity = .files(certificate: certificate, key: "/no/such/canary-folder/a.key") },
+                #"tls.identity: cannot read "a.key": No such file or directory"#
+            ),
+            (
+                TLSOptions { $0.trustRoots = .file("/no/such/canary-folder/roots.pem") },
+                #"tls.trustRoots: cannot read "roots.pem": No such file or directory"#
+            ),
+            (
+                TLSOptions {
+                    $0.identity = .files(certificate: certificate, key: CertificateFolder.path("authority.key"))
+                }, "tls.identity: the private key does not belong to the certificate"
+            ),
+        ]
+        for (options, message) in examples {
+            let error = try await serviceError {
+                _ = try ServiceClient(baseURL: "https://localhost") { $0.tls = options }
+            }
+            #expect(error.code == .invalidConfiguration)
+            #expect(error.message == message)
+            #expect(!"\(error)".contains("canary"))
+        }
+    }
+
     @Test("A passphrase appears in no description")
     func canary() {
         var configuration = ClientConfiguration()

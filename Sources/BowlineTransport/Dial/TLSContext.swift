@@ -41,9 +41,13 @@ final class TLSContext: Sendable {
         do {
             return try NIOSSLContext(configuration: configuration)
         } catch {
-            throw ServiceError(
-                .invalidConfiguration, "tls: certificate and key were not accepted (\(type(of: error)))",
-                underlying: error)
+            // BoringSSL's names for a key of another certificate, and of another kind of key.
+            let text = String(describing: error)
+            let message =
+                text.contains("KEY_VALUES_MISMATCH") || text.contains("KEY_TYPE_MISMATCH")
+                ? "tls.identity: the private key does not belong to the certificate"
+                : "tls: certificate and key were not accepted (\(type(of: error)))"
+            throw ServiceError(.invalidConfiguration, message, underlying: error)
         }
     }
 
@@ -192,7 +196,9 @@ extension TLSConfiguration {
         }
     }
 
+    /// What is wrong with an option; where a file could not be read, that is said instead.
     private static func invalid(_ path: String, _ reason: String, _ underlying: (any Error)?) -> ServiceError {
-        ServiceError(.invalidConfiguration, "\(path): \(reason)", underlying: underlying)
+        let reason = (underlying as? FileFailure)?.message ?? reason
+        return ServiceError(.invalidConfiguration, "\(path): \(reason)", underlying: underlying)
     }
 }

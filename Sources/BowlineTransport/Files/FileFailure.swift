@@ -19,12 +19,14 @@ package struct FileFailure: Error, Sendable, Hashable, CustomStringConvertible {
 
     private var reason: String { String(cString: strerror(number)) }
 
-    /// This failure as a request's. The message has the file's name, and not the way to it.
-    func serviceError(progress: RequestProgress, phase: RequestPhase?) -> ServiceError {
+    /// What to tell the user: the file's name, and not the way to it.
+    var message: String {
         let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { String(Substring($0)) } ?? path
-        return ServiceError(
-            .fileFailed, "cannot \(action) \(name.printable): \(reason)", underlying: self, progress: progress,
-            phase: phase
-        )
+        return "cannot \(action) \(name.printable): \(reason)"
+    }
+
+    /// This failure as a request's.
+    func serviceError(progress: RequestProgress, phase: RequestPhase?) -> ServiceError {
+        ServiceError(.fileFailed, message, underlying: self, progress: progress, phase: phase)
     }
 }
