@@ -259,6 +259,7 @@ struct RetryTests {
             let decisions = Decisions()
             let client = try ServiceClient(baseURL: server.baseURL) {
                 $0.clock = clock
+                $0.random = { 0 }
                 $0.timeouts.total = nil
                 $0.retry.onDecision = { decisions.note($0) }
             }

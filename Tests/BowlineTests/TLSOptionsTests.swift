@@ -91,28 +91,28 @@ struct TLSOptionsTests {
     @Test("A file that cannot be read is named, without its folder; a key of another certificate is told as such")
     func unreadableIdentity() async throws {
         let certificate = CertificateFolder.path("client.pem")
-        let examples: [(TLSOptions, String)] = [
+        let examples: [((inout TLSOptions) -> Void, String)] = [
             (
-                TLSOptions { $0.identity = .files(certificate: "/no/such/canary-folder/a.pem", key: certificate) },
+                { $0.identity = .files(certificate: "/no/such/canary-folder/a.pem", key: certificate) },
                 #"tls.identity: cannot read "a.pem": No such file or directory"#
             ),
             (
-                TLSOptions { $0.identity = .files(certificate: certificate, key: "/no/such/canary-folder/a.key") },
+                { $0.identity = .files(certificate: certificate, key: "/no/such/canary-folder/a.key") },
                 #"tls.identity: cannot read "a.key": No such file or directory"#
             ),
             (
-                TLSOptions { $0.trustRoots = .file("/no/such/canary-folder/roots.pem") },
+                { $0.trustRoots = .file("/no/such/canary-folder/roots.pem") },
                 #"tls.trustRoots: cannot read "roots.pem": No such file or directory"#
             ),
             (
-                TLSOptions {
+                {
                     $0.identity = .files(certificate: certificate, key: CertificateFolder.path("authority.key"))
                 }, "tls.identity: the private key does not belong to the certificate"
             ),
         ]
-        for (options, message) in examples {
+        for (configure, message) in examples {
             let error = try await serviceError {
-                _ = try ServiceClient(baseURL: "https://localhost") { $0.tls = options }
+                _ = try ServiceClient(baseURL: "https://localhost") { configure(&$0.tls) }
             }
             #expect(error.code == .invalidConfiguration)
             #expect(error.message == message)
