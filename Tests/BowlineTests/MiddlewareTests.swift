@@ -210,7 +210,7 @@ struct MiddlewareTests {
         }
         _ = try await client.get("/a")
         _ = try await client.with { $0.timeouts.total = .seconds(1) }.get("/a")
-        _ = try await client.scoped(to: "", headers: [.accept: "*/*"]).get("/a")
+        _ = try await client.scoped(to: "", fields: [.accept: "*/*"]).get("/a")
         _ = try await client.get("/a", fields: [.authorization: "mine"])
         var without = ServiceRequest.get("/a")
         without.options.authenticates = false

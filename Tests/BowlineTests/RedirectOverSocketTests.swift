@@ -64,7 +64,7 @@ struct RedirectOverSocketTests {
                 #expect(other.requests.map { $0.head.contains("canary") } == [false])
                 #expect(other.requests.first?.fields[.userAgent] == "tests")
                 #expect(other.requests.first?.head.contains("Host: 127.0.0.1:\(other.port)\r\n") == true)
-                let scoped = try client.scoped(to: "", headers: [secret: "canary"])
+                let scoped = try client.scoped(to: "", fields: [secret: "canary"])
                 #expect(try await scoped.fetch("/a").response.status == .ok)
                 // Options of its own do not take the client's word back.
                 let own = try await client.get("/a", fields: [secret: "canary"]) { $0.redirect.sensitiveFields = [] }
