@@ -197,7 +197,8 @@ struct TelemetryTests {
                 }
             }
         }
-        #expect(try await client.get("/").attempts == 2)
+        let response = try await client.get("/")
+        #expect(response.attempts == 2 && response.requestsSent == 2)
         let spans = tracer.finishedSpans
         #expect(spans.map { attribute("http.response.status_code", of: $0) } == ["401", "200"])
         #expect(spans.map { attribute("http.request.resend_count", of: $0) } == [nil, "1"])

@@ -14,8 +14,11 @@ public struct ServiceError: Error, Sendable {
     public var underlying: (any Error)?
     /// How far the request got.
     public var progress: RequestProgress
-    /// Attempts made, the first included; 0 if it failed before the first.
+    /// Attempts of the last hop of the redirects, the first included; 0 if it failed before the first.
     public var attempts: Int
+    /// How many requests were sent for the call: the attempts of all hops and the transport's resends. An attempt that found no
+    /// connection counts. 0: none was sent, or middleware made the error.
+    public var requestsSent = 0
     /// The origin that the request was for, as `scheme://host:port`.
     public var origin: String?
     /// What the request was doing.
@@ -27,7 +30,7 @@ public struct ServiceError: Error, Sendable {
     /// The connection that the last attempt failed on; nil if it had none, or if the failure is not the connection's (a body
     /// that is too large, say): then the response says which it was.
     public var connection: ConnectionFacts?
-    /// How often the transport sent the request again because a reused connection was dead, or the peer refused it.
+    /// How often the transport sent the last attempt again because a reused connection was dead, or the peer refused it.
     public var resends = 0
     /// Which failure of a transport it is, of all there have been; 0: somebody else made it.
     package var transportFailure = 0

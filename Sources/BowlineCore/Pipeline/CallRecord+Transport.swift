@@ -9,6 +9,15 @@ extension CallRecord {
     /// it between them.
     package var timesSent: Int { sends.load(ordering: .relaxed) }
 
+    /// How many requests were sent for the call: each attempt of each hop that was given to a transport, and what the transport
+    /// sent again on its own.
+    package var requestsSent: Int { timesSent + resends.load(ordering: .relaxed) }
+
+    /// The transport sends the request again on its own.
+    package func sentAgain() {
+        resends.add(1, ordering: .relaxed)
+    }
+
     /// The request goes to a transport: from here on the service may see it.
     func handOver() {
         sends.add(1, ordering: .relaxed)
@@ -31,6 +40,7 @@ extension CallRecord {
     func handBack(_ error: any Error) -> any Error {
         if isWatched.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
         guard var failure = error as? ServiceError else { return error }
+        failure.requestsSent = requestsSent
         failure.transportFailure = Self.failures.add(1, ordering: .relaxed).newValue
         lastFailure.store(failure.transportFailure, ordering: .relaxed)
         return failure

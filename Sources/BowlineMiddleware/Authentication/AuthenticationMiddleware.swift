@@ -101,6 +101,7 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
         }
         failure.progress = progress
         failure.attempts = context.attempt
+        failure.requestsSent = context.call.requestsSent
         failure.origin = request.url?.origin.description
         failure.phase = .pipeline
         return failure

@@ -174,7 +174,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
             cause: outcome.cause, verdict: verdict, budgetLeft: budgetLeft
         )
         policy.options.onDecision?(decision)
-        if let origin = request.origin { events?.retryDecided(decision, call: context.call, origin: origin) }
+        if let origin = request.origin { events?.retryDecided(decision, context, origin: origin) }
     }
 
     /// - Returns: whether the wait is over; false: no attempt begins, because the client has begun to shut down, or because
