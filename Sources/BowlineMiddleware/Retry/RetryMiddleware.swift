@@ -125,7 +125,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
         RetryPolicy.Failure(
             cause: outcome.cause, progress: outcome.progress,
             retryAfter: outcome.response.flatMap { RetryAfter.delay(asked: $0.receivedFields) },
-            isOurs: outcome.isOurs
+            isOurs: outcome.isOurs, isPassing: outcome.error?.isPassing ?? false
         )
     }
 
