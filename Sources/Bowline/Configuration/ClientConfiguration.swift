@@ -48,7 +48,8 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     /// (`"orders/2.1 bowline/1.0"`), so that services can tell who calls.
     public var userAgent: String? = "bowline/\(BowlineVersion.text)"
     /// Header fields that every request gets, unless it has one of that name. A client with a base URL sends them to the
-    /// base's origin only: what may be credentials does not follow an absolute URL elsewhere. Default none.
+    /// base's origin only: what may be credentials does not follow an absolute URL, a redirect or middleware elsewhere.
+    /// Default none.
     public var fields: HTTPFields = [:]
     /// Turns values into request bodies. Default: JSON, dates in ISO 8601; see ``BodyEncoder/json``.
     public var encoder: any BodyEncoder = JSONEncoder.json

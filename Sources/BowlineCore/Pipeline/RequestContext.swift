@@ -12,6 +12,9 @@ public struct RequestContext: Sendable {
     package let call: CallRecord
     /// Where earlier hops of the call were sent, if redirects were followed: what was trusted there need not be now.
     package var earlierOrigins: [Origin] = []
+    /// The caller sent the request to another origin than the client's, so it has none of the client's own fields. Known only
+    /// to clients that have such fields and middleware of the user's.
+    package var beganElsewhere = false
 
     package init(deadline: Deadline?, attempt: Int = 1, timeouts: Timeouts, call: CallRecord) {
         self.deadline = deadline
