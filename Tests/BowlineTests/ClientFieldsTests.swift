@@ -1,6 +1,5 @@
 import Bowline
 import BowlineTesting
-import Synchronization
 import Testing
 
 @Suite("The client's fields and middleware that sends requests elsewhere", .timeLimit(.minutes(1)))
@@ -93,7 +92,7 @@ struct ClientFieldsTests {
 
     @Test("what signs a request sees what is sent: the other server's request without the client's fields")
     func signed() async throws {
-        let seen = Mutex<[Bool]>([])
+        let seen = Guarded([Bool]())
         try await withClient(.perCall) { configuration, other in
             configuration.authenticatedOrigins = [other.baseURL]
             configuration.authentication = SigningAuthentication { request, _ in

@@ -62,7 +62,7 @@ struct MiddlewareTests {
         for await entry in seen { order.append(entry) }
         #expect(
             order == [
-                "call 1 /a 1", "call 2 /a 1", "attempt 1 /a 1", "attempt 2 /a 1", "attempt 1 /b 2", "attempt 2 /b 2",
+                "call 1 /a 1", "call 2 /a 1", "attempt 1 /a 1", "attempt 2 /a 1", "attempt 1 /b 1", "attempt 2 /b 1",
             ])
     }
 

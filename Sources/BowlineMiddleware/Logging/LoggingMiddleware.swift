@@ -29,6 +29,7 @@ package struct LoggingMiddleware: SelectiveMiddleware {
         if let url = request.url { logger[metadataKey: "server.address"] = "\(url.origin)" }
         logger[metadataKey: "bowline.target"] = "\(request.loggedTarget)"
         logger[metadataKey: "bowline.attempt"] = "\(context.attempt)"
+        if context.hop > 0 { logger[metadataKey: "bowline.hop"] = "\(context.hop)" }
         logger.trace("attempt begins")
         do {
             let response = try await next(request, context: context)
