@@ -37,7 +37,10 @@ struct ResponseURLTests {
     @Test("a middleware's own answer has the URL of the request that it was given")
     func madeUp() async throws {
         let client = try client(StubTransport()) { $0.middleware.perCall = [Stored()] }
-        #expect(try await client.get("a").url?.absoluteString == "https://api.example/v1/a")
+        let response = try await client.get("a")
+        #expect(response.url?.absoluteString == "https://api.example/v1/a")
+        // Nothing was sent.
+        #expect(response.requestsSent == 0)
     }
 
     @Test("what a signer adds to the query is in it; what a transport says stays")
