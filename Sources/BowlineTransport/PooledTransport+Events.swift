@@ -22,8 +22,7 @@ extension PooledTransport {
         _ tell: (any ServiceEventListener, RequestEvent) -> Void
     ) {
         environment.events?.request(
-            request.context.call, attempt: request.context.attempt, resend: resend, origin: request.origin,
-            connection: nil, at: instant, tell
+            request.context, resend: resend, origin: request.origin, connection: nil, at: instant, tell
         )
     }
 }

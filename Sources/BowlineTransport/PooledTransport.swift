@@ -154,6 +154,7 @@ package final class PooledTransport: ServiceTransport {
         exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
         defer { suspectSiblings(of: exchange, after: error, lease, pool) }
         guard isGoingOn else { throw resend.outcome(error) }
+        exchange.call.sentAgain()
         tell(exchange.request, resend: resend.count) { $0.requestResending($1) }
     }
 

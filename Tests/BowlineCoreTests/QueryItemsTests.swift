@@ -37,6 +37,70 @@ struct QueryItemsTests {
         #expect(items["q"] == nil)
     }
 
+    private enum Status: String, ParameterValue, CaseIterable {
+        case open
+        case inProgress = "in progress"
+    }
+
+    private enum Priority: Int, ParameterValue {
+        case high = 9
+    }
+
+    /// Its description is for people.
+    private enum Region: String, ParameterValue {
+        case wales = "GB-WLS"
+
+        var description: String { "Wales" }
+    }
+
+    /// Says itself what its text is.
+    private struct Page: ParameterValue {
+        var number: Int
+
+        var description: String { "page \(number)" }
+        var parameterText: String { "\(number)" }
+    }
+
+    /// Has a description and nothing else.
+    private struct Order: CustomStringConvertible, Sendable {
+        var description: String { "order-7" }
+    }
+
+    @Test("An enum with a raw value is sent as that, also where its description says something else")
+    func rawValues() {
+        let absent: Status? = nil
+        let present: Status? = .open
+        var items: QueryItems = [
+            "status": Status.inProgress, "none": absent, "some": present, "priority": Priority.high,
+            "region": Region.wales, "page": Page(number: 2), "order": Order(), "limit": 10,
+        ]
+        #expect(
+            items.percentEncoded
+                == "status=in%20progress&some=open&priority=9&region=GB-WLS&page=2&order=order-7&limit=10")
+        #expect(items.formEncoded.hasPrefix("status=in+progress&"))
+        items = [:]
+        items.append("status", each: Status.allCases)
+        items.append("region", each: [Region.wales])
+        items.append("page", Page(number: 3))
+        #expect(items.percentEncoded == "status=open&status=in%20progress&region=GB-WLS&page=3")
+        items["status"] = Status.inProgress
+        items["region"] = absent
+        #expect(items.percentEncoded == "status=in%20progress&page=3")
+        #expect(items["status"]?.description == "in progress")
+        // An enum without a description of its own has the raw value's.
+        #expect("\(Status.inProgress) \(Region.wales)" == "in progress Wales")
+    }
+
+    @Test("Generic code that knows only that a value has a description sends the raw value, too")
+    func genericValues() {
+        func item(_ value: some CustomStringConvertible & Sendable) -> String {
+            let items: QueryItems = ["x": value]
+            return items.percentEncoded
+        }
+        #expect(item(Region.wales) == "x=GB-WLS")
+        #expect(item(Order()) == "x=order-7")
+    }
+
     static let references: [(reference: String, appended: String)] = [
         ("a", "a?x=1"), ("a?", "a?x=1"), ("a?b=2", "a?b=2&x=1"), ("a?b=2&", "a?b=2&x=1"), ("a#f?y", "a?x=1"),
         ("", "?x=1"), ("http://h/p?q#f", "http://h/p?q&x=1"),

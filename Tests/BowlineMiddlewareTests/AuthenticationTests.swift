@@ -130,7 +130,7 @@ struct AuthenticationTests {
         }
         let request = ServiceRequest.post("http://api.example/a", body: .text("x"))
         _ = try await stub.send(request, through: RedirectMiddleware(RedirectOptions()), middleware(signer))
-        #expect(stub.calls.map { $0.fields[signature] } == ["POST /a 1", "GET /b 2"])
+        #expect(stub.calls.map { $0.fields[signature] } == ["POST /a 1", "GET /b 1"])
         let error = await serviceError { try await send(with: SigningAuthentication { _, _ in throw Broken() }) }
         #expect(error?.code == .authenticationFailed)
         #expect(error?.underlying is Broken)

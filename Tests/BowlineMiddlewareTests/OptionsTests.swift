@@ -29,6 +29,52 @@ struct OptionsTests {
             ])
     }
 
+    private struct Refusal: Error {}
+
+    /// The value that `change` makes of the defaults, once by a closure and once by hand.
+    private func make<Options: ConfigurableOptions>(
+        _ change: (inout Options) -> Void
+    ) throws -> (made: Options, expected: Options) {
+        var expected = Options()
+        change(&expected)
+        #expect(throws: Refusal.self) { try Options { _ in throw Refusal() } }
+        return (Options { change(&$0) }, expected)
+    }
+
+    private func expectEqual<Options: ConfigurableOptions & Equatable>(_ change: (inout Options) -> Void) throws {
+        let (made, expected) = try make(change)
+        #expect(made == expected)
+        #expect(made != Options())
+    }
+
+    @Test("each group of options is made by a closure that changes its defaults, and may throw")
+    func closures() throws {
+        try expectEqual { (options: inout RetryBudgetOptions) in options.perSecond = 1 }
+        try expectEqual { (options: inout RedirectOptions) in options.maximum = 1 }
+        try expectEqual { (options: inout RedirectOverrides) in options.maximum = 1 }
+        try expectEqual { (options: inout DecompressionOptions) in options.maximumLayers = 1 }
+        try expectEqual { (options: inout DecompressionOverrides) in options.isEnabled = false }
+        try expectEqual { (options: inout Timeouts) in options.attempt = .seconds(1) }
+        try expectEqual { (options: inout TimeoutOverrides) in options.total = .unlimited }
+        try expectEqual { (options: inout ConnectionOptions) in options.replayLimit = 1 }
+        try expectEqual { (options: inout HTTP2Options) in options.maximumStreams = 1 }
+        try expectEqual { (options: inout PoolOptions) in options.maximumPerOrigin = 1 }
+        try expectEqual { (options: inout TLSOptions) in options.verification = .disabled }
+        // Those that hold closures cannot be compared whole.
+        let retry = try make { (options: inout RetryOptions) in options.maximumAttempts = 4 }
+        #expect(retry.made.maximumAttempts == 4)
+        let retryOverrides = try make { (options: inout RetryOverrides) in options.maximumAttempts = 4 }
+        #expect(retryOverrides.made.maximumAttempts == 4)
+        let backoff = try make { (options: inout RetryBackoff) in options.base = .seconds(4) }
+        #expect(backoff.made.base == .seconds(4))
+        let request = try make { (options: inout RequestOptions) in options.authenticates = false }
+        #expect(!request.made.authenticates)
+        let telemetry = try make { (options: inout TelemetryOptions) in options.isTracingEnabled = false }
+        #expect(!telemetry.made.isTracingEnabled && telemetry.made.isMetricsEnabled)
+        let short = RetryOptions { $0.maximumAttempts = 4 }
+        #expect(short.maximumAttempts == 4 && short.statuses == RetryOptions().statuses)
+    }
+
     @Test("a decision about another attempt reads as a few words, without the names of types")
     func decisionWords() {
         let verdicts: [RetryDecision.Verdict] = [.retry(after: .seconds(2)), .giveUp(.notIdempotent)]

@@ -134,7 +134,7 @@ struct RedirectTests {
         if refusal.code == .noStubbedRoute { return }
         #expect(refusal.code == .redirectRefused)
         #expect(refusal.progress == .responseStarted)
-        #expect(refusal.attempts == 1)
+        #expect(refusal.attempts == 1 && refusal.requestsSent == 1)
         #expect(refusal.origin == "http://api.example:80")
         #expect(!refusal.description.contains("secret"))
     }
@@ -199,7 +199,7 @@ struct RedirectTests {
         let end = try #require(await error(.get("http://api.example/a")) { $0.maximum = maximum })
         #expect(end.code == .tooManyRedirects)
         #expect(end.progress == .responseStarted)
-        #expect(end.attempts == maximum + 1)
+        #expect(end.attempts == 1 && end.requestsSent == maximum + 1)
         #expect(stub.calls.count == maximum + 1)
     }
 
@@ -294,7 +294,7 @@ struct RedirectTests {
         #expect(stub.calls.count == 1)
     }
 
-    @Test("RD7: attempts count over all hops, the deadline is the call's, and the response says where it led")
+    @Test("RD7: attempts count from 1 on each hop, the deadline is the call's, and the response says where it led")
     func facts() async throws {
         stub.on(.get, "/a") { _ in
             var facts = ResponseFacts()
@@ -305,11 +305,41 @@ struct RedirectTests {
         stub.on(.get, "/c") { _ in ServiceResponse(status: .ok) }
         let deadline = Deadline(MonotonicInstant(nanoseconds: 7))
         let response = try await send(.get("http://api.example/a"), context: RequestContext(deadline: deadline))
-        #expect(stub.calls.map(\.attempt) == [1, 4, 5])
+        #expect(stub.calls.map(\.attempt) == [1, 1, 1])
         #expect(stub.calls.allSatisfy { $0.context.deadline == deadline })
-        #expect(response.facts.attempts == 5)
+        #expect(response.attempts == 1 && response.requestsSent == 3)
+        #expect(response.description.hasSuffix(", 2 redirects, 3 requests sent"))
         #expect(
             response.facts.redirects.map(\.description) == ["http://other.example:80/b", "http://other.example:80/c"])
+    }
+
+    @Test("RD7: a hop's retries are its own: attempts are those of the last hop, requestsSent counts them all")
+    func retriesOnHops() async throws {
+        stub.on(.get, "/a", inOrder: [.respond(.serviceUnavailable), .respond(.found, fields: [.location: "/b"])])
+        let busy = StubAnswer.respond(.serviceUnavailable)
+        stub.on(.get, "/b", inOrder: [busy, busy, .respond(.ok, body: "end")])
+        var options = RetryOptions()
+        options.baseDelay = .zero
+        let clock = TestClock()
+        let decisions = Shared<[Int]>([])
+        options.onDecision = { decision in decisions.change { $0.append(decision.attempt) } }
+        let retries = RetryMiddleware(
+            options: options, budgets: RetryBudgets(), clock: clock, random: { 0 })
+        let response = try await stub.send(
+            .get("http://api.example/a"), through: RedirectMiddleware(RedirectOptions()), retries)
+        #expect(try await response.text() == "end")
+        #expect(stub.calls.map(\.attempt) == [1, 2, 1, 2, 3])
+        #expect(decisions.value == [1, 1, 2])
+        #expect(response.facts.redirects.count == 1)
+        #expect(response.attempts == 3 && response.requestsSent == 5)
+    }
+
+    @Test("RD7: the error of a later hop has that hop's attempts, and all requests that were sent")
+    func errorOnHop() async throws {
+        redirect("/a", 302, to: "/b")
+        stub.on(.get, "/b", always: .fail(.connectionClosed, progress: .ambiguous, message: "gone"))
+        let error = try #require(await error(.get("http://api.example/a")))
+        #expect(error.code == .connectionClosed && error.requestsSent == 2)
     }
 
     // MARK: Credentials

@@ -138,6 +138,20 @@ struct ConfigurationTests {
         }
     }
 
+    @Test("A configuration and its groups are made by closures, as the groups of a request are")
+    func closures() throws {
+        let lifecycle = LifecycleOptions { $0.drainTimeout = .seconds(1) }
+        #expect(lifecycle.drainTimeout == .seconds(1))
+        let middleware = MiddlewareOptions { $0.perCall = [] }
+        #expect(middleware.perCall.isEmpty && middleware.perAttempt.isEmpty)
+        let configuration = ClientConfiguration {
+            $0.lifecycle = lifecycle
+            $0.retry = RetryOptions { $0.maximumAttempts = 0 }
+        }
+        #expect(configuration.lifecycle.drainTimeout == .seconds(1))
+        #expect(configuration.problems().map(\.path) == ["retry.maximumAttempts"])
+    }
+
     @Test("All problems are reported together")
     func problemsTogether() async throws {
         let error = try await serviceError {

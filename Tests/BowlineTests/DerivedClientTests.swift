@@ -100,7 +100,7 @@ struct DerivedClientTests {
         let client = try ServiceClient(baseURL: "http://example.com/v1", transport: stub) {
             $0.fields = [.userAgent: "app/1", .accept: "application/json"]
         }
-        let users = try client.scoped(to: "users", headers: [Self.region: "eu", .accept: "text/plain"])
+        let users = try client.scoped(to: "users", fields: [Self.region: "eu", .accept: "text/plain"])
         _ = try await users.get("42", fields: [Self.region: "us"])
         _ = try await users.get("")
         _ = try await client.get("users/42")

@@ -74,6 +74,27 @@ struct EndpointTests {
         #expect(stub.calls[1].context.timeouts.attempt == .seconds(2))
     }
 
+    @Test("An enum with a raw value fills a placeholder and a query with that")
+    func rawValues() async throws {
+        enum Status: String, ParameterValue {
+            case inProgress = "in progress"
+            case up = ".."
+
+            var description: String { "for people" }
+        }
+        let endpoint = Endpoint<Status, ServiceResponse>(.get, "orders/{status}") { status, request in
+            request.path["status"] = status
+            request.query["status"] = status
+        }
+        let (client, stub) = try Self.client(.respond(body: "all"))
+        #expect(try await client.call(endpoint, .inProgress).text() == "all")
+        let call = try #require(stub.calls.first)
+        #expect(call.path == "/v1/orders/in%20progress" && call.query == "status=in%20progress")
+        let error = try await serviceError { _ = try await client.call(endpoint, .up) }
+        #expect(error.code == .invalidRequest && error.message.contains("makes a segment . or .."))
+        #expect(stub.calls.count == 1)
+    }
+
     @Test("The template stands for the target; a call's own options come last")
     func targetTemplate() async throws {
         let (client, stub) = try Self.client(.respond(body: #"{"id":7,"item":""}"#))

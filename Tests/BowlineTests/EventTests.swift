@@ -117,6 +117,26 @@ struct EventTests {
         }
     }
 
+    @Test("a redirect: the hops of one call are told apart, and each counts its attempts from 1")
+    func redirect() async throws {
+        try await withClient {
+            $0.retry.maximumAttempts = 2
+            $0.retry.baseDelay = .zero
+            $0.retry.throttledBaseDelay = .zero
+        } _: { client, server in
+            server.route(.get, "/a", always: .reply(302, fields: [.location: "/b"]))
+            server.route(.get, "/b", inOrder: [.reply(503), .reply(200, body: "x")])
+            let fetched = try await client.fetch("/a")
+            #expect(fetched.text == "x")
+            #expect(fetched.response.attempts == 2 && fetched.response.requestsSent == 3)
+            let heads = events.entries.filter { $0.text.hasPrefix("head ") && $0.text != "head sent" }
+            #expect(heads.map(\.text) == ["head 302", "head 503", "head 200"])
+            #expect(heads.compactMap(\.request?.hop) == [0, 1, 1])
+            #expect(heads.compactMap(\.request?.attempt) == [1, 1, 2])
+            #expect(Set(events.entries.compactMap(\.request?.request)) == [1])
+        }
+    }
+
     @Test("a dial that fails ends the wait and the request")
     func dialFails() async throws {
         try await withLoopbackServer { server in

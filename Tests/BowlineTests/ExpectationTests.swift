@@ -62,7 +62,7 @@ struct ExpectationTests {
             } _: { client in
                 let fetched = try await client.fetch(Self.request(body.make(), ownField: ownField))
                 #expect(fetched.text == "payload")
-                #expect(fetched.response.attempts == 2)
+                #expect(fetched.response.attempts == 2 && fetched.response.requestsSent == 2)
                 #expect(fetched.response.resends == 0)
                 #expect(fetched.connectionID == 2)
                 // Each answer is that of its own request.

@@ -62,7 +62,7 @@ struct MiddlewareTests {
         for await entry in seen { order.append(entry) }
         #expect(
             order == [
-                "call 1 /a 1", "call 2 /a 1", "attempt 1 /a 1", "attempt 2 /a 1", "attempt 1 /b 2", "attempt 2 /b 2",
+                "call 1 /a 1", "call 2 /a 1", "attempt 1 /a 1", "attempt 2 /a 1", "attempt 1 /b 1", "attempt 2 /b 1",
             ])
     }
 
@@ -210,7 +210,7 @@ struct MiddlewareTests {
         }
         _ = try await client.get("/a")
         _ = try await client.with { $0.timeouts.total = .seconds(1) }.get("/a")
-        _ = try await client.scoped(to: "", headers: [.accept: "*/*"]).get("/a")
+        _ = try await client.scoped(to: "", fields: [.accept: "*/*"]).get("/a")
         _ = try await client.get("/a", fields: [.authorization: "mine"])
         var without = ServiceRequest.get("/a")
         without.options.authenticates = false

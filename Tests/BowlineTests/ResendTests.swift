@@ -41,7 +41,7 @@ struct ResendTests {
         try await withDyingServer(death) { client, server in
             let response = try await client.send(Self.request(method, "/victim"))
             #expect(response.status == .ok)
-            #expect(response.resends == 1 && response.attempts == 1)
+            #expect(response.resends == 1 && response.attempts == 1 && response.requestsSent == 2)
             #expect(response.connection?.requests == 1 && response.connection?.isReused == false)
             #expect(server.executions(of: "/victim") == 2)
             #expect(Set(server.requests.filter { $0.path == "/victim" }.map(\.connection)).count == 2)

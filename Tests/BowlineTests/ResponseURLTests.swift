@@ -26,17 +26,21 @@ struct ResponseURLTests {
         stub.on(.get, "/v2/here?y=2", always: .respond(.ok))
         let client = try client(stub) { $0.retry.baseDelay = .milliseconds(1) }
         let first = try await client.get("a", query: ["x": 1])
-        #expect(first.attempts == 2)
+        #expect(first.attempts == 2 && first.requestsSent == 2)
         #expect(first.url?.absoluteString == "https://api.example/v1/a?x=1")
         let moved = try await client.get("moved")
         #expect(moved.url?.absoluteString == "https://api.example/v2/here?y=2")
         #expect(moved.url == moved.facts.redirects.last)
+        #expect(moved.attempts == 1 && moved.requestsSent == 2)
     }
 
     @Test("a middleware's own answer has the URL of the request that it was given")
     func madeUp() async throws {
         let client = try client(StubTransport()) { $0.middleware.perCall = [Stored()] }
-        #expect(try await client.get("a").url?.absoluteString == "https://api.example/v1/a")
+        let response = try await client.get("a")
+        #expect(response.url?.absoluteString == "https://api.example/v1/a")
+        // Nothing was sent.
+        #expect(response.requestsSent == 0)
     }
 
     @Test("what a signer adds to the query is in it; what a transport says stays")

@@ -38,7 +38,7 @@ struct RetryTests {
             client, server, decisions in
             let response = try await client.get("/")
             #expect(response.status == .ok)
-            #expect(response.attempts == 3)
+            #expect(response.attempts == 3 && response.requestsSent == 3)
             #expect(response.resends == 0)
             #expect(server.requests.count == 3)
             #expect(server.connections.count == 1)

@@ -175,6 +175,19 @@ struct TelemetryTests {
         #expect(metrics.counters(label: "bowline.client.retries").allSatisfy { $0.values.isEmpty })
     }
 
+    @Test("after a redirect, spans go on counting what was sent, though attempts begin at 1 again")
+    func redirected() async throws {
+        try await withClient { client, server in
+            server.route(.get, "/a", inOrder: [.reply(503), .reply(302, fields: [.location: "/b"])])
+            server.route(.get, "/b", always: .reply(200, body: "x"))
+            let response = try await client.fetch("/a").response
+            #expect(response.attempts == 1 && response.requestsSent == 3)
+            let spans = tracer.finishedSpans
+            #expect(spans.map { attribute("http.request.resend_count", of: $0) } == [nil, "1", "2"])
+            #expect(spans.map { attribute("http.response.status_code", of: $0) } == ["503", "302", "200"])
+        }
+    }
+
     @Test("RT19: what is sent again after a 401 is an attempt: a span with its resend count, a measurement, a line")
     func reauthenticated() async throws {
         let clock = TestClock()
@@ -197,7 +210,8 @@ struct TelemetryTests {
                 }
             }
         }
-        #expect(try await client.get("/").attempts == 2)
+        let response = try await client.get("/")
+        #expect(response.attempts == 2 && response.requestsSent == 2)
         let spans = tracer.finishedSpans
         #expect(spans.map { attribute("http.response.status_code", of: $0) } == ["401", "200"])
         #expect(spans.map { attribute("http.request.resend_count", of: $0) } == [nil, "1"])

@@ -14,6 +14,7 @@ struct JSONOutputTests {
         if hasResponse {
             var facts = ResponseFacts(connection: connection)
             facts.resends = 1
+            facts.requestsSent = 2
             var received = Outcome.Received(ServiceResponse(status: .ok, facts: facts))
             received.bytes = 1109
             received.sha256 = "ab"
@@ -28,8 +29,8 @@ struct JSONOutputTests {
     func success() {
         #expect(
             Self.outcome().json(isVerbose: false)
-                == #"{"index":0,"url":"http://a.test/","status":200,"protocol":"HTTP/1.1","attempts":1,"resends":1,"#
-                + #""connection":{"id":1,"reused":false,"requests":1},"bytes":1109,"sha256":"ab","milliseconds":1.234}"#
+                == #"{"index":0,"url":"http://a.test/","status":200,"protocol":"HTTP/1.1","redirects":0,"#
+                + #""attempts":1,"resends":1,"requestsSent":2,"connection":{"id":1,"reused":false,"requests":1},"bytes":1109,"sha256":"ab","milliseconds":1.234}"#
         )
     }
 
@@ -43,13 +44,14 @@ struct JSONOutputTests {
 
     @Test("a request that failed has its error in place of the status")
     func failure() {
-        let error = ServiceError(
+        var error = ServiceError(
             .responseHeadTimeout, "no head", progress: .ambiguous, attempts: 1, phase: .awaitingHead
         )
+        error.requestsSent = 1
         #expect(
             Self.outcome(failure: Failure(error), hasResponse: false).json(isVerbose: true)
                 == #"{"index":0,"url":"http://a.test/","error":{"code":"responseHeadTimeout","progress":"ambiguous","#
-                + #""phase":"awaitingHead","message":"no head"},"attempts":1,"resends":0,"milliseconds":1.234}"#
+                + #""phase":"awaitingHead","message":"no head"},"attempts":1,"resends":0,"requestsSent":1,"milliseconds":1.234}"#
         )
     }
 
@@ -59,6 +61,7 @@ struct JSONOutputTests {
             .connectionClosed, "gone", progress: .ambiguous, attempts: 3, phase: .awaitingHead
         )
         error.resends = 1
+        error.requestsSent = 4
         error.connection = ConnectionFacts(
             id: 7, isReused: true, requests: 4, peer: "127.0.0.1:80", protocolVersion: .http2, stream: 9
         )
@@ -67,11 +70,24 @@ struct JSONOutputTests {
             outcome.json(isVerbose: false)
                 == #"{"index":0,"url":"http://a.test/","error":{"code":"connectionClosed","progress":"ambiguous","#
                 + #""phase":"awaitingHead","message":"gone"},"protocol":"HTTP/2","attempts":3,"resends":1,"#
-                + #""connection":{"id":7,"reused":true,"requests":4,"stream":9},"milliseconds":1.234}"#
+                + #""requestsSent":4,"connection":{"id":7,"reused":true,"requests":4,"stream":9},"milliseconds":1.234}"#
         )
         let line = outcome.readable(isVerbose: false)
         #expect(line.contains("HTTP/2 on connection 7, request 4"))
         #expect(line.contains("3 attempts") && line.contains("sent again on a new connection"))
+        #expect(line.contains("4 requests sent"))
+    }
+
+    @Test("redirects, the attempts of the last hop and all requests that were sent are counted apart")
+    func counts() throws {
+        var facts = ResponseFacts(connection: Self.connection, attempts: 2)
+        facts.redirects = [try ServiceURL("http://a.test/b"), try ServiceURL("http://a.test/c")]
+        facts.requestsSent = 5
+        var outcome = Outcome(index: 0, url: "http://a.test/")
+        outcome.response = Outcome.Received(ServiceResponse(status: .ok, facts: facts))
+        let text = outcome.json(isVerbose: false)
+        #expect(text.contains(#""redirects":2,"attempts":2,"resends":0,"requestsSent":5,"#))
+        #expect(outcome.readable(isVerbose: false).contains("  2 redirects  2 attempts  5 requests sent  "))
     }
 
     @Test("a request that was cancelled says nothing of attempts that nobody counted")

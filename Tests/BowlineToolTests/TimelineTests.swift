@@ -57,6 +57,27 @@ struct TimelineTests {
         #expect(failed.spans.map(\.name) == ["attempt"])
     }
 
+    @Test("what came before the last attempt and was no retry is named for what it was")
+    func before() {
+        let decision = RetryDecision(
+            attempt: 1, method: .get, origin: "http://a.test:80", cause: .status(503),
+            verdict: .retry(after: .milliseconds(20)), budgetLeft: nil)
+        func first(
+            _ decisions: [(at: MonotonicInstant, decision: RetryDecision)] = [], redirects: Int = 0, attempts: Int
+        ) -> [String] {
+            let timeline = Timeline(
+                began: at(0), decisions: decisions, timings: timings, redirects: redirects, attempts: attempts,
+                ended: at(200))
+            return Array(timeline.spans.map(\.name).prefix { $0 != "queue" })
+        }
+        #expect(first(redirects: 2, attempts: 1) == ["redirects"])
+        #expect(first(attempts: 2) == ["attempts"])
+        #expect(first(attempts: 1) == ["prepare"])
+        #expect(first([(at(40), decision)], attempts: 2) == ["attempt 1: 503", "sleep", "resume"])
+        #expect(first([(at(40), decision)], attempts: 3) == ["attempt 1: 503", "sleep", "attempts"])
+        #expect(first([(at(40), decision)], redirects: 1, attempts: 1) == ["attempt 1: 503", "sleep", "redirects"])
+    }
+
     @Test("each bar lies where its stretch lies in the whole, and none is without a mark")
     func picture() {
         let lines = Timeline(began: at(100), decisions: [], timings: timings, ended: at(200)).picture(width: 10)

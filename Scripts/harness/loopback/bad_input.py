@@ -121,8 +121,8 @@ def json_lines(path):
         run = tool.run(path, ["request", server.url("/x"), "-n", "2", "-v", "--json", "-H", "X-Test: one"])
         problems = all_succeeded(run, 2) + server.broken
         for line in run.lines:
-            missing = {"index", "url", "status", "protocol", "attempts", "resends", "connection", "bytes", "sha256",
-                       "milliseconds", "headers", "trailers"} - set(line)
+            missing = {"index", "url", "status", "protocol", "redirects", "attempts", "resends", "requestsSent", "connection",
+                       "bytes", "sha256", "milliseconds", "headers", "trailers"} - set(line)
             problems += equal("missing keys of a line", missing, set())
             problems += equal("missing keys of connection", {"id", "reused", "requests"} - set(line["connection"]), set())
             problems += equal("protocol", line.get("protocol"), "HTTP/1.1")

@@ -12,6 +12,8 @@ final class ClientPolicies: Sendable {
     private let userAgent: HTTPField?
     /// What a request without fields of its own gets: most share this one collection.
     private let usualFields: HTTPFields
+    /// Middleware of the user's could take the client's own fields elsewhere.
+    private let guardsFields: Bool
 
     convenience init(baseURL: ServiceURL?, configuration: ClientConfiguration, core: ClientCore) {
         let userAgent = configuration.userAgent.map { HTTPField(name: .userAgent, value: $0) }
@@ -38,6 +40,7 @@ final class ClientPolicies: Sendable {
         self.userAgent = userAgent
         self.usualFields = usualFields
         self.pipeline = pipeline
+        guardsFields = DefaultPipeline.guardsFields(configuration, base: baseURL)
         decoding = BodyDecoding(configuration.decoder)
     }
 
@@ -78,6 +81,8 @@ final class ClientPolicies: Sendable {
             request.ownOptions?.value.timeouts.resolved(over: configuration.timeouts) ?? configuration.timeouts
         var deadline = timeouts.total.map { Deadline(now.advanced(by: $0)) }
         if let inherited = Deadline.current { deadline = deadline.map { min($0, inherited) } ?? inherited }
-        return RequestContext(deadline: deadline, timeouts: timeouts, call: call)
+        var context = RequestContext(deadline: deadline, timeouts: timeouts, call: call)
+        if guardsFields { context.beganElsewhere = request.url?.origin != baseURL?.origin }
+        return context
     }
 }

@@ -40,6 +40,8 @@ enum DefaultPipeline {
             telemetry(configuration, core: core),
             // What the user wants to see for each attempt.
             configuration.middleware.perAttempt,
+            // Inside the user's behaviours, which may have sent the request elsewhere; outside what signs it.
+            clientFields(configuration, base: base),
             // The innermost: what it signs is what is sent, on each hop and each attempt, whatever the others changed.
             authentication(configuration, base: base),
         ]
@@ -61,6 +63,19 @@ enum DefaultPipeline {
         let own = configuration.middleware
         guard !own.perCall.isEmpty || !own.perAttempt.isEmpty else { return [] }
         return [CallLimitMiddleware(clock: configuration.clock)]
+    }
+
+    /// Whether middleware of the user's could take the client's own fields to another origin.
+    static func guardsFields(_ configuration: ClientConfiguration, base: ServiceURL?) -> Bool {
+        let own = configuration.middleware
+        return base != nil && !configuration.fields.isEmpty && !(own.perCall.isEmpty && own.perAttempt.isEmpty)
+    }
+
+    private static func clientFields(
+        _ configuration: ClientConfiguration, base: ServiceURL?
+    ) -> [any ServiceMiddleware] {
+        guard let base, guardsFields(configuration, base: base) else { return [] }
+        return [ClientFieldsMiddleware(configuration.fields, origin: base.origin)]
     }
 
     private static func reauthentication(

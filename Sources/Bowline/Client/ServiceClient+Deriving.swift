@@ -27,17 +27,17 @@ extension ServiceClient {
     /// A client for a part of the service, over the same connections, budgets and lifecycle.
     ///
     /// ```swift
-    /// let orders = try client.scoped(to: "customers/42/orders", headers: [.acceptLanguage: "cy"])
+    /// let orders = try client.scoped(to: "customers/42/orders", fields: [.acceptLanguage: "cy"])
     /// let open = try await orders.get("open").decode([Order].self)
     /// ```
     ///
     /// - Parameters:
     ///   - path: A path that is appended to the base URL, without a query; values from elsewhere go through
     ///     `PercentEncoding.segment`. Empty: the base stays.
-    ///   - headers: Added to the configuration's `fields`, in place of those of the same name. A request's own win.
+    ///   - fields: Added to the configuration's `fields`, in place of those of the same name. A request's own win.
     /// - Throws: ``ServiceError`` `invalidURL` if the path is an absolute URL or has a query, or if this client has no
     ///   base URL.
-    public func scoped(to path: String, headers: HTTPFields = [:]) throws -> ServiceClient {
+    public func scoped(to path: String, fields: HTTPFields = [:]) throws -> ServiceClient {
         guard let baseURL else {
             throw ServiceError(.invalidURL, "scoped(to:) needs a client with a base URL")
         }
@@ -45,11 +45,11 @@ extension ServiceClient {
             throw ServiceError(.invalidURL, "scoped(to:) takes a path below the base URL, without a query")
         }
         let base = try baseURL.appending(path)
-        if headers.isEmpty {
+        if fields.isEmpty {
             return ServiceClient(core: core, policies: ClientPolicies(policies, baseURL: base))
         }
         var changed = configuration
-        for name in Set(headers.map(\.name)) { changed.fields[fields: name] = headers[fields: name] }
+        for name in Set(fields.map(\.name)) { changed.fields[fields: name] = fields[fields: name] }
         // A pipeline of its own: redirects have to know the names of all the client's own fields.
         return ServiceClient(
             core: core, policies: ClientPolicies(baseURL: base, configuration: changed, core: core))

@@ -11,7 +11,7 @@ internal import BowlineTransport
 ///
 /// It is checked when the client is made; every problem is reported with its property path. `Docs/Defaults.md` lists
 /// all of it.
-public struct ClientConfiguration: Sendable {
+public struct ClientConfiguration: Sendable, ConfigurableOptions {
     /// How long each phase of a request may take.
     public var timeouts = Timeouts()
     /// When a request that failed is tried again.
@@ -48,7 +48,8 @@ public struct ClientConfiguration: Sendable {
     /// (`"orders/2.1 bowline/1.0"`), so that services can tell who calls.
     public var userAgent: String? = "bowline/\(BowlineVersion.text)"
     /// Header fields that every request gets, unless it has one of that name. A client with a base URL sends them to the
-    /// base's origin only: what may be credentials does not follow an absolute URL elsewhere. Default none.
+    /// base's origin only: what may be credentials does not follow an absolute URL, a redirect or middleware elsewhere.
+    /// Default none.
     public var fields: HTTPFields = [:]
     /// Turns values into request bodies. Default: JSON, dates in ISO 8601; see ``BodyEncoder/json``.
     public var encoder: any BodyEncoder = JSONEncoder.json
@@ -164,7 +165,7 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
 }
 
 /// How a client ends.
-public struct LifecycleOptions: Sendable, Hashable {
+public struct LifecycleOptions: Sendable, Hashable, ConfigurableOptions {
     /// How long requests in flight get to finish when `run()` or `withServiceClient` ends the client. Zero or more.
     /// Shorter than what the program gets to end: Kubernetes kills it 30 s after SIGTERM unless told otherwise. See
     /// `Docs/Shutdown.md`. Default 25 s.
@@ -179,7 +180,7 @@ public struct LifecycleOptions: Sendable, Hashable {
 }
 
 /// Behaviours of your own around requests; in each list the first is the outermost.
-public struct MiddlewareOptions: Sendable {
+public struct MiddlewareOptions: Sendable, ConfigurableOptions {
     /// Run once for what the caller asked. Default none.
     public var perCall: [any ServiceMiddleware] = []
     /// Run for each attempt. Default none.

@@ -3,7 +3,7 @@ public import BowlineCore
 /// What an endpoint's author fills in for one call: the values of the path, query, fields and body.
 public struct EndpointRequest: Sendable {
     /// The values of the path's placeholders, by name: `request.path["id"] = 42`. Each becomes one segment,
-    /// percent-encoded.
+    /// percent-encoded. An enum with a raw value conforms to ``ParameterValue``.
     public var path: [String: any CustomStringConvertible & Sendable] = [:]
     /// The query, percent-encoded when it is sent: `request.query["limit"] = 10`. What is nil is left out.
     public var query = QueryItems()

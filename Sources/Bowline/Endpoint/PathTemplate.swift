@@ -54,7 +54,9 @@ struct PathTemplate: Sendable {
             switch piece {
             case .text(let text): path += text
             case .placeholder(let name):
-                guard let value = values[name]?.description else { throw refused("has no value for {\(name)}") }
+                guard let value = values[name].map({ QueryItems.text(of: $0) }) else {
+                    throw refused("has no value for {\(name)}")
+                }
                 guard !value.isEmpty else {
                     throw refused("has an empty value for {\(name)}: it would name another path")
                 }

@@ -40,7 +40,8 @@ public struct BearerAuthentication: RequestAuthenticator, PunctualAuthenticator 
     ///     client is made. Default 30 s.
     ///   - fetch: Asked for a token, in a task of its own without a deadline; cancelled when it takes too long, and when
     ///     nobody waits for it any more. What it throws fails all who wait, with `authenticationFailed`; the next request
-    ///     asks again.
+    ///     asks again. If it throws a ``ServiceError`` because its own service is down, slow or busy (429, 5xx), the requests
+    ///     are tried again by the client's `retry` policy.
     public init(
         leeway: Duration = .seconds(30), fetchTimeout: Duration = .seconds(30),
         fetch: @escaping @Sendable () async throws -> BearerToken

@@ -2,9 +2,12 @@
 ///
 /// | state | a request | the fetch succeeds | the fetch fails |
 /// |---|---|---|---|
-/// | no token, or past its end | waits for the fetch, which it begins if there is none | goes on | fails; the next one begins another |
+/// | no token, or past its end | waits for the fetch, which it begins if there is none | goes on | fails; the next one begins another, after a pause if the reason passes |
 /// | within the leeway | goes on with the token, and begins a fetch if there is none | later ones have the new token | nothing, for a second |
 /// | good | goes on with the token | | |
+///
+/// After a failure whose reason passes, requests are tried again, each after a wait of its own. The pause makes them wait for one
+/// fetch together: a burst of any number of requests makes as many fetches as one request has attempts.
 ///
 /// A fetch that takes too long, or that nobody waits for any more (unless it was begun ahead of time), is cancelled, and what
 /// it yields is ignored.
@@ -31,17 +34,23 @@ final class BearerTokenStore: Sendable {
         var held: Held?
         var fetch: Fetch?
         var noRefreshBefore: MonotonicInstant?
+        /// When a source that failed for a reason that passes is asked again at the earliest, and how long that pause was.
+        var pause: (end: MonotonicInstant, length: Duration)?
         /// What the service refused, the latest last.
         var refused: [String] = []
     }
 
     private enum Step {
         case use(HTTPField, thenStart: Flight<HTTPField>?)
-        case wait(Flight<HTTPField>, until: MonotonicInstant, isNew: Bool, instead: Flight<HTTPField>?)
+        case wait(Flight<HTTPField>, until: MonotonicInstant, start: MonotonicInstant?, instead: Flight<HTTPField>?)
     }
 
     /// How long after a failed fetch ahead of time the next one is begun.
     private static let pauseAfterFailure = Duration.seconds(1)
+
+    /// How long after a failure whose reason passes the source is asked again: doubled with each further one, up to
+    /// ``pauseAfterFailure``. Longer than the usual waits before retries.
+    private static let firstPause = Duration.milliseconds(100)
 
     /// How old a token has to be for a refusal to ask the source for another: a service that refuses all that the source
     /// hands out must not turn each request into a fetch and a second request.
@@ -71,9 +80,9 @@ final class BearerTokenStore: Sendable {
         let now = clock.now
         switch state.withLock({ self.step(&$0, now: now) }) {
         case .use(let field, let flight):
-            if let flight { start(flight, now: now, clock: clock) }
+            if let flight { start(flight, at: now, now: now, clock: clock) }
             return field
-        case .wait(let flight, let limit, let isNew, let late):
+        case .wait(let flight, let limit, let start, let late):
             late?.cancel()
             guard Self.fetching !== flight else {
                 leave(flight, isLate: false)
@@ -82,7 +91,7 @@ final class BearerTokenStore: Sendable {
                     "the source of tokens waits for itself: switch options.authenticates off in it"
                 )
             }
-            if isNew { start(flight, now: now, clock: clock) }
+            if let start { self.start(flight, at: start, now: now, clock: clock) }
             return try await wait(for: flight, until: limit, context: context, clock: clock)
         }
     }
@@ -113,33 +122,37 @@ final class BearerTokenStore: Sendable {
             guard let refresh = held.refresh, refresh <= now, state.fetch == nil,
                 state.noRefreshBefore.map({ $0 <= now }) ?? true
             else { return .use(held.field, thenStart: nil) }
-            return .use(held.field, thenStart: newFetch(&state, isAhead: true, now: now))
+            return .use(held.field, thenStart: newFetch(&state, isAhead: true, start: now))
         }
         var late: Flight<HTTPField>?
         if let fetch = state.fetch {
             if now < fetch.limit {
                 state.fetch?.waiting += 1
-                return .wait(fetch.flight, until: fetch.limit, isNew: false, instead: nil)
+                return .wait(fetch.flight, until: fetch.limit, start: nil, instead: nil)
             }
             late = fetch.flight
         }
-        let flight = newFetch(&state, isAhead: false, now: now)
+        let start = state.pause.map { max($0.end, now) } ?? now
+        let flight = newFetch(&state, isAhead: false, start: start)
         state.fetch?.waiting = 1
-        return .wait(flight, until: now.advanced(by: fetchTimeout), isNew: true, instead: late)
+        return .wait(flight, until: start.advanced(by: fetchTimeout), start: start, instead: late)
     }
 
-    private func newFetch(_ state: inout State, isAhead: Bool, now: MonotonicInstant) -> Flight<HTTPField> {
+    private func newFetch(_ state: inout State, isAhead: Bool, start: MonotonicInstant) -> Flight<HTTPField> {
         let flight = Flight<HTTPField>()
-        state.fetch = Fetch(flight: flight, limit: now.advanced(by: fetchTimeout), isAhead: isAhead)
+        state.fetch = Fetch(flight: flight, limit: start.advanced(by: fetchTimeout), isAhead: isAhead)
         return flight
     }
 
     /// Its task has no deadline: it works for all, and the one who began it may have less time than the others.
-    private func start(_ flight: Flight<HTTPField>, now: MonotonicInstant, clock: any ServiceClock) {
+    private func start(
+        _ flight: Flight<HTTPField>, at start: MonotonicInstant, now: MonotonicInstant, clock: any ServiceClock
+    ) {
         Deadline.$current.withValue(nil) {
             Self.$fetching.withValue(flight) {
                 flight.start { [self] in
                     do {
+                        if start > now { try await clock.sleep(until: start, tolerance: nil) }
                         let token = try await source()
                         guard let field = token.field else {
                             throw ServiceError(
@@ -147,10 +160,10 @@ final class BearerTokenStore: Sendable {
                                 "the source's token is empty or has a character that must not stand in a field"
                             )
                         }
-                        ended(flight, with: held(field, token.lifetime, from: now, at: clock.now), at: now)
+                        ended(flight, with: held(field, token.lifetime, from: start, at: clock.now), at: clock.now)
                         return field
                     } catch {
-                        ended(flight, with: nil, at: clock.now)
+                        ended(flight, with: nil, isPassing: ServiceError.isPassing(error), at: clock.now)
                         throw error
                     }
                 }
@@ -167,10 +180,13 @@ final class BearerTokenStore: Sendable {
             field: field, since: now, end: end, refresh: end.advanced(by: .zero - min(leeway, lifetime / 2)))
     }
 
-    private func ended(_ flight: Flight<HTTPField>, with held: Held?, at now: MonotonicInstant) {
+    private func ended(
+        _ flight: Flight<HTTPField>, with held: Held?, isPassing: Bool = false, at now: MonotonicInstant
+    ) {
         state.withLock { state in
             guard let fetch = state.fetch, fetch.flight === flight else { return }
             state.fetch = nil
+            state.pause = isPassing ? Self.pause(after: state.pause, at: now) : nil
             if let held {
                 state.held = held
                 state.noRefreshBefore = nil
@@ -178,6 +194,13 @@ final class BearerTokenStore: Sendable {
                 state.noRefreshBefore = now.advanced(by: Self.pauseAfterFailure)
             }
         }
+    }
+
+    private static func pause(
+        after last: (end: MonotonicInstant, length: Duration)?, at now: MonotonicInstant
+    ) -> (end: MonotonicInstant, length: Duration) {
+        let length = last.map { min($0.length * 2, pauseAfterFailure) } ?? firstPause
+        return (now.advanced(by: length), length)
     }
 
     private func wait(
@@ -195,12 +218,18 @@ final class BearerTokenStore: Sendable {
             let isLate = fetchLimit <= deadline
             leave(flight, isLate: isLate)
             throw isLate
-                ? ServiceError(.authenticationFailed, "the source of tokens took longer than its fetchTimeout")
-                : ServiceError(.deadlineExceeded, "the request's time ended while it waited for a token")
+                ? Self.late : ServiceError(.deadlineExceeded, "the request's time ended while it waited for a token")
         } catch {
             leave(flight, isLate: false)
             throw error is Flight<HTTPField>.CutOff ? context.call.forciblyClosed : error
         }
+    }
+
+    /// Another attempt may find the source quicker.
+    private static var late: ServiceError {
+        var error = ServiceError(.authenticationFailed, "the source of tokens took longer than its fetchTimeout")
+        error.isPassing = true
+        return error
     }
 
     /// One waits no more; the last one, or one who saw that it takes too long, ends the fetch.

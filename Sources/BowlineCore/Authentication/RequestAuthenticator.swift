@@ -15,7 +15,8 @@ public protocol RequestAuthenticator: Sendable {
     ///   - request: What is sent. Change its fields, or the query of its `url`. Its body is there to be read:
     ///     ``RequestBody/bytes``, ``RequestBody/chunks``.
     ///   - context: The attempt, and the deadline by which all has to be over.
-    /// - Throws: anything; the request fails with `authenticationFailed`, which has it as `underlying`.
+    /// - Throws: anything; the request fails with `authenticationFailed`, which has it as `underlying`. The request is tried
+    ///   again, by the client's `retry` policy, after a ``ServiceError`` of a request whose service was down, slow or busy.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws
 
     /// Notes that the service answered 401 to a request with these credentials.

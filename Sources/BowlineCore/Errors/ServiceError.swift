@@ -17,8 +17,11 @@ public struct ServiceError: Error, Sendable {
     public var underlying: (any Error)?
     /// How far the request got.
     public var progress: RequestProgress
-    /// Attempts made, the first included; 0 if it failed before the first.
+    /// Attempts of the last hop of the redirects, the first included; 0 if it failed before the first.
     public var attempts: Int
+    /// How many requests were sent for the call: the attempts of all hops and the transport's resends. An attempt that found no
+    /// connection counts. 0: none was sent, or middleware made the error.
+    public var requestsSent = 0
     /// The method of the call; nil: the error did not come of one (a client that could not be made), or came through no client.
     public var method: HTTPRequest.Method?
     /// What the call asked for: its target template, as `orders/{id}`.
@@ -43,10 +46,12 @@ public struct ServiceError: Error, Sendable {
     /// The connection that the last attempt failed on; nil if it had none, or if the failure is not the connection's (a body
     /// that is too large, say): then the response says which it was.
     public var connection: ConnectionFacts?
-    /// How often the transport sent the request again because a reused connection was dead, or the peer refused it.
+    /// How often the transport sent the last attempt again because a reused connection was dead, or the peer refused it.
     public var resends = 0
-    /// Which failure of a transport it is, of all there have been; 0: somebody else made it.
+    /// Which failure of a transport or an authenticator it is, of all there have been; 0: somebody else made it.
     package var transportFailure = 0
+    /// An authenticator failed for a reason that passes: another attempt may find credentials.
+    package var isPassing = false
 
     /// Makes an error, for middleware, transports and stubs.
     ///

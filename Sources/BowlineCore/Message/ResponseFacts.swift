@@ -2,9 +2,13 @@
 public struct ResponseFacts: Sendable {
     /// The connection that served it.
     public var connection: ConnectionFacts?
-    /// Attempts made for the call, the first included, over all hops of its redirects; from 1.
+    /// Attempts of the last hop of the call's redirects, the first included; from 1. What is sent again after a 401 or a 417 is
+    /// an attempt.
     public var attempts: Int
-    /// How often the transport sent the request again because a reused connection was dead, or the peer refused it.
+    /// How many requests were sent for the call: each attempt of each hop, and each ``resends``. An attempt that found no
+    /// connection counts, one that middleware answered or refused does not. A client sets it.
+    public var requestsSent = 1
+    /// How often the transport sent the last attempt again because a reused connection was dead, or the peer refused it.
     public var resends: Int
     /// When each phase was reached.
     public var timings: PhaseTimings

@@ -11,6 +11,7 @@ extension ServiceResponse: CustomStringConvertible, CustomReflectable {
         if facts.attempts > 1 { text += ", \(facts.attempts) attempts" }
         if facts.resends > 0 { text += ", \(facts.resends) resends" }
         if !facts.redirects.isEmpty { text += ", \(facts.redirects.count) redirects" }
+        if facts.requestsSent > facts.attempts + facts.resends { text += ", \(facts.requestsSent) requests sent" }
         return text
     }
 

@@ -41,10 +41,11 @@ extension ServiceResponse {
     private func unexpected() async throws -> ServiceError {
         let (kept, isTruncated) = try await body.collectPrefix(of: UnexpectedStatus.bodyLimit)
         let found = UnexpectedStatus(status: status, fields: fields, body: kept, isTruncated: isTruncated)
-        let error = ServiceError(
+        var error = ServiceError(
             .unexpectedStatus, "the response's status is \(status.code), which is not expected", underlying: found,
             progress: .responseStarted, attempts: attempts, phase: .receivingBody
         )
+        error.requestsSent = requestsSent
         return describing(error)
     }
 }

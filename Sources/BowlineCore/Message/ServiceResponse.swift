@@ -64,9 +64,12 @@ public struct ServiceResponse: Sendable {
     ///
     /// ``links`` and references in the body are relative to it: ``ServiceURL/resolving(_:)``. Its query may hold secrets.
     public var url: ServiceURL? { facts.url }
-    /// Attempts made, the first included; transport resends are not counted.
+    /// Attempts of the last hop of the redirects (``ResponseFacts/redirects``), the first included; transport resends are not
+    /// counted.
     public var attempts: Int { facts.attempts }
-    /// How often the transport sent the request again because a reused connection was dead.
+    /// How many requests were sent for the call: the attempts of all hops and the transport's resends.
+    public var requestsSent: Int { facts.requestsSent }
+    /// How often the transport sent the last attempt again because a reused connection was dead.
     public var resends: Int { facts.resends }
     /// When each phase of the attempt that succeeded was reached.
     public var timings: PhaseTimings { facts.timings }

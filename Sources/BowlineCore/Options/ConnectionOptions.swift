@@ -1,5 +1,5 @@
 /// How sockets are made, and how much a peer may make us keep.
-public struct ConnectionOptions: Sendable, Hashable {
+public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
     /// Sends small writes at once (`TCP_NODELAY`). Default true.
     public var isNoDelay = true
     /// Lets the kernel probe silent connections (`SO_KEEPALIVE`). Default true.

@@ -1,5 +1,5 @@
 /// Whether response bodies are decoded (`Content-Encoding`, RFC 9110 §8.4), and how much they may grow.
-public struct DecompressionOptions: Sendable, Hashable {
+public struct DecompressionOptions: Sendable, Hashable, ConfigurableOptions {
     /// Offers gzip and deflate and decodes what comes so coded. Default true.
     public var isEnabled = true
     /// How many times larger than what was received a body may become, once it is larger than 1 MiB; 2 to 100,000; nil:
@@ -30,7 +30,7 @@ public struct DecompressionOptions: Sendable, Hashable {
 }
 
 /// What a request says itself of the decoding of its response; each is inherited from the client unless set.
-public struct DecompressionOverrides: Sendable, Hashable {
+public struct DecompressionOverrides: Sendable, Hashable, ConfigurableOptions {
     /// Offers gzip and deflate and decodes what comes so coded. See ``DecompressionOptions/isEnabled``.
     public var isEnabled: Bool?
     /// How many times larger than what was received a body may become; 2 to 100,000. See

@@ -1,5 +1,5 @@
 /// When HTTP/2 is spoken, and how (RFC 9113).
-public struct HTTP2Options: Sendable, Hashable {
+public struct HTTP2Options: Sendable, Hashable, ConfigurableOptions {
     /// Which protocol a connection speaks.
     public enum Negotiation: Sendable, Hashable {
         /// With TLS what the peer chooses of HTTP/2 and HTTP/1.1 (ALPN, RFC 7301); HTTP/1.1 without. The default.

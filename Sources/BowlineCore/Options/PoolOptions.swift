@@ -1,5 +1,5 @@
 /// How connections are kept and how many there may be. `nil` means no limit.
-public struct PoolOptions: Sendable, Hashable {
+public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
     /// Whether connections are reused; if not, each request dials its own and sends `Connection: close`. Default true.
     public var isEnabled = true
     /// How long an unused connection is kept, closed by a timer. Greater than zero. Default 90 s.

@@ -1,5 +1,5 @@
 /// Whether and how redirects (301, 302, 303, 307, 308; RFC 9110 §15.4) are followed.
-public struct RedirectOptions: Sendable, Hashable {
+public struct RedirectOptions: Sendable, Hashable, ConfigurableOptions {
     /// How many redirects one call follows; 0 to 100; 0: none, the response is the caller's. Default 10.
     public var maximum = 10
     /// Follows a redirect from `https` to `http`. Default false: it fails with `redirectRefused`.
@@ -26,7 +26,7 @@ public struct RedirectOptions: Sendable, Hashable {
 }
 
 /// A request's own rules for redirects; each is inherited from the client unless set.
-public struct RedirectOverrides: Sendable, Hashable {
+public struct RedirectOverrides: Sendable, Hashable, ConfigurableOptions {
     /// How many redirects the call follows; 0 to 100; 0: none. See ``RedirectOptions/maximum``.
     public var maximum: Int?
     /// Follows a redirect from `https` to `http`. See ``RedirectOptions/allowsDowngrade``.

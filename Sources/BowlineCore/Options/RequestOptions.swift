@@ -1,5 +1,5 @@
 /// What one request wants to be different from its client: one value, never extra parameters on a call.
-public struct RequestOptions: Sendable {
+public struct RequestOptions: Sendable, ConfigurableOptions {
     /// Whether sending the request twice does no more harm than sending it once (RFC 9110 §9.2.2).
     public enum Idempotency: Sendable, Hashable {
         /// Decided by the method (GET, HEAD, OPTIONS, TRACE, PUT, DELETE, QUERY) or by an `Idempotency-Key` field.
@@ -49,11 +49,6 @@ public struct RequestOptions: Sendable {
 
     /// Makes options that change nothing.
     public init() {}
-
-    /// Makes options with some changes, as `RequestOptions { $0.idempotency = .idempotent }`.
-    public init(_ change: (inout RequestOptions) -> Void) {
-        change(&self)
-    }
 
     package func validate() throws {
         if !timeouts.isInherited { try timeouts.validate() }

@@ -6,7 +6,7 @@
 /// ```swift
 /// $0.retry.backoff = .exponential(base: .milliseconds(100), maximum: .seconds(5))
 /// ```
-public struct RetryBackoff: Sendable {
+public struct RetryBackoff: Sendable, ConfigurableOptions {
     /// What the wait before the first retry is at most; the upper end doubles with each further one. Zero or more. Default
     /// 50 ms.
     public var base: Duration = .milliseconds(50)

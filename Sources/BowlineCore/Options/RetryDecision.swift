@@ -38,7 +38,7 @@ public struct RetryDecision: Sendable {
         case draining
     }
 
-    /// The attempt that failed, from 1.
+    /// The attempt that failed, from 1; from 1 again after each redirect.
     public let attempt: Int
     /// The request's method.
     public let method: HTTPRequest.Method

@@ -2,7 +2,7 @@
 ///
 /// Only requests that may be sent twice are: idempotent ones, and any whose attempt never reached the service
 /// (``RequestProgress/neverSent``, ``RequestProgress/refused``). See `Docs/Retries.md`.
-public struct RetryOptions: Sendable {
+public struct RetryOptions: Sendable, ConfigurableOptions {
     /// How often a request is tried, the first included; 1 to 100; 1: never again. Default 3.
     public var maximumAttempts = 3
     /// Statuses that are worth another attempt; each 400 to 599. Default 408, 429, 502, 503, 504.
@@ -72,7 +72,7 @@ public struct RetryOptions: Sendable {
 ///
 /// When the budget is empty, the outcome at hand is returned: a service that is down gets little more load than it would
 /// without retries.
-public struct RetryBudgetOptions: Sendable, Hashable {
+public struct RetryBudgetOptions: Sendable, Hashable, ConfigurableOptions {
     /// Retries allowed as a share of the requests in the window; 0 to 1. Default 0.2.
     public var ratio = 0.2
     /// Retries allowed each second besides, so that a client with few requests can retry at all; 0 to 1,000,000.

@@ -2,7 +2,7 @@
 public struct RetryOutcome: Sendable {
     /// The request's method.
     public let method: HTTPRequest.Method
-    /// The attempt, from 1, over all hops of the redirects.
+    /// The attempt, from 1; from 1 again after each redirect.
     public let attempt: Int
     /// How many retries there have been: 0 after the first attempt.
     public let retries: Int

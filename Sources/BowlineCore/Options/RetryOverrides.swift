@@ -4,7 +4,7 @@
 /// let report = try await client.get("report") { $0.retry.maximumAttempts = 6 }
 /// ```
 /// The client's other rules, its budget and its `onDecision` still hold.
-public struct RetryOverrides: Sendable {
+public struct RetryOverrides: Sendable, ConfigurableOptions {
     /// How often the request is tried, the first included; 1 to 100. See ``RetryOptions/maximumAttempts``.
     public var maximumAttempts: Int?
     /// Statuses that are worth another attempt, in place of the client's; each 400 to 599. See ``RetryOptions/statuses``.

@@ -1,5 +1,5 @@
 /// Whom to trust and who to be when a connection is encrypted.
-public struct TLSOptions: Sendable, Hashable {
+public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     /// Where trusted certificates come from.
     public enum TrustRoots: Sendable, Hashable {
         /// The operating system's; in their place, if `SSL_CERT_FILE` or `SSL_CERT_DIR` are set, the certificates (PEM)

@@ -1,7 +1,7 @@
 public import Logging
 
 /// What a client tells of its work: spans, metrics, log lines and events. `Docs/Telemetry.md` lists every name.
-public struct TelemetryOptions: Sendable {
+public struct TelemetryOptions: Sendable, ConfigurableOptions {
     /// Makes one span for each attempt, if a tracer is installed when the client is made; without one nothing is done
     /// and nothing costs. Default true.
     public var isTracingEnabled = true

@@ -1,5 +1,5 @@
 /// How long each phase of a request may take; `nil`, or `.unlimited`, means no limit. Every limit is greater than zero.
-public struct Timeouts: Sendable, Hashable {
+public struct Timeouts: Sendable, Hashable, ConfigurableOptions {
     /// Bounds one dial: name resolution, TCP and TLS together. Default 10 s.
     public var connect: Duration? = .seconds(10)
     /// Bounds the wait for a connection that others use. While a dial for the request is under way, ``connect`` decides; if
@@ -64,7 +64,7 @@ extension Timeouts: CustomReflectable {
 }
 
 /// A request's own limits; each is inherited from the client unless set.
-public struct TimeoutOverrides: Sendable, Hashable {
+public struct TimeoutOverrides: Sendable, Hashable, ConfigurableOptions {
     /// Bounds the wait for a connection; see ``Timeouts/poolAcquire``.
     public var poolAcquire: TimeLimit = .inherited
     /// Bounds the wait for the response head; see ``Timeouts/responseHead``.

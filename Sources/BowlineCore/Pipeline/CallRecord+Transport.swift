@@ -9,6 +9,15 @@ extension CallRecord {
     /// it between them.
     package var timesSent: Int { sends.load(ordering: .relaxed) }
 
+    /// How many requests were sent for the call: each attempt of each hop that was given to a transport, and what the transport
+    /// sent again on its own.
+    package var requestsSent: Int { timesSent + resends.load(ordering: .relaxed) }
+
+    /// The transport sends the request again on its own.
+    package func sentAgain() {
+        resends.add(1, ordering: .relaxed)
+    }
+
     /// The request goes to a transport: from here on the service may see it.
     func handOver() {
         sends.add(1, ordering: .relaxed)
@@ -30,13 +39,20 @@ extension CallRecord {
     /// - Returns: `error`, if it is one that says how far the request got: marked as what this call's transport said last.
     func handBack(_ error: any Error) -> any Error {
         if isWatched.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
-        guard var failure = error as? ServiceError else { return error }
+        guard let failure = error as? ServiceError else { return error }
+        return marked(failure)
+    }
+
+    /// `failure`, marked as what this call's transport, or its authenticator, said last.
+    package func marked(_ failure: ServiceError) -> ServiceError {
+        var failure = failure
+        failure.requestsSent = requestsSent
         failure.transportFailure = Self.failures.add(1, ordering: .relaxed).newValue
         lastFailure.store(failure.transportFailure, ordering: .relaxed)
         return failure
     }
 
-    /// Whether `error` is what this call's transport said last, and not something that middleware made, kept, or got from a
+    /// Whether `error` is what this call's transport, or its authenticator, said last, and not something that middleware made, kept, or got from a
     /// request of its own.
     package func isOwnFailure(_ error: ServiceError) -> Bool {
         error.transportFailure != 0 && error.transportFailure == lastFailure.load(ordering: .relaxed)

@@ -37,13 +37,13 @@ public struct Next: Sendable {
     ) async throws -> ServiceResponse {
         guard let transport = step.transport else {
             var response = try await step.intercept(request, context: context)
-            response.noteURL(of: request)
+            response.note(request, of: context.call)
             return response
         }
         context.call.handOver()
         do {
             var response = try await transport.send(request, context: context)
-            response.noteURL(of: request)
+            response.note(request, of: context.call)
             context.call.handBack(response, attempt: context.attempt)
             return response
         } catch {
@@ -99,8 +99,11 @@ public struct Next: Sendable {
 }
 
 extension ServiceResponse {
-    /// Keeps the URL of the request that it answers, unless a transport or a middleware further in has said another.
-    fileprivate mutating func noteURL(of request: ServiceRequest) {
+    /// Keeps the URL of the request that it answers, unless a transport or a middleware further in has said another, and how
+    /// many requests were sent for the call by now.
+    fileprivate mutating func note(_ request: ServiceRequest, of call: CallRecord) {
         if facts.url == nil { facts.url = request.url }
+        let requestsSent = call.requestsSent
+        if facts.requestsSent != requestsSent { facts.requestsSent = requestsSent }
     }
 }

@@ -4,7 +4,7 @@ package import Synchronization
 public struct RequestContext: Sendable {
     /// When the whole request has to be over; nil: no limit.
     public var deadline: Deadline?
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1; from 1 again after each redirect.
     public var attempt: Int
     /// The limits in force: the client's with the request's own over them.
     public var timeouts: Timeouts
@@ -12,6 +12,9 @@ public struct RequestContext: Sendable {
     package let call: CallRecord
     /// Where earlier hops of the call were sent, if redirects were followed: what was trusted there need not be now.
     package var earlierOrigins: [Origin] = []
+    /// The caller sent the request to another origin than the client's, so it has none of the client's own fields. Known only
+    /// to clients that have such fields and middleware of the user's.
+    package var beganElsewhere = false
 
     package init(deadline: Deadline?, attempt: Int = 1, timeouts: Timeouts, call: CallRecord) {
         self.deadline = deadline
@@ -33,6 +36,15 @@ extension RequestContext {
         // Middleware may have set any number.
         attempt = made == .max ? made : made + 1
     }
+
+    /// A redirect leads on from `origin`: the attempts of the next hop are counted from 1.
+    package mutating func beginHop(from origin: Origin) {
+        earlierOrigins.append(origin)
+        attempt = 1
+    }
+
+    /// How many redirects of the call were followed before this.
+    package var hop: Int { earlierOrigins.count }
 
     /// Suspends until `instant`, but not longer than the client takes new work: for middleware that wait before they go
     /// on. What the request is doing meanwhile is called its backoff.
@@ -68,6 +80,7 @@ package final class CallRecord: ResponseBodyObserver {
     private let progress: Atomic<UInt32>
     /// What passed between the pipeline and the transport: `CallRecord+Transport.swift`.
     let sends = Atomic(0)
+    let resends = Atomic(0)
     let returned = Atomic(0)
     let lastFailure = Atomic(0)
     let isWatched = Atomic(false)
@@ -89,7 +102,9 @@ package final class CallRecord: ResponseBodyObserver {
 
     /// What ends a call that a shutdown's deadline, or the request's, finds outside the transport.
     package func failure(_ code: ServiceError.Code, _ message: String) -> ServiceError {
-        ServiceError(code, message, progress: assumedProgress, attempts: attempt, phase: .pipeline)
+        var failure = ServiceError(code, message, progress: assumedProgress, attempts: attempt, phase: .pipeline)
+        failure.requestsSent = requestsSent
+        return failure
     }
 
     /// As ``failure(_:_:)``, for a shutdown's deadline.

@@ -18,14 +18,16 @@ package final class EventDispatch: Sendable {
 
     /// Tells all listeners of something that happened to a request.
     ///
-    /// - Parameter instant: When; nil: now.
+    /// - Parameters:
+    ///   - context: Of the attempt.
+    ///   - instant: When; nil: now.
     package func request(
-        _ call: CallRecord, attempt: Int, resend: Int, origin: Origin, connection: Int?,
+        _ context: RequestContext, resend: Int, origin: Origin, connection: Int?,
         at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void
     ) {
         let event = RequestEvent(
-            call: call, number: number(of: call), attempt: attempt, resend: resend, origin: origin,
-            connection: connection, instant: instant ?? clock.now
+            context, number: number(of: context.call), resend: resend, origin: origin, connection: connection,
+            instant: instant ?? clock.now
         )
         for listener in listeners { tell(listener, event) }
     }
@@ -39,8 +41,10 @@ package final class EventDispatch: Sendable {
     }
 
     /// Tells all listeners what was decided after an attempt that failed.
-    package func retryDecided(_ decision: RetryDecision, call: CallRecord, origin: Origin) {
-        request(call, attempt: decision.attempt, resend: 0, origin: origin, connection: nil) {
+    ///
+    /// - Parameter context: Of the attempt that failed.
+    package func retryDecided(_ decision: RetryDecision, _ context: RequestContext, origin: Origin) {
+        request(context, resend: 0, origin: origin, connection: nil) {
             $0.retryDecided($1, decision)
         }
     }
@@ -49,7 +53,7 @@ package final class EventDispatch: Sendable {
     ///
     /// - Parameter context: Of the attempt that failed.
     package func retryBegan(_ context: RequestContext, origin: Origin) {
-        request(context.call, attempt: context.attempt, resend: 0, origin: origin, connection: nil) {
+        request(context, resend: 0, origin: origin, connection: nil) {
             $0.retryBegan($1)
         }
     }

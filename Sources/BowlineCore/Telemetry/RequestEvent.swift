@@ -1,8 +1,10 @@
 /// Which request an event is about, and when it happened.
 public struct RequestEvent: Sendable {
-    /// The call's number: unique within the client, from 1; the same for all attempts of a call.
+    /// The call's number: unique within the client, from 1; the same for all hops and attempts of a call.
     public let request: Int
-    /// Which attempt of the call, from 1.
+    /// Which hop of the call: 0, and one more after each redirect that was followed.
+    public let hop: Int
+    /// Which attempt of the hop, from 1.
     public let attempt: Int
     /// Which sending of the attempt: 0, or 1 after the transport has sent it again on its own.
     public let resend: Int
@@ -18,14 +20,15 @@ public struct RequestEvent: Sendable {
     public let instant: MonotonicInstant
 
     package init(
-        call: CallRecord, number: Int, attempt: Int, resend: Int, origin: Origin, connection: Int?,
+        _ context: RequestContext, number: Int, resend: Int, origin: Origin, connection: Int?,
         instant: MonotonicInstant
     ) {
         request = number
-        self.attempt = attempt
+        hop = context.hop
+        attempt = context.attempt
         self.resend = resend
-        method = call.method
-        target = call.target
+        method = context.call.method
+        target = context.call.target
         self.origin = origin
         self.connection = connection
         self.instant = instant

@@ -3,7 +3,9 @@
 /// ```swift
 /// let response = try await client.get("search", query: ["q": text, "limit": 10, "cursor": cursor])
 /// ```
-/// Names and values are plain text: they are percent-encoded once, when they are sent. What is nil is left out.
+/// Names and values are plain text: they are percent-encoded once, when they are sent. What is nil is left out. A value is
+/// sent as its description, or as its ``ParameterValue/parameterText``: the raw value of an enum that conforms to
+/// ``ParameterValue``.
 public struct QueryItems: Sendable {
     /// A name with its value, or a name alone.
     public struct Item: Sendable, Hashable {
@@ -33,12 +35,12 @@ public struct QueryItems: Sendable {
     /// Appends an item; does nothing if the value is nil.
     public mutating func append(_ name: String, _ value: (any CustomStringConvertible & Sendable)?) {
         guard let value else { return }
-        items.append(Item(name, value.description))
+        items.append(Item(name, Self.text(of: value)))
     }
 
     /// Appends an item for each value, as `tag=a&tag=b`.
     public mutating func append(_ name: String, each values: some Sequence<some CustomStringConvertible>) {
-        for value in values { items.append(Item(name, value.description)) }
+        for value in values { items.append(Item(name, Self.text(of: value))) }
     }
 
     /// Appends a name alone, as the `verbose` of `?verbose&limit=10`.
@@ -51,7 +53,7 @@ public struct QueryItems: Sendable {
         get { items.first { $0.name == name }?.value }
         set {
             guard let newValue else { return items.removeAll { $0.name == name } }
-            let value = newValue.description
+            let value = Self.text(of: newValue)
             guard let index = items.firstIndex(where: { $0.name == name }) else { return append(name, value) }
             items[index].value = value
             let rest = items[(index + 1)...].filter { $0.name != name }

@@ -98,11 +98,14 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
             failure = ServiceError(
                 .authenticationFailed, "no credentials could be had for the request", underlying: error
             )
+            failure.isPassing = ServiceError.isPassing(error)
         }
         failure.progress = progress
         failure.attempts = context.attempt
+        failure.requestsSent = context.call.requestsSent
         failure.origin = request.url?.origin.description
         failure.phase = .pipeline
-        return failure
+        // So that the call's retries believe it: nothing of this attempt was sent, or the service has refused it.
+        return failure.isPassing ? context.call.marked(failure) : failure
     }
 }

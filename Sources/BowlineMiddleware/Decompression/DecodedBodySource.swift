@@ -145,6 +145,7 @@ final class DecodedBodySource: ResponseBodySource {
             failure.code, failure.message, progress: .responseStarted, attempts: response.facts.attempts,
             origin: (response.facts.redirects.last ?? response.url)?.origin.description, phase: .receivingBody
         )
+        error.requestsSent = response.facts.requestsSent
         error.connectionWasReused = response.facts.connection?.isReused
         return error
     }

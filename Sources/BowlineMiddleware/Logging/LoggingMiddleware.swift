@@ -25,7 +25,7 @@ package struct LoggingMiddleware: SelectiveMiddleware {
         guard var logger = ClientLog.wanted(logger), logger.logLevel <= .info else {
             return try await next(request, context: context)
         }
-        logger.describe(request, attempt: context.attempt)
+        logger.describe(request, context)
         logger.trace("attempt begins")
         do {
             let response = try await next(request, context: context)
@@ -61,11 +61,12 @@ package struct LoggingMiddleware: SelectiveMiddleware {
 
 extension Logger {
     /// Adds what all lines about a request say of it.
-    mutating func describe(_ request: ServiceRequest, attempt: Int) {
+    mutating func describe(_ request: ServiceRequest, _ context: RequestContext) {
         self[metadataKey: "http.request.method"] = "\(HTTPMethodName(request.method).rawValue)"
         if let url = request.url { self[metadataKey: "server.address"] = "\(url.origin)" }
         self[metadataKey: "bowline.target"] = "\(request.loggedTarget)"
-        self[metadataKey: "bowline.attempt"] = "\(attempt)"
+        self[metadataKey: "bowline.attempt"] = "\(context.attempt)"
+        if context.hop > 0 { self[metadataKey: "bowline.hop"] = "\(context.hop)" }
     }
 }
 

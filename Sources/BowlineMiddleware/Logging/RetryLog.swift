@@ -8,42 +8,43 @@ struct RetryLog: Sendable {
     let refusals: RefusalLog
 
     /// - Parameters:
-    ///   - attempt: The attempt that failed.
+    ///   - context: The attempt's that failed.
     ///   - maximum: How many there may be.
     func decided(
-        _ verdict: RetryDecision.Verdict, _ request: ServiceRequest, cause: RetryDecision.Cause, attempt: Int,
+        _ verdict: RetryDecision.Verdict, _ request: ServiceRequest, cause: RetryDecision.Cause,
+        _ context: RequestContext,
         of maximum: Int, now: MonotonicInstant
     ) {
         switch verdict {
         case .retry(let delay):
             guard var logger = ClientLog.wanted(logger), logger.logLevel <= .info else { return }
-            logger.describe(request, attempt: attempt)
+            logger.describe(request, context)
             logger.info(
-                "retrying: \(cause.text), attempt \(attempt &+ 1) of \(maximum), after \(delay.spoken)",
+                "retrying: \(cause.text), attempt \(context.attempt &+ 1) of \(maximum), after \(delay.spoken)",
                 metadata: ["bowline.retry.cause": "\(cause.text)", "bowline.retry.delay": "\(delay.spoken)"])
         case .giveUp(.budgetExhausted):
-            warn("not retrying: the origin's retry budget is empty", request, cause, attempt, now)
+            warn("not retrying: the origin's retry budget is empty", request, cause, context, now)
         case .giveUp:
             guard cause == .error(.poolSaturated) else { return }
-            warn("refused: too many requests wait for a connection (pool.maximumWaiting)", request, cause, attempt, now)
+            warn("refused: too many requests wait for a connection (pool.maximumWaiting)", request, cause, context, now)
         }
     }
 
-    func succeeded(_ response: ServiceResponse, _ request: ServiceRequest, attempt: Int, retries: Int) {
+    func succeeded(_ response: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext, retries: Int) {
         guard var logger = ClientLog.wanted(logger), logger.logLevel <= .info else { return }
-        logger.describe(request, attempt: attempt)
+        logger.describe(request, context)
         logger.info(
             "succeeded after \(retries) \(retries == 1 ? "retry" : "retries"): \(response.status.code)",
             metadata: ["http.response.status_code": "\(response.status.code)", "bowline.retry.count": "\(retries)"])
     }
 
     private func warn(
-        _ text: String, _ request: ServiceRequest, _ cause: RetryDecision.Cause, _ attempt: Int,
+        _ text: String, _ request: ServiceRequest, _ cause: RetryDecision.Cause, _ context: RequestContext,
         _ now: MonotonicInstant
     ) {
         guard var logger = ClientLog.wanted(logger), logger.logLevel <= .warning else { return }
         guard let origin = request.origin, let unsaid = refusals.unsaid(text, of: origin, now: now) else { return }
-        logger.describe(request, attempt: attempt)
+        logger.describe(request, context)
         let others = unsaid == 0 ? "" : "; \(unsaid) more since the last line"
         logger.warning("\(text)\(others)", metadata: ["bowline.retry.cause": "\(cause.text)"])
     }

@@ -3,7 +3,7 @@ package import BowlineCore
 /// Follows redirects: one hop after another, each with whatever stands further in (retries, credentials) to itself.
 ///
 /// Outside retries, so that each hop has its attempts and none is repeated for the failure of the next. The call's
-/// deadline goes along; so does its count of attempts.
+/// deadline goes along; attempts are counted from 1 on each hop.
 package struct RedirectMiddleware: ReactiveMiddleware {
     private let options: RedirectOptions
     private let clientFields: [HTTPField.Name]
@@ -44,7 +44,6 @@ package struct RedirectMiddleware: ReactiveMiddleware {
         var context = context
         var followed: [ServiceURL] = []
         while let url = request.url {
-            let attempts = max(response.facts.attempts, context.attempt)
             switch policy.decide(
                 kind, fields: response.receivedFields, request: request, url: url, followed: followed.count
             ) {
@@ -53,16 +52,18 @@ package struct RedirectMiddleware: ReactiveMiddleware {
                 return response
             case .refuse(let code, let message, let underlying):
                 response.body.discard()
-                throw ServiceError(
-                    code, message, underlying: underlying, progress: .responseStarted, attempts: attempts,
-                    origin: url.origin.description, phase: .pipeline
+                var error = ServiceError(
+                    code, message, underlying: underlying, progress: .responseStarted,
+                    attempts: max(response.facts.attempts, context.attempt), origin: url.origin.description,
+                    phase: .pipeline
                 )
+                error.requestsSent = context.call.requestsSent
+                throw error
             case .follow(let hop):
                 // Read off or cut, off our path; a pool of one connection has it back either way.
                 response.body.discard()
                 try Task.checkCancellation()
-                context.earlierOrigins.append(url.origin)
-                context.beginAttempt(after: attempts)
+                context.beginHop(from: url.origin)
                 request = hop
                 if let target = hop.url { followed.append(target) }
             }

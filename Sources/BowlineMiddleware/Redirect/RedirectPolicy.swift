@@ -142,5 +142,5 @@ package struct RedirectPolicy: Sendable {
         [.authorization, .cookie, .proxyAuthorization] + ["Host", "Cookie2"].compactMap { HTTPField.Name($0) }
 
     /// What a client may well say of itself to everybody.
-    private static let harmlessFields: Set<HTTPField.Name> = [.accept, .acceptEncoding, .acceptLanguage, .userAgent]
+    static let harmlessFields: Set<HTTPField.Name> = [.accept, .acceptEncoding, .acceptLanguage, .userAgent]
 }

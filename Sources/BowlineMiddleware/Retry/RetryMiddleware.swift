@@ -87,7 +87,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
             let told = self.told(policy, request, context: context, outcome: outcome, failure, retries: retries)
             if let told, let shouldRetry = policy.options.shouldRetry { failure.answer = shouldRetry(told) }
             if let response = outcome.response, !policy.isFailure(response.status, failure.answer) {
-                if retries > 0 { log.succeeded(response, request, attempt: context.attempt, retries: retries) }
+                if retries > 0 { log.succeeded(response, request, context, retries: retries) }
                 return response
             }
             let chance = random()
@@ -95,7 +95,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
             let verdict = decide(
                 policy, request, context: context, outcome, failure, retries: retries, random: chance, now: now)
             log.decided(
-                verdict, request, cause: outcome.cause, attempt: context.attempt, of: policy.options.maximumAttempts,
+                verdict, request, cause: outcome.cause, context, of: policy.options.maximumAttempts,
                 now: now)
             furthest = furthest.furthest(outcome.progress)
             guard case .retry(let delay) = verdict else { return try outcome.get(furthest) }
@@ -135,7 +135,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
         RetryPolicy.Failure(
             cause: outcome.cause, progress: outcome.progress,
             retryAfter: outcome.response.flatMap { RetryAfter.delay(asked: $0.receivedFields) },
-            isOurs: outcome.isOurs
+            isOurs: outcome.isOurs, isPassing: outcome.error?.isPassing ?? false
         )
     }
 
@@ -184,7 +184,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
             cause: outcome.cause, verdict: verdict, budgetLeft: budgetLeft
         )
         policy.options.onDecision?(decision)
-        if let origin = request.origin { events?.retryDecided(decision, call: context.call, origin: origin) }
+        if let origin = request.origin { events?.retryDecided(decision, context, origin: origin) }
     }
 
     /// - Returns: whether the wait is over; false: no attempt begins, because the client has begun to shut down, or because

@@ -24,7 +24,9 @@ extension RetryMiddleware {
                 isOwn
                 || error.progress.furthest(.ambiguous) == error.progress
                     && error.origin != nil && error.origin == origin?.description
-            if sends > 1 || (sends == 1 && !isOwn) { error.progress = error.progress.furthest(.ambiguous) }
+            // An authenticator's failure is not that of a sending, so one that there was is not told of by it.
+            let isAllTold = sends == 0 || sends == 1 && isOwn && error.code != .authenticationFailed
+            if !isAllTold { error.progress = error.progress.furthest(.ambiguous) }
             self = .failure(error, isOurs: isOurs)
         }
 

@@ -5,6 +5,7 @@ internal import BowlineCore
 /// | what failed | may be tried again |
 /// |---|---|
 /// | never sent, or refused by the peer | any method |
+/// | no credentials, for a reason that passes | any method; after a 401, idempotent requests |
 /// | ambiguous, or a response had begun (statuses) | idempotent requests |
 /// | bad certificate, protocol violation, limit, bad request | never, unless `shouldRetry` says yes |
 struct RetryPolicy {
@@ -20,6 +21,8 @@ struct RetryPolicy {
         var answer = RetryAnswer.asUsual
         /// Whether the error is the transport's about this attempt; see ``RetryMiddleware/Outcome``.
         var isOurs = true
+        /// Whether an authenticator failed for a reason that passes.
+        var isPassing = false
         /// How long the wait is by `backoff.custom`.
         var customDelay: Duration?
 
@@ -47,7 +50,7 @@ struct RetryPolicy {
         case .yes: break
         case .asUsual:
             guard failure.isOurs else { return .giveUp(.notRetryable) }
-            if case .error(let code) = failure.cause, !Self.retryableCodes.contains(code) {
+            if case .error(let code) = failure.cause, !failure.isPassing, !ServiceError.Code.passing.contains(code) {
                 return .giveUp(.notRetryable)
             }
         }
@@ -104,12 +107,4 @@ struct RetryPolicy {
         }
         return upper
     }
-
-    /// Failures after which another attempt may end differently. Everything else is an answer: a bad certificate, a
-    /// violation of the protocol, a limit, a request that is wrong, a queue that is full, a deadline.
-    private static let retryableCodes: Set<ServiceError.Code> = [
-        .nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout, .connectionClosed,
-        .streamReset,
-        .responseHeadTimeout, .bodyIdleTimeout, .attemptTimeout,
-    ]
 }

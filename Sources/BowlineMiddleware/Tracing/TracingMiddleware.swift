@@ -23,7 +23,7 @@ package struct TracingMiddleware: ServiceMiddleware {
         let parent = ServiceContext.current ?? .topLevel
         let span = tracer.startSpan(Self.name(of: request), context: parent, ofKind: .client)
         defer { span.end() }
-        if span.isRecording { span.attributes.describe(request, attempt: context.attempt) }
+        if span.isRecording { span.attributes.describe(request, sentBefore: context.call.requestsSent) }
         var request = request
         instrument.inject(span.context, into: &request.fields, using: FieldInjector())
         do {
@@ -57,11 +57,11 @@ private struct FieldInjector: Injector {
 }
 
 extension SpanAttributes {
-    fileprivate mutating func describe(_ request: ServiceRequest, attempt: Int) {
+    fileprivate mutating func describe(_ request: ServiceRequest, sentBefore: Int) {
         let method = HTTPMethodName(request.method)
         self["http.request.method"] = method.rawValue
         if method == .other { self["http.request.method_original"] = String(request.method.rawValue.prefix(64)) }
-        if attempt > 1 { self["http.request.resend_count"] = attempt - 1 }
+        if sentBefore > 0 { self["http.request.resend_count"] = sentBefore }
         if let template = request.ownOptions?.value.targetTemplate { self["url.template"] = template }
         guard let url = request.url else { return }
         self["server.address"] = url.origin.socketPath ?? url.origin.host

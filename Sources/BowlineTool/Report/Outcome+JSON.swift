@@ -11,8 +11,10 @@ extension Outcome {
         if let response { line.add("status", response.status) }
         if let failure { line.add("error", failure.json) }
         if let connection { line.add("protocol", connection.protocolVersion.rawValue) }
+        if let response { line.add("redirects", response.redirects) }
         if let attempts { line.add("attempts", attempts) }
         if let resends { line.add("resends", resends) }
+        if let requestsSent { line.add("requestsSent", requestsSent) }
         if let connection { line.add("connection", connection.json) }
         if let response {
             line.add("bytes", response.bytes)

@@ -16,8 +16,10 @@ extension Outcome {
         } else if response != nil {
             parts.append("no connection")
         }
+        if let redirects = response?.redirects, redirects > 0 { parts.append("\(redirects) redirects") }
         if let attempts, attempts > 1 { parts.append("\(attempts) attempts") }
         if let resends, resends > 0 { parts.append("sent again on a new connection") }
+        if let requestsSent, requestsSent > 1 { parts.append("\(requestsSent) requests sent") }
         parts.append(url)
         if let failure { parts.append("- \(failure.message)") }
         var lines = [parts.joined(separator: "  ")]

@@ -23,8 +23,10 @@ struct Outcome: Sendable {
     struct Received: Sendable {
         var status: Int
         var connection: ConnectionFacts?
+        var redirects: Int
         var attempts: Int
         var resends: Int
+        var requestsSent: Int
         var bytes = 0
         /// In hexadecimal; nil: not asked for.
         var sha256: String?
@@ -34,8 +36,10 @@ struct Outcome: Sendable {
         init(_ response: ServiceResponse) {
             status = response.status.code
             connection = response.connection
+            redirects = response.facts.redirects.count
             attempts = response.attempts
             resends = response.resends
+            requestsSent = response.requestsSent
         }
     }
 
@@ -51,6 +55,8 @@ struct Outcome: Sendable {
     var attempts: Int? { response?.attempts ?? failure?.attempts }
     /// nil: not known.
     var resends: Int? { response?.resends ?? failure?.resends }
+    /// nil: not known.
+    var requestsSent: Int? { response?.requestsSent ?? failure?.requestsSent }
 
     /// Whether it succeeded.
     ///
@@ -70,6 +76,7 @@ struct Failure: Sendable, Hashable {
     /// nil: not known, as for a request that was cancelled.
     var attempts: Int?
     var resends: Int?
+    var requestsSent: Int?
     /// What it failed on; nil: there was none.
     var connection: ConnectionFacts?
 
@@ -84,6 +91,7 @@ struct Failure: Sendable, Hashable {
             if let cause = error.underlying as? FileError { message += ": \(cause)" }
             attempts = error.attempts
             resends = error.resends
+            requestsSent = error.requestsSent
             connection = error.connection
         case is CancellationError:
             code = "cancelled"

@@ -16,11 +16,13 @@ struct Timeline: Sendable, Hashable {
     ///   - began: When the request was sent, and its failed attempts began.
     ///   - decisions: What was decided after each attempt that did not succeed, and when.
     ///   - timings: The phases of the last attempt; nil: it brought no response.
+    ///   - redirects: How many redirects were followed.
+    ///   - attempts: How many attempts the last hop had; nil: not known.
     ///   - handshake: When the TLS handshake of the connection began that was dialled for it; nil: there was none.
     ///   - ended: When it was over.
     init(
         began: MonotonicInstant, decisions: [(at: MonotonicInstant, decision: RetryDecision)], timings: PhaseTimings?,
-        handshake: MonotonicInstant? = nil, ended: MonotonicInstant
+        redirects: Int = 0, attempts: Int? = nil, handshake: MonotonicInstant? = nil, ended: MonotonicInstant
     ) {
         var reached = began
         func add(_ name: String, until end: MonotonicInstant?, _ spans: inout [Span]) {
@@ -29,8 +31,10 @@ struct Timeline: Sendable, Hashable {
                 Span(name: name, start: began.duration(to: reached), duration: reached.duration(to: end)))
             reached = end
         }
+        var retries = 0
         for (at, decision) in decisions {
             guard case .retry(let delay) = decision.verdict else { continue }
+            retries += 1
             let cause =
                 switch decision.cause {
                 case .status(let status): "\(status)"
@@ -43,8 +47,18 @@ struct Timeline: Sendable, Hashable {
             add("attempt", until: ended, &spans)
             return
         }
-        // Hops of redirects, and what middleware did before the attempt that counts.
-        if reached.duration(to: started) > .microseconds(500) { add("before", until: started, &spans) }
+        if reached.duration(to: started) > .microseconds(500) {
+            let name =
+                if redirects > 0 {
+                    "redirects"
+                } else if let attempts, attempts > retries + 1 {
+                    // What was sent again after a 417 or a 401: no retry, so nothing was decided.
+                    "attempts"
+                } else {
+                    retries > 0 ? "resume" : "prepare"
+                }
+            add(name, until: started, &spans)
+        }
         reached = max(reached, started)
         if let dial = timings.dial, let leased = timings.leased {
             let dialled = max(reached, leased.advanced(by: .zero - dial))

@@ -103,7 +103,10 @@ struct Worker: Sendable {
         outcome.duration = began.duration(to: ended)
         let handshake = plan.dials?.takeHandshakeStart(of: outcome.response?.connection)
         outcome.timeline = watch.map {
-            Timeline(began: began, decisions: $0.decisions, timings: timings, handshake: handshake, ended: ended)
+            Timeline(
+                began: began, decisions: $0.decisions, timings: timings,
+                redirects: outcome.response?.redirects ?? 0, attempts: outcome.response?.attempts,
+                handshake: handshake, ended: ended)
         }
         outcome.response?.bytes = body.bytes
         outcome.response?.sha256 = body.digest?.hexDigest()

@@ -8,8 +8,7 @@ extension Exchange {
     ) {
         guard let events = connection.events else { return }
         events.dispatch.request(
-            call, attempt: attempt, resend: resends, origin: request.origin, connection: connection.id.value,
-            at: instant, tell
+            request.context, resend: resends, origin: request.origin, connection: connection.id.value, at: instant, tell
         )
     }
 }

@@ -67,7 +67,7 @@ private enum READMESnippets {
     static func snippet5(_ client: ServiceClient) async throws {
         let patient = try client.with { $0.timeouts.total = nil }
         _ = try await patient.get("slow")
-        let users = try client.scoped(to: "teams/42/users", headers: [.acceptLanguage: "cy"])
+        let users = try client.scoped(to: "teams/42/users", fields: [.acceptLanguage: "cy"])
         let team = try await users.get("all").decode([User].self)
         print(team.count)
     }

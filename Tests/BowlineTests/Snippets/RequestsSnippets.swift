@@ -4,9 +4,11 @@ import Foundation
 /// The snippets of Docs/Requests.md in their order, with the imports that it shows. Nothing here is run.
 private enum RequestsSnippets {
     static func snippet1(_ client: ServiceClient) async throws {
+        enum Status: String, ParameterValue { case open, inProgress = "in-progress" }
+
         let cursor: String? = nil
         let found = try await client.get("search", query: ["q": "a&b = c", "limit": 10, "cursor": cursor])
-        var query: QueryItems = ["sort": "name"]
+        var query: QueryItems = ["sort": "name", "status": Status.inProgress]
         query.append("tag", each: ["red", "blue"])
         let tagged = try await client.get("items", query: query)
         print(found.status, tagged.status)

@@ -1,0 +1,20 @@
+extension ServiceError.Code {
+    /// Failures after which another attempt may end differently. Everything else is an answer: a bad certificate, a
+    /// violation of the protocol, a limit, a request that is wrong, a queue that is full, a deadline.
+    package static let passing: Set<ServiceError.Code> = [
+        .nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout, .connectionClosed,
+        .streamReset,
+        .responseHeadTimeout, .bodyIdleTimeout, .attemptTimeout,
+    ]
+}
+
+extension ServiceError {
+    /// Whether what a source of credentials failed with passes by itself: its service could not be reached, was too slow, or
+    /// answered 429 or 5xx. Any other error is a refusal, which the next request would get as well.
+    package static func isPassing(_ error: any Error) -> Bool {
+        guard let error = error as? ServiceError else { return false }
+        if let status = error.unexpectedStatus?.status.code { return status == 429 || (500...599).contains(status) }
+        // A deadline of the source's own request, not of those that wait for it.
+        return error.isPassing || error.code == .deadlineExceeded || Code.passing.contains(error.code)
+    }
+}

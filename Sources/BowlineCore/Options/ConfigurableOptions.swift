@@ -1,0 +1,21 @@
+/// A group of options that begins as its defaults and can be changed where it is made.
+///
+/// ```swift
+/// $0.retry = RetryOptions { $0.maximumAttempts = 4 }
+/// ```
+/// Each group of options of a client and of a request is one.
+public protocol ConfigurableOptions: Sendable {
+    /// Makes the defaults.
+    init()
+}
+
+extension ConfigurableOptions {
+    /// Makes the defaults with some changes. What the values may be is checked where the options are used.
+    ///
+    /// - Parameter configure: Changes the defaults.
+    /// - Throws: What `configure` throws.
+    public init(_ configure: (inout Self) throws -> Void) rethrows {
+        self.init()
+        try configure(&self)
+    }
+}

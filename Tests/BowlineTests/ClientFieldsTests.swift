@@ -1,0 +1,111 @@
+import Bowline
+import BowlineTesting
+import Testing
+
+@Suite("The client's fields and middleware that sends requests elsewhere", .timeLimit(.minutes(1)))
+struct ClientFieldsTests {
+    /// Sends requests below `/moved` to another server.
+    private struct Moving: ServiceMiddleware {
+        let base: String
+
+        func intercept(
+            _ request: ServiceRequest, context: RequestContext, next: Next
+        ) async throws -> ServiceResponse {
+            var request = request
+            if let path = request.url?.path, path.hasPrefix("/moved") { request.url = try ServiceURL(base + path) }
+            return try await next(request, context: context)
+        }
+    }
+
+    enum Place: CaseIterable, Sendable {
+        case perCall, perAttempt
+    }
+
+    private static let key = HTTPField.Name("X-Api-Key")!
+    private static let region = HTTPField.Name("X-Region")!
+    private static let own = HTTPField.Name("X-Own")!
+
+    /// All fields of a request that are not about its connection, as text.
+    private func fields(_ request: RecordedRequest?) -> [String] {
+        (request?.fields ?? [:]).map { "\($0.name.canonicalName): \($0.value)" }
+            .filter { !$0.hasPrefix("host:") && !$0.hasPrefix("connection:") }.sorted()
+    }
+
+    private func withClient(
+        _ place: Place, _ configure: (inout ClientConfiguration, _ other: LoopbackServer) -> Void = { _, _ in },
+        _ body: (ServiceClient, _ server: LoopbackServer, _ other: LoopbackServer) async throws -> Void
+    ) async throws {
+        try await withLoopbackServers(2) { servers in
+            let (server, other) = (servers[0], servers[1])
+            for each in servers { each.respond(inOrder: [.reply(200, body: "ok")]) }
+            let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.fields = [Self.key: "canary", Self.region: "eu", .acceptLanguage: "cy"]
+                $0.userAgent = "tests"
+                $0.decompression = .off
+                switch place {
+                case .perCall: $0.middleware.perCall = [Moving(base: other.baseURL)]
+                case .perAttempt: $0.middleware.perAttempt = [Moving(base: other.baseURL)]
+                }
+                configure(&$0, other)
+            }
+            try await body(client, server, other)
+            _ = await client.shutdown(within: .seconds(5))
+        }
+    }
+
+    @Test(
+        "another server gets none of them but the harmless ones, and all that the request has of its own",
+        arguments: Place.allCases)
+    func moved(place: Place) async throws {
+        try await withClient(place) { client, server, other in
+            #expect(try await client.get("/moved", fields: [Self.own: "mine", Self.region: "us"]).text() == "ok")
+            #expect(
+                fields(other.requests.first) == [
+                    "accept-language: cy", "user-agent: tests", "x-own: mine", "x-region: us",
+                ])
+            #expect(other.requests.map(\.path) == ["/moved"])
+            #expect(server.requests.isEmpty)
+        }
+    }
+
+    @Test("the client's own server gets all of them", arguments: Place.allCases)
+    func home(place: Place) async throws {
+        try await withClient(place) { client, server, other in
+            #expect(try await client.get("/home", fields: [Self.own: "mine"]).text() == "ok")
+            #expect(
+                fields(server.requests.first) == [
+                    "accept-language: cy", "user-agent: tests", "x-api-key: canary", "x-own: mine", "x-region: eu",
+                ])
+            #expect(other.requests.isEmpty)
+        }
+    }
+
+    @Test("a field that the caller sends to another server by an absolute URL stays, also with the client's value")
+    func absolute() async throws {
+        try await withClient(.perAttempt) { client, server, other in
+            let response = try await client.get(other.url("/direct"), fields: [Self.key: "canary"])
+            #expect(try await response.text() == "ok")
+            #expect(fields(other.requests.first) == ["user-agent: tests", "x-api-key: canary"])
+            #expect(server.requests.isEmpty)
+        }
+    }
+
+    @Test("what signs a request sees what is sent: the other server's request without the client's fields")
+    func signed() async throws {
+        let seen = Guarded([Bool]())
+        try await withClient(.perCall) { configuration, other in
+            configuration.authenticatedOrigins = [other.baseURL]
+            configuration.authentication = SigningAuthentication { request, _ in
+                seen.withLock { $0.append(request.fields.contains(Self.key)) }
+                request.fields[.authorization] = "signed"
+            }
+        } _: { client, server, other in
+            _ = try await client.get("/moved").text()
+            _ = try await client.get("/home").text()
+            #expect(
+                fields(other.requests.first) == ["accept-language: cy", "authorization: signed", "user-agent: tests"])
+            #expect(server.requests.first?.fields[Self.key] == "canary")
+        }
+        #expect(seen.withLock { $0 } == [false, true])
+    }
+}
