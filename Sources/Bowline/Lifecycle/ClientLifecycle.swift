@@ -48,7 +48,7 @@ final class ClientLifecycle: CallRegistry {
     ///
     /// - Throws: ``ServiceError`` `shuttingDown`.
     func admit(method: String, target: String, now: MonotonicInstant) throws -> CallRecord {
-        let call = CallRecord(admitted: now, method: method, target: target, registry: self)
+        let call = CallRecord(admitted: now, method: method, target: target, registry: self, clock: clock)
         guard shared.withLock({ $0.machine.admit(call) }) else {
             throw ServiceError(.shuttingDown, "the client is shutting down or shut down and takes no more requests")
         }
