@@ -20,7 +20,8 @@ public struct Next: Sendable {
     /// ```
     /// - Parameter send: Answers one attempt of a request, or throws. Called in the task that calls the pipeline.
     public init(
-        _ send: @escaping @Sendable (_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceResponse
+        _ send:
+            @escaping @Sendable (_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceResponse
     ) {
         self.init(ClosureTransport(answer: send))
     }
