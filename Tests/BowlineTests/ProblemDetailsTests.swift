@@ -28,7 +28,9 @@ struct ProblemDetailsTests {
     }
 
     private static func failure(_ type: String?, _ body: String) async throws -> ServiceError {
-        try await failure(.respond(.forbidden, fields: type.map { [.contentType: $0] } ?? [:], body: body))
+        var fields = HTTPFields()
+        fields[.contentType] = type
+        return try await failure(.respond(.forbidden, fields: fields, body: body))
     }
 
     @Test("problem details are read from the error, with the service's own members by a type of one's own")
@@ -91,10 +93,10 @@ struct ProblemDetailsTests {
     @Test("a client's decoder that is not for JSON does not read problem details")
     func otherDecoder() async throws {
         struct Refusing: BodyDecoder {
-            struct Never: Error {}
+            struct Refused: Error {}
             var contentType: String { "application/cbor" }
             func decodeBody<Value: Decodable>(_ type: Value.Type, from body: ByteBuffer) throws -> Value {
-                throw Never()
+                throw Refused()
             }
         }
         let answer = StubAnswer.respond(.conflict, fields: [.contentType: "application/json"], body: #"{"title":"t"}"#)
