@@ -61,7 +61,7 @@ struct StubLikenessTests {
             server.onConnection { connection in
                 _ = try await connection.readRequest()
                 try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-                try await Gate().wait()
+                try await connection.stall()
             }
             try await withServiceClient(server.baseURL, configure: configure) { client in
                 let connected = try await serviceError { _ = try await client.get("a").text() }

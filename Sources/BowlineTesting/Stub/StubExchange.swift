@@ -100,11 +100,12 @@ struct StubExchange: Sendable {
     ) async throws -> Value {
         let outcome = StubOutcome<Value>()
         let flight = Flight<Void>()
-        let task = Task {
+        let task = Task { [clock = context.clock] in
             do {
-                outcome.note(.success(try await work()))
+                let value = try await work()
+                outcome.note(.success(value), at: clock.now)
             } catch {
-                outcome.note(.failure(error))
+                outcome.note(.failure(error), at: clock.now)
             }
             flight.end(.success(()))
         }
@@ -128,8 +129,10 @@ struct StubExchange: Sendable {
         }
         // The work is over; once its task is too, what it held is free.
         await task.value
-        if let limit, hasPassed(limit) { throw failure(limit, phase: stage.phase, progress: stage.progress) }
-        return try outcome.take()
+        guard let (result, ended) = outcome.take() else { throw CancellationError() }
+        // Work that has moved a test's clock past the limit has taken that time.
+        if let limit, limit.instant <= ended { throw failure(limit, phase: stage.phase, progress: stage.progress) }
+        return try result.get()
     }
 
     /// Waits as long as the answer says.
@@ -158,17 +161,22 @@ struct StubExchange: Sendable {
     }
 }
 
-/// What a piece of work came to. Apart from its flight, whose timers keep that a moment longer than the work.
+/// What a piece of work came to, and when. Apart from its flight, whose timers keep that a moment longer than the work.
 private final class StubOutcome<Value: Sendable>: Sendable {
-    private let result = Guarded(Result<Value, any Error>?.none)
-
-    func note(_ new: Result<Value, any Error>) {
-        result.withLock { $0 = new }
+    private struct End: Sendable {
+        let result: Result<Value, any Error>
+        let instant: MonotonicInstant
     }
 
-    func take() throws -> Value {
-        guard let result = result.withLock({ $0.take() }) else { throw CancellationError() }
-        return try result.get()
+    private let end = Guarded(End?.none)
+
+    func note(_ result: Result<Value, any Error>, at instant: MonotonicInstant) {
+        end.withLock { $0 = End(result: result, instant: instant) }
+    }
+
+    /// Takes it out; nil if the work has not ended.
+    func take() -> (result: Result<Value, any Error>, instant: MonotonicInstant)? {
+        end.withLock { $0.take() }.map { ($0.result, $0.instant) }
     }
 }
 
