@@ -133,7 +133,7 @@ public final class StubTransport: ServiceTransport {
     ) async throws -> ServiceResponse {
         let context = exchange.context
         var call = StubbedCall(request: request, context: context, path: url.path, query: url.query)
-        let answer = try answer(to: call, url)
+        let answer = try self.answer(to: call, url)
         let isSent = answer?.readsBody ?? false
         if isSent {
             do {
