@@ -35,7 +35,7 @@ struct AuthenticationTests {
                 return count - 1
             }
             let status = statuses[min(index, statuses.count - 1)]
-            return ServiceResponse(status: status, body: ResponseBody(ByteBuffer(string: body)))
+            return .respond(status, body: body)
         }
     }
 
@@ -50,7 +50,7 @@ struct AuthenticationTests {
             ("", "", "Og=="), ("a", "", "YTo="), ("ab", "", "YWI6"), ("user", "a:b:c", "dXNlcjphOmI6Yw=="),
         ])
     func basic(user: String, password: String, encoded: String) async throws {
-        stub.on(.get, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(.get, "/a", always: .respond(.ok))
         _ = try await send(with: BasicAuthentication(user: user, password: password))
         #expect(sent == ["Basic \(encoded)"])
     }
@@ -85,7 +85,7 @@ struct AuthenticationTests {
 
     @Test("credentials go to the origins they were given for and nowhere else; a field of the caller's stays")
     func origins() async throws {
-        stub.on(.get, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(.get, "/a", always: .respond(.ok))
         let middleware = try middleware(
             BearerAuthentication(token: "t"), origins: ["http://api.example", "https://files.example"])
         for url in [
@@ -109,7 +109,7 @@ struct AuthenticationTests {
     func redirects() async throws {
         stub.on(.get, "http://api.example/a", always: .respond(.found, fields: [.location: "http://evil.example/b"]))
         stub.on(.get, "http://evil.example/b", always: .respond(.found, fields: [.location: "http://api.example/c"]))
-        stub.on(.get, "/c") { _ in ServiceResponse(status: .ok) }
+        stub.on(.get, "/c", always: .respond(.ok))
         let redirect = RedirectMiddleware(RedirectOptions())
         let bearer = try BearerAuthentication(token: "t")
         _ = try await stub.send(.get("http://api.example/a"), through: redirect, middleware(bearer))
@@ -124,7 +124,7 @@ struct AuthenticationTests {
         struct Broken: Error {}
         let signature = try #require(HTTPField.Name("Signature"))
         stub.on(nil, "/a", always: .respond(.found, fields: [.location: "/b"]))
-        stub.on(nil, "/b") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/b", always: .respond(.ok))
         let signer = SigningAuthentication { request, context in
             request.fields[signature] = "\(request.method) \(request.url?.path ?? "") \(context.attempt)"
         }
@@ -194,7 +194,7 @@ struct AuthenticationTests {
         let response = try await send(.post("http://api.example/a", body: .stream(chunks)), with: bearer)
         #expect(response.status == .unauthorized)
         #expect(sent == ["Bearer t1"])
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         _ = try await send(with: bearer)
         #expect(sent == ["Bearer t1", "Bearer t2"])
     }
@@ -250,8 +250,8 @@ struct AuthenticationTests {
         let (never, end) = AsyncThrowingStream<ByteBuffer, any Error>.makeStream()
         stub.on(nil, "/a") { [clock] call in
             clock.advance(by: .seconds(1))
-            guard call.fields[.authorization] == "Bearer t1" else { return ServiceResponse(status: .ok) }
-            return ServiceResponse(status: .unauthorized, body: ResponseBody(never))
+            guard call.fields[.authorization] == "Bearer t1" else { return .respond(.ok) }
+            return .respond(ServiceResponse(status: .unauthorized, body: ResponseBody(never)))
         }
         let sending = Task { try await send(with: bearer).status }
         // Whoever waits for the first token sleeps too, for longer.
@@ -290,7 +290,7 @@ struct AuthenticationTests {
     @Test("an authenticator that hangs is bounded by the request's deadline, and cancelled with it")
     func hangs() async throws {
         let hanging = Hanging()
-        let context = RequestContext(deadline: Deadline(clock.now.advanced(by: .seconds(5))))
+        let context = RequestContext(deadline: Deadline(clock.now.advanced(by: .seconds(5))), clock: clock)
         let sending = Task { await serviceError { try await send(with: hanging, context: context) } }
         try await hanging.entered.wait()
         try await clock.waitForSleepers()

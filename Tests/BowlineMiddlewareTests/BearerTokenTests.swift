@@ -71,7 +71,7 @@ struct BearerTokenTests {
     private let again: ReauthenticationMiddleware
 
     init() throws {
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         let source = source
         let bearer = BearerAuthentication(leeway: .seconds(30), fetchTimeout: .seconds(20)) {
             try await source.fetch()
@@ -86,7 +86,8 @@ struct BearerTokenTests {
     private func send(timeout: Duration? = nil) async throws {
         let deadline = timeout.map { Deadline(clock.now.advanced(by: $0)) }
         _ = try await stub.send(
-            .get("http://api.example/a"), through: again, middleware, context: RequestContext(deadline: deadline))
+            .get("http://api.example/a"), through: again, middleware,
+            context: RequestContext(deadline: deadline, clock: clock))
     }
 
     @Test("many requests at once ask the source once, and all have its token")
@@ -108,9 +109,9 @@ struct BearerTokenTests {
         source.give("new")
         let all = Gate()
         stub.on(nil, "/a") { call in
-            guard call.fields[.authorization] == "Bearer old" else { return ServiceResponse(status: .ok) }
+            guard call.fields[.authorization] == "Bearer old" else { return .respond(.ok) }
             try await all.wait()
-            return ServiceResponse(status: .unauthorized)
+            return .respond(.unauthorized)
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<30 { group.addTask { try await send() } }
@@ -316,7 +317,7 @@ struct BearerTokenTests {
             }
             return BearerToken("t\(number)")
         }
-        stub.on(nil, "/a") { _ in ServiceResponse(status: refusals() < 0.3 ? .unauthorized : .ok) }
+        stub.on(nil, "/a") { _ in .respond(refusals() < 0.3 ? .unauthorized : .ok) }
         let middleware = AuthenticationMiddleware(
             bearer, origins: [try ServiceURL("http://api.example").origin], clock: MonotonicClock())
         await withTaskGroup(of: Void.self) { group in

@@ -81,7 +81,7 @@ struct CodedResponse: Sendable {
     ) async throws -> ServiceResponse {
         let stub = StubTransport()
         stub.on(nil, "/coded") { [self] _ in
-            ServiceResponse(status: status, fields: fields, body: body, facts: facts)
+            .respond(ServiceResponse(status: status, fields: fields, body: body, facts: facts))
         }
         let pipeline = Next(stub).wrapped(by: [DecompressionMiddleware(options: options)])
         return try await pipeline(request, context: RequestContext())

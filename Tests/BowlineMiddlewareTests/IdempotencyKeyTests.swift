@@ -16,7 +16,7 @@ struct IdempotencyKeyTests {
             _ = try await next(request, context: context)
             return try await next(request, context: context)
         }
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         _ = try await stub.send(request, through: middleware, twice)
     }
 
@@ -37,7 +37,7 @@ struct IdempotencyKeyTests {
     @Test("RT19: two calls have two keys")
     func different() async throws {
         let middleware = IdempotencyKeyMiddleware(isDefault: true, random: { .random(in: 0..<1) })
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         for _ in 0..<100 { _ = try await stub.send(.post("http://api.example/a"), through: middleware) }
         #expect(Set(stub.calls.map { $0.fields[name] }).count == 100)
     }
@@ -64,7 +64,7 @@ struct IdempotencyKeyTests {
         "a source of randomness that does not keep to 0..<1 makes a key all the same",
         arguments: [1.0, -1, .nan, .infinity, 0])
     func oddRandomness(value: Double) async throws {
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         _ = try await stub.send(
             .post("http://api.example/a"), through: IdempotencyKeyMiddleware(isDefault: true, random: { value }))
         #expect(stub.calls.last?.fields[name] == "00000000-0000-4000-8000-000000000000")

@@ -33,7 +33,7 @@ struct MetricsTests {
         let metrics = try makeMetrics()
         stub.on(.get, "/") { [clock] call in
             clock.advance(by: .milliseconds(250))
-            return ServiceResponse(status: call.attempt == 1 ? .serviceUnavailable : .ok)
+            return .respond(call.attempt == 1 ? .serviceUnavailable : .ok)
         }
         for attempt in 1...3 {
             _ = try await pipeline(metrics)(request(), context: RequestContext(attempt: attempt))
@@ -89,7 +89,7 @@ struct MetricsTests {
     @Test("methods and places are bounded in number, whatever is asked of whom")
     func bounds() async throws {
         let metrics = try makeMetrics()
-        stub.on(nil, "/") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/", always: .respond(.ok))
         for number in 0..<300 {
             let method = try #require(HTTPRequest.Method("BREW\(number)"))
             _ = try await pipeline(metrics)(request(method, host: "h\(number).example.com"), context: RequestContext())
@@ -119,7 +119,7 @@ struct MetricsTests {
     @Test("an instrument is made once for all that share its dimensions")
     func madeOnce() async throws {
         let metrics = try makeMetrics()
-        stub.on(.get, "/") { _ in ServiceResponse(status: .ok) }
+        stub.on(.get, "/", always: .respond(.ok))
         for _ in 0..<5 { _ = try await pipeline(metrics)(request(), context: RequestContext()) }
         let series = RequestSeries(
             method: .get, place: metrics.place(try #require(try request().url?.origin)), status: 200)

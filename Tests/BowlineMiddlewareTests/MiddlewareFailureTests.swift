@@ -119,13 +119,24 @@ struct MiddlewareFailureTests {
     func lateBody() async throws {
         let harness = RetryHarness { $0.baseDelay = .milliseconds(90) }
         let (never, end) = AsyncThrowingStream<ByteBuffer, any Error>.makeStream()
-        harness.stub.on(.get, "/x") { _ in ServiceResponse(status: .badGateway, body: ResponseBody(never)) }
+        harness.stub.on(.get, "/x") { _ in
+            .respond(ServiceResponse(status: .badGateway, body: ResponseBody(never)))
+        }
         var late = harness
         late.jitter = 1
-        let response = try await late.send(context: late.context(deadline: .milliseconds(91))).get()
+        let (pipeline, clock) = (late.pipeline, late.clock)
+        let (request, context) = (try late.request(), late.context(deadline: .milliseconds(91)))
+        let call = Task { try await pipeline(request, context: context) }
+        // The wait for the body has two ends: half of the time that is left, and at the stub the request's deadline.
+        try await clock.waitForSleepers(count: 2)
+        clock.advance(by: .microseconds(45_500))
         // The wait counts from the decision: the body's 45 ms are part of it, and the retry comes at 90 ms.
+        let retry = MonotonicInstant(nanoseconds: 90_000_000)
+        try await eventually("the wait before the retry") { clock.nextDeadline == retry }
+        clock.advance(to: retry)
+        let response = try await call.value
         #expect(response.status == .badGateway && response.attempts == 2)
-        #expect(late.clock.now.nanoseconds == 90_000_000)
+        #expect(clock.now == retry)
         end.finish()
     }
 
@@ -174,14 +185,14 @@ struct MiddlewareFailureTests {
         let all = Gate()
         harness.stub.on(.get, "/x") { call in
             guard isRevoked.value, call.fields[.authorization] == "Bearer t1" else {
-                return ServiceResponse(status: .ok)
+                return .respond(.ok)
             }
             let count = arrived.change {
                 $0 += 1; return $0
             }
             if count == 400 { all.open() }
             try await all.wait()
-            return ServiceResponse(status: .unauthorized)
+            return .respond(.unauthorized)
         }
         let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
         _ = try await sendAll(1, bearer, harness)
@@ -213,7 +224,7 @@ struct MiddlewareFailureTests {
         let fetched = Shared(0)
         harness.stub.on(.get, "/x") { [clock = harness.clock] call in
             clock.advance(by: .seconds(2))
-            guard call.attempt > 1 else { return ServiceResponse(status: .unauthorized) }
+            guard call.attempt > 1 else { return .respond(.unauthorized) }
             throw ServiceError(.connectionRefused, "refused", progress: .neverSent)
         }
         let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
@@ -236,7 +247,7 @@ struct MiddlewareFailureTests {
         let fetched = Shared(0)
         harness.stub.on(.get, "/x") { [clock = harness.clock] _ in
             clock.advance(by: .seconds(2))
-            return ServiceResponse(status: .unauthorized)
+            return .respond(.unauthorized)
         }
         let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
         let next = Next(harness.stub).wrapped(by: [

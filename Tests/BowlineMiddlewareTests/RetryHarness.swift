@@ -42,10 +42,18 @@ struct RetryHarness: Sendable {
         return request
     }
 
+    /// Without the stub's own limits, so that nothing but retries sleeps on the clock.
+    private var timeouts: Timeouts {
+        var timeouts = Timeouts()
+        timeouts.responseHead = nil
+        timeouts.bodyIdle = nil
+        return timeouts
+    }
+
     func context(deadline: Duration? = nil, attempt: Int = 1) -> RequestContext {
         RequestContext(
-            deadline: deadline.map { Deadline(clock.now.advanced(by: $0)) }, attempt: attempt, timeouts: Timeouts(),
-            call: CallRecord(admitted: clock.now)
+            deadline: deadline.map { Deadline(clock.now.advanced(by: $0)) }, attempt: attempt, timeouts: timeouts,
+            call: CallRecord(admitted: clock.now, clock: clock)
         )
     }
 

@@ -169,7 +169,8 @@ struct RetryMiddlewareTests {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<200 {
                 let context = RequestContext(
-                    deadline: nil, attempt: 1, timeouts: Timeouts(), call: CallRecord(admitted: clock.now))
+                    deadline: nil, attempt: 1, timeouts: Timeouts(), call: CallRecord(admitted: clock.now, clock: clock)
+                )
                 group.addTask { [request] in
                     let response = try await pipeline(request, context: context)
                     #expect(response.attempts == 2)
@@ -372,7 +373,7 @@ struct RetryMiddlewareTests {
         let harness = RetryHarness { $0.budget?.perSecond = 1 }
         let isDown = Guarded(true)
         harness.stub.on(.get, "/x") { _ in
-            ServiceResponse(status: isDown.withLock { $0 } ? .badGateway : .ok)
+            .respond(isDown.withLock { $0 } ? .badGateway : .ok)
         }
         let pipeline = harness.pipeline
         for _ in 0..<1000 { _ = try await harness.send() }
@@ -434,8 +435,8 @@ struct RetryMiddlewareTests {
         harness.stub.on(
             .get, "/x",
             inOrder: [
-                .respond { _ in ServiceResponse(status: .badGateway, body: ResponseBody(endless)) },
-                .respond { _ in ServiceResponse(status: .badGateway, body: ResponseBody(long)) },
+                .respond(ServiceResponse(status: .badGateway, body: ResponseBody(endless))),
+                .respond(ServiceResponse(status: .badGateway, body: ResponseBody(long))),
                 .respond(body: "ok"),
             ])
         let response = try await harness.send().get()

@@ -36,7 +36,7 @@ struct SigningTests {
 
     @Test("the signer gets the body of each kind, and what it got is what is sent")
     func bodies() async throws {
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         let bodies: [RequestBody] = [
             .none, .text("hello"), .replayable(length: 5) { Self.chunks("he", "llo") },
             .replayable { Self.chunks("hello") },
@@ -49,7 +49,7 @@ struct SigningTests {
 
     @Test("a body that was read keeps its content type and its trailers, and has a length unless it has trailers")
     func properties() async throws {
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         let trailer = try #require(HTTPField.Name("X-Sum"))
         var body = RequestBody.replayable { Self.chunks("hello") }
         body.contentType = "text/x"
@@ -79,7 +79,7 @@ struct SigningTests {
 
     @Test("a body longer than the limit is not sent, and bytes that are here have no limit")
     func limit() async throws {
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         for body in [
             RequestBody.replayable(length: 5) { Self.chunks("hello") }, .replayable { Self.chunks("hel", "lo") },
             .stream(Self.chunks("hello")),
@@ -116,7 +116,7 @@ struct SigningTests {
             asked.open()
             return source
         }
-        let context = RequestContext(deadline: Deadline(clock.now.advanced(by: .seconds(5))))
+        let context = RequestContext(deadline: Deadline(clock.now.advanced(by: .seconds(5))), clock: clock)
         async let failure = serviceError {
             try await send(.post("http://api.example/a", body: body), with: signer(), context: context)
         }
@@ -138,7 +138,7 @@ struct SigningTests {
                 request.fields[name] = "\(sum)"
             }
         }
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         for body in [RequestBody.text("ab"), .replayable { Self.chunks("a", "b") }, .stream(Self.chunks("a", "b"))] {
             _ = try await send(.post("http://api.example/a", body: body), with: Summing(name: digest))
         }

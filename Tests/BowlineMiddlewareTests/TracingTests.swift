@@ -94,7 +94,7 @@ struct TracingTests {
     @Test("spans are children of the task's, and what runs inside the attempt is theirs")
     func context() async throws {
         stub.on(.get, "/") { [tracer] _ in
-            withTracer(tracer) { withSpan("inside") { _ in ServiceResponse(status: .ok) } }
+            withTracer(tracer) { withSpan("inside") { _ in StubAnswer.respond(.ok) } }
         }
         try await withTracer(tracer) {
             try await withSpan("outside") { _ in _ = try await send(.get("/")) }

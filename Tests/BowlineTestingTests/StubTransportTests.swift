@@ -24,7 +24,7 @@ struct StubTransportTests {
     @Test("answers from its routes and records requests with their bodies")
     func routes() async throws {
         let stub = StubTransport()
-        stub.on(.get, "/users/{id}") { ServiceResponse(status: .ok, body: ResponseBody(ByteBuffer(string: $0.path))) }
+        stub.on(.get, "/users/{id}") { .respond(body: $0.path) }
         stub.on(.post, "/users", always: .respond(.created, body: "made"))
         stub.on(nil, "/any?x=1", always: .respond(.accepted))
         stub.on(.get, "https://other.example/users/7", always: .respond(.gone))

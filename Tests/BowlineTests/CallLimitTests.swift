@@ -73,7 +73,7 @@ struct CallLimitTests {
     private func client(
         _ place: Place, configure: (inout ClientConfiguration) -> Void = { _ in }
     ) throws -> ServiceClient {
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         return try ServiceClient(baseURL: "http://api.example", transport: stub) {
             $0.useOnly(clock)
             place.configure(&$0, hang)

@@ -90,7 +90,7 @@ struct ExpectedResponseTests {
                 hand.yield(ByteBuffer(string: "some"))
                 hand.finish(throwing: ServiceError(.incompleteBody, "cut off"))
             }
-            return ServiceResponse(status: .badRequest, body: ResponseBody(chunks))
+            return .respond(ServiceResponse(status: .badRequest, body: ResponseBody(chunks)))
         }
         let response = try await Self.response(broken)
         let error = try await serviceError { _ = try await response.expecting() }
@@ -222,7 +222,7 @@ struct ExpectedResponseTests {
     @Test("A client's own decoder and encoder are used, also by derived clients; a call's own wins")
     func coders() async throws {
         let stub = StubTransport()
-        stub.on(.post, "/") { call in ServiceResponse(status: .ok, body: ResponseBody(call.body)) }
+        stub.on(.post, "/") { call in .respond(body: call.body) }
         let client = try ServiceClient(baseURL: "http://example.com", transport: stub) {
             let encoder = JSONEncoder.json
             encoder.keyEncodingStrategy = .convertToSnakeCase

@@ -44,7 +44,7 @@ struct MiddlewareTests {
     func places() async throws {
         let stub = stub
         stub.on(.get, "/a", always: .respond(.found, fields: [.location: "/b"]))
-        stub.on(.get, "/b") { _ in ServiceResponse(status: .ok) }
+        stub.on(.get, "/b", always: .respond(.ok))
         let (seen, log) = AsyncStream<String>.makeStream()
         @Sendable func noting(_ name: String) -> Intercepting {
             Intercepting { request, context, next in
@@ -178,7 +178,7 @@ struct MiddlewareTests {
 
     @Test("a fetchTimeout that is not greater than zero is refused by its path; a huge one is as good as none")
     func fetchTimeout() async throws {
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         for timeout in [Duration.zero, .seconds(-1), .seconds(Int64.min)] {
             let error = #expect(throws: ServiceError.self) {
                 try ServiceClient(baseURL: "http://api.example", transport: stub) {
@@ -200,7 +200,7 @@ struct MiddlewareTests {
 
     @Test("derived clients share a token; a request's own credentials, and its own wish, win")
     func sharedToken() async throws {
-        stub.on(nil, "/a") { _ in ServiceResponse(status: .ok) }
+        stub.on(nil, "/a", always: .respond(.ok))
         let fetches = AsyncStream<Void>.makeStream()
         let client = try ServiceClient(baseURL: "http://api.example", transport: stub) {
             $0.authentication = BearerAuthentication {
@@ -245,7 +245,7 @@ struct MiddlewareTests {
     @Test("RT19: a key is made once for a call, and goes along a redirect")
     func idempotencyKey() async throws {
         stub.on(.post, "/a", always: .respond(.temporaryRedirect, fields: [.location: "/b"]))
-        stub.on(.post, "/b") { _ in ServiceResponse(status: .ok) }
+        stub.on(.post, "/b", always: .respond(.ok))
         let client = try ServiceClient(baseURL: "http://api.example", transport: stub) {
             $0.makesIdempotencyKeys = true
             $0.random = SeededRandom(seed: 1).source()

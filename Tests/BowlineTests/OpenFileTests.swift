@@ -19,7 +19,7 @@ struct OpenFileTests {
         stub.on(.get, "/empty", always: .respond(body: ByteBuffer()))
         stub.on(.get, "/broken") { _ in
             let chunks = AsyncThrowingStream<ByteBuffer, any Error> { $0.finish(throwing: Broken()) }
-            return ServiceResponse(status: .ok, body: ResponseBody(chunks))
+            return .respond(ServiceResponse(status: .ok, body: ResponseBody(chunks)))
         }
         return try ServiceClient(baseURL: "http://a.example", transport: stub)
     }

@@ -47,9 +47,9 @@ struct ResponseURLTests {
     func changed() async throws {
         let stub = StubTransport()
         let elsewhere = try ServiceURL("https://mirror.example/x")
-        stub.on(.get, "/v1/a?signed") { _ in ServiceResponse(status: .ok) }
+        stub.on(.get, "/v1/a?signed", always: .respond(.ok))
         stub.on(.get, "/v1/b?signed") { _ in
-            ServiceResponse(status: .ok, facts: ResponseFacts(url: elsewhere))
+            .respond(ServiceResponse(status: .ok, facts: ResponseFacts(url: elsewhere)))
         }
         let client = try client(stub) {
             $0.authentication = SigningAuthentication { request, _ in

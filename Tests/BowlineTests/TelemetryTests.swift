@@ -194,7 +194,7 @@ struct TelemetryTests {
         let stub = StubTransport()
         stub.on(.get, "/") { call in
             clock.advance(by: .seconds(1))
-            return ServiceResponse(status: call.attempt == 1 ? .unauthorized : .ok)
+            return .respond(call.attempt == 1 ? .unauthorized : .ok)
         }
         let tokens = AsyncStream<String> { stream in
             for token in ["t1", "t2"] { stream.yield(token) }

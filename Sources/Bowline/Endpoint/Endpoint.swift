@@ -46,6 +46,16 @@ public struct Endpoint<Input, Output>: Sendable {
 
     /// Describes an operation whose response is made into the output by a function of yours.
     ///
+    /// ```swift
+    /// /// The order, or nil where there is none.
+    /// static let ifThere = Endpoint<Int, Order?>(
+    ///     .get, "orders/{id}", expecting: [.ok, .notFound],
+    ///     prepare: { id, request in request.path["id"] = id },
+    ///     receive: { response, decoder in
+    ///         guard response.status == .ok else { return nil }
+    ///         return try await response.decode(Order.self, using: decoder)
+    ///     })
+    /// ```
     /// - Parameters:
     ///   - method: The method.
     ///   - path: The path with placeholders in braces, as `users/{id}`; no query.
@@ -54,7 +64,8 @@ public struct Endpoint<Input, Output>: Sendable {
     ///   - encoder: How ``EndpointRequest/encode(_:)`` encodes; nil: as the client does.
     ///   - decoder: What `receive` gets; nil: the client's.
     ///   - prepare: Fills in what one call sends. May throw.
-    ///   - receive: Makes the output; the body is its own to read or to let go.
+    ///   - receive: Makes the output of a response with an expected status, and of the decoder: the endpoint's, else the
+    ///     client's. The body is its own to read or to let go. What it throws, the call throws.
     public init(
         _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
         options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
@@ -106,6 +117,29 @@ extension Endpoint where Output: Decodable & Sendable {
             method, path, expecting, options, encoder, decoder, acceptsDecoded: true, prepare: prepare
         ) { response, decoder in
             try await response.decode(Output.self, upTo: responseLimit, using: decoder)
+        }
+    }
+}
+
+extension Endpoint {
+    /// Describes an operation whose response is decoded, and of which the caller gets more than the value: ``Typed``. Sends
+    /// the decoder's content type as `Accept`.
+    ///
+    /// ```swift
+    /// static let list = Endpoint<Int, Typed<[Order]>>(.get, "orders") { limit, request in request.query["limit"] = limit }
+    /// ```
+    /// The parameters are those of an endpoint whose output is the value alone.
+    public init<Value: Decodable & Sendable>(
+        _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
+        options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
+        decoder: (any BodyDecoder)? = nil, responseLimit: Int = 16 << 20,
+        prepare: @escaping Prepare = { _, _ in }
+    ) where Output == Typed<Value> {
+        self.init(
+            method, path, expecting, options, encoder, decoder, acceptsDecoded: true, prepare: prepare
+        ) { response, decoder in
+            let value = try await response.decode(Value.self, upTo: responseLimit, using: decoder)
+            return Typed(value, of: response)
         }
     }
 }

@@ -55,7 +55,8 @@ final class ClientLifecycle: CallRegistry {
         method: String, target: String, isTargetNamed: Bool, now: MonotonicInstant
     ) throws -> CallRecord {
         let call = CallRecord(
-            admitted: now, method: method, target: target, isTargetNamed: isTargetNamed, registry: self)
+            admitted: now, method: method, target: target, isTargetNamed: isTargetNamed, registry: self,
+            clock: clock)
         guard shared.withLock({ $0.machine.admit(call) }) else {
             throw ServiceError(.shuttingDown, "the client is shutting down or shut down and takes no more requests")
         }

@@ -17,6 +17,8 @@ public struct UnexpectedStatus: Error, Sendable {
     public let body: ByteBuffer
     /// Whether the body was longer than what is kept, or ended before its announced end.
     public let isTruncated: Bool
+    /// How the client that sent the request decodes bodies; nil: as the default does.
+    package var decoding: BodyDecoding?
 
     /// The body as text, in the encoding that ``ServiceResponse/text(upTo:)`` would find.
     public var text: String { TextEncoding.text(of: body, contentType: fields[.contentType]) }

@@ -40,7 +40,8 @@ extension ServiceResponse {
 
     private func unexpected() async throws -> ServiceError {
         let (kept, isTruncated) = try await body.collectPrefix(of: UnexpectedStatus.bodyLimit)
-        let found = UnexpectedStatus(status: status, fields: fields, body: kept, isTruncated: isTruncated)
+        var found = UnexpectedStatus(status: status, fields: fields, body: kept, isTruncated: isTruncated)
+        found.decoding = facts.decoding
         var error = ServiceError(
             .unexpectedStatus, "the response's status is \(status.code), which is not expected", underlying: found,
             progress: .responseStarted, attempts: attempts, phase: .receivingBody

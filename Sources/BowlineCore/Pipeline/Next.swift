@@ -12,6 +12,20 @@ public struct Next: Sendable {
         self.init(TransportStep(transport))
     }
 
+    /// Makes the rest of a pipeline from a closure, for testing a middleware by itself. `send` is its transport.
+    ///
+    /// ```swift
+    /// let next = Next { request, _ in ServiceResponse(status: request.fields.contains(.accept) ? .ok : .notAcceptable) }
+    /// let response = try await middleware.intercept(request, context: RequestContext(), next: next)
+    /// ```
+    /// - Parameter send: Answers one attempt of a request, or throws. Called in the task that calls the pipeline.
+    public init(
+        _ send:
+            @escaping @Sendable (_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceResponse
+    ) {
+        self.init(ClosureTransport(answer: send))
+    }
+
     /// Runs the rest of the pipeline. The response's body is then the calling middleware's, until it passes it on.
     ///
     /// - Throws: ``ServiceError``, `CancellationError`, or what a middleware further in throws.
@@ -95,6 +109,15 @@ public struct Next: Sendable {
 
     private func intercepting(_ middleware: some ServiceMiddleware) -> PipelineStep {
         InterceptingStep(middleware, then: step)
+    }
+}
+
+/// A transport that is a closure.
+private struct ClosureTransport: ServiceTransport {
+    let answer: @Sendable (ServiceRequest, RequestContext) async throws -> ServiceResponse
+
+    func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
+        try await answer(request, context)
     }
 }
 

@@ -24,9 +24,21 @@ public struct RequestContext: Sendable {
     }
 
     /// Makes a context, for testing a middleware or a transport by itself.
-    public init(deadline: Deadline? = nil, attempt: Int = 1, timeouts: Timeouts = Timeouts()) {
-        self.init(deadline: deadline, attempt: attempt, timeouts: timeouts, call: CallRecord())
+    ///
+    /// - Parameters:
+    ///   - deadline: When the whole request has to be over, on `clock`; nil: no limit.
+    ///   - attempt: Which attempt it is, from 1.
+    ///   - timeouts: The limits in force.
+    ///   - clock: Tells the time; a test gives a `TestClock`.
+    public init(
+        deadline: Deadline? = nil, attempt: Int = 1, timeouts: Timeouts = Timeouts(),
+        clock: any ServiceClock = MonotonicClock()
+    ) {
+        self.init(deadline: deadline, attempt: attempt, timeouts: timeouts, call: CallRecord(clock: clock))
     }
+
+    /// The client's clock (`configuration.clock`): ``deadline`` and every wait are measured on it.
+    public var clock: any ServiceClock { call.clock }
 }
 
 extension RequestContext {
@@ -46,19 +58,29 @@ extension RequestContext {
     /// How many redirects of the call were followed before this.
     package var hop: Int { earlierOrigins.count }
 
-    /// Suspends until `instant`, but not longer than the client takes new work: for middleware that wait before they go
+    /// Suspends until `instant`, but not longer than the client takes new work: for middleware that waits before it goes
     /// on. What the request is doing meanwhile is called its backoff.
     ///
-    /// - Parameters:
-    ///   - instant: When to go on, on `clock`; one that has passed returns at once.
-    ///   - clock: The client's (`configuration.clock`).
+    /// - Parameter instant: When to go on, on ``clock``; one that has passed returns at once.
     /// - Returns: whether `instant` was reached; false: the client has begun to shut down, and nothing that would take more
     ///   time should be begun.
     /// - Throws: `CancellationError` at once when the task is cancelled.
-    public func sleep(until instant: MonotonicInstant, clock: any ServiceClock) async throws -> Bool {
+    public func sleep(until instant: MonotonicInstant) async throws -> Bool {
         call.enter(.backoff, attempt: attempt)
         defer { call.enter(.pipeline, attempt: attempt) }
-        return try await call.sleep(until: instant, clock: clock)
+        return try await call.sleep(until: instant)
+    }
+
+    /// Suspends for `duration`, as ``sleep(until:)`` does.
+    ///
+    /// ```swift
+    /// guard try await context.sleep(for: .seconds(2)) else { return response }
+    /// ```
+    /// - Parameter duration: How long, on ``clock``; zero or less returns at once.
+    /// - Returns: whether the time is over; false: the client has begun to shut down.
+    /// - Throws: `CancellationError` at once when the task is cancelled.
+    public func sleep(for duration: Duration) async throws -> Bool {
+        try await sleep(until: clock.now.advanced(by: duration))
     }
 }
 
@@ -72,6 +94,8 @@ package final class CallRecord: ResponseBodyObserver {
     package let number = Atomic(0)
     /// When it was admitted.
     package let admitted: MonotonicInstant
+    /// The client's clock.
+    package let clock: any ServiceClock
     package let method: String
     /// The target's template, or its path.
     package let target: String
@@ -90,10 +114,11 @@ package final class CallRecord: ResponseBodyObserver {
 
     package init(
         admitted: MonotonicInstant = MonotonicInstant(nanoseconds: 0), method: String = "", target: String = "",
-        isTargetNamed: Bool = false, registry: (any CallRegistry)? = nil
+        isTargetNamed: Bool = false, registry: (any CallRegistry)? = nil, clock: any ServiceClock = MonotonicClock()
     ) {
         self.registry = registry
         self.admitted = admitted
+        self.clock = clock
         self.method = method
         self.target = target
         self.isTargetNamed = isTargetNamed
@@ -137,13 +162,13 @@ package final class CallRecord: ResponseBodyObserver {
     /// Whether its client has begun to shut down: nothing that could be left undone is begun.
     package var isDraining: Bool { registry?.isDraining ?? false }
 
-    fileprivate func sleep(until instant: MonotonicInstant, clock: any ServiceClock) async throws -> Bool {
+    fileprivate func sleep(until instant: MonotonicInstant) async throws -> Bool {
         guard let registry else {
             try await clock.sleep(until: instant, tolerance: nil)
             return true
         }
         return try await withThrowingTaskGroup(of: Bool.self) { group in
-            group.addTask {
+            group.addTask { [clock] in
                 try await clock.sleep(until: instant, tolerance: nil)
                 return true
             }

@@ -191,7 +191,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
     ///   the wait ended so late that the request's time is up.
     private func pause(until instant: MonotonicInstant, context: RequestContext) async throws -> Bool {
         try Task.checkCancellation()
-        guard try await context.sleep(until: instant, clock: clock) else { return false }
+        guard try await context.sleep(until: instant) else { return false }
         // Asked again: time and a drain may have come together.
         guard !context.call.isDraining else { return false }
         return context.deadline.map { clock.now < $0.instant } ?? true

@@ -3,11 +3,15 @@ internal import NIOCore
 
 /// A transport without a network: answers from a table of routes, and fails on requests that match none.
 ///
-/// For testing middleware and typed clients. Sockets, timeouts and reuse are tested with ``LoopbackServer``.
+/// For testing middleware and typed clients. Sockets and reuse are tested with ``LoopbackServer``.
+///
+/// Time passes on the client's clock, so a `TestClock` decides. The request's deadline and `timeouts.attempt`, `.responseHead` and
+/// `.bodyIdle` end a request as over a connection, with the same errors. The time that an answer takes is what its gate, its
+/// pause and its closure take; an answer without them is there at once.
 ///
 /// ```swift
 /// let stub = StubTransport()
-/// stub.on(.get, "/users/42") { _ in ServiceResponse(status: .ok, body: ResponseBody(ByteBuffer(string: json))) }
+/// stub.on(.get, "/users/{id}") { call in call.path.hasSuffix("42") ? .respond(body: json) : .respond(.notFound) }
 /// stub.on(.post, "/users", inOrder: [.fail(.connectionClosed, progress: .ambiguous), .respond(.created)])
 /// …
 /// try stub.verify()
@@ -19,15 +23,13 @@ public final class StubTransport: ServiceTransport {
         var calls: [StubbedCall] = []
         var unmatched: [String] = []
         var isDraining = false
-        var isClosed = false
-        var underWay: [Int: Task<ServiceResponse, any Error>] = [:]
-        var nextNumber = 0
     }
 
     /// How much of a one-shot body is kept for another attempt, in bytes.
     private static let replayLimit = 65536
 
     private let state = Watched(State())
+    private let waits = StubWaits()
 
     /// Makes a transport without routes.
     public init() {}
@@ -38,11 +40,12 @@ public final class StubTransport: ServiceTransport {
     ///   - method: The method; nil: any.
     ///   - path: A path, of which segments in braces stand for anything (`/users/{id}`), with a query if that matters; or
     ///     an absolute URL.
-    ///   - answer: Makes the response, or throws.
+    ///   - answer: Makes the answer of the request, or throws what `send` is to throw. It may wait; the request's limits count
+    ///     meanwhile.
     public func on(
         _ method: HTTPRequest.Method?,
         _ path: String,
-        _ answer: @escaping @Sendable (StubbedCall) async throws -> ServiceResponse
+        _ answer: @escaping @Sendable (_ call: StubbedCall) async throws -> StubAnswer
     ) {
         add(StubRoute(method, path, .always(.respond(with: answer))))
     }
@@ -82,7 +85,7 @@ public final class StubTransport: ServiceTransport {
     public var isDraining: Bool { state.withLock { $0.isDraining } }
 
     /// Whether ``close()`` was called.
-    public var isClosed: Bool { state.withLock { $0.isClosed } }
+    public var isClosed: Bool { waits.isClosed }
 
     /// Checks that every route was used and every request matched one.
     ///
@@ -111,12 +114,30 @@ public final class StubTransport: ServiceTransport {
     public func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
         try Task.checkCancellation()
         let url = try request.url ?? ServiceURL("http://stub.invalid").appending(request.reference)
+        let exchange = StubExchange(context: context, origin: url.origin, waits: waits)
+        if let limit = exchange.headLimit(), exchange.hasPassed(limit) {
+            throw exchange.failure(limit, phase: .pipeline, progress: .neverSent)
+        }
+        do {
+            let response = try await answer(request, url, exchange)
+            context.call.enter(response.body.isHere ? .pipeline : .receivingBody, attempt: context.attempt)
+            return response
+        } catch {
+            context.call.enter(.pipeline, attempt: context.attempt)
+            throw error
+        }
+    }
+
+    private func answer(
+        _ request: ServiceRequest, _ url: ServiceURL, _ exchange: StubExchange
+    ) async throws -> ServiceResponse {
+        let context = exchange.context
         var call = StubbedCall(request: request, context: context, path: url.path, query: url.query)
-        let answer = try answer(to: call, url)
-        if answer?.readsBody ?? false {
+        let answer = try self.answer(to: call, url)
+        let isSent = answer?.readsBody ?? false
+        if isSent {
             do {
-                (call.body, call.trailers) = try await Self.read(
-                    request.body, onProgress: request.ownOptions?.value.onUploadProgress)
+                (call.body, call.trailers) = try await read(request, exchange)
             } catch {
                 record(call)
                 throw error
@@ -126,10 +147,45 @@ public final class StubTransport: ServiceTransport {
         guard let answer else {
             throw ServiceError(.noStubbedRoute, "no route is stubbed for \(request.method) \(url.path)")
         }
-        var response = try await run(answer, call)
+        let stage = isSent ? StubExchange.Stage.awaitingHead : .connecting
+        context.call.enter(stage.phase, attempt: context.attempt)
+        let limit = exchange.headLimit(sent: isSent ? context.clock.now : nil)
+        var response = try await self.response(of: answer, to: call, until: limit, stage, exchange)
         request.body.commit()
         response.facts.attempts = max(response.facts.attempts, context.attempt)
+        if !response.body.isHere, let source = response.body.source {
+            var body = ResponseBody(source: StubBodySource(source, exchange))
+            body.decoding = response.body.decoding
+            response.body = body
+        }
         return response
+    }
+
+    /// Waits for what the answer waits for, and makes the response.
+    private func response(
+        of answer: StubAnswer, to call: StubbedCall, until limit: StubExchange.Limit?, _ stage: StubExchange.Stage,
+        _ exchange: StubExchange
+    ) async throws -> ServiceResponse {
+        var answer = answer
+        while true {
+            for wait in answer.waits { try await exchange.wait(for: wait, until: limit, stage) }
+            switch answer.outcome {
+            case .ready(let make): return try make()
+            case .made(let make): answer = try await exchange.run(until: limit, stage) { try await make(call) }
+            }
+        }
+    }
+
+    /// Reads the request's body, within the limits if it is not here already.
+    private func read(_ request: ServiceRequest, _ exchange: StubExchange) async throws -> (ByteBuffer, HTTPFields?) {
+        let (body, onProgress) = (request.body, request.ownOptions?.value.onUploadProgress)
+        guard body.isSequence || body.makeTrailers != nil else {
+            return try await Self.read(body, onProgress: onProgress)
+        }
+        exchange.context.call.enter(.sending, attempt: exchange.context.attempt)
+        return try await exchange.run(until: exchange.headLimit(), .sendingBody) {
+            try await Self.read(body, onProgress: onProgress)
+        }
     }
 
     public func beginDrain() {
@@ -138,19 +194,15 @@ public final class StubTransport: ServiceTransport {
 
     @discardableResult
     public func close() async -> Int {
-        let tasks = state.withLock { state in
-            state.isClosed = true
-            return Array(state.underWay.values)
-        }
-        for task in tasks { task.cancel() }
+        waits.close()
         return 0
     }
 
     /// - Returns: nil if no route matches.
     private func answer(to call: StubbedCall, _ url: ServiceURL) throws -> StubAnswer? {
         let name = "\(call.method) \(url.path)"
-        return try state.withLock { state in
-            guard !state.isClosed else { throw Self.closed(progress: .neverSent) }
+        guard !isClosed else { throw Self.closed(progress: .neverSent) }
+        return state.withLock { state in
             guard let index = state.routes.lastIndex(where: { $0.matches(call.method, url) }) else {
                 state.unmatched.append(name)
                 return nil
@@ -167,28 +219,7 @@ public final class StubTransport: ServiceTransport {
         state.withLock { $0.calls.append(call) }
     }
 
-    /// Makes the answer in a task of its own, so that ``close()`` can end it.
-    private func run(_ answer: StubAnswer, _ call: StubbedCall) async throws -> ServiceResponse {
-        let task = Task { try await answer.answer(call) }
-        let number = state.withLock { state in
-            state.nextNumber += 1
-            state.underWay[state.nextNumber] = task
-            if state.isClosed { task.cancel() }
-            return state.nextNumber
-        }
-        defer { state.withLock { _ = $0.underWay.removeValue(forKey: number) } }
-        do {
-            return try await withTaskCancellationHandler {
-                try await task.value
-            } onCancel: {
-                task.cancel()
-            }
-        } catch is CancellationError where isClosed && !Task.isCancelled {
-            throw Self.closed(progress: .ambiguous)
-        }
-    }
-
-    private static func closed(progress: RequestProgress) -> ServiceError {
+    static func closed(progress: RequestProgress) -> ServiceError {
         ServiceError(.forciblyClosed, "the stub transport was closed", progress: progress)
     }
 

@@ -56,7 +56,7 @@ extension HTTP1Connection {
         case .bodyWrite:
             fail(.bodyIdleTimeout, "the peer took no byte of the request body for timeouts.bodyIdle", reason: .timedOut)
         case .head:
-            fail(.responseHeadTimeout, "no response head came within timeouts.responseHead", reason: .timedOut)
+            fail(.responseHeadTimeout, TimeLimitMessage.responseHead, reason: .timedOut)
         case .bodyRead:
             // Time during which we did not read is not the peer's.
             if !isReadWanted {
@@ -65,7 +65,7 @@ extension HTTP1Connection {
                 // The network takes a chunk so large that nothing else tells of it.
                 enter(.bodyRead, within: exchange.timeouts.bodyIdle)
             } else {
-                fail(.bodyIdleTimeout, "no byte of the response body came for timeouts.bodyIdle", reason: .timedOut)
+                fail(.bodyIdleTimeout, TimeLimitMessage.responseBody, reason: .timedOut)
             }
         case .discarding: closeNow(.bodyAbandoned)
         }

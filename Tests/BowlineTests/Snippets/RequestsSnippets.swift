@@ -129,4 +129,27 @@ private enum RequestsSnippets {
         func list(_ filter: Filter) async throws -> [Order] { try await client.call(Self.list, filter) }
         func cancel(_ id: Int) async throws { try await client.call(Self.cancel, id) }
     }
+
+    struct PagedOrders {
+        let client: ServiceClient
+
+        static let page = Endpoint<Int, Typed<[Order]>>(.get, "orders") { limit, request in
+            request.query["limit"] = limit
+        }
+
+        /// The order, or nil where there is none.
+        static let ifThere = Endpoint<Int, Order?>(
+            .get, "orders/{id}", expecting: [.ok, .notFound],
+            prepare: { id, request in request.path["id"] = id },
+            receive: { response, decoder in
+                guard response.status == .ok else { return nil }
+                return try await response.decode(Order.self, using: decoder)
+            })
+
+        func showPage() async throws {
+            let page = try await client.call(Self.page, 50)
+            print(page.value.count, page.status, page.attempts, page.fields[.eTag] ?? "no tag")
+            print(page.link("next") == nil ? "the last page" : "there is more")
+        }
+    }
 }

@@ -16,6 +16,38 @@ private enum TestingSnippets {
         var id: Int
     }
 
+    static func closure(_ stub: StubTransport) {
+        stub.on(.post, "/v1/orders") { call in
+            guard call.fields.contains(.authorization) else { return .respond(.unauthorized) }
+            return .respond(.created, body: call.bodyText)
+        }
+    }
+
+    static func limit() async throws {
+        let clock = TestClock()
+        let stub = StubTransport()
+        stub.on(.get, "/report", always: .respond().held(by: Gate()))  // never answers
+        let client = try ServiceClient(baseURL: "https://api.example.com", transport: stub) {
+            $0.clock = clock
+            $0.retry = .never
+        }
+
+        let call = Task { try await client.get("report") { $0.timeouts.attempt = .seconds(3) } }
+        try await clock.waitForSleepers(count: 1)
+        clock.advance(by: .seconds(3))
+        let error = await #expect(throws: ServiceError.self) { try await call.value }
+        #expect(error?.code == .attemptTimeout)
+    }
+
+    static func middleware() async throws {
+        let next = Next { request, _ in
+            ServiceResponse(status: request.fields.contains(.requestID) ? .ok : .badRequest)
+        }
+        let context = RequestContext(clock: TestClock())
+        let response = try await RequestID().intercept(.get("/users"), context: context, next: next)
+        #expect(response.status == .ok)
+    }
+
     static func snippet1() async throws {
         let stub = StubTransport()
         stub.on(

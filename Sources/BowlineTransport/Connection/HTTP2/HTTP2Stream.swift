@@ -118,7 +118,7 @@ extension HTTP2Stream: DeadlineEntry {
         case .head:
             let message =
                 machine.hasBeenWritten
-                ? "no response head came within timeouts.responseHead"
+                ? TimeLimitMessage.responseHead
                 : "the connection took no byte of the request within timeouts.responseHead"
             connection.timedOut(
                 self, .responseHeadTimeout, message, silentSince: arrival.sent ?? exchange.lease.leased)
@@ -127,7 +127,7 @@ extension HTTP2Stream: DeadlineEntry {
             hasWriteProgress = false
             enter(.bodyRead, within: exchange.timeouts.bodyIdle)
         case .bodyRead:
-            bodyIdled("no byte of the response body came for timeouts.bodyIdle")
+            bodyIdled(TimeLimitMessage.responseBody)
         }
     }
 

@@ -1,0 +1,39 @@
+public import BowlineCore
+
+#if canImport(FoundationEssentials)
+    internal import FoundationEssentials
+#else
+    internal import Foundation
+#endif
+
+extension UnexpectedStatus {
+    /// Decodes the body that was kept.
+    ///
+    /// ```swift
+    /// catch let error as ServiceError where error.unexpectedStatus?.status == .conflict {
+    ///     let conflict = try error.unexpectedStatus?.decode(Conflict.self)
+    /// }
+    /// ```
+    /// - Parameters:
+    ///   - type: What to decode.
+    ///   - decoder: How; nil: as the client is configured.
+    /// - Throws: ``ServiceError`` `decodingFailed`, which names the type and the coding path and nothing of the body; also where
+    ///   the body is longer than what is kept (``bodyLimit``), or was cut off.
+    public func decode<Value: Decodable>(
+        _ type: Value.Type = Value.self, using decoder: (any BodyDecoder)? = nil
+    ) throws -> Value {
+        guard !isTruncated else {
+            throw ServiceError(
+                .decodingFailed,
+                "cannot decode the body of a response with status \(status.code): only its first \(body.readableBytes) bytes "
+                    + "were kept",
+                progress: .responseStarted, phase: .receivingBody
+            )
+        }
+        do {
+            return try (decoder ?? decoding?.decoder ?? JSONDecoder.json).decodeBody(type, from: body)
+        } catch {
+            throw ServiceError(decoding: type, isEmpty: body.readableBytes == 0, error)
+        }
+    }
+}

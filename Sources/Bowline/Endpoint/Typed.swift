@@ -1,0 +1,66 @@
+public import BowlineCore
+
+/// A decoded value together with what else its response said: the output of an ``Endpoint`` that needs both.
+///
+/// ```swift
+/// static let list = Endpoint<Int, Typed<[Order]>>(.get, "orders") { limit, request in request.query["limit"] = limit }
+///
+/// let page = try await client.call(Self.list, 50)
+/// show(page.value, isLast: page.link("next") == nil)
+/// ```
+public struct Typed<Value: Sendable>: Sendable {
+    /// What the body was decoded as.
+    public var value: Value
+    /// Without its body.
+    private let response: ServiceResponse
+
+    /// The status: one of those that the endpoint expects.
+    public var status: HTTPResponse.Status { response.status }
+    /// The header fields.
+    public var fields: HTTPFields { response.fields }
+    /// The URL that answered; see `ServiceResponse.url`. Its query may hold secrets.
+    public var url: ServiceURL? { response.url }
+    /// The links in the `Link` fields (RFC 8288), with absolute targets; see `ServiceResponse.links`.
+    public var links: [WebLink] { response.links }
+    /// Attempts made, the first included.
+    public var attempts: Int { response.attempts }
+
+    init(_ value: Value, of response: ServiceResponse) {
+        self.value = value
+        var response = response
+        response.body = ResponseBody()
+        self.response = response
+    }
+
+    /// Makes one, for tests.
+    ///
+    /// - Parameters:
+    ///   - value: What the body was decoded as.
+    ///   - status: The status.
+    ///   - fields: The header fields; ``links`` are read from them.
+    ///   - url: The URL that answered, which relative links need.
+    ///   - attempts: Attempts made, from 1.
+    public init(
+        _ value: Value, status: HTTPResponse.Status = .ok, fields: HTTPFields = [:], url: ServiceURL? = nil,
+        attempts: Int = 1
+    ) {
+        self.init(
+            value,
+            of: ServiceResponse(status: status, fields: fields, facts: ResponseFacts(attempts: attempts, url: url)))
+    }
+
+    /// The first link with this relation type, in any case, that is about the response itself; nil if there is none. See
+    /// `ServiceResponse.link(_:)`.
+    public func link(_ relation: String) -> WebLink? { response.link(relation) }
+}
+
+extension Typed: CustomStringConvertible, CustomReflectable {
+    /// The value's type, the status and the attempts; nothing of the value, no field and no URL, because they may hold
+    /// secrets.
+    public var description: String {
+        let attempts = attempts == 1 ? "1 attempt" : "\(attempts) attempts"
+        return "Typed<\(Value.self)>(\(status.code), \(attempts))"
+    }
+
+    public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
+}
