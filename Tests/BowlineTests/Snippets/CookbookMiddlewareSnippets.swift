@@ -60,7 +60,7 @@ enum CookbookMiddleware {
             try state.withLock { state in
                 guard let probe = state.nextProbe else { return }
                 guard now >= probe else { throw ServiceError(Self.isOpen, "the service has failed too often") }
-                state.nextProbe = now.advanced(by: pause)  // the others are refused until this call has ended
+                state.nextProbe = now.advanced(by: pause)  // this call finds out; the others are refused meanwhile
             }
         }
 
