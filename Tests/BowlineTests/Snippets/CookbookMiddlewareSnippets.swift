@@ -14,11 +14,10 @@ enum CookbookMiddleware {
             _ request: ServiceRequest, context: RequestContext, next: Next
         ) async throws -> ServiceResponse {
             let id = request.fields[Self.field] ?? makeID()
-            var named = request
-            named.fields[Self.field] = id
-            let sent = named
-            return try await withLogger(mergingMetadata: ["request.id": "\(id)"]) { _ in
-                try await next(sent, context: context)
+            var request = request
+            request.fields[Self.field] = id
+            return try await withLogger(mergingMetadata: ["request.id": "\(id)"]) { [request] _ in
+                try await next(request, context: context)
             }
         }
     }

@@ -127,7 +127,8 @@ struct CookbookMiddlewareTests {
     @Test("a rate limit lets a burst pass, then one request for each interval, retries included")
     func rateLimit() async throws {
         stub.on(.get, "/v1/orders", inOrder: [.respond(.ok), .respond(.serviceUnavailable), .respond(.ok)])
-        let (stub, clock) = (stub, clock)
+        let stub = stub
+        let clock = clock
         let client = try client {
             $0.middleware.perAttempt = [RateLimit(oneEach: .seconds(2), burst: 2)]
         }
@@ -142,7 +143,8 @@ struct CookbookMiddlewareTests {
 
     @Test("a request that would get its token too late fails at once, unsent, and leaves the token to others")
     func rateLimitDeadline() async throws {
-        let (stub, clock) = (stub, clock)
+        let stub = stub
+        let clock = clock
         stub.on(.get, "/v1/orders", always: .respond(.ok))
         let client = try client { $0.middleware.perAttempt = [RateLimit(oneEach: .seconds(5))] }
         _ = try await client.get("orders")
@@ -158,7 +160,8 @@ struct CookbookMiddlewareTests {
 
     @Test("a request that waits for its token ends with a shutdown, unsent")
     func rateLimitShutdown() async throws {
-        let (stub, clock) = (stub, clock)
+        let stub = stub
+        let clock = clock
         stub.on(.get, "/v1/orders", always: .respond(.ok))
         let client = try client { $0.middleware.perAttempt = [RateLimit(oneEach: .seconds(5))] }
         _ = try await client.get("orders")

@@ -132,7 +132,7 @@ struct CookbookSending {
             let fields: HTTPFields = [Self.signature: signature, Self.idempotencyKey: event.id]
             _ = try await client.post(url, body: body, fields: fields) {
                 $0.retry.maximumAttempts = 5
-                $0.redirect.maximum = 0  // an address that redirects is not the one that was registered
+                $0.redirect = .never  // an address that redirects is not the one that was registered
                 $0.timeouts.attempt = .seconds(10)
             }.expecting()
         }

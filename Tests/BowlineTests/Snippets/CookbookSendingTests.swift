@@ -149,7 +149,7 @@ struct CookbookSendingTests {
             let dates = server.requests.map { $0[Secret.date] ?? "" }
             #expect(dates == ["1970-01-01T00:01:00Z", "1970-01-01T00:02:00Z"])
             #expect(
-                server.requests.map { $0[Secret.signature] }
+                server.requests.map { $0[Secret.signature] ?? "" }
                     == dates.map { Self.code("PUT\n/v1/orders/7?dry=1\n\($0)", #"{"id":7}"#) })
         }
     }
