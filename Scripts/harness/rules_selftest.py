@@ -58,7 +58,7 @@ _CASES = [
      "// Safety: a\n@b nonisolated(unsafe) var a = 1\n@b nonisolated(unsafe) var b = 1\n", [3]),
     (rules.sleeps, "Tests/BowlineTests/A.swift", "try await Task.sleep(for: .seconds(1))\nusleep(1)\nsleep(1)\n", [1, 2, 3]),
     (rules.sleeps, "Tests/BowlineTests/A.swift", "Task<Never, Never>.sleep(1)\nContinuousClock().sleep(1)\n", [1, 2]),
-    (rules.sleeps, "Tests/BowlineTests/A.swift", "try await clock.sleep(until: x)\nfunc sleep(until: X)\ncontext.sleep(for: y)\n", []),
+    (rules.sleeps, "Tests/BowlineTests/A.swift", "try await clock.sleep(until: x)\ntry await context.sleep(for: x)\nfunc sleep(until: X)\n", []),
     (rules.left_overs, "Sources/Bowline/A.swift", f"// {_LATER}: later\nlet todo = 1\n", [1]),
     (rules.machine_paths, "Docs/A.md", f"see /{_WORK}/a\nsee https://example.com/{_WORK}/a\n", [1]),
     (rules.folder_names, "Sources/Bowline/Utils/A.swift", "", [0]),

@@ -18,21 +18,15 @@ struct CookbookSending {
         try await client.get("status") { $0.retry = .never }
     }
 
-    struct Problem: Decodable, Sendable {
-        var type: String?
-        var title: String?
-        var detail: String?
-    }
-
     /// nil: the order was placed; else why the service refuses it.
-    func place(_ order: Order, _ client: ServiceClient) async throws -> Problem? {
+    func place(_ order: Order, _ client: ServiceClient) async throws -> ProblemDetails? {
         do {
             _ = try await client.post("orders", json: order).expecting(.created)
             return nil
         } catch let error as ServiceError {
-            guard let refused = error.unexpectedStatus, refused.status.kind == .clientError,
-                let problem = error.problem(as: Problem.self)
-            else { throw error }
+            guard error.unexpectedStatus?.status.kind == .clientError, let problem = error.problem() else {
+                throw error
+            }
             return problem
         }
     }
