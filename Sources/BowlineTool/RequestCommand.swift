@@ -9,7 +9,8 @@ struct RequestCommand: AsyncParsableCommand {
             Times are in seconds, with fractions. SIGINT and SIGTERM begin a shutdown: what is in flight finishes, what \
             is new is refused; a second signal cuts off what is left.
 
-            Exit status: 0 all succeeded (any status counts, unless --fail), 1 some failed, 64 the command line is wrong.
+            Exit status: 0 no request failed (a whole response of any status has not, unless --fail; what a shutdown \
+            refused has not), 1 some failed or nobody read the output, 64 the command line is wrong.
             """
     )
 

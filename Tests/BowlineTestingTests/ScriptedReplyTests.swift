@@ -18,6 +18,8 @@ struct ScriptedReplyTests {
             .finished
         ),
         ("cut in the head", .cut(after: 5, of: .init(200, body: "ok")), "HTTP/", .finished),
+        ("cut, then what is not done", .cut(after: 5, of: .init(200, body: "ok")).thenStall(), "HTTP/", .finished),
+        ("a part, then the end", .part(5, of: .init(200, body: "ok")).thenClose(), "HTTP/", .finished),
         ("cut at nothing", .cut(after: 0, of: .init(200, body: "ok")), "", .finished),
         ("garbage", .bytes("garbage\r\n").then(.close), "garbage\r\n", .finished),
         ("trickle", .trickle(.init(200, body: "ok"), size: 7, every: .microseconds(100)).then(.close), ok, .finished),

@@ -15,7 +15,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
     package let source: (any ResponseBodySource)?
 
     /// How the client that sent the request decodes lines; nil: as the default does.
-    package private(set) var decoding: BodyDecoding?
+    package var decoding: BodyDecoding?
     /// What its errors say of call and response; nil: it has come through no client.
     private var naming: ResponseNaming?
 

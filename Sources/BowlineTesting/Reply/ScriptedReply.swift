@@ -83,10 +83,16 @@ public struct ScriptedReply: Sendable {
         ScriptedReply([.sendSlowly(.response(response), size: size, every: interval)])
     }
 
-    /// The first `count` bytes of a response, head included, and then the end of the connection. Over HTTP/2 the head counts
-    /// as if it were HTTP/1.1's.
+    /// The first `count` bytes of a response, head included, and then the end of the connection: what is appended is not
+    /// done. To stop without closing, see ``part(_:of:)``. Over HTTP/2 the head counts as if it were HTTP/1.1's.
     public static func cut(after count: Int, of response: ScriptedResponse) -> ScriptedReply {
-        ScriptedReply([.sendPart(.response(response), count: count), .close])
+        .part(count, of: response).then(.close)
+    }
+
+    /// The first `count` bytes of a response, head included, and then what is appended, as `.part(20, of: response).thenStall()`.
+    /// Over HTTP/2 the head counts as if it were HTTP/1.1's.
+    public static func part(_ count: Int, of response: ScriptedResponse) -> ScriptedReply {
+        ScriptedReply([.sendPart(.response(response), count: count)])
     }
 
     /// Several replies to one request, such as a 103 before a 200.

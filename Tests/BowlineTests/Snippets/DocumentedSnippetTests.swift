@@ -3,8 +3,9 @@ import Testing
 @Suite("Snippets of the documentation")
 struct DocumentedSnippetTests {
     static let pages = [
-        "README.md", "Docs/Architecture.md", "Docs/Compression.md", "Docs/ConnectionReuse.md", "Docs/Defaults.md",
-        "Docs/Errors.md", "Docs/HTTP2.md", "Docs/Middleware.md", "Docs/Performance.md", "Docs/Requests.md",
+        "README.md", "Docs/Architecture.md", "Docs/Compression.md", "Docs/ConnectionReuse.md", "Docs/Cookbook.md",
+        "Docs/Defaults.md", "Docs/Errors.md", "Docs/HTTP2.md", "Docs/Middleware.md", "Docs/Performance.md",
+        "Docs/Requests.md",
         "Docs/Retries.md", "Docs/Shutdown.md", "Docs/TLS.md", "Docs/Telemetry.md", "Docs/Testing.md",
         "Docs/Timeouts.md",
         "Sources/Bowline/Bowline.docc/Bowline.md",
@@ -12,20 +13,34 @@ struct DocumentedSnippetTests {
         "Sources/BowlineTesting/BowlineTesting.docc/BowlineTesting.md",
     ]
 
+    /// Pages whose snippets stand in several files.
+    private static let parts = [
+        "Cookbook": ["Reading", "Sending", "Middleware", "Metrics", "Shutdown", "Testing"]
+    ]
+
     @Test("every Swift snippet of a page is compiled, with the imports that the page shows", arguments: pages)
     func snippetsCompile(page: String) throws {
         let snippets = try snippets(of: page).map { $0.map(trimmed).filter { !$0.isEmpty } }
         guard !snippets.isEmpty else { return }
-        let name = page.split(separator: "/").last?.dropLast(".md".count) ?? ""
-        let compiled = try MarkdownDocument("Tests/BowlineTests/Snippets/\(name)Snippets.swift").lines.map(trimmed)
-        let code = compiled.filter { !$0.isEmpty }
+        let files = try compiledFiles(of: page)
         for snippet in snippets {
             let wanted = snippet.filter { !isImport($0) }
-            let isThere = code.indices.contains { code[$0...].starts(with: wanted) }
+            let isThere = files.contains { code in code.indices.contains { code[$0...].starts(with: wanted) } }
             #expect(isThere, "\(page): the snippet that begins with \(wanted.first ?? "nothing")")
         }
         let shown = Set(snippets.joined().filter(isImport)).union(["import Bowline"])
-        #expect(shown.isSuperset(of: code.filter(isImport)), "\(page): a module that the page does not import")
+        #expect(
+            shown.isSuperset(of: files.joined().filter(isImport)), "\(page): a module that the page does not import")
+    }
+
+    /// The lines, none of them empty, of the files in which a page's snippets are compiled.
+    private func compiledFiles(of page: String) throws -> [[String]] {
+        let name = String(page.split(separator: "/").last?.dropLast(".md".count) ?? "")
+        let files = Self.parts[name].map { parts in parts.map { name + $0 } } ?? [name]
+        return try files.map { file in
+            let lines = try MarkdownDocument("Tests/BowlineTests/Snippets/\(file)Snippets.swift").lines
+            return lines.map(trimmed).filter { !$0.isEmpty }
+        }
     }
 
     private func isImport(_ line: String) -> Bool { line.hasPrefix("import ") }
