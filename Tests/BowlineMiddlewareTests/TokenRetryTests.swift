@@ -265,7 +265,7 @@ struct TokenRetryTests {
             test.harness.stub.on(nil, "/x") { call in
                 // A token that is refused has to be a second old to be replaced.
                 clock.advance(by: .seconds(1))
-                return ServiceResponse(status: call.fields[.authorization] == "Bearer t1" ? .unauthorized : .ok)
+                return .respond(call.fields[.authorization] == "Bearer t1" ? .unauthorized : .ok)
             }
             let source = Source(
                 .success(BearerToken("t1")), .failure(Self.refused), .success(BearerToken("t2")))

@@ -84,7 +84,7 @@ struct TracingTests {
     @Test("the span's context goes to the service in header fields, another one with each attempt")
     func injection() async throws {
         stub.on(.get, "/", inOrder: [.respond(.ok), .respond(.ok)])
-        for attempt in 1...2 { _ = try await send(.get("/"), attempt: attempt) }
+        for attempt in 1...2 { _ = try await send(.get("/"), context: RequestContext(attempt: attempt)) }
         let key = try #require(HTTPField.Name(InMemoryTracer.spanIDKey))
         let sent = stub.calls.map { $0.fields[key] }
         #expect(sent == tracer.finishedSpans.map { $0.spanID })

@@ -32,7 +32,7 @@ struct ClientFieldsTests {
     }
 
     private func withClient(
-        _ place: Place, _ configure: (inout ClientConfiguration, _ other: LoopbackServer) -> Void = { _, _ in },
+        _ place: Place, configure: (inout ClientConfiguration, _ other: LoopbackServer) -> Void,
         _ body: (ServiceClient, _ server: LoopbackServer, _ other: LoopbackServer) async throws -> Void
     ) async throws {
         try await withLoopbackServers(2) { servers in
@@ -53,12 +53,19 @@ struct ClientFieldsTests {
         }
     }
 
+    private func withClient(
+        _ place: Place, _ body: (ServiceClient, _ server: LoopbackServer, _ other: LoopbackServer) async throws -> Void
+    ) async throws {
+        try await withClient(place, configure: { _, _ in }, body)
+    }
+
     @Test(
         "another server gets none of them but the harmless ones, and all that the request has of its own",
         arguments: Place.allCases)
     func moved(place: Place) async throws {
         try await withClient(place) { client, server, other in
-            #expect(try await client.get("/moved", fields: [Self.own: "mine", Self.region: "us"]).text() == "ok")
+            let text = try await client.get("/moved", fields: [Self.own: "mine", Self.region: "us"]).text()
+            #expect(text == "ok")
             #expect(
                 fields(other.requests.first) == [
                     "accept-language: cy", "user-agent: tests", "x-own: mine", "x-region: us",
@@ -71,7 +78,8 @@ struct ClientFieldsTests {
     @Test("the client's own server gets all of them", arguments: Place.allCases)
     func home(place: Place) async throws {
         try await withClient(place) { client, server, other in
-            #expect(try await client.get("/home", fields: [Self.own: "mine"]).text() == "ok")
+            let text = try await client.get("/home", fields: [Self.own: "mine"]).text()
+            #expect(text == "ok")
             #expect(
                 fields(server.requests.first) == [
                     "accept-language: cy", "user-agent: tests", "x-api-key: canary", "x-own: mine", "x-region: eu",
@@ -93,13 +101,14 @@ struct ClientFieldsTests {
     @Test("what signs a request sees what is sent: the other server's request without the client's fields")
     func signed() async throws {
         let seen = Guarded([Bool]())
-        try await withClient(.perCall) { configuration, other in
+        let signs: (inout ClientConfiguration, LoopbackServer) -> Void = { configuration, other in
             configuration.authenticatedOrigins = [other.baseURL]
             configuration.authentication = SigningAuthentication { request, _ in
                 seen.withLock { $0.append(request.fields.contains(Self.key)) }
                 request.fields[.authorization] = "signed"
             }
-        } _: { client, server, other in
+        }
+        try await withClient(.perCall, configure: signs) { client, server, other in
             _ = try await client.get("/moved").text()
             _ = try await client.get("/home").text()
             #expect(
