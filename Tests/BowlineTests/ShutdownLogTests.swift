@@ -39,7 +39,7 @@ struct ShutdownLogTests {
         }
         // The attempt's own failure is a line, too.
         let line = try #require(lines.all.first { $0.level == .warning })
-        #expect(line.message.contains("GET slow/{id} (awaitingHead, attempt 1)"))
+        #expect(line.message.contains("1 forced [GET slow/{id} ("))
         #expect(line.metadata["bowline.shutdown.forced"] == "1")
         #expect(!"\(lines.all)".contains("canary"))
     }

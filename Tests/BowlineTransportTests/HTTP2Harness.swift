@@ -123,9 +123,9 @@ final class HTTP2Harness: Sendable {
 
     /// Leases the connection for a request, which has come to it when this returns.
     func send(
-        _ request: ServiceRequest, timeouts: Timeouts = Timeouts()
+        _ request: ServiceRequest, timeouts: Timeouts = Timeouts(), deadline: Duration? = nil
     ) async throws -> HTTP2HarnessCall {
-        let exchange = try makeExchange(request, timeouts)
+        let exchange = try makeExchange(request, timeouts, deadline: deadline)
         let log = log
         let call = Task {
             do {
@@ -143,10 +143,13 @@ final class HTTP2Harness: Sendable {
         return HTTP2HarnessCall(exchange: exchange, task: call)
     }
 
-    func makeExchange(_ request: ServiceRequest, _ timeouts: Timeouts = Timeouts()) throws -> Exchange {
-        Exchange(
+    func makeExchange(
+        _ request: ServiceRequest, _ timeouts: Timeouts = Timeouts(), deadline: Duration? = nil
+    ) throws -> Exchange {
+        let deadline = deadline.map { Deadline(clock.now.advanced(by: $0)) }
+        return Exchange(
             request: try PreparedRequest(
-                request, context: RequestContext(timeouts: timeouts), started: clock.now,
+                request, context: RequestContext(deadline: deadline, timeouts: timeouts), started: clock.now,
                 allocator: ByteBufferAllocator(), isPooled: true),
             connection: connection,
             lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),

@@ -19,7 +19,8 @@ extension Outcome {
         if let redirects = response?.redirects, redirects > 0 { parts.append("\(redirects) redirects") }
         if let attempts, attempts > 1 { parts.append("\(attempts) attempts") }
         if let resends, resends > 0 { parts.append("sent again on a new connection") }
-        if let requestsSent, requestsSent > 1 { parts.append("\(requestsSent) requests sent") }
+        // Only where it is no sum of what the line says already.
+        if let requestsSent, requestsSent > (attempts ?? 0) + (resends ?? 0) { parts.append("\(requestsSent) requests sent") }
         parts.append(url)
         if let failure { parts.append("- \(failure.message)") }
         var lines = [parts.joined(separator: "  ")]

@@ -41,10 +41,9 @@ final class TLSContext: Sendable {
         do {
             return try NIOSSLContext(configuration: configuration)
         } catch {
-            // BoringSSL's names for a key of another certificate, and of another kind of key.
-            let text = String(describing: error)
+            // The key could be read: so it is the certificate's that it is not.
             let message =
-                text.contains("KEY_VALUES_MISMATCH") || text.contains("KEY_TYPE_MISMATCH")
+                (error as? NIOSSLError) == .failedToLoadPrivateKey
                 ? "tls.identity: the private key does not belong to the certificate"
                 : "tls: certificate and key were not accepted (\(type(of: error)))"
             throw ServiceError(.invalidConfiguration, message, underlying: error)
