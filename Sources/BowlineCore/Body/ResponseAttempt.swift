@@ -2,7 +2,6 @@
 package struct ResponseAttempt: Sendable {
     private let origin: Origin
     private let number: Int
-    private let requestsSent: Int
     private let started: MonotonicInstant
     private let isReused: Bool
     private let clock: any ServiceClock
@@ -10,17 +9,15 @@ package struct ResponseAttempt: Sendable {
     /// - Parameters:
     ///   - origin: Whom the request was for.
     ///   - number: Which attempt it was, from 1.
-    ///   - requestsSent: How many requests had been sent for the call by then.
     ///   - started: When it began, on `clock`.
     ///   - isReused: Whether its connection had carried a request before.
     ///   - clock: What the errors' elapsed time is measured on.
     package init(
-        origin: Origin, number: Int, requestsSent: Int, started: MonotonicInstant, isReused: Bool,
+        origin: Origin, number: Int, started: MonotonicInstant, isReused: Bool,
         clock: any ServiceClock
     ) {
         self.origin = origin
         self.number = number
-        self.requestsSent = requestsSent
         self.started = started
         self.isReused = isReused
         self.clock = clock
@@ -31,7 +28,6 @@ package struct ResponseAttempt: Sendable {
         var error = error
         error.origin = origin.description
         error.attempts = number
-        error.requestsSent = requestsSent
         error.elapsed = started.duration(to: clock.now)
         error.connectionWasReused = isReused
         return error

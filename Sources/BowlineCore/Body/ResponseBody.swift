@@ -16,8 +16,8 @@ public struct ResponseBody: AsyncSequence, Sendable {
 
     /// How the client that sent the request decodes lines; nil: as the default does.
     package var decoding: BodyDecoding?
-    /// What its errors say of call and response; nil: it has come through no client.
-    private var naming: ResponseNaming?
+    /// The call that it comes out of, which its errors name; nil: it has come through no client.
+    private var call: CallRecord?
 
     package init(source: (any ResponseBodySource)?) {
         self.source = source
@@ -176,14 +176,14 @@ public struct ResponseBody: AsyncSequence, Sendable {
 
     /// `error` with the call and the response, if it is one of ours.
     private func named(_ error: any Error) -> any Error {
-        naming?.describe(error) ?? error
+        call?.describing(error) ?? error
     }
 
     /// It comes out of a call, which its end ends.
-    mutating func comesOut(of naming: ResponseNaming, decoding: BodyDecoding) {
+    mutating func comesOut(of call: CallRecord, decoding: BodyDecoding) {
         self.decoding = decoding
-        self.naming = naming
-        observeEnd(naming.call)
+        self.call = call
+        observeEnd(call)
     }
 }
 

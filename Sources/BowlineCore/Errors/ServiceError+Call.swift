@@ -14,20 +14,16 @@ extension ServiceError {
 extension CallRecord {
     /// An error that says which call it ended; any other as it is.
     package func naming(_ error: any Error) -> any Error {
-        guard let failure = error as? ServiceError else { return error }
-        return failure.ofCall(HTTPRequest.Method(method), isTargetNamed ? target : nil)
+        guard let failure = error as? ServiceError, failure.method == nil, failure.target == nil else { return error }
+        var named = failure.ofCall(HTTPRequest.Method(method), isTargetNamed ? target : nil)
+        named.requestsSent = max(named.requestsSent, requestsSent)
+        return named
     }
-}
 
-/// What the errors of a response's body say of the call and of the response.
-struct ResponseNaming: Sendable {
-    let call: CallRecord
-    let status: Int
-    let fields: ReceivedFields
-
-    func describe(_ error: any Error) -> any Error {
-        guard var failure = call.naming(error) as? ServiceError else { return error }
-        failure.describe(status, fields)
+    /// As ``naming(_:)``, for an error of the response's body: it says which response it was, too.
+    func describing(_ error: any Error) -> any Error {
+        guard var failure = naming(error) as? ServiceError else { return error }
+        if let answer { failure.describe(answer.status, answer.fields) }
         return failure
     }
 }
@@ -53,8 +49,8 @@ extension ServiceResponse {
     /// This response comes out of a call: its body ends that, its values are decoded as the client decodes, and its errors
     /// name both.
     package mutating func comesOut(of call: CallRecord, decoding: BodyDecoding) {
-        let naming = ResponseNaming(call: call, status: status.code, fields: receivedFields)
+        call.answer = (status.code, receivedFields)
         facts.decoding = decoding
-        body.comesOut(of: naming, decoding: decoding)
+        body.comesOut(of: call, decoding: decoding)
     }
 }

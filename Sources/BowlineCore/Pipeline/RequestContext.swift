@@ -101,6 +101,10 @@ package final class CallRecord: ResponseBodyObserver {
     package let target: String
     /// Whether errors may say ``target``: it is a template, or the user wants paths there.
     let isTargetNamed: Bool
+    /// What the call was answered with, for the errors of the body.
+    // Safety: written once, by `ServiceResponse.comesOut(of:decoding:)`, before that hands the response to whoever reads its body;
+    // read only by way of that body.
+    @exclusivity(unchecked) nonisolated(unsafe) var answer: (status: Int, fields: ReceivedFields)?
     private let progress: Atomic<UInt32>
     /// What passed between the pipeline and the transport: `CallRecord+Transport.swift`.
     let sends = Atomic(0)

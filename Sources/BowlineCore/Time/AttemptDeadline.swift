@@ -5,26 +5,29 @@
 @usableFromInline
 package struct AttemptDeadline: Sendable {
     /// When the attempt began.
-    package let started: MonotonicInstant
+    @usableFromInline package let started: MonotonicInstant
     /// When there has to be a response head: the earlier of the attempt's own limit and ``total``.
     @usableFromInline package let instant: MonotonicInstant
     /// When the request has to be over.
     @usableFromInline package let total: MonotonicInstant
-    /// What it is called when ``instant`` passes.
-    package let code: ServiceError.Code
+    /// Whether ``instant`` is the attempt's own limit.
+    @usableFromInline package let isOwnLimit: Bool
 
-    package init(context: RequestContext, started: MonotonicInstant) {
+    /// - Parameters:
+    ///   - deadline: The request's; nil: none.
+    ///   - limit: The attempt's own, `timeouts.attempt`; nil: none.
+    ///   - started: When the attempt began.
+    @inlinable
+    package init(deadline: Deadline?, limit: Duration?, started: MonotonicInstant) {
         self.started = started
-        total = context.deadline?.instant ?? .distantFuture
-        let attempt = context.timeouts.attempt.map { started.advanced(by: $0) } ?? .distantFuture
-        if attempt < total {
-            instant = attempt
-            code = .attemptTimeout
-        } else {
-            instant = total
-            code = .deadlineExceeded
-        }
+        total = deadline?.instant ?? .distantFuture
+        let own = limit.map { started.advanced(by: $0) } ?? .distantFuture
+        isOwnLimit = own < total
+        instant = isOwnLimit ? own : total
     }
+
+    /// What it is called when ``instant`` passes.
+    package var code: ServiceError.Code { isOwnLimit ? .attemptTimeout : .deadlineExceeded }
 
     /// The one that counts now.
     @inlinable

@@ -44,7 +44,8 @@ struct StubExchange: Sendable {
         self.context = context
         self.origin = origin.description
         self.waits = waits
-        deadline = AttemptDeadline(context: context, started: context.clock.now)
+        deadline = AttemptDeadline(
+            deadline: context.deadline, limit: context.timeouts.attempt, started: context.clock.now)
     }
 
     // MARK: Limits

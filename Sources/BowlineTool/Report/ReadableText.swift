@@ -20,7 +20,9 @@ extension Outcome {
         if let attempts, attempts > 1 { parts.append("\(attempts) attempts") }
         if let resends, resends > 0 { parts.append("sent again on a new connection") }
         // Only where it is no sum of what the line says already.
-        if let requestsSent, requestsSent > (attempts ?? 0) + (resends ?? 0) { parts.append("\(requestsSent) requests sent") }
+        if let requestsSent, requestsSent > (attempts ?? 0) + (resends ?? 0) {
+            parts.append("\(requestsSent) requests sent")
+        }
         parts.append(url)
         if let failure { parts.append("- \(failure.message)") }
         var lines = [parts.joined(separator: "  ")]

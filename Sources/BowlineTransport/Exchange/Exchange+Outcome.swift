@@ -40,7 +40,7 @@ extension Exchange {
     /// What the errors of the response's body say about this exchange, without keeping it.
     var responseAttempt: ResponseAttempt {
         ResponseAttempt(
-            origin: request.origin, number: attempt, requestsSent: call.requestsSent, started: started,
+            origin: request.origin, number: attempt, started: started,
             isReused: lease.isReused, clock: connection.sweep.clock
         )
     }

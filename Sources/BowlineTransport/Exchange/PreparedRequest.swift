@@ -54,7 +54,8 @@ final class PreparedRequest: Sendable {
         isPooled: Bool
     ) throws {
         self.context = context
-        deadline = AttemptDeadline(context: context, started: started)
+        deadline = AttemptDeadline(
+            deadline: context.deadline, limit: context.timeouts.attempt, started: started)
         let options = request.ownOptions?.value
         try options?.validate()
         try request.body.validate()
