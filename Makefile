@@ -20,7 +20,7 @@ dependencies:
 
 test: dependencies ## Build everything and run the tests, one after the other: several measure time
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --no-parallel
+	@Scripts/with-failures $(SWIFT) test --skip-build --no-parallel
 
 demo: dependencies ## Run the demo: an orders service that misbehaves, each order taken once
 	$(SWIFT) run --package-path Examples Demo
@@ -45,7 +45,7 @@ test-traits: dependencies ## Build with the package trait Configuration and run 
 test-thread: dependencies ## Run the tests under thread sanitizer
 	$(SWIFT) build --build-tests --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
 	TSAN_OPTIONS="suppressions=$(CURDIR)/Scripts/thread-sanitizer.suppressions halt_on_error=0" \
-		$(SWIFT) test --skip-build --no-parallel --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
+		Scripts/with-failures $(SWIFT) test --skip-build --no-parallel --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
 
 servers: ## Drive the tool against a real nginx (SERVERS_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers
