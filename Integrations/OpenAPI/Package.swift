@@ -19,7 +19,7 @@ let package = Package(
     products: [.library(name: "BowlineOpenAPI", targets: ["BowlineOpenAPI"])],
     dependencies: [
         .package(name: "bowline", path: "../.."),
-        .package(url: "https://github.com/apple/swift-openapi-runtime", from: "1.9.0"),
+        .package(url: "https://github.com/apple/swift-openapi-runtime", from: "1.11.0"),
     ],
     targets: [
         .target(name: "BowlineOpenAPI", dependencies: [bowline, openAPIRuntime], swiftSettings: strict),

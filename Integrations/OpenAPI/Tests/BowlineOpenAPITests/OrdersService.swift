@@ -87,7 +87,7 @@ struct PatternChunks: AsyncSequence, Sendable {
 
         mutating func next() async throws -> ArraySlice<UInt8>? {
             guard position < chunks.count else { return nil }
-            let end = min(chunks.count, position + chunks.chunkSize)
+            let end = Swift.min(chunks.count, position + chunks.chunkSize)
             defer { position = end }
             return ArraySlice((position..<end).map(PatternChunks.byte))
         }

@@ -67,7 +67,8 @@ struct RequestTests {
     func target(base: String, path: String, target: String) async throws {
         try await withOrders(serverURL: { $0 + base }) { service in
             service.server.respond { _ in .reply(200, body: "ok") }
-            #expect(try await service.api.call("target", .get, path).text() == "ok")
+            let answer = try await service.api.call("target", .get, path)
+            #expect(try await answer.text() == "ok")
             #expect(service.server.requests.map(\.target) == [target])
         }
     }
@@ -171,7 +172,7 @@ struct RequestTests {
             ]
             for field in fields {
                 let error = try await serviceError {
-                    try await service.api.call("refused", .put, "/", fields: [field], body: HTTPBody("abc"))
+                    try await service.api.call("refused", .put, "/", fields: HTTPFields([field]), body: HTTPBody("abc"))
                 }
                 #expect(error.code == .invalidRequest)
                 #expect(error.progress == .neverSent)

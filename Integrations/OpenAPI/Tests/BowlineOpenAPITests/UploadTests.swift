@@ -75,7 +75,7 @@ struct UploadTests {
             let requests = service.server.requests
             #expect(requests.map(\.bodyLength) == [0, 0])
             #expect(requests.first?[.contentLength] == nil && requests.first?[.transferEncoding] == nil)
-            #expect(requests.allSatisfy(\.isComplete))
+            #expect(requests.allSatisfy { $0.isComplete })
         }
     }
 
