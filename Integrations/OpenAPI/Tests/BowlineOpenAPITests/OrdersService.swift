@@ -65,15 +65,25 @@ func serviceError(
     return try #require(error.serviceError, sourceLocation: sourceLocation)
 }
 
-/// Bytes that differ from place to place, in chunks.
+/// Bytes that differ from place to place, in chunks; at most 4 MiB.
 struct PatternChunks: AsyncSequence, Sendable {
     let count: Int
     let chunkSize: Int
 
     /// The bytes of all chunks.
-    var bytes: [UInt8] { (0..<count).map(Self.byte) }
+    var bytes: [UInt8] { Array(Self.pattern.prefix(count)) }
 
-    private static func byte(_ index: Int) -> UInt8 { UInt8(truncatingIfNeeded: index &* 31 &+ index >> 8) }
+    /// Doubled until there are enough, with another byte behind each half.
+    private static let pattern: [UInt8] = {
+        var bytes: [UInt8] = Array(0..<251)
+        var round: UInt8 = 0
+        while bytes.count < 4 << 20 {
+            bytes += bytes
+            bytes.append(round)
+            round += 1
+        }
+        return bytes
+    }()
 
     func makeAsyncIterator() -> Iterator { Iterator(chunks: self) }
 
@@ -89,7 +99,7 @@ struct PatternChunks: AsyncSequence, Sendable {
             guard position < chunks.count else { return nil }
             let end = Swift.min(chunks.count, position + chunks.chunkSize)
             defer { position = end }
-            return ArraySlice((position..<end).map(PatternChunks.byte))
+            return PatternChunks.pattern[position..<end]
         }
     }
 }

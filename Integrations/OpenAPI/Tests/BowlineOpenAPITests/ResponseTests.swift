@@ -71,6 +71,25 @@ struct ResponseTests {
         }
     }
 
+    @Test("a body that was decoded has no length of its own, and its content")
+    func decoded() async throws {
+        // gzip of the text below.
+        let bytes: [UInt8] = [
+            0x1F, 0x8B, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xCB, 0x48, 0xCD, 0xC9, 0xC9, 0xD7, 0x51, 0xC8,
+            0x40,
+            0xA2, 0x00, 0x9F, 0xA1, 0xCA, 0x09, 0x13, 0x00, 0x00, 0x00,
+        ]
+        try await withOrders { service in
+            service.server.respond { _ in
+                .reply(200, fields: [.contentEncoding: "gzip"], body: ByteBuffer(bytes: bytes))
+            }
+            let answer = try await service.api.call()
+            #expect(answer.body?.length == .unknown)
+            #expect(answer.response.headerFields[.contentEncoding] == nil)
+            #expect(try await answer.text() == "hello, hello, hello")
+        }
+    }
+
     @Test("a body is iterated once")
     func iteratedTwice() async throws {
         try await withOrders { service in
