@@ -21,7 +21,7 @@ enum OperationURL {
     }
 
     private static func serverURL(_ server: String, _ base: ServiceURL?) throws -> ServiceURL {
-        // RFC 3986 would have them, and the OpenAPI specification does not: joined to a path they would get lost.
+        // The OpenAPI specification allows neither, and with a path behind them they would be lost.
         guard !server.utf8.contains(UInt8(ascii: "?")), !server.utf8.contains(UInt8(ascii: "#")) else {
             throw ServiceError(.invalidURL, "the server URL has a query or a fragment")
         }
