@@ -10,7 +10,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples docs check format test-thread servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: dependencies ## Run the demo: an orders service that misbehaves, each orde
 examples: dependencies ## Build and run the examples: one idea each, and its proof
 	@SWIFT=$(SWIFT) Scripts/examples
 
+integrations: dependencies ## Test the packages that connect Bowline with others, where those can be resolved
+	@SWIFT=$(SWIFT) Scripts/integrations
+
 docs: dependencies ## Build the reference documentation with DocC; a warning is an error
 	@SWIFT=$(SWIFT) Scripts/docs
 
@@ -35,7 +38,7 @@ check: ## Check what the compiler does not: import walls, sizes, traps, formatti
 	@Scripts/check
 
 format: ## Format the Swift sources in place
-	@find Sources Tests Examples Benchmarks -name '*.swift' -not -path '*/.build*' -print0 2>/dev/null \
+	@find Sources Tests Examples Benchmarks Integrations -name '*.swift' -not -path '*/.build*' -print0 2>/dev/null \
 		| xargs -0 $(SWIFT) format --in-place --parallel --configuration .swift-format Package.swift
 
 test-traits: dependencies ## Build with the package trait Configuration and run its tests
@@ -104,4 +107,4 @@ speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO al
 	@Scripts/speed $(SPEED_FLAGS)
 
 clean: ## Remove what was built
-	rm -rf .build .build-* Examples/.build Benchmarks/.build
+	rm -rf .build .build-* Examples/.build Benchmarks/.build Integrations/*/.build

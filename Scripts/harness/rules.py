@@ -20,7 +20,7 @@ class Violation:
         return f"{self.path}:{self.line}: {self.problem}; {self.remedy}"
 
 
-CODE_FOLDERS = ("Sources", "Tests", "Examples", "Benchmarks")
+CODE_FOLDERS = ("Sources", "Tests", "Examples", "Benchmarks", "Integrations")
 
 # What each module may import: the whole list. A name that ends in * stands for every module that begins so.
 # `HTTPTypes` reaches the modules above BowlineCore by its re-export.
@@ -38,7 +38,11 @@ WALLS = {
     "BowlineTesting": ["BowlineCore", "BowlinePlatform", "NIO*"],
     "BowlineTool": ["Bowline", "BowlinePlatform", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],
     "CZlib": [],
+    # A package of its own: Integrations/OpenAPI.
+    "BowlineOpenAPI": ["Bowline", "OpenAPIRuntime", "FoundationEssentials"],
 }
+# Those that use Foundation only where there is no FoundationEssentials.
+ESSENTIALS = ["Bowline", "BowlineOpenAPI"]
 STANDARD = ["Swift", "_Concurrency", "Synchronization"]
 PLATFORM = ["Glibc", "Musl", "Bionic", "Android", "Darwin"]
 # The one module that asks which platform it is on.
@@ -60,22 +64,41 @@ def swift_files(root, folders=CODE_FOLDERS):
                 yield path
 
 
+def library_folders(root):
+    """The folders of sources that users build: ours, and those of the integrations."""
+    return ["Sources", *_integrated(root, "Sources")]
+
+
+def test_folders(root):
+    """The folders of tests: ours, and those of the integrations."""
+    return ["Tests", *_integrated(root, "Tests")]
+
+
+def _integrated(root, folder):
+    return sorted(str(path.relative_to(root)) for path in (root / "Integrations").glob(f"*/{folder}"))
+
+
 def read(path):
     return path.read_text(encoding="utf-8", errors="replace")
 
 
 def import_walls(root):
     found = []
-    sources = root / "Sources"
-    for folder in sorted(p for p in sources.iterdir() if p.is_dir()) if sources.is_dir() else []:
+    for folder in _modules(root):
         module = folder.name
         if module not in WALLS:
             found.append(Violation(folder.relative_to(root), 0, f"module {module} is in no row of the import walls",
                                    "add it to DESIGN §1 and to WALLS in Scripts/harness/rules.py"))
             continue
-        for path in swift_files(root, [f"Sources/{module}"]):
+        for path in swift_files(root, [folder.relative_to(root)]):
             found += _imports_of(path, module, root)
     return found
+
+
+def _modules(root):
+    """The folder of each module that users build."""
+    folders = [root / folder for folder in library_folders(root)]
+    return sorted(p for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir())
 
 
 def _imports_of(path, module, root):
@@ -88,9 +111,9 @@ def _imports_of(path, module, root):
             if not item.is_guarded(item.module):
                 found.append(Violation(name, item.line, f"`{item.module}` exists on some platforms only",
                                        f"put it under `#if canImport({item.module})`"))
-        elif item.module == "Foundation" and module == "Bowline":
+        elif item.module == "Foundation" and module in ESSENTIALS:
             if not item.is_fallback_for("FoundationEssentials"):
-                found.append(Violation(name, item.line, "Bowline uses FoundationEssentials, not Foundation",
+                found.append(Violation(name, item.line, f"{module} uses FoundationEssentials, not Foundation",
                                        "import FoundationEssentials, with Foundation in the #else of its canImport"))
         elif item.module in PLATFORM and module not in PURE:
             found.append(Violation(name, item.line, f"`{item.module}` is imported outside of {PLATFORM_MODULE}",
@@ -138,7 +161,7 @@ _TRAPS = [
 
 def traps(root):
     found = []
-    for path in swift_files(root, ["Sources"]):
+    for path in swift_files(root, library_folders(root)):
         for number, line in enumerate(code_only(read(path)).split("\n"), start=1):
             for pattern, name, remedy in _TRAPS:
                 if pattern.search(line):
@@ -184,7 +207,7 @@ _SLEEP = re.compile(r"(?P<receiver>(?:[\w>)\]?!]+\s*\.\s*)?)\b(?P<name>sleep|usl
 
 def sleeps(root):
     found = []
-    for path in swift_files(root, ["Tests"]):
+    for path in swift_files(root, test_folders(root)):
         for number, line in enumerate(code_only(read(path)).split("\n"), start=1):
             for match in _SLEEP.finditer(line):
                 receiver = match.group("receiver").strip(" .")
@@ -284,7 +307,7 @@ def named_tests(root):
 
 
 def _suite_files(root, suite):
-    return sorted((root / "Tests").rglob(f"{suite}.swift"))
+    return sorted(path for folder in test_folders(root) for path in (root / folder).rglob(f"{suite}.swift"))
 
 
 def _has_test(text, suite, function):
@@ -307,7 +330,7 @@ _INHERITED = {"customMirror", "description", "next", "now", "minimumResolution",
 
 def documented_symbols(root):
     found = []
-    for path in swift_files(root, ["Sources"]):
+    for path in swift_files(root, library_folders(root)):
         lines = read(path).split("\n")
         for index, code in enumerate(code_only("\n".join(lines)).split("\n")):
             match = _PUBLIC.match(code)

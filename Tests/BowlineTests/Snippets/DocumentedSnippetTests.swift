@@ -2,6 +2,7 @@ import Testing
 
 @Suite("Snippets of the documentation")
 struct DocumentedSnippetTests {
+    // Docs/OpenAPI.md needs another package: the tests in Integrations/OpenAPI compile and compare its snippets.
     static let pages = [
         "README.md", "Docs/Architecture.md", "Docs/Compression.md", "Docs/ConnectionReuse.md", "Docs/Cookbook.md",
         "Docs/Defaults.md", "Docs/Errors.md", "Docs/HTTP2.md", "Docs/Middleware.md", "Docs/Performance.md",
