@@ -62,7 +62,7 @@ struct ConfigurationTests {
         ("tls.identity", { $0.tls.identity = .files(certificate: "no/such/file.pem", key: "no/such/key.pem") }),
         ("tls.identity", { $0.tls.identity = .pem(certificate: TestCertificates.client.certificate, key: "no key") }),
         (
-            "tls",
+            "tls.identity",
             {
                 $0.tls.identity = .pem(
                     certificate: TestCertificates.client.certificate, key: TestCertificates.server.key
