@@ -109,6 +109,14 @@ struct OptionsTests {
         #expect(own.resolved(over: retry).maximumRetryAfter == .zero)
         #expect(own.resolved(over: retry).backoff.base == .zero)
 
+        #expect(own.resolved(over: retry).backoff.maximum == .zero)
+        own.backoff = RetryBackoffOverrides { $0.maximum = .seconds(1) }
+        retry.backoff.custom = { _, _ in .seconds(9) }
+        let waits = own.resolved(over: retry).backoff
+        #expect(waits.base == .seconds(3) && waits.throttledBase == .seconds(3) && waits.maximum == .seconds(1))
+        #expect(waits.custom == nil)
+        #expect(RetryOverrides().resolved(over: retry).backoff.custom != nil)
+
         var redirect = RedirectOptions()
         redirect.allowsDowngrade = true
         redirect.sensitiveFields = [.cookie]
@@ -128,6 +136,28 @@ struct OptionsTests {
         #expect(growth.resolved(over: decoding).maximumLayers == 2 && growth.resolved(over: decoding).isEnabled)
     }
 
+    @Test("a request's set replaces the client's, or changes it")
+    func sets() {
+        var statuses: SetOverride<Int> = .inherited
+        #expect(statuses.resolved(over: [503]) == [503])
+        statuses.insert(409)
+        statuses.remove(503)
+        #expect(statuses.resolved(over: [502, 503]) == [409, 502])
+        statuses.insert(503)
+        statuses.remove(409)
+        #expect(statuses.resolved(over: [502]) == [502, 503])
+        statuses = [500]
+        statuses.insert(501)
+        statuses.remove(500)
+        #expect(statuses.resolved(over: [503]) == [501])
+        statuses = .inherited
+        statuses.remove(503)
+        #expect(statuses.resolved(over: [502, 503]) == [502])
+        var hops = RedirectOverrides()
+        hops.sensitiveFields.insert(.eTag)
+        #expect(!hops.isInherited && hops.resolved(over: RedirectOptions()).sensitiveFields.contains(.eTag))
+    }
+
     @Test("overrides of each kind count as set", arguments: 0..<7)
     func eachOverride(number: Int) {
         var retry = RetryOverrides()
@@ -135,7 +165,7 @@ struct OptionsTests {
         case 0: retry.maximumAttempts = 1
         case 1: retry.statuses = []
         case 2: retry.shouldRetry = { _ in .asUsual }
-        case 3: retry.backoff = RetryBackoff()
+        case 3: retry.backoff.custom = { _, _ in .zero }
         case 4: retry.maximumRetryAfter = .zero
         case 5: retry.budget = .unlimited
         default: retry.onDecision = { _ in }

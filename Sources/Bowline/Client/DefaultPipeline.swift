@@ -84,7 +84,8 @@ enum DefaultPipeline {
         guard let authenticator = configuration.authentication else { return [] }
         return [
             ReauthenticationMiddleware(
-                authenticator, options: configuration.retry, budgets: core.retryBudgets, clock: configuration.clock)
+                authenticator, options: configuration.retry, budgets: core.retryBudgets, clock: configuration.clock,
+                logger: configuration.telemetry.logger)
         ]
     }
 

@@ -30,10 +30,17 @@ extension UnexpectedStatus {
                 progress: .responseStarted, phase: .receivingBody
             )
         }
+        let decoder = decoder ?? decoding?.decoder ?? JSONDecoder.json
         do {
-            return try (decoder ?? decoding?.decoder ?? JSONDecoder.json).decodeBody(type, from: body)
+            return try decoder.decodeBody(type, from: body)
         } catch {
-            throw ServiceError(decoding: type, isEmpty: body.readableBytes == 0, error)
+            let mediaType = fields[.contentType].flatMap(MediaType.name)
+            var failure = ServiceError(
+                decoding: type, isEmpty: body.readableBytes == 0, format: decoder.contentType, mediaType: mediaType,
+                error)
+            failure.status = status
+            failure.mediaType = mediaType
+            throw failure
         }
     }
 }

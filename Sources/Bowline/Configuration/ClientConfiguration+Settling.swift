@@ -18,6 +18,8 @@ extension ClientConfiguration {
             reading.attempt == attempt || reading.total == total
         else { return }
         timeouts.attempt = total
+        // Still what was read: a client that is derived from this one, with a smaller total, settles again.
+        reading.attempt = total
         reading.warnings.append(
             "timeouts.attempt (\(attempt.readable)) is longer than timeouts.total (\(total.readable)); both are "
                 + "\(total.readable) now")

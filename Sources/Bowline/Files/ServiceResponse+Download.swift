@@ -23,6 +23,11 @@ extension ServiceResponse {
     ///   write it; `invalidConfiguration` if the program has switched SwiftNIO's singletons off; else what reading throws.
     @discardableResult
     public func download(to path: String) async throws -> Int {
-        try await FileDownload(to: path).write(expectingSuccess().body)
+        let expected = try await expectingSuccess()
+        do {
+            return try await FileDownload(to: path).write(expected.body)
+        } catch let error as ServiceError {
+            throw error.status == nil ? expected.describing(error) : error
+        }
     }
 }

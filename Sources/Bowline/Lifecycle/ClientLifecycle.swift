@@ -15,6 +15,7 @@ final class ClientLifecycle: CallRegistry {
         }
 
         var shutdown: Task<ShutdownReport, Never>?
+        var isReportWritten = false
         /// Wakes the drain: the last call has ended, or the deadline has moved.
         var wake: CheckedContinuation<Void, Never>?
         var watchers: [Int: AsyncStream<ShutdownProgress>.Continuation] = [:]
@@ -160,7 +161,7 @@ final class ClientLifecycle: CallRegistry {
         let forced = shared.withLock { $0.machine.beginClosing() }.map { call in
             ShutdownReport.ForcedCall(
                 method: call.method, target: call.target, phase: call.phase, attempt: call.attempt,
-                age: call.admitted.duration(to: cut)
+                age: call.admitted.duration(to: cut), isTargetNamed: call.isTargetNamed
             )
         }
         publish()
@@ -177,13 +178,18 @@ final class ClientLifecycle: CallRegistry {
             drained: drained, forced: forced, connectionsClosed: connectionsClosed,
             duration: began.duration(to: clock.now)
         )
-        report.write(to: ClientLog.wanted(logger))
+        let isWritten = report.write(to: ClientLog.wanted(logger))
+        shared.withLock { $0.isReportWritten = isWritten }
         return report
     }
 
-    /// Says what became of the end where ``run(began:)`` found nobody who wanted it said.
+    /// Says what became of the end if that was in no log yet: for whoever has no use for the report.
     func writeUnlessWritten(_ report: ShutdownReport) {
-        if ClientLog.wanted(logger) == nil, report.isClean { report.write(to: ClientLog.logger) }
+        let isWritten = shared.withLock { shared in
+            defer { shared.isReportWritten = true }
+            return shared.isReportWritten
+        }
+        if !isWritten { report.write(to: ClientLog.wanted(logger) ?? ClientLog.logger) }
     }
 
     /// Returns when the drain has something to decide: woken, or at `deadline`.

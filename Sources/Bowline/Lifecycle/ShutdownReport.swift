@@ -15,6 +15,8 @@ public struct ShutdownReport: Sendable {
         public let attempt: Int
         /// How long it had been in flight.
         public let age: Duration
+        /// Whether ``target`` is a template, or the user wants paths in errors: then it may stand in a log.
+        let isTargetNamed: Bool
     }
 
     /// How many calls were in flight when the shutdown began and ended by themselves.
@@ -33,22 +35,29 @@ public struct ShutdownReport: Sendable {
 extension ShutdownReport {
     /// Writes a line: `info`, or `warning` if calls were cut off. That one goes to the client's own logger if there is no other:
     /// work was lost, and the report may be, too.
-    func write(to logger: Logger?) {
-        guard let logger = logger ?? (isClean ? nil : ClientLog.logger) else { return }
+    ///
+    /// - Returns: whether there was anywhere to write it to.
+    @discardableResult
+    func write(to logger: Logger?) -> Bool {
+        guard let logger = logger ?? (isClean ? nil : ClientLog.logger) else { return false }
         logger.log(
-            level: isClean ? .info : .warning, "shut down, \(self)",
+            level: isClean ? .info : .warning,
+            "shut down, \(text { $0.isTargetNamed ? "\($0.method) \($0.target)" : $0.method })",
             metadata: [
                 "bowline.shutdown.drained": "\(drained)", "bowline.shutdown.forced": "\(forced.count)",
                 "bowline.shutdown.connections_closed": "\(connectionsClosed)",
                 "bowline.shutdown.duration": "\(duration.spoken)",
             ])
+        return true
     }
 }
 
 extension ShutdownReport: CustomStringConvertible {
     /// What became of the calls, in one line.
-    public var description: String {
-        let cut = forced.map { "\($0.method) \($0.target) (\($0.phase), attempt \($0.attempt))" }
+    public var description: String { text { "\($0.method) \($0.target)" } }
+
+    private func text(_ name: (ForcedCall) -> String) -> String {
+        let cut = forced.map { "\(name($0)) (\($0.phase), attempt \($0.attempt))" }
         return "\(isClean ? "clean" : "not clean"): \(drained) drained, \(forced.count) forced"
             + (cut.isEmpty ? "" : " [\(cut.prefix(8).joined(separator: ", "))\(cut.count > 8 ? ", …" : "")]")
             + ", \(connectionsClosed) connections closed, \(duration.readable)"

@@ -14,7 +14,10 @@ extension ServiceError {
     package static func isPassing(_ error: any Error) -> Bool {
         guard let error = error as? ServiceError else { return false }
         if let status = error.unexpectedStatus?.status.code { return status == 429 || (500...599).contains(status) }
-        // A deadline of the source's own request, not of those that wait for it.
-        return error.isPassing || error.code == .deadlineExceeded || Code.passing.contains(error.code)
+        return error.isPassing || passingForSources.contains(error.code) || Code.passing.contains(error.code)
     }
+
+    /// What passes for a source of credentials besides: a deadline of its own request, not of those that wait for it; a wait for a
+    /// connection; an answer that broke off.
+    private static let passingForSources: Set<Code> = [.deadlineExceeded, .poolAcquireTimeout, .incompleteBody]
 }

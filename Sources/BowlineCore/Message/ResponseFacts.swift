@@ -6,7 +6,8 @@ public struct ResponseFacts: Sendable {
     /// an attempt.
     public var attempts: Int
     /// How many requests were sent for the call: each attempt of each hop, and each ``resends``. An attempt that found no
-    /// connection counts, one that middleware answered or refused does not. A client sets it.
+    /// connection, or that the transport refused to send, counts; one that middleware answered or refused does not. A client
+    /// sets it.
     public var requestsSent = 1
     /// How often the transport sent the last attempt again because a reused connection was dead, or the peer refused it.
     public var resends: Int

@@ -33,7 +33,7 @@ public struct RedirectOverrides: Sendable, Hashable, ConfigurableOptions {
     public var allowsDowngrade: Bool?
     /// Fields that are taken off when a redirect leads to another origin, besides the client's, which stay sensitive. See
     /// ``RedirectOptions/sensitiveFields``.
-    public var sensitiveFields: Set<HTTPField.Name>?
+    public var sensitiveFields: Set<HTTPField.Name> = []
 
     /// Inherits everything.
     public init() {}
@@ -45,14 +45,14 @@ public struct RedirectOverrides: Sendable, Hashable, ConfigurableOptions {
         return overrides
     }
 
-    package var isInherited: Bool { maximum == nil && allowsDowngrade == nil && sensitiveFields == nil }
+    package var isInherited: Bool { maximum == nil && allowsDowngrade == nil && sensitiveFields.isEmpty }
 
     package func resolved(over options: RedirectOptions) -> RedirectOptions {
         var result = options
         if let maximum { result.maximum = maximum }
         if let allowsDowngrade { result.allowsDowngrade = allowsDowngrade }
         // What the client calls sensitive stays so, whatever else the request wants.
-        if let sensitiveFields { result.sensitiveFields.formUnion(sensitiveFields) }
+        result.sensitiveFields.formUnion(sensitiveFields)
         return result
     }
 

@@ -7,12 +7,13 @@
 public struct RetryOverrides: Sendable, ConfigurableOptions {
     /// How often the request is tried, the first included; 1 to 100. See ``RetryOptions/maximumAttempts``.
     public var maximumAttempts: Int?
-    /// Statuses that are worth another attempt, in place of the client's; each 400 to 599. See ``RetryOptions/statuses``.
-    public var statuses: Set<Int>?
+    /// Statuses that are worth another attempt: a list in place of the client's, or changes of that; each 400 to 599. See
+    /// ``RetryOptions/statuses``.
+    public var statuses: SetOverride<Int> = .inherited
     /// Decides about outcomes, in place of the client's closure. See ``RetryOptions/shouldRetry``.
     public var shouldRetry: (@Sendable (RetryOutcome) -> RetryAnswer)?
     /// How long the waits are. See ``RetryOptions/backoff``.
-    public var backoff: RetryBackoff?
+    public var backoff = RetryBackoffOverrides()
     /// The longest `Retry-After` that is waited for; zero or more. See ``RetryOptions/maximumRetryAfter``.
     public var maximumRetryAfter: Duration?
     /// How much extra load retries may make. See ``RetryOptions/budget``; one with another `window` is counted apart.
@@ -31,16 +32,16 @@ public struct RetryOverrides: Sendable, ConfigurableOptions {
     }
 
     package var isInherited: Bool {
-        maximumAttempts == nil && statuses == nil && shouldRetry == nil && backoff == nil && maximumRetryAfter == nil
-            && budget == .inherited && onDecision == nil
+        maximumAttempts == nil && statuses == .inherited && shouldRetry == nil && backoff.isInherited
+            && maximumRetryAfter == nil && budget == .inherited && onDecision == nil
     }
 
     package func resolved(over options: RetryOptions) -> RetryOptions {
         var result = options
         if let maximumAttempts { result.maximumAttempts = maximumAttempts }
-        if let statuses { result.statuses = statuses }
+        result.statuses = statuses.resolved(over: options.statuses)
         if let shouldRetry { result.shouldRetry = shouldRetry }
-        if let backoff { result.backoff = backoff }
+        result.backoff = backoff.resolved(over: options.backoff)
         if let maximumRetryAfter { result.maximumRetryAfter = maximumRetryAfter }
         result.budget = budget.resolved(over: options.budget)
         if let onDecision { result.onDecision = onDecision }

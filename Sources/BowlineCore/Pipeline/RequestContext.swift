@@ -100,7 +100,7 @@ package final class CallRecord: ResponseBodyObserver {
     /// The target's template, or its path.
     package let target: String
     /// Whether errors may say ``target``: it is a template, or the user wants paths there.
-    let isTargetNamed: Bool
+    package let isTargetNamed: Bool
     /// What the call was answered with, for the errors of the body.
     // Safety: written once, by `ServiceResponse.comesOut(of:decoding:)`, before that hands the response to whoever reads its body;
     // read only by way of that body.

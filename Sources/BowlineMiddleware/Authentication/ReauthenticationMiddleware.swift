@@ -1,4 +1,5 @@
 package import BowlineCore
+package import Logging
 
 /// Sends a request once more, with other credentials, after a 401: an attempt like every other.
 ///
@@ -13,17 +14,22 @@ package struct ReauthenticationMiddleware: ServiceMiddleware {
     private let options: RetryOptions
     private let budgets: RetryBudgets
     private let clock: any ServiceClock
+    private let log: RetryLog
 
     /// - Parameters:
     ///   - authenticator: Who adds the credentials, further in.
     ///   - options: The client's, for their budget; a request's own stand over them.
+    ///   - logger: Where a refusal of the budget is told; nil: to the calling task's logger.
     package init(
-        _ authenticator: any RequestAuthenticator, options: RetryOptions, budgets: RetryBudgets, clock: any ServiceClock
+        _ authenticator: any RequestAuthenticator, options: RetryOptions, budgets: RetryBudgets,
+        clock: any ServiceClock,
+        logger: Logger? = nil
     ) {
         punctual = authenticator as? any PunctualAuthenticator
         self.options = options
         self.budgets = budgets
         self.clock = clock
+        log = RetryLog(logger: logger, refusals: budgets.refusals)
     }
 
     package func intercept(
@@ -53,6 +59,9 @@ package struct ReauthenticationMiddleware: ServiceMiddleware {
             // Asked again: what had to be waited for took its time.
             guard !context.call.isDraining else { return refusal }
         } else if !isGranted(to: request) {
+            log.decided(
+                .giveUp(.budgetExhausted), request, cause: .status(refusal.status.code), context,
+                attempts: refusal.facts.attempts, of: options.maximumAttempts, now: clock.now)
             return refusal
         }
         refusal.body.discard()

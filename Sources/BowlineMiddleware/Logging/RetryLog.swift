@@ -9,12 +9,14 @@ struct RetryLog: Sendable {
 
     /// - Parameters:
     ///   - context: The attempt's that failed.
+    ///   - attempts: How many the outcome counts: one may have been two, after a 401 or a 417.
     ///   - maximum: How many there may be.
     func decided(
         _ verdict: RetryDecision.Verdict, _ request: ServiceRequest, cause: RetryDecision.Cause,
-        _ context: RequestContext,
-        of maximum: Int, now: MonotonicInstant
+        _ context: RequestContext, attempts: Int, of maximum: Int, now: MonotonicInstant
     ) {
+        var context = context
+        context.attempt = max(context.attempt, attempts)
         switch verdict {
         case .retry(let delay):
             guard var logger = ClientLog.wanted(logger), logger.logLevel <= .info else { return }
@@ -34,7 +36,7 @@ struct RetryLog: Sendable {
         guard var logger = ClientLog.wanted(logger), logger.logLevel <= .info else { return }
         logger.describe(request, context)
         logger.info(
-            "succeeded after \(retries) \(retries == 1 ? "retry" : "retries"): \(response.status.code)",
+            "\(response.status.code < 400 ? "succeeded" : "answered") after \(retries) \(retries == 1 ? "retry" : "retries"): \(response.status.code)",
             metadata: ["http.response.status_code": "\(response.status.code)", "bowline.retry.count": "\(retries)"])
     }
 

@@ -58,7 +58,7 @@ package struct RedirectMiddleware: ReactiveMiddleware {
                     phase: .pipeline
                 )
                 error.requestsSent = context.call.requestsSent
-                throw error
+                throw response.describing(error)
             case .follow(let hop):
                 // Read off or cut, off our path; a pool of one connection has it back either way.
                 response.body.discard()

@@ -37,8 +37,8 @@ package struct RetryMiddleware: ReactiveMiddleware {
     }
 
     package func passes(_ response: ServiceResponse, to request: ServiceRequest) -> Bool {
-        // A closure sees every response, and is asked about it once, by `react`.
-        if asksAboutResponses(of: request) { return false }
+        // A closure sees every response but redirects, and is asked about it once, by `react`.
+        if asksAboutResponses(of: request), !isRedirect(response) { return false }
         return response.status.code < 400 || !policy(for: request).isFailure(response.status)
     }
 
@@ -95,7 +95,8 @@ package struct RetryMiddleware: ReactiveMiddleware {
             let verdict = decide(
                 policy, request, context: context, outcome, failure, retries: retries, random: chance, now: now)
             log.decided(
-                verdict, request, cause: outcome.cause, context, of: policy.options.maximumAttempts,
+                verdict, request, cause: outcome.cause, context, attempts: outcome.attempts,
+                of: policy.options.maximumAttempts,
                 now: now)
             furthest = furthest.furthest(outcome.progress)
             guard case .retry(let delay) = verdict else { return try outcome.get(furthest) }
@@ -127,6 +128,11 @@ package struct RetryMiddleware: ReactiveMiddleware {
         }
     }
 
+    /// Whether it leads elsewhere: then it is not the call's outcome.
+    private func isRedirect(_ response: ServiceResponse) -> Bool {
+        RedirectPolicy.Kind(response.status) != nil && response.receivedFields.contains("location")
+    }
+
     private func asksAboutResponses(of request: ServiceRequest) -> Bool {
         options.shouldRetry != nil || request.ownOptions?.value.retry.shouldRetry != nil
     }
@@ -145,6 +151,7 @@ package struct RetryMiddleware: ReactiveMiddleware {
         _ failure: RetryPolicy.Failure, retries: Int
     ) -> RetryOutcome? {
         guard policy.options.shouldRetry != nil || policy.options.backoff.custom != nil else { return nil }
+        if let response = outcome.response, isRedirect(response) { return nil }
         return RetryOutcome(
             method: request.method, attempt: max(context.attempt, outcome.attempts), retries: retries,
             status: outcome.response?.status, received: outcome.response?.receivedFields, error: outcome.error,

@@ -24,6 +24,11 @@ enum CookbookMiddleware {
 
     final class CircuitBreaker: ServiceMiddleware {
         static let isOpen = ServiceError.Code(rawValue: "circuitBreakerOpen")
+        /// What says that the service is in trouble; a request that is wrong, or refused here, says nothing of it.
+        static let failures: Set<ServiceError.Code> = [
+            .connectionRefused, .connectFailed, .connectTimeout, .connectionClosed, .responseHeadTimeout,
+            .attemptTimeout,
+        ]
 
         private struct State {
             var failures = 0
@@ -49,8 +54,9 @@ enum CookbookMiddleware {
                 note(isFailure: response.status.code >= 500, at: context.clock.now)
                 return response
             } catch {
-                // A caller that gives up says nothing of the service.
-                if !(error is CancellationError) { note(isFailure: true, at: context.clock.now) }
+                if let error = error as? ServiceError, Self.failures.contains(error.code) {
+                    note(isFailure: true, at: context.clock.now)
+                }
                 throw error
             }
         }

@@ -43,25 +43,28 @@ struct CookbookReading {
     }
 
     static let lastEventID = HTTPField.Name("Last-Event-ID")!
-    static let dropped: Set<ServiceError.Code> = [.connectionClosed, .incompleteBody, .bodyIdleTimeout, .streamReset]
+    static let passing: Set<ServiceError.Code> = [
+        .connectionClosed, .incompleteBody, .bodyIdleTimeout, .streamReset, .connectionRefused, .connectFailed,
+        .connectTimeout, .responseHeadTimeout,
+    ]
 
     func follow(_ client: ServiceClient, _ handle: (ServerSentEvent) async -> Void) async throws {
         let clock = client.configuration.clock
         var (lastID, pause) = ("", Duration.seconds(3))
         while true {
-            let response = try await client.get(
-                "orders/events", fields: lastID.isEmpty ? [:] : [Self.lastEventID: lastID]
-            ) {
-                $0.timeouts = .streaming
-                $0.timeouts.bodyIdle = .seconds(90)  // longer than the service's pauses
-            }.expecting(.ok, .noContent)
-            if response.status == .noContent { return }  // the service says: do not come back
             do {
+                let response = try await client.get(
+                    "orders/events", fields: lastID.isEmpty ? [:] : [Self.lastEventID: lastID]
+                ) {
+                    $0.timeouts = .streaming
+                    $0.timeouts.bodyIdle = .seconds(90)  // longer than the service's pauses
+                }.expecting(.ok, .noContent)
+                if response.status == .noContent { return }  // the service says: do not come back
                 for try await event in response.body.serverSentEvents() {
                     await handle(event)
                     (lastID, pause) = (event.id, event.retry ?? pause)
                 }
-            } catch let error as ServiceError where Self.dropped.contains(error.code) {}
+            } catch let error as ServiceError where Self.passing.contains(error.code) {}
             try await clock.sleep(until: clock.now.advanced(by: pause), tolerance: nil)
         }
     }
@@ -99,8 +102,10 @@ struct CookbookReading {
         let end = Deadline(clock.now.advanced(by: limit))
         return try await Deadline.with(end) {
             let job = try await client.post("reports") { $0.makesIdempotencyKey = true }.expecting(.accepted)
-            guard let place = try job.fields[.location].flatMap({ try job.url?.resolving($0) }) else {
-                throw ServiceError(.protocolViolation, "the job has no Location", progress: .responseStarted)
+            guard let place = try job.fields[.location].flatMap({ try job.url?.resolving($0) }),
+                place.origin == job.url?.origin
+            else {
+                throw ServiceError(.protocolViolation, "the job has no Location here", progress: .responseStarted)
             }
             while true {
                 let response = try await client.get(place.absoluteString).expecting(.ok, .accepted)
