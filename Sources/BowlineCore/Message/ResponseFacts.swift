@@ -23,14 +23,16 @@ public struct ResponseFacts: Sendable {
     /// The codings that were taken off the body, in the order in which they had been applied, as `gzip`.
     public var removedCodings: [String] = []
     /// How the client that sent the request decodes bodies; nil: as the default does.
-    package var decoding: BodyDecoding?
+    @usableFromInline package var decoding: BodyDecoding?
     /// Whether the caller said that it expects this status: `decode` then does not ask for 2xx.
-    package var isStatusExpected = false
+    @usableFromInline package var isStatusExpected = false
 
     /// The authenticator says that the service does not take the credentials, and that there may be others.
-    package var areCredentialsRefused = false
+    @usableFromInline package var areCredentialsRefused = false
 
     /// Makes facts, for stubs.
+    // Inlinable: one that is called copies all of them once more.
+    @inlinable
     public init(
         connection: ConnectionFacts? = nil, attempts: Int = 1, resends: Int = 0,
         timings: PhaseTimings = PhaseTimings(), informational: [InformationalResponse] = [], url: ServiceURL? = nil
