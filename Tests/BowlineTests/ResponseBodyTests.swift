@@ -47,6 +47,31 @@ struct ResponseBodyTests {
     }
 
     @Test(
+        "What had arrived of a body that is cut off is read before the error, however late", arguments: [false, true])
+    func cutOff(isReset: Bool) async throws {
+        try await withLoopbackServer { server in
+            let half = ScriptedReply.bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+            server.respond { _ in isReset ? half.thenReset() : half.thenClose() }
+            try await withServiceClient(server.baseURL) { client in
+                let response: ServiceResponse
+                do {
+                    response = try await client.get("/")
+                } catch let error as ServiceError where isReset {
+                    // A reset may overtake what was sent before it.
+                    #expect(error.code == .connectionClosed)
+                    return
+                }
+                try await eventually("the connection to be closed") { !client.pool.snapshot().closed.isEmpty }
+                var chunks = response.body.makeAsyncIterator()
+                let first = try await chunks.next()
+                #expect(first == ByteBuffer(string: "hello"))
+                let error = try await serviceError { _ = try await chunks.next() }
+                #expect(error.code == .incompleteBody)
+            }
+        }
+    }
+
+    @Test(
         "Of those that read a body at once, one gets it and the others bodyAlreadyConsumed", arguments: Arrival.allCases
     )
     func readConcurrently(arrival: Arrival) async throws {

@@ -116,6 +116,70 @@ struct ExchangeMachineTests {
         }
     }
 
+    @Test("of a body that is cut off, what has arrived is read first, and the error comes behind it")
+    func cutOff() {
+        var machine = Machine(bufferLimit: 10)
+        _ = machine.begin(1)
+        _ = machine.receivedHead(first: Self.bytes(3))
+        let isClaimed = machine.claim()
+        let ending = machine.fail(Failure(), isCutOff: true)
+        #expect(isClaimed && ending.cutsBody && ending.chunk == nil)
+        let (isOver, waiting) = (machine.isOver, machine.waiting.chunks)
+        #expect(isOver && waiting == 1)
+        let again = machine.fail(Failure())
+        let isClaimedAgain = machine.claim()
+        #expect(!again.cutsBody && !isClaimedAgain)
+        guard case .ignored = machine.received(Self.bytes(2)), case .chunk(let chunk, false, nil) = machine.next(nil)
+        else {
+            Issue.record("what had arrived is lost")
+            return
+        }
+        #expect(chunk.readableBytes == 3)
+        for _ in 1...2 {
+            guard case .failed = machine.next(nil) else {
+                Issue.record("the error is lost")
+                return
+            }
+        }
+    }
+
+    @Test("of a body that is cut off while its reader waits, or that is given up after it, nothing is kept")
+    func cutOffWithoutChunks() {
+        var waiting = Machine(bufferLimit: 10)
+        _ = waiting.begin(1)
+        _ = waiting.receivedHead(first: nil)
+        _ = waiting.next(7)
+        let waiter = waiting.fail(Failure(), isCutOff: true).chunk
+        #expect(waiter == 7)
+        guard case .failed = waiting.next(8) else {
+            Issue.record("the error is lost")
+            return
+        }
+        var given = Machine(bufferLimit: 10)
+        _ = given.begin(1)
+        _ = given.receivedHead(first: Self.bytes(3))
+        _ = given.fail(Failure(), isCutOff: true)
+        let gaveUp = given.giveUp(Failure())
+        let kept = given.waiting.chunks
+        #expect(!gaveUp.isActive && kept == 0)
+        guard case .failed = given.next(nil) else {
+            Issue.record("what was given up is read")
+            return
+        }
+    }
+
+    @Test("a failure that is no cut leaves nothing to be read")
+    func failureDropsChunks() {
+        var machine = Machine(bufferLimit: 10)
+        _ = machine.begin(1)
+        _ = machine.receivedHead(first: Self.bytes(3))
+        _ = machine.fail(Failure())
+        guard case .failed = machine.next(nil) else {
+            Issue.record("a chunk is read behind a deadline")
+            return
+        }
+    }
+
     @Test("what has arrived whole stays readable after a failure")
     func failureAfterCompletion() {
         var machine = Machine(bufferLimit: 10)
@@ -181,7 +245,9 @@ struct ExchangeMachineTests {
                 case 7 where random.next(in: 0..<4) == 0:
                     resumed(machine.completed(trailers: nil).chunk)
                 case 8 where random.next(in: 0..<6) == 0:
-                    let ending = random.nextBool() ? machine.fail(Failure()) : machine.giveUp(Failure()).ending
+                    let ending =
+                        random.nextBool()
+                        ? machine.fail(Failure(), isCutOff: random.nextBool()) : machine.giveUp(Failure()).ending
                     resumed(ending.head)
                     resumed(ending.chunk)
                     isOver = machine.isOver

@@ -51,12 +51,10 @@ public struct BearerAuthentication: RequestAuthenticator, PunctualAuthenticator 
 
     /// Adds the `Authorization` field; waits for a token if there is none.
     ///
-    /// The deadline of `context` is taken for one on the machine's clock; a client uses its own.
-    ///
     /// - Throws: ``ServiceError`` `authenticationFailed` or `deadlineExceeded`, what the source throws, or
     ///   `CancellationError`.
     public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
-        try await authenticate(&request, context: context, clock: MonotonicClock())
+        try await authenticate(&request, context: context, clock: context.clock)
     }
 
     package func authenticate(

@@ -198,9 +198,13 @@ final class Exchange: Sendable {
 
     /// The exchange has failed.
     func fail(_ error: any Error) {
-        let ending = state.withLock { $0.fail(error) }
+        let isCutOff = (error as? ServiceError).map { Self.cuts.contains($0.code) } ?? false
+        let ending = state.withLock { $0.fail(error, isCutOff: isCutOff) }
         finish(ending, with: error, as: RequestEnding(error))
     }
+
+    /// Ends of a connection or a stream, which take nothing from what has arrived before them.
+    private static let cuts: Set<ServiceError.Code> = [.incompleteBody, .connectionClosed, .streamReset]
 
     private func finish(_ ending: Machine.Ending, with error: any Error, as reason: RequestEnding) {
         // Before the head whoever leased the connection tells, as it knows whether the request is sent again.

@@ -7,8 +7,12 @@ internal import NIOCore
 /// |---|---|---|---|---|---|---|
 /// | created | – | – | – | over(error) | – | over(cancelled) |
 /// | awaitingHead | streaming, or over if whole | – | – | over(error) | – | over(cancelled) |
-/// | streaming | – | streaming | streaming, or over | over(error) | streaming, or over | over(cancelled) |
+/// | streaming | – | streaming | streaming, or over | cutOff, or over(error) | streaming, or over | over(cancelled) |
+/// | cutOff | – | – | – | cutOff | cutOff, or over(error) | over(cancelled) |
 /// | over | over | over | over | over | over | over |
+///
+/// Cut off is a body whose connection has ended before it: what had arrived by then is read first, and the error comes behind it.
+/// A limit or a shutdown that ends it leaves nothing to be read.
 ///
 /// Inputs that find the exchange over are ignored: the other side had the last word first.
 ///
@@ -32,6 +36,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         case created
         case awaitingHead(HeadWaiter)
         case streaming(Stream)
+        case cutOff(Stream, any Error)
         case over(Outcome)
     }
 
@@ -60,7 +65,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             return .start
         case .over(.failed(let error)):
             return .failed(error)
-        case .awaitingHead, .streaming, .over(.delivered):
+        case .awaitingHead, .streaming, .cutOff, .over(.delivered):
             preconditionFailure("an exchange is begun once")
         }
     }
@@ -131,7 +136,9 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     }
 
     /// The exchange has failed.
-    mutating func fail(_ error: any Error) -> Ending {
+    ///
+    /// - Parameter isCutOff: Whether what has arrived of the body is good, and only its rest will not come.
+    mutating func fail(_ error: any Error, isCutOff: Bool = false) -> Ending {
         switch state {
         case .created:
             state = .over(.failed(error))
@@ -142,9 +149,9 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         case .streaming(let stream):
             // What has arrived in full stays readable.
             if stream.isComplete { return Ending() }
-            state = .over(.failed(error))
+            state = isCutOff && !stream.chunks.isEmpty ? .cutOff(stream, error) : .over(.failed(error))
             return Ending(chunk: stream.waiter, observer: stream.observer, cutsBody: true)
-        case .over:
+        case .cutOff, .over:
             return Ending()
         }
     }
@@ -152,7 +159,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// A reader claims the body. False if somebody has before.
     mutating func claim() -> Bool {
         switch state {
-        case .streaming(let stream):
+        case .streaming(let stream), .cutOff(let stream, _):
             guard !stream.isClaimed else { return false }
             stream.isClaimed = true
             return true
@@ -186,6 +193,10 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             guard stream.waiter == nil else { return .failed(ServiceError.bodyAlreadyConsumed) }
             stream.waiter = waiter
             return .wait
+        case .cutOff(let stream, let error):
+            if let chunk = stream.chunks.popFirst() { return .chunk(chunk, shouldResume: false, observer: nil) }
+            state = .over(.failed(error))
+            return .failed(error)
         case .over(.failed(let error)): return .failed(error)
         case .over(.delivered): return .end(nil)
         case .created, .awaitingHead: return .end(nil)
@@ -213,6 +224,9 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
                 chunk: stream.waiter, observer: stream.observer, cutsBody: !stream.isComplete
             )
             return GivenUp(ending: ending, isActive: !stream.isComplete)
+        case .cutOff:
+            state = .over(.failed(error))
+            return GivenUp(ending: Ending(), isActive: false)
         case .over:
             return GivenUp(ending: Ending(), isActive: false)
         }
@@ -227,13 +241,18 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     }
 
     var isOver: Bool {
-        if case .over = state { true } else { false }
+        switch state {
+        case .over, .cutOff: true
+        case .created, .awaitingHead, .streaming: false
+        }
     }
 
     /// What of the body waits for its reader: how many chunks, and how much memory they hold.
     var waiting: (chunks: Int, heldBytes: Int) {
-        guard case .streaming(let stream) = state else { return (0, 0) }
-        return (stream.chunks.count, stream.chunks.heldBytes)
+        switch state {
+        case .streaming(let stream), .cutOff(let stream, _): (stream.chunks.count, stream.chunks.heldBytes)
+        case .created, .awaitingHead, .over: (0, 0)
+        }
     }
 
     var trailers: ReceivedFields? {
