@@ -30,8 +30,9 @@ public struct ResponseFacts: Sendable {
     /// The authenticator says that the service does not take the credentials, and that there may be others.
     @usableFromInline package var areCredentialsRefused = false
 
-    /// Makes facts, for stubs.
     // Inlinable: one that is called copies all of them once more.
+
+    /// Makes facts, for stubs.
     @inlinable
     public init(
         connection: ConnectionFacts? = nil, attempts: Int = 1, resends: Int = 0,
