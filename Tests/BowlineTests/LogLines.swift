@@ -1,7 +1,7 @@
 import Logging
 import Synchronization
 
-/// Keeps the lines that its logger is given, from `info` on.
+/// Keeps the lines that its logger is given.
 final class LogLines: Sendable {
     struct Line: Sendable {
         let level: Logger.Level
@@ -13,8 +13,16 @@ final class LogLines: Sendable {
 
     var all: [Line] { kept.withLock { $0 } }
 
-    func logger() -> Logger {
-        Logger(label: "test") { _ in Handler(lines: self) }
+    /// - Parameter level: From which level on.
+    func logger(_ level: Logger.Level = .info) -> Logger {
+        var logger = Logger(label: "test") { _ in Handler(lines: self) }
+        logger.logLevel = level
+        return logger
+    }
+
+    /// What lines with this message say under a key; nil: nothing.
+    func values(of key: String, where message: String) -> [String?] {
+        all.filter { $0.message == message }.map { $0.metadata[key] }
     }
 
     private struct Handler: LogHandler {

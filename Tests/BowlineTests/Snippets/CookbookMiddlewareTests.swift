@@ -30,7 +30,7 @@ struct CookbookMiddlewareTests {
 
     @Test("every attempt of a call has one id, in its field and in the lines of the log")
     func requestIDs() async throws {
-        let log = KeptMetadata()
+        let log = LogLines()
         let numbers = Guarded(0)
         stub.on(.get, "/v1/orders", inOrder: [.respond(.serviceUnavailable), .respond(.ok), .respond(.ok)])
         let client = try client {
@@ -42,7 +42,7 @@ struct CookbookMiddlewareTests {
             }
             $0.middleware.perCall = [RequestIDs(makeID: makeID)]
         }
-        try await withLogger(log.logger) { _ in
+        try await withLogger(log.logger(.debug)) { _ in
             _ = try await client.get("orders")
             _ = try await client.get("orders", fields: [RequestIDs.field: "the caller's"])
         }
@@ -219,36 +219,5 @@ struct CookbookMiddlewareTests {
         #expect(failure == (goesOn ? nil : ServiceError.Code.connectionClosed))
         #expect(stub.calls.count == (goesOn ? 2 : 1))
         try stub.verify()
-    }
-}
-
-/// Keeps the metadata of lines.
-private final class KeptMetadata: Sendable {
-    private let lines = Guarded<[(message: String, metadata: [String: String])]>([])
-
-    var logger: Logger {
-        var logger = Logger(label: "test") { _ in Handler(log: self) }
-        logger.logLevel = .debug
-        return logger
-    }
-
-    func values(of key: String, where message: String) -> [String?] {
-        lines.withLock { $0.filter { $0.message == message }.map { $0.metadata[key] } }
-    }
-
-    private struct Handler: LogHandler {
-        let log: KeptMetadata
-        var metadata: Logger.Metadata = [:]
-        var logLevel: Logger.Level = .trace
-
-        subscript(metadataKey key: String) -> Logger.MetadataValue? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let all = metadata.merging(event.metadata ?? [:]) { $1 }.mapValues { "\($0)" }
-            log.lines.withLock { $0.append(("\(event.message)", all)) }
-        }
     }
 }
