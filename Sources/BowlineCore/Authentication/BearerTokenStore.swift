@@ -7,7 +7,7 @@
 /// | good | goes on with the token | | |
 ///
 /// After a failure whose reason passes, requests are tried again, each after a wait of its own. The pause makes them wait for one
-/// fetch together: a burst of any number of requests makes as many fetches as one request has attempts.
+/// fetch together: with the usual backoff, a burst of requests makes about as many fetches as one request has attempts.
 ///
 /// A fetch that takes too long, or that nobody waits for any more (unless it was begun ahead of time), is cancelled, and what
 /// it yields is ignored.

@@ -52,8 +52,8 @@ extension CallRecord {
         return failure
     }
 
-    /// Whether `error` is what this call's transport, or its authenticator, said last, and not something that middleware made, kept, or got from a
-    /// request of its own.
+    /// Whether `error` is what this call's transport, or its authenticator, said last, and not something that middleware made,
+    /// kept, or got from a request of its own.
     package func isOwnFailure(_ error: ServiceError) -> Bool {
         error.transportFailure != 0 && error.transportFailure == lastFailure.load(ordering: .relaxed)
     }

@@ -101,9 +101,8 @@ package final class CallRecord: ResponseBodyObserver {
     package let target: String
     /// Whether errors may say ``target``: it is a template, or the user wants paths there.
     package let isTargetNamed: Bool
-    /// What the call was answered with, for the errors of the body.
-    // Safety: written once, by `ServiceResponse.comesOut(of:decoding:)`, before that hands the response to whoever reads its body;
-    // read only by way of that body.
+    /// What the call was answered with, for the errors of the body. `ServiceResponse.comesOut(of:decoding:)` sets it.
+    // Safety: written once, before the response is handed to whoever reads its body; read only by way of that body.
     @exclusivity(unchecked) nonisolated(unsafe) var answer: (status: Int, fields: ReceivedFields)?
     private let progress: Atomic<UInt32>
     /// What passed between the pipeline and the transport: `CallRecord+Transport.swift`.
