@@ -299,4 +299,60 @@ struct TokenRetryTests {
         #expect(harness.stub.calls.count == 1)
         #expect(harness.decisions.verdicts == [.giveUp(.notIdempotent)])
     }
+
+    @Test("A request whose time ends within the source's pause fails at once, with the reason for the pause")
+    func pauseBehindDeadline() async throws {
+        let source = Source(.failure(Self.refused))
+        let pipeline = try pipeline(bearer(source))
+        let request = try harness.request()
+        let context = harness.context(deadline: .milliseconds(90))
+        let (clock, done) = (harness.clock, Gate())
+        let task = Task {
+            defer { done.open() }
+            return try await pipeline(request, context: context)
+        }
+        // The second attempt begins at 25 ms. The source is asked at 100 ms at the earliest, and the request's time ends at 90.
+        let retryAt = MonotonicInstant(nanoseconds: 25_000_000)
+        try await eventually("the wait before the second attempt") { clock.nextDeadline == retryAt }
+        clock.advance(to: retryAt)
+        try await eventually("the end of the call, at the same moment or after waits before more attempts") {
+            if !done.isOpen, let next = clock.nextDeadline, next < MonotonicInstant(nanoseconds: 90_000_000) {
+                clock.advanceToNextDeadline()
+            }
+            return done.isOpen
+        }
+        let result = await task.result
+        let error = #expect(throws: ServiceError.self) { _ = try result.get() }
+        #expect(error?.code == .authenticationFailed)
+        #expect((error?.underlying as? ServiceError)?.code == .connectionRefused)
+        #expect(clock.now < MonotonicInstant(nanoseconds: 90_000_000))
+        #expect(source.asked == 1)
+        #expect(harness.stub.calls.isEmpty)
+    }
+
+    @Test(
+        "A request that would have to wait for another's pause fails at once too; one with more time waits for the source"
+    )
+    func pauseOfOthers() async throws {
+        let source = Source(
+            .failure(Self.refused), .success(BearerToken("T", lifetime: .seconds(60))))
+        let bearer = bearer(source)
+        let store = try pipeline(bearer, options: RetryHarness { $0.maximumAttempts = 1 }.options)
+        harness.stub.on(.get, "/x", always: .respond(.ok))
+        let request = try harness.request()
+        await #expect(throws: ServiceError.self) { _ = try await store(request, context: harness.context()) }
+        let patient = Task { [context = harness.context(deadline: .seconds(5))] in
+            try await store(request, context: context)
+        }
+        let pauseEnd = MonotonicInstant(nanoseconds: 100_000_000)
+        try await eventually("the one with more time to wait") { harness.clock.nextDeadline == pauseEnd }
+        let error = await #expect(throws: ServiceError.self) {
+            _ = try await store(request, context: harness.context(deadline: .milliseconds(100)))
+        }
+        #expect((error?.underlying as? ServiceError)?.code == .connectionRefused)
+        harness.clock.advance(to: pauseEnd)
+        #expect(try await patient.value.status == .ok)
+        #expect(source.asked == 2)
+        #expect(harness.stub.calls.map { $0.fields[.authorization] } == ["Bearer T"])
+    }
 }

@@ -7,7 +7,8 @@
 /// | good | goes on with the token | | |
 ///
 /// After a failure whose reason passes, requests are tried again, each after a wait of its own. The pause makes them wait for one
-/// fetch together: with the usual backoff, a burst of requests makes about as many fetches as one request has attempts.
+/// fetch together: with the usual backoff, a burst of requests makes about as many fetches as one request has attempts. A request
+/// whose time ends within the pause fails at once, with the failure that the pause follows.
 ///
 /// A fetch that takes too long, or that nobody waits for any more (unless it was begun ahead of time), is cancelled, and what
 /// it yields is ignored.
@@ -30,12 +31,19 @@ final class BearerTokenStore: Sendable {
         var waiting = 0
     }
 
+    /// After a failure whose reason passes: when the source is asked again at the earliest, how long that is after the failure,
+    /// and the failure.
+    private struct Pause {
+        let end: MonotonicInstant
+        let length: Duration
+        let failure: any Error
+    }
+
     private struct State {
         var held: Held?
         var fetch: Fetch?
         var noRefreshBefore: MonotonicInstant?
-        /// When a source that failed for a reason that passes is asked again at the earliest, and how long that pause was.
-        var pause: (end: MonotonicInstant, length: Duration)?
+        var pause: Pause?
         /// What the service refused, the latest last.
         var refused: [String] = []
     }
@@ -43,6 +51,7 @@ final class BearerTokenStore: Sendable {
     private enum Step {
         case use(HTTPField, thenStart: Flight<HTTPField>?)
         case wait(Flight<HTTPField>, until: MonotonicInstant, start: MonotonicInstant?, instead: Flight<HTTPField>?)
+        case fail(any Error)
     }
 
     /// How long after a failed fetch ahead of time the next one is begun.
@@ -78,7 +87,8 @@ final class BearerTokenStore: Sendable {
     /// - Throws: ``ServiceError`` `authenticationFailed`, `deadlineExceeded` or `forciblyClosed`; `CancellationError`.
     func field(context: RequestContext, clock: any ServiceClock) async throws -> HTTPField {
         let now = clock.now
-        switch state.withLock({ self.step(&$0, now: now) }) {
+        let deadline = context.deadline?.instant ?? .distantFuture
+        switch state.withLock({ self.step(&$0, now: now, deadline: deadline) }) {
         case .use(let field, let flight):
             if let flight { start(flight, at: now, now: now, clock: clock) }
             return field
@@ -93,6 +103,8 @@ final class BearerTokenStore: Sendable {
             }
             if let start { self.start(flight, at: start, now: now, clock: clock) }
             return try await wait(for: flight, until: limit, context: context, clock: clock)
+        case .fail(let failure):
+            throw failure
         }
     }
 
@@ -117,13 +129,15 @@ final class BearerTokenStore: Sendable {
         return state.withLock { !$0.refused.contains(value) }
     }
 
-    private func step(_ state: inout State, now: MonotonicInstant) -> Step {
+    private func step(_ state: inout State, now: MonotonicInstant, deadline: MonotonicInstant) -> Step {
         if let held = state.held, held.end.map({ now < $0 }) ?? true {
             guard let refresh = held.refresh, refresh <= now, state.fetch == nil,
                 state.noRefreshBefore.map({ $0 <= now }) ?? true
             else { return .use(held.field, thenStart: nil) }
             return .use(held.field, thenStart: newFetch(&state, isAhead: true, start: now))
         }
+        // What waits for the end of a pause that lies behind its deadline could only learn that its time is over.
+        if let pause = state.pause, now < pause.end, deadline <= pause.end { return .fail(pause.failure) }
         var late: Flight<HTTPField>?
         if let fetch = state.fetch {
             if now < fetch.limit {
@@ -163,7 +177,7 @@ final class BearerTokenStore: Sendable {
                         ended(flight, with: held(field, token.lifetime, from: start, at: clock.now), at: clock.now)
                         return field
                     } catch {
-                        ended(flight, with: nil, isPassing: ServiceError.isPassing(error), at: clock.now)
+                        ended(flight, with: nil, after: error, at: clock.now)
                         throw error
                     }
                 }
@@ -181,12 +195,12 @@ final class BearerTokenStore: Sendable {
     }
 
     private func ended(
-        _ flight: Flight<HTTPField>, with held: Held?, isPassing: Bool = false, at now: MonotonicInstant
+        _ flight: Flight<HTTPField>, with held: Held?, after failure: (any Error)? = nil, at now: MonotonicInstant
     ) {
         state.withLock { state in
             guard let fetch = state.fetch, fetch.flight === flight else { return }
             state.fetch = nil
-            state.pause = isPassing ? Self.pause(after: state.pause, at: now) : nil
+            state.pause = failure.flatMap { Self.pause(after: state.pause, for: $0, at: now) }
             if let held {
                 state.held = held
                 state.noRefreshBefore = nil
@@ -196,11 +210,10 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    private static func pause(
-        after last: (end: MonotonicInstant, length: Duration)?, at now: MonotonicInstant
-    ) -> (end: MonotonicInstant, length: Duration) {
+    private static func pause(after last: Pause?, for failure: any Error, at now: MonotonicInstant) -> Pause? {
+        guard ServiceError.isPassing(failure) else { return nil }
         let length = last.map { min($0.length * 2, pauseAfterFailure) } ?? firstPause
-        return (now.advanced(by: length), length)
+        return Pause(end: now.advanced(by: length), length: length, failure: failure)
     }
 
     private func wait(
