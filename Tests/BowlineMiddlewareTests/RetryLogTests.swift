@@ -108,4 +108,33 @@ struct RetryLogTests {
         }
         #expect(refusals.count <= 256)
     }
+
+    @Test("A second sending after a 401 that the budget refuses is told at warning, as a retry is")
+    func budgetAfterRefusedCredentials() async throws {
+        struct Key: RequestAuthenticator {
+            func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
+                request.fields[.authorization] = "Key canary"
+            }
+
+            func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool { true }
+        }
+        let harness = RetryHarness {
+            $0.budget?.ratio = 0
+            $0.budget?.perSecond = 0
+        }
+        let again = ReauthenticationMiddleware(
+            Key(), options: harness.options, budgets: harness.budgets, clock: harness.clock, logger: log.logger(.info))
+        let authentication = AuthenticationMiddleware(
+            Key(), origins: [try ServiceURL("http://stub.invalid").origin], clock: harness.clock)
+        let pipeline = Next(harness.stub).wrapped(by: [again, authentication])
+        harness.stub.on(.get, "/x", always: .respond(.unauthorized))
+        let response = try await harness.send(through: pipeline).get()
+        #expect(response.status == .unauthorized)
+        #expect(harness.stub.calls.count == 1)
+        #expect(log.lines.map(\.level) == [.warning])
+        #expect(log.lines.first?.message == "not retrying: the origin's retry budget is empty")
+        #expect(log.lines.first?.metadata["bowline.retry.cause"] == "401")
+        #expect(log.lines.first?.metadata["http.request.method"] == "GET")
+        #expect(!"\(log.lines)".contains("canary"))
+    }
 }
