@@ -213,4 +213,20 @@ struct ConfigurationTests {
         #expect(error.code == .invalidURL)
         await client.shutdown()
     }
+
+    private struct Echo: ServiceTransport {
+        func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
+            ServiceResponse(status: .ok, body: ResponseBody(ByteBuffer(string: request.url?.description ?? "none")))
+        }
+    }
+
+    @Test("A client over a transport of one's own needs no base either")
+    func transportWithoutBase() async throws {
+        let client = try ServiceClient(transport: Echo())
+        #expect(client.baseURL == nil)
+        #expect(try await client.get("https://api.example.com/users/42").text() == "https://api.example.com/users/42")
+        let error = try await serviceError { _ = try await client.get("users/42") }
+        #expect(error.code == .invalidURL)
+        await client.shutdown()
+    }
 }

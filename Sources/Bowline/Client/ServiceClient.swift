@@ -54,6 +54,17 @@ public struct ServiceClient: Sendable {
         try self.init(base: ServiceURL(baseURL), transport: transport, configure)
     }
 
+    /// Makes a client without a base over a transport of your own: its requests need absolute URLs.
+    ///
+    /// The configuration's `pool`, `connection` and `tls` then mean nothing.
+    ///
+    /// - Throws: ``ServiceError`` `invalidConfiguration`, or what `configure` throws.
+    public init(
+        transport: any ServiceTransport, configure: (inout ClientConfiguration) throws -> Void = { _ in }
+    ) throws {
+        try self.init(base: nil, transport: transport, configure)
+    }
+
     private init(
         base: ServiceURL?, transport: (any ServiceTransport)?,
         _ configure: (inout ClientConfiguration) throws -> Void

@@ -114,7 +114,7 @@ struct LinkFieldReader {
 
     /// Bytes above 0x7F are percent-encoded as they are: they need not be UTF-8.
     private static func target(_ bytes: [UInt8], at url: ServiceURL?) -> ServiceURL? {
-        guard bytes.count <= ServiceURL.maximumLocationBytes, !hasReplacement(bytes) else { return nil }
+        guard bytes.count <= ServiceURL.maximumLocationBytes, !ServiceURL.hasLostBytes(bytes) else { return nil }
         var text = ""
         for byte in bytes {
             let scalar = String(Unicode.Scalar(byte))
@@ -122,11 +122,5 @@ struct LinkFieldReader {
         }
         if let url { return try? url.resolving(text) }
         return try? ServiceURL(text)
-    }
-
-    /// Whether bytes were lost on the way (U+FFFD), as over HTTP/2 where they are not UTF-8: the target would be another.
-    private static func hasReplacement(_ bytes: [UInt8]) -> Bool {
-        guard bytes.count >= 3 else { return false }
-        return (0...bytes.count - 3).contains { bytes[$0] == 0xEF && bytes[$0 + 1] == 0xBF && bytes[$0 + 2] == 0xBD }
     }
 }

@@ -2,6 +2,20 @@ extension ServiceURL {
     /// The longest `Location` that is looked at, in bytes: twice what services accept in a request line.
     package static let maximumLocationBytes = 16_384
 
+    /// Whether a reference that a peer sent has a replacement character (U+FFFD), as over HTTP/2 in place of bytes that are not
+    /// UTF-8: it would lead elsewhere than the service meant.
+    ///
+    /// - Parameter reference: Its bytes. Looked at up to ``maximumLocationBytes``: a longer one is refused for its length.
+    package static func hasLostBytes<Bytes: RandomAccessCollection<UInt8>>(_ reference: Bytes) -> Bool
+    where Bytes.Index == Int {
+        let bytes = reference.prefix(maximumLocationBytes)
+        guard bytes.count >= 3 else { return false }
+        // U+FFFD in UTF-8.
+        return (bytes.startIndex...bytes.endIndex - 3).contains {
+            bytes[$0] == 0xEF && bytes[$0 + 1] == 0xBF && bytes[$0 + 2] == 0xBD
+        }
+    }
+
     /// The URL that `reference` names in a response from this URL (RFC 3986 §5.2): what browsers, redirects and
     /// ``ServiceResponse/links`` make of it.
     ///

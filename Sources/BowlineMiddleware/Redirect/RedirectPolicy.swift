@@ -65,7 +65,7 @@ package struct RedirectPolicy: Sendable {
         guard locations.allSatisfy({ $0 == location }) else {
             return .refuse(.redirectRefused, "the redirect has several Location fields that differ")
         }
-        guard !Self.hasLostBytes(fields) else {
+        guard fields.withFirst("location", ServiceURL.hasLostBytes) != true else {
             return .refuse(.redirectRefused, "the redirect's Location is not UTF-8, and its bytes were lost (U+FFFD)")
         }
         do {
@@ -118,17 +118,6 @@ package struct RedirectPolicy: Sendable {
             }
             return text
         } ?? nil
-    }
-
-    /// Whether `Location` has a replacement character, as over HTTP/2 in place of bytes that are not UTF-8: it would lead
-    /// elsewhere than the service meant.
-    private static func hasLostBytes(_ fields: ReceivedFields) -> Bool {
-        fields.withFirst("location") { bytes in
-            // A longer one is refused for its length.
-            let end = min(bytes.count, ServiceURL.maximumLocationBytes) - 2
-            // U+FFFD in UTF-8.
-            return (0..<max(end, 0)).contains { bytes[$0] == 0xEF && bytes[$0 + 1] == 0xBF && bytes[$0 + 2] == 0xBD }
-        } ?? false
     }
 
     /// What describes a body that is not sent any more, or frames it.

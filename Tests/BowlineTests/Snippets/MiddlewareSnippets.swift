@@ -26,6 +26,19 @@ private enum MiddlewareSnippets {
         }
         _ = client
     }
+
+    static func snippet5() throws {
+        struct InProcess: ServiceTransport {
+            let answer: @Sendable (ServiceRequest) async throws -> ServiceResponse
+
+            func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
+                try await answer(request)
+            }
+        }
+
+        let client = try ServiceClient(transport: InProcess { _ in ServiceResponse(status: .noContent) })
+        _ = client
+    }
 }
 
 extension HTTPField.Name {
