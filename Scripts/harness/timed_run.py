@@ -1,0 +1,134 @@
+"""Runs a command with an outer limit on its time, and keeps account of the tests that it started and ended."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+# swift-testing's lines: ◇ started, ✔ passed, ✘ failed, ➜ skipped; on other terminals the signs differ, the words do not.
+TEST = re.compile(r'^\S+ (?:Test|Suite) (?!run )(".*?"|\S+?)(?: with .*)? (started|passed|failed|skipped)\b')
+KIND = re.compile(r"^\S+ (Test|Suite) ")
+SUMMARY = re.compile(r"Test run with (\d+) tests?")
+# What a line says that tells of a failure. An issue that is known is none.
+FAILURE = re.compile(r"^✘|recorded an issue|Fatal error|ThreadSanitizer|AddressSanitizer|unexpected signal")
+KNOWN = re.compile(r"with [0-9]* known issue")
+
+
+class Account:
+    """What the lines of a test run say: which tests and suites have begun and not ended, which failed, how many ran."""
+
+    def __init__(self):
+        self.suites = []
+        self.tests = []
+        self.failures = []
+        self.tail = []
+        self.counts = []
+
+    def note(self, line):
+        self.tail = (self.tail + [line])[-5:]
+        if FAILURE.search(line) and not KNOWN.search(line):
+            self.failures.append(line[:400])
+        summary = SUMMARY.search(line)
+        if summary and " started" not in line:
+            self.counts.append(int(summary.group(1)))
+        match = TEST.match(line)
+        if not match or line.split(" ", 3)[1:3] == ["Test", "case"]:
+            return
+        name, what = match.groups()
+        under_way = self.suites if KIND.match(line).group(1) == "Suite" else self.tests
+        if what == "started":
+            under_way.append(name)
+        elif name in under_way:
+            under_way.remove(name)
+
+    @property
+    def ran(self):
+        """How many tests the runs counted; None: none came to its end."""
+        return sum(self.counts) if self.counts else None
+
+
+class TimedRun:
+    """A command in a process group of its own. When its time is over, it and all that it started are killed."""
+
+    def __init__(self, command, limit, on_line, cwd=None, env=None):
+        self.limit = limit
+        self.is_over_time = False
+        self.account = Account()
+        self._on_line = on_line
+        self._ended = threading.Event()
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, start_new_session=True)
+
+    def wait(self):
+        """Reads the output to its end. Returns the exit status, as a shell counts it; 124 when the time was over."""
+        watch = threading.Thread(target=self._watch, daemon=True)
+        watch.start()
+        try:
+            for line in self.process.stdout:
+                text = line.decode("utf-8", "replace").rstrip("\r\n")
+                self.account.note(text)
+                self._on_line(text)
+            status = self.process.wait()
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            self._ended.set()
+        watch.join()
+        if self.is_over_time:
+            return 124
+        return 128 - status if status < 0 else status
+
+    @property
+    def seconds(self):
+        return time.monotonic() - self.began
+
+    def _watch(self):
+        if self._ended.wait(self.limit):
+            return
+        self.is_over_time = True
+        # From the leaves up: `swift test` keeps some of the tests' output back, and writes it when the tests have died.
+        for _ in range(5):
+            parents = _parents()
+            family = _descendants(self.process.pid, parents)
+            leaves = [pid for pid in family if pid not in parents.values()]
+            if not leaves:
+                break
+            _kill(leaves)
+            if self._ended.wait(2):
+                return
+        self.kill()
+
+    def kill(self):
+        """Kills the command and all that it has started."""
+        _kill([*_descendants(self.process.pid, _parents()), self.process.pid])
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def _parents():
+    """The parent of each process of the machine."""
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return {int(pid): int(parent) for pid, parent in (line.split() for line in listing.splitlines())}
+
+
+def _descendants(root, parents):
+    found = []
+    level = [root]
+    while level:
+        level = [pid for pid, parent in parents.items() if parent in level]
+        found += level
+    return found
+
+
+def _kill(pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
