@@ -57,50 +57,55 @@ class TimedRun:
         self.is_over_time = False
         self.account = Account()
         self._on_line = on_line
-        self._ended = threading.Event()
-        self.began = time.monotonic()
         self.process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True)
+        # A thread of its own: a process that outlives the command may keep the output open for ever.
+        self._reader = threading.Thread(target=self._read, daemon=True)
 
     def wait(self):
-        """Reads the output to its end. Returns the exit status, as a shell counts it; 124 when the time was over."""
-        watch = threading.Thread(target=self._watch, daemon=True)
-        watch.start()
+        """Waits for the end of the output. Returns the exit status, as a shell counts it; 124 when the time was over."""
+        end = time.monotonic() + self.limit
+        self._reader.start()
         try:
-            for line in self.process.stdout:
-                text = line.decode("utf-8", "replace").rstrip("\r\n")
-                self.account.note(text)
-                self._on_line(text)
-            status = self.process.wait()
+            self._reader.join(self.limit)
+            if self._reader.is_alive():
+                self._end_by_force()
+                return 124
+            try:
+                status = self.process.wait(max(1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._end_by_force()
+                return 124
         except BaseException:
             self.kill()
             raise
-        finally:
-            self._ended.set()
-        watch.join()
-        if self.is_over_time:
-            return 124
         return 128 - status if status < 0 else status
 
-    @property
-    def seconds(self):
-        return time.monotonic() - self.began
+    def _read(self):
+        for line in self.process.stdout:
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            self.account.note(text)
+            try:
+                self._on_line(text)
+            except (OSError, ValueError):
+                # Nobody reads what we print; the command has to be read all the same.
+                self._on_line = lambda text: None
 
-    def _watch(self):
-        if self._ended.wait(self.limit):
-            return
+    def _end_by_force(self):
         self.is_over_time = True
         # From the leaves up: `swift test` keeps some of the tests' output back, and writes it when the tests have died.
         for _ in range(5):
             parents = _parents()
-            family = _descendants(self.process.pid, parents)
-            leaves = [pid for pid in family if pid not in parents.values()]
+            leaves = [pid for pid in _descendants(self.process.pid, parents) if pid not in parents.values()]
             if not leaves:
                 break
             _kill(leaves)
-            if self._ended.wait(2):
-                return
+            self._reader.join(2)
+            if not self._reader.is_alive():
+                break
         self.kill()
+        self._reader.join(10)
+        self.process.wait(10)
 
     def kill(self):
         """Kills the command and all that it has started."""

@@ -285,7 +285,9 @@ struct BearerTokenTests {
                 return BearerToken("t\(number)")
             }
             // Deaf to its cancellation.
-            await withCheckedContinuation { continuation in deaf.change { $0 = continuation } }
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                deaf.change { $0 = continuation }
+            }
             if isFailure { throw LateFailure(end: isOver) }
             return BearerToken("t1")
         }

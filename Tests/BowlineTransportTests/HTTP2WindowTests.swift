@@ -76,7 +76,8 @@ struct HTTP2WindowTests {
         for _ in 0..<64 {
             try await harness.receive(HTTP2WireFrame(.data, on: 1, Self.piece))
             room.stream -= Self.piece.readableBytes
-            #expect(try await reader.next() == Self.piece)
+            let chunk = try await reader.next()
+            #expect(chunk == Self.piece)
             room.note(try await harness.frames())
             #expect(room.stream > 0)
         }
