@@ -117,7 +117,9 @@ class Workshop:
         """Makes the copy what the checkout is. Files that are the same are not touched, so that they are not built again."""
         listing = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=self.root,
                                  check=True, capture_output=True).stdout.decode()
-        wanted = {name for name in listing.split("\0") if name and (self.root / name).is_file()}
+        # The versions of the dependencies that the checkout is built with, though git does not keep them.
+        names = [*listing.split("\0"), "Package.resolved"]
+        wanted = {name for name in names if name and (self.root / name).is_file()}
         for name in sorted(wanted):
             source, copy = self.root / name, self.tree / name
             if copy.is_file() and copy.read_bytes() == source.read_bytes():

@@ -268,7 +268,7 @@ struct BearerTokenTests {
     }
 
     @Test(
-        "a fetch that was given up and ends late leaves the one in its place alone: nobody asks a third time",
+        "a fetch that was given up and ends late does not end the one that follows it: the source is asked twice in all",
         arguments: [true, false])
     func lateEnd(isFailure: Bool) async throws {
         let (stub, clock) = (stub, clock)
@@ -306,7 +306,7 @@ struct BearerTokenTests {
         try await eventually("the second fetch") { asked.value == 2 }
         try await clock.waitForSleepers(count: 1)
         deaf.change { $0.take() }?.resume()
-        // The error is gone once the store has been told of it. A token leaves no such trace: it may come late or not at all.
+        // The last reference to the error goes after the store has been told. Nothing tells that of a token.
         if isFailure { try await isOver.wait() }
         let third = Task { try await send() }
         try await clock.waitForSleepers(count: 2)
@@ -317,7 +317,7 @@ struct BearerTokenTests {
         #expect(tokens == ["Bearer t2", "Bearer t2"])
     }
 
-    /// Opens a gate when nobody has it any more.
+    /// Opens a gate when its last reference is gone.
     private final class LateFailure: Error {
         private let end: Gate
 
