@@ -10,6 +10,8 @@ import time
 # swift-testing's lines: ◇ started, ✔ passed, ✘ failed, ➜ skipped; on other terminals the signs differ, the words do not.
 TEST = re.compile(r'^\S+ (?:Test|Suite) (?!run )(".*?"|\S+?)(?: with .*)? (started|passed|failed|skipped)\b')
 KIND = re.compile(r"^\S+ (Test|Suite) ")
+# An argument with a byte of zero ends its line early, and the next one follows in the same line.
+BEGINNING = re.compile(r"[◇✔✘➜━] (?=(?:Test|Suite) )")
 SUMMARY = re.compile(r"Test run with (\d+) tests?")
 # What a line says that tells of a failure. An issue that is known is none.
 FAILURE = re.compile(r"^✘|recorded an issue|Fatal error|ThreadSanitizer|AddressSanitizer|unexpected signal")
@@ -33,6 +35,8 @@ class Account:
         summary = SUMMARY.search(line)
         if summary and " started" not in line:
             self.counts.append(int(summary.group(1)))
+        beginnings = list(BEGINNING.finditer(line))
+        line = line[beginnings[-1].start():] if beginnings else line
         match = TEST.match(line)
         if not match or line.split(" ", 3)[1:3] == ["Test", "case"]:
             return
