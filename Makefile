@@ -6,11 +6,12 @@ HTTP2_FLAGS ?=
 SILENT_FLAGS ?=
 SPEED_FLAGS ?=
 BENCH_FLAGS ?=
+FAULTS_FLAGS ?=
 ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ dependencies:
 
 test: dependencies ## Build everything and run the tests, one after the other: several measure time
 	$(SWIFT) build --build-tests
-	@Scripts/with-failures $(SWIFT) test --skip-build --no-parallel
+	@Scripts/with-failures --limit 25 $(SWIFT) test --skip-build --no-parallel
 
 demo: dependencies ## Run the demo: an orders service that misbehaves, each order taken once
 	$(SWIFT) run --package-path Examples Demo
@@ -43,12 +44,15 @@ format: ## Format the Swift sources in place
 
 test-traits: dependencies ## Build with the package trait Configuration and run its tests
 	$(SWIFT) build --build-tests --traits Configuration
-	$(SWIFT) test --skip-build --no-parallel --traits Configuration --filter ConfigurationReading
+	@Scripts/with-failures --limit 10 $(SWIFT) test --skip-build --no-parallel --traits Configuration --filter ConfigurationReading
 
 test-thread: dependencies ## Run the tests under thread sanitizer
 	$(SWIFT) build --build-tests --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
 	TSAN_OPTIONS="suppressions=$(CURDIR)/Scripts/thread-sanitizer.suppressions halt_on_error=0" \
-		Scripts/with-failures $(SWIFT) test --skip-build --no-parallel --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
+		Scripts/with-failures --limit 90 $(SWIFT) test --skip-build --no-parallel --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
+
+planted-faults: dependencies ## Plant faults one at a time, and see which suite finds each (hours; FAULTS_FLAGS="--budget 60" for a part)
+	@SWIFT=$(SWIFT) Scripts/planted-faults $(FAULTS_FLAGS)
 
 servers: ## Drive the tool against a real nginx (SERVERS_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers

@@ -4,6 +4,7 @@ import pathlib
 import re
 import subprocess
 
+from harness import planted
 from harness.swift_source import code_only, imports
 
 
@@ -405,6 +406,18 @@ def _anchors(text):
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 
 
+def planted_faults(root):
+    """Each fault of Tests/PlantedFaults fits the sources: its old text is in its file once, and its tests are there."""
+    folder = root / "Tests" / "PlantedFaults"
+    if not folder.is_dir():
+        return []
+    try:
+        wrong = planted.problems(root, planted.faults(folder))
+    except planted.FaultError as error:
+        wrong = [str(error)]
+    return [Violation(folder.relative_to(root), 0, problem, "bring the fault in step with the sources") for problem in wrong]
+
+
 RULES = [
     ("import walls", import_walls),
     ("file sizes", file_sizes),
@@ -419,4 +432,5 @@ RULES = [
     ("tests that pages name", named_tests),
     ("documented symbols", documented_symbols),
     ("Docs/Telemetry.md's names", told_names),
+    ("planted faults", planted_faults),
 ]

@@ -2,7 +2,7 @@ import BowlineCore
 import NIOCore
 import Testing
 
-@Suite("multipart/form-data (RFC 7578)")
+@Suite("multipart/form-data (RFC 7578)", .timeLimit(.minutes(1)))
 struct MultipartFormTests {
     private static func text(of body: RequestBody) async throws -> String {
         var reader = try await body.makeReader(replayLimit: 65_536)

@@ -267,6 +267,69 @@ struct BearerTokenTests {
         #expect(tokens == ["Bearer t2"])
     }
 
+    @Test(
+        "a fetch that was given up and ends late does not end the one that follows it: the source is asked twice in all",
+        arguments: [true, false])
+    func lateEnd(isFailure: Bool) async throws {
+        let (stub, clock) = (stub, clock)
+        let asked = Shared(0)
+        let deaf = Shared<CheckedContinuation<Void, Never>?>(nil)
+        let (new, isOver) = (Gate(), Gate())
+        let bearer = BearerAuthentication(leeway: .seconds(30), fetchTimeout: .seconds(20)) {
+            let number = asked.change { count in
+                count += 1
+                return count
+            }
+            guard number == 1 else {
+                try await new.wait()
+                return BearerToken("t\(number)")
+            }
+            // Deaf to its cancellation.
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                deaf.change { $0 = continuation }
+            }
+            if isFailure { throw LateFailure(end: isOver) }
+            return BearerToken("t1")
+        }
+        let middleware = AuthenticationMiddleware(
+            bearer, origins: [try ServiceURL("http://api.example").origin], clock: clock)
+        let send: @Sendable () async throws -> Void = {
+            let context = RequestContext(deadline: nil, clock: clock)
+            _ = try await stub.send(.get("http://api.example/a"), through: middleware, context: context)
+        }
+        let first = Task { await serviceError { try await send() } }
+        try await clock.waitForSleepers(count: 1)
+        try await eventually("the first fetch") { deaf.value != nil }
+        clock.advance(by: .seconds(20))
+        #expect(await first.value?.code == .authenticationFailed)
+        let second = Task { try await send() }
+        try await eventually("the second fetch") { asked.value == 2 }
+        try await clock.waitForSleepers(count: 1)
+        deaf.change { $0.take() }?.resume()
+        // The last reference to the error goes after the store has been told. Nothing tells that of a token.
+        if isFailure { try await isOver.wait() }
+        let third = Task { try await send() }
+        try await clock.waitForSleepers(count: 2)
+        new.open()
+        try await second.value
+        try await third.value
+        #expect(asked.value == 2)
+        #expect(tokens == ["Bearer t2", "Bearer t2"])
+    }
+
+    /// Opens a gate when its last reference is gone.
+    private final class LateFailure: Error {
+        private let end: Gate
+
+        init(end: Gate) {
+            self.end = end
+        }
+
+        deinit {
+            end.open()
+        }
+    }
+
     @Test("the fetch does not inherit the deadline of the request that began it")
     func noInheritedDeadline() async throws {
         let inherited = Shared<Deadline??>(nil)

@@ -5,7 +5,7 @@ import CorpusSupport
 import NIOCore
 import Testing
 
-@Suite("The life of a decoded body")
+@Suite("The life of a decoded body", .timeLimit(.minutes(5)))
 struct DecodedBodyLifetimeTests {
     private static let coded = CodedBytes.encode([UInt8](repeating: 7, count: 100_000), as: .gzip)
 

@@ -5,7 +5,7 @@ import CorpusSupport
 import NIOCore
 import Testing
 
-@Suite("Decompression of damaged bodies")
+@Suite("Decompression of damaged bodies", .timeLimit(.minutes(5)))
 struct DecompressionDamageTests {
     private static let text = Array(String(repeating: "hello hello world\n", count: 20).utf8)
 

@@ -5,7 +5,7 @@ import CorpusSupport
 import NIOCore
 import Testing
 
-@Suite("Limits of decompression")
+@Suite("Limits of decompression", .timeLimit(.minutes(3)))
 struct DecompressionLimitTests {
     private static let megabyte = 1 << 20
     private static let gigabyte = 1 << 30

@@ -5,7 +5,7 @@ import CorpusSupport
 import NIOCore
 import Testing
 
-@Suite("Decompression")
+@Suite("Decompression", .timeLimit(.minutes(5)))
 struct DecompressionTests {
     private static let text = Array(String(repeating: "hello hello world\n", count: 20).utf8)
 

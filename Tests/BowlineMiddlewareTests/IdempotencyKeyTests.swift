@@ -3,7 +3,7 @@ import BowlineMiddleware
 import BowlineTesting
 import Testing
 
-@Suite("Idempotency keys")
+@Suite("Idempotency keys", .timeLimit(.minutes(1)))
 struct IdempotencyKeyTests {
     private let stub = StubTransport()
     private let name = HTTPField.Name.idempotencyKey

@@ -5,7 +5,7 @@ import CorpusSupport
 import NIOCore
 import Testing
 
-@Suite("Compression of request bodies")
+@Suite("Compression of request bodies", .timeLimit(.minutes(1)))
 struct RequestCompressionTests {
     private static let text = Array(String(repeating: "order a bowline, please\n", count: 30_000).utf8)
     private static let pieces = stride(from: 0, to: text.count, by: 9000).map {

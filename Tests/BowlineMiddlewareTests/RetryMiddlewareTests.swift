@@ -194,7 +194,9 @@ struct RetryMiddlewareTests {
         for start in instants { #expect(instants.count { (start...start + span / 10).contains($0) } < 50) }
     }
 
-    @Test("RT14: a Retry-After that cannot be read leaves the usual backoff", arguments: ["soon", "-5", ""])
+    @Test(
+        "RT14: a Retry-After that cannot be read leaves the usual backoff",
+        arguments: ["soon", "-5", "+5", "5s", "5.", "0x5", "5,", "1e3", ""])
     func unreadableRetryAfter(value: String) async throws {
         let harness = RetryHarness()
         harness.stub.on(

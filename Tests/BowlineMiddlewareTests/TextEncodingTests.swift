@@ -2,7 +2,7 @@ import BowlineCore
 import NIOCore
 import Testing
 
-@Suite("The text of a body")
+@Suite("The text of a body", .timeLimit(.minutes(1)))
 struct TextEncodingTests {
     struct Example: Sendable, CustomTestStringConvertible {
         let bytes: [UInt8]

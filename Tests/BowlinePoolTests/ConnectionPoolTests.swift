@@ -297,7 +297,8 @@ import Testing
             released.apply(effects, [])
         }
         await clock.sleeps(1)
-        while driver != nil { await Task.yield() }
+        while driver != nil, !Task.isCancelled { await Task.yield() }
+        #expect(driver == nil)
         #expect(clock.sleeperCount == 0)
     }
 
@@ -346,7 +347,7 @@ import Testing
 extension ConnectionPool {
     /// Returns once so many requests wait.
     func waiting(_ count: Int) async {
-        while snapshot().waiting < count {
+        while snapshot().waiting < count, !Task.isCancelled {
             await Task.yield()
         }
     }

@@ -165,6 +165,86 @@ struct HTTP2PeerTests {
         }
     }
 
+    @Test(
+        "H2c a POST that was answered with a 103 was looked at: refused or gone away from after that, it is not sent again",
+        arguments: ["RST_STREAM", "GOAWAY"])
+    func refusedBehindInformational(frame: String) async throws {
+        let posts = Guarded(0)
+        try await withPeer(
+            { connection in
+                var peer = try await RawHTTP2Connection(connection)
+                while true {
+                    let (head, _) = try await peer.nextSection()
+                    posts.withLock { $0 += 1 }
+                    try await peer.reply("103", on: head.stream, ends: false)
+                    if frame == "GOAWAY" {
+                        try await peer.send(.goAway(last: 0))
+                    } else {
+                        // REFUSED_STREAM.
+                        try await peer.send(HTTP2WireFrame(.reset, on: head.stream, ByteBuffer(integer: UInt32(7))))
+                    }
+                }
+            },
+            configure: {
+                $0.retry.maximumAttempts = 3
+                $0.retry.baseDelay = .zero
+            }
+        ) { client, _ in
+            let error = try await serviceError { _ = try await client.fetch(.post("/once", body: .text("x"))) }
+            #expect(error.progress == .responseStarted, "\(error)")
+            #expect(error.attempts == 1 && error.resends == 0)
+            #expect(posts.withLock { $0 } == 1)
+        }
+    }
+
+    @Test("TO4 the idle limit of a response's body ends it when it has passed, though no other limit moves the clock")
+    func bodyIdleOnTime() async throws {
+        let clock = TestClock()
+        try await withPeer(
+            { connection in
+                var peer = try await RawHTTP2Connection(connection)
+                while true {
+                    let (head, _) = try await peer.nextSection()
+                    try await peer.reply(on: head.stream, ends: false)
+                }
+            },
+            configure: {
+                $0.useOnly(clock)
+                $0.http2.keepAliveInterval = nil
+                $0.timeouts.bodyIdle = .milliseconds(100)
+            }
+        ) { client, _ in
+            let response = try await client.get("/")
+            let error = try await clock.failure { try await response.body.collect(upTo: 10) }
+            #expect(error.code == .bodyIdleTimeout)
+            #expect(error.elapsed == .milliseconds(100))
+        }
+    }
+
+    @Test("H2c a POST that is refused without a byte is sent again, and arrives")
+    func refusedWithoutBytes() async throws {
+        let posts = Guarded(0)
+        try await withPeer({ connection in
+            var peer = try await RawHTTP2Connection(connection)
+            while true {
+                let (head, _) = try await peer.nextSection()
+                let number = posts.withLock { count -> Int in
+                    count += 1
+                    return count
+                }
+                if number == 1 {
+                    try await peer.send(HTTP2WireFrame(.reset, on: head.stream, ByteBuffer(integer: UInt32(7))))
+                } else {
+                    try await peer.reply(on: head.stream)
+                }
+            }
+        }) { client, _ in
+            let response = try await client.fetch(.post("/once", body: .text("x"))).response
+            #expect(response.status == .ok && response.attempts == 1 && response.resends == 1)
+            #expect(posts.withLock { $0 } == 2)
+        }
+    }
+
     @Test("a response's fields may come in as many CONTINUATION frames as their size allows", arguments: [1, 16, 1000])
     func continuations(size: Int) async throws {
         let value = String(repeating: "v", count: 3500 * min(size, 16))

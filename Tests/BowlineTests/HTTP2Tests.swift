@@ -145,7 +145,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2j a reader that stops holds up its own stream, and not the others; what waits for it is bounded")
+    @Test("H2j a reader that stops holds up its own stream, and not the others")
     func slowReader() async throws {
         let configure: @Sendable (inout ClientConfiguration) -> Void = {
             $0.http2.streamWindow = 65_535
@@ -205,6 +205,58 @@ struct HTTP2Tests {
             #expect(error.code == .responseHeadTimeout && error.progress == .ambiguous)
             #expect(try await client.fetch("/bytes/3").connectionID == 1)
             try await setting.waitForReset()
+        }
+    }
+
+    @Test(
+        "TO3 the limit of the response's head ends a request when it has passed, and not with the next limit of another kind"
+    )
+    func timedOutOnTime() async throws {
+        let clock = TestClock()
+        try await withClient(isEncrypted: false) {
+            $0.useOnly(clock)
+            $0.http2.keepAliveInterval = nil
+            $0.timeouts.responseHead = .milliseconds(100)
+        } _: { client, setting in
+            let error = try await clock.failure {
+                try await client.fetch("/hold")
+            } once: {
+                try await setting.gate.waitForWaiters(count: 1)
+            }
+            #expect(error.code == .responseHeadTimeout)
+            #expect(error.elapsed == .milliseconds(100))
+        }
+    }
+
+    @Test("H2n a silent peer is asked and given up though nothing but its PING's times moves the clock")
+    func silentPeerOnTime() async throws {
+        let clock = TestClock()
+        let isAsked = Gate()
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                var peer = try await RawHTTP2Connection(connection)
+                peer.answersPings = false
+                while true {
+                    let frame = try await peer.next()
+                    if frame.kind == .headers { isAsked.open() }
+                }
+            }
+            try await withServiceClient(server.baseURL) {
+                $0.useOnly(clock)
+                $0.http2.negotiation = .http2Only
+                $0.http2.keepAliveInterval = .seconds(30)
+                $0.http2.keepAliveTimeout = .seconds(15)
+            } _: { client in
+                let error = try await clock.failure {
+                    try await client.fetch("/")
+                } once: {
+                    try await isAsked.wait()
+                }
+                #expect(error.code == .connectionClosed && error.message.contains("http2.keepAliveTimeout"))
+                // The peer's last bytes, and the PING's way out, are noted in the loop's own time, perhaps a step of the clock later.
+                let elapsed = try #require(error.elapsed)
+                #expect(elapsed >= .seconds(45) && elapsed <= .seconds(90))
+            }
         }
     }
 

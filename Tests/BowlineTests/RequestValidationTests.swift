@@ -101,8 +101,8 @@ struct RequestValidationTests {
     func forbiddenTrailers(name: String) async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
-                _ = try await connection.readRequest()
-                Issue.record("the request was completed")
+                // Nil: the connection closed before a byte of the request had come.
+                if try await connection.readRequest() != nil { Issue.record("the request was completed") }
             }
             try await withServiceClient(server.baseURL) { client in
                 let fieldName = try #require(HTTPField.Name(name))

@@ -157,15 +157,24 @@ struct ShutdownTests {
     func earlierDeadlineWins() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
-            let client = try ServiceClient(baseURL: server.baseURL)
+            let clock = TestClock()
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.useOnly(clock) }
+            let began = clock.now
             async let failure = Requests.failure { try await client.get("/") }
             try await server.waitForRequests(count: 1)
-            async let long = client.shutdown(within: .seconds(600))
-            try await Self.waitUntil(.draining, client)
-            let short = await client.shutdown(within: .milliseconds(1))
-            #expect(short.forced.count == 1)
-            let longer = await long
-            #expect(longer.duration == short.duration)
+            let long = Task { await client.shutdown(within: .seconds(600)) }
+            try await eventually("the first deadline") { clock.nextDeadline == began.advanced(by: .seconds(600)) }
+            let short = Task { await client.shutdown(within: .seconds(5)) }
+            let isEarlier =
+                (try? await eventually("the earlier deadline") {
+                    clock.nextDeadline == began.advanced(by: .seconds(5))
+                }) != nil
+            #expect(isEarlier)
+            // Where the earlier one does not count, the later one ends the test.
+            clock.advance(by: isEarlier ? .seconds(5) : .seconds(600))
+            let report = await short.value
+            #expect(report.forced.count == 1 && report.duration == .seconds(5))
+            #expect(await long.value.duration == .seconds(5))
             _ = await failure
         }
     }
@@ -177,11 +186,11 @@ struct ShutdownTests {
             let client = try ServiceClient(baseURL: server.baseURL)
             async let failure = Requests.failure { try await client.get("/") }
             try await server.waitForRequests(count: 1)
-            let shutdown = Task { await client.shutdown(within: .seconds(600)) }
+            let shutdown = Task { await client.shutdown(within: .seconds(30)) }
             try await Self.waitUntil(.draining, client)
             shutdown.cancel()
             let report = await shutdown.value
-            #expect(report.forced.count == 1)
+            #expect(report.forced.count == 1 && report.duration < .seconds(20))
             let error = await failure as? ServiceError
             #expect(error?.code == .forciblyClosed)
         }

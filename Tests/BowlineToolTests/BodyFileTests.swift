@@ -4,7 +4,7 @@ internal import Testing
 
 @testable import BowlineTool
 
-@Suite("Bodies from and to files")
+@Suite("Bodies from and to files", .timeLimit(.minutes(1)))
 struct BodyFileTests {
     /// Runs `body` with the path of a file that is there until it returns.
     private static func withFile(_ bytes: [UInt8], _ body: (String) async throws -> Void) async throws {

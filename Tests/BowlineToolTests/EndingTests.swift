@@ -3,7 +3,7 @@ internal import Testing
 
 @testable import BowlineTool
 
-@Suite("The end: by signals, and for workers that pause")
+@Suite("The end: by signals, and for workers that pause", .timeLimit(.minutes(1)))
 struct EndingTests {
     private static func ending() throws -> Ending {
         Ending(client: try ServiceClient(), drain: .seconds(60))

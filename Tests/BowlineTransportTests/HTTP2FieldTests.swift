@@ -33,6 +33,9 @@ struct HTTP2FieldTests {
             [(":status", "200"), ("x", "a\nb")], [(":status", "200"), ("x", "a\rb")],
             [(":status", "200"), ("x", "a\0")],
             [(":status", "200"), ("content-length", "x")], [(":status", "200"), ("content-length", "-1")],
+            [(":status", "200"), ("content-length", "+5")], [(":status", "200"), ("content-length", "")],
+            [(":status", "200"), ("content-length", "5, 5")],
+            [(":status", "200"), ("content-length", "9223372036854775808")],
             [(":status", "200"), ("content-length", "1"), ("content-length", "2")],
             [(":status", "200"), ("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", "")],
         ] as [[(String, String)]])

@@ -43,6 +43,59 @@ import Testing
         #expect(reader.framing == framed.framing)
     }
 
+    @Test(
+        "RFC 9110 §8.6: a Content-Length that is not digits alone is refused as the first and only one",
+        arguments: [
+            "+5", "-5", "+", "5+", "0x5", "5.0", "5e0", "5 5", "5;", "5,", ",5", "5, 5", "\"5\"", "٥", "",
+            "9223372036854775808",
+        ])
+    func lenientContentLength(value: String) {
+        for byteByByte in [false, true] {
+            let reader = ResponseReader("HTTP/1.1 200 OK¶Content-Length: \(value)¶¶hello", byteByByte: byteByByte)
+            #expect(reader.error?.reason == .invalidContentLength)
+            #expect(reader.head == nil)
+        }
+    }
+
+    @Test(
+        "RFC 9112 §6.1: a Transfer-Encoding other than chunked is refused as the first and only one",
+        arguments: [
+            "", "chunked,", ",chunked", "chunked, chunked", "chunked;q=1", "chunked x", "xchunked", "chunke",
+            "\"chunked\"",
+            "identity", "gzip, chunked", "chunked, gzip",
+        ])
+    func lenientTransferEncoding(value: String) {
+        for byteByByte in [false, true] {
+            let reader = ResponseReader(
+                "HTTP/1.1 200 OK¶Transfer-Encoding: \(value)¶¶5¶hello¶0¶¶", byteByByte: byteByByte)
+            #expect(reader.error?.reason == .unsupportedTransferEncoding)
+            #expect(reader.head == nil)
+        }
+    }
+
+    @Test(
+        "KA19: a Keep-Alive that does not say its seconds in digits alone says nothing",
+        arguments: [
+            "timeout=+5", "timeout=-5", "timeout=5s", "timeout=5.0", "timeout=", "timeout", "timeout=\"5\"", "5",
+            "xtimeout=5",
+            "max=5", "timeout=1234567890",
+        ])
+    func lenientKeepAlive(value: String) {
+        let reader = ResponseReader("HTTP/1.1 200 OK¶Keep-Alive: \(value)¶Content-Length: 0¶¶")
+        #expect(reader.observation.outcome == .delivered)
+        #expect(reader.head?.persistence.keepAliveTimeout == nil)
+    }
+
+    @Test("KA19: of several promises to keep the connection the shortest counts, in whatever order")
+    func severalKeepAlives() {
+        for fields in [
+            "timeout=5¶Keep-Alive: timeout=9", "timeout=9¶Keep-Alive: timeout=5", "max=1, timeout=9, timeout=5",
+        ] {
+            let reader = ResponseReader("HTTP/1.1 200 OK¶Keep-Alive: \(fields)¶Content-Length: 0¶¶")
+            #expect(reader.head?.persistence.keepAliveTimeout == 5)
+        }
+    }
+
     @Test("H1b: a 101 that nobody asked for is an error, with bytes after it or without")
     func unsolicitedUpgrade() {
         let upgrade = "HTTP/1.1 101 Switching Protocols¶Upgrade: x¶¶"

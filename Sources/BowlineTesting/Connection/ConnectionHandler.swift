@@ -66,7 +66,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
             connection.facts.withLock { $0.applicationProtocol = negotiatedProtocol }
             begin(context, speaksHTTP2: negotiatedProtocol == "h2")
         case ChannelEvent.inputClosed:
-            connection.ended(.clientFinished)
+            let isEstablished = !isEncrypted || connection.facts.withLock { $0.isEstablished }
+            connection.ended(
+                isEstablished ? .clientFinished : .handshakeFailed("the client ended it during the handshake"))
             if isHTTP2 { context.close(promise: nil) }
         default:
             context.fireUserInboundEventTriggered(event)

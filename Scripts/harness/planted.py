@@ -1,0 +1,143 @@
+"""Planted faults: how one is written down, whether it fits the sources, and the copy of the checkout that it is planted in."""
+
+import hashlib
+import pathlib
+import re
+import shutil
+import subprocess
+
+# The order in which modules depend on each other, the last first: a fault in a module at the end of this list costs the most to
+# build, so those of one module come together.
+MODULES = ("Bowline", "BowlineMiddleware", "BowlineTransport", "BowlinePool", "BowlineTesting", "BowlineCore",
+           "BowlinePlatform")
+TEST_TYPE = re.compile(r"^(?:@Suite.*? )?(?:public |package |private |final )*(?:struct|class|actor|enum) (\w+)", re.MULTILINE)
+
+
+class FaultError(Exception):
+    """What is wrong with the description of a fault."""
+
+
+class Fault:
+    """A slip of one line: which text becomes which, of what kind that is, and which tests are likely to see it.
+
+    A file `NAME.fault` has a line `# why`, then `key: value` lines (`kind`, `file`, `run`, `trust`), then the two texts behind
+    `--- old` and `--- new`. `run` and `trust` may stand more than once.
+    """
+
+    def __init__(self, name, text):
+        self.name = name
+        self.digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        head, separator, texts = text.partition("\n--- old\n")
+        old, second, new = texts.partition("\n--- new\n")
+        if not separator or not second:
+            raise FaultError(f"{name}: the sections `--- old` and `--- new` are missing")
+        self.old = old
+        self.new = new.removesuffix("\n")
+        self.why = ""
+        keys = {"kind": [], "file": [], "run": [], "trust": []}
+        for line in head.splitlines():
+            if line.startswith("#"):
+                self.why = line[1:].strip()
+                continue
+            key, colon, value = line.partition(":")
+            if not colon or key not in keys or not value.strip():
+                raise FaultError(f"{name}: the line {line!r} is no `kind:`, `file:`, `run:` or `trust:`")
+            keys[key].append(value.strip())
+        if len(keys["kind"]) != 1 or len(keys["file"]) != 1 or not keys["run"] or not self.why:
+            raise FaultError(f"{name}: needs a line `# why`, one `kind:`, one `file:` and at least one `run:`")
+        self.kind, self.file = keys["kind"][0], keys["file"][0]
+        self.run, self.trust = keys["run"], keys["trust"]
+        if not self.old.strip() or self.old == self.new:
+            raise FaultError(f"{name}: the old text is empty, or the same as the new one")
+
+    @property
+    def module(self):
+        return pathlib.PurePath(self.file).parts[1]
+
+    @property
+    def order(self):
+        """Faults of one module follow each other, and those of one file."""
+        place = MODULES.index(self.module) if self.module in MODULES else len(MODULES)
+        return place, self.file, self.name
+
+    def apply(self, text):
+        """The text of the file with the fault in it."""
+        count = text.count(self.old)
+        if count != 1:
+            raise FaultError(f"{self.name}: its old text is {count} times in {self.file}, and has to be there once")
+        return text.replace(self.old, self.new)
+
+
+def faults(folder):
+    """Every fault of a folder, in the order in which they cost the least to build."""
+    found = [Fault(path.stem, path.read_text()) for path in folder.glob("*.fault")]
+    return sorted(found, key=lambda fault: fault.order)
+
+
+def problems(root, found):
+    """Why faults do not fit the checkout: texts that are not there, tests that do not exist."""
+    wrong = []
+    texts = {}
+    tests = _tests(root)
+    for fault in found:
+        path = root / fault.file
+        if not fault.file.startswith("Sources/") or not path.is_file():
+            wrong.append(f"{fault.name}: there is no source {fault.file}")
+            continue
+        if path not in texts:
+            texts[path] = path.read_text()
+        try:
+            fault.apply(texts[path])
+        except FaultError as error:
+            wrong.append(str(error))
+        wrong += [f"{fault.name}: there is no test {name}" for name in fault.run if name not in tests]
+    return wrong
+
+
+def _tests(root):
+    """The names that `run` may have: of each test target, and of each type in it."""
+    names = set()
+    for folder in (root / "Tests").iterdir():
+        for path in folder.rglob("*.swift"):
+            names.add(folder.name)
+            names |= {f"{folder.name}.{name}" for name in TEST_TYPE.findall(path.read_text())}
+    return names
+
+
+class Workshop:
+    """A copy of the checkout in which faults are planted, with a build of its own that stays warm from one to the next."""
+
+    def __init__(self, root, folder):
+        self.root = root
+        self.tree = folder / "tree"
+        self.scratch = folder / "build"
+        self.results = folder / "results.json"
+
+    def synchronise(self):
+        """Makes the copy what the checkout is. Files that are the same are not touched, so that they are not built again."""
+        listing = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=self.root,
+                                 check=True, capture_output=True).stdout.decode()
+        # The versions of the dependencies that the checkout is built with, though git does not keep them.
+        names = [*listing.split("\0"), "Package.resolved"]
+        wanted = {name for name in names if name and (self.root / name).is_file()}
+        for name in sorted(wanted):
+            source, copy = self.root / name, self.tree / name
+            if copy.is_file() and copy.read_bytes() == source.read_bytes():
+                continue
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, copy)
+            copy.touch()
+        if self.tree.is_dir():
+            # Folders that begin with a dot are what tools leave there.
+            for path in sorted(self.tree.rglob("*")):
+                name = path.relative_to(self.tree)
+                if path.is_file() and str(name) not in wanted and not name.parts[0].startswith(".") \
+                        and name.name != "Package.resolved":
+                    path.unlink()
+
+    def plant(self, fault):
+        path = self.tree / fault.file
+        path.write_text(fault.apply(path.read_text()))
+
+    def restore(self, fault):
+        (self.tree / fault.file).write_text((self.root / fault.file).read_text())

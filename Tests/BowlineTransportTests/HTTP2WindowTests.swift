@@ -1,0 +1,87 @@
+import BowlineCore
+import BowlineTesting
+import NIOCore
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("HTTP/2's windows (H2j)", .timeLimit(.minutes(1)))
+struct HTTP2WindowTests {
+    private static let window = 65_536
+    private static let piece = ByteBuffer(repeating: 0x61, count: 8_192)
+
+    /// What the peer may send on a stream and on the connection, by what the client has told it.
+    private struct Room {
+        var stream = HTTP2WindowTests.window
+        var streamUpdates = 0
+        var connectionUpdates = 0
+
+        mutating func note(_ frames: [HTTP2WireFrame]) {
+            for frame in frames where frame.kind == .windowUpdate {
+                let increment = frame.payload.getInteger(at: frame.payload.readerIndex, as: UInt32.self) ?? 0
+                if frame.stream == 0 {
+                    connectionUpdates += 1
+                } else {
+                    stream += Int(increment)
+                    streamUpdates += 1
+                }
+            }
+        }
+    }
+
+    @Test(
+        "H2j what waits for a reader that does not read is bounded by its buffer and one window; then it gets the rest")
+    func unreadStream() async throws {
+        let harness = try await HTTP2Harness {
+            $0.streamWindow = Self.window
+            $0.connectionWindow = 2 * Self.window
+        }
+        let call = try await harness.send(.get("http://a.example/large"))
+        let head = HTTP2WireField.section([.init(":status", "200")])
+        try await harness.receive(HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 1, head))
+        let response = try await call.task.value
+        var room = Room()
+        var sent = 0
+        while room.stream >= Self.piece.readableBytes, sent < 4 << 20 {
+            try await harness.receive(HTTP2WireFrame(.data, on: 1, Self.piece))
+            sent += Self.piece.readableBytes
+            room.stream -= Self.piece.readableBytes
+            room.note(try await harness.frames())
+        }
+        #expect(sent >= Self.window)
+        #expect(sent <= ConnectionOptions().readBufferLimit + Self.window + Self.piece.readableBytes)
+        #expect(room.connectionUpdates > 0, "such a reader holds up its own stream only")
+
+        let updates = room.streamUpdates
+        let body = Task { try await response.body.collect(upTo: 8 << 20) }
+        try await eventually("the window is given back") {
+            room.note(try await harness.frames())
+            return room.streamUpdates > updates
+        }
+        #expect(room.stream >= Self.window / 2)
+        try await harness.receive(HTTP2WireFrame(.data, flags: HTTP2WireFrame.endStream, on: 1, Self.piece))
+        #expect(try await body.value.readableBytes == sent + Self.piece.readableBytes)
+        await harness.finish()
+    }
+
+    @Test("H2j a stream that is read gets its window back before it is used up")
+    func readStream() async throws {
+        let harness = try await HTTP2Harness { $0.streamWindow = Self.window }
+        let call = try await harness.send(.get("http://a.example/large"))
+        let head = HTTP2WireField.section([.init(":status", "200")])
+        try await harness.receive(HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 1, head))
+        let body = try await call.task.value.body
+        var reader = body.makeAsyncIterator()
+        var room = Room()
+        for _ in 0..<64 {
+            try await harness.receive(HTTP2WireFrame(.data, on: 1, Self.piece))
+            room.stream -= Self.piece.readableBytes
+            let chunk = try await reader.next()
+            #expect(chunk == Self.piece)
+            room.note(try await harness.frames())
+            #expect(room.stream > 0)
+        }
+        #expect(room.streamUpdates > 0)
+        await harness.finish()
+    }
+}
