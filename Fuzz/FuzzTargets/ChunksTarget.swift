@@ -38,7 +38,7 @@ enum ChunksTarget {
 
 /// What RFC 9112 §7.1 makes of bytes that are there whole.
 struct ChunkedModel {
-    enum Ending: Equatable {
+    enum Ending: Equatable, Sendable {
         /// With so many bytes behind it.
         case complete(leftover: Int)
         case invalid

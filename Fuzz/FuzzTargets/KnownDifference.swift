@@ -14,7 +14,7 @@ enum KnownDifference: CaseIterable {
     case trailers
     /// NIOHTTP1 accepts 256 fields, this parser 512.
     case fieldCount
-    /// llhttp reads `Connection` and `Upgrade` to find whether HTTP ends with the message.
+    /// llhttp reads `Connection`, `Proxy-Connection` and `Upgrade` to find whether HTTP ends with the message.
     case connection
 
     /// The first that holds for this response.
@@ -31,7 +31,8 @@ enum KnownDifference: CaseIterable {
         case .chunkExtension: Self.isChunked(response) && bytes.contains(UInt8(ascii: ";"))
         case .trailers: !response.trailers.isEmpty
         case .fieldCount: response.fields.count > 256
-        case .connection: response.fields.contains { ["upgrade", "connection"].contains($0.name.lowercased()) }
+        case .connection:
+            response.fields.contains { ["upgrade", "connection", "proxy-connection"].contains($0.name.lowercased()) }
         }
     }
 
