@@ -14,6 +14,7 @@ MEMORY_MIB = 2048
 LONGEST_INPUT = 4096
 _STATISTIC = re.compile(r"^stat::(\w+):\s+(\d+)", re.MULTILINE)
 _PROGRESS = re.compile(r"\bcov: (\d+) ft: (\d+) corp: (\d+)/(\S+)")
+_COUNT = re.compile(r"^#(\d+)\s", re.MULTILINE)
 _BROKEN = re.compile(r"^.*?((?:Fatal error: |ERROR: |SUMMARY: ).*)$", re.MULTILINE)
 
 
@@ -26,7 +27,9 @@ class Session:
         self.log = log
         self.found = found
         statistics = {name: int(value) for name, value in _STATISTIC.findall(log)}
-        self.executions = statistics.get("number_of_executed_units", 0)
+        # A run that an input ended prints no statistics: its last line of progress has the count.
+        counts = _COUNT.findall(log)
+        self.executions = statistics.get("number_of_executed_units", int(counts[-1]) if counts else 0)
         self.per_second = statistics.get("average_exec_per_sec", 0)
         self.peak_mib = statistics.get("peak_rss_mb", 0)
         progress = _PROGRESS.findall(log)
