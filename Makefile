@@ -7,11 +7,13 @@ SILENT_FLAGS ?=
 SPEED_FLAGS ?=
 BENCH_FLAGS ?=
 FAULTS_FLAGS ?=
+FUZZ_FLAGS ?=
+FUZZ_SECONDS ?=
 ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +41,7 @@ check: ## Check what the compiler does not: import walls, sizes, traps, formatti
 	@Scripts/check
 
 format: ## Format the Swift sources in place
-	@find Sources Tests Examples Benchmarks Integrations -name '*.swift' -not -path '*/.build*' -print0 2>/dev/null \
+	@find Sources Tests Fuzz Examples Benchmarks Integrations -name '*.swift' -not -path '*/.build*' -print0 2>/dev/null \
 		| xargs -0 $(SWIFT) format --in-place --parallel --configuration .swift-format Package.swift
 
 test-traits: dependencies ## Build with the package trait Configuration and run its tests
@@ -109,6 +111,9 @@ speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO al
 	$(SWIFT) build -c release --product bowline
 	$(SWIFT) build -c release --package-path Benchmarks --product NIOFloor
 	@Scripts/speed $(SPEED_FLAGS)
+
+fuzz: dependencies ## Fuzz what reads bytes of a peer, with libFuzzer (FUZZ_SECONDS=60 in all; FUZZ_FLAGS)
+	@SWIFT=$(SWIFT) Scripts/fuzz $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(FUZZ_FLAGS)
 
 clean: ## Remove what was built
 	rm -rf .build .build-* Examples/.build Benchmarks/.build Integrations/*/.build

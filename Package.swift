@@ -101,6 +101,19 @@ let package = Package(
             name: "BowlineTool", dependencies: ["Bowline", "BowlinePlatform", argumentParser], swiftSettings: road
         ),
 
+        // Fuzzing. `make fuzz` builds the executable with libFuzzer in it; without that it replays inputs from files.
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "BowlineCore", "BowlineMiddleware", "BowlineTransport", nioCore, nioEmbedded, nioHPACK, nioHTTP1,
+            ],
+            path: "Fuzz/FuzzTargets",
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "BowlineFuzz", dependencies: ["FuzzTargets"], path: "Fuzz/BowlineFuzz", swiftSettings: strict
+        ),
+
         .target(
             name: "CorpusSupport",
             dependencies: ["CZlib"],
@@ -108,6 +121,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "BowlineCoreTests", dependencies: ["BowlineCore", nioCore], swiftSettings: strict),
+        .testTarget(name: "BowlineFuzzTests", dependencies: ["FuzzTargets"], swiftSettings: strict),
         .testTarget(name: "BowlinePoolTests", dependencies: ["BowlinePool"], swiftSettings: strict),
         .testTarget(
             name: "BowlineWireTests",

@@ -21,7 +21,7 @@ class Violation:
         return f"{self.path}:{self.line}: {self.problem}; {self.remedy}"
 
 
-CODE_FOLDERS = ("Sources", "Tests", "Examples", "Benchmarks", "Integrations")
+CODE_FOLDERS = ("Sources", "Tests", "Fuzz", "Examples", "Benchmarks", "Integrations")
 
 # What each module may import: the whole list. A name that ends in * stands for every module that begins so.
 # `HTTPTypes` reaches the modules above BowlineCore by its re-export.

@@ -39,6 +39,7 @@ struct URLTests {
             "http://example.com:0", "http://example.com:65536", "http://example.com:80x", "http://[::1", "http://[::g]",
             "http://[::1]x", "http://exa mple.com", "http://ex\u{E4}mple.com", "http://a\\b", "http://a/\u{0D}\u{0A}x",
             "http+unix:///x", "http+unix://%zz/x", "http://example.com/a\u{0}b", "javascript://x", "http://a%2Fb/",
+            "http+unix://%2Ftmp%2Fa%0Ab.sock/x", "http+unix://%2Ftmp%2Fa%7F/x",
         ]
     )
     func refusal(text: String) {

@@ -1,7 +1,7 @@
-internal import NIOCore
+package import NIOCore
 
 /// The encodings of text that are understood, by the names that `Content-Type` gives them (RFC 2046 §4.1.2).
-enum TextEncoding: Sendable, Hashable {
+package enum TextEncoding: Sendable, Hashable {
     case utf8, ascii, latin1, windows1252, utf16LittleEndian, utf16BigEndian
 
     /// The encoding of a `charset`; nil: unknown. The names are those of the IANA registry and those that browsers know.
@@ -22,7 +22,7 @@ enum TextEncoding: Sendable, Hashable {
 
     /// The text of a body. A byte order mark decides over `charset`, as in browsers, and is dropped; without either it is
     /// UTF-8.
-    static func text(of bytes: ByteBuffer, contentType: String?) -> String {
+    package static func text(of bytes: ByteBuffer, contentType: String?) -> String {
         if let (encoding, length) = mark(of: bytes) {
             return encoding.text(bytes.readableBytesView.dropFirst(length))
         }

@@ -1,7 +1,7 @@
 /// Reads the value of a `Link` field (RFC 8288 §3, by the algorithms of its appendix B.2 and B.3), in one pass.
-struct LinkFieldReader {
+package struct LinkFieldReader {
     /// How many links of a response are read: a service pages with a handful.
-    static let maximumLinks = 256
+    package static let maximumLinks = 256
     /// How many parameters of a link are kept; further ones are skipped.
     private static let maximumParameters = 32
 
@@ -21,7 +21,7 @@ struct LinkFieldReader {
     /// All links that lead somewhere.
     ///
     /// - Parameter url: The URL that answered; nil: unknown.
-    static func links(in fields: ReceivedFields, at url: ServiceURL?) -> [WebLink] {
+    package static func links(in fields: ReceivedFields, at url: ServiceURL?) -> [WebLink] {
         var links: [WebLink] = []
         var read = 0
         fields.forEachValue(of: "link") { value in

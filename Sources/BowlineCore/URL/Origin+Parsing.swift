@@ -25,6 +25,10 @@ extension Origin {
         guard let path = PercentEncoding.decode(socket), !path.isEmpty else {
             throw ServiceError(.invalidURL, "URL's host must be the socket's path, percent-encoded")
         }
+        for byte in path.utf8 where byte < 0x20 || byte == 0x7F {
+            // Descriptions show the path: it would end a line of a log.
+            throw ServiceError(.invalidURL, "URL's socket path has a control character (byte \(byte))")
+        }
         // sun_path holds 108 bytes on Linux and 104 on Darwin, its end included.
         guard path.utf8.count <= 103 else {
             throw ServiceError(.invalidURL, "URL's socket path is longer than 103 bytes")

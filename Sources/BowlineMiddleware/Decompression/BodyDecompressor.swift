@@ -1,11 +1,11 @@
-internal import BowlineCore
+package import BowlineCore
 
 /// Undoes the codings of a body, the last applied first, in steps of bounded size.
 ///
 /// Pure: bytes in, bytes out, no task and no clock. Holds the chunk that it was given last, and per layer one step's
 /// output and zlib's window; so its memory depends neither on the body's size nor on how much it grows.
-struct BodyDecompressor {
-    typealias Step = DecodingLayer.Step
+package struct BodyDecompressor {
+    package typealias Step = DecodingLayer.Step
 
     /// Outermost, that is last applied, first.
     private let layers: [DecodingLayer]
@@ -14,7 +14,7 @@ struct BodyDecompressor {
     private var receivedBytes = 0
 
     /// - Parameter codings: in the order in which they were applied; at least one.
-    init(_ codings: [ContentCoding], options: DecompressionOptions) {
+    package init(_ codings: [ContentCoding], options: DecompressionOptions) {
         layers = codings.reversed().map(DecodingLayer.init)
         // What middleware sets is not checked again: no value of it may trap.
         maximumBytes = max(options.maximumBytes ?? .max, 0)
@@ -22,21 +22,21 @@ struct BodyDecompressor {
     }
 
     /// Bodies up to this size may be any number of times larger than what was received.
-    static let ratioThreshold = 1 << 20
+    package static let ratioThreshold = 1 << 20
 
     /// The next chunk has arrived; everything before it has been decoded.
-    mutating func received(_ chunk: ByteBuffer) {
+    package mutating func received(_ chunk: ByteBuffer) {
         receivedBytes += chunk.readableBytes
         layers[0].received(chunk)
     }
 
     /// The body has arrived to its end.
-    func inputEnded() {
+    package func inputEnded() {
         layers[0].inputEnded()
     }
 
     /// Decodes a little: at most 16 KiB.
-    func step() throws(DecodingFailure) -> Step {
+    package func step() throws(DecodingFailure) -> Step {
         try step(of: layers.count - 1)
     }
 

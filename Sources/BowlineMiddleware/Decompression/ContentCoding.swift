@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 /// A coding that can be taken off a body (RFC 9110 §8.4.1).
-enum ContentCoding: String, Sendable, Hashable {
+package enum ContentCoding: String, Sendable, Hashable {
     /// RFC 1952; also `x-gzip`.
     case gzip
     /// RFC 1950, or without its envelope, as some servers send it.

@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 /// Why a body cannot be decoded any further.
-enum DecodingFailure: Error, Equatable {
+package enum DecodingFailure: Error, Equatable {
     /// The bytes are not what the coding says; `reason` is zlib's own, a fixed text.
     case damaged(ContentCoding, reason: String)
     /// The body ended within the coded data.

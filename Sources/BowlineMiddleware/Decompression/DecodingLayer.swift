@@ -1,4 +1,4 @@
-internal import BowlineCore
+package import BowlineCore
 
 /// One coding being undone, step by step.
 ///
@@ -8,7 +8,7 @@ internal import BowlineCore
 /// | inflating | inflating, or finished where the data ends | truncated |
 /// | finished | gzip: inflating (the next member), or padded if a zero byte follows; deflate: trailing bytes | over |
 /// | padded | zero bytes only, else trailing bytes | over |
-final class DecodingLayer {
+package final class DecodingLayer {
     private enum Phase {
         case start
         case inflating(Inflater)
@@ -18,7 +18,7 @@ final class DecodingLayer {
     }
 
     /// What came of a step.
-    enum Step {
+    package enum Step {
         case output(ByteBuffer)
         case needsInput
         case over
@@ -99,7 +99,7 @@ final class DecodingLayer {
     }
 
     /// The most that is yielded at once.
-    static let largestStep = 16_384
+    package static let largestStep = 16_384
 
     private static let gzipMagic: UInt8 = 0x1F
 

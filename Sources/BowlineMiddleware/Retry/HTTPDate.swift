@@ -1,10 +1,10 @@
 internal import BowlinePlatform
 
 /// Dates as HTTP writes them (RFC 9110 §5.6.7), in seconds since 1970.
-enum HTTPDate {
+package enum HTTPDate {
     /// Reads the three forms there have been: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`,
     /// `Sun Nov  6 08:49:37 1994`. The day of the week is not checked.
-    static func parse(_ text: String) -> Int64? {
+    package static func parse(_ text: String) -> Int64? {
         guard text.utf8.count <= 64 else { return nil }
         let words = text.split { $0 == " " || $0 == "," || $0 == "-" || $0 == "\t" }.map(String.init)
         // asctime: the day of the week, month, day, time, year. The others: …, day, month, year, time, GMT.

@@ -1,13 +1,11 @@
-internal import BowlineCore
+package import BowlineCore
 
 /// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date. Some services send fractions of seconds, which are read too.
-enum RetryAfter {
+package enum RetryAfter {
     /// How long the service asks to be left alone; nil: it does not say, or says nothing that could be read. A date is
     /// compared with the response's own `Date`, the same clock, and if there is none with the machine's. With several
     /// fields the longest counts; a date in the past is no wait.
-    static func delay(
-        asked fields: ReceivedFields, wallClock: () -> Int64 = WallClock.now
-    ) -> Duration? {
+    package static func delay(asked fields: ReceivedFields, wallClock: () -> Int64) -> Duration? {
         var longest: Duration?
         for value in fields.values(for: .retryAfter) {
             guard let delay = delay(value, now: { date(of: fields) ?? wallClock() }) else { continue }

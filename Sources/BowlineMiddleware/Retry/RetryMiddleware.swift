@@ -140,7 +140,9 @@ package struct RetryMiddleware: ReactiveMiddleware {
     private func failure(of outcome: Outcome) -> RetryPolicy.Failure {
         RetryPolicy.Failure(
             cause: outcome.cause, progress: outcome.progress,
-            retryAfter: outcome.response.flatMap { RetryAfter.delay(asked: $0.receivedFields) },
+            retryAfter: outcome.response.flatMap {
+                RetryAfter.delay(asked: $0.receivedFields, wallClock: WallClock.now)
+            },
             isOurs: outcome.isOurs, isPassing: outcome.error?.isPassing ?? false
         )
     }

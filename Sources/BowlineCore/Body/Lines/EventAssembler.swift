@@ -1,4 +1,4 @@
-internal import NIOCore
+package import NIOCore
 
 /// Makes events of the lines of an event stream (WHATWG HTML §9.2.6). Pure.
 ///
@@ -13,9 +13,9 @@ internal import NIOCore
 /// | another field | Ignored. |
 ///
 /// An event that the end of the stream cuts off is forgotten with the assembler.
-struct EventAssembler {
+package struct EventAssembler {
     /// An event's data is longer than it may be.
-    struct TooLong: Error {}
+    package struct TooLong: Error {}
 
     private let maximum: Int
     private var data = ""
@@ -25,14 +25,14 @@ struct EventAssembler {
     private var id = ""
     private var retry: Duration?
 
-    init(maximum: Int) {
+    package init(maximum: Int) {
         self.maximum = maximum
     }
 
     /// Takes a line without its end.
     ///
     /// - Returns: the event that it completes.
-    mutating func line(_ line: ByteBuffer) throws(TooLong) -> ServerSentEvent? {
+    package mutating func line(_ line: ByteBuffer) throws(TooLong) -> ServerSentEvent? {
         let bytes = line.readableBytesView
         guard !bytes.isEmpty else { return complete() }
         let colon = bytes.firstIndex(of: UInt8(ascii: ":")) ?? bytes.endIndex

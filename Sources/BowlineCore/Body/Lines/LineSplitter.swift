@@ -1,4 +1,4 @@
-internal import NIOCore
+package import NIOCore
 
 /// Cuts the bytes of a body into lines, wherever its chunks end. Pure: bytes go in, lines come out.
 package struct LineSplitter {
@@ -11,7 +11,7 @@ package struct LineSplitter {
     }
 
     /// A line is longer than it may be.
-    struct TooLong: Error {}
+    package struct TooLong: Error {}
 
     private let ending: Ending
     /// The beginning of a line whose end has not come.
@@ -21,17 +21,17 @@ package struct LineSplitter {
     private var skipsLineFeed = false
     private var isAtStart = true
 
-    init(_ ending: Ending) {
+    package init(_ ending: Ending) {
         self.ending = ending
     }
 
     /// Takes the next bytes. Called once ``next(maximum:)`` has said that there is no further line.
-    mutating func append(_ bytes: ByteBuffer) {
+    package mutating func append(_ bytes: ByteBuffer) {
         chunk = bytes
     }
 
     /// The next line without its end; nil: its end has not come.
-    mutating func next(maximum: Int) throws(TooLong) -> ByteBuffer? {
+    package mutating func next(maximum: Int) throws(TooLong) -> ByteBuffer? {
         if skipsLineFeed, let first = chunk.readableBytesView.first {
             skipsLineFeed = false
             if first == Self.lineFeed { chunk.moveReaderIndex(forwardBy: 1) }
@@ -56,7 +56,7 @@ package struct LineSplitter {
     }
 
     /// What is left at the end of the body, if that is a line.
-    mutating func finish(maximum: Int) throws(TooLong) -> ByteBuffer? {
+    package mutating func finish(maximum: Int) throws(TooLong) -> ByteBuffer? {
         guard ending == .lineFeed, partial.readableBytes > 0 else { return nil }
         guard partial.readableBytes <= maximum else { throw TooLong() }
         let last = withoutMark(partial)

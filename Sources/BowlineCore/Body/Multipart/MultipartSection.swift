@@ -1,13 +1,13 @@
-import NIOCore
+package import NIOCore
 
 /// A part as it is sent: the lines before its content, and the content.
-struct MultipartSection: Sendable {
+package struct MultipartSection: Sendable {
     /// The delimiter and the part's own header, the empty line included.
-    let head: ByteBuffer
+    package let head: ByteBuffer
     let body: RequestBody
 
     /// - Throws: ``ServiceError`` `invalidRequest`.
-    init(_ part: MultipartForm.Part, boundary: String) throws {
+    package init(_ part: MultipartForm.Part, boundary: String) throws {
         body = part.body
         var text = "--\(boundary)\r\nContent-Disposition: form-data; name=\"\(Self.escaped(part.name))\""
         if let fileName = part.fileName { text += "; filename=\"\(Self.escaped(fileName))\"" }

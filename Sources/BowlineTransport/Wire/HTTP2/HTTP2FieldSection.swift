@@ -1,10 +1,10 @@
-internal import BowlineCore
-internal import NIOCore
-internal import NIOHPACK
+package import BowlineCore
+package import NIOCore
+package import NIOHPACK
 
 /// Why a field section of a response is malformed (RFC 9113 §8.1.1).
-struct HTTP2FieldError: Error, CustomStringConvertible {
-    let description: String
+package struct HTTP2FieldError: Error, CustomStringConvertible {
+    package let description: String
     /// The peer sent more than we accept, rather than something wrong.
     var isLimit = false
 
@@ -15,18 +15,18 @@ struct HTTP2FieldError: Error, CustomStringConvertible {
 }
 
 /// A field section of a response, checked and turned into what callers get.
-struct HTTP2FieldSection {
+package struct HTTP2FieldSection {
     /// 100 to 999; nil for trailers.
-    private(set) var status: Int?
-    private(set) var fields = ReceivedFields()
+    package private(set) var status: Int?
+    package private(set) var fields = ReceivedFields()
     /// The length that the fields announce.
-    private(set) var contentLength: Int64?
+    package private(set) var contentLength: Int64?
 
     private var buffer: ByteBuffer
     private var spans: [ReceivedFields.Span] = []
 
     /// - Parameter isTrailer: It follows the body, and has no status.
-    init(
+    package init(
         _ headers: HPACKHeaders, isTrailer: Bool, maximumFields: Int, allocator: ByteBufferAllocator
     )
         throws(HTTP2FieldError)
