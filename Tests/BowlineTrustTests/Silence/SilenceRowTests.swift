@@ -25,7 +25,7 @@ struct SilenceRowTests {
     }
 
     private static func failed(
-        _ worker: Int, _ began: Int, _ ended: Int, isIdempotent: Bool = false, _ failure: SilenceFailure = timeout
+        _ worker: Int, _ began: Int, _ ended: Int, isIdempotent: Bool = false, _ failure: SilenceFailure = Self.timeout
     ) -> SilenceCall {
         SilenceCall(
             worker: worker, isIdempotent: isIdempotent, began: wentDark.advanced(by: .milliseconds(began)),
@@ -33,7 +33,7 @@ struct SilenceRowTests {
     }
 
     private static func row(
-        _ calls: [SilenceCall], workers: Int = 2, _ scenario: SilenceScenario = scenario(), healed: Int = 0
+        _ calls: [SilenceCall], workers: Int = 2, _ scenario: SilenceScenario = Self.scenario(), healed: Int = 0
     ) -> SilenceRow {
         SilenceRow(
             scenario, calls: calls, workers: workers, wentDark: wentDark,
