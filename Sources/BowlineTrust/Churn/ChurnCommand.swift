@@ -38,7 +38,8 @@ struct ChurnCommand: AsyncParsableCommand {
         let seed = self.seed ?? UInt64.random(in: 0 ... .max)
         let duration = Duration.milliseconds(Int((minutes * 60_000).rounded()))
         print("churn --seed \(seed) --minutes \(minutes) --origins \(origins) --callers \(callers)")
-        RunLimit.watch(duration + .seconds(90)) { "seed \(seed)" }
+        let limit = duration + .seconds(90)
+        try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.readable); repeat with --seed \(seed)" }
         let report = try await ChurnRun.run(seed: seed, origins: origins, callers: callers, duration: duration)
         let verdicts = report.verdicts
         print(report.sampleTable())

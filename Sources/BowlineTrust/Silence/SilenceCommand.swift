@@ -8,13 +8,13 @@ struct SilenceCommand: AsyncParsableCommand {
         abstract: "Makes the path silent at every phase of a request, and measures how long until calls succeed again.",
         discussion: """
             Callers make calls through a proxy that, from one moment on, passes nothing on and closes nothing. Column \
-            "dark" says what: every second connection (some), all open ones (open), all of them and new ones for a while \
+            "dark" says what: every second connection (half), all open ones (open), all of them and new ones for a while \
             (path), or everything for a while (pause). Times are counted from the moment from which new connections work. \
             Exit status 1 if a figure is beyond its limit.
             """
     )
 
-    @Flag(help: "Only the extents some and path, with 8 callers.")
+    @Flag(help: "Only the extents half and path, with 8 callers.")
     var short = false
 
     @Option(help: "How many callers each scenario has. Default 16, with --short 8.")
@@ -23,7 +23,7 @@ struct SilenceCommand: AsyncParsableCommand {
     @Option(help: "How many scenarios run at once.")
     var atOnce = 4
 
-    @Option(help: "Only the scenarios whose name (as \"HTTP/2 TLS, body, some\") contains this.")
+    @Option(help: "Only the scenarios whose name (as \"HTTP/2 TLS, body, half\") contains this.")
     var only: String?
 
     func validate() throws {
@@ -37,17 +37,20 @@ struct SilenceCommand: AsyncParsableCommand {
         }
         guard !scenarios.isEmpty else { throw ValidationError("no scenario has this name") }
         let limits = SilenceLimits()
-        let rows = await rows(of: scenarios, limits)
+        let running = RunningScenarios()
+        // A scenario takes about two seconds, and at most twenty when its calls run into their own limits.
+        let limit = Duration.seconds(30 + 20 * scenarios.count / atOnce)
+        try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.readable): \(running.names)" }
+        let rows = await rows(of: scenarios, limits, running)
         print(Self.table(rows, limits))
         print(Self.summary(rows, limits))
         guard rows.allSatisfy({ $0.violations(limits).isEmpty }) else { throw ExitCode(1) }
     }
 
     /// Runs the scenarios, several at once.
-    private func rows(of scenarios: [SilenceScenario], _ limits: SilenceLimits) async -> [SilenceRow] {
-        let running = RunningScenarios()
-        // A scenario takes about two seconds, and at most twenty when its calls run into their own limits.
-        RunLimit.watch(.seconds(30 + 20 * scenarios.count / atOnce)) { running.names }
+    private func rows(
+        of scenarios: [SilenceScenario], _ limits: SilenceLimits, _ running: RunningScenarios
+    ) async -> [SilenceRow] {
         let workers = self.workers ?? (short ? 8 : 16)
         return await withTaskGroup(of: (Int, SilenceRow).self) { group in
             var rows = [SilenceRow?](repeating: nil, count: scenarios.count)

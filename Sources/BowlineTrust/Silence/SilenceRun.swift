@@ -172,9 +172,9 @@ final class SilenceRun: Sendable {
         let open = proxy.connections.sorted()
         let darkDial = scenario.phase == .handshake ? Self.darkHandshake : Self.darkOpening
         switch (scenario.extent, scenario.phase.isInDial) {
-        case (.some, false):
+        case (.half, false):
             proxy.silence(connections: Set(open.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)))
-        case (.some, true): proxy.use(.make { $0 % 2 == 0 ? darkDial : .none })
+        case (.half, true): proxy.use(.make { $0 % 2 == 0 ? darkDial : .none })
         case (.open, _): proxy.silence(connections: Set(open))
         case (.path, _):
             proxy.use(.every(darkDial))

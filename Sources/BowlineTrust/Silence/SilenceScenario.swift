@@ -29,7 +29,7 @@ enum SilencePhase: String, Sendable, CaseIterable {
 /// What of the path goes dark, and what of it comes back.
 enum SilenceExtent: String, Sendable, CaseIterable {
     /// Every second connection, for good. In a dial: every second one that is made for a while.
-    case some
+    case half
     /// All open connections, for good; new ones work.
     case open
     /// All open connections for good, and new ones for a while; then new ones work.
@@ -51,13 +51,13 @@ struct SilenceScenario: Sendable, Hashable, CustomStringConvertible {
         switch phase {
         case .dial: extent != .open
         // A fault at a byte of the handshake is not taken back.
-        case .handshake: speaks.isEncrypted && (extent == .some || extent == .path)
+        case .handshake: speaks.isEncrypted && (extent == .half || extent == .path)
         case .idle, .head, .body, .upload: true
         }
     }
 
     /// Whether new connections work from the moment on at which the path goes dark.
-    var healsAtOnce: Bool { !phase.isInDial && (extent == .some || extent == .open) }
+    var healsAtOnce: Bool { !phase.isInDial && (extent == .half || extent == .open) }
 
     /// How many callers there are of those that a run is given: an upload fills megabytes of buffers on its way.
     func workers(of all: Int) -> Int { phase == .upload ? max(2, all / 4) : all }
@@ -73,7 +73,7 @@ struct SilenceScenario: Sendable, Hashable, CustomStringConvertible {
         var scenarios: [SilenceScenario] = []
         for speaks in SilenceProtocol.allCases {
             for phase in SilencePhase.allCases {
-                for extent in SilenceExtent.allCases where !isShort || extent == .some || extent == .path {
+                for extent in SilenceExtent.allCases where !isShort || extent == .half || extent == .path {
                     scenarios.append(SilenceScenario(speaks: speaks, phase: phase, extent: extent))
                 }
             }
