@@ -27,7 +27,7 @@ struct SilenceCommand: AsyncParsableCommand {
     var only: String?
 
     func validate() throws {
-        if let workers, !(2...256).contains(workers) { throw ValidationError("--workers must be 2 to 256") }
+        if let workers, !(2...32).contains(workers) { throw ValidationError("--workers must be 2 to 32") }
         guard (1...32).contains(atOnce) else { throw ValidationError("--at-once must be 1 to 32") }
     }
 
