@@ -4,6 +4,8 @@ SWIFT ?= swift
 SERVERS_FLAGS ?=
 HTTP2_FLAGS ?=
 SILENT_FLAGS ?=
+SILENCE_FLAGS ?=
+CHURN_FLAGS ?=
 SPEED_FLAGS ?=
 BENCH_FLAGS ?=
 FAULTS_FLAGS ?=
@@ -13,7 +15,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +92,14 @@ silent-path: ## Make the path to real servers silent under load, and count what 
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/silent-path $(SILENT_FLAGS)
+
+silence: dependencies ## Make the path silent at every phase of a request, and measure how long until calls succeed (SILENCE_FLAGS=--short)
+	$(SWIFT) build -c release --product bowline-trust
+	@.build/release/bowline-trust silence $(SILENCE_FLAGS)
+
+churn: dependencies ## Call 100 origins that misbehave for 10 minutes, and test that nothing grows (CHURN_FLAGS="--minutes 2")
+	$(SWIFT) build -c release --product bowline-trust
+	@.build/release/bowline-trust churn $(CHURN_FLAGS)
 
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost

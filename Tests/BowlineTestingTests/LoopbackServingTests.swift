@@ -38,6 +38,35 @@ struct LoopbackServingTests {
         }
     }
 
+    @Test("without records, requests and ended connections are only counted")
+    func withoutRecords() async throws {
+        var options = LoopbackServer.Options()
+        options.keepsRecords = false
+        try await withLoopbackServer(options) { server in
+            server.respond { .reply(200, body: "\($0.number)") }
+            try await withRawClient(to: server) { client in
+                for number in 1...2 {
+                    try await client.send(Self.get)
+                    let response = try await client.read(through: "\r\n\r\n\(number)")
+                    #expect(response == "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\(number)")
+                }
+                #expect(server.connections.map(\.number) == [1])
+                #expect(server.connection(1)?.isOpen == true)
+            }
+            try await withRawClient(to: server) { client in
+                try await client.send("no request\r\n\r\n")
+                let response = try await client.read(through: "\r\n\r\n")
+                #expect(response.hasPrefix("HTTP/1.1 400 "))
+            }
+            try await server.waitForConnections(count: 2)
+            try await server.waitForRequests(count: 2)
+            try await server.waitForOpenConnections(count: 0)
+            #expect(server.connections == [] && server.connection(2) == nil)
+            #expect(server.requests.isEmpty)
+            #expect(server.problems == [])
+        }
+    }
+
     @Test("serves 10,000 requests on one connection in a reasonable time")
     func manyRequests() async throws {
         try await withLoopbackServer { server in

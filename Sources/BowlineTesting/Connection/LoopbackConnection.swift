@@ -64,7 +64,7 @@ public final class LoopbackConnection: Sendable {
         }
         guard isFirst else { return }
         inbound.withLock { $0.end = end }
-        server.journal.withLock { $0.openCount -= 1 }
+        server.journal.withLock { $0.ended(self) }
     }
 }
 

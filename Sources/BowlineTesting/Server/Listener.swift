@@ -97,12 +97,7 @@ struct Listener: Sendable {
     private static func accept(_ channel: any Channel, for server: LoopbackServer?, tls: NIOSSLContext?) throws {
         guard let server else { throw ChannelError.ioOnClosedChannel }
         let connection = server.journal.withLock { journal in
-            let connection = LoopbackConnection(
-                number: journal.connections.count + 1, channel: channel, server: server
-            )
-            journal.connections.append(connection)
-            journal.openCount += 1
-            return connection
+            journal.accepted { LoopbackConnection(number: $0, channel: channel, server: server) }
         }
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(SocketEdge())

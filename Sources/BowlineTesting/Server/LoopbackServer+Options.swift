@@ -36,6 +36,9 @@ extension LoopbackServer {
         public var sendBufferSize: Int?
         /// How many bytes of each request's body are kept, from 0. Default 1 MiB.
         public var recordedBodyLimit = 1 << 20
+        /// Whether requests, connections that have ended, and problems stay on record; false: only their numbers do. For
+        /// runs that are so long that the records would fill the memory. Default true.
+        public var keepsRecords = true
         /// Whether served connections answer `Expect: 100-continue` with `100 Continue`. Default true.
         public var answersExpectContinue = true
         /// What runs the sockets; nil: NIO's singleton. Default nil.

@@ -1,15 +1,15 @@
 extension LoopbackServer {
-    /// The requests whose heads have come, in that order.
+    /// The requests whose heads have come, in that order; none without `keepsRecords`.
     public var requests: [RecordedRequest] { journal.withLock { $0.requests } }
 
-    /// The connections accepted, those that have ended included.
+    /// The connections accepted, those that have ended included; without `keepsRecords` the open ones.
     public var connections: [ConnectionRecord] { journal.withLock { $0.connections }.map(\.record) }
 
     /// A connection by its number, to drive it from a test; nil if there is none, and a closed one if it has ended.
     ///
     /// Bytes sent on it come between those that its script or the routes send.
     public func connection(_ number: Int) -> LoopbackConnection? {
-        journal.withLock { $0.connections.indices.contains(number - 1) ? $0.connections[number - 1] : nil }
+        journal.withLock { $0.connection(number) }
     }
 
     /// Closes (FIN) all connections that are open, as a server does that drops idle ones; new ones are accepted.
@@ -29,7 +29,8 @@ extension LoopbackServer {
     /// How many connections neither side has ended.
     public var openConnectionCount: Int { journal.withLock { $0.openCount } }
 
-    /// What went wrong: requests that are not valid, and what scripts threw. A good test ends with none.
+    /// What went wrong: requests that are not valid, and what scripts threw; none without `keepsRecords`. A good test ends with
+    /// none.
     public var problems: [String] { journal.withLock { $0.problems } }
 
     /// Waits until at least `count` connections have been accepted, those that have ended included.
@@ -40,7 +41,7 @@ extension LoopbackServer {
     ) async throws {
         try await journal.wait(
             for: "\(count) connections", within: timeout, at: CallSite(file: file, line: line),
-            found: { "\($0.connections.count)" }, until: { $0.connections.count >= count }
+            found: { "\($0.acceptedCount)" }, until: { $0.acceptedCount >= count }
         )
     }
 
@@ -64,7 +65,7 @@ extension LoopbackServer {
     ) async throws {
         try await journal.wait(
             for: "\(count) whole requests", within: timeout, at: CallSite(file: file, line: line),
-            found: { "\($0.completeCount), and \($0.requests.count - $0.completeCount) begun" },
+            found: { "\($0.completeCount), and \($0.beganCount - $0.completeCount) begun" },
             until: { $0.completeCount >= count }
         )
     }
@@ -77,7 +78,7 @@ extension LoopbackServer {
     ) async throws {
         try await journal.wait(
             for: "the heads of \(count) requests", within: timeout, at: CallSite(file: file, line: line),
-            found: { "\($0.requests.count)" }, until: { $0.requests.count >= count }
+            found: { "\($0.beganCount)" }, until: { $0.beganCount >= count }
         )
     }
 }

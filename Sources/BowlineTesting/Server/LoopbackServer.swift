@@ -35,7 +35,7 @@ public final class LoopbackServer: Sendable {
         self.options = options
         self.listener = listener
         self.fillers = fillers
-        journal = Watched(Journal())
+        journal = Watched(Journal(keepsRecords: options.keepsRecords))
         scripts = ServerScripts()
         port = listener.localAddress?.port ?? 0
         socketPath = listener.localAddress?.pathname

@@ -1,0 +1,147 @@
+internal import Bowline
+internal import BowlineTesting
+
+/// What a server does with a call.
+enum ChurnBehaviour: String, Sendable, CaseIterable {
+    /// A short response.
+    case answer
+    /// A response in chunks, with trailers.
+    case chunked
+    /// A response of 256 KiB.
+    case large
+    /// A short response with `Connection: close`. Over HTTP/2 a plain one: GOAWAY comes after so many requests.
+    case close
+    /// A short response with `Keep-Alive: timeout=2`, and the connection's end one second later.
+    case keepAliveShort
+    /// A short response, and the connection's end at once, unannounced.
+    case hangUp
+    /// A reset before an answer: of the connection, over HTTP/2 of the stream.
+    case reset
+    /// Half a response, and the connection's end.
+    case cut
+    /// A short response after 20 to 200 ms.
+    case slow
+    /// A response in pieces.
+    case trickle
+    /// No answer.
+    case stall
+    /// 503.
+    case unavailable
+
+    /// How often it is drawn, of 100.
+    fileprivate var weight: Int {
+        switch self {
+        case .answer: 44
+        case .chunked: 10
+        case .large: 5
+        case .close: 6
+        case .keepAliveShort: 6
+        case .hangUp: 5
+        case .reset: 4
+        case .cut: 4
+        case .slow: 8
+        case .trickle: 4
+        case .stall: 1
+        case .unavailable: 3
+        }
+    }
+}
+
+/// What a caller does with a response.
+enum ChurnReading: Sendable, CaseIterable {
+    case whole
+    /// The first chunk; then the response is let go.
+    case beginning
+    case discard
+    /// It is let go unread.
+    case drop
+}
+
+/// Everything about one call, drawn from the run's seed and its number: the caller and the server draw the same.
+struct ChurnCall: Sendable, Hashable {
+    let number: Int
+    let origin: Int
+    let method: HTTPRequest.Method
+    /// How many bytes its body has; 0: it has none.
+    let bodyBytes: Int
+    let behaviour: ChurnBehaviour
+    let reading: ChurnReading
+    /// When the caller cancels it, from its beginning; nil: never.
+    let cancelledAfter: Duration?
+    /// How long the caller waits before it.
+    let pause: Duration
+    /// How long a slow server waits.
+    let slowness: Duration
+
+    init(seed: UInt64, number: Int, origins: Int) {
+        // Two calls' sequences have nothing in common, though their numbers are neighbours.
+        var mixed = SeededRandom(seed: seed &+ UInt64(truncatingIfNeeded: number) &* 0x9E37_79B9_7F4A_7C15)
+        var random = SeededRandom(seed: mixed.next() ^ seed)
+        self.number = number
+        origin = random.next(in: 0..<max(1, origins))
+        let draw = random.next(in: 0..<100)
+        method = draw < 70 ? .get : draw < 90 ? .post : .put
+        bodyBytes = method == .get ? 0 : random.next(in: 1..<32_768)
+        behaviour = Self.behaviour(random.next(in: 0..<100))
+        let reading = random.next(in: 0..<100)
+        self.reading = reading < 70 ? .whole : reading < 80 ? .beginning : reading < 90 ? .discard : .drop
+        let isCancelled = random.nextBool(probability: 0.25)
+        // Most calls take a millisecond: half of the cancellations hit that.
+        let moment = random.nextBool() ? random.next(in: 0..<2000) : random.next(in: 0..<60_000)
+        cancelledAfter = isCancelled ? .microseconds(moment) : nil
+        pause = .microseconds(random.next(in: 0..<40_000))
+        slowness = .milliseconds(random.next(in: 20..<200))
+    }
+
+    private static func behaviour(_ draw: Int) -> ChurnBehaviour {
+        var rest = draw
+        for behaviour in ChurnBehaviour.allCases {
+            rest -= behaviour.weight
+            if rest < 0 { return behaviour }
+        }
+        return .answer
+    }
+
+    /// The target, by which the server knows the call.
+    var target: String { "churn?call=\(number)" }
+
+    /// The number in a target; nil if there is none.
+    static func number(of target: String) -> Int? {
+        target.split(separator: "=").last.flatMap { Int($0) }
+    }
+
+    /// What the server does.
+    ///
+    /// - Parameter isHTTP2: Whether it answers over HTTP/2.
+    func reply(isHTTP2: Bool) -> ScriptedReply {
+        let short = ScriptedResponse(200, body: "call \(number)")
+        switch behaviour {
+        case .answer: return .reply(short)
+        case .chunked:
+            return .reply(
+                200, body: String(repeating: "c", count: 5000), framing: .chunks(of: 1000),
+                trailers: [.churnCheck: "\(number)"])
+        case .large: return .reply(200, body: Self.large)
+        case .close: return .reply(200, fields: [.connection: "close"], body: "call \(number)")
+        case .keepAliveShort:
+            return .reply(200, fields: [.churnKeepAlive: "timeout=2"], body: "call \(number)")
+                .thenClose(after: .seconds(1))
+        case .hangUp: return .reply(short).thenClose()
+        case .reset: return isHTTP2 ? .resetStream() : .reset
+        case .cut: return .cut(after: 200, of: ScriptedResponse(200, body: String(repeating: "x", count: 400)))
+        case .slow: return .reply(short).delayed(by: slowness)
+        case .trickle:
+            return .trickle(
+                ScriptedResponse(200, body: String(repeating: "t", count: 2000)), size: 500, every: .milliseconds(5))
+        case .stall: return .stall
+        case .unavailable: return .reply(503, body: "later")
+        }
+    }
+
+    private static let large = ByteBuffer(repeating: 0x6C, count: 262_144)
+}
+
+extension HTTPField.Name {
+    fileprivate static let churnCheck = HTTPField.Name("X-Churn-Check")!
+    fileprivate static let churnKeepAlive = HTTPField.Name("Keep-Alive")!
+}

@@ -1,0 +1,69 @@
+internal import Bowline
+
+/// What a churn came to: its samples, the trends, and what was left at the end.
+struct ChurnReport: Sendable {
+    let seed: UInt64
+    let callers: Int
+    let samples: [ChurnSample]
+    let tally: ChurnTally
+    /// How long a call may take.
+    let callLimit: Duration
+    /// What was left after the shutdown, or was wrong with it.
+    let leftovers: [String]
+
+    /// How many samples come before the tested part: a quarter of the run, 20 s at least, and never more than half of it.
+    static func warmUp(_ samples: Int) -> Int {
+        min(max(samples / 4, 20), samples / 2)
+    }
+
+    /// The gauges of the tested part.
+    var verdicts: [ChurnGauge.Verdict] {
+        let tested = Array(samples.dropFirst(Self.warmUp(samples.count)))
+        return ChurnGauge.all(callers: callers).map { $0.verdict(tested) }
+    }
+
+    /// What is beyond a limit; empty if nothing is.
+    func violations(_ verdicts: [ChurnGauge.Verdict]) -> [String] {
+        let leaks = verdicts.filter(\.isLeak).map { verdict in
+            "\(verdict.name) rose by \(Self.number(verdict.trend.rise)), more than \(Self.number(verdict.limit))"
+        }
+        return leaks + tally.violations(limit: callLimit) + leftovers
+    }
+
+    /// The samples at each tenth of the run.
+    func sampleTable() -> TextTable {
+        let gauges = ChurnGauge.all(callers: callers)
+        var table = TextTable(["second", "calls"] + gauges.map(\.name))
+        for sample in Self.tenths(of: samples) {
+            table.add(["\(Int(sample.seconds))", "\(sample.calls)"] + gauges.map { "\($0.value(sample))" })
+        }
+        return table
+    }
+
+    /// The trends beside their limits.
+    static func trendTable(_ verdicts: [ChurnGauge.Verdict]) -> TextTable {
+        var table = TextTable(["gauge", "median", "per minute", "rise", "limit", "significance", "verdict"])
+        for verdict in verdicts {
+            table.add([
+                verdict.name, number(verdict.trend.median), number(verdict.trend.slope * 60),
+                number(verdict.trend.rise),
+                number(verdict.limit), number(verdict.trend.significance), verdict.isLeak ? "RISES" : "flat",
+            ])
+        }
+        return table
+    }
+
+    /// The first sample, and those at each tenth of the run.
+    static func tenths(of samples: [ChurnSample]) -> [ChurnSample] {
+        guard samples.count > 11 else { return samples }
+        return (0...10).map { samples[$0 * (samples.count - 1) / 10] }
+    }
+
+    /// With one digit after the point.
+    static func number(_ value: Double) -> String {
+        let tenths = (value * 10).rounded()
+        guard abs(tenths) < 1e15 else { return "\(value)" }
+        let whole = Int(tenths)
+        return "\(whole < 0 ? "-" : "")\(abs(whole) / 10).\(abs(whole) % 10)"
+    }
+}

@@ -1,0 +1,48 @@
+internal import Bowline
+
+/// What became of one call.
+struct SilenceCall: Sendable {
+    enum Outcome: Sendable, Hashable {
+        /// The right answer; after how many requests sent.
+        case success(requestsSent: Int)
+        case failure(SilenceFailure)
+    }
+
+    let worker: Int
+    let isIdempotent: Bool
+    let began: MonotonicInstant
+    let ended: MonotonicInstant
+    let outcome: Outcome
+
+    var failure: SilenceFailure? {
+        if case .failure(let failure) = outcome { failure } else { nil }
+    }
+
+    var hasSucceeded: Bool { failure == nil }
+
+    /// Whether it took more than one request.
+    var wasRepeated: Bool {
+        if case .success(let requestsSent) = outcome { requestsSent > 1 } else { false }
+    }
+}
+
+/// How a call failed.
+struct SilenceFailure: Sendable, Hashable, CustomStringConvertible {
+    let code: String
+    let progress: String
+
+    init(code: String, progress: String) {
+        self.code = code
+        self.progress = progress
+    }
+
+    init(_ error: any Error) {
+        if let error = error as? ServiceError {
+            self.init(code: error.code.rawValue, progress: error.progress.rawValue)
+        } else {
+            self.init(code: "\(type(of: error))", progress: "unknown")
+        }
+    }
+
+    var description: String { "\(code) (\(progress))" }
+}
