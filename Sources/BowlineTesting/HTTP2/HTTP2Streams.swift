@@ -25,6 +25,10 @@ final class HTTP2Streams: ChannelInboundHandler {
         configuration.initialSettings = [
             HTTP2Setting(parameter: .maxConcurrentStreams, value: options.maximumStreams)
         ]
+        if let window = options.initialWindow {
+            let value = min(max(1, window), Int(Int32.max))
+            configuration.initialSettings.append(HTTP2Setting(parameter: .initialWindowSize, value: value))
+        }
         // A script may answer wrongly, and a request is looked at here.
         configuration.headerBlockValidation = .disabled
         configuration.contentLengthValidation = .disabled
