@@ -5,12 +5,14 @@ SERVERS_FLAGS ?=
 HTTP2_FLAGS ?=
 SILENT_FLAGS ?=
 SPEED_FLAGS ?=
+LEDGER_FLAGS ?= --requests 1000000
+SEED ?=
 BENCH_FLAGS ?=
 ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
+.PHONY: help ledger dependencies test test-traits demo examples integrations docs check format test-thread servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +86,10 @@ silent-path: ## Make the path to real servers silent under load, and count what 
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/silent-path $(SILENT_FLAGS)
+
+ledger: dependencies ## Compare what a client was told of a million requests with what the service executed (SEED=n replays; LEDGER_FLAGS)
+	$(SWIFT) build -c release --product bowline-trust
+	@.build/release/bowline-trust ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
 
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost
