@@ -10,10 +10,9 @@ struct TrustCommand: AsyncParsableCommand {
         abstract: "Runs Bowline against servers and paths that misbehave, and counts what went wrong.",
         subcommands: [
             LedgerCommand.self
-                // The commands of Silence, Churn and IdleRace follow here, each with a comma before it:
-                // SilenceCommand.self
-                // ChurnCommand.self
-                // IdleRaceCommand.self
+                // SilenceCommand.self,
+                // ChurnCommand.self,
+                // IdleRaceCommand.self,
         ]
     )
 }

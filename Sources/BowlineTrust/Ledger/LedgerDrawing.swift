@@ -39,7 +39,7 @@ struct LedgerDrawing {
         }
         plan.serverStreams = pick([1, 4, 32, 100, 100])
         plan.serverWindow = pick([nil, nil, 1, 1000, 16_384, 1_048_576])
-        plan.serverBuffers = pick([nil, nil, nil, 4096, 65_536])
+        plan.serverBuffers = isCalm ? nil : pick([nil, nil, nil, 32_768, 65_536])
         plan.requestsPerConnection = isCalm ? nil : pick([nil, nil, 1, 5, 50])
         plan.requests = (0..<count).map { _ in request() }
         return plan

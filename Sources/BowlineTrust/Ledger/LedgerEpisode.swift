@@ -74,11 +74,16 @@ struct LedgerEpisode: Sendable {
         return record
     }
 
-    /// How often each kind of fault is in a log; a kind is the first word of what happened.
+    /// What the first word of a line of the log can be, where it tells of a fault.
+    private static let faultWords: Set<String> = [
+        "cut", "half-close", "pause", "silence", "swallow", "duplicate", "corrupt", "refused", "dial",
+    ]
+
+    /// How often each kind of fault is in a log.
     private static func count(_ log: [FaultRecord]) -> [String: Int] {
         log.reduce(into: [:]) { counts, record in
-            let kind = String(record.what.prefix { $0.isLetter })
-            counts[kind.isEmpty ? "other" : kind, default: 0] += 1
+            let word = String(record.what.prefix { $0.isLetter || $0 == "-" })
+            if faultWords.contains(word) { counts[word, default: 0] += 1 }
         }
     }
 }
