@@ -130,12 +130,12 @@ struct LoopbackHTTP2Tests {
             more.yield(ByteBuffer(string: "rope"))
             let large = try await client.fetch(.post("/large", body: .stream(chunks)))
             #expect(large.response.status == .contentTooLarge && large.text == "large")
-            more.finish()
             let again = try await client.fetch(.post("/refused", body: .text("rope")))
             #expect(again.response.status == .ok && again.text == "rope" && again.response.resends == 1)
             #expect(try await client.fetch("/").text == "")
             #expect(server.requests.map(\.path) == ["/large", "/refused", "/refused", "/"])
             #expect(server.requests.first?.isComplete == false && server.problems.isEmpty)
+            more.finish()
         }
     }
 

@@ -26,7 +26,7 @@ struct LedgerDrawing {
                 seed: random.next(), fraction: pick([0.1, 0.3, 0.7]), isEncrypted: wire.isEncrypted)
         }
         let drawnCount = random.next(in: 150..<400)
-        let concurrency = pick([1, 4, 8, 16, 24, 32, 48, 64])
+        let concurrency = pick([1, 2, 8, 16, 24, 32, 48, 64])
         // Calls that wait for their deadlines one after another take long.
         let count = count ?? (isCalm ? drawnCount : min(drawnCount, 30 + 30 * concurrency))
         var plan = LedgerPlan(
@@ -110,7 +110,7 @@ struct LedgerDrawing {
         plan.allowsResend = !random.nextBool(probability: 0.1)
         if !isCalm {
             // Of a call that may have to wait for a path that is silent.
-            plan.deadline = pick([60, 120, 200, 300, 400])
+            plan.deadline = pick([60, 100, 150, 250])
             if random.nextBool(probability: 0.08) { plan.cancelAfter = random.next(in: 0..<40) }
         }
         plan.acts = acts(for: plan)

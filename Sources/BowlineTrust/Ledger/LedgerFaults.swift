@@ -62,15 +62,15 @@ struct LedgerFaults: Sendable, Hashable {
     }
 
     private func kind(_ random: inout SeededRandom) -> FaultEvent.Kind {
-        switch random.next(in: 0..<(isEncrypted ? 13 : 10)) {
+        switch random.next(in: 0..<(isEncrypted ? 15 : 12)) {
         case 0, 1: .cut(.fin)
         case 2, 3: .cut(.reset)
         case 4: .halfClose
-        case 5, 6, 7: .pause(.milliseconds(random.next(in: 1..<60)))
-        case 8: .silence
-        case 9: .silenceBoth
-        case 10: .swallow(random.next(in: 1..<40))
-        case 11: .duplicate(random.next(in: 1..<40))
+        case 5, 6, 7, 8, 9: .pause(.milliseconds(random.next(in: 1..<60)))
+        case 10: .silence
+        case 11: .silenceBoth
+        case 12: .swallow(random.next(in: 1..<40))
+        case 13: .duplicate(random.next(in: 1..<40))
         default: .corrupt(random.next(in: 1..<8))
         }
     }
