@@ -85,6 +85,22 @@ struct LedgerJudgeTests {
             }
         ),
         (
+            .wrongAnswer,
+            {
+                let other = Sample.digest("rejected 178")
+                $0.isCalm = false
+                $0.calls[0].told = .answered(.init(status: 503, id: 0xA1, saysExecuted: false, body: other))
+            }
+        ),
+        (
+            .wrongAnswer,
+            {
+                $0.isCalm = false
+                let own = $0.calls[0].sent.answer
+                $0.calls[0].told = .answered(.init(status: 500, id: 0xA1, saysExecuted: true, body: own))
+            }
+        ),
+        (
             .executedTwice,
             {
                 $0.calls[1].requestsSent = 2

@@ -53,6 +53,11 @@ enum LedgerContent {
         return buffer
     }
 
+    /// The body of an answer that says that the request was not executed.
+    static func rejection(of id: UInt64) -> ByteBuffer {
+        ByteBuffer(string: "rejected \(text(of: id))")
+    }
+
     /// The fields of a request: names and values derive from its id; some are long, repeated, empty or not ASCII.
     ///
     /// Together they stay under 12 KiB, which the HTTP/2 server's decoder takes.

@@ -68,12 +68,13 @@ struct LedgerJudge {
 
     private mutating func judge(_ answer: LedgerAnswer, to sent: LedgerSent) {
         guard answer.id == sent.id else {
-            let other = answer.id.map(LedgerContent.text) ?? "none"
+            let other = answer.id.map { LedgerContent.text(of: $0) } ?? "none"
             add(.foreignAnswer, sent.id, "status \(answer.status), of request \(other)")
             return
         }
-        if answer.saysExecuted, answer.status != 200 || answer.body != sent.answer {
-            add(.wrongAnswer, sent.id, "status \(answer.status), \(answer.body) instead of \(sent.answer)")
+        let wanted = answer.saysExecuted ? sent.answer : sent.rejection
+        if answer.body != wanted || answer.saysExecuted != (answer.status == 200) {
+            add(.wrongAnswer, sent.id, "status \(answer.status), \(answer.body) instead of \(wanted)")
         }
         if record.isCalm, answer.status != 200 { add(.calmFailure, sent.id, "status \(answer.status)") }
     }

@@ -124,9 +124,9 @@ struct LedgerProgram: Sendable {
     }
 
     private func makeSent(_ request: LedgerRequestPlan, _ content: ByteBuffer) -> LedgerSent {
-        let answer =
-            request.method == .head
-            ? ByteBuffer() : LedgerContent.body(of: request.id, .answer, count: request.answerSize)
+        let hasBody = request.method != .head
+        let answer = hasBody ? LedgerContent.body(of: request.id, .answer, count: request.answerSize) : ByteBuffer()
+        let rejection = hasBody ? LedgerContent.rejection(of: request.id) : ByteBuffer()
         return LedgerSent(
             id: request.id, method: request.method, target: request.target,
             fields: LedgerContent.comparable(LedgerContent.fields(of: request.id))
@@ -134,7 +134,7 @@ struct LedgerProgram: Sendable {
             trailers: request.bodyKind == .trailed
                 ? LedgerContent.comparable(LedgerContent.trailers(of: request.id)) : [],
             body: BodyDigest(content), isKeyed: request.isKeyed, isIdempotent: request.isIdempotent,
-            answer: BodyDigest(answer))
+            answer: BodyDigest(answer), rejection: BodyDigest(rejection))
     }
 
     private func makeMessage(

@@ -16,6 +16,8 @@ struct LedgerSent: Sendable {
     var isIdempotent: Bool
     /// What a whole answer of the service that executed it has for a body.
     var answer = BodyDigest.empty
+    /// What an answer of the service that did not execute it has for a body.
+    var rejection = BodyDigest.empty
 
     /// Whether the service must not execute it twice: not idempotent, or recognised by its key.
     var isOnce: Bool { !isIdempotent || isKeyed }

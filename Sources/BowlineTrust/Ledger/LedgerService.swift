@@ -142,7 +142,7 @@ final class LedgerService: Sendable {
     private func rejection(_ status: Int, _ plan: LedgerRequestPlan, _ fields: HTTPFields) -> ScriptedResponse {
         var all = Self.fields(of: plan.id, executed: false)
         all.append(contentsOf: fields)
-        return ScriptedResponse(status, fields: all, body: "rejected \(LedgerContent.text(of: plan.id))")
+        return ScriptedResponse(status, fields: all, body: LedgerContent.rejection(of: plan.id))
     }
 
     private static func fields(of id: UInt64, executed: Bool) -> HTTPFields {
