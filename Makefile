@@ -7,6 +7,8 @@ SILENT_FLAGS ?=
 SILENCE_FLAGS ?=
 CHURN_FLAGS ?=
 SPEED_FLAGS ?=
+LEDGER_FLAGS ?= --requests 1000000
+SEED ?=
 BENCH_FLAGS ?=
 FAULTS_FLAGS ?=
 FUZZ_FLAGS ?=
@@ -15,7 +17,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +102,8 @@ silence: dependencies ## Make the path silent at every phase of a request, and m
 churn: dependencies ## Call 100 origins that misbehave for 10 minutes, and test that nothing grows (CHURN_FLAGS="--minutes 2")
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust churn $(CHURN_FLAGS)
+ledger: dependencies ## Compare what a client was told of a million requests with what the service executed (SEED=n replays; LEDGER_FLAGS)
+	@.build/release/bowline-trust ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
 
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost

@@ -45,6 +45,7 @@ let package = Package(
         .library(name: "BowlineCore", targets: ["BowlineCore"]),
         .library(name: "BowlineTesting", targets: ["BowlineTesting"]),
         .executable(name: "bowline", targets: ["BowlineTool"]),
+        .executable(name: "bowline-trust", targets: ["BowlineTrust"]),
     ],
     traits: [
         .trait(name: "Configuration", description: "Reads a client's configuration with swift-configuration.")
@@ -99,6 +100,13 @@ let package = Package(
         ),
         .executableTarget(
             name: "BowlineTool", dependencies: ["Bowline", "BowlinePlatform", argumentParser], swiftSettings: road
+        ),
+        .executableTarget(
+            name: "BowlineTrust",
+            dependencies: [
+                "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", argumentParser, nioCore, nioPosix,
+            ],
+            swiftSettings: strict
         ),
 
         // Fuzzing. `make fuzz` builds the executable with libFuzzer in it; without that it replays inputs from files.
@@ -166,6 +174,13 @@ let package = Package(
         ),
         .testTarget(
             name: "BowlineToolTests", dependencies: ["BowlineTool", "BowlinePlatform", argumentParser],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "BowlineTrustTests",
+            dependencies: [
+                "BowlineTrust", "Bowline", "BowlineCore", "BowlineTesting", argumentParser, nioCore,
+            ],
             swiftSettings: strict
         ),
     ]

@@ -38,6 +38,10 @@ WALLS = {
     ],
     "BowlineTesting": ["BowlineCore", "BowlinePlatform", "NIO*"],
     "BowlineTool": ["Bowline", "BowlinePlatform", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],
+    # Drives all of the others from outside; no other module imports it.
+    "BowlineTrust": [
+        "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "ArgumentParser", "NIO*",
+    ],
     "CZlib": [],
     # A package of its own: Integrations/OpenAPI.
     "BowlineOpenAPI": ["Bowline", "OpenAPIRuntime", "FoundationEssentials"],

@@ -127,6 +127,32 @@ struct LoopbackServingTests {
         }
     }
 
+    @Test("answers a request before its body, then reads the body, or ends the connection")
+    func early() async throws {
+        try await withLoopbackServer { server in
+            server.respondEarly { request in
+                switch request.path {
+                case "/kept": .reply(413)
+                case "/closed": .reply(413, fields: [.connection: "close"])
+                default: nil
+                }
+            }
+            server.respond { .reply(200, body: $0.bodyText) }
+            try await withRawClient(to: server) { client in
+                try await client.send("POST /kept HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+                #expect(try await client.read(through: "\r\n\r\n").hasPrefix("HTTP/1.1 413 "))
+                #expect(server.requests.map(\.isComplete) == [false])
+                try await client.send("hiPOST /whole HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello")
+                #expect(try await client.read(through: "hello").hasPrefix("HTTP/1.1 200 OK\r\n"))
+                #expect(server.requests.map(\.bodyText) == ["hi", "hello"])
+                try await client.send("POST /closed HTTP/1.1\r\nContent-Length: 2\r\n\r\n")
+                let rest = await client.readToEnd()
+                #expect(rest.text.hasPrefix("HTTP/1.1 413 ") && rest.end == .finished)
+            }
+            #expect(server.requests.map(\.isComplete) == [true, true, false] && server.problems == [])
+        }
+    }
+
     @Test("answers 404 without a route, prefers a route to respond, and repeats the last of several replies")
     func routes() async throws {
         try await withLoopbackServer { server in

@@ -112,6 +112,49 @@ struct LoopbackHTTP2Tests {
         }
     }
 
+    @Test("A request is answered, or refused, before its body; others are answered when they are whole")
+    func early() async throws {
+        try await withPair { client, server in
+            let refused = Gate()
+            server.respondEarly { request in
+                switch request.path {
+                case "/large": return .reply(413, body: "large").then(.resetStream(code: 0))
+                case "/refused" where !refused.isOpen:
+                    refused.open()
+                    return .resetStream(code: 7)
+                default: return nil
+                }
+            }
+            server.respond { .reply(200, body: $0.bodyText) }
+            let (chunks, more) = AsyncStream.makeStream(of: ByteBuffer.self)
+            more.yield(ByteBuffer(string: "rope"))
+            let large = try await client.fetch(.post("/large", body: .stream(chunks)))
+            #expect(large.response.status == .contentTooLarge && large.text == "large")
+            let again = try await client.fetch(.post("/refused", body: .text("rope")))
+            #expect(again.response.status == .ok && again.text == "rope" && again.response.resends == 1)
+            #expect(try await client.fetch("/").text == "")
+            #expect(server.requests.map(\.path) == ["/large", "/refused", "/refused", "/"])
+            #expect(server.requests.first?.isComplete == false && server.problems.isEmpty)
+            more.finish()
+        }
+    }
+
+    @Test("A body larger than the first window of its stream arrives whole", arguments: [1, 1000, 65_535, 200_000])
+    func window(bytes: Int) async throws {
+        var options = LoopbackServer.Options.http2
+        options.http2?.initialWindow = bytes
+        try await withPair(options) { client, server in
+            server.respond { .reply(200, body: $0.body) }
+            let body = ByteBuffer(bytes: (0..<150_000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+            // The first request may begin before the client knows the window.
+            for _ in 0..<3 {
+                let response = try await client.send(.post("/", body: .bytes(body)))
+                #expect(try await response.body.collect(upTo: 1 << 20) == body)
+            }
+            #expect(server.requests.map(\.bodyLength) == [150_000, 150_000, 150_000] && server.problems.isEmpty)
+        }
+    }
+
     @Test("A reply that HTTP/2 cannot send is a problem on record")
     func impossible() async throws {
         try await withPair { client, server in

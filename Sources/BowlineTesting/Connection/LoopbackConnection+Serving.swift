@@ -9,6 +9,11 @@ extension LoopbackConnection {
     ///   the server stops.
     public func serveRequests() async throws {
         while let head = try await readRequestHead() {
+            if let reply = try await server.scripts.earlyReply(to: head) {
+                guard try await perform(reply, answering: head) else { return }
+                _ = try await readBody(of: head)
+                continue
+            }
             if head.expectsContinue, server.options.answersExpectContinue { try await sendContinue() }
             let request = try await readBody(of: head)
             let reply = try await server.scripts.reply(to: request)

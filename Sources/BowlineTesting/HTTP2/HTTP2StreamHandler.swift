@@ -59,7 +59,7 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         if let request, !request.isComplete { connection.server.journal.received(request) }
-        stream?.isOver.withLock { $0 = true }
+        stream?.ended()
         if phase == .served || phase == .refused { streams.ended() }
         context.fireChannelInactive()
     }
@@ -75,6 +75,12 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
         }
         let request = connection.server.journal.began(head, on: connection.number, number: number, stream: Int(id))
         self.request = request
+        if connection.server.scripts.answersEarly {
+            let stream = LoopbackStream(channel: context.channel, connection: connection)
+            self.stream = stream
+            connection.server.scripts.run { await stream.answerEarly(request) }
+            return
+        }
         if request.expectsContinue, connection.server.options.answersExpectContinue {
             let headers = HPACKHeaders([(":status", "100")])
             context.writeAndFlush(wrapOutboundOut(.headers(.init(headers: headers))), promise: nil)
@@ -95,10 +101,15 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
         request.isComplete = true
         self.request = request
         connection.facts.withLock { $0.completeRequests += 1 }
-        let stream = LoopbackStream(channel: context.channel, connection: connection)
-        self.stream = stream
         // On record before anybody can have seen the answer.
         connection.server.journal.received(request)
+        if let stream {
+            // Its script began with its head.
+            stream.whole.withLock { $0 = request }
+            return
+        }
+        let stream = LoopbackStream(channel: context.channel, connection: connection)
+        self.stream = stream
         connection.server.scripts.run { [request] in await stream.answer(request) }
     }
 

@@ -9,6 +9,9 @@ public struct LoopbackHTTP2: Sendable, Hashable {
     /// After so many requests a connection takes no more: a GOAWAY names the last, later ones are ignored, and the
     /// connection closes when those before have been answered. From 1; nil: any number. Default nil.
     public var requestsPerConnection: Int?
+    /// How many bytes of a request's body a client may send before the server has taken some of them
+    /// (SETTINGS_INITIAL_WINDOW_SIZE), from 1 to 2,147,483,647; nil: 65,535. What follows is taken as it comes. Default nil.
+    public var initialWindow: Int?
 
     /// Makes the defaults.
     public init() {}

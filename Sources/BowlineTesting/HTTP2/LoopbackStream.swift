@@ -9,11 +9,43 @@ struct LoopbackStream: Sendable {
     let connection: LoopbackConnection
     /// Whether the stream has ended, for whoever waits for that.
     let isOver = Watched(false)
+    /// The request once it has come whole, for a script that began with its head.
+    let whole = Watched<RecordedRequest?>(nil)
+
+    /// Notes that the stream has ended.
+    func ended() {
+        isOver.withLock { $0 = true }
+        // A script that waits for the rest of the request looks at `isOver` again.
+        whole.withLock { _ in }
+    }
 
     /// Does what the server's routes and its `respond` say, and ends the stream.
     func answer(_ request: RecordedRequest) async {
-        do {
+        await run { try await perform(connection.server.scripts.reply(to: request), answering: request) }
+    }
+
+    /// Does what the server's `respondEarly` says of a request whose head has come, or else what is said of the whole request.
+    func answerEarly(_ head: RecordedRequest) async {
+        await run {
+            if let reply = try await connection.server.scripts.earlyReply(to: head) {
+                try await perform(reply, answering: head)
+                return
+            }
+            if head.expectsContinue, connection.server.options.answersExpectContinue {
+                try await write(.headers(.init(headers: HPACKHeaders([(":status", "100")]))))
+            }
+            let request = try await whole.wait { [isOver] whole -> RecordedRequest?? in
+                if let whole { return .some(whole) }
+                return isOver.withLock { $0 } ? .some(nil) : nil
+            }
+            guard let request else { return }
             try await perform(connection.server.scripts.reply(to: request), answering: request)
+        }
+    }
+
+    private func run(_ script: () async throws -> Void) async {
+        do {
+            try await script()
         } catch is ConnectionEnded {
             // The client went away, which the records say.
         } catch is CancellationError {

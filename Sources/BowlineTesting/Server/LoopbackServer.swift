@@ -80,6 +80,17 @@ public final class LoopbackServer: Sendable {
         scripts.respond(with: responder)
     }
 
+    /// Shows each request to `responder` when its head has come, before its body is read.
+    ///
+    /// A reply is sent at once. Over HTTP/1.1 the body is then read, unless the reply ends the connection. Over HTTP/2 the
+    /// body is ignored; append `.resetStream(code: 0)` to stop the client from sending it. nil: the request is read whole and
+    /// answered by a route or by ``respond(_:)``. Takes effect with the next request.
+    public func respondEarly(
+        _ responder: @escaping @Sendable (RecordedRequest) async throws -> ScriptedReply?
+    ) {
+        scripts.respondEarly(with: responder)
+    }
+
     /// Answers requests with these replies one after another; the last one again and again.
     public func respond(inOrder replies: [ScriptedReply]) {
         scripts.respond(with: ServerScripts.inOrder(replies))

@@ -4,6 +4,7 @@ internal import Synchronization
 /// What a server does with connections and requests, and the tasks that do it.
 final class ServerScripts: Sendable {
     typealias Responder = @Sendable (RecordedRequest) async throws -> ScriptedReply
+    typealias EarlyResponder = @Sendable (RecordedRequest) async throws -> ScriptedReply?
     typealias ConnectionScript = @Sendable (LoopbackConnection) async throws -> Void
 
     private struct Route: Sendable {
@@ -19,6 +20,7 @@ final class ServerScripts: Sendable {
     private struct State: Sendable {
         var connectionScript: ConnectionScript?
         var responder: Responder?
+        var earlyResponder: EarlyResponder?
         /// Those without a placeholder first; among each other in the order in which they came.
         var routes: [Route] = []
         var tasks: [Int: Task<Void, Never>] = [:]
@@ -35,6 +37,19 @@ final class ServerScripts: Sendable {
 
     func respond(with responder: @escaping Responder) {
         state.withLock { $0.responder = responder }
+    }
+
+    func respondEarly(with responder: @escaping EarlyResponder) {
+        state.withLock { $0.earlyResponder = responder }
+    }
+
+    /// Whether requests are shown to an early responder.
+    var answersEarly: Bool { state.withLock { $0.earlyResponder != nil } }
+
+    /// The answer to a request whose body is still to come; nil: there is none yet.
+    func earlyReply(to request: RecordedRequest) async throws -> ScriptedReply? {
+        guard let responder = state.withLock({ $0.earlyResponder }) else { return nil }
+        return try await responder(request)
     }
 
     func route(_ method: HTTPRequest.Method, _ path: String, to responder: @escaping Responder) {

@@ -1,0 +1,109 @@
+internal import Bowline
+internal import BowlineTesting
+internal import NIOCore
+
+/// A field as it is compared: the name in lower case.
+struct LedgerField: Sendable, Hashable, CustomStringConvertible {
+    let name: String
+    let value: String
+
+    init(_ name: String, _ value: String) {
+        self.name = name
+        self.value = value
+    }
+
+    /// The name, and the beginning of the value.
+    var description: String { "\(name): \(value.prefix(48))\(value.count > 48 ? "…" : "")" }
+}
+
+/// Bodies and fields that are functions of a request's id, so that both sides know what they have to be.
+enum LedgerContent {
+    /// What a body belongs to. Request and answer of the same id have different bytes.
+    enum Part: UInt64, Sendable {
+        case request = 0x51ED_270B_9F3A_6C01
+        case answer = 0xA24B_AED4_963E_E407
+    }
+
+    static let idField = "x-ledger-id"
+    static let executedField = "x-ledger-executed"
+    static let episodeField = "x-ledger-episode"
+
+    /// The id as it stands in targets and fields: 16 hexadecimal digits.
+    static func text(of id: UInt64) -> String {
+        let digits = String(id, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    /// Reads what ``text(of:)`` wrote; nil: it is something else.
+    static func id(_ text: some StringProtocol) -> UInt64? {
+        text.utf8.count == 16 ? UInt64(text, radix: 16) : nil
+    }
+
+    /// The body of `count` bytes.
+    static func body(of id: UInt64, _ part: Part, count: Int) -> ByteBuffer {
+        var random = SeededRandom(seed: id ^ part.rawValue)
+        var buffer = ByteBuffer()
+        buffer.reserveCapacity(count)
+        for _ in 0..<(count / 8) { buffer.writeInteger(random.next()) }
+        var rest = random.next()
+        for _ in 0..<(count % 8) {
+            buffer.writeInteger(UInt8(truncatingIfNeeded: rest))
+            rest >>= 8
+        }
+        return buffer
+    }
+
+    /// The body of an answer that says that the request was not executed.
+    static func rejection(of id: UInt64) -> ByteBuffer {
+        ByteBuffer(string: "rejected \(text(of: id))")
+    }
+
+    /// The fields of a request: names and values derive from its id; some are long, repeated, empty or not ASCII.
+    ///
+    /// Together they stay under 12 KiB, which the HTTP/2 server's decoder takes.
+    static func fields(of id: UInt64) -> HTTPFields {
+        var random = SeededRandom(seed: id ^ 0x0F1E_1D50_0F1E_1D50)
+        let text = Self.text(of: id)
+        var fields = HTTPFields()
+        func add(_ name: String, _ value: String) {
+            guard let name = HTTPField.Name(name) else { return }
+            fields.append(HTTPField(name: name, value: value))
+        }
+        add("X-Ledger-Id", text)
+        for index in 0..<random.next(in: 1..<6) {
+            add("x-ledger-\(text.suffix(6))-\(index)", value(text, &random))
+        }
+        for index in 0..<random.next(in: 0..<4) { add("X-Ledger-Many", "\(text)-\(index)") }
+        if random.nextBool(probability: 0.05) {
+            let count = random.next(in: 1024..<8192)
+            add("x-ledger-large", text + String(repeating: "l", count: count))
+        }
+        if random.nextBool(probability: 0.3) { add("Accept", "application/x-\(text)") }
+        return fields
+    }
+
+    /// A value without blanks at its ends, because those are not part of a value.
+    private static func value(_ text: String, _ random: inout SeededRandom) -> String {
+        switch random.next(in: 0..<6) {
+        case 0: ""
+        case 1: "Zürich-\(text)-€-\u{1F600}"
+        case 2: "\(text) with spaces,\tand; \"quotes\""
+        case 3: String(repeating: "\(text)/", count: random.next(in: 1..<20))
+        default: text
+        }
+    }
+
+    /// The trailer fields of a request that has some.
+    static func trailers(of id: UInt64) -> HTTPFields {
+        var trailers = HTTPFields()
+        if let name = HTTPField.Name("x-ledger-sum") {
+            trailers.append(HTTPField(name: name, value: "sum-\(text(of: id))"))
+        }
+        return trailers
+    }
+
+    /// Fields as they are compared.
+    static func comparable(_ fields: HTTPFields) -> [LedgerField] {
+        fields.map { LedgerField($0.name.canonicalName, $0.value) }
+    }
+}

@@ -1,0 +1,89 @@
+internal import Bowline
+internal import BowlineTesting
+
+/// One run of a plan: a service, perhaps a path with faults, a client, and what both of them say afterwards.
+struct LedgerEpisode: Sendable {
+    /// What is known when an episode is over.
+    struct Outcome: Sendable {
+        let record: LedgerRecord
+        /// How often the path did what.
+        let faults: [String: Int]
+    }
+
+    private let plan: LedgerPlan
+    private let calls: LedgerCalls
+
+    /// - Parameter calls: Where the program notes its calls, so that others can look at them meanwhile.
+    init(_ plan: LedgerPlan, calls: LedgerCalls = LedgerCalls()) {
+        self.plan = plan
+        self.calls = calls
+    }
+
+    /// Runs the plan, and waits until the process has no more descriptors than before.
+    ///
+    /// - Throws: what starting the service, the path or the client throws.
+    func run() async throws -> Outcome {
+        let descriptors = ProcessFigures.openDescriptors()
+        let service = LedgerService(plan)
+        let server = try await LoopbackServer.start(LedgerService.options(plan))
+        service.serve(on: server)
+        let (begun, faults) = try await stopping(server) { try await run(against: server) }
+        var record = begun
+        record.executions = service.executions
+        record.malformed = server.problems.filter { $0.contains("malformed request") }
+        if let descriptors {
+            // Sockets are closed by their event loops, in their time. The judge looks at what is left of them.
+            try? await eventually("descriptors to be closed", within: .seconds(5)) {
+                (ProcessFigures.openDescriptors() ?? 0) <= descriptors
+            }
+            record.remains.descriptorsBefore = descriptors
+            record.remains.descriptorsAfter = ProcessFigures.openDescriptors()
+        }
+        return Outcome(record: record, faults: faults)
+    }
+
+    private func stopping<Result: Sendable>(
+        _ server: LoopbackServer, _ body: () async throws -> Result
+    ) async throws -> Result {
+        do {
+            let result = try await body()
+            await server.stop()
+            return result
+        } catch {
+            await server.stop()
+            throw error
+        }
+    }
+
+    private func run(against server: LoopbackServer) async throws -> (LedgerRecord, [String: Int]) {
+        guard let faults = plan.faults else { return (try await run(port: server.port), [:]) }
+        return try await FaultProxy.withProxy(port: server.port, plan: faults.plan) { proxy in
+            let record = try await run(port: proxy.port)
+            return (record, Self.count(proxy.log))
+        }
+    }
+
+    private func run(port: Int) async throws -> LedgerRecord {
+        let authority = "127.0.0.1:\(port)"
+        let program = try LedgerProgram(
+            plan, baseURL: "\(plan.wire.isEncrypted ? "https" : "http")://\(authority)", calls: calls)
+        let remains = await program.run()
+        var record = LedgerRecord(calls: calls.all, executions: [], remains: remains, authority: authority)
+        record.isCalm = plan.isCalm
+        record.shutdownAt = calls.shutdownAt
+        return record
+    }
+
+    /// What the first word of a line of the log can be, where it tells of a fault.
+    private static let faultWords: Set<String> = [
+        "cut", "half-close", "pause", "silence", "swallow", "duplicate", "corrupt", "refused", "dial",
+    ]
+
+    /// How often each kind of fault is in a log.
+    private static func count(_ log: [FaultRecord]) -> [String: Int] {
+        log.reduce(into: [:]) { counts, record in
+            let word = String(record.what.prefix { $0.isLetter || $0 == "-" })
+            if faultWords.contains(word) { counts[word, default: 0] += 1 }
+        }
+    }
+}

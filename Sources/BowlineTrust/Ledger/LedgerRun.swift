@@ -1,0 +1,124 @@
+internal import Bowline
+internal import BowlinePlatform
+
+/// The episodes of a seed, one after another.
+struct LedgerRun: Sendable {
+    /// So many failing episodes are described; the run then ends.
+    private static let failureLimit = 20
+    /// So many violations of an episode are described.
+    private static let violationLimit = 12
+    /// Memory is looked at in runs of so many episodes or more: the first fourth of them warms the process up.
+    private static let episodesForMemory = 200
+    private static let growthLimit = 128 * 1024
+
+    let seed: UInt64
+    let requests: Int
+    /// The one episode to run; nil: as many as the requests need.
+    let episode: Int?
+    /// How often the one episode is run.
+    let times: Int
+    let hangAfter: Duration
+
+    /// Runs, and prints what was found.
+    ///
+    /// - Returns: whether no rule was violated.
+    /// - Throws: what starting a server or a client throws.
+    func run() async throws -> Bool {
+        print("seed \(seed)")
+        fflush(nil)
+        let watchdog = try Watchdog.start()
+        try await warmUp()
+        var tally = LedgerTally()
+        var failures = 0
+        var memory = MemoryGrowth()
+        var next = 0
+        while failures < Self.failureLimit, let number = episodeNumber(next, tally) {
+            next += 1
+            let plan = LedgerPlan.drawn(seed: seed, episode: number)
+            let calls = LedgerCalls()
+            watchdog.begin(limit: hangAfter) { Self.hang(plan, calls) }
+            let outcome = try await LedgerEpisode(plan, calls: calls).run()
+            watchdog.end()
+            let violations = LedgerJudge.violations(of: outcome.record)
+            tally.add(outcome, violations, wire: plan.wire)
+            memory.add(requests: tally.requests, of: requests)
+            guard !violations.isEmpty else { continue }
+            failures += 1
+            print(Self.failure(plan, violations))
+            fflush(nil)
+        }
+        if episode == nil, tally.episodes >= Self.episodesForMemory, memory.growth > Self.growthLimit {
+            tally.add(.memoryGrew)
+        }
+        print("\n\(tally.description)\n")
+        print("\(tally.episodes) episodes, \(tally.requests) requests, seed \(seed); \(memory.description)")
+        fflush(nil)
+        return tally.violations.isEmpty
+    }
+
+    /// The number of the next episode; nil: there is none.
+    private func episodeNumber(_ next: Int, _ tally: LedgerTally) -> Int? {
+        if let episode { return next < times ? episode : nil }
+        return tally.requests < requests ? next : nil
+    }
+
+    /// Starts what the process keeps: event loops, threads, and their descriptors.
+    private func warmUp() async throws {
+        for wire in LedgerProtocol.allCases {
+            _ = try await LedgerEpisode(LedgerPlan.drawn(seed: seed, episode: 0, wire: wire, count: 40)).run()
+        }
+    }
+
+    private static func name(_ plan: LedgerPlan) -> String {
+        let faults = plan.faults.map { "faults on \($0.fraction)" } ?? "no faults"
+        return "episode \(plan.episode) of seed \(plan.seed) (\(plan.wire.rawValue), \(plan.isCalm ? "calm" : faults), "
+            + "concurrency \(plan.concurrency), shutdown after \(plan.shutdownAfter.map(String.init) ?? "all"))"
+    }
+
+    private static func replay(_ plan: LedgerPlan) -> String {
+        "to replay: make ledger SEED=\(plan.seed) LEDGER_FLAGS=\"--episode \(plan.episode) --times 10\""
+    }
+
+    private static func failure(_ plan: LedgerPlan, _ violations: [LedgerViolation]) -> String {
+        var lines = ["\(name(plan)): \(violations.count) violations"]
+        lines += violations.prefix(violationLimit).map { violation in
+            let request = plan.requests.first { $0.id == violation.id }
+            return "  \(violation)" + (request.map { "\n      \(describe($0))" } ?? "")
+        }
+        return (lines + ["  " + replay(plan)]).joined(separator: "\n")
+    }
+
+    private static func describe(_ request: LedgerRequestPlan) -> String {
+        "\(request.method) body \(request.bodyKind) \(request.bodySize), answer \(request.answerSize), "
+            + "deadline \(request.deadline) ms, cancelled after \(request.cancelAfter.map { "\($0) ms" } ?? "never"), "
+            + "service: \(request.acts)"
+    }
+
+    private static func hang(_ plan: LedgerPlan, _ calls: LedgerCalls) -> String {
+        let open = calls.open
+        let lines = open.prefix(20).map { call in
+            "  \(LedgerContent.text(of: call.sent.id)) \(call.sent.method), \((LedgerCalls.now - call.startedAt) / 1_000_000) ms"
+        }
+        let header = "\(LedgerRule.hang.rawValue): \(name(plan)) has not ended, \(open.count) calls in flight"
+        return ([header] + lines + ["  " + replay(plan)]).joined(separator: "\n")
+    }
+}
+
+/// How much more memory is resident at the end of a run than after the first fourth of it, in KiB.
+struct MemoryGrowth: Sendable, CustomStringConvertible {
+    private var begin: Int?
+    private var end: Int?
+
+    /// Looks at the process after so many of the run's requests.
+    mutating func add(requests: Int, of all: Int) {
+        end = ProcessFigures.residentKiB()
+        if begin == nil, requests * 4 >= all { begin = end }
+    }
+
+    var growth: Int { (end ?? 0) - (begin ?? end ?? 0) }
+
+    var description: String {
+        guard let begin, let end else { return "memory unknown" }
+        return "resident \(begin) KiB after a fourth, \(end) KiB at the end"
+    }
+}

@@ -1,0 +1,166 @@
+internal import Bowline
+internal import BowlineCore
+internal import BowlineTesting
+internal import NIOCore
+
+/// The service: acts on requests as planned, and remembers each that it executes.
+///
+/// A request is executed when all of it has been received and its plan says so. That is on record before a byte of the
+/// answer is sent.
+final class LedgerService: Sendable {
+    private struct State: Sendable {
+        var arrivals: [UInt64: Int] = [:]
+        var executions: [LedgerExecution] = []
+        /// The keys of requests that were executed.
+        var keys: Set<String> = []
+    }
+
+    private let plans: [UInt64: LedgerRequestPlan]
+    private let wire: LedgerProtocol
+    private let state = Guarded(State())
+
+    init(_ plan: LedgerPlan) {
+        plans = Dictionary(plan.requests.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        wire = plan.wire
+    }
+
+    /// Everything that was executed, in that order.
+    var executions: [LedgerExecution] { state.withLock { $0.executions } }
+
+    /// The options of a server for it.
+    static func options(_ plan: LedgerPlan) -> LoopbackServer.Options {
+        var options = LoopbackServer.Options()
+        if plan.wire.isEncrypted { options.tls = LoopbackTLS() }
+        if plan.wire == .http2 {
+            var http2 = LoopbackHTTP2()
+            http2.maximumStreams = plan.serverStreams
+            http2.initialWindow = plan.serverWindow
+            http2.requestsPerConnection = plan.requestsPerConnection
+            options.http2 = http2
+        }
+        options.receiveBufferSize = plan.serverBuffers
+        options.sendBufferSize = plan.serverBuffers
+        return options
+    }
+
+    /// Lets a server act for it.
+    func serve(on server: LoopbackServer) {
+        server.respondEarly { [self] head in early(head) }
+        server.respond { [self] request in
+            // On record before anything is sent: the whole request is here.
+            act(on: request)
+        }
+    }
+
+    /// Answers before the body, if the plan says so.
+    private func early(_ head: RecordedRequest) -> ScriptedReply? {
+        let id = Self.id(of: head)
+        guard let plan = plans[id ?? 0] else { return nil }
+        let act = state.withLock { state -> LedgerAct? in
+            let act = plan.act(onArrival: state.arrivals[plan.id] ?? 0)
+            guard act.isEarly else { return nil }
+            state.arrivals[plan.id, default: 0] += 1
+            return act
+        }
+        switch act {
+        case .refuseEarly: return .resetStream(code: 7)
+        case .rejectEarly(let closes):
+            let reply = ScriptedReply.reply(rejection(413, plan, closes ? [.connection: "close"] : [:]))
+            return wire == .http2 && closes ? reply.then(.resetStream(code: 0)) : reply
+        default: return nil
+        }
+    }
+
+    private func act(on request: RecordedRequest) -> ScriptedReply {
+        let id = Self.id(of: request)
+        guard let id, let plan = plans[id] else {
+            // The judge finds it: an execution of no request.
+            state.withLock { $0.executions.append(Self.execution(request, id, isReplay: false)) }
+            return .reply(404)
+        }
+        let act = state.withLock { state -> LedgerAct in
+            let arrival = state.arrivals[id] ?? 0
+            state.arrivals[id] = arrival + 1
+            let act = plan.act(onArrival: arrival)
+            guard act.executes else { return act }
+            let key = HTTPField.Name("Idempotency-Key").flatMap { request.fields[$0] }
+            let isReplay = key.map { !state.keys.insert($0).inserted } ?? false
+            state.executions.append(Self.execution(request, id, isReplay: isReplay))
+            return act
+        }
+        return reply(act, plan)
+    }
+
+    private static func id(of request: RecordedRequest) -> UInt64? {
+        HTTPField.Name(LedgerContent.idField).flatMap { request.fields[$0] }.flatMap { LedgerContent.id($0) }
+    }
+
+    private static func execution(_ request: RecordedRequest, _ id: UInt64?, isReplay: Bool) -> LedgerExecution {
+        LedgerExecution(
+            id: id, method: request.method, target: request.target,
+            fields: LedgerContent.comparable(request.fields),
+            trailers: LedgerContent.comparable(request.trailers ?? [:]), body: BodyDigest(request.body),
+            isReplay: isReplay)
+    }
+
+    private func reply(_ act: LedgerAct, _ plan: LedgerRequestPlan) -> ScriptedReply {
+        var response = answer(to: plan)
+        switch act {
+        case .answer: return .reply(response)
+        case .answerInChunks(let size): response.framing = .chunks(of: size)
+        case .answerUntilClose: response.framing = .untilClose
+        case .answerSayingClose: response.fields[.connection] = "close"
+        case .answerThenClose(let milliseconds):
+            return .reply(response).thenClose(after: .milliseconds(milliseconds))
+        case .answerThenReset: return .reply(response).thenReset()
+        case .answerSlowly(let size): return .trickle(response, size: size, every: .milliseconds(1))
+        case .answerWithLargeFields(let bytes): Self.enlarge(&response.fields, to: bytes)
+        case .answerAfterHint: return .sequence(.reply(103, fields: [.vary: "*"]), .reply(response))
+        case .answerLate(let milliseconds): return .reply(response).delayed(by: .milliseconds(milliseconds))
+        case .cut(let thousandths):
+            // An answer to HEAD could be whole by then.
+            guard plan.method != .head else { return .close }
+            return .cut(after: response.bytes().readableBytes * thousandths / 1000, of: response)
+        case .actThenClose: return .close
+        case .actThenReset: return .reset
+        case .actThenResetStream(let code): return .resetStream(code: code)
+        case .actThenStall: return .stall
+        case .unavailable(let retryAfter):
+            return .reply(rejection(503, plan, [.retryAfter: "\(retryAfter)"]))
+        case .refuse, .refuseEarly:
+            return wire == .http2 ? .resetStream(code: 7) : .reply(rejection(503, plan, [:]))
+        case .rejectEarly: return .reply(rejection(413, plan, [:]))
+        }
+        return .reply(response)
+    }
+
+    private func answer(to plan: LedgerRequestPlan) -> ScriptedResponse {
+        let body = LedgerContent.body(of: plan.id, .answer, count: plan.answerSize)
+        return ScriptedResponse(200, fields: Self.fields(of: plan.id, executed: true), body: body)
+    }
+
+    private func rejection(_ status: Int, _ plan: LedgerRequestPlan, _ fields: HTTPFields) -> ScriptedResponse {
+        var all = Self.fields(of: plan.id, executed: false)
+        all.append(contentsOf: fields)
+        return ScriptedResponse(status, fields: all, body: LedgerContent.rejection(of: plan.id))
+    }
+
+    private static func fields(of id: UInt64, executed: Bool) -> HTTPFields {
+        var fields = HTTPFields()
+        for (name, value) in [
+            (LedgerContent.idField, LedgerContent.text(of: id)), (LedgerContent.executedField, executed ? "yes" : "no"),
+        ] {
+            if let name = HTTPField.Name(name) { fields.append(HTTPField(name: name, value: value)) }
+        }
+        return fields
+    }
+
+    /// Adds fields of 1,000 bytes, name included, until there are so many bytes.
+    private static func enlarge(_ fields: inout HTTPFields, to bytes: Int) {
+        for index in 0..<(bytes / 1000) {
+            guard let name = HTTPField.Name("x-large-\(index)") else { return }
+            let rest = 1000 - name.rawName.utf8.count
+            fields.append(HTTPField(name: name, value: String(repeating: "v", count: rest)))
+        }
+    }
+}

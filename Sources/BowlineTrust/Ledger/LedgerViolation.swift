@@ -1,0 +1,49 @@
+/// What a run must never show.
+enum LedgerRule: String, Sendable, CaseIterable {
+    case answeredNotExecuted = "answered, not executed"
+    case foreignAnswer = "answer of another request"
+    case wrongAnswer = "answer not as sent"
+    case executedTwice = "executed twice"
+    case executedNeverSent = "executed, neverSent"
+    case executedRefused = "executed, refused"
+    case executedRejected = "executed, rejected"
+    case moreThanSent = "executed more than sent"
+    case unknownExecution = "execution of no request"
+    case methodDiffers = "method differs"
+    case targetDiffers = "target differs"
+    case fieldsDiffer = "fields differ"
+    case foreignField = "field of another request"
+    case trailersDiffer = "trailers differ"
+    case bodyDiffers = "body differs"
+    case keyDiffers = "key shared or changed"
+    case malformedRequest = "malformed request"
+    case late = "late"
+    case notEnded = "not ended"
+    case strayCancellation = "stray cancellation"
+    case unexpectedError = "unexpected error"
+    case calmFailure = "failed without a cause"
+    case poolNotEmpty = "pool not empty"
+    case callsLeft = "calls left"
+    case descriptorsLeft = "descriptors left"
+    case memoryGrew = "memory grew"
+    case hang = "hang"
+}
+
+/// One thing that a run showed and must not.
+struct LedgerViolation: Sendable, CustomStringConvertible {
+    let rule: LedgerRule
+    /// The request; nil: it is none's.
+    let id: UInt64?
+    let text: String
+
+    init(_ rule: LedgerRule, _ id: UInt64? = nil, _ text: String) {
+        self.rule = rule
+        self.id = id
+        self.text = text
+    }
+
+    var description: String {
+        let request = id.map { " [\(LedgerContent.text(of: $0))]" } ?? ""
+        return "\(rule.rawValue)\(request): \(text)"
+    }
+}

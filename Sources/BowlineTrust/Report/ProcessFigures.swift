@@ -1,0 +1,34 @@
+internal import BowlinePlatform
+
+/// What this process holds at the moment, from `/proc/self`. On systems without it each figure is nil.
+enum ProcessFigures {
+    /// How many file descriptors are open.
+    static func openDescriptors() -> Int? {
+        guard let folder = opendir("/proc/self/fd") else { return nil }
+        defer { closedir(folder) }
+        var count = 0
+        while readdir(folder) != nil { count += 1 }
+        // Without ".", ".." and the descriptor of the folder itself.
+        return max(0, count - 3)
+    }
+
+    /// How much memory is resident, in KiB.
+    static func residentKiB() -> Int? { status("VmRSS:") }
+
+    /// How many threads there are.
+    static func threads() -> Int? { status("Threads:") }
+
+    /// The number behind a name in `/proc/self/status`.
+    private static func status(_ name: String) -> Int? {
+        guard let file = fopen("/proc/self/status", "r") else { return nil }
+        defer { fclose(file) }
+        let lineSize = 512
+        var line = [CChar](repeating: 0, count: lineSize)
+        while fgets(&line, Int32(lineSize), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            guard text.hasPrefix(name) else { continue }
+            return Int(text.dropFirst(name.count).drop { !$0.isNumber }.prefix { $0.isNumber })
+        }
+        return nil
+    }
+}

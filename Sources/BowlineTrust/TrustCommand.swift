@@ -1,0 +1,18 @@
+internal import ArgumentParser
+
+/// The tool `bowline-trust`: runs clients against servers and paths that misbehave, and counts what went wrong.
+///
+/// For people who work on Bowline. Each subcommand prints a table and exits with 1 if a figure is beyond its limit.
+@main
+struct TrustCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bowline-trust",
+        abstract: "Runs Bowline against servers and paths that misbehave, and counts what went wrong.",
+        subcommands: [
+            LedgerCommand.self
+                // SilenceCommand.self,
+                // ChurnCommand.self,
+                // IdleRaceCommand.self,
+        ]
+    )
+}

@@ -1,0 +1,61 @@
+internal import Bowline
+internal import BowlineTesting
+internal import Testing
+
+@testable import BowlineTrust
+
+@Suite("Episodes of a ledger, from end to end", .serialized, .timeLimit(.minutes(2)))
+struct LedgerEpisodeTests {
+    /// What an episode shows that does not depend on what else the process does: other suites open descriptors too, and a slow
+    /// machine is late.
+    private static func violations(_ record: LedgerRecord) -> [String] {
+        LedgerJudge.violations(of: record).filter { $0.rule != .descriptorsLeft && $0.rule != .late }
+            .map(\.description)
+    }
+
+    /// The first plan of the seed that has what is asked for.
+    private static func plan(_ wire: LedgerProtocol, where isWanted: (LedgerPlan) -> Bool) throws -> LedgerPlan {
+        let plans = (0..<500).lazy.map { LedgerPlan.drawn(seed: 15, episode: $0, wire: wire, count: 40) }
+        let plan = plans.first(where: isWanted)
+        return try #require(plan)
+    }
+
+    @Test("A calm episode: every call succeeds and is executed as it was sent", arguments: LedgerProtocol.allCases)
+    func calm(wire: LedgerProtocol) async throws {
+        let plan = try Self.plan(wire) { $0.isCalm }
+        let record = try await LedgerEpisode(plan).run().record
+        #expect(Self.violations(record) == [])
+        #expect(record.calls.count == 40 && record.executions.count == 40)
+        #expect(Set(record.executions.compactMap(\.id)) == Set(plan.requests.map(\.id)))
+        #expect(record.remains.isClosed && record.remains.pooled == 0)
+    }
+
+    @Test("A bad path and a bad service: no rule is violated", arguments: LedgerProtocol.allCases)
+    func faults(wire: LedgerProtocol) async throws {
+        let plan = try Self.plan(wire) { plan in
+            plan.faults != nil && plan.concurrency >= 8 && plan.requests.contains { $0.acts.count > 2 }
+        }
+        let record = try await LedgerEpisode(plan).run().record
+        #expect(Self.violations(record) == [])
+        #expect(record.calls.count == 40 && record.calls.allSatisfy { $0.endedAt != nil })
+    }
+
+    @Test("A shutdown in the middle refuses what comes later, unexecuted", arguments: LedgerProtocol.allCases)
+    func shutdown(wire: LedgerProtocol) async throws {
+        let plan = try Self.plan(wire) { (1..<20).contains($0.shutdownAfter ?? 0) }
+        let record = try await LedgerEpisode(plan).run().record
+        #expect(Self.violations(record) == [])
+        #expect(record.calls.count == 40 && record.shutdownAt != nil)
+    }
+
+    @Test("A service that executes a request twice is found out")
+    func spoiled() async throws {
+        let plan = try Self.plan(.http1) { $0.isCalm }
+        var record = try await LedgerEpisode(plan).run().record
+        let post = try #require(plan.requests.first(where: { !$0.isIdempotent }))
+        let execution = try #require(record.executions.first(where: { $0.id == post.id }))
+        record.executions.append(execution)
+        let rules = LedgerJudge.violations(of: record).filter { $0.id == post.id }.map(\.rule)
+        #expect(rules.contains(.executedTwice) && rules.contains(.moreThanSent))
+    }
+}

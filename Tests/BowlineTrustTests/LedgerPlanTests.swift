@@ -1,0 +1,98 @@
+internal import Bowline
+internal import BowlineTesting
+internal import NIOCore
+internal import Testing
+
+@testable import BowlineTrust
+
+@Suite("What a ledger draws")
+struct LedgerPlanTests {
+    @Test("The same seed and episode draw the same plan, another episode another")
+    func reproducible() {
+        let (first, again) = (LedgerPlan.drawn(seed: 7, episode: 3), LedgerPlan.drawn(seed: 7, episode: 3))
+        #expect(first.requests == again.requests && first.requests.count >= 60)
+        #expect(first.wire == again.wire && first.faults == again.faults && first.isCalm == again.isCalm)
+        #expect(first.pool == again.pool && first.http2 == again.http2 && first.timeouts == again.timeouts)
+        #expect(first.concurrency == again.concurrency && first.shutdownAfter == again.shutdownAfter)
+        let others = [LedgerPlan.drawn(seed: 7, episode: 4), LedgerPlan.drawn(seed: 8, episode: 3)]
+        for other in others { #expect(Set(other.requests.map(\.id)).isDisjoint(with: first.requests.map(\.id))) }
+    }
+
+    @Test("Two hundred episodes have every protocol, body and act, and valid configurations")
+    func variety() throws {
+        let plans = (0..<200).map { LedgerPlan.drawn(seed: 1, episode: $0, count: 100) }
+        let requests = plans.flatMap(\.requests)
+        #expect(Set(plans.map(\.wire)) == Set(LedgerProtocol.allCases))
+        #expect(Set(requests.map(\.bodyKind)) == Set(LedgerBodyKind.allCases))
+        #expect(Set(requests.map(\.id)).count == requests.count)
+        #expect(requests.allSatisfy { (0..<307_200).contains($0.bodySize) && (0..<307_200).contains($0.answerSize) })
+        #expect(requests.contains { $0.bodySize > 250_000 } && requests.contains { $0.cancelAfter != nil })
+        #expect(plans.contains { $0.isCalm } && plans.contains { $0.faults != nil })
+        #expect(plans.contains { $0.shutdownAfter != nil } && plans.contains { $0.requestsPerConnection != nil })
+        let acts = Set(requests.flatMap(\.acts).map { "\($0)".prefix { $0 != "(" } })
+        #expect(acts.count == 19)
+        for plan in plans {
+            var configuration = ClientConfiguration()
+            configuration.pool = plan.pool
+            configuration.http2 = plan.http2
+            configuration.retry = plan.retry
+            configuration.timeouts = plan.timeouts
+            #expect(configuration.problems().isEmpty, "episode \(plan.episode)")
+        }
+    }
+
+    @Test("A calm episode has no faults, no misbehaviour, no cancellation and no shutdown")
+    func calm() {
+        let plans = (0..<200).map { LedgerPlan.drawn(seed: 2, episode: $0, count: 20) }.filter(\.isCalm)
+        #expect(!plans.isEmpty)
+        #expect(plans.allSatisfy { $0.faults == nil && $0.shutdownAfter == nil && $0.requestsPerConnection == nil })
+        let requests = plans.flatMap(\.requests)
+        #expect(requests.allSatisfy { $0.cancelAfter == nil && $0.acts.count == 1 && $0.acts[0].executes })
+    }
+
+    @Test("Without TLS no byte is lost, doubled or changed, and no answer ends with its connection on a bad path")
+    func plain() {
+        for seed in UInt64(0)..<400 {
+            let faults = LedgerFaults(seed: seed, fraction: 1, isEncrypted: false)
+            let script = faults.script(ofConnection: Int(seed % 5))
+            #expect(script == faults.script(ofConnection: Int(seed % 5)))
+            for event in script.toServer.events + script.toClient.events {
+                switch event.kind {
+                case .swallow, .duplicate, .corrupt: Issue.record("\(event) of seed \(seed)")
+                case .cut, .halfClose, .pause, .silence, .silenceBoth: break
+                }
+            }
+        }
+        let plans = (0..<300).map { LedgerPlan.drawn(seed: 3, episode: $0, wire: .http1, count: 40) }.filter {
+            $0.faults != nil
+        }
+        #expect(!plans.isEmpty)
+        #expect(plans.flatMap(\.requests).flatMap(\.acts).allSatisfy { $0 != .answerUntilClose })
+    }
+
+    @Test("Bodies and fields are functions of the id, and valid")
+    func content() {
+        for id in [0, 1, .max, 0x1234_5678_9ABC_DEF0] as [UInt64] {
+            #expect(LedgerContent.id(LedgerContent.text(of: id)) == id)
+            let body = LedgerContent.body(of: id, .request, count: 1003)
+            #expect(body.readableBytes == 1003 && body == LedgerContent.body(of: id, .request, count: 1003))
+            #expect(BodyDigest(body) != BodyDigest(LedgerContent.body(of: id, .answer, count: 1003)))
+            #expect(BodyDigest(body) != BodyDigest(LedgerContent.body(of: id &+ 1, .request, count: 1003)))
+            let fields = LedgerContent.fields(of: id)
+            #expect(fields == LedgerContent.fields(of: id))
+            #expect(fields.allSatisfy { HTTPField.isValidValue($0.value) })
+            #expect(LedgerContent.comparable(fields).first == LedgerField("x-ledger-id", LedgerContent.text(of: id)))
+        }
+        #expect(LedgerContent.id("xyz") == nil)
+    }
+
+    @Test("A digest sees each byte and the length", arguments: [0, 7, 8, 12])
+    func digest(position: Int) {
+        var bytes = [UInt8](repeating: 0, count: 13)
+        let before = BodyDigest(ByteBuffer(bytes: bytes))
+        bytes[position] = 0x80
+        #expect(BodyDigest(ByteBuffer(bytes: bytes)) != before)
+        #expect(BodyDigest(ByteBuffer(bytes: bytes.dropLast())).length == 12)
+        #expect(BodyDigest(ByteBuffer(repeating: 0, count: 8)) != BodyDigest(ByteBuffer(repeating: 0, count: 16)))
+    }
+}

@@ -1,0 +1,45 @@
+internal import Bowline
+internal import Testing
+
+@testable import BowlineTrust
+
+@Suite("What a ledger prints")
+struct LedgerTallyTests {
+    private static func call(_ told: LedgerTold, endedAt: Int64 = 1, requestsSent: Int? = 1) -> LedgerCall {
+        let sent = LedgerSent(id: 1, method: .get, target: "/", fields: [], isIdempotent: true)
+        return LedgerCall(
+            sent: sent, told: told, requestsSent: requestsSent, endedAt: endedAt, deadlineAt: 1_000_000_000)
+    }
+
+    @Test("A row for each protocol that was spoken: each call in one column, and the latest by its deadline")
+    func rows() throws {
+        let answer = LedgerAnswer(status: 200, id: 1, saysExecuted: true, body: .empty)
+        let rejection = LedgerAnswer(status: 503, id: 1, saysExecuted: false, body: .empty)
+        var calls = [
+            Self.call(.answered(answer)), Self.call(.answered(answer), endedAt: 1_042_000_000),
+            Self.call(.answered(rejection), requestsSent: 3), Self.call(.cancelled, requestsSent: nil),
+        ]
+        calls += RequestProgress.allCases.map { Self.call(.failed(code: "connectionClosed", progress: $0, text: "")) }
+        let execution = LedgerExecution(id: 1, method: .get, target: "/", fields: [])
+        let record = LedgerRecord(calls: calls, executions: [execution, execution])
+        var tally = LedgerTally()
+        tally.add(.init(record: record, faults: ["cut": 2]), [LedgerViolation(.late, 1, "")], wire: .http2)
+        tally.add(.init(record: record, faults: ["cut": 1, "pause": 4]), [], wire: .http2)
+        tally.add(.memoryGrew)
+        #expect(tally.requests == 16 && tally.episodes == 2 && tally.violations == [.late: 1, .memoryGrew: 1])
+        let lines = tally.description.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+        let row = try #require(lines.first(where: { $0.first == "HTTP/2," }))
+        #expect(row == ["HTTP/2,", "TLS", "16", "4", "2", "2", "2", "2", "2", "2", "18", "4", "42"])
+        #expect(!lines.contains(where: { $0.first == "HTTP/1.1" }))
+        #expect(tally.description.contains("faults of the path: cut 3, pause 4"))
+        #expect(lines.contains(["late", "1"]) && lines.contains(["executed", "twice", "0"]))
+    }
+
+    @Test("Memory grows from the first fourth of a run on")
+    func memory() {
+        var growth = MemoryGrowth()
+        #expect(growth.growth == 0 && growth.description == "memory unknown")
+        growth.add(requests: 100, of: 100)
+        #expect(growth.growth == 0)
+    }
+}
