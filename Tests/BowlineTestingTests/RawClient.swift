@@ -127,3 +127,23 @@ extension String {
         ranges(of: text).first
     }
 }
+
+/// Connects to a port of this machine, runs `body`, and closes the connection.
+func withRawClient<Result: Sendable>(
+    port: Int, _ body: (inout RawClient) async throws -> Result
+) async throws -> Result {
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .channelOption(.allowRemoteHalfClosure, value: true)
+        .connect(host: "127.0.0.1", port: port) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+                    wrappingChannelSynchronously: channel,
+                    configuration: .init(isOutboundHalfClosureEnabled: true)
+                )
+            }
+        }
+    return try await channel.executeThenClose { inbound, outbound in
+        var client = RawClient(channel.channel, inbound.makeAsyncIterator(), outbound)
+        return try await body(&client)
+    }
+}
