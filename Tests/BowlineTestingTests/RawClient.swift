@@ -52,6 +52,15 @@ struct RawClient {
         return unread.readString(length: count) ?? ""
     }
 
+    /// Reads `count` bytes as they are; fewer if the server ended before.
+    mutating func readBytes(count: Int) async throws -> [UInt8] {
+        while unread.readableBytes < count {
+            guard var more = try await inbound.next() else { break }
+            unread.writeBuffer(&more)
+        }
+        return unread.readBytes(length: min(count, unread.readableBytes)) ?? []
+    }
+
     /// The next bytes, as they come; nil at the end.
     mutating func readPiece() async throws -> String? {
         if unread.readableBytes > 0 { return String(buffer: take()) }
