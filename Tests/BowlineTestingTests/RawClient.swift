@@ -52,6 +52,15 @@ struct RawClient {
         return unread.readString(length: count) ?? ""
     }
 
+    /// Reads `count` bytes as they are; fewer if the server ended before.
+    mutating func readBytes(count: Int) async throws -> [UInt8] {
+        while unread.readableBytes < count {
+            guard var more = try await inbound.next() else { break }
+            unread.writeBuffer(&more)
+        }
+        return unread.readBytes(length: min(count, unread.readableBytes)) ?? []
+    }
+
     /// The next bytes, as they come; nil at the end.
     mutating func readPiece() async throws -> String? {
         if unread.readableBytes > 0 { return String(buffer: take()) }
@@ -125,5 +134,25 @@ func withRawClient<Result: Sendable>(
 extension String {
     func firstRange(of text: String) -> Range<String.Index>? {
         ranges(of: text).first
+    }
+}
+
+/// Connects to a port of this machine, runs `body`, and closes the connection.
+func withRawClient<Result: Sendable>(
+    port: Int, _ body: (inout RawClient) async throws -> Result
+) async throws -> Result {
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .channelOption(.allowRemoteHalfClosure, value: true)
+        .connect(host: "127.0.0.1", port: port) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+                    wrappingChannelSynchronously: channel,
+                    configuration: .init(isOutboundHalfClosureEnabled: true)
+                )
+            }
+        }
+    return try await channel.executeThenClose { inbound, outbound in
+        var client = RawClient(channel.channel, inbound.makeAsyncIterator(), outbound)
+        return try await body(&client)
     }
 }

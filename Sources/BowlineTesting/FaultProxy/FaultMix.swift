@@ -1,0 +1,151 @@
+internal import BowlineCore
+
+/// How often a drawn script has which fault, and how large the faults are.
+///
+/// Fractions out of 0…1 and ranges with negative bounds are taken for the nearest that are in range.
+public struct FaultMix: Sendable, Hashable {
+    /// What can be drawn.
+    public enum Fault: Sendable, Hashable, CaseIterable {
+        /// The connection is accepted and ended at once, with FIN or RST.
+        case refuse
+        /// The connection is accepted, and nothing passes.
+        case silentOpening
+        /// The server is dialed later.
+        case delay
+        /// Both sockets are ended, with FIN or RST.
+        case cut
+        /// One direction is ended.
+        case halfClose
+        /// Nothing passes for a while in one direction.
+        case pause
+        /// Nothing passes any more, in one direction or in both.
+        case silence
+        /// Bytes are lost. TCP does not do this; a broken relay may.
+        case swallow
+        /// Bytes come twice. TCP does not do this; a broken relay may.
+        case duplicate
+        /// Bytes are changed. TCP rarely lets this through; a broken relay may.
+        case corrupt
+    }
+
+    /// The fraction of connections that have a fault, from 0 to 1. Default 0.3.
+    public var faulty = 0.3
+    /// How often each fault is drawn, in proportion to the others; one that is not listed is never drawn.
+    ///
+    /// By default all but `swallow`, `duplicate` and `corrupt`: a POST whose bytes come twice is executed twice, and no
+    /// client can prevent that.
+    public var weights: [Fault: Double] = [
+        .refuse: 1, .silentOpening: 0.5, .delay: 1, .cut: 6, .halfClose: 2, .pause: 3, .silence: 1,
+    ]
+    /// How many faults a faulty connection has, from 1. Default 1 to 2.
+    public var faults = 1...2
+    /// The fraction of connections whose bytes are late, in slices, or few in a second, from 0 to 1. Default 0.2.
+    public var slow = 0.2
+    /// After how many bytes a fault happens, from 0. Small ones are drawn more often. Default 0 to 16,384.
+    public var offsets = 0...16_384
+    /// How many bytes are swallowed, duplicated or corrupted, from 1. Default 1 to 64.
+    public var counts = 1...64
+    /// How long a pause or the delay of a dial is, from 0. Default 1 to 100 ms.
+    public var delays: ClosedRange<Duration> = .milliseconds(1) ... .milliseconds(100)
+    /// How much latency, and how much jitter, a slow lane has, from 0. Default 0 to 10 ms.
+    public var latencies: ClosedRange<Duration> = .zero ... .milliseconds(10)
+    /// How many bytes a slice of a slow lane has, from 1. Default 1 to 1,024.
+    public var slices = 1...1024
+    /// How many bytes a second pass through a slow lane, from 1. Default 50,000 to 5,000,000.
+    public var rates = 50_000...5_000_000
+
+    /// Makes the standard mix.
+    public init() {}
+
+    /// What networks and relays that keep to TCP do: every fault but `swallow`, `duplicate` and `corrupt`.
+    public static let standard = FaultMix()
+
+    /// Every fault, each as often as the others, on every connection.
+    public static let everything: FaultMix = {
+        var mix = FaultMix()
+        mix.faulty = 1
+        mix.weights = Dictionary(uniqueKeysWithValues: Fault.allCases.map { ($0, 1.0) })
+        return mix
+    }()
+
+    /// Draws the script of one connection.
+    public func script(from random: inout SeededRandom) -> FaultScript {
+        var script = FaultScript()
+        if random.nextBool(probability: slow) { slowDown(&script, &random) }
+        guard random.nextBool(probability: faulty) else { return script }
+        for _ in 0..<min(max(1, random.next(faults)), 64) {
+            guard let fault = fault(&random) else { break }
+            add(fault, to: &script, &random)
+        }
+        return script
+    }
+
+    private func fault(_ random: inout SeededRandom) -> Fault? {
+        // In the order of the declaration: a dictionary's own order differs from run to run.
+        let usable = Fault.allCases.map { ($0, weights[$0] ?? 0) }.filter { $0.1 > 0 && $0.1.isFinite }
+        var left = random.nextDouble() * usable.map(\.1).reduce(0, +)
+        for (fault, weight) in usable {
+            left -= weight
+            if left < 0 { return fault }
+        }
+        return usable.last?.0
+    }
+
+    private func add(_ fault: Fault, to script: inout FaultScript, _ random: inout SeededRandom) {
+        let direction: FaultDirection = random.nextBool() ? .toServer : .toClient
+        let cut: FaultCut = random.nextBool() ? .fin : .reset
+        let kind: FaultEvent.Kind
+        switch fault {
+        case .refuse:
+            script.opening = .refuse(cut)
+            return
+        case .silentOpening:
+            script.opening = .silence
+            return
+        case .delay:
+            script.opening = .delay(random.next(delays))
+            return
+        case .cut: kind = .cut(cut)
+        case .halfClose: kind = .halfClose
+        case .pause: kind = .pause(random.next(delays))
+        case .silence: kind = random.nextBool() ? .silence : .silenceBoth
+        case .swallow: kind = .swallow(max(1, random.next(counts)))
+        case .duplicate: kind = .duplicate(max(1, random.next(counts)))
+        case .corrupt: kind = .corrupt(max(1, random.next(counts)))
+        }
+        script[direction].events.append(FaultEvent(at: offset(&random), kind))
+    }
+
+    private func slowDown(_ script: inout FaultScript, _ random: inout SeededRandom) {
+        for direction in FaultDirection.allCases {
+            var lane = FaultLane()
+            if random.nextBool() {
+                lane.latency = random.next(latencies)
+                lane.jitter = random.next(latencies)
+            }
+            if random.nextBool() { lane.sliceBytes = max(1, random.next(slices)) }
+            if random.nextBool() { lane.bytesPerSecond = max(1, random.next(rates)) }
+            script[direction] = lane
+        }
+    }
+
+    /// One in three is drawn from all offsets, one from the first eighth, and one from the first 64th of them.
+    private func offset(_ random: inout SeededRandom) -> Int {
+        let lower = max(0, offsets.lowerBound)
+        let upper = max(lower, offsets.upperBound)
+        let shift = random.next(0...2) * 3
+        return random.next(lower...(lower + (upper - lower) >> shift))
+    }
+}
+
+extension SeededRandom {
+    fileprivate mutating func next(_ range: ClosedRange<Int>) -> Int {
+        Int.random(in: range, using: &self)
+    }
+
+    fileprivate mutating func next(_ range: ClosedRange<Duration>) -> Duration {
+        let lower = max(0, range.lowerBound.saturatingNanoseconds)
+        let upper = max(lower, range.upperBound.saturatingNanoseconds)
+        return .nanoseconds(Int64.random(in: lower...upper, using: &self))
+    }
+}

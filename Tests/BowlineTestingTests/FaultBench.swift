@@ -1,0 +1,63 @@
+import BowlineTesting
+import NIOCore
+import Testing
+
+/// A proxy in front of a server whose connections the test drives in bytes.
+struct FaultBench {
+    let proxy: FaultProxy
+    let server: LoopbackServer
+
+    /// The server's side of a connection, by its number there, from 1.
+    func peer(_ number: Int = 1) async throws -> LoopbackConnection {
+        try await server.waitForConnections(count: number)
+        return try #require(server.connection(number))
+    }
+
+    /// Runs `body` with both.
+    static func with<Result: Sendable>(
+        _ plan: FaultPlan = .none, _ body: (FaultBench) async throws -> Result
+    ) async throws -> Result {
+        try await withLoopbackServer { server in
+            let never = Gate()
+            server.onConnection { _ in try await never.wait() }
+            return try await FaultProxy.withProxy(port: server.port, plan: plan) { proxy in
+                try await body(FaultBench(proxy: proxy, server: server))
+            }
+        }
+    }
+
+    /// The same with one script for each connection.
+    static func scripted<Result: Sendable>(
+        _ configure: (inout FaultScript) -> Void, _ body: (FaultBench) async throws -> Result
+    ) async throws -> Result {
+        try await with(.every(FaultScript(configure)), body)
+    }
+
+    /// Connects, sends text, and reads to the end: what came, and how it ended. A connection that is reset before the
+    /// connect returns has ended with a reset.
+    func exchange(_ text: String) async -> (text: String, end: RawClient.End) {
+        var outcome = (text: "", end: RawClient.End.reset)
+        try? await withRawClient(port: proxy.port) { client in
+            if !text.isEmpty { try? await client.send(text) }
+            outcome = await client.readToEnd()
+        }
+        return outcome
+    }
+}
+
+extension LoopbackConnection {
+    /// Reads until the peer ends: what came, and how it ended.
+    func readToEnd() async throws -> (bytes: [UInt8], end: ConnectionEnd?) {
+        var all: [UInt8] = []
+        while true {
+            let piece = try await read()
+            guard piece.readableBytes > 0 else { return (all, record.end) }
+            all += piece.readableBytesView
+        }
+    }
+
+    /// Reads exactly so many bytes, as text; fewer if the peer ends before.
+    func readText(_ count: Int) async throws -> String {
+        String(buffer: try await read(atLeast: count))
+    }
+}
