@@ -4,13 +4,15 @@ SWIFT ?= swift
 SERVERS_FLAGS ?=
 HTTP2_FLAGS ?=
 SILENT_FLAGS ?=
+IDLE_FLAGS ?=
+TORTURE_FLAGS ?=
 SPEED_FLAGS ?=
 BENCH_FLAGS ?=
 ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread servers httpbin loopback identities http2 http2-servers silent-path idle-race torture pipeline-cost instructions bench speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +86,16 @@ silent-path: ## Make the path to real servers silent under load, and count what 
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/silent-path $(SILENT_FLAGS)
+
+idle-race: ## Send requests while nginx, Apache and Node close unused connections (IDLE_FLAGS=--short for a quick round)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline-trust
+	@Scripts/idle-race $(IDLE_FLAGS)
+
+torture: ## Make the tool's system calls fail, one in each run (TORTURE_FLAGS=--short for a quick round)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/torture $(TORTURE_FLAGS)
 
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost

@@ -2,8 +2,8 @@ internal import ArgumentParser
 internal import Bowline
 internal import BowlineTesting
 
-/// `bowline-trust idle-race`: sends requests in the moments in which a server closes unused connections, and compares what
-/// the callers were told with the server's access log.
+/// `bowline-trust idle-race`: sends requests while a server closes unused connections, and compares what the callers
+/// were told with the server's access log.
 struct IdleRaceCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "idle-race",

@@ -7,8 +7,7 @@ struct IdleRaceGaps: Sendable {
     /// How far a gap is from ``timeout`` at the most.
     let sweep: Duration
 
-    /// The next gap, never negative. Half of the gaps are spread evenly over the whole sweep, the other half over a tenth of
-    /// it.
+    /// The next gap, never negative. Half of the gaps are spread over the whole sweep, the others over a tenth of it.
     func draw(from random: inout SeededRandom) -> Duration {
         let reach = random.nextBool() ? sweep : sweep / 10
         return max(.zero, timeout + reach * (2 * random.nextDouble() - 1))
