@@ -79,10 +79,10 @@ class World:
     def __exit__(self, *_):
         self._stack.close()
 
-    def command(self, scenario):
+    def command(self, scenario, attempts):
         """The tool's arguments for one more run, and the key by which the server's requests of this run are known."""
         key = str(next(self._keys))
-        return ["request", "--json", *LIMITS, *scenario.arguments(key)], key
+        return ["request", "--json", "--max-attempts", str(attempts), *LIMITS, *scenario.arguments(key)], key
 
     def _serve(self, connection):
         while request := connection.read_request():
