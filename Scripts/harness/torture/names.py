@@ -13,8 +13,10 @@ NAME = b"\x07torture\x07example\x00"
 MARK = "TORTURE_NAMESPACES"
 
 
-def enter():
-    """Starts the script again in namespaces of its own, if the system allows that; returns whether it runs in them."""
+def enter(arguments):
+    """Starts the script again in namespaces of its own, if the system allows that; returns whether it runs in them.
+
+    `arguments` are what the script has found out already, and cannot find out there."""
     if os.environ.get(MARK):
         return True
     command = ["unshare", "--map-root-user", "--net", "--mount"]
@@ -24,7 +26,7 @@ def enter():
     except OSError:
         return False
     os.environ[MARK] = "1"
-    os.execvp(command[0], [*command, sys.executable, *sys.argv])
+    os.execvp(command[0], [*command, sys.executable, *sys.argv, *arguments])
 
 
 class NameServer:
