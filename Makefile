@@ -6,6 +6,8 @@ HTTP2_FLAGS ?=
 SILENT_FLAGS ?=
 SILENCE_FLAGS ?=
 CHURN_FLAGS ?=
+IDLE_FLAGS ?=
+TORTURE_FLAGS ?=
 SPEED_FLAGS ?=
 LEDGER_FLAGS ?= --requests 1000000
 SEED ?=
@@ -17,7 +19,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +106,13 @@ churn: dependencies ## Call 100 origins that misbehave for 10 minutes, and test 
 	@.build/release/bowline-trust churn $(CHURN_FLAGS)
 ledger: dependencies ## Compare what a client was told of a million requests with what the service executed (SEED=n replays; LEDGER_FLAGS)
 	@.build/release/bowline-trust ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
+idle-race: ## Send requests while nginx, Apache and Node close unused connections (IDLE_FLAGS=--short for a quick round)
+	@Scripts/install-dependencies --with-servers
+	@Scripts/idle-race $(IDLE_FLAGS)
+
+torture: ## Make the tool's system calls fail, one in each run (TORTURE_FLAGS=--short for a quick round)
+	$(SWIFT) build -c release --product bowline
+	@Scripts/torture $(TORTURE_FLAGS)
 
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost

@@ -1,4 +1,5 @@
 internal import Bowline
+internal import BowlinePlatform
 internal import Testing
 
 @testable import BowlineTool
@@ -7,6 +8,12 @@ internal import Testing
 struct TerminalTests {
     private static func instant(_ milliseconds: Int64) -> MonotonicInstant {
         MonotonicInstant(nanoseconds: milliseconds * 1_000_000)
+    }
+
+    @Test("output that cannot be written is complained of by the system's reason, a reader that has gone is not")
+    func brokenOutput() {
+        #expect(Console.complaint(ENOSPC) == "cannot write the output: No space left on device")
+        #expect(Console.complaint(EPIPE) == nil)
     }
 
     @Test("the progress bar comes with work that takes a second, and ten times a second at most")

@@ -154,6 +154,16 @@ def output_file(path):
         return problems, "the body, nothing else"
 
 
+def full_device(path):
+    """Output that cannot be written: the reason on standard error, and a failure."""
+    with ScriptedServer() as server:
+        run = tool.run(path, ["request", server.url(), "--json"], prefix=["sh", "-c", 'exec "$@" > /dev/full', "sh"])
+        problems = equal("exit status", run.status, 1) + server.broken
+        problems += equal("standard error", run.stderr,
+                          "bowline: cannot write the output: No space left on device\n")
+        return problems, "the reason, and exit status 1"
+
+
 def body_limit(path):
     def script(connection):
         while connection.read_request():
@@ -196,6 +206,7 @@ def checks(path):
         ("output: every promised key is in the JSON", json_lines),
         ("output: --quiet leaves the summary only", quiet),
         ("output: -o writes the body", output_file),
+        ("output: a full device is named", full_device),
         ("output: --max-body", body_limit),
         ("input: request bodies arrive whole", bodies_arrive_whole),
     ]]

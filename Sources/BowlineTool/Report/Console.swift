@@ -19,7 +19,7 @@ final class Console: Sendable {
     /// - Parameters:
     ///   - plan: When the body goes to standard output, lines go to standard error.
     ///   - requests: How many there are to be.
-    ///   - onBrokenPipe: Called once, when nobody reads our output any more.
+    ///   - onBrokenPipe: Called once, when our output cannot be written any more.
     init(plan: OutputPlan, requests: Int, onBrokenPipe: @escaping @Sendable () -> Void) {
         descriptor = plan.file == "-" ? STDERR_FILENO : STDOUT_FILENO
         hasBar = isatty(STDERR_FILENO) == 1
@@ -29,13 +29,21 @@ final class Console: Sendable {
 
     /// Writes a line; nothing of it waits in a buffer of ours.
     func writeLine(_ text: String) {
-        let isFirstFailure = state.withLock { state in
-            guard !state.isBroken else { return false }
+        let failure: CInt? = state.withLock { state in
+            guard !state.isBroken else { return nil }
             hideBar(&state)
-            state.isBroken = !Self.write(text + "\n", to: descriptor)
-            return state.isBroken
+            guard let failure = Self.write(text + "\n", to: descriptor) else { return nil }
+            state.isBroken = true
+            return failure
         }
-        if isFirstFailure { onBrokenPipe() }
+        guard let failure else { return }
+        if let complaint = Self.complaint(failure) { note(complaint) }
+        onBrokenPipe()
+    }
+
+    /// What to say when the output cannot be written; nil: its reader has gone, which is no fault.
+    static func complaint(_ failure: CInt) -> String? {
+        failure == EPIPE ? nil : "cannot write the output: \(String(cString: strerror(failure)))"
     }
 
     /// Says something to a person, on standard error.
@@ -83,8 +91,11 @@ final class Console: Sendable {
         state.isBarShown = false
     }
 
-    private static func write(_ text: String, to descriptor: Int32) -> Bool {
+    /// nil, or the `errno` of a write that failed.
+    private static func write(_ text: String, to descriptor: Int32) -> CInt? {
         var text = text
-        return text.withUTF8 { DescriptorWriting.writeAll(UnsafeRawBufferPointer($0), to: descriptor) }
+        return text.withUTF8 {
+            DescriptorWriting.writeAll(UnsafeRawBufferPointer($0), to: descriptor) ? nil : errno
+        }
     }
 }

@@ -1,0 +1,78 @@
+"""The system calls that are made to fail: in which thread, on what, and with which errors."""
+
+from harness.torture.run import Fault
+
+LOOP = "thread:NIO-SGLTN"
+RESOLVER = "resolve"
+PROCESS = "start"
+
+
+class Kind:
+    """`on` is None for any descriptor, "file" for the scenario's input files, "output" for what the tool prints."""
+
+    def __init__(self, name, call, gate, errors, on=None):
+        self.name = name
+        self.call = call
+        self.gate = gate
+        self.errors = errors
+        self.on = on
+
+    @property
+    def spoils_output(self):
+        return self.on == "output"
+
+    def concerns(self, scenario):
+        if self.on == "file":
+            return bool(scenario.files)
+        if self.on == "output":
+            return scenario.name in ("get", "reuse-gzip")
+        return (self.gate == RESOLVER) <= (scenario.name == "name")
+
+    def fault(self, error, number, scenario, runner):
+        path = {"file": scenario.files[0] if scenario.files else None, "output": runner.folder / "stdout"}.get(self.on)
+        return Fault(self.call, error, number, self.gate, whole=self.gate == PROCESS, path=path and str(path))
+
+    def is_loop_own(self, outcome):
+        """Whether the call was on a descriptor that SwiftNIO's event loop makes for itself, and not on a socket or a file."""
+        own = ("anon_inode:[eventfd]", "anon_inode:[timerfd]")
+        if self.gate != LOOP or "NIOPosix/" not in outcome.stderr:
+            return False
+        if self.call in ("epoll_create", "eventfd2", "timerfd_create", "timerfd_settime", "epoll_wait"):
+            return True
+        return any(mark in call for call in outcome.injected for mark in own)
+
+
+KINDS = [
+    Kind("socket", "socket", LOOP, ["EMFILE", "ENFILE", "ENOBUFS"]),
+    Kind("connect", "connect", LOOP, ["ECONNREFUSED", "ENETUNREACH", "ETIMEDOUT", "EADDRNOTAVAIL", "EINTR"]),
+    Kind("getsockopt", "getsockopt", LOOP, ["ENOBUFS"]),
+    Kind("setsockopt", "setsockopt", LOOP, ["ENOBUFS", "EINVAL"]),
+    Kind("getsockname", "getsockname", LOOP, ["ENOBUFS"]),
+    Kind("getpeername", "getpeername", LOOP, ["ENOBUFS", "ENOTCONN"]),
+    Kind("read", "read", LOOP, ["ECONNRESET", "EIO", "ETIMEDOUT", "EINTR", "EAGAIN"]),
+    Kind("recvfrom", "recvfrom", LOOP, ["ECONNRESET", "ENOMEM", "EINTR"]),
+    Kind("write", "write", LOOP, ["EPIPE", "ECONNRESET", "ENOBUFS", "EINTR", "EAGAIN"]),
+    Kind("writev", "writev", LOOP, ["EPIPE", "ECONNRESET", "ENOBUFS", "EINTR", "EAGAIN"]),
+    Kind("shutdown", "shutdown", LOOP, ["ENOTCONN"]),
+    Kind("close", "close", LOOP, ["EIO", "EINTR"]),
+    Kind("epoll_create", "epoll_create", LOOP, ["EMFILE", "ENOMEM"]),
+    Kind("eventfd2", "eventfd2", LOOP, ["EMFILE", "ENOMEM"]),
+    Kind("timerfd_create", "timerfd_create", LOOP, ["EMFILE", "ENOMEM"]),
+    Kind("timerfd_settime", "timerfd_settime", LOOP, ["EINVAL"]),
+    Kind("epoll_ctl", "epoll_ctl", LOOP, ["ENOMEM", "ENOSPC"]),
+    Kind("epoll_wait", "epoll_wait", LOOP, ["EINTR", "EBADF"]),
+    Kind("name-openat", "openat", RESOLVER, ["EMFILE", "EACCES", "ENOENT"]),
+    Kind("name-read", "read", RESOLVER, ["EIO"]),
+    Kind("name-socket", "socket", RESOLVER, ["EMFILE", "EAFNOSUPPORT"]),
+    Kind("name-connect", "connect", RESOLVER, ["ENETUNREACH", "ECONNREFUSED"]),
+    Kind("name-poll", "poll", RESOLVER, ["EINTR", "ENOMEM"]),
+    Kind("name-send", "sendmmsg,sendto", RESOLVER, ["ENETUNREACH", "ENOBUFS"]),
+    Kind("name-receive", "recvfrom,recvmsg", RESOLVER, ["ECONNREFUSED", "ENOMEM"]),
+    Kind("file-openat", "openat", PROCESS, ["EMFILE", "EACCES", "EINTR"], on="file"),
+    Kind("file-read", "read,pread64", PROCESS, ["EIO", "EINTR"], on="file"),
+    Kind("file-status", "fstat,newfstatat", PROCESS, ["EIO"], on="file"),
+    Kind("file-close", "close", PROCESS, ["EIO"], on="file"),
+    Kind("pipe2", "pipe2", PROCESS, ["EMFILE", "ENFILE"]),
+    Kind("dup", "dup", PROCESS, ["EMFILE"]),
+    Kind("output-write", "write", PROCESS, ["ENOSPC", "EIO", "EINTR"], on="output"),
+]

@@ -1,0 +1,109 @@
+internal import ArgumentParser
+internal import Bowline
+internal import BowlineTesting
+
+/// `bowline-trust idle-race`: sends requests while a server closes unused connections, and compares what the callers
+/// were told with the server's access log.
+struct IdleRaceCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "idle-race",
+        abstract: "Sends requests while a server closes unused connections.",
+        discussion: """
+            Half of the requests are GETs, half are POSTs. Each has an id in the field X-Id; the server returns it and \
+            writes it into its access log, a line "METHOD ID" for each request.
+
+            No request is tried again; only the transport may send a GET a second time. Exit status 1: a GET was lost, \
+            a POST was executed twice, an answer was another request's, an error was wrong about what was sent, or the \
+            gaps missed the server's close.
+            """
+    )
+
+    @Argument(help: ArgumentHelp("The server's base URL.", valueName: "url"))
+    var url: String
+
+    @Option(help: ArgumentHelp("The server's access log.", valueName: "file"))
+    var accessLog: String
+
+    @Option(help: "When the server closes an unused connection, in milliseconds.")
+    var timeoutMilliseconds: Int
+
+    @Option(help: "How far a gap is from that at the most, in milliseconds.")
+    var sweepMilliseconds = 60
+
+    @Option(help: "How many requests, over all connections.")
+    var requests = 5_000
+
+    @Option(help: "How many connections at once; each carries one request at a time.")
+    var connections = 250
+
+    @Option(help: "Where the random numbers begin. (default: picked, and printed)")
+    var seed: UInt64?
+
+    @Flag(help: "The server says when it closes (Keep-Alive: timeout): it must never come to that.")
+    var hinted = false
+
+    func validate() throws {
+        guard requests > 0 else { throw ValidationError("--requests must be greater than zero") }
+        guard connections > 0 else { throw ValidationError("--connections must be greater than zero") }
+        guard timeoutMilliseconds > 0 else { throw ValidationError("--timeout-milliseconds must be greater than zero") }
+        guard sweepMilliseconds >= 0 else { throw ValidationError("--sweep-milliseconds must not be negative") }
+    }
+
+    func run() async throws {
+        var random = SeededRandom(seed: seed ?? .random(in: 0 ... .max))
+        print("seed \(random.seed)")
+        let lanes = try makeLanes()
+        let records = await race(lanes, seeds: lanes.map { _ in random.next() })
+        var (opened, closed) = (0, [String: Int]())
+        for lane in lanes {
+            let snapshot = lane.client.pool.snapshot()
+            opened += snapshot.opened
+            closed.merge(snapshot.closed, uniquingKeysWith: +)
+            _ = await lane.client.shutdown(within: .seconds(1))
+        }
+        let log = try await completeLog(for: records)
+        let report = IdleRaceReport(
+            judgement: IdleRaceJudgement(records, log: log), opened: opened, closed: closed, isHinted: hinted)
+        print(report.text)
+        if !report.problems.isEmpty { throw ExitCode(1) }
+    }
+
+    private func makeLanes() throws -> [IdleRaceLane] {
+        let gaps = IdleRaceGaps(
+            timeout: .milliseconds(timeoutMilliseconds), sweep: .milliseconds(sweepMilliseconds))
+        let lanes = min(connections, requests)
+        return try (0..<lanes).map { number in
+            // A client for each lane: a lane never gets a connection that another lane used a moment ago.
+            let client = try ServiceClient(baseURL: url) {
+                $0.retry.maximumAttempts = 1
+                $0.pool.maximumPerOrigin = 2
+            }
+            let share = requests / lanes + (number < requests % lanes ? 1 : 0)
+            return IdleRaceLane(number: number, requests: share, gaps: gaps, client: client)
+        }
+    }
+
+    private func race(_ lanes: [IdleRaceLane], seeds: [UInt64]) async -> [IdleRaceRecord] {
+        await withTaskGroup(of: [IdleRaceRecord].self) { group in
+            for (lane, seed) in zip(lanes, seeds) {
+                group.addTask { await lane.run(random: SeededRandom(seed: seed)) }
+            }
+            var records: [IdleRaceRecord] = []
+            for await own in group { records += own }
+            return records
+        }
+    }
+
+    /// The log, once each request that was answered is in it: a server writes its line after its response. After five
+    /// seconds the log is taken as it is.
+    private func completeLog(for records: [IdleRaceRecord]) async throws -> AccessLog {
+        for _ in 0..<50 {
+            let log = try AccessLog(path: accessLog)
+            if IdleRaceJudgement.isComplete(log, for: records) { break }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        // A request that failed may be executed a moment later.
+        try await Task.sleep(for: .milliseconds(200))
+        return try AccessLog(path: accessLog)
+    }
+}

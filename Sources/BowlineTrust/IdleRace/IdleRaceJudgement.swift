@@ -1,0 +1,76 @@
+internal import Bowline
+
+/// Compares what the callers were told with what the server executed.
+struct IdleRaceJudgement: Sendable {
+    /// The figures of one method.
+    struct Row: Sendable, Equatable {
+        var sent = 0
+        /// Answered on a connection that had carried a request before.
+        var reused = 0
+        /// Sent a second time because the connection turned out to be dead.
+        var resent = 0
+        /// The caller was told an error, by how far the request had got.
+        var lost: [RequestProgress: Int] = [:]
+        /// The caller was told an error, and the server had executed the request.
+        var lostThoughExecuted = 0
+        var executedTwice = 0
+
+        /// All that were lost.
+        var totalLost: Int { lost.values.reduce(0, +) }
+    }
+
+    private(set) var rows: [IdleRaceMethod: Row] = [:]
+    /// What must not happen, a line for each.
+    private(set) var violations: [String] = []
+
+    init(_ records: [IdleRaceRecord], log: AccessLog) {
+        for method in IdleRaceMethod.allCases { rows[method] = Row() }
+        for record in records {
+            let executions = log.executions(of: record.method, id: record.id)
+            count(record, executions)
+            if let violation = Self.violation(record, executions) {
+                violations.append("\(record.method.rawValue) \(record.id): \(violation)")
+            }
+        }
+    }
+
+    /// Whether each request that was answered is in the log already.
+    static func isComplete(_ log: AccessLog, for records: [IdleRaceRecord]) -> Bool {
+        records.allSatisfy { record in
+            guard case .answered = record.outcome else { return true }
+            return log.executions(of: record.method, id: record.id) > 0
+        }
+    }
+
+    private mutating func count(_ record: IdleRaceRecord, _ executions: Int) {
+        var row = rows[record.method] ?? Row()
+        row.sent += 1
+        if executions > 1 { row.executedTwice += 1 }
+        switch record.outcome {
+        case .answered(_, let isReused, let resends):
+            if isReused { row.reused += 1 }
+            if resends > 0 { row.resent += 1 }
+        case .failed(_, let progress, let resends):
+            row.lost[progress, default: 0] += 1
+            if resends > 0 { row.resent += 1 }
+            if executions > 0 { row.lostThoughExecuted += 1 }
+        }
+        rows[record.method] = row
+    }
+
+    private static func violation(_ record: IdleRaceRecord, _ executions: Int) -> String? {
+        if record.method == .post, executions > 1 { return "executed \(executions) times" }
+        switch record.outcome {
+        case .answered(let isOwn, _, let resends):
+            if executions == 0 { return "answered, though the server did not execute it" }
+            if !isOwn { return "the answer is not its own" }
+            if executions > 1 + resends { return "executed \(executions) times, resent \(resends) times" }
+        case .failed(let code, let progress, _):
+            if record.method == .get { return "lost: \(code), \(progress.rawValue)" }
+            if executions > 0, progress == .neverSent || progress == .refused {
+                return "executed, though the error says \(progress.rawValue)"
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,69 @@
+/// What the command prints: the figures of each method, how connections ended, and what must not happen.
+struct IdleRaceReport: Sendable {
+    let judgement: IdleRaceJudgement
+    /// Connections that were opened.
+    let opened: Int
+    /// How many connections closed for each reason of `snapshot().closed`.
+    let closed: [String: Int]
+    /// Whether the server says in `Keep-Alive: timeout` when it closes.
+    let isHinted: Bool
+
+    private static let shownViolations = 20
+
+    /// Connections that the server closed while they were unused, or in the instant of a request.
+    var closedUnderUs: Int {
+        ["closedByPeer", "transportError"].reduce(0) { $0 + (closed[$1] ?? 0) }
+    }
+
+    /// What makes the run a failure.
+    var problems: [String] {
+        var problems = judgement.violations
+        let posts = judgement.rows[.post]?.totalLost ?? 0
+        let reused = judgement.rows.values.reduce(0) { $0 + $1.reused }
+        if isHinted {
+            if closedUnderUs > 0 {
+                problems.append("the server closed \(closedUnderUs) connections in spite of its hint")
+            }
+            if posts > 0 { problems.append("\(posts) POSTs were lost in spite of the hint") }
+        } else {
+            if closedUnderUs == 0 { problems.append("the server closed no connection: the gaps are too short") }
+            if reused == 0 { problems.append("no connection was used twice: the gaps are too long") }
+        }
+        return problems
+    }
+
+    /// Lines of text, without an end of line at the end.
+    var text: String {
+        var table = TextTable([
+            "method", "sent", "reused", "resent", "lost", "lost, executed", "executed twice",
+        ])
+        for method in IdleRaceMethod.allCases {
+            let row = judgement.rows[method] ?? IdleRaceJudgement.Row()
+            table.add(
+                [method.rawValue]
+                    + [row.sent, row.reused, row.resent, row.totalLost, row.lostThoughExecuted, row.executedTwice]
+                    .map { "\($0)" })
+        }
+        return (["\(table)", "", lost, connections] + shownProblems).joined(separator: "\n")
+    }
+
+    private var lost: String {
+        let row = judgement.rows[.post] ?? IdleRaceJudgement.Row()
+        guard row.totalLost > 0, row.sent > 0 else { return "POSTs lost: 0 of \(row.sent)" }
+        let kinds = row.lost.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key.rawValue) \($0.value)" }
+        let rate = (100_000 * row.totalLost + row.sent / 2) / row.sent
+        return "POSTs lost: \(row.totalLost) of \(row.sent), \(rate) in 100,000: \(kinds.joined(separator: ", "))"
+    }
+
+    private var connections: String {
+        let reasons = closed.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+        return "connections: \(opened) opened, \(closedUnderUs) closed under us; closed: \(reasons)"
+    }
+
+    private var shownProblems: [String] {
+        let all = problems
+        var lines = all.prefix(Self.shownViolations).map { "VIOLATION  \($0)" }
+        if all.count > lines.count { lines.append("… and \(all.count - lines.count) more") }
+        return lines
+    }
+}

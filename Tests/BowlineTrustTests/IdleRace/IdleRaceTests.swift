@@ -1,0 +1,168 @@
+internal import Bowline
+internal import BowlineTesting
+internal import Testing
+
+@testable import BowlineTrust
+
+@Suite("The idle race's judgement")
+struct IdleRaceTests {
+    private func judge(_ log: String, _ records: IdleRaceRecord...) -> IdleRaceJudgement {
+        IdleRaceJudgement(records, log: AccessLog(text: log))
+    }
+
+    private func answered(
+        _ method: IdleRaceMethod, _ id: String, isOwn: Bool = true, isReused: Bool = true, resends: Int = 0
+    ) -> IdleRaceRecord {
+        IdleRaceRecord(
+            method: method, id: id, outcome: .answered(isOwn: isOwn, isReused: isReused, resends: resends))
+    }
+
+    private func failed(_ method: IdleRaceMethod, _ id: String, _ progress: RequestProgress) -> IdleRaceRecord {
+        IdleRaceRecord(
+            method: method, id: id, outcome: .failed(code: "connectionClosed", progress: progress, resends: 0))
+    }
+
+    @Test("counts what was answered, reused and resent, and finds nothing wrong with it")
+    func clean() {
+        let found = judge(
+            "GET 0-0\nPOST 0-1\nGET 0-2\n",
+            answered(.get, "0-0", isReused: false), answered(.post, "0-1"), answered(.get, "0-2", resends: 1))
+        #expect(found.violations == [])
+        #expect(found.rows[.get] == IdleRaceJudgement.Row(sent: 2, reused: 1, resent: 1))
+        #expect(found.rows[.post] == IdleRaceJudgement.Row(sent: 1, reused: 1))
+    }
+
+    @Test("allows a GET to be executed once more for each time it was resent, not more often")
+    func resentGet() {
+        #expect(judge("GET a\nGET a\n", answered(.get, "a", resends: 1)).violations == [])
+        #expect(
+            judge("GET a\nGET a\n", answered(.get, "a")).violations == ["GET a: executed 2 times, resent 0 times"])
+    }
+
+    @Test("reports a GET that was lost")
+    func lostGet() {
+        let found = judge("", failed(.get, "a", .ambiguous))
+        #expect(found.violations == ["GET a: lost: connectionClosed, ambiguous"])
+        #expect(found.rows[.get]?.lost == [.ambiguous: 1])
+    }
+
+    @Test("counts a lost POST whose error says that it may have been executed")
+    func lostPost() {
+        let found = judge(
+            "POST b\n", failed(.post, "a", .ambiguous), failed(.post, "b", .responseStarted),
+            failed(.post, "c", .neverSent))
+        #expect(found.violations == [])
+        #expect(found.rows[.post]?.lost == [.ambiguous: 1, .responseStarted: 1, .neverSent: 1])
+        #expect(found.rows[.post]?.totalLost == 3)
+        #expect(found.rows[.post]?.lostThoughExecuted == 1)
+    }
+
+    @Test("reports a POST that was executed twice, whatever its caller was told")
+    func executedTwice() {
+        let found = judge("POST a\nPOST b\nPOST a\nPOST b\n", answered(.post, "a"), failed(.post, "b", .ambiguous))
+        #expect(found.violations == ["POST a: executed 2 times", "POST b: executed 2 times"])
+        #expect(found.rows[.post]?.executedTwice == 2)
+    }
+
+    @Test(
+        "reports an error that says that nothing was sent of a request that was executed",
+        arguments: [
+            RequestProgress.neverSent, .refused,
+        ])
+    func wrongProgress(_ progress: RequestProgress) {
+        #expect(
+            judge("POST a\n", failed(.post, "a", progress)).violations
+                == ["POST a: executed, though the error says \(progress.rawValue)"])
+    }
+
+    @Test("reports another request's answer, and an answer to a request that was not executed")
+    func wrongAnswer() {
+        #expect(judge("GET a\n", answered(.get, "a", isOwn: false)).violations == ["GET a: the answer is not its own"])
+        #expect(
+            judge("POST a\n", answered(.get, "a")).violations
+                == ["GET a: answered, though the server did not execute it"])
+    }
+
+    @Test("takes only lines of the log that name a method and an id")
+    func logLines() {
+        let log = AccessLog(text: "GET 1-1\nGET - 400\n- -\n\nGET 1-1\nPOST 1-1")
+        #expect(log.executions(of: .get, id: "1-1") == 2)
+        #expect(log.executions(of: .post, id: "1-1") == 1)
+        #expect(log.executions(of: .get, id: "-") == 0)
+    }
+
+    @Test("waits for the log until each answered request is in it")
+    func completeLog() {
+        let records = [answered(.get, "a"), failed(.post, "b", .ambiguous)]
+        #expect(!IdleRaceJudgement.isComplete(AccessLog(text: "POST b\n"), for: records))
+        #expect(IdleRaceJudgement.isComplete(AccessLog(text: "GET a\n"), for: records))
+    }
+}
+
+@Suite("The idle race's gaps")
+struct IdleRaceGapsTests {
+    @Test("lie within the sweep on both sides of the timeout, half of them within a tenth of it")
+    func spread() {
+        var random = SeededRandom(seed: 7)
+        let gaps = IdleRaceGaps(timeout: .milliseconds(1_000), sweep: .milliseconds(60))
+        let drawn = (0..<10_000).map { _ in gaps.draw(from: &random) }
+        #expect(drawn.allSatisfy { $0 >= .milliseconds(940) && $0 <= .milliseconds(1_060) })
+        #expect(drawn.contains { $0 < .milliseconds(950) } && drawn.contains { $0 > .milliseconds(1_050) })
+        // Half by the narrow draw, and a tenth of the other half.
+        let near = drawn.filter { $0 >= .milliseconds(994) && $0 <= .milliseconds(1_006) }.count
+        #expect((5_200...5_800).contains(near))
+    }
+
+    @Test("are never negative")
+    func notNegative() {
+        var random = SeededRandom(seed: 7)
+        let gaps = IdleRaceGaps(timeout: .milliseconds(5), sweep: .milliseconds(60))
+        let drawn = (0..<1_000).map { _ in gaps.draw(from: &random) }
+        #expect(drawn.allSatisfy { $0 >= .zero })
+        #expect(drawn.contains(.zero))
+    }
+}
+
+@Suite("The idle race's report")
+struct IdleRaceReportTests {
+    private func report(
+        _ records: [IdleRaceRecord] = [], log: String = "", closed: [String: Int], isHinted: Bool = false
+    ) -> IdleRaceReport {
+        IdleRaceReport(
+            judgement: IdleRaceJudgement(records, log: AccessLog(text: log)), opened: 3, closed: closed,
+            isHinted: isHinted)
+    }
+
+    private let reused = IdleRaceRecord(
+        method: .get, id: "a", outcome: .answered(isOwn: true, isReused: true, resends: 0))
+    private let lost = IdleRaceRecord(
+        method: .post, id: "b", outcome: .failed(code: "connectionClosed", progress: .ambiguous, resends: 0))
+
+    @Test("is clean when connections were reused, and the server closed some")
+    func clean() {
+        let report = report([reused, lost], log: "GET a\n", closed: ["closedByPeer": 2, "shutdown": 1])
+        #expect(report.problems == [])
+        #expect(report.text.contains("POSTs lost: 1 of 1, 100000 in 100,000: ambiguous 1"))
+        #expect(report.text.contains("connections: 3 opened, 2 closed under us; closed: closedByPeer 2, shutdown 1"))
+        #expect(!report.text.contains("VIOLATION"))
+    }
+
+    @Test("fails when the gaps missed the server's close on one side")
+    func missed() {
+        #expect(
+            report([reused], log: "GET a\n", closed: ["shutdown": 1]).problems
+                == ["the server closed no connection: the gaps are too short"])
+        #expect(
+            report([], closed: ["closedByPeer": 1]).problems
+                == ["no connection was used twice: the gaps are too long"])
+    }
+
+    @Test("with a hint, fails when the server closed a connection or a POST was lost")
+    func hinted() {
+        #expect(report([], closed: ["keepAliveTimeout": 4], isHinted: true).problems == [])
+        #expect(
+            report([lost], closed: ["closedByPeer": 1], isHinted: true).problems == [
+                "the server closed 1 connections in spite of its hint", "1 POSTs were lost in spite of the hint",
+            ])
+    }
+}
