@@ -3,6 +3,7 @@
 SWIFT ?= swift
 SERVERS_FLAGS ?=
 HTTP2_FLAGS ?=
+INTEROP_FLAGS ?=
 SILENT_FLAGS ?=
 SPEED_FLAGS ?=
 BENCH_FLAGS ?=
@@ -10,7 +11,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread servers httpbin loopback identities http2 http2-servers interop silent-path pipeline-cost instructions bench speed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +80,11 @@ http2-servers: ## Drive the tool against nginx, nghttpd and HAProxy speaking HTT
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/http2-servers $(HTTP2_FLAGS)
+
+interop: ## Drive the tool against nine servers and print what works with each (INTEROP_FLAGS=--short for a quick round)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/interop $(INTEROP_FLAGS)
 
 silent-path: ## Make the path to real servers silent under load, and count what that costs (SILENT_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers
