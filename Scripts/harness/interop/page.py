@@ -42,7 +42,8 @@ EXPLANATIONS = """\
 - **{amount}**: hashed at both ends, while the tool's peak memory stays below {peak} MiB.
 - **Slow answers**: a body in 16 pieces, 0.1 s apart, takes longer than `--body-idle-timeout` and arrives whole.
 - **Reload**: {reloads} reloads while 8 workers send paced GETs: none fails.
-- **Restart**: the server is killed and started again, {restarts} under the same load: none fails. Requests that nothing answers are retried.
+- **Restart**: the server is killed and started again, {restarts} under the same load: requests that nothing answers are retried, and none fails except
+  those whose response had begun, which report `responseStarted`.
 - **Drain**: the server ends gracefully with 8 GETs in flight: each finishes at its first attempt. 8 more succeed once the server is back."""
 
 

@@ -47,6 +47,8 @@ class Nginx(Server):
     name = "nginx"
     programs = ("nginx",)
     drain_signal = signal.SIGQUIT
+    sends_no_continue = ("2",)
+    notes = {"continue": "nginx answers no `Expect` over HTTP/2. The tool sends the body after a second."}
 
     def prepare(self):
         (self.folder / "nginx.conf").write_text(NGINX.format(
@@ -107,8 +109,8 @@ class HAProxy(Server):
         return [self.program, "-db", "-f", self.folder / "haproxy.cfg", *more]
 
     def generation(self):
-        """The new process puts its own socket in the place of the old one's, once it has started."""
-        return (self.folder / "admin.sock").stat().st_ino
+        """The old process says that it listens no more, which the new one asks of it once it has started."""
+        return (self.folder / "output").read_text(errors="replace").count("Proxy front stopped")
 
     def order_reload(self):
         """`-sf`: the new process takes over the listening sockets and tells the old one to finish."""

@@ -28,6 +28,8 @@ class Server:
     protocols = ("1.1", "2")
     # Why a behaviour cannot be shown: by the behaviour's key, or by "key/protocol".
     lacks = {}
+    # The protocols over which the server answers no `Expect`.
+    sends_no_continue = ()
     # A sentence about a cell that needs one, by the behaviour's key.
     notes = {}
     # Ends the server after it has finished what is in flight.

@@ -2,6 +2,8 @@
 
 import traceback
 
+from harness.interop.behaviours import Lacking
+
 
 class Cell:
     """What one behaviour shows at one server: by protocol, "ok", a reason why not, or the words of what failed."""
@@ -30,6 +32,10 @@ class Cell:
     def _run(self, protocol):
         try:
             problems, figures = self.behaviour.check(self.server, protocol)
+        except Lacking as reason:
+            print(f"n/a     {self._place(protocol)}: {reason}", flush=True)
+            self.lacking[protocol] = str(reason)
+            return
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             problems, figures = [("broken", f"{type(error).__name__}: {error} (line {last.lineno} of {last.name})")], ""
@@ -37,15 +43,17 @@ class Cell:
 
     def note(self, protocol, problems, figures=""):
         verdict = "FAILED" if problems else "ok"
-        words = f"{self.server.name}, {self.behaviour.words}, HTTP/{protocol}" + (f": {figures}" if figures else "")
-        print(f"{verdict:<6}  {words}", flush=True)
+        print(f"{verdict:<6}  {self._place(protocol)}" + (f": {figures}" if figures else ""), flush=True)
         if not problems:
             self.passed.append(protocol)
             return
         self.failed[protocol] = problems[0][0]
         for word, sentence in problems:
-            self.details.append(f"{self.server.name}, {self.behaviour.words}, HTTP/{protocol}: {word}: {sentence}")
+            self.details.append(f"{self._place(protocol)}: {word}: {sentence}")
             print(f"        {word}: {sentence}", flush=True)
+
+    def _place(self, protocol):
+        return f"{self.server.name}, {self.behaviour.words}, HTTP/{protocol}"
 
     def __str__(self):
         """Without a protocol where all have the same verdict."""
