@@ -33,7 +33,7 @@ EXPLANATIONS = """\
 - **Connection reuse**: two requests travel over one connection, counted in front of the server too.
 - **TLS**: with the authority's certificate the request succeeds. With a name that is not in the certificate, and without the authority, the
   tool refuses the handshake and sends nothing.
-- **HTTP/2**: no option asks for it; ALPN settles it. 40 requests by 10 workers are 40 streams of one connection.
+- **HTTP/2**: no option asks for it; ALPN settles it. 40 requests by 8 workers are 40 streams of one connection.
 - **gzip**: the decoded text is the file, and the undecoded answer is gzip.
 - **Chunked**: 256 KiB without a length each way. The server hashes what it receives, the tool what it receives. Over HTTP/2 these are bodies
   without a length.

@@ -28,6 +28,7 @@ DocumentRoot {files}
 <Directory {files}>
     Require all granted
 </Directory>
+TypesConfig /dev/null
 AddType text/plain .txt
 AddOutputFilterByType DEFLATE text/plain
 RedirectMatch 302 ^/redirect$ /further
@@ -55,6 +56,9 @@ APACHE_FOLDERS = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/
 class Apache(Server):
     name = "Apache httpd"
     programs = ("apache2", "httpd")
+    notes = {
+        "reload": "Over HTTP/2 a graceful restart ends connections that have requests in flight. The tool sends these again.",
+    }
     drain_signal = signal.SIGWINCH
 
     def prepare(self):
@@ -119,6 +123,10 @@ $HTTP["url"] =~ "^/(upload|chunked|slow)$" {{
 class Lighttpd(Server):
     name = "lighttpd"
     programs = ("lighttpd",)
+    notes = {
+        "http2": "lighttpd allows eight streams at a time. For more the tool opens another connection.",
+        "chunked up": "Over HTTP/2 lighttpd answers 411 to a POST without a length, and accepts a PUT. This row sends PUTs.",
+    }
     drain_signal = signal.SIGINT
     reload_signal = signal.SIGUSR1
 
