@@ -110,7 +110,7 @@ class Behaviours:
                               str(file))
             body = file.read_bytes() if file.exists() else b""
         if body[:2] != b"\x1f\x8b" or gzip.decompress(body) != (self.contents.folder / "text.txt").read_bytes():
-            problems.append(("not gzip", f"undecoded, {len(body)} bytes came that are not the text in gzip; {coded.tail()}"))
+            problems.append(("not gzip", f"{len(body)} bytes came that are not the text in gzip; {coded.tail()}"))
         return problems, f"{self.contents.size('text.txt')} bytes in {len(body)}"
 
     def chunked_down(self, server, protocol):
@@ -230,7 +230,7 @@ class Behaviours:
         options, base = server.arguments(protocol)
         if port:
             base = base.rsplit(":", 1)[0] + f":{port}"
-        return [*options, base + target]
+        return [*options, base + server.targets.get(target, target)]
 
     def _run(self, server, protocol, target, *arguments, port=None, seconds=120):
         return self._request(*self._arguments(server, protocol, target, port), *arguments, seconds=seconds)

@@ -59,7 +59,8 @@ class Nginx(Server):
         return [self._command()]
 
     def _command(self, *more):
-        return [self.program, "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log", *more]
+        return [self.program, "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log",
+                *more]
 
     def order_reload(self):
         self.run(self._command("-s", "reload"))

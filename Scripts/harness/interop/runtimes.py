@@ -21,17 +21,18 @@ class Nghttpd(Server):
     protocols = ("2",)
     lacks = {
         "gzip": "no compression",
-        "chunked down": "no such answers",
         "redirects": "no redirects",
         "slow answers": "files only",
         "reload": "no reload",
         "drain": "no graceful end",
     }
+    # Its answers say no length.
+    targets = {"/chunked": "/pieces"}
 
     def commands(self):
         stage = self.stage.folder
-        return [[self.program, "-a", "127.0.0.1", "--echo-upload", "-d", self.contents.folder, self.tls_port,
-                 stage / "server.key", stage / "server.pem"]]
+        return [[self.program, "-a", "127.0.0.1", "--echo-upload", "--no-content-length", "-d", self.contents.folder,
+                 self.tls_port, stage / "server.key", stage / "server.pem"]]
 
     def receipt(self, name):
         """It sends the upload back."""

@@ -32,6 +32,8 @@ class Server:
     sends_no_continue = ()
     # A sentence about a cell that needs one, by the behaviour's key.
     notes = {}
+    # What it serves under another target than the others do.
+    targets = {}
     # Ends the server after it has finished what is in flight.
     drain_signal = signal.SIGTERM
     # The signal that makes the first process reload; None if a subclass overrides `reload`, or cannot reload.
