@@ -3,6 +3,7 @@
 SWIFT ?= swift
 SERVERS_FLAGS ?=
 HTTP2_FLAGS ?=
+INTEROP_FLAGS ?=
 SILENT_FLAGS ?=
 SILENCE_FLAGS ?=
 CHURN_FLAGS ?=
@@ -19,7 +20,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +92,11 @@ http2-servers: ## Drive the tool against nginx, nghttpd and HAProxy speaking HTT
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/http2-servers $(HTTP2_FLAGS)
+
+interop: ## Drive the tool against nine servers and print what works with each (INTEROP_FLAGS=--short for a quick round)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/interop $(INTEROP_FLAGS)
 
 silent-path: ## Make the path to real servers silent under load, and count what that costs (SILENT_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers

@@ -1,17 +1,17 @@
 """A real nginx on loopback, plain and over TLS, in a folder of its own that is removed at the end."""
 
-import asyncio
-import contextlib
 import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+
+from harness import certificates
+from harness.ports import free_ports, wait_until_listening
+from harness.sink import Sink
 
 CONFIGURATION = """\
 daemon off;
@@ -57,79 +57,6 @@ http {{
 """
 
 
-def free_ports(count):
-    """As many ports that nobody listens on, each another: all are held until the last was found."""
-    with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def free_port():
-    return free_ports(1)[0]
-
-
-class Sink:
-    """An HTTP/1.1 server that counts the bytes of each request body, chunked or not, and answers with the count."""
-
-    def __init__(self):
-        self.bodies = []
-        self.framings = []
-        self.loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-        self._ready.wait(10)
-
-    def _run(self):
-        asyncio.set_event_loop(self.loop)
-        server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20))
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        self.loop.run_forever()
-
-    def stop(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-
-    async def _serve(self, reader, writer):
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                fields = head.decode("latin-1").lower().split("\r\n")
-                count = await self._count(reader, fields)
-                self.bodies.append(count)
-                body = f"{count}\n".encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
-            pass
-        finally:
-            writer.close()
-
-    async def _count(self, reader, fields):
-        if any(f.startswith("transfer-encoding:") and "chunked" in f for f in fields):
-            self.framings.append("chunked")
-            total = 0
-            while size := int((await reader.readline()).split(b";")[0], 16):
-                await self._skip(reader, size)
-                await reader.readexactly(2)
-                total += size
-            while (await reader.readline()).strip():
-                pass
-            return total
-        length = next((int(f.split(":")[1]) for f in fields if f.startswith("content-length:")), 0)
-        self.framings.append("length")
-        await self._skip(reader, length)
-        return length
-
-    async def _skip(self, reader, size):
-        while size:
-            piece = await reader.read(min(size, 1 << 18))
-            if not piece:
-                raise asyncio.IncompleteReadError(b"", size)
-            size -= len(piece)
-
-
 class Nginx:
     """Starts on entry, stops and removes everything on exit."""
 
@@ -151,7 +78,7 @@ class Nginx:
         self.folder.chmod(0o755)
         self.sink = Sink()
         self._make_files()
-        self._make_certificates()
+        certificates.make(self.folder)
         self._start()
         return self
 
@@ -174,22 +101,6 @@ class Nginx:
         with open(files / "1g", "wb") as large:
             large.truncate(self.large_bytes)
 
-    def _make_certificates(self):
-        """A certificate authority and a server certificate for localhost and 127.0.0.1, valid for two days."""
-        def openssl(*arguments):
-            done = subprocess.run(["openssl", *arguments], cwd=self.folder, capture_output=True, text=True)
-            if done.returncode != 0:
-                sys.exit(f"openssl {arguments[0]} failed: {done.stderr.strip()[-300:]}")
-
-        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
-                "-subj", "/CN=Bowline test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-        openssl("req", *curve, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
-        (self.folder / "san").write_text(
-            "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
-        openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                "-out", "server.pem", "-days", "2", "-extfile", "san")
-
     def _start(self):
         for _ in range(5):
             self.plain_port, self.tls_port, self.h2c_port, self.strangers_port = free_ports(4)
@@ -198,25 +109,13 @@ class Nginx:
                 keepalive_requests=self.keepalive_requests, user="user root;" if os.getuid() == 0 else ""))
             self.process = subprocess.Popen([*self.prefix_command, *self._command()], stdout=subprocess.DEVNULL,
                                             stderr=subprocess.PIPE, text=True)
-            if self._is_up():
+            if wait_until_listening(self.process, (self.plain_port, self.tls_port)):
                 return
         sys.exit(f"nginx did not start: {self.process.stderr.read()[-500:]}")
 
     def _command(self):
         return [self.binary, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e",
                 str(self.folder / "error.log")]
-
-    def _is_up(self):
-        for _ in range(200):
-            if self.process.poll() is not None:
-                return False
-            try:
-                for port in (self.plain_port, self.tls_port):
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                return True
-            except OSError:
-                time.sleep(0.025)
-        return False
 
     def reload(self):
         """`nginx -s reload`: new workers take over, old ones close their idle connections and end."""

@@ -5,12 +5,12 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 
-from harness.nginx import Sink, free_ports
+from harness import certificates
+from harness.ports import free_ports, wait_until_listening
+from harness.sink import Sink
 
 NGINX = """\
 daemon off;
@@ -109,11 +109,7 @@ class Servers:
         (files / "1k").write_bytes(os.urandom(1024))
         with open(files / "large", "wb") as file:
             file.truncate(self.large)
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out",
-                        "server.pem", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-                       cwd=self.folder, check=True, capture_output=True)
-        both = (self.folder / "server.key").read_text() + (self.folder / "server.pem").read_text()
-        (self.folder / "both.pem").write_text(both)
+        certificates.make(self.folder)
         user = "user root;" if os.geteuid() == 0 else ""
         for name, text in (("nginx.conf", NGINX), ("haproxy.cfg", HAPROXY)):
             (self.folder / name).write_text(text.format(folder=self.folder, user=user, **self.ports))
@@ -128,13 +124,10 @@ class Servers:
         }[name]
         self.processes[name] = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL,
                                                 stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            if self.processes[name].poll() is not None:
-                raise RuntimeError(f"{name} ended with status {self.processes[name].returncode}: is its port taken?")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[name]), 1):
-                return
-            time.sleep(0.02)
+        if wait_until_listening(self.processes[name], [self.ports[name]]):
+            return
+        if self.processes[name].poll() is not None:
+            raise RuntimeError(f"{name} ended with status {self.processes[name].returncode}: is its port taken?")
         raise RuntimeError(f"{name} did not start")
 
     def kill(self, name):
@@ -145,7 +138,7 @@ class Servers:
         """What makes the tool talk to that server, its URL's beginning last."""
         if name == "h2c":
             return ["--h2c", f"http://localhost:{self.ports[name]}"]
-        return ["--http2", "--cacert", str(self.folder / "server.pem"), f"https://localhost:{self.ports[name]}"]
+        return ["--http2", "--cacert", str(self.folder / "ca.pem"), f"https://localhost:{self.ports[name]}"]
 
     @property
     def access_log(self):

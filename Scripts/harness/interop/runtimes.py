@@ -1,0 +1,145 @@
+"""nghttpd, Node, and httpbin under Python servers: these answer by themselves."""
+
+import importlib.metadata
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+from harness.interop.contents import SLOW_PAUSE, SLOW_PIECES
+from harness.interop.server import Server, Unavailable
+
+SCRIPTS = pathlib.Path(__file__).resolve().parent.parent.parent
+PACKAGES = ["httpbin==0.10.4", "gunicorn==27.0.1", "waitress==3.0.2", "hypercorn==0.18.0"]
+
+
+class Nghttpd(Server):
+    name = "nghttpd"
+    programs = ("nghttpd",)
+    version_arguments = ("--version",)
+    protocols = ("2",)
+    lacks = {
+        "gzip": "no compression",
+        "redirects": "no redirects",
+        "slow answers": "files only",
+        "reload": "no reload",
+        "drain": "no graceful end",
+    }
+    # Its answers say no length.
+    targets = {"/chunked": "/pieces"}
+
+    def commands(self):
+        stage = self.stage.folder
+        return [[self.program, "-a", "127.0.0.1", "--echo-upload", "--no-content-length", "-d", self.contents.folder,
+                 self.tls_port, stage / "server.key", stage / "server.pem"]]
+
+    def receipt(self, name):
+        """It sends the upload back."""
+        return self.contents.sha256[name]
+
+
+class Node(Server):
+    name = "Node"
+    programs = ("node", "nodejs")
+    version_arguments = ("--version",)
+    lacks = {"reload": "no reload"}
+
+    def prepare(self):
+        shutil.copy(pathlib.Path(__file__).with_name("server.js"), self.folder / "server.js")
+
+    def commands(self):
+        stage = self.stage.folder
+        return [[self.program, self.folder / "server.js", self.contents.folder, self.plain_port, self.tls_port,
+                 stage / "server.key", stage / "server.pem", SLOW_PIECES, int(SLOW_PAUSE * 1000)]]
+
+
+class Packages:
+    """What is installed from PyPI, into a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder]
+        self._process = subprocess.Popen([*map(str, command), *PACKAGES], stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.PIPE, text=True)
+        self._errors = None
+
+    def wait(self):
+        if self._errors is None:
+            self._errors = self._process.communicate(timeout=300)[1]
+        if self._process.returncode != 0:
+            raise Unavailable(f"pip cannot install {', '.join(PACKAGES)}: {self._errors[-1000:]}")
+
+    def stop(self):
+        self._process.kill()
+        self._process.wait()
+
+    def version(self, name):
+        self.wait()
+        return next(iter(importlib.metadata.distributions(name=name, path=[str(self.folder)]))).version
+
+
+class HTTPBin(Server):
+    """A Python server with httpbin, and the targets of this table beside it: application.py."""
+
+    package = ""
+    drops_rights = False
+
+    def __enter__(self):
+        self.stage.packages.wait()
+        return super().__enter__()
+
+    def environment(self):
+        return {"PYTHONPATH": f"{self.stage.packages.folder}:{SCRIPTS}", "INTEROP_FILES": str(self.contents.folder),
+                "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def version(self):
+        return f"{self.stage.packages.version(self.package)} with httpbin {self.stage.packages.version('httpbin')}"
+
+    def _find(self):
+        return sys.executable
+
+
+class Gunicorn(HTTPBin):
+    name = "httpbin, gunicorn"
+    package = "gunicorn"
+    protocols = ("1.1",)
+    reload_signal = signal.SIGHUP
+
+    def commands(self):
+        """One process for each port: its TLS options apply to all ports of a process."""
+        stage = self.stage.folder
+        return [self._command(self.plain_port),
+                self._command(self.tls_port, "--certfile", stage / "server.pem", "--keyfile", stage / "server.key")]
+
+    def _command(self, port, *more):
+        return [self.program, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread",
+                "--threads", "16", "--keep-alive", "30", "--timeout", "120", "--log-level", "warning", *more,
+                "harness.interop.application:app"]
+
+
+class Waitress(HTTPBin):
+    name = "httpbin, waitress"
+    package = "waitress"
+    protocols = ("1.1",)
+    lacks = {"tls": "no TLS", "reload": "no reload", "drain": "no graceful end"}
+
+    def commands(self):
+        return [[self.program, "-m", "waitress", f"--listen=127.0.0.1:{self.plain_port}", "--threads=16",
+                 "--channel-timeout=60", f"--max-request-body-size={4 << 30}", "harness.interop.application:app"]]
+
+
+class Hypercorn(HTTPBin):
+    name = "httpbin, hypercorn"
+    package = "hypercorn"
+    lacks = {"reload": "no reload"}
+
+    def prepare(self):
+        (self.folder / "hypercorn.toml").write_text(f"wsgi_max_body_size = {4 << 30}\n")
+
+    def commands(self):
+        stage = self.stage.folder
+        return [[self.program, "-m", "hypercorn", "--config", self.folder / "hypercorn.toml", "--workers", "0",
+                 "--bind", f"127.0.0.1:{self.tls_port}", "--insecure-bind", f"127.0.0.1:{self.plain_port}",
+                 "--certfile", stage / "server.pem", "--keyfile", stage / "server.key", "--keep-alive", "60",
+                 "--graceful-timeout", "20", "wsgi:harness.interop.application:app"]]
