@@ -27,8 +27,8 @@ final class FaultDriver {
     private var jitter: [FaultDirection: SeededRandom]
     private var client: Endpoint
     private var server: Endpoint?
-    private var silenced: Set<FaultDirection> = []
-
+    /// The client's socket can be written and read, or has been closed before it could.
+    private var isActive = false
     private var isDialing = false
     /// Sockets of the dial that is under way.
     private var dialed: [any Channel] = []
@@ -64,15 +64,16 @@ final class FaultDriver {
     ///
     /// - Parameter silenced: The directions in which nothing passes at first.
     func begin(silenced: Set<FaultDirection>) throws {
-        self.silenced = silenced
+        // Now, so that what the proxy is told from here on comes after it.
+        machine.accepted(silenced: silenced, at: clock.now)
         watch(client.channel, .client)
         try client.channel.pipeline.syncOperations.addHandler(FaultSocket(self, .client))
     }
 
     // MARK: Facts
 
-    func accepted() {
-        machine.accepted(silenced: silenced, at: clock.now)
+    func activated() {
+        isActive = true
         run()
     }
 
@@ -94,6 +95,7 @@ final class FaultDriver {
     }
 
     func closed(_ side: Side) {
+        isActive = true
         machine.closed(side, failed: endpoint(side)?.hasFailed ?? false, at: clock.now)
         run()
     }
@@ -111,7 +113,7 @@ final class FaultDriver {
     /// Does what is to be done now, first of all what the proxy was told.
     func run() {
         hasNews = true
-        guard !isRunning else { return }
+        guard isActive, !isRunning else { return }
         isRunning = true
         var wake: MonotonicInstant?
         while hasNews {

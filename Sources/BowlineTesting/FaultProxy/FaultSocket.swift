@@ -13,7 +13,7 @@ final class FaultSocket: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        if side == .client { driver.accepted() }
+        if side == .client { driver.activated() }
         context.fireChannelActive()
     }
 

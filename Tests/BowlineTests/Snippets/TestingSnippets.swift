@@ -147,4 +147,33 @@ private enum TestingSnippets {
             #expect(server.requests.map(\.stream) == [1, 3, 1, 3, 1, 3])
         }
     }
+
+    static func faultProxy() async throws {
+        try await withLoopbackServer { server in
+            server.route(.get, "/orders", always: .reply(200, body: "[]"))
+            // The first connection is reset in the middle of the response's head; the others are slow.
+            let cut = FaultScript { $0.toClient.events = [FaultEvent(at: 20, .cut(.reset))] }
+            let slow = FaultScript { $0.toClient.latency = .milliseconds(20) }
+            try await FaultProxy.withProxy(port: server.port, plan: .scripts([cut], then: slow)) { proxy in
+                try await withServiceClient(proxy.baseURL()) { client in
+                    let orders = try await client.get("orders").decode([Order].self)
+                    #expect(orders.isEmpty)
+                }
+                #expect(proxy.accepted == 2)
+                #expect(proxy.log.contains { $0.kind == .cut(.reset) && $0.offset == 20 })
+            }
+            #expect(server.requests.count == 2)
+        }
+    }
+
+    static func silentPath(_ proxy: FaultProxy, _ client: ServiceClient) async throws {
+        proxy.silence()
+        let error = await #expect(throws: ServiceError.self) {
+            try await client.get("orders") { $0.timeouts.attempt = .milliseconds(200) }
+        }
+        #expect(error?.code == .attemptTimeout)
+        proxy.resume()
+        let after = try await client.get("orders")
+        #expect(after.status == .ok)
+    }
 }
