@@ -316,7 +316,7 @@ struct FaultConnectionMachine: ~Copyable {
     // MARK: Parts
 
     private mutating func note(_ what: String, _ direction: FaultDirection? = nil, kind: FaultEvent.Kind? = nil) {
-        let offset = direction.map { lane($0).position } ?? 0
+        let offset = if let direction { lane(direction).position } else { 0 }
         pending.append(.note(FaultRecord(number, direction, offset, what, kind: kind)))
     }
 
