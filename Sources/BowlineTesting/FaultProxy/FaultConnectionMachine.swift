@@ -50,7 +50,6 @@ struct FaultConnectionMachine: ~Copyable {
 
     private struct Peer {
         var isPresent: Bool
-        var inputEnded = false
         var outputEnded = false
         var isGone = false
 
@@ -120,7 +119,6 @@ struct FaultConnectionMachine: ~Copyable {
 
     /// The peer has sent its FIN.
     mutating func inputEnded(_ side: Side, at now: MonotonicInstant) {
-        withPeer(side) { $0.inputEnded = true }
         withLane(from: side) { $0.senderEnded(.finished, at: now) }
     }
 
