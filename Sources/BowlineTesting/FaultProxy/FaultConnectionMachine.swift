@@ -50,7 +50,6 @@ struct FaultConnectionMachine: ~Copyable {
 
     private struct Peer {
         var isPresent: Bool
-        var inputEnded = false
         var outputEnded = false
         var isGone = false
 
@@ -120,7 +119,6 @@ struct FaultConnectionMachine: ~Copyable {
 
     /// The peer has sent its FIN.
     mutating func inputEnded(_ side: Side, at now: MonotonicInstant) {
-        withPeer(side) { $0.inputEnded = true }
         withLane(from: side) { $0.senderEnded(.finished, at: now) }
     }
 
@@ -316,7 +314,7 @@ struct FaultConnectionMachine: ~Copyable {
     // MARK: Parts
 
     private mutating func note(_ what: String, _ direction: FaultDirection? = nil, kind: FaultEvent.Kind? = nil) {
-        let offset = direction.map { lane($0).position } ?? 0
+        let offset = if let direction { lane(direction).position } else { 0 }
         pending.append(.note(FaultRecord(number, direction, offset, what, kind: kind)))
     }
 

@@ -105,7 +105,7 @@ struct FaultLaneMachine {
             (index, FaultEvent(at: max(0, event.offset), event.kind))
         }
         .sorted { ($0.1.offset, $0.0) < ($1.1.offset, $1.0) }
-        events = ArraySlice(inOrder.map(\.1))
+        events = ArraySlice(inOrder.map { $0.1 })
     }
 
     static func inRange(_ time: Duration) -> Duration {

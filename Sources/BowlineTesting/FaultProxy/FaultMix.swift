@@ -74,16 +74,16 @@ public struct FaultMix: Sendable, Hashable {
         if random.nextBool(probability: slow) { slowDown(&script, &random) }
         guard random.nextBool(probability: faulty) else { return script }
         for _ in 0..<min(max(1, random.next(faults)), 64) {
-            guard let fault = fault(&random) else { break }
+            guard let fault = drawFault(&random) else { break }
             add(fault, to: &script, &random)
         }
         return script
     }
 
-    private func fault(_ random: inout SeededRandom) -> Fault? {
+    private func drawFault(_ random: inout SeededRandom) -> Fault? {
         // In the order of the declaration: a dictionary's own order differs from run to run.
         let usable = Fault.allCases.map { ($0, weights[$0] ?? 0) }.filter { $0.1 > 0 && $0.1.isFinite }
-        var left = random.nextDouble() * usable.map(\.1).reduce(0, +)
+        var left = random.nextDouble() * usable.reduce(0) { $0 + $1.1 }
         for (fault, weight) in usable {
             left -= weight
             if left < 0 { return fault }
