@@ -5,6 +5,8 @@ from harness.torture.run import Fault
 LOOP = "thread:NIO-SGLTN"
 RESOLVER = "resolve"
 PROCESS = "start"
+# What a program answers by making the same call again, for ever if need be.
+PASSING = {"EINTR", "EAGAIN"}
 
 
 class Kind:
