@@ -1,3 +1,4 @@
+import BowlinePlatform
 import BowlineTesting
 import Dispatch
 import NIOCore
@@ -144,5 +145,22 @@ struct SystemResolverTests {
         let found = try SystemLookUp.addresses(of: "localhost").get().addresses
         #expect(!found.isEmpty && found.allSatisfy { ["127.0.0.1", "::1"].contains($0.ipAddress) })
         #expect(throws: NameLookupError.self) { try SystemLookUp.addresses(of: "no such name").get() }
+    }
+
+    @Test(
+        "A lack of descriptors is not taken for a name that does not exist",
+        arguments: [EAI_NONAME, EAI_SYSTEM, EAI_AGAIN])
+    func lackOfDescriptors(status: CInt) {
+        let lack = NameLookupError(.noResources, "Too many open files")
+        #expect(SystemLookUp.error(status, 0) { "Too many open files" } == lack)
+        #expect(SystemLookUp.error(status, EMFILE) { nil } == lack)
+    }
+
+    @Test("Without a lack of resources the system's status says what is wrong")
+    func statuses() {
+        #expect(SystemLookUp.error(EAI_NONAME, ENOENT) { nil }.reason == .noSuchHost)
+        #expect(SystemLookUp.error(EAI_AGAIN, 0) { nil }.reason == .temporary)
+        #expect(SystemLookUp.error(EAI_MEMORY, 0) { nil }.reason == .noResources)
+        #expect(SystemLookUp.error(EAI_SYSTEM, EIO) { nil } == NameLookupError(.other, "Input/output error"))
     }
 }

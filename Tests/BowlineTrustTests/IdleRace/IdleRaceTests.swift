@@ -125,7 +125,7 @@ struct IdleRaceGapsTests {
 
 @Suite("The idle race's report")
 struct IdleRaceReportTests {
-    private func report(
+    private func makeReport(
         _ records: [IdleRaceRecord] = [], log: String = "", closed: [String: Int], isHinted: Bool = false
     ) -> IdleRaceReport {
         IdleRaceReport(
@@ -140,7 +140,7 @@ struct IdleRaceReportTests {
 
     @Test("is clean when connections were reused, and the server closed some")
     func clean() {
-        let report = report([reused, lost], log: "GET a\n", closed: ["closedByPeer": 2, "shutdown": 1])
+        let report = makeReport([reused, lost], log: "GET a\n", closed: ["closedByPeer": 2, "shutdown": 1])
         #expect(report.problems == [])
         #expect(report.text.contains("POSTs lost: 1 of 1, 100000 in 100,000: ambiguous 1"))
         #expect(report.text.contains("connections: 3 opened, 2 closed under us; closed: closedByPeer 2, shutdown 1"))
@@ -150,18 +150,18 @@ struct IdleRaceReportTests {
     @Test("fails when the gaps missed the server's close on one side")
     func missed() {
         #expect(
-            report([reused], log: "GET a\n", closed: ["shutdown": 1]).problems
+            makeReport([reused], log: "GET a\n", closed: ["shutdown": 1]).problems
                 == ["the server closed no connection: the gaps are too short"])
         #expect(
-            report([], closed: ["closedByPeer": 1]).problems
+            makeReport([], closed: ["closedByPeer": 1]).problems
                 == ["no connection was used twice: the gaps are too long"])
     }
 
     @Test("with a hint, fails when the server closed a connection or a POST was lost")
     func hinted() {
-        #expect(report([], closed: ["keepAliveTimeout": 4], isHinted: true).problems == [])
+        #expect(makeReport([], closed: ["keepAliveTimeout": 4], isHinted: true).problems == [])
         #expect(
-            report([lost], closed: ["closedByPeer": 1], isHinted: true).problems == [
+            makeReport([lost], closed: ["closedByPeer": 1], isHinted: true).problems == [
                 "the server closed 1 connections in spite of its hint", "1 POSTs were lost in spite of the hint",
             ])
     }

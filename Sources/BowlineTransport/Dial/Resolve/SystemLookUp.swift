@@ -11,10 +11,15 @@ package enum SystemLookUp {
         hints.ai_socktype = Platform.streamSocket
         hints.ai_protocol = CInt(IPPROTO_TCP)
         var list: UnsafeMutablePointer<addrinfo>?
+        // What it leaves there is then of this look-up.
+        errno = 0
         let status = getaddrinfo(host, nil, &hints, &list)
         let systemError = errno
         defer { if let list { freeaddrinfo(list) } }
-        guard status == 0 else { return .failure(error(status, systemError)) }
+        guard status == 0 else {
+            return .failure(
+                error(status, systemError) { SpareResources.lackOfDescriptors(descriptorsOfLookUp) })
+        }
         var addresses: [SocketAddress] = []
         var next = list
         while let entry = next?.pointee {
@@ -33,15 +38,28 @@ package enum SystemLookUp {
         }
     }
 
-    private static func error(_ status: CInt, _ systemError: CInt) -> NameLookupError {
+    /// A file of the resolver, and a socket to a name server.
+    private static let descriptorsOfLookUp = 2
+
+    /// What a failure of `getaddrinfo` means. glibc says "no such name" even if it found no descriptor for
+    /// `/etc/resolv.conf` or `/etc/nsswitch.conf`, so a lack of resources is looked for before its status is believed.
+    ///
+    /// - Parameters:
+    ///   - systemError: The `errno` that the look-up left; 0: none.
+    ///   - lackOfDescriptors: Why the process cannot open what a look-up opens; nil: it can.
+    package static func error(
+        _ status: CInt, _ systemError: CInt, lackOfDescriptors: () -> String?
+    ) -> NameLookupError {
+        if IOError.isLackOfResources(systemError) {
+            return NameLookupError(.noResources, String(cString: strerror(systemError)))
+        }
+        if let reason = lackOfDescriptors() { return NameLookupError(.noResources, reason) }
         let words = gai_strerror(status).map { String(cString: $0) } ?? "error \(status)"
         switch status {
         case EAI_NONAME: return NameLookupError(.noSuchHost, words)
         case EAI_AGAIN: return NameLookupError(.temporary, words)
         case EAI_MEMORY: return NameLookupError(.noResources, words)
-        case EAI_SYSTEM:
-            let reason = IOError.isLackOfResources(systemError) ? NameLookupError.Reason.noResources : .other
-            return NameLookupError(reason, String(cString: strerror(systemError)))
+        case EAI_SYSTEM: return NameLookupError(.other, String(cString: strerror(systemError)))
         default: return NameLookupError(status == Platform.noAddressError ? .noAddress : .other, words)
         }
     }
