@@ -216,7 +216,7 @@ struct ConfigurationTests {
 
     private struct Echo: ServiceTransport {
         func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
-            ServiceResponse(status: .ok, body: ResponseBody(ByteBuffer(string: request.url?.description ?? "none")))
+            ServiceResponse(status: .ok, body: ResponseBody(ByteBuffer(string: request.url?.absoluteString ?? "none")))
         }
     }
 
