@@ -20,7 +20,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -140,6 +140,9 @@ speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO al
 	$(SWIFT) build -c release --product bowline
 	$(SWIFT) build -c release --package-path Benchmarks --product NIOFloor
 	@Scripts/speed $(SPEED_FLAGS)
+
+trust: ## Look for unknown faults from outside: the short form of all that Docs/Trust.md names (about 12 minutes)
+	@SWIFT=$(SWIFT) Scripts/trust
 
 fuzz: dependencies ## Fuzz what reads bytes of a peer, with libFuzzer (FUZZ_SECONDS=60 in all; FUZZ_FLAGS)
 	@SWIFT=$(SWIFT) Scripts/fuzz $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(FUZZ_FLAGS)
