@@ -50,12 +50,14 @@ import Testing
     @Test("Numbers come off the end of an input, the lowest of their range where there is none")
     func numbers() {
         var input = (Array("abc".utf8) + [2, 1, 7]).withUnsafeBytes { FuzzInput($0) }
-        #expect(input.takeNumber(in: 1...6) == 2)
-        #expect(input.takeNumber(in: 0...65_535) == 258)
+        let (low, high) = (input.takeNumber(in: 1...6), input.takeNumber(in: 0...65_535))
+        #expect(low == 2)
+        #expect(high == 258)
         #expect(input.content == Array("abc".utf8))
         var empty = FuzzInput(UnsafeRawBufferPointer(start: nil, count: 0))
-        #expect(empty.takeNumber(in: 3...9) == 3)
-        #expect(!empty.takeFlag())
+        let (number, flag) = (empty.takeNumber(in: 3...9), empty.takeFlag())
+        #expect(number == 3)
+        #expect(!flag)
     }
 
     @Test("Pieces are the whole in order, none of them empty")

@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 /// What the command prints: the figures of each method, how connections ended, and what must not happen.
 struct IdleRaceReport: Sendable {
     let judgement: IdleRaceJudgement

@@ -1,3 +1,4 @@
+internal import Bowline
 internal import BowlineTesting
 internal import Testing
 
