@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 from harness.interop.contents import SLOW_PAUSE, SLOW_PIECES
 from harness.interop.server import Server, Unavailable
@@ -63,10 +64,12 @@ class Packages:
         self._process = subprocess.Popen([*map(str, command), *PACKAGES], stdout=subprocess.DEVNULL,
                                          stderr=subprocess.PIPE, text=True)
         self._errors = None
+        self._lock = threading.Lock()
 
     def wait(self):
-        if self._errors is None:
-            self._errors = self._process.communicate(timeout=300)[1]
+        with self._lock:
+            if self._errors is None:
+                self._errors = self._process.communicate(timeout=300)[1]
         if self._process.returncode != 0:
             raise Unavailable(f"pip cannot install {', '.join(PACKAGES)}: {self._errors[-1000:]}")
 
@@ -84,6 +87,11 @@ class HTTPBin(Server):
 
     package = ""
     drops_rights = False
+    # These are httpbin's own.
+    targets = {
+        "/redirect": "/redirect-to?status_code=302&url=/redirect-to%3Fstatus_code%3D301%26url%3D%2F1k",
+        "/again": "/redirect-to?status_code=307&url=/upload",
+    }
 
     def __enter__(self):
         self.stage.packages.wait()
@@ -132,6 +140,13 @@ class Waitress(HTTPBin):
 class Hypercorn(HTTPBin):
     name = "httpbin, hypercorn"
     package = "hypercorn"
+    sends_no_continue = ("2",)
+    cuts_off = ("2",)
+    notes = {
+        "continue": "Hypercorn answers no `Expect` over HTTP/2. The tool sends the body after a second.",
+        "drain": "Over HTTP/2 Hypercorn closes the connection before the end of the last response. The tool reports this one "
+                 "as `incompleteBody`, although all its bytes came.",
+    }
     lacks = {"reload": "no reload"}
 
     def prepare(self):

@@ -30,6 +30,8 @@ class Server:
     lacks = {}
     # The protocols over which the server answers no `Expect`.
     sends_no_continue = ()
+    # The protocols over which its graceful end cuts off responses that have begun.
+    cuts_off = ()
     # A sentence about a cell that needs one, by the behaviour's key.
     notes = {}
     # What it serves under another target than the others do.
