@@ -113,6 +113,10 @@ class Gunicorn(HTTPBin):
     package = "gunicorn"
     protocols = ("1.1",)
     reload_signal = signal.SIGHUP
+    options = {"redirects": ["--idempotent"]}
+    notes = {"redirects": "gunicorn closes a connection after an answer before which the application did not read the request's "
+                          "body, although the answer says `Connection: keep-alive`. A POST that follows the 307 on that "
+                          "connection fails as `connectionClosed`; with `--idempotent`, as here, it is sent again."}
 
     def commands(self):
         """One process for each port: its TLS options apply to all ports of a process."""

@@ -34,6 +34,8 @@ class Server:
     cuts_off = ()
     # A sentence about a cell that needs one, by the behaviour's key.
     notes = {}
+    # Options of the tool that a behaviour needs there, by the behaviour's key.
+    options = {}
     # What it serves under another target than the others do.
     targets = {}
     # Ends the server after it has finished what is in flight.
