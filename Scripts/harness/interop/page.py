@@ -37,7 +37,7 @@ EXPLANATIONS = """\
 - **gzip**: the decoded text is the file, and the undecoded answer is gzip.
 - **Chunked**: 256 KiB without a length each way. The server hashes what it receives, the tool what it receives. Over HTTP/2 these are bodies
   without a length.
-- **Redirects**: a 302 leads to a 301 and that to the file; a 307 has the body sent once more.
+- **Redirects**: a 302 leads to a 301 and that to the file; a 307 has the body, 256 KiB, sent once more.
 - **Expect**: the body leaves after `100 Continue` and not before, seen on the wire.
 - **{amount}**: hashed at both ends, while the tool's peak memory stays below {peak} MiB.
 - **Slow answers**: a body in 16 pieces, 0.1 s apart, takes longer than `--body-idle-timeout` and arrives whole.

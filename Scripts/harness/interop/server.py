@@ -36,6 +36,8 @@ class Server:
     notes = {}
     # Options of the tool that a behaviour needs there, by the behaviour's key.
     options = {}
+    # The file that it is sent twice by a 307.
+    repeated = "pieces"
     # What it serves under another target than the others do.
     targets = {}
     # Ends the server after it has finished what is in flight.
