@@ -222,7 +222,7 @@ class Behaviours:
             raise Lacking("cuts responses off")
         problems = self._all(run, 2 * WORKERS, "pieces")
         if not ended:
-            problems.append(("did not end", "the server did not end within 20 s after what was in flight"))
+            problems.append(("did not end", "the server did not end in time after what was in flight"))
         cut = [line for line in run.lines[:WORKERS] if (line.get("attempts"), line.get("resends")) != (1, 0)]
         if cut:
             problems.append(("cut off", f"{len(cut)} of {WORKERS} in flight were sent more than once: {cut[0]}"))

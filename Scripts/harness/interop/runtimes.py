@@ -114,9 +114,9 @@ class Gunicorn(HTTPBin):
     protocols = ("1.1",)
     reload_signal = signal.SIGHUP
     options = {"redirects": ["--idempotent"]}
-    notes = {"redirects": "gunicorn closes a connection after an answer before which the application did not read the request's "
-                          "body, although the answer says `Connection: keep-alive`. A POST that follows the 307 on that "
-                          "connection fails as `connectionClosed`; with `--idempotent`, as here, it is sent again."}
+    notes = {"redirects": "gunicorn closes the connection when the application answers without reading the request's body, "
+                          "although the answer says `Connection: keep-alive`. A POST that follows the 307 on that connection "
+                          "fails as `connectionClosed`. With `--idempotent`, as here, it is sent again."}
 
     def commands(self):
         """One process for each port: its TLS options apply to all ports of a process."""
@@ -161,4 +161,4 @@ class Hypercorn(HTTPBin):
         return [[self.program, "-m", "hypercorn", "--config", self.folder / "hypercorn.toml", "--workers", "0",
                  "--bind", f"127.0.0.1:{self.tls_port}", "--insecure-bind", f"127.0.0.1:{self.plain_port}",
                  "--certfile", stage / "server.pem", "--keyfile", stage / "server.key", "--keep-alive", "60",
-                 "--graceful-timeout", "20", "wsgi:harness.interop.application:app"]]
+                 "--graceful-timeout", "10", "wsgi:harness.interop.application:app"]]

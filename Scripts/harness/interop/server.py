@@ -149,7 +149,7 @@ class Server:
                 process.wait()
         self.processes = []
 
-    def drain(self, seconds=20):
+    def drain(self, seconds=30):
         """Asks for a graceful end; returns whether all processes ended in time."""
         for process in self.processes:
             process.send_signal(self.drain_signal)
