@@ -148,13 +148,16 @@ class Hypercorn(HTTPBin):
     cuts_off = ("2",)
     notes = {
         "continue": "Hypercorn answers no `Expect` over HTTP/2. The tool sends the body after a second.",
+        "restart": "Hypercorn ends an HTTP/2 connection after 1,000 requests, and can leave the next one, which it has received, "
+                   "without an answer. The tool sends a GET again after `--head-timeout`. Here the limit is 1,000,000.",
         "drain": "Over HTTP/2 Hypercorn closes the connection before the end of the last response. The tool reports this one "
                  "as `incompleteBody`, although all its bytes came.",
     }
     lacks = {"reload": "no reload"}
 
     def prepare(self):
-        (self.folder / "hypercorn.toml").write_text(f"wsgi_max_body_size = {4 << 30}\n")
+        (self.folder / "hypercorn.toml").write_text(
+            f"wsgi_max_body_size = {4 << 30}\nkeep_alive_max_requests = 1_000_000\n")
 
     def commands(self):
         stage = self.stage.folder
