@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +120,11 @@ class Process:
 
     def send(self, number=signal.SIGTERM):
         self.process.send_signal(number)
+
+    def ended_requests(self):
+        """The indices of the requests that have ended so far, with --json."""
+        text = self._output["stdout"]
+        return {int(index) for index in re.findall(rb'^{"index":(\d+)', text, re.MULTILINE)}
 
     def is_running(self):
         return self.ended is None and os.waitid(os.P_PID, self.process.pid,

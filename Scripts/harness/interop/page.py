@@ -1,5 +1,7 @@
 """Docs/Interop.md, made from the table."""
 
+import textwrap
+
 PAGE = """\
 # Interoperability
 
@@ -29,30 +31,38 @@ others answer by themselves.
 {notes}
 """
 
-EXPLANATIONS = """\
-- **Connection reuse**: two requests travel over one connection, counted in front of the server too.
-- **TLS**: with the authority's certificate the request succeeds. With a name that is not in the certificate, and without the authority, the
-  tool refuses the handshake and sends nothing.
-- **HTTP/2**: no option asks for it; ALPN settles it. 40 requests by 8 workers are 40 streams of one connection.
-- **gzip**: the decoded text is the file, and the undecoded answer is gzip.
-- **Chunked**: 256 KiB without a length each way. The server hashes what it receives, the tool what it receives. Over HTTP/2 these are bodies
-  without a length.
-- **Redirects**: a relative 302 leads to an absolute 301; a 307 has the body sent once more.
-- **Expect**: the body leaves after `100 Continue` and not before, seen on the wire.
-- **{amount}**: hashed at both ends, while the tool's peak memory stays below {peak} MiB.
-- **Slow answers**: a body in 16 pieces, 0.1 s apart, takes longer than `--body-idle-timeout` and arrives whole.
-- **Reload**: {reloads} reloads while 8 workers send paced GETs: none fails.
-- **Restart**: the server is killed and started again, {restarts} under the same load: requests that nothing answers are retried, and none fails except
-  those whose response had begun, which report `responseStarted`.
-- **Drain**: the server ends gracefully with 8 GETs in flight: each finishes at its first attempt. 8 more succeed once the server is back."""
+EXPLANATIONS = [
+    "**Connection reuse**: two requests travel over one connection, counted in front of the server too.",
+    "**TLS**: with the authority's certificate the request succeeds. With a name that is not in the certificate, and "
+    "without the authority, the tool refuses the handshake.",
+    "**HTTP/2**: no option asks for it; ALPN settles it. 40 requests by 8 workers are 40 streams of one connection.",
+    "**gzip**: the decoded text is the file, and the undecoded answer is gzip.",
+    "**Chunked**: 256 KiB without a length each way, hashed by the side that receives them. Over HTTP/2 these are bodies "
+    "without a length.",
+    "**Redirects**: a 302 leads to a 301 and that to the file. A 307 has the body, 256 KiB, sent once more.",
+    "**Expect**: the body leaves after `100 Continue` and not before, seen on the wire.",
+    "**{amount}**: hashed by the side that receives it, while the tool's peak memory stays below {peak} MiB.",
+    "**Slow answers**: a body in 16 pieces, 0.1 s apart, takes longer than `--body-idle-timeout` and arrives whole.",
+    "**Reload**: {reloads} reloads while 8 workers send paced GETs: none fails.",
+    "**Restart**: the server is killed and started again {restarts} under the same load. Requests that nothing answers are "
+    "retried. None fails except those whose response had begun, which report `responseStarted`.",
+    "**Drain**: the server ends gracefully with 8 GETs in flight, and each finishes at its first attempt. 8 more succeed "
+    "once the server is back.",
+]
+
+
+def _list(items):
+    """A list whose items are wrapped as the other pages are."""
+    return "\n".join(textwrap.fill(f"- {item}", 140, subsequent_indent="  ", break_long_words=False,
+                                   break_on_hyphens=False) for item in items)
 
 
 def page(table, amount, peak, versions, reloads, restarts):
     lines = [f"| {server.name} | {versions[server.name]} | {', '.join(f'HTTP/{p}' for p in server.protocols)} |"
              for server, _ in table.columns]
     rows = {behaviour.key: behaviour.words for behaviour in table.behaviours}
-    notes = [f"- **{server.name}, {rows[key]}**: {sentence}" for server, _ in table.columns
+    notes = [f"**{server.name}, {rows[key]}**: {sentence}" for server, _ in table.columns
              for key, sentence in server.notes.items()]
-    return PAGE.format(
-        table=table.markdown(), versions="\n".join(lines), notes="\n".join(notes) or "None.",
-        explanations=EXPLANATIONS.format(amount=amount, peak=peak, reloads=reloads, restarts=restarts))
+    figures = {"amount": amount, "peak": peak, "reloads": reloads, "restarts": restarts}
+    return PAGE.format(table=table.markdown(), versions="\n".join(lines), notes=_list(notes) or "None.",
+                       explanations=_list(item.format(**figures) for item in EXPLANATIONS))

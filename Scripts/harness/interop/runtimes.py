@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 from harness.interop.contents import SLOW_PAUSE, SLOW_PIECES
 from harness.interop.server import Server, Unavailable
@@ -63,10 +64,12 @@ class Packages:
         self._process = subprocess.Popen([*map(str, command), *PACKAGES], stdout=subprocess.DEVNULL,
                                          stderr=subprocess.PIPE, text=True)
         self._errors = None
+        self._lock = threading.Lock()
 
     def wait(self):
-        if self._errors is None:
-            self._errors = self._process.communicate(timeout=300)[1]
+        with self._lock:
+            if self._errors is None:
+                self._errors = self._process.communicate(timeout=300)[1]
         if self._process.returncode != 0:
             raise Unavailable(f"pip cannot install {', '.join(PACKAGES)}: {self._errors[-1000:]}")
 
@@ -84,6 +87,11 @@ class HTTPBin(Server):
 
     package = ""
     drops_rights = False
+    # These are httpbin's own.
+    targets = {
+        "/redirect": "/redirect-to?status_code=302&url=/redirect-to%3Fstatus_code%3D301%26url%3D%2F1k",
+        "/again": "/redirect-to?status_code=307&url=/upload",
+    }
 
     def __enter__(self):
         self.stage.packages.wait()
@@ -105,6 +113,10 @@ class Gunicorn(HTTPBin):
     package = "gunicorn"
     protocols = ("1.1",)
     reload_signal = signal.SIGHUP
+    options = {"redirects": ["--idempotent"]}
+    notes = {"redirects": "gunicorn closes the connection when the application answers without reading the request's body, "
+                          "although the answer says `Connection: keep-alive`. A POST that follows the 307 on that connection "
+                          "fails as `connectionClosed`. With `--idempotent`, as here, it is sent again."}
 
     def commands(self):
         """One process for each port: its TLS options apply to all ports of a process."""
@@ -132,14 +144,24 @@ class Waitress(HTTPBin):
 class Hypercorn(HTTPBin):
     name = "httpbin, hypercorn"
     package = "hypercorn"
+    sends_no_continue = ("2",)
+    cuts_off = ("2",)
+    notes = {
+        "continue": "Hypercorn answers no `Expect` over HTTP/2. The tool sends the body after a second.",
+        "restart": "Hypercorn ends an HTTP/2 connection after 1,000 requests, and can leave the next one, which it has received, "
+                   "without an answer. The tool sends a GET again after `--head-timeout`. Here the limit is 1,000,000.",
+        "drain": "Over HTTP/2 Hypercorn closes the connection before the end of the last response. The tool reports this one "
+                 "as `incompleteBody`, although all its bytes came.",
+    }
     lacks = {"reload": "no reload"}
 
     def prepare(self):
-        (self.folder / "hypercorn.toml").write_text(f"wsgi_max_body_size = {4 << 30}\n")
+        (self.folder / "hypercorn.toml").write_text(
+            f"wsgi_max_body_size = {4 << 30}\nkeep_alive_max_requests = 1_000_000\n")
 
     def commands(self):
         stage = self.stage.folder
         return [[self.program, "-m", "hypercorn", "--config", self.folder / "hypercorn.toml", "--workers", "0",
                  "--bind", f"127.0.0.1:{self.tls_port}", "--insecure-bind", f"127.0.0.1:{self.plain_port}",
                  "--certfile", stage / "server.pem", "--keyfile", stage / "server.key", "--keep-alive", "60",
-                 "--graceful-timeout", "20", "wsgi:harness.interop.application:app"]]
+                 "--graceful-timeout", "10", "wsgi:harness.interop.application:app"]]

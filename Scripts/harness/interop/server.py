@@ -30,8 +30,14 @@ class Server:
     lacks = {}
     # The protocols over which the server answers no `Expect`.
     sends_no_continue = ()
+    # The protocols over which its graceful end cuts off responses that have begun.
+    cuts_off = ()
     # A sentence about a cell that needs one, by the behaviour's key.
     notes = {}
+    # Options of the tool that a behaviour needs there, by the behaviour's key.
+    options = {}
+    # The file that it is sent twice by a 307.
+    repeated = "pieces"
     # What it serves under another target than the others do.
     targets = {}
     # Ends the server after it has finished what is in flight.
@@ -143,7 +149,7 @@ class Server:
                 process.wait()
         self.processes = []
 
-    def drain(self, seconds=20):
+    def drain(self, seconds=30):
         """Asks for a graceful end; returns whether all processes ended in time."""
         for process in self.processes:
             process.send_signal(self.drain_signal)
