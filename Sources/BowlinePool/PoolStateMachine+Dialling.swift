@@ -98,19 +98,21 @@ extension PoolStateMachine {
             rounds.recordFailure(dial: dial, started: table.dialsStarted)
             // The dial's own limit and the requests' may be the same instant, and the timer a little late.
             waiters.markOverdue(now: now)
-            failWaiters(error, &effects)
+            failWaiters(error, dial: dial, &effects)
         }
         dialEnded(id, error: error, &effects)
         settle(now, &effects)
         return effects
     }
 
-    /// A dial has failed: fails the request that has waited longest, unless other dials are under way for all. With it fail
-    /// those that have waited for enough of them.
-    private mutating func failWaiters(_ error: any Error, _ effects: inout PoolEffects) {
+    /// A dial has failed: fails the request that has waited longest, unless other dials are under way for all, or the dial is
+    /// older than the request: another dial is started then. With it fail those that have waited for enough of them.
+    private mutating func failWaiters(_ error: any Error, dial: Int, _ effects: inout PoolEffects) {
         let covered = coverage(of: table.diallingCount)
-        guard waiters.count > covered, let first = waiters.popFirst() else { return }
-        effects.resume(first.id, .failed(PoolError.dialFailed(error)))
+        if waiters.count > covered, let first = waiters.first, first.dialsBefore < dial {
+            _ = waiters.popFirst()
+            effects.resume(first.id, .failed(PoolError.dialFailed(error)))
+        }
         while waiters.count > covered, let next = waiters.first, rounds.suffice(next) {
             _ = waiters.popFirst()
             effects.resume(next.id, .failed(PoolError.dialFailed(error)))

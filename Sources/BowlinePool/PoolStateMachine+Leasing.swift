@@ -46,7 +46,7 @@ extension PoolStateMachine {
             deadline: request.deadline,
             limit: request.limit,
             since: now,
-            failedRounds: rounds.failed
+            failedRounds: rounds.failed, dialsBefore: table.dialsStarted
         )
         if let refusal = refusal(of: waiter, now) {
             settle(now, &effects)

@@ -21,6 +21,8 @@ struct Waiter {
     let since: PoolInstant
     /// How many rounds of dials had failed when it came; see `DialRounds`.
     let failedRounds: Int
+    /// How many dials had been started when it came.
+    let dialsBefore: Int
 }
 
 /// Requests in line, first come first served.

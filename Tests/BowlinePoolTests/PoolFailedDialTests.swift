@@ -39,6 +39,20 @@ struct PoolFailedDialTests {
         #expect(pool.snapshot.waiting == 0 && pool.snapshot.dialling == 0)
     }
 
+    @Test("A dial that is older than the request does not fail it: another dial is started, and that one does")
+    func olderDial() {
+        let pool = MachineHarness()
+        #expect(pool.lease().dialled == [1])
+        #expect(pool.lease().dialled == [2])
+        #expect(pool.established(2).connection(of: 1) == 2)
+        // The first dial is still under way, and the request that waits for it came later.
+        let older = pool.failed(1)
+        #expect(older.ended.isEmpty)
+        #expect(older.dialled == [3])
+        #expect(pool.failed(3, DialError(number: 3)).ended == [2: .dialFailed(DialError(number: 3))])
+        #expect(pool.snapshot.dialling == 0)
+    }
+
     @Test("A dial that succeeds begins the count of failures anew")
     func successBetween() {
         let pool = cold(20) { $0.maximumConnections = 1 }

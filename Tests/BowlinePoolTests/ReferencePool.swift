@@ -21,6 +21,8 @@ final class ReferencePool {
         let limit: Duration?
         let since: Duration
         let failedRounds: Int
+        /// The last dial that was started before it came.
+        let dialsBefore: Int
     }
 
     let configuration: PoolConfiguration
@@ -92,7 +94,7 @@ final class ReferencePool {
             waiters.append(
                 Waiter(
                     id: id, fresh: fresh, deadline: deadline.map { now + $0 }, limit: wait.map { now + $0 }, since: now,
-                    failedRounds: failedRounds))
+                    failedRounds: failedRounds, dialsBefore: dialsMade))
         }
     }
 
@@ -176,7 +178,7 @@ final class ReferencePool {
                 lastDialOfRound = dialsMade
             }
             guard waiters.count > dialling.count else { return }
-            seen.ended[waiters.removeFirst().id] = .dialFailed(error)
+            if waiters[0].dialsBefore < id { seen.ended[waiters.removeFirst().id] = .dialFailed(error) }
             while waiters.count > dialling.count, roundsFailed(waiters[0]) >= 3 {
                 seen.ended[waiters.removeFirst().id] = .dialFailed(error)
             }

@@ -30,19 +30,21 @@ struct SilenceCall: Sendable {
 struct SilenceFailure: Sendable, Hashable, CustomStringConvertible {
     let code: String
     let progress: String
+    let attempts: Int
 
-    init(code: String, progress: String) {
+    init(code: String, progress: String, attempts: Int = 1) {
         self.code = code
         self.progress = progress
+        self.attempts = attempts
     }
 
     init(_ error: any Error) {
         if let error = error as? ServiceError {
-            self.init(code: error.code.rawValue, progress: error.progress.rawValue)
+            self.init(code: error.code.rawValue, progress: error.progress.rawValue, attempts: error.attempts)
         } else {
             self.init(code: "\(type(of: error))", progress: "unknown")
         }
     }
 
-    var description: String { "\(code) (\(progress))" }
+    var description: String { "\(code) (\(progress)\(attempts > 1 ? ", \(attempts) attempts" : ""))" }
 }

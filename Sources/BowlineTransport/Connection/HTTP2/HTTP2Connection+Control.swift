@@ -142,6 +142,7 @@ extension HTTP2Connection {
     /// The connection's window is given back as bytes come, so that a reader who is behind holds up its own stream only;
     /// what such readers make us keep is bounded by their streams' windows.
     func windowChanged(_ event: NIOHTTP2WindowUpdatedEvent) {
+        if event.streamID == .rootStream, let window = event.outboundWindowSize { outboundWindow = window }
         guard let window = event.inboundWindowSize, closeReason == nil else { return }
         if event.streamID == .rootStream {
             giveBack(window, of: http2.connectionWindow, on: .rootStream)

@@ -157,6 +157,7 @@ extension HTTP2Connection {
         stream.stopUpload()
         // Once a response has begun nobody sends the body again: its sequence is let go.
         if let head = stream.head { stream.exchange.request.abandonBody(after: head.status.code) }
+        if outboundWindow <= 0, !stream.machine.hasRequestEnded { retireIfWindowIsSpent(without: stream) }
     }
 
     /// One place is free.
@@ -176,6 +177,17 @@ extension HTTP2Connection {
         origin.retired(id, reason)
         declineHeld()
         releaseResets()
+    }
+
+    /// Opens no more streams on a connection whose window a request that was broken off has used up.
+    ///
+    /// The peer owes that window (RFC 9113 §6.9), but HAProxy 2.6 does not give it back: the next body would wait until it
+    /// times out. While another body is sent, the peer gives back what that one takes.
+    private func retireIfWindowIsSpent(without ended: HTTP2Stream) {
+        guard closeReason == nil, !isRetired,
+            !table.streams.contains(where: { $0 !== ended && !$0.machine.isRequestDone })
+        else { return }
+        retireItself(.requestUnfinished)
     }
 
     /// Tells the peer that no more requests will come (RFC 9113 §6.8).

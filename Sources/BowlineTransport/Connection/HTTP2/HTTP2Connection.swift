@@ -56,6 +56,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var askedAt: MonotonicInstant
     /// How many bytes of a response the peer may send ahead, as far as it has acknowledged our settings.
     var acknowledgedWindow = HTTP2Limits.initialWindow
+    /// How many bytes of request bodies the peer takes on the whole connection.
+    var outboundWindow = HTTP2Limits.initialWindow
     /// When the peer's settings have to be there.
     var settingsDeadline = MonotonicInstant.distantFuture
     @exclusivity(unchecked) var sweepIndex = -1

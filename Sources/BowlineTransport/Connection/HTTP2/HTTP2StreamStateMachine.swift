@@ -47,6 +47,7 @@ struct HTTP2StreamStateMachine: ~Copyable {
 
     var isRequestDone: Bool { request != .open }
     var isRequestStopped: Bool { request == .stopped }
+    var hasRequestEnded: Bool { request == .done }
     var hasHead: Bool {
         if case .awaitingHead = response { false } else { true }
     }
