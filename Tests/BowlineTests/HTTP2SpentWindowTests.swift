@@ -51,7 +51,7 @@ struct HTTP2SpentWindowTests {
                 #expect(next.fields[HTTPField.Name("x-bytes")!] == "5")
                 #expect(client.pool.snapshot().opened == 2)
                 try await eventually("the first connection's end") {
-                    client.pool.snapshot().closed[.requestUnfinished] == 1
+                    client.pool.snapshot().closed["requestUnfinished"] == 1
                 }
             }
         }
