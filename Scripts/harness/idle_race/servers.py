@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from harness.nginx import free_port
+from harness.ports import free_port
 
 NGINX = """\
 daemon off;
