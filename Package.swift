@@ -104,7 +104,8 @@ let package = Package(
         .executableTarget(
             name: "BowlineTrust",
             dependencies: [
-                "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", argumentParser, nioCore, nioPosix,
+                "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", argumentParser, logging, nioCore,
+                nioPosix,
             ],
             swiftSettings: strict
         ),

@@ -40,7 +40,7 @@ WALLS = {
     "BowlineTool": ["Bowline", "BowlinePlatform", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],
     # Drives all of the others from outside; no other module imports it.
     "BowlineTrust": [
-        "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "ArgumentParser", "NIO*",
+        "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "ArgumentParser", "Logging", "NIO*",
     ],
     "CZlib": [],
     # A package of its own: Integrations/OpenAPI.

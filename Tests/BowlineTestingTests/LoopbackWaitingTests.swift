@@ -89,6 +89,37 @@ struct LoopbackWaitingTests {
         await server.stop()
     }
 
+    @Test("a server that has stopped keeps its records, and goes away with its connections")
+    func released() async throws {
+        weak var server: LoopbackServer?
+        weak var connection: LoopbackConnection?
+        do {
+            let started = try await LoopbackServer.start()
+            server = started
+            // A responder that holds its server.
+            started.respond { _ in .reply(200, body: "port \(started.port)") }
+            for _ in 1...2 {
+                try await withRawClient(to: started) { client in
+                    try await client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                    let response = try await client.read(through: "port \(started.port)")
+                    #expect(response.hasPrefix("HTTP/1.1 200 OK\r\n"))
+                }
+                try await started.waitForOpenConnections(count: 0)
+            }
+            connection = started.connection(1)
+            #expect(connection != nil)
+            await started.stop()
+            #expect(started.connection(1) == nil)
+            #expect(started.connections.map(\.number) == [1, 2])
+            #expect(started.connections.map(\.requests) == [1, 1])
+            #expect(started.connections.allSatisfy { $0.end == .clientFinished })
+            #expect(started.requests.map(\.connection) == [1, 2])
+        }
+        while server != nil || connection != nil, !Task.isCancelled { await Task.yield() }
+        #expect(server == nil)
+        #expect(connection == nil)
+    }
+
     @Test("a server that does not accept leaves connections to the kernel")
     func notAccepting() async throws {
         var options = LoopbackServer.Options()

@@ -40,6 +40,20 @@ struct LoopbackHTTP2Tests {
         }
     }
 
+    @Test("A server that has stopped goes away; a body on record takes no more memory than it needs")
+    func released() async throws {
+        weak var server: LoopbackServer?
+        try await withPair(.http2(LoopbackTLS())) { client, started in
+            server = started
+            started.respond { .reply(200, body: $0.bodyText) }
+            #expect(try await client.fetch(.post("/", body: .text("rope"))).text == "rope")
+            let body = try #require(started.requests.first).body
+            #expect(body == ByteBuffer(string: "rope") && body.storageCapacity <= 64)
+        }
+        while server != nil, !Task.isCancelled { await Task.yield() }
+        #expect(server == nil)
+    }
+
     @Test("HEAD, 204, an informational response, trailers and slow pieces arrive as they were scripted")
     func shapes() async throws {
         try await withPair { client, server in

@@ -121,7 +121,12 @@ extension RecordedRequest {
         bodyLength += bytes.readableBytes
         let room = max(0, limit - body.readableBytes)
         guard var kept = bytes.getSlice(at: bytes.readerIndex, length: min(room, bytes.readableBytes)) else { return }
-        if body.readableBytes == 0 { body = kept } else { body.writeBuffer(&kept) }
+        // A small slice of what the socket read would keep all of it in memory.
+        if body.readableBytes == 0, kept.storageCapacity <= 2 * kept.readableBytes {
+            body = kept
+        } else {
+            body.writeBuffer(&kept)
+        }
     }
 
     var endsConnection: Bool {

@@ -2,8 +2,11 @@
 struct Journal: Sendable {
     /// Whether requests, connections that have ended, and problems are kept; if not, they are only counted.
     var keepsRecords = true
-    /// In the order in which they were accepted: all of them, or those that are open.
+    /// In the order in which they were accepted. Those that have ended are among them while the server runs and records are kept.
     var connections: [LoopbackConnection] = []
+    /// What is known of connections that are not among ``connections`` any more, in any order.
+    var past: [ConnectionRecord] = []
+    private var hasStopped = false
     /// How many connections were accepted.
     var acceptedCount = 0
     var openCount = 0
@@ -15,7 +18,7 @@ struct Journal: Sendable {
 
     /// A connection by its number, from 1.
     func connection(_ number: Int) -> LoopbackConnection? {
-        guard keepsRecords else { return connections.first { $0.number == number } }
+        guard keepsRecords, !hasStopped else { return connections.first { $0.number == number } }
         return connections.indices.contains(number - 1) ? connections[number - 1] : nil
     }
 
@@ -31,7 +34,26 @@ struct Journal: Sendable {
     /// Counts a connection that has ended.
     mutating func ended(_ connection: LoopbackConnection) {
         openCount -= 1
-        if !keepsRecords { connections.removeAll { $0 === connection } }
+        guard !keepsRecords || hasStopped, let index = connections.firstIndex(where: { $0 === connection }) else {
+            return
+        }
+        letGo(connections.remove(at: index))
+    }
+
+    /// Keeps from now on only the records of connections that have ended.
+    ///
+    /// A connection holds the server and the server this journal: as long as it held the connection, none would go away.
+    mutating func stopped() {
+        hasStopped = true
+        let all = connections
+        connections = []
+        for connection in all {
+            if connection.isOpen { connections.append(connection) } else { letGo(connection) }
+        }
+    }
+
+    private mutating func letGo(_ connection: LoopbackConnection) {
+        if keepsRecords { past.append(connection.record) }
     }
 }
 

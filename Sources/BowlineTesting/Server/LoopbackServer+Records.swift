@@ -3,9 +3,13 @@ extension LoopbackServer {
     public var requests: [RecordedRequest] { journal.withLock { $0.requests } }
 
     /// The connections accepted, those that have ended included; without `keepsRecords` the open ones.
-    public var connections: [ConnectionRecord] { journal.withLock { $0.connections }.map(\.record) }
+    public var connections: [ConnectionRecord] {
+        let (past, present) = journal.withLock { ($0.past, $0.connections) }
+        return (past + present.map(\.record)).sorted { $0.number < $1.number }
+    }
 
-    /// A connection by its number, to drive it from a test; nil if there is none, and a closed one if it has ended.
+    /// A connection by its number, to drive it from a test; nil if there is none, and a closed one if it has ended. Once the
+    /// server has stopped, nil for one that has ended.
     ///
     /// Bytes sent on it come between those that its script or the routes send.
     public func connection(_ number: Int) -> LoopbackConnection? {

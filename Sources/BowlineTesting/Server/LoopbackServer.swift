@@ -55,6 +55,8 @@ public final class LoopbackServer: Sendable {
     }
 
     /// Stops listening, ends scripts by cancelling them, closes all connections and waits for all that.
+    ///
+    /// What is on record stays. Scripts, and what answers requests, are let go.
     public func stop() async {
         try? await listener.close().get()
         let tasks = scripts.stop()
@@ -64,6 +66,9 @@ public final class LoopbackServer: Sendable {
         for task in tasks { await task.value }
         for filler in fillers { try? await filler.close().get() }
         Listener.removeSocketFile(socketPath)
+        // Both may hold the server.
+        journal.withLock { $0.stopped() }
+        scripts.forget()
     }
 
     /// Stops listening, so that dials are refused; connections that are there stay.

@@ -101,6 +101,20 @@ final class ServerScripts: Sendable {
         }
     }
 
+    /// Lets go of what answers requests: closures of the user's, which may hold the server.
+    func forget() {
+        let forgotten = state.withLock { state -> State in
+            let all = state
+            state.connectionScript = nil
+            state.responder = nil
+            state.earlyResponder = nil
+            state.routes = []
+            return all
+        }
+        // Ends here, without the lock: what the closures hold may call this object when it goes away.
+        withExtendedLifetime(forgotten) {}
+    }
+
     /// A responder that gives these replies one after another, and the last one again and again.
     static func inOrder(_ replies: [ScriptedReply]) -> Responder {
         let next = Atomic(0)

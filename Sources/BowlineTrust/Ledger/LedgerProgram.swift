@@ -1,5 +1,6 @@
 internal import Bowline
 internal import BowlineTesting
+internal import Logging
 internal import NIOCore
 
 /// The client program: makes the planned calls, and notes what it sent and what it was told.
@@ -18,6 +19,8 @@ struct LedgerProgram: Sendable {
             configuration.retry = plan.retry
             configuration.timeouts = plan.timeouts
             configuration.tls.trustRoots = .pem(TestCertificates.authority)
+            // Most plans end calls by force, and a line on each of them would hide the table.
+            configuration.telemetry.logger = Logger(label: "ledger") { _ in SwiftLogNoOpLogHandler() }
             configuration.fields = Self.commonFields(plan)
             configuration.random = SeededRandom(seed: plan.seed ^ UInt64(truncatingIfNeeded: plan.episode)).source()
         }
