@@ -31,6 +31,7 @@ struct FaultConnectionMachineTests {
             case .reset(let side): actions.append("reset \(side)")
             case .close(let side): actions.append("close \(side)")
             case .note(let record): actions.append("# \(record.what)")
+            case .rest: actions.append("rest")
             case .wait(until: nil): return machine.isOver ? actions + ["over"] : actions
             case .wait(let time?):
                 actions.append("wait \(start.duration(to: time))")
@@ -254,6 +255,55 @@ struct FaultConnectionMachineTests {
         machine.closed(.server, failed: false, at: start)
         let actions = act(&machine)
         #expect(actions == ["reset client", "over"])
+    }
+
+    @Test("64 writes without a wait, in one direction or both, are followed by a rest")
+    func rests() {
+        var machine = opened {
+            $0.toServer.sliceBytes = 1
+            $0.toClient.sliceBytes = 1
+        }
+        _ = act(&machine)
+        let turn = Array(repeating: "toServer: a", count: 64)
+        send(String(repeating: "a", count: 130), from: .client, &machine)
+        let one = act(&machine)
+        let turnAndRest = turn + ["rest"]
+        #expect(one == turnAndRest + turnAndRest + ["toServer: a", "toServer: a"])
+
+        send(String(repeating: "a", count: 40), from: .client, &machine)
+        send(String(repeating: "b", count: 40), from: .server, &machine)
+        let both = act(&machine)
+        let toServer = Array(repeating: "toServer: a", count: 40)
+        let beforeRest = Array(repeating: "toClient: b", count: 24)
+        let afterRest = Array(repeating: "toClient: b", count: 16)
+        #expect(both == toServer + beforeRest + ["rest"] + afterRest)
+    }
+
+    @Test("a wait counts as a rest")
+    func waitsAreRests() {
+        var machine = opened { $0.toServer.sliceBytes = 1 }
+        _ = act(&machine)
+        for _ in 0..<3 {
+            send(String(repeating: "a", count: 60), from: .client, &machine)
+            let actions = act(&machine)
+            #expect(actions == Array(repeating: "toServer: a", count: 60))
+        }
+    }
+
+    @Test("a connection that is stopped while it rests closes its sockets, and writes no more")
+    func stopsAtRest() {
+        var machine = opened { $0.toServer.sliceBytes = 1 }
+        _ = act(&machine)
+        send(String(repeating: "a", count: 70), from: .client, &machine)
+        var written = 0
+        while case .write = machine.next(at: start) {
+            machine.wrote(.toServer, succeeded: true, at: start)
+            written += 1
+        }
+        #expect(written == 64)
+        machine.stop()
+        let actions = act(&machine)
+        #expect(actions == ["close client", "close server", "over"])
     }
 
     @Test("stopping closes what is there, and nothing happens afterwards")

@@ -4,7 +4,7 @@ internal import NIOCore
 /// Decides what a ``FaultProxy`` does with one connection: when it dials, which bytes pass when, and how it ends.
 ///
 /// Facts go in (what came, what was written, which socket closed), and ``next(at:)`` gives one action after another until
-/// it says to wait. It has no clock, socket or source of random numbers.
+/// it says to wait or to rest. It has no clock, socket or source of random numbers.
 ///
 /// | phase | goes on to | when |
 /// |---|---|---|
@@ -33,12 +33,16 @@ struct FaultConnectionMachine: ~Copyable {
         /// Close the socket to this peer.
         case close(Side)
         case note(FaultRecord)
+        /// Nothing until the connection has its next turn on its event loop: much was written without a wait.
+        case rest
         /// Nothing until then, or until the next fact.
         case wait(until: MonotonicInstant?)
     }
 
     /// How long peers have to end a connection whose end they were sent.
     private static let finishingTime = Duration.seconds(1)
+    /// So many writes are made before others have the event loop. One takes about 10 µs, and 64 KiB may be 65,536 of them.
+    private static let writeLimit = 64
 
     private enum Phase {
         case held(until: MonotonicInstant)
@@ -64,6 +68,8 @@ struct FaultConnectionMachine: ~Copyable {
     private var client = Peer(isPresent: true)
     private var server = Peer(isPresent: false)
     private var pending = CircularBuffer<Action>()
+    /// How many writes there were since the last wait or rest.
+    private var writesInTurn = 0
 
     init(number: Int, script: FaultScript, at now: MonotonicInstant) {
         self.number = number
@@ -201,8 +207,22 @@ struct FaultConnectionMachine: ~Copyable {
         }
     }
 
-    /// What to do now. To be asked again after each action but a wait.
+    /// What to do now. To be asked again after each action but a wait or a rest.
     mutating func next(at now: MonotonicInstant) -> Action {
+        guard writesInTurn < Self.writeLimit else {
+            writesInTurn = 0
+            return .rest
+        }
+        let action = decide(at: now)
+        switch action {
+        case .write: writesInTurn += 1
+        case .wait: writesInTurn = 0
+        case .dial, .finish, .reset, .close, .note, .rest: break
+        }
+        return action
+    }
+
+    private mutating func decide(at now: MonotonicInstant) -> Action {
         while true {
             if let action = pending.popFirst() { return action }
             switch phase {

@@ -15,10 +15,19 @@ final class FaultDriver {
         var isClosed = false
     }
 
+    /// What ends a run.
+    private enum Pause {
+        /// Nothing is to be done until then, if nothing happens before.
+        case wait(until: MonotonicInstant?)
+        /// Something is to be done when others have had the event loop.
+        case rest
+    }
+
     private let number: Int
     private let target: FaultTarget
     private let shared: Watched<FaultProxyState>
     private let mailbox: FaultConnection.Mailbox
+    private let turns: FaultTurns
     private let eventLoop: any EventLoop
     private let closedPromise: EventLoopPromise<Void>
     private let clock = MonotonicClock()
@@ -35,6 +44,7 @@ final class FaultDriver {
     private var isRunning = false
     private var hasNews = false
     private var hasEnded = false
+    private var awaitsTurn = false
     private var timer: Scheduled<Void>?
     private var timerIsFor: MonotonicInstant?
 
@@ -45,12 +55,14 @@ final class FaultDriver {
         client: any Channel,
         target: FaultTarget,
         mailbox: FaultConnection.Mailbox,
+        turns: FaultTurns,
         shared: Watched<FaultProxyState>
     ) {
         self.number = number
         self.target = target
         self.shared = shared
         self.mailbox = mailbox
+        self.turns = turns
         self.jitter = jitter
         self.client = Endpoint(channel: client)
         eventLoop = client.eventLoop
@@ -115,14 +127,20 @@ final class FaultDriver {
         hasNews = true
         guard isActive, !isRunning else { return }
         isRunning = true
-        var wake: MonotonicInstant?
+        var pause = Pause.wait(until: nil)
         while hasNews {
             hasNews = false
             obey()
-            wake = performAll()
+            pause = performAll()
+            if case .rest = pause { break }
         }
         isRunning = false
-        setTimer(for: wake)
+        switch pause {
+        case .wait(let time): setTimer(for: time)
+        case .rest:
+            setTimer(for: nil)
+            awaitTurn()
+        }
         for side in Side.allCases { readIfWanted(side) }
         if machine.isOver { endIfClosed() }
     }
@@ -139,11 +157,20 @@ final class FaultDriver {
         }
     }
 
-    /// - Returns: when there is something to do again, if nothing happens before.
-    private func performAll() -> MonotonicInstant? {
+    private func awaitTurn() {
+        guard !awaitsTurn else { return }
+        awaitsTurn = true
+        turns.add {
+            self.awaitsTurn = false
+            self.run()
+        }
+    }
+
+    private func performAll() -> Pause {
         while true {
             switch machine.next(at: clock.now) {
-            case .wait(let time): return time
+            case .wait(let time): return .wait(until: time)
+            case .rest: return .rest
             case .dial: dial()
             case .write(let bytes, let direction): write(bytes, direction)
             case .finish(let side): endpoint(side)?.channel.close(mode: .output, promise: nil)

@@ -20,6 +20,8 @@ internal import NIOPosix
 /// resets its connection, the other is reset once all that was read has passed; when the server cannot be dialed, the client
 /// is reset. While a direction is silent, the proxy's kernel still acknowledges what the peer sends, until its buffers are
 /// full; a connection in silence one of whose peers has ended is reset after 30 s.
+///
+/// It works on SwiftNIO's shared event loops, as clients do, and leaves them to others after 64 writes of a connection.
 public final class FaultProxy: Sendable {
     /// The port, on 127.0.0.1.
     public let port: Int
@@ -209,6 +211,7 @@ public final class FaultProxy: Sendable {
         // The plan may be a closure of the user's, so it is asked without the lock.
         let (plan, number) = (admission.plan, admission.numberInPlan)
         let mailbox = FaultConnection.Mailbox()
+        let turns = shared.withLock { $0.turns(on: channel.eventLoop) }
         let driver = FaultDriver(
             number: admission.number,
             script: plan.script(for: number),
@@ -218,6 +221,7 @@ public final class FaultProxy: Sendable {
             client: channel,
             target: target,
             mailbox: mailbox,
+            turns: turns.value,
             shared: shared
         )
         let connection = FaultConnection(

@@ -1,3 +1,5 @@
+internal import NIOCore
+
 /// What a ``FaultProxy`` and its connections share; a test waits upon it.
 struct FaultProxyState: Sendable {
     /// How many records are kept at least; twice as many at most, so that dropping the oldest costs little.
@@ -14,6 +16,7 @@ struct FaultProxyState: Sendable {
     var silenced: Set<FaultDirection> = []
     var records: [FaultRecord] = []
     var isStopped = false
+    private var turnsByLoop: [ObjectIdentifier: NIOLoopBound<FaultTurns>] = [:]
 
     init(plan: FaultPlan) {
         self.plan = plan
@@ -29,6 +32,15 @@ struct FaultProxyState: Sendable {
         openConnections.values
             .filter { numbers?.contains($0.number) ?? true }
             .sorted { $0.number < $1.number }
+    }
+
+    /// The turns of an event loop. To be called on that loop.
+    mutating func turns(on eventLoop: any EventLoop) -> NIOLoopBound<FaultTurns> {
+        let loop = ObjectIdentifier(eventLoop)
+        if let turns = turnsByLoop[loop] { return turns }
+        let made = NIOLoopBound(FaultTurns(on: eventLoop), eventLoop: eventLoop)
+        turnsByLoop[loop] = made
+        return made
     }
 
     /// What an accepted socket gets.
