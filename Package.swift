@@ -101,10 +101,12 @@ let package = Package(
         .executableTarget(
             name: "BowlineTool", dependencies: ["Bowline", "BowlinePlatform", argumentParser], swiftSettings: road
         ),
+        .systemLibrary(name: "CMalloc"),
         .executableTarget(
             name: "BowlineTrust",
             dependencies: [
-                "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", argumentParser, logging, nioCore,
+                "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "CMalloc", argumentParser, logging,
+                nioCore,
                 nioPosix,
             ],
             swiftSettings: strict

@@ -40,9 +40,10 @@ WALLS = {
     "BowlineTool": ["Bowline", "BowlinePlatform", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],
     # Drives all of the others from outside; no other module imports it.
     "BowlineTrust": [
-        "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "ArgumentParser", "Logging", "NIO*",
-    ],
+        "CMalloc",
+        "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "ArgumentParser", "Logging", "NIO*",],
     "CZlib": [],
+    "CMalloc": [],
     # A package of its own: Integrations/OpenAPI.
     "BowlineOpenAPI": ["Bowline", "OpenAPIRuntime", "FoundationEssentials"],
 }

@@ -4,7 +4,7 @@ struct ChurnSample: Sendable {
     var seconds = 0.0
     /// Calls that have ended.
     var calls = 0
-    /// Resident memory.
+    /// Memory that the program holds; where that is not known, what is resident.
     var memoryKiB = 0
     /// Open file descriptors, the servers' included.
     var descriptors = 0
@@ -47,8 +47,8 @@ struct ChurnGauge: Sendable {
 
     /// The gauges of a churn with so many callers.
     ///
-    /// What is bounded by design (calls, connections) fluctuates, so a tenth of its median is allowed. Memory that was once used
-    /// stays with the allocator, so the resident size creeps up to its plateau.
+    /// What is bounded by design (calls, connections, and the memory that they hold) fluctuates, so a part of its median is
+    /// allowed.
     static func all(callers: Int) -> [ChurnGauge] {
         let calls = Double(callers) / 4
         return [

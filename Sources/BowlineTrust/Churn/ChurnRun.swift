@@ -170,7 +170,7 @@ final class ChurnRun: Sendable {
         var sample = ChurnSample()
         sample.seconds = began.duration(to: clock.now).inSeconds
         sample.calls = state.withLock { $0.tally.ended }
-        sample.memoryKiB = ProcessFigures.residentKiB() ?? 0
+        sample.memoryKiB = ProcessFigures.allocatedKiB() ?? ProcessFigures.residentKiB() ?? 0
         sample.descriptors = ProcessFigures.openDescriptors() ?? 0
         sample.threads = ProcessFigures.threads() ?? 0
         sample.inFlight = await inFlight()

@@ -104,14 +104,14 @@ struct LedgerRun: Sendable {
     }
 }
 
-/// How much more memory is resident at the end of a run than after the first fourth of it, in KiB.
+/// How much more memory the program holds at the end of a run than after the first fourth of it, in KiB.
 struct MemoryGrowth: Sendable, CustomStringConvertible {
     private var begin: Int?
     private var end: Int?
 
     /// Looks at the process after so many of the run's requests.
     mutating func add(requests: Int, of all: Int) {
-        end = ProcessFigures.residentKiB()
+        end = ProcessFigures.allocatedKiB() ?? ProcessFigures.residentKiB()
         if begin == nil, requests * 4 >= all { begin = end }
     }
 
@@ -119,6 +119,6 @@ struct MemoryGrowth: Sendable, CustomStringConvertible {
 
     var description: String {
         guard let begin, let end else { return "memory unknown" }
-        return "resident \(begin) KiB after a fourth, \(end) KiB at the end"
+        return "memory \(begin) KiB after a fourth, \(end) KiB at the end"
     }
 }

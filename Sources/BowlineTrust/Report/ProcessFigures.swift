@@ -1,4 +1,5 @@
 internal import BowlinePlatform
+internal import CMalloc
 
 /// What this process holds at the moment, from `/proc/self`. On systems without it each figure is nil.
 enum ProcessFigures {
@@ -10,6 +11,13 @@ enum ProcessFigures {
         while readdir(folder) != nil { count += 1 }
         // Without ".", ".." and the descriptor of the folder itself.
         return max(0, count - 3)
+    }
+
+    /// How much memory the program holds, in KiB: what it has asked for and not given back. What the allocator keeps for later
+    /// does not count, as it does in ``residentKiB()``.
+    static func allocatedKiB() -> Int? {
+        let bytes = bowline_allocated_bytes()
+        return bytes < 0 ? nil : Int(bytes / 1024)
     }
 
     /// How much memory is resident, in KiB.
