@@ -21,6 +21,9 @@ public protocol RequestAuthenticator: Sendable {
 
     /// Notes that the service answered 401 to a request with these credentials.
     ///
+    /// Neither `async` nor `throws`: a method by this name that is one of them compiles and is never called, because the
+    /// default below stands in for it. Wait in ``authenticate(_:context:)``.
+    ///
     /// Called once for an attempt; must not block. If it returns true, the request can be sent again, the origin's retry
     /// budget allows it and no shutdown has begun, the request is sent once more: an attempt like every other, for which
     /// ``authenticate(_:context:)`` is asked anew. So say true only if it will then add other credentials.
