@@ -1,7 +1,7 @@
 /// Adds credentials to requests: each attempt anew, as the last thing before it is sent.
 ///
 /// Give one to a client as `configuration.authentication`: ``BasicAuthentication``, ``BearerAuthentication``,
-/// ``SigningAuthentication``, or a type of your own. It is asked only for requests to the origin of the client's base URL
+/// ``SigningAuthentication``, a type of your own, or several of them as ``ChainedAuthentication``. It is asked only for requests to the origin of the client's base URL
 /// and to `configuration.authenticatedOrigins`, and not for one that brings an `Authorization` field of its own or has
 /// `options.authenticates` switched off.
 public protocol RequestAuthenticator: Sendable {
@@ -45,10 +45,13 @@ package protocol PunctualAuthenticator: RequestAuthenticator {
     /// As ``RequestAuthenticator/authenticate(_:context:)``, on the clock that the context's deadline is measured on.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock) async throws
 
-    /// As ``RequestAuthenticator/credentialsRefused(_:response:)``, on the client's clock.
-    func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock) -> Bool
+    /// As ``RequestAuthenticator/credentialsRefused(_:response:)``, on the client's clock, and who says so.
+    func otherCredentials(
+        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> OtherCredentials
 
     /// Whether there are now other credentials than those that were refused; waits for them, as long as the context allows.
+    /// Asked only after ``otherCredentials(afterRefusalOf:response:clock:)`` has said that they are known.
     func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
 
     /// Whether it waits without giving up by itself, after all, and so needs watching over.
@@ -65,11 +68,9 @@ extension PunctualAuthenticator {
         try await authenticate(&request, context: context)
     }
 
-    package func credentialsRefused(
-        _ request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
-    ) -> Bool {
-        credentialsRefused(request, response: response)
-    }
+    package func otherCredentials(
+        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> OtherCredentials { OtherCredentials() }
 
     package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool { false }
 
