@@ -1,9 +1,9 @@
 /// Adds credentials to requests: each attempt anew, as the last thing before it is sent.
 ///
 /// Give one to a client as `configuration.authentication`: ``BasicAuthentication``, ``BearerAuthentication``,
-/// ``SigningAuthentication``, a type of your own, or several of them as ``ChainedAuthentication``. It is asked only for requests to the origin of the client's base URL
-/// and to `configuration.authenticatedOrigins`, and not for one that brings an `Authorization` field of its own or has
-/// `options.authenticates` switched off.
+/// ``SigningAuthentication``, a type of your own, or several of them as ``ChainedAuthentication``. It is asked only for
+/// requests to the origin of the client's base URL and to `configuration.authenticatedOrigins`, and not for one that brings
+/// an `Authorization` field of its own or has `options.authenticates` switched off.
 public protocol RequestAuthenticator: Sendable {
     /// Adds credentials to what is about to be sent: its method, `url`, fields and body are final, but for the fields that
     /// frame the message (`Host`, `Content-Length`, `Connection`).
