@@ -158,6 +158,15 @@ struct ChainedAuthenticationTests {
         #expect(tokens == ["Bearer t", "Bearer t1"])
     }
 
+    @Test("a bearer whose source hands out the refused token again does not spare the budget for a member's claim")
+    func sameToken() async throws {
+        refuse(["Bearer same"])
+        let same = BearerAuthentication { BearerToken("same") }
+        let response = try await send(with: ChainedAuthentication(same, Claiming(name: key)))
+        #expect(response.status == .unauthorized && response.attempts == 1)
+        #expect(tokens == ["Bearer same"])
+    }
+
     @Test("the same claim with a budget that allows it is sent again, though a bearer has no other token")
     func granted() async throws {
         stub.on(nil, "/a", inOrder: [.respond(.unauthorized), .respond(.ok)])
