@@ -188,6 +188,15 @@ struct MiddlewareTests {
             #expect(error?.code == .invalidConfiguration)
             #expect(error?.message.contains("authentication.fetchTimeout: must be greater than zero") == true)
         }
+        let chained = #expect(throws: ServiceError.self) {
+            try ServiceClient(baseURL: "http://api.example", transport: stub) {
+                let late = BearerAuthentication(fetchTimeout: .zero) { BearerToken("t") }
+                $0.authentication = ChainedAuthentication(late, ChainedAuthentication([late]))
+            }
+        }
+        for path in ["authentication[0].fetchTimeout:", "authentication[1][0].fetchTimeout:"] {
+            #expect(chained?.message.contains(path) == true)
+        }
         let client = try ServiceClient(baseURL: "http://api.example", transport: stub) {
             let huge = Duration.seconds(Int64.max)
             $0.authentication = BearerAuthentication(leeway: huge, fetchTimeout: huge) {

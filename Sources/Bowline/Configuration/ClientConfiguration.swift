@@ -24,7 +24,7 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     /// only for services that honour it. Default false.
     public var makesIdempotencyKeys = false
     /// Who adds credentials to each attempt: ``BasicAuthentication``, ``BearerAuthentication``, ``SigningAuthentication``,
-    /// or a ``RequestAuthenticator`` of your own; nil: nobody. Default nil.
+    /// a ``RequestAuthenticator`` of your own, or several as ``ChainedAuthentication``; nil: nobody. Default nil.
     public var authentication: (any RequestAuthenticator)?
     /// The origins that get these credentials besides the base URL's, as `https://files.example.com`; paths do not
     /// matter. Default none.

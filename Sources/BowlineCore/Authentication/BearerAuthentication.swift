@@ -71,14 +71,15 @@ public struct BearerAuthentication: RequestAuthenticator, PunctualAuthenticator 
     /// - Returns: whether there is a source that can be asked for another. One that is younger than a second is kept: the
     ///   source has only just said that it is good, and would be asked again and again.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
-        credentialsRefused(request, response: response, clock: MonotonicClock())
+        otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock()).areKnown
     }
 
-    package func credentialsRefused(
-        _ request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
-    ) -> Bool {
-        guard case .source(let store) = kind else { return false }
-        return store.refused(request.fields[.authorization], now: clock.now)
+    package func otherCredentials(
+        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> OtherCredentials {
+        guard case .source(let store) = kind else { return OtherCredentials() }
+        let sent = request.fields[values: .authorization].first { $0.hasPrefix(BearerToken.scheme) }
+        return OtherCredentials(areKnown: store.refused(sent, now: clock.now))
     }
 
     package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {

@@ -12,10 +12,13 @@ public struct BearerToken: Sendable {
         self.lifetime = lifetime
     }
 
+    /// What the field's value begins with.
+    static let scheme = "Bearer "
+
     /// The field that carries it; nil if it has a character that must not stand in one.
     var field: HTTPField? {
         guard !value.isEmpty, value.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else { return nil }
-        return HTTPField(authorization: "Bearer " + value)
+        return HTTPField(authorization: Self.scheme + value)
     }
 }
 

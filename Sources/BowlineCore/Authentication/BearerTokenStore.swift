@@ -110,9 +110,12 @@ final class BearerTokenStore: Sendable {
 
     /// The service does not take the token in this field (any more).
     ///
+    /// - Parameter sent: The field's value; nil: another authenticator has rewritten it, and the token that is held counts as the one
+    ///   that was sent.
     /// - Returns: whether another is held or can be asked for.
-    func refused(_ value: String?, now: MonotonicInstant) -> Bool {
+    func refused(_ sent: String?, now: MonotonicInstant) -> Bool {
         state.withLock { state in
+            let value = sent ?? state.held?.field.value
             if let value, !state.refused.contains(value) {
                 state.refused = state.refused.suffix(Self.remembered - 1) + [value]
             }

@@ -1,9 +1,9 @@
 /// Adds credentials to requests: each attempt anew, as the last thing before it is sent.
 ///
 /// Give one to a client as `configuration.authentication`: ``BasicAuthentication``, ``BearerAuthentication``,
-/// ``SigningAuthentication``, or a type of your own. It is asked only for requests to the origin of the client's base URL
-/// and to `configuration.authenticatedOrigins`, and not for one that brings an `Authorization` field of its own or has
-/// `options.authenticates` switched off.
+/// ``SigningAuthentication``, a type of your own, or several of them as ``ChainedAuthentication``. It is asked only for
+/// requests to the origin of the client's base URL and to `configuration.authenticatedOrigins`, and not for one that brings
+/// an `Authorization` field of its own or has `options.authenticates` switched off.
 public protocol RequestAuthenticator: Sendable {
     /// Adds credentials to what is about to be sent: its method, `url`, fields and body are final, but for the fields that
     /// frame the message (`Host`, `Content-Length`, `Connection`).
@@ -20,6 +20,9 @@ public protocol RequestAuthenticator: Sendable {
     func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws
 
     /// Notes that the service answered 401 to a request with these credentials.
+    ///
+    /// Neither `async` nor `throws`: a method by this name that is one of them compiles and is never called, because the
+    /// default below stands in for it. Wait in ``authenticate(_:context:)``.
     ///
     /// Called once for an attempt; must not block. If it returns true, the request can be sent again, the origin's retry
     /// budget allows it and no shutdown has begun, the request is sent once more: an attempt like every other, for which
@@ -42,10 +45,13 @@ package protocol PunctualAuthenticator: RequestAuthenticator {
     /// As ``RequestAuthenticator/authenticate(_:context:)``, on the clock that the context's deadline is measured on.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock) async throws
 
-    /// As ``RequestAuthenticator/credentialsRefused(_:response:)``, on the client's clock.
-    func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock) -> Bool
+    /// As ``RequestAuthenticator/credentialsRefused(_:response:)``, on the client's clock, and who says so.
+    func otherCredentials(
+        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> OtherCredentials
 
     /// Whether there are now other credentials than those that were refused; waits for them, as long as the context allows.
+    /// Asked only after ``otherCredentials(afterRefusalOf:response:clock:)`` has said that they are known.
     func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
 
     /// Whether it waits without giving up by itself, after all, and so needs watching over.
@@ -62,11 +68,9 @@ extension PunctualAuthenticator {
         try await authenticate(&request, context: context)
     }
 
-    package func credentialsRefused(
-        _ request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
-    ) -> Bool {
-        credentialsRefused(request, response: response)
-    }
+    package func otherCredentials(
+        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> OtherCredentials { OtherCredentials() }
 
     package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool { false }
 

@@ -27,8 +27,8 @@ public struct ResponseFacts: Sendable {
     /// Whether the caller said that it expects this status: `decode` then does not ask for 2xx.
     @usableFromInline package var isStatusExpected = false
 
-    /// The authenticator says that the service does not take the credentials, and that there may be others.
-    @usableFromInline package var areCredentialsRefused = false
+    /// Who says of a 401 that there may be other credentials than those that the service did not take.
+    @usableFromInline package var otherCredentials = OtherCredentials()
 
     // Inlinable: one that is called copies all of them once more.
 

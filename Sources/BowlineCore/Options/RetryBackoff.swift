@@ -17,6 +17,9 @@ public struct RetryBackoff: Sendable, ConfigurableOptions {
     /// Says how long the wait after this outcome is; a negative wait is none. It takes the place of the three above. Gets a
     /// number from 0 up to 1 of the client's `random` to spread the wait with. Called in the request's task; must not block.
     /// Default nil.
+    ///
+    /// A wait below `Retry-After` becomes that and up to a tenth more. One above it stays as it is, so callers whose closures do
+    /// not use the number come back together.
     public var custom: (@Sendable (RetryOutcome, Double) -> Duration)?
 
     /// Makes the defaults.

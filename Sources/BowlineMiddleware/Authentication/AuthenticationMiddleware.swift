@@ -36,11 +36,16 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
         let sent = try await authenticated(request, context)
         var response = try await next(sent, context: context)
         if response.status.code == 401 {
-            response.facts.areCredentialsRefused =
-                punctual?.credentialsRefused(sent, response: response, clock: clock)
-                ?? authenticator.credentialsRefused(sent, response: response)
+            response.facts.otherCredentials = otherCredentials(afterRefusalOf: sent, response)
         }
         return response
+    }
+
+    private func otherCredentials(
+        afterRefusalOf sent: ServiceRequest, _ response: ServiceResponse
+    ) -> OtherCredentials {
+        if let punctual { return punctual.otherCredentials(afterRefusalOf: sent, response: response, clock: clock) }
+        return OtherCredentials(areClaimed: authenticator.credentialsRefused(sent, response: response))
     }
 
     private func isTrusted(_ request: ServiceRequest, _ context: RequestContext) -> Bool {
@@ -67,11 +72,15 @@ package struct AuthenticationMiddleware: ServiceMiddleware {
 
     /// Asks an authenticator that nobody knows, or one that reads the body: should it hang, the request does not.
     private func watched(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
-        let authenticator = authenticator
+        let (authenticator, punctual, clock) = (authenticator, punctual, clock)
         let flight = Flight<ServiceRequest>()
         flight.start {
             var request = request
-            try await authenticator.authenticate(&request, context: context)
+            if let punctual {
+                try await punctual.authenticate(&request, context: context, clock: clock)
+            } else {
+                try await authenticator.authenticate(&request, context: context)
+            }
             return request
         }
         do {

@@ -8,7 +8,8 @@ package import Logging
 ///
 /// An authenticator of the user's takes from the origin's retry budget with it: a service that refuses everybody is not asked
 /// twice by everybody. One of ours does not: it knows which credentials were refused, and asks for others once a second at
-/// most. When a token is replaced, all that were under way with the old one are sent again, however many they are.
+/// most. When a token is replaced, all that were under way with the old one are sent again, however many they are. Of a chain,
+/// ours are asked first.
 package struct ReauthenticationMiddleware: ServiceMiddleware {
     private let punctual: (any PunctualAuthenticator)?
     private let options: RetryOptions
@@ -36,7 +37,8 @@ package struct ReauthenticationMiddleware: ServiceMiddleware {
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
         let response = try await next(request, context: context)
-        guard response.facts.areCredentialsRefused, request.body.isReplayable else { return response }
+        let others = response.facts.otherCredentials
+        guard others.areKnown || others.areClaimed, request.body.isReplayable else { return response }
         return try await sendAgain(request, after: response, context: context, next: next)
     }
 
@@ -46,19 +48,23 @@ package struct ReauthenticationMiddleware: ServiceMiddleware {
     ) async throws -> ServiceResponse {
         var refusal = first
         guard !context.call.isDraining else { return refusal }
-        if let punctual {
+        let others = refusal.facts.otherCredentials
+        var areOthersKnown = false
+        if let punctual, others.areKnown {
             // The source of credentials may need the connection that an unread body holds, so that goes first.
             refusal.body = await refusal.body.letGo(before: context.deadline, clock: clock)
             try Task.checkCancellation()
             do {
-                guard try await punctual.hasOtherCredentials(context: context, clock: clock) else { return refusal }
+                areOthersKnown = try await punctual.hasOtherCredentials(context: context, clock: clock)
             } catch {
                 refusal.body.discard()
                 throw AuthenticationMiddleware.failure(error, request, context, .responseStarted)
             }
             // Asked again: what had to be waited for took its time.
             guard !context.call.isDraining else { return refusal }
-        } else if !isGranted(to: request) {
+        }
+        guard areOthersKnown || others.areClaimed else { return refusal }
+        if !areOthersKnown, !isGranted(to: request) {
             log.decided(
                 .giveUp(.budgetExhausted), request, cause: .status(refusal.status.code), context,
                 attempts: refusal.facts.attempts, of: options.maximumAttempts, now: clock.now)

@@ -87,6 +87,24 @@ struct CookbookSending {
         }
     }
 
+    struct SignedToken: Sendable {
+        static let signature = HTTPField.Name("X-Signature")!
+
+        let token: @Sendable () async throws -> BearerToken
+        let code: @Sendable (_ text: String, _ body: ByteBuffer) -> String
+
+        var authentication: ChainedAuthentication {
+            ChainedAuthentication(
+                BearerAuthentication(fetch: token),
+                SigningAuthentication(bodyUpTo: 1 << 20) { request, _, body in
+                    let parts = [
+                        request.method.rawValue, request.url?.target ?? "", request.fields[.authorization] ?? "",
+                    ]
+                    request.fields[Self.signature] = code(parts.joined(separator: "\n"), body)
+                })
+        }
+    }
+
     protocol BodyDigest {
         mutating func update(_ chunk: ByteBuffer)
         func finish() -> String

@@ -154,6 +154,39 @@ struct CookbookSendingTests {
         }
     }
 
+    @Test("after a 401 the request has a fresh token and a signature over it; the token is fetched once")
+    func signedToken() async throws {
+        typealias Signed = CookbookSending.SignedToken
+        let (stub, clock) = (StubTransport(), TestClock())
+        let fetched = Guarded(0)
+        let signed = Signed(
+            token: {
+                let number = fetched.withLock { count in
+                    count += 1
+                    return count
+                }
+                return BearerToken("t-\(number)")
+            },
+            code: { text, body in Self.code(text, String(buffer: body)) })
+        stub.on(.put, "/v1/orders/7") { call in
+            // A token that is refused within its first second is kept.
+            clock.advance(by: .seconds(1))
+            return .respond(call.fields[.authorization] == "Bearer t-1" ? .unauthorized : .ok)
+        }
+        let client = try ServiceClient(baseURL: "https://api.example.com/v1", transport: stub) {
+            $0.authentication = signed.authentication
+            $0.clock = clock
+            $0.retry = .never
+        }
+        let response = try await client.put("orders/7", json: Order(id: 7))
+        #expect(response.status == .ok && response.attempts == 2)
+        #expect(stub.calls.map { $0.fields[.authorization] } == ["Bearer t-1", "Bearer t-2"])
+        #expect(
+            stub.calls.map { $0.fields[Signed.signature] }
+                == ["Bearer t-1", "Bearer t-2"].map { Self.code("PUT\n/v1/orders/7\n\($0)", #"{"id":7}"#) })
+        #expect(fetched.withLock { $0 } == 2)
+    }
+
     /// The bytes themselves: what is tested is which bytes are digested.
     private struct AllBytes: CookbookSending.BodyDigest {
         var text = ""

@@ -27,6 +27,23 @@ private enum MiddlewareSnippets {
         _ = client
     }
 
+    struct RotatingKey: RequestAuthenticator {
+        static let key = HTTPField.Name("X-API-Key")!
+
+        let current: @Sendable () async throws -> String
+        /// Forgets a key that the service refused; whether there can be another.
+        let forget: @Sendable (_ key: String?) -> Bool
+
+        func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
+            request.fields[Self.key] = try await current()
+        }
+
+        /// After a 401. `request` is what was sent, with its credentials.
+        func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
+            forget(request.fields[Self.key])
+        }
+    }
+
     static func snippet5() throws {
         struct InProcess: ServiceTransport {
             let answer: @Sendable (ServiceRequest) async throws -> ServiceResponse

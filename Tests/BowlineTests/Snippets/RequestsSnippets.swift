@@ -128,6 +128,7 @@ private enum RequestsSnippets {
 
         func list(_ filter: Filter) async throws -> [Order] { try await client.call(Self.list, filter) }
         func cancel(_ id: Int) async throws { try await client.call(Self.cancel, id) }
+        func export() async throws -> ServiceResponse { try await client.call(Self.export) }
     }
 
     struct PagedOrders {

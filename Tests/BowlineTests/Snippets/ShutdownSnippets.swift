@@ -31,5 +31,7 @@ private enum ShutdownSnippets {
             services: [client, server], gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "app")
         )
         try await group.run()
+        let report = await client.shutdown()  // over already: the same report, at once
+        print(report.isClean, report.forced.count)
     }
 }

@@ -39,6 +39,21 @@ private enum TestingSnippets {
         #expect(error?.code == .attemptTimeout)
     }
 
+    static func stalledBody() async throws {
+        let clock = TestClock()
+        try await withLoopbackServer { server in
+            // The head of a response, and not a byte of its body.
+            let head = ScriptedReply.bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+            server.route(.get, "/report", always: head.thenStall())
+            try await withServiceClient(server.baseURL, configure: { $0.clock = clock }) { client in
+                let response = try await client.get("report")
+                clock.advance(by: .seconds(31))  // over timeouts.bodyIdle
+                let error = await #expect(throws: ServiceError.self) { try await response.text() }
+                #expect(error?.code == .bodyIdleTimeout)
+            }
+        }
+    }
+
     static func middleware() async throws {
         let next = Next { request, _ in
             ServiceResponse(status: request.fields.contains(.requestID) ? .ok : .badRequest)

@@ -1,0 +1,131 @@
+/// Several authenticators in one: each adds what it adds, in order, and sees what those before it have added.
+///
+/// For a signature that covers a token:
+/// ```swift
+/// $0.authentication = ChainedAuthentication(
+///     BearerAuthentication { try await identity.token() },
+///     SigningAuthentication(bodyUpTo: 1 << 20) { request, _, body in
+///         request.fields[signature] = sign(request, body)
+///     })
+/// ```
+/// After a 401 every member is asked whether it has other credentials, and if one has, the request is sent once more with
+/// what all of them add anew. If a ``BearerAuthentication`` among them has another token, that takes nothing from the
+/// origin's retry budget; a member of your own that alone says so takes from it, as it does without a chain.
+///
+/// A ``BearerAuthentication`` recognises a refused token by the `Authorization` field. If a later member rewrites that field,
+/// the token that is held counts as the refused one.
+///
+/// A member may be a chain. Without members nothing is added. Its description has the types of its members only.
+public struct ChainedAuthentication: RequestAuthenticator, PunctualAuthenticator {
+    private enum Member: Sendable {
+        case ours(any PunctualAuthenticator)
+        case user(any RequestAuthenticator)
+
+        var name: String {
+            switch self {
+            case .ours(let member): "\(type(of: member))"
+            case .user(let member): "\(type(of: member))"
+            }
+        }
+    }
+
+    private let members: [Member]
+
+    /// A member that waits, and does not give up by itself, needs watching over, and the others with it.
+    package let mayWait: Bool
+
+    /// Makes a chain.
+    ///
+    /// - Parameter members: The first adds its credentials first.
+    public init(_ members: any RequestAuthenticator...) {
+        self.init(members)
+    }
+
+    /// Makes a chain of a list.
+    ///
+    /// - Parameter members: The first adds its credentials first.
+    public init(_ members: [any RequestAuthenticator]) {
+        var sorted: [Member] = []
+        var mayWait = false
+        for member in members {
+            if let ours = member as? any PunctualAuthenticator {
+                sorted.append(.ours(ours))
+                mayWait = mayWait || ours.mayWait
+            } else {
+                sorted.append(.user(member))
+                mayWait = true
+            }
+        }
+        self.members = sorted
+        self.mayWait = mayWait
+    }
+
+    /// Lets each member add its credentials.
+    ///
+    /// - Throws: what the first member throws that fails; those after it are not asked.
+    public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
+        try await authenticate(&request, context: context, clock: context.clock)
+    }
+
+    package func authenticate(
+        _ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock
+    ) async throws {
+        for member in members {
+            switch member {
+            case .ours(let member): try await member.authenticate(&request, context: context, clock: clock)
+            case .user(let member): try await member.authenticate(&request, context: context)
+            }
+        }
+    }
+
+    /// Says to every member that the service refused the credentials.
+    ///
+    /// - Returns: whether one of them has others.
+    public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
+        let others = otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock())
+        return others.areKnown || others.areClaimed
+    }
+
+    package func otherCredentials(
+        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> OtherCredentials {
+        var others = OtherCredentials()
+        for member in members {
+            switch member {
+            case .ours(let member):
+                let own = member.otherCredentials(afterRefusalOf: request, response: response, clock: clock)
+                others.areKnown = own.areKnown || others.areKnown
+                others.areClaimed = own.areClaimed || others.areClaimed
+            case .user(let member):
+                // Asked in any case: it may have to forget what was refused.
+                let isClaimed = member.credentialsRefused(request, response: response)
+                others.areClaimed = isClaimed || others.areClaimed
+            }
+        }
+        return others
+    }
+
+    package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
+        for case .ours(let member) in members {
+            if try await member.hasOtherCredentials(context: context, clock: clock) { return true }
+        }
+        return false
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        for (index, member) in members.enumerated() {
+            if case .ours(let ours) = member { problems += ours.problems(at: "\(path)[\(index)]") }
+        }
+        return problems
+    }
+}
+
+extension ChainedAuthentication: CustomStringConvertible, CustomReflectable {
+    /// The types of its members; nothing of what they hold.
+    public var description: String {
+        "ChainedAuthentication(\(members.map(\.name).joined(separator: ", ")))"
+    }
+
+    public var customMirror: Mirror { Mirror(self, children: [:]) }
+}
