@@ -18,6 +18,10 @@ _COUNT = re.compile(r"^#(\d+)\s", re.MULTILINE)
 _BROKEN = re.compile(r"^.*?((?:Fatal error: |ERROR: |SUMMARY: ).*)$", re.MULTILINE)
 
 
+# Fewer than the smallest target has with its first input. Code that the compiler has not instrumented has none.
+LEAST_EDGES = 20
+
+
 class Session:
     """What fuzzing one target showed."""
 
@@ -41,6 +45,8 @@ class Session:
         problems = [f"the fuzzer ended with status {self.status}"] if self.status else []
         if self.executions == 0:
             problems.append("nothing was executed")
+        elif int(self.edges) < LEAST_EDGES:
+            problems.append(f"only {self.edges} edges of the code were seen: it is not instrumented")
         return problems
 
     @property

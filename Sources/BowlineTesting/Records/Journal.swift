@@ -1,7 +1,7 @@
 /// What a server remembers; a test waits upon it.
 struct Journal: Sendable {
     /// Whether requests, connections that have ended, and problems are kept; if not, they are only counted.
-    var keepsRecords = true
+    let keepsRecords: Bool
     /// In the order in which they were accepted. Those that have ended are among them while the server runs and records are kept.
     var connections: [LoopbackConnection] = []
     /// What is known of connections that are not among ``connections`` any more, in any order.
@@ -15,6 +15,10 @@ struct Journal: Sendable {
     var beganCount = 0
     var completeCount = 0
     var problems: [String] = []
+
+    init(keepsRecords: Bool = true) {
+        self.keepsRecords = keepsRecords
+    }
 
     /// A connection by its number, from 1.
     func connection(_ number: Int) -> LoopbackConnection? {
