@@ -13,6 +13,8 @@ final class ChurnRun: Sendable {
     private static let total = Duration.seconds(2)
     /// What a busy machine may add to a call's deadline.
     private static let lateness = Duration.seconds(1)
+    /// How much more memory may be held after a run than before, in KiB: the samples, and what event loops keep for their next tasks.
+    private static let memoryLimit = 4096
     /// What the servers' callbacks and the kernel get to close the last descriptors.
     private static let patience = Duration.seconds(10)
 
@@ -52,10 +54,10 @@ final class ChurnRun: Sendable {
         // What the process opens once (event loops, certificates, the resolver) is part of the baseline.
         _ = try await churn(seed: seed, origins: 5, callers: 2, duration: .seconds(1))
         try await Task.sleep(for: .milliseconds(200))
-        let baseline = ProcessFigures.openDescriptors()
+        let baseline = (descriptors: ProcessFigures.openDescriptors(), memory: ProcessFigures.allocatedKiB())
         let (run, leftovers) = try await churn(seed: seed, origins: origins, callers: callers, duration: duration)
-        let descriptors = await descriptorsLeft(above: baseline)
-        return run.report(leftovers + (descriptors.map { [$0] } ?? []))
+        let left = [await descriptorsLeft(above: baseline.descriptors), await memoryLeft(above: baseline.memory)]
+        return run.report(leftovers + left.compactMap { $0 })
     }
 
     /// Starts servers and a client, runs the churn, and ends them.
@@ -205,6 +207,16 @@ final class ChurnRun: Sendable {
             leftovers.append("the pool has \(snapshot) after the shutdown")
         }
         return leftovers
+    }
+
+    /// Waits until the program holds about as much memory as before; says how much more it holds if that does not come.
+    private static func memoryLeft(above baseline: Int?) async -> String? {
+        guard let baseline else { return nil }
+        try? await eventually("the memory of before", within: patience) {
+            (ProcessFigures.allocatedKiB() ?? 0) - baseline <= memoryLimit
+        }
+        let left = (ProcessFigures.allocatedKiB() ?? 0) - baseline
+        return left > memoryLimit ? "\(left) KiB of memory are held that were not before the run (\(baseline))" : nil
     }
 
     /// Waits until as many descriptors are open as before; says how many more there are if that does not come.

@@ -132,7 +132,7 @@ struct ChurnReportTests {
 
     @Test("a leak of each kind is found, and named")
     func leaks() {
-        #expect(Self.rising(Self.report(Self.samples(120) { $1.memoryKiB += 100 * $0 })) == ["memory KiB"])
+        #expect(Self.rising(Self.report(Self.samples(120) { $1.memoryKiB += 600 * $0 })) == ["memory KiB"])
         #expect(Self.rising(Self.report(Self.samples(120) { $1.descriptors += $0 })) == ["descriptors"])
         #expect(Self.rising(Self.report(Self.samples(120) { $1.threads += $0 / 10 })) == ["threads"])
         #expect(Self.rising(Self.report(Self.samples(120) { $1.inFlight += $0 / 4 })) == ["in flight"])
