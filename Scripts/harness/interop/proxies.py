@@ -96,10 +96,9 @@ backend origin
 class HAProxy(Server):
     name = "HAProxy"
     programs = ("haproxy",)
-    repeated = "1k"
     notes = {"redirects": "Over HTTP/2 HAProxy answers the 307 before it reads the request's body, and never gives back the part "
-                          "of the connection's window that this body took. After 64 KiB on a new connection the next body on "
-                          "it cannot be sent and ends as `bodyIdleTimeout`. This row sends 1 KiB there."}
+                          "of the connection's window that this body took. A connection whose window is used up so takes "
+                          "no more requests, and the 307 is followed on another one."}
     drain_signal = signal.SIGUSR1
 
     def prepare(self):
