@@ -9,7 +9,7 @@ struct LedgerRun: Sendable {
     private static let violationLimit = 12
     /// Memory is looked at in runs of so many episodes or more: the first fourth of them warms the process up.
     private static let episodesForMemory = 50
-    private static let growthLimit = 16 * 1024
+    private static let growthLimit = 64 * 1024
 
     let seed: UInt64
     let requests: Int
