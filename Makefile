@@ -110,13 +110,18 @@ silence: dependencies ## Make the path silent at every phase of a request, and m
 churn: dependencies ## Call 100 origins that misbehave for 10 minutes, and test that nothing grows (CHURN_FLAGS="--minutes 2")
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust churn $(CHURN_FLAGS)
+
 ledger: dependencies ## Compare what a client was told of a million requests with what the service executed (SEED=n replays; LEDGER_FLAGS)
+	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
+
 idle-race: ## Send requests while nginx, Apache and Node close unused connections (IDLE_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline-trust
 	@Scripts/idle-race $(IDLE_FLAGS)
 
 torture: ## Make the tool's system calls fail, one in each run (TORTURE_FLAGS=--short for a quick round)
+	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/torture $(TORTURE_FLAGS)
 
