@@ -1,6 +1,7 @@
 """Planted faults: how one is written down, whether it fits the sources, and the copy of the checkout that it is planted in."""
 
 import hashlib
+import json
 import pathlib
 import re
 import shutil
@@ -141,3 +142,33 @@ class Workshop:
 
     def restore(self, fault):
         (self.tree / fault.file).write_text((self.root / fault.file).read_text())
+
+
+class Recompiler:
+    """Compiles one module of a finished debug build again, and links anew what is run.
+
+    A fault changes the inside of a function: no declaration, so nothing that other modules are compiled against. Without
+    optimization no code of one module is copied into another. So the module alone is compiled again, by the very commands that the
+    package manager wrote down for its build; the package manager itself would compile every module above it, ten times as much.
+    """
+
+    # The modules of tests and tools that are linked: the last words of the commands' names.
+    PRODUCTS = ("bowlinePackageTests-", "bowline-trust-", "bowline-")
+
+    def __init__(self, scratch):
+        self.text = (scratch / "debug.yaml").read_text()
+
+    def compiling(self, module):
+        """The words of the command that compiles a module."""
+        return self._arguments(rf"C\.{re.escape(module)}-[^\"]*-debug\.module")
+
+    def linking(self):
+        """The words of each command that links what is run."""
+        return [self._arguments(rf"C\.{re.escape(product)}[^\"]*-debug\.(?:test|exe)") for product in self.PRODUCTS]
+
+    def _arguments(self, name):
+        match = re.search(rf'^  "{name}":\n(?:    .*\n)*?    args: (\[.*\])$', self.text, re.MULTILINE)
+        if not match:
+            raise FaultError(f"the build has no command {name}")
+        # With `-parseable-output` each line of the compiler is a message for a program.
+        return [word for word in json.loads(match.group(1)) if word != "-parseable-output"]
