@@ -137,11 +137,11 @@ class Workshop:
                     path.unlink()
 
     def plant(self, fault):
+        """Plants a fault. Returns what takes it out again, also when the checkout has changed since."""
         path = self.tree / fault.file
-        path.write_text(fault.apply(path.read_text()))
-
-    def restore(self, fault):
-        (self.tree / fault.file).write_text((self.root / fault.file).read_text())
+        text = path.read_text()
+        path.write_text(fault.apply(text))
+        return lambda: path.write_text(text)
 
 
 class Recompiler:
