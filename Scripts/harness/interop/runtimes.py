@@ -148,8 +148,8 @@ class Hypercorn(HTTPBin):
     cuts_off = ("2",)
     notes = {
         "continue": "Hypercorn answers no `Expect` over HTTP/2. The tool sends the body after a second.",
-        "restart": "Hypercorn ends an HTTP/2 connection after 1,000 requests. In one run the 1,001st had no answer for 25 s, and we "
-                   "do not know yet which side was at fault. Here the limit is 1,000,000.",
+        "restart": "Hypercorn ends an HTTP/2 connection after 1,000 requests: it accepts the 1,001st, ends its own side, and can no "
+                   "longer write the response. `timeouts.responseHead` ends that request. Here the limit is 1,000,000.",
         "drain": "Over HTTP/2 Hypercorn closes the connection before the end of the last response. The tool reports this one "
                  "as `incompleteBody`, although all its bytes came.",
     }
