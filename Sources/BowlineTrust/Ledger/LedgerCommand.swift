@@ -28,17 +28,22 @@ struct LedgerCommand: AsyncParsableCommand {
     @Option(help: "After how many seconds an episode counts as hung, 1 or more.")
     var hangAfter = 60
 
+    @Option(help: "How many milliseconds a call may end after its deadline, 0 to 1,000,000. More for a debug build.")
+    var grace: Int64 = LedgerJudge.grace / 1_000_000
+
     func validate() throws {
         guard requests >= 1, times >= 1, hangAfter >= 1, episode ?? 0 >= 0 else {
             throw ValidationError("--requests, --times and --hang-after must be 1 or more, --episode 0 or more")
+        }
+        guard (0...1_000_000).contains(grace) else {
+            throw ValidationError("--grace must be 0 to 1,000,000 milliseconds")
         }
     }
 
     func run() async throws {
         let run = LedgerRun(
             seed: seed ?? UInt64.random(in: UInt64.min...UInt64.max), requests: requests, episode: episode,
-            times: times,
-            hangAfter: .seconds(hangAfter))
+            times: times, hangAfter: .seconds(hangAfter), grace: grace * 1_000_000)
         guard try await run.run() else { throw ExitCode(1) }
     }
 }

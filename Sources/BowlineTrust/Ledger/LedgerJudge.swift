@@ -4,7 +4,7 @@ internal import Bowline
 ///
 /// A pure function of the record of an episode.
 struct LedgerJudge {
-    /// How much later than its deadline, its cancellation or the end of a shutdown a call may end.
+    /// How much later than its deadline, its cancellation or the end of a shutdown a call may end, in nanoseconds.
     static let grace: Int64 = 250_000_000
     /// Fields that the client adds to every request by itself. Their values are checked where there is only one right one.
     private static let automatic: Set<String> = [
@@ -14,17 +14,19 @@ struct LedgerJudge {
 
     private let record: LedgerRecord
     private let executions: [UInt64: [LedgerExecution]]
+    private let grace: Int64
     private var violations: [LedgerViolation] = []
 
     /// Everything that the record shows and must not, in a stable order.
-    static func violations(of record: LedgerRecord) -> [LedgerViolation] {
-        var judge = LedgerJudge(record)
+    static func violations(of record: LedgerRecord, grace: Int64 = grace) -> [LedgerViolation] {
+        var judge = LedgerJudge(record, grace: grace)
         judge.judge()
         return judge.violations
     }
 
-    private init(_ record: LedgerRecord) {
+    private init(_ record: LedgerRecord, grace: Int64) {
         self.record = record
+        self.grace = grace
         var executions: [UInt64: [LedgerExecution]] = [:]
         for execution in record.executions {
             if let id = execution.id { executions[id, default: []].append(execution) }
@@ -180,7 +182,7 @@ struct LedgerJudge {
     private mutating func judgeTime(_ call: LedgerCall) {
         guard let endedAt = call.endedAt else { return }
         let limit = min(call.deadlineAt, call.cancelledAt ?? .max, shutdownLimit(of: call))
-        guard limit < .max, endedAt - limit > Self.grace else { return }
+        guard limit < .max, endedAt - limit > grace else { return }
         let cause = limit == call.deadlineAt ? "deadline" : limit == call.cancelledAt ? "cancellation" : "shutdown"
         add(.late, call.sent.id, "\((endedAt - limit) / 1_000_000) ms after its \(cause)")
     }

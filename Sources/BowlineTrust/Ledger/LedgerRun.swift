@@ -18,6 +18,8 @@ struct LedgerRun: Sendable {
     /// How often the one episode is run.
     let times: Int
     let hangAfter: Duration
+    /// How much later than its deadline a call may end, in nanoseconds.
+    let grace: Int64
 
     /// Runs, and prints what was found.
     ///
@@ -39,7 +41,7 @@ struct LedgerRun: Sendable {
             watchdog.begin(limit: hangAfter) { Self.hang(plan, calls) }
             let outcome = try await LedgerEpisode(plan, calls: calls).run()
             watchdog.end()
-            let violations = LedgerJudge.violations(of: outcome.record)
+            let violations = LedgerJudge.violations(of: outcome.record, grace: grace)
             tally.add(outcome, violations, wire: plan.wire)
             memory.add(requests: tally.requests, of: requests)
             guard !violations.isEmpty else { continue }
