@@ -1,8 +1,8 @@
 /// The dynamic table of RFC 7541 §2.3.2 and §4, for the decoder and the encoder.
 ///
-/// The entries' bytes stand one behind the other in one array, the newest last. Entries are evicted at the front without
-/// touching a byte. When the array has no room left, the live bytes move to its front. The array has up to twice the
-/// table's size, so each byte moves about once; once the array has that size, the table allocates no more.
+/// The entries' bytes stand one behind the other in one array, the newest last. Entries are evicted at the front
+/// without touching a byte. When the array has no room left, the live bytes move to its front. The array has up to
+/// twice the table's size, so each byte moves about once; once the array has that size, the table allocates no more.
 struct HPACKDynamicTable: Sendable {
     /// No table is larger, whatever the settings say, so that offsets always fit.
     private static let largest = 1 << 28
@@ -87,7 +87,8 @@ struct HPACKDynamicTable: Sendable {
         evict(downTo: self.maximumSize)
     }
 
-    /// Inserts an entry after evicting as many as it needs; one that is larger than the table empties it (RFC 7541 §4.4).
+    /// Inserts an entry after evicting as many as it needs; one that is larger than the table empties it (RFC 7541
+    /// §4.4).
     ///
     /// The bytes must not lie in this table.
     mutating func insert(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {

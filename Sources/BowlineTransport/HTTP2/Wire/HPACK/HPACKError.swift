@@ -1,7 +1,7 @@
 /// The rule of RFC 7541 that makes a section undecodable.
 ///
-/// Each case is a connection error of type COMPRESSION_ERROR (RFC 9113 §4.3): the table of the decoder no longer follows
-/// that of the encoder.
+/// Each case is a connection error of type COMPRESSION_ERROR (RFC 9113 §4.3): the table of the decoder no longer
+/// follows that of the encoder.
 package enum HPACKError: Error, Sendable, Hashable {
     /// An index is 0, or larger than both tables together (RFC 7541 §2.3.3, §6.1).
     case invalidIndex

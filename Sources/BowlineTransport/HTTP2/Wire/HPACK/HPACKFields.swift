@@ -9,8 +9,8 @@ package struct HPACKFields: Sendable {
     package internal(set) var spans: [ReceivedFields.Span]
     /// The bytes of names and values plus 32 for each field, of all fields, stored or not (RFC 9113 §6.5.2).
     package internal(set) var listSize: Int
-    /// Whether the section exceeds the limits. The first field beyond them and all fields after it were decoded, so that
-    /// the table is right, and not stored.
+    /// Whether the section exceeds the limits. The first field beyond them and all fields after it were decoded, so
+    /// that the table is right, and not stored.
     package internal(set) var isTooLarge: Bool
 
     /// Makes a section without fields.

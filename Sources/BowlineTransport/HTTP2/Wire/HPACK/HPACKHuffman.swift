@@ -1,10 +1,10 @@
 /// The Huffman code of RFC 7541, Appendix B, in both directions.
 ///
-/// The code is canonical: in order of length and then of symbol, each code is the one after its predecessor. The lengths
-/// therefore say all of it, and the tables are made of them at first use.
+/// The code is canonical: in order of length and then of symbol, each code is the one after its predecessor. The
+/// lengths therefore say all of it, and the tables are made of them at first use.
 ///
-/// Decoding looks at the next 10 bits, which hold a whole code of every printable symbol that is at all frequent. The codes
-/// of one greater length follow each other, so a longer code is found by comparing with the end of each length.
+/// Decoding looks at the next 10 bits, which hold a whole code of every printable symbol that is at all frequent. The
+/// codes of one greater length follow each other, so a longer code is found by comparing with the end of each length.
 // Safety: the memory is filled before `shared` exists; it is neither changed nor freed after that.
 package struct HPACKHuffman: @unchecked Sendable {
     /// The tables, which live as long as the process. A copy of this value costs no reference count.
@@ -25,7 +25,8 @@ package struct HPACKHuffman: @unchecked Sendable {
     private static let longestBits = 30
     private static let endOfString: UInt16 = 256
 
-    /// For each value of 10 bits the code at its top: the symbol, and above eight bits the length; 0: the code is longer.
+    /// For each value of 10 bits the code at its top: the symbol, and above eight bits the length; 0: the code is
+    /// longer.
     private let short: UnsafePointer<UInt16>
     /// In order of length; the last of them ends above every number of 30 bits.
     private let long: UnsafePointer<LongCodes>
@@ -93,8 +94,8 @@ extension HPACKHuffman {
     /// - Parameter target: nil: the symbols are only counted.
     @inline(__always)
     private func run(over source: UnsafeRawBufferPointer, target: UnsafeMutableRawPointer?) -> Int? {
-        // Invariant: the next bits are at the top of `window`; `available` of them belong to the bytes before `position`.
-        // Bits below those are either 0 or already those of the bytes from `position` on.
+        // Invariant: the next bits are at the top of `window`; `available` of them belong to the bytes before
+        // `position`. Bits below those are either 0 or already those of the bytes from `position` on.
         var window: UInt64 = 0
         var available = 0
         var position = 0
@@ -168,7 +169,8 @@ extension HPACKHuffman {
     ///
     /// - Parameter target: has room for ``encodedCount(of:)`` bytes; no byte more is written.
     package func encode(_ text: UnsafeRawBufferPointer, into target: UnsafeMutableRawPointer) {
-        // Invariant: `used` bits at the bottom of `window` are not written yet; there are fewer than 32 between symbols.
+        // Invariant: `used` bits at the bottom of `window` are not written yet; there are fewer than 32 between
+        // symbols.
         var window: UInt64 = 0
         var used: UInt64 = 0
         var count = 0

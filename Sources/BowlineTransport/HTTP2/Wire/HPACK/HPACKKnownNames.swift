@@ -57,19 +57,19 @@ struct HPACKKnownNames: @unchecked Sendable {
 
     private static func known() -> [Known] {
         var known: [Known] = []
-        func position(of name: StaticString) -> Int {
+        func place(of name: StaticString) -> Int {
             if let position = known.firstIndex(where: { $0.name.description == name.description }) { return position }
             known.append(Known(name: name))
             return known.count - 1
         }
         for (index, field) in HPACKStaticTable.fields.enumerated() {
-            let position = position(of: field.name)
+            let position = place(of: field.name)
             if known[position].firstIndex == 0 { known[position].firstIndex = UInt8(index + 1) }
             known[position].lastIndex = UInt8(index + 1)
         }
-        for name in HPACKNameHabit.changing { known[position(of: name)].habit = .changes }
-        for name in HPACKNameHabit.secret { known[position(of: name)].habit = .secret }
-        known[position(of: "cookie")].habit = .cookie
+        for name in HPACKNameHabit.changing { known[place(of: name)].habit = .changes }
+        for name in HPACKNameHabit.secret { known[place(of: name)].habit = .secret }
+        known[place(of: "cookie")].habit = .cookie
         return known
     }
 

@@ -1,33 +1,36 @@
 /// Says for each name whether its fields are worth an entry in the table when the caller leaves it to the encoder.
 ///
-/// | habit | names | why |
-/// |---|---|---|
-/// | `repeats` | all others | one request of a client is mostly like the next |
-/// | `changes` | `:path`; `content-length`, `content-range`, `range`; `date`, `age`, `expires`, `last-modified`, `etag` and the `if-` fields; `location`; digests and signatures; ids of requests and traces; `idempotency-key`, `last-event-id` | the value is of one request: an entry would hardly be used again, and would evict those that are |
-/// | `secret` | `authorization`, `proxy-authorization`, `set-cookie` | no hop may keep the value where another request can be compared with it (RFC 7541 §7.1.3) |
-/// | `cookie` | `cookie` | `secret` below 20 bytes, which can be guessed; else `repeats` |
+/// Every entry evicts an older one once the table is full, so a value that does not come again costs more than it
+/// saves.
 enum HPACKNameHabit: UInt8, Sendable {
+    /// All names that are not listed: one request of a client is mostly like the next.
     case repeats
+    /// The value belongs to one request, so an entry would hardly be used again: literals without indexing.
     case changes
+    /// No hop may keep the value where another request can be compared with it (RFC 7541 §7.1.3): never-indexed
+    /// literals.
     case secret
+    /// `cookie`: `secret` if the value has fewer bytes than ``guessableCookie``, else `repeats`.
     case cookie
 }
 
 extension HPACKNameHabit {
-    /// A cookie of fewer bytes is never indexed.
+    /// A cookie of fewer bytes can be guessed, one request after the other, by what indexing it saves (RFC 7541
+    /// §7.1.3).
     static let guessableCookie = 20
 
     static let changing: [StaticString] = [
-        ":path",
-        "content-length", "content-range", "range",
-        "date", "age", "expires", "last-modified", "etag",
-        "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
-        "location",
-        "content-digest", "repr-digest", "digest", "content-md5", "signature", "signature-input", "x-amz-date",
-        "x-amz-content-sha256",
-        "x-request-id", "request-id", "x-correlation-id", "traceparent", "tracestate", "b3", "x-b3-traceid",
-        "x-b3-spanid", "x-b3-parentspanid", "x-amzn-trace-id", "x-cloud-trace-context", "uber-trace-id",
-        "idempotency-key", "last-event-id",
+        // The resource, and which version or part of it.
+        ":path", "location", "etag", "last-modified", "expires", "age", "date",
+        "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range",
+        // The content.
+        "content-length", "content-range", "content-digest", "repr-digest", "digest", "content-md5",
+        // Signatures, which cover a date or the content.
+        "signature", "signature-input", "x-amz-date", "x-amz-content-sha256",
+        // The request's own id, or its place in a trace.
+        "idempotency-key", "last-event-id", "x-request-id", "request-id", "x-correlation-id",
+        "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-amzn-trace-id",
+        "x-cloud-trace-context", "uber-trace-id",
     ]
     static let secret: [StaticString] = ["authorization", "proxy-authorization", "set-cookie"]
 }

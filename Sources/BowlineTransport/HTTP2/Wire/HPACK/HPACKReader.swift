@@ -1,5 +1,5 @@
 /// Reads the integers and strings of a section, one behind the other (RFC 7541 §5).
-struct HPACKReader {
+package struct HPACKReader {
     /// A string as it stands in the section.
     struct Text {
         var bytes: UnsafeRawBufferPointer
@@ -13,10 +13,10 @@ struct HPACKReader {
     static let maximumInteger: UInt64 = 0x7FFF_FFFF
 
     let bytes: UnsafeRawBufferPointer
-    var position = 0
+    package var position = 0
 
     @inline(__always)
-    init(_ bytes: UnsafeRawBufferPointer) {
+    package init(_ bytes: UnsafeRawBufferPointer) {
         self.bytes = bytes
     }
 
@@ -29,7 +29,7 @@ struct HPACKReader {
 
     /// Reads an integer whose first byte has `prefix` bits for it (RFC 7541 §5.1). There must be that byte.
     @inline(__always)
-    mutating func integer(prefix: Int) throws(HPACKError) -> Int {
+    package mutating func integer(prefix: Int) throws(HPACKError) -> Int {
         let mask = (1 &<< prefix) &- 1
         let value = Int(next) & mask
         position &+= 1

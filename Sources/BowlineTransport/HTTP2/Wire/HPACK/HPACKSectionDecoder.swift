@@ -1,11 +1,10 @@
-internal import BowlineCore
 package import NIOCore
 
 /// Decodes field sections (RFC 7541), in the order in which the peer encoded them.
 ///
-/// The names and values of a section go into one buffer; a field costs no allocation. What is beyond the limits changes the
-/// table like every other field and is not stored: the memory that a section takes is bounded by the limits and the table,
-/// whatever the peer sends.
+/// The names and values of a section go into one buffer; a field costs no allocation. What is beyond the limits changes
+/// the table like every other field and is not stored: the memory that a section takes is bounded by the limits and the
+/// table, whatever the peer sends.
 ///
 /// After an error the table is not the peer's any more; each later call throws the same error.
 package struct HPACKSectionDecoder: Sendable {
@@ -33,8 +32,8 @@ package struct HPACKSectionDecoder: Sendable {
     private var expectedFields = 16
     private static let largestExpectation = 4096
 
-    /// - Parameter tableSize: SETTINGS_HEADER_TABLE_SIZE in force for the peer's encoder; 4,096 until a setting of ours is
-    ///   acknowledged.
+    /// - Parameter tableSize: SETTINGS_HEADER_TABLE_SIZE in force for the peer's encoder; 4,096 until a setting of
+    ///   ours is acknowledged.
     package init(tableSize: Int = 4_096) {
         table = HPACKDynamicTable(maximumSize: tableSize)
         allowedSize = table.maximumSize
@@ -96,8 +95,8 @@ package struct HPACKSectionDecoder: Sendable {
                 return sink.written
             }
         }
-        // Grows at once and shrinks slowly: trailers are smaller than the heads between them. A Huffman string is given room
-        // for more than it takes.
+        // Grows at once and shrinks slowly: trailers are smaller than the heads between them. A Huffman string is given
+        // room for more than it takes.
         expectedBytes = min(max(output.writerIndex + 64, expectedBytes &- expectedBytes / 8), Self.largestExpectation)
         expectedFields = max(sink.spans.count, expectedFields &- expectedFields / 8)
         return HPACKFields(
@@ -177,7 +176,7 @@ package struct HPACKSectionDecoder: Sendable {
         var valueRoom = literal.value.maximumCount
         if !sink.accepts(nameRoom &+ valueRoom) {
             // Only what the literal really takes decides.
-            nameRoom = literal.index > 0 ? literal.entry.nameCount : try decodedCount(of: literal.name)
+            nameRoom = try literal.index > 0 ? literal.entry.nameCount : decodedCount(of: literal.name)
             valueRoom = try decodedCount(of: literal.value)
             guard sink.accepts(nameRoom &+ valueRoom) else {
                 sink.skip(nameRoom &+ valueRoom)
@@ -210,8 +209,8 @@ package struct HPACKSectionDecoder: Sendable {
         return Literal(index: index, entry: entry, name: name, value: value, isIndexed: indexPrefix == 6)
     }
 
-    /// Puts a literal into the table that is beyond the limits. It is decoded into memory of its own, if it fits into the
-    /// table at all; its name may be that of an entry which it evicts (RFC 7541 §4.4).
+    /// Puts a literal into the table that is beyond the limits. It is decoded into memory of its own, if it fits into
+    /// the table at all; its name may be that of an entry which it evicts (RFC 7541 §4.4).
     private mutating func insertUnstored(_ literal: Literal, nameCount: Int, valueCount: Int) {
         guard literal.isIndexed else { return }
         guard table.canHold(nameCount + valueCount) else {

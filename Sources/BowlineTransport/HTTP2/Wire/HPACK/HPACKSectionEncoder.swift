@@ -2,8 +2,8 @@ package import NIOCore
 
 /// Encodes field sections (RFC 7541), in the order in which they are sent.
 ///
-/// For each section call ``begin(into:)``, then `encode` for each field. Every field that was encoded must be sent, since the
-/// table has changed. Names must be in lower case (RFC 9113 §8.2.1); values may have any bytes.
+/// For each section call ``begin(into:)``, then `encode` for each field. Every field that was encoded must be sent,
+/// since the table has changed. Names must be in lower case (RFC 9113 §8.2.1); values may have any bytes.
 package struct HPACKSectionEncoder: Sendable {
     /// The sizes that the next section has to announce (RFC 7541 §4.2).
     private struct SizeChange {
@@ -26,7 +26,7 @@ package struct HPACKSectionEncoder: Sendable {
     private let huffman = HPACKHuffman.shared
     private let maximumTableSize: Int
     private var table: HPACKDynamicTable
-    private var index: HPACKTableIndex
+    private var tableIndex: HPACKTableIndex
     /// The table's size in the peer's decoder.
     private var announcedSize = HPACKSectionEncoder.initialSize
     private var sizeChange: SizeChange?
@@ -40,7 +40,7 @@ package struct HPACKSectionEncoder: Sendable {
         let maximum = min(max(maximumTableSize, 0), Self.largestTable)
         self.maximumTableSize = maximum
         table = HPACKDynamicTable(maximumSize: min(maximum, Self.initialSize))
-        index = HPACKTableIndex(maximumSize: maximum)
+        tableIndex = HPACKTableIndex(maximumSize: maximum)
         if maximum < Self.initialSize { sizeChange = SizeChange(smallest: maximum, final: maximum) }
     }
 
@@ -55,8 +55,8 @@ package struct HPACKSectionEncoder: Sendable {
     /// - Parameter index: 0 for the newest entry, to `tableCount - 1`.
     package func tableField(at index: Int) -> (name: [UInt8], value: [UInt8]) { table.field(at: index) }
 
-    /// Takes the peer's SETTINGS_HEADER_TABLE_SIZE into force. The next section announces what changes by it; if the size
-    /// went down and up again since the last section, it announces both (RFC 7541 §4.2).
+    /// Takes the peer's SETTINGS_HEADER_TABLE_SIZE into force. The next section announces what changes by it; if the
+    /// size went down and up again since the last section, it announces both (RFC 7541 §4.2).
     package mutating func peerTableSize(_ size: Int) {
         let final = min(max(size, 0), maximumTableSize)
         sizeChange = SizeChange(smallest: min(sizeChange?.smallest ?? announcedSize, final), final: final)
@@ -138,14 +138,14 @@ package struct HPACKSectionEncoder: Sendable {
             return
         }
         let fieldHash = UInt32(truncatingIfNeeded: HPACKBytes.hash(value, seed: hash))
-        if let position = index.findField(name, value, hash: fieldHash, in: table) {
+        if let position = tableIndex.findField(name, value, hash: fieldHash, in: table) {
             writer.write(HPACKStaticTable.count &+ 1 &+ position, prefix: 7, pattern: 0x80)
             return
         }
         let nameIndex = index(ofName: name, known, hash: nameHash)
         write(name, nameIndex, prefix: 6, pattern: 0x40, value, to: &writer)
         table.insert(name: name, value: value)
-        index.add(table.newest, fieldHash: fieldHash, nameHash: nameHash)
+        tableIndex.add(table.newest, fieldHash: fieldHash, nameHash: nameHash)
     }
 
     @inline(__always)
@@ -164,7 +164,7 @@ package struct HPACKSectionEncoder: Sendable {
     @inline(__always)
     private func index(ofName name: UnsafeRawBufferPointer, _ known: HPACKKnownNames.Knowledge, hash: UInt32) -> Int {
         if known.firstIndex > 0 { return known.firstIndex }
-        guard let position = index.findName(name, hash: hash, in: table) else { return 0 }
+        guard let position = tableIndex.findName(name, hash: hash, in: table) else { return 0 }
         return HPACKStaticTable.count &+ 1 &+ position
     }
 
@@ -174,7 +174,7 @@ package struct HPACKSectionEncoder: Sendable {
         _ name: UnsafeRawBufferPointer, _ nameIndex: Int, prefix: Int, pattern: UInt8, _ value: UnsafeRawBufferPointer,
         to writer: inout HPACKWriter
     ) {
-        let huffman = usesHuffman ? huffman : nil
+        let huffman = usesHuffman ? self.huffman : nil
         writer.write(nameIndex, prefix: prefix, pattern: pattern)
         if nameIndex == 0 { writer.write(name, huffman: huffman) }
         writer.write(value, huffman: huffman)

@@ -11,8 +11,9 @@ struct HPACKStaticTable: @unchecked Sendable {
     private let entries: UnsafePointer<HPACKEntry>
 
     private init() {
+        func count(of text: StaticString) -> Int { text.withUTF8Buffer { $0.count } }
         let fields = Self.fields
-        let total = fields.reduce(0) { $0 + $1.name.utf8CodeUnitCount + $1.value.utf8CodeUnitCount }
+        let total = fields.reduce(0) { $0 + count(of: $1.name) + count(of: $1.value) }
         let bytes = UnsafeMutableRawPointer.allocate(byteCount: total, alignment: 1)
         let entries = UnsafeMutablePointer<HPACKEntry>.allocate(capacity: fields.count)
         var end = 0

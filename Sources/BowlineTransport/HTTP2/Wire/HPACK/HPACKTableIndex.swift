@@ -1,8 +1,8 @@
 /// Finds entries of the encoder's table by name, and by name and value.
 ///
 /// Entries with the same bucket form a chain from the newest to the oldest. Eviction needs no work: a chain ends at the
-/// first number that the table no longer has. A look-up follows at most ``maximumSteps`` links, so a table whose entries
-/// collide costs compression and not time.
+/// first number that the table no longer has. A look-up follows at most ``maximumSteps`` links, so a table whose
+/// entries collide costs compression and not time.
 struct HPACKTableIndex: Sendable {
     private struct Link {
         var fieldHash: UInt32

@@ -1,14 +1,14 @@
 /// Writes integers and strings into memory that has room for them (RFC 7541 §5).
-struct HPACKWriter {
+package struct HPACKWriter {
     /// Not fewer bytes than the integers of a field take.
-    static let integerRoom = 32
+    package static let integerRoom = 32
 
     private let base: UnsafeMutableRawPointer
     /// How many bytes were written.
-    private(set) var count = 0
+    package private(set) var count = 0
 
     @inline(__always)
-    init(_ base: UnsafeMutableRawPointer) {
+    package init(_ base: UnsafeMutableRawPointer) {
         self.base = base
     }
 
@@ -20,7 +20,7 @@ struct HPACKWriter {
 
     /// Writes an integer behind the bits of `pattern`, with `prefix` bits in the first byte (RFC 7541 §5.1).
     @inline(__always)
-    mutating func write(_ value: Int, prefix: Int, pattern: UInt8) {
+    package mutating func write(_ value: Int, prefix: Int, pattern: UInt8) {
         let mask = (1 &<< prefix) &- 1
         guard value >= mask else {
             write(pattern | UInt8(truncatingIfNeeded: value))
