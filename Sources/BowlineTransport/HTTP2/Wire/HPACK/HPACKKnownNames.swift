@@ -67,8 +67,8 @@ struct HPACKKnownNames: @unchecked Sendable {
             if known[position].firstIndex == 0 { known[position].firstIndex = UInt8(index + 1) }
             known[position].lastIndex = UInt8(index + 1)
         }
-        for name in HPACKNameHabit.changing { known[place(of: name)].habit = .changes }
-        for name in HPACKNameHabit.secret { known[place(of: name)].habit = .secret }
+        for name in HPACKNameHabit.changingNames { known[place(of: name)].habit = .changes }
+        for name in HPACKNameHabit.secretNames { known[place(of: name)].habit = .secret }
         known[place(of: "cookie")].habit = .cookie
         return known
     }

@@ -19,7 +19,7 @@ extension HPACKNameHabit {
     /// §7.1.3).
     static let guessableCookie = 20
 
-    static let changing: [StaticString] = [
+    static let changingNames: [StaticString] = [
         // The resource, and which version or part of it.
         ":path", "location", "etag", "last-modified", "expires", "age", "date",
         "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range",
@@ -32,5 +32,5 @@ extension HPACKNameHabit {
         "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-amzn-trace-id",
         "x-cloud-trace-context", "uber-trace-id",
     ]
-    static let secret: [StaticString] = ["authorization", "proxy-authorization", "set-cookie"]
+    static let secretNames: [StaticString] = ["authorization", "proxy-authorization", "set-cookie"]
 }

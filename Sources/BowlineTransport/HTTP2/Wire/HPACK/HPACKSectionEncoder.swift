@@ -8,7 +8,7 @@ package struct HPACKSectionEncoder: Sendable {
     /// The sizes that the next section has to announce (RFC 7541 §4.2).
     private struct SizeChange {
         var smallest: Int
-        var final: Int
+        var last: Int
     }
 
     /// How a field is represented (RFC 7541 §6.1, §6.2).
@@ -41,7 +41,7 @@ package struct HPACKSectionEncoder: Sendable {
         self.maximumTableSize = maximum
         table = HPACKDynamicTable(maximumSize: min(maximum, Self.initialSize))
         tableIndex = HPACKTableIndex(maximumSize: maximum)
-        if maximum < Self.initialSize { sizeChange = SizeChange(smallest: maximum, final: maximum) }
+        if maximum < Self.initialSize { sizeChange = SizeChange(smallest: maximum, last: maximum) }
     }
 
     /// The table's size as RFC 7541 §4.1 counts it.
@@ -58,16 +58,16 @@ package struct HPACKSectionEncoder: Sendable {
     /// Takes the peer's SETTINGS_HEADER_TABLE_SIZE into force. The next section announces what changes by it; if the
     /// size went down and up again since the last section, it announces both (RFC 7541 §4.2).
     package mutating func peerTableSize(_ size: Int) {
-        let final = min(max(size, 0), maximumTableSize)
-        sizeChange = SizeChange(smallest: min(sizeChange?.smallest ?? announcedSize, final), final: final)
+        let last = min(max(size, 0), maximumTableSize)
+        sizeChange = SizeChange(smallest: min(sizeChange?.smallest ?? announcedSize, last), last: last)
     }
 
     /// Begins a section: writes the size updates that are due. A second call writes nothing.
     package mutating func begin(into buffer: inout ByteBuffer) {
         guard let change = sizeChange else { return }
         sizeChange = nil
-        if change.smallest < min(announcedSize, change.final) { announce(change.smallest, into: &buffer) }
-        if change.final != announcedSize { announce(change.final, into: &buffer) }
+        if change.smallest < min(announcedSize, change.last) { announce(change.smallest, into: &buffer) }
+        if change.last != announcedSize { announce(change.last, into: &buffer) }
     }
 
     private mutating func announce(_ size: Int, into buffer: inout ByteBuffer) {
