@@ -3,11 +3,11 @@ package import NIOCore
 
 /// The client's side of one HTTP/2 connection (RFC 9113) without its socket: bytes in, events and bytes out.
 ///
-/// It knows streams by number. It keeps no request, no body and no waiter: a body's bytes are in an event or in the output,
-/// and the caller asks ``sendable(on:)`` before it hands over more.
+/// It knows streams by number. It keeps no request, no body and no waiter: a body's bytes are in an event or in the
+/// output, and the caller asks ``sendable(on:)`` before it hands over more.
 ///
-/// Call ``start()`` first. Then give ``receive(_:)`` what was read, take events from ``nextEvent(now:)`` until it says nil,
-/// and write what ``takeOutput()`` returns. ``HTTP2StreamState`` says what becomes of a stream; the connection is
+/// Call ``start()`` first. Then give ``receive(_:)`` what was read, take events from ``nextEvent(now:)`` until it says
+/// nil, and write what ``takeOutput()`` returns. ``HTTP2StreamState`` says what becomes of a stream; the connection is
 ///
 /// | input | open | closing | failed |
 /// |---|---|---|---|
@@ -19,13 +19,14 @@ package import NIOCore
 /// | any other frame | open | closing | dropped |
 /// | our `goAway` | open, without room | closing | nothing |
 ///
-/// A failed session has no streams, writes nothing after its GOAWAY, and reports nothing after ``Event/connectionFailed(_:)``.
+/// A failed session has no streams, writes nothing after its GOAWAY, and reports nothing after
+/// ``Event/connectionFailed(_:)``.
 ///
-/// The peer's settings are in force as soon as they arrive, ours once the peer has acknowledged them: until then a stream's
-/// receive window is 65,535.
+/// The peer's settings are in force as soon as they arrive, ours once the peer has acknowledged them: until then a
+/// stream's receive window is 65,535.
 ///
-/// Memory: an unfinished frame or field section, the compression tables, one small record for each stream that is open or
-/// was reset, and the output until it is taken. No input traps.
+/// Memory: an unfinished frame or field section, the compression tables, one small record for each stream that is open
+/// or was reset, and the output until it is taken. No input traps.
 package struct HTTP2ClientSession: ~Copyable, Sendable {
     /// What `nextEvent` reports.
     package enum Event: Sendable {
@@ -39,13 +40,15 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         case data(stream: Int, ByteBuffer, endsStream: Bool)
         /// The peer has reset the stream, which is gone from the session.
         case reset(stream: Int, HTTP2ErrorCode)
-        /// The peer takes no new streams. Those above `lastStream` are gone from the session. A later one never raises it.
+        /// The peer takes no new streams. Those above `lastStream` are gone from the session. A later one never raises
+        /// it.
         case goAway(lastStream: Int, HTTP2ErrorCode)
         /// The answer to a PING.
         case pong(UInt64)
         /// The peer sent a PING, which is answered.
         case ping
-        /// The peer lets us send more: on the stream, or, if nil, on all. Ask ``HTTP2ClientSession/sendable(on:)`` again.
+        /// The peer lets us send more: on the stream, or, if nil, on all. Ask ``HTTP2ClientSession/sendable(on:)``
+        /// again.
         case windowOpened(stream: Int?)
         /// The peer broke a rule on a stream. RST_STREAM is written, and the stream is gone from the session.
         case streamFailed(stream: Int, HTTP2Violation)
@@ -209,8 +212,8 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     /// Writes a request's HEADERS and opens its stream. The caller has asked ``hasRoom``.
     ///
     /// - Returns: The stream's number.
-    /// - Throws: ``HTTP2SectionTooLarge``, if the section is larger than the peer's SETTINGS_MAX_HEADER_LIST_SIZE. Nothing is
-    ///   written then, and no number is used.
+    /// - Throws: ``HTTP2SectionTooLarge``, if the section is larger than the peer's SETTINGS_MAX_HEADER_LIST_SIZE.
+    ///   Nothing is written then, and no number is used.
     package mutating func open(
         _ head: borrowing some HTTP2FieldSource, endsStream: Bool
     ) throws(HTTP2SectionTooLarge) -> Int {
@@ -248,8 +251,8 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     // MARK: Sending
 
-    /// How many bytes of a body may be written on the stream now: what its window and the connection's allow. 0 if we have
-    /// ended the stream, or if it is gone.
+    /// How many bytes of a body may be written on the stream now: what its window and the connection's allow. 0 if we
+    /// have ended the stream, or if it is gone.
     package func sendable(on stream: Int) -> Int {
         guard let index = streams.index(of: stream), streams[index].state.canSend else { return 0 }
         return sendable(at: index)
@@ -264,8 +267,8 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     /// Writes a piece of a request's body in DATA frames, or the end of the stream, or both.
     ///
-    /// - Parameter bytes: At most ``sendable(on:)``. Without bytes, nothing is written unless this ends the stream, which
-    ///   needs no window. A stream that we have ended, or that is gone, gets nothing.
+    /// - Parameter bytes: At most ``sendable(on:)``. Without bytes, nothing is written unless this ends the stream,
+    ///   which needs no window. A stream that we have ended, or that is gone, gets nothing.
     package mutating func send(_ bytes: ByteBuffer, endsStream: Bool, on stream: Int) {
         guard let index = streams.index(of: stream), streams[index].state.canSend else { return }
         let count = bytes.readableBytes
@@ -290,8 +293,9 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         streams.localEnded(at: index)
     }
 
-    /// Writes RST_STREAM. The stream is gone for the caller, and keeps its place in ``occupied`` until a PING that was sent
-    /// after it is answered (``pingAnswered()``). What still arrives for it is dropped. A stream that is gone gets nothing.
+    /// Writes RST_STREAM. The stream is gone for the caller, and keeps its place in ``occupied`` until a PING that was
+    /// sent after it is answered (``pingAnswered()``). What still arrives for it is dropped. A stream that is gone gets
+    /// nothing.
     package mutating func reset(_ stream: Int, code: HTTP2ErrorCode) {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else { return }
         streams.reset(at: index)
@@ -320,10 +324,11 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     // MARK: Receiving
 
-    /// The reader has taken so many bytes of the stream's body, or they were dropped: the stream's window is given back, in
-    /// steps of half.
+    /// The reader has taken so many bytes of the stream's body, or they were dropped: the stream's window is given
+    /// back, in steps of half.
     ///
-    /// The connection's window is given back as bytes arrive, so that a reader who is behind holds up its own stream only.
+    /// The connection's window is given back as bytes arrive, so that a reader who is behind holds up its own stream
+    /// only.
     package mutating func consumed(_ count: Int, on stream: Int) {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else { return }
         streams[index].receiveWindow.consumed(count)

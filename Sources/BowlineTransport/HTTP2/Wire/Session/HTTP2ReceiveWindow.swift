@@ -1,10 +1,10 @@
 /// How many bytes of DATA the peer may send, on one stream or on the connection (RFC 9113 §6.9).
 ///
-/// Each byte of the window is in one of three places: *available* to the peer, *held* by the reader, or *owed* to the peer,
-/// who learns of it by the next WINDOW_UPDATE. Together they are always `size`.
+/// Each byte of the window is in one of three places: *available* to the peer, *held* by the reader, or *owed* to the
+/// peer, who learns of it by the next WINDOW_UPDATE. Together they are always `size`.
 struct HTTP2ReceiveWindow: Sendable, Hashable {
-    /// A WINDOW_UPDATE is due when this part of the window is owed: with 2, half of it. So the peer has half a window left
-    /// while the update is on its way, and there are at most two updates per window.
+    /// A WINDOW_UPDATE is due when this part of the window is owed: with 2, half of it. So the peer has half a window
+    /// left while the update is on its way, and there are at most two updates per window.
     private static let dueFraction = 2
 
     private(set) var size: Int
@@ -46,8 +46,8 @@ struct HTTP2ReceiveWindow: Sendable, Hashable {
         return owed
     }
 
-    /// The window's size has changed, which the peer knows: by SETTINGS that it has acknowledged, or by a WINDOW_UPDATE that
-    /// is written with this. An increment may be due afterwards.
+    /// The window's size has changed, which the peer knows: by SETTINGS that it has acknowledged, or by a WINDOW_UPDATE
+    /// that is written with this. An increment may be due afterwards.
     mutating func resize(to newSize: Int) {
         available += newSize - size
         size = newSize

@@ -1,8 +1,8 @@
 /// The streams of one connection: those that are open, and those that were reset, which the peer may not know.
 ///
 /// A stream that we reset keeps its *place* until the peer has shown, by answering a PING sent after it, that it knows:
-/// otherwise resets could make a server begin more than it allows. The stream is remembered beyond that, since some servers
-/// answer a PING before DATA that they had queued; only the latest ``rememberedLimit`` such streams are.
+/// otherwise resets could make a server begin more than it allows. The stream is remembered beyond that, since some
+/// servers answer a PING before DATA that they had queued; only the latest ``rememberedLimit`` such streams are.
 ///
 /// | event | open | reset, uncovered | reset, covered | reset, without a place |
 /// |---|---|---|---|---|

@@ -12,7 +12,7 @@
 ///
 /// What the peer does:
 ///
-/// | state | HEADERS, DATA | … with END_STREAM | RST_STREAM | WINDOW_UPDATE | GOAWAY below | breaks a rule of the stream |
+/// | state | HEADERS, DATA | with END_STREAM | RST_STREAM | WINDOW_UPDATE | GOAWAY below | stream violation |
 /// |---|---|---|---|---|---|---|
 /// | idle | ends all (a) | ends all (a) | ends all (a) | ends all (a) | idle | ends all |
 /// | open | open | halfClosedRemote | reset | open | reset | reset |
