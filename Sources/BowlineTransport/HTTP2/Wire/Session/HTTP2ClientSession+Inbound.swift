@@ -86,7 +86,7 @@ extension HTTP2ClientSession {
     ) throws(HTTP2Violation) -> Event? {
         // Both counts go on if the stream is gone.
         arrivingDataStream = endsFrame ? 0 : stream
-        try countInConnection(windowBytes, endsFrame: endsFrame)
+        try countInConnection(windowBytes)
         let count = bytes.readableBytes
         try floods.data(hasBytes: count > 0, endsFrame: endsFrame, endsStream: endsStream)
         guard let index = try indexForMessage(on: stream) else {
@@ -104,16 +104,13 @@ extension HTTP2ClientSession {
         return .data(stream: stream, bytes, endsStream: endsStream)
     }
 
-    /// Counts a piece of a DATA frame in the connection's window, and gives back what is due at the frame's end.
-    private mutating func countInConnection(_ count: Int, endsFrame: Bool) throws(HTTP2Violation) {
+    /// Counts bytes of a DATA frame in the connection's window. They are given back when the output is taken.
+    private mutating func countInConnection(_ count: Int) throws(HTTP2Violation) {
         guard receiveWindow.received(count) == .counted else {
             throw HTTP2Violation(
                 .flowControlError, .connection, "DATA beyond the connection's window", rule: "RFC 9113 §6.9")
         }
         receiveWindow.consumed(count)
-        guard endsFrame else { return }
-        let increment = receiveWindow.takeIncrement()
-        if increment > 0 { writer.windowUpdate(stream: 0, increment: increment) }
     }
 
     private mutating func receivedSection(
@@ -209,7 +206,7 @@ extension HTTP2ClientSession {
     private mutating func received(
         _ violation: HTTP2Violation, windowBytes: Int, now: MonotonicInstant
     ) throws(HTTP2Violation) -> Event? {
-        try countInConnection(windowBytes, endsFrame: true)
+        try countInConnection(windowBytes)
         guard case .stream(let stream) = violation.scope else { throw violation }
         try floods.controlFrame(now: now)
         guard let index = streams.index(of: stream) else {

@@ -67,6 +67,8 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     private static let dataFrameSize = 16_384
     /// How many streams a peer that names no limit gets (RFC 9113 §6.5.2 recommends no less).
     private static let defaultStreamLimit = 100
+    /// RFC 9113 §4.1, §6.9.
+    private static let windowUpdateByteCount = 13
     /// Both windows before anything is said about them (RFC 9113 §6.9.2).
     private static let initialWindow = 65_535
 
@@ -138,11 +140,21 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     /// Everything to be sent since the last call, in order; nil: nothing.
     package mutating func takeOutput() -> ByteBuffer? {
         floods.outputTaken()
+        if isConnectionUpdateDue { writer.windowUpdate(stream: 0, increment: receiveWindow.takeIncrement()) }
         return writer.take()
     }
 
     /// How many bytes `takeOutput` would return.
-    package var outputByteCount: Int { writer.byteCount }
+    package var outputByteCount: Int { writer.byteCount + (isConnectionUpdateDue ? Self.windowUpdateByteCount : 0) }
+
+    /// Whether the connection's WINDOW_UPDATE is due.
+    ///
+    /// It is written when the output is taken, not before: until then the peer cannot know of it, and DATA that needs it
+    /// is a violation. It is not written within a DATA frame: whether the frame fits the window must not depend on where
+    /// it was cut.
+    private var isConnectionUpdateDue: Bool {
+        receiveWindow.isIncrementDue && arrivingDataStream == 0 && phase != .failed
+    }
 
     /// Takes over bytes that were read. A failed session drops them.
     package mutating func receive(_ bytes: consuming ByteBuffer) {
@@ -335,9 +347,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         giveBack(at: index)
     }
 
-    /// Writes the WINDOW_UPDATE of a stream, if one is due.
-    ///
-    /// Not while a DATA frame arrives in pieces: whether the frame fits the window must not depend on where it was cut.
+    /// Writes the WINDOW_UPDATE of a stream, if one is due and no DATA frame of the stream is arriving in pieces.
     mutating func giveBack(at index: Int) {
         switch streams[index].state {
         case .open, .halfClosedLocal: break

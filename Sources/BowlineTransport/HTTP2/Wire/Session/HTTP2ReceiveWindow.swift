@@ -38,9 +38,11 @@ struct HTTP2ReceiveWindow: Sendable, Hashable {
         owed += max(0, min(count, held))
     }
 
+    var isIncrementDue: Bool { owed >= max(1, size / Self.dueFraction) }
+
     /// The increment of the WINDOW_UPDATE that is due, which the caller writes. 0: none is due.
     mutating func takeIncrement() -> Int {
-        guard owed >= max(1, size / Self.dueFraction) else { return 0 }
+        guard isIncrementDue else { return 0 }
         defer { owed = 0 }
         available += owed
         return owed
