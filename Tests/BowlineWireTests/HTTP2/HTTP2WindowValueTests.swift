@@ -1,0 +1,91 @@
+import Testing
+
+@testable import BowlineTransport
+
+/// The windows of both directions, as values.
+@Suite struct HTTP2WindowValueTests {
+    @Test("A receive window gives back what was consumed once that is half of the window, and not before")
+    func halves() {
+        var window = HTTP2ReceiveWindow(size: 1_000)
+        #expect(window.received(800) == .counted)
+        window.consumed(499)
+        let early = window.takeIncrement()
+        #expect(early == 0)
+        window.consumed(1)
+        let due = window.takeIncrement()
+        #expect(due == 500)
+        #expect(window.available == 700)
+        #expect(window.held == 300)
+        let again = window.takeIncrement()
+        #expect(again == 0)
+    }
+
+    @Test("Bytes beyond a receive window are not counted; frames without bytes fit any window")
+    func beyond() {
+        var window = HTTP2ReceiveWindow(size: 10)
+        #expect(window.received(11) == .beyondWindow)
+        #expect(window.available == 10)
+        #expect(window.received(10) == .counted)
+        #expect(window.received(1) == .beyondWindow)
+        #expect(window.received(0) == .counted)
+    }
+
+    @Test("A reader that reports more than it held gives back what it held", arguments: [8, 9, Int.max])
+    func tooMuchConsumed(count: Int) {
+        var window = HTTP2ReceiveWindow(size: 10)
+        _ = window.received(8)
+        window.consumed(count)
+        let increment = window.takeIncrement()
+        #expect(increment == 8)
+        #expect(window.available == 10)
+        window.consumed(-1)
+        #expect(window.owed == 0)
+    }
+
+    @Test("A smaller receive window may be below zero until what is owed is given back")
+    func shrunk() {
+        var window = HTTP2ReceiveWindow(size: 1_000)
+        _ = window.received(400)
+        window.consumed(400)
+        window.resize(to: 100)
+        #expect(window.available == -300)
+        #expect(window.received(1) == .beyondWindow)
+        #expect(window.received(0) == .counted)
+        let increment = window.takeIncrement()
+        #expect(increment == 400)
+        #expect(window.available == 100)
+    }
+
+    @Test("A receive window of one byte is given back byte by byte")
+    func tiny() {
+        var window = HTTP2ReceiveWindow(size: 1)
+        let unused = window.takeIncrement()
+        #expect(unused == 0)
+        _ = window.received(1)
+        window.consumed(1)
+        let increment = window.takeIncrement()
+        #expect(increment == 1)
+    }
+
+    @Test("A send window grows to 2³¹ − 1 and no further")
+    func overflow() {
+        var window = HTTP2SendWindow(1)
+        #expect(window.change(by: 0x7FFF_FFFE) == .applied)
+        #expect(window.available == 0x7FFF_FFFF)
+        #expect(window.change(by: 1) == .overflow)
+        #expect(window.available == 0x7FFF_FFFF)
+        window.sent(1)
+        #expect(window.change(by: 1) == .applied)
+        #expect(window.change(by: .max) == .overflow)
+    }
+
+    @Test("A lowered setting takes a send window below zero")
+    func negative() {
+        var window = HTTP2SendWindow(100)
+        window.sent(80)
+        #expect(window.change(by: -100) == .applied)
+        #expect(window.available == -80)
+        #expect(window.change(by: 81) == .applied)
+        #expect(window.available == 1)
+    }
+}
