@@ -32,7 +32,7 @@ final class SessionWalk {
     private var section: (stream: Int, ends: Bool, block: [UInt8])?
 
     init(seed: UInt64) throws {
-        random = SeededRandom(seed: seed)
+        var random = SeededRandom(seed: seed)
         var options = HTTP2SessionOptions()
         options.streamWindow = [1_000, 16_384, 65_535, 100_000, 1_048_576].randomElement(using: &random) ?? 65_535
         options.connectionWindow = [65_535, 70_000, 1 << 20].randomElement(using: &random) ?? 65_535
@@ -41,6 +41,7 @@ final class SessionWalk {
         session = HTTP2ClientSession(options: options)
         decoder = HPACKDecoder(
             allocator: ByteBufferAllocator(), maxDynamicTableSize: 4_096, maxHeaderListSize: 1 << 24)
+        self.random = random
         session.start()
         try flush()
         try require(model.receiveWindow == options.connectionWindow, "the first window of the connection")
