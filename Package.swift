@@ -137,7 +137,8 @@ let package = Package(
         .testTarget(
             name: "BowlineWireTests",
             dependencies: [
-                "BowlineTransport", "BowlineCore", "CorpusSupport", httpTypes, nioCore, nioEmbedded, nioHTTP1,
+                "BowlineTransport", "BowlineCore", "CorpusSupport", httpTypes, nioCore, nioEmbedded, nioHPACK, nioHTTP1,
+                nioHTTP2,
             ],
             swiftSettings: strict
         ),
