@@ -1,4 +1,4 @@
-package import BowlineCore
+internal import BowlineCore
 package import NIOCore
 
 /// The client's side of one HTTP/2 connection (RFC 9113) without its socket: bytes in, events and bytes out.
@@ -227,7 +227,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     /// - Throws: ``HTTP2SectionTooLarge``, if the section is larger than the peer's SETTINGS_MAX_HEADER_LIST_SIZE.
     ///   Nothing is written then, and no number is used.
     package mutating func open(
-        _ head: borrowing some HTTP2FieldSource, endsStream: Bool
+        _ head: some HTTP2FieldSource, endsStream: Bool
     ) throws(HTTP2SectionTooLarge) -> Int {
         precondition(hasRoom, "a stream is opened without room")
         try checkSize(of: head)
@@ -238,13 +238,13 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         return stream
     }
 
-    private func checkSize(of section: borrowing some HTTP2FieldSource) throws(HTTP2SectionTooLarge) {
+    private func checkSize(of section: some HTTP2FieldSource) throws(HTTP2SectionTooLarge) {
         guard let limit = peer.maximumHeaderListSize else { return }
         let size = section.listSize
         guard size <= limit else { throw HTTP2SectionTooLarge(size: size, limit: limit) }
     }
 
-    private mutating func write(_ section: borrowing some HTTP2FieldSource, on stream: Int, endsStream: Bool) {
+    private mutating func write(_ section: some HTTP2FieldSource, on stream: Int, endsStream: Bool) {
         Self.write(
             section, on: stream, endsStream: endsStream, maximumFrameSize: peer.maximumFrameSize, with: &encoder,
             to: &writer)
@@ -252,7 +252,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     /// Static, so that the encoder and the writer are two variables.
     private static func write(
-        _ section: borrowing some HTTP2FieldSource, on stream: Int, endsStream: Bool, maximumFrameSize: Int,
+        _ section: some HTTP2FieldSource, on stream: Int, endsStream: Bool, maximumFrameSize: Int,
         with encoder: inout HPACKSectionEncoder, to writer: inout HTTP2FrameWriter
     ) {
         writer.headers(stream: stream, endsStream: endsStream, maximumFrameSize: maximumFrameSize) { buffer in
@@ -297,7 +297,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     ///
     /// - Throws: ``HTTP2SectionTooLarge``, as `open` does. Nothing is written then, and the stream is as it was.
     package mutating func sendTrailers(
-        _ trailers: borrowing some HTTP2FieldSource, on stream: Int
+        _ trailers: some HTTP2FieldSource, on stream: Int
     ) throws(HTTP2SectionTooLarge) {
         guard let index = streams.index(of: stream), streams[index].state.canSend else { return }
         try checkSize(of: trailers)
