@@ -105,6 +105,16 @@ def _tests(root):
     return names
 
 
+def digest_of_what_is_built(tree):
+    """What tells one state of the sources and tests from another. The faults are no part of it."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in ("Sources", "Tests", "Fuzz") for path in (tree / folder).rglob("*") if path.is_file()):
+        if path.suffix != ".fault":
+            digest.update(str(path.relative_to(tree)).encode() + b"\0" + path.read_bytes())
+    digest.update((tree / "Package.swift").read_bytes())
+    return digest.hexdigest()[:16]
+
+
 class Workshop:
     """A copy of the checkout in which faults are planted, with a build of its own that stays warm from one to the next."""
 
