@@ -1,3 +1,5 @@
+internal import NIOCore
+
 // What a frame's head alone decides: its place, its length, its stream (RFC 9113 §3.4, §4.2, §6).
 extension HTTP2FrameParser {
     /// Checks the head that was read and goes on to its payload.
