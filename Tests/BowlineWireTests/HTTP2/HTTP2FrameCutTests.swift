@@ -26,7 +26,8 @@ import Testing
         var parser = HTTP2FrameParser()
         let bytes = SampleFrames.bytes
         parser.append(ByteBuffer(bytes: bytes[..<40]))
-        var frames = [try #require(try parser.next())]
+        let first = try parser.next()
+        var frames = [try #require(first)]
         parser.append(ByteBuffer(bytes: bytes[40..<41]))
         parser.append(ByteBuffer(bytes: bytes[41...]))
         while let frame = try parser.next() { frames.append(frame) }
@@ -75,9 +76,9 @@ import Testing
         for length in 0...255 {
             let padding = [UInt8](repeating: 0, count: length)
             var reader = FrameReader()
-            reader.receive(frameBytes(0, flags: 9, stream: 1, [UInt8(length)] + [1, 2] + padding))
+            reader.receive(frameBytes(0, flags: 9, stream: 1, [UInt8(length), 1, 2] + padding))
             reader.receive(frameBytes(0, flags: 8, stream: 1, [UInt8(length)] + padding))
-            reader.receive(frameBytes(1, flags: 12, stream: 3, [UInt8(length)] + [5, 6] + padding))
+            reader.receive(frameBytes(1, flags: 12, stream: 3, [UInt8(length), 5, 6] + padding))
             #expect(
                 reader.frames == [
                     .data(
@@ -139,9 +140,10 @@ import Testing
     func skipped() {
         var reader = FrameReader()
         let payload = [UInt8](repeating: 7, count: 16_384)
-        let bytes =
-            frameBytes(7, [0, 0, 0, 1, 0, 0, 0, 2] + payload.dropFirst(8)) + frameBytes(0xC, payload)
-            + frameBytes(0, stream: 1, payload + payload)
+        let debugData: [UInt8] = [0, 0, 0, 1, 0, 0, 0, 2] + payload[8...]
+        var bytes = frameBytes(7, debugData)
+        bytes += frameBytes(0xC, payload)
+        bytes += frameBytes(0, stream: 1, payload + payload)
         for start in stride(from: 0, to: bytes.count, by: 100) {
             reader.receive(bytes[start..<min(start + 100, bytes.count)])
         }

@@ -19,6 +19,9 @@ import Testing
         }
     }
 
+    private static let continuationBehindSection: [UInt8] =
+        frameBytes(1, flags: 4, stream: 1, [0x88]) + frameBytes(9, stream: 1)
+
     static let ofConnection: [Rule] = [
         Rule("DATA on stream 0", frameBytes(0, [1]), .protocolError, "6.1"),
         Rule("DATA padded by its length", frameBytes(0, flags: 8, stream: 1, [2, 0]), .protocolError, "6.1"),
@@ -65,7 +68,7 @@ import Testing
         Rule("CONTINUATION alone", frameBytes(9, flags: 4, stream: 1, [0x88]), .protocolError, "6.10"),
         Rule(
             "CONTINUATION behind a whole section",
-            frameBytes(1, flags: 4, stream: 1, [0x88]) + frameBytes(9, stream: 1),
+            continuationBehindSection,
             .protocolError, "6.10"),
         Rule("oversized unknown frame on stream 0", frameBytes(0xA, length: 16_385), .frameSizeError, "4.2"),
     ]

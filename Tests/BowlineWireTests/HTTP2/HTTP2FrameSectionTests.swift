@@ -66,7 +66,7 @@ import Testing
         ] as [(Int, Int?, Bool)] {
             var reader = FrameReader(limits: limits)
             // The padding does not count.
-            let padded = [5] + [UInt8](repeating: 1, count: first) + [0, 0, 0, 0, 0]
+            let padded: [UInt8] = [5] + [UInt8](repeating: 1, count: first) + [0, 0, 0, 0, 0]
             reader.receive(frameBytes(1, flags: second == nil ? 12 : 8, stream: 1, padded))
             if let second {
                 reader.receive(frameBytes(9, flags: 4, stream: 1, [UInt8](repeating: 2, count: second)))

@@ -11,7 +11,8 @@ import Testing
         let bytes = writer.take().map { Array($0.readableBytesView) } ?? []
         #expect(bytes.count == count)
         #expect(writer.byteCount == 0)
-        #expect(writer.take() == nil)
+        let nothing = writer.take()
+        #expect(nothing == nil)
         return bytes
     }
 
@@ -24,7 +25,7 @@ import Testing
                 $0.settings([
                     HTTP2SettingEntry(identifier: 2, value: 0), HTTP2SettingEntry(identifier: 4, value: 0x0102_0304),
                 ])
-            } == [0, 0, 12, 4, 0, 0, 0, 0, 0] + [0, 2, 0, 0, 0, 0] + [0, 4, 1, 2, 3, 4])
+            } == [0, 0, 12, 4, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4])
         #expect(written { $0.settingsAcknowledgement() } == [0, 0, 0, 4, 1, 0, 0, 0, 0])
         #expect(
             written { $0.ping(0x0102_0304_0506_0708) } == [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
@@ -57,24 +58,36 @@ import Testing
                 == [0, 0, 0, 1, 4, 0, 0, 0, 3])
     }
 
+    struct Split: Sendable, CustomTestStringConvertible {
+        let length: Int
+        let size: Int
+        let fragments: [Int]
+        var testDescription: String { "\(length) bytes at \(size)" }
+
+        init(_ length: Int, at size: Int, _ fragments: [Int]) {
+            (self.length, self.size, self.fragments) = (length, size, fragments)
+        }
+    }
+
     /// Lengths around the multiples of a size, and what the fragments then measure.
-    static let splits: [(length: Int, size: Int, fragments: [Int])] = [
-        (0, 100, [0]), (1, 100, [1]), (99, 100, [99]), (100, 100, [100]), (101, 100, [100, 1]), (199, 100, [100, 99]),
-        (200, 100, [100, 100]), (201, 100, [100, 100, 1]), (3, 1, [1, 1, 1]), (0, 1, [0]), (20, 7, [7, 7, 6]),
-        (16_384, 16_384, [16_384]), (16_385, 16_384, [16_384, 1]), (32_768, 16_384, [16_384, 16_384]),
-        (200_000, 65_536, [65_536, 65_536, 65_536, 3_392]),
+    static let splits: [Split] = [
+        Split(0, at: 100, [0]), Split(1, at: 100, [1]), Split(99, at: 100, [99]), Split(100, at: 100, [100]),
+        Split(101, at: 100, [100, 1]), Split(199, at: 100, [100, 99]), Split(200, at: 100, [100, 100]),
+        Split(201, at: 100, [100, 100, 1]), Split(3, at: 1, [1, 1, 1]), Split(0, at: 1, [0]),
+        Split(20, at: 7, [7, 7, 6]), Split(16_384, at: 16_384, [16_384]), Split(16_385, at: 16_384, [16_384, 1]),
+        Split(32_768, at: 16_384, [16_384, 16_384]), Split(200_000, at: 65_536, [65_536, 65_536, 65_536, 3_392]),
     ]
 
     @Test(
         "§6.10: a section is split at the peer's maximum, END_HEADERS in the last frame, END_STREAM in HEADERS",
         arguments: splits)
-    func splitSections(length: Int, size: Int, fragments: [Int]) {
-        let block = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+    func splitSections(split: Split) {
+        let block = (0..<split.length).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
         for endsStream in [false, true] {
             var expected = frameBytes(6, [0, 0, 0, 0, 0, 0, 0, 9])
             var start = 0
-            for (index, count) in fragments.enumerated() {
-                var flags: UInt8 = index == fragments.count - 1 ? 4 : 0
+            for (index, count) in split.fragments.enumerated() {
+                var flags: UInt8 = index == split.fragments.count - 1 ? 4 : 0
                 if index == 0, endsStream { flags |= 1 }
                 expected += frameBytes(index == 0 ? 1 : 9, flags: flags, stream: 5, Array(block[start..<start + count]))
                 start += count
@@ -83,31 +96,31 @@ import Testing
             var returned = -1
             let bytes = written { writer in
                 writer.ping(9)
-                returned = writer.headers(stream: 5, endsStream: endsStream, maximumFrameSize: size) {
+                returned = writer.headers(stream: 5, endsStream: endsStream, maximumFrameSize: split.size) {
                     $0.writeBytes(block)
                 }
                 writer.reset(stream: 5, code: .cancel)
             }
             #expect(bytes == expected)
-            #expect(returned == length)
+            #expect(returned == split.length)
         }
     }
 
     @Test("§6.1: a body is split at the peer's maximum, END_STREAM in the last frame", arguments: splits)
-    func splitData(length: Int, size: Int, fragments: [Int]) {
-        let body = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 17 &+ $0 >> 8) }
+    func splitData(split: Split) {
+        let body = (0..<split.length).map { UInt8(truncatingIfNeeded: $0 &* 17 &+ $0 >> 8) }
         var buffer = ByteBuffer(bytes: [1, 2, 3] + body)
         buffer.moveReaderIndex(forwardBy: 3)
         for endsStream in [false, true] {
             var expected: [UInt8] = []
             var start = 0
-            for (index, count) in fragments.enumerated() {
-                let isLast = index == fragments.count - 1
+            for (index, count) in split.fragments.enumerated() {
+                let isLast = index == split.fragments.count - 1
                 expected += frameBytes(
                     0, flags: isLast && endsStream ? 1 : 0, stream: 5, Array(body[start..<start + count]))
                 start += count
             }
-            let bytes = written { $0.data(buffer, stream: 5, endsStream: endsStream, maximumFrameSize: size) }
+            let bytes = written { $0.data(buffer, stream: 5, endsStream: endsStream, maximumFrameSize: split.size) }
             #expect(bytes == expected)
         }
     }
@@ -127,7 +140,8 @@ import Testing
         writer.reset(stream: 7, code: HTTP2ErrorCode(rawValue: .max))
         writer.goAway(lastStream: 7, code: .http11Required)
         var reader = FrameReader(afterSettings: false)
-        reader.receive(try #require(writer.take()))
+        let bytes = writer.take()
+        reader.receive(try #require(bytes))
         #expect(reader.violation == nil)
         #expect(
             reader.frames == [
@@ -149,7 +163,8 @@ import Testing
                 writer.data(
                     ByteBuffer(repeating: 7, count: 40_000), stream: 1, endsStream: false, maximumFrameSize: 16_384)
             }
-            let bytes = try #require(writer.take())
+            let given = writer.take()
+            let bytes = try #require(given)
             // Some are released at once, so that their memory is used again.
             if value % 2 == 1 { taken.append(bytes) }
         }
