@@ -76,7 +76,8 @@ extension HTTP2FrameParser {
 extension HTTP2FrameParser {
     private mutating func readFirstFragment(_ count: Int) throws(HTTP2Violation) -> HTTP2ReceivedFrame? {
         let isPush = head.type == HTTP2FrameType.pushPromise.rawValue
-        let fragment = try unpadded(take(count), isPush: isPush)
+        let payload = take(count)
+        let fragment = try unpadded(payload, isPush: isPush)
         guard fragment.readableBytes <= limits.maximumBlockBytes else { throw Self.sectionTooLong }
         let endsStream = !isPush && head.has(HTTP2FrameHead.endStream)
         if head.has(HTTP2FrameHead.endHeaders) {

@@ -24,6 +24,8 @@ package struct HTTP2FrameWriter: Sendable {
     package var byteCount: Int { buffer.readableBytes }
 
     /// Gives away all that was written since the last call; nil: nothing was.
+    ///
+    /// Read the buffer and release it: writing to it copies it, since its memory is used again once it is released.
     package mutating func take() -> ByteBuffer? {
         guard buffer.readableBytes > 0 else { return nil }
         let taken = buffer
