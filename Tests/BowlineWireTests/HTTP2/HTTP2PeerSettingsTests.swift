@@ -55,13 +55,13 @@ import Testing
         #expect(harness.receiveSettings([.maximumStreams(2), .maximumStreams(8)]) == [.settings(expected)])
     }
 
-    @Test(
-        "RFC 9113 §6.5.2: a value that is not allowed ends the connection",
-        arguments: [
-            (HTTP2SettingEntry.enablePush(1), HTTP2ErrorCode.protocolError), (.enablePush(2), .protocolError),
-            (.initialWindow(0x8000_0000), .flowControlError), (.initialWindow(.max), .flowControlError),
-            (.frameSize(0), .protocolError), (.frameSize(16_383), .protocolError), (.frameSize(1 << 24), .protocolError),
-        ])
+    static let wrongValues: [(HTTP2SettingEntry, HTTP2ErrorCode)] = [
+        (.enablePush(1), .protocolError), (.enablePush(2), .protocolError),
+        (.initialWindow(0x8000_0000), .flowControlError), (.initialWindow(.max), .flowControlError),
+        (.frameSize(0), .protocolError), (.frameSize(16_383), .protocolError), (.frameSize(1 << 24), .protocolError),
+    ]
+
+    @Test("RFC 9113 §6.5.2: a value that is not allowed ends the connection", arguments: wrongValues)
     func notAllowed(entry: HTTP2SettingEntry, code: HTTP2ErrorCode) throws {
         let harness = try SessionHarness.ready()
         #expect(harness.receiveSettings([.maximumStreams(1), entry]) == [.connectionFailed(code)])
@@ -72,7 +72,8 @@ import Testing
     @Test(
         "RFC 9113 §6.5.2: the bounds of a range are allowed",
         arguments: [
-            HTTP2SettingEntry.initialWindow(0), .initialWindow(0x7FFF_FFFF), .frameSize(16_384), .frameSize((1 << 24) - 1),
+            HTTP2SettingEntry.initialWindow(0), .initialWindow(0x7FFF_FFFF), .frameSize(16_384),
+            .frameSize((1 << 24) - 1),
             .maximumStreams(.max), .headerListSize(0), .headerTableSize(.max),
         ])
     func bounds(entry: HTTP2SettingEntry) throws {

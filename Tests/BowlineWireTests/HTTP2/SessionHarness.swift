@@ -114,8 +114,9 @@ final class SessionHarness {
     /// A frame of any kind (RFC 9113 §4.1).
     static func frame(_ type: UInt8, flags: UInt8 = 0, stream: Int = 0, _ payload: [UInt8] = []) -> [UInt8] {
         let length = payload.count
-        return [UInt8(length >> 16), UInt8(length >> 8 & 0xFF), UInt8(length & 0xFF), type, flags]
-            + [24, 16, 8, 0].map { UInt8(stream >> $0 & 0xFF) } + payload
+        var bytes: [UInt8] = [UInt8(length >> 16), UInt8(length >> 8 & 0xFF), UInt8(length & 0xFF), type, flags]
+        for shift in [24, 16, 8, 0] { bytes.append(UInt8(stream >> shift & 0xFF)) }
+        return bytes + payload
     }
 
     /// DATA with a byte for the length of its padding, and the padding.

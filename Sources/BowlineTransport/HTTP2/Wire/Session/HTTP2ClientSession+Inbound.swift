@@ -27,6 +27,7 @@ extension HTTP2ClientSession {
         switch violation.scope {
         case .stream(let stream):
             reset(stream, code: violation.code)
+            refusesArrivingData = stream == arrivingDataStream
             return .streamFailed(stream: stream, violation)
         case .connection:
             phase = .failed
@@ -89,6 +90,10 @@ extension HTTP2ClientSession {
         try countInConnection(windowBytes)
         let count = bytes.readableBytes
         try floods.data(hasBytes: count > 0, endsFrame: endsFrame, endsStream: endsStream)
+        if refusesArrivingData {
+            refusesArrivingData = !endsFrame
+            return nil
+        }
         guard let index = try indexForMessage(on: stream) else {
             if endsStream { lateStreamEnded(stream) }
             return nil

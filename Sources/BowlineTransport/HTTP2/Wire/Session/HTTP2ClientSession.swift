@@ -93,6 +93,8 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     private var hasSentGoAway = false
     /// The stream whose DATA frame is arriving in pieces; 0: none is.
     var arrivingDataStream = 0
+    /// The DATA frame that is arriving has ended its stream by a violation: the pieces that follow are dropped.
+    var refusesArrivingData = false
     /// A SETTINGS frame has opened the windows of all streams; the next event says so.
     var hasOpenedAllWindows = false
 
@@ -149,9 +151,9 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     /// Whether the connection's WINDOW_UPDATE is due.
     ///
-    /// It is written when the output is taken, not before: until then the peer cannot know of it, and DATA that needs it
-    /// is a violation. It is not written within a DATA frame: whether the frame fits the window must not depend on where
-    /// it was cut.
+    /// It is written when the output is taken, not before: until then the peer cannot know of it, and DATA that needs
+    /// it is a violation. It is not written within a DATA frame: whether the frame fits the window must not depend on
+    /// where it was cut.
     private var isConnectionUpdateDue: Bool {
         receiveWindow.isIncrementDue && arrivingDataStream == 0 && phase != .failed
     }
