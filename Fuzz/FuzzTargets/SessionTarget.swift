@@ -108,6 +108,7 @@ struct SessionRun: ~Copyable {
             steps += 1
             try note(event)
         }
+        let (steps, received) = (self.steps, self.received)
         try promise(steps <= 2 * received + 10, "\(steps) events of \(received) bytes")
         try checkState()
     }
@@ -115,7 +116,8 @@ struct SessionRun: ~Copyable {
     private mutating func note(_ event: HTTP2ClientSession.Event) throws {
         switch event {
         case .data(let stream, let bytes, let ends):
-            try promise(session.isOpen(stream) || ends, "DATA on stream \(stream), which is not open")
+            let isOpen = session.isOpen(stream)
+            try promise(isOpen || ends, "DATA on stream \(stream), which is not open")
             try promise(ends || bytes.readableBytes > 0, "an event of no byte")
             if body?.stream != stream { endBody() }
             body = (stream, (body?.bytes ?? []) + Array(bytes.readableBytesView))
@@ -168,7 +170,7 @@ struct SessionRun: ~Copyable {
 
     private mutating func checkState() throws {
         // Each frame that has an answer is no shorter than half of it.
-        let waiting = session.outputByteCount
+        let (waiting, received) = (session.outputByteCount, self.received)
         try promise(waiting <= 2 * received + 1_024, "\(waiting) bytes of output for \(received) bytes of input")
         takeOutput()
         let window = session.connectionSendWindow
@@ -176,9 +178,9 @@ struct SessionRun: ~Copyable {
         let (open, occupied, limit) = (session.openCount, session.occupied, session.streamLimit)
         try promise((0...Self.requests).contains(open), "\(open) streams are open")
         try promise(occupied == open + session.resets + session.awaitedResets, "\(occupied) places, \(open) open")
-        let hasRoom = session.hasRoom
-        try promise(!hasRoom || (!session.isClosing && occupied < limit), "room beside \(occupied) of \(limit)")
-        try promise(!hasFailed || session.isClosing, "a failed connection has room")
+        let (hasRoom, isClosing, hasFailed) = (session.hasRoom, session.isClosing, self.hasFailed)
+        try promise(!hasRoom || (!isClosing && occupied < limit), "room beside \(occupied) of \(limit)")
+        try promise(!hasFailed || isClosing, "a failed connection has room")
         for stream in [1, 3, 5] where session.isOpen(stream) {
             let sendable = session.sendable(on: stream)
             try promise((0...max(0, window)).contains(sendable), "\(sendable) bytes may be sent of \(window)")
@@ -187,6 +189,7 @@ struct SessionRun: ~Copyable {
 
     /// What a client writes that opens no stream: answers, windows, and at the end of a failed connection GOAWAY.
     private func checkWritten(_ frames: [FuzzFrame]) throws {
+        let hasFailed = self.hasFailed
         for (index, frame) in frames.enumerated() {
             try promise([3, 4, 6, 7, 8].contains(frame.type), "a frame of type \(frame.type) was written")
             guard frame.type == 7 else { continue }
