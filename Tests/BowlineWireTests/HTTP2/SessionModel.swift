@@ -103,7 +103,9 @@ struct SessionModel {
 
     /// Where DATA is cut is nobody's promise: pieces that follow one another are one.
     static func append(_ frame: Sent, to list: inout [Sent]) {
-        if case .data(let stream, let bytes, let ends) = frame, case .data(stream, let before, false) = list.last {
+        if case .data(let stream, let bytes, ends: let ends) = frame,
+            case .data(stream, let before, ends: false) = list.last
+        {
             list[list.count - 1] = .data(stream, before + bytes, ends: ends)
         } else {
             list.append(frame)
@@ -111,7 +113,9 @@ struct SessionModel {
     }
 
     static func append(_ event: Seen, to list: inout [Seen]) {
-        if case .data(let stream, let bytes, let ends) = event, case .data(stream, let before, false) = list.last {
+        if case .data(let stream, let bytes, ends: let ends) = event,
+            case .data(stream, let before, ends: false) = list.last
+        {
             list[list.count - 1] = .data(stream, before + bytes, ends: ends)
         } else {
             list.append(event)
