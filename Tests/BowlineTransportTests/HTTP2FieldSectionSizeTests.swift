@@ -76,7 +76,7 @@ struct HTTP2FieldSectionSizeTests {
             let name =
                 ["a", ":path", "cookie", "x-name", "accept", "authorization"].randomElement(using: &random) ?? "a"
             let character = ["a", "\u{1}", "{", "0", "é", "~"].randomElement(using: &random) ?? "a"
-            let indexing: HPACKIndexing = Bool.random(using: &random) ? .indexable : .neverIndexed
+            let indexing: NIOHPACK.HPACKIndexing = Bool.random(using: &random) ? .indexable : .neverIndexed
             let count = [0, 1, 3, 100, 1000].randomElement(using: &random) ?? 0
             headers.add(name: name, value: String(repeating: character, count: count), indexing: indexing)
         }

@@ -9,7 +9,7 @@ import Testing
         var encoder = HPACKSectionEncoder()
         let field = HPACKTestField("accept", "application/json")
         let first = encoder.section([field])
-        #expect(first.first == 0x40 | 19)
+        #expect(first.first == UInt8(0x40 | 19))
         let second = encoder.section([field])
         #expect(second == [0xBE])
         #expect(encoder.testTable == [field])
@@ -80,7 +80,7 @@ import Testing
         #expect(short.prefix(2) == [0x1F, 32 - 15])
         #expect(encoder.tableCount == 0)
         let long = encoder.section([HPACKTestField("cookie", String(repeating: "c", count: 20))])
-        #expect(long.first == 0x40 | 32)
+        #expect(long.first == UInt8(0x40 | 32))
         #expect(encoder.tableCount == 1)
     }
 

@@ -3,6 +3,9 @@ import NIOCore
 
 @testable import BowlineTransport
 
+// NIOHTTP2 has a type of the same name.
+typealias HTTP2ErrorCode = BowlineTransport.HTTP2ErrorCode
+
 /// A session and the peer's end of its connection, whose frames the wire's own writer and encoder make.
 final class SessionHarness {
     /// An event of the session.
