@@ -12,6 +12,7 @@ from harness.wire.files import decoded, encoded, read_lines, write_lines
 CONNECTIONS = 200
 FRAMES = 30
 LONGEST = 16_384
+PIECES = [1, 7, 50, 100, 1_000, 5_000, 20_000, 100_000]
 # The bits that mean something, by type; a receiver ignores all others (RFC 9113 §4.1).
 MEANING = {0: 0x09, 1: 0x2D, 2: 0, 3: 0, 4: 0x01, 5: 0x0C, 6: 0x01, 7: 0, 8: 0, 9: 0x04}
 
@@ -135,7 +136,7 @@ def write(folder, seed):
             content += b"".join(_noisy(frame.serialize(), frame.type, draw) for frame in frames)
             expected.append(line)
             total += len(frames)
-        lines.append({"bytes": encoded(content), "frames": expected, "longestPiece": draw.choice([1, 7, 100, 20_000])})
+        lines.append({"bytes": encoded(content), "frames": expected, "longestPiece": draw.choice(PIECES)})
     write_lines(folder / "frames-in.jsonl", lines)
     return total
 

@@ -1,8 +1,9 @@
 """A server made of PyPI's h2, without a socket: it answers each message of the Swift side with one of its own.
 
 A message is a letter, a length of four bytes, and bytes. The client's letters: `N` a new connection with the seed that
-follows, `B` bytes of the connection, `F` the same, and the server begins nothing new, `E` the connection's end. The answer
-to `E` is what the server has received and sent (JSON), to all others the bytes that the server sends.
+follows, `B` bytes of the connection, `F` the same, and the server begins nothing new, `E` the connection's end. The
+answer to `E` is what the server has received and sent (JSON), to all others the bytes that the server sends. An answer
+has no letter.
 """
 
 import json

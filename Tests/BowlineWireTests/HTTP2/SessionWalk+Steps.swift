@@ -317,5 +317,15 @@ extension SessionWalk {
         note("GOAWAY \(last)")
         model.receivedGoAway(lastStream: last, code: 0)
         try deliver([.goAway(lastStream: last, code: 0, debug: drawBytes(oneIn(2) ? 30 : 0))])
+        if oneIn(2) { try forgetResets() }
+    }
+
+    /// No stream is opened any more, so that the client keeps no places; the peer sends nothing more on such streams.
+    private func forgetResets() throws {
+        note("forget resets")
+        let (forgotten, expected) = (session.forgetResets(), model.resets + model.awaitedResets)
+        try require(forgotten == expected, "\(forgotten) places are forgotten, must be \(expected)")
+        (model.resets, model.awaitedResets) = (0, 0)
+        model.abandoned = [:]
     }
 }

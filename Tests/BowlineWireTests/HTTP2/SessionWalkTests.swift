@@ -1,6 +1,4 @@
-import BowlineCore
 import BowlineTransport
-import NIOCore
 import Testing
 
 /// Random walks of the session beside a small model.

@@ -63,10 +63,9 @@ struct WireVectorTests {
                 rest = rest.dropFirst(count)
                 while let frame = try parser.next() { seen.note(frame) }
             }
-            let wrong = zip(seen.lines, line.frames).first { $0 != $1 }
-            try #require(
-                wrong == nil,
-                "connection \(number): \(wrong?.0.prefix(200) ?? ""), must be \(wrong?.1.prefix(200) ?? "")")
+            for (ours, theirs) in zip(seen.lines, line.frames) {
+                try #require(ours == theirs, "connection \(number)")
+            }
             try #require(seen.lines.count == line.frames.count, "connection \(number)")
             try #require(parser.bufferedByteCount == 0, "connection \(number)")
             try #require(!parser.isWithinFrame, "connection \(number)")
