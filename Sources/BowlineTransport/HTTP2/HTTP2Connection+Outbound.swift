@@ -1,54 +1,95 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
-internal import NIOHPACK
-internal import NIOHTTP2
 
 // How requests are sent. Everything here runs on the event loop.
 extension HTTP2Connection {
-    typealias OutboundOut = HTTP2Frame
+    /// How much of bodies and heads one write has: what a turn sends beyond it goes out in the next.
+    private static let outputLimit = 131_072
+    /// How much of a body is written before the next stream has its turn, if several have something to send.
+    private static let turn = 16_384
 
-    /// The largest piece of a body in one frame: what every peer takes (RFC 9113 §4.2).
-    private static let frameSize = 16_384
-
-    func write(_ payload: HTTP2Frame.FramePayload, on id: HTTP2StreamID, promise: EventLoopPromise<Void>? = nil) {
-        guard let context else {
-            promise?.fail(ChannelError.ioOnClosedChannel)
-            return
-        }
-        frames.isOurs = true
-        context.write(NIOAny(HTTP2Frame(streamID: id, payload: payload)), promise: promise)
-        frames.isOurs = false
-    }
-
-    /// Flushes what was written in this turn of the loop with one system call. During a read the end of it flushes.
+    /// Writes what was sent in this turn of the loop with one system call. During a read the end of it writes.
     func flushSoon() {
         guard !isReading, !isFlushScheduled else { return }
         isFlushScheduled = true
         eventLoop.execute {
             self.isFlushScheduled = false
-            self.context?.flush()
+            self.writeOutput()
         }
     }
 
+    /// Whether another head, or more of a body, may be written now. A channel that is not writable gets nothing.
+    var mayWriteMore: Bool { blockedSince == nil && session.outputByteCount < Self.outputLimit }
+
+    /// Gives the channel what the session has to send, after heads and bodies that wait.
+    ///
+    /// While the channel is not writable, the output stays in the session: it bounds what a peer that does not read can make us
+    /// write.
+    func writeOutput() {
+        guard closeReason == nil, blockedSince == nil, context != nil else { return }
+        // What is sent from here on goes out with this.
+        isFlushScheduled = true
+        if !held.isEmpty { writeHeld() }
+        if !senders.isEmpty { writeBodies() }
+        isFlushScheduled = false
+        handOutputToChannel()
+        guard closeReason == nil, blockedSince == nil, context != nil else { return }
+        if !senders.isEmpty || !held.isEmpty { flushSoon() }
+    }
+
+    /// Writes and flushes the session's output, all of it, in one write.
+    func handOutputToChannel() {
+        guard let context, let output = session.takeOutput() else { return }
+        firstUnwritten = .max
+        writtenBytes += output.readableBytes
+        var promise: EventLoopPromise<Void>?
+        if let end = marks.flush() {
+            let written = eventLoop.makePromise(of: Void.self)
+            written.futureResult.assumeIsolated().whenSuccess { self.networkTook(upTo: end) }
+            promise = written
+        }
+        context.writeAndFlush(wrapOutboundOut(output), promise: promise)
+        if !marks.isEmpty, closeReason == nil { network.takenBytes = takenBytes }
+    }
+
+    /// The network has taken a flush.
+    private func networkTook(upTo end: Int) {
+        network.movedAt = sweep.now
+        while closeReason == nil, let mark = marks.next(upTo: end) {
+            switch mark {
+            case .body(let stream, let count, let isLast): sent(count, isLast: isLast, on: stream)
+            case .ping(let number):
+                if keepAlive.left(number, now: sweep.now) { keepAliveMoved() }
+            }
+        }
+    }
+
+    // MARK: Heads
+
+    /// Opens the exchange's stream and writes its HEADERS.
     func writeHead(of stream: HTTP2Stream) {
         let exchange = stream.exchange
         let request = exchange.request
         exchange.call.enter(.sending, attempt: exchange.attempt)
-        let fields = request.makeHTTP2Fields()
-        let mayBeTooLarge =
-            settings.maximumHeaderListSize != nil || request.headLength > HTTP2FieldSectionSize.harmlessHead
-        if mayBeTooLarge, let reason = refusal(of: fields, "the request's fields") {
-            let error = exchange.error(.invalidRequest, reason)
-            takeBack(stream)
-            exchange.fail(error)
-            return
-        }
         let body = request.inlineBody
         let isWhole = exchange.upload == nil
         let endsWithHead = isWhole && body.readableBytes == 0
-        write(.headers(.init(headers: fields, endStream: endsWithHead)), of: stream, isHead: true)
-        guard stream.isOpen else { return }
+        let id: Int
+        do throws(HTTP2SectionTooLarge) {
+            id = try session.open(request.http2Head, endsStream: endsWithHead)
+        } catch {
+            let refusal = exchange.error(.invalidRequest, Self.refusal(of: "the request's fields", error))
+            takeBack(stream)
+            exchange.fail(refusal)
+            return
+        }
+        stream.opened(as: id)
+        table.opened(stream, as: id)
+        firstUnwritten = min(firstUnwritten, id)
+        hasWrittenRequest = true
+        flushSoon()
+        if session.isExhausted { retireItself(.streamsExhausted) }
         exchange.tell { $0.requestHeadSent($1) }
         // A listener may have cancelled it.
         guard stream.isOpen else { return }
@@ -59,41 +100,20 @@ extension HTTP2Connection {
         } else {
             openUpload(stream)
         }
-        flushSoon()
     }
 
-    /// Writes HEADERS, which the frame handler must not hold back: if it has not written them when the call returns, its
-    /// compression table may differ from the peer's, and the connection ends.
-    private func write(
-        _ headers: HTTP2Frame.FramePayload, of stream: HTTP2Stream, isHead: Bool, promise: EventLoopPromise<Void>? = nil
-    ) {
-        frames.wroteHeaders = false
-        isWritingHeaders = true
-        write(headers, on: HTTP2StreamID(stream.id), promise: promise)
-        isWritingHeaders = false
-        if frames.wroteHeaders { hasWrittenRequest = true }
-        guard !frames.wroteHeaders, stream.isOpen, closeReason == nil else { return }
-        headersNotWritten(of: stream, isHead: isHead)
+    private static func refusal(of what: String, _ section: HTTP2SectionTooLarge) -> String {
+        "\(what) count \(section.size) bytes, more than the \(section.limit) that the peer accepts"
+            + " (SETTINGS_MAX_HEADER_LIST_SIZE)"
     }
 
-    /// HEADERS were not written within the call: the connection ends, and the others on it are told that it has.
-    ///
-    /// The request, or its trailers, may be why. So it is not declined: it would end one connection after another.
-    private func headersNotWritten(of stream: HTTP2Stream, isHead: Bool) {
-        let failure = HTTP2HeadersNotWritten(cause: channelError)
-        channelError = failure
-        end(.transportError, for: stream) {
-            guard $0 === stream else { return self.cutOff($0, by: .transportError) }
-            // The frame handler may have counted the stream as opened before it failed.
-            return $0.exchange.error(
-                .invalidRequest, failure.message(isHead: isHead), underlying: failure,
-                progress: isHead ? .neverSent : $0.machine.progress)
-        }
-    }
+    // MARK: Bodies
 
     private func sendWhole(_ body: ByteBuffer, on stream: HTTP2Stream) {
-        send(body, endsRequest: true, on: stream)
-        guard stream.isOpen, !stream.machine.isRequestDone else { return }
+        stream.unsent.append(body)
+        stream.unsent.ending = .withBody
+        enqueue(stream)
+        flushSoon()
         stream.enterBodyWrite()
     }
 
@@ -102,43 +122,72 @@ extension HTTP2Connection {
         stream.exchange.upload?.open()
     }
 
-    /// Writes bytes of a body, in frames that tell when they have gone out.
-    private func send(_ bytes: ByteBuffer, endsRequest: Bool, on stream: HTTP2Stream) {
-        var rest = bytes
-        let id = HTTP2StreamID(stream.id)
-        repeat {
-            let piece = rest.readSlice(length: min(rest.readableBytes, Self.frameSize)) ?? ByteBuffer()
-            let isLast = endsRequest && rest.readableBytes == 0
-            let count = piece.readableBytes
-            stream.unsentBytes += count
-            stream.unsentFrames += 1
-            let written = eventLoop.makePromise(of: Void.self)
-            written.futureResult.assumeIsolated().whenSuccess {
-                self.sent(count, isLast: isLast, on: stream)
-            }
-            write(.data(.init(data: .byteBuffer(piece), endStream: isLast)), on: id, promise: written)
-        } while rest.readableBytes > 0
-        flushSoon()
+    /// The stream has its turn when what is written next is put together, if it has something to send.
+    func enqueue(_ stream: HTTP2Stream) {
+        guard !stream.isQueued, stream.isOpen, stream.unsent.isDue else { return }
+        stream.isQueued = true
+        senders.append(stream)
     }
 
-    /// A piece of a body has gone out.
+    /// Writes as much of the bodies as the peer's windows and one output allow, in turns.
+    private func writeBodies() {
+        while mayWriteMore, closeReason == nil, let stream = senders.popFirst() {
+            stream.isQueued = false
+            guard stream.isOpen else { continue }
+            let limit = senders.isEmpty ? Self.outputLimit - session.outputByteCount : Self.turn
+            // Without a window it leaves the queue until one opens.
+            if writeBody(of: stream, upTo: limit) { enqueue(stream) }
+        }
+    }
+
+    /// Writes a piece of a body, and the end of the request if nothing waits behind it. Returns whether more can follow at once.
+    private func writeBody(of stream: HTTP2Stream, upTo limit: Int) -> Bool {
+        let count = min(limit, stream.unsent.byteCount, session.sendable(on: stream.id))
+        guard count > 0 || stream.unsent.byteCount == 0 else { return false }
+        let piece = count > 0 ? stream.unsent.take(count) : ByteBuffer()
+        let isAll = stream.unsent.byteCount == 0
+        var endsWithBody = false
+        if isAll, case .withBody = stream.unsent.ending { endsWithBody = true }
+        if count > 0 || endsWithBody {
+            if endsWithBody { stream.unsent.ending = .written }
+            session.send(piece, endsStream: endsWithBody, on: stream.id)
+            note(piece.readableBytes, isLast: endsWithBody, on: stream)
+        }
+        if isAll, case .withTrailers(let fields) = stream.unsent.ending { writeTrailers(fields, on: stream) }
+        return stream.isOpen && stream.unsent.isDue
+    }
+
+    private func writeTrailers(_ fields: HTTPFields, on stream: HTTP2Stream) {
+        stream.unsent.ending = .written
+        do throws(HTTP2SectionTooLarge) {
+            try session.sendTrailers(HTTP2RequestTrailers(fields: fields), on: stream.id)
+        } catch {
+            reset(stream, .invalidRequest, Self.refusal(of: "the request's trailers", error))
+            return
+        }
+        note(0, isLast: true, on: stream)
+    }
+
+    private func note(_ count: Int, isLast: Bool, on stream: HTTP2Stream) {
+        stream.bytesInChannel += count
+        marks.add(.body(stream, count: count, isLast: isLast))
+    }
+
+    /// The network has taken a part of a body.
     private func sent(_ count: Int, isLast: Bool, on stream: HTTP2Stream) {
         guard stream.isOpen else { return }
-        stream.unsentBytes -= count
-        if count > 0 { stream.unsentFrames -= 1 }
+        stream.bytesInChannel -= count
         stream.hasWriteProgress = true
-        if gate.blockedSince != nil { noteTaken() }
+        if blockedSince != nil { noteTaken() }
         stream.sentBytes += count
         let report = stream.exchange.request.onUploadProgress
-        if count > 0, let report, isLast || stream.unsentBytes == 0 {
+        if count > 0, let report {
             report(TransferProgress(bytes: stream.sentBytes, total: stream.exchange.request.bodyLength))
             guard stream.isOpen else { return }
         }
         if !stream.machine.isRequestDone { stream.extendBodyRead() }
         if isLast {
             requestWritten(stream)
-        } else if stream.unsentTrailers != nil {
-            writeTrailers(of: stream)
         } else if stream.unsentCost <= options.writeBufferLimit / 2, stream.writer != nil {
             if stream.phase == .bodyWrite { stream.enter(.none, within: nil) }
             stream.resumeWriter()
@@ -156,11 +205,9 @@ extension HTTP2Connection {
             continuation.resume()
             return
         }
-        send(chunk, endsRequest: false, on: stream)
-        guard stream.isOpen, !stream.machine.isRequestStopped else {
-            continuation.resume(throwing: UploadStopped())
-            return
-        }
+        stream.unsent.append(chunk)
+        enqueue(stream)
+        flushSoon()
         if stream.unsentCost < options.writeBufferLimit {
             continuation.resume()
         } else {
@@ -172,30 +219,13 @@ extension HTTP2Connection {
     func finish(_ last: ByteBuffer, trailers: HTTPFields?, for exchange: Exchange) {
         guard let stream = stream(of: exchange), !stream.machine.isRequestStopped else { return }
         if let trailers, !trailers.isEmpty {
-            stream.unsentTrailers = HTTP2RequestHead.trailers(trailers)
-            writeTrailers(of: stream)
-            guard stream.isOpen, !stream.machine.isRequestDone else { return }
+            stream.unsent.ending = .withTrailers(trailers)
+            enqueue(stream)
+            flushSoon()
             stream.enterBodyWrite()
         } else {
             sendWhole(last, on: stream)
         }
-    }
-
-    /// Writes the trailers once the body before them is out: behind bytes that wait for a window the frame handler would
-    /// hold them back.
-    func writeTrailers(of stream: HTTP2Stream) {
-        guard stream.unsentBytes == 0, gate.isOpen, let headers = stream.unsentTrailers else { return }
-        stream.unsentTrailers = nil
-        if let reason = refusal(of: headers, "the request's trailers") {
-            reset(stream, .invalidRequest, reason)
-            return
-        }
-        let written = eventLoop.makePromise(of: Void.self)
-        written.futureResult.assumeIsolated().whenSuccess {
-            self.sent(0, isLast: true, on: stream)
-        }
-        write(.headers(.init(headers: headers, endStream: true)), of: stream, isHead: false, promise: written)
-        flushSoon()
     }
 
     /// The request has been handed to the network whole.
@@ -214,16 +244,32 @@ extension HTTP2Connection {
         settle(stream)
     }
 
+    // MARK: Whether the network takes bytes
+
+    /// Whether it has taken any of ours since `instant`. A flush tells only when all of it has gone out, which may take long.
+    func hasNetworkMoved(since instant: MonotonicInstant) -> Bool {
+        noteNetwork()
+        return network.movedAt > instant
+    }
+
+    /// Looks whether the network has taken more since this was last asked.
+    private func noteNetwork() {
+        let taken = takenBytes
+        guard taken > network.takenBytes else { return }
+        network = (taken, sweep.now)
+        noteTaken()
+    }
+
+    /// How many bytes the network has taken; a little less than that, with what TLS adds to those that wait.
+    var takenBytes: Int {
+        writtenBytes - ((try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0)
+    }
+
     // MARK: Keep-alive
 
     func sendPing(_ number: UInt64) {
-        table.pingSent()
-        let left = eventLoop.makePromise(of: Void.self)
-        left.futureResult.assumeIsolated().whenSuccess {
-            guard self.closeReason == nil, self.keepAlive.left(number, now: self.sweep.now) else { return }
-            self.keepAliveMoved()
-        }
-        write(.ping(HTTP2PingData(withInteger: number), ack: false), on: .rootStream, promise: left)
+        session.ping(number)
+        marks.add(.ping(number))
         keepAliveMoved()
         flushSoon()
     }
@@ -237,7 +283,7 @@ extension HTTP2Connection {
 extension HTTP2Connection: DeadlineEntry {
     var deadline: MonotonicInstant {
         if onReady != nil { return settingsDeadline }
-        return keepAlive.deadline(readAt: readAt, askedAt: askedAt, hasStreams: !table.isEmpty)
+        return keepAlive.deadline(readAt: readAt, askedAt: askedAt, hasStreams: !isIdle)
     }
 
     func deadlinePassed(now: MonotonicInstant) {
@@ -246,26 +292,13 @@ extension HTTP2Connection: DeadlineEntry {
             closeNow(.timedOut)
             return
         }
-        let action = keepAlive.deadlinePassed(
-            now: now, readAt: readAt, askedAt: askedAt, hasStreams: !table.isEmpty)
+        if blockedSince != nil { noteNetwork() }
+        let action = keepAlive.deadlinePassed(now: now, readAt: readAt, askedAt: askedAt, hasStreams: !isIdle)
         switch action {
         case .nothing: break
         case .ping(let number): sendPing(number)
         case .dead: closeNow(.keepAliveFailed)
         case .missing: retireItself(.keepAliveFailed)
         }
-    }
-}
-
-/// The frame handler held HEADERS back, or could not encode them. The `underlying` error of the request whose they were, and
-/// of those that its connection's end cut off.
-struct HTTP2HeadersNotWritten: Error {
-    /// What the frame handler said, if it said something.
-    var cause: (any Error)?
-
-    fileprivate func message(isHead: Bool) -> String {
-        let reason = cause.map { " (\(String("\(type(of: $0))".prefix(80))))" } ?? ""
-        let what = isHead ? "fields" : "trailers"
-        return "the request's \(what) could not be written\(reason), and the connection has ended"
     }
 }
