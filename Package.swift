@@ -74,7 +74,7 @@ let package = Package(
         .target(
             name: "BowlineTransport",
             dependencies: [
-                "BowlineCore", "BowlinePlatform", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL, nioHTTP2, nioHPACK,
+                "BowlineCore", "BowlinePlatform", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL,
             ],
             swiftSettings: road
         ),

@@ -3,7 +3,6 @@ import BowlinePool
 import BowlineTesting
 import NIOCore
 import NIOEmbedded
-import NIOHTTP2
 import Testing
 
 @testable import BowlineTransport
@@ -108,17 +107,6 @@ final class HTTP2Harness: Sendable {
         await channel.testingEventLoop.run()
     }
 
-    /// Tells the frame handler alone that the network takes nothing, which never happens: it would hold back HEADERS unseen.
-    func shutFrameHandlerOnly() async throws {
-        let (channel, connection) = (channel, connection)
-        try await onLoop {
-            let context = try channel.pipeline.syncOperations.context(handlerType: NIOHTTP2Handler.self)
-            channel.isWritable = false
-            (context.handler as? NIOHTTP2Handler)?.channelWritabilityChanged(context: context)
-            connection.gate = HTTP2WriteGate()
-        }
-    }
-
     // MARK: The requests
 
     /// Leases the connection for a request, which has come to it when this returns.
@@ -137,8 +125,11 @@ final class HTTP2Harness: Sendable {
                 throw error
             }
         }
+        let connection = connection
         try await eventually("the request came to the connection") { [self] in
-            try await onLoop { exchange.streamID != 0 || exchange.isOver }
+            try await onLoop {
+                exchange.streamID != 0 || exchange.isOver || connection.held.contains { $0.exchange === exchange }
+            }
         }
         return HTTP2HarnessCall(exchange: exchange, task: call)
     }
@@ -172,7 +163,7 @@ final class HTTP2Harness: Sendable {
         var isDone = false
         while !isDone {
             isDone = try await onLoop {
-                let entries: [any DeadlineEntry] = [connection] + connection.table.streams
+                let entries: [any DeadlineEntry] = [connection] + connection.table.streams + connection.held
                 let due = connection.closeReason == nil ? entries.filter { $0.deadline <= end } : []
                 guard let first = due.min(by: { $0.deadline < $1.deadline }) else { return true }
                 clock.advance(to: first.deadline)

@@ -67,17 +67,6 @@ enum HTTP1Grammar {
         return position
     }
 
-    /// Whether no byte is above 0x7F.
-    static func isASCII(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        var position = 0
-        while position + 8 <= bytes.count {
-            let word = bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self)
-            guard word & 0x8080_8080_8080_8080 == 0 else { return false }
-            position += 8
-        }
-        return bytes[position...].allSatisfy { $0 < 0x80 }
-    }
-
     /// The first position at or after `start` whose byte is no ``isToken(_:)``, or the count of the bytes.
     @inline(__always)
     static func endOfToken(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {

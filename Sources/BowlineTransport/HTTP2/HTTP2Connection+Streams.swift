@@ -1,11 +1,10 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
-internal import NIOHTTP2
 
 // How streams begin and end. Everything here runs on the event loop.
 extension HTTP2Connection {
-    /// Opens a stream for the exchange and sends its request.
+    /// Takes the exchange, and sends its request on a stream of its own as soon as the channel takes bytes.
     func open(_ exchange: Exchange) {
         guard !exchange.isOver else {
             exchange.upload?.stop()
@@ -17,7 +16,7 @@ extension HTTP2Connection {
             exchange.fail(closedBeforeRequest(exchange))
             return
         }
-        guard hasRoom else {
+        guard session.occupied + held.count < streamLimit else {
             // The peer has come to allow fewer; the pool knows it.
             exchange.upload?.stop()
             giveBackUnused()
@@ -30,23 +29,24 @@ extension HTTP2Connection {
             exchange.fail(refusal)
             return
         }
-        let opened = table.open { HTTP2Stream(id: $0, exchange: exchange, connection: self) }
-        guard let stream = opened else { return }
-        exchange.streamID = stream.id
+        let stream = HTTP2Stream(exchange: exchange, connection: self)
         isLeased = true
-        if table.isExhausted { retireItself(.streamsExhausted) }
         // Before the write: one that fails at once ends the exchange.
         sweep.add(stream)
         // The silence of an idle connection says nothing about the peer.
-        if table.count == 1 { askedAt = sweep.now }
-        keepAliveMoved()
-        // In order: a stream that is opened closes those with lower numbers that were not (RFC 9113 §5.1.1).
-        if gate.isOpen, held.isEmpty { writeHead(of: stream) } else { hold(stream) }
+        if isIdle { askedAt = sweep.now }
+        if mayWriteMore, held.isEmpty {
+            writeHead(of: stream)
+        } else {
+            hold(stream)
+            flushSoon()
+        }
+        if closeReason == nil { keepAliveMoved() }
     }
 
     /// Why no request can be sent, or not this one.
     private func refusal(of exchange: Exchange) -> ServiceError? {
-        if isRetired || hasSentGoAway || table.isExhausted {
+        if isRetired || hasSentGoAway || session.isClosing || session.isExhausted {
             return declinedError(exchange)
         }
         if let reason = exchange.request.http2Refusal { return exchange.error(.invalidRequest, reason) }
@@ -88,7 +88,7 @@ extension HTTP2Connection {
     /// Fails the exchange and resets its stream.
     func reset(
         _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
-        http2 resetCode: NIOHTTP2.HTTP2ErrorCode = .cancel
+        http2 resetCode: HTTP2ErrorCode = .cancel
     ) {
         let error = stream.exchange.error(code, message, underlying: underlying, progress: stream.machine.progress)
         reset(stream, code: resetCode)
@@ -96,7 +96,7 @@ extension HTTP2Connection {
     }
 
     /// Resets the stream of an exchange that has been told why, or is told by the caller.
-    func reset(_ stream: HTTP2Stream, code: NIOHTTP2.HTTP2ErrorCode) {
+    func reset(_ stream: HTTP2Stream, code: HTTP2ErrorCode) {
         guard stream.isOpen else { return }
         // The peer knows nothing of a stream that was never opened, and must not be told of its end.
         guard stream.machine.hasBeenWritten else {
@@ -107,10 +107,14 @@ extension HTTP2Connection {
         writeReset(stream.id, code)
     }
 
-    private func writeReset(_ id: Int, _ code: NIOHTTP2.HTTP2ErrorCode) {
-        // Off the table first: the frame handler tells of the stream's end from within the write.
-        table.reset(id)
-        write(.rstStream(code), on: HTTP2StreamID(id))
+    private func writeReset(_ id: Int, _ code: HTTP2ErrorCode) {
+        table.close(id)
+        guard session.isOpen(id) else {
+            // Both sides have ended it, though the network has not taken all of the request.
+            release()
+            return
+        }
+        session.reset(id, code: code)
         flushSoon()
         wasReset()
     }
@@ -121,7 +125,7 @@ extension HTTP2Connection {
             releaseResets()
             return
         }
-        let isPressing = table.resets + table.awaitedResets >= max(1, streamLimit / 2)
+        let isPressing = session.resets + session.awaitedResets >= max(1, streamLimit / 2)
         if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) {
             sendPing(number)
         } else {
@@ -132,7 +136,7 @@ extension HTTP2Connection {
 
     /// Frees the places of streams that were reset. Where no more are opened nobody needs to wait for a PING's answer.
     private func releaseResets() {
-        for _ in 0..<table.forgetResets() { release() }
+        for _ in 0..<session.forgetResets() { release() }
     }
 
     /// Fails a stream that the peer, or the end of the connection, has ended.
@@ -151,13 +155,12 @@ extension HTTP2Connection {
     func leave(_ stream: HTTP2Stream) {
         sweep.remove(stream)
         if !held.isEmpty, !stream.machine.hasBeenWritten { held.removeAll { $0 === stream } }
-        stream.unsentTrailers = nil
         stream.phase = .none
         stream.phaseDeadline = .distantFuture
         stream.stopUpload()
         // Once a response has begun nobody sends the body again: its sequence is let go.
         if let head = stream.head { stream.exchange.request.abandonBody(after: head.status.code) }
-        if outboundWindow <= 0, !stream.machine.hasRequestEnded { retireIfWindowIsSpent(without: stream) }
+        if session.connectionSendWindow <= 0, !stream.machine.hasRequestEnded { retireIfWindowIsSpent(without: stream) }
     }
 
     /// One place is free.
@@ -185,7 +188,7 @@ extension HTTP2Connection {
     /// times out. While another body is sent, the peer gives back what that one takes.
     private func retireIfWindowIsSpent(without ended: HTTP2Stream) {
         guard closeReason == nil, !isRetired,
-            !table.streams.contains(where: { $0 !== ended && !$0.machine.isRequestDone })
+            !table.contains(where: { $0 !== ended && !$0.machine.isRequestDone })
         else { return }
         retireItself(.requestUnfinished)
     }
@@ -194,7 +197,7 @@ extension HTTP2Connection {
     func sendGoAway() {
         guard closeReason == nil, !hasSentGoAway else { return }
         hasSentGoAway = true
-        write(.goAway(lastStreamID: .rootStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
+        session.goAway(code: .noError)
         flushSoon()
     }
 
@@ -210,29 +213,25 @@ extension HTTP2Connection {
     }
 
     /// Ends the connection; what it carries fails with what `makeError` says, and what was not written is declined.
-    ///
-    /// - Parameter culprit: A stream that is why. It is not declined, and the peer may know nothing of it.
-    func end(
-        _ reason: CloseReason, for culprit: HTTP2Stream? = nil, _ makeError: (HTTP2Stream) -> ServiceError
-    ) {
+    func end(_ reason: CloseReason, _ makeError: (HTTP2Stream) -> ServiceError) {
         guard closeReason == nil else { return }
+        // Otherwise what the session still has to send is never written.
+        let isWritten = channel.isActive && reason != .closedByPeer && reason != .transportError
+        let firstUnwritten = isWritten ? Int.max : firstUnwritten
         closeReason = reason
-        let streams = table.removeAll()
-        let errors = streams.map {
-            $0 === culprit || $0.machine.hasBeenWritten ? makeError($0) : closedBeforeRequest($0.exchange)
-        }
+        let written = table.removeAll()
+        let unwritten = held
         held = []
-        if channel.isActive, reason != .closedByPeer, reason != .transportError {
-            for stream in streams where stream.machine.hasBeenWritten && stream !== culprit {
-                write(.rstStream(.cancel), on: HTTP2StreamID(stream.id))
-            }
-            if !hasSentGoAway, frames.goAway == nil {
-                write(.goAway(lastStreamID: .rootStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
-            }
-            context?.flush()
+        for stream in unwritten { stream.isOpen = false }
+        let streams = written + unwritten
+        let errors = streams.map { stream in
+            stream.id == 0 || stream.id >= firstUnwritten ? closedBeforeRequest(stream.exchange) : makeError(stream)
         }
+        if isWritten { writeEnd(of: written) }
         sweep.remove(self)
         touched = []
+        senders.removeAll()
+        marks.removeAll()
         for stream in streams { leave(stream) }
         events?.closed(reason)
         origin.closed(id, reason)
@@ -242,10 +241,18 @@ extension HTTP2Connection {
         channel.close(promise: nil)
     }
 
+    /// Writes the end of each stream, and GOAWAY, whether the channel is writable or not. After a violation the session has
+    /// written its own GOAWAY, and has no streams.
+    private func writeEnd(of streams: [HTTP2Stream]) {
+        for stream in streams { session.reset(stream.id, code: .cancel) }
+        if !hasSentGoAway { session.goAway(code: .noError) }
+        handOutputToChannel()
+    }
+
     private var whyNotReady: any Error {
         if closeReason == .dialUnneeded || closeReason == .poolReleased { return DialFailure.cancelled }
-        guard let channelError else { return DialFailure.noSettings }
-        return frames.goAway == nil ? channelError : HTTP2DialError(cause: channelError)
+        if let peerViolation { return HTTP2DialError(violation: peerViolation) }
+        return channelError ?? DialFailure.noSettings
     }
 
     /// What a stream that the end of the connection cuts off is told.
@@ -265,17 +272,5 @@ extension HTTP2Connection {
                 .connectionClosed, "the connection ended without a response" + goAwayNote, underlying: channelError,
                 progress: progress)
         }
-    }
-}
-
-extension NIOHTTP2.HTTP2ErrorCode {
-    /// The code's name in RFC 9113 §7, or its number.
-    var name: String {
-        let names = [
-            "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
-            "FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM",
-            "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
-        ]
-        return names.indices.contains(networkCode) ? names[networkCode] : "error \(networkCode)"
     }
 }

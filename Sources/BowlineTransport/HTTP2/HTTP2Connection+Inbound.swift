@@ -1,16 +1,15 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
-internal import NIOHPACK
-internal import NIOHTTP2
 
 // What the peer sends. Everything here runs on the event loop.
 extension HTTP2Connection: ChannelInboundHandler {
-    typealias InboundIn = HTTP2Frame
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        if !context.channel.isWritable { gate.becameUnwritable(now: sweep.now) }
+        if !context.channel.isWritable { blockedSince = sweep.now }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -23,15 +22,24 @@ extension HTTP2Connection: ChannelInboundHandler {
             isReading = true
             readAt = sweep.now
         }
-        let frame = unwrapInboundIn(data)
-        switch frame.payload {
-        case .headers(let payload): received(payload, on: Int(frame.streamID))
-        case .data(let payload): received(payload, on: Int(frame.streamID))
-        case .rstStream(let code): receivedReset(code, on: Int(frame.streamID))
-        case .goAway(let lastID, let code, _): received(HTTP2GoAway(lastID: Int(lastID), code: code))
-        case .settings(.settings(let settings)): received(settings)
-        case .ping(let ping, ack: true): receivedPong(ping.integer)
-        case .settings, .ping, .priority, .windowUpdate, .pushPromise, .alternativeService, .origin: break
+        session.receive(unwrapInboundIn(data))
+        // What an event makes us do may change the session, or end the connection.
+        while closeReason == nil, let event = session.nextEvent(now: readAt) { received(event) }
+    }
+
+    private func received(_ event: consuming HTTP2ClientSession.Event) {
+        switch consume event {
+        case .headers(let id, let fields, let endsStream): received(fields, on: id, endsStream: endsStream)
+        case .data(let id, let bytes, let endsStream): received(bytes, on: id, endsStream: endsStream)
+        case .reset(let id, let code): receivedReset(code, on: id)
+        case .goAway(let lastStream, let code): received(HTTP2GoAway(lastID: lastStream, code: code))
+        case .settings: receivedSettings()
+        case .settingsAcknowledged: settingsAcknowledged()
+        case .pong(let number): receivedPong(number)
+        case .ping: break
+        case .windowOpened(let id): windowOpened(id)
+        case .streamFailed(let id, let violation): streamFailed(id, violation)
+        case .connectionFailed(let violation): connectionFailed(violation)
         }
     }
 
@@ -39,115 +47,54 @@ extension HTTP2Connection: ChannelInboundHandler {
         handOverTouched()
         executor.runReady()
         isReading = false
-        // The frame handler has flushed before it told us.
-        context.flush()
+        writeOutput()
     }
 
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // Several for each frame, and a cast that fails is dear: the types are compared first.
-        let type = type(of: event)
-        if type == NIOHTTP2WindowUpdatedEvent.self, let event = event as? NIOHTTP2WindowUpdatedEvent {
-            windowChanged(event)
-        } else if type == NIOHTTP2StreamCreatedEvent.self, let event = event as? NIOHTTP2StreamCreatedEvent {
-            table[Int(event.streamID)]?.machine.wrote()
-        } else if type == StreamClosedEvent.self, let event = event as? StreamClosedEvent {
-            streamClosed(Int(event.streamID), event.reason)
-        } else if type == NIOHTTP2BulkStreamWindowChangeEvent.self,
-            let event = event as? NIOHTTP2BulkStreamWindowChangeEvent
-        {
-            windowsChanged(by: event.delta)
-        } else {
-            context.fireUserInboundEventTriggered(event)
-        }
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error caught: any Error) {
-        let error: any Error = TLSFailure(caught) ?? caught
-        if peerGoAway != nil, table.isEmpty {
-            // The frame handler counts such a connection as closed and takes any further frame for an error.
-            if channelError == nil { channelError = TLSFailure(error) ?? error }
-            closeNow(.goAway)
-            return
-        }
-        if isOfOneStream(error) { return }
-        if let error = error as? NIOHTTP2Errors.StreamError {
-            if let stream = table[Int(error.streamID)] {
-                reset(stream, .protocolViolation, "the request could not be written: \(Self.brief(error.baseError))")
-            }
-            return
-        }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if channelError == nil { channelError = TLSFailure(error) ?? error }
-        // Back in the call that writes them, the request that they belong to is told more.
-        if isWritingHeaders, !frames.wroteHeaders, frames.goAway == nil, !Self.isEndOfConnection(error) { return }
-        if let code = frames.goAway {
-            let what = "the peer broke HTTP/2's rules: \(Self.brief(error)) (\(code.name))"
-            end(.protocolError) { stream in
-                stream.exchange.error(
-                    .protocolViolation, what, underlying: error, progress: stream.machine.progress)
-            }
+        if peerGoAway != nil, isIdle {
+            closeNow(.goAway)
             return
         }
         // In this turn: until the channel has closed, with TLS up to a second, it would be leased.
         handOverTouched()
         isReading = false
-        closeNow(table.isEmpty ? .closedByPeer : .transportError)
-    }
-
-    /// Whether HEADERS could not be written because the connection had ended, whatever is in them.
-    private static func isEndOfConnection(_ error: any Error) -> Bool {
-        error is NIOHTTP2Errors.IOOnClosedConnection || error is NIOHTTP2Errors.CreatedStreamAfterGoaway
-            || error is ChannelError
-    }
-
-    /// Whether the frame handler means one stream, which is told by the event of its end: for an error of the connection it
-    /// sends GOAWAY first, or cannot, as it has counted the connection as closed.
-    private func isOfOneStream(_ error: any Error) -> Bool {
-        error is any NIOHTTP2Error && frames.goAway == nil && !frames.isOurs
-            && !(error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.IOOnClosedConnection)
-            && !(error is NIOHTTP2Errors.UnableToSerializeFrame)
+        closeNow(isIdle ? .closedByPeer : .transportError)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         handOverTouched()
         isReading = false
-        closeNow(channelError == nil || table.isEmpty ? .closedByPeer : .transportError)
-    }
-
-    /// The error's type and, of the frame handler's own, nothing that a peer has written.
-    private static func brief(_ error: any Error) -> String {
-        String("\(type(of: error))".prefix(80))
+        closeNow(channelError == nil || isIdle ? .closedByPeer : .transportError)
     }
 
     // MARK: The response
 
-    private func received(_ payload: HTTP2Frame.FramePayload.Headers, on id: Int) {
+    private func received(_ received: consuming HPACKFields, on id: Int, endsStream: Bool) {
         receivedMessage()
         guard let stream = table[id] else { return }
         noteFirstByte(stream)
         guard stream.isOpen else { return }
-        let isTrailer = stream.machine.expectsTrailers
         let section: HTTP2FieldSection
-        do {
+        do throws(HTTP2FieldError) {
             section = try HTTP2FieldSection(
-                payload.headers, isTrailer: isTrailer, maximumFields: options.maximumFields,
-                allocator: channel.allocator
-            )
+                received, isTrailer: stream.machine.expectsTrailers, maximumFields: options.maximumFields)
         } catch {
             violation(error.description, isLimit: error.isLimit, on: stream)
             return
         }
         let kind = stream.machine.receivedSection(
-            status: section.status, contentLength: section.contentLength, isEnd: payload.endStream)
+            status: section.status, contentLength: section.contentLength, isEnd: endsStream)
         switch kind {
         case .ignored: return
         case .violation(let what): violation(what, on: stream)
         case .limit(let what): violation(what, isLimit: true, on: stream)
         case .trailers: stream.trailers = section.fields
-        case .informational: received(informational: section, on: stream)
-        case .head(let expected): received(head: section, expected: expected, on: stream)
+        case .informational: self.received(informational: section, on: stream)
+        case .head(let expected): self.received(head: section, expected: expected, on: stream)
         }
         guard stream.isOpen else { return }
-        if payload.endStream { ended(stream) } else { touch(stream) }
+        if endsStream { ended(stream) } else { touch(stream) }
     }
 
     private func received(informational section: HTTP2FieldSection, on stream: HTTP2Stream) {
@@ -177,9 +124,9 @@ extension HTTP2Connection: ChannelInboundHandler {
         }
     }
 
-    private func received(_ payload: HTTP2Frame.FramePayload.Data, on id: Int) {
+    private func received(_ bytes: ByteBuffer, on id: Int, endsStream: Bool) {
         receivedMessage()
-        guard let stream = table[id], case .byteBuffer(let bytes) = payload.data else { return }
+        guard let stream = table[id] else { return }
         noteFirstByte(stream)
         guard stream.isOpen else { return }
         if let what = stream.machine.receivedData(bytes.readableBytes) {
@@ -188,12 +135,15 @@ extension HTTP2Connection: ChannelInboundHandler {
         }
         if bytes.readableBytes > 0 { deliver(bytes.compact(), on: stream) }
         guard stream.isOpen else { return }
-        if payload.endStream { ended(stream) }
+        if endsStream { ended(stream) }
     }
 
+    /// The stream's window is given back for what the reader has taken, and for nothing else: what waits is at most a window.
     private func deliver(_ bytes: ByteBuffer, on stream: HTTP2Stream) {
         if stream.isDelivered {
-            if stream.exchange.received(bytes) { stream.isPaused = true }
+            let reader = stream.exchange.receivedCounting(bytes)
+            if reader.isPaused { stream.isPaused = true }
+            if reader.taken > 0 { session.consumed(reader.taken, on: stream.id) }
             stream.extendBodyRead(from: readAt)
             return
         }
@@ -231,7 +181,7 @@ extension HTTP2Connection: ChannelInboundHandler {
     // MARK: Handing over
 
     private func touch(_ stream: HTTP2Stream) {
-        if !stream.isDelivered, stream.head != nil { touched.append(stream) }
+        if !stream.isDelivered, stream.head != nil, touched.last !== stream { touched.append(stream) }
     }
 
     /// Gives callers what has come in this read and is not whole.
@@ -276,14 +226,14 @@ extension HTTP2Connection: ChannelInboundHandler {
         stream.body = nil
         exchange.call.enter(.receivingBody, attempt: exchange.attempt)
         stream.enter(.bodyRead, within: exchange.timeouts.bodyIdle, from: readAt)
-        if exchange.receivedHead(response, first: first) { stream.isPaused = true }
+        if exchange.receivedHead(response, first: first, step: readStep) { stream.isPaused = true }
     }
 
     /// The response has arrived whole; the request may go on (RFC 9113 §8.1).
     private func responseEnded(_ stream: HTTP2Stream) {
         if stream.machine.afterwards == .goOn {
             stream.enter(.none, within: nil)
-            if stream.writer != nil || stream.unsentBytes > 0 { stream.enterBodyWrite() }
+            if stream.writer != nil || stream.unsentCost > 0 { stream.enterBodyWrite() }
         }
         settle(stream)
     }

@@ -1,31 +1,40 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
-internal import NIOHTTP2
 internal import Synchronization
 
-/// One HTTP/2 connection: the handler behind `NIOHTTP2Handler`, which does frames, HPACK and both directions' windows.
+/// One HTTP/2 connection: the channel's last handler, which gives bytes to an ``HTTP2ClientSession`` and acts on its events.
 ///
-/// It carries as many exchanges as the peer allows, each on a stream of its own; there is no channel per stream.
+/// It carries as many exchanges as the peer allows, each on a stream of its own; there is no channel per stream. What one turn
+/// of the event loop sends goes out in one write.
 // What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
-// changes it in place calls out while it does.
+// changes it in place calls out while it does. The session calls nobody: its events are taken from it first, and acted on then.
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     let http2: HTTP2Options
-    let frames: HTTP2FrameWatch
 
     // On the event loop.
     @exclusivity(unchecked) var context: ChannelHandlerContext?
+    @exclusivity(unchecked) var session: HTTP2ClientSession
+    /// The streams that have been opened.
     @exclusivity(unchecked) var table = HTTP2StreamTable<HTTP2Stream>()
-    @exclusivity(unchecked) var settings = HTTP2PeerSettings()
     @exclusivity(unchecked) var keepAlive: HTTP2KeepAlive
-    @exclusivity(unchecked) var gate = HTTP2WriteGate()
-    /// Streams whose HEADERS wait for the channel, in order.
+    /// Streams that wait for the channel, in order: nothing of them has been written.
     @exclusivity(unchecked) var held: [HTTP2Stream] = []
+    /// Streams that have something of a body to send, each once; they take turns.
+    @exclusivity(unchecked) var senders = CircularBuffer<HTTP2Stream>(initialCapacity: 2)
+    /// What the channel has been given and the network may not have taken.
+    @exclusivity(unchecked) var marks = HTTP2SentMarks<HTTP2Stream>()
+    /// Since when the channel has not been writable; nil if it is.
+    @exclusivity(unchecked) var blockedSince: MonotonicInstant?
+    /// The first stream whose HEADERS the channel has not been given.
+    @exclusivity(unchecked) var firstUnwritten = Int.max
+    /// Bytes that the channel has been given.
+    @exclusivity(unchecked) var writtenBytes = 0
+    /// How many of them the network had taken when that was last asked, and when it was found to have taken more.
+    @exclusivity(unchecked) var network = (takenBytes: 0, movedAt: MonotonicInstant(nanoseconds: 0))
     /// Whether the HEADERS of any request have been written.
     @exclusivity(unchecked) var hasWrittenRequest = false
-    /// HEADERS are being handed to the frame handler.
-    @exclusivity(unchecked) var isWritingHeaders = false
     /// A request got no byte in time, and the peer has not answered a PING since.
     var isDoubted = false
     /// Told once, when the peer's settings are there or the connection has failed before.
@@ -54,15 +63,21 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var readAt: MonotonicInstant
     /// When the first of the open streams was opened.
     @exclusivity(unchecked) var askedAt: MonotonicInstant
-    /// How many bytes of a response the peer may send ahead, as far as it has acknowledged our settings.
-    var acknowledgedWindow = HTTP2Limits.initialWindow
-    /// How many bytes of request bodies the peer takes on the whole connection.
-    var outboundWindow = HTTP2Limits.initialWindow
+    /// After how many bytes that a reader has taken its stream's window is looked at: a quarter of the window, which is 65,535
+    /// bytes until the peer has acknowledged our settings (RFC 9113 §6.9.2).
+    @exclusivity(unchecked) var readStep = 65_535 / HTTP2Connection.readStepPart
+    /// The rule that the peer has broken, if it has ended the connection.
+    var peerViolation: HTTP2Violation?
+    /// How many streams the pool knows to be allowed.
+    var announcedLimit: Int
     /// When the peer's settings have to be there.
     var settingsDeadline = MonotonicInstant.distantFuture
     @exclusivity(unchecked) var sweepIndex = -1
     private var capacityAtStart = 1
     private let answered = Atomic(false)
+
+    /// See ``readStep``.
+    static let readStepPart = 4
 
     init(
         id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool,
@@ -70,7 +85,10 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         origin: OriginLink
     ) {
         self.http2 = http2
-        frames = HTTP2FrameWatch()
+        let session = HTTP2ClientSession(
+            options: HTTP2SessionOptions(http2, origin.options), allocator: channel.allocator)
+        announcedLimit = session.streamLimit
+        self.session = session
         keepAlive = HTTP2KeepAlive(options: http2)
         readAt = sweep.now
         askedAt = readAt
@@ -91,7 +109,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         if !hasAnswered { answered.store(true, ordering: .relaxed) }
     }
 
-    /// Puts the protocol's handlers into the channel, and begins to speak.
+    /// Puts the connection into the channel, and begins to speak.
     ///
     /// - Parameter onReady: Called on the loop, once: with the peer's settings, from when on the connection can carry
     ///   requests; or with why it never will.
@@ -100,35 +118,10 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     ) throws {
         self.onReady = onReady
         settingsDeadline = deadline
-        try channel.pipeline.syncOperations.addHandlers([makeFrameHandler(), self])
+        try channel.pipeline.syncOperations.addHandler(self)
         sweep.add(self)
-        let increment = http2.connectionWindow - 65_535
-        if increment > 0 { write(.windowUpdate(windowSizeIncrement: increment), on: .rootStream) }
+        session.start()
         flushSoon()
-    }
-
-    private func makeFrameHandler() -> NIOHTTP2Handler {
-        var connection = NIOHTTP2Handler.ConnectionConfiguration()
-        connection.initialSettings = [
-            HTTP2Setting(parameter: .enablePush, value: 0),
-            HTTP2Setting(parameter: .initialWindowSize, value: http2.streamWindow),
-            HTTP2Setting(parameter: .maxHeaderListSize, value: options.maximumHeadBytes + 32 * options.maximumFields),
-        ]
-        // Checked here, so that the error is the stream's own and names what is wrong.
-        connection.headerBlockValidation = .disabled
-        connection.contentLengthValidation = .disabled
-        connection.maximumSequentialEmptyDataFrames = HTTP2Limits.emptyDataFrames
-        connection.maximumBufferedControlFrames = HTTP2Limits.bufferedControlFrames
-        // The size of the section is what counts.
-        connection.maximumSequentialContinuationFrames = HTTP2Limits.continuationFrames
-        // A reset stream is remembered until the peer has answered a PING sent after it.
-        connection.maximumRecentlyResetStreams = max(32, http2.maximumStreams)
-        connection.controlFrameRateLimit.maximumCount = HTTP2Limits.controlFrames
-        var stream = NIOHTTP2Handler.StreamConfiguration()
-        stream.streamResetFrameRateLimit.maximumCount = HTTP2Limits.resets
-        return NIOHTTP2Handler(
-            mode: .client, frameDelegate: frames, connectionConfiguration: connection, streamConfiguration: stream
-        )
     }
 
     /// The peer's settings are there.
@@ -141,7 +134,10 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     }
 
     /// How many streams may be open at once.
-    var streamLimit: Int { min(settings.maximumStreams, http2.maximumStreams) }
+    var streamLimit: Int { session.streamLimit }
+
+    /// Whether it carries no request, written or not.
+    var isIdle: Bool { table.isEmpty && held.isEmpty }
 
     // MARK: From any thread
 
@@ -221,9 +217,6 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
             } catch {
                 throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
             }
-            if let reason = HTTP2RequestHead.refusal(of: trailers) {
-                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(reason)"))
-            }
         }
         onLoop { self.finish(ByteBuffer(), trailers: trailers, for: exchange) }
     }
@@ -240,7 +233,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     // MARK: On the event loop
 
     func stream(of exchange: Exchange) -> HTTP2Stream? {
-        table[exchange.streamID]
+        if exchange.streamID != 0 { return table[exchange.streamID] }
+        return held.first { $0.exchange === exchange }
     }
 
     func giveBackUnused() {
@@ -263,37 +257,33 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
     /// Listeners are told once each time that the last exchange ends.
     func tellReleased() {
-        guard table.isEmpty, isLeased else { return }
+        guard isIdle, isLeased else { return }
         isLeased = false
         events?.tell { $0.connectionReleased($1) }
     }
 
     func closeIfUnwanted() {
-        if isUnwanted, table.isEmpty, closeReason == nil { closeNow(.poolReleased) }
+        if isUnwanted, isIdle, closeReason == nil { closeNow(.poolReleased) }
     }
 }
 
-/// What a peer that floods us may do before the connection ends. Counts are over 30 s where nothing else is said.
-enum HTTP2Limits {
-    /// The window of a stream before our settings are acknowledged (RFC 9113 §6.9.2).
-    static let initialWindow = 65_535
-    /// In a row, without a byte.
-    static let emptyDataFrames = 100
-    /// For one field section, whose size has its own limit.
-    static let continuationFrames = 4096
-    /// Waiting to be written: answers to PING and SETTINGS that the peer does not read.
-    static let bufferedControlFrames = 1000
-    /// PING, SETTINGS, PRIORITY and the like; answers to our own PINGs count.
-    static let controlFrames = 2000
-    /// RST_STREAM.
-    static let resets = 2000
+extension HTTP2SessionOptions {
+    fileprivate init(_ http2: HTTP2Options, _ connection: ConnectionOptions) {
+        self.init()
+        streamWindow = http2.streamWindow
+        connectionWindow = http2.connectionWindow
+        maximumStreams = http2.maximumStreams
+        fieldLimits.maximumListSize = connection.maximumHeadBytes + 32 * connection.maximumFields
+        // With `:status`.
+        fieldLimits.maximumFields = connection.maximumFields + 1
+    }
 }
 
 /// The peer's word that it takes no more requests, and the `underlying` error of those that it refuses.
 struct HTTP2GoAway: Error {
     /// The last stream that is, or may have been, looked at; 0: none.
     var lastID: Int
-    var code = NIOHTTP2.HTTP2ErrorCode.noError
+    var code = HTTP2ErrorCode.noError
 
     var isError: Bool { code != .noError }
     /// Whether the connection has taken requests and ends in good order, which says nothing about the next.
@@ -306,26 +296,4 @@ struct HTTP2Declined: Error {
     var hasCarriedOthers: Bool
     /// The error that ended the connection, if one did.
     var cause: (any Error)?
-}
-
-/// What of a peer's settings concerns us; the frame handler heeds the others.
-struct HTTP2PeerSettings {
-    /// A peer that names no limit has none; the frame handler holds back what goes beyond 100 all the same, where requests
-    /// would wait unseen.
-    var maximumStreams = 100
-    /// The largest frame that the peer takes.
-    var maximumFrameSize = 16_384
-    /// nil: no limit.
-    var maximumHeaderListSize: Int?
-
-    mutating func apply(_ settings: [HTTP2Setting]) {
-        for setting in settings {
-            switch setting.parameter {
-            case .maxConcurrentStreams: maximumStreams = setting.value
-            case .maxFrameSize: maximumFrameSize = setting.value
-            case .maxHeaderListSize: maximumHeaderListSize = setting.value
-            default: break
-            }
-        }
-    }
 }

@@ -1,20 +1,25 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
-internal import NIOHTTP2
 
 // What the peer says about streams and the connection. Everything here runs on the event loop.
 extension HTTP2Connection {
     /// How many refused streams end a connection: the second shows that the first was no accident.
     private static let refusalLimit = 2
 
-    func received(_ new: [HTTP2Setting]) {
-        let limit = streamLimit
-        settings.apply(new)
+    func receivedSettings() {
         becameReady()
-        if streamLimit != limit, closeReason == nil { origin.capacityChanged(id, streamLimit) }
+        if streamLimit != announcedLimit, closeReason == nil {
+            announcedLimit = streamLimit
+            origin.capacityChanged(id, streamLimit)
+        }
         // Fewer than before: the pool first, so that what does not fit does not come back here.
-        while let stream = held.last, table.occupied > settings.maximumStreams { decline(stream) }
+        while let stream = held.last, session.occupied + held.count > streamLimit { decline(stream) }
+    }
+
+    /// The peer has acknowledged our settings, which changes the window of each stream.
+    func settingsAcknowledged() {
+        readStep = http2.streamWindow / Self.readStepPart
     }
 
     func received(_ goAway: HTTP2GoAway) {
@@ -36,7 +41,7 @@ extension HTTP2Connection {
         }
     }
 
-    func receivedReset(_ code: NIOHTTP2.HTTP2ErrorCode, on id: Int) {
+    func receivedReset(_ code: HTTP2ErrorCode, on id: Int) {
         guard let stream = table[id] else { return }
         let machine = (isDone: stream.machine.isResponseDone, hasHead: stream.machine.hasHead)
         if machine.isDone {
@@ -60,23 +65,33 @@ extension HTTP2Connection {
         )
     }
 
-    /// The frame handler has ended a stream. One that is still ours was ended for what the peer did on it.
-    func streamClosed(_ id: Int, _ reason: NIOHTTP2.HTTP2ErrorCode?) {
-        guard let reason, let stream = table[id] else { return }
-        // It has sent RST_STREAM: the place is free when the peer knows.
+    /// The peer has broken a rule on a stream. The session has reset it: its place is free when the peer knows.
+    func streamFailed(_ id: Int, _ violation: HTTP2Violation) {
+        guard let stream = table[id] else { return }
         let error = stream.exchange.error(
-            .protocolViolation, "the peer broke HTTP/2's rules on the stream (\(reason.name))",
+            .protocolViolation, "the peer broke HTTP/2's rules on the stream: \(violation)", underlying: violation,
             progress: stream.machine.progress)
         leave(stream)
-        table.reset(id)
+        table.close(id)
         wasReset()
         stream.exchange.fail(error)
+    }
+
+    /// The peer has broken a rule of the connection. The session has written GOAWAY.
+    func connectionFailed(_ violation: HTTP2Violation) {
+        peerViolation = violation
+        channelError = violation
+        end(.protocolError) { stream in
+            stream.exchange.error(
+                .protocolViolation, "the peer broke HTTP/2's rules: \(violation)", underlying: violation,
+                progress: stream.machine.progress)
+        }
     }
 
     // MARK: PING
 
     func receivedMessage() {
-        if keepAlive.receivedMessage(), table.resets > 0,
+        if keepAlive.receivedMessage(), session.resets > 0,
             let number = keepAlive.streamReset(now: readAt, isPressing: false)
         {
             sendPing(number)
@@ -89,9 +104,9 @@ extension HTTP2Connection {
             isDoubted = false
             origin.confirmed(id)
         }
-        for _ in 0..<table.pingAnswered() { release() }
-        if table.resets > 0 {
-            let isPressing = table.resets >= max(1, streamLimit / 2)
+        for _ in 0..<session.pingAnswered() { release() }
+        if session.resets > 0 {
+            let isPressing = session.resets >= max(1, streamLimit / 2)
             if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) {
                 sendPing(number)
             } else {
@@ -129,42 +144,25 @@ extension HTTP2Connection {
 
     // MARK: Windows
 
-    /// The peer has acknowledged our settings, which changes the window of each stream, those that are open included.
-    func windowsChanged(by change: Int) {
-        acknowledgedWindow += change
-        for stream in table.streams {
-            if let window = stream.inboundWindow { stream.inboundWindow = window + change }
-        }
-    }
-
-    /// Tells the peer that it may send on, in steps of half a window.
+    /// The reader has taken bytes, or has caught up.
     ///
-    /// The connection's window is given back as bytes come, so that a reader who is behind holds up its own stream only;
-    /// what such readers make us keep is bounded by their streams' windows.
-    func windowChanged(_ event: NIOHTTP2WindowUpdatedEvent) {
-        if event.streamID == .rootStream, let window = event.outboundWindowSize { outboundWindow = window }
-        guard let window = event.inboundWindowSize, closeReason == nil else { return }
-        if event.streamID == .rootStream {
-            giveBack(window, of: http2.connectionWindow, on: .rootStream)
-        } else if let stream = table[Int(event.streamID)], !stream.machine.isResponseDone {
-            stream.inboundWindow = window
-            if !stream.isPaused { giveBack(window, of: acknowledgedWindow, on: event.streamID) }
-        }
-    }
-
-    /// The reader has caught up.
+    /// The session gives the stream's window back in steps of half of it. The connection's window it gives back as bytes come, so
+    /// that a reader who is behind holds up its own stream only; what such readers make us keep is bounded by their streams' windows.
     func readOn(_ stream: HTTP2Stream) {
-        guard stream.isPaused else { return }
+        let taken = stream.exchange.takeTaken()
+        if taken.count > 0 { session.consumed(taken.count, on: stream.id) }
+        if session.outputByteCount > 0 { flushSoon() }
+        guard stream.isPaused, !taken.isPaused else { return }
         stream.isPaused = false
         if stream.phase == .bodyRead { stream.enter(.bodyRead, within: stream.exchange.timeouts.bodyIdle) }
-        if let window = stream.inboundWindow, !stream.machine.isResponseDone {
-            giveBack(window, of: acknowledgedWindow, on: HTTP2StreamID(stream.id))
-        }
     }
 
-    private func giveBack(_ window: Int, of full: Int, on id: HTTP2StreamID) {
-        guard window <= full / 2 else { return }
-        write(.windowUpdate(windowSizeIncrement: full - window), on: id)
-        flushSoon()
+    /// The peer lets us send more: on one stream, or on all.
+    func windowOpened(_ id: Int?) {
+        guard let id else {
+            table.forEach { enqueue($0) }
+            return
+        }
+        if let stream = table[id] { enqueue(stream) }
     }
 }

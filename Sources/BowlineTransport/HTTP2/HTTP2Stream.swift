@@ -1,14 +1,13 @@
 internal import BowlineCore
 internal import BowlinePool
 internal import NIOCore
-internal import NIOHPACK
 
 /// One exchange on an HTTP/2 connection: what of its response waits to be handed over, and what of its body to be sent.
 ///
 /// Touched on the connection's event loop only.
 final class HTTP2Stream: HTTP2TableStream {
-    /// Its number (RFC 9113 §5.1.1).
-    let id: Int
+    /// Its number (RFC 9113 §5.1.1); 0: it waits to be opened, and the peer knows nothing of it.
+    private(set) var id = 0
     let exchange: Exchange
     /// Holds this stream, and outlives it.
     unowned let connection: HTTP2Connection
@@ -25,18 +24,16 @@ final class HTTP2Stream: HTTP2TableStream {
     var isDelivered = false
     /// The reader is behind: the peer gets no more room for now.
     var isPaused = false
-    /// How many bytes the peer may send, as of the last event that told.
-    var inboundWindow: Int?
 
     // What is being sent.
     /// The upload's pending write, resumed when there is room for more.
     var writer: CheckedContinuation<Void, any Error>?
-    /// Bytes that wait for a window or the network.
-    var unsentBytes = 0
-    /// How many frames they are in.
-    var unsentFrames = 0
-    /// Trailers that wait until the body is out.
-    var unsentTrailers: HPACKHeaders?
+    /// What waits for a window, or for room in the channel.
+    var unsent = HTTP2SendQueue()
+    /// Bytes that were handed to the channel, and that the network has not taken.
+    var bytesInChannel = 0
+    /// It stands in the connection's queue of streams that have something to send.
+    var isQueued = false
     /// Whether any have gone out since the write deadline was set.
     var hasWriteProgress = false
     /// Bytes of the body that the network has taken, for whoever wants to know.
@@ -47,8 +44,7 @@ final class HTTP2Stream: HTTP2TableStream {
     var phaseDeadline = MonotonicInstant.distantFuture
     var sweepIndex = -1
 
-    init(id: Int, exchange: Exchange, connection: HTTP2Connection) {
-        self.id = id
+    init(exchange: Exchange, connection: HTTP2Connection) {
         self.exchange = exchange
         self.connection = connection
         machine = HTTP2StreamStateMachine(
@@ -56,12 +52,20 @@ final class HTTP2Stream: HTTP2TableStream {
         )
     }
 
-    /// What waits costs its bytes, and something for each frame.
-    var unsentCost: Int { unsentBytes + unsentFrames * 256 }
+    /// Its HEADERS have been written.
+    func opened(as id: Int) {
+        self.id = id
+        exchange.streamID = id
+        machine.wrote()
+    }
+
+    /// What the network has not taken: its bytes, and something for each chunk that waits.
+    var unsentCost: Int { unsent.cost + bytesInChannel }
 
     /// Nothing more is to be written.
     func stopUpload() {
         machine.requestStopped()
+        unsent.drop()
         exchange.upload?.stop()
         resumeWriter(throwing: UploadStopped())
     }
@@ -112,7 +116,7 @@ extension HTTP2Stream: DeadlineEntry {
         switch phase {
         case .none, .discarding: phaseDeadline = .distantFuture
         case .awaitingContinue: connection.openUpload(self)
-        case .bodyWrite where hasWriteProgress: enterBodyWrite()
+        case .bodyWrite where hasWriteProgress || networkMoved: enterBodyWrite()
         case .bodyWrite:
             bodyIdled("the peer took no byte of the request body for timeouts.bodyIdle")
         case .head:
@@ -123,12 +127,19 @@ extension HTTP2Stream: DeadlineEntry {
             connection.timedOut(
                 self, .responseHeadTimeout, message, silentSince: arrival.sent ?? exchange.lease.leased)
         case .bodyRead where isPaused: phaseDeadline = .distantFuture
-        case .bodyRead where !machine.isRequestDone && hasWriteProgress:
+        case .bodyRead where !machine.isRequestDone && (hasWriteProgress || networkMoved):
             hasWriteProgress = false
             enter(.bodyRead, within: exchange.timeouts.bodyIdle)
         case .bodyRead:
             bodyIdled(TimeLimitMessage.responseBody)
         }
+    }
+
+    /// Whether the network has taken a part of what was handed to the channel, since the phase began that ends now.
+    private var networkMoved: Bool {
+        guard bytesInChannel > 0 else { return false }
+        let idle = exchange.timeouts.bodyIdle ?? .zero
+        return connection.hasNetworkMoved(since: phaseDeadline.advanced(by: .zero - idle))
     }
 
     /// No byte of a body has moved for `timeouts.bodyIdle`, which ends now.
