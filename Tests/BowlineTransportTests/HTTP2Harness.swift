@@ -170,7 +170,8 @@ final class HTTP2Harness: Sendable {
         var isDone = false
         while !isDone {
             isDone = try await onLoop {
-                let entries: [any DeadlineEntry] = [connection] + connection.table.streams + connection.held
+                let streams = connection.table.streams + connection.held
+                let entries: [any DeadlineEntry] = [connection] + streams
                 let due = connection.closeReason == nil ? entries.filter { $0.deadline <= end } : []
                 guard let first = due.min(by: { $0.deadline < $1.deadline }) else { return true }
                 clock.advance(to: first.deadline)
