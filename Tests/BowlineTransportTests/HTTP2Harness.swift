@@ -76,13 +76,20 @@ final class HTTP2Harness: Sendable {
 
     /// What the connection has written since the last call.
     func frames() async throws -> [HTTP2WireFrame] {
-        await channel.testingEventLoop.run()
-        while let bytes = try await channel.readOutbound(as: ByteBuffer.self) { reader.withLock { $0.append(bytes) } }
+        for bytes in try await writes() { reader.withLock { $0.append(bytes) } }
         return reader.withLock { reader in
             var frames: [HTTP2WireFrame] = []
             while let frame = reader.next() { frames.append(frame) }
             return frames
         }
+    }
+
+    /// The same, write by write, when the loop has done what is due. What this returns is not among the ``frames()``.
+    func writes() async throws -> [ByteBuffer] {
+        await channel.testingEventLoop.run()
+        var writes: [ByteBuffer] = []
+        while let bytes = try await channel.readOutbound(as: ByteBuffer.self) { writes.append(bytes) }
+        return writes
     }
 
     /// The field sections that the connection has written since the last call, by the peer's own table.
@@ -163,7 +170,8 @@ final class HTTP2Harness: Sendable {
         var isDone = false
         while !isDone {
             isDone = try await onLoop {
-                let entries: [any DeadlineEntry] = [connection] + connection.table.streams + connection.held
+                let streams = connection.table.streams + connection.held
+                let entries: [any DeadlineEntry] = [connection] + streams
                 let due = connection.closeReason == nil ? entries.filter { $0.deadline <= end } : []
                 guard let first = due.min(by: { $0.deadline < $1.deadline }) else { return true }
                 clock.advance(to: first.deadline)

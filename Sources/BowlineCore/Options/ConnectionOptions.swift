@@ -5,7 +5,8 @@ public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
     /// Lets the kernel probe silent connections (`SO_KEEPALIVE`). Default true.
     public var isKeepAlive = true
     /// How many bytes of a response body are buffered for a reader that is slow before the socket is no longer read; each
-    /// chunk counts 256 bytes besides its own. 1 KiB to 1 GiB. Default 64 KiB.
+    /// chunk counts 256 bytes besides its own. 1 KiB to 1 GiB. Default 64 KiB. Over HTTP/2 `HTTP2Options.streamWindow` bounds
+    /// what is buffered, and this only says when the reader, rather than the peer, is the one who is slow.
     public var readBufferLimit = 65_536
     /// How many bytes of a request may lie unsent before the body's sequence is no longer asked for more. 1 KiB to 1 GiB.
     /// Default 64 KiB.

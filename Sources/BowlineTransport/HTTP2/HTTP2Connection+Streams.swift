@@ -217,7 +217,7 @@ extension HTTP2Connection {
         guard closeReason == nil else { return }
         // Otherwise what the session still has to send is never written.
         let isWritten = channel.isActive && reason != .closedByPeer && reason != .transportError
-        let firstUnwritten = isWritten ? Int.max : firstUnwritten
+        let firstUnwritten = isWritten ? Int.max : self.firstUnwritten
         closeReason = reason
         let written = table.removeAll()
         let unwritten = held
