@@ -1,4 +1,5 @@
 import BowlineTesting
+import HTTPTypes
 import NIOCore
 import Testing
 

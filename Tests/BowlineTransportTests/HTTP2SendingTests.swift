@@ -1,6 +1,7 @@
 import BowlineCore
 import BowlineTesting
 import NIOCore
+import NIOEmbedded
 import Testing
 
 @testable import BowlineTransport
