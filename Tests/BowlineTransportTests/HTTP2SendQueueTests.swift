@@ -11,7 +11,7 @@ struct HTTP2SendQueueTests {
     func walk() {
         let seed = UInt64.random(in: 0...UInt64.max)
         var random = SeededRandom(seed: seed)
-        for _ in 0..<200 {
+        for _ in 0..<50 {
             var queue = HTTP2SendQueue()
             var (given, taken) = ([UInt8](), [UInt8]())
             for _ in 0..<100 {
@@ -28,8 +28,9 @@ struct HTTP2SendQueueTests {
                 }
                 #expect(queue.byteCount == given.count - taken.count, "seed \(seed)")
                 #expect(queue.isDue == (queue.byteCount > 0), "seed \(seed)")
-                #expect(given.starts(with: taken), "seed \(seed)")
             }
+            while queue.byteCount > 0 { taken += Array(queue.take(queue.byteCount).readableBytesView) }
+            #expect(given == taken, "seed \(seed)")
         }
     }
 

@@ -33,7 +33,7 @@ import Testing
         print("SessionWalkTests seed of \(violation.testDescription): \(seed)")
         var seeds = SeededRandom(seed: seed)
         var broken = 0
-        for _ in 0..<20 {
+        for _ in 0..<8 {
             let own = seeds.next()
             do {
                 let walk = try SessionWalk(seed: own)
