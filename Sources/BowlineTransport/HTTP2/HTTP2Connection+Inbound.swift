@@ -130,7 +130,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         noteFirstByte(stream)
         guard stream.isOpen else { return }
         if let what = stream.machine.receivedData(bytes.readableBytes) {
-            violation(what, code: .incompleteBody, on: stream)
+            violation(what, code: stream.machine.hasHead ? .incompleteBody : .protocolViolation, on: stream)
             return
         }
         if bytes.readableBytes > 0 { deliver(bytes.compact(), on: stream) }
