@@ -81,7 +81,7 @@ struct HTTP2FieldTests {
     func request() throws {
         var fields: HTTPFields = [:]
         for (name, value) in [
-            ("X-Upper", "y"), ("Cookie", "a=1; b=2"), ("Connection", "close"), ("Host", "other"), ("TE", "trailers"),
+            ("X-Upper", "y"), ("Cookie", "a=1; b=2"), ("Connection", "close"), ("Host", "other"), ("TE", "Trailers"),
             ("Authorization", "secret"), ("Keep-Alive", "1"), ("Transfer-Encoding", "chunked"),
         ] {
             if let name = HTTPField.Name(name) { fields.append(HTTPField(name: name, value: value)) }
@@ -98,10 +98,11 @@ struct HTTP2FieldTests {
             ])
     }
 
-    @Test("Cookie pairs are parted at semicolons; empty ones and the spaces before them are left out")
+    @Test("Cookie pairs are parted at semicolons; empty ones and whitespace around them are left out")
     func cookies() throws {
         for (value, pairs) in [
-            ("a=1", ["a=1"]), ("a=1;b=2", ["a=1", "b=2"]), (";; a=1;  b=2 ;", ["a=1", "b=2 "]), (";", []),
+            ("a=1", ["a=1"]), ("a=1;b=2", ["a=1", "b=2"]), (";; a=1;  b=2 ;", ["a=1", "b=2"]), (";", []),
+            ("a=1 ;\tb=2\t; ;c= 3", ["a=1", "b=2", "c= 3"]),
             ("a=\";\"", ["a=\"", "\""]),
         ] {
             var fields: HTTPFields = [:]
@@ -110,6 +111,20 @@ struct HTTP2FieldTests {
                 method: "GET", scheme: "https", authority: "", target: "/", fields: fields, contentLength: nil,
                 expectsContinue: false)
             #expect(try Self.written(head).dropFirst(3) == pairs.map { "cookie: \($0)" }[...], "\(value)")
+        }
+    }
+
+    @Test("§8.2.1: whitespace at a value's ends, which HTTP/1.1 allows, is not sent")
+    func whitespace() throws {
+        let name = try #require(HTTPField.Name("x-a"))
+        for (value, sent) in [(" \tv\t w\t ", "v\t w"), (" \t", ""), ("", ""), ("v", "v"), ("\tGrüße ", "Grüße")] {
+            var fields: HTTPFields = [:]
+            fields.append(HTTPField(name: name, lenientValue: Array(value.utf8)))
+            let head = HTTP2RequestHead(
+                method: "GET", scheme: "https", authority: "", target: "/", fields: fields, contentLength: nil,
+                expectsContinue: false)
+            #expect(try Self.written(head).last == "x-a: \(sent)")
+            #expect(try Self.written(HTTP2RequestTrailers(fields: fields)) == ["x-a: \(sent)"])
         }
     }
 
