@@ -58,8 +58,12 @@ struct HTTP2FieldTests {
             [(":status", "200"), ("a b", "x")],
             [(":status", "200"), ("", "x")], [(":status", "200"), ("connection", "close")],
             [(":status", "200"), ("transfer-encoding", "chunked")], [(":status", "200"), ("upgrade", "x")],
+            [(":status", "200"), ("keep-alive", "timeout=5")], [(":status", "200"), ("proxy-connection", "close")],
+            [(":status", "200"), ("größe", "x")], [(":status", "200"), ("a:b", "x")], [(":status", "200"), (":", "x")],
+            [(":Status", "200")], [(":status", " 200")], [(":status", "")],
             [(":status", "200"), ("x", "a\nb")], [(":status", "200"), ("x", "a\rb")],
-            [(":status", "200"), ("x", "a\0")],
+            [(":status", "200"), ("x", "a\0")], [(":status", "200"), ("x", "eight..\u{7F}")],
+            [(":status", "200"), ("content-length", " 5")],
             [(":status", "200"), ("content-length", "x")], [(":status", "200"), ("content-length", "-1")],
             [(":status", "200"), ("content-length", "+5")], [(":status", "200"), ("content-length", "")],
             [(":status", "200"), ("content-length", "5, 5")],
@@ -69,6 +73,18 @@ struct HTTP2FieldTests {
         ] as [[(String, String)]])
     func malformed(fields: [(String, String)]) {
         #expect(throws: HTTP2FieldError.self) { try read(fields) }
+    }
+
+    @Test("Every byte above 0x7F, and a tab within, is left in a value")
+    func opaqueBytes() throws {
+        let bytes = Array("a\tb".utf8) + [UInt8](0x80...0xFF)
+        var encoder = HPACKSectionEncoder()
+        let block = Self.encoded(&encoder) { encoder, block in
+            encoder.encode(name: ":status", value: "200", indexing: .automatic, into: &block)
+            encoder.encode(name: Array("x-a".utf8), value: bytes, into: &block)
+        }
+        let section = try HTTP2FieldSection(try Self.decoded(block), isTrailer: false, maximumFields: 4)
+        #expect(section.fields.withFirst("x-a") { Array($0) } == bytes)
     }
 
     @Test("H2s trailers have no pseudo-field")
