@@ -58,8 +58,12 @@ struct HTTP2FieldTests {
             [(":status", "200"), ("a b", "x")],
             [(":status", "200"), ("", "x")], [(":status", "200"), ("connection", "close")],
             [(":status", "200"), ("transfer-encoding", "chunked")], [(":status", "200"), ("upgrade", "x")],
+            [(":status", "200"), ("keep-alive", "timeout=5")], [(":status", "200"), ("proxy-connection", "close")],
+            [(":status", "200"), ("größe", "x")], [(":status", "200"), ("a:b", "x")], [(":status", "200"), (":", "x")],
+            [(":Status", "200")], [(":status", " 200")], [(":status", "")],
             [(":status", "200"), ("x", "a\nb")], [(":status", "200"), ("x", "a\rb")],
-            [(":status", "200"), ("x", "a\0")],
+            [(":status", "200"), ("x", "a\0")], [(":status", "200"), ("x", "eight..\u{7F}")],
+            [(":status", "200"), ("content-length", " 5")],
             [(":status", "200"), ("content-length", "x")], [(":status", "200"), ("content-length", "-1")],
             [(":status", "200"), ("content-length", "+5")], [(":status", "200"), ("content-length", "")],
             [(":status", "200"), ("content-length", "5, 5")],
@@ -69,6 +73,18 @@ struct HTTP2FieldTests {
         ] as [[(String, String)]])
     func malformed(fields: [(String, String)]) {
         #expect(throws: HTTP2FieldError.self) { try read(fields) }
+    }
+
+    @Test("Every byte above 0x7F, and a tab within, is left in a value")
+    func opaqueBytes() throws {
+        let bytes = Array("a\tb".utf8) + [UInt8](0x80...0xFF)
+        var encoder = HPACKSectionEncoder()
+        let block = Self.encoded(&encoder) { encoder, block in
+            encoder.encode(name: ":status", value: "200", indexing: .automatic, into: &block)
+            encoder.encode(name: Array("x-a".utf8), value: bytes, into: &block)
+        }
+        let section = try HTTP2FieldSection(try Self.decoded(block), isTrailer: false, maximumFields: 4)
+        #expect(section.fields.withFirst("x-a") { Array($0) } == bytes)
     }
 
     @Test("H2s trailers have no pseudo-field")
@@ -81,7 +97,7 @@ struct HTTP2FieldTests {
     func request() throws {
         var fields: HTTPFields = [:]
         for (name, value) in [
-            ("X-Upper", "y"), ("Cookie", "a=1; b=2"), ("Connection", "close"), ("Host", "other"), ("TE", "trailers"),
+            ("X-Upper", "y"), ("Cookie", "a=1; b=2"), ("Connection", "close"), ("Host", "other"), ("TE", "Trailers"),
             ("Authorization", "secret"), ("Keep-Alive", "1"), ("Transfer-Encoding", "chunked"),
         ] {
             if let name = HTTPField.Name(name) { fields.append(HTTPField(name: name, value: value)) }
@@ -98,10 +114,11 @@ struct HTTP2FieldTests {
             ])
     }
 
-    @Test("Cookie pairs are parted at semicolons; empty ones and the spaces before them are left out")
+    @Test("Cookie pairs are parted at semicolons; empty ones and whitespace around them are left out")
     func cookies() throws {
         for (value, pairs) in [
-            ("a=1", ["a=1"]), ("a=1;b=2", ["a=1", "b=2"]), (";; a=1;  b=2 ;", ["a=1", "b=2 "]), (";", []),
+            ("a=1", ["a=1"]), ("a=1;b=2", ["a=1", "b=2"]), (";; a=1;  b=2 ;", ["a=1", "b=2"]), (";", []),
+            ("a=1 ;\tb=2\t; ;c= 3", ["a=1", "b=2", "c= 3"]),
             ("a=\";\"", ["a=\"", "\""]),
         ] {
             var fields: HTTPFields = [:]
@@ -110,6 +127,20 @@ struct HTTP2FieldTests {
                 method: "GET", scheme: "https", authority: "", target: "/", fields: fields, contentLength: nil,
                 expectsContinue: false)
             #expect(try Self.written(head).dropFirst(3) == pairs.map { "cookie: \($0)" }[...], "\(value)")
+        }
+    }
+
+    @Test("§8.2.1: whitespace at a value's ends, which HTTP/1.1 allows, is not sent")
+    func whitespace() throws {
+        let name = try #require(HTTPField.Name("x-a"))
+        for (value, sent) in [(" \tv\t w\t ", "v\t w"), (" \t", ""), ("", ""), ("v", "v"), ("\tGrüße ", "Grüße")] {
+            var fields: HTTPFields = [:]
+            fields.append(HTTPField(name: name, lenientValue: Array(value.utf8)))
+            let head = HTTP2RequestHead(
+                method: "GET", scheme: "https", authority: "", target: "/", fields: fields, contentLength: nil,
+                expectsContinue: false)
+            #expect(try Self.written(head).last == "x-a: \(sent)")
+            #expect(try Self.written(HTTP2RequestTrailers(fields: fields)) == ["x-a: \(sent)"])
         }
     }
 

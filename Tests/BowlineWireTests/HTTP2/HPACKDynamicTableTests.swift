@@ -1,6 +1,7 @@
-import BowlineTransport
 import NIOCore
 import Testing
+
+@testable import BowlineTransport
 
 /// The dynamic table of RFC 7541 §4, through the decoder, beside a list of fields.
 @Suite struct HPACKDynamicTableTests {
@@ -105,6 +106,47 @@ import Testing
         #expect(decoder.testTable == [fitting])
         #expect(decoder.tableBytes == 100)
     }
+
+    @Test("Entries stay where they are while their numbers and offsets wrap around, and are found")
+    func wrapAround() throws {
+        var table = HPACKDynamicTable(maximumSize: 400, numberedFrom: .max - 20)
+        var tableIndex = HPACKTableIndex(maximumSize: 400)
+        var model = Model(maximum: 400)
+        for round in 0..<200 {
+            let field = HPACKTestField("x-name", "\(round)")
+            let before = Self.find(field, in: table, tableIndex)
+            #expect(before.field == nil, "round \(round)")
+            field.name.withUnsafeBytes { name in
+                field.value.withUnsafeBytes { table.insert(name: name, value: $0) }
+            }
+            tableIndex.add(table.newest, fieldHash: Self.fieldHash(field), nameHash: Self.nameHash(field))
+            model.insert(field)
+            try #require(table.count == model.fields.count && table.size == model.size, "round \(round)")
+            for (position, field) in model.fields.enumerated() {
+                let stored = table.field(at: position)
+                #expect(stored.name == field.name && stored.value == field.value, "round \(round)")
+                let found = Self.find(field, in: table, tableIndex)
+                #expect(found.field == position && found.name == 0, "round \(round)")
+            }
+        }
+    }
+
+    private static func find(
+        _ field: HPACKTestField, in table: HPACKDynamicTable, _ tableIndex: HPACKTableIndex
+    ) -> (field: Int?, name: Int?) {
+        field.name.withUnsafeBytes { name in
+            field.value.withUnsafeBytes { value in
+                (
+                    tableIndex.findField(name, value, hash: fieldHash(field), in: table),
+                    tableIndex.findName(name, hash: nameHash(field), in: table)
+                )
+            }
+        }
+    }
+
+    /// Few hashes, so that entries share their buckets.
+    private static func fieldHash(_ field: HPACKTestField) -> UInt32 { UInt32((field.value.last ?? 0) & 3) }
+    private static func nameHash(_ field: HPACKTestField) -> UInt32 { UInt32(field.name.count) }
 
     @Test("A table of 64 KiB holds 2,048 empty fields, and the oldest is still found")
     func manyEntries() throws {

@@ -21,6 +21,8 @@ import Testing
 
     private static let continuationBehindSection: [UInt8] =
         frameBytes(1, flags: 4, stream: 1, [0x88]) + frameBytes(9, stream: 1)
+    private static let oversizedContinuation: [UInt8] =
+        frameBytes(1, stream: 1, [0x88]) + frameBytes(9, stream: 1, length: 0xFF_FFFF)
 
     static let ofConnection: [Rule] = [
         Rule("DATA on stream 0", frameBytes(0, [1]), .protocolError, "6.1"),
@@ -63,6 +65,10 @@ import Testing
         Rule("WINDOW_UPDATE of 0 on the connection", frameBytes(8, [0x80, 0, 0, 0]), .protocolError, "6.9"),
         Rule("WINDOW_UPDATE of 3 bytes", frameBytes(8, stream: 1, [0, 0, 1]), .frameSizeError, "6.9"),
         Rule("WINDOW_UPDATE of 5 bytes", frameBytes(8, [0, 0, 0, 1, 0]), .frameSizeError, "6.9"),
+        Rule("oversized PUSH_PROMISE", frameBytes(5, stream: 1, length: 16_385), .frameSizeError, "4.2"),
+        Rule("oversized PING", frameBytes(6, length: 16_385), .frameSizeError, "4.2"),
+        Rule("oversized RST_STREAM", frameBytes(3, stream: 1, length: 16_385), .frameSizeError, "4.2"),
+        Rule("oversized CONTINUATION", oversizedContinuation, .frameSizeError, "4.2"),
         Rule("oversized WINDOW_UPDATE", frameBytes(8, stream: 1, length: 16_385), .frameSizeError, "4.2"),
         Rule("CONTINUATION on stream 0", frameBytes(9, flags: 4, [0x88]), .protocolError, "6.10"),
         Rule("CONTINUATION alone", frameBytes(9, flags: 4, stream: 1, [0x88]), .protocolError, "6.10"),

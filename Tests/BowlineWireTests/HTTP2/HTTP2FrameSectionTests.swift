@@ -56,6 +56,37 @@ import Testing
         }
     }
 
+    @Test("§10.5: each section has the limit for itself")
+    func continuationsOfTwo() {
+        var limits = HTTP2FrameLimits()
+        limits.maximumContinuations = 2
+        limits.maximumBlockBytes = 4
+        var reader = FrameReader(limits: limits)
+        for _ in 0..<3 {
+            reader.receive(frameBytes(1, stream: 1, [1, 2]))
+            reader.receive(frameBytes(9, stream: 1, [3]))
+            reader.receive(frameBytes(9, flags: 4, stream: 1, [4]))
+        }
+        #expect(reader.violation == nil)
+        let whole = HTTP2ReceivedFrame.headers(
+            stream: 1, block: ByteBuffer(bytes: [1, 2, 3, 4]), endsStream: false)
+        #expect(reader.frames == [whole, whole, whole])
+    }
+
+    @Test("§6.2: HEADERS may be padding and nothing else")
+    func paddingOnly() {
+        var reader = FrameReader()
+        reader.receive(frameBytes(1, flags: 13, stream: 1, [3, 0, 0, 0]))
+        reader.receive(frameBytes(1, flags: 12, stream: 1, [0]))
+        reader.receive(frameBytes(1, flags: 0x2C, stream: 1, [1, 0, 0, 0, 0, 0, 0]))
+        #expect(
+            reader.frames == [
+                .headers(stream: 1, block: ByteBuffer(), endsStream: true),
+                .headers(stream: 1, block: ByteBuffer(), endsStream: false),
+                .headers(stream: 1, block: ByteBuffer(), endsStream: false),
+            ])
+    }
+
     @Test("§10.5.1: as many bytes as the limit are accepted, one more is not, in one frame or in several")
     func blockBytes() {
         var limits = HTTP2FrameLimits()

@@ -77,6 +77,31 @@ import Testing
         #expect(harness.receive { $0.reset(stream: 1, code: .noError) } == Self.calm)
     }
 
+    @Test("HEADERS on streams that were reset are bounded: each reset of ours explains eight")
+    func droppedSections() throws {
+        let harness = try begun { $0.maximumControlFrames = 20 }
+        for _ in 0..<2 { harness.reset(try harness.open()) }
+        for _ in 0..<16 + 20 { #expect(harness.receiveHead(on: 3) == []) }
+        #expect(harness.receiveHead(on: 3) == Self.calm)
+        #expect(harness.violation?.description.contains("control frames") == true)
+    }
+
+    @Test("A server that answers every one of many reset streams is no flood")
+    func lateAnswers() throws {
+        let harness = try begun { $0.maximumControlFrames = 1 }
+        for number in 0..<200 {
+            let stream = try harness.open()
+            harness.reset(stream)
+            harness.ping(UInt64(number))
+            #expect(harness.receiveHead([":status: 103"], on: stream) == [])
+            #expect(harness.receiveHead(on: stream) == [])
+            #expect(harness.receiveHead(["x-sum: 1"], on: stream, ends: true) == [])
+            harness.receive { $0.pong(UInt64(number)) }
+            #expect(harness.pingAnswered() == 1)
+        }
+        #expect(!harness.isClosing)
+    }
+
     @Test("Empty DATA is bounded in a row; bytes, fields or an end begin another row", arguments: 0..<4)
     func emptyData(interruption: Int) throws {
         let harness = try SessionHarness.ready { $0.maximumEmptyData = 10 }

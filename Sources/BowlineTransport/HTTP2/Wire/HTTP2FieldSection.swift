@@ -77,9 +77,9 @@ private struct Check {
             }
             if let problem = special(name, value) { return problem }
             // Whitespace around a value is malformed (RFC 9113 §8.2.1), and harmless once it is off.
-            let (start, end) = Self.trimmed(value)
-            spans[index].valueStart = span.valueStart + UInt32(truncatingIfNeeded: start)
-            spans[index].valueEnd = span.valueStart + UInt32(truncatingIfNeeded: end)
+            let content = HTTP1Grammar.trimmed(value)
+            spans[index].valueStart = span.valueStart + UInt32(truncatingIfNeeded: content.lowerBound)
+            spans[index].valueEnd = span.valueStart + UInt32(truncatingIfNeeded: content.upperBound)
         }
         return nil
     }
@@ -141,13 +141,6 @@ private struct Check {
             guard HTTP1Grammar.isToken(byte), !(byte >= 0x41 && byte <= 0x5A) else { return false }
         }
         return true
-    }
-
-    private static func trimmed(_ value: UnsafeRawBufferPointer) -> (start: Int, end: Int) {
-        var (start, end) = (0, value.count)
-        while start < end, HTTP1Grammar.isWhitespace(value[start]) { start += 1 }
-        while end > start, HTTP1Grammar.isWhitespace(value[end - 1]) { end -= 1 }
-        return (start, end)
     }
 
     private static func isEqual(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {

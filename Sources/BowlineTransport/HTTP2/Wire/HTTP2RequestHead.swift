@@ -4,8 +4,8 @@ internal import NIOCore
 /// The field section of a request (RFC 9113 §8.3.1), encoded when it is written.
 ///
 /// The caller's fields have passed ``HTTP1RequestWriter`` before: names are tokens, values free of control characters,
-/// framing fields agree with the body. What speaks of an HTTP/1.1 connection is left out here (RFC 9113 §8.2.2). Values are
-/// sent byte for byte, whether they are UTF-8 or not.
+/// framing fields agree with the body. What speaks of an HTTP/1.1 connection is left out here (RFC 9113 §8.2.2), and so
+/// is whitespace at a value's ends (RFC 9113 §8.2.1). The rest of a value is sent byte for byte, UTF-8 or not.
 struct HTTP2RequestHead: HTTP2FieldSource {
     let method: String
     let scheme: String
@@ -25,6 +25,8 @@ struct HTTP2RequestHead: HTTP2FieldSource {
             case .leftOut: break
             case .plain, .secret:
                 size += HTTP2FieldSize.of(field)
+            case .trailersWanted:
+                size += Self.listSize(2, 8)
             case .cookie:
                 field.withUnsafeBytesOfValue { value in
                     Self.forEachCookie(in: UnsafeRawBufferPointer(value)) { size += Self.listSize(6, $0.count) }
@@ -59,6 +61,8 @@ struct HTTP2RequestHead: HTTP2FieldSource {
         case .leftOut: break
         case .plain: encoder.encode(field, indexing: field.hpackIndexing, into: &buffer)
         case .secret: encoder.encode(field, indexing: .never, into: &buffer)
+        case .trailersWanted:
+            encoder.encode(name: "te", value: "trailers", indexing: field.hpackIndexing, into: &buffer)
         case .cookie:
             let indexing = field.hpackIndexing
             var name = field.name.canonicalName
@@ -80,8 +84,9 @@ struct HTTP2RequestHead: HTTP2FieldSource {
         var start = 0
         while start < value.count {
             let end = value[start...].firstIndex(of: UInt8(ascii: ";")) ?? value.count
-            while start < end, value[start] == HTTP1Grammar.space { start += 1 }
-            if start < end { body(UnsafeRawBufferPointer(rebasing: value[start..<end])) }
+            let pair = UnsafeRawBufferPointer(rebasing: value[start..<end])
+            let content = HTTP1Grammar.trimmed(pair)
+            if !content.isEmpty { body(UnsafeRawBufferPointer(rebasing: pair[content])) }
             start = end + 1
         }
     }
@@ -92,11 +97,14 @@ struct HTTP2RequestHead: HTTP2FieldSource {
 
     private enum Kind {
         case plain, secret, cookie, leftOut
+        /// `te`, which can only be `trailers`, and in lower case (RFC 9113 §8.2.2).
+        case trailersWanted
     }
 
     /// Told apart by length and first letter: few others have both.
     private static func kind(of name: String) -> Kind {
         switch (name.utf8.count, name.utf8.first) {
+        case (2, UInt8(ascii: "t")): name == "te" ? .trailersWanted : .plain
         case (4, UInt8(ascii: "h")): name == "host" ? .leftOut : .plain
         case (6, UInt8(ascii: "c")): name == "cookie" ? .cookie : .plain
         case (6, UInt8(ascii: "e")): name == "expect" ? .leftOut : .plain
@@ -131,11 +139,19 @@ private enum HTTP2FieldSize {
     static let overhead = 32
 
     static func of(_ field: HTTPField) -> Int {
-        field.name.canonicalName.utf8.count + field.withUnsafeBytesOfValue { $0.count } + overhead
+        field.name.canonicalName.utf8.count + field.withSentValue { $0.count } + overhead
     }
 }
 
 extension HTTPField {
+    /// Runs `body` over the bytes of the value that HTTP/2 sends: those between the whitespace at its ends.
+    fileprivate func withSentValue<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        withUnsafeBytesOfValue { value in
+            let value = UnsafeRawBufferPointer(value)
+            return body(UnsafeRawBufferPointer(rebasing: value[HTTP1Grammar.trimmed(value)]))
+        }
+    }
+
     /// What the caller has marked the field with.
     fileprivate var hpackIndexing: HPACKIndexing {
         switch indexingStrategy {
@@ -147,14 +163,12 @@ extension HTTPField {
 }
 
 extension HPACKSectionEncoder {
-    /// Appends a field of a caller's, its name in lower case and its value byte for byte.
+    /// Appends a field of a caller's, its name in lower case.
     fileprivate mutating func encode(_ field: HTTPField, indexing: HPACKIndexing, into buffer: inout ByteBuffer) {
         var name = field.name.canonicalName
         name.withUTF8 { name in
-            field.withUnsafeBytesOfValue { value in
-                encode(
-                    name: UnsafeRawBufferPointer(name), value: UnsafeRawBufferPointer(value), indexing: indexing,
-                    into: &buffer)
+            field.withSentValue { value in
+                encode(name: UnsafeRawBufferPointer(name), value: value, indexing: indexing, into: &buffer)
             }
         }
     }

@@ -20,6 +20,14 @@ enum HTTP1Grammar {
         byte == space || byte == tab
     }
 
+    /// Where the bytes are without the whitespace at their ends.
+    static func trimmed(_ bytes: UnsafeRawBufferPointer) -> Range<Int> {
+        var (start, end) = (0, bytes.count)
+        while start < end, isWhitespace(bytes[start]) { start += 1 }
+        while end > start, isWhitespace(bytes[end - 1]) { end -= 1 }
+        return start..<end
+    }
+
     /// `VCHAR`, `obs-text`, `SP` or `HTAB`: what may stand in a field value or a reason phrase (RFC 9110 §5.5).
     @inline(__always)
     static func isText(_ byte: UInt8) -> Bool {

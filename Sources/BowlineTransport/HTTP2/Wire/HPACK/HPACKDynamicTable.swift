@@ -22,8 +22,11 @@ struct HPACKDynamicTable: Sendable {
     /// What an entry's offset exceeds its position in `storage` by, modulo 2³². Moving the bytes changes this alone.
     private var base: UInt32 = 0
 
-    init(maximumSize: Int) {
+    /// - Parameter newest: Where the numbers and offsets begin. Only tests begin with another than 0.
+    init(maximumSize: Int, numberedFrom newest: UInt32 = 0) {
         self.maximumSize = Self.bounded(maximumSize)
+        self.newest = newest
+        base = newest
     }
 
     static func bounded(_ size: Int) -> Int { min(max(size, 0), largest) }

@@ -46,7 +46,7 @@ extension HTTP2ClientSession {
             return try receivedData(
                 bytes, windowBytes: windowBytes, endsFrame: endsFrame, endsStream: endsStream, on: stream)
         case .headers(let stream, let block, let endsStream):
-            return try receivedSection(block, endsStream: endsStream, on: stream)
+            return try receivedSection(block, endsStream: endsStream, on: stream, now: now)
         case .windowUpdate(let stream, let increment):
             return try receivedWindowUpdate(increment, on: stream, now: now)
         case .reset(let stream, let code):
@@ -119,7 +119,7 @@ extension HTTP2ClientSession {
     }
 
     private mutating func receivedSection(
-        _ block: ByteBuffer, endsStream: Bool, on stream: Int
+        _ block: ByteBuffer, endsStream: Bool, on stream: Int, now: MonotonicInstant
     ) throws(HTTP2Violation) -> Event? {
         floods.fieldSection()
         let fields: HPACKFields
@@ -130,6 +130,7 @@ extension HTTP2ClientSession {
             throw HTTP2Violation(.compressionError, .connection, error.whatThePeerSent, rule: "RFC 9113 §4.3")
         }
         guard let index = try indexForMessage(on: stream) else {
+            try floods.droppedSection(now: now)
             if endsStream { lateStreamEnded(stream) }
             return nil
         }

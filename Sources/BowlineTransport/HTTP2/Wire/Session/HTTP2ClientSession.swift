@@ -313,6 +313,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     package mutating func reset(_ stream: Int, code: HTTP2ErrorCode) {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else { return }
         streams.reset(at: index)
+        floods.streamReset()
         writer.reset(stream: stream, code: code)
     }
 

@@ -12,6 +12,9 @@ struct HTTP2FloodCounters: Sendable {
     private static let bytesPerUpdate = 128
     /// How many updates can be explained ahead.
     private static let maximumCredit = 262_144
+    /// The field sections that a reset explains: a server that does not know of it yet sends informational responses, a
+    /// head and trailers.
+    private static let sectionsPerReset = 8
 
     private let maximumEmptyData: Int
     private let maximumPendingReplies: Int
@@ -23,6 +26,8 @@ struct HTTP2FloodCounters: Sendable {
     private var pendingReplies = 0
     /// How many WINDOW_UPDATE frames what we have sent explains.
     private var updateCredit = 0
+    /// How many dropped field sections our resets explain.
+    private var sectionCredit = 0
     /// PINGs of ours that were not answered.
     private var unansweredPings = 0
 
@@ -81,6 +86,15 @@ struct HTTP2FloodCounters: Sendable {
         emptyData = 0
     }
 
+    /// A field section has come on a stream that is gone: no window bounds how many.
+    mutating func droppedSection(now: MonotonicInstant) throws(HTTP2Violation) {
+        guard sectionCredit == 0 else {
+            sectionCredit -= 1
+            return
+        }
+        try controlFrames.add(now: now)
+    }
+
     // MARK: What we send
 
     /// An answer to PING or SETTINGS is about to be written.
@@ -99,6 +113,10 @@ struct HTTP2FloodCounters: Sendable {
 
     mutating func pingSent() {
         unansweredPings += 1
+    }
+
+    mutating func streamReset() {
+        sectionCredit = min(sectionCredit + Self.sectionsPerReset, Self.maximumCredit)
     }
 
     mutating func streamOpened() {

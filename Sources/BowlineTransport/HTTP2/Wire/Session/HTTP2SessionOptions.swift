@@ -11,7 +11,8 @@ package struct HTTP2SessionOptions: Sendable, Hashable {
     package var fieldLimits = HPACKLimits()
 
     /// Frames in 30 s that carry no response: SETTINGS, PING, PRIORITY, GOAWAY, frames of unknown types, PING answers
-    /// to no PING, and each WINDOW_UPDATE beyond what the DATA that we sent explains.
+    /// to no PING, each WINDOW_UPDATE beyond what the DATA that we sent explains, and each HEADERS on a reset stream
+    /// beyond what our resets explain.
     package var maximumControlFrames = 2_000
     /// RST_STREAM frames in 30 s.
     package var maximumResets = 2_000
