@@ -73,17 +73,6 @@ import Testing
         }
     }
 
-    @Test("A cookie of 20 bytes is indexed, one of 19 never")
-    func cookies() {
-        var encoder = HPACKSectionEncoder()
-        let short = encoder.section([HPACKTestField("cookie", String(repeating: "c", count: 19))])
-        #expect(short.prefix(2) == [0x1F, 32 - 15])
-        #expect(encoder.tableCount == 0)
-        let long = encoder.section([HPACKTestField("cookie", String(repeating: "c", count: 20))])
-        #expect(long.first == UInt8(0x40 | 32))
-        #expect(encoder.tableCount == 1)
-    }
-
     @Test("A field that must not be indexed may take its name from the table, and never its value")
     func neverWithName() {
         var encoder = HPACKSectionEncoder()

@@ -179,6 +179,21 @@ import Testing
         #expect(harness.receiveHead(on: 3) == [.headers(3, [":status: 200"], ends: false)])
     }
 
+    @Test("A section of more than 64 times the limit ends the connection")
+    func bomb() throws {
+        for (count, seen) in [
+            (6_300, SessionHarness.Seen.headers(1, [":status: 200"], ends: false)),
+            (6_500, .connectionFailed(.enhanceYourCalm)),
+        ] {
+            let harness = try SessionHarness.ready { $0.fieldLimits.maximumListSize = 100 }
+            try harness.open()
+            #expect(
+                harness.receiveHead([":status: 200", "x-long: " + String(repeating: "v", count: count)], on: 1) == [
+                    seen
+                ])
+        }
+    }
+
     // MARK: The connection
 
     @Test("GOAWAY takes out the streams above its last one; the others go on, and none is opened")

@@ -64,14 +64,12 @@ struct HTTP2RequestHead: HTTP2FieldSource {
         case .trailersWanted:
             encoder.encode(name: "te", value: "trailers", indexing: field.hpackIndexing, into: &buffer)
         case .cookie:
-            let indexing = field.hpackIndexing
             var name = field.name.canonicalName
             name.withUTF8 { name in
                 field.withUnsafeBytesOfValue { value in
                     forEachCookie(in: UnsafeRawBufferPointer(value)) { pair in
                         encoder.encode(
-                            name: UnsafeRawBufferPointer(name), value: pair,
-                            indexing: pair.count < HPACKNameHabit.guessableCookie ? .never : indexing, into: &buffer)
+                            name: UnsafeRawBufferPointer(name), value: pair, indexing: .never, into: &buffer)
                     }
                 }
             }

@@ -69,7 +69,6 @@ struct HPACKKnownNames: @unchecked Sendable {
         }
         for name in HPACKNameHabit.changingNames { known[place(of: name)].habit = .changes }
         for name in HPACKNameHabit.secretNames { known[place(of: name)].habit = .secret }
-        known[place(of: "cookie")].habit = .cookie
         return known
     }
 

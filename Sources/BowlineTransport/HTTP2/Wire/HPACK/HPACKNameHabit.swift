@@ -10,15 +10,9 @@ enum HPACKNameHabit: UInt8, Sendable {
     /// No hop may keep the value where another request can be compared with it (RFC 7541 §7.1.3): never-indexed
     /// literals.
     case secret
-    /// `cookie`: `secret` if the value has fewer bytes than ``guessableCookie``, else `repeats`.
-    case cookie
 }
 
 extension HPACKNameHabit {
-    /// A cookie of fewer bytes can be guessed, one request after the other, by what indexing it saves (RFC 7541
-    /// §7.1.3).
-    static let guessableCookie = 20
-
     static let changingNames: [StaticString] = [
         // The resource, and which version or part of it.
         ":path", "location", "etag", "last-modified", "expires", "age", "date",
@@ -32,5 +26,5 @@ extension HPACKNameHabit {
         "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-amzn-trace-id",
         "x-cloud-trace-context", "uber-trace-id",
     ]
-    static let secretNames: [StaticString] = ["authorization", "proxy-authorization", "set-cookie"]
+    static let secretNames: [StaticString] = ["authorization", "proxy-authorization", "cookie", "set-cookie"]
 }

@@ -117,7 +117,7 @@ package struct HPACKSectionEncoder: Sendable {
         let hash = HPACKBytes.hash(name)
         let known = names.find(name, hash: hash)
         let nameHash = UInt32(truncatingIfNeeded: hash)
-        let literal = Self.literal(for: indexing, known.habit, valueCount: value.count)
+        let literal = Self.literal(for: indexing, known.habit)
         guard literal != .neverIndexed else {
             let nameIndex = index(ofName: name, known, hash: nameHash)
             write(name, nameIndex, prefix: 4, pattern: 0x10, value, to: &writer)
@@ -149,14 +149,11 @@ package struct HPACKSectionEncoder: Sendable {
     }
 
     @inline(__always)
-    private static func literal(
-        for indexing: HPACKIndexing, _ habit: HPACKNameHabit, valueCount: Int
-    ) -> Literal {
+    private static func literal(for indexing: HPACKIndexing, _ habit: HPACKNameHabit) -> Literal {
         switch (indexing, habit) {
         case (.never, _), (.automatic, .secret): .neverIndexed
         case (.always, _), (.automatic, .repeats): .indexed
         case (.automatic, .changes): .unindexed
-        case (.automatic, .cookie): valueCount < HPACKNameHabit.guessableCookie ? .neverIndexed : .indexed
         }
     }
 

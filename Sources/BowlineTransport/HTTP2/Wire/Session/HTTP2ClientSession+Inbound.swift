@@ -118,6 +118,9 @@ extension HTTP2ClientSession {
         receiveWindow.consumed(count)
     }
 
+    /// A section that is so many times larger than SETTINGS_MAX_HEADER_LIST_SIZE allows ends the connection.
+    private static let bombFactor = 64
+
     private mutating func receivedSection(
         _ block: ByteBuffer, endsStream: Bool, on stream: Int, now: MonotonicInstant
     ) throws(HTTP2Violation) -> Event? {
@@ -128,6 +131,12 @@ extension HTTP2ClientSession {
             fields = try decoder.decode(block, limits: options.fieldLimits, allocator: allocator)
         } catch {
             throw HTTP2Violation(.compressionError, .connection, error.whatThePeerSent, rule: "RFC 9113 §4.3")
+        }
+        // Each byte of such a section costs up to 2 KiB to be copied: one is enough.
+        guard fields.listSize / Self.bombFactor <= options.fieldLimits.maximumListSize else {
+            throw HTTP2Violation(
+                .enhanceYourCalm, .connection, "a field section of many times the announced size",
+                rule: "RFC 9113 §10.5.1")
         }
         guard let index = try indexForMessage(on: stream) else {
             try floods.droppedSection(now: now)
