@@ -166,4 +166,72 @@ struct HTTP2SendingTests {
             frames.first?.payload.getInteger(at: 4 + (frames.first?.payload.readerIndex ?? 0), as: UInt32.self) == 1)
         await harness.finish()
     }
+
+    /// How a stream with an upload ends.
+    enum UploadEnd: CaseIterable {
+        case timeout, violation, resetByPeer, refusedByPeer
+    }
+
+    @Test(
+        "a body's sequence that cancels the request as it is stopped: the stream's place goes back once",
+        arguments: UploadEnd.allCases)
+    func cancelledFromWithin(end: UploadEnd) async throws {
+        let harness = try await HTTP2Harness()
+        let body = CancellingBody()
+        var timeouts = Timeouts()
+        timeouts.attempt = .seconds(3)
+        let call = try await harness.send(
+            ServiceRequest(method: .post, "http://a.example/up", body: .replayable { body }), timeouts: timeouts)
+        body.whenCancelled { call.task.cancel() }
+        try await eventually("the body is waited for") { body.isWaitedFor }
+        _ = try await harness.frames()
+        _ = harness.entries()
+        switch end {
+        case .timeout: try await harness.advance(by: .seconds(3))
+        case .violation: try await harness.receive(.windowUpdate(on: 1, by: 0))
+        case .resetByPeer: try await harness.receive(HTTP2WireFrame(.reset, on: 1, ByteBuffer(integer: UInt32(2))))
+        case .refusedByPeer: try await harness.receive(HTTP2WireFrame(.reset, on: 1, ByteBuffer(integer: UInt32(7))))
+        }
+        _ = await call.task.result
+        let frames = try await harness.frames()
+        let isReset = end == .timeout || end == .violation
+        #expect(frames.count { $0.kind == .reset } == (isReset ? 1 : 0))
+        for ping in frames where ping.kind == .ping { try await harness.receive(ping.pong) }
+        // The pool takes a second one for a bug of ours, and ends the process.
+        #expect(harness.entries().count { $0 == "released" } == 1)
+        #expect(try await harness.onLoop { harness.connection.isIdle && harness.connection.session.occupied == 0 })
+        await harness.finish()
+    }
+}
+
+/// A body without a byte, which does something on the thread that cancels it.
+private final class CancellingBody: AsyncSequence, Sendable {
+    typealias Element = ByteBuffer
+
+    private let action = Guarded<(@Sendable () -> Void)?>(nil)
+    private let waiting = Guarded(false)
+
+    var isWaitedFor: Bool { waiting.withLock { $0 } }
+
+    func whenCancelled(_ action: @escaping @Sendable () -> Void) {
+        self.action.withLock { $0 = action }
+    }
+
+    func makeAsyncIterator() -> Iterator { Iterator(body: self) }
+
+    struct Iterator: AsyncIteratorProtocol {
+        let body: CancellingBody
+
+        mutating func next() async throws -> ByteBuffer? {
+            let (silence, end) = AsyncStream<ByteBuffer>.makeStream()
+            return await withTaskCancellationHandler {
+                body.waiting.withLock { $0 = true }
+                var iterator = silence.makeAsyncIterator()
+                return await iterator.next()
+            } onCancel: { [body] in
+                body.action.withLock { $0 }?()
+                end.finish()
+            }
+        }
+    }
 }

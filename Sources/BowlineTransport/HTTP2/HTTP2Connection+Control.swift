@@ -71,8 +71,9 @@ extension HTTP2Connection {
         let error = stream.exchange.error(
             .protocolViolation, "the peer broke HTTP/2's rules on the stream: \(violation)", underlying: violation,
             progress: stream.machine.progress)
-        leave(stream)
+        // Off the table first: the session has counted its place, and whoever ends it again from within `leave` must not.
         table.close(id)
+        leave(stream)
         wasReset()
         stream.exchange.fail(error)
     }
