@@ -167,6 +167,31 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
+    @Test(
+        "a body behind others in a channel whose bytes the network takes is not idle; it is when the network takes none"
+    )
+    func behindOthers() async throws {
+        let harness = try await HTTP2Harness()
+        var timeouts = Timeouts()
+        timeouts.bodyIdle = .seconds(2)
+        let exchange = try harness.makeExchange(post("/a", 0x61, 100), timeouts)
+        try await harness.onLoop { [harness] in
+            harness.connection.open(exchange)
+            harness.channel.isWritable = false
+            harness.channel.pipeline.fireChannelWritabilityChanged()
+        }
+        try await harness.advance(by: .seconds(1))
+        try await harness.onLoop { [connection = harness.connection] in
+            connection.network.movedAt = connection.sweep.now
+        }
+        try await harness.advance(by: .seconds(2))
+        #expect(!exchange.isOver)
+        try await harness.advance(by: .seconds(1))
+        let error = try await #require(throws: ServiceError.self) { _ = try await exchange.run() }
+        #expect(error.code == .bodyIdleTimeout)
+        await harness.finish()
+    }
+
     /// How a stream with an upload ends.
     enum UploadEnd: CaseIterable {
         case timeout, violation, resetByPeer, refusedByPeer

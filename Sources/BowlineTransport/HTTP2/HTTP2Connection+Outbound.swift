@@ -41,6 +41,8 @@ extension HTTP2Connection {
     /// Writes and flushes the session's output, all of it, in one write.
     func handOutputToChannel() {
         guard let context, let output = session.takeOutput() else { return }
+        // What it has taken since the last flush: this one begins the count anew.
+        if marks.awaitsNetwork, closeReason == nil { noteNetwork() }
         firstUnwritten = .max
         writtenBytes += output.readableBytes
         var promise: EventLoopPromise<Void>?
