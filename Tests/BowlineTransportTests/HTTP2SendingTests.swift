@@ -63,6 +63,28 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
+    @Test("bodies that wait for the connection's window take turns at it, however little of it opens at a time")
+    func smallConnectionUpdates() async throws {
+        let harness = try await HTTP2Harness()
+        try await harness.setWritable(false)
+        var calls: [HTTP2HarnessCall] = []
+        for path in ["/a", "/b", "/c"] { calls.append(try await harness.send(post(path, 0x61, 30_000))) }
+        try await harness.setWritable(true)
+        // The connection's window is 65,535 bytes.
+        #expect(bodies(try await harness.frames()) == ["1: 16384", "3: 16384", "5: 16384", "1: 13616 end", "3: 2767"])
+        var pieces: [String] = []
+        for _ in 0..<4 {
+            try await harness.receive(.windowUpdate(on: 0, by: 1_000))
+            pieces += bodies(try await harness.frames())
+        }
+        #expect(pieces == ["5: 1000", "3: 1000", "5: 1000", "3: 1000"])
+        try await harness.receive(.windowUpdate(on: 0, by: 100_000))
+        #expect(Set(bodies(try await harness.frames())) == ["3: 8849 end", "5: 11616 end"])
+        for stream in [1, 3, 5] { try await harness.reply(on: stream) }
+        for call in calls { #expect(try await call.task.value.status == .ok) }
+        await harness.finish()
+    }
+
     @Test("a body whose own window is used up does not hold up another; each goes on with its own update")
     func ownWindows() async throws {
         let harness = try await HTTP2Harness(settings: [(4, 10)])

@@ -146,6 +146,7 @@ extension HTTP2Connection {
     private func writeBody(of stream: HTTP2Stream, upTo limit: Int) -> Bool {
         let count = min(limit, stream.unsent.byteCount, session.sendable(on: stream.id))
         guard count > 0 || stream.unsent.byteCount == 0 else { return false }
+        if count > 0 { lastSender = stream.id }
         let piece = count > 0 ? stream.unsent.take(count) : ByteBuffer()
         let isAll = stream.unsent.byteCount == 0
         var endsWithBody = false

@@ -189,7 +189,7 @@ extension HTTP2Connection {
     /// The peer owes that window (RFC 9113 §6.9), but HAProxy 2.6 does not give it back: the next body would wait until it
     /// times out. While another body is sent, the peer gives back what that one takes.
     private func retireIfWindowIsSpent(without ended: HTTP2Stream) {
-        guard closeReason == nil, !isRetired,
+        guard closeReason == nil, !isRetired, ended.machine.hasBeenWritten,
             !table.contains(where: { $0 !== ended && !$0.machine.isRequestDone })
         else { return }
         retireItself(.requestUnfinished)
