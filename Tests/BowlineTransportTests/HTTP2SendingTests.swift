@@ -270,12 +270,13 @@ private final class CancellingBody: AsyncSequence, Sendable {
         let body: CancellingBody
 
         mutating func next() async throws -> ByteBuffer? {
+            let body = body
             let (silence, end) = AsyncStream<ByteBuffer>.makeStream()
             return await withTaskCancellationHandler {
                 body.waiting.withLock { $0 = true }
                 var iterator = silence.makeAsyncIterator()
                 return await iterator.next()
-            } onCancel: { [body] in
+            } onCancel: {
                 body.action.withLock { $0 }?()
                 end.finish()
             }

@@ -88,6 +88,7 @@ extension HTTP2ClientSession {
         // Both counts go on if the stream is gone.
         arrivingDataStream = endsFrame ? 0 : stream
         try countInConnection(windowBytes)
+        if endsFrame { receiveWindow.frameEnded() }
         let count = bytes.readableBytes
         try floods.data(hasBytes: count > 0, endsFrame: endsFrame, endsStream: endsStream)
         if refusesArrivingData {
