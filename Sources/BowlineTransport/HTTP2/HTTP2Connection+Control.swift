@@ -71,8 +71,9 @@ extension HTTP2Connection {
         let error = stream.exchange.error(
             .protocolViolation, "the peer broke HTTP/2's rules on the stream: \(violation)", underlying: violation,
             progress: stream.machine.progress)
-        leave(stream)
+        // Off the table first: the session has counted its place, and whoever ends it again from within `leave` must not.
         table.close(id)
+        leave(stream)
         wasReset()
         stream.exchange.fail(error)
     }
@@ -160,6 +161,9 @@ extension HTTP2Connection {
     /// The peer lets us send more: on one stream, or on all.
     func windowOpened(_ id: Int?) {
         guard let id else {
+            // From the one behind the last on: else the first took all of a window that opens in small steps.
+            let last = lastSender
+            table.forEach { if $0.id > last { enqueue($0) } }
             table.forEach { enqueue($0) }
             return
         }

@@ -187,11 +187,15 @@ extension HTTP2Connection: ChannelInboundHandler {
     /// Gives callers what has come in this read and is not whole.
     private func handOverTouched() {
         guard !touched.isEmpty else { return }
-        let streams = touched
-        touched.removeAll(keepingCapacity: true)
-        for stream in streams where stream.isOpen && !stream.isDelivered {
-            handOver(stream, isComplete: false)
+        // By index: a second reference to the list would cost an allocation when it is emptied. The end of the connection
+        // empties it meanwhile.
+        var index = 0
+        while index < touched.count {
+            let stream = touched[index]
+            index += 1
+            if stream.isOpen, !stream.isDelivered { handOver(stream, isComplete: false) }
         }
+        touched.removeAll(keepingCapacity: true)
     }
 
     /// Gives the caller what has come. A response that is complete goes as a whole; its place goes back to the pool before

@@ -41,6 +41,8 @@ extension HTTP2Connection {
     /// Writes and flushes the session's output, all of it, in one write.
     func handOutputToChannel() {
         guard let context, let output = session.takeOutput() else { return }
+        // What it has taken since the last flush: this one begins the count anew.
+        if marks.awaitsNetwork, closeReason == nil { noteNetwork() }
         firstUnwritten = .max
         writtenBytes += output.readableBytes
         var promise: EventLoopPromise<Void>?
@@ -144,6 +146,7 @@ extension HTTP2Connection {
     private func writeBody(of stream: HTTP2Stream, upTo limit: Int) -> Bool {
         let count = min(limit, stream.unsent.byteCount, session.sendable(on: stream.id))
         guard count > 0 || stream.unsent.byteCount == 0 else { return false }
+        if count > 0 { lastSender = stream.id }
         let piece = count > 0 ? stream.unsent.take(count) : ByteBuffer()
         let isAll = stream.unsent.byteCount == 0
         var endsWithBody = false

@@ -76,8 +76,8 @@ extension HTTP2Connection {
         case .goOn: return
         case .settled:
             leave(stream)
-            table.close(stream.id)
-            release()
+            // See `writeReset`.
+            if table.close(stream.id) { release() }
         case .resetAndSettled:
             leave(stream)
             // The response is whole and the rest of the request is not wanted: no error (RFC 9113 §8.1).
@@ -108,7 +108,9 @@ extension HTTP2Connection {
     }
 
     private func writeReset(_ id: Int, _ code: HTTP2ErrorCode) {
-        table.close(id)
+        // What a body's sequence does when `leave` cancels it, on this thread, may have ended the stream already: cancel its
+        // request, for one. Its place goes back once.
+        guard table.close(id) else { return }
         guard session.isOpen(id) else {
             // Both sides have ended it, though the network has not taken all of the request.
             release()
@@ -187,7 +189,7 @@ extension HTTP2Connection {
     /// The peer owes that window (RFC 9113 §6.9), but HAProxy 2.6 does not give it back: the next body would wait until it
     /// times out. While another body is sent, the peer gives back what that one takes.
     private func retireIfWindowIsSpent(without ended: HTTP2Stream) {
-        guard closeReason == nil, !isRetired,
+        guard closeReason == nil, !isRetired, ended.machine.hasBeenWritten,
             !table.contains(where: { $0 !== ended && !$0.machine.isRequestDone })
         else { return }
         retireItself(.requestUnfinished)

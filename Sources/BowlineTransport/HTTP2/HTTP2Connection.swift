@@ -23,6 +23,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var held: [HTTP2Stream] = []
     /// Streams that have something of a body to send, each once; they take turns.
     @exclusivity(unchecked) var senders = CircularBuffer<HTTP2Stream>(initialCapacity: 2)
+    /// The stream of whose body a piece was written last.
+    @exclusivity(unchecked) var lastSender = 0
     /// What the channel has been given and the network may not have taken.
     @exclusivity(unchecked) var marks = HTTP2SentMarks<HTTP2Stream>()
     /// Since when the channel has not been writable; nil if it is.

@@ -18,6 +18,8 @@ struct HTTP2SentMarks<Stream: AnyObject> {
     private var flushed = 0
 
     var isEmpty: Bool { marks.isEmpty }
+    /// Whether the network has not taken all that was flushed.
+    var awaitsNetwork: Bool { taken < flushed }
 
     mutating func add(_ mark: Mark) {
         // Several pieces of one body in a flush are one mark.

@@ -135,11 +135,17 @@ extension HTTP2Stream: DeadlineEntry {
         }
     }
 
-    /// Whether the network has taken a part of what was handed to the channel, since the phase began that ends now.
+    /// Whether the network has taken a part of what was handed to the channel, since the phase began that ends now: of this
+    /// body, or of what stands before it.
     private var networkMoved: Bool {
-        guard bytesInChannel > 0 else { return false }
+        guard bytesInChannel > 0 || waitsForChannel else { return false }
         let idle = exchange.timeouts.bodyIdle ?? .zero
         return connection.hasNetworkMoved(since: phaseDeadline.advanced(by: .zero - idle))
+    }
+
+    /// Whether it has something to send that the peer's windows allow.
+    private var waitsForChannel: Bool {
+        isQueued && (unsent.byteCount == 0 || connection.session.sendable(on: id) > 0)
     }
 
     /// No byte of a body has moved for `timeouts.bodyIdle`, which ends now.

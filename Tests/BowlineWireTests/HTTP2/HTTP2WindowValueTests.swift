@@ -63,6 +63,21 @@ import Testing
         #expect(window.available == 100)
     }
 
+    @Test("What is given back within a frame is available when the frame has ended, and held by nobody until then")
+    func withinFrame() {
+        var window = HTTP2ReceiveWindow(size: 100)
+        _ = window.received(80)
+        window.consumed(60)
+        let increment = window.takeIncrement(isWithinFrame: true)
+        #expect(increment == 60)
+        #expect(window.available == 20 && window.held == 20)
+        let beyond = window.received(21)
+        #expect(beyond == .beyondWindow)
+        window.frameEnded()
+        window.frameEnded()
+        #expect(window.available == 80 && window.held == 20)
+    }
+
     @Test("A receive window of one byte is given back byte by byte")
     func tiny() {
         var window = HTTP2ReceiveWindow(size: 1)

@@ -66,14 +66,17 @@ import Testing
         #expect(harness.receive { $0.pong(1) } == Self.calm)
     }
 
-    @Test("RST_STREAM is bounded, for streams that have ended too")
+    @Test("RST_STREAM is bounded for streams that are not open; each stream that is open explains one")
     func resets() throws {
         let harness = try begun { $0.maximumResets = 10 }
-        for _ in 0..<5 {
+        for _ in 0..<50 {
             let stream = try harness.open()
             #expect(harness.receive { $0.reset(stream: stream, code: .cancel) } == [.reset(stream, .cancel)])
         }
-        for _ in 0..<5 { #expect(harness.receive { $0.reset(stream: 1, code: .noError) } == []) }
+        // One that has ended, and one that the peer has reset.
+        for stream in [1, 3] {
+            for _ in 0..<5 { #expect(harness.receive { $0.reset(stream: stream, code: .noError) } == []) }
+        }
         #expect(harness.receive { $0.reset(stream: 1, code: .noError) } == Self.calm)
     }
 
@@ -100,6 +103,25 @@ import Testing
             #expect(harness.pingAnswered() == 1)
         }
         #expect(!harness.isClosing)
+    }
+
+    @Test("A server that sends a PING for each DATA frame of an upload is no flood; one that sends more is")
+    func pingsOfAnUpload() throws {
+        let harness = try begun { $0.maximumControlFrames = 20 }
+        let stream = try harness.open(ends: false)
+        // Which explains these two.
+        for id in [0, stream] { harness.receive { $0.windowUpdate(stream: id, increment: 1 << 30) } }
+        for number in 0..<500 {
+            harness.send(number % 2 == 0 ? 100 : 16_384, on: stream)
+            #expect(harness.receive { $0.ping(UInt64(number)) } == [.ping])
+            _ = try harness.written()
+        }
+        // A frame of 16,384 bytes explains two: 250 are left, and 20 may be without an explanation.
+        for _ in 0..<270 {
+            #expect(harness.receive { $0.ping(1) } == [.ping])
+            _ = try harness.written()
+        }
+        #expect(harness.receive { $0.ping(1) } == Self.calm)
     }
 
     @Test("Empty DATA is bounded in a row; bytes, fields or an end begin another row", arguments: 0..<4)

@@ -71,7 +71,33 @@ import Testing
         #expect(harness.receive(raw: Array(frame.dropFirst(9_009))) == [.streamFailed(1, .flowControlError)])
     }
 
-    @Test("What was consumed or is owed within a frame is given back at the frame's end")
+    @Test("A frame must fit what was left of the connection's window before, though an update is written within it")
+    func updateWithinFrame() throws {
+        for isBeyond in [false, true] {
+            let harness = try SessionHarness.ready { $0.connectionWindow = 65_535 }
+            try harness.openAnswered(4)
+            for stream in [1, 3, 5] { harness.receiveData(16_384, on: stream) }
+            let payload = [UInt8](repeating: UInt8(ascii: "d"), count: isBeyond ? 16_384 : 16_383)
+            let frame = SessionHarness.frame(0, stream: 7, payload)
+            harness.receive(raw: Array(frame.prefix(9_009)))
+            #expect(try harness.written() == [.windowUpdate(stream: 0, increment: 58_152)])
+            let seen = harness.receive(raw: Array(frame.dropFirst(9_009)))
+            guard !isBeyond else {
+                #expect(seen == [.connectionFailed(.flowControlError)])
+                continue
+            }
+            // From the frame's end on the update counts.
+            for (index, count) in [16_384, 16_384, 16_384, 9_000].enumerated() {
+                harness.receiveData(count, on: 2 * index + 1)
+            }
+            #expect(!harness.isClosing)
+            #expect(harness.receiveData(1, on: 1) == [.connectionFailed(.flowControlError)])
+        }
+    }
+
+    @Test(
+        "What was consumed of a stream within a frame is given back at the frame's end; the connection's window at once"
+    )
     func givenBackAtFrameEnd() throws {
         let harness = try SessionHarness.acknowledged {
             $0.streamWindow = 16_000
@@ -82,14 +108,11 @@ import Testing
         let frame = SessionHarness.frame(0, stream: 1, [UInt8](repeating: UInt8(ascii: "d"), count: 10_000))
         harness.receive(raw: Array(frame.prefix(9_009)))
         harness.consumed(9_000, on: 1)
-        #expect(harness.outputByteCount == 0)
-        #expect(try harness.written() == [])
+        #expect(harness.outputByteCount == 13)
+        #expect(try harness.written() == [.windowUpdate(stream: 0, increment: 39_000)])
         harness.receive(raw: Array(frame.dropFirst(9_009)))
-        #expect(harness.outputByteCount == 26)
-        #expect(
-            try harness.written() == [
-                .windowUpdate(stream: 1, increment: 9_000), .windowUpdate(stream: 0, increment: 40_000),
-            ])
+        #expect(harness.outputByteCount == 13)
+        #expect(try harness.written() == [.windowUpdate(stream: 1, increment: 9_000)])
     }
 
     @Test("A stream's window is given back as its reader takes bytes, in steps of half")

@@ -59,7 +59,7 @@ extension HTTP2ClientSession {
         case .settingsAcknowledgement:
             return try receivedAcknowledgement()
         case .ping(let value):
-            try floods.controlFrame(now: now)
+            try floods.ping(now: now)
             try floods.reply()
             writer.pong(value)
             return .ping
@@ -88,6 +88,7 @@ extension HTTP2ClientSession {
         // Both counts go on if the stream is gone.
         arrivingDataStream = endsFrame ? 0 : stream
         try countInConnection(windowBytes)
+        if endsFrame { receiveWindow.frameEnded() }
         let count = bytes.readableBytes
         try floods.data(hasBytes: count > 0, endsFrame: endsFrame, endsStream: endsStream)
         if refusesArrivingData {
@@ -181,12 +182,11 @@ extension HTTP2ClientSession {
     private mutating func receivedReset(
         _ code: HTTP2ErrorCode, on stream: Int, now: MonotonicInstant
     ) throws(HTTP2Violation) -> Event? {
-        try floods.reset(now: now)
-        guard let index = streams.index(of: stream) else {
+        guard let index = streams.index(of: stream), streams[index].state.isOpen else {
             try checkNotIdle(stream)
+            try floods.reset(now: now)
             return nil
         }
-        guard streams[index].state.isOpen else { return nil }
         streams.peerReset(at: index)
         return .reset(stream: stream, code)
     }

@@ -142,7 +142,10 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     /// Everything to be sent since the last call, in order; nil: nothing.
     package mutating func takeOutput() -> ByteBuffer? {
         floods.outputTaken()
-        if isConnectionUpdateDue { writer.windowUpdate(stream: 0, increment: receiveWindow.takeIncrement()) }
+        if isConnectionUpdateDue {
+            writer.windowUpdate(
+                stream: 0, increment: receiveWindow.takeIncrement(isWithinFrame: arrivingDataStream != 0))
+        }
         return writer.take()
     }
 
@@ -152,10 +155,10 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     /// Whether the connection's WINDOW_UPDATE is due.
     ///
     /// It is written when the output is taken, not before: until then the peer cannot know of it, and DATA that needs
-    /// it is a violation. It is not written within a DATA frame: whether the frame fits the window must not depend on
-    /// where it was cut.
+    /// it is a violation. Within a DATA frame it is written as well: of a peer that sends without a pause, hardly any read ends
+    /// with a frame. Whether that frame fits the window must not depend on where it was cut: it counts in the window before.
     private var isConnectionUpdateDue: Bool {
-        receiveWindow.isIncrementDue && arrivingDataStream == 0 && phase != .failed
+        receiveWindow.isIncrementDue && phase != .failed
     }
 
     /// Takes over bytes that were read. A failed session drops them.

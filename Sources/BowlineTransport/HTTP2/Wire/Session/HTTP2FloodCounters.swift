@@ -10,7 +10,9 @@ struct HTTP2FloodCounters: Sendable {
     /// Servers that give the window back as their reader takes bytes may do so in pieces this small: for each 256 bytes
     /// one update of the stream and one of the connection.
     private static let bytesPerUpdate = 128
-    /// How many updates can be explained ahead.
+    /// The size of a DATA frame, where there are many.
+    private static let bytesPerPing = 16_384
+    /// How many updates, and how many PINGs, can be explained ahead.
     private static let maximumCredit = 262_144
     /// The field sections that a reset explains: a server that does not know of it yet sends informational responses, a
     /// head and trailers.
@@ -28,6 +30,9 @@ struct HTTP2FloodCounters: Sendable {
     private var updateCredit = 0
     /// How many dropped field sections our resets explain.
     private var sectionCredit = 0
+    /// How many PINGs the DATA frames that we have sent explain: a server that measures the path sends one when DATA comes and
+    /// none is on its way. Over a fast path that is thousands in a second.
+    private var pingCredit = 0
     /// PINGs of ours that were not answered.
     private var unansweredPings = 0
 
@@ -44,6 +49,16 @@ struct HTTP2FloodCounters: Sendable {
         try controlFrames.add(now: now)
     }
 
+    /// A PING, whose answer ``reply()`` counts.
+    mutating func ping(now: MonotonicInstant) throws(HTTP2Violation) {
+        guard pingCredit == 0 else {
+            pingCredit -= 1
+            return
+        }
+        try controlFrames.add(now: now)
+    }
+
+    /// RST_STREAM for a stream that is not open. Those that are open explain one each.
     mutating func reset(now: MonotonicInstant) throws(HTTP2Violation) {
         try resets.add(now: now)
     }
@@ -125,6 +140,7 @@ struct HTTP2FloodCounters: Sendable {
 
     mutating func dataSent(_ count: Int) {
         explainUpdates(Self.updatesPerFrame + count / Self.bytesPerUpdate)
+        pingCredit = min(pingCredit + 1 + count / Self.bytesPerPing, Self.maximumCredit)
     }
 
     private mutating func explainUpdates(_ count: Int) {

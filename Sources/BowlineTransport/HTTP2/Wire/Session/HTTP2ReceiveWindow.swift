@@ -1,7 +1,8 @@
 /// How many bytes of DATA the peer may send, on one stream or on the connection (RFC 9113 §6.9).
 ///
-/// Each byte of the window is in one of three places: *available* to the peer, *held* by the reader, or *owed* to the
-/// peer, who learns of it by the next WINDOW_UPDATE. Together they are always `size`.
+/// Each byte of the window is in one of four places: *available* to the peer, *held* by the reader, *owed* to the peer, who
+/// learns of it by the next WINDOW_UPDATE, or *promised*: the peer has been told within a DATA frame, which must fit in what was
+/// available before. Together they are always `size`.
 struct HTTP2ReceiveWindow: Sendable, Hashable {
     /// A WINDOW_UPDATE is due when this part of the window is owed: with 2, half of it. So the peer has half a window
     /// left while the update is on its way, and there are at most two updates per window.
@@ -11,13 +12,14 @@ struct HTTP2ReceiveWindow: Sendable, Hashable {
     /// Below 0 after our SETTINGS_INITIAL_WINDOW_SIZE has lowered the window (RFC 9113 §6.9.2).
     private(set) var available: Int
     private(set) var owed = 0
+    private var promised = 0
 
     init(size: Int) {
         self.size = size
         available = size
     }
 
-    var held: Int { size - available - owed }
+    var held: Int { size - available - owed - promised }
 
     enum Arrival {
         case counted
@@ -41,11 +43,19 @@ struct HTTP2ReceiveWindow: Sendable, Hashable {
     var isIncrementDue: Bool { owed >= max(1, size / Self.dueFraction) }
 
     /// The increment of the WINDOW_UPDATE that is due, which the caller writes. 0: none is due.
-    mutating func takeIncrement() -> Int {
+    ///
+    /// - Parameter isWithinFrame: Whether a DATA frame is arriving in pieces: the increment counts from ``frameEnded()`` on.
+    mutating func takeIncrement(isWithinFrame: Bool = false) -> Int {
         guard isIncrementDue else { return 0 }
         defer { owed = 0 }
-        available += owed
+        if isWithinFrame { promised += owed } else { available += owed }
         return owed
+    }
+
+    /// The DATA frame that arrived in pieces has been counted whole.
+    mutating func frameEnded() {
+        available += promised
+        promised = 0
     }
 
     /// The window's size has changed, which the peer knows: by SETTINGS that it has acknowledged, or by a WINDOW_UPDATE

@@ -10,11 +10,11 @@ package struct HTTP2SessionOptions: Sendable, Hashable {
     /// Bounds one field section of a response. `maximumListSize` is announced as SETTINGS_MAX_HEADER_LIST_SIZE.
     package var fieldLimits = HPACKLimits()
 
-    /// Frames in 30 s that carry no response: SETTINGS, PING, PRIORITY, GOAWAY, frames of unknown types, PING answers
-    /// to no PING, each WINDOW_UPDATE beyond what the DATA that we sent explains, and each HEADERS on a reset stream
+    /// Frames in 30 s that carry no response: SETTINGS, PRIORITY, GOAWAY, frames of unknown types, PING answers to no
+    /// PING, each PING and WINDOW_UPDATE beyond what the DATA that we sent explains, and each HEADERS on a reset stream
     /// beyond what our resets explain.
     package var maximumControlFrames = 2_000
-    /// RST_STREAM frames in 30 s.
+    /// RST_STREAM frames in 30 s for streams that are not open.
     package var maximumResets = 2_000
     /// DATA frames in a row that carry no byte of a body and do not end a stream.
     package var maximumEmptyData = 100
