@@ -3,6 +3,7 @@
 SWIFT ?= swift
 SERVERS_FLAGS ?=
 HTTP2_FLAGS ?=
+WIRE_FLAGS ?=
 INTEROP_FLAGS ?=
 SILENT_FLAGS ?=
 SILENCE_FLAGS ?=
@@ -20,7 +21,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +88,11 @@ http2: ## Drive the tool against a scripted HTTP/2 peer that goes away, refuses,
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/http2-checks
+
+http2-wire: ## Test the HTTP/2 wire against hpack, hyperframe and h2 from PyPI, both ways (WIRE_FLAGS="--seed 7" replays)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build --build-tests
+	@SWIFT=$(SWIFT) Scripts/http2-wire $(WIRE_FLAGS)
 
 http2-servers: ## Drive the tool against nginx, nghttpd and HAProxy speaking HTTP/2 (HTTP2_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers

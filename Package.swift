@@ -74,7 +74,7 @@ let package = Package(
         .target(
             name: "BowlineTransport",
             dependencies: [
-                "BowlineCore", "BowlinePlatform", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL, nioHTTP2, nioHPACK,
+                "BowlineCore", "BowlinePlatform", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL,
             ],
             swiftSettings: road
         ),
@@ -137,7 +137,8 @@ let package = Package(
         .testTarget(
             name: "BowlineWireTests",
             dependencies: [
-                "BowlineTransport", "BowlineCore", "CorpusSupport", httpTypes, nioCore, nioEmbedded, nioHTTP1,
+                "BowlineTransport", "BowlineCore", "CorpusSupport", httpTypes, nioCore, nioEmbedded, nioHPACK, nioHTTP1,
+                nioHTTP2,
             ],
             swiftSettings: strict
         ),

@@ -21,6 +21,12 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case lines
     /// Field sections over HTTP/2.
     case http2
+    /// HTTP/2 frames, whole and cut into pieces.
+    case frames
+    /// HPACK, beside NIOHPACK and with limits of its own.
+    case hpack
+    /// The session of an HTTP/2 client, fed with anything.
+    case session
     /// Media types, charsets and the text of a body.
     case text
 
@@ -40,6 +46,9 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .links: try LinksTarget.check(input)
         case .lines: try LinesTarget.check(input)
         case .http2: try HTTP2Target.check(input)
+        case .frames: try FramesTarget.check(input)
+        case .hpack: try HPACKTarget.check(input)
+        case .session: try SessionTarget.check(input)
         case .text: try TextTarget.check(input)
         }
     }

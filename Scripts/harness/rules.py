@@ -30,7 +30,10 @@ WALLS = {
     "BowlineCore": ["BowlinePlatform", "HTTPTypes", "Logging", "ServiceContextModule", "NIOCore"],
     "BowlinePool": ["DequeModule", "Synchronization"],
     "BowlineMiddleware": ["BowlineCore", "BowlinePlatform", "Logging", "Metrics", "Tracing", "CZlib"],
-    "BowlineTransport": ["BowlineCore", "BowlinePlatform", "BowlinePool", "NIO*"],
+    # HTTP/2 is on a wire of its own: not NIOHTTP2, not NIOHPACK.
+    "BowlineTransport": [
+        "BowlineCore", "BowlinePlatform", "BowlinePool", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS",
+    ],
     "Bowline": [
         "BowlineCore", "BowlineMiddleware", "BowlineTransport", "FoundationEssentials", "Logging", "ServiceLifecycle",
         # Only with the package trait of that name: Docs/Decisions/configuration-trait.md.

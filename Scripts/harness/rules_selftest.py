@@ -32,7 +32,7 @@ _CASES = [
     (rules.import_walls, "Sources/BowlineCore/A.swift", '/* " */ import NIOPosix /* " */\n', [1]),
     (rules.import_walls, "Sources/BowlineCore/A.swift", "import\n  Foundation\n", [1]),
     (rules.import_walls, "Sources/BowlineMiddleware/A.swift", "import BowlineCore\nimport BowlineTransport\n", [2]),
-    (rules.import_walls, "Sources/BowlineTransport/A.swift", "import BowlineMiddleware\nimport NIOHTTP2\n", [1]),
+    (rules.import_walls, "Sources/BowlineTransport/A.swift", "import BowlineMiddleware\nimport NIOHTTP2\n", [1, 2]),
     (rules.import_walls, "Sources/BowlineTransport/A.swift", "@testable import Bowline\n", [1]),
     (rules.import_walls, "Sources/BowlineTesting/A.swift", "import NIOSSL\nimport BowlineTransport\n", [2]),
     (rules.import_walls, "Sources/BowlineTool/A.swift", "import Foundation\nimport Bowline\nimport BowlineCore\n", [3]),

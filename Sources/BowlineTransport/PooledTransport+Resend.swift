@@ -87,9 +87,7 @@ enum SiblingSuspicion: Sendable, Equatable {
     /// - Parameter waited: How long the exchange had its connection.
     init(_ error: any Error, wasPooled: Bool, isMultiplexed: Bool, waited: Duration) {
         guard let error = error as? ServiceError, error.progress == .neverSent || error.progress == .ambiguous,
-            wasPooled || isMultiplexed, !(error.underlying is HTTP2Declined),
-            // Our own doing.
-            !(error.underlying is HTTP2HeadersNotWritten)
+            wasPooled || isMultiplexed, !(error.underlying is HTTP2Declined)
         else {
             self = .none
             return

@@ -71,6 +71,18 @@ import Testing
         }
     }
 
+    @Test("The second reading of frames finds those that are whole, and what is left behind them")
+    func frames() {
+        let bytes: [UInt8] = FuzzFrame.settings + [0, 0, 2, 0, 1, 0x80, 0, 0, 3, 7, 8] + [0, 0, 1, 8]
+        let (frames, unfinished) = FuzzFrame.read(bytes)
+        #expect(
+            frames == [
+                FuzzFrame(type: 4, flags: 0, stream: 0, payload: []),
+                FuzzFrame(type: 0, flags: 1, stream: 3, payload: [7, 8]),
+            ])
+        #expect(unfinished == [0, 0, 1, 8])
+    }
+
     @Test("A broken promise is told, a kept one is not")
     func promises() throws {
         try promise(true, "kept")

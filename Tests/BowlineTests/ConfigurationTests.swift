@@ -46,7 +46,7 @@ struct ConfigurationTests {
         ("connection.maximumHeadBytes", { $0.connection.maximumHeadBytes = 255 }),
         ("connection.maximumHeadBytes", { $0.connection.maximumHeadBytes = 16_777_217 }),
         ("connection.maximumFields", { $0.connection.maximumFields = 0 }),
-        ("connection.maximumFields", { $0.connection.maximumFields = 65_537 }),
+        ("connection.maximumFields", { $0.connection.maximumFields = 65_001 }),
         ("connection.maximumInformational", { $0.connection.maximumInformational = -1 }),
         ("connection.maximumInformational", { $0.connection.maximumInformational = 1025 }),
         ("lifecycle.drainTimeout", { $0.lifecycle.drainTimeout = .seconds(-1) }),
@@ -102,7 +102,7 @@ struct ConfigurationTests {
             $0.connection.readBufferLimit = isLargest ? 1 << 30 : 1024
             $0.connection.writeBufferLimit = isLargest ? 1 << 30 : 1024
             $0.connection.maximumHeadBytes = isLargest ? 16_777_216 : 256
-            $0.connection.maximumFields = isLargest ? 65_536 : 1
+            $0.connection.maximumFields = isLargest ? 65_000 : 1
             $0.connection.maximumInformational = isLargest ? 1024 : 0
             $0.lifecycle.drainTimeout = isLargest ? duration : .zero
         }

@@ -97,6 +97,47 @@ struct ExchangeMachineTests {
         #expect(index == 1 << 18)
     }
 
+    @Test("bytes that the reader has taken are counted, also those that never waited, and it is told in steps")
+    func takenBytes() {
+        var machine = Machine(bufferLimit: 65_536)
+        _ = machine.begin(1)
+        _ = machine.receivedHead(first: Self.bytes(1500), step: 6000)
+        _ = machine.received(Self.bytes(2000))
+        let waiting = machine.takeTaken()
+        #expect(waiting.count == 0 && !waiting.isPaused, "nothing was read")
+        guard case .chunk(_, shouldResume: false, _) = machine.next(nil),
+            case .chunk(_, shouldResume: false, _) = machine.next(nil)
+        else {
+            Issue.record("told before a step was taken")
+            return
+        }
+        guard case .wait = machine.next(7), case .deliver(7) = machine.received(Self.bytes(100)) else {
+            Issue.record("not delivered")
+            return
+        }
+        let taken = machine.takeTaken()
+        #expect(taken.count == 3600)
+        let again = machine.takeTaken()
+        #expect(again.count == 0)
+        // A reader that is behind by a step: more than may wait.
+        guard case .stored(shouldPause: false) = machine.received(Self.bytes(3000)),
+            case .stored(shouldPause: true) = machine.received(Self.bytes(3000))
+        else {
+            Issue.record("not behind with a step waiting")
+            return
+        }
+        let behind = machine.takeTaken()
+        #expect(behind.count == 0 && behind.isPaused)
+        guard case .chunk(_, shouldResume: false, _) = machine.next(nil),
+            case .chunk(_, shouldResume: true, _) = machine.next(nil)
+        else {
+            Issue.record("not told when it has caught up")
+            return
+        }
+        let last = machine.takeTaken()
+        #expect(last.count == 6000 && !last.isPaused)
+    }
+
     @Test("a second reader is refused while one waits")
     func twoReaders() {
         var machine = Machine(bufferLimit: 10)

@@ -3,7 +3,6 @@ import BowlinePool
 import BowlineTesting
 import NIOCore
 import NIOEmbedded
-import NIOHTTP2
 import Testing
 
 @testable import BowlineTransport
@@ -77,13 +76,20 @@ final class HTTP2Harness: Sendable {
 
     /// What the connection has written since the last call.
     func frames() async throws -> [HTTP2WireFrame] {
-        await channel.testingEventLoop.run()
-        while let bytes = try await channel.readOutbound(as: ByteBuffer.self) { reader.withLock { $0.append(bytes) } }
+        for bytes in try await writes() { reader.withLock { $0.append(bytes) } }
         return reader.withLock { reader in
             var frames: [HTTP2WireFrame] = []
             while let frame = reader.next() { frames.append(frame) }
             return frames
         }
+    }
+
+    /// The same, write by write, when the loop has done what is due. What this returns is not among the ``frames()``.
+    func writes() async throws -> [ByteBuffer] {
+        await channel.testingEventLoop.run()
+        var writes: [ByteBuffer] = []
+        while let bytes = try await channel.readOutbound(as: ByteBuffer.self) { writes.append(bytes) }
+        return writes
     }
 
     /// The field sections that the connection has written since the last call, by the peer's own table.
@@ -108,17 +114,6 @@ final class HTTP2Harness: Sendable {
         await channel.testingEventLoop.run()
     }
 
-    /// Tells the frame handler alone that the network takes nothing, which never happens: it would hold back HEADERS unseen.
-    func shutFrameHandlerOnly() async throws {
-        let (channel, connection) = (channel, connection)
-        try await onLoop {
-            let context = try channel.pipeline.syncOperations.context(handlerType: NIOHTTP2Handler.self)
-            channel.isWritable = false
-            (context.handler as? NIOHTTP2Handler)?.channelWritabilityChanged(context: context)
-            connection.gate = HTTP2WriteGate()
-        }
-    }
-
     // MARK: The requests
 
     /// Leases the connection for a request, which has come to it when this returns.
@@ -137,8 +132,11 @@ final class HTTP2Harness: Sendable {
                 throw error
             }
         }
+        let connection = connection
         try await eventually("the request came to the connection") { [self] in
-            try await onLoop { exchange.streamID != 0 || exchange.isOver }
+            try await onLoop {
+                exchange.streamID != 0 || exchange.isOver || connection.held.contains { $0.exchange === exchange }
+            }
         }
         return HTTP2HarnessCall(exchange: exchange, task: call)
     }
@@ -172,7 +170,8 @@ final class HTTP2Harness: Sendable {
         var isDone = false
         while !isDone {
             isDone = try await onLoop {
-                let entries: [any DeadlineEntry] = [connection] + connection.table.streams
+                let streams = connection.table.streams + connection.held
+                let entries: [any DeadlineEntry] = [connection] + streams
                 let due = connection.closeReason == nil ? entries.filter { $0.deadline <= end } : []
                 guard let first = due.min(by: { $0.deadline < $1.deadline }) else { return true }
                 clock.advance(to: first.deadline)

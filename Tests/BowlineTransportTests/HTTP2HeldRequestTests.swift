@@ -14,7 +14,7 @@ struct HTTP2HeldRequestTests {
         ServiceRequest(method: .post, "http://a.example\(path)", body: .text("x"))
     }
 
-    @Test("while the channel takes nothing no HEADERS is handed on; then they go out in order, each with its fields")
+    @Test("while the channel takes nothing no HEADERS is written; then they go out in order, each with its fields")
     func heldInOrder() async throws {
         // Just as many as the peer allows.
         let harness = try await HTTP2Harness(settings: [(3, 6)])
@@ -108,20 +108,20 @@ struct HTTP2HeldRequestTests {
         try await harness.setWritable(true)
         let frames = try await harness.frames()
         #expect(!frames.contains { $0.kind == .reset || $0.kind == .headers })
-        // The stream's number was never used; the next one closes it in passing.
+        // It never had a number.
         let next = try await harness.send(get("/next"))
         let head = try #require(try await harness.frames().first { $0.kind == .headers })
-        #expect(head.stream == 5)
+        #expect(head.stream == 3)
         #expect(try harness.fields(of: head)[":path"] == "/next")
         try await harness.reply(on: 1)
-        try await harness.reply(on: 5)
+        try await harness.reply(on: 3)
         #expect(try await written.task.value.status == .ok)
         #expect(try await next.task.value.status == .ok)
         await harness.finish()
     }
 
     @Test(
-        "a peer that comes to allow fewer streams declines what would be one too many; nothing waits in the frame handler"
+        "a peer that comes to allow fewer streams declines what would be one too many"
     )
     func fewerStreams() async throws {
         let harness = try await HTTP2Harness(settings: [(3, 10)])
@@ -148,13 +148,13 @@ struct HTTP2HeldRequestTests {
         await harness.finish()
     }
 
-    @Test("control frames that waited for the channel do not hold up the next request's HEADERS unseen")
+    @Test("control frames that waited for the channel go out before the next request's HEADERS")
     func controlFramesWait() async throws {
         let harness = try await HTTP2Harness()
         let first = try await harness.send(get("/first"))
         _ = try await harness.sections()
         try await harness.setWritable(false)
-        // Its RST_STREAM and its PING wait in the frame handler.
+        // Its RST_STREAM and its PING wait for the channel.
         first.task.cancel()
         _ = await first.task.result
         try await eventually("it was reset") { try await harness.onLoop { harness.connection.table.isEmpty } }
@@ -188,19 +188,17 @@ struct HTTP2HeldRequestTests {
         await harness.finish()
     }
 
-    @Test("HEADERS that the frame handler does not write within the call end the connection, with nothing more written")
-    func notWritten() async throws {
+    @Test("a request whose HEADERS the channel has not been given is declined when the connection is lost")
+    func lostBeforeTheWrite() async throws {
         let harness = try await HTTP2Harness()
-        let written = try await harness.send(post("/written"))
-        _ = try await harness.sections()
-        // The handler is told that the channel takes nothing; the connection is not.
-        try await harness.shutFrameHandlerOnly()
-        let unseen = try await harness.send(post("/unseen"))
-        let error = try #require(await unseen.error)
-        #expect(error.code == .invalidRequest && error.progress == .neverSent)
-        #expect(error.underlying is HTTP2HeadersNotWritten)
-        #expect(harness.entries().contains("closed transportError"))
-        #expect(await written.error?.progress == .ambiguous)
+        let exchange = try harness.makeExchange(post("/unwritten"))
+        try await harness.onLoop { [harness] in
+            harness.connection.open(exchange)
+            #expect(exchange.streamID == 1)
+            harness.channel.pipeline.fireErrorCaught(IOError(errnoCode: 104, reason: "read"))
+        }
+        let error = try await #require(throws: ServiceError.self) { _ = try await exchange.run() }
+        #expect(error.progress == .neverSent && error.underlying is HTTP2Declined)
         #expect(try await harness.frames().isEmpty)
         await harness.finish()
     }

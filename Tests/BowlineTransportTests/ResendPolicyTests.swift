@@ -1,7 +1,6 @@
 import BowlineCore
 import BowlinePool
 import NIOCore
-import NIOHTTP2
 import Testing
 
 @testable import BowlineTransport

@@ -43,6 +43,17 @@ import Testing
         #expect(!fields.isEmpty)
     }
 
+    @Test("As many fields as a configuration can allow become a collection")
+    func mostFields() {
+        var options = ConnectionOptions()
+        options.maximumFields = 65_000
+        #expect(options.problems(at: "connection").isEmpty)
+        let span = ReceivedFields.Span(nameStart: 0, nameEnd: 1, valueStart: 1, valueEnd: 2)
+        let fields = ReceivedFields(
+            bytes: ByteBuffer(string: "ab"), spans: Array(repeating: span, count: options.maximumFields))
+        #expect(fields.httpFields.count == options.maximumFields)
+    }
+
     @Test("Lookups by names known in advance read the bytes", arguments: both)
     func staticLookups(fields: ReceivedFields) {
         #expect(fields.first("content-type") == "text/plain")

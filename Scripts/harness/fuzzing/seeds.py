@@ -140,9 +140,115 @@ def http2():
         yield name, with_numbers(text.encode(), Number(is_trailer), Number(16))
 
 
+def frame(kind, flags=0, stream=0, payload=b""):
+    """A frame of RFC 9113 §4.1."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + bytes(payload)
+
+
+DATA, HEADERS, PRIORITY, RESET, SETTINGS, PUSH, PING, GO_AWAY, WINDOW, CONTINUATION = range(10)
+END, PADDED = 0x01, 0x08
+END_HEADERS = 0x04
+# `:status: 200`, and a field that enters the table.
+HEAD = b"\x88\x40\x01x\x03abc"
+
+
+def frames():
+    settings = frame(SETTINGS, payload=b"\0\3\0\0\0\x64\0\4\0\1\0\0")
+    section = [frame(HEADERS, 0, 1, HEAD[:3]), frame(CONTINUATION, 0, 1), frame(CONTINUATION, END_HEADERS, 1, HEAD[3:])]
+    for name, parts in {
+        "settings": [settings, frame(SETTINGS, 1)], "section": section, "data": [frame(DATA, END, 1, b"hello")],
+        "padded": [frame(DATA, PADDED, 1, b"\3hello\0\0\0"), frame(DATA, PADDED, 1, b"\0"),
+                   frame(HEADERS, PADDED | 0x20 | END_HEADERS, 3, b"\2\0\0\0\0\7" + HEAD + b"\0\0")],
+        "padding-too-long": [frame(DATA, PADDED, 1, b"\x09abc")], "empty-data": [frame(DATA, 0, 1)] * 3,
+        "ping": [frame(PING, payload=bytes(8)), frame(PING, 1, payload=b"abcdefgh")],
+        "go-away": [frame(GO_AWAY, payload=b"\0\0\0\1\0\0\0\0debug")], "reset": [frame(RESET, 0, 1, b"\0\0\0\x08")],
+        "windows": [frame(WINDOW, payload=b"\0\0\0\1"), frame(WINDOW, 0, 3, b"\x7f\xff\xff\xff"),
+                    frame(WINDOW, 0, 3, bytes(4))],
+        "priority": [frame(PRIORITY, 0, 1, b"\0\0\0\3\x10"), frame(PRIORITY, 0, 1, b"\0")],
+        "unknown": [frame(0x42, 0xFF, 5, b"abc"), frame(0xFF)], "push": [frame(PUSH, END_HEADERS, 1, b"\0\0\0\2\x88")],
+        "interleaved": [frame(HEADERS, 0, 1, HEAD), frame(PING, payload=bytes(8))],
+        "stray-continuation": [frame(CONTINUATION, END_HEADERS, 1)], "truncated": [frame(DATA, 0, 1, b"hello")[:12]],
+        "reserved-bit": [frame(DATA, END, 0x8000_0001, b"a")], "too-long": [b"\xff\xff\xff\0\0\0\0\0\1abc"],
+        "wrong-lengths": [frame(WINDOW, payload=b"\0")],
+    }.items():
+        yield name, with_numbers(b"".join(parts), Number(0), Number(0), *cuts(3, 9, 14))
+    yield "own-settings", with_numbers(settings + section[0], Number(1), Number(0), Number(EVERY_BYTE))
+    small = [Number(0), Number(1), Number(4, 0, 255), Number(1, 0, 15)]
+    yield "small-limits", with_numbers(b"".join(section), *small, *cuts(10))
+
+
+def hpack():
+    """The examples of RFC 7541, Appendix C, and sections that are wrong."""
+    plain = [bytes.fromhex(text) for text in (
+        "828684410f7777772e6578616d706c652e636f6d", "828684be58086e6f2d6361636865",
+        "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565")]
+    huffman = [bytes.fromhex(text) for text in (
+        "828684418cf1e3c2e5f23a6ba0ab90f4ff", "828684be5886a8eb10649cbf",
+        "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf")]
+    responses = [bytes.fromhex(text) for text in (
+        "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3",
+        "4883640effc1c0bf",
+        "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335dfdfcd5b3960d5af27087f"
+        "3672c1ab270fb5291f9587316065c003ed4ee5b1063d5007")]
+    for name, (sections, size) in {
+        "requests": (plain, 4_096), "requests-huffman": (huffman, 4_096), "responses": (responses, 256),
+        "never-indexed": ([b"\x10\x08password\x06secret"], 4_096), "not-indexed": ([b"\x04\x0c/sample/path"], 4_096),
+        "size-updates": ([b"\x20\x3f\xe1\x1f\x88", b"\x40\x01a\x01b", b"\x20\x88", b"\xbe"], 4_096),
+        "size-too-large": ([b"\x3f\xe2\x1f"], 4_096), "late-update": ([b"\x88\x20"], 4_096),
+        "index-0": ([b"\x80"], 4_096),
+        "index-too-large": ([b"\xbe"], 4_096), "long-integer": ([b"\xff\x80\x80\x80\x80\x80\x01"], 4_096),
+        "padding-of-8-bits": ([b"\x00\x01a\x82\x1f\xff"], 4_096),
+        "end-of-string": ([b"\0\x01a\x84\xff\xff\xff\xff"], 4_096),
+        "truncated": ([b"\x40\x05ab"], 4_096), "no-table": ([b"\x40\x01a\x01b", b"\x88"], 0),
+        "evicting": ([b"\x40\x01a\x01b" * 5], 70), "name-of-evicted": ([b"\x40\x01a\x01b\x7e\x20" + b"c" * 32], 66),
+        "not-utf8": ([b"\x40\x01a\x02\xff\xfe", b"\xbe"], 4_096), "empty": ([b"\x40\x00\x00", b"\xbe"], 4_096),
+        "many": ([b"\x88" * 40], 4_096),
+    }.items():
+        places, end = [], 0
+        for section in sections[:-1]:
+            end += len(section)
+            places.append(end)
+        numbers = [Number(size, 0, 65_535), Number(300, 0, 1_023), Number(8, 0, 15)]
+        yield name, with_numbers(b"".join(sections), *numbers, *cuts(*places))
+
+
+def session():
+    """To a client whose stream 1 is ended, whose stream 3 has a body under way, and which has reset stream 5."""
+    head = frame(HEADERS, END_HEADERS, 1, HEAD)
+    for name, parts in {
+        "response": [head, frame(DATA, END, 1, b"hello")], "head-alone": [frame(HEADERS, END_HEADERS | END, 1, HEAD)],
+        "trailers": [head, frame(DATA, 0, 1, b"a"), frame(HEADERS, END_HEADERS | END, 1, b"\xbe")],
+        "both": [frame(HEADERS, END_HEADERS, 3, HEAD), head, frame(DATA, 0, 1, b"one"), frame(DATA, END, 3, b"two")],
+        "late": [frame(HEADERS, END_HEADERS, 5, HEAD), frame(DATA, PADDED, 5, b"\1ab\0"), frame(RESET, 0, 5, bytes(4))],
+        "data-behind-end": [frame(HEADERS, END_HEADERS | END, 3, HEAD), frame(DATA, 0, 3, b"too late"), head],
+        "idle": [frame(DATA, 0, 7, b"a")], "even": [frame(HEADERS, END_HEADERS, 2, HEAD)],
+        "behind-all": [frame(HEADERS, END_HEADERS | END, 1, HEAD), frame(DATA, END, 1, b"a")],
+        "resets": [frame(RESET, 0, 1, b"\0\0\0\7"), frame(RESET, 0, 3, b"\0\0\0\x08"), frame(RESET, 0, 3, bytes(4))],
+        "go-away": [frame(GO_AWAY, payload=b"\0\0\0\1" + bytes(4)), head, frame(GO_AWAY, payload=bytes(8))],
+        "go-away-raised": [frame(GO_AWAY, payload=bytes(8)), frame(GO_AWAY, payload=b"\0\0\0\1" + bytes(4))],
+        "windows": [frame(WINDOW, payload=b"\0\1\0\0"), frame(WINDOW, 0, 3, b"\0\1\0\0"),
+                    frame(WINDOW, 0, 1, b"\0\0\0\1")],
+        "window-overflow": [frame(WINDOW, 0, 3, b"\x7f\xff\xff\xff"), frame(WINDOW, payload=b"\x7f\xff\xff\xff")],
+        "window-of-0": [frame(WINDOW, 0, 3, bytes(4)), head],
+        "settings": [
+            frame(SETTINGS, payload=b"\0\1\0\0\0\0\0\3\0\0\0\0\0\4\0\0\0\0\0\5\0\0\x80\0\0\6\0\0\1\0"), head],
+        "wrong-settings": [frame(SETTINGS, payload=b"\0\4\xff\xff\xff\xff")],
+        "acknowledged-twice": [frame(SETTINGS, 1), frame(SETTINGS, 1)],
+        "pings": [frame(PING, payload=b"abcdefgh"), frame(PING, 1, payload=bytes(7) + b"\7"),
+                  frame(PING, 1, payload=bytes(8))],
+        "bad-index": [frame(HEADERS, END_HEADERS, 1, b"\x80"), head],
+        "push": [frame(PUSH, END_HEADERS, 1, b"\0\0\0\2\x88")],
+        "empty-data": [head] + [frame(DATA, 0, 1)] * 101,
+        "unknown": [frame(0x42, 7, 1, b"abc"), frame(PRIORITY, 0, 9, bytes(5))],
+    }.items():
+        yield name, with_numbers(b"".join(parts), Number(name < "m"), Number(0), *cuts(5, 12, 20, 33))
+    beyond = head + frame(DATA, 0, 1, b"a" * 60) + frame(DATA, PADDED, 1, b"\4" + b"b" * 10)
+    yield "beyond-the-window", with_numbers(beyond, Number(1), Number(1), *cuts(30, 90))
+
+
 TARGETS = {
     "response": response, "differential": differential, "chunks": chunks, "inflate": inflate, "lines": lines,
-    "http2": http2,
+    "http2": http2, "frames": frames, "hpack": hpack, "session": session,
 }
 
 

@@ -34,6 +34,8 @@ class Connection:
         self.encoder = Encoder()
         self.requests = {}
         self.bodies = {}
+        # The field section that is arriving, and whether its stream ends with it.
+        self._section, self._ends = b"", False
         self.resets = {}
         self.goaway = None
         self.pings = []
@@ -67,16 +69,12 @@ class Connection:
             self.buffer += data
 
     def _note(self, frame):
-        if isinstance(frame, HeadersFrame):
-            fields = self.decoder.decode(frame.data)
-            if frame.stream_id in self.requests:
-                self.requests[frame.stream_id]["trailers"] = dict(fields)
-            else:
-                self.requests[frame.stream_id] = {"fields": fields, "ended": False}
-                self.log.requests.append((self.number, frame.stream_id, dict(fields).get(":path")))
-                self.log.fields.append(fields)
-            if "END_STREAM" in frame.flags:
-                self.requests[frame.stream_id]["ended"] = True
+        if isinstance(frame, (HeadersFrame, ContinuationFrame)):
+            if isinstance(frame, HeadersFrame):
+                self._section, self._ends = b"", "END_STREAM" in frame.flags
+            self._section += frame.data
+            if "END_HEADERS" in frame.flags:
+                self._note_section(frame.stream_id)
         elif isinstance(frame, DataFrame):
             self.bodies[frame.stream_id] = self.bodies.get(frame.stream_id, b"") + frame.data
             if "END_STREAM" in frame.flags:
@@ -101,6 +99,17 @@ class Connection:
                 answer = PingFrame(0, opaque_data=frame.opaque_data)
                 answer.flags.add("ACK")
                 self.send(answer)
+
+    def _note_section(self, stream):
+        fields = self.decoder.decode(self._section)
+        if stream in self.requests:
+            self.requests[stream]["trailers"] = dict(fields)
+        else:
+            self.requests[stream] = {"fields": fields, "ended": False}
+            self.log.requests.append((self.number, stream, dict(fields).get(":path")))
+            self.log.fields.append(fields)
+        if self._ends:
+            self.requests[stream]["ended"] = True
 
     def send(self, *frames):
         self.raw(b"".join(frame.serialize() for frame in frames))

@@ -5,7 +5,8 @@ public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
     /// Lets the kernel probe silent connections (`SO_KEEPALIVE`). Default true.
     public var isKeepAlive = true
     /// How many bytes of a response body are buffered for a reader that is slow before the socket is no longer read; each
-    /// chunk counts 256 bytes besides its own. 1 KiB to 1 GiB. Default 64 KiB.
+    /// chunk counts 256 bytes besides its own. 1 KiB to 1 GiB. Default 64 KiB. Over HTTP/2 `HTTP2Options.streamWindow` bounds
+    /// what is buffered, and this only says when the reader, rather than the peer, is the one who is slow.
     public var readBufferLimit = 65_536
     /// How many bytes of a request may lie unsent before the body's sequence is no longer asked for more. 1 KiB to 1 GiB.
     /// Default 64 KiB.
@@ -20,7 +21,7 @@ public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
     public var discardTimeout: Duration = .milliseconds(50)
     /// How many bytes a response head, or its trailers, may have. 256 to 16 MiB. Default 64 KiB.
     public var maximumHeadBytes = 65_536
-    /// How many fields a response head, or its trailers, may have. 1 to 65,536. Default 512.
+    /// How many fields a response head, or its trailers, may have. 1 to 65,000. Default 512.
     public var maximumFields = 512
     /// How many informational (1xx) responses may come before the final one. From 0 to 1,024. Default 16.
     public var maximumInformational = 16
@@ -36,7 +37,8 @@ public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
         problems.require(discardLimit, in: 0...(1 << 30), "\(path).discardLimit")
         problems.requirePositive(discardTimeout, "\(path).discardTimeout")
         problems.require(maximumHeadBytes, in: 256...16_777_216, "\(path).maximumHeadBytes")
-        problems.require(maximumFields, in: 1...65_536, "\(path).maximumFields")
+        // `HTTPFields` traps at 65,535; the client adds fields of its own.
+        problems.require(maximumFields, in: 1...65_000, "\(path).maximumFields")
         problems.require(maximumInformational, in: 0...1024, "\(path).maximumInformational")
         return problems
     }

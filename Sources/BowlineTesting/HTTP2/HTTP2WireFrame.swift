@@ -30,6 +30,9 @@ package struct HTTP2WireFrame: Sendable, Hashable {
     package var flags: UInt8
     package var stream: Int
     package var payload: ByteBuffer
+    /// How long the frames were that ``HTTP2WireReader`` has joined to this one: HEADERS, and CONTINUATION behind it. Empty: none
+    /// were joined.
+    package var pieces: [Int] = []
 
     package init(_ kind: Kind, flags: UInt8 = 0, on stream: Int = 0, _ payload: ByteBuffer = ByteBuffer()) {
         self.kind = kind
@@ -87,7 +90,8 @@ package struct HTTP2WireReader: Sendable {
         unread.writeImmutableBuffer(bytes)
     }
 
-    /// The next frame that is there whole, behind the client's preface.
+    /// The next frame that is there whole, behind the client's preface. HEADERS comes with the CONTINUATION frames behind it, as
+    /// one frame.
     package mutating func next() -> HTTP2WireFrame? {
         if !hasPreface {
             guard unread.readableBytes >= HTTP2WireFrame.clientPreface.readableBytes else { return nil }
@@ -95,13 +99,39 @@ package struct HTTP2WireReader: Sendable {
             hasPreface = true
         }
         var rest = unread
-        guard
-            let (high, low, code, flags, stream) = rest.readMultipleIntegers(
-                as: (UInt8, UInt16, UInt8, UInt8, UInt32).self),
-            let payload = rest.readSlice(length: Int(high) << 16 | Int(low))
-        else { return nil }
+        guard var frame = Self.frame(from: &rest) else { return nil }
+        let isUnfinished = frame.kind == .headers && frame.flags & HTTP2WireFrame.endHeaders == 0
+        if isUnfinished {
+            guard Self.join(to: &frame, from: &rest) else { return nil }
+        }
         unread = rest
+        return frame
+    }
+
+    private static func frame(from bytes: inout ByteBuffer) -> HTTP2WireFrame? {
+        guard
+            let (high, low, code, flags, stream) = bytes.readMultipleIntegers(
+                as: (UInt8, UInt16, UInt8, UInt8, UInt32).self),
+            let payload = bytes.readSlice(length: Int(high) << 16 | Int(low))
+        else { return nil }
         return HTTP2WireFrame(.init(code), flags: flags, on: Int(stream & 0x7FFF_FFFF), payload)
+    }
+
+    /// Joins the CONTINUATION frames behind HEADERS. False if the last is not there.
+    ///
+    /// Any other frame is left where it is, and HEADERS unfinished (RFC 9113 §6.10).
+    private static func join(to head: inout HTTP2WireFrame, from bytes: inout ByteBuffer) -> Bool {
+        head.pieces = [head.payload.readableBytes]
+        while head.flags & HTTP2WireFrame.endHeaders == 0 {
+            var rest = bytes
+            guard let next = frame(from: &rest) else { return false }
+            guard next.kind == .continuation, next.stream == head.stream else { return true }
+            head.pieces.append(next.payload.readableBytes)
+            head.payload.writeImmutableBuffer(next.payload)
+            head.flags |= next.flags & HTTP2WireFrame.endHeaders
+            bytes = rest
+        }
+        return true
     }
 
     /// The fields of a HEADERS frame. To be called for each such frame, in order.

@@ -22,7 +22,7 @@ extension DialFailureCause {
 
 /// HTTP/2 was to be spoken, and what came was something else.
 struct HTTP2DialError: Error {
-    let cause: any Error
+    let violation: HTTP2Violation
 }
 
 extension ServiceError {
@@ -43,7 +43,7 @@ extension ServiceError {
         switch error {
         case let failure as DialFailure: return reason(failure, limit: limit)
         case let failure as HTTP2DialError:
-            return (.protocolViolation, "the peer's first bytes are not HTTP/2: \(type(of: failure.cause))")
+            return (.protocolViolation, "the peer's first bytes are not HTTP/2: \(failure.violation)")
         case let error as NIOConnectionError: return reason(error)
         case let error as NameLookupError: return reason(error)
         case let error as IOError: return reason(error)

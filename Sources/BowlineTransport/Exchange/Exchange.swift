@@ -171,8 +171,10 @@ final class Exchange: Sendable {
     }
 
     /// The head has arrived. Returns whether the socket is to be left unread for now.
-    func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?) -> Bool {
-        guard let delivery = state.withLock({ $0.receivedHead(first: chunk) }) else { return false }
+    ///
+    /// - Parameter step: After how many bytes that the reader has taken ``HTTPConnection/resumeReading(_:)`` is called.
+    func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?, step: Int = .max) -> Bool {
+        guard let delivery = state.withLock({ $0.receivedHead(first: chunk, step: step) }) else { return false }
         delivery.waiter.resume(returning: response)
         return delivery.shouldPause
     }
@@ -186,6 +188,19 @@ final class Exchange: Sendable {
         case .stored(let shouldPause): return shouldPause
         case .ignored: return false
         }
+    }
+
+    /// More of the body has arrived. Returns how many bytes the reader has taken since this, or ``takeTaken()``, was last called,
+    /// and whether it is behind.
+    func receivedCounting(_ chunk: ByteBuffer) -> (taken: Int, isPaused: Bool) {
+        let (delivery, taken) = state.withLock { ($0.received(chunk), $0.takeTaken()) }
+        if case .deliver(let waiter) = delivery { waiter.resume(returning: chunk) }
+        return (taken.count, taken.isPaused)
+    }
+
+    /// How many bytes of the body the reader has taken since this was last asked, and whether it is behind.
+    func takeTaken() -> (count: Int, isPaused: Bool) {
+        state.withLock { $0.takeTaken() }
     }
 
     /// The body has arrived to its end.

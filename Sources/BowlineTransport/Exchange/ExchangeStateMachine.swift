@@ -25,11 +25,33 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         var bufferedBytes: Int { chunks.byteCount + chunks.count * 256 }
         var waiter: ChunkWaiter?
         var isClaimed = false
-        /// The socket is not being read because too much waits for the reader.
+        /// The reader is behind: so much waits that the socket is not read, or that the peer may have no room on the stream.
         var isPaused = false
+        /// How much may wait before the reader is behind.
+        let limit: Int
+        /// After how many bytes the connection is told that the reader has taken them, if it does not ask.
+        let step: Int
+        /// How many bytes the reader has taken that the connection has not asked for.
+        var taken = 0
+        /// How many of them have been taken since it was last told.
+        var unannounced = 0
         var isComplete = false
         var trailers: ReceivedFields?
         var observer: (any ResponseBodyObserver)?
+
+        init(limit: Int, step: Int) {
+            self.limit = limit
+            self.step = step
+        }
+
+        /// The reader has taken bytes that had waited. Returns whether the connection is to be told.
+        func took(_ count: Int) -> Bool {
+            taken += count
+            unannounced += count
+            guard unannounced >= step, !isComplete else { return false }
+            unannounced = 0
+            return true
+        }
     }
 
     private enum State {
@@ -83,11 +105,15 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     }
 
     /// The head has arrived, and perhaps the beginning of the body; more is to come.
-    mutating func receivedHead(first chunk: ByteBuffer?) -> HeadDelivery? {
+    ///
+    /// - Parameter step: After how many bytes that the reader has taken the connection is told, which gives them back to the
+    ///   stream's window. At most a quarter of the window: with half of it owed, the peer has room left. `Int.max`: there is
+    ///   no window.
+    mutating func receivedHead(first chunk: ByteBuffer?, step: Int = .max) -> HeadDelivery? {
         guard case .awaitingHead(let waiter) = state else { return nil }
-        let stream = Stream()
+        let stream = Stream(limit: min(bufferLimit, step), step: step)
         if let chunk { stream.chunks.append(chunk) }
-        stream.isPaused = stream.bufferedBytes >= bufferLimit
+        stream.isPaused = stream.bufferedBytes >= stream.limit
         state = .streaming(stream)
         return HeadDelivery(waiter: waiter, shouldPause: stream.isPaused)
     }
@@ -103,12 +129,20 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         guard case .streaming(let stream) = state else { return .ignored }
         if let waiter = stream.waiter {
             stream.waiter = nil
+            stream.taken += chunk.readableBytes
             return .deliver(waiter)
         }
         stream.chunks.append(chunk)
         // Once paused it stays so until the reader says otherwise, though chunks that were read already still come.
-        if stream.bufferedBytes >= bufferLimit { stream.isPaused = true }
+        if stream.bufferedBytes >= stream.limit { stream.isPaused = true }
         return .stored(shouldPause: stream.isPaused)
+    }
+
+    /// How many bytes of the body the reader has taken since this was last asked, and whether it is behind.
+    mutating func takeTaken() -> (count: Int, isPaused: Bool) {
+        guard case .streaming(let stream) = state else { return (0, false) }
+        defer { (stream.taken, stream.unannounced) = (0, 0) }
+        return (stream.taken, stream.isPaused)
     }
 
     /// Who is to be told what, after an input that may have ended the exchange.
@@ -180,8 +214,9 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         switch state {
         case .streaming(let stream):
             if let chunk = stream.chunks.popFirst() {
-                let shouldResume = stream.isPaused && stream.bufferedBytes <= bufferLimit / 2
-                if shouldResume { stream.isPaused = false }
+                let hasCaughtUp = stream.isPaused && stream.bufferedBytes <= stream.limit / 2
+                if hasCaughtUp { stream.isPaused = false }
+                let shouldResume = stream.took(chunk.readableBytes) || hasCaughtUp
                 var observer: (any ResponseBodyObserver)?
                 if stream.isComplete, stream.chunks.isEmpty { swap(&observer, &stream.observer) }
                 return .chunk(chunk, shouldResume: shouldResume, observer: observer)

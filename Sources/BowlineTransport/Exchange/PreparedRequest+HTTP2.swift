@@ -1,6 +1,5 @@
 internal import BowlineCore
 internal import NIOCore
-internal import NIOHPACK
 
 extension PreparedRequest {
     /// The body that goes out with the head; empty if there is none, or if it is streamed.
@@ -13,13 +12,8 @@ extension PreparedRequest {
         switch kind {
         case .connect: "CONNECT is not supported over HTTP/2"
         case .upgrade: "HTTP/2 has no Upgrade (RFC 9113 §8.6); ask for HTTP/1.1 with http2.negotiation"
-        case .head, .other: isASCII ? nil : HTTP2RequestHead.refusal(of: fields)
+        case .head, .other: nil
         }
-    }
-
-    /// Most heads are: one look at the bytes of HTTP/1.1's form spares one at each field.
-    private var isASCII: Bool {
-        head.withUnsafeReadableBytes { HTTP1Grammar.isASCII(UnsafeRawBufferPointer(rebasing: $0.prefix(headLength))) }
     }
 
     private var authority: String {
@@ -30,7 +24,7 @@ extension PreparedRequest {
     }
 
     /// The field section of its HTTP/2 head.
-    func makeHTTP2Fields() -> HPACKHeaders {
+    var http2Head: HTTP2RequestHead {
         let contentLength: Int64? =
             switch framing {
             case .none: method == .post || method == .put || method == .patch ? 0 : nil
@@ -40,6 +34,6 @@ extension PreparedRequest {
         return HTTP2RequestHead(
             method: method.rawValue, scheme: origin.scheme.rawValue, authority: authority, target: target,
             fields: fields, contentLength: contentLength, expectsContinue: continueTimeout != nil
-        ).makeFields()
+        )
     }
 }

@@ -20,6 +20,14 @@ enum HTTP1Grammar {
         byte == space || byte == tab
     }
 
+    /// Where the bytes are without the whitespace at their ends.
+    static func trimmed(_ bytes: UnsafeRawBufferPointer) -> Range<Int> {
+        var (start, end) = (0, bytes.count)
+        while start < end, isWhitespace(bytes[start]) { start += 1 }
+        while end > start, isWhitespace(bytes[end - 1]) { end -= 1 }
+        return start..<end
+    }
+
     /// `VCHAR`, `obs-text`, `SP` or `HTAB`: what may stand in a field value or a reason phrase (RFC 9110 §5.5).
     @inline(__always)
     static func isText(_ byte: UInt8) -> Bool {
@@ -65,17 +73,6 @@ enum HTTP1Grammar {
             position += 1
         }
         return position
-    }
-
-    /// Whether no byte is above 0x7F.
-    static func isASCII(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        var position = 0
-        while position + 8 <= bytes.count {
-            let word = bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self)
-            guard word & 0x8080_8080_8080_8080 == 0 else { return false }
-            position += 8
-        }
-        return bytes[position...].allSatisfy { $0 < 0x80 }
     }
 
     /// The first position at or after `start` whose byte is no ``isToken(_:)``, or the count of the bytes.

@@ -1,0 +1,32 @@
+/// A frame of RFC 9113 §4.1, read a second time: what the targets compare the wire with.
+struct FuzzFrame: Equatable {
+    let type: UInt8
+    let flags: UInt8
+    let stream: Int
+    let payload: [UInt8]
+
+    static let endHeaders: UInt8 = 4
+
+    /// An empty SETTINGS frame: what a server begins with.
+    static let settings: [UInt8] = [0, 0, 0, 4, 0, 0, 0, 0, 0]
+
+    /// The whole frames in the bytes, and the head of the one that is not whole.
+    static func read(_ bytes: [UInt8]) -> (frames: [FuzzFrame], unfinished: [UInt8]) {
+        var frames: [FuzzFrame] = []
+        var rest = bytes[...]
+        while rest.count >= 9 {
+            let start = rest.startIndex
+            let length = number(in: rest[start..<start + 3])
+            guard rest.count >= 9 + length else { break }
+            frames.append(
+                FuzzFrame(
+                    type: rest[start + 3], flags: rest[start + 4],
+                    stream: number(in: rest[start + 5..<start + 9]) & 0x7FFF_FFFF,
+                    payload: Array(rest[start + 9..<start + 9 + length])))
+            rest = rest[(start + 9 + length)...]
+        }
+        return (frames, Array(rest))
+    }
+
+    static func number(in bytes: ArraySlice<UInt8>) -> Int { bytes.reduce(0) { $0 << 8 | Int($1) } }
+}

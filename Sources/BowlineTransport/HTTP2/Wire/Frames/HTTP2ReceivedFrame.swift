@@ -1,0 +1,39 @@
+package import NIOCore
+
+/// What ``HTTP2FrameParser`` yields: a frame, a piece of a DATA frame, or a whole field section.
+package enum HTTP2ReceivedFrame: Sendable, Equatable {
+    /// A piece of a DATA frame: all of the frame if it arrived whole, else as much as is there.
+    ///
+    /// - `bytes`: a slice of what was appended, without padding. Empty if only padding arrived.
+    /// - `windowBytes`: what the piece counts against the windows, with padding and the octet that says its length (RFC
+    ///   9113 §6.1). The pieces of a frame add up to the frame's length.
+    /// - `endsFrame`: this is the frame's last piece.
+    /// - `endsStream`: this is the last piece of a frame with END_STREAM.
+    case data(stream: Int, bytes: ByteBuffer, windowBytes: Int, endsFrame: Bool, endsStream: Bool)
+    /// A whole field section: HEADERS and the CONTINUATION frames behind it, without padding and priority.
+    ///
+    /// `block` shares the received buffer if the section is one frame; its reader index need not be 0.
+    case headers(stream: Int, block: ByteBuffer, endsStream: Bool)
+    /// PRIORITY. Its fields mean nothing any more (RFC 9113 §5.3.2).
+    case priority(stream: Int)
+    case reset(stream: Int, code: HTTP2ErrorCode)
+    case settings([HTTP2SettingEntry])
+    case settingsAcknowledgement
+    /// PUSH_PROMISE and the CONTINUATION frames behind it. The section is lost, so the HPACK table is out of step
+    /// afterwards: the session must refuse it as an error of the connection.
+    case pushPromise(stream: Int)
+    case ping(UInt64)
+    case pong(UInt64)
+    /// GOAWAY, yielded before its debug data has arrived; the debug data is skipped.
+    case goAway(lastStream: Int, code: HTTP2ErrorCode)
+    /// WINDOW_UPDATE with an increment of 1 to 2³¹ − 1; stream 0 is the connection.
+    case windowUpdate(stream: Int, increment: Int)
+    /// A frame of a type that is not known here, yielded before its payload is skipped (RFC 9113 §5.5). `length`: of the
+    /// payload.
+    case unknown(type: UInt8, stream: Int, length: Int)
+    /// A rule was broken whose scope is one stream; parsing continues behind the frame.
+    ///
+    /// The parser knows no streams: if the stream is idle, RST_STREAM may not be sent on it. `windowBytes`: what a DATA
+    /// frame counts against the connection's window, all of it at once; 0 for other frames.
+    indirect case violation(HTTP2Violation, windowBytes: Int)
+}

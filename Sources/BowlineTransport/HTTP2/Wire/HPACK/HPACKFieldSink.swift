@@ -1,0 +1,67 @@
+internal import BowlineCore
+
+/// Takes the fields of a section while it is decoded: stores those within the limits, counts the others.
+struct HPACKFieldSink {
+    private let limits: HPACKLimits
+    private(set) var spans: [ReceivedFields.Span] = []
+    private(set) var listSize = 0
+    private(set) var isTooLarge = false
+    /// How many bytes the field needs for which there was no room; 0: there was room for all.
+    private(set) var shortage = 0
+
+    // The memory that is written to now, and where in the section's bytes it begins.
+    private var memory: UnsafeMutableRawPointer?
+    private var capacity = 0
+    private var offset = 0
+    /// How many bytes of the memory were written.
+    private(set) var written = 0
+
+    init(limits: HPACKLimits, expectedFields: Int) {
+        self.limits = limits
+        spans.reserveCapacity(expectedFields)
+    }
+
+    /// Goes on in other memory.
+    mutating func begin(_ memory: UnsafeMutableRawBufferPointer, offset: Int) {
+        self.memory = memory.baseAddress
+        self.offset = offset
+        capacity = memory.count
+        written = 0
+        shortage = 0
+    }
+
+    /// Whether a field of so many bytes is within the limits.
+    @inline(__always)
+    func accepts(_ byteCount: Int) -> Bool {
+        !isTooLarge && spans.count < limits.maximumFields
+            && byteCount <= limits.maximumListSize &- HPACKEntry.overhead &- listSize
+    }
+
+    /// Where the next field goes; nil: its bytes do not fit into the memory, and nothing was changed.
+    @inline(__always)
+    mutating func room(for byteCount: Int) -> UnsafeMutableRawPointer? {
+        guard byteCount <= capacity &- written, let memory else {
+            shortage = max(byteCount, 1)
+            return nil
+        }
+        return memory + written
+    }
+
+    /// Notes the field that was written to the room: its name, and its value directly behind.
+    @inline(__always)
+    mutating func store(nameCount: Int, valueCount: Int) {
+        let start = UInt32(truncatingIfNeeded: offset &+ written)
+        let middle = start &+ UInt32(truncatingIfNeeded: nameCount)
+        let end = middle &+ UInt32(truncatingIfNeeded: valueCount)
+        spans.append(ReceivedFields.Span(nameStart: start, nameEnd: middle, valueStart: middle, valueEnd: end))
+        written &+= nameCount &+ valueCount
+        listSize &+= nameCount &+ valueCount &+ HPACKEntry.overhead
+    }
+
+    /// Counts a field that is beyond the limits. Nothing is stored from here on.
+    mutating func skip(_ byteCount: Int) {
+        isTooLarge = true
+        let (sum, isOver) = listSize.addingReportingOverflow(byteCount + HPACKEntry.overhead)
+        listSize = isOver ? Int.max : sum
+    }
+}

@@ -1,0 +1,99 @@
+/// Finds what the encoder knows of a name: where it is in the static table, and what its values are like.
+// Safety: the memory is filled before `shared` exists; it is neither changed nor freed after that.
+struct HPACKKnownNames: @unchecked Sendable {
+    /// The names, which live as long as the process. A copy of this value costs no reference count.
+    static let shared = HPACKKnownNames()
+
+    /// What is known of a name. The static table's indices are 0 if it does not have the name.
+    struct Knowledge {
+        var firstIndex: Int
+        var lastIndex: Int
+        var habit: HPACKNameHabit
+    }
+
+    private struct Known {
+        var name: StaticString
+        var firstIndex: UInt8 = 0
+        var lastIndex: UInt8 = 0
+        var habit = HPACKNameHabit.repeats
+    }
+
+    private struct Name {
+        /// Lives as long as the process, like every literal.
+        var bytes: UnsafeRawPointer
+        var count: UInt8
+        var firstIndex: UInt8
+        var lastIndex: UInt8
+        var habit: HPACKNameHabit
+    }
+
+    /// More than twice the names, so that a name is found, or is not, at the first or second slot.
+    private static let slotCount = 256
+
+    private let names: UnsafePointer<Name>
+    /// At a name's hash, or behind it where that is taken, its number from 1; 0: none.
+    private let slots: UnsafePointer<UInt8>
+
+    private init() {
+        let known = Self.known()
+        let names = UnsafeMutablePointer<Name>.allocate(capacity: known.count)
+        let slots = UnsafeMutablePointer<UInt8>.allocate(capacity: Self.slotCount)
+        slots.initialize(repeating: 0, count: Self.slotCount)
+        for (position, known) in known.enumerated() {
+            // A literal of more than one character is stored as bytes.
+            let bytes = UnsafeRawBufferPointer(start: known.name.utf8Start, count: known.name.utf8CodeUnitCount)
+            (names + position).initialize(
+                to: Name(
+                    bytes: UnsafeRawPointer(known.name.utf8Start), count: UInt8(bytes.count),
+                    firstIndex: known.firstIndex, lastIndex: known.lastIndex, habit: known.habit
+                ))
+            var slot = Self.slot(of: HPACKBytes.hash(bytes))
+            while slots[slot] != 0 { slot = (slot + 1) % Self.slotCount }
+            slots[slot] = UInt8(position + 1)
+        }
+        self.names = UnsafePointer(names)
+        self.slots = UnsafePointer(slots)
+    }
+
+    private static func known() -> [Known] {
+        var known: [Known] = []
+        func place(of name: StaticString) -> Int {
+            if let position = known.firstIndex(where: { $0.name.description == name.description }) { return position }
+            known.append(Known(name: name))
+            return known.count - 1
+        }
+        for (index, field) in HPACKStaticTable.fields.enumerated() {
+            let position = place(of: field.name)
+            if known[position].firstIndex == 0 { known[position].firstIndex = UInt8(index + 1) }
+            known[position].lastIndex = UInt8(index + 1)
+        }
+        for name in HPACKNameHabit.changingNames { known[place(of: name)].habit = .changes }
+        for name in HPACKNameHabit.secretNames { known[place(of: name)].habit = .secret }
+        return known
+    }
+
+    @inline(__always)
+    private static func slot(of hash: UInt64) -> Int {
+        Int(truncatingIfNeeded: hash) & (slotCount &- 1)
+    }
+
+    /// - Parameter hash: the name's, by ``HPACKBytes/hash(_:seed:)`` without a seed.
+    @inline(__always)
+    func find(_ name: UnsafeRawBufferPointer, hash: UInt64) -> Knowledge {
+        var slot = Self.slot(of: hash)
+        // Invariant: there are fewer names than slots, so an empty one is met.
+        while slots[slot] != 0 {
+            let known = names + Int(slots[slot] &- 1)
+            if Int(known.pointee.count) == name.count, let start = name.baseAddress,
+                HPACKBytes.areEqual(known.pointee.bytes, start, count: name.count)
+            {
+                return Knowledge(
+                    firstIndex: Int(known.pointee.firstIndex), lastIndex: Int(known.pointee.lastIndex),
+                    habit: known.pointee.habit
+                )
+            }
+            slot = (slot &+ 1) & (Self.slotCount &- 1)
+        }
+        return Knowledge(firstIndex: 0, lastIndex: 0, habit: .repeats)
+    }
+}

@@ -1,0 +1,149 @@
+package import BowlineCore
+internal import NIOCore
+
+/// Why a field section of a response is malformed (RFC 9113 §8.1.1).
+package struct HTTP2FieldError: Error, CustomStringConvertible {
+    package let description: String
+    /// The peer sent more than we accept, rather than something wrong.
+    var isLimit = false
+
+    init(_ description: String, isLimit: Bool = false) {
+        self.description = description
+        self.isLimit = isLimit
+    }
+}
+
+/// A field section of a response, checked and turned into what callers get.
+///
+/// The decoder's bytes become those of the caller's fields: nothing is copied and no text is made.
+package struct HTTP2FieldSection {
+    /// 100 to 999; nil for trailers.
+    package let status: Int?
+    package let fields: ReceivedFields
+    /// The length that the fields announce.
+    package let contentLength: Int64?
+
+    /// - Parameter isTrailer: It follows the body, and has no status.
+    package init(_ received: consuming HPACKFields, isTrailer: Bool, maximumFields: Int) throws(HTTP2FieldError) {
+        var received = received
+        guard !received.isTooLarge else { throw HTTP2FieldError("too many fields, or too large ones", isLimit: true) }
+        let bytes = received.bytes
+        // Taken out: as the only reference it is changed in place.
+        var spans: [ReceivedFields.Span] = []
+        swap(&spans, &received.spans)
+        guard spans.count <= maximumFields + 1 else { throw HTTP2FieldError("too many fields", isLimit: true) }
+        var check = Check(isTrailer: isTrailer)
+        let problem = bytes.withUnsafeReadableBytes { bytes in
+            spans.withUnsafeMutableBufferPointer { spans in check.problem(of: spans, in: bytes) }
+        }
+        if let problem { throw problem }
+        guard isTrailer || check.status != nil else { throw HTTP2FieldError("the response has no :status") }
+        spans.removeFirst(check.pseudoCount)
+        guard spans.count <= maximumFields else { throw HTTP2FieldError("too many fields", isLimit: true) }
+        status = check.status
+        contentLength = check.contentLength
+        fields = ReceivedFields(bytes: bytes, spans: spans)
+    }
+}
+
+/// Goes over the fields of one section.
+private struct Check {
+    let isTrailer: Bool
+    var pseudoCount = 0
+    var status: Int?
+    var contentLength: Int64?
+
+    init(isTrailer: Bool) {
+        self.isTrailer = isTrailer
+    }
+
+    /// What is wrong with a field, if anything. Takes whitespace off the values' ends.
+    mutating func problem(
+        of spans: UnsafeMutableBufferPointer<ReceivedFields.Span>, in bytes: UnsafeRawBufferPointer
+    ) -> HTTP2FieldError? {
+        for index in spans.indices {
+            let span = spans[index]
+            let name = UnsafeRawBufferPointer(rebasing: bytes[Int(span.nameStart)..<Int(span.nameEnd)])
+            let value = UnsafeRawBufferPointer(rebasing: bytes[Int(span.valueStart)..<Int(span.valueEnd)])
+            if name.first == UInt8(ascii: ":") {
+                if let problem = pseudo(name, value, at: index) { return problem }
+                continue
+            }
+            guard Self.isLowerCaseToken(name) else {
+                return HTTP2FieldError("a field's name is not in lower case, or no name")
+            }
+            guard HTTP1Grammar.endOfText(in: value, from: 0) == value.count else {
+                return HTTP2FieldError("a field's value has a control character")
+            }
+            if let problem = special(name, value) { return problem }
+            // Whitespace around a value is malformed (RFC 9113 §8.2.1), and harmless once it is off.
+            let content = HTTP1Grammar.trimmed(value)
+            spans[index].valueStart = span.valueStart + UInt32(truncatingIfNeeded: content.lowerBound)
+            spans[index].valueEnd = span.valueStart + UInt32(truncatingIfNeeded: content.upperBound)
+        }
+        return nil
+    }
+
+    private mutating func pseudo(
+        _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, at index: Int
+    ) -> HTTP2FieldError? {
+        guard index == pseudoCount else { return HTTP2FieldError("a pseudo-field follows a field") }
+        guard !isTrailer, Self.isEqual(name, ":status") else {
+            return HTTP2FieldError("a pseudo-field that has no place here")
+        }
+        guard status == nil else { return HTTP2FieldError(":status is there twice") }
+        guard value.count == 3, let code = Self.number(value), code >= 100 else {
+            return HTTP2FieldError(":status is no status code")
+        }
+        status = Int(code)
+        pseudoCount += 1
+        return nil
+    }
+
+    private mutating func special(
+        _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+    ) -> HTTP2FieldError? {
+        // Most names are none of these by their length alone.
+        let isOfConnection =
+            switch name.count {
+            case 7: Self.isEqual(name, "upgrade")
+            case 10: Self.isEqual(name, "connection") || Self.isEqual(name, "keep-alive")
+            case 16: Self.isEqual(name, "proxy-connection")
+            case 17: Self.isEqual(name, "transfer-encoding")
+            default: false
+            }
+        if isOfConnection { return HTTP2FieldError("a field that speaks of an HTTP/1.1 connection") }
+        guard name.count == 14, Self.isEqual(name, "content-length") else { return nil }
+        guard let length = Self.number(value), contentLength == nil || contentLength == length else {
+            return HTTP2FieldError("content-length is no length, or there are two")
+        }
+        contentLength = length
+        return nil
+    }
+
+    /// A number of digits and nothing else; nil if it is none, or too large.
+    private static func number(_ bytes: UnsafeRawBufferPointer) -> Int64? {
+        guard !bytes.isEmpty else { return nil }
+        var number: Int64 = 0
+        for byte in bytes {
+            guard let digit = HTTP1Grammar.digit(byte) else { return nil }
+            let (tenfold, isTooLarge) = number.multipliedReportingOverflow(by: 10)
+            let (sum, overflows) = tenfold.addingReportingOverflow(Int64(digit))
+            guard !isTooLarge, !overflows else { return nil }
+            number = sum
+        }
+        return number
+    }
+
+    private static func isLowerCaseToken(_ name: UnsafeRawBufferPointer) -> Bool {
+        guard !name.isEmpty else { return false }
+        for byte in name {
+            guard HTTP1Grammar.isToken(byte), !(byte >= 0x41 && byte <= 0x5A) else { return false }
+        }
+        return true
+    }
+
+    private static func isEqual(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+        bytes.elementsEqual(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+}

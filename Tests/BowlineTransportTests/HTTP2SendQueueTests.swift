@@ -1,0 +1,101 @@
+import BowlineTesting
+import HTTPTypes
+import NIOCore
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("What of a request's body waits to be written")
+struct HTTP2SendQueueTests {
+    @Test("Random chunks and random takes: the bytes come out in order, and the counts are right")
+    func walk() {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = SeededRandom(seed: seed)
+        for _ in 0..<50 {
+            var queue = HTTP2SendQueue()
+            var (given, taken) = ([UInt8](), [UInt8]())
+            for _ in 0..<100 {
+                if Bool.random(using: &random) {
+                    let count = [0, 1, 10, 1000, 5000].randomElement(using: &random) ?? 0
+                    let chunk = (0..<count).map { UInt8(truncatingIfNeeded: given.count + $0) }
+                    given += chunk
+                    queue.append(ByteBuffer(bytes: chunk))
+                } else if queue.byteCount > 0 {
+                    let wanted = Int.random(in: 1...queue.byteCount, using: &random)
+                    let piece = queue.take(wanted)
+                    #expect(piece.readableBytes > 0 && piece.readableBytes <= wanted, "seed \(seed)")
+                    taken += Array(piece.readableBytesView)
+                }
+                #expect(queue.byteCount == given.count - taken.count, "seed \(seed)")
+                #expect(queue.isDue == (queue.byteCount > 0), "seed \(seed)")
+            }
+            while queue.byteCount > 0 { taken += Array(queue.take(queue.byteCount).readableBytesView) }
+            #expect(given == taken, "seed \(seed)")
+        }
+    }
+
+    @Test("It is due while bytes or an end wait; what is dropped is not")
+    func due() {
+        var queue = HTTP2SendQueue()
+        #expect(!queue.isDue && queue.cost == 0)
+        queue.ending = .withBody
+        #expect(queue.isDue)
+        queue.ending = .written
+        #expect(!queue.isDue)
+        queue.append(ByteBuffer(string: "abc"))
+        #expect(queue.isDue && queue.byteCount == 3)
+        queue.ending = .withTrailers([:])
+        queue.drop()
+        #expect(!queue.isDue && queue.byteCount == 0)
+    }
+}
+
+@Suite("What was written and not yet taken by the network")
+struct HTTP2SentMarksTests {
+    private final class Body {}
+
+    private func describe(_ mark: HTTP2SentMarks<Body>.Mark?, _ bodies: [Body]) -> String {
+        switch mark {
+        case .body(let body, let count, let isLast):
+            "\(bodies.firstIndex { $0 === body } ?? -1): \(count)\(isLast ? " last" : "")"
+        case .ping(let number): "ping \(number)"
+        case nil: "none"
+        }
+    }
+
+    @Test("A flush that is taken takes those before it along; pieces of one body in a flush are one mark")
+    func flushes() {
+        let bodies = [Body(), Body()]
+        var marks = HTTP2SentMarks<Body>()
+        #expect(marks.isEmpty)
+        let nothing = marks.flush()
+        #expect(nothing == nil)
+        marks.add(.body(bodies[0], count: 5, isLast: false))
+        marks.add(.body(bodies[0], count: 6, isLast: true))
+        marks.add(.body(bodies[1], count: 7, isLast: false))
+        #expect(!marks.awaitsNetwork)
+        let first = marks.flush()
+        #expect(marks.awaitsNetwork)
+        // The same body as the last, in the next flush: a mark of its own.
+        marks.add(.body(bodies[1], count: 8, isLast: false))
+        marks.add(.ping(3))
+        let second = marks.flush()
+        let unflushed = marks.flush()
+        #expect(unflushed == nil)
+        marks.add(.ping(4))
+        var seen: [String] = []
+        while let mark = marks.next(upTo: first ?? 0) { seen.append(describe(mark, bodies)) }
+        #expect(seen == ["0: 11 last", "1: 7"])
+        seen = []
+        while let mark = marks.next(upTo: second ?? 0) { seen.append(describe(mark, bodies)) }
+        #expect(seen == ["1: 8", "ping 3"])
+        #expect(!marks.isEmpty && !marks.awaitsNetwork)
+        marks.removeAll()
+        let gone = marks.next(upTo: 100)
+        #expect(describe(gone, bodies) == "none")
+        marks.add(.ping(5))
+        let later = marks.flush()
+        let last = marks.next(upTo: later ?? 0)
+        #expect(describe(last, bodies) == "ping 5")
+    }
+}
