@@ -124,6 +124,31 @@ struct BearerTokenTests {
         #expect(tokens.count { $0 == "Bearer new" } == 30)
     }
 
+    @Test("a 401 to an old token that comes late leaves the new one: the source is not asked again")
+    func lateRefusal() async throws {
+        for token in ["old", "new", "one too many"] { source.give(token) }
+        let late = Gate()
+        let isFirst = Shared(true)
+        stub.on(nil, "/a") { call in
+            guard call.fields[.authorization] == "Bearer old" else { return .respond(.ok) }
+            let isLate = isFirst.change { first in
+                defer { first = false }
+                return first
+            }
+            if isLate { try await late.wait() }
+            return .respond(.unauthorized)
+        }
+        async let slow: Void = send()
+        try await late.waitForWaiters(count: 1)
+        clock.advance(by: .seconds(2))
+        try await send()
+        clock.advance(by: .seconds(2))
+        late.open()
+        try await slow
+        #expect(source.asked == 2)
+        #expect(tokens == ["Bearer old", "Bearer old", "Bearer new", "Bearer new"])
+    }
+
     @Test("before its end a token is used while one fetch gets the next; after its end requests wait")
     func ahead() async throws {
         source.give("t1", lifetime: .seconds(100))
