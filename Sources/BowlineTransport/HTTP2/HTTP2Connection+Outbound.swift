@@ -35,6 +35,7 @@ extension HTTP2Connection {
         isFlushScheduled = false
         handOutputToChannel()
         guard closeReason == nil, blockedSince == nil, context != nil else { return }
+        if !waitingUploads.isEmpty { resumeUploads() }
         if !senders.isEmpty || !held.isEmpty { flushSoon() }
     }
 
@@ -191,10 +192,26 @@ extension HTTP2Connection {
         if !stream.machine.isRequestDone { stream.extendBodyRead() }
         if isLast {
             requestWritten(stream)
-        } else if stream.unsentCost <= options.writeBufferLimit / 2, stream.writer != nil {
-            if stream.phase == .bodyWrite { stream.enter(.none, within: nil) }
-            stream.resumeWriter()
+        } else if stream.unsentCost <= options.writeBufferLimit / 2 {
+            resumeUpload(of: stream)
         }
+    }
+
+    /// The channel has room: uploads go on of which little waits here.
+    ///
+    /// What the channel still has of them does not count. So the channel is full whenever the network is, and a new request then
+    /// waits here, where it can be taken back.
+    private func resumeUploads() {
+        for stream in waitingUploads where stream.isOpen && stream.unsent.cost <= options.writeBufferLimit / 2 {
+            resumeUpload(of: stream)
+        }
+        waitingUploads.removeAll { $0.writer == nil }
+    }
+
+    private func resumeUpload(of stream: HTTP2Stream) {
+        guard stream.writer != nil else { return }
+        if stream.phase == .bodyWrite { stream.enter(.none, within: nil) }
+        stream.resumeWriter()
     }
 
     func writeData(
@@ -215,6 +232,7 @@ extension HTTP2Connection {
             continuation.resume()
         } else {
             stream.writer = continuation
+            if !waitingUploads.contains(where: { $0 === stream }) { waitingUploads.append(stream) }
             stream.enterBodyWrite()
         }
     }

@@ -233,6 +233,7 @@ extension HTTP2Connection {
         sweep.remove(self)
         touched = []
         senders.removeAll()
+        waitingUploads = []
         marks.removeAll()
         for stream in streams { leave(stream) }
         events?.closed(reason)

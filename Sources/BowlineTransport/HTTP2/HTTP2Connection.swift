@@ -25,6 +25,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var senders = CircularBuffer<HTTP2Stream>(initialCapacity: 2)
     /// The stream of whose body a piece was written last.
     @exclusivity(unchecked) var lastSender = 0
+    /// Streams whose upload waits for room, each once.
+    @exclusivity(unchecked) var waitingUploads: [HTTP2Stream] = []
     /// What the channel has been given and the network may not have taken.
     @exclusivity(unchecked) var marks = HTTP2SentMarks<HTTP2Stream>()
     /// Since when the channel has not been writable; nil if it is.
