@@ -49,6 +49,26 @@ struct OneShotBodyStateTests {
         #expect(state.keptChunks == 0)
     }
 
+    @Test("A reader whose place was dropped fails; it does not get what is left")
+    func droppedPlace() throws {
+        var state = State()
+        let hasBegun = state.beginReading(replayLimit: 10)
+        #expect(hasBegun)
+        _ = state.pulled(ByteBuffer(string: "ab"))
+        state.commit()
+        guard case .chunk(let first, _) = state.read(at: .init()) else {
+            Issue.record("the first chunk is not there")
+            return
+        }
+        #expect(first == ByteBuffer(string: "ab"))
+        _ = state.pulled(ByteBuffer(string: "cd"))
+        guard case .failed(let error) = state.read(at: .init()) else {
+            Issue.record("a reader gets the stream without its beginning")
+            return
+        }
+        #expect((error as? ServiceError)?.code == .requestBodyConsumed)
+    }
+
     @Test("A wait that was cancelled before it began does not begin")
     func cancelledBefore() {
         var state = State()
