@@ -44,6 +44,7 @@ extension HTTP2Connection {
         guard let context, let output = session.takeOutput() else { return }
         // What it has taken since the last flush: this one begins the count anew.
         if marks.awaitsNetwork, closeReason == nil { noteNetwork() }
+        if firstUnwritten != .max { hasWrittenRequest = true }
         firstUnwritten = .max
         writtenBytes += output.readableBytes
         var promise: EventLoopPromise<Void>?
@@ -90,7 +91,6 @@ extension HTTP2Connection {
         stream.opened(as: id)
         table.opened(stream, as: id)
         firstUnwritten = min(firstUnwritten, id)
-        hasWrittenRequest = true
         flushSoon()
         if session.isExhausted { retireItself(.streamsExhausted) }
         exchange.tell { $0.requestHeadSent($1) }

@@ -37,7 +37,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var writtenBytes = 0
     /// How many of them the network had taken when that was last asked, and when it was found to have taken more.
     @exclusivity(unchecked) var network = (takenBytes: 0, movedAt: MonotonicInstant(nanoseconds: 0))
-    /// Whether the HEADERS of any request have been written.
+    /// Whether the channel has been given the HEADERS of any request.
     @exclusivity(unchecked) var hasWrittenRequest = false
     /// A request got no byte in time, and the peer has not answered a PING since.
     var isDoubted = false
