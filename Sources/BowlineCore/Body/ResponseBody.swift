@@ -2,9 +2,9 @@ public import NIOCore
 
 /// The body of a response, read once, in chunks as they arrive or collected.
 ///
-/// Reading slowly slows the peer down: no more than `connection.readBufferLimit` bytes (64 KiB by default) wait for the
-/// reader, over HTTP/2 no more than `http2.streamWindow` (1 MiB by default). Dropping a body that was not read to its end gives it up: what is left is read off if that is cheap, else
-/// the connection closes. Until then the request counts as in flight.
+/// A slow reader slows the peer down. Over HTTP/1.1 at most `connection.readBufferLimit` bytes (64 KiB by default) wait for
+/// the reader, over HTTP/2 at most `http2.streamWindow` (1 MiB by default). If you drop a body before its end, Bowline
+/// reads the rest if that is cheap, and closes the connection otherwise. Until then the request is in flight.
 public struct ResponseBody: AsyncSequence, Sendable {
     /// A chunk, as it arrived.
     public typealias Element = ByteBuffer

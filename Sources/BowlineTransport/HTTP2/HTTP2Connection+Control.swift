@@ -71,7 +71,7 @@ extension HTTP2Connection {
         let error = stream.exchange.error(
             .protocolViolation, "the peer broke HTTP/2's rules on the stream: \(violation)", underlying: violation,
             progress: stream.machine.progress)
-        // Off the table first: the session has counted its place, and whoever ends it again from within `leave` must not.
+        // Off the table first: the session has counted its place, and a cancellation from within `leave` must not count it again.
         table.close(id)
         leave(stream)
         wasReset()

@@ -36,7 +36,7 @@ final class HTTP2Stream: HTTP2TableStream {
     var isQueued = false
     /// Whether any have gone out since the write deadline was set.
     var hasWriteProgress = false
-    /// Bytes of the body that the network has taken, for whoever wants to know.
+    /// Bytes of the body that the network has taken, for upload progress.
     var sentBytes = 0
 
     // `DeadlineEntry`.

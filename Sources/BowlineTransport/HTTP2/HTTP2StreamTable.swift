@@ -75,7 +75,6 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
 
 /// A stream that a table keeps.
 protocol HTTP2TableStream: AnyObject {
-    /// Whether the exchange still uses it. The table says so of those that it loses: asked more often than a search would be
-    /// cheap.
+    /// Whether the table still has the stream. The table clears it when it removes the stream; a search would cost more.
     var isOpen: Bool { get set }
 }
