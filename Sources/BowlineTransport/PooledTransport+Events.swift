@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 
 extension PooledTransport {
     /// The request has no connection and is about to wait for one. Returns since when it does, if a listener is told.

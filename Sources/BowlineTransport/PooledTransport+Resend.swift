@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 
 /// Decides whether the transport sends a request again on its own (RFC 9110 §9.2.2): at most once, on a new connection.
 ///

@@ -1,5 +1,4 @@
 package import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 internal import NIOPosix
 
@@ -9,7 +8,7 @@ package final class PooledTransport: ServiceTransport {
     let pools: OriginPools
     private let allocator = ByteBufferAllocator()
     /// How many connections had been closed when the drain began.
-    private let closedBeforeDrain = Locked(Int?.none)
+    private let closedBeforeDrain = Guarded(Int?.none)
 
     /// Makes a transport on SwiftNIO's singleton event loops.
     ///

@@ -2,7 +2,7 @@ import Dispatch
 import Synchronization
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// A task that is cancelled between the grant of a connection and its own next step.
 @Suite(.timeLimit(.minutes(1))) struct CancelledGrantTests {
@@ -48,7 +48,7 @@ private final class PausingExecutor: TaskExecutor {
         var jobs: [UnownedJob] = []
     }
 
-    private let state = Locked(State())
+    private let state = Guarded(State())
 
     func pause() {
         state.withLock { $0.isPaused = true }

@@ -1,7 +1,7 @@
 import Synchronization
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// Many threads, real time, everything at once. Says nothing about order; the books must balance and no connection be
 /// shared.
@@ -53,7 +53,7 @@ import Testing
         let idle = Atomic<Int>(0)
         let ended = Atomic<Int>(0)
         let served = Atomic<Int>(0)
-        let removed = Locked<Set<ConnectionID>>([])
+        let removed = Guarded<Set<ConnectionID>>([])
     }
 
     typealias Pool = ConnectionPool<UnreliableDialer, ContinuousClock>
@@ -111,10 +111,10 @@ import Testing
         }
 
         private let names = Atomic<Int>(0)
-        private let state: Locked<State>
+        private let state: Guarded<State>
 
         init(seed: UInt64) {
-            state = Locked(State(random: .init(state: seed)))
+            state = Guarded(State(random: .init(state: seed)))
         }
 
         func attach(_ pool: Pool) {

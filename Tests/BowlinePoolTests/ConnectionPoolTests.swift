@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// The driver: continuations, cancellation, the timer, and the order of what it does.
 @Suite(.timeLimit(.minutes(1))) struct ConnectionPoolTests {
@@ -355,7 +355,7 @@ extension ConnectionPool {
 
 /// What happened, in order, on any thread.
 private final class Log<Entry: Sendable>: Sendable {
-    private let contents = Locked<[Entry]>([])
+    private let contents = Guarded<[Entry]>([])
 
     var entries: [Entry] { contents.withLock { $0 } }
 

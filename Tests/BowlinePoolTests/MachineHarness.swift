@@ -1,4 +1,4 @@
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// A connection for machine tests: remembers nothing, as the machine's effects say all.
 final class PlainConnection: PooledConnection {
@@ -96,8 +96,8 @@ final class MachineHarness {
         machine.snapshot
     }
 
-    var instant: PoolInstant {
-        PoolInstant(now)
+    var instant: MonotonicInstant {
+        MonotonicInstant(now)
     }
 
     func nextWaiter() -> Int {
@@ -189,12 +189,12 @@ final class MachineHarness {
 
     @discardableResult
     func noByteReceived(on id: Int, since: Duration) -> Observation {
-        observe(machine.noByteReceived(on: ConnectionID(id), since: PoolInstant(since), now: instant))
+        observe(machine.noByteReceived(on: ConnectionID(id), since: MonotonicInstant(since), now: instant))
     }
 
     @discardableResult
     func evictStale(idleSince: Duration) -> Observation {
-        observe(machine.evictStale(idleSince: PoolInstant(idleSince), now: instant))
+        observe(machine.evictStale(idleSince: MonotonicInstant(idleSince), now: instant))
     }
 
     @discardableResult

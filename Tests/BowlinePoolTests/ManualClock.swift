@@ -1,4 +1,4 @@
-import BowlinePool
+@testable import BowlineTransport
 
 /// A clock that stands still until a test moves it.
 final class ManualClock: Clock {
@@ -29,7 +29,7 @@ final class ManualClock: Clock {
         }
     }
 
-    private let state = Locked(State())
+    private let state = Guarded(State())
 
     var now: Instant { state.withLock { $0.now } }
     var minimumResolution: Duration { .zero }

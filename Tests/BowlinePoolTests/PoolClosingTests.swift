@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 @Suite struct PoolClosingTests {
     @Test("PO4: an idle connection closes exactly after idleTimeout, by the timer; one in use never does")
@@ -112,7 +112,7 @@ import Testing
         let harness = MachineHarness { $0.minimumIdle = 2 }
         harness.lease()
         for id in 1...3 { harness.established(id) }
-        #expect(harness.machine.oldestIdleSince == PoolInstant(.zero))
+        #expect(harness.machine.oldestIdleSince == MonotonicInstant(.zero))
         let observation = harness.evictOldest()
         #expect(observation.removed == [2: .totalIdleCapacity])
         #expect(observation.dialled.isEmpty)

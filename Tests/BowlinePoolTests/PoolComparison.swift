@@ -1,4 +1,4 @@
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// A machine and its reference, and what a test knows of them.
 final class PoolComparison {

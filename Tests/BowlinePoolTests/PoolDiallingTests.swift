@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 @Suite struct PoolDiallingTests {
     @Test("A failed dial fails its waiter at once with the cause")

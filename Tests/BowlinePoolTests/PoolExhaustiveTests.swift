@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// Two connections, three requests, all orders of events: what no random walk can promise.
 @Suite struct PoolExhaustiveTests {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// Which requests fail with a failed dial, and which wait on.
 @Suite("Failed dials")

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 @Suite struct PoolLeasingTests {
     @Test("PO5: checkout takes the most recently used connection")

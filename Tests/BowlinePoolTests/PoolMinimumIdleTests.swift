@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// `minimumIdle` against peers that close what they get, and against the limit over all origins.
 @Suite("minimumIdle under disorder")

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// The machine against `ReferencePool`, event by event, and its invariants after each.
 @Suite struct PoolRandomWalkTests {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// Long lines and many connections. What looked at each of them for each request would take minutes here instead of a
 /// second: the time limit is the test.

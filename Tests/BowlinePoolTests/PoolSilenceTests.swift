@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// Connections that may be dead because another one has gone silent.
 @Suite("Silent connections")

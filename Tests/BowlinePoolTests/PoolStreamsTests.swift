@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// Connections with streams: several leases each, a number that changes, and an end that is announced.
 @Suite("Connections with streams")

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// The machine's transition table, cell by cell.
 @Suite struct PoolTransitionTests {

@@ -1,4 +1,4 @@
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// DESIGN §3 once more, in arrays and loops, for one thread: what the machine is compared with.
 ///

@@ -1,7 +1,7 @@
 import Synchronization
 import Testing
 
-@testable import BowlinePool
+@testable import BowlineTransport
 
 /// Something a test waits for: set once, awaited by any number.
 final class Signal<Value: Sendable>: Sendable {
@@ -10,7 +10,7 @@ final class Signal<Value: Sendable>: Sendable {
         var continuations: [CheckedContinuation<Value, Never>] = []
     }
 
-    private let state = Locked(State())
+    private let state = Guarded(State())
 
     var current: Value? { state.withLock { $0.value } }
 
@@ -108,7 +108,7 @@ final class ScriptedDialer: ConnectionDialer {
     }
 
     let firstCancelled = Signal<ConnectionID>()
-    private let state = Locked(State())
+    private let state = Guarded(State())
 
     init(_ mode: Mode = .byHand) {
         state.withLock { $0.mode = mode }

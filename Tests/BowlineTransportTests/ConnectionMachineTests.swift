@@ -1,5 +1,4 @@
 import BowlineCore
-import BowlinePool
 import Testing
 
 @testable import BowlineTransport

@@ -1,5 +1,4 @@
 import BowlineCore
-import BowlinePool
 import BowlineTesting
 import NIOCore
 import NIOEmbedded

@@ -1,5 +1,4 @@
 import BowlineCore
-import BowlinePool
 import NIOCore
 import Testing
 

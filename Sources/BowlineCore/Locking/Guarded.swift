@@ -1,6 +1,6 @@
 public import Synchronization
 
-/// A value behind a `Mutex` whose lock the thread sanitizer can see: what `Locked` is in the pool, which imports nothing of
+/// A value behind a `Mutex` whose lock the thread sanitizer can see: what `Guarded` is in the pool, which imports nothing of
 /// ours.
 ///
 /// The standard library's mutex takes its slow path in code that is not instrumented, so with Swift 6.3 on Linux the

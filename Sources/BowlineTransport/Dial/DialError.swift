@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 internal import NIOPosix
 

@@ -1,4 +1,3 @@
-internal import BowlinePool
 internal import NIOCore
 internal import NIOPosix
 
@@ -36,7 +35,7 @@ final class SharedLoad<Value: Sendable>: Sendable {
         var tickets = 0
     }
 
-    private let shared = Locked(Shared())
+    private let shared = Guarded(Shared())
     private let threads: NIOThreadPool
     private let load: @Sendable () throws -> Value
 

@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 
 extension Exchange {
     /// Tells a client's listeners of something that happened to the request. Without listeners that is one comparison.

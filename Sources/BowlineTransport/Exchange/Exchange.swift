@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 
 /// One request on one connection: the bridge between the caller's task and the connection's event loop.
@@ -30,7 +29,7 @@ final class Exchange: Sendable {
         UnsafeContinuation<ServiceResponse, any Error>, UnsafeContinuation<ByteBuffer?, any Error>
     >
 
-    private let state: Locked<Machine>
+    private let state: Guarded<Machine>
 
     /// What the pool said about the connection when it was leased.
     struct LeaseFacts: Sendable {
@@ -53,7 +52,7 @@ final class Exchange: Sendable {
             if case .streamed(let body, let length) = request.upload {
                 RequestUpload(body: body, declaredLength: length, replayLimit: options.replayLimit)
             } else { nil }
-        state = Locked(Machine(bufferLimit: options.readBufferLimit))
+        state = Guarded(Machine(bufferLimit: options.readBufferLimit))
     }
 
     // MARK: The caller's side

@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 
 /// A request that was checked and encoded, and the limits that it is under: what any number of exchanges can be made from.

@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 
 /// Pulls a request body and hands it, chunk by chunk, to the connection: the next only when the previous one was taken.
@@ -27,7 +26,7 @@ final class RequestUpload: Sendable {
     /// that it is empty and does not throw.
     var isChunked: Bool { Self.isChunked(declaredLength: declaredLength) }
     private let replayLimit: Int
-    private let state = Locked(State())
+    private let state = Guarded(State())
 
     init(body: RequestBody, declaredLength: Int?, replayLimit: Int) {
         self.body = body

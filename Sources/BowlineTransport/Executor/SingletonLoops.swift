@@ -1,6 +1,5 @@
 internal import BowlineCore
 internal import BowlinePlatform
-internal import BowlinePool
 internal import NIOCore
 internal import NIOPosix
 
@@ -15,7 +14,7 @@ enum SingletonLoops {
         var threads = false
     }
 
-    private static let made = Locked(Made())
+    private static let made = Guarded(Made())
 
     /// - Throws: ``ServiceError`` `connectFailed` if descriptors or threads are lacking: a later call may succeed;
     ///   `invalidConfiguration` if the program has switched SwiftNIO's singletons off.

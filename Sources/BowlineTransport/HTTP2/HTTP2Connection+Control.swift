@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 
 // What the peer says about streams and the connection. Everything here runs on the event loop.

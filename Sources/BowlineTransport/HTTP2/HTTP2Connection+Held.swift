@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 
 // Requests that wait here because the channel takes nothing. Nothing of them has been written: they go to another connection if

@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 
 // What the peer sends. Everything here runs on the event loop.

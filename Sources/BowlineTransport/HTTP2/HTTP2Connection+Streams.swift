@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 
 // How streams begin and end. Everything here runs on the event loop.

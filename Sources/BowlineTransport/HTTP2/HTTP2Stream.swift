@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 
 /// One exchange on an HTTP/2 connection: what of its response waits to be handed over, and what of its body to be sent.

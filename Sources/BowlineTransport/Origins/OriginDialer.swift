@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import NIOCore
 
 /// Dials for one origin's pool and makes connections of the channels.
@@ -17,7 +16,7 @@ final class OriginDialer: ConnectionDialer {
 
     private let origin: Origin
     private let environment: TransportEnvironment
-    private let state = Locked(State())
+    private let state = Guarded(State())
 
     init(origin: Origin, environment: TransportEnvironment) {
         self.origin = origin

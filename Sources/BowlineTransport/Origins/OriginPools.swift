@@ -1,5 +1,4 @@
 internal import BowlineCore
-internal import BowlinePool
 internal import Synchronization
 
 /// How many connections of all origins are unused, and how many may be.
@@ -36,7 +35,7 @@ final class OriginPools: Sendable {
 
     private let environment: TransportEnvironment
     private let configuration: PoolConfiguration
-    private let state = Locked(State())
+    private let state = Guarded(State())
     private let idle: IdleCount
     /// How often a thread has found too many unused connections since one began to close them; 0: none closes any now.
     private let surplusSightings = Atomic(0)

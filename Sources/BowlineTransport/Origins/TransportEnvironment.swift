@@ -1,5 +1,4 @@
 package import BowlineCore
-internal import BowlinePool
 package import NIOCore
 package import NIOPosix
 internal import Synchronization
@@ -70,7 +69,7 @@ final class ChannelCensus: Sendable {
         var isEmpty: Bool { open == 0 && dials == 0 }
     }
 
-    private let state = Locked(State())
+    private let state = Guarded(State())
 
     var open: Int { state.withLock { $0.open } }
 

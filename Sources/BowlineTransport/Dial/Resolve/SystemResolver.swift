@@ -1,5 +1,4 @@
 internal import BowlinePlatform
-internal import BowlinePool
 internal import NIOCore
 
 /// Asks the system's resolver, on threads of its own: no event loop waits for a name, and no name waits for a slow one.
@@ -24,7 +23,7 @@ package final class SystemResolver: ServiceResolver {
 
     private let lookUp: LookUp
     private let startThread: StartThread
-    private let state = Locked(State())
+    private let state = Guarded(State())
 
     /// Makes a resolver, with what stands for the system in tests.
     package init(

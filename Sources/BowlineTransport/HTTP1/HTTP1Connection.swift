@@ -1,0 +1,248 @@
+internal import BowlineCore
+internal import NIOCore
+
+/// One HTTP/1.1 connection: a channel's last handler, and the pool's idea of a connection.
+///
+/// It carries one exchange at a time. Everything below the line "on the event loop" runs there; what callers use from
+/// their own threads hops there first.
+// What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
+// changes it in place calls out while it does.
+// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
+final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
+    // On the event loop.
+    @exclusivity(unchecked) var context: ChannelHandlerContext?
+    @exclusivity(unchecked) var machine = HTTP1ConnectionStateMachine()
+    @exclusivity(unchecked) var parser: HTTP1ResponseParser
+    @exclusivity(unchecked) var exchange: Exchange?
+    @exclusivity(unchecked) var inbound = InboundResponse()
+    @exclusivity(unchecked) var outbound = OutboundRequest()
+    @exclusivity(unchecked) var peek: SocketPeek
+    /// Set with TLS.
+    let recordBoundary: TLSRecordBoundary?
+    /// The last error the channel reported: the cause of the close that follows.
+    var channelError: (any Error)?
+    /// What came before any request, if something did.
+    var earlyBytes: EarlyBytes?
+    @exclusivity(unchecked) var closeReason: CloseReason?
+    @exclusivity(unchecked) var isReadWanted = true
+    @exclusivity(unchecked) var isReadPending = false
+    private(set) var hasWaitedForTickets = false
+    // `DeadlineEntry`.
+    @exclusivity(unchecked) var phase = DeadlinePhase.none
+    @exclusivity(unchecked) var phaseDeadline = MonotonicInstant.distantFuture
+    @exclusivity(unchecked) var sweepIndex = -1
+
+    /// How long a TLS connection that was opened ahead may take to read what waits before its first request.
+    static let ticketWait: TimeAmount = .milliseconds(1)
+
+    override init(
+        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool,
+        dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, origin: OriginLink
+    ) {
+        peek = SocketPeek(channel)
+        recordBoundary = isTLS ? try? channel.pipeline.syncOperations.handler(type: TLSRecordBoundary.self) : nil
+        let options = origin.options
+        var limits = HTTP1Limits()
+        limits.maximumHeadBytes = options.maximumHeadBytes
+        limits.maximumFields = options.maximumFields
+        limits.maximumTrailerBytes = options.maximumHeadBytes
+        limits.maximumTrailerFields = options.maximumFields
+        limits.maximumInformationalResponses = options.maximumInformational
+        parser = HTTP1ResponseParser(limits: limits)
+        super.init(
+            id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS,
+            dialDuration: dialDuration, sweep: sweep, executor: executor, origin: origin
+        )
+    }
+
+    // MARK: From any thread
+
+    override func start(_ exchange: Exchange) {
+        onLoop { self.begin(exchange) }
+    }
+
+    override func returnUnused() {
+        onLoop { self.giveBackUnused() }
+    }
+
+    override func cancelled(_ exchange: Exchange) {
+        onLoop {
+            guard self.exchange === exchange else { return }
+            self.closeNow(.cancelled)
+        }
+    }
+
+    override func abandoned(_ exchange: Exchange) {
+        onLoop {
+            guard self.exchange === exchange else { return }
+            self.discardRest()
+        }
+    }
+
+    override func resumeReading(_ exchange: Exchange) {
+        onLoop {
+            guard self.exchange === exchange else { return }
+            self.readOn()
+        }
+    }
+
+    override func close(_ reason: CloseReason) {
+        onLoop { self.closeNow(reason) }
+    }
+
+    override func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
+        try await withCheckedThrowingContinuation { continuation in
+            onLoop { self.write(chunk, for: exchange, continuation) }
+        }
+    }
+
+    override func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
+        onLoop { self.finish(last, bodyBytes: last.readableBytes, for: exchange) }
+    }
+
+    override func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
+        var ending = ByteBuffer()
+        if exchange.upload?.isChunked == true {
+            do {
+                try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
+            } catch {
+                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
+            }
+        }
+        let bytes = ending
+        onLoop { self.finish(bytes, bodyBytes: 0, for: exchange) }
+    }
+
+    override func uploadFailed(
+        _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
+    ) {
+        onLoop {
+            guard self.exchange === exchange, !self.outbound.isStopped else { return }
+            self.fail(code, message, underlying: underlying, reason: .requestUnfinished)
+        }
+    }
+
+    // MARK: On the event loop
+
+    private func begin(_ exchange: Exchange) {
+        guard !exchange.isOver else {
+            // Cancelled before a byte was written: the connection is as good as it was.
+            exchange.upload?.stop()
+            giveBackUnused()
+            return
+        }
+        guard channel.isActive, machine.isIdle, context != nil else {
+            // It closed between the pool's decision and now; the pool has been told, or will be by the close.
+            exchange.upload?.stop()
+            exchange.fail(closeBeforeRequest(exchange))
+            return
+        }
+        // A fresh TLS connection may have session tickets waiting; everything else has to be silent (RFC 9112 §9.2).
+        let isFreshTLS = isTLS && !exchange.wasPooled
+        switch isFreshTLS ? .silent : lookAround() {
+        case .silent: break
+        case .bytesWaiting where isTLS && !exchange.lease.isReused && !hasWaitedForTickets:
+            // Session tickets again, most likely, on a connection that was opened ahead: the loop gets a turn to read them.
+            hasWaitedForTickets = true
+            eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange) }
+            return
+        case .bytesWaiting:
+            let early = isTLS ? EarlyBytes.unknown : peek.firstBytes()
+            refuse(exchange, .unsolicitedBytes, early.message(isFresh: !exchange.wasPooled))
+            return
+        case .closed:
+            refuse(exchange, .closedByPeer, "the peer closed the connection before the request was written")
+            return
+        }
+        guard machine.start(unusable: exchange.request.closeReason) else { return }
+        self.exchange = exchange
+        inbound = InboundResponse()
+        parser.beginResponse(to: exchange.request.kind)
+        phase = .none
+        phaseDeadline = .distantFuture
+        // Before the write: one that fails at once ends the exchange, and takes the connection out again.
+        sweep.add(self)
+        writeHead(of: exchange)
+    }
+
+    private func giveBackUnused() {
+        guard machine.isIdle, closeReason == nil else { return }
+        events?.tell { $0.connectionReleased($1) }
+        origin.returnUnused(self)
+    }
+
+    private func lookAround() -> SocketPeek.Finding {
+        recordBoundary?.isInsideRecord == true ? .bytesWaiting : peek.look()
+    }
+
+    private func refuse(_ exchange: Exchange, _ reason: CloseReason, _ message: String) {
+        closeNow(reason)
+        exchange.upload?.stop()
+        exchange.fail(exchange.error(.connectionClosed, message))
+    }
+
+    /// The exchange is over and the connection decides what becomes of it.
+    func settle(_ afterwards: HTTP1ConnectionStateMachine.Afterwards, keepAlive: Duration?) {
+        switch afterwards {
+        case .goOn:
+            if machine.isResponseDone { uploadOutlivedResponse() }
+        case .reuse:
+            let ended = outbound.sentAt.map { max($0, inbound.readAt) } ?? inbound.readAt
+            endExchange()
+            readOn()
+            events?.tell { $0.connectionReleased($1) }
+            origin.release(self, keepAlive, ended)
+        case .close(let reason):
+            endExchange()
+            closeNow(reason)
+        }
+    }
+
+    func endExchange() {
+        sweep.remove(self)
+        phase = .none
+        phaseDeadline = .distantFuture
+        exchange?.upload?.stop()
+        // Once a response has begun nobody sends the body again: its sequence is let go.
+        if let head = inbound.head { exchange?.request.abandonBody(after: head.statusCode) }
+        exchange = nil
+        outbound.stop()
+        inbound = InboundResponse()
+    }
+
+    /// Fails the exchange and closes.
+    func fail(
+        _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil, reason: CloseReason
+    ) {
+        let error = exchange?.error(code, message, underlying: underlying, progress: machine.progress)
+        let exchange = exchange
+        closeNow(reason)
+        if let exchange, let error { exchange.fail(error) }
+    }
+
+    /// Closes the channel, with TLS after a close_notify. Whoever waits for the exchange has been told, or is told by the
+    /// caller; a forced close tells them here.
+    func closeNow(_ reason: CloseReason) {
+        guard closeReason == nil else { return }
+        closeReason = reason
+        let progress = machine.close()
+        let exchange = self.exchange
+        endExchange()
+        events?.closed(reason)
+        origin.closed(id, reason)
+        if let exchange, reason == .forced || reason == .poolReleased {
+            exchange.fail(exchange.forciblyClosed(progress: progress ?? .neverSent))
+        }
+        channel.close(promise: nil)
+    }
+}
+
+extension HTTP1Connection: DeadlineEntry {
+    var deadline: MonotonicInstant {
+        guard let exchange else { return phaseDeadline }
+        return min(phaseDeadline, exchange.deadline.instant(hasHead: hasHead))
+    }
+
+    /// Whether the response's head is the caller's already: what is left is its body, or the rest of the request.
+    var hasHead: Bool { inbound.isDelivered || machine.isResponseDone }
+}

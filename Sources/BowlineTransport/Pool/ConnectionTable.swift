@@ -1,0 +1,351 @@
+/// What the machine knows of one connection, from the start of its dial.
+struct ConnectionSlot {
+    enum Phase {
+        /// Its dial is under way. → leased or vacant
+        case dialling
+        /// Handed out, or just established and about to be; with streams also when it may carry none now. → idle or
+        /// vacant
+        case leased
+        /// In the pool. → leased or vacant
+        case idle
+        /// The connection is forgotten; the slot waits for another. → dialling
+        case vacant
+    }
+
+    fileprivate(set) var id: ConnectionID
+    fileprivate(set) var phase: Phase = .dialling
+    /// `nil` exactly while dialling or vacant.
+    fileprivate(set) var connection: (any PooledConnection)?
+    /// Whether it has streams.
+    fileprivate(set) var isMultiplexed = false
+    /// Its dial's number, in the order in which dials were started.
+    fileprivate(set) var dialNumber = 0
+    /// How many leases it may have at once.
+    var capacity = 1
+    /// How many leases it has.
+    var leases = 0
+    /// Why it gets no more leases, if so.
+    fileprivate(set) var retirement: CloseReason?
+    /// Whether its peer must first show that it is there.
+    fileprivate(set) var isDoubted = false
+    /// When its peer last showed that it is there: it was established, or a lease of it ended well.
+    var seenAt: MonotonicInstant?
+    /// How often it has been handed out.
+    var uses = 0
+    /// How many leases it has had, those included that were not used.
+    var grants = 0
+    /// When it is too old to become idle again.
+    var retireAt: MonotonicInstant?
+    /// When it last became free; `nil` while nobody has used it and it has not been idle.
+    var idleSince: MonotonicInstant?
+    /// Until when it may be idle this time, and why not longer.
+    var expiry: MonotonicInstant?
+    var expiryReason = CloseReason.idleTimeout
+
+    fileprivate var lane = 0
+    fileprivate var inAll = IdleLinks()
+    fileprivate var inLane = IdleLinks()
+
+    fileprivate init(id: ConnectionID) {
+        self.id = id
+    }
+
+    /// Whether it may be leased once more now.
+    var hasRoom: Bool { leases < capacity && retirement == nil && !isDoubted }
+
+    /// Whether it may be leased, now or later.
+    var takesRequests: Bool { retirement == nil && !isDoubted }
+
+    /// Whether it has streams that may be leased, now or later.
+    fileprivate var isLive: Bool { isMultiplexed && takesRequests }
+}
+
+/// A slot's neighbours in a list of idle slots; -1 stands for none.
+private struct IdleLinks {
+    var newer = -1
+    var older = -1
+}
+
+/// All connections of a pool and the order in which the idle ones were used.
+///
+/// A connection keeps its position while it lives. The idle ones are linked twice, among all and among those of the
+/// same affinity, so that taking the most recently used, closing the one idle longest and removing one from the
+/// middle are a few stores each, without a search or an allocation.
+struct ConnectionTable {
+    private struct Lane {
+        let affinity: Int
+        var newest = -1
+    }
+
+    private var slots: [ConnectionSlot] = []
+    private var vacant: [Int] = []
+    private var positions: [ConnectionID: Int] = [:]
+    // One per event loop that has had a connection: a handful, searched in sequence.
+    private var lanes: [Lane] = []
+    private var newest = -1
+    private var oldest = -1
+    private(set) var idleCount = 0
+    private(set) var diallingCount = 0
+    /// Connections with streams that may be leased, now or later.
+    private(set) var multiplexedCount = 0
+    /// Connections with streams, of any phase after the dial, by age. A handful: their limit is small.
+    private(set) var multiplexed: [Int] = []
+    /// Dials that were ever started.
+    private(set) var dialsStarted = 0
+    // Those under way, in the order of their start, and some that have ended.
+    private var dials: [ConnectionID] = []
+    // Those in use that have room, the one that got room first first. A handful: the limit of connections is small.
+    private var open: [Int] = []
+
+    /// Dialling, leased and idle together.
+    var count: Int {
+        positions.count
+    }
+
+    var leasedCount: Int {
+        count - idleCount - diallingCount
+    }
+
+    /// Leases of connections with streams.
+    var streamCount: Int {
+        multiplexed.reduce(0) { $0 + slots[$1].leases }
+    }
+
+    /// Connections with streams that are of no use to a request now and have no lease.
+    var withdrawn: [Int] {
+        multiplexed.filter { slots[$0].phase == .leased && slots[$0].leases == 0 }
+    }
+
+    /// Connections that carry a request.
+    var busyCount: Int {
+        leasedCount - withdrawn.count
+    }
+
+    /// Connections with streams whose peer must first show that it is there.
+    var doubtedCount: Int {
+        multiplexed.count { slots[$0].isDoubted && slots[$0].retirement == nil }
+    }
+
+    /// Connections with streams that take no new requests: retired, or doubted.
+    var unavailableCount: Int {
+        multiplexed.count - multiplexedCount
+    }
+
+    /// Connections that take requests, now or later.
+    var availableCount: Int {
+        count - diallingCount - unavailableCount
+    }
+
+    /// Where the connection stands, `nil` when it is forgotten.
+    func position(of id: ConnectionID) -> Int? {
+        positions[id]
+    }
+
+    subscript(position: Int) -> ConnectionSlot {
+        _read { yield slots[position] }
+        _modify { yield &slots[position] }
+    }
+
+    /// The idle connection that has not been used for longest.
+    var oldestIdle: Int? {
+        oldest < 0 ? nil : oldest
+    }
+
+    /// The idle connection used just before the given one was.
+    func nextNewerIdle(than position: Int) -> Int? {
+        let newer = slots[position].inAll.newer
+        return newer < 0 ? nil : newer
+    }
+
+    /// The idle connections, the longest idle first.
+    var idlePositions: [Int] {
+        Array(
+            sequence(state: oldestIdle) { next in
+                guard let position = next else { return nil }
+                next = nextNewerIdle(than: position)
+                return position
+            })
+    }
+
+    /// The connections in use or the dials under way, by age. Looks at all slots.
+    func positions(in phase: ConnectionSlot.Phase) -> [Int] {
+        slots.indices.filter { slots[$0].phase == phase }.sorted { slots[$0].id < slots[$1].id }
+    }
+
+    mutating func addDial(_ id: ConnectionID) {
+        precondition(positions[id] == nil, "a connection's name was used twice")
+        let position: Int
+        if let free = vacant.popLast() {
+            position = free
+            slots[position] = ConnectionSlot(id: id)
+        } else {
+            position = slots.count
+            slots.append(ConnectionSlot(id: id))
+        }
+        dialsStarted += 1
+        slots[position].dialNumber = dialsStarted
+        positions[id] = position
+        diallingCount += 1
+        if dials.count > 2 * diallingCount + 16 {
+            dials = dials.filter { isDialling($0) }
+        }
+        dials.append(id)
+    }
+
+    /// The dial under way that was started last.
+    mutating func youngestDial() -> Int? {
+        while let id = dials.last {
+            if isDialling(id) { return positions[id] }
+            dials.removeLast()
+        }
+        return nil
+    }
+
+    private func isDialling(_ id: ConnectionID) -> Bool {
+        positions[id].map { slots[$0].phase == .dialling } ?? false
+    }
+
+    /// Dialling → leased.
+    mutating func establish(_ position: Int, _ connection: any PooledConnection) {
+        precondition(slots[position].phase == .dialling)
+        slots[position].phase = .leased
+        slots[position].connection = connection
+        slots[position].lane = lane(for: connection.affinity)
+        diallingCount -= 1
+        if connection.isMultiplexed {
+            slots[position].isMultiplexed = true
+            slots[position].capacity = connection.capacity
+            multiplexedCount += 1
+            multiplexed.append(position)
+        }
+    }
+
+    /// A connection in use that can be leased once more.
+    var firstOpen: Int? { open.first }
+
+    /// The number of leases, or the room for them, or the phase of a connection has changed.
+    mutating func noteRoom(_ position: Int) {
+        guard slots[position].isMultiplexed else { return }
+        let isOpen = slots[position].phase == .leased && slots[position].hasRoom
+        if let index = open.firstIndex(of: position) {
+            if !isOpen { open.remove(at: index) }
+        } else if isOpen {
+            open.append(position)
+        }
+    }
+
+    /// It gets no more leases.
+    mutating func retire(_ position: Int, _ reason: CloseReason) {
+        guard slots[position].retirement == nil else { return }
+        changeLife(of: position) { $0.retirement = reason }
+    }
+
+    /// It gets no leases until `trust`.
+    mutating func doubt(_ position: Int) {
+        changeLife(of: position) { $0.isDoubted = true }
+    }
+
+    mutating func trust(_ position: Int) {
+        changeLife(of: position) { $0.isDoubted = false }
+    }
+
+    private mutating func changeLife(of position: Int, _ change: (inout ConnectionSlot) -> Void) {
+        let wasLive = slots[position].isLive
+        change(&slots[position])
+        multiplexedCount += (slots[position].isLive ? 1 : 0) - (wasLive ? 1 : 0)
+        noteRoom(position)
+    }
+
+    /// Idle → leased, though no request has leased it: it may carry nothing now.
+    mutating func withdraw(_ position: Int) {
+        precondition(slots[position].phase == .idle)
+        unlink(position)
+        slots[position].phase = .leased
+    }
+
+    /// Leased → idle, as the most recently used.
+    mutating func park(_ position: Int) {
+        precondition(slots[position].phase == .leased)
+        slots[position].phase = .idle
+        noteRoom(position)
+        idleCount += 1
+
+        slots[position].inAll = IdleLinks(newer: -1, older: newest)
+        if newest >= 0 {
+            slots[newest].inAll.newer = position
+        } else {
+            oldest = position
+        }
+        newest = position
+
+        let lane = slots[position].lane
+        let older = lanes[lane].newest
+        slots[position].inLane = IdleLinks(newer: -1, older: older)
+        if older >= 0 {
+            slots[older].inLane.newer = position
+        }
+        lanes[lane].newest = position
+    }
+
+    /// Idle → leased: the most recently used of that affinity if there is one, else of all.
+    mutating func takeNewestIdle(affinity: Int?) -> Int? {
+        guard newest >= 0 else { return nil }
+        var position = newest
+        if let affinity, let lane = lanes.first(where: { $0.affinity == affinity }), lane.newest >= 0 {
+            position = lane.newest
+        }
+        unlink(position)
+        slots[position].phase = .leased
+        return position
+    }
+
+    /// Any phase → vacant.
+    mutating func remove(_ position: Int) {
+        switch slots[position].phase {
+        case .idle: unlink(position)
+        case .dialling: diallingCount -= 1
+        case .leased: break
+        case .vacant: preconditionFailure("a connection was removed twice")
+        }
+        positions[slots[position].id] = nil
+        slots[position].phase = .vacant
+        if slots[position].isMultiplexed {
+            if slots[position].isLive { multiplexedCount -= 1 }
+            multiplexed.removeAll { $0 == position }
+            noteRoom(position)
+        }
+        slots[position].connection = nil
+        vacant.append(position)
+    }
+
+    private mutating func unlink(_ position: Int) {
+        let inAll = slots[position].inAll
+        if inAll.newer >= 0 {
+            slots[inAll.newer].inAll.older = inAll.older
+        } else {
+            newest = inAll.older
+        }
+        if inAll.older >= 0 {
+            slots[inAll.older].inAll.newer = inAll.newer
+        } else {
+            oldest = inAll.newer
+        }
+
+        let inLane = slots[position].inLane
+        if inLane.newer >= 0 {
+            slots[inLane.newer].inLane.older = inLane.older
+        } else {
+            lanes[slots[position].lane].newest = inLane.older
+        }
+        if inLane.older >= 0 {
+            slots[inLane.older].inLane.newer = inLane.newer
+        }
+        idleCount -= 1
+    }
+
+    private mutating func lane(for affinity: Int) -> Int {
+        if let known = lanes.firstIndex(where: { $0.affinity == affinity }) { return known }
+        lanes.append(Lane(affinity: affinity))
+        return lanes.count - 1
+    }
+}

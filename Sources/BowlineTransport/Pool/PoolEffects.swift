@@ -1,0 +1,119 @@
+/// What the driver is to do after an event, once it has let go of the lock. Each part stands by itself.
+struct PoolEffects {
+    /// A connection the pool has forgotten.
+    struct Removal {
+        let id: ConnectionID
+        let reason: CloseReason
+        /// What to close; `nil` when it is closed already.
+        let connection: (any PooledConnection)?
+    }
+
+    /// A connection that gets no more leases.
+    struct Retirement {
+        let connection: any PooledConnection
+        let reason: CloseReason
+        /// How many leases it has had.
+        let leases: Int
+    }
+
+    /// A dial to start.
+    struct Dial {
+        let id: ConnectionID
+        let affinity: Int?
+    }
+
+    /// The end of a wait.
+    struct Resumption {
+        enum Outcome {
+            case granted(Grant)
+            case prewarmed
+            case failed(any Error)
+        }
+
+        let waiter: WaiterID
+        let outcome: Outcome
+    }
+
+    enum WakeUpChange {
+        /// Replaces the wake-up before it, if there was one.
+        case schedule(WakeUp)
+        case cancel
+    }
+
+    /// By how many idle connections the pool has grown.
+    var idleDelta = 0
+    /// How many dials the driver is to name, with `startDials`.
+    var dialsDue = 0
+    /// What an ordinary lease and release do without. Empty or one: an array, so that they move a word and not ten.
+    private var rare: [RareEffects] = []
+
+    var wakeUp: WakeUpChange? { rare.first?.wakeUp }
+    var removals: [Removal] { rare.first?.removals ?? [] }
+    var retirements: [Retirement] { rare.first?.retirements ?? [] }
+    /// Connections whose peers are to be asked for a sign of life.
+    var probes: [any PooledConnection] { rare.first?.probes ?? [] }
+    var dials: [Dial] { rare.first?.dials ?? [] }
+    var cancelledDials: [ConnectionID] { rare.first?.cancelledDials ?? [] }
+    var resumptions: [Resumption] { rare.first?.resumptions ?? [] }
+
+    /// Whether there is nothing to do but to tell the idle count.
+    var isQuiet: Bool {
+        dialsDue == 0 && rare.isEmpty
+    }
+
+    mutating func changeWakeUp(_ change: WakeUpChange) {
+        withRare { $0.wakeUp = change }
+    }
+
+    mutating func remove(_ id: ConnectionID, _ reason: CloseReason, closing connection: (any PooledConnection)?) {
+        withRare { $0.removals.append(Removal(id: id, reason: reason, connection: connection)) }
+    }
+
+    mutating func retire(_ connection: any PooledConnection, _ reason: CloseReason, leases: Int) {
+        withRare { $0.retirements.append(Retirement(connection: connection, reason: reason, leases: leases)) }
+    }
+
+    mutating func probe(_ connection: any PooledConnection) {
+        withRare { $0.probes.append(connection) }
+    }
+
+    mutating func dial(_ id: ConnectionID, affinity: Int?) {
+        withRare { $0.dials.append(Dial(id: id, affinity: affinity)) }
+    }
+
+    mutating func cancelDial(_ id: ConnectionID) {
+        withRare { $0.cancelledDials.append(id) }
+    }
+
+    mutating func resume(_ waiter: WaiterID, _ outcome: Resumption.Outcome) {
+        withRare { $0.resumptions.append(Resumption(waiter: waiter, outcome: outcome)) }
+    }
+
+    private mutating func withRare(_ change: (inout RareEffects) -> Void) {
+        if rare.isEmpty { rare.append(RareEffects()) }
+        change(&rare[0])
+    }
+
+    private struct RareEffects {
+        var wakeUp: WakeUpChange?
+        var removals: [Removal] = []
+        var retirements: [Retirement] = []
+        var probes: [any PooledConnection] = []
+        var dials: [Dial] = []
+        var cancelledDials: [ConnectionID] = []
+        var resumptions: [Resumption] = []
+    }
+}
+
+/// A connection for one use.
+struct Grant: Sendable {
+    let connection: any PooledConnection
+    let uses: Int
+    let idleSince: MonotonicInstant?
+}
+
+/// The one timer of a pool. A later wake-up has a higher id; one whose id is not the current one is late and ignored.
+struct WakeUp: Equatable {
+    let id: Int
+    let at: MonotonicInstant
+}

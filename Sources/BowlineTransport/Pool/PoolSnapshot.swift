@@ -1,0 +1,14 @@
+/// One origin's connections at an instant. `opened` = `idle` + `active` + the sum of `closed`.
+struct PoolSnapshot: Sendable, Hashable {
+    var idle: Int
+    /// Leased connections.
+    var active: Int
+    /// Leases of connections with streams.
+    var streams = 0
+    var dialling: Int
+    /// Requests that wait for a connection, those included for which one is being dialled.
+    var waiting: Int
+    /// Dials that succeeded since the pool was made.
+    var opened: Int
+    var closed: [CloseReason: Int]
+}

@@ -1,0 +1,257 @@
+import DequeModule
+
+/// Names a request that waits for the pool. Ascending in order of arrival.
+struct WaiterID: Hashable, Comparable {
+    let value: Int
+
+    static func < (lhs: WaiterID, rhs: WaiterID) -> Bool {
+        lhs.value < rhs.value
+    }
+}
+
+/// A request in line for a connection.
+struct Waiter {
+    let id: WaiterID
+    let affinity: Int?
+    let requiresFresh: Bool
+    /// When the request must be over. `nil`: at no time.
+    let deadline: MonotonicInstant?
+    /// When it has waited long enough, unless a dial is under way for it. `nil`: at no time.
+    let limit: MonotonicInstant?
+    let since: MonotonicInstant
+    /// How many rounds of dials had failed when it came; see `DialRounds`.
+    let failedRounds: Int
+    /// How many dials had been started when it came.
+    let dialsBefore: Int
+}
+
+/// Requests in line, first come first served.
+///
+/// Those that require a fresh connection stand in a line of their own, so that a returned connection finds its taker,
+/// and a new one the first of all, without a search.
+struct WaiterQueue {
+    private var plain = WaiterLine()
+    private var fresh = WaiterLine()
+    // One entry for each in line that has a deadline or a limit, and some for requests that have left.
+    private var alarms = WaiterAlarms()
+    // Those whose limit has passed, and some that have left.
+    private var overdue: [WaiterID] = []
+
+    var count: Int {
+        plain.count + fresh.count
+    }
+
+    var isEmpty: Bool {
+        count == 0
+    }
+
+    /// Whether the first in line requires a fresh connection.
+    var startsWithFresh: Bool {
+        guard let fresh = fresh.first else { return false }
+        guard let plain = plain.first else { return true }
+        return fresh.id < plain.id
+    }
+
+    var hasPlain: Bool {
+        plain.count > 0
+    }
+
+    var first: Waiter? {
+        startsWithFresh ? fresh.first : plain.first
+    }
+
+    mutating func insert(_ waiter: Waiter) {
+        if waiter.requiresFresh {
+            fresh.insert(waiter)
+        } else {
+            plain.insert(waiter)
+        }
+        setAlarm([waiter.deadline, waiter.limit].compactMap { $0 }.min(), for: waiter.id)
+        if alarms.count > 2 * count + 16 {
+            alarms = alarms.filter { find($0) != nil }
+        }
+    }
+
+    /// Removes the first of all.
+    mutating func popFirst() -> Waiter? {
+        startsWithFresh ? fresh.popFirst() : plain.popFirst()
+    }
+
+    /// Removes the first that takes a used connection.
+    mutating func popFirstPlain() -> Waiter? {
+        plain.popFirst()
+    }
+
+    mutating func remove(_ id: WaiterID) -> Waiter? {
+        plain.remove(id) ?? fresh.remove(id)
+    }
+
+    /// Removes those whose deadline has come, in order of arrival, and marks those as overdue whose limit has.
+    mutating func removeExpired(now: MonotonicInstant) -> [Waiter] {
+        var expired: [Waiter] = []
+        while let alarm = alarms.first, alarm.at <= now {
+            alarms.popFirst()
+            guard let waiter = find(alarm.waiter) else { continue }
+            if let deadline = waiter.deadline, deadline <= now {
+                expired += [remove(waiter.id)].compactMap { $0 }
+            } else {
+                overdue.append(waiter.id)
+                setAlarm(waiter.deadline, for: waiter.id)
+            }
+        }
+        if overdue.count > 2 * count + 16 {
+            overdue = overdue.filter { find($0) != nil }
+        }
+        return expired.sorted { $0.id < $1.id }
+    }
+
+    /// Marks those as overdue whose limit has passed, though the timer has not said so yet.
+    mutating func markOverdue(now: MonotonicInstant) {
+        var kept: [WaiterAlarms.Alarm] = []
+        while let alarm = alarms.first, alarm.at <= now {
+            alarms.popFirst()
+            guard let waiter = find(alarm.waiter) else { continue }
+            if let limit = waiter.limit, limit <= now { overdue.append(waiter.id) }
+            if let deadline = waiter.deadline {
+                kept.append(.init(at: max(deadline, alarm.at), waiter: waiter.id))
+            }
+        }
+        // The timer removes those whose deadline has passed, too.
+        for alarm in kept { alarms.add(alarm) }
+    }
+
+    /// Whether the limit of a request in line may have passed.
+    var hasOverdue: Bool { !overdue.isEmpty }
+
+    /// Removes the overdue ones behind the first `covered` in line, in order of arrival.
+    mutating func removeOverdue(behind covered: Int) -> [Waiter] {
+        guard !overdue.isEmpty, covered < count else { return [] }
+        overdue = overdue.filter { find($0) != nil }
+        guard !overdue.isEmpty, let first = id(behind: covered) else { return [] }
+        let late = overdue.filter { $0 >= first }.sorted()
+        overdue.removeAll { $0 >= first }
+        return late.compactMap { remove($0) }
+    }
+
+    mutating func removeAll() -> [Waiter] {
+        let all = plain.removeAll() + fresh.removeAll()
+        alarms = WaiterAlarms()
+        overdue = []
+        return all.sorted { $0.id < $1.id }
+    }
+
+    /// The next instant at which a deadline or a limit passes.
+    mutating func nextAlarm() -> MonotonicInstant? {
+        while let alarm = alarms.first {
+            if find(alarm.waiter) != nil { return alarm.at }
+            alarms.popFirst()
+        }
+        return nil
+    }
+
+    private mutating func setAlarm(_ instant: MonotonicInstant?, for id: WaiterID) {
+        if let instant { alarms.add(.init(at: instant, waiter: id)) }
+    }
+
+    private func find(_ id: WaiterID) -> Waiter? {
+        plain.find(id) ?? fresh.find(id)
+    }
+
+    /// Who stands behind the first `number` in line.
+    private func id(behind number: Int) -> WaiterID? {
+        var plain = self.plain.ids.makeIterator()
+        var fresh = self.fresh.ids.makeIterator()
+        var next = (plain: plain.next(), fresh: fresh.next())
+        for _ in 0..<number {
+            if let id = next.fresh, next.plain.map({ id < $0 }) ?? true {
+                next.fresh = fresh.next()
+            } else {
+                next.plain = plain.next()
+            }
+        }
+        return [next.plain, next.fresh].compactMap { $0 }.min()
+    }
+}
+
+/// One line of waiters, ascending by id.
+///
+/// Who leaves from the middle leaves a gap, found by binary search; gaps are closed when they outnumber the waiters.
+/// So a storm of cancellations in a long line costs no quadratic time under the pool's lock.
+private struct WaiterLine {
+    private struct Place {
+        let id: WaiterID
+        var waiter: Waiter?
+    }
+
+    // Invariant: the first place is never a gap; ids ascend.
+    private var places = Deque<Place>()
+    private(set) var count = 0
+
+    var first: Waiter? {
+        places.first?.waiter
+    }
+
+    mutating func insert(_ waiter: Waiter) {
+        var position = places.count
+        // Ids are drawn before the lock is taken, so a neighbour may have overtaken this one by a little.
+        while position > 0, places[position - 1].id > waiter.id {
+            position -= 1
+        }
+        places.insert(Place(id: waiter.id, waiter: waiter), at: position)
+        count += 1
+    }
+
+    mutating func popFirst() -> Waiter? {
+        guard let waiter = places.popFirst()?.waiter else { return nil }
+        count -= 1
+        dropLeadingGaps()
+        return waiter
+    }
+
+    func find(_ id: WaiterID) -> Waiter? {
+        index(of: id).flatMap { places[$0].waiter }
+    }
+
+    /// Of those in line, the first first.
+    var ids: some Sequence<WaiterID> {
+        places.lazy.filter { $0.waiter != nil }.map(\.id)
+    }
+
+    mutating func remove(_ id: WaiterID) -> Waiter? {
+        guard let index = index(of: id), let waiter = places[index].waiter else { return nil }
+        places[index].waiter = nil
+        count -= 1
+        dropLeadingGaps()
+        if places.count > 2 * count + 16 {
+            places.removeAll { $0.waiter == nil }
+        }
+        return waiter
+    }
+
+    mutating func removeAll() -> [Waiter] {
+        let all = places.compactMap(\.waiter)
+        places.removeAll()
+        count = 0
+        return all
+    }
+
+    private func index(of id: WaiterID) -> Int? {
+        var low = 0
+        var high = places.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            if places[middle].id < id {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return low < places.count && places[low].id == id ? low : nil
+    }
+
+    private mutating func dropLeadingGaps() {
+        while let place = places.first, place.waiter == nil {
+            places.removeFirst()
+        }
+    }
+}
