@@ -1,16 +1,5 @@
 internal import BowlineCore
 
-/// What a connection's own deadline is for.
-enum DeadlinePhase {
-    case none
-    /// The peer may still say that it wants the body; after that it gets it anyway.
-    case awaitingContinue
-    case bodyWrite
-    case head
-    case bodyRead
-    case discarding
-}
-
 extension HTTP1Connection {
     /// The exchange begins a phase that may take so long; nil: any time.
     ///
