@@ -1,5 +1,6 @@
 import Testing
 
+import BowlineCore
 @testable import BowlineTransport
 
 @Suite struct PoolClosingTests {

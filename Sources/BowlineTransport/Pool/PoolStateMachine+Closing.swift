@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 extension PoolStateMachine {
     /// A connection is gone, closed by the peer or by its user. Frees its place.
     mutating func connectionClosed(
