@@ -1,8 +1,8 @@
+import BowlineCore
 import Dispatch
 import Synchronization
 import Testing
 
-import BowlineCore
 @testable import BowlineTransport
 
 /// A task that is cancelled between the grant of a connection and its own next step.

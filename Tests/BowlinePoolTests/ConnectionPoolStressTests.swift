@@ -1,7 +1,7 @@
+import BowlineCore
 import Synchronization
 import Testing
 
-import BowlineCore
 @testable import BowlineTransport
 
 /// Many threads, real time, everything at once. Says nothing about order; the books must balance and no connection be
@@ -56,7 +56,6 @@ import BowlineCore
         let served = Atomic<Int>(0)
         let removed = Guarded<Set<ConnectionID>>([])
     }
-
 
     private func work(_ pool: ConnectionPool, seed: UInt64, _ totals: Totals) async {
         var random = PoolRandomWalkTests.Seeded(state: seed)

@@ -1,6 +1,6 @@
+import BowlineCore
 import Testing
 
-import BowlineCore
 @testable import BowlineTransport
 
 /// The driver: continuations, cancellation, the timer, and the order of what it does.

@@ -1,4 +1,5 @@
 import BowlineCore
+
 @testable import BowlineTransport
 
 /// A connection for machine tests: remembers nothing, as the machine's effects say all.

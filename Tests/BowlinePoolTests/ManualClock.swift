@@ -1,4 +1,5 @@
 import BowlineCore
+
 @testable import BowlineTransport
 
 /// A clock that stands still until a test moves it.

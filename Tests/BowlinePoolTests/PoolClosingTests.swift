@@ -1,6 +1,6 @@
+import BowlineCore
 import Testing
 
-import BowlineCore
 @testable import BowlineTransport
 
 @Suite struct PoolClosingTests {

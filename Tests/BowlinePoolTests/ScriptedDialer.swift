@@ -1,7 +1,7 @@
+import BowlineCore
 import Synchronization
 import Testing
 
-import BowlineCore
 @testable import BowlineTransport
 
 /// Something a test waits for: set once, awaited by any number.

@@ -30,7 +30,8 @@ extension PoolStateMachine {
     }
 
     /// Hands out a connection or puts the request in line.
-    mutating func lease(_ request: LeaseRequest, now: MonotonicInstant) -> (outcome: LeaseOutcome, effects: PoolEffects) {
+    mutating func lease(_ request: LeaseRequest, now: MonotonicInstant) -> (outcome: LeaseOutcome, effects: PoolEffects)
+    {
         var effects = PoolEffects()
         guard phase != .closed else { return (.failed(.closed), effects) }
 
