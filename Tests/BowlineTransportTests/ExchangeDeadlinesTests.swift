@@ -55,7 +55,7 @@ struct ExchangeDeadlinesTests {
 
     /// Each phase has to be over at second 10; it is second 11.
     static let rows: [Row] = [
-        row(.none, [], .nothing),
+        row(Phase.none, [], .nothing),
         row(.awaitingContinue, [], .openUpload, next: .none),
         row(.bodyWrite, [], bodyNotTaken, until: second(10), asks: true),
         row(.bodyWrite, [.readerBehind, .requestDone], bodyNotTaken, until: second(10), asks: true),
