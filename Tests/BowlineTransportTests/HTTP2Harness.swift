@@ -187,10 +187,10 @@ struct HTTP2HarnessCall {
     let exchange: Exchange
     let task: Task<ServiceResponse, any Error>
 
-    var error: ServiceError? {
+    var error: TransportOutcome? {
         get async {
             guard case .failure(let error) = await task.result else { return nil }
-            return error as? ServiceError
+            return error as? TransportOutcome
         }
     }
 }

@@ -198,7 +198,7 @@ struct HTTP2SilentPathTests {
         #expect(entries.first == "retired keepAliveFailed" && !entries.contains { $0.hasPrefix("closed") })
         // One that was leased before the pool knew goes elsewhere.
         let late = try await harness.send(get("/late"))
-        #expect((await late.error?.underlying as? HTTP2Declined) != nil)
+        #expect(await late.error?.isDeclined == true)
         try await harness.receive(
             HTTP2WireFrame(.data, flags: HTTP2WireFrame.endStream, on: 1, ByteBuffer(string: "end")))
         #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "xxxxend"))
