@@ -133,7 +133,7 @@ class HTTPConnection: @unchecked Sendable, PooledConnection {
     func finishBody(_ last: ByteBuffer, for exchange: Exchange) { preconditionFailure("abstract") }
 
     /// Ends the request body.
-    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws { preconditionFailure("abstract") }
+    func finishBody(trailers: CheckedTrailers?, for exchange: Exchange) { preconditionFailure("abstract") }
 
     /// The request body cannot be completed.
     func uploadFailed(

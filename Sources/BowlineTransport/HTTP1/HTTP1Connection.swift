@@ -58,7 +58,9 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // MARK: From any thread
 
     override func start(_ exchange: Exchange) {
-        onLoop { self.begin(exchange) }
+        // Encoded by the caller's thread, which the event loop does not wait for.
+        let head = exchange.request.http1Head()
+        onLoop { self.begin(exchange, head) }
     }
 
     override func returnUnused() {
@@ -100,15 +102,9 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         onLoop { self.finish(last, bodyBytes: last.readableBytes, for: exchange) }
     }
 
-    override func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
+    override func finishBody(trailers: CheckedTrailers?, for exchange: Exchange) {
         var ending = ByteBuffer()
-        if exchange.upload?.isChunked == true {
-            do {
-                try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
-            } catch {
-                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
-            }
-        }
+        if exchange.upload?.isChunked == true { HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending) }
         let bytes = ending
         onLoop { self.finish(bytes, bodyBytes: 0, for: exchange) }
     }
@@ -124,7 +120,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 
     // MARK: On the event loop
 
-    private func begin(_ exchange: Exchange) {
+    private func begin(_ exchange: Exchange, _ head: ByteBuffer) {
         guard !exchange.isOver else {
             // Cancelled before a byte was written: the connection is as good as it was.
             exchange.upload?.stop()
@@ -144,7 +140,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         case .bytesWaiting where isTLS && !exchange.lease.isReused && !hasWaitedForTickets:
             // Session tickets again, most likely, on a connection that was opened ahead: the loop gets a turn to read them.
             hasWaitedForTickets = true
-            eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange) }
+            eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange, head) }
             return
         case .bytesWaiting:
             let early = isTLS ? EarlyBytes.unknown : peek.firstBytes()
@@ -162,7 +158,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         phaseDeadline = .distantFuture
         // Before the write: one that fails at once ends the exchange, and takes the connection out again.
         sweep.add(self)
-        writeHead(of: exchange)
+        write(head, of: exchange)
     }
 
     private func giveBackUnused() {
