@@ -168,7 +168,7 @@ extension HTTP2Connection {
     func release() {
         guard closeReason == nil else { return }
         tellReleased()
-        origin.release(self, nil, max(readAt, sweep.now))
+        origin.release(self, keepAliveTimeout: nil, now: max(readAt, sweep.now))
         closeIfUnwanted()
     }
 
