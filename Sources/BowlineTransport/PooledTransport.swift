@@ -6,7 +6,6 @@ internal import NIOPosix
 package final class PooledTransport: ServiceTransport {
     let environment: TransportEnvironment
     let pools: OriginPools
-    private let allocator = ByteBufferAllocator()
     /// How many connections had been closed when the drain began.
     private let closedBeforeDrain = Guarded(Int?.none)
 
@@ -90,9 +89,7 @@ package final class PooledTransport: ServiceTransport {
     private func prepare(_ request: ServiceRequest, context: RequestContext) throws -> PreparedRequest {
         let started = environment.clock.now
         let prepared = try PreparedRequest(
-            request, context: context, started: started, allocator: allocator,
-            isPooled: environment.options.pool.isEnabled
-        )
+            request, context: context, started: started, isPooled: environment.options.pool.isEnabled)
         guard prepared.deadline.instant > started else { throw prepared.deadline.passed(prepared, now: started) }
         return prepared
     }

@@ -47,7 +47,7 @@ struct FailedWriteTests {
         let request = ServiceRequest(method: .put, "http://a.example/", body: Self.bodies[index].body)
         let exchange = Exchange(
             request: try PreparedRequest(
-                request, context: RequestContext(), started: clock.now, allocator: ByteBufferAllocator(), isPooled: true
+                request, context: RequestContext(), started: clock.now, isPooled: true
             ),
             connection: connection,
             lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),

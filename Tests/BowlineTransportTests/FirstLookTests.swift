@@ -80,7 +80,7 @@ struct FirstLookTests {
         let exchange = Exchange(
             request: try PreparedRequest(
                 .post("https://a.example/", body: .text("x")), context: RequestContext(), started: clock.now,
-                allocator: ByteBufferAllocator(), isPooled: true),
+                isPooled: true),
             connection: connection,
             lease: Exchange.LeaseFacts(
                 isReused: isReused, uses: isReused ? 2 : 1, wasIdle: true, leased: clock.now),

@@ -140,7 +140,7 @@ final class HTTP2Harness: Sendable {
         return Exchange(
             request: try PreparedRequest(
                 request, context: RequestContext(deadline: deadline, timeouts: timeouts), started: clock.now,
-                allocator: ByteBufferAllocator(), isPooled: true),
+                isPooled: true),
             connection: connection,
             lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
             resends: 0, options: ConnectionOptions())

@@ -21,9 +21,7 @@ struct ResendPolicyTests {
         var request = ServiceRequest(method: .init(method) ?? .get, "http://a.example/", body: body)
         try change(&request)
         return try PreparedRequest(
-            request, context: RequestContext(), started: MonotonicInstant(nanoseconds: 0),
-            allocator: ByteBufferAllocator(),
-            isPooled: true
+            request, context: RequestContext(), started: MonotonicInstant(nanoseconds: 0), isPooled: true
         )
     }
 

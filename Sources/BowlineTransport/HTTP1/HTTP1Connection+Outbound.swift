@@ -4,12 +4,13 @@ internal import NIOCore
 extension HTTP1Connection {
     // MARK: On the event loop
 
-    func writeHead(of exchange: Exchange) {
+    /// Writes the head, and the body behind it if the buffer ends with that.
+    func write(_ head: ByteBuffer, of exchange: Exchange) {
         body = HTTP1OutboundBody()
         machine.wrote()
         exchange.call.enter(.sending, attempt: exchange.attempt)
         guard let context else { return }
-        context.writeAndFlush(wrapOutboundOut(exchange.request.head), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(head), promise: nil)
         // A failed write closes the channel at once, and the exchange with it.
         guard self.exchange === exchange else { return }
         exchange.tell { $0.requestHeadSent($1) }

@@ -57,7 +57,9 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // MARK: From any thread
 
     func start(_ exchange: Exchange) {
-        onLoop { self.begin(exchange) }
+        // Encoded by the caller's thread, which the event loop does not wait for.
+        let head = exchange.request.http1Head()
+        onLoop { self.begin(exchange, head) }
     }
 
     func returnUnused() {
@@ -108,15 +110,9 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         onLoop { self.finish(last, bodyBytes: last.readableBytes, for: exchange) }
     }
 
-    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
+    func finishBody(trailers: CheckedTrailers?, for exchange: Exchange) {
         var ending = ByteBuffer()
-        if exchange.upload?.isChunked == true {
-            do {
-                try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
-            } catch {
-                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
-            }
-        }
+        if exchange.upload?.isChunked == true { HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending) }
         let bytes = ending
         onLoop { self.finish(bytes, bodyBytes: 0, for: exchange) }
     }
@@ -132,7 +128,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 
     // MARK: On the event loop
 
-    private func begin(_ exchange: Exchange) {
+    private func begin(_ exchange: Exchange, _ head: ByteBuffer) {
         guard !exchange.isOver else {
             // Cancelled before a byte was written: the connection is as good as it was.
             exchange.upload?.stop()
@@ -148,7 +144,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         switch silence.look(wasPooled: exchange.wasPooled, isReused: exchange.lease.isReused) {
         case .silent: break
         case .ticketsWait:
-            eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange) }
+            eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange, head) }
             return
         case .bytes(let early):
             refuse(exchange, .unsolicitedBytes, early.message(isFresh: !exchange.wasPooled))
@@ -163,7 +159,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         parser.beginResponse(to: exchange.request.kind)
         // Before the write: one that fails at once ends the exchange, and takes the connection out again.
         sweep.add(self)
-        writeHead(of: exchange)
+        write(head, of: exchange)
     }
 
     private func giveBackUnused() {

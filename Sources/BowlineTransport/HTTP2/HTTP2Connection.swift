@@ -212,16 +212,8 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         onLoop { self.finish(last, trailers: nil, for: exchange) }
     }
 
-    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
-        if let trailers {
-            var checked = ByteBuffer()
-            do {
-                try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &checked)
-            } catch {
-                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
-            }
-        }
-        onLoop { self.finish(ByteBuffer(), trailers: trailers, for: exchange) }
+    func finishBody(trailers: CheckedTrailers?, for exchange: Exchange) {
+        onLoop { self.finish(ByteBuffer(), trailers: trailers?.fields, for: exchange) }
     }
 
     func uploadFailed(
