@@ -209,13 +209,13 @@ extension HTTP1Connection: ChannelDuplexHandler {
 
     /// Why the connection was closed when a request came to it. With TLS 1.3 the alert of a peer that refuses our
     /// certificate, or the lack of one, may come between the handshake and the first request.
-    func closeBeforeRequest(_ exchange: Exchange) -> ServiceError {
+    func closeBeforeRequest(_ exchange: Exchange) -> TransportOutcome {
         if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
         if let failure = handshakeFailure(for: exchange) {
-            return exchange.error(.tlsHandshakeFailed, failure.description, underlying: failure)
+            return exchange.outcome(.tlsHandshakeFailed, failure.description, underlying: failure)
         }
         let early = closeReason == .unsolicitedBytes ? silence.earlyBytes : nil
-        return exchange.error(
+        return exchange.outcome(
             .connectionClosed,
             early?.message(isFresh: !exchange.wasPooled) ?? "the connection closed before the request was written",
             underlying: channelError

@@ -171,7 +171,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     private func refuse(_ exchange: Exchange, _ reason: CloseReason, _ message: String) {
         closeNow(reason)
         exchange.upload?.stop()
-        exchange.fail(exchange.error(.connectionClosed, message))
+        exchange.fail(exchange.outcome(.connectionClosed, message))
     }
 
     /// The exchange is over and the connection decides what becomes of it.
@@ -207,10 +207,10 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     func fail(
         _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil, reason: CloseReason
     ) {
-        let error = exchange?.error(code, message, underlying: underlying, progress: machine.progress)
+        let outcome = exchange?.outcome(code, message, underlying: underlying, progress: machine.progress)
         let exchange = exchange
         closeNow(reason)
-        if let exchange, let error { exchange.fail(error) }
+        if let exchange, let outcome { exchange.fail(outcome) }
     }
 
     /// Closes the channel, with TLS after a close_notify. Whoever waits for the exchange has been told, or is told by the
