@@ -9,7 +9,7 @@ struct ExchangeDeadlinesTests {
     typealias Consequence = ExchangeDeadlines.Consequence
 
     /// What is true besides the phase.
-    enum Fact: Sendable, CaseIterable {
+    enum Fact: Sendable {
         case hasHead, requestDone, readerBehind, uploadMoves, notWritten
     }
 
