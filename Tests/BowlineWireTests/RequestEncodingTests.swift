@@ -47,6 +47,8 @@ import Testing
         head.encode(with: &encoder, into: &block)
         var decoder = HPACKSectionDecoder()
         let fields = try decoder.decode(block, limits: HPACKLimits(), allocator: ByteBufferAllocator())
+        #expect(head.listSize == fields.listSize)
+        #expect(head.listSizeBound >= fields.listSize)
         var said = Said()
         for index in fields.spans.indices {
             let (name, value) = (fields.name(at: index), fields.value(at: index))

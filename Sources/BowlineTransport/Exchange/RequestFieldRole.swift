@@ -1,23 +1,22 @@
 internal import BowlineCore
 
-/// What becomes of a caller's field, decided by its name alone: the one place where names are told apart.
+/// What becomes of a caller's field, decided by its name alone. No other place tells the names of request fields apart.
 ///
-/// The roles of the first table's rows that are not sent are the same in both protocols: what they say of the message or of
-/// the connection is said in each protocol's own way.
+/// ``RequestFieldCheck`` checks the value. Both encoders follow the role:
 ///
 /// | role | checked | HTTP/1.1 | HTTP/2 |
 /// |---|---|---|---|
-/// | ``plain`` | a value without control characters | as it is | as it is |
+/// | ``plain`` | no control characters in the value | as it is | as it is |
 /// | ``secret`` | likewise | as it is | never in the compression table |
 /// | ``cookie`` | likewise | several lines become one (RFC 6265 §5.4) | a field for each pair (RFC 9113 §8.2.3) |
-/// | ``host`` | once, a host | replaces the URL's host | `:authority` |
-/// | ``contentLength`` | the length of the body | from the framing | from the framing |
-/// | ``transferEncoding`` | `chunked`, and the body too | from the framing | not sent |
-/// | ``connection`` | `close` is honoured; `keep-alive`, `te` and `upgrade` add nothing | ours | not sent |
-/// | ``upgrade`` | a value without control characters | adds `Connection: upgrade` | refused |
-/// | ``trailersWanted`` | must be `trailers` | adds `Connection: TE` | in lower case (RFC 9113 §8.2.2) |
-/// | ``expect`` | must be `100-continue` | dropped if there is no body | likewise |
-/// | ``dropped`` | not at all: `Keep-Alive`, `Proxy-Connection` | not sent: the connection is ours | not sent |
+/// | ``upgrade`` | likewise | as it is, and adds `Connection: upgrade` | the request is refused |
+/// | ``host`` | stands once, is a host | replaces the URL's host | `:authority` |
+/// | ``contentLength`` | is the length of the body | written from the framing | written from the framing |
+/// | ``transferEncoding`` | is `chunked`, and the body too | written from the framing | not sent |
+/// | ``connection`` | `close` is honoured; `keep-alive`, `te` and `upgrade` add nothing | written anew | not sent |
+/// | ``trailersWanted`` | is `trailers` | as it is, and adds `Connection: TE` | in lower case (RFC 9113 §8.2.2) |
+/// | ``expect`` | is `100-continue` | dropped if there is no body | likewise |
+/// | ``dropped``: `Keep-Alive`, `Proxy-Connection` | not at all | not sent | not sent |
 enum RequestFieldRole {
     case plain, secret, cookie, host, contentLength, transferEncoding, connection, upgrade, trailersWanted, expect
     case dropped
@@ -61,12 +60,12 @@ enum RequestFieldRole {
 }
 
 extension UnsafeRawBufferPointer {
-    /// Whether these bytes are `text`, which is in lower case and has letters and hyphens, digits too.
+    /// Whether these bytes are `text`, in upper or lower case. `text` is in lower case.
     func equalsIgnoringCase(_ text: StaticString) -> Bool {
         guard count == text.utf8CodeUnitCount else { return false }
         for position in 0..<count {
             let (byte, wanted) = (self[position], text.utf8Start[position])
-            // The bit that makes a letter lower case; no other byte becomes a letter by it.
+            // The bit makes a letter of ASCII lower case, and makes a letter of nothing else.
             guard byte == wanted || wanted > 0x60 && byte | 0x20 == wanted else { return false }
         }
         return true

@@ -24,6 +24,13 @@ struct HTTP2RequestHead: HTTP2FieldSource {
         return size
     }
 
+    var listSizeBound: Int {
+        // A cookie may become any number of fields.
+        guard request.isPlain else { return listSize }
+        // Six fields at most are ours; what they take besides method, authority and path is 86 bytes.
+        return request.maximumHeadBytes + 86 + (request.fields.count + 6) * HTTP2FieldSize.overhead
+    }
+
     func encode(with encoder: inout HPACKSectionEncoder, into buffer: inout ByteBuffer) {
         encoder.encode(name: ":method", value: request.method, indexing: .automatic, into: &buffer)
         encoder.encode(name: ":scheme", value: scheme, indexing: .automatic, into: &buffer)
