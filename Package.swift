@@ -70,11 +70,10 @@ let package = Package(
             name: "BowlineCore", dependencies: ["BowlinePlatform", httpTypes, logging, nioCore, serviceContext],
             swiftSettings: road
         ),
-        .target(name: "BowlinePool", dependencies: [deque], swiftSettings: strict),
         .target(
             name: "BowlineTransport",
             dependencies: [
-                "BowlineCore", "BowlinePlatform", "BowlinePool", nioCore, nioPosix, nioTLS, nioSSL,
+                "BowlineCore", "BowlinePlatform", deque, nioCore, nioPosix, nioTLS, nioSSL,
             ],
             swiftSettings: road
         ),
@@ -133,7 +132,8 @@ let package = Package(
         ),
         .testTarget(name: "BowlineCoreTests", dependencies: ["BowlineCore", nioCore], swiftSettings: strict),
         .testTarget(name: "BowlineFuzzTests", dependencies: ["FuzzTargets"], swiftSettings: strict),
-        .testTarget(name: "BowlinePoolTests", dependencies: ["BowlinePool"], swiftSettings: strict),
+        .testTarget(
+            name: "BowlinePoolTests", dependencies: ["BowlineTransport", "BowlineCore", nioCore], swiftSettings: strict),
         .testTarget(
             name: "BowlineWireTests",
             dependencies: [
@@ -150,7 +150,7 @@ let package = Package(
         .testTarget(
             name: "BowlineTransportTests",
             dependencies: [
-                "BowlineTransport", "BowlineCore", "BowlinePlatform", "BowlinePool", "BowlineTesting", nioCore,
+                "BowlineTransport", "BowlineCore", "BowlinePlatform", "BowlineTesting", nioCore,
                 nioEmbedded, nioHPACK,
                 nioHTTP2,
             ],

@@ -28,11 +28,10 @@ CODE_FOLDERS = ("Sources", "Tests", "Fuzz", "Examples", "Benchmarks", "Integrati
 WALLS = {
     "BowlinePlatform": [],
     "BowlineCore": ["BowlinePlatform", "HTTPTypes", "Logging", "ServiceContextModule", "NIOCore"],
-    "BowlinePool": ["DequeModule", "Synchronization"],
     "BowlineMiddleware": ["BowlineCore", "BowlinePlatform", "Logging", "Metrics", "Tracing", "CZlib"],
     # HTTP/2 is on a wire of its own: not NIOHTTP2, not NIOHPACK.
     "BowlineTransport": [
-        "BowlineCore", "BowlinePlatform", "BowlinePool", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS",
+        "BowlineCore", "BowlinePlatform", "DequeModule", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS",
     ],
     "Bowline": [
         "BowlineCore", "BowlineMiddleware", "BowlineTransport", "FoundationEssentials", "Logging", "ServiceLifecycle",
@@ -56,8 +55,13 @@ STANDARD = ["Swift", "_Concurrency", "Synchronization"]
 PLATFORM = ["Glibc", "Musl", "Bionic", "Android", "Darwin"]
 # The one module that asks which platform it is on.
 PLATFORM_MODULE = "BowlinePlatform"
-# The pool is pure: it does not even reach for the C library.
-PURE = ["BowlinePool"]
+# Folders that may import less than their module. The pool knows neither SwiftNIO nor the C library; the wires of both
+# protocols know bytes only.
+FOLDER_WALLS = {
+    "Sources/BowlineTransport/Pool": ["BowlineCore", "DequeModule", "Synchronization"],
+    "Sources/BowlineTransport/HTTP1/Wire": ["BowlineCore", "NIOCore"],
+    "Sources/BowlineTransport/HTTP2/Wire": ["BowlineCore", "NIOCore"],
+}
 # BowlineCore has NIOCore for `ByteBuffer`; these belong to the transport.
 NIO_MACHINERY = re.compile(
     r"\b(EventLoop|EventLoopGroup|EventLoopFuture|EventLoopPromise|Channel|ChannelHandler|ChannelHandlerContext|"
@@ -124,7 +128,7 @@ def _imports_of(path, module, root):
             if not item.is_fallback_for("FoundationEssentials"):
                 found.append(Violation(name, item.line, f"{module} uses FoundationEssentials, not Foundation",
                                        "import FoundationEssentials, with Foundation in the #else of its canImport"))
-        elif item.module in PLATFORM and module not in PURE:
+        elif item.module in PLATFORM:
             found.append(Violation(name, item.line, f"`{item.module}` is imported outside of {PLATFORM_MODULE}",
                                    f"import {PLATFORM_MODULE}, which has one `canImport` ladder for all"))
         elif not _allowed(item.module, module):
@@ -139,8 +143,45 @@ def _imports_of(path, module, root):
     return found
 
 
+def folder_walls(root):
+    """What a folder may import beside the walls of its module, and that a wire names nothing of channels and event loops."""
+    found = []
+    for folder, allowed in FOLDER_WALLS.items():
+        for path in swift_files(root, [folder]):
+            text = read(path)
+            name = path.relative_to(root)
+            for item in imports(text):
+                if item.module not in allowed:
+                    found.append(Violation(name, item.line, f"{folder} may not import `{item.module}`",
+                                           f"it may import {', '.join(allowed)}; move the code, or change DESIGN §1 first"))
+            found += _named(name, text, NIO_MACHINERY, f"{folder} knows", "move this to the connection")
+    return found
+
+
+# What a decision must not depend on: it is handed the time and the random number, and returns what is to be done.
+_IMPURE = re.compile(
+    r"\b(await|async|Task|Guarded|Mutex|Atomic|ServiceClock|MonotonicClock|ContinuousClock|EventLoop|Channel|Logger)\b"
+)
+
+
+def pure_machines(root):
+    """State machines, and all of the wires: no task, lock, clock, event loop or logger."""
+    found = []
+    for path in swift_files(root, library_folders(root)):
+        name = path.relative_to(root)
+        is_wire = any(str(name).startswith(f"{folder}/") for folder in FOLDER_WALLS if folder.endswith("/Wire"))
+        if is_wire or "StateMachine" in path.name:
+            found += _named(name, read(path), _IMPURE, "a machine knows", "move this to its driver")
+    return found
+
+
+def _named(name, text, pattern, verb, remedy):
+    return [Violation(name, number, f"{verb} no `{match.group(1)}`", remedy)
+            for number, line in enumerate(code_only(text).split("\n"), start=1) if (match := pattern.search(line))]
+
+
 def _allowed(imported, module):
-    if imported in STANDARD and not (module in PURE and imported not in WALLS[module] + ["Swift", "_Concurrency"]):
+    if imported in STANDARD:
         return True
     for entry in WALLS[module]:
         if entry == imported or (entry.endswith("*") and imported.startswith(entry[:-1])):
@@ -428,6 +469,8 @@ def planted_faults(root):
 
 RULES = [
     ("import walls", import_walls),
+    ("walls of folders", folder_walls),
+    ("pure machines", pure_machines),
     ("file sizes", file_sizes),
     ("no traps in Sources", traps),
     ("safety notes", safety_notes),

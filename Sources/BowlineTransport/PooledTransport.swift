@@ -37,7 +37,7 @@ package final class PooledTransport: ServiceTransport {
         var resend = ResendPolicy()
         while true {
             let pool = pools.pool(for: prepared.origin)
-            let lease: OriginPools.Pool.Lease
+            let lease: Lease
             do {
                 lease = try await self.lease(in: pool, for: prepared, resend)
             } catch {
@@ -54,8 +54,8 @@ package final class PooledTransport: ServiceTransport {
     }
 
     private func lease(
-        in pool: OriginPools.Pool, for prepared: PreparedRequest, _ resend: ResendPolicy
-    ) async throws -> OriginPools.Pool.Lease {
+        in pool: ConnectionPool, for prepared: PreparedRequest, _ resend: ResendPolicy
+    ) async throws -> Lease {
         try Task.checkCancellation()
         if let lease = tryLease(in: pool, for: prepared, resend) { return lease }
         let queued = beginWaiting(in: pool, prepared, resend)
@@ -99,8 +99,8 @@ package final class PooledTransport: ServiceTransport {
 
     @inline(never)
     private func tryLease(
-        in pool: OriginPools.Pool, for prepared: PreparedRequest, _ resend: ResendPolicy
-    ) -> OriginPools.Pool.Lease? {
+        in pool: ConnectionPool, for prepared: PreparedRequest, _ resend: ResendPolicy
+    ) -> Lease? {
         guard !resend.requiresFresh else { return nil }
         return pool.tryLease(affinity: environment.loops.currentAffinity, now: prepared.deadline.started)
     }
@@ -125,7 +125,7 @@ package final class PooledTransport: ServiceTransport {
 
     @inline(never)
     private func begin(
-        _ lease: OriginPools.Pool.Lease, _ prepared: PreparedRequest, _ resend: ResendPolicy
+        _ lease: Lease, _ prepared: PreparedRequest, _ resend: ResendPolicy
     ) -> Exchange {
         let exchange = Exchange(
             request: prepared, connection: lease.connection,
@@ -144,7 +144,7 @@ package final class PooledTransport: ServiceTransport {
     /// - Throws: what the caller is told, if not.
     @inline(never)
     private func goOn(
-        after error: any Error, of exchange: Exchange, _ lease: OriginPools.Pool.Lease, _ pool: OriginPools.Pool,
+        after error: any Error, of exchange: Exchange, _ lease: Lease, _ pool: ConnectionPool,
         _ resend: inout ResendPolicy
     ) throws {
         let isGoingOn = resend.allows(exchange.request, after: error, wasPooled: exchange.wasPooled)
@@ -159,7 +159,7 @@ package final class PooledTransport: ServiceTransport {
 
     /// Other connections may be as dead as the one that has failed, whether this request is sent again or not.
     private func suspectSiblings(
-        of exchange: Exchange, after error: any Error, _ lease: OriginPools.Pool.Lease, _ pool: OriginPools.Pool
+        of exchange: Exchange, after error: any Error, _ lease: Lease, _ pool: ConnectionPool
     ) {
         let waited = exchange.lease.leased.duration(to: environment.clock.now)
         switch SiblingSuspicion(exchange, after: error, waited: waited) {
@@ -172,7 +172,7 @@ package final class PooledTransport: ServiceTransport {
     /// What a request without a connection is about to wait for: a dial, where the origin's limit allows one, else others.
     @inline(never)
     private func beginWaiting(
-        in pool: OriginPools.Pool, _ prepared: PreparedRequest, _ resend: ResendPolicy
+        in pool: ConnectionPool, _ prepared: PreparedRequest, _ resend: ResendPolicy
     ) -> MonotonicInstant? {
         let mayDial = pool.busyCount < environment.options.pool.maximumPerOrigin ?? .max
         prepared.context.call.enter(mayDial ? .connecting : .queued, attempt: prepared.context.attempt)
@@ -180,9 +180,9 @@ package final class PooledTransport: ServiceTransport {
     }
 
     @inline(never)
-    private func leaseOptions(_ resend: ResendPolicy, _ prepared: PreparedRequest) -> OriginPools.Pool.LeaseOptions {
+    private func leaseOptions(_ resend: ResendPolicy, _ prepared: PreparedRequest) -> LeaseOptions {
         let deadline = prepared.deadline.instant
-        return OriginPools.Pool.LeaseOptions(
+        return LeaseOptions(
             affinity: environment.loops.currentAffinity, requiresFresh: resend.requiresFresh,
             deadline: deadline == .distantFuture ? nil : deadline,
             maximumWait: prepared.context.timeouts.poolAcquire
@@ -217,7 +217,7 @@ package final class PooledTransport: ServiceTransport {
     }
 
     /// What the pools hold now.
-    package func snapshot() -> BowlineCore.PoolSnapshot {
+    package func snapshot() -> PoolSnapshot {
         pools.snapshot()
     }
 
@@ -233,7 +233,7 @@ package final class PooledTransport: ServiceTransport {
     }
 
     /// Returns false if the pool had gone cold just now: another takes its place.
-    func prewarm(_ pool: OriginPools.Pool, _ connections: Int) async throws -> Bool {
+    func prewarm(_ pool: ConnectionPool, _ connections: Int) async throws -> Bool {
         do {
             try await pool.prewarm(connections)
             return true

@@ -1,3 +1,4 @@
+import BowlineCore
 import Dispatch
 import Synchronization
 import Testing
@@ -35,9 +36,9 @@ import Testing
     func used() async throws {
         let pool = dialer.makePool(clock)
         dialer.setMode(.succeedAtOnce)
-        let connection = try await pool.lease().connection
-        pool.returnUnused(connection)
-        #expect(connection.unusedLeases.load(ordering: .relaxed) == 0)
+        let lease = try await pool.lease()
+        pool.returnUnused(lease.connection)
+        #expect(try lease.scripted.unusedLeases.load(ordering: .relaxed) == 0)
     }
 }
 

@@ -1,3 +1,4 @@
+import BowlineCore
 import Synchronization
 import Testing
 
@@ -23,7 +24,7 @@ import Testing
         let pool = ConnectionPool(
             configuration: configuration,
             dialer: dialer,
-            clock: ContinuousClock(),
+            clock: MonotonicClock(),
             idleCountChanged: { _ = totals.idle.wrappingAdd($0, ordering: .relaxed) },
             connectionRemoved: { id, _ in
                 if !totals.removed.withLock({ $0.insert(id).inserted }) { Issue.record("\(id) removed twice") }
@@ -56,9 +57,7 @@ import Testing
         let removed = Guarded<Set<ConnectionID>>([])
     }
 
-    typealias Pool = ConnectionPool<UnreliableDialer, ContinuousClock>
-
-    private func work(_ pool: Pool, seed: UInt64, _ totals: Totals) async {
+    private func work(_ pool: ConnectionPool, seed: UInt64, _ totals: Totals) async {
         var random = PoolRandomWalkTests.Seeded(state: seed)
         for _ in 0..<Self.rounds {
             let dice = Int.random(in: 0..<100, using: &random)
@@ -66,7 +65,7 @@ import Testing
             if dice < 30, let lease = pool.tryLease(affinity: affinity) {
                 use(lease.connection, pool, dice: Int.random(in: 0..<100, using: &random), totals)
             } else {
-                let options = Pool.LeaseOptions(
+                let options = LeaseOptions(
                     affinity: affinity,
                     requiresFresh: dice > 95,
                     maximumWait: dice > 80 ? .microseconds(dice) : .seconds(60)
@@ -80,13 +79,17 @@ import Testing
                 await request.value
             }
             if dice == 50 { pool.evictOldestIdle() }
-            if dice == 51 { pool.evictStale(idleSince: ContinuousClock.now) }
-            if dice == 52 { pool.noByteReceived(on: ConnectionID(1), since: ContinuousClock.now) }
+            if dice == 51 { pool.evictStale(idleSince: MonotonicClock().now) }
+            if dice == 52 { pool.noByteReceived(on: ConnectionID(1), since: MonotonicClock().now) }
             totals.ended.wrappingAdd(1, ordering: .relaxed)
         }
     }
 
-    private func use(_ connection: ScriptedConnection, _ pool: Pool, dice: Int, _ totals: Totals) {
+    private func use(_ leased: any HTTPConnection, _ pool: ConnectionPool, dice: Int, _ totals: Totals) {
+        guard let connection = leased as? ScriptedConnection else {
+            Issue.record("the pool leased a connection that the dialer did not make")
+            return
+        }
         totals.served.wrappingAdd(1, ordering: .relaxed)
         connection.beginUse()
         if dice < 10 { connection.endUse() }
@@ -102,12 +105,10 @@ import Testing
 
     /// Ends its dials on tasks of their own, some with an error; kills some connections at any time.
     final class UnreliableDialer: ConnectionDialer {
-        typealias Connection = ScriptedConnection
-
         private struct State {
             var random: PoolRandomWalkTests.Seeded
             var dials: [Task<Void, Never>] = []
-            weak var pool: Pool?
+            weak var pool: ConnectionPool?
         }
 
         private let names = Atomic<Int>(0)
@@ -117,7 +118,7 @@ import Testing
             state = Guarded(State(random: .init(state: seed)))
         }
 
-        func attach(_ pool: Pool) {
+        func attach(_ pool: ConnectionPool) {
             state.withLock { $0.pool = pool }
         }
 

@@ -1,3 +1,4 @@
+import BowlineCore
 import Testing
 
 @testable import BowlineTransport
@@ -27,7 +28,7 @@ import Testing
     func fifo() async throws {
         let pool = dialer.makePool(clock) { $0.maximumConnections = 1 }
         dialer.setMode(.succeedAtOnce)
-        let held = try await pool.lease().connection
+        let held = try await pool.lease().scripted
         let order = Log<Int>()
         await withTaskGroup { group in
             for number in 1...5 {
@@ -47,7 +48,7 @@ import Testing
     func waitTimesOut() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock) { $0.maximumConnections = 1 }
-        let held = try await pool.lease().connection
+        let held = try await pool.lease().scripted
         defer { pool.release(held) }
         let waiting = Task { try await pool.lease(.init(maximumWait: .seconds(10))) }
         await clock.sleeps(1)
@@ -74,7 +75,7 @@ import Testing
     func idleTimer() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)
-        let connection = try await pool.lease().connection
+        let connection = try await pool.lease().scripted
         pool.release(connection)
         await clock.sleeps(1)
         clock.advance(by: .seconds(90))
@@ -86,7 +87,7 @@ import Testing
     func oneTimer() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)
-        let connection = try await pool.lease().connection
+        let connection = try await pool.lease().scripted
         pool.release(connection)
         for _ in 0..<1000 {
             let lease = try #require(pool.tryLease())
@@ -226,7 +227,7 @@ import Testing
     func closeAll() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock) { $0.maximumConnections = 2 }
-        let held = [try await pool.lease().connection, try await pool.lease().connection]
+        let held = [try await pool.lease().scripted, try await pool.lease().scripted]
         let waiting = Task { try await pool.lease() }
         await pool.waiting(1)
         pool.closeAll(.forced)
@@ -243,8 +244,8 @@ import Testing
     func drain() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)
-        let held = try await pool.lease().connection
-        let idle = try await pool.lease().connection
+        let held = try await pool.lease().scripted
+        let idle = try await pool.lease().scripted
         pool.release(idle)
         await clock.sleeps(1)
         pool.beginDrain()
@@ -259,9 +260,9 @@ import Testing
     @Test("A pool that is let go closes its idle connections and cancels its dials; leased ones are their user's")
     func release() async throws {
         dialer.setMode(.succeedAtOnce)
-        var pool: ScriptedDialer.Pool? = dialer.makePool(clock)
-        let held = try #require(try await pool?.lease().connection)
-        let idle = try #require(try await pool?.lease().connection)
+        var pool: ConnectionPool? = dialer.makePool(clock)
+        let held = try #require(try await pool?.lease().scripted)
+        let idle = try #require(try await pool?.lease().scripted)
         pool?.release(idle)
         await clock.sleeps(1)
         dialer.setMode(.byHand)
@@ -281,13 +282,13 @@ import Testing
         weak var driver: PoolDriver?
         do {
             dialer.setMode(.succeedAtOnce)
-            var pool: ScriptedDialer.Pool? = dialer.makePool(clock)
+            var pool: ConnectionPool? = dialer.makePool(clock)
             let released = try #require(pool?.driver)
             driver = released
-            let held = try #require(try await pool?.lease().connection)
+            let held = try #require(try await pool?.lease().scripted)
             // A thread has decided on a timer and is overtaken by the pool's end before it sets it.
             let effects = released.state.withLock {
-                $0.machine.release(held.id, keepAliveTimeout: nil, now: released.now())
+                $0.machine.release(held.id, keepAliveTimeout: nil, now: released.now)
             }
             guard case .schedule = effects.wakeUp else {
                 Issue.record("no timer")
@@ -307,12 +308,12 @@ import Testing
         dialer.setMode(.succeedAtOnce)
         dialer.setStreams(2)
         let pool = dialer.makePool(clock) { $0.expectation = .streams(2) }
-        let first = try await pool.lease().connection
+        let first = try await pool.lease().scripted
         clock.advance(by: .seconds(1))
         // Any other connection's name: this one is a sibling.
         pool.noByteReceived(on: ConnectionID(99), since: clock.now)
         #expect(first.probed.current == true)
-        let second = try await pool.lease().connection
+        let second = try await pool.lease().scripted
         #expect(second !== first)
         #expect(try await pool.lease().connection === second)
         pool.connectionConfirmed(first.id)
@@ -330,7 +331,7 @@ import Testing
             idleCountChanged: { idle.append($0) },
             connectionRemoved: { removed.append(($0, $1)) }
         )
-        let connections = [try await pool.lease().connection, try await pool.lease().connection]
+        let connections = [try await pool.lease().scripted, try await pool.lease().scripted]
         for connection in connections { pool.release(connection) }
         #expect(idle.entries == [1, 1])
         #expect(pool.oldestIdleSince == clock.now)

@@ -1,7 +1,9 @@
+import BowlineCore
+
 @testable import BowlineTransport
 
 /// A connection for machine tests: remembers nothing, as the machine's effects say all.
-final class PlainConnection: PooledConnection {
+final class PlainConnection: PoolTestConnection {
     let id: ConnectionID
     let affinity: Int
     let isMultiplexed: Bool
@@ -92,7 +94,7 @@ final class MachineHarness {
         machine = PoolStateMachine(configuration: configuration)
     }
 
-    var snapshot: PoolSnapshot {
+    var snapshot: PoolCounts {
         machine.snapshot
     }
 
@@ -267,7 +269,7 @@ final class MachineHarness {
         return ids
     }
 
-    private func granted(_ grant: Grant) -> Observation.Granted {
+    private func granted(_ grant: Lease) -> Observation.Granted {
         .init(connection: grant.connection.id.value, uses: grant.uses, idleSince: grant.idleSince?.sinceStart)
     }
 
@@ -290,7 +292,7 @@ final class MachineHarness {
 }
 
 extension Observation {
-    init(effects: PoolEffects, granted: (Grant) -> Granted) {
+    init(effects: PoolEffects, granted: (Lease) -> Granted) {
         for resumption in effects.resumptions {
             switch resumption.outcome {
             case .granted(let grant): ended[resumption.waiter.value] = .granted(granted(grant))

@@ -1,23 +1,17 @@
+import BowlineCore
+
 @testable import BowlineTransport
 
 /// A clock that stands still until a test moves it.
-final class ManualClock: Clock {
-    struct Instant: InstantProtocol {
-        var offset: Duration
-
-        func advanced(by duration: Duration) -> Instant { Instant(offset: offset + duration) }
-        func duration(to other: Instant) -> Duration { other.offset - offset }
-        static func < (lhs: Instant, rhs: Instant) -> Bool { lhs.offset < rhs.offset }
-    }
-
+final class ManualClock: ServiceClock {
     private struct Sleeper {
         let id: Int
-        let deadline: Instant
+        let deadline: MonotonicInstant
         let continuation: CheckedContinuation<Void, any Error>
     }
 
     private struct State {
-        var now = Instant(offset: .zero)
+        var now = MonotonicInstant(nanoseconds: 0)
         var sleepers: [Sleeper] = []
         var sleepsStarted = 0
         var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
@@ -31,14 +25,14 @@ final class ManualClock: Clock {
 
     private let state = Guarded(State())
 
-    var now: Instant { state.withLock { $0.now } }
+    var now: MonotonicInstant { state.withLock { $0.now } }
     var minimumResolution: Duration { .zero }
 
     /// How many sleeps there have been.
     var sleepsStarted: Int { state.withLock { $0.sleepsStarted } }
     var sleeperCount: Int { state.withLock { $0.sleepers.count } }
 
-    func sleep(until deadline: Instant, tolerance: Duration?) async throws {
+    func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
         let id = state.withLock { state in
             state.sleepsStarted += 1
             return state.sleepsStarted

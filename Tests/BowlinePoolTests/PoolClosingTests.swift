@@ -1,3 +1,4 @@
+import BowlineCore
 import Testing
 
 @testable import BowlineTransport

@@ -8,7 +8,7 @@ import Testing
         let harness = MachineHarness()
         harness.lease(wait: .seconds(10))
         #expect(harness.failed(1, DialError(number: 7)).ended == [1: .dialFailed(DialError(number: 7))])
-        #expect(harness.snapshot == PoolSnapshot(idle: 0, active: 0, dialling: 0, waiting: 0, opened: 0, closed: [:]))
+        #expect(harness.snapshot == PoolCounts(idle: 0, active: 0, dialling: 0, waiting: 0, opened: 0, closed: [:]))
     }
 
     @Test("PO2: a failed dial frees its place and the next dial starts, so that nobody starves")

@@ -206,7 +206,7 @@ import Testing
         }
     }
 
-    private func after(_ observation: Observation, _ snapshot: PoolSnapshot, before: PoolSnapshot) -> After? {
+    private func after(_ observation: Observation, _ snapshot: PoolCounts, before: PoolCounts) -> After? {
         if let reason = observation.removed[1] { return .removed(reason) }
         if observation.cancelledDials == [1] { return .dialCancelled }
         if observation.probed == [1] { return .probed }

@@ -51,8 +51,8 @@ final class ReferencePool {
         self.configuration = configuration
     }
 
-    var snapshot: PoolSnapshot {
-        PoolSnapshot(
+    var snapshot: PoolCounts {
+        PoolCounts(
             idle: idle.count,
             active: leased.count,
             dialling: dialling.count,

@@ -1,3 +1,4 @@
+import BowlineCore
 import Synchronization
 import Testing
 
@@ -41,7 +42,7 @@ final class Signal<Value: Sendable>: Sendable {
 }
 
 /// A connection that rejects what a pool must not do: lend it twice, lend it closed, close it twice.
-final class ScriptedConnection: PooledConnection {
+final class ScriptedConnection: PoolTestConnection {
     let id: ConnectionID
     let affinity: Int
     let closed = Signal<CloseReason>()
@@ -86,10 +87,15 @@ final class ScriptedConnection: PooledConnection {
     }
 }
 
+extension Lease {
+    /// The connection as the dialer made it.
+    var scripted: ScriptedConnection {
+        get throws { try #require(connection as? ScriptedConnection) }
+    }
+}
+
 /// A dialer whose dials the test ends, or that ends them at once.
 final class ScriptedDialer: ConnectionDialer {
-    typealias Connection = ScriptedConnection
-    typealias Pool = ConnectionPool<ScriptedDialer, ManualClock>
 
     enum Mode {
         case byHand
@@ -104,7 +110,7 @@ final class ScriptedDialer: ConnectionDialer {
         var names = 0
         var started: [ConnectionID] = []
         var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
-        weak var pool: Pool?
+        weak var pool: ConnectionPool?
     }
 
     let firstCancelled = Signal<ConnectionID>()
@@ -170,10 +176,10 @@ final class ScriptedDialer: ConnectionDialer {
         configure: (inout PoolConfiguration) -> Void = { _ in },
         idleCountChanged: @escaping @Sendable (Int) -> Void = { _ in },
         connectionRemoved: @escaping @Sendable (ConnectionID, CloseReason) -> Void = { _, _ in }
-    ) -> Pool {
+    ) -> ConnectionPool {
         var configuration = PoolConfiguration()
         configure(&configuration)
-        let pool = Pool(
+        let pool = ConnectionPool(
             configuration: configuration,
             dialer: self,
             clock: clock,

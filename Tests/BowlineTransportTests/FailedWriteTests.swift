@@ -31,19 +31,14 @@ struct FailedWriteTests {
         let channel = NIOAsyncTestingChannel()
         let clock = TestClock()
         let sweep = DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock))
-        let closed = Guarded<[CloseReason]>([])
+        let owner = RecordingOwner()
         let connection = try await channel.eventLoop.submit {
             let connection = HTTP1Connection(
-                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
-                dialDuration: .zero, sweep: sweep,
-                executor: EventLoopTaskExecutor(channel.eventLoop),
-                origin: HTTP1Connection.OriginLink(
-                    options: ConnectionOptions(),
-                    release: { _, _, _ in Issue.record("released") },
-                    returnUnused: { _ in Issue.record("returned unused") },
-                    closed: { _, reason in closed.withLock { $0.append(reason) } }
-                )
-            )
+                ConnectionTraits(
+                    id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
+                    dialDuration: .zero, sweep: sweep,
+                    executor: EventLoopTaskExecutor(channel.eventLoop),
+                    origin: OriginLink(options: ConnectionOptions(), owner: owner)))
             try channel.pipeline.syncOperations.addHandlers([BrokenSocket(), connection])
             return connection
         }.get()
@@ -62,7 +57,7 @@ struct FailedWriteTests {
         #expect(error.code == .connectionClosed && error.progress == .ambiguous)
         let (count, index) = try await channel.eventLoop.submit { (sweep.count, connection.sweepIndex) }.get()
         #expect(count == 0 && index == -1)
-        #expect(closed.withLock { $0 } == [.transportError])
+        #expect(owner.notes == ["closed transportError"])
         #expect(exchange.isOver)
         _ = try? await channel.finish()
     }

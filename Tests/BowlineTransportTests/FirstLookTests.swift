@@ -19,7 +19,7 @@ struct FirstLookTests {
 
     @Test("KA13: a session ticket that is still being read delays the first request, and costs no connection")
     func ticket() async throws {
-        try await withExchange(isReused: false) { channel, closed, running in
+        try await withExchange(isReused: false) { channel, owner, running in
             try await channel.writeInbound(ByteBuffer(bytes: Self.record[3...]))
             await channel.testingEventLoop.advanceTime(by: HTTP1Connection.ticketWait)
             let head = try await channel.waitForOutboundWrite(as: ByteBuffer.self)
@@ -27,27 +27,27 @@ struct FirstLookTests {
             running.cancel()
             await #expect(throws: (any Error).self) { try await running.value }
             try await channel.eventLoop.submit {}.get()
-            #expect(closed.withLock { $0 } == [.cancelled])
+            #expect(owner.notes == ["closed cancelled"])
         }
     }
 
     @Test("KA13: what is not read by then closes the connection before a byte is written")
     func unfinished() async throws {
-        try await withExchange(isReused: false) { channel, closed, running in
+        try await withExchange(isReused: false) { channel, owner, running in
             await channel.testingEventLoop.advanceTime(by: HTTP1Connection.ticketWait)
             let error = try await #require(throws: ServiceError.self) { try await running.value }
             #expect(error.code == .connectionClosed && error.progress == .neverSent)
-            #expect(closed.withLock { $0 } == [.unsolicitedBytes])
+            #expect(owner.notes == ["closed unsolicitedBytes"])
             #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
         }
     }
 
     @Test("KA13: a connection that has carried a request gets no such patience")
     func used() async throws {
-        try await withExchange(isReused: true) { channel, closed, running in
+        try await withExchange(isReused: true) { channel, owner, running in
             let error = try await #require(throws: ServiceError.self) { try await running.value }
             #expect(error.code == .connectionClosed && error.progress == .neverSent)
-            #expect(closed.withLock { $0 } == [.unsolicitedBytes])
+            #expect(owner.notes == ["closed unsolicitedBytes"])
             #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
         }
     }
@@ -55,27 +55,22 @@ struct FirstLookTests {
     /// Starts a POST on a TLS connection of which half a record's header has been read.
     private func withExchange(
         isReused: Bool,
-        _ test: (NIOAsyncTestingChannel, borrowing Guarded<[CloseReason]>, Task<ServiceResponse, any Error>)
+        _ test: (NIOAsyncTestingChannel, RecordingOwner, Task<ServiceResponse, any Error>)
             async throws -> Void
     ) async throws {
         let channel = NIOAsyncTestingChannel()
         let clock = TestClock()
-        let closed = Guarded<[CloseReason]>([])
+        let owner = RecordingOwner()
         let connection = try await channel.eventLoop.submit {
             let pipeline = channel.pipeline.syncOperations
             try pipeline.addHandlers([TLSRecordBoundary(), TicketReader()])
             let connection = HTTP1Connection(
-                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: true,
-                dialDuration: .zero,
-                sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
-                executor: EventLoopTaskExecutor(channel.eventLoop),
-                origin: HTTP1Connection.OriginLink(
-                    options: ConnectionOptions(),
-                    release: { _, _, _ in Issue.record("released") },
-                    returnUnused: { _ in Issue.record("returned unused") },
-                    closed: { _, reason in closed.withLock { $0.append(reason) } }
-                )
-            )
+                ConnectionTraits(
+                    id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: true,
+                    dialDuration: .zero,
+                    sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
+                    executor: EventLoopTaskExecutor(channel.eventLoop),
+                    origin: OriginLink(options: ConnectionOptions(), owner: owner)))
             try pipeline.addHandler(connection)
             return connection
         }.get()
@@ -95,7 +90,7 @@ struct FirstLookTests {
         try await eventually("the connection has looked") {
             try await channel.eventLoop.submit { connection.hasWaitedForTickets || connection.closeReason != nil }.get()
         }
-        try await test(channel, closed, running)
+        try await test(channel, owner, running)
         #expect(exchange.isOver)
         _ = try? await channel.finish()
     }

@@ -12,7 +12,7 @@ final class HTTP2Harness: Sendable {
     let clock = TestClock(start: MonotonicInstant(nanoseconds: 1_000_000_000))
     let connection: HTTP2Connection
     /// What the connection told its pool and its requests, in order.
-    let log = HTTP2HarnessLog()
+    let log = RecordingOwner()
     private let reader = Guarded(HTTP2WireReader())
 
     /// A connection that has the peer's settings.
@@ -28,20 +28,13 @@ final class HTTP2Harness: Sendable {
         let (channel, clock) = (channel, clock)
         connection = try await channel.testingEventLoop.executeInContext { [options] in
             HTTP2Connection(
-                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false, http2: options,
-                dialDuration: .zero,
-                sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: UnhurriedClock(clock))),
-                executor: EventLoopTaskExecutor(channel.eventLoop),
-                origin: HTTPConnection.OriginLink(
-                    options: ConnectionOptions(),
-                    release: { _, _, _ in log.note("released") },
-                    returnUnused: { _ in log.note("returned unused") },
-                    closed: { _, reason in log.note("closed \(reason.rawValue)") },
-                    capacityChanged: { _, capacity in log.note("capacity \(capacity)") },
-                    retired: { _, reason in log.note("retired \(reason.rawValue)") },
-                    doubted: { _ in log.note("doubted") },
-                    confirmed: { _ in log.note("confirmed") }
-                ))
+                ConnectionTraits(
+                    id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
+                    dialDuration: .zero,
+                    sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: UnhurriedClock(clock))),
+                    executor: EventLoopTaskExecutor(channel.eventLoop),
+                    origin: OriginLink(options: ConnectionOptions(), owner: log)),
+                http2: options)
         }
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
         let connection = connection
@@ -223,25 +216,5 @@ private struct UnhurriedClock: ServiceClock {
 
     func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
         try await stillClock.sleep(until: .distantFuture, tolerance: tolerance)
-    }
-}
-
-/// What a connection told its pool and its requests.
-final class HTTP2HarnessLog: Sendable {
-    private let entries = Guarded<[String]>([])
-
-    func note(_ entry: String) {
-        entries.withLock { $0.append(entry) }
-    }
-
-    func contains(_ entry: String) -> Bool {
-        entries.withLock { $0.contains(entry) }
-    }
-
-    func take() -> [String] {
-        entries.withLock { entries in
-            defer { entries = [] }
-            return entries
-        }
     }
 }

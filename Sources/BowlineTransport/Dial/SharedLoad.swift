@@ -1,3 +1,4 @@
+internal import BowlineCore
 internal import NIOCore
 internal import NIOPosix
 

@@ -55,7 +55,7 @@ extension Exchange {
         )
         error.connectionWasReused = lease.isReused
         error.connection =
-            connection is HTTP2Connection
+            connection.isMultiplexed
             ? connectionFacts(.http2, stream: streamID == 0 ? nil : streamID) : connectionFacts(.http1_1, stream: nil)
         error.resends = resends
         error.elapsed = started.duration(to: connection.sweep.now)

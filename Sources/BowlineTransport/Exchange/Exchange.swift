@@ -7,7 +7,7 @@ internal import NIOCore
 /// that is ignored.
 final class Exchange: Sendable {
     let request: PreparedRequest
-    let connection: HTTPConnection
+    let connection: any HTTPConnection
     let lease: LeaseFacts
     let resends: Int
     let upload: RequestUpload?
@@ -41,7 +41,7 @@ final class Exchange: Sendable {
     }
 
     init(
-        request: PreparedRequest, connection: HTTPConnection, lease: LeaseFacts, resends: Int,
+        request: PreparedRequest, connection: any HTTPConnection, lease: LeaseFacts, resends: Int,
         options: ConnectionOptions
     ) {
         self.request = request

@@ -9,6 +9,13 @@ internal import NIOCore
 // changes it in place calls out while it does.
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
+    let traits: ConnectionTraits
+    private(set) var events: ConnectionEvents?
+    /// One that is leased again has answered.
+    let hasAnswered = true
+    let isMultiplexed = false
+    let capacity = 1
+
     // On the event loop.
     @exclusivity(unchecked) var context: ChannelHandlerContext?
     @exclusivity(unchecked) var machine = HTTP1ConnectionStateMachine()
@@ -35,13 +42,12 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     /// How long a TLS connection that was opened ahead may take to read what waits before its first request.
     static let ticketWait: TimeAmount = .milliseconds(1)
 
-    override init(
-        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool,
-        dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, origin: OriginLink
-    ) {
+    init(_ traits: ConnectionTraits) {
+        self.traits = traits
+        let channel = traits.channel
         peek = SocketPeek(channel)
-        recordBoundary = isTLS ? try? channel.pipeline.syncOperations.handler(type: TLSRecordBoundary.self) : nil
-        let options = origin.options
+        recordBoundary = traits.isTLS ? try? channel.pipeline.syncOperations.handler(type: TLSRecordBoundary.self) : nil
+        let options = traits.origin.options
         var limits = HTTP1Limits()
         limits.maximumHeadBytes = options.maximumHeadBytes
         limits.maximumFields = options.maximumFields
@@ -49,58 +55,68 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         limits.maximumTrailerFields = options.maximumFields
         limits.maximumInformationalResponses = options.maximumInformational
         parser = HTTP1ResponseParser(limits: limits)
-        super.init(
-            id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS,
-            dialDuration: dialDuration, sweep: sweep, executor: executor, origin: origin
-        )
+    }
+
+    /// The connection is ready for requests. Called before the pool gets it.
+    func announce(_ events: ConnectionEvents?) {
+        self.events = events?.established()
     }
 
     // MARK: From any thread
 
-    override func start(_ exchange: Exchange) {
+    func start(_ exchange: Exchange) {
         onLoop { self.begin(exchange) }
     }
 
-    override func returnUnused() {
+    func returnUnused() {
         onLoop { self.giveBackUnused() }
     }
 
-    override func cancelled(_ exchange: Exchange) {
+    func cancelled(_ exchange: Exchange) {
         onLoop {
             guard self.exchange === exchange else { return }
             self.closeNow(.cancelled)
         }
     }
 
-    override func abandoned(_ exchange: Exchange) {
+    func abandoned(_ exchange: Exchange) {
         onLoop {
             guard self.exchange === exchange else { return }
             self.discardRest()
         }
     }
 
-    override func resumeReading(_ exchange: Exchange) {
+    func resumeReading(_ exchange: Exchange) {
         onLoop {
             guard self.exchange === exchange else { return }
             self.readOn()
         }
     }
 
-    override func close(_ reason: CloseReason) {
+    // A connection without streams has nothing to say to these: it closes with the exchange that it carries.
+    func retire(_ reason: CloseReason, leases: Int) {}
+    func leaseUnused() {}
+    func probe() {}
+
+    func poolReleased() {
+        close(.poolReleased)
+    }
+
+    func close(_ reason: CloseReason) {
         onLoop { self.closeNow(reason) }
     }
 
-    override func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
+    func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
         try await withCheckedThrowingContinuation { continuation in
             onLoop { self.write(chunk, for: exchange, continuation) }
         }
     }
 
-    override func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
+    func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
         onLoop { self.finish(last, bodyBytes: last.readableBytes, for: exchange) }
     }
 
-    override func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
+    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
         var ending = ByteBuffer()
         if exchange.upload?.isChunked == true {
             do {
@@ -113,7 +129,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         onLoop { self.finish(bytes, bodyBytes: 0, for: exchange) }
     }
 
-    override func uploadFailed(
+    func uploadFailed(
         _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
     ) {
         onLoop {
@@ -191,7 +207,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
             endExchange()
             readOn()
             events?.tell { $0.connectionReleased($1) }
-            origin.release(self, keepAlive, ended)
+            origin.release(self, keepAliveTimeout: keepAlive, now: ended)
         case .close(let reason):
             endExchange()
             closeNow(reason)

@@ -274,7 +274,7 @@ extension HTTP2Connection {
     func release() {
         guard !machine.isClosed else { return }
         tellReleased()
-        origin.release(self, nil, max(readAt, sweep.now))
+        origin.release(self, keepAliveTimeout: nil, now: max(readAt, sweep.now))
         closeIfUnwanted()
     }
 

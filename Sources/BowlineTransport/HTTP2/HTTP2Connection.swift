@@ -10,6 +10,9 @@ internal import Synchronization
 // changes it in place calls out while it does. The session calls nobody: its events are taken from it first, and acted on then.
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
+    let traits: ConnectionTraits
+    private(set) var events: ConnectionEvents?
+    let isMultiplexed = true
     let http2: HTTP2Options
 
     // On the event loop.
@@ -41,30 +44,27 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     /// See ``readStep``.
     private static let readStepPart = 4
 
-    init(
-        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool,
-        http2: HTTP2Options, dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor,
-        origin: OriginLink
-    ) {
+    init(_ traits: ConnectionTraits, http2: HTTP2Options) {
+        self.traits = traits
         self.http2 = http2
         let session = HTTP2ClientSession(
-            options: HTTP2SessionOptions(http2, origin.options), allocator: channel.allocator)
+            options: HTTP2SessionOptions(http2, traits.origin.options), allocator: traits.channel.allocator)
         announcedLimit = session.streamLimit
         self.session = session
-        let now = sweep.now
+        let now = traits.sweep.now
         network = HTTP2NetworkProgress(now: now)
         liveness = HTTP2Liveness(options: http2, now: now)
-        super.init(
-            id: id, affinity: affinity, channel: channel, peer: peer, isTLS: isTLS,
-            dialDuration: dialDuration, sweep: sweep, executor: executor, origin: origin
-        )
     }
 
-    override var isMultiplexed: Bool { true }
-    /// Constant once the pool may ask: set before `onReady`.
-    override var capacity: Int { capacityAtStart }
+    /// The connection is ready for requests. Called before the pool gets it.
+    func announce(_ events: ConnectionEvents?) {
+        self.events = events?.established()
+    }
 
-    override var hasAnswered: Bool { answered.load(ordering: .relaxed) }
+    /// Constant once the pool may ask: set before `onReady`.
+    var capacity: Int { capacityAtStart }
+
+    var hasAnswered: Bool { answered.load(ordering: .relaxed) }
 
     /// A response's head has come.
     func noteAnswer() {
@@ -73,59 +73,59 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
     // MARK: From any thread
 
-    override func start(_ exchange: Exchange) {
+    func start(_ exchange: Exchange) {
         onLoop {
             self.open(exchange)
             self.leaseArrived()
         }
     }
 
-    override func returnUnused() {
+    func returnUnused() {
         onLoop {
             self.giveBackUnused()
             self.leaseArrived()
         }
     }
 
-    override func leaseUnused() {
+    func leaseUnused() {
         onLoop { self.leaseArrived() }
     }
 
-    override func probe() {
+    func probe() {
         onLoop { self.probed() }
     }
 
-    override func cancelled(_ exchange: Exchange) {
+    func cancelled(_ exchange: Exchange) {
         onLoop { self.stream(of: exchange).map { self.reset($0, code: .cancel) } }
     }
 
-    override func abandoned(_ exchange: Exchange) {
+    func abandoned(_ exchange: Exchange) {
         onLoop { self.stream(of: exchange).map { self.reset($0, code: .cancel) } }
     }
 
-    override func resumeReading(_ exchange: Exchange) {
+    func resumeReading(_ exchange: Exchange) {
         onLoop { self.stream(of: exchange)?.readOn() }
     }
 
-    override func retire(_ reason: CloseReason, leases: Int) {
+    func retire(_ reason: CloseReason, leases: Int) {
         onLoop {
             self.machine.leasesEnd(after: leases)
             self.sendGoAwayIfDue()
         }
     }
 
-    override func close(_ reason: CloseReason) {
+    func close(_ reason: CloseReason) {
         onLoop { self.closeNow(reason) }
     }
 
-    override func poolReleased() {
+    func poolReleased() {
         onLoop {
             self.machine.poolReleased()
             self.closeIfUnwanted()
         }
     }
 
-    override func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
+    func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
         try await withCheckedThrowingContinuation { continuation in
             onLoop {
                 guard let stream = self.sendingStream(of: exchange) else {
@@ -137,11 +137,11 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         }
     }
 
-    override func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
+    func finishBody(_ last: ByteBuffer, for exchange: Exchange) {
         onLoop { self.sendingStream(of: exchange)?.finish(with: last) }
     }
 
-    override func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
+    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
         if let trailers {
             var checked = ByteBuffer()
             do {
@@ -153,11 +153,12 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         onLoop { self.finish(ByteBuffer(), trailers: trailers, for: exchange) }
     }
 
-    override func uploadFailed(
+    func uploadFailed(
         _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
     ) {
         onLoop {
-            self.sendingStream(of: exchange).map { self.reset($0, code, message, underlying: underlying) }
+            guard let stream = self.sendingStream(of: exchange) else { return }
+            self.reset(stream, code, message, underlying: underlying)
         }
     }
 
@@ -200,9 +201,9 @@ extension HTTP2Connection {
     func begin(
         before deadline: MonotonicInstant, onReady: @escaping (HTTP2Connection, Result<Void, any Error>) -> Void
     ) throws {
+        try channel.pipeline.syncOperations.addHandler(self)
         self.onReady = onReady
         settingsDeadline = deadline
-        try channel.pipeline.syncOperations.addHandler(self)
         sweep.add(self)
         session.start()
         flushSoon()

@@ -3,12 +3,9 @@ internal import NIOCore
 
 /// Dials for one origin's pool and makes connections of the channels.
 final class OriginDialer: ConnectionDialer {
-    typealias Connection = HTTPConnection
-    typealias Pool = ConnectionPool<OriginDialer, PoolClock>
-
     private struct State {
-        weak var pool: Pool?
-        var link: HTTPConnection.OriginLink?
+        weak var pool: ConnectionPool?
+        var link: OriginLink?
         var attempts: [ConnectionID: DialAttempt] = [:]
         /// HTTP/2 connections that wait for their peer's settings.
         var settling: [ConnectionID: HTTP2Connection] = [:]
@@ -24,7 +21,7 @@ final class OriginDialer: ConnectionDialer {
     }
 
     /// Says whose dialer it is. Called once, before the first dial.
-    func serve(_ pool: Pool) {
+    func serve(_ pool: ConnectionPool) {
         let link = makeLink(to: pool)
         state.withLock { state in
             state.pool = pool
@@ -88,30 +85,21 @@ final class OriginDialer: ConnectionDialer {
             } ?? makeLink(to: nil)
         do {
             let dialled = try result.get()
-            let traits = Traits(id: id, affinity: affinity, duration: duration, channel: dialled.channel, link: link)
+            let traits = traits(id, affinity: affinity, dialled.channel, duration: duration, link)
             if dialled.isHTTP2 {
                 try beginHTTP2(traits, began: began, events)
             } else {
-                let connection = makeHTTP1(traits)
+                let connection = HTTP1Connection(traits)
                 try install(on: dialled.channel) { try $0.addHandler(connection) }
-                established(connection, events)
+                connection.announce(events)
+                established(connection)
             }
         } catch {
             failed(id, error, events)
         }
     }
 
-    /// What a connection is made of.
-    private struct Traits {
-        let id: ConnectionID
-        let affinity: Int
-        let duration: Duration
-        let channel: any Channel
-        let link: HTTPConnection.OriginLink
-    }
-
-    private func established(_ connection: HTTPConnection, _ events: ConnectionEvents?) {
-        connection.announce(events)
+    private func established(_ connection: any HTTPConnection) {
         if let pool = state.withLock({ $0.pool }) {
             pool.connectionEstablished(connection)
         } else {
@@ -135,25 +123,20 @@ final class OriginDialer: ConnectionDialer {
         guard channel.isActive else { throw DialFailure.closedEarly }
     }
 
-    private func makeHTTP1(_ traits: Traits) -> HTTP1Connection {
-        HTTP1Connection(
-            id: traits.id, affinity: traits.affinity, channel: traits.channel,
-            peer: Self.peer(of: traits.channel, origin: origin), isTLS: origin.scheme == .https,
-            dialDuration: traits.duration, sweep: environment.loops.sweep(affinity: traits.affinity),
-            executor: environment.loops.executor(affinity: traits.affinity), origin: traits.link
+    private func traits(
+        _ id: ConnectionID, affinity: Int, _ channel: any Channel, duration: Duration, _ link: OriginLink
+    ) -> ConnectionTraits {
+        ConnectionTraits(
+            id: id, affinity: affinity, channel: channel, peer: Self.peer(of: channel, origin: origin),
+            isTLS: origin.scheme == .https, dialDuration: duration, sweep: environment.loops.sweep(affinity: affinity),
+            executor: environment.loops.executor(affinity: affinity), origin: link
         )
     }
 
     /// The dial has not ended before the peer's settings are there: only then is it known to speak HTTP/2, and how many
     /// requests it takes.
-    private func beginHTTP2(_ traits: Traits, began: MonotonicInstant, _ events: ConnectionEvents?) throws {
-        let connection = HTTP2Connection(
-            id: traits.id, affinity: traits.affinity, channel: traits.channel,
-            peer: Self.peer(of: traits.channel, origin: origin), isTLS: origin.scheme == .https,
-            http2: environment.options.http2, dialDuration: traits.duration,
-            sweep: environment.loops.sweep(affinity: traits.affinity),
-            executor: environment.loops.executor(affinity: traits.affinity), origin: traits.link
-        )
+    private func beginHTTP2(_ traits: ConnectionTraits, began: MonotonicInstant, _ events: ConnectionEvents?) throws {
+        let connection = HTTP2Connection(traits, http2: environment.options.http2)
         let deadline = environment.options.connectTimeout.map { began.advanced(by: $0) } ?? .distantFuture
         state.withLock { $0.settling[traits.id] = connection }
         do {
@@ -162,7 +145,9 @@ final class OriginDialer: ConnectionDialer {
                     guard let self else { return }
                     state.withLock { $0.settling[traits.id] = nil }
                     switch result {
-                    case .success: established(connection, events)
+                    case .success:
+                        connection.announce(events)
+                        established(connection)
                     case .failure(let error): failed(traits.id, error, events)
                     }
                 }
@@ -178,25 +163,8 @@ final class OriginDialer: ConnectionDialer {
         }
     }
 
-    private func makeLink(to pool: Pool?) -> HTTPConnection.OriginLink {
-        HTTPConnection.OriginLink(
-            options: environment.options.connection,
-            release: { [weak pool] connection, keepAlive, now in
-                if let pool {
-                    pool.release(connection, keepAliveTimeout: keepAlive, now: now)
-                } else {
-                    connection.poolReleased()
-                }
-            },
-            returnUnused: { [weak pool] connection in
-                if let pool { pool.returnUnused(connection) } else { connection.poolReleased() }
-            },
-            closed: { [weak pool] id, reason in pool?.connectionClosed(id, reason: reason) },
-            capacityChanged: { [weak pool] id, capacity in pool?.connectionCapacityChanged(id, to: capacity) },
-            retired: { [weak pool] id, reason in pool?.connectionRetired(id, reason: reason) },
-            doubted: { [weak pool] id in pool?.connectionDoubted(id) },
-            confirmed: { [weak pool] id in pool?.connectionConfirmed(id) }
-        )
+    private func makeLink(to pool: ConnectionPool?) -> OriginLink {
+        OriginLink(options: environment.options.connection, owner: pool)
     }
 
     private static func peer(of channel: any Channel, origin: Origin) -> String {

@@ -21,10 +21,8 @@ private final class IdleCount: Sendable {
 
 /// The pools of all origins: finds the one, keeps the total of unused connections in bounds, and lets go of the cold.
 final class OriginPools: Sendable {
-    typealias Pool = OriginDialer.Pool
-
     fileprivate struct State {
-        var pools: [Origin: Pool] = [:]
+        var pools: [Origin: ConnectionPool] = [:]
         var isDraining = false
         var isClosed = false
         /// How many pools there may be before cold ones are looked for.
@@ -50,8 +48,8 @@ final class OriginPools: Sendable {
     }
 
     /// The pool of `origin`, made on first use.
-    func pool(for origin: Origin) -> Pool {
-        let (pool, cold) = state.withLock { state -> (Pool, [Pool]) in
+    func pool(for origin: Origin) -> ConnectionPool {
+        let (pool, cold) = state.withLock { state -> (ConnectionPool, [ConnectionPool]) in
             if let pool = state.pools[origin] { return (pool, []) }
             let cold = state.pools.count >= state.purgeThreshold ? state.purge() : []
             let pool = makePool(for: origin)
@@ -65,14 +63,14 @@ final class OriginPools: Sendable {
         return pool
     }
 
-    private func makePool(for origin: Origin) -> Pool {
+    private func makePool(for origin: Origin) -> ConnectionPool {
         let dialer = OriginDialer(origin: origin, environment: environment)
         var configuration = configuration
         configuration.expectation = expectation(for: origin)
-        let pool = Pool(
+        let pool = ConnectionPool(
             configuration: configuration,
             dialer: dialer,
-            clock: PoolClock(base: environment.clock),
+            clock: environment.clock,
             random: environment.options.random,
             // Twice for each request: the count itself is asked, and the pools' owner only if there are too many.
             idleCountChanged: { [idle, weak self] change in
@@ -125,7 +123,7 @@ final class OriginPools: Sendable {
     }
 
     func letGoIfCold(_ origin: Origin) {
-        let pool = state.withLock { state -> Pool? in
+        let pool = state.withLock { state -> ConnectionPool? in
             guard let pool = state.pools[origin] else { return nil }
             return state.remove(pool, of: origin) ? pool : nil
         }
@@ -151,7 +149,7 @@ final class OriginPools: Sendable {
     /// Whether everything was closed by force; until then a pool that is closed had gone cold, and another takes its place.
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
-    func snapshot() -> BowlineCore.PoolSnapshot {
+    func snapshot() -> PoolSnapshot {
         let (pools, retired) = state.withLock { ($0.pools, $0.retired) }
         var total = retired
         var origins: [OriginPoolSnapshot] = []
@@ -161,7 +159,7 @@ final class OriginPools: Sendable {
             origins.append(OriginPoolSnapshot(origin: origin, snapshot))
         }
         origins.sort { $0.origin.description < $1.origin.description }
-        return BowlineCore.PoolSnapshot(origins: origins, opened: total.opened, closed: total.closed)
+        return PoolSnapshot(origins: origins, opened: total.opened, closed: total.closed)
     }
 }
 
@@ -170,7 +168,7 @@ private struct RetiredCounts {
     var opened = 0
     var closed: [String: Int] = [:]
 
-    mutating func add(_ snapshot: BowlinePool.PoolSnapshot) {
+    mutating func add(_ snapshot: PoolCounts) {
         opened += snapshot.opened
         for (reason, count) in snapshot.closed { closed[reason.rawValue, default: 0] += count }
     }
@@ -179,7 +177,7 @@ private struct RetiredCounts {
 extension OriginPools.State {
     /// Takes out a pool that has gone cold. It is closed in the same step: a request that has just found it is refused
     /// there and looks again. A cold pool has nothing to close, so no effect of it needs our lock.
-    mutating func remove(_ pool: OriginPools.Pool, of origin: Origin, includingHopeless: Bool = false) -> Bool {
+    mutating func remove(_ pool: ConnectionPool, of origin: Origin, includingHopeless: Bool = false) -> Bool {
         guard pool.closeIfCold(includingHopeless: includingHopeless) else { return false }
         retired.add(pool.snapshot())
         pools[origin] = nil
@@ -187,7 +185,7 @@ extension OriginPools.State {
     }
 
     /// Takes the cold pools out.
-    mutating func purge() -> [OriginPools.Pool] {
+    mutating func purge() -> [ConnectionPool] {
         let cold = pools.filter { remove($0.value, of: $0.key, includingHopeless: true) }
         purgeThreshold = max(32, pools.count * 2)
         return cold.map(\.value)
@@ -195,7 +193,7 @@ extension OriginPools.State {
 }
 
 extension OriginPoolSnapshot {
-    fileprivate init(origin: Origin, _ snapshot: BowlinePool.PoolSnapshot) {
+    fileprivate init(origin: Origin, _ snapshot: PoolCounts) {
         self.init(
             origin: origin, idle: snapshot.idle, active: snapshot.active, dialling: snapshot.dialling,
             waiting: snapshot.waiting, streams: snapshot.streams, opened: snapshot.opened,

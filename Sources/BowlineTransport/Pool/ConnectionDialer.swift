@@ -1,7 +1,5 @@
 /// Makes one origin's connections.
-protocol ConnectionDialer<Connection>: AnyObject, Sendable {
-    associatedtype Connection: PooledConnection
-
+protocol ConnectionDialer: AnyObject, Sendable {
     /// Returns a name no other connection of the client has or had. Some names may go unused.
     func nextConnectionID() -> ConnectionID
 

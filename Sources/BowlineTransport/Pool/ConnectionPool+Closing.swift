@@ -1,19 +1,19 @@
+internal import BowlineCore
+
 extension ConnectionPool {
     /// Closes the connections that have been idle at least as long as one that was found dead: they probably are, too.
     ///
     /// - Parameter idleSince: The dead one's `Lease.idleSince`.
-    func evictStale(idleSince: C.Instant) {
-        let since = moment(idleSince)
-        driver.perform { $0.evictStale(idleSince: since, now: $1) }
+    func evictStale(idleSince: MonotonicInstant) {
+        driver.perform { $0.evictStale(idleSince: idleSince, now: $1) }
     }
 
     /// An attempt timed out, and no byte had come since its connection was leased: the path to the peer may be gone.
     ///
     /// Closes the connections that are idle and have shown no sign of life since then, and probes those with streams in
     /// use, which get no lease until they are confirmed. The attempt's own connection decides about itself.
-    func noByteReceived(on id: ConnectionID, since leased: C.Instant) {
-        let since = moment(leased)
-        driver.perform { $0.noByteReceived(on: id, since: since, now: $1) }
+    func noByteReceived(on id: ConnectionID, since leased: MonotonicInstant) {
+        driver.perform { $0.noByteReceived(on: id, since: leased, now: $1) }
     }
 
     /// Closes the connection that has been idle longest. Returns false when none is idle.
@@ -30,8 +30,8 @@ extension ConnectionPool {
     }
 
     /// Since when the connection idle longest has been idle, `nil` when none is.
-    var oldestIdleSince: C.Instant? {
-        driver.inspect { $0.oldestIdleSince }.map { start.advanced(by: $0.sinceStart) }
+    var oldestIdleSince: MonotonicInstant? {
+        driver.inspect { $0.oldestIdleSince }
     }
 
     /// Stops keeping connections: closes the idle ones, cancels dials nobody waits for, and closes each leased one
@@ -76,7 +76,7 @@ extension ConnectionPool {
     }
 
     /// Counts what the pool holds now and has closed so far.
-    func snapshot() -> PoolSnapshot {
+    func snapshot() -> PoolCounts {
         driver.inspect { $0.snapshot }
     }
 }

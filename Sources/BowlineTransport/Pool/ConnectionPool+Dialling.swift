@@ -1,7 +1,7 @@
 extension ConnectionPool {
     /// A dial succeeded. The connection serves the first request in line or becomes idle; the pool may close it
     /// before this returns.
-    func connectionEstablished(_ connection: Connection) {
+    func connectionEstablished(_ connection: any HTTPConnection) {
         let random = driver.random()
         driver.perform { $0.connectionEstablished(connection, now: $1, random: random) }
     }

@@ -1,11 +1,12 @@
+internal import BowlineCore
+
 extension ConnectionPool {
     /// Hands out an idle connection at once, or nothing: the most recently used one that lives on `affinity` if there
     /// is one, else of all. Never waits, never dials for the caller.
     ///
     /// - Parameter now: The clock's time, if the caller has just read it.
-    func tryLease(affinity: Int? = nil, now: C.Instant? = nil) -> Lease? {
-        guard let grant = driver.checkOut(affinity: affinity, now: moment(now ?? clock.now)) else { return nil }
-        return makeLease(grant)
+    func tryLease(affinity: Int? = nil, now: MonotonicInstant? = nil) -> Lease? {
+        driver.checkOut(affinity: affinity, now: now ?? driver.now)
     }
 
     /// Hands out an idle connection, or waits for one that is returned or dialled, whichever comes first.
@@ -13,8 +14,8 @@ extension ConnectionPool {
     /// - Throws: `PoolError`, or `CancellationError` when the task is cancelled. A wait that has ended in either
     ///   way takes no connection: one that was assigned at the same instant goes to the next in line.
     func lease(_ options: LeaseOptions = .init()) async throws -> Lease {
-        let now = moment(clock.now)
-        return makeLease(try await driver.lease(makeRequest(options, now: now), now: now))
+        let now = driver.now
+        return try await driver.lease(makeRequest(options, now: now), now: now)
     }
 
     /// Not inlined, so that what it uses has no room in the frame of a request that waits.
@@ -24,7 +25,7 @@ extension ConnectionPool {
             waiter: driver.nextWaiterID(),
             affinity: options.affinity,
             requiresFresh: options.requiresFresh,
-            deadline: options.deadline.map(moment),
+            deadline: options.deadline,
             limit: options.maximumWait.map { now.advanced(by: $0) }
         )
     }
@@ -37,13 +38,14 @@ extension ConnectionPool {
     ///
     /// - Parameters:
     ///   - keepAliveTimeout: What the server's `Keep-Alive: timeout` said. The connection is kept idle for a
-    ///   second less. - now: The clock's time, if the caller has just read it.
-    func release(_ connection: Connection, keepAliveTimeout: Duration? = nil, now: C.Instant? = nil) {
-        driver.release(connection.id, keepAliveTimeout: keepAliveTimeout, now: moment(now ?? clock.now))
+    ///   second less.
+    ///   - now: The clock's time, if the caller has just read it.
+    func release(_ connection: any HTTPConnection, keepAliveTimeout: Duration? = nil, now: MonotonicInstant? = nil) {
+        driver.release(connection.id, keepAliveTimeout: keepAliveTimeout, now: now ?? driver.now)
     }
 
     /// Takes back a connection to which nothing was written: the lease does not count as a use.
-    func returnUnused(_ connection: Connection) {
+    func returnUnused(_ connection: any HTTPConnection) {
         driver.perform { $0.returnUnused(connection.id, now: $1) }
     }
 }

@@ -1,64 +1,37 @@
+internal import BowlineCore
+
 /// One origin's connections: leases them, dials when there are too few, closes when there are too many.
 ///
-/// This is the typed face of `PoolDriver`, which knows neither the connections' type nor the clock's. What is called
-/// for each request is inlinable, so that it is compiled for the types it is used with.
+/// What the transport and the connections hold of a pool. ``PoolDriver`` runs the machine.
 ///
-/// The pool may be let go at any time. Idle connections then close (`poolReleased`) and dials are cancelled; a leased
-/// connection is its user's to close.
-final class ConnectionPool<Dialer: ConnectionDialer, C: Clock>: Sendable where C.Duration == Duration {
-    typealias Connection = Dialer.Connection
-    typealias Lease = BowlinePool.Lease<Dialer.Connection, C.Instant>
-    typealias LeaseOptions = BowlinePool.LeaseOptions<C.Instant>
-
-    let clock: C
-    let start: C.Instant
+/// The pool may be released at any time. Its idle connections then close (`poolReleased`) and its dials are cancelled; a leased
+/// connection closes when its exchange ends.
+final class ConnectionPool: Sendable {
     let driver: PoolDriver
 
     /// Creates an empty pool. Nothing is dialled before the first request or `prewarm`.
     ///
     /// - Parameters:
     ///   - random: Returns numbers between 0 and 1, for lifetimes and for the delays of refills.
-    ///   - idleCountChanged: Told, without the lock, by how many the idle connections have become more or fewer.
+    ///   - idleCountChanged: Called without the lock, with the change of the number of idle connections.
     ///     Calls of different threads may arrive in any order; their sum is right.
-    ///   - connectionRemoved: Told, without the lock, of each connection that the pool has forgotten.
+    ///   - connectionRemoved: Called without the lock, for each connection that the pool has forgotten.
     init(
         configuration: PoolConfiguration,
-        dialer: Dialer,
-        clock: C,
+        dialer: any ConnectionDialer,
+        clock: any ServiceClock,
         random: @escaping @Sendable () -> Double = { .random(in: 0...1) },
         idleCountChanged: @escaping @Sendable (Int) -> Void = { _ in },
         connectionRemoved: @escaping @Sendable (ConnectionID, CloseReason) -> Void = { _, _ in }
     ) {
-        let start = clock.now
-        self.clock = clock
-        self.start = start
-        self.driver = PoolDriver(
-            configuration: configuration,
-            dialer: dialer,
-            now: { MonotonicInstant(start.duration(to: clock.now)) },
-            sleep: { try await clock.sleep(until: start.advanced(by: $0.sinceStart), tolerance: nil) },
-            random: random,
-            idleCountChanged: idleCountChanged,
-            connectionRemoved: connectionRemoved
+        driver = PoolDriver(
+            configuration: configuration, dialer: dialer, clock: clock, random: random,
+            idleCountChanged: idleCountChanged, connectionRemoved: connectionRemoved
         )
     }
 
     deinit {
-        // Nobody waits here: who waits holds the pool. The driver itself may live a little longer, in its timer.
+        // No request waits here: a request that waits holds the pool. The timer may hold the driver a little longer.
         driver.poolReleased()
-    }
-
-    func moment(_ instant: C.Instant) -> MonotonicInstant {
-        MonotonicInstant(start.duration(to: instant))
-    }
-
-    func makeLease(_ grant: Grant) -> Lease {
-        // Safety: connections enter the driver through `connectionEstablished(_: Connection)` only.
-        let connection = unsafeDowncast(grant.connection, to: Connection.self)
-        return Lease(
-            connection: connection,
-            uses: grant.uses,
-            idleSince: grant.idleSince.map { start.advanced(by: $0.sinceStart) }
-        )
     }
 }

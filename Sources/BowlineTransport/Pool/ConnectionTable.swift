@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 /// What the machine knows of one connection, from the start of its dial.
 struct ConnectionSlot {
     enum Phase {
@@ -15,7 +17,7 @@ struct ConnectionSlot {
     fileprivate(set) var id: ConnectionID
     fileprivate(set) var phase: Phase = .dialling
     /// `nil` exactly while dialling or vacant.
-    fileprivate(set) var connection: (any PooledConnection)?
+    fileprivate(set) var connection: (any HTTPConnection)?
     /// Whether it has streams.
     fileprivate(set) var isMultiplexed = false
     /// Its dial's number, in the order in which dials were started.
@@ -206,7 +208,7 @@ struct ConnectionTable {
     }
 
     /// Dialling → leased.
-    mutating func establish(_ position: Int, _ connection: any PooledConnection) {
+    mutating func establish(_ position: Int, _ connection: any HTTPConnection) {
         precondition(slots[position].phase == .dialling)
         slots[position].phase = .leased
         slots[position].connection = connection

@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 /// Spaces out dials that may fail again: those that keep `minimumIdle`, when what they make does not last, and those after
 /// a dial for which this machine had no descriptor or port left.
 ///
@@ -22,7 +24,7 @@ struct DialBackoff {
 
     /// There is a reason to try at once: what was missing may be there now.
     mutating func permit() {
-        if isActive { notBefore = MonotonicInstant(.zero) }
+        if isActive { notBefore = MonotonicInstant(nanoseconds: .min) }
     }
 
     /// It works again.

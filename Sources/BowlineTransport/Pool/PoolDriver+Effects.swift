@@ -1,7 +1,9 @@
+internal import BowlineCore
+
 extension PoolDriver {
     /// Lets the machine decide, then acts.
     func perform(_ event: (inout PoolStateMachine, MonotonicInstant) -> PoolEffects) {
-        let now = now()
+        let now = now
         let (effects, resumptions) = state.withLock { state in
             let effects = event(&state.machine, now)
             return (effects, state.takeContinuations(for: effects))
@@ -53,7 +55,7 @@ extension PoolDriver {
         var due = count
         while due > 0 {
             let names = (0..<due).map { _ in dialer.nextConnectionID() }
-            let now = now()
+            let now = now
             let (effects, resumptions) = state.withLock { state in
                 var effects = state.machine.startDials(names, now: now)
                 effects.dialsDue = 0
@@ -70,7 +72,7 @@ extension PoolDriver {
             // Detached, so that the sleep does not keep the task-local values of whoever made the pool wait. It keeps
             // the driver, not the pool, whose end cancels it.
             let task = Task.detached { [self] in
-                try? await sleep(wakeUp.at)
+                try? await clock.sleep(until: wakeUp.at, tolerance: nil)
                 if Task.isCancelled { return }
                 perform { $0.timerFired(wakeUp.id, now: $1) }
             }

@@ -1,5 +1,7 @@
+internal import BowlineCore
+
 extension PoolDriver {
-    func checkOut(affinity: Int?, now: MonotonicInstant) -> Grant? {
+    func checkOut(affinity: Int?, now: MonotonicInstant) -> Lease? {
         let (grant, effects, resumptions) = state.withLock { state in
             let (grant, effects) = state.machine.checkOut(affinity: affinity, now: now)
             return (grant, effects, state.takeContinuations(for: effects))
@@ -16,7 +18,7 @@ extension PoolDriver {
         apply(effects, resumptions)
     }
 
-    func lease(_ request: LeaseRequest, now: MonotonicInstant) async throws -> Grant {
+    func lease(_ request: LeaseRequest, now: MonotonicInstant) async throws -> Lease {
         try Task.checkCancellation()
         let grant = try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { enqueue(request, $0, now: now) }
@@ -37,7 +39,7 @@ extension PoolDriver {
         let waiter = nextWaiterID()
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                let now = now()
+                let now = now
                 let (effects, resumptions) = state.withLock { state in
                     state.continuations[waiter] = .prewarm(continuation)
                     let effects = state.machine.prewarm(count, waiter: waiter, now: now)
@@ -53,7 +55,7 @@ extension PoolDriver {
 
     private func enqueue(
         _ request: LeaseRequest,
-        _ continuation: CheckedContinuation<Grant, any Error>,
+        _ continuation: CheckedContinuation<Lease, any Error>,
         now: MonotonicInstant
     ) {
         let (outcome, effects, resumptions) = state.withLock { state in

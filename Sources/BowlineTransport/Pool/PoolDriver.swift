@@ -1,13 +1,12 @@
-import Synchronization
+internal import BowlineCore
+internal import Synchronization
 
-/// Runs the machine: takes the lock, lets it decide, lets go of the lock and acts.
+/// Runs one pool's machine: takes the lock, lets the machine decide, releases the lock and acts.
 ///
-/// No foreign code runs under the lock, and there is no other lock. Not generic, so that the code of every request is
-/// optimised here; `ConnectionPool` gives it the types back.
+/// No foreign code runs under the lock, and there is no other lock.
 final class PoolDriver: Sendable {
     let dialer: any ConnectionDialer
-    let now: @Sendable () -> MonotonicInstant
-    let sleep: @Sendable (MonotonicInstant) async throws -> Void
+    let clock: any ServiceClock
     let random: @Sendable () -> Double
     let idleCountChanged: @Sendable (Int) -> Void
     let connectionRemoved: @Sendable (ConnectionID, CloseReason) -> Void
@@ -17,20 +16,20 @@ final class PoolDriver: Sendable {
     init(
         configuration: PoolConfiguration,
         dialer: any ConnectionDialer,
-        now: @escaping @Sendable () -> MonotonicInstant,
-        sleep: @escaping @Sendable (MonotonicInstant) async throws -> Void,
+        clock: any ServiceClock,
         random: @escaping @Sendable () -> Double,
         idleCountChanged: @escaping @Sendable (Int) -> Void,
         connectionRemoved: @escaping @Sendable (ConnectionID, CloseReason) -> Void
     ) {
         self.dialer = dialer
-        self.now = now
-        self.sleep = sleep
+        self.clock = clock
         self.random = random
         self.idleCountChanged = idleCountChanged
         self.connectionRemoved = connectionRemoved
         self.state = Guarded(PoolState(configuration: configuration))
     }
+
+    var now: MonotonicInstant { clock.now }
 
     func inspect<Answer: Sendable>(_ question: (borrowing PoolStateMachine) -> Answer) -> Answer {
         state.withLock { question($0.machine) }

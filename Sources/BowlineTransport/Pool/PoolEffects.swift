@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 /// What the driver is to do after an event, once it has let go of the lock. Each part stands by itself.
 struct PoolEffects {
     /// A connection the pool has forgotten.
@@ -5,12 +7,12 @@ struct PoolEffects {
         let id: ConnectionID
         let reason: CloseReason
         /// What to close; `nil` when it is closed already.
-        let connection: (any PooledConnection)?
+        let connection: (any HTTPConnection)?
     }
 
     /// A connection that gets no more leases.
     struct Retirement {
-        let connection: any PooledConnection
+        let connection: any HTTPConnection
         let reason: CloseReason
         /// How many leases it has had.
         let leases: Int
@@ -25,7 +27,7 @@ struct PoolEffects {
     /// The end of a wait.
     struct Resumption {
         enum Outcome {
-            case granted(Grant)
+            case granted(Lease)
             case prewarmed
             case failed(any Error)
         }
@@ -51,7 +53,7 @@ struct PoolEffects {
     var removals: [Removal] { rare.first?.removals ?? [] }
     var retirements: [Retirement] { rare.first?.retirements ?? [] }
     /// Connections whose peers are to be asked for a sign of life.
-    var probes: [any PooledConnection] { rare.first?.probes ?? [] }
+    var probes: [any HTTPConnection] { rare.first?.probes ?? [] }
     var dials: [Dial] { rare.first?.dials ?? [] }
     var cancelledDials: [ConnectionID] { rare.first?.cancelledDials ?? [] }
     var resumptions: [Resumption] { rare.first?.resumptions ?? [] }
@@ -65,15 +67,15 @@ struct PoolEffects {
         withRare { $0.wakeUp = change }
     }
 
-    mutating func remove(_ id: ConnectionID, _ reason: CloseReason, closing connection: (any PooledConnection)?) {
+    mutating func remove(_ id: ConnectionID, _ reason: CloseReason, closing connection: (any HTTPConnection)?) {
         withRare { $0.removals.append(Removal(id: id, reason: reason, connection: connection)) }
     }
 
-    mutating func retire(_ connection: any PooledConnection, _ reason: CloseReason, leases: Int) {
+    mutating func retire(_ connection: any HTTPConnection, _ reason: CloseReason, leases: Int) {
         withRare { $0.retirements.append(Retirement(connection: connection, reason: reason, leases: leases)) }
     }
 
-    mutating func probe(_ connection: any PooledConnection) {
+    mutating func probe(_ connection: any HTTPConnection) {
         withRare { $0.probes.append(connection) }
     }
 
@@ -98,18 +100,11 @@ struct PoolEffects {
         var wakeUp: WakeUpChange?
         var removals: [Removal] = []
         var retirements: [Retirement] = []
-        var probes: [any PooledConnection] = []
+        var probes: [any HTTPConnection] = []
         var dials: [Dial] = []
         var cancelledDials: [ConnectionID] = []
         var resumptions: [Resumption] = []
     }
-}
-
-/// A connection for one use.
-struct Grant: Sendable {
-    let connection: any PooledConnection
-    let uses: Int
-    let idleSince: MonotonicInstant?
 }
 
 /// The one timer of a pool. A later wake-up has a higher id; one whose id is not the current one is late and ignored.

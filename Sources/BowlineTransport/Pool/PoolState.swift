@@ -1,7 +1,9 @@
+internal import BowlineCore
+
 /// What the pool's lock guards: the machine, and what the driver has to find again by its ids.
 struct PoolState: ~Copyable {
     enum Continuation {
-        case lease(CheckedContinuation<Grant, any Error>)
+        case lease(CheckedContinuation<Lease, any Error>)
         case prewarm(CheckedContinuation<Void, any Error>)
     }
 

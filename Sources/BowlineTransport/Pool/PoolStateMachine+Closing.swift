@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 extension PoolStateMachine {
     /// A connection is gone, closed by the peer or by its user. Frees its place.
     mutating func connectionClosed(
@@ -69,7 +71,9 @@ extension PoolStateMachine {
 
     /// An attempt on a connection that was leased then got no byte: closes what has been silent as long and is idle, and
     /// asks what has streams in use for a sign of life.
-    mutating func noByteReceived(on id: ConnectionID, since leased: MonotonicInstant, now: MonotonicInstant) -> PoolEffects {
+    mutating func noByteReceived(
+        on id: ConnectionID, since leased: MonotonicInstant, now: MonotonicInstant
+    ) -> PoolEffects {
         var effects = PoolEffects()
         for position in table.idlePositions where isSilent(position, since: leased) {
             close(position, .stale, &effects)

@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 /// A call of `prewarm` that waits for its dials.
 struct Prewarm {
     let waiter: WaiterID
@@ -39,7 +41,7 @@ extension PoolStateMachine {
     }
 
     mutating func connectionEstablished(
-        _ connection: any PooledConnection,
+        _ connection: any HTTPConnection,
         now: MonotonicInstant,
         random: Double
     ) -> PoolEffects {

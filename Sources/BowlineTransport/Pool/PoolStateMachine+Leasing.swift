@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 /// A request for a connection, with its limits as instants.
 struct LeaseRequest {
     let waiter: WaiterID
@@ -10,7 +12,7 @@ struct LeaseRequest {
 }
 
 enum LeaseOutcome {
-    case granted(Grant)
+    case granted(Lease)
     /// A resumption with the waiter's id will follow.
     case waiting
     case failed(PoolError)
@@ -18,7 +20,7 @@ enum LeaseOutcome {
 
 extension PoolStateMachine {
     /// Hands out the most recently used idle connection, if there is one. Never dials for the caller.
-    mutating func checkOut(affinity: Int?, now: MonotonicInstant) -> (grant: Grant?, effects: PoolEffects) {
+    mutating func checkOut(affinity: Int?, now: MonotonicInstant) -> (grant: Lease?, effects: PoolEffects) {
         var effects = PoolEffects()
         let grant = takeOpen(now, &effects) ?? takeIdle(affinity: affinity, now, &effects)
         if grant == nil || configuration.minimumIdle > 0 {
@@ -28,7 +30,8 @@ extension PoolStateMachine {
     }
 
     /// Hands out a connection or puts the request in line.
-    mutating func lease(_ request: LeaseRequest, now: MonotonicInstant) -> (outcome: LeaseOutcome, effects: PoolEffects) {
+    mutating func lease(_ request: LeaseRequest, now: MonotonicInstant) -> (outcome: LeaseOutcome, effects: PoolEffects)
+    {
         var effects = PoolEffects()
         guard phase != .closed else { return (.failed(.closed), effects) }
 
@@ -271,7 +274,7 @@ extension PoolStateMachine {
     }
 
     /// One more lease of a connection in use that has room.
-    private mutating func takeOpen(_ now: MonotonicInstant, _ effects: inout PoolEffects) -> Grant? {
+    private mutating func takeOpen(_ now: MonotonicInstant, _ effects: inout PoolEffects) -> Lease? {
         while let position = table.firstOpen {
             if let reason = retirementReason(position, now) {
                 retire(position, reason, &effects)
@@ -283,7 +286,7 @@ extension PoolStateMachine {
         return nil
     }
 
-    private mutating func takeIdle(affinity: Int?, _ now: MonotonicInstant, _ effects: inout PoolEffects) -> Grant? {
+    private mutating func takeIdle(affinity: Int?, _ now: MonotonicInstant, _ effects: inout PoolEffects) -> Lease? {
         while let position = table.takeNewestIdle(affinity: affinity) {
             effects.idleDelta -= 1
             // The timer closes what expires; it may be late, and a lease must not be.
@@ -297,7 +300,7 @@ extension PoolStateMachine {
         return nil
     }
 
-    private mutating func grant(_ position: Int) -> Grant {
+    private mutating func grant(_ position: Int) -> Lease {
         table[position].uses += 1
         table[position].grants += 1
         table[position].leases += 1
@@ -305,7 +308,7 @@ extension PoolStateMachine {
         guard let connection = table[position].connection else {
             preconditionFailure("granted a connection that is not established")
         }
-        return Grant(connection: connection, uses: table[position].uses, idleSince: table[position].idleSince)
+        return Lease(connection: connection, uses: table[position].uses, idleSince: table[position].idleSince)
     }
 
     private mutating func becameFree(_ position: Int, keepAliveTimeout: Duration?, _ now: MonotonicInstant) {

@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 extension PoolStateMachine {
     /// The longest sleep asked of the clock: a timer that wakes early looks again, one set past the clock's range
     /// traps.

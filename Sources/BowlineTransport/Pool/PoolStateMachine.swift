@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 /// Decides everything about one origin's connections. Knows no lock, clock, task or randomness.
 ///
 /// A connection is *dialling*, *leased* or *idle*, or the pool does not know it:
@@ -87,8 +89,8 @@ struct PoolStateMachine: ~Copyable {
         expectation = self.configuration.expectation
     }
 
-    var snapshot: PoolSnapshot {
-        PoolSnapshot(
+    var snapshot: PoolCounts {
+        PoolCounts(
             idle: table.idleCount,
             active: table.leasedCount,
             streams: table.streamCount,
@@ -141,7 +143,7 @@ struct PoolStateMachine: ~Copyable {
     mutating func forget(
         _ position: Int,
         _ reason: CloseReason,
-        connection: (any PooledConnection)?,
+        connection: (any HTTPConnection)?,
         _ effects: inout PoolEffects
     ) {
         if table[position].phase == .idle {

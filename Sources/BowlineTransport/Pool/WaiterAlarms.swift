@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 /// When to look at which waiting request again, the earliest first: a binary heap.
 ///
 /// A request that leaves the line leaves its entry behind. The queue drops such entries when they come up, and all of them

@@ -1,4 +1,5 @@
-import DequeModule
+internal import BowlineCore
+internal import DequeModule
 
 /// Names a request that waits for the pool. Ascending in order of arrival.
 struct WaiterID: Hashable, Comparable {

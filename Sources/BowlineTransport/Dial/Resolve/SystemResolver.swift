@@ -1,3 +1,4 @@
+internal import BowlineCore
 internal import BowlinePlatform
 internal import NIOCore
 

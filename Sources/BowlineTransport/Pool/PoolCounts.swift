@@ -1,5 +1,5 @@
 /// One origin's connections at an instant. `opened` = `idle` + `active` + the sum of `closed`.
-struct PoolSnapshot: Sendable, Hashable {
+struct PoolCounts: Sendable, Hashable {
     var idle: Int
     /// Leased connections.
     var active: Int

@@ -1,0 +1,78 @@
+internal import BowlineCore
+
+/// What a connection tells the pool that leases it. Called from any thread, without a lock.
+protocol ConnectionOwner: AnyObject, Sendable {
+    /// A lease has ended, and the connection can carry another request.
+    ///
+    /// - Parameters:
+    ///   - keepAliveTimeout: How long the server keeps an idle connection, if it said so.
+    ///   - now: The clock's time, if the caller has just read it.
+    func release(_ connection: any HTTPConnection, keepAliveTimeout: Duration?, now: MonotonicInstant?)
+
+    /// A lease has ended without a byte written: it does not count as a use.
+    func returnUnused(_ connection: any HTTPConnection)
+
+    /// The connection is closed.
+    func connectionClosed(_ id: ConnectionID, reason: CloseReason)
+
+    /// The connection carries this many requests at once from now on.
+    func connectionCapacityChanged(_ id: ConnectionID, to capacity: Int)
+
+    /// The connection takes no more requests, and ends with those that it carries.
+    func connectionRetired(_ id: ConnectionID, reason: CloseReason)
+
+    /// A request got no byte in time: the connection gets no new requests until it is confirmed.
+    func connectionDoubted(_ id: ConnectionID)
+
+    /// The peer of a doubted connection has answered.
+    func connectionConfirmed(_ id: ConnectionID)
+}
+
+extension ConnectionPool: ConnectionOwner {}
+
+/// What the connections of one origin share: their options, and their pool, weakly: the pool may be gone before them.
+final class OriginLink: Sendable {
+    let options: ConnectionOptions
+    private weak let owner: (any ConnectionOwner)?
+
+    init(options: ConnectionOptions, owner: (any ConnectionOwner)?) {
+        self.options = options
+        self.owner = owner
+    }
+
+    func release(_ connection: any HTTPConnection, keepAliveTimeout: Duration?, now: MonotonicInstant) {
+        guard let owner else {
+            connection.poolReleased()
+            return
+        }
+        owner.release(connection, keepAliveTimeout: keepAliveTimeout, now: now)
+    }
+
+    func returnUnused(_ connection: any HTTPConnection) {
+        guard let owner else {
+            connection.poolReleased()
+            return
+        }
+        owner.returnUnused(connection)
+    }
+
+    func closed(_ id: ConnectionID, _ reason: CloseReason) {
+        owner?.connectionClosed(id, reason: reason)
+    }
+
+    func capacityChanged(_ id: ConnectionID, _ capacity: Int) {
+        owner?.connectionCapacityChanged(id, to: capacity)
+    }
+
+    func retired(_ id: ConnectionID, _ reason: CloseReason) {
+        owner?.connectionRetired(id, reason: reason)
+    }
+
+    func doubted(_ id: ConnectionID) {
+        owner?.connectionDoubted(id)
+    }
+
+    func confirmed(_ id: ConnectionID) {
+        owner?.connectionConfirmed(id)
+    }
+}
