@@ -30,21 +30,26 @@ struct Truncation: Equatable {
     let message: String
 
     init(_ cause: Cause, received: Received) {
-        switch (cause, received) {
-        case (.handshakeRefused(let what), .nothing): (code, message) = (.tlsHandshakeFailed, what)
-        case (.handshakeRefused, _): self.init(.connectionEnded(note: ""), received: received)
-        case (.connectionEnded(let note), .nothing):
-            (code, message) = (.connectionClosed, "the connection ended without a response" + note)
-        case (.connectionEnded(let note), .partOfHead):
-            (code, message) = (.connectionClosed, "the connection ended within the response head" + note)
-        case (.connectionEnded(let note), .head):
-            (code, message) = (.incompleteBody, "the connection ended before the response body was complete" + note)
-        case (.pingUnanswered, _):
-            (code, message) = (.connectionClosed, "the peer answered no PING within http2.keepAliveTimeout")
-        case (.streamReset(let name), .head):
-            (code, message) = (.incompleteBody, "the peer reset the stream within the response body (\(name))")
-        case (.streamReset(let name), _):
-            (code, message) = (.streamReset, "the peer reset the stream (\(name))")
-        }
+        self =
+            switch (cause, received) {
+            case (.handshakeRefused(let what), .nothing): Self(.tlsHandshakeFailed, what)
+            case (.handshakeRefused, _): Self(.connectionEnded(note: ""), received: received)
+            case (.connectionEnded(let note), .nothing):
+                Self(.connectionClosed, "the connection ended without a response" + note)
+            case (.connectionEnded(let note), .partOfHead):
+                Self(.connectionClosed, "the connection ended within the response head" + note)
+            case (.connectionEnded(let note), .head):
+                Self(.incompleteBody, "the connection ended before the response body was complete" + note)
+            case (.pingUnanswered, _):
+                Self(.connectionClosed, "the peer answered no PING within http2.keepAliveTimeout")
+            case (.streamReset(let name), .head):
+                Self(.incompleteBody, "the peer reset the stream within the response body (\(name))")
+            case (.streamReset(let name), _): Self(.streamReset, "the peer reset the stream (\(name))")
+            }
+    }
+
+    private init(_ code: ServiceError.Code, _ message: String) {
+        self.code = code
+        self.message = message
     }
 }
