@@ -127,13 +127,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
     func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws {
         try await withCheckedThrowingContinuation { continuation in
-            onLoop {
-                guard let stream = self.sendingStream(of: exchange) else {
-                    continuation.resume(throwing: UploadStopped())
-                    return
-                }
-                if chunk.readableBytes > 0 { stream.write(chunk, continuation) } else { continuation.resume() }
-            }
+            onLoop { self.write(chunk, for: exchange, continuation) }
         }
     }
 
@@ -175,6 +169,16 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         stream(of: exchange).flatMap { $0.machine.isRequestStopped ? nil : $0 }
     }
 
+    private func write(
+        _ chunk: ByteBuffer, for exchange: Exchange, _ writer: CheckedContinuation<Void, any Error>
+    ) {
+        guard let stream = sendingStream(of: exchange) else {
+            writer.resume(throwing: UploadStopped())
+            return
+        }
+        if chunk.readableBytes > 0 { stream.write(chunk, writer) } else { writer.resume() }
+    }
+
     /// Ends the request's body with `last`, or with trailers.
     private func finish(_ last: ByteBuffer, trailers: HTTPFields?, for exchange: Exchange) {
         guard let stream = sendingStream(of: exchange) else { return }
@@ -201,9 +205,9 @@ extension HTTP2Connection {
     func begin(
         before deadline: MonotonicInstant, onReady: @escaping (HTTP2Connection, Result<Void, any Error>) -> Void
     ) throws {
-        try channel.pipeline.syncOperations.addHandler(self)
         self.onReady = onReady
         settingsDeadline = deadline
+        try channel.pipeline.syncOperations.addHandler(self)
         sweep.add(self)
         session.start()
         flushSoon()
@@ -227,6 +231,11 @@ extension HTTP2Connection {
     /// The peer has acknowledged our settings, which changes the window of each stream.
     func settingsAcknowledged() {
         readStep = http2.streamWindow / Self.readStepPart
+    }
+
+    /// Nothing waits for the connection to be ready any more.
+    func forgetReadiness() {
+        onReady = nil
     }
 
     /// The connection ends before it was ready.
