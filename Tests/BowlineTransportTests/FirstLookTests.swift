@@ -88,7 +88,9 @@ struct FirstLookTests {
         )
         let running = Task { try await exchange.run() }
         try await eventually("the connection has looked") {
-            try await channel.eventLoop.submit { connection.hasWaitedForTickets || connection.closeReason != nil }.get()
+            try await channel.eventLoop.submit {
+                connection.silence.hasWaitedForTickets || connection.closeReason != nil
+            }.get()
         }
         try await test(channel, owner, running)
         #expect(exchange.isOver)

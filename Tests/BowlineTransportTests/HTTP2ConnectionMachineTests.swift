@@ -81,10 +81,11 @@ struct HTTP2ConnectionMachineTests {
     func goAwayOnce() {
         var machine = HTTP2ConnectionStateMachine()
         machine.leasesEnd(after: 0)
-        #expect(!machine.hasSentGoAway)
+        let before = machine.hasSentGoAway
         _ = machine.takeGoAway(hasHeldRequests: false)
         _ = machine.close(.shutdown)
-        #expect(machine.hasSentGoAway)
+        let after = machine.hasSentGoAway
+        #expect([before, after] == [false, true])
     }
 
     @Test("listeners are told of the end of the last request, once after each time that requests came")

@@ -35,7 +35,7 @@ struct HTTP2UploadsTests {
             settings: [(UInt16, UInt32)] = []
         ) throws {
             session.start()
-            receive(.settings([(4, window)] + settings), .windowUpdate(on: 0, by: Int(connectionWindow)))
+            receive(.settings([(4, window)] + settings), .windowUpdate(on: 0, by: connectionWindow))
             for _ in 0..<count {
                 streams.append(Upload(try session.open(HTTP2RequestTrailers(fields: [:]), endsStream: false)))
             }

@@ -54,7 +54,7 @@ extension HTTP1Connection {
             continuation.resume()
         } else {
             body.waits(continuation)
-            enterBodyWrite(exchange)
+            enterBodyWrite()
         }
     }
 
@@ -99,21 +99,21 @@ extension HTTP1Connection {
         }
         context.writeAndFlush(wrapOutboundOut(ending), promise: written)
         guard self.exchange === exchange, !machine.isRequestDone else { return }
-        enterBodyWrite(exchange)
+        enterBodyWrite()
     }
 
     /// The response has arrived whole and the request goes on (RFC 9112 §9.5): only the network's pauses count now, not
     /// the producer's.
     func uploadOutlivedResponse() {
         enter(.none, within: nil)
-        if let exchange, body.hasWriter || unsentBytes > 0 { enterBodyWrite(exchange) }
+        if body.hasWriter || unsentBytes > 0 { enterBodyWrite() }
     }
 
     /// The network has bytes to take. While a response is being read, its deadline is the one that counts.
-    private func enterBodyWrite(_ exchange: Exchange) {
+    private func enterBodyWrite() {
         body.noted(unsent: unsentBytes)
         guard !assembly.hasHead || machine.isResponseDone else { return }
-        enter(.bodyWrite, within: exchange.timeouts.bodyIdle)
+        enter(.bodyWrite, within: deadlines.bodyIdle)
     }
 
     /// How many bytes lie in the channel, which the network has yet to take.

@@ -23,7 +23,7 @@ struct HTTP1SilenceCheck {
     private let isTLS: Bool
     /// Set with TLS.
     private let recordBoundary: TLSRecordBoundary?
-    private var hasWaitedForTickets = false
+    private(set) var hasWaitedForTickets = false
     /// What came before any request and was read, if something did.
     private(set) var earlyBytes: EarlyBytes?
 
