@@ -9,7 +9,7 @@ struct ExchangeDeadlinesTests {
     typealias Consequence = ExchangeDeadlines.Consequence
 
     /// What is true besides the phase.
-    enum Fact: Sendable, CaseIterable {
+    enum Fact: Sendable {
         case hasHead, requestDone, readerBehind, uploadMoves, notWritten
     }
 
@@ -56,7 +56,7 @@ struct ExchangeDeadlinesTests {
     /// Each phase has to be over at second 10; it is second 11.
     static let rows: [Row] = [
         row(Phase.none, [], .nothing),
-        row(.awaitingContinue, [], .openUpload, next: .none),
+        row(.awaitingContinue, [], .openUpload, next: Phase.none),
         row(.bodyWrite, [], bodyNotTaken, until: second(10), asks: true),
         row(.bodyWrite, [.readerBehind, .requestDone], bodyNotTaken, until: second(10), asks: true),
         row(.bodyWrite, [.uploadMoves], .extended, until: second(15), asks: true),

@@ -15,7 +15,7 @@ struct ResponseAssemblyTests {
     private static func text(_ delivery: ResponseAssembly.Delivery) -> String {
         func body(_ bytes: ByteBuffer?) -> String { bytes.map { String(buffer: $0) } ?? "-" }
         func fields(_ fields: ReceivedFields?) -> String {
-            fields.map { $0.fields.map { "\($0.name)=\($0.value)" }.joined() } ?? "-"
+            fields.map { $0.httpFields.map { "\($0.name)=\($0.value)" }.joined() } ?? "-"
         }
         return switch delivery {
         case .nothing: "nothing"

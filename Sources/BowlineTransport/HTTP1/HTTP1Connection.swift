@@ -21,11 +21,16 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var machine = HTTP1ConnectionStateMachine()
     @exclusivity(unchecked) var parser: HTTP1ResponseParser
     @exclusivity(unchecked) var exchange: Exchange?
+    /// What of the response has come, and what of that the caller has.
     @exclusivity(unchecked) var assembly = ResponseAssembly()
+    /// Whether the rest of the response's body is read off for nobody.
     @exclusivity(unchecked) var discard = HTTP1BodyDiscard()
+    /// Whether the socket is read.
     @exclusivity(unchecked) var reading = HTTP1SocketReading()
+    /// The request's body.
     @exclusivity(unchecked) var body = HTTP1OutboundBody<CheckedContinuation<Void, any Error>>()
     @exclusivity(unchecked) var deadlines = ExchangeDeadlines()
+    /// What the peer sends before a request.
     @exclusivity(unchecked) var silence: HTTP1SilenceCheck
     /// The last error the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
