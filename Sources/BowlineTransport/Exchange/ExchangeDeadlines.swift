@@ -145,6 +145,3 @@ struct ExchangeDeadlines {
     private static let bodyNotTaken = "the peer took no byte of the request body for timeouts.bodyIdle"
     private static let requestNotTaken = "the connection took no byte of the request within timeouts.responseHead"
 }
-
-/// For HTTP/2, until its streams keep an ``ExchangeDeadlines``.
-typealias DeadlinePhase = ExchangeDeadlines.Phase
