@@ -95,7 +95,8 @@ struct ResendPolicyTests {
         var policy = ResendPolicy()
         let request = try Self.request("GET")
         let isSent = policy.allows(request, after: Self.closed(.ambiguous), wasPooled: true)
-        let isSentTwice = policy.allows(request, after: Self.closed(.refused, .goneAway(isUsedUp: true)), wasPooled: false)
+        let isSentTwice = policy.allows(
+            request, after: Self.closed(.refused, .goneAway(isUsedUp: true)), wasPooled: false)
         #expect(isSent && !isSentTwice)
         #expect(policy.settled(ServiceError(.connectionClosed, "x", progress: .refused)).progress == .ambiguous)
     }

@@ -42,12 +42,12 @@ extension HTTP2Connection {
     }
 
     /// Why no request can be sent, or not this one.
-    private func refusal(of exchange: Exchange) -> ServiceError? {
+    private func refusal(of exchange: Exchange) -> TransportOutcome? {
         // The peer may have come to allow fewer; the pool knows it.
         guard session.occupied + table.held.count < streamLimit, machine.opensStreams, !session.isClosing,
             !session.isExhausted
         else { return declined(exchange) }
-        if let reason = exchange.request.http2Refusal { return exchange.error(.invalidRequest, reason) }
+        if let reason = exchange.request.http2Refusal { return exchange.outcome(.invalidRequest, reason) }
         return nil
     }
 
@@ -76,7 +76,7 @@ extension HTTP2Connection {
         do throws(HTTP2SectionTooLarge) {
             id = try session.open(request.http2Head, endsStream: endsWithHead)
         } catch {
-            let refusal = exchange.error(.invalidRequest, error.refusal(of: "the request's fields"))
+            let refusal = exchange.outcome(.invalidRequest, error.refusal(of: "the request's fields"))
             takeBack(stream)
             exchange.fail(refusal)
             return
@@ -129,11 +129,11 @@ extension HTTP2Connection {
         closeIfUnwanted()
     }
 
-    private func declined(_ exchange: Exchange) -> ServiceError {
+    private func declined(_ exchange: Exchange) -> TransportOutcome {
         endCause.declined(exchange, hasCarriedOthers: table.hasWritten)
     }
 
-    private func closedBeforeRequest(_ exchange: Exchange) -> ServiceError {
+    private func closedBeforeRequest(_ exchange: Exchange) -> TransportOutcome {
         endCause.closedBeforeRequest(exchange, machine.closeReason, hasCarriedOthers: table.hasWritten)
     }
 
@@ -162,12 +162,12 @@ extension HTTP2Connection {
     ) {
         leave(stream)
         if table.close(stream.id) { release() }
-        stream.exchange.fail(stream.exchange.error(code, message, progress: progress))
+        stream.exchange.fail(stream.exchange.outcome(code, message, progress: progress))
     }
 
     /// The peer has broken a rule on a stream. The session has reset it: its place is free when the peer knows.
     func failed(_ stream: HTTP2Stream, _ violation: HTTP2Violation) {
-        let error = stream.exchange.error(
+        let error = stream.exchange.outcome(
             .protocolViolation, "the peer broke HTTP/2's rules on the stream: \(violation)", underlying: violation,
             progress: stream.machine.progress)
         // Off the table first: the session has counted its place, and a cancellation from within `leave` must not count it again.
@@ -216,7 +216,7 @@ extension HTTP2Connection {
         _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
         http2 resetCode: HTTP2ErrorCode = .cancel
     ) {
-        let error = stream.exchange.error(code, message, underlying: underlying, progress: stream.machine.progress)
+        let error = stream.exchange.outcome(code, message, underlying: underlying, progress: stream.machine.progress)
         reset(stream, code: resetCode)
         stream.exchange.fail(error)
     }

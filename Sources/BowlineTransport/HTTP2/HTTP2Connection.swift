@@ -262,8 +262,8 @@ extension HTTP2SessionOptions {
     }
 }
 
-/// The peer's word that it takes no more requests, and the `underlying` error of those that it refuses.
-struct HTTP2GoAway: Error {
+/// What the peer said when it took no more requests.
+struct HTTP2GoAway {
     /// The last stream that is, or may have been, looked at; 0: none.
     var lastID: Int
     var code = HTTP2ErrorCode.noError
@@ -271,12 +271,4 @@ struct HTTP2GoAway: Error {
     var isError: Bool { code != .noError }
     /// Whether the connection has taken requests and ends in good order, which says nothing about the next.
     var saysUsedUp: Bool { !isError && lastID > 0 }
-}
-
-/// A request came to a connection that took no more when it came: nothing of it was written. The `underlying` error.
-struct HTTP2Declined: Error {
-    /// Whether the connection has carried requests: the next one may well take this.
-    var hasCarriedOthers: Bool
-    /// The error that ended the connection, if one did.
-    var cause: (any Error)?
 }

@@ -2,7 +2,7 @@ internal import BowlineCore
 
 /// What is known of why a connection takes no more requests, or has ended: what the peer said, and what went wrong.
 ///
-/// It makes the errors of the requests that the end of the connection concerns. They are made on the connection's event loop.
+/// It makes the outcomes of the requests that the end of the connection concerns. They are made on the connection's event loop.
 struct HTTP2EndCause {
     /// The peer's GOAWAY, if it has sent one: streams above its last id were not looked at.
     var goAway: HTTP2GoAway?
@@ -31,35 +31,36 @@ struct HTTP2EndCause {
     // MARK: What requests are told
 
     /// The connection opens no more streams, or has no room for this one.
-    func declined(_ exchange: Exchange, hasCarriedOthers: Bool) -> ServiceError {
-        exchange.error(
+    func declined(_ exchange: Exchange, hasCarriedOthers: Bool) -> TransportOutcome {
+        exchange.outcome(
             .connectionClosed, "the connection takes no more requests" + note,
-            underlying: HTTP2Declined(hasCarriedOthers: hasCarriedOthers))
+            connection: .declined(hasCarriedOthers: hasCarriedOthers))
     }
 
     /// The connection closed before the channel was given the request.
-    func closedBeforeRequest(_ exchange: Exchange, _ reason: CloseReason?, hasCarriedOthers: Bool) -> ServiceError {
+    func closedBeforeRequest(_ exchange: Exchange, _ reason: CloseReason?, hasCarriedOthers: Bool) -> TransportOutcome {
         if reason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
-        return exchange.error(
-            .connectionClosed, "the connection closed before the request was written" + note,
-            underlying: HTTP2Declined(hasCarriedOthers: hasCarriedOthers, cause: error))
+        return exchange.outcome(
+            .connectionClosed, "the connection closed before the request was written" + note, underlying: error,
+            connection: .declined(hasCarriedOthers: hasCarriedOthers))
     }
 
     /// GOAWAY says that the peer has not looked at the stream. Bytes of a response show that it has.
-    func refused(_ stream: HTTP2Stream) -> ServiceError {
+    func refused(_ stream: HTTP2Stream) -> TransportOutcome {
         let progress = stream.machine.progress == .responseStarted ? .responseStarted : RequestProgress.refused
-        return stream.exchange.error(
-            .connectionClosed, "the peer did not process the request" + note, underlying: goAway, progress: progress)
+        return stream.exchange.outcome(
+            .connectionClosed, "the peer did not process the request" + note, progress: progress,
+            connection: .goneAway(isUsedUp: goAway?.saysUsedUp ?? false))
     }
 
     /// The end of the connection has cut the stream off.
-    func cutOff(_ stream: HTTP2Stream, by reason: CloseReason) -> ServiceError {
+    func cutOff(_ stream: HTTP2Stream, by reason: CloseReason) -> TransportOutcome {
         let progress = stream.machine.progress
         switch reason {
         case .forced, .poolReleased: return stream.exchange.forciblyClosed(progress: progress)
         case .protocolError:
             if let violation {
-                return stream.exchange.error(
+                return stream.exchange.outcome(
                     .protocolViolation, "the peer broke HTTP/2's rules: \(violation)", underlying: violation,
                     progress: progress)
             }
@@ -69,7 +70,7 @@ struct HTTP2EndCause {
         let truncation = Truncation(
             isUnanswered ? .pingUnanswered : .connectionEnded(note: note),
             received: stream.machine.hasHead ? .head : .nothing)
-        return stream.exchange.error(
+        return stream.exchange.outcome(
             truncation.code, truncation.message, underlying: isUnanswered ? nil : error, progress: progress)
     }
 
