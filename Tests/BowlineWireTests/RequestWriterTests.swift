@@ -71,6 +71,15 @@ import Testing
             RequestDraft(fields: [("cookie", "a=1"), ("X", ""), ("Cookie", "b=2"), ("COOKIE", "c=3")]),
             "GET / HTTP/1.1¶Host: h¶cookie: a=1; b=2; c=3¶X: ¶¶"),
         Written(RequestDraft(fields: [("X", "t\tab é")]), "GET / HTTP/1.1¶Host: h¶X: t\tab é¶¶"),
+        // All that is written besides the caller's fields: the head's memory is measured for no more.
+        Written(
+            RequestDraft("PUT", framing: .length(.max)), "PUT / HTTP/1.1¶Host: h¶Content-Length: 9223372036854775807¶¶"),
+        Written(
+            RequestDraft(
+                "PUT", fields: [("Upgrade", "a"), ("TE", "trailers")], framing: .length(.max), close: true, expect: true
+            ),
+            "PUT / HTTP/1.1¶Host: h¶Upgrade: a¶TE: trailers¶Content-Length: 9223372036854775807¶"
+                + "Connection: close, upgrade, TE¶Expect: 100-continue¶¶"),
     ]
 
     @Test("H1f, H1g: a head is written with one Host, one framing and one Connection", arguments: heads)

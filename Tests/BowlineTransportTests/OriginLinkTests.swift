@@ -1,0 +1,52 @@
+import BowlineCore
+import BowlineTesting
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("How a connection reaches its pool", .timeLimit(.minutes(1)))
+struct OriginLinkTests {
+    @Test(
+        "A connection does not keep its pool, and closes if the pool is gone when a lease ends",
+        arguments: [true, false])
+    func poolIsGone(isUsed: Bool) async throws {
+        let channel = NIOAsyncTestingChannel()
+        var owner: RecordingOwner? = RecordingOwner()
+        let link = OriginLink(options: ConnectionOptions(), owner: owner)
+        let sweep = DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: TestClock()))
+        let connection = try await channel.eventLoop.submit {
+            let connection = HTTP1Connection(
+                ConnectionTraits(
+                    id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
+                    dialDuration: .zero, sweep: sweep, executor: EventLoopTaskExecutor(channel.eventLoop),
+                    origin: link))
+            try channel.pipeline.syncOperations.addHandler(connection)
+            return connection
+        }.get()
+        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
+
+        Self.endLease(of: connection, isUsed: isUsed, on: link)
+        #expect(owner?.take() == [isUsed ? "released" : "returned unused"])
+        #expect(try await Self.closeReason(of: connection) == nil)
+
+        owner = nil
+        Self.endLease(of: connection, isUsed: isUsed, on: link)
+        #expect(try await Self.closeReason(of: connection) == .poolReleased)
+        #expect(!channel.isActive)
+        _ = try? await channel.finish()
+    }
+
+    private static func endLease(of connection: HTTP1Connection, isUsed: Bool, on link: OriginLink) {
+        if isUsed {
+            link.release(connection, keepAliveTimeout: nil, now: MonotonicInstant(nanoseconds: 0))
+        } else {
+            link.returnUnused(connection)
+        }
+    }
+
+    private static func closeReason(of connection: HTTP1Connection) async throws -> CloseReason? {
+        try await connection.eventLoop.submit { connection.closeReason }.get()
+    }
+}
