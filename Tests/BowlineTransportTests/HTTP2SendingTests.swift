@@ -209,7 +209,7 @@ struct HTTP2SendingTests {
         try await harness.advance(by: .seconds(2))
         #expect(!exchange.isOver)
         try await harness.advance(by: .seconds(1))
-        let error = try await #require(throws: ServiceError.self) { _ = try await exchange.run() }
+        let error = try await #require(throws: TransportOutcome.self) { _ = try await exchange.run() }
         #expect(error.code == .bodyIdleTimeout)
         await harness.finish()
     }

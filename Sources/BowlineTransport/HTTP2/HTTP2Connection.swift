@@ -11,6 +11,7 @@ internal import Synchronization
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     let traits: ConnectionTraits
+    /// Calls a client's listeners; nil without any. Set before the pool gets the connection.
     private(set) var events: ConnectionEvents?
     let isMultiplexed = true
     let http2: HTTP2Options
