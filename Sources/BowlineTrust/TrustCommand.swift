@@ -10,6 +10,7 @@ struct TrustCommand: AsyncParsableCommand {
         abstract: "Runs Bowline against servers and paths that misbehave, and counts what went wrong.",
         subcommands: [
             LedgerCommand.self, SilenceCommand.self, ChurnCommand.self, IdleRaceCommand.self, StreamsCommand.self,
+            StalledCommand.self, StalledPeerCommand.self,
         ]
     )
 }

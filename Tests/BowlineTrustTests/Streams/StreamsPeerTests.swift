@@ -159,8 +159,8 @@ struct StreamsPeerTests {
             if case .goAway(_, isAnnounced: false) = end { true } else { false }
         }
         let turn = try harness.turn { $0.frames.contains { $0.kind == .goAway } }
-        var payload = try #require(turn.frames.first { $0.kind == .goAway }).payload
-        let last = try #require(payload.readInteger(as: UInt32.self))
+        let goAway = try #require(turn.frames.first { $0.kind == .goAway })
+        let last = try #require(goAway.payload.getInteger(at: goAway.payload.readerIndex, as: UInt32.self))
         #expect(turn.end == .finished)
         #expect(harness.peer.figures.goAways == 1)
         let before = harness.peer.figures
