@@ -9,8 +9,8 @@ struct StreamsCommand: AsyncParsableCommand {
         abstract:
             "Sends requests over HTTP/2 connections whose stream numbers run out, to a peer that pauses and goes away.",
         discussion: """
-            The client has one connection at a time. Its first stream number lies 2,000 streams below the last that there is, so \
-            that the numbers run out after 2,000 requests. The peer changes its windows and its limit of streams while \
+            The client has one connection at a time. A connection has the last 250 stream numbers that there are, so that they \
+            run out after 250 requests. The peer changes its windows and its limit of streams while \
             requests are under way, pauses, refuses streams, sends GOAWAY and cuts connections, as the seed says. No request \
             that may be repeated may be lost, and no POST may be executed twice. The same seed draws the same; how tasks \
             interleave is not repeated. Exit status 1 if a rule is violated.

@@ -15,7 +15,7 @@ final class StreamsRun: Sendable {
     }
 
     /// How many streams a connection has before its numbers run out.
-    static let streams = 2_000
+    static let streams = 250
     /// So many errors are described.
     private static let errorLimit = 10
 

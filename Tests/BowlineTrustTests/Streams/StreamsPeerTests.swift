@@ -89,13 +89,13 @@ private struct PeerHarness {
     /// Makes GETs, each in a turn of its own, until the turn is one that is looked for.
     mutating func turn(where isWanted: (StreamsPeer.Turn) -> Bool) throws -> StreamsPeer.Turn {
         var number = 0
-        for _ in 0..<500 {
+        for _ in 0..<4_000 {
             number = Self.number(.get, from: number + 1)
             _ = head(number, ends: true)
             let turn = peer.endTurn()
             if isWanted(turn) { return turn }
-            if turn.pause > 0 { _ = peer.pauseEnded() }
-            for frame in turn.frames where frame.kind == .settings { _ = peer.received(.settingsAcknowledgement, []) }
+            let frames = turn.frames + (turn.pause > 0 ? peer.pauseEnded().frames : [])
+            for frame in frames where frame.kind == .settings { _ = peer.received(.settingsAcknowledgement, []) }
         }
         return try #require(nil)
     }
