@@ -55,6 +55,9 @@ struct StreamsPeer: Sendable {
     private let seed: UInt64
     private let requests: Int
     private let end: StreamsEnd
+    /// How likely it is that a stream is refused. Most connections refuse none: a client leaves a connection that refuses time after
+    /// time, long before its numbers run out.
+    private let refusalChance: Double
     private var random: SeededRandom
     private var streams: [Stream] = []
     /// The stream that came last.
@@ -85,6 +88,7 @@ struct StreamsPeer: Sendable {
         var mixed = SeededRandom(seed: seed ^ UInt64(truncatingIfNeeded: connection) &* 0xD1B5_4A32_D192_ED03)
         random = SeededRandom(seed: mixed.next())
         end = StreamsEnd(&random, streams: streams)
+        refusalChance = random.nextBool(probability: 0.3) ? 0.01 : 0
         figures.connections = 1
     }
 
@@ -132,7 +136,7 @@ struct StreamsPeer: Sendable {
         }
         figures.arrived += 1
         guard let call = call(of: fields) else { return refuse(frame.stream) }
-        if random.nextBool(probability: 0.005) { return refuse(frame.stream) }
+        if random.nextBool(probability: refusalChance) { return refuse(frame.stream) }
         streams.append(Stream(id: frame.stream, call: call, window: inForce.window, isWhole: frame.endsStream))
         if frame.endsStream, call.bodyCount > 0 { note("request \(call.number) came without its body") }
         return []
