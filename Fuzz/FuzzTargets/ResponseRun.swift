@@ -47,7 +47,7 @@ struct ResponseRun {
     private(set) var seen = ParsedResponse()
 
     /// - Parameter byteCount: How many bytes will be given to it: that bounds the number of events.
-    init(to kind: HTTP1RequestKind, limits: HTTP1Limits = HTTP1Limits(), byteCount: Int) {
+    init(to kind: RequestKind, limits: HTTP1Limits = HTTP1Limits(), byteCount: Int) {
         self.limits = limits
         parser = HTTP1ResponseParser(limits: limits)
         parser.beginResponse(to: kind)
@@ -65,7 +65,7 @@ struct ResponseRun {
 
     /// Reads all pieces, and the end of input if there is one.
     static func read(
-        _ pieces: [ArraySlice<UInt8>], to kind: HTTP1RequestKind, limits: HTTP1Limits = HTTP1Limits(), isClosed: Bool
+        _ pieces: [ArraySlice<UInt8>], to kind: RequestKind, limits: HTTP1Limits = HTTP1Limits(), isClosed: Bool
     ) throws -> ParsedResponse {
         let byteCount = pieces.reduce(0) { $0 + $1.count }
         var run = ResponseRun(to: kind, limits: limits, byteCount: byteCount)

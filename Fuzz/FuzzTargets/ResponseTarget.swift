@@ -7,7 +7,7 @@ import BowlineTransport
 enum ResponseTarget {
     static func check(_ input: FuzzInput) throws {
         var input = input
-        let kinds: [HTTP1RequestKind] = [.other, .head, .connect, .upgrade]
+        let kinds: [RequestKind] = [.other, .head, .connect, .upgrade]
         let kind = kinds[input.takeNumber(in: 0...3)]
         let isClosed = input.takeFlag()
         let limits = input.takeFlag() ? smallLimits(&input) : HTTP1Limits()

@@ -31,7 +31,7 @@ class Account:
     def note(self, line):
         self.tail = (self.tail + [line])[-5:]
         if FAILURE.search(line) and not KNOWN.search(line):
-            self.failures.append(line[:400])
+            self.failures.append(line[:4000])
         summary = SUMMARY.search(line)
         if summary and " started" not in line:
             self.counts.append(int(summary.group(1)))

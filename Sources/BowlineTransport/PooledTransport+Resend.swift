@@ -21,14 +21,14 @@ struct ResendPolicy {
     /// peer has refused the request: that connection is well, or gets no more requests.
     var requiresFresh: Bool { count > 0 && earlierProgress != .refused }
 
-    /// Whether to send again after `error`. Says yes once; more often where connections were used up.
+    /// Whether to send again after `outcome`. Says yes once; more often where connections were used up.
     ///
     /// - Parameter wasPooled: The connection had been waiting in the pool, so it may have died there unnoticed.
-    mutating func allows(_ request: PreparedRequest, after error: any Error, wasPooled: Bool) -> Bool {
-        guard let error = error as? ServiceError, request.isReplayable else { return false }
-        if let declined = error.underlying as? HTTP2Declined {
+    mutating func allows(_ request: PreparedRequest, after outcome: TransportOutcome, wasPooled: Bool) -> Bool {
+        guard request.isReplayable else { return false }
+        if case .declined(let hasCarriedOthers) = outcome.connection {
             // Nothing was sent, so nothing is sent again: only another connection is asked for.
-            if declined.hasCarriedOthers {
+            if hasCarriedOthers {
                 declines.used += 1
                 return declines.used <= Self.refusalLimit
             }
@@ -37,26 +37,27 @@ struct ResendPolicy {
         }
         guard request.allowsResend else { return false }
         let isSafe =
-            switch error.progress {
+            switch outcome.progress {
             case .neverSent: wasPooled
             case .refused: true
             case .ambiguous: wasPooled && request.isIdempotent
             case .responseStarted: false
             }
-        let isUsedUp = (error.underlying as? HTTP2GoAway)?.saysUsedUp == true && error.progress == .refused
+        let isUsedUp = outcome.connection == .goneAway(isUsedUp: true) && outcome.progress == .refused
         guard count == 0 || isUsedUp && earlierProgress == .refused && count < Self.refusalLimit else { return false }
         // Timeouts, violations and failures of the body itself are answers, not dead connections.
-        guard isSafe, error.code == .connectionClosed else { return false }
+        guard isSafe, outcome.code == .connectionClosed else { return false }
         count += 1
-        earlierProgress = error.progress
+        earlierProgress = outcome.progress
         return true
     }
 
     /// `error` as the end of the whole attempt: what was ambiguous once stays so, however early the resend failed.
-    func outcome(_ error: any Error) -> any Error {
-        guard earlierProgress == .ambiguous, var error = error as? ServiceError,
-            error.progress == .neverSent || error.progress == .refused
-        else { return error }
+    func settled(_ error: ServiceError) -> ServiceError {
+        guard earlierProgress == .ambiguous, error.progress == .neverSent || error.progress == .refused else {
+            return error
+        }
+        var error = error
         error.progress = .ambiguous
         return error
     }
@@ -78,23 +79,23 @@ enum SiblingSuspicion: Sendable, Equatable {
         (code == .deadlineExceeded || code == .attemptTimeout) && waited < shortestSilence
     }
 
-    init(_ exchange: Exchange, after error: any Error, waited: Duration) {
+    init(_ exchange: Exchange, after outcome: TransportOutcome, waited: Duration) {
         self.init(
-            error, wasPooled: exchange.wasPooled, isMultiplexed: exchange.connection.isMultiplexed, waited: waited)
+            outcome, wasPooled: exchange.wasPooled, isMultiplexed: exchange.connection.isMultiplexed, waited: waited)
     }
 
     /// - Parameter waited: How long the exchange had its connection.
-    init(_ error: any Error, wasPooled: Bool, isMultiplexed: Bool, waited: Duration) {
-        guard let error = error as? ServiceError, error.progress == .neverSent || error.progress == .ambiguous,
-            wasPooled || isMultiplexed, !(error.underlying is HTTP2Declined)
+    init(_ outcome: TransportOutcome, wasPooled: Bool, isMultiplexed: Bool, waited: Duration) {
+        guard outcome.progress == .neverSent || outcome.progress == .ambiguous, wasPooled || isMultiplexed,
+            !outcome.isDeclined
         else {
             self = .none
             return
         }
-        switch error.code {
+        switch outcome.code {
         case .connectionClosed: self = wasPooled ? .dead : .none
         case .responseHeadTimeout, .bodyIdleTimeout: self = .silent
-        case .attemptTimeout, .deadlineExceeded: self = Self.isTooShort(waited, for: error.code) ? .none : .silent
+        case .attemptTimeout, .deadlineExceeded: self = Self.isTooShort(waited, for: outcome.code) ? .none : .silent
         default: self = .none
         }
     }

@@ -6,7 +6,6 @@ internal import NIOPosix
 package final class PooledTransport: ServiceTransport {
     let environment: TransportEnvironment
     let pools: OriginPools
-    private let allocator = ByteBufferAllocator()
     /// How many connections had been closed when the drain began.
     private let closedBeforeDrain = Guarded(Int?.none)
 
@@ -90,9 +89,7 @@ package final class PooledTransport: ServiceTransport {
     private func prepare(_ request: ServiceRequest, context: RequestContext) throws -> PreparedRequest {
         let started = environment.clock.now
         let prepared = try PreparedRequest(
-            request, context: context, started: started, allocator: allocator,
-            isPooled: environment.options.pool.isEnabled
-        )
+            request, context: context, started: started, isPooled: environment.options.pool.isEnabled)
         guard prepared.deadline.instant > started else { throw prepared.deadline.passed(prepared, now: started) }
         return prepared
     }
@@ -112,12 +109,9 @@ package final class PooledTransport: ServiceTransport {
         var failure = error
         if let error = error as? PoolError {
             if case .closed = error, !pools.isClosed { return nil }
-            failure = ServiceError(error, request: prepared, now: environment.clock.now)
-        }
-        failure = resend.outcome(failure)
-        if resend.count > 0, var error = failure as? ServiceError {
-            error.resends = resend.count
-            failure = error
+            var made = resend.settled(ServiceError(error, request: prepared, now: environment.clock.now))
+            if resend.count > 0 { made.resends = resend.count }
+            failure = made
         }
         tell(prepared, resend: resend.count) { $0.requestEnded($1, RequestEnding(failure)) }
         return failure
@@ -147,22 +141,27 @@ package final class PooledTransport: ServiceTransport {
         after error: any Error, of exchange: Exchange, _ lease: Lease, _ pool: ConnectionPool,
         _ resend: inout ResendPolicy
     ) throws {
-        let isGoingOn = resend.allows(exchange.request, after: error, wasPooled: exchange.wasPooled)
+        guard let outcome = error as? TransportOutcome else {
+            exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
+            throw error
+        }
+        let isGoingOn = resend.allows(exchange.request, after: outcome, wasPooled: exchange.wasPooled)
         // Nothing was sent: it only needs another connection.
         if isGoingOn, resend.count == exchange.resends { return }
-        exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
-        defer { suspectSiblings(of: exchange, after: error, lease, pool) }
-        guard isGoingOn else { throw resend.outcome(error) }
+        let failure = ServiceError(outcome, of: exchange)
+        exchange.tell { $0.requestEnded($1, .failed(failure)) }
+        defer { suspectSiblings(of: exchange, after: outcome, lease, pool) }
+        guard isGoingOn else { throw resend.settled(failure) }
         exchange.call.sentAgain()
         tell(exchange.request, resend: resend.count) { $0.requestResending($1) }
     }
 
     /// Other connections may be as dead as the one that has failed, whether this request is sent again or not.
     private func suspectSiblings(
-        of exchange: Exchange, after error: any Error, _ lease: Lease, _ pool: ConnectionPool
+        of exchange: Exchange, after outcome: TransportOutcome, _ lease: Lease, _ pool: ConnectionPool
     ) {
         let waited = exchange.lease.leased.duration(to: environment.clock.now)
-        switch SiblingSuspicion(exchange, after: error, waited: waited) {
+        switch SiblingSuspicion(exchange, after: outcome, waited: waited) {
         case .none: break
         case .dead: if let idleSince = lease.idleSince { pool.evictStale(idleSince: idleSince) }
         case .silent: pool.noByteReceived(on: exchange.connection.id, since: exchange.lease.leased)

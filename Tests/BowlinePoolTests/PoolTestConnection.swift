@@ -18,7 +18,7 @@ extension PoolTestConnection {
     func resumeReading(_ exchange: Exchange) { carriesNothing() }
     func writeBody(_ chunk: ByteBuffer, for exchange: Exchange) async throws { carriesNothing() }
     func finishBody(_ last: ByteBuffer, for exchange: Exchange) { carriesNothing() }
-    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws { carriesNothing() }
+    func finishBody(trailers: CheckedTrailers?, for exchange: Exchange) { carriesNothing() }
     func uploadFailed(
         _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
     ) { carriesNothing() }

@@ -25,7 +25,7 @@ struct ErrorsDocumentTests {
 
     @Test("Docs/ConnectionReuse.md has a row for each reason for which a connection closes, and no other")
     func closeReasons() throws {
-        let source = try MarkdownDocument.text(of: "Sources/BowlinePool/CloseReason.swift")
+        let source = try MarkdownDocument.text(of: "Sources/BowlineTransport/Pool/CloseReason.swift")
         let declared = source.matches(of: /(?m)^ +case (\w+)$/).map { "`\($0.1)`" }
         #expect(!declared.isEmpty)
         let rows = try MarkdownDocument("Docs/ConnectionReuse.md").rows(under: "## Every reason to close")

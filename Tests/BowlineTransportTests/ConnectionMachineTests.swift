@@ -8,29 +8,34 @@ struct ConnectionMachineTests {
     /// What can happen to a connection, in the order given.
     enum Event: Hashable {
         case start, startClosing, wrote, received, requestFinished, responseEnded, unusable, close
-        case head(success: Bool, bodyBegun: Bool)
+        case head(Int, bodyBegun: Bool)
+        case lastingHead(seconds: Int)
     }
 
     @Test(
         "a sequence of events leaves the connection reusable or not",
         arguments: [
-            ([.start, .wrote, .requestFinished, .received, .responseEnded], .reuse),
-            ([.start, .wrote, .received, .responseEnded, .requestFinished], .reuse),
+            ([.start, .wrote, .requestFinished, .received, .responseEnded], .reuse(keepAlive: nil)),
+            ([.start, .wrote, .received, .responseEnded, .requestFinished], .reuse(keepAlive: nil)),
             ([.start, .wrote, .received, .responseEnded], .goOn),
             ([.start, .wrote, .requestFinished], .goOn),
             ([.startClosing, .wrote, .requestFinished, .received, .responseEnded], .close(.connectionCloseRequested)),
             ([.start, .wrote, .requestFinished, .received, .unusable, .responseEnded], .close(.leftoverBytes)),
             (
-                [.start, .wrote, .received, .head(success: false, bodyBegun: true), .responseEnded],
+                [.start, .wrote, .received, .head(413, bodyBegun: true), .responseEnded],
                 .close(.requestUnfinished)
             ),
             (
-                [.start, .wrote, .received, .head(success: true, bodyBegun: false), .responseEnded],
+                [.start, .wrote, .received, .head(200, bodyBegun: false), .responseEnded],
                 .close(.requestUnfinished)
             ),
             (
-                [.start, .wrote, .received, .head(success: true, bodyBegun: true), .responseEnded, .requestFinished],
-                .reuse
+                [.start, .wrote, .received, .head(200, bodyBegun: true), .responseEnded, .requestFinished],
+                .reuse(keepAlive: nil)
+            ),
+            (
+                [.start, .wrote, .requestFinished, .received, .lastingHead(seconds: 7), .responseEnded],
+                .reuse(keepAlive: .seconds(7))
             ),
             ([.requestFinished], .goOn),
             ([.responseEnded], .goOn),
@@ -44,7 +49,8 @@ struct ConnectionMachineTests {
         for event in events { last = Self.apply(event, to: &machine) ?? last }
         #expect(last == expected)
         let result1 = machine.isIdle
-        #expect(result1 == (expected == .reuse || !events.contains { $0 == .start || $0 == .startClosing }))
+        let isReused = if case .reuse = expected { true } else { false }
+        #expect(result1 == (isReused || !events.contains { $0 == .start || $0 == .startClosing }))
     }
 
     @Test(
@@ -89,8 +95,63 @@ struct ConnectionMachineTests {
         case .responseEnded: return machine.responseEnded()
         case .unusable: machine.becameUnusable(.leftoverBytes)
         case .close: _ = machine.close()
-        case .head(let success, let begun): _ = machine.headReceived(isSuccess: success, hasBodyBegun: begun)
+        case .head(let status, let begun):
+            _ = machine.headReceived(Self.head(status), hasBodyBegun: begun)
+        case .lastingHead(let seconds):
+            _ = machine.headReceived(Self.head(200, keepAliveTimeout: seconds), hasBodyBegun: true)
         }
         return nil
+    }
+
+    private static func head(
+        _ status: Int, isConnect: Bool = false, isUntilClose: Bool = false, keepAlive: Bool = true,
+        keepAliveTimeout: Int? = nil
+    ) -> HTTP1ConnectionStateMachine.Head {
+        HTTP1ConnectionStateMachine.Head(
+            status: status, isConnect: isConnect, isUntilClose: isUntilClose,
+            persistence: HTTP1ResponseHead.Persistence(keepAlive: keepAlive, keepAliveTimeout: keepAliveTimeout))
+    }
+
+    struct HeadRow: Sendable {
+        var head: HTTP1ConnectionStateMachine.Head
+        var isRequestDone = true
+        var decision = UploadDecision.goesOn
+        var afterwards: HTTP1ConnectionStateMachine.Afterwards
+    }
+
+    static let headRows: [HeadRow] = [
+        HeadRow(head: head(200), afterwards: .reuse(keepAlive: nil)),
+        HeadRow(head: head(500, keepAliveTimeout: 5), afterwards: .reuse(keepAlive: .seconds(5))),
+        HeadRow(head: head(200, keepAlive: false), afterwards: .close(.connectionCloseRequested)),
+        HeadRow(head: head(200, isUntilClose: true, keepAlive: false), afterwards: .close(.eofDelimitedBody)),
+        HeadRow(head: head(101), afterwards: .close(.upgraded)),
+        HeadRow(head: head(200, isConnect: true), afterwards: .close(.upgraded)),
+        HeadRow(head: head(403, isConnect: true), afterwards: .reuse(keepAlive: nil)),
+        HeadRow(head: head(413), isRequestDone: false, decision: .stops, afterwards: .close(.requestUnfinished)),
+        // The first reason stays.
+        HeadRow(
+            head: head(413, keepAlive: false), isRequestDone: false, decision: .stops,
+            afterwards: .close(.connectionCloseRequested)),
+    ]
+
+    @Test("What a head says about its connection", arguments: headRows)
+    func heads(row: HeadRow) {
+        var machine = HTTP1ConnectionStateMachine()
+        _ = machine.start(unusable: nil)
+        machine.wrote()
+        if row.isRequestDone { _ = machine.requestFinished() }
+        machine.received()
+        let decision = machine.headReceived(row.head, hasBodyBegun: true)
+        let afterwards = machine.responseEnded()
+        #expect(decision == row.decision)
+        #expect(afterwards == row.afterwards)
+    }
+
+    @Test("A head on a connection that carries nothing decides nothing")
+    func headWhileIdle() {
+        var machine = HTTP1ConnectionStateMachine()
+        let decision = machine.headReceived(Self.head(500, keepAlive: false), hasBodyBegun: true)
+        #expect(decision == .goesOn)
+        #expect(machine.progress == .neverSent)
     }
 }

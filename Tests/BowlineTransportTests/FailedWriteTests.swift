@@ -47,13 +47,13 @@ struct FailedWriteTests {
         let request = ServiceRequest(method: .put, "http://a.example/", body: Self.bodies[index].body)
         let exchange = Exchange(
             request: try PreparedRequest(
-                request, context: RequestContext(), started: clock.now, allocator: ByteBufferAllocator(), isPooled: true
+                request, context: RequestContext(), started: clock.now, isPooled: true
             ),
             connection: connection,
             lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
             resends: 0, options: ConnectionOptions()
         )
-        let error = try await #require(throws: ServiceError.self) { _ = try await exchange.run() }
+        let error = try await #require(throws: TransportOutcome.self) { _ = try await exchange.run() }
         #expect(error.code == .connectionClosed && error.progress == .ambiguous)
         let (count, index) = try await channel.eventLoop.submit { (sweep.count, connection.sweepIndex) }.get()
         #expect(count == 0 && index == -1)

@@ -35,7 +35,7 @@ struct FirstLookTests {
     func unfinished() async throws {
         try await withExchange(isReused: false) { channel, owner, running in
             await channel.testingEventLoop.advanceTime(by: HTTP1Connection.ticketWait)
-            let error = try await #require(throws: ServiceError.self) { try await running.value }
+            let error = try await #require(throws: TransportOutcome.self) { try await running.value }
             #expect(error.code == .connectionClosed && error.progress == .neverSent)
             #expect(owner.notes == ["closed unsolicitedBytes"])
             #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
@@ -45,7 +45,7 @@ struct FirstLookTests {
     @Test("KA13: a connection that has carried a request gets no such patience")
     func used() async throws {
         try await withExchange(isReused: true) { channel, owner, running in
-            let error = try await #require(throws: ServiceError.self) { try await running.value }
+            let error = try await #require(throws: TransportOutcome.self) { try await running.value }
             #expect(error.code == .connectionClosed && error.progress == .neverSent)
             #expect(owner.notes == ["closed unsolicitedBytes"])
             #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
@@ -80,7 +80,7 @@ struct FirstLookTests {
         let exchange = Exchange(
             request: try PreparedRequest(
                 .post("https://a.example/", body: .text("x")), context: RequestContext(), started: clock.now,
-                allocator: ByteBufferAllocator(), isPooled: true),
+                isPooled: true),
             connection: connection,
             lease: Exchange.LeaseFacts(
                 isReused: isReused, uses: isReused ? 2 : 1, wasIdle: true, leased: clock.now),
@@ -88,7 +88,9 @@ struct FirstLookTests {
         )
         let running = Task { try await exchange.run() }
         try await eventually("the connection has looked") {
-            try await channel.eventLoop.submit { connection.hasWaitedForTickets || connection.closeReason != nil }.get()
+            try await channel.eventLoop.submit {
+                connection.silence.hasWaitedForTickets || connection.closeReason != nil
+            }.get()
         }
         try await test(channel, owner, running)
         #expect(exchange.isOver)

@@ -40,6 +40,10 @@ struct HTTP2FieldTests {
         return fields.spans.indices.map { "\(fields.name(at: $0)): \(fields.value(at: $0))" }
     }
 
+    private static func head(_ fields: HTTPFields) throws -> HTTP2RequestHead {
+        HTTP2RequestHead(try CheckedRequest(method: "GET", target: "/", authority: "", fields: fields), scheme: "https")
+    }
+
     @Test("A response's section gives status, fields and length")
     func response() throws {
         let section = try read([(":status", "200"), ("content-length", "12"), ("x-a", " b\t"), ("set-cookie", "")])
@@ -97,20 +101,32 @@ struct HTTP2FieldTests {
     func request() throws {
         var fields: HTTPFields = [:]
         for (name, value) in [
-            ("X-Upper", "y"), ("Cookie", "a=1; b=2"), ("Connection", "close"), ("Host", "other"), ("TE", "Trailers"),
-            ("Authorization", "secret"), ("Keep-Alive", "1"), ("Transfer-Encoding", "chunked"),
+            ("X-Upper", "y"), ("Cookie", "a=1; b=2"), ("Connection", "close"), ("Host", "other:81"), ("TE", "Trailers"),
+            ("Authorization", "secret"), ("Keep-Alive", "1"), ("Proxy-Connection", "x"), ("Content-Length", "5"),
         ] {
             if let name = HTTPField.Name(name) { fields.append(HTTPField(name: name, value: value)) }
         }
-        let head = HTTP2RequestHead(
-            method: "POST", scheme: "https", authority: "example.com", target: "/a?b", fields: fields,
-            contentLength: 5, expectsContinue: true
-        )
+        let request = try CheckedRequest(
+            method: "POST", target: "/a?b", authority: "example.com", fields: fields, framing: .length(5),
+            expectContinue: true)
+        let head = HTTP2RequestHead(request, scheme: "https")
         #expect(
             try Self.written(head) == [
-                ":method: POST", ":scheme: https", ":authority: example.com", ":path: /a?b", "x-upper: y",
+                ":method: POST", ":scheme: https", ":authority: other:81", ":path: /a?b", "x-upper: y",
                 "cookie: a=1", "cookie: b=2", "te: trailers", "authorization: secret", "content-length: 5",
                 "expect: 100-continue",
+            ])
+    }
+
+    @Test("Chunks are HTTP/1.1's: no length and no Transfer-Encoding is sent")
+    func chunked() throws {
+        var fields: HTTPFields = [:]
+        fields[try #require(HTTPField.Name("Transfer-Encoding"))] = "chunked"
+        let request = try CheckedRequest(
+            method: "POST", target: "/", authority: "a", fields: fields, framing: .chunked)
+        #expect(
+            try Self.written(HTTP2RequestHead(request, scheme: "https")) == [
+                ":method: POST", ":scheme: https", ":authority: a", ":path: /",
             ])
     }
 
@@ -123,9 +139,7 @@ struct HTTP2FieldTests {
         ] {
             var fields: HTTPFields = [:]
             fields[.cookie] = value
-            let head = HTTP2RequestHead(
-                method: "GET", scheme: "https", authority: "", target: "/", fields: fields, contentLength: nil,
-                expectsContinue: false)
+            let head = try Self.head(fields)
             #expect(try Self.written(head).dropFirst(3) == pairs.map { "cookie: \($0)" }[...], "\(value)")
         }
     }
@@ -136,9 +150,7 @@ struct HTTP2FieldTests {
         for (value, sent) in [(" \tv\t w\t ", "v\t w"), (" \t", ""), ("", ""), ("v", "v"), ("\tGrüße ", "Grüße")] {
             var fields: HTTPFields = [:]
             fields.append(HTTPField(name: name, lenientValue: Array(value.utf8)))
-            let head = HTTP2RequestHead(
-                method: "GET", scheme: "https", authority: "", target: "/", fields: fields, contentLength: nil,
-                expectsContinue: false)
+            let head = try Self.head(fields)
             #expect(try Self.written(head).last == "x-a: \(sent)")
             #expect(try Self.written(HTTP2RequestTrailers(fields: fields)) == ["x-a: \(sent)"])
         }
@@ -156,10 +168,8 @@ struct HTTP2FieldTests {
             var fields: HTTPFields = [:]
             fields.append(field)
             var encoder = HPACKSectionEncoder()
-            let trailers = HTTP2RequestHead(
-                method: "GET", scheme: "https", authority: "", target: "/", fields: fields, contentLength: nil,
-                expectsContinue: false)
-            _ = Self.encoded(&encoder) { trailers.encode(with: &$0, into: &$1) }
+            let head = try Self.head(fields)
+            _ = Self.encoded(&encoder) { head.encode(with: &$0, into: &$1) }
             return encoder.tableCount
         }
         let long = String(repeating: "v", count: 40)

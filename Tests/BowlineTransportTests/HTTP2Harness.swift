@@ -127,7 +127,7 @@ final class HTTP2Harness: Sendable {
         let connection = connection
         try await eventually("the request came to the connection") { [self] in
             try await onLoop {
-                exchange.streamID != 0 || exchange.isOver || connection.held.contains { $0.exchange === exchange }
+                exchange.streamID != 0 || exchange.isOver || connection.table.held.contains { $0.exchange === exchange }
             }
         }
         return HTTP2HarnessCall(exchange: exchange, task: call)
@@ -140,7 +140,7 @@ final class HTTP2Harness: Sendable {
         return Exchange(
             request: try PreparedRequest(
                 request, context: RequestContext(deadline: deadline, timeouts: timeouts), started: clock.now,
-                allocator: ByteBufferAllocator(), isPooled: true),
+                isPooled: true),
             connection: connection,
             lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
             resends: 0, options: ConnectionOptions())
@@ -162,9 +162,9 @@ final class HTTP2Harness: Sendable {
         var isDone = false
         while !isDone {
             isDone = try await onLoop {
-                let streams = connection.table.streams + connection.held
+                let streams = connection.table.streams + connection.table.held
                 let entries: [any DeadlineEntry] = [connection] + streams
-                let due = connection.closeReason == nil ? entries.filter { $0.deadline <= end } : []
+                let due = !connection.machine.isClosed ? entries.filter { $0.deadline <= end } : []
                 guard let first = due.min(by: { $0.deadline < $1.deadline }) else { return true }
                 clock.advance(to: first.deadline)
                 first.deadlinePassed(now: clock.now)
@@ -187,10 +187,10 @@ struct HTTP2HarnessCall {
     let exchange: Exchange
     let task: Task<ServiceResponse, any Error>
 
-    var error: ServiceError? {
+    var error: TransportOutcome? {
         get async {
             guard case .failure(let error) = await task.result else { return nil }
-            return error as? ServiceError
+            return error as? TransportOutcome
         }
     }
 }

@@ -55,7 +55,7 @@ struct HTTP2HeldRequestTests {
         for call in held {
             let error = try #require(await call.error)
             #expect(error.progress == .neverSent && error.code == .connectionClosed)
-            #expect((error.underlying as? HTTP2Declined)?.hasCarriedOthers == true)
+            #expect(error.connection == .declined(hasCarriedOthers: true))
         }
         let entries = harness.entries()
         #expect(entries.first == "retired goAway", "the pool first")
@@ -76,7 +76,7 @@ struct HTTP2HeldRequestTests {
         try await harness.setWritable(false)
         let held = try await harness.send(post("/held"))
         try await harness.onLoop { [connection = harness.connection] in connection.closeNow(reason) }
-        #expect((await held.error?.underlying as? HTTP2Declined) != nil)
+        #expect(await held.error?.isDeclined == true)
         #expect(await written.error?.progress == .ambiguous)
         try await harness.setWritable(true)
         #expect(try await harness.frames().allSatisfy { $0.stream <= 1 && $0.kind != .headers })
@@ -129,12 +129,12 @@ struct HTTP2HeldRequestTests {
         try await harness.setWritable(false)
         let held = [try await harness.send(get("/c")), try await harness.send(get("/d"))]
         try await harness.receive(.settings([(3, 3)]))
-        #expect((await held[1].error?.underlying as? HTTP2Declined) != nil, "the last one that came")
+        #expect(await held[1].error?.isDeclined == true, "the last one that came")
         try await harness.receive(.settings([(3, 1)]))
-        #expect((await held[0].error?.underlying as? HTTP2Declined) != nil)
+        #expect(await held[0].error?.isDeclined == true)
         // One that the pool had given before it knew.
         let late = try await harness.send(get("/e"))
-        #expect((await late.error?.underlying as? HTTP2Declined) != nil)
+        #expect(await late.error?.isDeclined == true)
         try await harness.setWritable(true)
         #expect(try await harness.sections().isEmpty)
         for stream in [1, 3] { try await harness.reply(on: stream) }
@@ -183,7 +183,7 @@ struct HTTP2HeldRequestTests {
         #expect(entries.first == "closed transportError")
         #expect(await call.error?.progress == .ambiguous)
         let late = try await harness.send(post("/late"))
-        #expect((await late.error?.underlying as? HTTP2Declined) != nil)
+        #expect(await late.error?.isDeclined == true)
         await harness.finish()
     }
 
@@ -196,8 +196,8 @@ struct HTTP2HeldRequestTests {
             #expect(exchange.streamID == 1)
             harness.channel.pipeline.fireErrorCaught(IOError(errnoCode: 104, reason: "read"))
         }
-        let error = try await #require(throws: ServiceError.self) { _ = try await exchange.run() }
-        #expect(error.progress == .neverSent && error.underlying is HTTP2Declined)
+        let error = try await #require(throws: TransportOutcome.self) { _ = try await exchange.run() }
+        #expect(error.progress == .neverSent && error.isDeclined)
         #expect(try await harness.frames().isEmpty)
         await harness.finish()
     }

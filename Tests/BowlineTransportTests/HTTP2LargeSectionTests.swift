@@ -150,7 +150,7 @@ struct HTTP2LargeSectionTests {
         try await eventually("the trailers are waiting") {
             try await harness.onLoop {
                 harness.connection.table.contains {
-                    if case .withTrailers = $0.unsent.ending { true } else { false }
+                    if case .withTrailers = $0.sending.ending { true } else { false }
                 }
             }
         }

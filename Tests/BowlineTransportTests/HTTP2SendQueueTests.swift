@@ -48,6 +48,54 @@ struct HTTP2SendQueueTests {
         queue.drop()
         #expect(!queue.isDue && queue.byteCount == 0)
     }
+
+    /// A piece of a body as text: its size, and how the stream ends with it or behind it.
+    private func describe(_ piece: HTTP2SendQueue.Piece?) -> String {
+        guard let piece else { return "nothing" }
+        return
+            "\(piece.bytes.readableBytes)\(piece.endsStream ? " end" : "")\(piece.trailers == nil ? "" : " trailers")"
+    }
+
+    /// What waits, the ending, how much may be written, and what is.
+    @Test(
+        "what is written next",
+        arguments: [
+            (5, "open", 3, "3"), (5, "open", 5, "5"), (5, "open", 9, "5"), (5, "open", 0, "nothing"),
+            (0, "open", 9, "nothing"),
+            (5, "body", 3, "3"), (5, "body", 5, "5 end"), (5, "body", 0, "nothing"), (0, "body", 0, "0 end"),
+            (5, "trailers", 4, "4"), (5, "trailers", 9, "5 trailers"), (0, "trailers", 0, "0 trailers"),
+            (5, "written", 9, "5"), (0, "written", 9, "nothing"),
+        ])
+    func pieces(waiting: Int, ending: String, limit: Int, expected: String) {
+        var queue = HTTP2SendQueue()
+        queue.append(ByteBuffer(repeating: 1, count: waiting))
+        queue.ending =
+            switch ending {
+            case "body": .withBody
+            case "trailers": .withTrailers([:])
+            case "written": .written
+            default: .open
+            }
+        let piece = describe(queue.next(upTo: limit))
+        #expect(piece == expected)
+        let again = describe(queue.next(upTo: 0))
+        #expect(again == "nothing" || expected == "nothing", "the end is written once")
+    }
+
+    @Test("bytes count as unsent until the network has taken them, and then as progress")
+    func progress() {
+        var queue = HTTP2SendQueue()
+        queue.append(ByteBuffer(repeating: 1, count: 100))
+        _ = queue.next(upTo: 60)
+        #expect(queue.bytesInChannel == 60 && queue.byteCount == 40)
+        #expect(queue.cost == 40 && queue.unsentCost == 100)
+        #expect(!queue.hasProgress && queue.sentBytes == 0)
+        queue.sent(50)
+        #expect(queue.bytesInChannel == 10 && queue.unsentCost == 50)
+        #expect(queue.hasProgress && queue.sentBytes == 50)
+        queue.forgetProgress()
+        #expect(!queue.hasProgress && queue.sentBytes == 50)
+    }
 }
 
 @Suite("What was written and not yet taken by the network")

@@ -204,7 +204,7 @@ struct HTTP2SendingTests {
         }
         try await harness.advance(by: .seconds(1))
         try await harness.onLoop { [connection = harness.connection] in
-            connection.network.movedAt = connection.sweep.now
+            connection.network.tookFlush(now: connection.sweep.now)
         }
         try await harness.advance(by: .seconds(2))
         #expect(!exchange.isOver)
@@ -246,7 +246,8 @@ struct HTTP2SendingTests {
         for ping in frames where ping.kind == .ping { try await harness.receive(ping.pong) }
         // The pool takes a second one for a bug of ours, and ends the process.
         #expect(harness.entries().count { $0 == "released" } == 1)
-        #expect(try await harness.onLoop { harness.connection.isIdle && harness.connection.session.occupied == 0 })
+        #expect(
+            try await harness.onLoop { harness.connection.table.isEmpty && harness.connection.session.occupied == 0 })
         await harness.finish()
     }
 }

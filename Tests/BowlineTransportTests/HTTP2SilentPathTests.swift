@@ -116,7 +116,9 @@ struct HTTP2SilentPathTests {
             let request = ServiceRequest(method: .put, "http://a.example/up", body: body)
             let call = try await harness.send(request, timeouts: Self.timeouts)
             try await eventually("the body waits for its window") {
-                try await harness.onLoop { harness.connection.table.streams.contains { $0.phase == .bodyWrite } }
+                try await harness.onLoop {
+                    harness.connection.table.streams.contains { $0.deadlines.phase == .bodyWrite }
+                }
             }
             try await harness.advance(by: .seconds(3))
             #expect(await call.error?.code == .bodyIdleTimeout)
@@ -161,7 +163,7 @@ struct HTTP2SilentPathTests {
         // The network takes some now and then: the peer acknowledges.
         for _ in 0..<5 {
             try await harness.advance(by: .seconds(10))
-            try await harness.onLoop { [connection = harness.connection] in connection.noteTaken() }
+            try await harness.onLoop { [connection = harness.connection] in connection.networkMoved() }
         }
         #expect(harness.entries() == ["doubted"])
         try await harness.setWritable(true)
@@ -198,7 +200,7 @@ struct HTTP2SilentPathTests {
         #expect(entries.first == "retired keepAliveFailed" && !entries.contains { $0.hasPrefix("closed") })
         // One that was leased before the pool knew goes elsewhere.
         let late = try await harness.send(get("/late"))
-        #expect((await late.error?.underlying as? HTTP2Declined) != nil)
+        #expect(await late.error?.isDeclined == true)
         try await harness.receive(
             HTTP2WireFrame(.data, flags: HTTP2WireFrame.endStream, on: 1, ByteBuffer(string: "end")))
         #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "xxxxend"))

@@ -68,17 +68,17 @@ struct HTTP2StreamMachineTests {
 
     @Test("H2v an answer before the request is done stops the upload, unless it is a success that has begun")
     func earlyAnswers() {
-        for (isSuccess, hasBegun, stops) in [
-            (true, true, false), (true, false, true), (false, true, true), (false, false, true),
+        for (status, hasBegun, decision) in [
+            (200, true, UploadDecision.goesOn), (204, false, .stops), (404, true, .stops), (500, false, .stops),
         ] {
             var machine = HTTP2StreamStateMachine(isHead: false, maximumInformational: 2)
-            #expect(machine.stopsUpload(isSuccess: isSuccess, hasBodyBegun: hasBegun) == stops)
-            #expect(machine.isRequestStopped == stops)
+            #expect(machine.decideUpload(status: status, hasBodyBegun: hasBegun) == decision)
+            #expect(machine.isRequestStopped == (decision == .stops))
         }
         var done = HTTP2StreamStateMachine(isHead: false, maximumInformational: 2)
         done.requestFinished()
-        let stops = done.stopsUpload(isSuccess: false, hasBodyBegun: true)
-        #expect(!stops)
+        let decision = done.decideUpload(status: 404, hasBodyBegun: true)
+        #expect(decision == .goesOn && !done.isRequestStopped)
     }
 
     private static func apply(_ event: Event, to machine: inout HTTP2StreamStateMachine) -> Result? {

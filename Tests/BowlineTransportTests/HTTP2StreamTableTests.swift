@@ -28,6 +28,66 @@ struct HTTP2StreamTableTests {
         #expect(none.isEmpty)
     }
 
+    @Test("Streams that wait are opened in order, or taken back; the table is empty without them and open ones")
+    func held() {
+        var table = HTTP2StreamTable<TestStream>()
+        let streams = (0..<3).map { _ in TestStream(id: 0) }
+        for stream in streams { table.hold(stream) }
+        #expect(!table.isEmpty && table.streams.isEmpty)
+        table.takeBack(streams[1])
+        #expect(
+            !streams[1].isOpen && table.held.map(ObjectIdentifier.init) == [0, 2].map { ObjectIdentifier(streams[$0]) })
+        let first = table.popHeld()
+        #expect(first === streams[0] && first?.isOpen == true)
+        table.opened(streams[0], as: 1)
+        let rest = table.removeAllHeld()
+        #expect(rest.count == 1 && rest.first === streams[2] && !streams[2].isOpen)
+        #expect(!table.isEmpty && streams[0].isOpen)
+        let open = table.removeAllOpen()
+        #expect(open.count == 1 && open.first === streams[0] && !streams[0].isOpen)
+        let (isEmpty, none) = (table.isEmpty, table.popHeld())
+        #expect(isEmpty && none == nil)
+    }
+
+    @Test("A stream that was taken for opening, and cannot be opened, is taken back")
+    func takenBack() {
+        var table = HTTP2StreamTable<TestStream>()
+        let stream = TestStream(id: 0)
+        table.hold(stream)
+        _ = table.popHeld()
+        table.takeBack(stream)
+        #expect(!stream.isOpen && table.isEmpty)
+    }
+
+    @Test("The peer may know of the streams that were open when the channel was given the output, and of no later one")
+    func written() {
+        var table = HTTP2StreamTable<TestStream>()
+        /// Which of these streams are written, and whether any was.
+        func facts() -> ([Int], Bool) { ([1, 3, 5].filter { table.isWritten($0) }, table.hasWritten) }
+        table.gaveOutput()
+        #expect(facts().1 == false, "there was no request in it")
+        table.opened(TestStream(id: 1), as: 1)
+        #expect(facts() == ([], false))
+        table.gaveOutput()
+        #expect(facts().0.contains(1) && facts().1)
+        table.opened(TestStream(id: 3), as: 3)
+        table.opened(TestStream(id: 5), as: 5)
+        #expect(facts() == ([1], true))
+        _ = table.removeAllOpen()
+        #expect(facts() == ([1], true), "the end of the connection changes nothing")
+        table.gaveOutput()
+        #expect(facts() == ([1, 3, 5], true))
+    }
+
+    @Test("All open streams are visited once, those behind a number first", arguments: [0, 3, 4, 7])
+    func order(after id: Int) {
+        var table = HTTP2StreamTable<TestStream>()
+        for id in [1, 3, 5, 7] { table.opened(TestStream(id: id), as: id) }
+        var visited: [Int] = []
+        table.forEach(after: id) { visited.append($0.id) }
+        #expect(visited == [1, 3, 5, 7].filter { $0 > id } + [1, 3, 5, 7].filter { $0 <= id })
+    }
+
     @Test("Random events: what is open is what a set says")
     func walk() {
         let seed = UInt64.random(in: 0...UInt64.max)
@@ -55,8 +115,8 @@ struct HTTP2StreamTableTests {
                     open = open.filter { $0 <= someone }
                 }
                 #expect(table.streams.map(\.id) == open.sorted(), "seed \(seed)")
-                let (count, isEmpty) = (table.count, table.isEmpty)
-                #expect(count == open.count && isEmpty == open.isEmpty, "seed \(seed)")
+                let isEmpty = table.isEmpty
+                #expect(isEmpty == open.isEmpty, "seed \(seed)")
                 #expect(all.allSatisfy { $0.isOpen == open.contains($0.id) }, "seed \(seed)")
                 #expect((table[someone] != nil) == open.contains(someone), "seed \(seed)")
             }

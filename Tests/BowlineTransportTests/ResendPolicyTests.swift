@@ -21,14 +21,14 @@ struct ResendPolicyTests {
         var request = ServiceRequest(method: .init(method) ?? .get, "http://a.example/", body: body)
         try change(&request)
         return try PreparedRequest(
-            request, context: RequestContext(), started: MonotonicInstant(nanoseconds: 0),
-            allocator: ByteBufferAllocator(),
-            isPooled: true
+            request, context: RequestContext(), started: MonotonicInstant(nanoseconds: 0), isPooled: true
         )
     }
 
-    private static func closed(_ progress: RequestProgress) -> ServiceError {
-        ServiceError(.connectionClosed, "closed", progress: progress)
+    private static func closed(
+        _ progress: RequestProgress, _ connection: TransportOutcome.Connection = .ordinary
+    ) -> TransportOutcome {
+        TransportOutcome(.connectionClosed, "closed", progress: progress, connection: connection)
     }
 
     @Test(
@@ -65,10 +65,9 @@ struct ResendPolicyTests {
         let request = try Self.request("POST")
         func resends(_ goAway: HTTP2GoAway) -> Int {
             var policy = ResendPolicy()
-            var error = Self.closed(.refused)
-            error.underlying = goAway
+            let outcome = Self.closed(.refused, .goneAway(isUsedUp: goAway.saysUsedUp))
             var count = 0
-            while count < 1000, policy.allows(request, after: error, wasPooled: false) { count += 1 }
+            while count < 1000, policy.allows(request, after: outcome, wasPooled: false) { count += 1 }
             return count
         }
         #expect(resends(HTTP2GoAway(lastID: 1)) == 100)
@@ -78,18 +77,17 @@ struct ResendPolicyTests {
 
     @Test("a request that a connection took no more asks for another, also if it must not be sent again; not for ever")
     func declined() throws {
-        func leases(_ declined: HTTP2Declined) throws -> (Int, ResendPolicy) {
+        func leases(hasCarriedOthers: Bool) throws -> (Int, ResendPolicy) {
             var policy = ResendPolicy()
             let request = try Self.request("POST") { $0.options.allowsResend = false }
-            var error = Self.closed(.neverSent)
-            error.underlying = declined
+            let outcome = Self.closed(.neverSent, .declined(hasCarriedOthers: hasCarriedOthers))
             var count = 0
-            while count < 1000, policy.allows(request, after: error, wasPooled: false) { count += 1 }
+            while count < 1000, policy.allows(request, after: outcome, wasPooled: false) { count += 1 }
             return (count, policy)
         }
-        let (often, policy) = try leases(HTTP2Declined(hasCarriedOthers: true))
+        let (often, policy) = try leases(hasCarriedOthers: true)
         #expect(often == 100 && policy.count == 0 && !policy.requiresFresh)
-        #expect(try leases(HTTP2Declined(hasCarriedOthers: false)).0 == 1)
+        #expect(try leases(hasCarriedOthers: false).0 == 1)
     }
 
     @Test("what may have been processed once is not sent again because the resend was refused")
@@ -97,11 +95,10 @@ struct ResendPolicyTests {
         var policy = ResendPolicy()
         let request = try Self.request("GET")
         let isSent = policy.allows(request, after: Self.closed(.ambiguous), wasPooled: true)
-        var error = Self.closed(.refused)
-        error.underlying = HTTP2GoAway(lastID: 1)
-        let isSentTwice = policy.allows(request, after: error, wasPooled: false)
+        let isSentTwice = policy.allows(
+            request, after: Self.closed(.refused, .goneAway(isUsedUp: true)), wasPooled: false)
         #expect(isSent && !isSentTwice)
-        #expect((policy.outcome(error) as? ServiceError)?.progress == .ambiguous)
+        #expect(policy.settled(ServiceError(.connectionClosed, "x", progress: .refused)).progress == .ambiguous)
     }
 
     @Test(
@@ -126,8 +123,8 @@ struct ResendPolicyTests {
     func otherFailures() throws {
         for code in [ServiceError.Code.responseHeadTimeout, .bodyIdleTimeout, .requestBodyFailed, .protocolViolation] {
             var policy = ResendPolicy()
-            let error = ServiceError(code, "failed", progress: .ambiguous)
-            let isSent = try policy.allows(Self.request("GET"), after: error, wasPooled: true)
+            let outcome = TransportOutcome(code, progress: .ambiguous)
+            let isSent = try policy.allows(Self.request("GET"), after: outcome, wasPooled: true)
             #expect(!isSent, "\(code)")
         }
     }

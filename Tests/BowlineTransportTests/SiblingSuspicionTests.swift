@@ -50,19 +50,15 @@ struct SiblingSuspicionTests {
             Case(code: .requestBodyFailed, progress: .ambiguous, suspicion: .none),
         ])
     func table(row: Case) {
-        let error = ServiceError(row.code, "x", progress: row.progress)
+        let outcome = TransportOutcome(row.code, progress: row.progress)
         let suspicion = SiblingSuspicion(
-            error, wasPooled: row.wasPooled, isMultiplexed: row.isMultiplexed, waited: row.waited)
+            outcome, wasPooled: row.wasPooled, isMultiplexed: row.isMultiplexed, waited: row.waited)
         #expect(suspicion == row.suspicion)
     }
 
-    @Test("A connection that declines a request is well, and a cancelled request says nothing")
+    @Test("A connection that declines a request is well")
     func declined() {
-        var error = ServiceError(.connectionClosed, "x")
-        error.underlying = HTTP2Declined(hasCarriedOthers: true)
-        #expect(SiblingSuspicion(error, wasPooled: true, isMultiplexed: true, waited: .zero) == .none)
-        let cancelled = SiblingSuspicion(
-            CancellationError(), wasPooled: true, isMultiplexed: false, waited: .seconds(60))
-        #expect(cancelled == .none)
+        let outcome = TransportOutcome(connection: .declined(hasCarriedOthers: true))
+        #expect(SiblingSuspicion(outcome, wasPooled: true, isMultiplexed: true, waited: .zero) == .none)
     }
 }

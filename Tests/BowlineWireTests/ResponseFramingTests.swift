@@ -7,9 +7,9 @@ import Testing
 @Suite struct ResponseFramingTests {
     struct Framed: Sendable {
         let head: String
-        let kind: HTTP1RequestKind
+        let kind: RequestKind
         let framing: HTTP1BodyFraming
-        init(_ head: String, to kind: HTTP1RequestKind = .other, _ framing: HTTP1BodyFraming) {
+        init(_ head: String, to kind: RequestKind = .other, _ framing: HTTP1BodyFraming) {
             (self.head, self.kind, self.framing) = (head, kind, framing)
         }
     }
@@ -105,7 +105,7 @@ import Testing
 
     @Test("KA15: an upgrade and a 2xx to CONNECT end without a body, not reusable, and bytes after them are an error")
     func upgrades() {
-        for (head, kind) in [("101 Go", HTTP1RequestKind.upgrade), ("200 OK", .connect)] {
+        for (head, kind) in [("101 Go", RequestKind.upgrade), ("200 OK", .connect)] {
             var reader = ResponseReader("HTTP/1.1 \(head)¶¶", to: kind)
             #expect(reader.observation.outcome == .delivered)
             #expect(!reader.observation.isReusable)
@@ -117,7 +117,7 @@ import Testing
 
     @Test("H1b: a 1xx does not use up the marker of HEAD or CONNECT")
     func informationalKeepsKind() {
-        for kind in [HTTP1RequestKind.head, .connect] {
+        for kind in [RequestKind.head, .connect] {
             let reader = ResponseReader("HTTP/1.1 103 Hints¶¶HTTP/1.1 200 OK¶Content-Length: 5¶¶", to: kind)
             #expect(reader.observation.outcome == .delivered)
             #expect(reader.observation.informational.map(\.status) == [103])

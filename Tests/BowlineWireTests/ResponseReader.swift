@@ -12,7 +12,7 @@ struct ResponseReader {
     private(set) var framing: HTTP1BodyFraming?
     private(set) var bodyEvents: [ByteBuffer] = []
 
-    init(to kind: HTTP1RequestKind = .other, limits: HTTP1Limits = HTTP1Limits()) {
+    init(to kind: RequestKind = .other, limits: HTTP1Limits = HTTP1Limits()) {
         parser = HTTP1ResponseParser(limits: limits)
         parser.beginResponse(to: kind)
     }
@@ -102,7 +102,7 @@ extension ResponseReader {
 
     /// Reads a text of which `¶` is CRLF.
     init(
-        _ text: String, to kind: HTTP1RequestKind = .other, limits: HTTP1Limits = HTTP1Limits(),
+        _ text: String, to kind: RequestKind = .other, limits: HTTP1Limits = HTTP1Limits(),
         byteByByte: Bool = false
     ) {
         self.init(to: kind, limits: limits)

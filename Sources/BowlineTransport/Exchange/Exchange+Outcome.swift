@@ -44,27 +44,23 @@ extension Exchange {
         )
     }
 
-    /// An error that says all that is known about this exchange. Made on the connection's event loop.
-    func error(
+    /// A failure, with all that is known about this exchange. Made on the connection's event loop.
+    func outcome(
         _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
-        progress: RequestProgress = .neverSent
-    ) -> ServiceError {
-        var error = ServiceError(
-            code, message, underlying: underlying, progress: progress, attempts: attempt,
-            origin: request.origin.description, phase: call.phase
-        )
-        error.connectionWasReused = lease.isReused
-        error.connection =
+        progress: RequestProgress = .neverSent, connection fate: TransportOutcome.Connection = .ordinary
+    ) -> TransportOutcome {
+        let facts =
             connection.isMultiplexed
             ? connectionFacts(.http2, stream: streamID == 0 ? nil : streamID) : connectionFacts(.http1_1, stream: nil)
-        error.resends = resends
-        error.elapsed = started.duration(to: connection.sweep.now)
-        return error
+        return TransportOutcome(
+            code: code, message: message, underlying: underlying, progress: progress, connection: fate,
+            phase: call.phase, facts: facts, elapsed: started.duration(to: connection.sweep.now)
+        )
     }
 
-    /// The error of a request that a shutdown's deadline has cut off.
-    func forciblyClosed(progress: RequestProgress) -> ServiceError {
-        error(
+    /// The outcome of a request that a shutdown's deadline has cut off.
+    func forciblyClosed(progress: RequestProgress) -> TransportOutcome {
+        outcome(
             .forciblyClosed, "cut off by a shutdown's deadline in phase \(call.phase), attempt \(attempt)",
             progress: progress
         )

@@ -59,7 +59,7 @@ final class Exchange: Sendable {
 
     /// Starts the exchange and waits for the response head.
     ///
-    /// - Throws: `CancellationError`, or ``ServiceError``.
+    /// - Throws: ``TransportOutcome``, or `CancellationError`.
     func run() async throws -> ServiceResponse {
         upload?.start(self)
         defer { state.synchronize() }
@@ -91,7 +91,7 @@ final class Exchange: Sendable {
     private func giveUp(_ error: any Error, as reason: RequestEnding, ifActive: () -> Void) {
         let givenUp = state.withLock { $0.giveUp(error) }
         if givenUp.isActive { ifActive() }
-        finish(givenUp.ending, with: error, as: reason)
+        finish(givenUp.ending, head: error, chunk: error, as: reason)
     }
 
     private static var abandoned: ServiceError {
@@ -210,21 +210,20 @@ final class Exchange: Sendable {
         ending.chunk?.resume(returning: nil)
     }
 
-    /// The exchange has failed.
-    func fail(_ error: any Error) {
-        let isCutOff = (error as? ServiceError).map { Self.cuts.contains($0.code) } ?? false
-        let ending = state.withLock { $0.fail(error, isCutOff: isCutOff) }
-        finish(ending, with: error, as: RequestEnding(error))
+    /// The exchange has failed. Before the head the transport gets the outcome, after it the reader of the body an error.
+    func fail(_ outcome: TransportOutcome) {
+        let error = ServiceError(outcome, of: self)
+        let ending = state.withLock { $0.fail(error, isCutOff: outcome.leavesReceivedBytes) }
+        finish(ending, head: outcome, chunk: error, as: .failed(error))
     }
 
-    /// Ends of a connection or a stream, which take nothing from what has arrived before them.
-    private static let cuts: Set<ServiceError.Code> = [.incompleteBody, .connectionClosed, .streamReset]
-
-    private func finish(_ ending: Machine.Ending, with error: any Error, as reason: RequestEnding) {
-        // Before the head whoever leased the connection tells, as it knows whether the request is sent again.
+    private func finish(
+        _ ending: Machine.Ending, head: any Error, chunk: any Error, as reason: RequestEnding
+    ) {
+        // Before the head the transport calls the listeners, as it knows whether the request is sent again.
         if ending.cutsBody { tell { $0.requestEnded($1, reason) } }
         ending.observer?.responseBodyEnded()
-        ending.head?.resume(throwing: error)
-        ending.chunk?.resume(throwing: error)
+        ending.head?.resume(throwing: head)
+        ending.chunk?.resume(throwing: chunk)
     }
 }

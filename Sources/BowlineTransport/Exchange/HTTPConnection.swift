@@ -43,7 +43,7 @@ protocol HTTPConnection: PooledConnection {
     func finishBody(_ last: ByteBuffer, for exchange: Exchange)
 
     /// Ends the request body.
-    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws
+    func finishBody(trailers: CheckedTrailers?, for exchange: Exchange)
 
     /// The request body cannot be completed.
     func uploadFailed(_ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?)

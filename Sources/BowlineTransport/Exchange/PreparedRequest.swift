@@ -1,17 +1,17 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// A request that was checked and encoded, and the limits that it is under: what any number of exchanges can be made from.
+/// A request that was checked, and the limits that it is under: what any number of exchanges can be made from.
 final class PreparedRequest: Sendable {
     /// What of the body goes out with the head, in the same write.
     enum Upload: Sendable {
-        /// Nothing, or all of it: the head's buffer ends with it.
+        /// Nothing, or all of it: ``PreparedRequest/inlineBody``.
         case inline
         /// It is pulled and written chunk by chunk.
         case streamed(RequestBody, declaredLength: Int?)
     }
 
-    /// Bodies up to this size are copied behind the head and go out in one write.
+    /// Bodies up to this size go out with the head, over HTTP/1.1 in one buffer.
     static let inlineLimit = 65_536
     /// How long a caller's own `Expect: 100-continue` is waited for.
     static let defaultContinueTimeout = Duration.seconds(1)
@@ -20,19 +20,11 @@ final class PreparedRequest: Sendable {
     /// When it has to be over, and what it is called if it is not.
     let deadline: AttemptDeadline
     let origin: Origin
-    /// The head as HTTP/1.1 has it, and behind it the body if that is `inline`.
-    let head: ByteBuffer
-    /// Where the head ends.
-    let headLength: Int
-    let method: HTTPRequest.Method
-    let target: String
-    let fields: HTTPFields
-    /// Whether a `Host` field among them stands in place of the URL's host.
-    let hasHostField: Bool
-    /// How the body is delimited.
-    let framing: HTTP1RequestFraming
+    /// What each protocol encodes, each time that the request is sent.
+    let checked: CheckedRequest
+    /// The body that goes out with the head; empty if there is none, or if it is streamed.
+    let inlineBody: ByteBuffer
     let upload: Upload
-    let kind: HTTP1RequestKind
     let isIdempotent: Bool
     let allowsResend: Bool
     /// Why the connection must close after the response: pooling is off, or the caller said `Connection: close`.
@@ -45,12 +37,11 @@ final class PreparedRequest: Sendable {
     /// The body is a file that was empty, and has to be looked at again before this is sent.
     let isBodySaidToBeEmpty: Bool
 
-    /// Checks and encodes `request`, for an attempt that began at `started`.
+    /// Checks `request`, for an attempt that began at `started`.
     ///
     /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong.
     init(
-        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant, allocator: ByteBufferAllocator,
-        isPooled: Bool
+        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant, isPooled: Bool
     ) throws {
         self.context = context
         deadline = AttemptDeadline(
@@ -65,71 +56,54 @@ final class PreparedRequest: Sendable {
         onInformational = options?.onInformational
         onUploadProgress = options?.onUploadProgress
         bodyLength = request.body.length
-        method = request.method
-        target = request.method == .connect ? url.origin.authorityWithPort : url.target
-        fields = request.fields
         let body = request.body
         isBodySaidToBeEmpty = body.isSaidToBeEmpty
-        framing =
-            if body.isNone, body.makeTrailers == nil {
-                .none
-            } else if let length = body.length, length > 0 || !body.isSequence {
-                .length(Int64(length))
-            } else {
-                // Also a sequence of declared length zero: see `RequestUpload.isChunked`.
-                .chunked
-            }
-        let expectsContinue = options?.continueTimeout != nil && !body.isNone
-        // The writer gives it its room, for head and body at once.
-        var buffer = allocator.buffer(capacity: 0)
-        let head = HTTP1RequestHead(
-            method: request.method.rawValue,
-            target: target,
-            host: url.origin.authority,
-            fields: request.fields,
-            framing: framing,
-            connectionClose: !isPooled,
-            expectContinue: expectsContinue
-        )
-        let written: HTTP1WrittenHead
-        do {
-            written = try HTTP1RequestWriter.write(head, into: &buffer, reserve: Self.inlineBytes(of: body))
+        do throws(RequestCheckError) {
+            checked = try CheckedRequest(
+                method: request.method.rawValue,
+                target: request.method == .connect ? url.origin.authorityWithPort : url.target,
+                authority: url.origin.authority,
+                fields: request.fields,
+                framing: Self.framing(of: body),
+                hasContent: !body.isNone,
+                connectionClose: !isPooled,
+                expectContinue: options?.continueTimeout != nil
+            )
         } catch {
             throw ServiceError(.invalidRequest, error.description)
         }
-        kind = written.kind
-        hasHostField = written.hasHostField
         closeReason =
-            if written.closesConnection { isPooled ? .connectionCloseRequested : .poolingDisabled } else { nil }
-        headLength = buffer.readableBytes
-        let hasWait = written.expectsContinue && !body.isNone
-        continueTimeout = hasWait ? options?.continueTimeout ?? Self.defaultContinueTimeout : nil
-        upload = Self.upload(body, expectsContinue: hasWait, into: &buffer)
-        self.head = buffer
+            if checked.closesConnection { isPooled ? .connectionCloseRequested : .poolingDisabled } else { nil }
+        continueTimeout = checked.expectsContinue ? options?.continueTimeout ?? Self.defaultContinueTimeout : nil
+        (upload, inlineBody) = Self.upload(body, expectsContinue: checked.expectsContinue)
         guard isReplayable else {
             throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
         }
         if case .streamed = upload { context.call.takeBack(body) }
     }
 
-    private static func inlineBytes(of body: RequestBody) -> Int {
-        guard case .bytes(let bytes) = body.kind, bytes.readableBytes <= inlineLimit else { return 0 }
-        return bytes.readableBytes
+    private static func framing(of body: RequestBody) -> RequestFraming {
+        if body.isNone, body.makeTrailers == nil { return .none }
+        if let length = body.length, length > 0 || !body.isSequence { return .length(Int64(length)) }
+        // Also a sequence of declared length zero: see `RequestUpload.isChunked`.
+        return .chunked
     }
 
     private static func upload(
-        _ body: RequestBody, expectsContinue: Bool, into buffer: inout ByteBuffer
-    ) -> Upload {
+        _ body: RequestBody, expectsContinue: Bool
+    ) -> (upload: Upload, inlineBody: ByteBuffer) {
         switch body.kind {
         case .none where body.makeTrailers == nil:
-            return .inline
+            return (.inline, ByteBuffer())
         case .bytes(let bytes) where bytes.readableBytes <= inlineLimit && body.length != nil && !expectsContinue:
-            buffer.writeImmutableBuffer(bytes)
-            return .inline
+            return (.inline, bytes)
         default:
-            return .streamed(body, declaredLength: body.length)
+            return (.streamed(body, declaredLength: body.length), ByteBuffer())
         }
     }
+
+    /// How the response is to be parsed.
+    var kind: RequestKind { checked.kind }
 
     /// Whether another attempt could start from the first byte now.
     var isReplayable: Bool {

@@ -126,8 +126,16 @@ final class RequestUpload: Sendable {
         if let declaredLength, sent < declaredLength {
             throw lengthMismatch("shorter than its declared length of \(declaredLength) bytes: it ended after \(sent)")
         }
-        let trailers = try await body.makeTrailers?()
-        try await exchange.connection.finishBody(trailers: trailers, for: exchange)
+        exchange.connection.finishBody(trailers: try await makeTrailers(), for: exchange)
+    }
+
+    private func makeTrailers() async throws -> CheckedTrailers? {
+        guard let fields = try await body.makeTrailers?() else { return nil }
+        do {
+            return try CheckedTrailers(fields)
+        } catch {
+            throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
+        }
     }
 
     /// A stream that was sent before is our finding; what a factory throws is the user's failure.

@@ -1,25 +1,6 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// What of a response has been received and not yet been handed over.
-struct InboundResponse {
-    var firstByte: MonotonicInstant?
-    /// When the socket was last read.
-    var readAt = MonotonicInstant(nanoseconds: 0)
-    var informational: [InformationalResponse] = []
-    var head: HTTP1ResponseHead?
-    var framing = HTTP1BodyFraming.none
-    var headAt: MonotonicInstant?
-    /// The head was handed to the caller; the body goes there as it comes.
-    var isDelivered = false
-    var body: ByteBuffer?
-    /// How many bytes of the body have come so far.
-    var bodyBytes: Int64 = 0
-    /// Nobody wants the body: so many bytes may still be read off before the connection closes instead.
-    var discardAllowance: Int?
-    var keepAlive: Duration?
-}
-
 extension HTTP1Connection: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
@@ -34,33 +15,28 @@ extension HTTP1Connection: ChannelDuplexHandler {
     }
 
     func read(context: ChannelHandlerContext) {
-        if isReadWanted { context.read() } else { isReadPending = true }
+        if reading.requested() == .reads { context.read() }
     }
 
     /// Reads the socket again, if reading had stopped.
     func readOn() {
-        guard !isReadWanted else { return }
-        isReadWanted = true
-        if phase == .bodyRead { enter(.bodyRead, within: exchange?.timeouts.bodyIdle) }
-        if isReadPending {
-            isReadPending = false
-            context?.read()
-        }
+        let resumption = reading.resume()
+        guard resumption != .nothing else { return }
+        if deadlines.phase == .bodyRead { enter(.bodyRead, within: deadlines.bodyIdle) }
+        if resumption == .reads { context?.read() }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard exchange != nil, !machine.isResponseDone else {
-            if exchange == nil, earlyBytes == nil { earlyBytes = EarlyBytes(unwrapInboundIn(data).readableBytesView) }
+            if exchange == nil { silence.received(EarlyBytes(unwrapInboundIn(data).readableBytesView)) }
             closeNow(exchange == nil ? .unsolicitedBytes : .leftoverBytes)
             return
         }
         machine.received()
-        inbound.readAt = sweep.now
-        let isFirst = inbound.firstByte == nil
-        if isFirst {
-            inbound.firstByte = inbound.readAt
-            exchange?.tell(at: inbound.readAt) { $0.responseFirstByte($1) }
-        }
+        let now = sweep.now
+        reading.bytesRead(at: now)
+        let isFirst = assembly.bytesReceived(at: now)
+        if isFirst { exchange?.tell(at: now) { $0.responseFirstByte($1) } }
         parser.append(unwrapInboundIn(data).compact())
         do {
             try parse()
@@ -84,22 +60,17 @@ extension HTTP1Connection: ChannelDuplexHandler {
         while exchange != nil {
             switch try parser.next() {
             case .needMoreBytes:
-                handOver(isComplete: false, trailers: nil)
+                handOver(assembly.readEnded())
                 return
             case .informational(let head):
                 received(informational: head)
             case .head(let head, let framing):
-                inbound.head = head
-                inbound.framing = framing
-                inbound.headAt = inbound.readAt
-                exchange?.tell(at: inbound.readAt) { $0.responseHead($1, status: head.statusCode) }
-                inbound.keepAlive = head.persistence.keepAliveTimeout.map { .seconds($0) }
-                noteReusability(head, framing)
+                received(head, framing)
             case .body(let bytes):
                 received(body: bytes)
             case .end(let trailers):
                 if parser.leftoverByteCount > 0 { machine.becameUnusable(.leftoverBytes) }
-                handOver(isComplete: true, trailers: trailers)
+                responseEnded(trailers)
                 return
             }
         }
@@ -108,109 +79,88 @@ extension HTTP1Connection: ChannelDuplexHandler {
     private func received(informational head: HTTP1ResponseHead) {
         guard let exchange else { return }
         let response = InformationalResponse(status: head.status, fields: head.fields)
-        inbound.informational.append(response)
+        assembly.informationalReceived(response)
         exchange.request.onInformational?(response)
-        if head.statusCode == 100, phase == .awaitingContinue { openUpload(exchange) }
+        if head.statusCode == 100, deadlines.phase == .awaitingContinue { openUpload(exchange) }
     }
 
-    private func noteReusability(_ head: HTTP1ResponseHead, _ framing: HTTP1BodyFraming) {
-        let isTunnel = parser.kind == .connect && (200..<300).contains(head.statusCode)
-        if head.statusCode == 101 || isTunnel {
-            machine.becameUnusable(.upgraded)
-        } else if framing == .untilClose {
-            machine.becameUnusable(.eofDelimitedBody)
-        } else if !head.persistence.keepAlive {
-            machine.becameUnusable(.connectionCloseRequested)
-        }
-        let isSuccess = (200..<300).contains(head.statusCode)
-        if machine.headReceived(isSuccess: isSuccess, hasBodyBegun: phase != .awaitingContinue) == .stopUpload {
-            exchange?.upload?.stop()
-            exchange?.request.abandonBody(after: head.statusCode)
-            outbound.stop()
-        } else {
-            exchange?.request.commitBody(after: head.statusCode)
-        }
+    private func received(_ head: HTTP1ResponseHead, _ framing: HTTP1BodyFraming) {
+        let status = head.statusCode
+        assembly.headReceived(
+            ResponseHead(head), expectedLength: framing.announcedLength, at: reading.lastRead)
+        discard.headReceived(framing)
+        exchange?.tell(at: reading.lastRead) { $0.responseHead($1, status: status) }
+        // A listener may have cancelled it.
+        guard let exchange else { return }
+        let decision = machine.headReceived(
+            HTTP1ConnectionStateMachine.Head(
+                status: status, isConnect: parser.kind == .connect, isUntilClose: framing == .untilClose,
+                persistence: head.persistence),
+            hasBodyBegun: deadlines.phase != .awaitingContinue)
+        exchange.decided(decision, after: status)
+        if decision == .stops { stopBody() }
     }
 
     private func received(body bytes: ByteBuffer) {
-        inbound.bodyBytes += Int64(bytes.readableBytes)
-        if let allowance = inbound.discardAllowance {
-            inbound.discardAllowance = allowance - bytes.readableBytes
-            if allowance < bytes.readableBytes { closeNow(.bodyAbandoned) }
+        switch discard.received(bytes.readableBytes) {
+        case .wanted: break
+        case .discarded: return
+        case .tooMany:
+            closeNow(.bodyAbandoned)
             return
         }
-        if inbound.isDelivered {
+        if assembly.isDelivered {
             guard let exchange else { return }
-            if exchange.received(bytes) { pauseReading() }
-            extendBodyRead()
-        } else if inbound.body == nil {
-            inbound.body = bytes
+            if exchange.received(bytes) { reading.pause() }
+            deadlines.bodyProgressed(at: reading.lastRead)
         } else {
-            var bytes = bytes
-            inbound.body?.writeBuffer(&bytes)
+            assembly.keep(bytes)
         }
     }
 
-    private func pauseReading() {
-        isReadWanted = false
+    private func responseEnded(_ trailers: ReceivedFields?) {
+        if let trailers { assembly.trailersReceived(trailers) }
+        // A listener may cancel the exchange: then nothing of it is left to be handed over.
+        if !discard.isOn { exchange?.tell { $0.responseBodyEnd($1) } }
+        handOver(assembly.ended())
     }
 
     /// Gives the caller what has come since last time. A response that is complete goes as a whole; its connection goes
     /// back to the pool before that, so that a caller's next request finds it there.
-    private func handOver(isComplete: Bool, trailers: ReceivedFields?) {
-        guard let exchange, inbound.head != nil else { return }
-        if isComplete, inbound.discardAllowance == nil { exchange.tell { $0.responseBodyEnd($1) } }
-        if inbound.isDelivered || inbound.discardAllowance != nil {
-            if isComplete {
-                settle(machine.responseEnded(), keepAlive: inbound.keepAlive)
-                exchange.completed(trailers: trailers)
-            }
-            return
-        }
-        let arrival = ResponseArrival(
-            sent: outbound.sentAt, firstByte: inbound.firstByte, head: inbound.headAt,
-            informational: inbound.informational
-        )
-        if isComplete {
-            // Taken, unless an upload goes on, which asks whether there was one.
-            guard let head = machine.isRequestDone ? inbound.head.take() : inbound.head else { return }
+    private func handOver(_ delivery: ResponseAssembly.Delivery) {
+        guard let exchange else { return }
+        switch delivery {
+        case .nothing: break
+        case .head(let head, let first):
             let body = ResponseBody(
-                received: inbound.body.take(), trailers: trailers, attempt: exchange.responseAttempt
-            )
-            let response = exchange.response(ResponseHead(head), body: body, arrival: arrival)
-            settle(machine.responseEnded(), keepAlive: inbound.keepAlive)
-            exchange.receivedWhole(response)
-        } else if let head = inbound.head {
-            let length: Int? = if case .length(let length) = inbound.framing { Int(length) } else { nil }
-            let body = ResponseBody(source: ExchangeBody(exchange, announcedLength: length))
-            let response = exchange.response(ResponseHead(head), body: body, arrival: arrival)
-            inbound.isDelivered = true
-            let first = inbound.body.take()
+                source: ExchangeBody(exchange, announcedLength: assembly.expectedLength.map { Int($0) }))
+            let response = exchange.response(head, body: body, arrival: assembly.arrival)
             exchange.call.enter(.receivingBody, attempt: exchange.attempt)
-            enter(.bodyRead, within: exchange.timeouts.bodyIdle)
+            enter(.bodyRead, within: deadlines.bodyIdle)
             let shouldPause = exchange.receivedHead(response, first: first)
             // The caller may have let the body go meanwhile: then it is being read off.
-            if shouldPause, inbound.discardAllowance == nil { pauseReading() }
+            if shouldPause, !discard.isOn { reading.pause() }
+        case .whole(let head, let bytes, let trailers):
+            let body = ResponseBody(received: bytes, trailers: trailers, attempt: exchange.responseAttempt)
+            let response = exchange.response(head, body: body, arrival: assembly.arrival)
+            settle(machine.responseEnded())
+            exchange.receivedWhole(response)
+        case .rest(let trailers):
+            settle(machine.responseEnded())
+            exchange.completed(trailers: trailers)
         }
     }
 
     /// Reads off what is left of a body that nobody wants, if it is little, else closes.
     func discardRest() {
-        guard inbound.isDelivered, inbound.discardAllowance == nil else {
-            closeNow(.bodyAbandoned)
-            return
+        let decision = discard.abandoned(
+            isDelivered: assembly.isDelivered, isRequestDone: machine.isRequestDone, limit: options.discardLimit)
+        switch decision {
+        case .closes: closeNow(.bodyAbandoned)
+        case .discards:
+            enter(.discarding, within: options.discardTimeout)
+            readOn()
         }
-        if case .length(let length) = inbound.framing, length - inbound.bodyBytes > options.discardLimit {
-            closeNow(.bodyAbandoned)
-            return
-        }
-        if inbound.framing == .untilClose || !machine.isRequestDone {
-            closeNow(.bodyAbandoned)
-            return
-        }
-        inbound.discardAllowance = options.discardLimit
-        enter(.discarding, within: options.discardTimeout)
-        readOn()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -237,7 +187,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
         if channelError == nil {
             do {
                 if let event = try parser.receivedEOF(), case .end(let trailers) = event {
-                    handOver(isComplete: true, trailers: trailers)
+                    responseEnded(trailers)
                     closeNow(.closedByPeer)
                     return
                 }
@@ -250,22 +200,22 @@ extension HTTP1Connection: ChannelDuplexHandler {
     }
 
     private func failTruncated() {
-        let (code, message) = truncation
+        let truncation = self.truncation
         fail(
-            code, message, underlying: channelError,
+            truncation.code, truncation.message, underlying: channelError,
             reason: channelError == nil ? .closedByPeer : .transportError
         )
     }
 
     /// Why the connection was closed when a request came to it. With TLS 1.3 the alert of a peer that refuses our
     /// certificate, or the lack of one, may come between the handshake and the first request.
-    func closeBeforeRequest(_ exchange: Exchange) -> ServiceError {
+    func closeBeforeRequest(_ exchange: Exchange) -> TransportOutcome {
         if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
         if let failure = handshakeFailure(for: exchange) {
-            return exchange.error(.tlsHandshakeFailed, failure.description, underlying: failure)
+            return exchange.outcome(.tlsHandshakeFailed, failure.description, underlying: failure)
         }
-        let early = closeReason == .unsolicitedBytes ? earlyBytes : nil
-        return exchange.error(
+        let early = closeReason == .unsolicitedBytes ? silence.earlyBytes : nil
+        return exchange.outcome(
             .connectionClosed,
             early?.message(isFresh: !exchange.wasPooled) ?? "the connection closed before the request was written",
             underlying: channelError
@@ -280,23 +230,25 @@ extension HTTP1Connection: ChannelDuplexHandler {
     }
 
     /// What the end of the connection cut off.
-    private var truncation: (ServiceError.Code, String) {
-        if inbound.head != nil {
-            return (.incompleteBody, "the connection ended before the response body was complete")
-        }
-        if machine.progress == .responseStarted {
-            return (.connectionClosed, "the connection ended within the response head")
-        }
+    private var truncation: Truncation {
+        let received: Truncation.Received =
+            if assembly.hasHead { .head } else { machine.progress == .responseStarted ? .partOfHead : .nothing }
         if let exchange, let failure = handshakeFailure(for: exchange) {
-            return (.tlsHandshakeFailed, failure.description)
+            return Truncation(.handshakeRefused(failure.description), received: received)
         }
-        return (.connectionClosed, "the connection ended without a response")
+        return Truncation(.connectionEnded(note: ""), received: received)
     }
 }
 
 extension ResponseHead {
     fileprivate init(_ head: HTTP1ResponseHead) {
         self.init(status: head.status, fields: head.fields, version: head.minorVersion == 0 ? .http1_0 : .http1_1)
+    }
+}
+
+extension HTTP1BodyFraming {
+    fileprivate var announcedLength: Int64? {
+        if case .length(let length) = self { length } else { nil }
     }
 }
 

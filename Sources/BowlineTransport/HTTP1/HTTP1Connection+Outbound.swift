@@ -1,61 +1,22 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// What of a request has been written.
-struct OutboundRequest {
-    /// The upload's pending write, resumed when the network takes more.
-    var writer: CheckedContinuation<Void, any Error>?
-    var isStopped = false
-    /// How many bytes the network had still to take when the write deadline was set.
-    var unsentBytes = 0
-    /// Bytes of the body that were handed to the network and that it has yet to take, for ``HTTP1Connection/reportUpload``.
-    var unreportedBytes = 0
-    /// Bytes of the body that the network has taken.
-    var reportedBytes = 0
-    var sentAt: MonotonicInstant?
-    /// Small writes since the network was last asked whether it has taken them.
-    var smallWrites = 0
-
-    /// Writes up to this size cost more memory than they have bytes, as long as they wait.
-    static let smallWrite = 1024
-    /// How many of them are written before the network must have taken them.
-    static let maximumSmallWrites = 256
-
-    /// Notes a write.
-    ///
-    /// - Returns: whether the network has to take it before there is another: so many small ones may be waiting.
-    mutating func needsConfirmation(of count: Int) -> Bool {
-        guard count <= Self.smallWrite else { return false }
-        smallWrites += 1
-        guard smallWrites >= Self.maximumSmallWrites else { return false }
-        smallWrites = 0
-        return true
-    }
-
-    /// Nothing more is to be written.
-    mutating func stop() {
-        isStopped = true
-        let writer = self.writer
-        self.writer = nil
-        writer?.resume(throwing: UploadStopped())
-    }
-}
-
 extension HTTP1Connection {
     // MARK: On the event loop
 
-    func writeHead(of exchange: Exchange) {
-        outbound = OutboundRequest()
+    /// Writes the head, and the body behind it if the buffer ends with that.
+    func write(_ head: ByteBuffer, of exchange: Exchange) {
+        body = HTTP1OutboundBody()
         machine.wrote()
         exchange.call.enter(.sending, attempt: exchange.attempt)
         guard let context else { return }
-        context.writeAndFlush(wrapOutboundOut(exchange.request.head), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(head), promise: nil)
         // A failed write closes the channel at once, and the exchange with it.
         guard self.exchange === exchange else { return }
         exchange.tell { $0.requestHeadSent($1) }
         switch exchange.upload {
         case nil:
-            outbound.unreportedBytes = exchange.request.bodyLength ?? 0
+            body.gave(exchange.request.bodyLength ?? 0)
             requestWritten(exchange)
         case .some where exchange.request.continueTimeout != nil:
             enter(.awaitingContinue, within: exchange.request.continueTimeout)
@@ -71,11 +32,11 @@ extension HTTP1Connection {
     func write(
         _ chunk: ByteBuffer, for exchange: Exchange, _ continuation: CheckedContinuation<Void, any Error>
     ) {
-        guard self.exchange === exchange, !outbound.isStopped, let context else {
+        guard self.exchange === exchange, !body.isStopped, let context else {
             continuation.resume(throwing: UploadStopped())
             return
         }
-        let confirmation = outbound.needsConfirmation(of: chunk.readableBytes) ? UploadConfirmation() : nil
+        let confirmation = body.willWrite(chunk.readableBytes) == .needed ? UploadConfirmation() : nil
         let promise = confirmation.map { _ in context.eventLoop.makePromise(of: Void.self) }
         if let promise, let confirmation { resumeWriter(of: exchange, after: promise, confirmation) }
         if exchange.upload?.isChunked == true {
@@ -83,18 +44,18 @@ extension HTTP1Connection {
         } else {
             context.writeAndFlush(wrapOutboundOut(chunk), promise: promise)
         }
-        guard self.exchange === exchange, !outbound.isStopped else {
+        guard self.exchange === exchange, !body.isStopped else {
             continuation.resume(throwing: UploadStopped())
             return
         }
-        outbound.unreportedBytes = chunk.readableBytes
+        body.gave(chunk.readableBytes)
         if context.channel.isWritable, confirmation?.isTaken ?? true {
-            extendBodyReadForUpload()
+            uploadProgressed()
             reportUpload(of: exchange)
             continuation.resume()
         } else {
-            outbound.writer = continuation
-            enterBodyWrite(exchange)
+            body.waits(continuation)
+            enterBodyWrite()
         }
     }
 
@@ -130,8 +91,8 @@ extension HTTP1Connection {
     private static let chunkSuffix = ByteBuffer(staticString: "\r\n")
 
     func finish(_ ending: ByteBuffer, bodyBytes: Int, for exchange: Exchange) {
-        guard self.exchange === exchange, !outbound.isStopped, let context else { return }
-        outbound.unreportedBytes = bodyBytes
+        guard self.exchange === exchange, !body.isStopped, let context else { return }
+        body.gave(bodyBytes)
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenSuccess { [weak exchange] in
             guard let exchange, self.exchange === exchange else { return }
@@ -139,61 +100,60 @@ extension HTTP1Connection {
         }
         context.writeAndFlush(wrapOutboundOut(ending), promise: written)
         guard self.exchange === exchange, !machine.isRequestDone else { return }
-        enterBodyWrite(exchange)
+        enterBodyWrite()
     }
 
     /// The response has arrived whole and the request goes on (RFC 9112 §9.5): only the network's pauses count now, not
     /// the producer's.
     func uploadOutlivedResponse() {
         enter(.none, within: nil)
-        if let exchange, outbound.writer != nil || unsentBytes > 0 { enterBodyWrite(exchange) }
+        if body.hasWriter || unsentBytes > 0 { enterBodyWrite() }
     }
 
     /// The network has bytes to take. While a response is being read, its deadline is the one that counts.
-    private func enterBodyWrite(_ exchange: Exchange) {
-        noteUnsentBytes()
-        guard inbound.head == nil || machine.isResponseDone else { return }
-        enter(.bodyWrite, within: exchange.timeouts.bodyIdle)
+    private func enterBodyWrite() {
+        body.noted(unsent: unsentBytes)
+        guard !assembly.hasHead || machine.isResponseDone else { return }
+        enter(.bodyWrite, within: deadlines.bodyIdle)
     }
 
-    private var unsentBytes: Int {
+    /// How many bytes lie in the channel, which the network has yet to take.
+    var unsentBytes: Int {
         (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     }
 
-    /// What ``hasWriteProgress()`` compares with.
-    func noteUnsentBytes() {
-        outbound.unsentBytes = unsentBytes
-    }
-
-    /// Whether the network has taken anything since this was last asked.
-    func hasWriteProgress() -> Bool {
-        let unsent = unsentBytes
-        defer { outbound.unsentBytes = unsent }
-        return unsent < outbound.unsentBytes
+    /// The request made progress. If a response is being read, its deadline moves.
+    private func uploadProgressed() {
+        guard deadlines.phase == .bodyRead, !machine.isRequestDone else { return }
+        body.noted(unsent: unsentBytes)
+        deadlines.bodyProgressed(at: sweep.now)
     }
 
     /// Tells whoever wants to know that the network has taken what was written last. Their code may end the exchange.
     ///
     /// Done on the event loop, so that nothing is said of an attempt once it is over.
     private func reportUpload(of exchange: Exchange) {
-        guard let report = exchange.request.onUploadProgress, outbound.unreportedBytes > 0 else { return }
-        outbound.reportedBytes += outbound.unreportedBytes
-        outbound.unreportedBytes = 0
-        report(TransferProgress(bytes: outbound.reportedBytes, total: exchange.request.bodyLength))
+        guard let report = exchange.request.onUploadProgress, let bytes = body.taken() else { return }
+        report(TransferProgress(bytes: bytes, total: exchange.request.bodyLength))
+    }
+
+    /// No more of the body is written.
+    func stopBody() {
+        body.stop()?.resume(throwing: UploadStopped())
     }
 
     private func requestWritten(_ exchange: Exchange) {
         reportUpload(of: exchange)
         guard self.exchange === exchange else { return }
         let now = sweep.now
-        outbound.sentAt = now
+        assembly.requestSent(at: now)
         exchange.tell(at: now) { $0.requestBodySent($1) }
-        extendBodyReadForUpload()
-        if inbound.head == nil {
+        uploadProgressed()
+        if !assembly.hasHead {
             exchange.call.enter(.awaitingHead, attempt: exchange.attempt)
             enter(.head, within: exchange.timeouts.responseHead, from: now)
         }
-        settle(machine.requestFinished(), keepAlive: inbound.keepAlive)
+        settle(machine.requestFinished())
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -202,10 +162,9 @@ extension HTTP1Connection {
 
     /// The network takes more: the upload that waits for that goes on.
     private func writeOn() {
-        guard let writer = outbound.writer else { return }
-        outbound.writer = nil
-        if phase == .bodyWrite { enter(.none, within: nil) }
-        extendBodyReadForUpload()
+        guard let writer = body.resumed() else { return }
+        if deadlines.phase == .bodyWrite { enter(.none, within: nil) }
+        uploadProgressed()
         if let exchange { reportUpload(of: exchange) }
         writer.resume()
     }

@@ -21,22 +21,21 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var machine = HTTP1ConnectionStateMachine()
     @exclusivity(unchecked) var parser: HTTP1ResponseParser
     @exclusivity(unchecked) var exchange: Exchange?
-    @exclusivity(unchecked) var inbound = InboundResponse()
-    @exclusivity(unchecked) var outbound = OutboundRequest()
-    @exclusivity(unchecked) var peek: SocketPeek
-    /// Set with TLS.
-    let recordBoundary: TLSRecordBoundary?
+    /// What of the response has come, and what of that the caller has.
+    @exclusivity(unchecked) var assembly = ResponseAssembly()
+    /// Whether the rest of the response's body is read off for nobody.
+    @exclusivity(unchecked) var discard = HTTP1BodyDiscard()
+    /// Whether the socket is read.
+    @exclusivity(unchecked) var reading = HTTP1SocketReading()
+    /// The request's body.
+    @exclusivity(unchecked) var body = HTTP1OutboundBody<CheckedContinuation<Void, any Error>>()
+    @exclusivity(unchecked) var deadlines = ExchangeDeadlines()
+    /// What the peer sends before a request.
+    @exclusivity(unchecked) var silence: HTTP1SilenceCheck
     /// The last error the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
-    /// What came before any request, if something did.
-    var earlyBytes: EarlyBytes?
     @exclusivity(unchecked) var closeReason: CloseReason?
-    @exclusivity(unchecked) var isReadWanted = true
-    @exclusivity(unchecked) var isReadPending = false
-    private(set) var hasWaitedForTickets = false
     // `DeadlineEntry`.
-    @exclusivity(unchecked) var phase = DeadlinePhase.none
-    @exclusivity(unchecked) var phaseDeadline = MonotonicInstant.distantFuture
     @exclusivity(unchecked) var sweepIndex = -1
 
     /// How long a TLS connection that was opened ahead may take to read what waits before its first request.
@@ -44,9 +43,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 
     init(_ traits: ConnectionTraits) {
         self.traits = traits
-        let channel = traits.channel
-        peek = SocketPeek(channel)
-        recordBoundary = traits.isTLS ? try? channel.pipeline.syncOperations.handler(type: TLSRecordBoundary.self) : nil
+        silence = HTTP1SilenceCheck(traits.channel, isTLS: traits.isTLS)
         let options = traits.origin.options
         var limits = HTTP1Limits()
         limits.maximumHeadBytes = options.maximumHeadBytes
@@ -65,7 +62,9 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // MARK: From any thread
 
     func start(_ exchange: Exchange) {
-        onLoop { self.begin(exchange) }
+        // Encoded by the caller's thread, which the event loop does not wait for.
+        let head = exchange.request.http1Head()
+        onLoop { self.begin(exchange, head) }
     }
 
     func returnUnused() {
@@ -116,15 +115,9 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         onLoop { self.finish(last, bodyBytes: last.readableBytes, for: exchange) }
     }
 
-    func finishBody(trailers: HTTPFields?, for exchange: Exchange) async throws {
+    func finishBody(trailers: CheckedTrailers?, for exchange: Exchange) {
         var ending = ByteBuffer()
-        if exchange.upload?.isChunked == true {
-            do {
-                try HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending)
-            } catch {
-                throw RequestBodyFailure(ServiceError(.invalidRequest, "trailer: \(error)"))
-            }
-        }
+        if exchange.upload?.isChunked == true { HTTP1RequestWriter.writeLastChunk(trailers: trailers, into: &ending) }
         let bytes = ending
         onLoop { self.finish(bytes, bodyBytes: 0, for: exchange) }
     }
@@ -133,14 +126,14 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         _ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?
     ) {
         onLoop {
-            guard self.exchange === exchange, !self.outbound.isStopped else { return }
+            guard self.exchange === exchange, !self.body.isStopped else { return }
             self.fail(code, message, underlying: underlying, reason: .requestUnfinished)
         }
     }
 
     // MARK: On the event loop
 
-    private func begin(_ exchange: Exchange) {
+    private func begin(_ exchange: Exchange, _ head: ByteBuffer) {
         guard !exchange.isOver else {
             // Cancelled before a byte was written: the connection is as good as it was.
             exchange.upload?.stop()
@@ -153,17 +146,12 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
             exchange.fail(closeBeforeRequest(exchange))
             return
         }
-        // A fresh TLS connection may have session tickets waiting; everything else has to be silent (RFC 9112 §9.2).
-        let isFreshTLS = isTLS && !exchange.wasPooled
-        switch isFreshTLS ? .silent : lookAround() {
+        switch silence.look(wasPooled: exchange.wasPooled, isReused: exchange.lease.isReused) {
         case .silent: break
-        case .bytesWaiting where isTLS && !exchange.lease.isReused && !hasWaitedForTickets:
-            // Session tickets again, most likely, on a connection that was opened ahead: the loop gets a turn to read them.
-            hasWaitedForTickets = true
-            eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange) }
+        case .ticketsWait:
+            eventLoop.scheduleTask(in: Self.ticketWait) { self.begin(exchange, head) }
             return
-        case .bytesWaiting:
-            let early = isTLS ? EarlyBytes.unknown : peek.firstBytes()
+        case .bytes(let early):
             refuse(exchange, .unsolicitedBytes, early.message(isFresh: !exchange.wasPooled))
             return
         case .closed:
@@ -172,13 +160,11 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         }
         guard machine.start(unusable: exchange.request.closeReason) else { return }
         self.exchange = exchange
-        inbound = InboundResponse()
+        deadlines = ExchangeDeadlines(attempt: exchange.deadline, bodyIdle: exchange.timeouts.bodyIdle)
         parser.beginResponse(to: exchange.request.kind)
-        phase = .none
-        phaseDeadline = .distantFuture
         // Before the write: one that fails at once ends the exchange, and takes the connection out again.
         sweep.add(self)
-        writeHead(of: exchange)
+        write(head, of: exchange)
     }
 
     private func giveBackUnused() {
@@ -187,23 +173,19 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         origin.returnUnused(self)
     }
 
-    private func lookAround() -> SocketPeek.Finding {
-        recordBoundary?.isInsideRecord == true ? .bytesWaiting : peek.look()
-    }
-
     private func refuse(_ exchange: Exchange, _ reason: CloseReason, _ message: String) {
         closeNow(reason)
         exchange.upload?.stop()
-        exchange.fail(exchange.error(.connectionClosed, message))
+        exchange.fail(exchange.outcome(.connectionClosed, message))
     }
 
     /// The exchange is over and the connection decides what becomes of it.
-    func settle(_ afterwards: HTTP1ConnectionStateMachine.Afterwards, keepAlive: Duration?) {
+    func settle(_ afterwards: HTTP1ConnectionStateMachine.Afterwards) {
         switch afterwards {
         case .goOn:
             if machine.isResponseDone { uploadOutlivedResponse() }
-        case .reuse:
-            let ended = outbound.sentAt.map { max($0, inbound.readAt) } ?? inbound.readAt
+        case .reuse(let keepAlive):
+            let ended = assembly.arrival.sent.map { max($0, reading.lastRead) } ?? reading.lastRead
             endExchange()
             readOn()
             events?.tell { $0.connectionReleased($1) }
@@ -216,24 +198,24 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 
     func endExchange() {
         sweep.remove(self)
-        phase = .none
-        phaseDeadline = .distantFuture
+        deadlines = ExchangeDeadlines()
         exchange?.upload?.stop()
         // Once a response has begun nobody sends the body again: its sequence is let go.
-        if let head = inbound.head { exchange?.request.abandonBody(after: head.statusCode) }
+        if assembly.hasHead { exchange?.request.abandonBody(after: assembly.status) }
         exchange = nil
-        outbound.stop()
-        inbound = InboundResponse()
+        stopBody()
+        assembly = ResponseAssembly()
+        discard = HTTP1BodyDiscard()
     }
 
     /// Fails the exchange and closes.
     func fail(
         _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil, reason: CloseReason
     ) {
-        let error = exchange?.error(code, message, underlying: underlying, progress: machine.progress)
+        let outcome = exchange?.outcome(code, message, underlying: underlying, progress: machine.progress)
         let exchange = exchange
         closeNow(reason)
-        if let exchange, let error { exchange.fail(error) }
+        if let exchange, let outcome { exchange.fail(outcome) }
     }
 
     /// Closes the channel, with TLS after a close_notify. Whoever waits for the exchange has been told, or is told by the
@@ -254,11 +236,34 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 }
 
 extension HTTP1Connection: DeadlineEntry {
-    var deadline: MonotonicInstant {
-        guard let exchange else { return phaseDeadline }
-        return min(phaseDeadline, exchange.deadline.instant(hasHead: hasHead))
+    var deadline: MonotonicInstant { deadlines.instant(hasHead: assembly.hasHead) }
+
+    /// The exchange begins a phase that may take so long; nil: any time.
+    ///
+    /// - Parameter start: When it began; nil: now.
+    func enter(_ phase: ExchangeDeadlines.Phase, within limit: Duration?, from start: MonotonicInstant? = nil) {
+        guard let limit else {
+            deadlines.began(phase)
+            return
+        }
+        deadlines.began(phase, until: (start ?? sweep.now).advanced(by: limit))
+        sweep.deadlineMovedEarlier(deadlines.phaseInstant)
     }
 
-    /// Whether the response's head is the caller's already: what is left is its body, or the rest of the request.
-    var hasHead: Bool { inbound.isDelivered || machine.isResponseDone }
+    func deadlinePassed(now: MonotonicInstant) {
+        guard let exchange else { return }
+        let isRequestDone = machine.isRequestDone
+        let asks = deadlines.asksForProgress(
+            now: now, isRequestDone: isRequestDone, isReaderBehind: reading.isPaused)
+        let facts = ExchangeDeadlines.Facts(
+            hasHead: assembly.hasHead, isRequestDone: isRequestDone, isReaderBehind: reading.isPaused,
+            hasUploadProgress: asks && body.moved(unsent: unsentBytes), hasBeenWritten: true,
+            askedAt: assembly.arrival.sent ?? exchange.lease.leased)
+        switch deadlines.passed(now: now, facts) {
+        case .nothing, .extended: break
+        case .openUpload: exchange.upload?.open()
+        case .failed(let code, let message, _): fail(code, message, reason: .timedOut)
+        case .stopDiscarding: closeNow(.bodyAbandoned)
+        }
+    }
 }

@@ -21,9 +21,10 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         var hasReceived = false
         var isRequestDone = false
         var isResponseDone = false
-        var isUploadStopped = false
         /// Why the connection cannot carry another request, if so.
         var unusable: CloseReason?
+        /// How long the peer keeps the connection open after the response, if it says that.
+        var keepAlive: Duration?
     }
 
     private var state = State.idle
@@ -59,8 +60,8 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     enum Afterwards: Equatable {
         /// The exchange goes on.
         case goOn
-        /// Request and response are done: another request may come.
-        case reuse
+        /// Request and response are done: another request may come. `keepAlive`: within that time, if the peer says so.
+        case reuse(keepAlive: Duration?)
         case close(CloseReason)
     }
 
@@ -71,20 +72,31 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         return settle(busy)
     }
 
-    enum HeadAdvice: Equatable {
-        case nothing
-        /// The peer has answered before it had the whole request and does not want the rest.
-        case stopUpload
+    /// What a final response head says about its connection.
+    struct Head {
+        var status: Int
+        /// The request is a CONNECT: a success makes a tunnel of the connection.
+        var isConnect = false
+        /// The body ends when the peer closes.
+        var isUntilClose = false
+        var persistence: HTTP1ResponseHead.Persistence
+
+        fileprivate var unusable: CloseReason? {
+            if status == 101 || isConnect && (200..<300).contains(status) { return .upgraded }
+            if isUntilClose { return .eofDelimitedBody }
+            return persistence.keepAlive ? nil : .connectionCloseRequested
+        }
     }
 
-    /// A final response head was received. A success leaves an upload running; anything else stops it (RFC 9112 §9.5).
-    mutating func headReceived(isSuccess: Bool, hasBodyBegun: Bool) -> HeadAdvice {
-        guard case .busy(var busy) = state, !busy.isRequestDone else { return .nothing }
-        if isSuccess, hasBodyBegun { return .nothing }
-        busy.isUploadStopped = true
-        busy.unusable = busy.unusable ?? .requestUnfinished
+    /// A final response head was received. A connection whose upload it stops carries no other request: the peer waits for the rest.
+    mutating func headReceived(_ head: Head, hasBodyBegun: Bool) -> UploadDecision {
+        guard case .busy(var busy) = state else { return .goesOn }
+        let decision = UploadDecision(
+            status: head.status, isRequestDone: busy.isRequestDone, hasBodyBegun: hasBodyBegun)
+        busy.unusable = busy.unusable ?? head.unusable ?? (decision == .stops ? .requestUnfinished : nil)
+        busy.keepAlive = head.persistence.keepAliveTimeout.map { .seconds($0) }
         state = .busy(busy)
-        return .stopUpload
+        return decision
     }
 
     /// The response has arrived whole.
@@ -137,7 +149,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
             return .goOn
         }
         state = .idle
-        return .reuse
+        return .reuse(keepAlive: busy.keepAlive)
     }
 
     private mutating func update(_ change: (inout Busy) -> Void) {

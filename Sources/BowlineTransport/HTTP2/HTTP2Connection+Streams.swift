@@ -1,8 +1,13 @@
 internal import BowlineCore
 internal import NIOCore
 
-// How streams begin and end. Everything here runs on the event loop.
+// How streams begin and end, and how the connection ends with them. Everything here runs on the event loop.
 extension HTTP2Connection {
+    /// How many streams may be open at once.
+    var streamLimit: Int { session.streamLimit }
+
+    // MARK: Beginning
+
     /// Takes the exchange, and sends its request on a stream of its own as soon as the channel takes bytes.
     func open(_ exchange: Exchange) {
         guard !exchange.isOver else {
@@ -10,16 +15,9 @@ extension HTTP2Connection {
             giveBackUnused()
             return
         }
-        guard closeReason == nil, channel.isActive, context != nil else {
+        guard !machine.isClosed, channel.isActive, context != nil else {
             exchange.upload?.stop()
             exchange.fail(closedBeforeRequest(exchange))
-            return
-        }
-        guard session.occupied + held.count < streamLimit else {
-            // The peer has come to allow fewer; the pool knows it.
-            exchange.upload?.stop()
-            giveBackUnused()
-            exchange.fail(declinedError(exchange))
             return
         }
         if let refusal = refusal(of: exchange) {
@@ -29,43 +27,172 @@ extension HTTP2Connection {
             return
         }
         let stream = HTTP2Stream(exchange: exchange, connection: self)
-        isLeased = true
+        machine.requestBegan()
         // Before the write: one that fails at once ends the exchange.
         sweep.add(stream)
-        // The silence of an idle connection says nothing about the peer.
-        if isIdle { askedAt = sweep.now }
-        if mayWriteMore, held.isEmpty {
+        if table.isEmpty { liveness.becameBusy(now: sweep.now) }
+        if mayWriteMore, table.held.isEmpty {
             writeHead(of: stream)
         } else {
-            hold(stream)
+            table.hold(stream)
+            stream.held()
             flushSoon()
         }
-        if closeReason == nil { keepAliveMoved() }
+        if !machine.isClosed { deadlineMoved() }
     }
 
     /// Why no request can be sent, or not this one.
-    private func refusal(of exchange: Exchange) -> ServiceError? {
-        if isRetired || hasSentGoAway || session.isClosing || session.isExhausted {
-            return declinedError(exchange)
-        }
-        if let reason = exchange.request.http2Refusal { return exchange.error(.invalidRequest, reason) }
+    private func refusal(of exchange: Exchange) -> TransportOutcome? {
+        // The peer may have come to allow fewer; the pool knows it.
+        guard session.occupied + table.held.count < streamLimit, machine.opensStreams, !session.isClosing,
+            !session.isExhausted
+        else { return declined(exchange) }
+        if let reason = exchange.request.http2Refusal { return exchange.outcome(.invalidRequest, reason) }
         return nil
     }
 
-    private func closedBeforeRequest(_ exchange: Exchange) -> ServiceError {
-        if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
-        return exchange.error(
-            .connectionClosed, "the connection closed before the request was written" + goAwayNote,
-            underlying: HTTP2Declined(hasCarriedOthers: hasWrittenRequest, cause: channelError))
+    /// Opens the streams that wait, as far as the channel and the peer have room for them.
+    func writeHeld() {
+        while mayWriteMore, !machine.isClosed, let stream = table.held.first {
+            guard session.hasRoom else {
+                decline(stream)
+                continue
+            }
+            _ = table.popHeld()
+            writeHead(of: stream)
+        }
+        sendGoAwayIfDue()
     }
 
-    /// What the peer said of the end of the connection, for a message.
-    var goAwayNote: String {
-        guard let peerGoAway, peerGoAway.isError else { return peerGoAway == nil ? "" : " (GOAWAY)" }
-        return " (GOAWAY, \(peerGoAway.code.name))"
+    /// Opens the exchange's stream and writes its HEADERS.
+    private func writeHead(of stream: HTTP2Stream) {
+        let exchange = stream.exchange
+        let request = exchange.request
+        exchange.call.enter(.sending, attempt: exchange.attempt)
+        let body = request.inlineBody
+        let isWhole = exchange.upload == nil
+        let endsWithHead = isWhole && body.readableBytes == 0
+        let id: Int
+        do throws(HTTP2SectionTooLarge) {
+            id = try session.open(request.http2Head, endsStream: endsWithHead)
+        } catch {
+            let refusal = exchange.outcome(.invalidRequest, error.refusal(of: "the request's fields"))
+            takeBack(stream)
+            exchange.fail(refusal)
+            return
+        }
+        stream.opened(as: id)
+        table.opened(stream, as: id)
+        flushSoon()
+        if session.isExhausted { retireItself(.streamsExhausted) }
+        exchange.tell { $0.requestHeadSent($1) }
+        // A listener may have cancelled it.
+        guard stream.isOpen else { return }
+        if isWhole {
+            if endsWithHead { stream.requestWritten() } else { stream.finish(with: body) }
+        } else if request.continueTimeout != nil {
+            stream.enter(.awaitingContinue, within: request.continueTimeout)
+        } else {
+            stream.openUpload()
+        }
     }
 
-    // MARK: Ends
+    // MARK: Requests that were not written
+
+    // They go to another connection if this one goes away, and the peer knows nothing of their streams.
+
+    /// Those that wait here go elsewhere: this connection opens no stream any more.
+    private func declineHeld() {
+        while let stream = table.held.first { decline(stream) }
+    }
+
+    /// Gives a request back of which nothing was written: another connection takes it.
+    func decline(_ stream: HTTP2Stream) {
+        let error = declined(stream.exchange)
+        takeBack(stream)
+        stream.exchange.fail(error)
+    }
+
+    /// Forgets a stream that was never opened.
+    private func takeBack(_ stream: HTTP2Stream) {
+        guard stream.isOpen else { return }
+        table.takeBack(stream)
+        leave(stream)
+        giveBackUnused()
+        sendGoAwayIfDue()
+    }
+
+    func giveBackUnused() {
+        guard !machine.isClosed else { return }
+        tellReleased()
+        origin.returnUnused(self)
+        closeIfUnwanted()
+    }
+
+    private func declined(_ exchange: Exchange) -> TransportOutcome {
+        endCause.declined(exchange, hasCarriedOthers: table.hasWritten)
+    }
+
+    private func closedBeforeRequest(_ exchange: Exchange) -> TransportOutcome {
+        endCause.closedBeforeRequest(exchange, machine.closeReason, hasCarriedOthers: table.hasWritten)
+    }
+
+    // MARK: Ends that the peer brings about
+
+    func receivedReset(_ code: HTTP2ErrorCode, on stream: HTTP2Stream) {
+        guard !stream.machine.isResponseDone else {
+            // The response is whole: the peer does not want the rest of the request (RFC 9113 §8.1).
+            leave(stream)
+            if table.close(stream.id) { release() }
+            return
+        }
+        if code == .refusedStream, stream.machine.progress != .responseStarted {
+            if machine.streamRefused() { retireItself(.streamsRefused) }
+            fail(stream, .connectionClosed, "the peer refused the stream (REFUSED_STREAM)", .refused)
+            return
+        }
+        let truncation = Truncation(
+            .streamReset(code: code.name), received: stream.machine.hasHead ? .head : .nothing)
+        fail(stream, truncation.code, truncation.message, stream.machine.progress)
+    }
+
+    /// Fails a stream that the peer has ended.
+    private func fail(
+        _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, _ progress: RequestProgress
+    ) {
+        leave(stream)
+        if table.close(stream.id) { release() }
+        stream.exchange.fail(stream.exchange.outcome(code, message, progress: progress))
+    }
+
+    /// The peer has broken a rule on a stream. The session has reset it: its place is free when the peer knows.
+    func failed(_ stream: HTTP2Stream, _ violation: HTTP2Violation) {
+        let error = stream.exchange.outcome(
+            .protocolViolation, "the peer broke HTTP/2's rules on the stream: \(violation)", underlying: violation,
+            progress: stream.machine.progress)
+        // Off the table first: the session has counted its place, and a cancellation from within `leave` must not count it again.
+        table.close(stream.id)
+        leave(stream)
+        wasReset()
+        stream.exchange.fail(error)
+    }
+
+    func received(_ goAway: HTTP2GoAway) {
+        endCause.goAway = goAway
+        guard isReady else {
+            closeNow(.goAway)
+            return
+        }
+        // The pool first: what is refused must not come back here.
+        retireItself(.goAway)
+        for stream in table.refuse(above: goAway.lastID) {
+            leave(stream)
+            release()
+            stream.exchange.fail(endCause.refused(stream))
+        }
+    }
+
+    // MARK: Ends that we bring about
 
     /// The stream has come to its end on both sides: its place is free.
     func settle(_ stream: HTTP2Stream) {
@@ -89,7 +216,7 @@ extension HTTP2Connection {
         _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
         http2 resetCode: HTTP2ErrorCode = .cancel
     ) {
-        let error = stream.exchange.error(code, message, underlying: underlying, progress: stream.machine.progress)
+        let error = stream.exchange.outcome(code, message, underlying: underlying, progress: stream.machine.progress)
         reset(stream, code: resetCode)
         stream.exchange.fail(error)
     }
@@ -121,18 +248,14 @@ extension HTTP2Connection {
     }
 
     /// A stream has been reset: its place is free when the peer knows.
-    func wasReset() {
-        guard !isRetired else {
+    private func wasReset() {
+        guard !machine.isClosed else { return }
+        if machine.isRetired {
             releaseResets()
-            return
-        }
-        let isPressing = session.resets + session.awaitedResets >= max(1, streamLimit / 2)
-        if let number = keepAlive.streamReset(now: sweep.now, isPressing: isPressing) {
-            sendPing(number)
         } else {
-            keepAliveMoved()
+            askForPlaces()
+            closeIfUnwanted()
         }
-        closeIfUnwanted()
     }
 
     /// Frees the places of streams that were reset. Where no more are opened nobody needs to wait for a PING's answer.
@@ -140,44 +263,36 @@ extension HTTP2Connection {
         for _ in 0..<session.forgetResets() { release() }
     }
 
-    /// Fails a stream that the peer, or the end of the connection, has ended.
-    func fail(
-        _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
-        progress: RequestProgress? = nil
-    ) {
-        leave(stream)
-        if table.close(stream.id) { release() }
-        stream.exchange.fail(
-            stream.exchange.error(
-                code, message, underlying: underlying, progress: progress ?? stream.machine.progress))
-    }
-
     /// The exchange has no more to do with the connection.
-    func leave(_ stream: HTTP2Stream) {
+    private func leave(_ stream: HTTP2Stream) {
         sweep.remove(stream)
-        if !held.isEmpty, !stream.machine.hasBeenWritten { held.removeAll { $0 === stream } }
-        stream.phase = .none
-        stream.phaseDeadline = .distantFuture
-        stream.stopUpload()
-        // Once a response has begun nobody sends the body again: its sequence is let go.
-        if let head = stream.head { stream.exchange.request.abandonBody(after: head.status.code) }
+        stream.leave()
         if session.connectionSendWindow <= 0, !stream.machine.hasRequestEnded { retireIfWindowIsSpent(without: stream) }
     }
 
     /// One place is free.
     func release() {
-        guard closeReason == nil else { return }
+        guard !machine.isClosed else { return }
         tellReleased()
         origin.release(self, keepAliveTimeout: nil, now: max(readAt, sweep.now))
         closeIfUnwanted()
+    }
+
+    /// Listeners are told once each time that the last exchange ends.
+    private func tellReleased() {
+        guard table.isEmpty, machine.becameIdle() else { return }
+        events?.tell { $0.connectionReleased($1) }
+    }
+
+    func closeIfUnwanted() {
+        if machine.closesWhenIdle, table.isEmpty { closeNow(.poolReleased) }
     }
 
     // MARK: The end of the connection
 
     /// No stream is opened any more; those that are open go on.
     func retireItself(_ reason: CloseReason) {
-        guard !isRetired else { return }
-        isRetired = true
+        guard machine.retire() else { return }
         origin.retired(id, reason)
         declineHeld()
         releaseResets()
@@ -188,58 +303,37 @@ extension HTTP2Connection {
     /// The peer owes that window (RFC 9113 §6.9), but HAProxy 2.6 does not give it back: the next body would wait until it
     /// times out. While another body is sent, the peer gives back what that one takes.
     private func retireIfWindowIsSpent(without ended: HTTP2Stream) {
-        guard closeReason == nil, !isRetired, ended.machine.hasBeenWritten,
-            !table.contains(where: { $0 !== ended && !$0.machine.isRequestDone })
-        else { return }
-        retireItself(.requestUnfinished)
+        let hasOthers = table.contains { $0 !== ended && !$0.machine.isRequestDone }
+        if ended.machine.hasBeenWritten, !hasOthers { retireItself(.requestUnfinished) }
     }
 
-    /// Tells the peer that no more requests will come (RFC 9113 §6.8).
-    func sendGoAway() {
-        guard closeReason == nil, !hasSentGoAway else { return }
-        hasSentGoAway = true
+    /// Tells the peer that no more requests will come (RFC 9113 §6.8), if it is time to.
+    func sendGoAwayIfDue() {
+        guard machine.takeGoAway(hasHeldRequests: !table.held.isEmpty) else { return }
         session.goAway(code: .noError)
         flushSoon()
     }
 
-    /// Closes the channel, with TLS after a close_notify. What it carries is cut.
+    /// Closes the channel, with TLS after a close_notify. What the connection carries is cut, and what was not written is declined.
     func closeNow(_ reason: CloseReason) {
-        end(reason) { stream in
-            switch reason {
-            case .forced, .poolReleased:
-                stream.exchange.forciblyClosed(progress: stream.machine.progress)
-            default: self.cutOff(stream, by: reason)
-            }
-        }
-    }
-
-    /// Ends the connection; what it carries fails with what `makeError` says, and what was not written is declined.
-    func end(_ reason: CloseReason, _ makeError: (HTTP2Stream) -> ServiceError) {
-        guard closeReason == nil else { return }
+        guard machine.close(reason) else { return }
         // Otherwise what the session still has to send is never written.
         let isWritten = channel.isActive && reason != .closedByPeer && reason != .transportError
-        let firstUnwritten = isWritten ? Int.max : self.firstUnwritten
-        closeReason = reason
-        let written = table.removeAll()
-        let unwritten = held
-        held = []
-        for stream in unwritten { stream.isOpen = false }
-        let streams = written + unwritten
+        let open = table.removeAllOpen()
+        let streams = open + table.removeAllHeld()
         let errors = streams.map { stream in
-            stream.id == 0 || stream.id >= firstUnwritten ? closedBeforeRequest(stream.exchange) : makeError(stream)
+            stream.id != 0 && (isWritten || table.isWritten(stream.id))
+                ? endCause.cutOff(stream, by: reason) : closedBeforeRequest(stream.exchange)
         }
-        if isWritten { writeEnd(of: written) }
+        if isWritten { writeEnd(of: open) }
         sweep.remove(self)
         touched = []
-        senders.removeAll()
-        waitingUploads = []
-        marks.removeAll()
+        uploads.removeAll()
         for stream in streams { leave(stream) }
         events?.closed(reason)
         origin.closed(id, reason)
         for (stream, error) in zip(streams, errors) { stream.exchange.fail(error) }
-        onReady?(self, .failure(whyNotReady))
-        onReady = nil
+        failReadiness(reason)
         channel.close(promise: nil)
     }
 
@@ -247,32 +341,7 @@ extension HTTP2Connection {
     /// written its own GOAWAY, and has no streams.
     private func writeEnd(of streams: [HTTP2Stream]) {
         for stream in streams { session.reset(stream.id, code: .cancel) }
-        if !hasSentGoAway { session.goAway(code: .noError) }
+        if !machine.hasSentGoAway { session.goAway(code: .noError) }
         handOutputToChannel()
-    }
-
-    private var whyNotReady: any Error {
-        if closeReason == .dialUnneeded || closeReason == .poolReleased { return DialFailure.cancelled }
-        if let peerViolation { return HTTP2DialError(violation: peerViolation) }
-        return channelError ?? DialFailure.noSettings
-    }
-
-    /// What a stream that the end of the connection cuts off is told.
-    func cutOff(_ stream: HTTP2Stream, by reason: CloseReason) -> ServiceError {
-        let exchange = stream.exchange
-        let progress = stream.machine.progress
-        switch reason {
-        case .keepAliveFailed:
-            return exchange.error(
-                .connectionClosed, "the peer answered no PING within http2.keepAliveTimeout", progress: progress)
-        case _ where stream.machine.hasHead:
-            return exchange.error(
-                .incompleteBody, "the connection ended before the response body was complete" + goAwayNote,
-                underlying: channelError, progress: progress)
-        default:
-            return exchange.error(
-                .connectionClosed, "the connection ended without a response" + goAwayNote, underlying: channelError,
-                progress: progress)
-        }
     }
 }

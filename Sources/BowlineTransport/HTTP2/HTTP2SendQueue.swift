@@ -1,7 +1,15 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// What of a request's body waits to be written, and how the request ends behind it.
+/// A request's body on its way: what waits to be written, what the channel has, what the network has taken, and how the request
+/// ends behind it.
+///
+/// | ending | bytes wait | none wait |
+/// |---|---|---|
+/// | open | a piece is written | nothing is |
+/// | withBody | the last piece ends the stream | an empty one ends it |
+/// | withTrailers | the trailers follow the last piece | the trailers are written |
+/// | written | – | nothing is |
 struct HTTP2SendQueue {
     /// How the request ends.
     enum Ending {
@@ -20,11 +28,21 @@ struct HTTP2SendQueue {
     /// Those behind it. Most bodies have none.
     private var rest: ChunkQueue?
     var ending = Ending.open
+    /// Bytes that the channel was given and the network has not taken.
+    private(set) var bytesInChannel = 0
+    /// Bytes that the network has taken.
+    private(set) var sentBytes = 0
+    /// Whether the network has taken any since this was last forgotten.
+    private(set) var hasProgress = false
 
+    /// Bytes that wait to be written.
     var byteCount: Int { (current?.readableBytes ?? 0) + (rest?.byteCount ?? 0) }
 
     /// What waits costs its bytes, and something for each chunk.
     var cost: Int { byteCount + (rest?.count ?? 0) * 256 }
+
+    /// What the network has not taken: what waits, and what the channel has.
+    var unsentCost: Int { cost + bytesInChannel }
 
     /// Whether there is something to be written: bytes, or the end.
     var isDue: Bool {
@@ -56,6 +74,48 @@ struct HTTP2SendQueue {
             return current
         }
         return current?.readSlice(length: count) ?? ByteBuffer()
+    }
+
+    /// What is written next.
+    struct Piece {
+        let bytes: ByteBuffer
+        /// Whether the stream ends with the bytes, which may be none.
+        let endsStream: Bool
+        /// The fields that end the stream behind the bytes.
+        let trailers: HTTPFields?
+    }
+
+    /// Takes what is to be written now, of the body at most `limit` bytes; nil: nothing.
+    mutating func next(upTo limit: Int) -> Piece? {
+        var bytes = ByteBuffer()
+        if byteCount > 0 {
+            guard limit > 0 else { return nil }
+            bytes = take(min(limit, byteCount))
+            bytesInChannel += bytes.readableBytes
+            guard byteCount == 0 else { return Piece(bytes: bytes, endsStream: false, trailers: nil) }
+        }
+        switch ending {
+        case .open, .written:
+            return bytes.readableBytes > 0 ? Piece(bytes: bytes, endsStream: false, trailers: nil) : nil
+        case .withBody:
+            ending = .written
+            return Piece(bytes: bytes, endsStream: true, trailers: nil)
+        case .withTrailers(let fields):
+            ending = .written
+            return Piece(bytes: bytes, endsStream: false, trailers: fields)
+        }
+    }
+
+    /// The network has taken so many bytes of what the channel was given.
+    mutating func sent(_ count: Int) {
+        bytesInChannel -= count
+        sentBytes += count
+        hasProgress = true
+    }
+
+    /// Progress counts from here on.
+    mutating func forgetProgress() {
+        hasProgress = false
     }
 
     /// Nothing more is to be written.

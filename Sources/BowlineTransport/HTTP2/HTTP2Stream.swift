@@ -1,46 +1,29 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// One exchange on an HTTP/2 connection: what of its response waits to be handed over, and what of its body to be sent.
+/// One exchange on an HTTP/2 connection: what of its response has come, and what of its body is to be sent.
 ///
 /// Touched on the connection's event loop only.
-final class HTTP2Stream: HTTP2TableStream {
+// What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
+// changes it in place calls out while it does.
+final class HTTP2Stream: HTTP2UploadStream {
     /// Its number (RFC 9113 §5.1.1); 0: it waits to be opened, and the peer knows nothing of it.
     private(set) var id = 0
     let exchange: Exchange
     /// Holds this stream, and outlives it.
     unowned let connection: HTTP2Connection
-    var machine: HTTP2StreamStateMachine
+    @exclusivity(unchecked) var machine: HTTP2StreamStateMachine
+    @exclusivity(unchecked) var response = ResponseAssembly()
+    @exclusivity(unchecked) var sending = HTTP2SendQueue()
+    @exclusivity(unchecked) private(set) var deadlines: ExchangeDeadlines
+    /// The connection's table has it. See ``HTTP2TableStream``.
     var isOpen = true
-
-    // What has been received and not yet been handed over.
-    var head: ResponseHead?
-    var arrival = ResponseArrival()
-    var expectedLength: Int64?
-    var body: ByteBuffer?
-    var trailers: ReceivedFields?
-    /// The head was handed to the caller; the body goes there as it comes.
-    var isDelivered = false
+    /// It is among the streams that have something to send. See ``HTTP2BodySender``.
+    var isQueued = false
     /// The reader is behind: the peer gets no more room for now.
     var isPaused = false
-
-    // What is being sent.
     /// The upload's pending write, resumed when there is room for more.
-    var writer: CheckedContinuation<Void, any Error>?
-    /// What waits for a window, or for room in the channel.
-    var unsent = HTTP2SendQueue()
-    /// Bytes that were handed to the channel, and that the network has not taken.
-    var bytesInChannel = 0
-    /// It stands in the connection's queue of streams that have something to send.
-    var isQueued = false
-    /// Whether any have gone out since the write deadline was set.
-    var hasWriteProgress = false
-    /// Bytes of the body that the network has taken, for upload progress.
-    var sentBytes = 0
-
-    // `DeadlineEntry`.
-    var phase = DeadlinePhase.none
-    var phaseDeadline = MonotonicInstant.distantFuture
+    private var writer: CheckedContinuation<Void, any Error>?
     var sweepIndex = -1
 
     init(exchange: Exchange, connection: HTTP2Connection) {
@@ -49,6 +32,7 @@ final class HTTP2Stream: HTTP2TableStream {
         machine = HTTP2StreamStateMachine(
             isHead: exchange.request.kind == .head, maximumInformational: connection.options.maximumInformational
         )
+        deadlines = ExchangeDeadlines(attempt: exchange.deadline, bodyIdle: exchange.timeouts.bodyIdle)
     }
 
     /// Its HEADERS have been written.
@@ -58,18 +42,40 @@ final class HTTP2Stream: HTTP2TableStream {
         machine.wrote()
     }
 
-    /// What the network has not taken: its bytes, and something for each chunk that waits.
-    var unsentCost: Int { unsent.cost + bytesInChannel }
+    /// The exchange has no more to do with the connection.
+    func leave() {
+        deadlines.began(.none)
+        stopUpload()
+        // Once a response has begun nobody sends the body again: its sequence is let go.
+        if response.hasHead { exchange.request.abandonBody(after: response.status) }
+    }
+
+    // MARK: The upload's pending write
+
+    var isWaitingForRoom: Bool { writer != nil }
+
+    /// The upload waits until there is room.
+    func waitForRoom(_ writer: CheckedContinuation<Void, any Error>) {
+        self.writer = writer
+        enterBodyWrite()
+    }
+
+    /// There is room: the upload goes on.
+    func resumeUpload() {
+        guard isWaitingForRoom else { return }
+        if deadlines.phase == .bodyWrite { enter(.none, within: nil) }
+        resumeWriter()
+    }
 
     /// Nothing more is to be written.
     func stopUpload() {
         machine.requestStopped()
-        unsent.drop()
+        sending.drop()
         exchange.upload?.stop()
         resumeWriter(throwing: UploadStopped())
     }
 
-    func resumeWriter(throwing error: UploadStopped? = nil) {
+    private func resumeWriter(throwing error: UploadStopped? = nil) {
         guard let writer else { return }
         self.writer = nil
         if let error { writer.resume(throwing: error) } else { writer.resume() }
@@ -77,80 +83,57 @@ final class HTTP2Stream: HTTP2TableStream {
 }
 
 extension HTTP2Stream: DeadlineEntry {
-    var deadline: MonotonicInstant { min(phaseDeadline, exchange.deadline.instant(hasHead: machine.hasHead)) }
+    var deadline: MonotonicInstant { deadlines.instant(hasHead: machine.hasHead) }
 
     /// The exchange begins a phase that may take so long; nil: any time.
-    func enter(_ phase: DeadlinePhase, within limit: Duration?, from start: MonotonicInstant? = nil) {
-        self.phase = phase
+    func enter(_ phase: ExchangeDeadlines.Phase, within limit: Duration?, from start: MonotonicInstant? = nil) {
         guard let limit else {
-            phaseDeadline = .distantFuture
+            deadlines.began(phase)
             return
         }
-        phaseDeadline = (start ?? connection.sweep.now).advanced(by: limit)
-        connection.sweep.deadlineMovedEarlier(phaseDeadline)
+        deadlines.began(phase, until: (start ?? connection.sweep.now).advanced(by: limit))
+        connection.sweep.deadlineMovedEarlier(deadlines.phaseInstant)
     }
 
     func enterBodyWrite() {
-        hasWriteProgress = false
+        sending.forgetProgress()
         guard !machine.hasHead || machine.isResponseDone else { return }
-        enter(.bodyWrite, within: exchange.timeouts.bodyIdle)
+        enter(.bodyWrite, within: deadlines.bodyIdle)
     }
 
     /// A body made progress while a response is being read.
-    func extendBodyRead(from instant: MonotonicInstant? = nil) {
-        guard phase == .bodyRead, let limit = exchange.timeouts.bodyIdle else { return }
-        phaseDeadline = (instant ?? connection.sweep.now).advanced(by: limit)
+    func extendBodyRead(from instant: MonotonicInstant) {
+        deadlines.bodyProgressed(at: instant)
     }
 
     func deadlinePassed(now: MonotonicInstant) {
-        let deadline = exchange.deadline
-        let hasHead = machine.hasHead
-        if deadline.instant(hasHead: hasHead) <= now {
-            let askedAt = hasHead ? nil : arrival.sent ?? exchange.lease.leased
-            connection.timedOut(
-                self, deadline.code(hasHead: hasHead), deadline.message(hasHead: hasHead), silentSince: askedAt)
-            return
-        }
-        guard phaseDeadline <= now else { return }
-        switch phase {
-        case .none, .discarding: phaseDeadline = .distantFuture
-        case .awaitingContinue: connection.openUpload(self)
-        case .bodyWrite where hasWriteProgress || networkMoved: enterBodyWrite()
-        case .bodyWrite:
-            bodyIdled("the peer took no byte of the request body for timeouts.bodyIdle")
-        case .head:
-            let message =
-                machine.hasBeenWritten
-                ? TimeLimitMessage.responseHead
-                : "the connection took no byte of the request within timeouts.responseHead"
-            connection.timedOut(
-                self, .responseHeadTimeout, message, silentSince: arrival.sent ?? exchange.lease.leased)
-        case .bodyRead where isPaused: phaseDeadline = .distantFuture
-        case .bodyRead where !machine.isRequestDone && (hasWriteProgress || networkMoved):
-            hasWriteProgress = false
-            enter(.bodyRead, within: exchange.timeouts.bodyIdle)
-        case .bodyRead:
-            bodyIdled(TimeLimitMessage.responseBody)
+        let asksForProgress = deadlines.asksForProgress(
+            now: now, isRequestDone: machine.isRequestDone, isReaderBehind: isPaused)
+        let facts = ExchangeDeadlines.Facts(
+            hasHead: machine.hasHead, isRequestDone: machine.isRequestDone, isReaderBehind: isPaused,
+            hasUploadProgress: asksForProgress && hasUploadProgress, hasBeenWritten: machine.hasBeenWritten,
+            askedAt: response.arrival.sent ?? exchange.lease.leased)
+        switch deadlines.passed(now: now, facts) {
+        case .nothing, .stopDiscarding: break
+        case .extended:
+            sending.forgetProgress()
+            connection.sweep.deadlineMovedEarlier(deadlines.phaseInstant)
+        case .openUpload: openUpload()
+        case .failed(let code, let message, let silentSince):
+            connection.timedOut(self, code, message, silentSince: silentSince)
         }
     }
 
-    /// Whether the network has taken a part of what was handed to the channel, since the phase began that ends now: of this
-    /// body, or of what stands before it.
-    private var networkMoved: Bool {
-        guard bytesInChannel > 0 || waitsForChannel else { return false }
-        let idle = exchange.timeouts.bodyIdle ?? .zero
-        return connection.hasNetworkMoved(since: phaseDeadline.advanced(by: .zero - idle))
+    /// Whether the network has taken a part of this body since the phase began that ends now, or of what stands before it in the
+    /// channel.
+    private var hasUploadProgress: Bool {
+        if sending.hasProgress { return true }
+        guard sending.bytesInChannel > 0 || waitsForChannel else { return false }
+        return connection.hasNetworkMoved(since: deadlines.idleSince)
     }
 
     /// Whether it has something to send that the peer's windows allow.
     private var waitsForChannel: Bool {
-        isQueued && (unsent.byteCount == 0 || connection.session.sendable(on: id) > 0)
-    }
-
-    /// No byte of a body has moved for `timeouts.bodyIdle`, which ends now.
-    private func bodyIdled(_ message: String) {
-        let idle = exchange.timeouts.bodyIdle ?? .zero
-        connection.timedOut(
-            self, .bodyIdleTimeout, message, silentSince: phaseDeadline.advanced(by: .zero - idle))
+        isQueued && (sending.byteCount == 0 || connection.sendable(on: self) > 0)
     }
 }

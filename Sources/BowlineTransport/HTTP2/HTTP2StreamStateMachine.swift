@@ -157,12 +157,10 @@ struct HTTP2StreamStateMachine: ~Copyable {
         }
     }
 
-    /// The final head came before the request was done. Whether to stop the upload: anything but a success says that the
-    /// rest is not wanted (as in HTTP/1.1, RFC 9112 §9.5), and so does an answer to a body that was not begun.
-    mutating func stopsUpload(isSuccess: Bool, hasBodyBegun: Bool) -> Bool {
-        guard request == .open else { return false }
-        if isSuccess, hasBodyBegun { return false }
-        request = .stopped
-        return true
+    /// The final head has come. What becomes of the rest of the request.
+    mutating func decideUpload(status: Int, hasBodyBegun: Bool) -> UploadDecision {
+        let decision = UploadDecision(status: status, isRequestDone: request != .open, hasBodyBegun: hasBodyBegun)
+        if decision == .stops { request = .stopped }
+        return decision
     }
 }

@@ -1,33 +1,85 @@
-/// The streams that exchanges use on one connection, by number. ``HTTP2ClientSession`` gives the numbers, and counts places.
+/// The streams of one connection: those that wait to be opened, in order, and those that are open, by number.
+/// ``HTTP2ClientSession`` gives the numbers, and counts places.
 ///
-/// | event | open | unknown |
-/// |---|---|---|
-/// | `opened` | – | open |
-/// | `close` | gone | nothing |
-/// | `refuse(above:)` | gone if above | – |
-/// | `removeAll` | gone | – |
+/// | event | waits | open | unknown |
+/// |---|---|---|---|
+/// | `hold` | – | – | waits |
+/// | `popHeld`, the first | unknown | – | – |
+/// | `opened` | – | – | open |
+/// | `takeBack` | gone | – | gone |
+/// | `close` | – | gone | nothing |
+/// | `refuse(above:)` | – | gone if above | – |
+/// | `removeAllHeld` | gone | – | – |
+/// | `removeAllOpen` | – | gone | – |
+///
+/// The peer may know of an open stream once the channel has been given the stream's HEADERS: ``gaveOutput()``.
 struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     private struct Entry {
         let id: Int
         let stream: Stream
     }
 
+    /// Streams that wait to be opened: nothing of them has been written.
+    private(set) var held: [Stream] = []
     // Ascending by id: streams are opened in that order.
     private var entries: [Entry] = []
+    /// The first stream whose HEADERS the channel has not been given.
+    private var firstUnwritten = Int.max
+    /// Whether the channel has been given the HEADERS of any stream.
+    private(set) var hasWritten = false
 
-    var count: Int { entries.count }
-    var isEmpty: Bool { entries.isEmpty }
+    /// Whether there is no stream, open or not.
+    var isEmpty: Bool { entries.isEmpty && held.isEmpty }
 
+    /// The open stream with that number.
     subscript(id: Int) -> Stream? {
         index(of: id).map { entries[$0].stream }
     }
 
+    /// The open streams.
     var streams: [Stream] { entries.map(\.stream) }
+
+    // MARK: Streams that wait
+
+    /// The stream waits to be opened, behind those that do.
+    mutating func hold(_ stream: Stream) {
+        held.append(stream)
+    }
+
+    /// Takes the first stream that waits, to open it.
+    mutating func popHeld() -> Stream? {
+        held.isEmpty ? nil : held.removeFirst()
+    }
+
+    /// The stream will not be opened, whether it still waits or not.
+    mutating func takeBack(_ stream: Stream) {
+        stream.isOpen = false
+        if !held.isEmpty { held.removeAll { $0 === stream } }
+    }
+
+    mutating func removeAllHeld() -> [Stream] {
+        let streams = held
+        held = []
+        for stream in streams { stream.isOpen = false }
+        return streams
+    }
+
+    // MARK: Open streams
 
     /// A stream has been opened. Its number is above those of all that are here.
     mutating func opened(_ stream: Stream, as id: Int) {
         entries.append(Entry(id: id, stream: stream))
+        firstUnwritten = min(firstUnwritten, id)
     }
+
+    /// The channel has been given the HEADERS of all streams that are open.
+    mutating func gaveOutput() {
+        if firstUnwritten != .max { hasWritten = true }
+        firstUnwritten = .max
+    }
+
+    /// Whether the channel has been given the HEADERS of the stream with that number.
+    func isWritten(_ id: Int) -> Bool { id < firstUnwritten }
 
     /// The exchange has no more to do with the stream. Returns whether it was there.
     @discardableResult
@@ -46,19 +98,20 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
         return refused
     }
 
-    mutating func removeAll() -> [Stream] {
+    mutating func removeAllOpen() -> [Stream] {
         let streams = streams
         entries = []
         for stream in streams { stream.isOpen = false }
         return streams
     }
 
-    /// Calls `body` with each stream; it must not change the table.
-    func forEach(_ body: (Stream) -> Void) {
-        for entry in entries { body(entry.stream) }
+    /// Calls `body` with each open stream, those above `id` first; it must not change the table.
+    func forEach(after id: Int, _ body: (Stream) -> Void) {
+        for entry in entries where entry.id > id { body(entry.stream) }
+        for entry in entries where entry.id <= id { body(entry.stream) }
     }
 
-    /// Whether a stream fulfils the condition.
+    /// Whether an open stream fulfils the condition.
     func contains(where condition: (Stream) -> Bool) -> Bool {
         entries.contains { condition($0.stream) }
     }

@@ -157,7 +157,7 @@ final class OriginDialer: ConnectionDialer {
             if isSettling, !isWanted(traits.id) { connection.close(.dialUnneeded) }
         } catch {
             // Whoever called tells of it; the connection's own end must not do so again.
-            connection.onReady = nil
+            connection.forgetReadiness()
             state.withLock { $0.settling[traits.id] = nil }
             connection.close(.transportError)
             throw error

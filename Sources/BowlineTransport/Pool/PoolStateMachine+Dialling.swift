@@ -64,8 +64,9 @@ extension PoolStateMachine {
         }
         table[position].retireAt = configuration.maximumLifetime.map { lifetime in
             // A hundred years are as good as more, and `Duration` traps on what it cannot hold.
-            now.advanced(
-                by: min(lifetime, .seconds(3_155_760_000)) * (1 + configuration.lifetimeJitter * (2 * random - 1)))
+            let spread = min(lifetime, .seconds(3_155_760_000)) * (1 + configuration.lifetimeJitter * (2 * random - 1))
+            // Instants are whole nanoseconds: a lifetime that is not zero does not become zero.
+            return now.advanced(by: lifetime > .zero ? max(spread, .nanoseconds(1)) : spread)
         }
         offerFresh(position, now, &effects)
         dialEnded(connection.id, error: nil, &effects)

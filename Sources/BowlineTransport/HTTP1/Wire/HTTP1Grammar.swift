@@ -14,6 +14,12 @@ enum HTTP1Grammar {
         return byte < 128 && (mask >> UInt64(byte & 63)) & 1 == 1
     }
 
+    /// Whether the bytes are a token: never empty (RFC 9110 §5.6.2).
+    @inline(__always)
+    static func isToken(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        !bytes.isEmpty && endOfToken(in: bytes, from: 0) == bytes.count
+    }
+
     /// `SP` or `HTAB`: the bytes of `OWS` (RFC 9110 §5.6.3).
     @inline(__always)
     static func isWhitespace(_ byte: UInt8) -> Bool {

@@ -9,7 +9,7 @@ struct HTTP1HeadScanner: Sendable {
     }
 
     private static let prefixLength = 13
-    private let kind: HTTP1RequestKind
+    private let kind: RequestKind
     private var phase = Phase.prefix
     private var position = 0
     private(set) var statusCode = 0
@@ -17,7 +17,7 @@ struct HTTP1HeadScanner: Sendable {
     private(set) var reasonEnd = HTTP1HeadScanner.prefixLength
     private(set) var fields = HTTP1FieldScanner(isTrailer: false, startingAt: 0)
 
-    init(kind: HTTP1RequestKind) {
+    init(kind: RequestKind) {
         self.kind = kind
     }
 

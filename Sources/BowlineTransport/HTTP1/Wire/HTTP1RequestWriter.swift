@@ -1,39 +1,84 @@
-package import BowlineCore
+internal import BowlineCore
 package import NIOCore
 
-/// Writes request heads and chunked bodies, and refuses what could be read as something else than was meant (RFC 9112
-/// §3, §11.1; RFC 9110 §5.5).
-///
-/// The caller's fields are normalised to one head with exactly one framing:
-///
-/// | field | |
-/// |---|---|
-/// | `Host` | replaces the given host; once, valid |
-/// | `Content-Length` | must be the length of the body |
-/// | `Transfer-Encoding` | must be `chunked`, and the body too |
-/// | `Connection` | `close` is honoured; `keep-alive` and `te` are dropped; `upgrade` counts with an `Upgrade` field only |
-/// | `Keep-Alive`, `Proxy-Connection` | are dropped: they speak of the connection, which is ours |
-/// | `Upgrade` | adds `Connection: upgrade` |
-/// | `TE` | must be `trailers`; adds `Connection: TE` |
-/// | `Expect` | must be `100-continue`; dropped if there is no body |
-/// | `Cookie` | several lines become one (RFC 6265 §5.4) |
+/// Writes request heads and chunked bodies. What it writes has been checked.
 package enum HTTP1RequestWriter {
-    /// Appends a head to a buffer. If it throws, the buffer is as it was.
-    ///
-    /// - Parameter reserve: How many bytes more the buffer is to have room for, behind the head.
-    @discardableResult
-    package static func write(
-        _ head: consuming HTTP1RequestHead, into buffer: inout ByteBuffer, reserve: Int = 0
-    ) throws(HTTP1RequestError) -> HTTP1WrittenHead {
-        var writing = HTTP1HeadWriting(head)
-        let length = try writing.measure()
-        try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length + reserve) {
-            memory throws(HTTP1RequestError) in
+    /// Appends a head to a buffer: with exactly one `Host`, one framing and one `Connection`.
+    package static func write(_ request: CheckedRequest, into buffer: inout ByteBuffer) {
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: request.maximumHeadBytes) { memory in
             var cursor = HTTP1WireCursor(memory)
-            try writing.write(to: &cursor)
+            writeStart(of: request, to: &cursor)
+            if request.isPlain {
+                for field in request.fields { cursor.writeLine(field) }
+            } else {
+                writeFields(of: request, to: &cursor)
+            }
+            writeFraming(of: request, to: &cursor)
+            writeConnection(of: request, to: &cursor)
+            if request.expectsContinue { cursor.write("Expect: 100-continue\r\n") }
+            cursor.write("\r\n")
             return cursor.count
         }
-        return writing.written
+    }
+
+    private static func writeStart(of request: CheckedRequest, to cursor: inout HTTP1WireCursor) {
+        cursor.write(request.method)
+        cursor.write(" ")
+        cursor.write(request.target)
+        // RFC 9112 §3.2: exactly one Host, and first, so that nothing in front of it is acted upon.
+        cursor.write(" HTTP/1.1\r\nHost: ")
+        cursor.write(request.authority)
+        cursor.write("\r\n")
+    }
+
+    private static func writeFields(of request: CheckedRequest, to cursor: inout HTTP1WireCursor) {
+        var hasCookie = false
+        for field in request.fields {
+            switch RequestFieldRole(field) {
+            case .plain, .secret, .upgrade, .trailersWanted: cursor.writeLine(field)
+            case .host, .contentLength, .transferEncoding, .connection, .expect, .dropped: break
+            case .cookie where hasCookie: break
+            case .cookie:
+                hasCookie = true
+                writeCookies(of: request, to: &cursor)
+            }
+        }
+    }
+
+    /// One line for all of them (RFC 6265 §5.4).
+    private static func writeCookies(of request: CheckedRequest, to cursor: inout HTTP1WireCursor) {
+        var isFirst = true
+        for field in request.fields where field.name == .cookie {
+            if isFirst { cursor.writeName(of: field) } else { cursor.write("; ") }
+            isFirst = false
+            cursor.writeValue(of: field)
+        }
+        cursor.write("\r\n")
+    }
+
+    private static func writeFraming(of request: CheckedRequest, to cursor: inout HTTP1WireCursor) {
+        if let length = request.contentLength {
+            cursor.write("Content-Length: ")
+            cursor.write(String(length))
+            cursor.write("\r\n")
+        } else if request.framing == .chunked {
+            cursor.write("Transfer-Encoding: chunked\r\n")
+        }
+    }
+
+    private static func writeConnection(of request: CheckedRequest, to cursor: inout HTTP1WireCursor) {
+        guard request.closesConnection || request.kind == .upgrade || request.asksForTrailers else { return }
+        var separator: StaticString = "Connection: "
+        func write(_ option: StaticString, if isSaid: Bool) {
+            guard isSaid else { return }
+            cursor.write(separator)
+            cursor.write(option)
+            separator = ", "
+        }
+        write("close", if: request.closesConnection)
+        write("upgrade", if: request.kind == .upgrade)
+        write("TE", if: request.asksForTrailers)
+        cursor.write("\r\n")
     }
 
     /// Appends what stands before a chunk's data.
@@ -54,35 +99,17 @@ package enum HTTP1RequestWriter {
         buffer.writeStaticString("\r\n")
     }
 
-    /// Appends the end of a chunked body. If it throws, the buffer is as it was.
-    ///
-    /// Fields that frame, route, authenticate or describe a message are refused as trailers (RFC 9110 §6.5.1): a
-    /// recipient that merges them would read another message.
-    package static func writeLastChunk(
-        trailers: HTTPFields? = nil, into buffer: inout ByteBuffer
-    ) throws(HTTP1RequestError) {
-        let trailers = trailers ?? HTTPFields()
-        let length = trailers.reduce(into: 5) { $0 += HTTP1WireCursor.length(of: $1) }
-        try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { memory throws(HTTP1RequestError) in
+    /// Appends the end of a chunked body.
+    package static func writeLastChunk(trailers: CheckedTrailers?, into buffer: inout ByteBuffer) {
+        let length = 5 + (trailers?.byteCount ?? 0)
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { memory in
             var cursor = HTTP1WireCursor(memory)
             cursor.write("0\r\n")
-            for field in trailers {
-                guard !forbiddenTrailers.contains(field.name.canonicalName) else {
-                    throw HTTP1RequestError(.forbiddenTrailer, fieldName: field.name.rawName)
-                }
-                try cursor.writeLine(field)
+            if let trailers {
+                for field in trailers.fields { cursor.writeLine(field) }
             }
             cursor.write("\r\n")
             return cursor.count
         }
     }
-
-    private static let forbiddenTrailers: Set<String> = [
-        "transfer-encoding", "content-length", "host", "connection", "keep-alive", "proxy-connection", "upgrade",
-        "trailer",
-        "te", "cache-control", "expect", "max-forwards", "pragma", "range", "if-match", "if-none-match",
-        "if-modified-since", "if-unmodified-since", "if-range", "authorization", "proxy-authorization",
-        "proxy-authenticate", "www-authenticate", "cookie", "set-cookie", "content-encoding", "content-type",
-        "content-range", "age", "date", "expires", "location", "retry-after", "vary", "warning",
-    ]
 }

@@ -40,7 +40,7 @@ package struct HTTP1ResponseParser: Sendable {
 
     let limits: HTTP1Limits
     var state = State.idle
-    var kind = HTTP1RequestKind.other
+    var kind = RequestKind.other
     /// Received and not yet parsed; in `head` and `trailers` from the section's first byte.
     var buffer = ByteBuffer()
     var head = HTTP1HeadScanner(kind: .other)
@@ -70,7 +70,7 @@ package struct HTTP1ResponseParser: Sendable {
     /// Expects the response to a request that is about to be written.
     ///
     /// If bytes are left over, they cannot belong to it: the parser fails then, and ``next()`` says so.
-    package mutating func beginResponse(to kind: HTTP1RequestKind) {
+    package mutating func beginResponse(to kind: RequestKind) {
         if case .failed = state { return }
         guard leftoverByteCount == 0, case .idle = state else {
             fail(HTTP1ParseError(.unsolicitedBytes))

@@ -3,62 +3,61 @@ internal import NIOCore
 
 /// The field section of a request (RFC 9113 §8.3.1), encoded when it is written.
 ///
-/// The caller's fields have passed ``HTTP1RequestWriter`` before: names are tokens, values free of control characters,
-/// framing fields agree with the body. What speaks of an HTTP/1.1 connection is left out here (RFC 9113 §8.2.2), and so
-/// is whitespace at a value's ends (RFC 9113 §8.2.1). The rest of a value is sent byte for byte, UTF-8 or not.
+/// What speaks of an HTTP/1.1 connection is left out here (RFC 9113 §8.2.2), and so is whitespace at a value's ends (RFC 9113
+/// §8.2.1). The rest of a value is sent byte for byte, UTF-8 or not.
 struct HTTP2RequestHead: HTTP2FieldSource {
-    let method: String
-    let scheme: String
-    let authority: String
-    let target: String
-    let fields: HTTPFields
-    /// The body's length; nil if it is not known, or if there is none and the method does not call for saying so.
-    let contentLength: Int64?
-    let expectsContinue: Bool
+    private let request: CheckedRequest
+    private let scheme: String
+
+    init(_ request: CheckedRequest, scheme: String) {
+        self.request = request
+        self.scheme = scheme
+    }
 
     var listSize: Int {
-        var size = Self.listSize(7, method.utf8.count) + Self.listSize(7, scheme.utf8.count)
-        if !authority.isEmpty { size += Self.listSize(10, authority.utf8.count) }
-        size += Self.listSize(5, target.utf8.count)
-        for field in fields {
-            switch Self.kind(of: field.name.canonicalName) {
-            case .leftOut: break
-            case .plain, .secret:
-                size += HTTP2FieldSize.of(field)
-            case .trailersWanted:
-                size += Self.listSize(2, 8)
-            case .cookie:
-                field.withUnsafeBytesOfValue { value in
-                    Self.forEachCookie(in: UnsafeRawBufferPointer(value)) { size += Self.listSize(6, $0.count) }
-                }
-            }
-        }
-        if let contentLength { size += Self.listSize(14, String(contentLength).utf8.count) }
-        if expectsContinue { size += Self.listSize(6, 12) }
+        var size = Self.listSize(7, request.method.utf8.count) + Self.listSize(7, scheme.utf8.count)
+        if !request.authority.isEmpty { size += Self.listSize(10, request.authority.utf8.count) }
+        size += Self.listSize(5, request.target.utf8.count)
+        for field in request.fields { size += listSize(of: field) }
+        if let length = request.contentLength { size += Self.listSize(14, String(length).utf8.count) }
+        if request.expectsContinue { size += Self.listSize(6, 12) }
         return size
     }
 
+    var listSizeBound: Int {
+        // A cookie may become any number of fields.
+        guard request.isPlain else { return listSize }
+        // Six fields at most are ours; what they take besides method, authority and path is 86 bytes.
+        return request.maximumHeadBytes + 86 + (request.fields.count + 6) * HTTP2FieldSize.overhead
+    }
+
     func encode(with encoder: inout HPACKSectionEncoder, into buffer: inout ByteBuffer) {
-        encoder.encode(name: ":method", value: method, indexing: .automatic, into: &buffer)
+        encoder.encode(name: ":method", value: request.method, indexing: .automatic, into: &buffer)
         encoder.encode(name: ":scheme", value: scheme, indexing: .automatic, into: &buffer)
-        if !authority.isEmpty {
-            encoder.encode(name: ":authority", value: authority, indexing: .automatic, into: &buffer)
+        if !request.authority.isEmpty {
+            encoder.encode(name: ":authority", value: request.authority, indexing: .automatic, into: &buffer)
         }
-        encoder.encode(name: ":path", value: target, indexing: .automatic, into: &buffer)
-        for field in fields { Self.encode(field, with: &encoder, into: &buffer) }
-        if let contentLength {
-            encoder.encode(name: "content-length", value: String(contentLength), indexing: .automatic, into: &buffer)
+        encoder.encode(name: ":path", value: request.target, indexing: .automatic, into: &buffer)
+        if isAllPlain {
+            for field in request.fields { encoder.encode(field, indexing: field.hpackIndexing, into: &buffer) }
+        } else {
+            for field in request.fields { Self.encode(field, with: &encoder, into: &buffer) }
         }
-        if expectsContinue {
+        if let length = request.contentLength {
+            encoder.encode(name: "content-length", value: String(length), indexing: .automatic, into: &buffer)
+        }
+        if request.expectsContinue {
             encoder.encode(name: "expect", value: "100-continue", indexing: .automatic, into: &buffer)
         }
     }
 
+    /// No field needs more than to be sent.
+    private var isAllPlain: Bool { request.isPlain && !request.hasSecrets }
+
     private static func encode(
         _ field: HTTPField, with encoder: inout HPACKSectionEncoder, into buffer: inout ByteBuffer
     ) {
-        switch kind(of: field.name.canonicalName) {
-        case .leftOut: break
+        switch RequestFieldRole(field) {
         case .plain: encoder.encode(field, indexing: field.hpackIndexing, into: &buffer)
         case .secret: encoder.encode(field, indexing: .never, into: &buffer)
         case .trailersWanted:
@@ -73,6 +72,21 @@ struct HTTP2RequestHead: HTTP2FieldSource {
                     }
                 }
             }
+        case .host, .contentLength, .transferEncoding, .connection, .upgrade, .expect, .dropped: break
+        }
+    }
+
+    private func listSize(of field: HTTPField) -> Int {
+        switch isAllPlain ? .plain : RequestFieldRole(field) {
+        case .plain, .secret: return HTTP2FieldSize.of(field)
+        case .trailersWanted: return Self.listSize(2, 8)
+        case .cookie:
+            var size = 0
+            field.withUnsafeBytesOfValue { value in
+                Self.forEachCookie(in: UnsafeRawBufferPointer(value)) { size += Self.listSize(6, $0.count) }
+            }
+            return size
+        case .host, .contentLength, .transferEncoding, .connection, .upgrade, .expect, .dropped: return 0
         }
     }
 
@@ -92,34 +106,9 @@ struct HTTP2RequestHead: HTTP2FieldSource {
     private static func listSize(_ name: Int, _ value: Int) -> Int {
         name + value + HTTP2FieldSize.overhead
     }
-
-    private enum Kind {
-        case plain, secret, cookie, leftOut
-        /// `te`, which can only be `trailers`, and in lower case (RFC 9113 §8.2.2).
-        case trailersWanted
-    }
-
-    /// Told apart by length and first letter: few others have both.
-    private static func kind(of name: String) -> Kind {
-        switch (name.utf8.count, name.utf8.first) {
-        case (2, UInt8(ascii: "t")): name == "te" ? .trailersWanted : .plain
-        case (4, UInt8(ascii: "h")): name == "host" ? .leftOut : .plain
-        case (6, UInt8(ascii: "c")): name == "cookie" ? .cookie : .plain
-        case (6, UInt8(ascii: "e")): name == "expect" ? .leftOut : .plain
-        case (7, UInt8(ascii: "u")): name == "upgrade" ? .leftOut : .plain
-        case (10, UInt8(ascii: "c")): name == "connection" ? .leftOut : .plain
-        case (10, UInt8(ascii: "k")): name == "keep-alive" ? .leftOut : .plain
-        case (13, UInt8(ascii: "a")): name == "authorization" ? .secret : .plain
-        case (14, UInt8(ascii: "c")): name == "content-length" ? .leftOut : .plain
-        case (16, UInt8(ascii: "p")): name == "proxy-connection" ? .leftOut : .plain
-        case (17, UInt8(ascii: "t")): name == "transfer-encoding" ? .leftOut : .plain
-        case (19, UInt8(ascii: "p")): name == "proxy-authorization" ? .secret : .plain
-        default: .plain
-        }
-    }
 }
 
-/// The trailers of a request, encoded when they are written.
+/// The trailers of a request, which have been checked (``CheckedTrailers``); encoded when they are written.
 struct HTTP2RequestTrailers: HTTP2FieldSource {
     let fields: HTTPFields
 

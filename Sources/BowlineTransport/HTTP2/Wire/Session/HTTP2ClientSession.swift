@@ -244,7 +244,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     }
 
     private func checkSize(of section: some HTTP2FieldSource) throws(HTTP2SectionTooLarge) {
-        guard let limit = peer.maximumHeaderListSize else { return }
+        guard let limit = peer.maximumHeaderListSize, section.listSizeBound > limit else { return }
         let size = section.listSize
         guard size <= limit else { throw HTTP2SectionTooLarge(size: size, limit: limit) }
     }

@@ -9,6 +9,13 @@ package protocol HTTP2FieldSource {
     /// writes.
     var listSize: Int { get }
 
+    /// A size that `listSize` does not exceed, if one is known without a look at each field; else `listSize`.
+    var listSizeBound: Int { get }
+
     /// Encodes each field, in order. The session has begun the section.
     func encode(with encoder: inout HPACKSectionEncoder, into buffer: inout ByteBuffer)
+}
+
+extension HTTP2FieldSource {
+    package var listSizeBound: Int { listSize }
 }

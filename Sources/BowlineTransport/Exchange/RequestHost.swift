@@ -1,5 +1,5 @@
 /// The value of `Host`: `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2).
-enum HTTP1Host {
+enum RequestHost {
     /// Whether these bytes are a host with or without a port. Looks at the shape only: what an address means is the
     /// dialler's business.
     static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {

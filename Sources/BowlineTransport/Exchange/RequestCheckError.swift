@@ -1,8 +1,8 @@
-/// Why a request cannot be put into words of HTTP/1.1. Nothing of it has been written.
+/// Why a request, or its trailers, cannot be sent over any protocol. Nothing of it has been written.
 ///
 /// Names what is wrong and in which field; of the caller's text it holds a field's name, escaped and cut to 40
 /// characters, never a value or a target.
-package struct HTTP1RequestError: Error, Hashable, Sendable {
+package struct RequestCheckError: Error, Hashable, Sendable {
     /// What is wrong.
     package enum Reason: String, Sendable, CaseIterable {
         case invalidMethod = "the method is not a token"
@@ -41,7 +41,7 @@ package struct HTTP1RequestError: Error, Hashable, Sendable {
     }
 }
 
-extension HTTP1RequestError: CustomStringConvertible {
+extension RequestCheckError: CustomStringConvertible {
     package var description: String {
         guard let fieldName else { return reason.rawValue }
         return "\(reason.rawValue) (field \(fieldName))"

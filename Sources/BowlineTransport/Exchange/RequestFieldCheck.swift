@@ -1,0 +1,119 @@
+internal import BowlineCore
+
+/// What the fields of a request say, found by checking them one after the other.
+///
+/// Each string is looked at once, in place.
+struct RequestFieldCheck {
+    private let framing: RequestFraming
+    /// The value of the `Host` field, if there is one.
+    private(set) var host: String?
+    private(set) var hasUpgrade = false
+    /// `Connection` says `close`.
+    private(set) var saysClose = false
+    /// `Expect` says `100-continue`.
+    private(set) var saysExpect = false
+    private(set) var asksForTrailers = false
+    /// Each field is `plain` or `secret`.
+    private(set) var isPlain = true
+    private(set) var hasSecrets = false
+    /// What the fields take if each is a line of HTTP/1.1.
+    private(set) var byteCount = 0
+
+    init(framing: RequestFraming) {
+        self.framing = framing
+    }
+
+    /// The next field.
+    @inline(__always)
+    mutating func take(_ field: HTTPField) throws(RequestCheckError) {
+        let (role, nameCount) = try Self.role(of: field)
+        let (isText, valueCount) = field.withUnsafeBytesOfValue { value in
+            let value = UnsafeRawBufferPointer(value)
+            return (HTTP1Grammar.endOfText(in: value, from: 0) == value.count, value.count)
+        }
+        byteCount += nameCount + valueCount + 4
+        guard case .plain = role else { return try take(field, as: role, isText: isText) }
+        guard isText else { throw Self.invalidValue(of: field) }
+    }
+
+    @inline(never)
+    private mutating func take(
+        _ field: HTTPField, as role: RequestFieldRole, isText: Bool
+    ) throws(RequestCheckError) {
+        isPlain = isPlain && role == .secret
+        switch role {
+        case .plain, .dropped: return
+        case .secret: hasSecrets = true
+        case .cookie: break
+        case .upgrade: hasUpgrade = true
+        case .host: return try takeHost(field.value)
+        case .contentLength: return try checkContentLength(field.value)
+        case .connection: return try takeConnection(field.value)
+        case .transferEncoding:
+            guard framing == .chunked, field.says("chunked") else { throw RequestCheckError(.invalidTransferEncoding) }
+            return
+        case .trailersWanted:
+            guard field.says("trailers") else { throw RequestCheckError(.unsupportedTE) }
+            asksForTrailers = true
+            return
+        case .expect:
+            guard field.says("100-continue") else { throw RequestCheckError(.unsupportedExpectation) }
+            saysExpect = true
+            return
+        }
+        guard isText else { throw Self.invalidValue(of: field) }
+    }
+
+    /// What becomes of the field, and how long its name is.
+    @inline(__always)
+    private static func role(
+        of field: HTTPField
+    ) throws(RequestCheckError) -> (role: RequestFieldRole, count: Int) {
+        var name = field.name.rawName
+        let found = name.withUTF8 { name -> (RequestFieldRole, Int)? in
+            let name = UnsafeRawBufferPointer(name)
+            return HTTP1Grammar.isToken(name) ? (RequestFieldRole(name), name.count) : nil
+        }
+        guard let found else { throw RequestCheckError(.invalidFieldName, fieldName: field.name.rawName) }
+        return found
+    }
+
+    @inline(never)
+    private static func invalidValue(of field: HTTPField) -> RequestCheckError {
+        RequestCheckError(.invalidFieldValue, fieldName: field.name.rawName)
+    }
+
+    private mutating func takeHost(_ value: String) throws(RequestCheckError) {
+        guard host == nil else { throw RequestCheckError(.repeatedHost) }
+        host = value
+    }
+
+    private func checkContentLength(_ value: String) throws(RequestCheckError) {
+        let isRight =
+            switch framing {
+            case .none: value == "0"
+            case .length(let length): value == String(length)
+            case .chunked: false
+            }
+        guard isRight else { throw RequestCheckError(.invalidContentLength) }
+    }
+
+    private mutating func takeConnection(_ value: String) throws(RequestCheckError) {
+        for element in value.split(separator: ",") {
+            var option = element.drop { $0 == " " || $0 == "\t" }
+            while option.last == " " || option.last == "\t" { option.removeLast() }
+            switch option.lowercased() {
+            case "close": saysClose = true
+            case "keep-alive", "upgrade", "te", "": break
+            default: throw RequestCheckError(.unsupportedConnectionOption)
+            }
+        }
+    }
+}
+
+extension HTTPField {
+    /// Whether the value is this, in upper or lower case.
+    fileprivate func says(_ text: StaticString) -> Bool {
+        withUnsafeBytesOfValue { UnsafeRawBufferPointer($0).equalsIgnoringCase(text) }
+    }
+}

@@ -1,0 +1,25 @@
+/// What a method means for its request's head and response.
+enum RequestMethodRole {
+    case head, connect, other
+    /// Its semantics anticipate content: that there is none is said (RFC 9110 §8.6).
+    case withContent
+
+    /// Methods are told apart as they are spelled.
+    init(_ method: UnsafeRawBufferPointer) {
+        self =
+            switch (method.count, method.first) {
+            case (3, UInt8(ascii: "P")): method.isEqual(to: "PUT") ? .withContent : .other
+            case (4, UInt8(ascii: "H")): method.isEqual(to: "HEAD") ? .head : .other
+            case (4, UInt8(ascii: "P")): method.isEqual(to: "POST") ? .withContent : .other
+            case (5, UInt8(ascii: "P")): method.isEqual(to: "PATCH") ? .withContent : .other
+            case (7, UInt8(ascii: "C")): method.isEqual(to: "CONNECT") ? .connect : .other
+            default: .other
+            }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    fileprivate func isEqual(to text: StaticString) -> Bool {
+        text.withUTF8Buffer { elementsEqual($0) }
+    }
+}

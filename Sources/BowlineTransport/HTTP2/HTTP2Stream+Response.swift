@@ -1,0 +1,153 @@
+internal import BowlineCore
+internal import NIOCore
+
+// How a stream's response is received and handed over.
+extension HTTP2Stream {
+    /// A field section has come.
+    func received(_ fields: consuming HPACKFields, endsStream: Bool) {
+        noteFirstByte()
+        guard isOpen else { return }
+        let section: HTTP2FieldSection
+        do throws(HTTP2FieldError) {
+            section = try HTTP2FieldSection(
+                fields, isTrailer: machine.expectsTrailers, maximumFields: connection.options.maximumFields)
+        } catch {
+            violation(error.description, isLimit: error.isLimit)
+            return
+        }
+        let kind = machine.receivedSection(
+            status: section.status, contentLength: section.contentLength, isEnd: endsStream)
+        switch kind {
+        case .ignored: return
+        case .violation(let what): violation(what)
+        case .limit(let what): violation(what, isLimit: true)
+        case .trailers: response.trailersReceived(section.fields)
+        case .informational: received(informational: section)
+        case .head(let expected): received(head: section, expected: expected)
+        }
+        guard isOpen else { return }
+        if endsStream { ended() } else { touch() }
+    }
+
+    private func received(informational section: HTTP2FieldSection) {
+        let status = HTTPResponse.Status(code: section.status ?? 100)
+        let informational = InformationalResponse(status: status, fields: section.fields)
+        response.informationalReceived(informational)
+        exchange.request.onInformational?(informational)
+        guard isOpen else { return }
+        if status == .continue, deadlines.phase == .awaitingContinue { openUpload() }
+    }
+
+    private func received(head section: HTTP2FieldSection, expected: Int64?) {
+        let status = HTTPResponse.Status(code: section.status ?? 0)
+        let now = connection.readAt
+        connection.noteAnswer()
+        response.headReceived(
+            ResponseHead(status: status, fields: section.fields, version: .http2), expectedLength: expected, at: now)
+        exchange.tell(at: now) { $0.responseHead($1, status: status.code) }
+        let decision = machine.decideUpload(
+            status: status.code, hasBodyBegun: deadlines.phase != .awaitingContinue)
+        if decision == .stops { stopUpload() }
+        exchange.decided(decision, after: status.code)
+    }
+
+    /// Bytes of the body have come, or its end, or both.
+    func received(_ bytes: ByteBuffer, endsStream: Bool) {
+        noteFirstByte()
+        guard isOpen else { return }
+        if let what = machine.receivedData(bytes.readableBytes) {
+            violation(what, code: machine.hasHead ? .incompleteBody : .protocolViolation)
+            return
+        }
+        if bytes.readableBytes > 0 { deliver(bytes.compact()) }
+        guard isOpen else { return }
+        if endsStream { ended() }
+    }
+
+    /// The stream's window is given back for what the reader has taken, and for nothing else: what waits is at most a window.
+    private func deliver(_ bytes: ByteBuffer) {
+        guard response.isDelivered else {
+            response.keep(bytes)
+            touch()
+            return
+        }
+        let reader = exchange.receivedCounting(bytes)
+        if reader.isPaused { isPaused = true }
+        if reader.taken > 0 { connection.consumed(reader.taken, on: self) }
+        extendBodyRead(from: connection.readAt)
+    }
+
+    private func noteFirstByte() {
+        guard response.bytesReceived(at: connection.readAt) else { return }
+        machine.received()
+        exchange.tell(at: connection.readAt) { $0.responseFirstByte($1) }
+    }
+
+    private func violation(
+        _ what: String, isLimit: Bool = false, code: ServiceError.Code = .protocolViolation
+    ) {
+        connection.reset(self, isLimit ? .responseLimitExceeded : code, what, http2: .protocolError)
+    }
+
+    // MARK: Handing over
+
+    private func touch() {
+        if response.awaitsDelivery { connection.touch(self) }
+    }
+
+    /// Gives the caller what has come in this read, as the response is not whole.
+    func readEnded() {
+        guard isOpen, case .head(let head, let first) = response.readEnded() else { return }
+        let body = ResponseBody(
+            source: ExchangeBody(exchange, announcedLength: response.expectedLength.map { Int($0) }))
+        let answer = exchange.response(head, body: body, arrival: response.arrival, stream: id)
+        exchange.call.enter(.receivingBody, attempt: exchange.attempt)
+        enter(.bodyRead, within: deadlines.bodyIdle, from: connection.readAt)
+        if exchange.receivedHead(answer, first: first, step: connection.readStep) { isPaused = true }
+    }
+
+    /// The peer has ended the stream: the response is whole.
+    ///
+    /// Its place goes back to the pool before the caller gets the response, so that the caller's next request finds it there.
+    private func ended() {
+        if let what = machine.ended() {
+            violation(what, code: machine.hasHead ? .incompleteBody : .protocolViolation)
+            return
+        }
+        exchange.tell { $0.responseBodyEnd($1) }
+        // A listener may have cancelled it.
+        guard isOpen else { return }
+        switch response.ended() {
+        case .nothing, .head: break
+        case .rest(let trailers):
+            responseEnded()
+            exchange.completed(trailers: trailers)
+        case .whole(let head, let bytes, let trailers):
+            let body = ResponseBody(received: bytes, trailers: trailers, attempt: exchange.responseAttempt)
+            let answer = exchange.response(head, body: body, arrival: response.arrival, stream: id)
+            responseEnded()
+            exchange.receivedWhole(answer)
+        }
+    }
+
+    /// The response has arrived whole; the request may go on (RFC 9113 §8.1).
+    private func responseEnded() {
+        if machine.afterwards == .goOn {
+            enter(.none, within: nil)
+            if isWaitingForRoom || sending.unsentCost > 0 { enterBodyWrite() }
+        }
+        connection.settle(self)
+    }
+
+    /// The reader has taken bytes, or has caught up.
+    ///
+    /// The session gives the stream's window back in steps of half of it. The connection's window it gives back as bytes come, so
+    /// that a reader who is behind holds up its own stream only; what such readers make us keep is bounded by their streams' windows.
+    func readOn() {
+        let taken = exchange.takeTaken()
+        connection.consumed(taken.count, on: self)
+        guard isPaused, !taken.isPaused else { return }
+        isPaused = false
+        if deadlines.phase == .bodyRead { enter(.bodyRead, within: deadlines.bodyIdle) }
+    }
+}

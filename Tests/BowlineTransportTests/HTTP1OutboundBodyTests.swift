@@ -1,0 +1,70 @@
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("The body of an HTTP/1.1 request that is being written")
+struct HTTP1OutboundBodyTests {
+    typealias Body = HTTP1OutboundBody<String>
+
+    @Test("A writer that waits goes on once")
+    func resumed() {
+        var body = Body()
+        #expect(!body.hasWriter)
+        body.waits("writer")
+        #expect(body.hasWriter)
+        let first = body.resumed()
+        let second = body.resumed()
+        #expect(first == "writer")
+        #expect(second == nil)
+        #expect(!body.isStopped)
+    }
+
+    @Test("A body that is stopped gives up who waits, once")
+    func stopped() {
+        var body = Body()
+        body.waits("writer")
+        let first = body.stop()
+        let second = body.stop()
+        #expect(first == "writer")
+        #expect(second == nil)
+        #expect(body.isStopped)
+    }
+
+    @Test("Every 256th small write has to be taken before the next; large ones are not counted")
+    func confirmations() {
+        var body = Body()
+        var needed: [Int] = []
+        for index in 1...600 {
+            if body.willWrite(Body.smallWrite) == .needed { needed.append(index) }
+            if body.willWrite(Body.smallWrite + 1) == .needed { needed.append(-index) }
+        }
+        #expect(needed == [256, 512])
+    }
+
+    @Test(
+        "The network has moved if less waits for it than before",
+        arguments: [(10, 9, true), (10, 10, false), (10, 11, false), (0, 0, false)])
+    func moved(before: Int, now: Int, expected: Bool) {
+        var body = Body()
+        body.noted(unsent: before)
+        let moved = body.moved(unsent: now)
+        let again = body.moved(unsent: now)
+        #expect(moved == expected)
+        #expect(!again)
+    }
+
+    @Test("Each byte that the network has taken is reported once")
+    func reports() {
+        var body = Body()
+        let none = body.taken()
+        body.gave(5)
+        let first = body.taken()
+        let again = body.taken()
+        body.gave(7)
+        let sum = body.taken()
+        #expect(none == nil)
+        #expect(first == 5)
+        #expect(again == nil)
+        #expect(sum == 12)
+    }
+}

@@ -1,0 +1,76 @@
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("Whose body an HTTP/2 connection writes next")
+struct HTTP2BodyTurnsTests {
+    private final class Sender: HTTP2BodySender {
+        let name: String
+        var isQueued = false
+
+        init(_ name: String) {
+            self.name = name
+        }
+    }
+
+    @Test("each sender has its turn in the order in which they came, however often it was added")
+    func order() {
+        let (a, b) = (Sender("a"), Sender("b"))
+        var turns = HTTP2BodyTurns<Sender>()
+        for sender in [a, b, a, b] { turns.add(sender) }
+        #expect(a.isQueued && b.isQueued)
+        var names: [String] = []
+        while let (sender, _) = turns.next(outputByteCount: 0) {
+            names.append(sender.name)
+            if names.count < 4 { turns.add(sender) }
+        }
+        #expect(names == ["a", "b", "a", "b", "a"])
+        #expect(turns.isEmpty && !a.isQueued && !b.isQueued)
+    }
+
+    struct Share: Sendable {
+        let outputByteCount: Int
+        let others: Int
+        /// Nil: nobody has a turn.
+        let limit: Int?
+    }
+
+    @Test(
+        "of several each has one frame; a stream alone has whole frames until the output has 128 KiB",
+        arguments: [
+            Share(outputByteCount: 0, others: 1, limit: 16_384),
+            Share(outputByteCount: 131_071, others: 1, limit: 16_384),
+            Share(outputByteCount: 0, others: 0, limit: 131_072),
+            // A chunk of 64 KiB in four frames, with their heads: the next chunk is not cut 36 bytes short.
+            Share(outputByteCount: 65_572, others: 0, limit: 65_536),
+            Share(outputByteCount: 114_688, others: 0, limit: 16_384),
+            Share(outputByteCount: 114_687, others: 0, limit: 32_768),
+            Share(outputByteCount: 131_071, others: 0, limit: 16_384),
+            Share(outputByteCount: 131_072, others: 0, limit: nil),
+            Share(outputByteCount: 200_000, others: 1, limit: nil),
+        ])
+    func limits(share: Share) {
+        var turns = HTTP2BodyTurns<Sender>()
+        let first = Sender("first")
+        turns.add(first)
+        for number in 0..<share.others { turns.add(Sender("\(number)")) }
+        let turn = turns.next(outputByteCount: share.outputByteCount)
+        #expect(turn?.limit == share.limit)
+        #expect(turn?.sender.name == (share.limit == nil ? nil : "first"))
+        #expect(first.isQueued == (share.limit == nil))
+        #expect(HTTP2BodyTurns<Sender>.hasRoom(in: share.outputByteCount) == (share.limit != nil))
+    }
+
+    @Test("those that are removed may come again")
+    func removed() {
+        let sender = Sender("a")
+        var turns = HTTP2BodyTurns<Sender>()
+        turns.add(sender)
+        turns.wrote(on: 5)
+        turns.removeAll()
+        #expect(turns.isEmpty && !sender.isQueued)
+        #expect(turns.lastSender == 5)
+        turns.add(sender)
+        #expect(!turns.isEmpty)
+    }
+}

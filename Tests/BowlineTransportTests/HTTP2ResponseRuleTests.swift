@@ -1,0 +1,61 @@
+import BowlineCore
+import BowlineTesting
+import NIOCore
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("Responses over HTTP/2 that break the rules of a message", .timeLimit(.minutes(1)))
+struct HTTP2ResponseRuleTests {
+    struct Case: CustomTestStringConvertible, Sendable {
+        let what: String
+        /// The statuses of the sections that the peer sends, and whether the last of them ends the stream.
+        let statuses: [String]
+        var endsStream = false
+        let message: String
+
+        var testDescription: String { what }
+    }
+
+    @Test(
+        "H2q a head that no response may have resets its stream, and no other request notices",
+        arguments: [
+            Case(what: "101", statuses: ["101"], message: "status 101, which HTTP/2 does not have"),
+            Case(
+                what: "an informational head that ends the stream", statuses: ["103"], endsStream: true,
+                message: "an informational response ended the stream"),
+            Case(
+                what: "a second head within the response", statuses: ["200", "200"],
+                message: "a second head within the response"),
+        ])
+    func heads(row: Case) async throws {
+        let harness = try await HTTP2Harness()
+        let broken = try await harness.send(.get("http://a.example/broken"))
+        let other = try await harness.send(.get("http://a.example/other"))
+        _ = try await harness.frames()
+        for (index, status) in row.statuses.enumerated() {
+            let isLast = row.endsStream && index == row.statuses.count - 1
+            let flags = HTTP2WireFrame.endHeaders | (isLast ? HTTP2WireFrame.endStream : 0)
+            try await harness.receive(
+                HTTP2WireFrame(.headers, flags: flags, on: 1, HTTP2WireField.section([.init(":status", status)])))
+        }
+        let told = try await failure(of: broken)
+        #expect(told.code == .protocolViolation && told.progress == .responseStarted)
+        #expect(told.message.contains(row.message), "\(told.message)")
+        let resets = try await harness.frames().filter { $0.kind == .reset }
+        #expect(resets.map(\.stream) == [1])
+        try await harness.reply(on: 3)
+        #expect(try await other.task.value.status == .ok)
+        await harness.finish()
+    }
+
+    /// What the caller, or the reader of the body, is told.
+    private func failure(
+        of call: HTTP2HarnessCall
+    ) async throws -> (code: ServiceError.Code, progress: RequestProgress, message: String) {
+        if let outcome = await call.error { return (outcome.code, outcome.progress, outcome.message) }
+        let response = try await call.task.value
+        let error = try await #require(throws: ServiceError.self) { _ = try await response.body.collect(upTo: 1) }
+        return (error.code, error.progress, error.message)
+    }
+}
