@@ -52,7 +52,8 @@ class Sink:
             while text := await reader.readuntil(b"\r\n\r\n"):
                 await self._respond(Head(text), reader, writer)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError, asyncio.CancelledError):
+            # The connection has ended, or `stop` ends it.
             pass
         finally:
             writer.close()
