@@ -45,11 +45,12 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     /// See ``readStep``.
     private static let readStepPart = 4
 
-    init(_ traits: ConnectionTraits, http2: HTTP2Options) {
+    init(_ traits: ConnectionTraits, http2: HTTP2Options, firstStreamID: Int) {
         self.traits = traits
         self.http2 = http2
         let session = HTTP2ClientSession(
-            options: HTTP2SessionOptions(http2, traits.origin.options), allocator: traits.channel.allocator)
+            options: HTTP2SessionOptions(http2, traits.origin.options), firstStreamID: firstStreamID,
+            allocator: traits.channel.allocator)
         announcedLimit = session.streamLimit
         self.session = session
         let now = traits.sweep.now
