@@ -1,3 +1,4 @@
+import BowlineCore
 import Synchronization
 import Testing
 
