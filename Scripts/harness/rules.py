@@ -283,6 +283,20 @@ def left_overs(root):
     return found
 
 
+# What Swift 6.2, the oldest that the package says it builds with, does not know.
+_NEWER_SWIFT = re.compile(r"\bweak\s+let\b")
+
+
+def newer_swift(root):
+    found = []
+    for path in swift_files(root):
+        for number, line in enumerate(code_only(read(path)).split("\n"), start=1):
+            if match := _NEWER_SWIFT.search(line):
+                found.append(Violation(path.relative_to(root), number, f"`{match.group(0)}` needs Swift 6.3",
+                                       "keep the `weak var` in a struct, and the struct in a `let`"))
+    return found
+
+
 # A path into somebody's machine. Written so that this line is not one.
 _MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|opt|farm|Users|home/[a-z_]\w*)/")
 
@@ -477,6 +491,7 @@ RULES = [
     ("safety notes", safety_notes),
     ("no sleeping tests", sleeps),
     ("no left-overs", left_overs),
+    ("nothing newer than Swift 6.2", newer_swift),
     ("no machine paths", machine_paths),
     ("folder names", folder_names),
     ("Sources/README.md's table", road_map),

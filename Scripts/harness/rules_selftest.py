@@ -71,6 +71,8 @@ _CASES = [
     (rules.sleeps, "Tests/BowlineTests/A.swift", "try await clock.sleep(until: x)\ntry await context.sleep(for: x)\nfunc sleep(until: X)\n", []),
     (rules.sleeps, "Integrations/OpenAPI/Tests/BowlineOpenAPITests/A.swift", "usleep(1)\n", [1]),
     (rules.left_overs, "Sources/Bowline/A.swift", f"// {_LATER}: later\nlet todo = 1\n", [1]),
+    (rules.newer_swift, "Sources/Bowline/A.swift", "final class A: Sendable {\n    weak let b: A?\n}\n", [2]),
+    (rules.newer_swift, "Sources/Bowline/A.swift", "struct A {\n    weak var b: B?\n    // No `weak let`.\n}\n", []),
     (rules.machine_paths, "Docs/A.md", f"see /{_WORK}/a\nsee https://example.com/{_WORK}/a\n", [1]),
     (rules.folder_names, "Sources/Bowline/Utils/A.swift", "", [0]),
     (rules.folder_names, "Sources/Bowline/Lifecycle/A.swift", "", []),

@@ -72,8 +72,9 @@ def _per_connection(bench, client, count, tls, path):
     return (said["after"] - said["before"]) / count
 
 
-# Parts of the mangled names of what takes a connection out of the pool and puts it back.
-CHECKOUT = re.compile(r"BowlinePool.*DriverC(8checkOut|7release_)")
+# Parts of the mangled names of what takes a connection out of the pool and puts it back. The pool's own `release` is inlined
+# into the link's.
+CHECKOUT = re.compile(r"BowlineTransport(10PoolDriverC8checkOut|10OriginLinkC7release_)")
 
 
 def checkout(bench, requests=500):

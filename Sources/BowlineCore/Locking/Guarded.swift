@@ -1,7 +1,6 @@
 public import Synchronization
 
-/// A value behind a `Mutex` whose lock the thread sanitizer can see: what `Guarded` is in the pool, which imports nothing of
-/// ours.
+/// A value behind a `Mutex` whose lock the thread sanitizer can see.
 ///
 /// The standard library's mutex takes its slow path in code that is not instrumented, so with Swift 6.3 on Linux the
 /// sanitizer reports races between any two threads that contend for it. Compiled with `THREAD_SANITIZER` defined, this

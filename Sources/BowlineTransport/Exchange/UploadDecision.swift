@@ -13,7 +13,7 @@ internal import BowlineCore
 enum UploadDecision: Equatable {
     /// The rest of the body, if there is any, is sent. The body is *committed*: no other attempt sends it.
     case goesOn
-    /// The rest of the body is not sent. The body is *abandoned*: nobody reads on in it.
+    /// The rest of the body is not sent. The body is *abandoned*: no attempt reads on in it.
     case stops
 
     init(status: Int, isRequestDone: Bool, hasBodyBegun: Bool) {

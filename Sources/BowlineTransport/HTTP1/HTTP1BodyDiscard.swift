@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// Whether the rest of a body that nobody wants is read off, so that its connection can carry another request.
+/// Whether the rest of a body that the caller has given up is read off, so that its connection can carry another request.
 ///
 /// | body | request | what is left | decision |
 /// |---|---|---|---|
@@ -16,7 +16,7 @@ struct HTTP1BodyDiscard {
     /// How many bytes may still be read off.
     private var allowance: Int?
 
-    /// Nobody wants what comes of the body.
+    /// What comes of the body is thrown away.
     var isOn: Bool { allowance != nil }
 
     /// The head has come, which says how the body is delimited.
@@ -29,7 +29,7 @@ struct HTTP1BodyDiscard {
         case closes
     }
 
-    /// Nobody wants the rest of the body.
+    /// The caller has given up the rest of the body.
     mutating func abandoned(isDelivered: Bool, isRequestDone: Bool, limit: Int) -> Decision {
         guard isDelivered, isRequestDone, allowance == nil else { return .closes }
         switch framing {

@@ -24,7 +24,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var exchange: Exchange?
     /// What of the response has come, and what of that the caller has.
     @exclusivity(unchecked) var assembly = ResponseAssembly()
-    /// Whether the rest of the response's body is read off for nobody.
+    /// Whether the rest of the response's body is read off and thrown away.
     @exclusivity(unchecked) var discard = HTTP1BodyDiscard()
     /// Whether the socket is read.
     @exclusivity(unchecked) var reading = HTTP1SocketReading()
@@ -201,7 +201,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         sweep.remove(self)
         deadlines = ExchangeDeadlines()
         exchange?.upload?.stop()
-        // Once a response has begun nobody sends the body again: its sequence is let go.
+        // Once a response has begun no attempt sends the body again: its sequence is released.
         if assembly.hasHead { exchange?.request.abandonBody(after: assembly.status) }
         exchange = nil
         stopBody()

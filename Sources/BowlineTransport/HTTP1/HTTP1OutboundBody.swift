@@ -1,4 +1,4 @@
-/// The body of a request that is being written: who waits to write on, and what of it the network has taken.
+/// The body of a request that is being written: the writer that waits, and what of the body the network has taken.
 ///
 /// | state | writer waits | network took it | stopped |
 /// |---|---|---|---|
@@ -53,10 +53,10 @@ struct HTTP1OutboundBody<Writer> {
         self.writer = writer
     }
 
-    /// The network takes more. Returns who goes on.
+    /// The network takes more. Returns the writer that goes on.
     mutating func resumed() -> Writer? { writer.take() }
 
-    /// No more is to be written. Returns who waits in vain.
+    /// No more is to be written. Returns the writer that waits in vain.
     mutating func stop() -> Writer? {
         isStopped = true
         return writer.take()

@@ -42,7 +42,7 @@ struct HTTP1SocketReading {
         case reads
     }
 
-    /// The reader has caught up, or nobody is to wait for.
+    /// The reader has caught up, or the body is not read any more.
     mutating func resume() -> Resumption {
         guard isPaused else { return .nothing }
         isPaused = false

@@ -46,7 +46,7 @@ final class HTTP2Stream: HTTP2UploadStream {
     func leave() {
         deadlines.began(.none)
         stopUpload()
-        // Once a response has begun nobody sends the body again: its sequence is let go.
+        // Once a response has begun no attempt sends the body again: its sequence is released.
         if response.hasHead { exchange.request.abandonBody(after: response.status) }
     }
 

@@ -33,11 +33,17 @@ extension ConnectionPool: ConnectionOwner {}
 /// What the connections of one origin share: their options, and their pool, weakly: the pool may be gone before them.
 final class OriginLink: Sendable {
     let options: ConnectionOptions
-    private weak let owner: (any ConnectionOwner)?
+    private let reference: Reference
+    private var owner: (any ConnectionOwner)? { reference.owner }
+
+    // A struct, because a `Sendable` class may not have a `weak var`, and `weak let` needs Swift 6.3.
+    private struct Reference: Sendable {
+        weak var owner: (any ConnectionOwner)?
+    }
 
     init(options: ConnectionOptions, owner: (any ConnectionOwner)?) {
         self.options = options
-        self.owner = owner
+        reference = Reference(owner: owner)
     }
 
     func release(_ connection: any HTTPConnection, keepAliveTimeout: Duration?, now: MonotonicInstant) {
