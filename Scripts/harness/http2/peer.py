@@ -4,7 +4,9 @@ Built of the parts of `h2` (PyPI), hyperframe and hpack, rather than of its conn
 """
 
 import contextlib
+import hashlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -12,6 +14,8 @@ import time
 from hpack import Decoder, Encoder
 from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame,
                               WindowUpdateFrame)
+
+from harness.http2.ledger import Arrival
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0, 1, 2, 7, 8
@@ -42,6 +46,14 @@ class Connection:
         self.answers_pings = True
         self.credits = True
         self.client_settings = {}
+
+    def secure(self, context):
+        """Makes the TLS handshake."""
+        self.socket.settimeout(10)
+        try:
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+        except OSError as error:
+            raise Gone() from error
 
     def read(self, timeout=5):
         """The next frame; None if none came in time. PINGs and SETTINGS are answered, windows given back."""
@@ -77,8 +89,9 @@ class Connection:
                 self._note_section(frame.stream_id)
         elif isinstance(frame, DataFrame):
             self.bodies[frame.stream_id] = self.bodies.get(frame.stream_id, b"") + frame.data
+            self.requests[frame.stream_id].take(frame.data)
             if "END_STREAM" in frame.flags:
-                self.requests[frame.stream_id]["ended"] = True
+                self.requests[frame.stream_id].ended = True
             if self.credits and frame.flow_controlled_length:
                 for stream in (0, frame.stream_id):
                     update = WindowUpdateFrame(stream)
@@ -103,13 +116,12 @@ class Connection:
     def _note_section(self, stream):
         fields = self.decoder.decode(self._section)
         if stream in self.requests:
-            self.requests[stream]["trailers"] = dict(fields)
+            self.requests[stream].trailers = dict(fields)
         else:
-            self.requests[stream] = {"fields": fields, "ended": False}
-            self.log.requests.append((self.number, stream, dict(fields).get(":path")))
-            self.log.fields.append(fields)
+            self.requests[stream] = Arrival(self.number, stream, fields)
+            self.log.requests.append(self.requests[stream])
         if self._ends:
-            self.requests[stream]["ended"] = True
+            self.requests[stream].ended = True
 
     def send(self, *frames):
         self.raw(b"".join(frame.serialize() for frame in frames))
@@ -143,7 +155,7 @@ class Connection:
         end = time.monotonic() + timeout
         while True:
             for stream, request in self.requests.items():
-                if request["ended"] and stream not in seen:
+                if request.ended and stream not in seen:
                     self._taken = seen | {stream}
                     return stream
             left = end - time.monotonic()
@@ -167,7 +179,11 @@ class Connection:
             frame.flags.add("END_STREAM")
         self.send(frame)
 
-    def answer(self, stream, status=200, body=b"ok", *fields):
+    def answer(self, stream, status=200, body=None, *fields):
+        """A whole response; without a body of the script's, one that names the request, so that no other's passes for it."""
+        if body is None:
+            body = f"answer to {self.requests[stream].pseudo(':path')}".encode()
+        self.requests[stream].answer = hashlib.sha256(body).hexdigest()
         self.head(stream, (":status", status), ("content-length", len(body)), *fields, end=not body)
         if body:
             self.data(stream, body, end=True)
@@ -202,8 +218,8 @@ class Log:
 
     def __init__(self):
         self.connections = 0
+        # An `Arrival` for each request whose fields have come whole, in order.
         self.requests = []
-        self.fields = []
         self.resets = []
         self.goaways = []
         self.problems = []
@@ -217,14 +233,24 @@ class Log:
 
 
 @contextlib.contextmanager
-def peer(script):
-    """A server on loopback; `script(connection)` is run for each connection. Yields its port and log."""
+def peer(script, certificates=None):
+    """A server on loopback; `script(connection)` is run for each connection. Yields its port and log.
+
+    `certificates`: a folder with both.pem, for TLS.
+    """
     log = Log()
+    context = None
+    if certificates:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificates / "both.pem")
+        context.set_alpn_protocols(["h2"])
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     open_sockets = []
 
     def run(connection):
         try:
+            if context:
+                connection.secure(context)
             script(connection)
             with contextlib.suppress(Gone):
                 connection.drain()
