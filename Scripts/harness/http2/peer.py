@@ -18,8 +18,13 @@ from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame, 
 from harness.http2.ledger import Arrival
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0, 1, 2, 7, 8
-ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED = 11, 13
+NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0, 1, 2, 3, 5, 6
+REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED = 7, 8, 9, 11, 13
+
+
+def framed(kind, flags, stream, payload):
+    """A frame's bytes, in order or not."""
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
 class Gone(Exception):
@@ -43,9 +48,14 @@ class Connection:
         self.resets = {}
         self.goaway = None
         self.pings = []
+        self.pongs = []
         self.answers_pings = True
         self.credits = True
         self.client_settings = {}
+        # The WINDOW_UPDATE frames that came.
+        self.updates = []
+        # Sizes of the client's HPACK table that it has not acknowledged; None for SETTINGS that say none.
+        self._table_sizes = []
 
     def secure(self, context):
         """Makes the TLS handshake."""
@@ -103,10 +113,16 @@ class Connection:
         elif isinstance(frame, GoAwayFrame):
             self.goaway = frame.error_code
             self.log.goaways.append((self.number, frame.error_code))
-        elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
+        elif isinstance(frame, WindowUpdateFrame):
+            self.updates.append(frame)
+        elif isinstance(frame, SettingsFrame) and "ACK" in frame.flags:
+            self._table_size_acknowledged()
+        elif isinstance(frame, SettingsFrame):
             self.client_settings.update(frame.settings)
             self.send(SettingsFrame(0, flags=["ACK"]))
-        elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
+        elif isinstance(frame, PingFrame) and "ACK" in frame.flags:
+            self.pongs.append(frame.opaque_data)
+        elif isinstance(frame, PingFrame):
             self.pings.append(frame.opaque_data)
             if self.answers_pings:
                 answer = PingFrame(0, opaque_data=frame.opaque_data)
@@ -134,7 +150,7 @@ class Connection:
 
     def frame(self, kind, flags, stream, payload):
         """A frame that hyperframe would not make."""
-        self.raw(struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload)
+        self.raw(framed(kind, flags, stream, payload))
 
     def handshake(self, **settings):
         """Reads the client's preface and sends our settings: `max_concurrent_streams=1` and the like."""
@@ -146,6 +162,7 @@ class Connection:
         assert self.buffer.startswith(PREFACE), self.buffer[:40]
         self.buffer = self.buffer[len(PREFACE):]
         codes = {name: getattr(SettingsFrame, name.upper()) for name in settings}
+        self._table_sizes.append(None)
         self.send(SettingsFrame(0, settings={codes[name]: value for name, value in settings.items()}))
         return self
 
@@ -190,6 +207,32 @@ class Connection:
 
     def reset(self, stream, code):
         self.send(RstStreamFrame(stream, error_code=code))
+
+    def resize_table(self, size):
+        """Sets how large the client's HPACK table may be. It binds the decoder when the client has acknowledged it.
+
+        Only for scripts that send no other SETTINGS behind the handshake's.
+        """
+        self._table_sizes.append(size)
+        self.send(SettingsFrame(0, settings={SettingsFrame.HEADER_TABLE_SIZE: size}))
+
+    def _table_size_acknowledged(self):
+        size = self._table_sizes.pop(0) if self._table_sizes else None
+        if size is not None:
+            self.decoder.max_allowed_table_size = size
+
+    def expects_body(self, stream, body):
+        """The answer that the script has written in frames of its own, for the ledger."""
+        self.requests[stream].answer = hashlib.sha256(body).hexdigest()
+
+    def ping(self, timeout=10):
+        """Waits until the client has read all that was sent so far."""
+        data = struct.pack(">Q", len(self.pongs) + 1)
+        self.send(PingFrame(0, opaque_data=data))
+        end = time.monotonic() + timeout
+        while data not in self.pongs:
+            if self.read(max(0, end - time.monotonic())) is None:
+                raise TimeoutError("a PING was not answered")
 
     def go_away(self, last, code=NO_ERROR):
         self.send(GoAwayFrame(0, last_stream_id=last, error_code=code))
