@@ -463,10 +463,12 @@ def _floods(scenario):
             c.drain(5)
         return script
 
-    def calm(run, log):
+    def calm(run, log, rule="§10.5"):
         problems = [] if run.errors() else ["no error"]
-        if run.errors() and "HTTP/2's rules" not in run.errors()[0]["message"]:
-            problems.append("the message does not say what it was")
+        problems += [f"the message does not say what it was: {error['message']}" for error in run.errors()
+                     if error["code"] != "protocolViolation" or f"(RFC 9113 {rule}, ENHANCE_YOUR_CALM)" not in error["message"]]
+        if [code for _, code in log.goaways] != [p.ENHANCE_YOUR_CALM]:
+            problems.append(f"GOAWAY {log.goaways}")
         if run.peak_mib > 150:
             problems.append(f"{run.peak_mib:.0f} MiB")
         if run.seconds > 10:
@@ -486,8 +488,53 @@ def _floods(scenario):
     def priority(c, stream):
         return bytes([0, 0, 5, 2, 0]) + stream.to_bytes(4, "big") + bytes([0, 0, 0, 0, 1])
 
-    for name, make in (("SETTINGS", settings), ("PING", pings), ("empty DATA", empty_data), ("PRIORITY", priority)):
+    def empty_padded_data(c, stream):
+        c.head(stream, (":status", 200))
+        return p.framed(0, 8, stream, b"\x01\x00")
+
+    def answers_to_pings(c, stream):
+        return p.framed(6, 1, 0, b"12345678")
+
+    def unknown(c, stream):
+        return p.framed(99, 0, stream, b"")
+
+    def goaways(c, stream):
+        return p.framed(7, 0, 0, (2**31 - 1).to_bytes(4, "big") + bytes(4))
+
+    def updates(c, stream):
+        return p.framed(8, 0, 0, (1).to_bytes(4, "big"))
+
+    def stream_updates(c, stream):
+        return p.framed(8, 0, stream, (1).to_bytes(4, "big"))
+
+    def resets(c, stream):
+        """On another stream than the request that waits."""
+        c.answer(stream)
+        c.request()
+        return p.framed(3, 0, stream, (2).to_bytes(4, "big"))
+
+    def late_heads(c, stream):
+        """On a stream that is reset."""
+        c.reset(stream, p.CANCEL)
+        c.request()
+        return p.framed(1, 4, stream, b"\x88")
+
+    for name, make in (("SETTINGS", settings), ("PING", pings), ("empty DATA", empty_data), ("PRIORITY", priority),
+                       ("DATA with nothing but padding", empty_padded_data), ("answers to no PING", answers_to_pings),
+                       ("unknown frames", unknown), ("GOAWAY", goaways), ("WINDOW_UPDATE of 1", updates),
+                       ("WINDOW_UPDATE of 1 on a stream", stream_updates)):
         yield scenario(f"H2o a flood of {name} ends the connection", flood(make), *POST, *ONE, expect=calm)
+
+    yield scenario("H2o a flood of RST_STREAM on a stream that has ended ends the connection", flood(resets), *POST, "-n", "2",
+                   *ONE, expect=lambda run, log: calm(run, log)
+                   + ([] if run.statuses() == [200, None] else [f"{run.statuses()}"]))
+
+    def calm_behind_reset(run, log):
+        reset = run.lines[0].get("error", {})
+        run.lines = run.lines[1:]
+        return calm(run, log) + ([] if reset.get("code") == "streamReset" else [f"{reset}"])
+    yield scenario("H2o a flood of HEADERS on a stream that was reset ends the connection", flood(late_heads), *POST, "-n", "2",
+                   *ONE, expect=calm_behind_reset)
 
     def continuation(c):
         c.handshake()
@@ -505,8 +552,8 @@ def _floods(scenario):
         block = c.encoder.encode(fields) + b"\xbe" * 12000
         c.frame(1, 4, stream, block)
         c.drain(5)
-    yield scenario("H2p an HPACK bomb ends its request", bomb, *POST, *ONE,
-                   expect=lambda run, log: ([] if run.errors() and run.peak_mib < 150 else ["no error"]))
+    yield scenario("H2p an HPACK bomb ends the connection", bomb, *POST, *ONE,
+                   expect=lambda run, log: calm(run, log, rule="§10.5.1"))
 
     def large(c):
         c.handshake()

@@ -15,6 +15,8 @@ _FLAGS = {"--json", "-v", "--verbose", "--quiet", "--fail", "--drop-body", "--no
 # Fields of HTTP/1.1's connection (RFC 9113 §8.2.2), which the client leaves out.
 _CONNECTION_FIELDS = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 _METHODS_WITH_LENGTH = {"POST", "PUT", "PATCH"}
+# Fields that every request carries: some that stay in the compression table, one that empties it, one that never enters.
+STAMP = (("X-Stamp-First", "first"), ("X-Stamp-Long", "l" * 3000), ("X-Stamp-Last", "~last~"), ("Authorization", "Basic YTpi"))
 _USER_AGENT = re.compile(r"bowline/[0-9A-Za-z.-]+")
 
 

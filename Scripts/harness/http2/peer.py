@@ -298,7 +298,9 @@ def peer(script, certificates=None):
             with contextlib.suppress(Gone):
                 connection.drain()
         except Gone:
-            pass
+            # It may have said why before it went.
+            with contextlib.suppress(Exception):
+                connection.drain()
         except Exception as error:  # a script's own failure is the check's
             log.problems.append(f"peer: {type(error).__name__}: {error}")
         finally:

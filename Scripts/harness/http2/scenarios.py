@@ -6,8 +6,6 @@ import tempfile
 from harness import tool as tools
 from harness.http2 import ledger, peer as p
 
-# Fields that every request carries: some that stay in the compression table, one that empties it, one that never enters.
-STAMP = (("X-Stamp-First", "first"), ("X-Stamp-Long", "l" * 3000), ("X-Stamp-Last", "~last~"), ("Authorization", "Basic YTpi"))
 ONE = ("--max-attempts", "1")
 POST = ("-X", "POST", "-d", "x")
 
@@ -25,7 +23,7 @@ class Runner:
     def _arguments(self, port, arguments):
         """The whole command line: each request of the run has a target of its own."""
         count = int(arguments[arguments.index("-n") + 1]) if "-n" in arguments else 1
-        stamp = [item for name, value in STAMP for item in ("-H", f"{name}: {value}")]
+        stamp = [item for name, value in ledger.STAMP for item in ("-H", f"{name}: {value}")]
         if self.certificates:
             protocol, scheme = ["--http2", "--cacert", str(self.certificates / "ca.pem")], "https"
         else:
