@@ -14,7 +14,7 @@ import tempfile
 
 from harness import certificates
 from harness.http2 import fields
-from harness.http2.recorder import Recorder, asked
+from harness.http2.fields_recorder import Recorder, asked
 from harness.ports import free_ports, wait_until_listening
 
 KIB = 1024

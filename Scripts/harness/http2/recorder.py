@@ -1,28 +1,35 @@
-"""An HTTP/1.1 server behind a proxy: records the fields of each request, and answers with fields that the target asks for."""
+"""The HTTP/1.1 server behind nginx and HAProxy: records each request for the ledger."""
 
-import urllib.parse
-
-from harness.http2 import fields
+from harness.http2.ledger import Arrival
 from harness.sink import Sink
+
+# Fields that a proxy puts in, leaves out or writes in its own way.
+ADDED_BY_PROXIES = {"connection", "transfer-encoding"}
 
 
 class Recorder(Sink):
-    """A target is /fields?number=7&answer=61440: the response to request 7 has so many bytes of fields."""
+    """A sink that remembers what arrived, as the HTTP/2 request that the proxy had got."""
 
     def __init__(self):
-        # The base class starts the thread that appends to it.
-        self.requests = []
+        self.arrivals = []
         super().__init__()
 
     async def _respond(self, head, reader, writer):
-        await self._count(head, reader)
-        self.requests.append((head.target, head.fields))
-        number, count = asked(head.target)
-        answer = [f"{name}: {value}" for name, value in fields.answer_fields(number, count)]
-        self._answer(writer, f"{number}\n".encode(), *answer)
+        arrival = Arrival("the proxy", len(self.arrivals) + 1, _as_http2(head))
+        self.arrivals.append(arrival)
+        count = await self._count(head, reader, arrival.take)
+        arrival.ended = True
+        self.bodies.append(count)
+        self._answer(writer, f"{count}\n".encode())
 
 
-def asked(target):
-    """The number and the bytes of fields that a target asks for."""
-    query = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)
-    return int(query["number"][0]), int(query["answer"][0])
+def _as_http2(head):
+    """The fields as they were in HTTP/2; `Host` stands for `:authority`, and TLS ended at the proxy."""
+    pseudo = [(":method", head.method), (":scheme", "https"), (":authority", head.field("host")), (":path", head.target)]
+    fields = []
+    for name, value in head.fields:
+        if name == "cookie":
+            fields += [(name, pair.strip()) for pair in value.split(";")]
+        elif name != "host":
+            fields.append((name, value))
+    return pseudo + fields
