@@ -21,7 +21,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust
+.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,11 @@ http2-servers: ## Drive the tool against nginx, nghttpd and HAProxy speaking HTT
 	$(SWIFT) build -c release --product bowline
 	@Scripts/http2-servers $(HTTP2_FLAGS)
 
+http2-fields: ## Send large field sections to nginx, HAProxy, nghttpd and Node, and compare what arrives (FIELDS_FLAGS=--short)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/http2-fields $(FIELDS_FLAGS)
+
 interop: ## Drive the tool against nine servers and print what works with each (INTEROP_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
@@ -120,6 +125,14 @@ churn: dependencies ## Call 100 origins that misbehave for 10 minutes, and test 
 ledger: dependencies ## Compare what a client was told of a million requests with what the service executed (SEED=n replays; LEDGER_FLAGS)
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
+
+streams: dependencies ## Make a million requests while stream numbers run out and the peer pauses and goes away (SEED=n replays; STREAMS_FLAGS)
+	$(SWIFT) build -c release --product bowline-trust
+	@.build/release/bowline-trust streams $(STREAMS_FLAGS) $(if $(SEED),--seed $(SEED))
+
+stalled: dependencies ## Measure what is held for responses that nobody reads, sent in frames of one byte (STALLED_FLAGS=--short)
+	$(SWIFT) build -c release --product bowline-trust
+	@.build/release/bowline-trust stalled $(STALLED_FLAGS)
 
 idle-race: ## Send requests while nginx, Apache and Node close unused connections (IDLE_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers

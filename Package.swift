@@ -104,9 +104,8 @@ let package = Package(
         .executableTarget(
             name: "BowlineTrust",
             dependencies: [
-                "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "CMalloc", argumentParser, logging,
-                nioCore,
-                nioPosix,
+                "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "BowlineTransport", "CMalloc",
+                argumentParser, logging, nioCore, nioPosix,
             ],
             swiftSettings: strict
         ),

@@ -42,8 +42,9 @@ WALLS = {
     "BowlineTool": ["Bowline", "BowlinePlatform", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],
     # Drives all of the others from outside; no other module imports it.
     "BowlineTrust": [
-        "CMalloc",
-        "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "ArgumentParser", "Logging", "NIO*",],
+        "CMalloc", "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "BowlineTransport", "ArgumentParser", "Logging",
+        "NIO*",
+    ],
     "CZlib": [],
     "CMalloc": [],
     # A package of its own: Integrations/OpenAPI.

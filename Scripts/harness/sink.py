@@ -35,16 +35,25 @@ class Sink:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self.loop.run_forever()
+        server.close()
+        # A connection that is still open has a task that reads from it.
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.close()
 
     def stop(self):
         self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
 
     async def _serve(self, reader, writer):
         try:
             while text := await reader.readuntil(b"\r\n\r\n"):
                 await self._respond(Head(text), reader, writer)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError, asyncio.CancelledError):
+            # The connection has ended, or `stop` ends it.
             pass
         finally:
             writer.close()

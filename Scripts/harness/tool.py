@@ -34,7 +34,8 @@ def find(explicit=None):
 class Run:
     """What one run of the tool printed and cost."""
 
-    def __init__(self, status, stdout, stderr, seconds, peak_kib, cpu_seconds):
+    def __init__(self, arguments, status, stdout, stderr, seconds, peak_kib, cpu_seconds):
+        self.arguments = arguments
         self.status = status
         self.stderr = stderr
         self.seconds = seconds
@@ -90,6 +91,7 @@ class Process:
 
     def __init__(self, path, arguments, environment=None, prefix=()):
         arguments = _plain(arguments)
+        self.arguments = arguments
         self.began = time.monotonic()
         self.ended = None
         self.process = subprocess.Popen([*prefix, str(path), *arguments], stdout=subprocess.PIPE,
@@ -145,7 +147,7 @@ class Process:
         output = {name: text.decode(errors="replace") for name, text in self._output.items()}
         if self.ended - self.began >= seconds and self.process.returncode == -signal.SIGKILL:
             raise TimeoutError(f"the tool did not end within {seconds} s; stderr: {output['stderr'][-300:]!r}")
-        return Run(self.process.returncode, output["stdout"], output["stderr"], self.ended - self.began,
+        return Run(self.arguments, self.process.returncode, output["stdout"], output["stderr"], self.ended - self.began,
                    self._peak_kib, usage.ru_utime + usage.ru_stime)
 
     def _kill(self):

@@ -127,7 +127,7 @@ package final class PooledTransport: ServiceTransport {
                 isReused: lease.isReused, uses: lease.uses, wasIdle: lease.idleSince != nil,
                 leased: environment.clock.now
             ),
-            resends: resend.count, options: environment.options.connection
+            resends: resend.count, options: environment.options.connection, events: environment.events
         )
         exchange.tell(at: exchange.lease.leased) { $0.requestLeased($1, isReused: exchange.lease.isReused) }
         return exchange

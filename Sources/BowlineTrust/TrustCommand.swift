@@ -9,7 +9,8 @@ struct TrustCommand: AsyncParsableCommand {
         commandName: "bowline-trust",
         abstract: "Runs Bowline against servers and paths that misbehave, and counts what went wrong.",
         subcommands: [
-            LedgerCommand.self, SilenceCommand.self, ChurnCommand.self, IdleRaceCommand.self,
+            LedgerCommand.self, SilenceCommand.self, ChurnCommand.self, IdleRaceCommand.self, StreamsCommand.self,
+            StalledCommand.self, StalledPeerCommand.self,
         ]
     )
 }

@@ -8,7 +8,6 @@ protocol PoolTestConnection: HTTPConnection {}
 
 extension PoolTestConnection {
     var traits: ConnectionTraits { preconditionFailure("a pool does not ask for the traits") }
-    var events: ConnectionEvents? { nil }
     var hasAnswered: Bool { true }
 
     func start(_ exchange: Exchange) { carriesNothing() }

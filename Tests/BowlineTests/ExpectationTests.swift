@@ -97,9 +97,11 @@ struct ExpectationTests {
                         FramePeer.frame(FramePeer.data, flags: 1, on: head.stream, payload: body))
                 }
             }
+            let sent = SentFields(isMarking: false)
             try await withServiceClient(server.baseURL) {
                 $0.http2.negotiation = .http2Only
                 $0.retry = .never
+                $0.middleware.perAttempt = [sent]
             } _: { client in
                 let fetched = try await client.fetch(Self.request(body.make(), ownField: ownField))
                 #expect(fetched.text == "payload")
@@ -111,6 +113,7 @@ struct ExpectationTests {
             #expect(fields[0].contains("expect: 100-continue"))
             #expect(fields[0].filter { $0 != "expect: 100-continue" } == fields[1])
             #expect(fields[1].contains("user-agent: test") && fields[1].contains(":path: /up"))
+            sent.compareHeads(server.rawSections)
         }
     }
 

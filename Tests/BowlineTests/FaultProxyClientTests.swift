@@ -28,16 +28,19 @@ struct FaultProxyClientTests {
         try await withLoopbackServer(wire.options) { server in
             server.route(.get, "/hello", always: .reply(200, body: "hello"))
             server.route(.post, "/echo") { request in .reply(200, body: request.body) }
+            let sent = SentFields(isMarking: false)
             try await FaultProxy.withProxy(port: server.port, plan: plan) { proxy in
                 try await withServiceClient(proxy.baseURL(scheme: wire.scheme)) {
                     $0.tls.trustRoots = .pem(TestCertificates.authority)
                     $0.retry.maximumAttempts = 1
+                    $0.middleware.perAttempt = [sent]
                     configure(&$0)
                 } _: { client in
                     try await body(client, proxy, server)
                 }
             }
             #expect(server.problems == [])
+            sent.compare(with: server.requests)
         }
     }
 

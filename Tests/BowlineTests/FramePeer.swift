@@ -71,7 +71,9 @@ struct FramePeer {
             let frame = try await next()
             guard frame.type == Self.headers else { continue }
             var payload = frame.payload
-            return (frame.stream, try decoder.decodeHeaders(from: &payload), frame.endsStream)
+            let fields = try decoder.decodeHeaders(from: &payload)
+            connection.note(fields.map { HTTP2WireField($0.name, $0.value) })
+            return (frame.stream, fields, frame.endsStream)
         }
     }
 

@@ -21,13 +21,16 @@ struct HTTP2PeerTests {
                     // The client has gone; what it got is what the test looks at.
                 }
             }
+            let sent = SentFields(isMarking: false)
             try await withServiceClient(server.baseURL) {
                 $0.http2.negotiation = .http2Only
                 $0.retry.maximumAttempts = 1
+                $0.middleware.perAttempt = [sent]
                 configure(&$0)
             } _: { client in
                 try await body(client, server)
             }
+            sent.compareHeads(server.rawSections)
         }
     }
 

@@ -38,9 +38,11 @@ struct HTTP2SpentWindowTests {
     func spent() async throws {
         try await withLoopbackServer { server in
             Self.serve(server, status: 413, taking: Self.window)
+            let sent = SentFields(isMarking: false)
             try await withServiceClient(server.baseURL) {
                 $0.http2.negotiation = .http2Only
                 $0.retry = .never
+                $0.middleware.perAttempt = [sent]
             } _: { client in
                 let large = RequestBody.bytes([UInt8](repeating: 1, count: 4 * Self.window))
                 let refused = try await client.post("upload", body: large)
@@ -54,6 +56,7 @@ struct HTTP2SpentWindowTests {
                     client.pool.snapshot().closed["requestUnfinished"] == 1
                 }
             }
+            sent.compareHeads(server.rawSections)
         }
     }
 
@@ -61,9 +64,11 @@ struct HTTP2SpentWindowTests {
     func left() async throws {
         try await withLoopbackServer { server in
             Self.serve(server, status: 413, taking: 1000)
+            let sent = SentFields(isMarking: false)
             try await withServiceClient(server.baseURL) {
                 $0.http2.negotiation = .http2Only
                 $0.retry = .never
+                $0.middleware.perAttempt = [sent]
             } _: { client in
                 let (chunks, source) = AsyncStream.makeStream(of: ByteBuffer.self)
                 source.yield(ByteBuffer(repeating: 1, count: 1000))
@@ -75,6 +80,7 @@ struct HTTP2SpentWindowTests {
                 #expect(next.fields[HTTPField.Name("x-bytes")!] == "5")
                 #expect(client.pool.snapshot().opened == 1)
             }
+            sent.compareHeads(server.rawSections)
         }
     }
 }

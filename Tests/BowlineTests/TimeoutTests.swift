@@ -307,8 +307,10 @@ struct TimeoutTests {
         try await withLoopbackServer(isHTTP2 ? .http2 : LoopbackServer.Options()) { server in
             let count = 4 << 20
             server.respond { _ in .reply(200, body: ByteBuffer(repeating: 0x61, count: count)) }
+            let sent = SentFields(isMarking: false)
             let client = try ServiceClient(baseURL: server.baseURL) {
                 $0.useOnly(clock)
+                $0.middleware.perAttempt = [sent]
                 $0.timeouts.attempt = .seconds(5)
                 $0.timeouts.total = .seconds(60)
                 $0.http2.negotiation = isHTTP2 ? .http2Only : .http1Only
@@ -322,6 +324,7 @@ struct TimeoutTests {
             #expect(open == 1)
             #expect(try await response.body.collect(upTo: count).readableBytes == count)
             await client.shutdown()
+            sent.compare(with: server.requests)
         }
     }
 

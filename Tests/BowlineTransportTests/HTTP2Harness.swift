@@ -34,7 +34,7 @@ final class HTTP2Harness: Sendable {
                     sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: UnhurriedClock(clock))),
                     executor: EventLoopTaskExecutor(channel.eventLoop),
                     origin: OriginLink(options: ConnectionOptions(), owner: log)),
-                http2: options)
+                http2: options, firstStreamID: 1)
         }
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
         let connection = connection

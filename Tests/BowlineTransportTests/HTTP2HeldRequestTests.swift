@@ -202,6 +202,25 @@ struct HTTP2HeldRequestTests {
         await harness.finish()
     }
 
+    @Test("the pool learns that a connection has no stream numbers left; the last stream goes on (RFC 9113 §5.1.1)")
+    func lastStream() async throws {
+        let harness = try await HTTP2Harness()
+        let last = 0x7FFF_FFFF
+        try await harness.onLoop { [connection = harness.connection] in
+            connection.session = HTTP2ClientSession(options: HTTP2SessionOptions(), firstStreamID: last)
+            connection.session.start()
+            connection.session.receive(HTTP2WireFrame.settings([]).bytes)
+            while connection.session.nextEvent(now: connection.sweep.now) != nil {}
+            _ = connection.session.takeOutput()
+        }
+        _ = harness.entries()
+        let call = try await harness.send(get("/last"))
+        #expect(harness.entries() == ["retired streamsExhausted"])
+        try await harness.reply(on: last)
+        #expect(try await call.task.value.status == .ok)
+        await harness.finish()
+    }
+
     @Test("a drain's GOAWAY waits for requests that were not written, and for leases whose users never came")
     func drain() async throws {
         let harness = try await HTTP2Harness()

@@ -127,6 +127,26 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
+    @Test("H2v an answer that refuses the request drops what waits of its body, and the stream ends with NO_ERROR")
+    func refusedUpload() async throws {
+        let harness = try await HTTP2Harness(settings: [(4, 10)])
+        let call = try await harness.send(post("/a", 0x61, 25))
+        #expect(bodies(try await harness.frames()) == ["1: 10"])
+        let head = HTTP2WireField.section([.init(":status", "413")])
+        try await harness.receive(
+            HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 1, head), .windowUpdate(on: 1, by: 100))
+        #expect(bodies(try await harness.frames()).isEmpty)
+        try await harness.receive(
+            HTTP2WireFrame(.data, flags: HTTP2WireFrame.endStream, on: 1, ByteBuffer(string: "large")))
+        let response = try await call.task.value
+        #expect(response.status == .contentTooLarge)
+        #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "large"))
+        let resets = try await harness.frames().filter { $0.kind == .reset }
+        #expect(resets.map(\.stream) == [1])
+        #expect(resets.map(\.payload) == [ByteBuffer(integer: UInt32(0))])
+        await harness.finish()
+    }
+
     @Test("a peer that sends PINGs and takes no answers loses the connection")
     func pingsWithoutEnd() async throws {
         let harness = try await HTTP2Harness()
@@ -209,7 +229,7 @@ struct HTTP2SendingTests {
         try await harness.advance(by: .seconds(2))
         #expect(!exchange.isOver)
         try await harness.advance(by: .seconds(1))
-        let error = try await #require(throws: ServiceError.self) { _ = try await exchange.run() }
+        let error = try await #require(throws: TransportOutcome.self) { _ = try await exchange.run() }
         #expect(error.code == .bodyIdleTimeout)
         await harness.finish()
     }

@@ -194,6 +194,19 @@ struct HTTP2UploadsTests {
         #expect(wentOn == nil)
     }
 
+    @Test("what the channel has of a body does not count against its room")
+    func roomBesideTheChannel() throws {
+        var peer = try Peer(1)
+        peer.streams[0].sending.append(ByteBuffer(repeating: 1, count: 150))
+        peer.streams[0].isWaitingForRoom = true
+        peer.uploads.waitForRoom(peer.streams[0])
+        let before = peer.uploads.popRoomy(upTo: 100)
+        _ = peer.streams[0].sending.next(upTo: 50)
+        let after = peer.uploads.popRoomy(upTo: 100)
+        #expect(before == nil)
+        #expect(after?.id == 1)
+    }
+
     @Test("nothing is left when the connection has ended")
     func removeAll() throws {
         var peer = try Peer(1)

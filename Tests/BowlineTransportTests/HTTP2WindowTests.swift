@@ -64,6 +64,32 @@ struct HTTP2WindowTests {
         await harness.finish()
     }
 
+    @Test("TO4 the idle limit of a body waits for a slow reader, and begins again when the reader has caught up")
+    func caughtUp() async throws {
+        let harness = try await HTTP2Harness { $0.streamWindow = Self.window }
+        var timeouts = Timeouts()
+        timeouts.bodyIdle = .seconds(2)
+        let call = try await harness.send(.get("http://a.example/large"), timeouts: timeouts)
+        let head = HTTP2WireField.section([.init(":status", "200")])
+        try await harness.receive(HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 1, head))
+        let response = try await call.task.value
+        let count = Self.window / Self.piece.readableBytes
+        for _ in 0..<count { try await harness.receive(HTTP2WireFrame(.data, on: 1, Self.piece)) }
+        try await harness.advance(by: .seconds(10))
+        #expect(!call.exchange.isOver)
+        var reader = response.body.makeAsyncIterator()
+        var taken = 0
+        while taken < Self.window, let chunk = try await reader.next() { taken += chunk.readableBytes }
+        // The loop does what the reader has brought about.
+        _ = try await harness.frames()
+        try await harness.advance(by: .seconds(1))
+        #expect(!call.exchange.isOver)
+        try await harness.advance(by: .seconds(1))
+        #expect(try await harness.frames().contains { $0.kind == .reset && $0.stream == 1 })
+        #expect(call.exchange.isOver)
+        await harness.finish()
+    }
+
     @Test("H2j a stream that is read gets its window back before it is used up")
     func readStream() async throws {
         let harness = try await HTTP2Harness { $0.streamWindow = Self.window }

@@ -4,7 +4,9 @@ Built of the parts of `h2` (PyPI), hyperframe and hpack, rather than of its conn
 """
 
 import contextlib
+import hashlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -13,9 +15,16 @@ from hpack import Decoder, Encoder
 from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame,
                               WindowUpdateFrame)
 
+from harness.http2.ledger import Arrival
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0, 1, 2, 7, 8
-ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED = 11, 13
+NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0, 1, 2, 3, 5, 6
+REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED = 7, 8, 9, 11, 13
+
+
+def framed(kind, flags, stream, payload):
+    """A frame's bytes, in order or not."""
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
 class Gone(Exception):
@@ -39,9 +48,22 @@ class Connection:
         self.resets = {}
         self.goaway = None
         self.pings = []
+        self.pongs = []
         self.answers_pings = True
         self.credits = True
         self.client_settings = {}
+        # The WINDOW_UPDATE frames that came.
+        self.updates = []
+        # Sizes of the client's HPACK table that it has not acknowledged; None for SETTINGS that say none.
+        self._table_sizes = []
+
+    def secure(self, context):
+        """Makes the TLS handshake."""
+        self.socket.settimeout(10)
+        try:
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+        except OSError as error:
+            raise Gone() from error
 
     def read(self, timeout=5):
         """The next frame; None if none came in time. PINGs and SETTINGS are answered, windows given back."""
@@ -77,8 +99,9 @@ class Connection:
                 self._note_section(frame.stream_id)
         elif isinstance(frame, DataFrame):
             self.bodies[frame.stream_id] = self.bodies.get(frame.stream_id, b"") + frame.data
+            self.requests[frame.stream_id].take(frame.data)
             if "END_STREAM" in frame.flags:
-                self.requests[frame.stream_id]["ended"] = True
+                self.requests[frame.stream_id].ended = True
             if self.credits and frame.flow_controlled_length:
                 for stream in (0, frame.stream_id):
                     update = WindowUpdateFrame(stream)
@@ -90,10 +113,16 @@ class Connection:
         elif isinstance(frame, GoAwayFrame):
             self.goaway = frame.error_code
             self.log.goaways.append((self.number, frame.error_code))
-        elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
+        elif isinstance(frame, WindowUpdateFrame):
+            self.updates.append(frame)
+        elif isinstance(frame, SettingsFrame) and "ACK" in frame.flags:
+            self._table_size_acknowledged()
+        elif isinstance(frame, SettingsFrame):
             self.client_settings.update(frame.settings)
             self.send(SettingsFrame(0, flags=["ACK"]))
-        elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
+        elif isinstance(frame, PingFrame) and "ACK" in frame.flags:
+            self.pongs.append(frame.opaque_data)
+        elif isinstance(frame, PingFrame):
             self.pings.append(frame.opaque_data)
             if self.answers_pings:
                 answer = PingFrame(0, opaque_data=frame.opaque_data)
@@ -103,13 +132,12 @@ class Connection:
     def _note_section(self, stream):
         fields = self.decoder.decode(self._section)
         if stream in self.requests:
-            self.requests[stream]["trailers"] = dict(fields)
+            self.requests[stream].trailers = dict(fields)
         else:
-            self.requests[stream] = {"fields": fields, "ended": False}
-            self.log.requests.append((self.number, stream, dict(fields).get(":path")))
-            self.log.fields.append(fields)
+            self.requests[stream] = Arrival(self.number, stream, fields)
+            self.log.requests.append(self.requests[stream])
         if self._ends:
-            self.requests[stream]["ended"] = True
+            self.requests[stream].ended = True
 
     def send(self, *frames):
         self.raw(b"".join(frame.serialize() for frame in frames))
@@ -122,7 +150,7 @@ class Connection:
 
     def frame(self, kind, flags, stream, payload):
         """A frame that hyperframe would not make."""
-        self.raw(struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload)
+        self.raw(framed(kind, flags, stream, payload))
 
     def handshake(self, **settings):
         """Reads the client's preface and sends our settings: `max_concurrent_streams=1` and the like."""
@@ -134,6 +162,7 @@ class Connection:
         assert self.buffer.startswith(PREFACE), self.buffer[:40]
         self.buffer = self.buffer[len(PREFACE):]
         codes = {name: getattr(SettingsFrame, name.upper()) for name in settings}
+        self._table_sizes.append(None)
         self.send(SettingsFrame(0, settings={codes[name]: value for name, value in settings.items()}))
         return self
 
@@ -143,7 +172,7 @@ class Connection:
         end = time.monotonic() + timeout
         while True:
             for stream, request in self.requests.items():
-                if request["ended"] and stream not in seen:
+                if request.ended and stream not in seen:
                     self._taken = seen | {stream}
                     return stream
             left = end - time.monotonic()
@@ -167,13 +196,43 @@ class Connection:
             frame.flags.add("END_STREAM")
         self.send(frame)
 
-    def answer(self, stream, status=200, body=b"ok", *fields):
+    def answer(self, stream, status=200, body=None, *fields):
+        """A whole response; without a body of the script's, one that names the request, so that no other's passes for it."""
+        if body is None:
+            body = f"answer to {self.requests[stream].pseudo(':path')}".encode()
+        self.requests[stream].answer = hashlib.sha256(body).hexdigest()
         self.head(stream, (":status", status), ("content-length", len(body)), *fields, end=not body)
         if body:
             self.data(stream, body, end=True)
 
     def reset(self, stream, code):
         self.send(RstStreamFrame(stream, error_code=code))
+
+    def resize_table(self, size):
+        """Sets how large the client's HPACK table may be. It binds the decoder when the client has acknowledged it.
+
+        Only for scripts that send no other SETTINGS behind the handshake's.
+        """
+        self._table_sizes.append(size)
+        self.send(SettingsFrame(0, settings={SettingsFrame.HEADER_TABLE_SIZE: size}))
+
+    def _table_size_acknowledged(self):
+        size = self._table_sizes.pop(0) if self._table_sizes else None
+        if size is not None:
+            self.decoder.max_allowed_table_size = size
+
+    def expects_body(self, stream, body):
+        """The answer that the script has written in frames of its own, for the ledger."""
+        self.requests[stream].answer = hashlib.sha256(body).hexdigest()
+
+    def ping(self, timeout=10):
+        """Waits until the client has read all that was sent so far."""
+        data = struct.pack(">Q", len(self.pongs) + 1)
+        self.send(PingFrame(0, opaque_data=data))
+        end = time.monotonic() + timeout
+        while data not in self.pongs:
+            if self.read(max(0, end - time.monotonic())) is None:
+                raise TimeoutError("a PING was not answered")
 
     def go_away(self, last, code=NO_ERROR):
         self.send(GoAwayFrame(0, last_stream_id=last, error_code=code))
@@ -202,8 +261,8 @@ class Log:
 
     def __init__(self):
         self.connections = 0
+        # An `Arrival` for each request whose fields have come whole, in order.
         self.requests = []
-        self.fields = []
         self.resets = []
         self.goaways = []
         self.problems = []
@@ -217,19 +276,31 @@ class Log:
 
 
 @contextlib.contextmanager
-def peer(script):
-    """A server on loopback; `script(connection)` is run for each connection. Yields its port and log."""
+def peer(script, certificates=None):
+    """A server on loopback; `script(connection)` is run for each connection. Yields its port and log.
+
+    `certificates`: a folder with both.pem, for TLS.
+    """
     log = Log()
+    context = None
+    if certificates:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificates / "both.pem")
+        context.set_alpn_protocols(["h2"])
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     open_sockets = []
 
     def run(connection):
         try:
+            if context:
+                connection.secure(context)
             script(connection)
             with contextlib.suppress(Gone):
                 connection.drain()
         except Gone:
-            pass
+            # It may have said why before it went.
+            with contextlib.suppress(Exception):
+                connection.drain()
         except Exception as error:  # a script's own failure is the check's
             log.problems.append(f"peer: {type(error).__name__}: {error}")
         finally:

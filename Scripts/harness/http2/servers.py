@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 
 from harness import certificates
+from harness.http2.recorder import Recorder
 from harness.ports import free_ports, wait_until_listening
-from harness.sink import Sink
 
 NGINX = """\
 daemon off;
@@ -39,6 +39,7 @@ http {{
         location /upload {{
             proxy_pass http://127.0.0.1:{sink};
             proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
             proxy_request_buffering off;
             proxy_read_timeout 300s;
         }}
@@ -63,7 +64,7 @@ defaults
     timeout server 60s
 frontend front
     bind 127.0.0.1:{haproxy} ssl crt {folder}/both.pem alpn h2,http/1.1
-    use_backend sink if {{ path /upload }}
+    use_backend sink if {{ path_beg /upload }}
     default_backend back
 backend sink
     server one 127.0.0.1:{sink}
@@ -79,7 +80,7 @@ class Servers:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-http2-"))
         names = ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")
         self.ports = dict(zip(names, free_ports(len(names))))
-        self.sink = Sink()
+        self.sink = Recorder()
         self.ports["sink"] = self.sink.port
         self.processes = {}
 
@@ -109,6 +110,8 @@ class Servers:
         (files / "1k").write_bytes(os.urandom(1024))
         with open(files / "large", "wb") as file:
             file.truncate(self.large)
+        # Longer than a frame, and no two parts of it alike.
+        (files / "body").write_bytes(os.urandom(40_000))
         certificates.make(self.folder)
         user = "user root;" if os.geteuid() == 0 else ""
         for name, text in (("nginx.conf", NGINX), ("haproxy.cfg", HAPROXY)):

@@ -41,13 +41,15 @@ package struct RawHTTP2Connection {
     package mutating func nextSection() async throws -> (frame: HTTP2WireFrame, fields: [HTTP2WireField]) {
         while true {
             let frame = try await next()
-            if frame.kind == .headers { return (frame, try reader.fields(of: frame)) }
+            if frame.kind == .headers { return (frame, try fields(of: frame)) }
         }
     }
 
     /// The fields of a HEADERS frame that ``next()`` has given. To be called for each, in order.
     package mutating func fields(of frame: HTTP2WireFrame) throws -> [HTTP2WireField] {
-        try reader.fields(of: frame)
+        let fields = try reader.fields(of: frame)
+        connection.note(fields)
+        return fields
     }
 
     /// Answers a request without a body.
@@ -55,6 +57,13 @@ package struct RawHTTP2Connection {
         let flags = HTTP2WireFrame.endHeaders | (ends ? HTTP2WireFrame.endStream : 0)
         try await send(
             HTTP2WireFrame(.headers, flags: flags, on: stream, HTTP2WireField.section([.init(":status", status)])))
+    }
+}
+
+extension LoopbackConnection {
+    /// Puts a field section that was decoded by hand on the server's record.
+    package func note(_ section: [HTTP2WireField]) {
+        server.journal.decoded(section)
     }
 }
 

@@ -15,6 +15,8 @@ struct Journal: Sendable {
     var beganCount = 0
     var completeCount = 0
     var problems: [String] = []
+    /// The field sections that raw HTTP/2 peers have decoded, in order.
+    var rawSections: [[HTTP2WireField]] = []
 
     init(keepsRecords: Bool = true) {
         self.keepsRecords = keepsRecords
@@ -87,6 +89,13 @@ extension Watched<Journal> {
             }
             if request.isComplete, !journal.requests[request.position].isComplete { journal.completeCount += 1 }
             journal.requests[request.position] = request
+        }
+    }
+
+    /// Remembers a field section that a raw HTTP/2 peer has decoded.
+    func decoded(_ section: [HTTP2WireField]) {
+        withLock { journal in
+            if journal.keepsRecords { journal.rawSections.append(section) }
         }
     }
 

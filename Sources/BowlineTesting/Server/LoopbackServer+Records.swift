@@ -37,6 +37,10 @@ extension LoopbackServer {
     /// none.
     public var problems: [String] { journal.withLock { $0.problems } }
 
+    /// The field sections that ``RawHTTP2Connection`` has decoded on the server's connections, and what
+    /// ``LoopbackConnection/note(_:)`` was told of, in order: heads and trailers. None without `keepsRecords`.
+    package var rawSections: [[HTTP2WireField]] { journal.withLock { $0.rawSections } }
+
     /// Waits until at least `count` connections have been accepted, those that have ended included.
     ///
     /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.

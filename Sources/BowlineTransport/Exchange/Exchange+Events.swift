@@ -5,8 +5,8 @@ extension Exchange {
     func tell(
         at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void
     ) {
-        guard let events = connection.events else { return }
-        events.dispatch.request(
+        guard let events else { return }
+        events.request(
             request.context, resend: resends, origin: request.origin, connection: connection.id.value, at: instant, tell
         )
     }

@@ -11,6 +11,8 @@ final class Exchange: Sendable {
     let lease: LeaseFacts
     let resends: Int
     let upload: RequestUpload?
+    /// Calls a client's listeners; nil without any.
+    let events: EventDispatch?
     /// The stream that carries it, over HTTP/2; 0: none yet.
     // Safety: written and read on the connection's event loop only.
     nonisolated(unsafe) var streamID = 0
@@ -42,12 +44,13 @@ final class Exchange: Sendable {
 
     init(
         request: PreparedRequest, connection: any HTTPConnection, lease: LeaseFacts, resends: Int,
-        options: ConnectionOptions
+        options: ConnectionOptions, events: EventDispatch? = nil
     ) {
         self.request = request
         self.connection = connection
         self.lease = lease
         self.resends = resends
+        self.events = events
         upload =
             if case .streamed(let body, let length) = request.upload {
                 RequestUpload(body: body, declaredLength: length, replayLimit: options.replayLimit)
@@ -213,7 +216,7 @@ final class Exchange: Sendable {
     /// The exchange has failed. Before the head the transport gets the outcome, after it the reader of the body an error.
     func fail(_ outcome: TransportOutcome) {
         let error = ServiceError(outcome, of: self)
-        let ending = state.withLock { $0.fail(error, isCutOff: outcome.leavesReceivedBytes) }
+        let ending = state.withLock { $0.fail(error, beforeHead: outcome, isCutOff: outcome.leavesReceivedBytes) }
         finish(ending, head: outcome, chunk: error, as: .failed(error))
     }
 

@@ -171,11 +171,14 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
 
     /// The exchange has failed.
     ///
-    /// - Parameter isCutOff: Whether what has arrived of the body is good, and only its rest will not come.
-    mutating func fail(_ error: any Error, isCutOff: Bool = false) -> Ending {
+    /// - Parameters:
+    ///   - error: What the reader of the body is told.
+    ///   - beforeHead: What a caller is told that begins to wait for the head after this; nil: the same.
+    ///   - isCutOff: Whether what has arrived of the body is good, and only its rest will not come.
+    mutating func fail(_ error: any Error, beforeHead: (any Error)? = nil, isCutOff: Bool = false) -> Ending {
         switch state {
         case .created:
-            state = .over(.failed(error))
+            state = .over(.failed(beforeHead ?? error))
             return Ending()
         case .awaitingHead(let waiter):
             state = .over(.failed(error))

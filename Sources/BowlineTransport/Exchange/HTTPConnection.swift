@@ -8,9 +8,6 @@ protocol HTTPConnection: PooledConnection {
     /// What is constant about it.
     var traits: ConnectionTraits { get }
 
-    /// Calls a client's listeners; nil without any. Set before the pool gets the connection, and then constant.
-    var events: ConnectionEvents? { get }
-
     /// Whether a request was answered. Of a connection without streams that is so if it is leased again.
     var hasAnswered: Bool { get }
 

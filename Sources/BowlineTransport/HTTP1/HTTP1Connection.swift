@@ -10,6 +10,7 @@ internal import NIOCore
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     let traits: ConnectionTraits
+    /// Calls a client's listeners; nil without any. Set before the pool gets the connection.
     private(set) var events: ConnectionEvents?
     /// One that is leased again has answered.
     let hasAnswered = true

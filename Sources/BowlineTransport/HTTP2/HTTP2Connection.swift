@@ -11,6 +11,7 @@ internal import Synchronization
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     let traits: ConnectionTraits
+    /// Calls a client's listeners; nil without any. Set before the pool gets the connection.
     private(set) var events: ConnectionEvents?
     let isMultiplexed = true
     let http2: HTTP2Options
@@ -44,11 +45,12 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     /// See ``readStep``.
     private static let readStepPart = 4
 
-    init(_ traits: ConnectionTraits, http2: HTTP2Options) {
+    init(_ traits: ConnectionTraits, http2: HTTP2Options, firstStreamID: Int) {
         self.traits = traits
         self.http2 = http2
         let session = HTTP2ClientSession(
-            options: HTTP2SessionOptions(http2, traits.origin.options), allocator: traits.channel.allocator)
+            options: HTTP2SessionOptions(http2, traits.origin.options), firstStreamID: firstStreamID,
+            allocator: traits.channel.allocator)
         announcedLimit = session.streamLimit
         self.session = session
         let now = traits.sweep.now

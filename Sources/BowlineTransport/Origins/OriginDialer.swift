@@ -136,8 +136,9 @@ final class OriginDialer: ConnectionDialer {
     /// The dial has not ended before the peer's settings are there: only then is it known to speak HTTP/2, and how many
     /// requests it takes.
     private func beginHTTP2(_ traits: ConnectionTraits, began: MonotonicInstant, _ events: ConnectionEvents?) throws {
-        let connection = HTTP2Connection(traits, http2: environment.options.http2)
-        let deadline = environment.options.connectTimeout.map { began.advanced(by: $0) } ?? .distantFuture
+        let options = environment.options
+        let connection = HTTP2Connection(traits, http2: options.http2, firstStreamID: options.http2FirstStreamID)
+        let deadline = options.connectTimeout.map { began.advanced(by: $0) } ?? .distantFuture
         state.withLock { $0.settling[traits.id] = connection }
         do {
             try install(on: traits.channel) { _ in

@@ -9,6 +9,9 @@ package struct TransportOptions: Sendable {
     package var connection = ConnectionOptions()
     package var tls = TLSOptions()
     package var http2 = HTTP2Options()
+    /// The number of the first stream of each HTTP/2 connection; odd. Only tests begin with another than 1: near 2³¹ the numbers of
+    /// a connection run out after a few requests.
+    package var http2FirstStreamID = 1
     /// Bounds one dial; see ``Timeouts/connect``.
     package var connectTimeout: Duration? = .seconds(10)
     package var clock: any ServiceClock = MonotonicClock()

@@ -18,13 +18,15 @@ import Testing
     @Test("Both windows of open streams change with the settings, those of others do not")
     func windows() {
         var records = HTTP2StreamRecords(firstID: 1, rememberedLimit: 4)
-        for _ in 0..<2 { _ = records.open(endsStream: false, sendWindow: 10, receiveWindow: 10) }
+        for _ in 0..<3 { _ = records.open(endsStream: false, sendWindow: 10, receiveWindow: 10) }
         records.reset(at: 0)
+        // Its request goes on.
+        records.remoteEnded(at: 2)
         let change = records.changeSendWindows(by: -15)
         #expect(change == .applied)
         records.resizeReceiveWindows(to: 30)
-        #expect(records.indices.map { records[$0].sendWindow.available } == [10, -5])
-        #expect(records.indices.map { records[$0].receiveWindow.available } == [10, 30])
+        #expect(records.indices.map { records[$0].sendWindow.available } == [10, -5, -5])
+        #expect(records.indices.map { records[$0].receiveWindow.available } == [10, 30, 30])
         let overflow = records.changeSendWindows(by: .max)
         #expect(overflow == .overflow)
     }

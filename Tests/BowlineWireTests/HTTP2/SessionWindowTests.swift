@@ -180,6 +180,21 @@ import Testing
         #expect(harness.receiveData(65_536, on: 1) == [.connectionFailed(.flowControlError)])
     }
 
+    @Test("DATA that is refused for its size counts in the connection's window, and is given back")
+    func refusedData() throws {
+        let harness = try SessionHarness.ready { $0.connectionWindow = 65_535 }
+        try harness.openAnswered(2)
+        for stream in [1, 3] {
+            let frame = SessionHarness.frame(0, stream: stream, [UInt8](repeating: 0, count: 16_385))
+            #expect(harness.receive(raw: frame) == [.streamFailed(stream, .frameSizeError)])
+        }
+        #expect(
+            try harness.written() == [
+                .reset(stream: 1, code: .frameSizeError), .reset(stream: 3, code: .frameSizeError),
+                .windowUpdate(stream: 0, increment: 32_770),
+            ])
+    }
+
     @Test("A smaller window of ours that is acknowledged gives back what is owed at once")
     func shrunk() throws {
         let harness = try SessionHarness.ready { $0.streamWindow = 1_000 }

@@ -1,0 +1,53 @@
+internal import BowlineCore
+internal import BowlinePlatform
+
+/// This program once more, with other arguments, in a process of its own.
+final class ChildProcess: Sendable {
+    /// The system did not start it.
+    struct NotStarted: Error, CustomStringConvertible {
+        let reason: String
+
+        var description: String { "the peer's process was not started: \(reason)" }
+    }
+
+    /// What the program needs of the environment: where its libraries and its temporary files are.
+    private static let variables = ["LD_LIBRARY_PATH", "PATH", "HOME", "TMPDIR"]
+
+    private let process: pid_t
+    private let isEnded = Guarded(false)
+
+    /// Starts it.
+    ///
+    /// - Throws: ``NotStarted``.
+    init(_ arguments: [String]) throws {
+        let environment = Self.variables.compactMap { name in getenv(name).map { "\(name)=\(String(cString: $0))" } }
+        var process = pid_t()
+        let status = Self.withCStrings(["bowline-trust"] + arguments) { arguments in
+            Self.withCStrings(environment) { posix_spawn(&process, "/proc/self/exe", nil, nil, arguments, $0) }
+        }
+        guard status == 0 else { throw NotStarted(reason: String(cString: strerror(status))) }
+        self.process = process
+    }
+
+    deinit { end() }
+
+    /// Ends it, and waits until it has ended.
+    func end() {
+        let isFirst = isEnded.withLock { isEnded -> Bool in
+            defer { isEnded = true }
+            return !isEnded
+        }
+        guard isFirst else { return }
+        kill(process, SIGKILL)
+        var status: CInt = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+    }
+
+    private static func withCStrings<Result>(
+        _ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
+    ) -> Result {
+        let pointers = strings.map { strdup($0) }
+        defer { for pointer in pointers { free(pointer) } }
+        return body(pointers + [nil])
+    }
+}

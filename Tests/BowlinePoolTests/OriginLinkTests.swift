@@ -1,0 +1,38 @@
+import BowlineCore
+import Synchronization
+import Testing
+
+@testable import BowlineTransport
+
+/// What a connection is told whose pool is gone.
+@Suite struct OriginLinkTests {
+    /// Counts how often it was told so.
+    private final class LeftConnection: PoolTestConnection {
+        let id = ConnectionID(1)
+        let affinity = 0
+        let isMultiplexed = false
+        let capacity = 1
+        let told = Atomic<Int>(0)
+
+        func retire(_ reason: CloseReason, leases: Int) {}
+        func leaseUnused() {}
+        func probe() {}
+        func close(_ reason: CloseReason) {}
+
+        func poolReleased() {
+            told.add(1, ordering: .relaxed)
+        }
+    }
+
+    @Test("A lease that ends when the pool is gone tells the connection so, used or not", arguments: [true, false])
+    func told(isUsed: Bool) {
+        let link = OriginLink(options: ConnectionOptions(), owner: nil)
+        let connection = LeftConnection()
+        if isUsed {
+            link.release(connection, keepAliveTimeout: nil, now: MonotonicInstant(.zero))
+        } else {
+            link.returnUnused(connection)
+        }
+        #expect(connection.told.load(ordering: .relaxed) == 1)
+    }
+}
