@@ -6,10 +6,10 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("How a connection reaches its pool", .timeLimit(.minutes(1)))
-struct OriginLinkTests {
+@Suite("A connection whose pool is released", .timeLimit(.minutes(1)))
+struct ReleasedPoolTests {
     @Test(
-        "A connection does not keep its pool, and closes if the pool is gone when a lease ends",
+        "The connection does not keep its pool, and closes when a lease ends after it",
         arguments: [true, false])
     func poolIsGone(isUsed: Bool) async throws {
         let channel = NIOAsyncTestingChannel()
