@@ -22,10 +22,12 @@ struct HTTP2ResponseRuleTests {
         arguments: [
             Case(what: "101", sections: [(":status", "101")], message: "status 101, which HTTP/2 does not have"),
             Case(
-                what: "an informational head that ends the stream", sections: [(":status", "103")], endsStream: true,
+                what: "an informational head that ends the stream", sections: [(":status", "103")],
+                endsStream: true,
                 message: "an informational response ended the stream"),
             Case(
-                what: "fields within the body that do not end the stream", sections: [(":status", "200"), ("x-a", "1")],
+                what: "fields within the body that do not end the stream",
+                sections: [(":status", "200"), ("x-a", "1")],
                 message: "a second head within the response"),
         ])
     func heads(row: Case) async throws {
@@ -37,7 +39,8 @@ struct HTTP2ResponseRuleTests {
             let isLast = row.endsStream && index == row.sections.count - 1
             let flags = HTTP2WireFrame.endHeaders | (isLast ? HTTP2WireFrame.endStream : 0)
             try await harness.receive(
-                HTTP2WireFrame(.headers, flags: flags, on: 1, HTTP2WireField.section([.init(section.name, section.value)])))
+                HTTP2WireFrame(
+                    .headers, flags: flags, on: 1, HTTP2WireField.section([.init(section.name, section.value)])))
         }
         let told = try await failure(of: broken)
         #expect(told.code == .protocolViolation && told.progress == .responseStarted)
