@@ -88,6 +88,7 @@ http2: ## Drive the tool against a scripted HTTP/2 peer that goes away, refuses,
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/http2-checks
+	@Scripts/http2-checks --tls
 
 http2-wire: ## Test the HTTP/2 wire against hpack, hyperframe and h2 from PyPI, both ways (WIRE_FLAGS="--seed 7" replays)
 	@Scripts/install-dependencies --with-servers

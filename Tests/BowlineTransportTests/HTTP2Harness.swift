@@ -14,6 +14,8 @@ final class HTTP2Harness: Sendable {
     /// What the connection told its pool and its requests, in order.
     let log = RecordingOwner()
     private let reader = Guarded(HTTP2WireReader())
+    /// Compares every request that the connection writes with what it was to send, when the harness finishes.
+    private let ledger = Guarded(HTTP2HarnessLedger())
 
     /// A connection that has the peer's settings.
     ///
@@ -80,7 +82,10 @@ final class HTTP2Harness: Sendable {
     func writes() async throws -> [ByteBuffer] {
         await channel.testingEventLoop.run()
         var writes: [ByteBuffer] = []
-        while let bytes = try await channel.readOutbound(as: ByteBuffer.self) { writes.append(bytes) }
+        while let bytes = try await channel.readOutbound(as: ByteBuffer.self) {
+            ledger.withLock { $0.written(bytes) }
+            writes.append(bytes)
+        }
         return writes
     }
 
@@ -137,13 +142,15 @@ final class HTTP2Harness: Sendable {
         _ request: ServiceRequest, _ timeouts: Timeouts = Timeouts(), deadline: Duration? = nil
     ) throws -> Exchange {
         let deadline = deadline.map { Deadline(clock.now.advanced(by: $0)) }
-        return Exchange(
+        let exchange = Exchange(
             request: try PreparedRequest(
                 request, context: RequestContext(deadline: deadline, timeouts: timeouts), started: clock.now,
                 isPooled: true),
             connection: connection,
             lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
             resends: 0, options: ConnectionOptions())
+        ledger.withLock { $0.asked(request, for: exchange) }
+        return exchange
     }
 
     func onLoop<Result: Sendable>(_ action: @escaping @Sendable () throws -> Result) async throws -> Result {
@@ -175,8 +182,11 @@ final class HTTP2Harness: Sendable {
         clock.advance(to: end)
     }
 
-    func finish() async {
+    func finish(sourceLocation: SourceLocation = #_sourceLocation) async {
         let connection = connection
+        _ = try? await writes()
+        let differences = try? await onLoop { [self] in ledger.withLock { $0.differences() } }
+        #expect(differences == [], sourceLocation: sourceLocation)
         try? await onLoop { connection.close(.forced) }
         _ = try? await channel.finish(acceptAlreadyClosed: true)
     }
