@@ -77,7 +77,7 @@ struct HTTP2HarnessLedger: Sendable {
 
     /// The fields that the request goes out with, without those that speak of its body.
     private static func fields(of request: ServiceRequest) -> [HTTP2WireField] {
-        guard let url = request.url else { return [] }
+        guard let url = try? request.url ?? ServiceURL(request.reference) else { return [] }
         var fields = [
             HTTP2WireField(":method", request.method.rawValue), HTTP2WireField(":scheme", url.origin.scheme.rawValue),
             HTTP2WireField(":authority", url.origin.authority), HTTP2WireField(":path", url.target),
