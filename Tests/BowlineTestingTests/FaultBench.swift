@@ -41,7 +41,8 @@ struct FaultBench {
             // The kernel reports a reset once: a write that fails has had it, and the read behind it finds an end like any other.
             var isReset = false
             if !text.isEmpty {
-                do { try await client.send(text) } catch { isReset = true }
+                // Through the channel: the writer's own call returns before the kernel has the bytes.
+                do { try await client.channel.writeAndFlush(ByteBuffer(string: text)) } catch { isReset = true }
             }
             outcome = await client.readToEnd()
             if isReset { outcome.end = .reset }
