@@ -1,11 +1,20 @@
 internal import BowlineCore
 
 extension Exchange {
-    /// Tells a client's listeners of something that happened to the request. Without listeners that is one comparison.
+    /// Calls a client's listeners about something that happened to the request. Without listeners that is one comparison, made
+    /// in place.
+    @inline(__always)
     func tell(
         at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void
     ) {
-        guard let events else { return }
+        if let events { call(events, at: instant, tell) }
+    }
+
+    @inline(never)
+    private func call(
+        _ events: EventDispatch, at instant: MonotonicInstant?,
+        _ tell: (any ServiceEventListener, RequestEvent) -> Void
+    ) {
         events.request(
             request.context, resend: resends, origin: request.origin, connection: connection.id.value, at: instant, tell
         )
