@@ -190,7 +190,7 @@ class Behaviours:
                 server.reload()
                 time.sleep(0.2)
                 self._await_more(process)
-            return self._loaded(process, f"{count} reloads")
+            return self._loaded(process, server, protocol, f"{count} reloads")
 
     def restart(self, server, protocol):
         """Killed, with all that it had in flight, and started again while paced GETs run.
@@ -205,7 +205,7 @@ class Behaviours:
                 self._await_more(process)
                 # The budget of retries recovers.
                 time.sleep(0 if self.is_short else 4)
-            return self._loaded(process, f"killed {count} times", begun=WORKERS * count)
+            return self._loaded(process, server, protocol, f"killed {count} times", begun=WORKERS * count)
 
     def drain(self, server, protocol):
         """Half of the GETs are in flight at the graceful end, the others wait until the server is back."""
@@ -273,10 +273,12 @@ class Behaviours:
                 raise TimeoutError(otherwise)
             time.sleep(0.01)
 
-    def _loaded(self, process, what, begun=0):
+    def _loaded(self, process, server, protocol, what, begun=0):
         """Ends the load as a signal does; so many may have failed after their responses had begun."""
         process.send(signal.SIGTERM)
         run = process.wait(120)
+        if protocol in server.cuts_off:
+            self._leave_out_cut_off(run)
         cut = [line for line in run.lines if line.get("error", {}).get("progress") == "responseStarted"]
         if 0 < len(cut) <= begun:
             run.lines = [line for line in run.lines if line not in cut]
@@ -291,6 +293,15 @@ class Behaviours:
         return problems, (f"{what}, {len(run.lines) + len(cut)} GETs, {run.summary.get('failed')} failed"
                           + (f" ({len(cut)} after their responses had begun)" if cut else "") +
                           f", {resends} resent, {retried} retried, {run.summary.get('pool', {}).get('opened')} connections")
+
+    @staticmethod
+    def _leave_out_cut_off(run):
+        """Forgets what a server cut off that ends its connection at our GOAWAY: of the last calls, one for each worker at most."""
+        last = run.lines[-2 * WORKERS:]
+        cut = [line for line in last if line.get("error", {}).get("code") == "connectionClosed"]
+        if 0 < len(cut) <= WORKERS:
+            run.lines = [line for line in run.lines if line not in cut]
+            run.status = 0
 
     def _wire(self, server, protocol):
         return Wire(server.port(protocol))
