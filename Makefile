@@ -131,7 +131,7 @@ streams: dependencies ## Make a million requests while stream numbers run out an
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust streams $(STREAMS_FLAGS) $(if $(SEED),--seed $(SEED))
 
-stalled: dependencies ## Measure what is held for responses that nobody reads, sent in frames of one byte (STALLED_FLAGS=--short)
+stalled: dependencies ## Measure the memory of unread responses that come in frames of one byte (STALLED_FLAGS=--short)
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust stalled $(STALLED_FLAGS)
 

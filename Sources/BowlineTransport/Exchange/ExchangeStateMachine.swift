@@ -16,7 +16,7 @@ internal import NIOCore
 ///
 /// Inputs that find the exchange over are ignored: the other side had the last word first.
 ///
-/// What a waiter is, is the driver's matter: the machine only keeps it and hands it back, once.
+/// The machine stores waiters without interpreting them, and returns each once.
 struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// A body between two threads: what has arrived and was not read. An object, so that each chunk changes it in place.
     private final class Stream {

@@ -47,7 +47,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        // With nobody else to be read, who was woken need not wait for the loop's next turn.
+        // If no other exchange is active, the resumed task runs now, without waiting for the loop's next turn.
         if sweep.count <= 1 { executor.runReady() }
     }
 
@@ -138,7 +138,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
             exchange.call.enter(.receivingBody, attempt: exchange.attempt)
             enter(.bodyRead, within: deadlines.bodyIdle)
             let shouldPause = exchange.receivedHead(response, first: first)
-            // The caller may have let the body go meanwhile: then it is being read off.
+            // The caller may have dropped the body meanwhile: then its rest is discarded.
             if shouldPause, !discard.isOn { reading.pause() }
         case .whole(let head, let bytes, let trailers):
             let body = ResponseBody(received: bytes, trailers: trailers, attempt: exchange.responseAttempt)
@@ -151,7 +151,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
         }
     }
 
-    /// Reads off what is left of a body that nobody wants, if it is little, else closes.
+    /// Discards the rest of a body that the caller has dropped if it is little, else closes.
     func discardRest() {
         let decision = discard.abandoned(
             isDelivered: assembly.isDelivered, isRequestDone: machine.isRequestDone, limit: options.discardLimit)

@@ -129,7 +129,7 @@ extension HTTP1Connection {
         deadlines.bodyProgressed(at: sweep.now)
     }
 
-    /// Tells whoever wants to know that the network has taken what was written last. Their code may end the exchange.
+    /// Reports upload progress: the network has taken what was written last. The caller's code may end the exchange.
     ///
     /// Done on the event loop, so that nothing is said of an attempt once it is over.
     private func reportUpload(of exchange: Exchange) {
