@@ -21,7 +21,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test test-traits demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled
+.PHONY: help dependencies test demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ test: dependencies ## Build everything and run the tests, one after the other: s
 demo: dependencies ## Run the demo: an orders service that misbehaves, each order taken once
 	$(SWIFT) run --package-path Examples Demo
 
-examples: dependencies ## Build and run the examples: one idea each, and its proof
+examples: dependencies ## Build and run the examples, and the tests of the package trait Configuration
 	@SWIFT=$(SWIFT) Scripts/examples
 
 integrations: dependencies ## Test the packages that connect Bowline with others, where those can be resolved
@@ -51,10 +51,6 @@ check: ## Check what the compiler does not: import walls, sizes, traps, formatti
 format: ## Format the Swift sources in place
 	@find Sources Tests Fuzz Examples Benchmarks Integrations -name '*.swift' -not -path '*/.build*' -print0 2>/dev/null \
 		| xargs -0 $(SWIFT) format --in-place --parallel --configuration .swift-format Package.swift
-
-test-traits: dependencies ## Build with the package trait Configuration and run its tests
-	$(SWIFT) build --build-tests --traits Configuration
-	@Scripts/with-failures --limit 10 $(SWIFT) test --skip-build --no-parallel --traits Configuration --filter ConfigurationReading
 
 test-thread: dependencies ## Run the tests under thread sanitizer
 	$(SWIFT) build --build-tests --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan

@@ -168,7 +168,7 @@ let package = Package(
             name: "BowlineTests",
             dependencies: [
                 "Bowline", "BowlineMiddleware", "BowlinePlatform", "BowlineTransport", "BowlineTesting",
-                "CorpusSupport", configuration,
+                "CorpusSupport",
                 inMemoryTracing,
                 logging, metrics, metricsTestKit, nioCore, nioHPACK, nioHTTP2, nioPosix, nioSSL, tracing,
                 serviceLifecycle, serviceLifecycleTestKit, unixSignals,

@@ -4,6 +4,7 @@ import PackageDescription
 let bowline = Target.Dependency.product(name: "Bowline", package: "bowline")
 let bowlineTesting = Target.Dependency.product(name: "BowlineTesting", package: "bowline")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -19,8 +20,9 @@ let package = Package(
     name: "examples",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(name: "bowline", path: ".."),
+        .package(name: "bowline", path: "..", traits: ["Configuration"]),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
         .package(url: "https://github.com/apple/swift-crypto", "3.12.0"..<"5.0.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -38,6 +40,12 @@ let package = Package(
             name: "TypedAPITests",
             dependencies: ["TypedAPI", bowline, bowlineTesting],
             swiftSettings: [.swiftLanguageMode(.v6)]
+        ),
+        // What Bowline has with its trait Configuration, which its own tests are built without. Two files are links into them.
+        .testTarget(
+            name: "ConfigurationTests",
+            dependencies: [bowline, bowlineTesting, configuration],
+            swiftSettings: [.swiftLanguageMode(.v6), .define("Configuration")]
         ),
         .testTarget(
             name: "SigningTests",

@@ -234,6 +234,19 @@ class Connection:
             if self.read(max(0, end - time.monotonic())) is None:
                 raise TimeoutError("a PING was not answered")
 
+    def grows_to(self, stream, total, timeout=5):
+        """Waits until so many bytes of a body have come, and notes a problem if it stops short of them or goes beyond.
+
+        A PING alone would not do: its answer may overtake the bytes that a WINDOW_UPDATE before it has allowed.
+        """
+        end = time.monotonic() + timeout
+        while len(self.bodies.get(stream, b"")) < total and self.read(max(0, end - time.monotonic())) is not None:
+            pass
+        self.ping()
+        came = len(self.bodies.get(stream, b""))
+        if came != total:
+            self.log.problems.append(f"{came} bytes came, the windows allowed {total}")
+
     def go_away(self, last, code=NO_ERROR):
         self.send(GoAwayFrame(0, last_stream_id=last, error_code=code))
 

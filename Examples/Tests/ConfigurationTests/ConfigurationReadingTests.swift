@@ -1,0 +1,191 @@
+import BowlineTesting
+import Configuration
+import Synchronization
+import Testing
+
+@testable import Bowline
+
+/// The trait Configuration, as a package that asks for it has it.
+@Suite("Configuration from swift-configuration")
+struct ConfigurationReadingTests {
+    /// Knobs that are no data: closures, behaviours, what a program makes itself.
+    private let notData: Set<String> = [
+        "retry.onDecision", "retry.shouldRetry", "retry.backoff.custom", "middleware.perCall",
+        "middleware.perAttempt", "clock", "random", "authentication",
+        "telemetry.logger", "telemetry.events", "fields", "encoder", "decoder",
+        "fields", "encoder", "decoder", "authentication",
+        "telemetry.logger", "telemetry.events",
+    ]
+    /// Knobs whose value is a choice with parts, read from keys of their own.
+    private let inParts: Set<String> = ["tls.trustRoots", "tls.identity"]
+
+    @Test("every knob of Docs/Defaults.md that is data has its property path for a key, and no other key is read")
+    func everyKnob() throws {
+        let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: "## The client: `ClientConfiguration`")
+        let documented = Set(rows.map { $0[0].filter { $0 != "`" } }).subtracting(notData).subtracting(inParts)
+        let read = Set(ClientConfiguration.knobs.map(\.path)).filter { path in
+            path != "retry.budget" && !inParts.contains { path.hasPrefix($0 + ".") }
+        }
+        #expect(read == documented)
+    }
+
+    @Test("what is there is set, in the types that files and the environment have; what is not stays as it was")
+    func values() throws {
+        var configuration = ClientConfiguration()
+        try configuration.apply(
+            reader([
+                "timeouts.total": "1.5s", "timeouts.connect": "250ms",
+                "timeouts.attempt": ConfigValue(.double(2), isSecret: false),
+                "timeouts.bodyIdle": "none", "retry.maximumAttempts": 5,
+                "retry.statuses": ConfigValue(.intArray([500, 503]), isSecret: false),
+                "retry.budget.ratio": ConfigValue(.double(0.5), isSecret: false), "pool.maximumPerOrigin": "none",
+                "pool.preset": "lowMemory", "pool.idleTimeout": "2m", "decompression.isEnabled": false,
+                "redirect.sensitiveFields": ConfigValue(.stringArray(["X-Key"]), isSecret: false),
+                "tls.verification": "withoutHostName", "tls.minimumVersion": "tls13",
+                "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.trustRoots.file": "roots.pem",
+                "tls.identity.passphrase": "P", "tls.renegotiation": "once",
+            ]))
+        #expect(configuration.timeouts.total == .milliseconds(1500))
+        #expect(configuration.timeouts.connect == .milliseconds(250))
+        #expect(configuration.timeouts.attempt == .seconds(2))
+        #expect(configuration.timeouts.bodyIdle == nil)
+        #expect(configuration.timeouts.responseHead == .seconds(30))
+        #expect(configuration.retry.maximumAttempts == 5)
+        #expect(configuration.retry.statuses == [500, 503])
+        #expect(configuration.retry.budget?.ratio == 0.5)
+        #expect(configuration.pool.maximumPerOrigin == nil)
+        #expect(configuration.pool.maximumIdlePerOrigin == PoolOptions.lowMemory.maximumIdlePerOrigin)
+        #expect(configuration.pool.idleTimeout == .seconds(120))
+        #expect(!configuration.decompression.isEnabled)
+        #expect(configuration.redirect.sensitiveFields.map(\.canonicalName) == ["x-key"])
+        #expect(configuration.tls.verification == .withoutHostName)
+        #expect(configuration.tls.minimumVersion == .tls13)
+        #expect(configuration.tls.identity == .pem(certificate: "C", key: "K", passphrase: "P"))
+        #expect(configuration.tls.renegotiation == .once)
+        #expect(configuration.tls.trustRoots == .file("roots.pem"))
+    }
+
+    @Test("the environment's names are the paths in capitals")
+    func environment() throws {
+        let provider = EnvironmentVariablesProvider(environmentVariables: [
+            "TIMEOUTS_RESPONSE_HEAD": "5s", "POOL_MAXIMUM_IDLE_PER_ORIGIN": "7", "RETRY_STATUSES": "502,503",
+            "DECOMPRESSION_IS_ENABLED": "false", "RETRY_BUDGET": "none",
+        ])
+        var configuration = ClientConfiguration()
+        try configuration.apply(ConfigReader(provider: provider))
+        #expect(configuration.timeouts.responseHead == .seconds(5))
+        #expect(configuration.pool.maximumIdlePerOrigin == 7)
+        #expect(configuration.retry.statuses == [502, 503])
+        #expect(!configuration.decompression.isEnabled)
+        #expect(configuration.retry.budget == nil)
+    }
+
+    @Test("each value that cannot be read is named by its path, without the value")
+    func unreadable() throws {
+        var configuration = ClientConfiguration()
+        let error = #expect(throws: ServiceError.self) {
+            try configuration.apply(
+                reader([
+                    "timeouts.total": "soon", "retry.maximumAttempts": "many", "pool.isEnabled": "perhaps",
+                    "tls.verification": "canary", "tls.identity.certificatePEM": "C", "timeouts.connect": "1e300s",
+                ]))
+        }
+        let problems = (error?.underlying as? ConfigurationProblems)?.problems ?? []
+        #expect(error?.code == .invalidConfiguration)
+        #expect(
+            problems.map(\.path) == [
+                "timeouts.connect", "timeouts.total", "retry.maximumAttempts", "pool.isEnabled",
+                "tls.identity.certificatePEM", "tls.verification",
+            ])
+        #expect(!"\(problems)".contains("canary"))
+    }
+
+    @Test("a value that could do nothing without another is a problem, not silence")
+    func lonely() throws {
+        var configuration = ClientConfiguration()
+        configuration.retry.budget = nil
+        let error = #expect(throws: ServiceError.self) {
+            try configuration.apply(
+                reader([
+                    "retry.budget.perSecond": 3, "tls.identity.keyPEM": "canary", "tls.identity.keyFile": "key.pem",
+                    "tls.identity.passphrase": "canary",
+                ]))
+        }
+        let problems = (error?.underlying as? ConfigurationProblems)?.problems ?? []
+        #expect(
+            problems.map(\.path) == [
+                "retry.budget.perSecond", "tls.identity.keyFile", "tls.identity.keyPEM", "tls.identity.passphrase",
+            ])
+        #expect(!"\(problems)".contains("canary"))
+    }
+
+    @Test("the key of a client's certificate is marked as a secret")
+    func secrets() throws {
+        let reporter = Reporter()
+        let provider = InMemoryProvider(values: [
+            "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.identity.passphrase": "P",
+        ])
+        var configuration = ClientConfiguration()
+        try configuration.apply(ConfigReader(provider: provider, accessReporter: reporter))
+        #expect(reporter.secrets.contains("tls.identity.keyPEM"))
+        #expect(reporter.secrets.contains("tls.identity.passphrase"))
+    }
+
+    @Test(
+        "an attempt above the total is settled if one of them was read: the smaller counts",
+        arguments: [true, false])
+    func settledLimits(isAttemptRead: Bool) throws {
+        let stub = StubTransport()
+        let values: [AbsoluteConfigKey: ConfigValue] =
+            isAttemptRead ? ["timeouts.attempt": "10s"] : ["timeouts.total": "2s"]
+        let client = try ServiceClient(baseURL: "http://a.example", transport: stub) {
+            if !isAttemptRead { $0.timeouts.attempt = .seconds(10) }
+            try $0.apply(reader(values))
+            if isAttemptRead { $0.timeouts.total = .seconds(2) }
+        }
+        #expect(client.configuration.timeouts.attempt == .seconds(2))
+        #expect(client.configuration.timeouts.total == .seconds(2))
+        // Two limits that the program set are still its mistake.
+        let error = #expect(throws: ServiceError.self) {
+            try ServiceClient(baseURL: "http://a.example", transport: stub) {
+                try $0.apply(reader(values))
+                $0.timeouts.attempt = .seconds(5)
+                $0.timeouts.total = .seconds(4)
+            }
+        }
+        #expect(error?.code == .invalidConfiguration)
+    }
+
+    @Test("a variable below the scope that is no knob is a warning with the nearest name, and without its value")
+    func strayVariables() throws {
+        let provider = EnvironmentVariablesProvider(environmentVariables: ["API_TIMEOUTS_TOTAL": "3s"])
+        var configuration = ClientConfiguration()
+        try configuration.apply(
+            ConfigReader(provider: provider), scope: "api",
+            variables: ["API_TIMEOUTS_TOTAL", "API_TIMEOUT_TOTAL", "HOME", "API_POOL_PRESET", "API_TOKEN"])
+        #expect(configuration.timeouts.total == .seconds(3))
+        #expect(
+            configuration.reading.warnings == [
+                "API_TIMEOUT_TOTAL in the environment is no knob of a client; the nearest is API_TIMEOUTS_TOTAL",
+                "API_TOKEN in the environment is no knob of a client",
+            ])
+    }
+
+    private func reader(_ values: [AbsoluteConfigKey: ConfigValue]) -> ConfigReader {
+        ConfigReader(provider: InMemoryProvider(values: values))
+    }
+}
+
+/// Notes which keys were read as secrets.
+private final class Reporter: AccessReporter {
+    private let found = Mutex<Set<String>>([])
+
+    var secrets: Set<String> { found.withLock { $0 } }
+
+    func report(_ event: AccessEvent) {
+        let isSecret = (try? event.result.get())??.isSecret ?? false
+        guard isSecret else { return }
+        let path = event.metadata.key.components.joined(separator: ".")
+        found.withLock { _ = $0.insert(path) }
+    }
+}

@@ -1,0 +1,1 @@
+../../../Tests/BowlineTests/MarkdownDocument.swift
