@@ -5,11 +5,11 @@ import textwrap
 PAGE = """\
 # Interoperability
 
-What the client does with real servers. `Scripts/interop --write` makes this page: it starts each server on loopback, drives the tool
-[`bowline`](Tool.md) against it, and writes down what it saw. `make interop` prints the same table without writing it.
+How Bowline works with real servers. `Scripts/interop --write` generates this page: it starts each server on loopback, runs the tool
+[`bowline`](Tool.md) against it, and records the results. `make interop` prints the same table and does not write it.
 
-`ok`: seen, by every protocol that the server speaks (HTTP/1.1 in the clear, HTTP/2 over TLS), or by those in parentheses. `n/a`: the server
-cannot do it, and why. `FAILED` would make the script exit with 1.
+`ok`: it works over every protocol that the server speaks (HTTP/1.1 without TLS, HTTP/2 over TLS), or over the protocols in parentheses. `n/a`:
+the server does not support it, with the reason. If a cell were `FAILED`, the script would exit with 1.
 
 {table}
 
@@ -19,35 +19,34 @@ cannot do it, and why. `FAILED` would make the script exit with 1.
 |---|---|---|
 {versions}
 
-nginx, Apache httpd and lighttpd serve files themselves and hand the other targets to a server behind them; HAProxy hands on everything. The
-others answer by themselves.
+nginx, Apache httpd and lighttpd serve files themselves and pass other requests to a server behind them. HAProxy passes on all requests. The
+other servers answer all requests themselves.
 
 ## What each row shows
 
 {explanations}
 
-## Cells that need a sentence
+## Notes on single cells
 
 {notes}
 """
 
 EXPLANATIONS = [
-    "**Connection reuse**: two requests travel over one connection, counted in front of the server too.",
+    "**Connection reuse**: two requests use one connection, which a counter in front of the server confirms.",
     "**TLS**: with the authority's certificate the request succeeds. With a name that is not in the certificate, and "
     "without the authority, the tool refuses the handshake.",
-    "**HTTP/2**: no option asks for it; ALPN settles it. 40 requests by 8 workers are 40 streams of one connection.",
-    "**gzip**: the decoded text is the file, and the undecoded answer is gzip.",
-    "**Chunked**: 256 KiB without a length each way, hashed by the side that receives them. Over HTTP/2 these are bodies "
-    "without a length.",
-    "**Redirects**: a 302 leads to a 301 and that to the file. A 307 has the body, 256 KiB, sent once more.",
-    "**Expect**: the body leaves after `100 Continue` and not before, seen on the wire.",
-    "**{amount}**: hashed by the side that receives it, while the tool's peak memory stays below {peak} MiB.",
+    "**HTTP/2**: ALPN selects it; no option asks for it. 40 requests by 8 workers are 40 streams of one connection.",
+    "**gzip**: the decoded text equals the file, and the undecoded response is gzip.",
+    "**Chunked**: a body of 256 KiB without a length each way. The receiving side hashes it.",
+    "**Redirects**: a 302 leads to a 301, and the 301 to the file. A 307 makes the tool send the body, 256 KiB, once more.",
+    "**Expect**: the tool sends the body after `100 Continue` and not before; checked on the wire.",
+    "**{amount}**: the receiving side hashes it. The tool's peak memory stays below {peak} MiB.",
     "**Slow answers**: a body in 16 pieces, 0.1 s apart, takes longer than `--body-idle-timeout` and arrives whole.",
-    "**Reload**: {reloads} reloads while 8 workers send paced GETs: none fails.",
-    "**Restart**: the server is killed and started again {restarts} under the same load. Requests that nothing answers are "
-    "retried. None fails except those whose response had begun, which report `responseStarted`.",
-    "**Drain**: the server ends gracefully with 8 GETs in flight, and each finishes at its first attempt. 8 more succeed "
-    "once the server is back.",
+    "**Reload**: {reloads} reloads while 8 workers send paced GETs. No GET fails.",
+    "**Restart**: the server is killed and started again {restarts} under the same load. The tool retries requests without a "
+    "response. A request fails only if its response had begun, and then reports `responseStarted`.",
+    "**Drain**: the server shuts down gracefully with 8 GETs in flight, and each succeeds at its first attempt. 8 more GETs "
+    "succeed once the server is back.",
 ]
 
 

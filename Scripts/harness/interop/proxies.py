@@ -48,7 +48,7 @@ class Nginx(Server):
     programs = ("nginx",)
     drain_signal = signal.SIGQUIT
     sends_no_continue = ("2",)
-    notes = {"continue": "nginx answers no `Expect` over HTTP/2. The tool sends the body after a second."}
+    notes = {"continue": "Over HTTP/2 nginx sends no `100 Continue`. The tool sends the body after a second."}
 
     def prepare(self):
         (self.folder / "nginx.conf").write_text(NGINX.format(
@@ -96,9 +96,9 @@ backend origin
 class HAProxy(Server):
     name = "HAProxy"
     programs = ("haproxy",)
-    notes = {"redirects": "Over HTTP/2 HAProxy answers the 307 before it reads the request's body, and never gives back the part "
-                          "of the connection's window that this body took. A connection whose window is used up so takes "
-                          "no more requests, and the 307 is followed on another one."}
+    notes = {"redirects": "Over HTTP/2 HAProxy answers with the 307 before it reads the request's body, and never gives back the "
+                          "part of the connection's window that this body took. When the window is used up, the connection "
+                          "takes no more requests, and the tool follows the 307 on another one."}
     drain_signal = signal.SIGUSR1
 
     def prepare(self):

@@ -115,7 +115,7 @@ class Gunicorn(HTTPBin):
     reload_signal = signal.SIGHUP
     options = {"redirects": ["--idempotent"]}
     notes = {"redirects": "gunicorn closes the connection when the application answers without reading the request's body, "
-                          "although the answer says `Connection: keep-alive`. A POST that follows the 307 on that connection "
+                          "although the response says `Connection: keep-alive`. A POST that follows the 307 on that connection "
                           "fails as `connectionClosed`. With `--idempotent`, as here, it is sent again."}
 
     def commands(self):
@@ -147,11 +147,11 @@ class Hypercorn(HTTPBin):
     sends_no_continue = ("2",)
     cuts_off = ("2",)
     notes = {
-        "continue": "Hypercorn answers no `Expect` over HTTP/2. The tool sends the body after a second.",
-        "restart": "Hypercorn ends an HTTP/2 connection after 1,000 requests: it accepts the 1,001st, ends its own side, and can no "
+        "continue": "Over HTTP/2 Hypercorn sends no `100 Continue`. The tool sends the body after a second.",
+        "restart": "Hypercorn ends an HTTP/2 connection after 1,000 requests: it accepts the 1,001st, closes its own side, and can no "
                    "longer write the response. `timeouts.responseHead` ends that request. Here the limit is 1,000,000.",
-        "drain": "Over HTTP/2 Hypercorn closes the connection before the end of the last response. The tool reports this one "
-                 "as `incompleteBody`, although all its bytes came.",
+        "drain": "Over HTTP/2 Hypercorn closes the connection before the end of the last response. The tool reports this response "
+                 "as `incompleteBody`, although all its bytes arrived.",
     }
     lacks = {"reload": "no reload"}
 

@@ -57,7 +57,7 @@ class Apache(Server):
     name = "Apache httpd"
     programs = ("apache2", "httpd")
     notes = {
-        "reload": "Over HTTP/2 a graceful restart ends connections that have requests in flight. The tool sends these again.",
+        "reload": "Over HTTP/2 a graceful restart ends connections that have requests in flight. The tool sends these requests again.",
     }
     drain_signal = signal.SIGWINCH
 
@@ -124,7 +124,7 @@ class Lighttpd(Server):
     name = "lighttpd"
     programs = ("lighttpd",)
     notes = {
-        "http2": "lighttpd allows eight streams at a time. For more the tool opens another connection.",
+        "http2": "lighttpd allows eight streams at a time. For more streams the tool opens another connection.",
         "chunked up": "Over HTTP/2 lighttpd answers 411 to a POST without a length, and accepts a PUT. This row sends PUTs.",
     }
     drain_signal = signal.SIGINT
