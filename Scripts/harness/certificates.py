@@ -1,4 +1,4 @@
-"""A certificate authority for tests, and a server certificate of it."""
+"""A certificate authority for tests, and a server certificate that it issues."""
 
 import subprocess
 import sys

@@ -1,5 +1,5 @@
-"""The table of certificate names in Tests/Corpus/tls-identities.jsonl: certificates made of its rows, a server that shows them, and
-what curl and the tool say."""
+"""The table of certificate names in Tests/Corpus/tls-identities.jsonl: certificates made from its rows, a server that presents them,
+and the verdicts of curl and the tool."""
 
 import ipaddress
 import json

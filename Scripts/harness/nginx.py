@@ -1,4 +1,4 @@
-"""A real nginx on loopback, plain and over TLS, in a folder of its own that is removed at the end."""
+"""A real nginx on loopback, plain and over TLS, in a temporary folder."""
 
 import os
 import pathlib

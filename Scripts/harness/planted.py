@@ -1,4 +1,4 @@
-"""Planted faults: how one is written down, whether it fits the sources, and the copy of the checkout that it is planted in."""
+"""Planted faults: their files, the check that a fault fits the sources, and the copy of the checkout for planting."""
 
 import hashlib
 import json
@@ -19,10 +19,10 @@ class FaultError(Exception):
 
 
 class Fault:
-    """A slip of one line: which text becomes which, of what kind that is, and which tests are likely to see it.
+    """A mistake in one line: the old and the new text, its kind, and the tests that are likely to find it.
 
-    A file `NAME.fault` has a line `# why`, then `key: value` lines (`kind`, `file`, `run`, `trust`), then the two texts behind
-    `--- old` and `--- new`. `run` and `trust` may stand more than once.
+    A file `NAME.fault` has a line `# why`, then `key: value` lines (`kind`, `file`, `run`, `trust`), then the two texts after
+    `--- old` and `--- new`. `run` and `trust` may be given more than once.
     """
 
     def __init__(self, name, text):

@@ -1,4 +1,4 @@
-"""Ports on loopback: free ones, and waiting until a server listens."""
+"""Finds free ports on loopback, and waits until a server listens."""
 
 import contextlib
 import random

@@ -1,4 +1,4 @@
-"""A TCP relay on loopback, in a thread: hands each side's bytes to the other."""
+"""A TCP relay on loopback, in a thread. Forwards each side's bytes to the other."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""One line per check, with its figures and PASS or FAIL, and an exit status at the end."""
+"""Prints one line per check, with its figures and PASS or FAIL, and returns an exit status at the end."""
 
 import time
 import traceback

@@ -1,4 +1,4 @@
-"""Shows each rule a small tree and compares what it reports: a rule that catches nothing must not pass for a clean tree."""
+"""Runs each rule on a small tree and compares its report. A rule that catches nothing must not look like a clean tree."""
 
 import pathlib
 import tempfile

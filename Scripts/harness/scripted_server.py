@@ -1,4 +1,4 @@
-"""A server on loopback that does to each connection what a script says, and remembers everything it saw."""
+"""A server on loopback that follows a script for each connection, and records everything that it receives."""
 
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections can be made silent: what either side sends is read and thrown away, and nobody is told."""
+"""A TCP proxy whose connections can be made silent: it reads and drops the bytes of both sides, and sends no signal."""
 
 from harness.relay import Relay, RelayedConnection
 

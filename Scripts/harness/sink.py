@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server in a thread, for what stands in front of it: counts the bytes of request bodies."""
+"""An HTTP/1.1 server in a thread, behind a proxy. Counts the bytes of request bodies."""
 
 import asyncio
 import threading

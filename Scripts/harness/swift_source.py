@@ -1,4 +1,4 @@
-"""Splits Swift source into code and comments, so that a rule on code is not fooled by text, nor the reverse."""
+"""Splits Swift source into code and comments, so that a rule for one does not match the other."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Runs a command with an outer limit on its time, and keeps account of the tests that it started and ended."""
+"""Runs a command with a time limit, and records which tests it started and ended."""
 
 import os
 import re

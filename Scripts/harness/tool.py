@@ -1,4 +1,4 @@
-"""Finds the command-line tool `bowline`, runs it, and reads what it says."""
+"""Finds the command-line tool `bowline`, runs it, and reads its output."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The clients, and how each is run."""
+"""The clients, and how to run each."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""What is not so many requests after one another: connections that lie idle, what it costs to find one, and a drain."""
+"""Measurements that are not a series of requests: idle connections, the cost of finding one, and a drain."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""Tables and a picture of what was measured."""
+"""Tables and a picture of the measurements."""
 
 import html
 import statistics

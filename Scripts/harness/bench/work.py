@@ -1,4 +1,4 @@
-"""The pieces of work, and the limits that the figures are held against."""
+"""The pieces of work, and the limits of their figures."""
 
 import dataclasses
 

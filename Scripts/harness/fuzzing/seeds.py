@@ -1,8 +1,8 @@
-"""Writes those inputs in `Fuzz/Corpus` that end in numbers, out of `Tests/Corpus` and the tables below.
+"""Makes the inputs in `Fuzz/Corpus` that end in numbers, from `Tests/Corpus` and the tables below.
 
-An input is what a peer sends, followed by numbers that the target takes off its end
+An input is the bytes of a peer, followed by numbers that the target removes from its end
 (`Fuzz/FuzzTargets/FuzzInput.swift`).
-Targets without numbers have inputs of text, which are edited by hand.
+Targets without numbers have text inputs, which are edited by hand.
 """
 
 import base64

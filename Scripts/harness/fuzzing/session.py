@@ -1,4 +1,4 @@
-"""Runs one target under libFuzzer and reads what it says."""
+"""Runs one target under libFuzzer and reads its output."""
 
 import concurrent.futures
 import os

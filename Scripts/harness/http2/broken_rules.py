@@ -1,7 +1,7 @@
-"""Frames that break a rule of HTTP/2, as bytes: no library would write them.
+"""Frames that break a rule of HTTP/2, as bytes, because no library would write them.
 
-Each ends no more than the RFC says, a stream or the connection. Every request that it ends says which rule was broken
-and how far it had come, and the peer is told with the right code.
+Each must end no more than the RFC says, a stream or the connection. The error of every ended request must name the broken rule
+and the request's progress, and the peer must receive the right code.
 """
 
 import struct

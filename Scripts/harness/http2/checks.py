@@ -1,4 +1,4 @@
-"""What an HTTP/2 peer may do, and what the client must make of it. One scenario each."""
+"""Scenarios: what an HTTP/2 peer may do, and how the client must react."""
 
 import random
 import time

@@ -1,6 +1,6 @@
-"""nginx, HAProxy, nghttpd and Node with their limits on field sections raised, in a folder of their own that is removed at the end.
+"""nginx, HAProxy, nghttpd and Node with raised limits on field sections, in a temporary folder.
 
-Each can say which requests came, with which fields.
+Each can list the requests that arrived, with their fields.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What Scripts/http2-fields sends and expects: the fields of requests and responses, and how they are compared with what came."""
+"""What Scripts/http2-fields sends and expects: the fields of requests and responses, and their comparison with what arrived."""
 
 import random
 import string

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server behind a proxy: records the fields of each request, and answers with fields that the target asks for."""
+"""An HTTP/1.1 server behind a proxy. Records the fields of each request, and answers with the fields that the target names."""
 
 import urllib.parse
 

@@ -1,7 +1,7 @@
-"""Compares each request that a server of ours received with what the tool was asked to send, and each answer with what was sent back.
+"""Compares each request that our server received with what the tool was asked to send, and each answer with what was sent back.
 
-A status does not show whose fields or whose body arrived. So every request of a run has a target of its own, and a
-request that arrives must be one of them: the method, the target, every field, and the body's bytes.
+A status does not show which request's fields or body arrived. So every request of a run has its own target, and each
+arriving request must equal one of them: method, target, every field, and the body's bytes.
 """
 
 import functools

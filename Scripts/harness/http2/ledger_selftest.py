@@ -1,4 +1,4 @@
-"""Shows the ledger requests that differ in one point: a ledger that notices nothing must not pass for clean runs."""
+"""Tests that the ledger reports requests that differ in one point."""
 
 from harness.http2 import ledger
 

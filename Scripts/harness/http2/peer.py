@@ -1,6 +1,6 @@
-"""An HTTP/2 server that does what a script says, frame by frame, right or wrong.
+"""An HTTP/2 server that follows a script, frame by frame, right or wrong.
 
-Built of the parts of `h2` (PyPI), hyperframe and hpack, rather than of its connection, which would not break a rule.
+Uses hyperframe and hpack, the parts of `h2` (PyPI), and not its connection, which would not break a rule.
 """
 
 import contextlib

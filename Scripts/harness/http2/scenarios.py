@@ -1,4 +1,4 @@
-"""Runs the tool against a scripted peer, and says what is wrong with what came of it."""
+"""Runs the tool against a scripted peer, and returns the faults of the result."""
 
 import random
 import tempfile

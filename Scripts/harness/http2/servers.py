@@ -1,4 +1,4 @@
-"""nginx, nghttpd and HAProxy, each speaking HTTP/2 on loopback, in a folder of their own that is removed at the end."""
+"""nginx, nghttpd and HAProxy with HTTP/2 on loopback, in a temporary folder."""
 
 import contextlib
 import os

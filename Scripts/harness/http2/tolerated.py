@@ -1,4 +1,4 @@
-"""What a peer may send that is odd and in order: the client takes it, ignores it or obeys it, and every request ends well."""
+"""Unusual but valid things that a peer may send. The client accepts, ignores or obeys them, and every request succeeds."""
 
 import threading
 import time

@@ -1,6 +1,6 @@
-"""A WSGI application for the Python servers: httpbin, and beside it the targets that every server of the table has.
+"""A WSGI application for the Python servers: httpbin, and the targets that every server of the table has.
 
-The folder of the contents is in the environment variable INTEROP_FILES.
+The environment variable INTEROP_FILES names the folder of the contents.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""The rows of the table: each drives the tool against a server by one protocol and says what is wrong.
+"""The rows of the table. Each drives the tool against a server over one protocol and returns the problems.
 
 A behaviour returns (problems, figures); a problem is a pair of a word for the cell and a sentence for below the table.
 """

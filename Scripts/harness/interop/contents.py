@@ -1,4 +1,4 @@
-"""What every server serves: files of known contents, made once, and how a server says that an upload arrived."""
+"""The contents that every server serves: files of known contents, made once, and the form in which a server confirms an upload."""
 
 import hashlib
 import os

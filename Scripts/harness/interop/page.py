@@ -1,4 +1,4 @@
-"""Docs/Interop.md, made from the table."""
+"""Makes Docs/Interop.md from the table."""
 
 import textwrap
 

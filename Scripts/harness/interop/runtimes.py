@@ -1,4 +1,4 @@
-"""nghttpd, Node, and httpbin under Python servers: these answer by themselves."""
+"""nghttpd, Node, and httpbin under Python servers, which answer without the origin."""
 
 import importlib.metadata
 import pathlib

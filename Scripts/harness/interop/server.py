@@ -1,4 +1,4 @@
-"""What the servers of the table have in common: processes in groups of their own, ports, starting, stopping, reloading."""
+"""Base of the servers of the table: processes in their own groups, ports, starting, stopping, reloading."""
 
 import contextlib
 import os

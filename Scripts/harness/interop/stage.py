@@ -1,4 +1,4 @@
-"""What all servers of the table share: the folder, the contents, the certificates, the origin, the Python packages."""
+"""Shared by all servers of the table: the folder, the contents, the certificates, the origin, the Python packages."""
 
 import pathlib
 import shutil

@@ -1,4 +1,4 @@
-"""A relay in front of a server that remembers what was said in which order."""
+"""A relay in front of a server that records the bytes of both sides in order."""
 
 from harness.relay import Relay, RelayedConnection
 

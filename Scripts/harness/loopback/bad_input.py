@@ -1,4 +1,4 @@
-"""What is refused before a byte is sent, and what each exit status means."""
+"""Input that is refused before a byte is sent, and the meaning of each exit status."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Signals: what was started is finished, what is new is refused, and a deadline is kept."""
+"""Signals: requests in flight are finished, new ones are refused, and the deadline is kept."""
 
 import signal
 import threading

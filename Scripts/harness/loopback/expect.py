@@ -1,4 +1,4 @@
-"""What the checks expect; each function returns the problems it found, none if all is as it should be."""
+"""Expectations of the checks. Each function returns the problems that it found."""
 
 import hashlib
 import time

@@ -1,4 +1,4 @@
-"""What a process says that has too few file descriptors from the beginning."""
+"""Messages of a process that starts with too few file descriptors."""
 
 from harness import tool
 from harness.scripted_server import ScriptedServer

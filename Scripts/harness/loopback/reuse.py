@@ -1,4 +1,4 @@
-"""When a connection is kept, for how long, and how many."""
+"""When connections are kept, for how long, and how many."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Connections that turn out dead when they are used again: what is sent once more, what never is."""
+"""Connections that are dead when they are reused: which requests are resent, and which never are."""
 
 from harness import tool
 from harness.loopback.expect import all_succeeded, clean_bodies, equal, failed_with

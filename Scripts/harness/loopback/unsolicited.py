@@ -1,4 +1,4 @@
-"""Bytes that nobody asked for, after a complete response: they never answer the next request."""
+"""Unsolicited bytes after a complete response never answer the next request."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The system calls that are made to fail: in which thread, on what, and with which errors."""
+"""The system calls that fail: their thread, their descriptor or file, and their errors."""
 
 from harness.torture.run import Fault
 

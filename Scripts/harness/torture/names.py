@@ -1,4 +1,4 @@
-"""A name that only this run knows: namespaces of its own, in which `/etc/hosts` and the name server are the script's."""
+"""A host name that only this run knows: namespaces with the script's own `/etc/hosts` and name server."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Runs the tool with one system call made to fail: starts it, stops it at the gate, attaches strace, lets it go on."""
+"""Runs the tool with one failing system call: starts it, stops it at the gate, attaches strace, and continues it."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""What the tool is asked to do while a system call fails, and how to tell that it did it right."""
+"""The work of the tool while a system call fails, and the check of its result."""
 
 import contextlib
 import gzip

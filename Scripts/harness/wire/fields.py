@@ -1,4 +1,4 @@
-"""Draws field sections: names and values that repeat and that do not, of any bytes, shorter and longer than a table."""
+"""Draws field sections: names and values of any bytes, repeated and unique, shorter and longer than a table."""
 
 NAMES = [
     b":status", b":path", b":method", b"accept", b"accept-encoding", b"age", b"authorization", b"cache-control",

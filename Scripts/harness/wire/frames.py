@@ -1,6 +1,6 @@
-"""Frames: those that PyPI's hyperframe writes, and the check of those that the Swift side has written.
+"""Writes frames with PyPI's hyperframe, and checks the frames that the Swift side has written.
 
-A frame is told in one line of text, which both sides write: `PING 7`, `HEADERS 3 AAEC ends=true` …
+One line of text describes a frame; both sides write it: `PING 7`, `HEADERS 3 AAEC ends=true` …
 """
 
 import random

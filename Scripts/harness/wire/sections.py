@@ -1,4 +1,4 @@
-"""HPACK: sections that PyPI's hpack encodes, and the check of those that the Swift side has encoded."""
+"""Encodes HPACK sections with PyPI's hpack, and checks the sections that the Swift side has encoded."""
 
 import random
 

@@ -1,9 +1,9 @@
-"""A server made of PyPI's h2, without a socket: it answers each message of the Swift side with one of its own.
+"""A server made of PyPI's h2, without a socket. It answers each message of the Swift side with one message.
 
-A message is a letter, a length of four bytes, and bytes. The client's letters: `N` a new connection with the seed that
-follows, `B` bytes of the connection, `F` the same, and the server begins nothing new, `E` the connection's end. The
-answer to `E` is what the server has received and sent (JSON), to all others the bytes that the server sends. An answer
-has no letter.
+A message is a letter, a length of four bytes, and bytes. The client's letters are `N`: a new connection with the given seed;
+`B`: bytes of the connection; `F`: the same, and the server begins nothing new; `E`: the end of the connection. The server
+answers `E` with a record of what it received and sent (JSON), and all others with the bytes that it sends. An answer has no
+letter.
 """
 
 import json
