@@ -37,7 +37,7 @@ struct HTTP2UploadsTests {
             session.start()
             receive(.settings([(4, window)] + settings), .windowUpdate(on: 0, by: connectionWindow))
             for _ in 0..<count {
-                streams.append(Upload(try session.open(HTTP2RequestTrailers(fields: [:]), endsStream: false)))
+                streams.append(Upload(try session.open(HTTP2RequestTrailers(CheckedTrailers([:])), endsStream: false)))
             }
             _ = output()
         }
@@ -136,9 +136,9 @@ struct HTTP2UploadsTests {
     @Test("trailers follow the body; those that the peer does not accept are reported, and the others go on")
     func trailers() throws {
         var peer = try Peer(2, settings: [(6, 100)])
-        let large: HTTPFields = [.accept: String(repeating: "x", count: 100)]
+        let large = try CheckedTrailers([.accept: String(repeating: "x", count: 100)])
         peer.append(3, to: 0, .withTrailers(large))
-        peer.append(4, to: 1, .withTrailers([.accept: "x"]))
+        peer.append(4, to: 1, .withTrailers(try CheckedTrailers([.accept: "x"])))
         let first = peer.write()
         #expect(first == ["1: 3", "1 refused 100"])
         let second = peer.write()

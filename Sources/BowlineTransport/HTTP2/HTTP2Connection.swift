@@ -138,7 +138,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     }
 
     func finishBody(trailers: CheckedTrailers?, for exchange: Exchange) {
-        onLoop { self.finish(ByteBuffer(), trailers: trailers?.fields, for: exchange) }
+        onLoop { self.finish(ByteBuffer(), trailers: trailers, for: exchange) }
     }
 
     func uploadFailed(
@@ -174,9 +174,9 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     }
 
     /// Ends the request's body with `last`, or with trailers.
-    private func finish(_ last: ByteBuffer, trailers: HTTPFields?, for exchange: Exchange) {
+    private func finish(_ last: ByteBuffer, trailers: CheckedTrailers?, for exchange: Exchange) {
         guard let stream = sendingStream(of: exchange) else { return }
-        if let trailers, !trailers.isEmpty { stream.finish(with: trailers) } else { stream.finish(with: last) }
+        if let trailers, !trailers.fields.isEmpty { stream.finish(with: trailers) } else { stream.finish(with: last) }
     }
 
     /// One lease more has been used, or given back unused.

@@ -49,7 +49,7 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
             }
             if let trailers = piece.trailers {
                 do throws(HTTP2SectionTooLarge) {
-                    try session.sendTrailers(HTTP2RequestTrailers(fields: trailers), on: stream.id)
+                    try session.sendTrailers(HTTP2RequestTrailers(trailers), on: stream.id)
                 } catch {
                     return RefusedTrailers(stream: stream, section: error)
                 }
