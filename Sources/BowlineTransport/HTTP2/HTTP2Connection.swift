@@ -21,7 +21,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var session: HTTP2ClientSession
     @exclusivity(unchecked) var machine = HTTP2ConnectionStateMachine()
     @exclusivity(unchecked) var table = HTTP2StreamTable<HTTP2Stream>()
-    @exclusivity(unchecked) var uploads = HTTP2Uploads<HTTP2Stream>()
+    @exclusivity(unchecked) var uploads: HTTP2Uploads<HTTP2Stream>
     @exclusivity(unchecked) var network: HTTP2NetworkProgress
     @exclusivity(unchecked) var liveness: HTTP2Liveness
     var endCause = HTTP2EndCause()
@@ -53,6 +53,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
             allocator: traits.channel.allocator)
         announcedLimit = session.streamLimit
         self.session = session
+        uploads = HTTP2Uploads(channelLimit: traits.origin.options.writeBufferLimit)
         let now = traits.sweep.now
         network = HTTP2NetworkProgress(now: now)
         liveness = HTTP2Liveness(options: http2, now: now)
