@@ -132,8 +132,6 @@ let package = Package(
         .testTarget(name: "BowlineCoreTests", dependencies: ["BowlineCore", nioCore], swiftSettings: strict),
         .testTarget(name: "BowlineFuzzTests", dependencies: ["FuzzTargets"], swiftSettings: strict),
         .testTarget(
-            name: "BowlinePoolTests", dependencies: ["BowlineTransport", "BowlineCore", nioCore], swiftSettings: strict),
-        .testTarget(
             name: "BowlineWireTests",
             dependencies: [
                 "BowlineTransport", "BowlineCore", "CorpusSupport", httpTypes, nioCore, nioEmbedded, nioHPACK, nioHTTP1,

@@ -16,7 +16,7 @@ struct HTTP2BodyTurnsTests {
     @Test("each sender has its turn in the order in which they came, however often it was added")
     func order() {
         let (a, b) = (Sender("a"), Sender("b"))
-        var turns = HTTP2BodyTurns<Sender>()
+        var turns = HTTP2BodyTurns<Sender>(channelLimit: 65_536)
         for sender in [a, b, a, b] { turns.add(sender) }
         #expect(a.isQueued && b.isQueued)
         var names: [String] = []
@@ -33,24 +33,31 @@ struct HTTP2BodyTurnsTests {
         let others: Int
         /// Nil: nobody has a turn.
         let limit: Int?
+        /// What the channel may hold.
+        var channelLimit = 65_536
     }
 
     @Test(
-        "of several each has one frame; a stream alone has whole frames until the output has 128 KiB",
+        "of several each has one frame; a stream alone has whole frames until the output has what the channel may hold",
         arguments: [
             Share(outputByteCount: 0, others: 1, limit: 16_384),
-            Share(outputByteCount: 131_071, others: 1, limit: 16_384),
-            Share(outputByteCount: 0, others: 0, limit: 131_072),
-            // A chunk of 64 KiB in four frames, with their heads: the next chunk is not cut 36 bytes short.
-            Share(outputByteCount: 65_572, others: 0, limit: 65_536),
-            Share(outputByteCount: 114_688, others: 0, limit: 16_384),
-            Share(outputByteCount: 114_687, others: 0, limit: 32_768),
-            Share(outputByteCount: 131_071, others: 0, limit: 16_384),
-            Share(outputByteCount: 131_072, others: 0, limit: nil),
+            Share(outputByteCount: 65_535, others: 1, limit: 16_384),
+            Share(outputByteCount: 0, others: 0, limit: 65_536),
+            // A chunk of 32 KiB in two frames, with their heads: the next chunk is not cut 18 bytes short.
+            Share(outputByteCount: 32_786, others: 0, limit: 32_768),
+            Share(outputByteCount: 49_152, others: 0, limit: 16_384),
+            Share(outputByteCount: 49_151, others: 0, limit: 32_768),
+            Share(outputByteCount: 65_535, others: 0, limit: 16_384),
+            Share(outputByteCount: 65_536, others: 0, limit: nil),
             Share(outputByteCount: 200_000, others: 1, limit: nil),
+            // A channel that may hold less than a frame gets one, and one that may hold more than 128 KiB gets no more at once.
+            Share(outputByteCount: 0, others: 0, limit: 16_384, channelLimit: 1024),
+            Share(outputByteCount: 1024, others: 0, limit: nil, channelLimit: 1024),
+            Share(outputByteCount: 0, others: 0, limit: 131_072, channelLimit: 1 << 20),
+            Share(outputByteCount: 131_072, others: 0, limit: nil, channelLimit: 1 << 20),
         ])
     func limits(share: Share) {
-        var turns = HTTP2BodyTurns<Sender>()
+        var turns = HTTP2BodyTurns<Sender>(channelLimit: share.channelLimit)
         let first = Sender("first")
         turns.add(first)
         for number in 0..<share.others { turns.add(Sender("\(number)")) }
@@ -58,13 +65,13 @@ struct HTTP2BodyTurnsTests {
         #expect(turn?.limit == share.limit)
         #expect(turn?.sender.name == (share.limit == nil ? nil : "first"))
         #expect(first.isQueued == (share.limit == nil))
-        #expect(HTTP2BodyTurns<Sender>.hasRoom(in: share.outputByteCount) == (share.limit != nil))
+        #expect(turns.hasRoom(in: share.outputByteCount) == (share.limit != nil))
     }
 
     @Test("those that are removed may come again")
     func removed() {
         let sender = Sender("a")
-        var turns = HTTP2BodyTurns<Sender>()
+        var turns = HTTP2BodyTurns<Sender>(channelLimit: 65_536)
         turns.add(sender)
         turns.wrote(on: 5)
         turns.removeAll()

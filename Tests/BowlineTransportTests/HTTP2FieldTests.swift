@@ -152,7 +152,7 @@ struct HTTP2FieldTests {
             fields.append(HTTPField(name: name, lenientValue: Array(value.utf8)))
             let head = try Self.head(fields)
             #expect(try Self.written(head).last == "x-a: \(sent)")
-            #expect(try Self.written(HTTP2RequestTrailers(fields: fields)) == ["x-a: \(sent)"])
+            #expect(try Self.written(HTTP2RequestTrailers(CheckedTrailers(fields))) == ["x-a: \(sent)"])
         }
     }
 

@@ -22,6 +22,7 @@ final class HTTP2Harness: Sendable {
     /// - Parameter acknowledges: Whether the peer has acknowledged the client's.
     init(
         settings: [(UInt16, UInt32)] = [], acknowledges: Bool = true,
+        connection connectionOptions: ConnectionOptions = ConnectionOptions(),
         configure: (inout HTTP2Options) -> Void = { _ in }
     ) async throws {
         let log = log
@@ -35,7 +36,7 @@ final class HTTP2Harness: Sendable {
                     dialDuration: .zero,
                     sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: UnhurriedClock(clock))),
                     executor: EventLoopTaskExecutor(channel.eventLoop),
-                    origin: OriginLink(options: ConnectionOptions(), owner: log)),
+                    origin: OriginLink(options: connectionOptions, owner: log)),
                 http2: options, firstStreamID: 1)
         }
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()

@@ -35,7 +35,7 @@ struct HTTP2SendQueueTests {
     }
 
     @Test("It is due while bytes or an end wait; what is dropped is not")
-    func due() {
+    func due() throws {
         var queue = HTTP2SendQueue()
         #expect(!queue.isDue && queue.cost == 0)
         queue.ending = .withBody
@@ -44,7 +44,7 @@ struct HTTP2SendQueueTests {
         #expect(!queue.isDue)
         queue.append(ByteBuffer(string: "abc"))
         #expect(queue.isDue && queue.byteCount == 3)
-        queue.ending = .withTrailers([:])
+        queue.ending = .withTrailers(try CheckedTrailers([:]))
         queue.drop()
         #expect(!queue.isDue && queue.byteCount == 0)
     }
@@ -66,13 +66,13 @@ struct HTTP2SendQueueTests {
             (5, "trailers", 4, "4"), (5, "trailers", 9, "5 trailers"), (0, "trailers", 0, "0 trailers"),
             (5, "written", 9, "5"), (0, "written", 9, "nothing"),
         ])
-    func pieces(waiting: Int, ending: String, limit: Int, expected: String) {
+    func pieces(waiting: Int, ending: String, limit: Int, expected: String) throws {
         var queue = HTTP2SendQueue()
         queue.append(ByteBuffer(repeating: 1, count: waiting))
         queue.ending =
             switch ending {
             case "body": .withBody
-            case "trailers": .withTrailers([:])
+            case "trailers": .withTrailers(try CheckedTrailers([:]))
             case "written": .written
             default: .open
             }

@@ -38,6 +38,26 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
+    @Test(
+        "one write has at most what may lie in the channel and one frame; the rest follows in further writes",
+        arguments: [(writeBufferLimit: 1024, limit: 1024), (65_536, 65_536), (1 << 20, 131_072)])
+    func boundedWrites(writeBufferLimit: Int, limit: Int) async throws {
+        var options = ConnectionOptions()
+        options.writeBufferLimit = writeBufferLimit
+        let harness = try await HTTP2Harness(settings: [(4, 1 << 20)], connection: options)
+        try await harness.receive(.windowUpdate(on: 0, by: 1 << 20))
+        let exchanges = try (0..<6).map { try harness.makeExchange(post("/\($0)", UInt8($0), 50_000)) }
+        try await harness.onLoop { [harness] in
+            for exchange in exchanges { harness.connection.open(exchange) }
+        }
+        let sizes = try await harness.writes().map(\.readableBytes)
+        #expect(sizes.allSatisfy { $0 < limit + 9 + 16_384 }, "\(sizes)")
+        #expect(sizes.dropLast().allSatisfy { $0 >= limit }, "\(sizes)")
+        // The harness compares the bodies that came with those that were to be sent.
+        #expect(sizes.reduce(0, +) > 6 * 50_000)
+        await harness.finish()
+    }
+
     @Test("two bodies take turns; a window that is used up stops both, and its update lets both go on to their ends")
     func turns() async throws {
         let harness = try await HTTP2Harness()

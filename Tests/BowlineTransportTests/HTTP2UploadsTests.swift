@@ -23,7 +23,7 @@ struct HTTP2UploadsTests {
     /// A session with open streams, the uploads on it, and what of it was written.
     private struct Peer: ~Copyable {
         var session = HTTP2ClientSession(options: HTTP2SessionOptions())
-        var uploads = HTTP2Uploads<Upload>()
+        var uploads = HTTP2Uploads<Upload>(channelLimit: 65_536)
         var streams: [Upload] = []
         private var reader = HTTP2WireReader()
 
@@ -37,7 +37,7 @@ struct HTTP2UploadsTests {
             session.start()
             receive(.settings([(4, window)] + settings), .windowUpdate(on: 0, by: connectionWindow))
             for _ in 0..<count {
-                streams.append(Upload(try session.open(HTTP2RequestTrailers(fields: [:]), endsStream: false)))
+                streams.append(Upload(try session.open(HTTP2RequestTrailers(CheckedTrailers([:])), endsStream: false)))
             }
             _ = output()
         }
@@ -89,9 +89,9 @@ struct HTTP2UploadsTests {
     func wholeFrames() throws {
         var peer = try Peer(1)
         for _ in 0..<4 { peer.append(65_536, to: 0) }
-        for _ in 0..<2 {
+        for _ in 0..<4 {
             let shapes = peer.write()
-            #expect(shapes == [String](repeating: "1: 16384", count: 8))
+            #expect(shapes == [String](repeating: "1: 16384", count: 4))
         }
         let rest = peer.write()
         #expect(rest.isEmpty && !peer.uploads.isDue)
@@ -136,9 +136,9 @@ struct HTTP2UploadsTests {
     @Test("trailers follow the body; those that the peer does not accept are reported, and the others go on")
     func trailers() throws {
         var peer = try Peer(2, settings: [(6, 100)])
-        let large: HTTPFields = [.accept: String(repeating: "x", count: 100)]
+        let large = try CheckedTrailers([.accept: String(repeating: "x", count: 100)])
         peer.append(3, to: 0, .withTrailers(large))
-        peer.append(4, to: 1, .withTrailers([.accept: "x"]))
+        peer.append(4, to: 1, .withTrailers(try CheckedTrailers([.accept: "x"])))
         let first = peer.write()
         #expect(first == ["1: 3", "1 refused 100"])
         let second = peer.write()

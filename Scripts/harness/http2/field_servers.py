@@ -8,32 +8,15 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
-import tempfile
 
 from harness import certificates
-from harness.http2 import fields
-from harness.http2.fields_recorder import Recorder, asked
-from harness.ports import free_ports, wait_until_listening
+from harness.http2 import fields, programs
+from harness.http2.recorder import Recorder
+from harness.ports import free_ports
 
 KIB = 1024
 NGINX = """\
-daemon off;
-worker_processes 1;
-{user}
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log warn;
-events {{ worker_connections 2048; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    ssl_certificate {folder}/server.pem;
-    ssl_certificate_key {folder}/server.key;
     server {{
         listen 127.0.0.1:{plain} http2;
         listen 127.0.0.1:{tls} ssl http2;
@@ -47,20 +30,13 @@ http {{
             proxy_busy_buffers_size 256k;
         }}
     }}
-}}
 """
 
-HAPROXY = """\
-global
-    tune.h2.max-concurrent-streams 200
+HAPROXY_TUNING = """\
     tune.bufsize 524288
     tune.http.maxhdr 1000
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-frontend front
+"""
+HAPROXY = """\
     bind 127.0.0.1:{plain} proto h2
     bind 127.0.0.1:{tls} ssl crt {folder}/both.pem alpn h2,http/1.1
     default_backend back
@@ -90,22 +66,15 @@ class FieldServer:
 
     def __enter__(self):
         try:
-            for port, command in self.commands():
-                process = subprocess.Popen([str(word) for word in command], stdout=open(self.log, "ab"),
-                                           stderr=subprocess.STDOUT)
-                self.processes.append(process)
-                if not wait_until_listening(process, port):
-                    raise RuntimeError(f"{self.name} did not start: {self.log.read_text()[-300:]}")
+            for ports, command in self.commands():
+                self.processes.append(programs.start(self.name, command, ports, self.log))
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_):
-        for process in self.processes:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(5)
+        programs.stop(self.processes)
 
     @property
     def log(self):
@@ -127,7 +96,7 @@ class FieldServer:
 
     def answer(self, target):
         """The fields of the response to that target."""
-        return fields.answer_fields(*asked(target))
+        return fields.answer_to(target)
 
     def came(self, line):
         """Of a response that the tool has printed, the section in which the large fields are."""
@@ -145,14 +114,8 @@ class FieldServer:
 class Proxy(FieldServer):
     """Hands requests on to a recorder over HTTP/1.1."""
 
-    configuration = ""
-
     def __enter__(self):
-        self.recorder = Recorder()
-        user = "user root;" if os.geteuid() == 0 else ""
-        self.file = self.folder / "configuration"
-        self.file.write_text(self.configuration.format(folder=self.folder, user=user, recorder=self.recorder.port,
-                                                       **self.ports))
+        self.recorder = Recorder(fields.answer_to)
         return super().__enter__()
 
     def __exit__(self, *_):
@@ -160,26 +123,26 @@ class Proxy(FieldServer):
         self.recorder.stop()
 
     def requests(self):
-        requests, self.recorder.requests = self.recorder.requests, []
-        return requests
+        arrivals, self.recorder.arrivals = self.recorder.arrivals, []
+        return [(arrival.pseudo(":path"), _without_pseudo(arrival.fields)) for arrival in arrivals]
 
 
 class Nginx(Proxy):
     name = "nginx"
     program = "nginx"
-    configuration = NGINX
 
     def commands(self):
-        yield self.ports.values(), ["nginx", "-p", self.folder, "-c", self.file, "-e", self.folder / "nginx.log"]
+        yield self.ports.values(), programs.nginx(self.folder, NGINX, log="nginx.log", recorder=self.recorder.port,
+                                                  **self.ports)
 
 
 class HAProxy(Proxy):
     name = "HAProxy"
     program = "haproxy"
-    configuration = HAPROXY
 
     def commands(self):
-        yield self.ports.values(), ["haproxy", "-f", self.file]
+        yield self.ports.values(), programs.haproxy(self.folder, HAPROXY, HAPROXY_TUNING, recorder=self.recorder.port,
+                                                    **self.ports)
 
 
 class Nghttpd(FieldServer):
@@ -198,12 +161,11 @@ class Nghttpd(FieldServer):
         files.mkdir()
         (files / "fields").write_text("fields\n")
         self.trailers = fields.answer_fields(0, self.response_bytes)
-        options = ["-v", "-a", "127.0.0.1", "-d", files]
+        options = ["-v"]
         for name, value in self.trailers:
             options += ["--trailer", f"{name}: {value}"]
-        yield [self.ports["plain"]], ["nghttpd", "--no-tls", *options, self.ports["plain"]]
-        yield [self.ports["tls"]], ["nghttpd", *options, self.ports["tls"], self.folder / "server.key",
-                                    self.folder / "server.pem"]
+        for name in ("plain", "tls"):
+            yield [self.ports[name]], programs.nghttpd(self.folder, self.ports[name], name == "tls", *options)
 
     def answer(self, target):
         return self.trailers
@@ -220,8 +182,7 @@ class Nghttpd(FieldServer):
                     streams.setdefault((connection, stream), []).append((name, value))
         # Its processes have opened the file for appending.
         os.truncate(self.log, 0)
-        return [(dict(came)[":path"], [(name, value) for name, value in came if not name.startswith(":")])
-                for came in streams.values()]
+        return [(dict(came)[":path"], _without_pseudo(came)) for came in streams.values()]
 
 
 class Node(FieldServer):
@@ -247,16 +208,18 @@ class Node(FieldServer):
         return requests
 
 
+def _without_pseudo(came):
+    return [(name, value) for name, value in came if not name.startswith(":")]
+
+
 @contextlib.contextmanager
 def stage():
     """A folder for the servers."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-fields-"))
-    # A worker that has dropped root's rights reads the configuration and the certificate.
-    os.chmod(folder, 0o755)
+    folder = programs.make_folder("bowline-fields-")
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        programs.remove_folder(folder)
 
 
 SERVERS = (Nginx, HAProxy, Nghttpd, Node)

@@ -2,6 +2,7 @@
 
 import random
 import string
+import urllib.parse
 
 # Each draws from these: digits and a few letters take 5 bits in HPACK's Huffman code, most signs more than 8.
 _CODED_SHORT = "012aceiost"
@@ -44,6 +45,12 @@ def answer_fields(number, count):
         unit = f"{number}-{len(fields)}."
         fields.append((name, (unit * (size // len(unit) + 1))[:size]))
     return fields
+
+
+def answer_to(target):
+    """The fields of the response to /fields?number=7&answer=61440: those of request 7, 61,440 bytes."""
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)
+    return answer_fields(int(query["number"][0]), int(query["answer"][0]))
 
 
 def differences(sent, arrived, may_have=()):

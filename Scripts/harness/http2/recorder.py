@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server behind nginx and HAProxy: records each request for the ledger."""
+"""The HTTP/1.1 server behind nginx and HAProxy: records each request, and answers with what a check wants."""
 
 from harness.http2.ledger import Arrival
 from harness.sink import Sink
@@ -8,10 +8,15 @@ ADDED_BY_PROXIES = {"connection", "transfer-encoding"}
 
 
 class Recorder(Sink):
-    """A sink that remembers what arrived, as the HTTP/2 request that the proxy had got."""
+    """A sink that remembers what arrived, as the HTTP/2 request that the proxy had got.
 
-    def __init__(self):
+    `answer_fields` says of a target which fields, as (name, value), its response has.
+    """
+
+    def __init__(self, answer_fields=lambda target: ()):
+        # The base class starts the thread that uses them.
         self.arrivals = []
+        self._answer_fields = answer_fields
         super().__init__()
 
     async def _respond(self, head, reader, writer):
@@ -20,7 +25,8 @@ class Recorder(Sink):
         count = await self._count(head, reader, arrival.take)
         arrival.ended = True
         self.bodies.append(count)
-        self._answer(writer, f"{count}\n".encode())
+        fields = [f"{name}: {value}" for name, value in self._answer_fields(head.target)]
+        self._answer(writer, f"{count}\n".encode(), *fields)
 
 
 def _as_http2(head):

@@ -1,37 +1,15 @@
 """nginx, nghttpd and HAProxy with HTTP/2 on loopback, in a temporary folder."""
 
-import contextlib
 import os
-import pathlib
-import shutil
 import signal
-import subprocess
-import tempfile
 
 from harness import certificates
+from harness.http2 import programs
 from harness.http2.recorder import Recorder
-from harness.ports import free_ports, wait_until_listening
+from harness.ports import free_ports
 
+LOG_FORMAT = "    log_format ids '$request_method $http_x_id $status';\n"
 NGINX = """\
-daemon off;
-worker_processes 1;
-{user}
-pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
-events {{ worker_connections 2048; }}
-http {{
-    log_format ids '$request_method $http_x_id $status';
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    default_type application/octet-stream;
-    sendfile on;
-    root {folder}/files;
-    ssl_certificate {folder}/server.pem;
-    ssl_certificate_key {folder}/server.key;
     server {{
         listen 127.0.0.1:{nginx} ssl http2;
         keepalive_requests 100000000;
@@ -51,18 +29,9 @@ http {{
         location /post {{ return 200 "ok"; }}
     }}
     server {{ listen 127.0.0.1:{backend}; keepalive_requests 100000000; }}
-}}
 """
 
 HAPROXY = """\
-global
-    tune.h2.max-concurrent-streams 200
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-frontend front
     bind 127.0.0.1:{haproxy} ssl crt {folder}/both.pem alpn h2,http/1.1
     use_backend sink if {{ path_beg /upload }}
     default_backend back
@@ -77,11 +46,12 @@ backend back
 class Servers:
     def __init__(self, large):
         self.large = large
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-http2-"))
+        self.folder = programs.make_folder("bowline-http2-")
         names = ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")
         self.ports = dict(zip(names, free_ports(len(names))))
         self.sink = Recorder()
         self.ports["sink"] = self.sink.port
+        self.commands = {}
         self.processes = {}
 
     def __enter__(self):
@@ -95,43 +65,28 @@ class Servers:
         return self
 
     def __exit__(self, *_):
-        for process in self.processes.values():
-            with contextlib.suppress(OSError):
-                process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(5)
+        programs.stop(self.processes.values())
         self.sink.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        programs.remove_folder(self.folder)
 
     def _prepare(self):
         files = self.folder / "files"
         files.mkdir()
-        os.chmod(self.folder, 0o755)
         (files / "1k").write_bytes(os.urandom(1024))
         with open(files / "large", "wb") as file:
             file.truncate(self.large)
         # Longer than a frame, and no two parts of it alike.
         (files / "body").write_bytes(os.urandom(40_000))
         certificates.make(self.folder)
-        user = "user root;" if os.geteuid() == 0 else ""
-        for name, text in (("nginx.conf", NGINX), ("haproxy.cfg", HAPROXY)):
-            (self.folder / name).write_text(text.format(folder=self.folder, user=user, **self.ports))
+        self.commands = {
+            "nginx": programs.nginx(self.folder, NGINX, log_format=LOG_FORMAT, has_files=True, **self.ports),
+            "haproxy": programs.haproxy(self.folder, HAPROXY, **self.ports),
+            "nghttpd": programs.nghttpd(self.folder, self.ports["nghttpd"], True),
+            "h2c": programs.nghttpd(self.folder, self.ports["h2c"], False),
+        }
 
     def start(self, name):
-        files, key, certificate = self.folder / "files", self.folder / "server.key", self.folder / "server.pem"
-        command = {
-            "nginx": ["nginx", "-p", self.folder, "-c", self.folder / "nginx.conf"],
-            "haproxy": ["haproxy", "-f", self.folder / "haproxy.cfg"],
-            "nghttpd": ["nghttpd", "-a", "127.0.0.1", "-d", files, str(self.ports["nghttpd"]), key, certificate],
-            "h2c": ["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", files, str(self.ports["h2c"])],
-        }[name]
-        self.processes[name] = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL,
-                                                stderr=subprocess.DEVNULL)
-        if wait_until_listening(self.processes[name], [self.ports[name]]):
-            return
-        if self.processes[name].poll() is not None:
-            raise RuntimeError(f"{name} ended with status {self.processes[name].returncode}: is its port taken?")
-        raise RuntimeError(f"{name} did not start")
+        self.processes[name] = programs.start(name, self.commands[name], [self.ports[name]], self.folder / f"{name}.out")
 
     def kill(self, name):
         self.processes[name].send_signal(signal.SIGKILL)

@@ -192,15 +192,14 @@ final class Exchange: Sendable {
         }
     }
 
-    /// More of the body has arrived. Returns how many bytes the reader has taken since this, or ``takeTaken()``, was last called,
-    /// and whether it is behind.
+    /// ``received(_:)`` and then ``takeTaken()``, under one lock.
     func receivedCounting(_ chunk: ByteBuffer) -> (taken: Int, isPaused: Bool) {
         let (delivery, taken) = state.withLock { ($0.received(chunk), $0.takeTaken()) }
         if case .deliver(let waiter) = delivery { waiter.resume(returning: chunk) }
         return (taken.count, taken.isPaused)
     }
 
-    /// How many bytes of the body the reader has taken since this was last asked, and whether it is behind.
+    /// What the reader has taken: ``ExchangeStateMachine/takeTaken()``.
     func takeTaken() -> (count: Int, isPaused: Bool) {
         state.withLock { $0.takeTaken() }
     }

@@ -14,6 +14,8 @@ extension HTTP1Connection {
         // A failed write closes the channel at once, and the exchange with it.
         guard self.exchange === exchange else { return }
         exchange.tell { $0.requestHeadSent($1) }
+        // A listener may have cancelled it.
+        guard self.exchange === exchange else { return }
         switch exchange.upload {
         case nil:
             body.gave(exchange.request.bodyLength ?? 0)
@@ -148,6 +150,8 @@ extension HTTP1Connection {
         let now = sweep.now
         assembly.requestSent(at: now)
         exchange.tell(at: now) { $0.requestBodySent($1) }
+        // A listener may have cancelled it.
+        guard self.exchange === exchange else { return }
         uploadProgressed()
         if !assembly.hasHead {
             exchange.call.enter(.awaitingHead, attempt: exchange.attempt)

@@ -118,13 +118,14 @@ extension HTTP2Connection: ChannelInboundHandler {
 
     /// Whether another head, or more of a body, may be written now. A channel that is not writable gets nothing.
     var mayWriteMore: Bool {
-        network.blockedSince == nil && HTTP2BodyTurns<HTTP2Stream>.hasRoom(in: session.outputByteCount)
+        network.blockedSince == nil && uploads.hasRoom(in: session.outputByteCount)
     }
 
     /// Gives the channel what the session has to send, after heads and bodies that wait.
     ///
     /// While the channel is not writable, the output stays in the session: it bounds what a peer that does not read can make us
-    /// write.
+    /// write. The channel is writable while at most `connection.writeBufferLimit` bytes lie in it, and one output carries about as
+    /// many and one frame at most.
     private func writeOutput() {
         guard mayHandOver else { return }
         // What is sent from here on goes out with this.

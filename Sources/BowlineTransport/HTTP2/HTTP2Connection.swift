@@ -21,7 +21,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var session: HTTP2ClientSession
     @exclusivity(unchecked) var machine = HTTP2ConnectionStateMachine()
     @exclusivity(unchecked) var table = HTTP2StreamTable<HTTP2Stream>()
-    @exclusivity(unchecked) var uploads = HTTP2Uploads<HTTP2Stream>()
+    @exclusivity(unchecked) var uploads: HTTP2Uploads<HTTP2Stream>
     @exclusivity(unchecked) var network: HTTP2NetworkProgress
     @exclusivity(unchecked) var liveness: HTTP2Liveness
     var endCause = HTTP2EndCause()
@@ -53,6 +53,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
             allocator: traits.channel.allocator)
         announcedLimit = session.streamLimit
         self.session = session
+        uploads = HTTP2Uploads(channelLimit: traits.origin.options.writeBufferLimit)
         let now = traits.sweep.now
         network = HTTP2NetworkProgress(now: now)
         liveness = HTTP2Liveness(options: http2, now: now)
@@ -138,7 +139,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     }
 
     func finishBody(trailers: CheckedTrailers?, for exchange: Exchange) {
-        onLoop { self.finish(ByteBuffer(), trailers: trailers?.fields, for: exchange) }
+        onLoop { self.finish(ByteBuffer(), trailers: trailers, for: exchange) }
     }
 
     func uploadFailed(
@@ -174,9 +175,9 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     }
 
     /// Ends the request's body with `last`, or with trailers.
-    private func finish(_ last: ByteBuffer, trailers: HTTPFields?, for exchange: Exchange) {
+    private func finish(_ last: ByteBuffer, trailers: CheckedTrailers?, for exchange: Exchange) {
         guard let stream = sendingStream(of: exchange) else { return }
-        if let trailers, !trailers.isEmpty { stream.finish(with: trailers) } else { stream.finish(with: last) }
+        if let trailers, !trailers.fields.isEmpty { stream.finish(with: trailers) } else { stream.finish(with: last) }
     }
 
     /// One lease more has been used, or given back unused.

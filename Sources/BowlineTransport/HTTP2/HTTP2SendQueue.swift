@@ -18,7 +18,7 @@ struct HTTP2SendQueue {
         /// With the last byte of the body.
         case withBody
         /// With these fields behind the body.
-        case withTrailers(HTTPFields)
+        case withTrailers(CheckedTrailers)
         /// The end has been written.
         case written
     }
@@ -82,7 +82,7 @@ struct HTTP2SendQueue {
         /// Whether the stream ends with the bytes, which may be none.
         let endsStream: Bool
         /// The fields that end the stream behind the bytes.
-        let trailers: HTTPFields?
+        let trailers: CheckedTrailers?
     }
 
     /// Takes what is to be written now, of the body at most `limit` bytes; nil: nothing.
@@ -100,9 +100,9 @@ struct HTTP2SendQueue {
         case .withBody:
             ending = .written
             return Piece(bytes: bytes, endsStream: true, trailers: nil)
-        case .withTrailers(let fields):
+        case .withTrailers(let trailers):
             ending = .written
-            return Piece(bytes: bytes, endsStream: false, trailers: fields)
+            return Piece(bytes: bytes, endsStream: false, trailers: trailers)
         }
     }
 

@@ -34,7 +34,7 @@ extension HTTP2Stream {
     }
 
     /// The request ends with these fields.
-    func finish(with trailers: HTTPFields) {
+    func finish(with trailers: CheckedTrailers) {
         end(.withTrailers(trailers))
     }
 

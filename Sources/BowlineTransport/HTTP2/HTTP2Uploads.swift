@@ -11,9 +11,14 @@ internal import BowlineCore
 /// | `popRoomy`, little is left unwritten | – | – | at rest |
 /// | `removeAll` | – | at rest | at rest |
 struct HTTP2Uploads<Stream: HTTP2UploadStream> {
-    private var turns = HTTP2BodyTurns<Stream>()
+    private var turns: HTTP2BodyTurns<Stream>
     private var marks = HTTP2SentMarks<Stream>()
     private var waiting: [Stream] = []
+
+    /// - Parameter channelLimit: How many bytes may lie in the channel before it says that it is full.
+    init(channelLimit: Int) {
+        turns = HTTP2BodyTurns(channelLimit: channelLimit)
+    }
 
     /// Whether any stream has something to send, as far as is known.
     var isDue: Bool { !turns.isEmpty }
@@ -21,6 +26,9 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
     var lastSender: Int { turns.lastSender }
 
     // MARK: Writing
+
+    /// Whether another head, or more of a body, may be written to an output that has so many bytes.
+    func hasRoom(in outputByteCount: Int) -> Bool { turns.hasRoom(in: outputByteCount) }
 
     /// The stream has its turn when the next output is put together, if it has something to send.
     mutating func add(_ stream: Stream) {
@@ -49,7 +57,7 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
             }
             if let trailers = piece.trailers {
                 do throws(HTTP2SectionTooLarge) {
-                    try session.sendTrailers(HTTP2RequestTrailers(fields: trailers), on: stream.id)
+                    try session.sendTrailers(HTTP2RequestTrailers(trailers), on: stream.id)
                 } catch {
                     return RefusedTrailers(stream: stream, section: error)
                 }

@@ -165,6 +165,35 @@ import Testing
         }
     }
 
+    /// The error is one of the stream (RFC 9113 §6.3), which is answered with RST_STREAM. That must not be sent for an idle
+    /// stream (§6.4), so that the connection ends (§5.4.1), nor for a closed one (§5.1).
+    @Test(
+        "PRIORITY of a wrong length resets an open stream, and ends the connection on an idle one",
+        arguments: [4, 6, 0])
+    func priorityOfWrongLength(length: Int) throws {
+        let frame = SessionHarness.frame(2, stream: Self.stream, [UInt8](repeating: 0, count: length))
+        for state in HTTP2StreamState.allCases {
+            let harness = try Self.harness(in: state)
+            let seen = harness.receive(raw: frame)
+            let written = try harness.written()
+            switch state {
+            case .idle:
+                #expect(seen == [.connectionFailed(.frameSizeError)])
+                #expect(harness.violation?.rule.description == "RFC 9113 §6.3")
+                #expect(written == [.goAway(lastStream: 0, code: .frameSizeError)])
+            case .open, .halfClosedLocal, .halfClosedRemote:
+                #expect(seen == [.streamFailed(Self.stream, .frameSizeError)], "\(state)")
+                #expect(written == [.reset(stream: Self.stream, code: .frameSizeError)], "\(state)")
+            case .reset, .resetEnded, .closed:
+                #expect(seen.isEmpty && written.isEmpty, "\(state)")
+                #expect(harness.state(of: Self.stream) == state)
+            }
+            // What follows the frame is read: its payload is skipped.
+            let next = harness.receive { $0.ping(7) }
+            #expect(next == (state == .idle ? [] : [.ping]), "\(state)")
+        }
+    }
+
     @Test("A stream of an even number is idle, whatever has been opened", arguments: [Input.headers, .data, .reset])
     func evenNumber(input: Input) throws {
         let harness = try SessionHarness.ready()

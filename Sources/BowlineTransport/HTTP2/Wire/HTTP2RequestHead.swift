@@ -108,9 +108,13 @@ struct HTTP2RequestHead: HTTP2FieldSource {
     }
 }
 
-/// The trailers of a request, which have been checked (``CheckedTrailers``); encoded when they are written.
+/// The trailers of a request; encoded when they are written.
 struct HTTP2RequestTrailers: HTTP2FieldSource {
-    let fields: HTTPFields
+    private let fields: HTTPFields
+
+    init(_ trailers: CheckedTrailers) {
+        fields = trailers.fields
+    }
 
     var listSize: Int {
         fields.reduce(0) { $0 + HTTP2FieldSize.of($1) }

@@ -225,7 +225,8 @@ extension HTTP2ClientSession {
         guard case .stream(let stream) = violation.scope else { throw violation }
         try floods.controlFrame(now: now)
         guard let index = streams.index(of: stream) else {
-            // RST_STREAM must not be sent for an idle stream (RFC 9113 §6.4).
+            // The answer to a stream error is RST_STREAM, which must not be sent for an idle stream (RFC 9113 §6.4): the error
+            // becomes one of the connection, as §5.4.1 allows. A closed stream gets no frame any more (§5.1).
             guard !streams.isIdle(stream) else {
                 throw HTTP2Violation(violation.code, .connection, violation.what, rule: violation.rule)
             }

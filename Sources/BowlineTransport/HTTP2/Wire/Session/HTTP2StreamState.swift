@@ -22,8 +22,9 @@
 /// | resetEnded | ends all (b) | ends all (b) | ignored | ignored | resetEnded | ignored |
 /// | closed | ends all (b) | ends all (b) | ignored | ignored | closed | ignored |
 ///
-/// *Ends all*: a violation of the connection, (a) PROTOCOL_ERROR or (b) STREAM_CLOSED. PRIORITY changes nothing in any
-/// state. *Dropped* HEADERS are decoded all the same, so that HPACK stays in step, and dropped DATA counts in the
+/// *Ends all*: a violation of the connection, (a) PROTOCOL_ERROR or (b) STREAM_CLOSED, else with the stream violation's
+/// code: an idle stream must not be reset (RFC 9113 §6.4). PRIORITY changes nothing in any state; one of a wrong length is a
+/// stream violation (§6.3). *Dropped* HEADERS are decoded all the same, so that HPACK stays in step, and dropped DATA counts in the
 /// connection's window. A reset stream is closed when ``HTTP2StreamRecords`` forgets it.
 enum HTTP2StreamState: Sendable, Hashable, CaseIterable {
     /// Not opened yet, or of an even number.

@@ -44,7 +44,7 @@ final class ReferencePool {
     private(set) var lastDialOfRound = 0
     private var dialsMade = 0
     private var waitersMade = 0
-    private var lastFailure: (error: DialError, at: Duration)?
+    private var lastFailure: (error: ScriptedDialError, at: Duration)?
     private var seen = Observation()
 
     init(_ configuration: PoolConfiguration) {
@@ -153,7 +153,7 @@ final class ReferencePool {
         }
     }
 
-    func failed(_ id: Int, _ error: DialError, for cause: DialFailureCause) -> Observation {
+    func failed(_ id: Int, _ error: ScriptedDialError, for cause: DialFailureCause) -> Observation {
         observing {
             guard let index = dialling.firstIndex(of: id) else { return }
             dialling.remove(at: index)
@@ -199,7 +199,7 @@ final class ReferencePool {
         waiters.removeAll { seen.ended[$0.id] != nil }
     }
 
-    private func dialError(for waiter: Waiter) -> DialError? {
+    private func dialError(for waiter: Waiter) -> ScriptedDialError? {
         lastFailure.flatMap { $0.at >= waiter.since ? $0.error : nil }
     }
 

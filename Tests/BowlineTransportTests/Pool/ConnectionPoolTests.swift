@@ -153,13 +153,13 @@ import Testing
     func dialFailure() async throws {
         let pool = dialer.makePool(clock)
         let waiting = Task { try await pool.lease(.init(maximumWait: .seconds(10))) }
-        pool.connectionFailed(await dialer.dials(1), error: DialError(number: 1))
+        pool.connectionFailed(await dialer.dials(1), error: ScriptedDialError(number: 1))
         let result = await waiting.result
         guard case .failure(PoolError.dialFailed(let error)) = result else {
             Issue.record("\(result)")
             return
         }
-        #expect(error as? DialError == DialError(number: 1))
+        #expect(error as? ScriptedDialError == ScriptedDialError(number: 1))
     }
 
     @Test("PO2: dials that fail inside the call that starts them end a long line without a recursion")
@@ -181,7 +181,7 @@ import Testing
             }
             await pool.waiting(5000)
             dialer.setMode(.failAtOnce)
-            pool.connectionFailed(ConnectionID(1), error: DialError())
+            pool.connectionFailed(ConnectionID(1), error: ScriptedDialError())
         }
         #expect(failures.entries.count == 5000)
         #expect(pool.isCold)
@@ -196,7 +196,7 @@ import Testing
         try await warmed
         #expect(pool.snapshot().idle == 2)
         dialer.setMode(.failAtOnce)
-        await #expect(throws: DialError.self) { try await pool.prewarm(3) }
+        await #expect(throws: ScriptedDialError.self) { try await pool.prewarm(3) }
     }
 
     @Test("prewarm ends when its task is cancelled; the dials go on")
@@ -217,7 +217,7 @@ import Testing
             $0.maximumLifetime = nil
         }
         #expect(pool.tryLease() == nil)
-        pool.connectionFailed(await dialer.dials(1), error: DialError())
+        pool.connectionFailed(await dialer.dials(1), error: ScriptedDialError())
         await clock.sleeps(1)
         clock.advance(by: .seconds(1))
         _ = await dialer.dials(2)

@@ -18,8 +18,8 @@ struct PoolFailedDialTests {
     func coldBurst() {
         let pool = cold(50)
         #expect(pool.snapshot.dialling == 1)
-        let failure = pool.failed(1, DialError(number: 7))
-        #expect(failure.ended == [1: .dialFailed(DialError(number: 7))])
+        let failure = pool.failed(1, ScriptedDialError(number: 7))
+        #expect(failure.ended == [1: .dialFailed(ScriptedDialError(number: 7))])
         #expect(failure.dialled == [2])
         let success = pool.established(2, streams: 100)
         #expect(success.ended.count == 49)
@@ -32,10 +32,12 @@ struct PoolFailedDialTests {
         #expect(pool.failed(1).ended.count == 1)
         pool.lease()
         #expect(pool.failed(2).ended.count == 1)
-        let third = pool.failed(3, DialError(number: 3))
-        #expect(third.ended.count == 48 && third.ended.values.allSatisfy { $0 == .dialFailed(DialError(number: 3)) })
+        let third = pool.failed(3, ScriptedDialError(number: 3))
+        #expect(
+            third.ended.count == 48 && third.ended.values.allSatisfy { $0 == .dialFailed(ScriptedDialError(number: 3)) }
+        )
         #expect(third.ended[51] == nil && third.dialled == [4])
-        #expect(pool.failed(4).ended == [51: .dialFailed(DialError())])
+        #expect(pool.failed(4).ended == [51: .dialFailed(ScriptedDialError())])
         #expect(pool.snapshot.waiting == 0 && pool.snapshot.dialling == 0)
     }
 
@@ -49,7 +51,7 @@ struct PoolFailedDialTests {
         let older = pool.failed(1)
         #expect(older.ended.isEmpty)
         #expect(older.dialled == [3])
-        #expect(pool.failed(3, DialError(number: 3)).ended == [2: .dialFailed(DialError(number: 3))])
+        #expect(pool.failed(3, ScriptedDialError(number: 3)).ended == [2: .dialFailed(ScriptedDialError(number: 3))])
         #expect(pool.snapshot.dialling == 0)
     }
 
@@ -69,8 +71,8 @@ struct PoolFailedDialTests {
     func parallelFailures() {
         let pool = MachineHarness { $0.maximumConnections = 4 }
         for _ in 0..<20 { pool.lease() }
-        for id in 1...4 { #expect(pool.failed(id).ended == [id: .dialFailed(DialError())]) }
-        for id in 5...8 { #expect(pool.failed(id).ended == [id: .dialFailed(DialError())]) }
+        for id in 1...4 { #expect(pool.failed(id).ended == [id: .dialFailed(ScriptedDialError())]) }
+        for id in 5...8 { #expect(pool.failed(id).ended == [id: .dialFailed(ScriptedDialError())]) }
         #expect(pool.failed(9).ended.count == 9, "all but those that the three others under way are for")
         #expect(pool.snapshot.waiting == 3 && pool.snapshot.dialling == 3)
         #expect(pool.established(10).connection(of: 18) == 10)
@@ -82,7 +84,7 @@ struct PoolFailedDialTests {
         for _ in 0..<25 { pool.lease() }
         #expect(pool.snapshot.dialling == 3)
         let failure = pool.failed(1)
-        #expect(failure.ended == [1: .dialFailed(DialError())] && failure.dialled == [4])
+        #expect(failure.ended == [1: .dialFailed(ScriptedDialError())] && failure.dialled == [4])
     }
 
     // MARK: Limits
@@ -97,7 +99,8 @@ struct PoolFailedDialTests {
         if succeeds {
             #expect(pool.established(1).connection(of: 1) == 1)
         } else {
-            #expect(pool.failed(1, DialError(number: 1)).ended == [1: .dialFailed(DialError(number: 1))])
+            #expect(
+                pool.failed(1, ScriptedDialError(number: 1)).ended == [1: .dialFailed(ScriptedDialError(number: 1))])
         }
     }
 
@@ -119,7 +122,7 @@ struct PoolFailedDialTests {
         pool.now = .seconds(10)
         let failure = pool.failed(1)
         #expect(failure.ended.count == 50 && failure.dialled.isEmpty)
-        #expect(failure.ended.values.allSatisfy { $0 == .dialFailed(DialError()) })
+        #expect(failure.ended.values.allSatisfy { $0 == .dialFailed(ScriptedDialError()) })
         #expect(pool.advance(by: .seconds(60)).ended.isEmpty)
     }
 
@@ -191,8 +194,8 @@ struct PoolFailedDialTests {
     func shortageAlone() {
         let pool = MachineHarness { $0.maximumConnections = 1 }
         for _ in 0..<10 { pool.lease() }
-        #expect(pool.failed(1, for: .resources).ended == [1: .dialFailed(DialError())])
-        #expect(pool.failed(2, for: .resources).ended == [2: .dialFailed(DialError())])
+        #expect(pool.failed(1, for: .resources).ended == [1: .dialFailed(ScriptedDialError())])
+        #expect(pool.failed(2, for: .resources).ended == [2: .dialFailed(ScriptedDialError())])
         #expect(pool.failed(3, for: .resources).ended.count == 8)
     }
 
@@ -216,7 +219,7 @@ struct PoolFailedDialTests {
         pool.failed(2, for: .resources)
         pool.failed(3, for: .resources)
         #expect(pool.closed(1).dialled.count == 1)
-        #expect(pool.failed(4, for: .resources).ended == [2: .dialFailed(DialError())])
+        #expect(pool.failed(4, for: .resources).ended == [2: .dialFailed(ScriptedDialError())])
         #expect(pool.snapshot.dialling == 1)
     }
 
@@ -225,9 +228,9 @@ struct PoolFailedDialTests {
         let pool = MachineHarness()
         pool.leasedConnections(1)
         pool.lease(wait: .milliseconds(50))
-        pool.failed(2, DialError(number: 24), for: .resources)
+        pool.failed(2, ScriptedDialError(number: 24), for: .resources)
         let late = pool.advance(by: .milliseconds(50))
-        #expect(late.ended == [2: .timedOut(lastDialError: DialError(number: 24))])
+        #expect(late.ended == [2: .timedOut(lastDialError: ScriptedDialError(number: 24))])
     }
 
     @Test("Short of resources: a cancelled request leaves the line, and no dial is tried for it")
@@ -289,8 +292,8 @@ struct PoolFailedDialTests {
         pool.leasedConnections(1)
         pool.lease()
         #expect(pool.prewarm(1).dialled == [3])
-        let failure = pool.failed(3, DialError(number: 24), for: .resources)
-        #expect(failure.ended == [3: .dialFailed(DialError(number: 24))])
+        let failure = pool.failed(3, ScriptedDialError(number: 24), for: .resources)
+        #expect(failure.ended == [3: .dialFailed(ScriptedDialError(number: 24))])
         #expect(pool.snapshot.waiting == 1)
     }
 

@@ -132,7 +132,7 @@ import Testing
     func limit() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.lease()
-        harness.failed(1, DialError(number: 1))
+        harness.failed(1, ScriptedDialError(number: 1))
         harness.advance(by: .seconds(1))
         harness.lease()
         harness.lease(wait: .seconds(10))
@@ -140,9 +140,9 @@ import Testing
         #expect(harness.advance(by: .milliseconds(9_999)).ended.isEmpty)
         #expect(harness.advance(by: .milliseconds(1)).ended == [3: .timedOut(lastDialError: nil)])
         harness.lease(wait: .seconds(20))
-        harness.failed(2, DialError(number: 2))
+        harness.failed(2, ScriptedDialError(number: 2))
         #expect(harness.snapshot.waiting == 2 && harness.snapshot.dialling == 1)
-        #expect(harness.advance(by: .seconds(20)).ended == [5: .timedOut(lastDialError: DialError(number: 2))])
+        #expect(harness.advance(by: .seconds(20)).ended == [5: .timedOut(lastDialError: ScriptedDialError(number: 2))])
     }
 
     @Test("PO3: a waiter's deadline fails it, whatever is under way for it")

@@ -135,7 +135,7 @@ import Testing
                         if dice.isMultiple(of: 3) { await Task.yield() }
                         guard dice >= 10 else {
                             let cause: DialFailureCause = dice < 5 ? .peer : .resources
-                            return pool.connectionFailed(id, error: DialError(), cause: cause)
+                            return pool.connectionFailed(id, error: ScriptedDialError(), cause: cause)
                         }
                         pool.connectionEstablished(ScriptedConnection(id, affinity: affinity ?? 0))
                         if dice > 80 { pool.connectionClosed(id, reason: .closedByPeer) }

@@ -24,7 +24,7 @@ final class PlainConnection: PoolTestConnection {
     func close(_ reason: CloseReason) {}
 }
 
-struct DialError: Error, Equatable {
+struct ScriptedDialError: Error, Equatable {
     var number = 0
 }
 
@@ -40,11 +40,11 @@ struct Observation: Equatable, CustomStringConvertible {
         case granted(Granted)
         case prewarmed
         case cancelled
-        case dialFailed(DialError)
+        case dialFailed(ScriptedDialError)
         /// Its limit passed.
-        case timedOut(lastDialError: DialError?)
+        case timedOut(lastDialError: ScriptedDialError?)
         /// Its deadline passed.
-        case deadlineExceeded(lastDialError: DialError?)
+        case deadlineExceeded(lastDialError: ScriptedDialError?)
         case saturated(waiting: Int)
         case draining
         case closed
@@ -52,10 +52,11 @@ struct Observation: Equatable, CustomStringConvertible {
         init(_ error: any Error) {
             switch error {
             case is CancellationError: self = .cancelled
-            case PoolError.dialFailed(let error as DialError): self = .dialFailed(error)
-            case let error as DialError: self = .dialFailed(error)
-            case PoolError.acquireTimeout(let error, _, _): self = .timedOut(lastDialError: error as? DialError)
-            case PoolError.deadlineExceeded(let error): self = .deadlineExceeded(lastDialError: error as? DialError)
+            case PoolError.dialFailed(let error as ScriptedDialError): self = .dialFailed(error)
+            case let error as ScriptedDialError: self = .dialFailed(error)
+            case PoolError.acquireTimeout(let error, _, _): self = .timedOut(lastDialError: error as? ScriptedDialError)
+            case PoolError.deadlineExceeded(let error):
+                self = .deadlineExceeded(lastDialError: error as? ScriptedDialError)
             case PoolError.saturated(let waiting): self = .saturated(waiting: waiting)
             case PoolError.draining: self = .draining
             default: self = .closed
@@ -159,7 +160,7 @@ final class MachineHarness {
 
     @discardableResult
     func failed(
-        _ id: Int, _ error: DialError = DialError(), for cause: DialFailureCause = .peer
+        _ id: Int, _ error: ScriptedDialError = ScriptedDialError(), for cause: DialFailureCause = .peer
     ) -> Observation {
         observe(machine.connectionFailed(ConnectionID(id), error: error, cause: cause, now: instant, random: random))
     }

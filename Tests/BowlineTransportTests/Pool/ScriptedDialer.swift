@@ -141,8 +141,9 @@ final class ScriptedDialer: ConnectionDialer {
         case .byHand: break
         case .succeedAtOnce:
             pool?.connectionEstablished(ScriptedConnection(id, affinity: affinity ?? 0, streams: streams))
-        case .failAtOnce: pool?.connectionFailed(id, error: DialError(number: id.value))
-        case .failForResources: pool?.connectionFailed(id, error: DialError(number: id.value), cause: .resources)
+        case .failAtOnce: pool?.connectionFailed(id, error: ScriptedDialError(number: id.value))
+        case .failForResources:
+            pool?.connectionFailed(id, error: ScriptedDialError(number: id.value), cause: .resources)
         }
     }
 

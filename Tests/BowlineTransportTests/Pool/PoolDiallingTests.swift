@@ -7,7 +7,7 @@ import Testing
     func failure() {
         let harness = MachineHarness()
         harness.lease(wait: .seconds(10))
-        #expect(harness.failed(1, DialError(number: 7)).ended == [1: .dialFailed(DialError(number: 7))])
+        #expect(harness.failed(1, ScriptedDialError(number: 7)).ended == [1: .dialFailed(ScriptedDialError(number: 7))])
         #expect(harness.snapshot == PoolCounts(idle: 0, active: 0, dialling: 0, waiting: 0, opened: 0, closed: [:]))
     }
 
@@ -18,10 +18,10 @@ import Testing
         harness.lease()
         harness.lease()
         let first = harness.failed(1)
-        #expect(first.ended == [1: .dialFailed(DialError())])
+        #expect(first.ended == [1: .dialFailed(ScriptedDialError())])
         #expect(first.dialled == [2])
         let second = harness.failed(2)
-        #expect(second.ended == [2: .dialFailed(DialError())])
+        #expect(second.ended == [2: .dialFailed(ScriptedDialError())])
         #expect(harness.established(3).connection(of: 3) == 3)
     }
 
@@ -133,8 +133,8 @@ import Testing
         harness.prewarm(2)
         #expect(harness.prewarm(2).dialled.isEmpty)
         #expect(harness.established(1).ended.isEmpty)
-        let end = Observation.End.dialFailed(DialError(number: 3))
-        #expect(harness.failed(2, DialError(number: 3)).ended == [1: end, 2: end])
+        let end = Observation.End.dialFailed(ScriptedDialError(number: 3))
+        #expect(harness.failed(2, ScriptedDialError(number: 3)).ended == [1: end, 2: end])
     }
 
     @Test("prewarm: a cancelled call ends at once and its dials go on; a drain ends it and them")

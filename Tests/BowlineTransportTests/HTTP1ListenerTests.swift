@@ -1,0 +1,114 @@
+import BowlineCore
+import BowlineTesting
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import BowlineTransport
+
+@Suite("Listeners that cancel a request while HTTP/1.1 sends it", .timeLimit(.minutes(1)))
+struct HTTP1ListenerTests {
+    enum Moment {
+        case headSent, bodySent
+    }
+
+    enum Body {
+        /// The body goes out with the head.
+        case inline
+        case streamed
+        /// The body waits for a 100 (Continue).
+        case expecting
+
+        var request: ServiceRequest {
+            var request = ServiceRequest.post(
+                "http://a.example/",
+                body: self == .inline ? .text("rope") : .bytes(ByteBuffer(repeating: 0x61, count: 100_000)))
+            if self == .expecting { request.options.continueTimeout = .seconds(1) }
+            return request
+        }
+    }
+
+    /// Notes what happens to a request, and cancels it at one moment, on the event loop.
+    private final class CancellingListener: ServiceEventListener {
+        private let moment: Moment
+        private let task = Guarded<Task<ServiceResponse, any Error>?>(nil)
+        private let log = Guarded<[String]>([])
+
+        init(at moment: Moment) { self.moment = moment }
+
+        var notes: [String] { log.withLock { $0 } }
+
+        func cancels(_ task: Task<ServiceResponse, any Error>) { self.task.withLock { $0 = task } }
+        func note(_ entry: String) { log.withLock { $0.append(entry) } }
+
+        func requestHeadSent(_ event: RequestEvent) { happened(.headSent) }
+        func requestBodySent(_ event: RequestEvent) { happened(.bodySent) }
+
+        private func happened(_ moment: Moment) {
+            note("\(moment)")
+            if moment == self.moment { task.withLock { $0 }?.cancel() }
+        }
+    }
+
+    // The peer says nothing, so that a body that waits for it is never sent.
+    private static let cases: [(Moment, Body)] = [
+        (.headSent, .inline), (.headSent, .streamed), (.headSent, .expecting), (.bodySent, .inline),
+        (.bodySent, .streamed),
+    ]
+
+    @Test("Once a listener has cancelled the request, nothing is told of it and it enters no phase", arguments: cases)
+    func nothingFollows(moment: Moment, body: Body) async throws {
+        let channel = NIOAsyncTestingChannel()
+        let (clock, owner, listener) = (TestClock(), RecordingOwner(), CancellingListener(at: moment))
+        let connection = try await Self.connection(on: channel, clock, owner)
+        var request = body.request
+        request.options.onUploadProgress = { _ in listener.note("progress") }
+        let context = RequestContext(timeouts: Timeouts())
+        let exchange = Exchange(
+            request: try PreparedRequest(request, context: context, started: clock.now, isPooled: true),
+            connection: connection,
+            lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now), resends: 0,
+            options: ConnectionOptions(), events: EventDispatch([listener], clock: clock))
+
+        let started = Gate()
+        let task = Task {
+            try? await started.wait()
+            return try await exchange.run()
+        }
+        listener.cancels(task)
+        started.open()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        // The event that cancelled it runs on the loop: this comes behind it.
+        let deadlines = try await channel.eventLoop.submit { connection.deadlines }.get()
+
+        switch (moment, body) {
+        case (.headSent, _): #expect(listener.notes == ["headSent"])
+        case (.bodySent, .inline): #expect(listener.notes == ["headSent", "progress", "bodySent"])
+        case (.bodySent, _):
+            #expect(listener.notes.first == "headSent" && listener.notes.last == "bodySent")
+            #expect(listener.notes.contains("progress"))
+        }
+        #expect(context.call.phase == .sending)
+        #expect(deadlines.phase == .none && deadlines.phaseInstant == .distantFuture)
+        #expect(owner.notes == ["closed cancelled"])
+        _ = try? await channel.finish()
+    }
+
+    private static func connection(
+        on channel: NIOAsyncTestingChannel, _ clock: TestClock, _ owner: RecordingOwner
+    ) async throws -> HTTP1Connection {
+        let connection = try await channel.eventLoop.submit {
+            let connection = HTTP1Connection(
+                ConnectionTraits(
+                    id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
+                    dialDuration: .zero,
+                    sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
+                    executor: EventLoopTaskExecutor(channel.eventLoop),
+                    origin: OriginLink(options: ConnectionOptions(), owner: owner)))
+            try channel.pipeline.syncOperations.addHandler(connection)
+            return connection
+        }.get()
+        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
+        return connection
+    }
+}
