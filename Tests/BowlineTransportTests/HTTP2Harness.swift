@@ -114,10 +114,13 @@ final class HTTP2Harness: Sendable {
     // MARK: The requests
 
     /// Leases the connection for a request, which has come to it when this returns.
+    ///
+    /// - Parameter streamed: What the request's body yields if it is a `.stream`: it cannot be read again to be compared.
     func send(
-        _ request: ServiceRequest, timeouts: Timeouts = Timeouts(), deadline: Duration? = nil
+        _ request: ServiceRequest, streamed: ByteBuffer? = nil, timeouts: Timeouts = Timeouts(),
+        deadline: Duration? = nil
     ) async throws -> HTTP2HarnessCall {
-        let exchange = try makeExchange(request, timeouts, deadline: deadline)
+        let exchange = try makeExchange(request, streamed: streamed, timeouts, deadline: deadline)
         let log = log
         let call = Task {
             do {
@@ -139,7 +142,8 @@ final class HTTP2Harness: Sendable {
     }
 
     func makeExchange(
-        _ request: ServiceRequest, _ timeouts: Timeouts = Timeouts(), deadline: Duration? = nil
+        _ request: ServiceRequest, streamed: ByteBuffer? = nil, _ timeouts: Timeouts = Timeouts(),
+        deadline: Duration? = nil
     ) throws -> Exchange {
         let deadline = deadline.map { Deadline(clock.now.advanced(by: $0)) }
         let exchange = Exchange(
@@ -149,7 +153,7 @@ final class HTTP2Harness: Sendable {
             connection: connection,
             lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
             resends: 0, options: ConnectionOptions())
-        ledger.withLock { $0.asked(request, for: exchange) }
+        ledger.withLock { $0.asked(request, streamed: streamed, for: exchange) }
         return exchange
     }
 
@@ -185,7 +189,10 @@ final class HTTP2Harness: Sendable {
     func finish(sourceLocation: SourceLocation = #_sourceLocation) async {
         let connection = connection
         _ = try? await writes()
-        let differences = try? await onLoop { [self] in ledger.withLock { $0.differences() } }
+        var differences = ledger.withLock { $0.problems }
+        let comparisons = try? await onLoop { [self] in ledger.withLock { $0.comparisons() } }
+        if comparisons == nil { differences.append("the loop has ended") }
+        for comparison in comparisons ?? [] { differences += await HTTP2HarnessLedger.differences(in: comparison) }
         #expect(differences == [], sourceLocation: sourceLocation)
         try? await onLoop { connection.close(.forced) }
         _ = try? await channel.finish(acceptAlreadyClosed: true)
