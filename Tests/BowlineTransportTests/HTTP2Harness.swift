@@ -217,21 +217,3 @@ extension Result {
         if case .success = self { true } else { false }
     }
 }
-
-/// A clock that wakes nobody: the harness does what is due itself, so that it knows when that is done.
-private struct UnhurriedClock: ServiceClock {
-    let base: TestClock
-    /// Nobody moves it.
-    private let stillClock = TestClock()
-
-    init(_ base: TestClock) {
-        self.base = base
-    }
-
-    var now: MonotonicInstant { base.now }
-    var minimumResolution: Duration { base.minimumResolution }
-
-    func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
-        try await stillClock.sleep(until: .distantFuture, tolerance: tolerance)
-    }
-}
