@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 
 from harness import certificates
-from harness.http2 import fields
+from harness.http2 import fields, nghttpd_log
 from harness.http2.fields_recorder import Recorder, asked
 from harness.ports import free_ports, wait_until_listening
 
@@ -191,7 +191,6 @@ class Nghttpd(FieldServer):
     request_bytes = 60 * KIB
     field_bytes = 50_000
     limits = "nghttpd resets a stream whose fields count more than 64 KiB; the response's fields are trailers"
-    _LINE = re.compile(r"^\[id=(\d+)\] \[ *[\d.]+\] recv \(stream_id=(\d+)(?:, sensitive)?\) (:?[^:]+): (.*)$")
 
     def commands(self):
         files = self.folder / "files"
@@ -212,16 +211,8 @@ class Nghttpd(FieldServer):
         return line.get("trailers", [])
 
     def requests(self):
-        streams = {}
-        with open(self.log, encoding="utf-8", errors="replace") as log:
-            for line in log:
-                if match := self._LINE.match(line.rstrip("\n")):
-                    connection, stream, name, value = match.groups()
-                    streams.setdefault((connection, stream), []).append((name, value))
-        # Its processes have opened the file for appending.
-        os.truncate(self.log, 0)
-        return [(dict(came)[":path"], [(name, value) for name, value in came if not name.startswith(":")])
-                for came in streams.values()]
+        return [(arrival.pseudo(":path"), [pair for pair in arrival.fields if not pair[0].startswith(":")])
+                for arrival in nghttpd_log.take(self.log)]
 
 
 class Node(FieldServer):

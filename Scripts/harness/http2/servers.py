@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 
 from harness import certificates
+from harness.http2 import nghttpd_log
 from harness.http2.recorder import Recorder
 from harness.ports import free_ports, wait_until_listening
 
@@ -78,7 +79,7 @@ class Servers:
     def __init__(self, large):
         self.large = large
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-http2-"))
-        names = ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")
+        names = ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c", "echo", "h2c-echo")
         self.ports = dict(zip(names, free_ports(len(names))))
         self.sink = Recorder()
         self.ports["sink"] = self.sink.port
@@ -87,7 +88,7 @@ class Servers:
     def __enter__(self):
         try:
             self._prepare()
-            for name in ("nginx", "nghttpd", "h2c", "haproxy"):
+            for name in ("nginx", "nghttpd", "h2c", "haproxy", "echo", "h2c-echo"):
                 self.start(name)
         except BaseException:
             self.__exit__()
@@ -119,14 +120,19 @@ class Servers:
 
     def start(self, name):
         files, key, certificate = self.folder / "files", self.folder / "server.key", self.folder / "server.pem"
+        # Each line of what it prints costs time: those under load are quiet.
+        log, echoing = subprocess.DEVNULL, ["--verbose", "--echo-upload", "-a", "127.0.0.1", "-d", files]
         command = {
             "nginx": ["nginx", "-p", self.folder, "-c", self.folder / "nginx.conf"],
             "haproxy": ["haproxy", "-f", self.folder / "haproxy.cfg"],
             "nghttpd": ["nghttpd", "-a", "127.0.0.1", "-d", files, str(self.ports["nghttpd"]), key, certificate],
             "h2c": ["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", files, str(self.ports["h2c"])],
+            "echo": ["nghttpd", *echoing, self.ports["echo"], key, certificate],
+            "h2c-echo": ["nghttpd", "--no-tls", *echoing, self.ports["h2c-echo"]],
         }[name]
-        self.processes[name] = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL,
-                                                stderr=subprocess.DEVNULL)
+        if name in ("echo", "h2c-echo"):
+            log = open(self._log(name), "ab")
+        self.processes[name] = subprocess.Popen([str(word) for word in command], stdout=log, stderr=subprocess.DEVNULL)
         if wait_until_listening(self.processes[name], [self.ports[name]]):
             return
         if self.processes[name].poll() is not None:
@@ -139,9 +145,16 @@ class Servers:
 
     def arguments(self, name):
         """What makes the tool talk to that server, its URL's beginning last."""
-        if name == "h2c":
+        if name in ("h2c", "h2c-echo"):
             return ["--h2c", f"http://localhost:{self.ports[name]}"]
         return ["--http2", "--cacert", str(self.folder / "ca.pem"), f"https://localhost:{self.ports[name]}"]
+
+    def _log(self, name):
+        return self.folder / f"{name}.log"
+
+    def arrivals(self, name):
+        """The requests that an nghttpd that echoes has got since this was last asked."""
+        return nghttpd_log.take(self._log(name))
 
     @property
     def access_log(self):
