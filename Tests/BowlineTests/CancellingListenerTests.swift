@@ -69,7 +69,7 @@ struct CancellingListenerTests {
                     client.pool.snapshot().active == 0 && client.pool.snapshot().streams == 0
                 }
             }
-            sent.compare(with: server.requests)
+            await sent.compare(with: server.requests)
         }
     }
 }

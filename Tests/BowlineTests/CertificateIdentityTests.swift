@@ -143,7 +143,7 @@ struct CertificateIdentityTests {
                 let fetched = try await client.fetch("/named")
                 #expect(fetched.text == "/named")
                 #expect(server.requests.count == 1)
-                sent.compare(with: server.requests)
+                await sent.compare(with: server.requests)
                 #expect(fetched.response.connection?.protocolVersion == (negotiation == .http2Only ? .http2 : .http1_1))
             } else {
                 let error = try await serviceError { _ = try await client.fetch("/secret") }

@@ -40,7 +40,7 @@ struct FaultProxyClientTests {
                 }
             }
             #expect(server.problems == [])
-            sent.compare(with: server.requests)
+            await sent.compare(with: server.requests)
         }
     }
 

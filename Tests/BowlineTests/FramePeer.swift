@@ -3,7 +3,8 @@ import NIOCore
 import NIOHPACK
 
 /// The server's side of an HTTP/2 connection, frame by frame (prior knowledge): for what a server does that answers before a
-/// request is whole, or in frames of its own making.
+/// request is whole, or in frames of its own making. Requests whose heads are read with ``nextHead()`` go on the server's record:
+/// `LoopbackServer.rawRequests`.
 struct FramePeer {
     struct Frame {
         let type: UInt8
@@ -61,7 +62,9 @@ struct FramePeer {
             if type == 4, flags & 1 == 0 { try await connection.send(Self.frame(4, flags: 1)) }
             if type == 6, flags & 1 == 0 { try await connection.send(Self.frame(6, flags: 1, payload: payload)) }
             guard type < 2 else { continue }
-            return Frame(type: type, flags: flags, stream: Int(stream), payload: payload)
+            let frame = Frame(type: type, flags: flags, stream: Int(stream), payload: payload)
+            if type == Self.data { connection.noteBody(payload, on: frame.stream, endsStream: frame.endsStream) }
+            return frame
         }
     }
 
@@ -72,7 +75,8 @@ struct FramePeer {
             guard frame.type == Self.headers else { continue }
             var payload = frame.payload
             let fields = try decoder.decodeHeaders(from: &payload)
-            connection.note(fields.map { HTTP2WireField($0.name, $0.value) })
+            let section = fields.map { HTTP2WireField($0.name, $0.value) }
+            connection.note(section, on: frame.stream, endsStream: frame.endsStream)
             return (frame.stream, fields, frame.endsStream)
         }
     }

@@ -30,7 +30,7 @@ struct HTTP2PeerTests {
             } _: { client in
                 try await body(client, server)
             }
-            sent.compareHeads(server.rawSections)
+            await sent.compare(with: server.rawRequests)
         }
     }
 

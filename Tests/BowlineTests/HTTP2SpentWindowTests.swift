@@ -56,7 +56,7 @@ struct HTTP2SpentWindowTests {
                     client.pool.snapshot().closed["requestUnfinished"] == 1
                 }
             }
-            sent.compareHeads(server.rawSections)
+            await sent.compare(with: server.rawRequests)
         }
     }
 
@@ -71,8 +71,11 @@ struct HTTP2SpentWindowTests {
                 $0.middleware.perAttempt = [sent]
             } _: { client in
                 let (chunks, source) = AsyncStream.makeStream(of: ByteBuffer.self)
-                source.yield(ByteBuffer(repeating: 1, count: 1000))
-                let refused = try await client.post("upload", body: .stream(chunks))
+                let part = ByteBuffer(bytes: (0..<1000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+                source.yield(part)
+                let body = RequestBody.stream(chunks)
+                sent.note(body, yields: part)
+                let refused = try await client.post("upload", body: body)
                 source.finish()
                 #expect(refused.status == .contentTooLarge)
                 _ = try await refused.body.collect(upTo: 100)
@@ -80,7 +83,7 @@ struct HTTP2SpentWindowTests {
                 #expect(next.fields[HTTPField.Name("x-bytes")!] == "5")
                 #expect(client.pool.snapshot().opened == 1)
             }
-            sent.compareHeads(server.rawSections)
+            await sent.compare(with: server.rawRequests)
         }
     }
 }

@@ -16,7 +16,7 @@ struct HTTP2Tests {
     }
 
     private func withClient(
-        isEncrypted: Bool = true, streams: Int = 100,
+        isEncrypted: Bool = true, streams: Int = 100, sent: SentFields = SentFields(),
         configure: @escaping (inout ClientConfiguration) -> Void = { _ in },
         _ body: (ServiceClient, Setting) async throws -> Void
     ) async throws {
@@ -34,7 +34,6 @@ struct HTTP2Tests {
                 let count = Int(request.path.dropFirst("/bytes/".count)) ?? 0
                 return .reply(200, body: ByteBuffer(repeating: 0x61, count: count))
             }
-            let sent = SentFields()
             try await withServiceClient(server.baseURL) {
                 $0.middleware.perAttempt = [sent]
                 $0.tls.trustRoots = .pem(TestCertificates.authority)
@@ -45,7 +44,7 @@ struct HTTP2Tests {
                 try await body(client, Setting(server: server, gate: gate))
             }
             #expect(server.problems.isEmpty)
-            sent.compare(with: server.requests)
+            await sent.compare(with: server.requests)
         }
     }
 
@@ -167,19 +166,22 @@ struct HTTP2Tests {
 
     @Test("H2s a body and trailers go there and back", arguments: [0, 1, 65_536, 3_000_000])
     func echo(size: Int) async throws {
-        try await withClient { client, _ in
-            let pieces = stride(from: 0, to: size, by: 100_000).map {
-                ByteBuffer(repeating: 0x62, count: min(100_000, size - $0))
-            }
+        let sent = SentFields()
+        try await withClient(sent: sent) { client, _ in
+            let bytes = ByteBuffer(bytes: (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
+            var rest = bytes
             let (chunks, continuation) = AsyncStream.makeStream(of: ByteBuffer.self)
-            for piece in pieces { continuation.yield(piece) }
+            while let piece = rest.readSlice(length: min(100_000, rest.readableBytes)), piece.readableBytes > 0 {
+                continuation.yield(piece)
+            }
             continuation.finish()
             let body = RequestBody.stream(chunks).trailers { HTTPFields.sum }
+            sent.note(body, yields: bytes)
             let response = try await client.send(.post("/echo", body: body))
-            #expect(try await response.body.collect(upTo: 1 << 24).readableBytes == size)
+            #expect(try await response.body.collect(upTo: 1 << 24) == bytes)
             #expect(response.body.trailers?.map(\.name) == ["x-sum"])
-            let whole = try await client.fetch(.post("/echo", body: .bytes(ByteBuffer(repeating: 1, count: size))))
-            #expect(whole.text.utf8.count == size)
+            let whole = try await client.send(.post("/echo", body: .bytes(bytes)))
+            #expect(try await whole.body.collect(upTo: 1 << 24) == bytes)
             #expect(client.pool.snapshot().opened == 1)
         }
     }
@@ -237,12 +239,14 @@ struct HTTP2Tests {
                 var peer = try await RawHTTP2Connection(connection)
                 peer.answersPings = false
                 while true {
-                    let frame = try await peer.next()
-                    if frame.kind == .headers { isAsked.open() }
+                    _ = try await peer.nextSection()
+                    isAsked.open()
                 }
             }
+            let sent = SentFields(isMarking: false)
             try await withServiceClient(server.baseURL) {
                 $0.useOnly(clock)
+                $0.middleware.perAttempt = [sent]
                 $0.http2.negotiation = .http2Only
                 $0.http2.keepAliveInterval = .seconds(30)
                 $0.http2.keepAliveTimeout = .seconds(15)
@@ -257,6 +261,7 @@ struct HTTP2Tests {
                 let elapsed = try #require(error.elapsed)
                 #expect(elapsed >= .seconds(45) && elapsed <= .seconds(90))
             }
+            await sent.compare(with: server.rawRequests)
         }
     }
 

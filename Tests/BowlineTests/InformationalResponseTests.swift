@@ -122,7 +122,7 @@ struct InformationalResponseTests {
                 #expect(error.code == .responseLimitExceeded)
             }
             #expect(server.requests.map(\.path) == ["/fits", "/over"])
-            sent.compare(with: server.requests)
+            await sent.compare(with: server.requests)
         }
     }
 

@@ -6,11 +6,10 @@ import Testing
 @Suite("The loopback server over HTTP/2", .timeLimit(.minutes(1)))
 struct LoopbackHTTP2Tests {
     private func withPair(
-        _ options: LoopbackServer.Options = .http2,
+        _ options: LoopbackServer.Options = .http2, sent: SentFields = SentFields(),
         _ body: (ServiceClient, LoopbackServer) async throws -> Void
     ) async throws {
         try await withLoopbackServer(options) { server in
-            let sent = SentFields()
             try await withServiceClient(server.baseURL) {
                 $0.http2.negotiation = .http2Only
                 $0.tls.trustRoots = .pem(TestCertificates.authority)
@@ -19,7 +18,7 @@ struct LoopbackHTTP2Tests {
             } _: { client in
                 try await body(client, server)
             }
-            sent.compare(with: server.requests)
+            await sent.compare(with: server.requests)
         }
     }
 
@@ -128,7 +127,8 @@ struct LoopbackHTTP2Tests {
 
     @Test("A request is answered, or refused, before its body; others are answered when they are whole")
     func early() async throws {
-        try await withPair { client, server in
+        let sent = SentFields()
+        try await withPair(sent: sent) { client, server in
             let refused = Gate()
             server.respondEarly { request in
                 switch request.path {
@@ -142,7 +142,9 @@ struct LoopbackHTTP2Tests {
             server.respond { .reply(200, body: $0.bodyText) }
             let (chunks, more) = AsyncStream.makeStream(of: ByteBuffer.self)
             more.yield(ByteBuffer(string: "rope"))
-            let large = try await client.fetch(.post("/large", body: .stream(chunks)))
+            let body = RequestBody.stream(chunks)
+            sent.note(body, yields: ByteBuffer(string: "rope"))
+            let large = try await client.fetch(.post("/large", body: body))
             #expect(large.response.status == .contentTooLarge && large.text == "large")
             let again = try await client.fetch(.post("/refused", body: .text("rope")))
             #expect(again.response.status == .ok && again.text == "rope" && again.response.resends == 1)

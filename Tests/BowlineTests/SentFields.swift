@@ -13,6 +13,16 @@ final class SentFields: ServiceMiddleware {
 
     private let isMarking: Bool
     private let kept = Guarded<[ServiceRequest]>([])
+    private let streams = Guarded<[(body: RequestBody, bytes: ByteBuffer)]>([])
+
+    /// A request as a server received it.
+    private struct Arrival {
+        let lines: [String]
+        /// The first bytes only, where the body is long.
+        let body: ByteBuffer
+        let bodyLength: Int
+        let isComplete: Bool
+    }
 
     /// - Parameter isMarking: false: attempts go out as they are, and a request that arrives has to be like one of them.
     init(isMarking: Bool = true) {
@@ -38,45 +48,60 @@ final class SentFields: ServiceMiddleware {
         return try await next(request, context: context)
     }
 
-    /// Compares the requests that came over HTTP/2: whole field lists, pseudo-fields, names, values and order, and bodies. A body
-    /// from a sequence cannot be read again; only its length is compared, where it is known.
-    func compare(with received: [RecordedRequest], sourceLocation: SourceLocation = #_sourceLocation) {
+    /// Says what the sequence of a `.stream` yields. It cannot be read again, so a comparison that has not been told fails. What the
+    /// sequence of a `.replayable` yields is read again.
+    func note(_ stream: RequestBody, yields bytes: ByteBuffer) {
+        precondition(stream.isStream, "all but streams are read again")
+        streams.withLock { $0.append((stream, bytes)) }
+    }
+
+    /// Compares the requests that came over HTTP/2: whole field lists, pseudo-fields, names, values and order, and bodies.
+    func compare(with received: [RecordedRequest], sourceLocation: SourceLocation = #_sourceLocation) async {
         for received in received where received.stream != nil {
-            let lines = Self.lines(of: received)
-            guard isMarking else {
-                let like = kept.withLock { $0 }.filter { Self.lines(of: $0) == lines }
-                #expect(
-                    like.contains { Self.isBody(of: received, from: $0.body) },
-                    "a request arrived that was not sent: \(received.head)", sourceLocation: sourceLocation)
-                continue
-            }
-            guard let number = received[Self.number].flatMap({ Int($0) }), let sent = attempt(number) else {
-                Issue.record("a request arrived that was not sent: \(received.head)", sourceLocation: sourceLocation)
-                continue
-            }
-            #expect(lines == Self.lines(of: sent), sourceLocation: sourceLocation)
-            #expect(
-                Self.isBody(of: received, from: sent.body), "\(received.bodyLength) bytes of the body of \(lines)",
-                sourceLocation: sourceLocation)
+            let lines = received.head.split(separator: "\r\n").map { String($0) }
+            await compare(
+                Arrival(
+                    lines: Self.sentLines(lines), body: received.body, bodyLength: received.bodyLength,
+                    isComplete: received.isComplete), sourceLocation)
         }
     }
 
-    /// Compares the heads that the raw peers of a server have decoded. Trailers are passed over.
-    func compareHeads(_ sections: [[HTTP2WireField]], sourceLocation: SourceLocation = #_sourceLocation) {
-        let sent = kept.withLock { $0 }.map { Self.lines(of: $0) }
-        for section in sections where section[":method"] != nil {
-            let lines = Self.sentLines(section.map { "\($0.name): \($0.value)" })
-            #expect(
-                sent.contains(lines), "a request arrived that was not sent: \(lines)", sourceLocation: sourceLocation)
+    /// Compares the requests that scripts have read frame by frame, as far as they have.
+    func compare(with received: [RawHTTP2Request], sourceLocation: SourceLocation = #_sourceLocation) async {
+        for received in received {
+            let lines = received.fields.map { "\($0.name): \($0.value)" }
+            await compare(
+                Arrival(
+                    lines: Self.sentLines(lines), body: received.body, bodyLength: received.bodyLength,
+                    isComplete: received.isComplete), sourceLocation)
         }
+    }
+
+    private func compare(_ arrival: Arrival, _ sourceLocation: SourceLocation) async {
+        guard isMarking else {
+            var isSent = false
+            for sent in kept.withLock({ $0 }) where !isSent && Self.lines(of: sent) == arrival.lines {
+                isSent = await isBody(of: arrival, from: sent.body, sourceLocation)
+            }
+            #expect(
+                isSent, "was not sent with \(arrival.bodyLength) such bytes: \(arrival.lines)",
+                sourceLocation: sourceLocation)
+            return
+        }
+        let prefix = "\(Self.number.canonicalName): "
+        let number = arrival.lines.first { $0.hasPrefix(prefix) }.flatMap { Int($0.dropFirst(prefix.count)) }
+        guard let number, let sent = attempt(number) else {
+            Issue.record("a request arrived that was not sent: \(arrival.lines)", sourceLocation: sourceLocation)
+            return
+        }
+        #expect(arrival.lines == Self.lines(of: sent), sourceLocation: sourceLocation)
+        let isBody = await isBody(of: arrival, from: sent.body, sourceLocation)
+        #expect(
+            isBody, "\(arrival.bodyLength) bytes of the body of \(arrival.lines)", sourceLocation: sourceLocation)
     }
 
     private func attempt(_ number: Int) -> ServiceRequest? {
         kept.withLock { $0.indices.contains(number - 1) ? $0[number - 1] : nil }
-    }
-
-    private static func lines(of request: RecordedRequest) -> [String] {
-        sentLines(request.head.split(separator: "\r\n").map { String($0) })
     }
 
     /// What the transport adds about the body is none of the sender's fields.
@@ -103,17 +128,34 @@ final class SentFields: ServiceMiddleware {
     }
 
     /// Whether what has come is the body that was sent, or the beginning of it where the request did not come whole.
-    private static func isBody(of received: RecordedRequest, from sent: RequestBody) -> Bool {
-        let bytes: ByteBuffer
-        switch sent.kind {
-        case .none: bytes = ByteBuffer()
-        case .bytes(let buffer): bytes = buffer
-        case .factory, .emptyFile, .stream:
-            return !received.isComplete || received.bodyLength == sent.length ?? received.bodyLength
+    private func isBody(of arrival: Arrival, from sent: RequestBody, _ sourceLocation: SourceLocation) async -> Bool {
+        do {
+            let bytes = try await bytes(of: sent, for: arrival)
+            let isLong = arrival.bodyLength > bytes.readableBytes
+            let isShort = arrival.isComplete && arrival.bodyLength < bytes.readableBytes
+            let beginning = bytes.getSlice(at: bytes.readerIndex, length: arrival.body.readableBytes)
+            return !isLong && !isShort && beginning == arrival.body
+        } catch {
+            Issue.record(error, "the body of \(arrival.lines)", sourceLocation: sourceLocation)
+            return false
         }
-        let isLong = received.bodyLength > bytes.readableBytes
-        let isShort = received.isComplete && received.bodyLength < bytes.readableBytes
-        // The server keeps the first bytes only.
-        return !isLong && !isShort && bytes.readableBytesView.starts(with: received.body.readableBytesView)
+    }
+
+    private struct UnknownStream: Error {}
+
+    /// The body's bytes, as many as are to be compared: a sequence may have no end, or none before more has come.
+    private func bytes(of body: RequestBody, for arrival: Arrival) async throws -> ByteBuffer {
+        if let bytes = body.bytes { return bytes }
+        guard !body.isStream else {
+            let known = streams.withLock { $0.first { $0.body.isSameStream(as: body) } }
+            guard let known else { throw UnknownStream() }
+            return known.bytes
+        }
+        // To the end of one that has come whole.
+        let count = arrival.bodyLength + (arrival.isComplete ? 1 : 0)
+        var bytes = ByteBuffer()
+        var chunks = body.chunks.makeAsyncIterator()
+        while bytes.readableBytes < count, let chunk = try await chunks.next() { bytes.writeImmutableBuffer(chunk) }
+        return bytes
     }
 }

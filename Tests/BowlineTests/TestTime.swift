@@ -58,10 +58,10 @@ extension ClientConfiguration {
 }
 
 /// Waits until what `value` says has not changed for a while: for what nothing announces, as a socket that is full.
-func settled(_ awaited: String, _ value: () -> Int) async throws -> Int {
+func settled(_ awaited: String, within timeout: Duration = .seconds(10), _ value: () -> Int) async throws -> Int {
     var last = value()
     var unchanged = 0
-    try await eventually("\(awaited) to settle") {
+    try await eventually("\(awaited) to settle", within: timeout) {
         let now = value()
         unchanged = now == last ? unchanged + 1 : 0
         last = now

@@ -324,7 +324,7 @@ struct TimeoutTests {
             #expect(open == 1)
             #expect(try await response.body.collect(upTo: count).readableBytes == count)
             await client.shutdown()
-            sent.compare(with: server.requests)
+            await sent.compare(with: server.requests)
         }
     }
 

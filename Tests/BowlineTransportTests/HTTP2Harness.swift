@@ -115,10 +115,13 @@ final class HTTP2Harness: Sendable {
     // MARK: The requests
 
     /// Leases the connection for a request, which has come to it when this returns.
+    ///
+    /// - Parameter streamed: What the request's body yields if it is a `.stream`: it cannot be read again to be compared.
     func send(
-        _ request: ServiceRequest, timeouts: Timeouts = Timeouts(), deadline: Duration? = nil
+        _ request: ServiceRequest, streamed: ByteBuffer? = nil, timeouts: Timeouts = Timeouts(),
+        deadline: Duration? = nil
     ) async throws -> HTTP2HarnessCall {
-        let exchange = try makeExchange(request, timeouts, deadline: deadline)
+        let exchange = try makeExchange(request, streamed: streamed, timeouts, deadline: deadline)
         let log = log
         let call = Task {
             do {
@@ -140,7 +143,8 @@ final class HTTP2Harness: Sendable {
     }
 
     func makeExchange(
-        _ request: ServiceRequest, _ timeouts: Timeouts = Timeouts(), deadline: Duration? = nil
+        _ request: ServiceRequest, streamed: ByteBuffer? = nil, _ timeouts: Timeouts = Timeouts(),
+        deadline: Duration? = nil
     ) throws -> Exchange {
         let deadline = deadline.map { Deadline(clock.now.advanced(by: $0)) }
         let exchange = Exchange(
@@ -150,7 +154,7 @@ final class HTTP2Harness: Sendable {
             connection: connection,
             lease: Exchange.LeaseFacts(isReused: true, uses: 2, wasIdle: true, leased: clock.now),
             resends: 0, options: ConnectionOptions())
-        ledger.withLock { $0.asked(request, for: exchange) }
+        ledger.withLock { $0.asked(request, streamed: streamed, for: exchange) }
         return exchange
     }
 
@@ -186,7 +190,10 @@ final class HTTP2Harness: Sendable {
     func finish(sourceLocation: SourceLocation = #_sourceLocation) async {
         let connection = connection
         _ = try? await writes()
-        let differences = try? await onLoop { [self] in ledger.withLock { $0.differences() } }
+        var differences = ledger.withLock { $0.problems }
+        let comparisons = try? await onLoop { [self] in ledger.withLock { $0.comparisons() } }
+        if comparisons == nil { differences.append("the loop has ended") }
+        for comparison in comparisons ?? [] { differences += await HTTP2HarnessLedger.differences(in: comparison) }
         #expect(differences == [], sourceLocation: sourceLocation)
         try? await onLoop { connection.close(.forced) }
         _ = try? await channel.finish(acceptAlreadyClosed: true)
@@ -209,23 +216,5 @@ struct HTTP2HarnessCall {
 extension Result {
     fileprivate var isSuccess: Bool {
         if case .success = self { true } else { false }
-    }
-}
-
-/// A clock that wakes nobody: the harness does what is due itself, so that it knows when that is done.
-private struct UnhurriedClock: ServiceClock {
-    let base: TestClock
-    /// Nobody moves it.
-    private let stillClock = TestClock()
-
-    init(_ base: TestClock) {
-        self.base = base
-    }
-
-    var now: MonotonicInstant { base.now }
-    var minimumResolution: Duration { base.minimumResolution }
-
-    func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
-        try await stillClock.sleep(until: .distantFuture, tolerance: tolerance)
     }
 }

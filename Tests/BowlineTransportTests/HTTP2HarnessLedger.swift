@@ -8,20 +8,36 @@ import Testing
 /// Reads all that a connection of an ``HTTP2Harness`` writes, with a compression table of its own, and compares each request with
 /// what its stream was asked to send.
 struct HTTP2HarnessLedger: Sendable {
-    private struct Arrival {
+    fileprivate struct Arrival {
         var fields: [HTTP2WireField]
         var body = ByteBuffer()
         var hasEnded = false
     }
 
+    /// What a stream was asked to send.
+    fileprivate struct Asked {
+        let request: ServiceRequest
+        /// What the request's one-shot body yields.
+        let streamed: ByteBuffer?
+    }
+
+    /// What came on a stream, beside what it was asked to send.
+    struct Comparison: Sendable {
+        let stream: Int
+        fileprivate let arrival: Arrival
+        fileprivate let asked: Asked?
+    }
+
     private var reader = HTTP2WireReader()
     private var arrivals: [Int: Arrival] = [:]
-    private var asked: [(exchange: Exchange, request: ServiceRequest)] = []
-    private var problems: [String] = []
+    private var asked: [(exchange: Exchange, what: Asked)] = []
+    private(set) var problems: [String] = []
 
     /// An exchange was made for this request.
-    mutating func asked(_ request: ServiceRequest, for exchange: Exchange) {
-        asked.append((exchange, request))
+    ///
+    /// - Parameter streamed: What the request's body yields if it is a `.stream`, which cannot be read again.
+    mutating func asked(_ request: ServiceRequest, streamed: ByteBuffer?, for exchange: Exchange) {
+        asked.append((exchange, Asked(request: request, streamed: streamed)))
     }
 
     /// The connection has written these bytes.
@@ -47,32 +63,51 @@ struct HTTP2HarnessLedger: Sendable {
         }
     }
 
-    /// What differs, in words. Call this on the event loop.
-    func differences() -> [String] {
-        problems
-            + arrivals.sorted { $0.key < $1.key }.flatMap { stream, arrival in
-                guard let request = asked.first(where: { $0.exchange.streamID == stream })?.request else {
-                    return ["no request was to go out on stream \(stream)"]
-                }
-                return differences(arrival, request).map { "stream \(stream): \($0)" }
-            }
+    /// What is to be compared. Call this on the event loop.
+    func comparisons() -> [Comparison] {
+        arrivals.sorted { $0.key < $1.key }.map { stream, arrival in
+            let asked = asked.first { $0.exchange.streamID == stream }
+            return Comparison(stream: stream, arrival: arrival, asked: asked?.what)
+        }
     }
 
-    private func differences(_ arrival: Arrival, _ request: ServiceRequest) -> [String] {
+    /// What differs, in words.
+    static func differences(in comparison: Comparison) async -> [String] {
+        guard let asked = comparison.asked else { return ["no request was to go out on stream \(comparison.stream)"] }
+        let arrival = comparison.arrival
         var found: [String] = []
         let came = arrival.fields.filter { !["content-length", "expect"].contains($0.name) }
-        if came != Self.fields(of: request) { found.append("\(came) came, not \(Self.fields(of: request))") }
-        // A body from a sequence cannot be read again.
-        guard case .bytes(let bytes) = request.body.kind else {
-            let isEmpty = request.body.isNone && arrival.body.readableBytes > 0
-            return found + (isEmpty ? ["a body came, and there is none"] : [])
+        let fields = fields(of: asked.request)
+        if came != fields { found.append("\(came) came, not \(fields)") }
+        do {
+            let bytes = try await bytes(of: asked, for: arrival)
+            let count = arrival.body.readableBytes
+            if arrival.hasEnded, count != bytes.readableBytes { found.append("a body of \(count) bytes came whole") }
+            if bytes.getSlice(at: bytes.readerIndex, length: count) != arrival.body {
+                found.append("another body came")
+            }
+        } catch {
+            found.append("the body cannot be compared: \(error)")
         }
-        let count = arrival.body.readableBytes
-        if arrival.hasEnded, count != bytes.readableBytes {
-            found.append("a body of \(count) bytes came, not of \(bytes.readableBytes)")
+        return found.map { "stream \(comparison.stream): \($0)" }
+    }
+
+    private struct UnknownStream: Error {}
+
+    /// The body's bytes, as many as are to be compared: a sequence may have no end, or none before more has come.
+    private static func bytes(of asked: Asked, for arrival: Arrival) async throws -> ByteBuffer {
+        let body = asked.request.body
+        if let bytes = body.bytes { return bytes }
+        guard !body.isStream else {
+            guard let streamed = asked.streamed else { throw UnknownStream() }
+            return streamed
         }
-        if !bytes.readableBytesView.starts(with: arrival.body.readableBytesView) { found.append("another body came") }
-        return found
+        // To the end of one that has come whole.
+        let count = arrival.body.readableBytes + (arrival.hasEnded ? 1 : 0)
+        var bytes = ByteBuffer()
+        var chunks = body.chunks.makeAsyncIterator()
+        while bytes.readableBytes < count, let chunk = try await chunks.next() { bytes.writeImmutableBuffer(chunk) }
+        return bytes
     }
 
     /// The fields that the request goes out with, without those that speak of its body.

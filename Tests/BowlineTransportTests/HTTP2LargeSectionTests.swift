@@ -126,7 +126,8 @@ struct HTTP2LargeSectionTests {
         let body = RequestBody.stream(AsyncStream(ByteBuffer(string: "body"))).trailers {
             [try #require(Self.name): large, try #require(HTTPField.Name("x-user")): "alice"]
         }
-        let upload = try await harness.send(ServiceRequest(method: .post, "http://a.example/upload", body: body))
+        let upload = try await harness.send(
+            ServiceRequest(method: .post, "http://a.example/upload", body: body), streamed: ByteBuffer(string: "body"))
         var frames: [HTTP2WireFrame] = []
         if waitsForWindow {
             frames = try await harness.frames()
@@ -163,7 +164,8 @@ struct HTTP2LargeSectionTests {
         let body = RequestBody.stream(AsyncStream(ByteBuffer(string: "body"))).trailers {
             [try #require(Self.name): large]
         }
-        let upload = try await harness.send(ServiceRequest(method: .post, "http://a.example/upload", body: body))
+        let upload = try await harness.send(
+            ServiceRequest(method: .post, "http://a.example/upload", body: body), streamed: ByteBuffer(string: "body"))
         try await trailersWait(harness)
         var frames = try await harness.frames()
         if isBlocked { try await harness.setWritable(false) }

@@ -154,6 +154,105 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
+    /// No limit but the connection's own.
+    private static let unlimited: Timeouts = {
+        var timeouts = Timeouts()
+        timeouts.responseHead = nil
+        timeouts.bodyIdle = nil
+        timeouts.attempt = nil
+        return timeouts
+    }()
+
+    /// A request whose response has begun: its head, and `part` of its body.
+    private func beginDownload(_ harness: HTTP2Harness) async throws -> ServiceResponse {
+        let call = try await harness.send(get("/download"), timeouts: Self.unlimited)
+        let head = HTTP2WireField.section([.init(":status", "200")])
+        try await harness.receive(
+            HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 1, head),
+            HTTP2WireFrame(.data, on: 1, ByteBuffer(string: "part")))
+        return try await call.task.value
+    }
+
+    /// The peer is silent for 30 s: the PING that it gets then.
+    private func pingAfterSilence(_ harness: HTTP2Harness) async throws -> HTTP2WireFrame {
+        try await harness.advance(by: .milliseconds(29_999))
+        #expect(try await harness.frames().isEmpty)
+        try await harness.advance(by: .milliseconds(1))
+        let frames = try await harness.frames()
+        #expect(frames.map(\.kind) == [.ping])
+        return try #require(frames.first)
+    }
+
+    @Test("H2n a PING within a response's body that is not answered ends the connection; what had come is read first")
+    func unansweredWithinBody() async throws {
+        let harness = try await makeHarness()
+        let response = try await beginDownload(harness)
+        let waiting = try await harness.send(get("/waiting"), timeouts: Self.unlimited)
+        _ = try await harness.frames()
+        _ = harness.entries()
+        _ = try await pingAfterSilence(harness)
+        try await harness.advance(by: .milliseconds(14_999))
+        #expect(harness.entries().isEmpty)
+        try await harness.advance(by: .milliseconds(1))
+
+        let error = try #require(await waiting.error)
+        #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+        #expect(harness.entries() == ["closed keepAliveFailed", "http://a.example/waiting: failed"])
+        #expect(try await harness.frames().map(\.kind) == [.reset, .reset, .goAway])
+        var reader = response.body.makeAsyncIterator()
+        #expect(try await reader.next() == ByteBuffer(string: "part"))
+        let cut = try await #require(throws: ServiceError.self) { _ = try await reader.next() }
+        #expect(cut.code == .connectionClosed && cut.progress == .responseStarted)
+        #expect(cut.message.contains("http2.keepAliveTimeout"), "\(cut.message)")
+        #expect(cut.elapsed == .seconds(45))
+        await harness.finish()
+    }
+
+    @Test("H2n a response's body goes on as long as its peer answers each PING, however long no byte of it comes")
+    func answeredWithinBody() async throws {
+        let harness = try await makeHarness()
+        let response = try await beginDownload(harness)
+        _ = try await harness.frames()
+        _ = harness.entries()
+        for _ in 0..<3 {
+            let ping = try await pingAfterSilence(harness)
+            try await harness.advance(by: .milliseconds(14_999))
+            try await harness.receive(ping.pong)
+        }
+        try await harness.receive(
+            HTTP2WireFrame(.data, flags: HTTP2WireFrame.endStream, on: 1, ByteBuffer(string: "end")))
+        #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "partend"))
+        #expect(harness.entries() == ["released"])
+        await harness.finish()
+    }
+
+    @Test(
+        "H2n a PING within a request's body that is not answered ends the connection, though no limit of the body passes"
+    )
+    func unansweredWithinUpload() async throws {
+        let harness = try await makeHarness([(4, 10)])
+        let body = RequestBody.bytes((0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+        let upload = try await harness.send(
+            ServiceRequest(method: .put, "http://a.example/up", body: body), timeouts: Self.unlimited)
+        try await eventually("the body waits for its window") {
+            try await harness.onLoop {
+                harness.connection.table.streams.contains { $0.deadlines.phase == .bodyWrite }
+            }
+        }
+        let frames = try await harness.frames()
+        #expect(frames.map(\.kind) == [.headers, .data] && frames.last?.payload.readableBytes == 10)
+        _ = harness.entries()
+        _ = try await pingAfterSilence(harness)
+        try await harness.advance(by: .milliseconds(14_999))
+        #expect(harness.entries().isEmpty)
+        try await harness.advance(by: .milliseconds(1))
+        let error = try #require(await upload.error)
+        #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+        #expect(error.message.contains("http2.keepAliveTimeout"), "\(error.message)")
+        #expect(harness.entries() == ["closed keepAliveFailed", "http://a.example/up: failed"])
+        await harness.finish()
+    }
+
     @Test("a PING that waits behind an upload has until the network has taken nothing for keepAliveTimeout")
     func pingBehindUpload() async throws {
         let harness = try await makeHarness()

@@ -26,6 +26,9 @@ struct HTTP2UploadsTests {
         var uploads = HTTP2Uploads<Upload>(channelLimit: 65_536)
         var streams: [Upload] = []
         private var reader = HTTP2WireReader()
+        /// By stream: what was put into its queue and has not been written. What is written has to be the beginning of that.
+        private var unwritten: [Int: ByteBuffer] = [:]
+        private var byteCount = 0
 
         /// - Parameters:
         ///   - window: Each stream's.
@@ -49,7 +52,12 @@ struct HTTP2UploadsTests {
 
         /// Puts a body, or a part of it, into a stream's queue.
         mutating func append(_ count: Int, to index: Int, _ ending: HTTP2SendQueue.Ending = .open) {
-            streams[index].sending.append(ByteBuffer(repeating: 1, count: count))
+            // No two parts alike.
+            let bytes = ByteBuffer(
+                bytes: (byteCount..<byteCount + count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
+            byteCount += count
+            unwritten[streams[index].id, default: ByteBuffer()].writeImmutableBuffer(bytes)
+            streams[index].sending.append(bytes)
             streams[index].sending.ending = ending
             uploads.add(streams[index])
         }
@@ -66,6 +74,10 @@ struct HTTP2UploadsTests {
             while let frame = reader.next() {
                 guard frame.kind == .data || frame.kind == .headers else { continue }
                 let size = frame.kind == .data ? "\(frame.payload.readableBytes)" : "fields"
+                if frame.kind == .data {
+                    let bytes = unwritten[frame.stream]?.readSlice(length: frame.payload.readableBytes)
+                    #expect(frame.payload == bytes, "other bytes on stream \(frame.stream)")
+                }
                 shapes.append("\(frame.stream): \(size)\(frame.endsStream ? " end" : "")")
             }
             return shapes

@@ -11,7 +11,7 @@ import re
 import subprocess
 
 from harness import certificates
-from harness.http2 import fields, programs
+from harness.http2 import fields, nghttpd_log, programs
 from harness.http2.recorder import Recorder
 from harness.ports import free_ports
 
@@ -154,7 +154,6 @@ class Nghttpd(FieldServer):
     request_bytes = 60 * KIB
     field_bytes = 50_000
     limits = "nghttpd resets a stream whose fields count more than 64 KiB; the response's fields are trailers"
-    _LINE = re.compile(r"^\[id=(\d+)\] \[ *[\d.]+\] recv \(stream_id=(\d+)(?:, sensitive)?\) (:?[^:]+): (.*)$")
 
     def commands(self):
         files = self.folder / "files"
@@ -174,15 +173,7 @@ class Nghttpd(FieldServer):
         return line.get("trailers", [])
 
     def requests(self):
-        streams = {}
-        with open(self.log, encoding="utf-8", errors="replace") as log:
-            for line in log:
-                if match := self._LINE.match(line.rstrip("\n")):
-                    connection, stream, name, value = match.groups()
-                    streams.setdefault((connection, stream), []).append((name, value))
-        # Its processes have opened the file for appending.
-        os.truncate(self.log, 0)
-        return [(dict(came)[":path"], _without_pseudo(came)) for came in streams.values()]
+        return [(arrival.pseudo(":path"), _without_pseudo(arrival.fields)) for arrival in nghttpd_log.take(self.log)]
 
 
 class Node(FieldServer):

@@ -1,6 +1,6 @@
 """Tests that the ledger reports requests that differ in one point."""
 
-from harness.http2 import ledger
+from harness.http2 import ledger, nghttpd_log
 
 _AUTHORITY = "127.0.0.1:8099"
 _ARGUMENTS = ["request", "--json", "-X", "POST", "-d", "body", "-H", "X-One: a", "-H", "X-One: b", "-H", "Cookie: c=1; d=2",
@@ -18,6 +18,26 @@ def _arrival(fields=_FIELDS, body=b"body", ended=True, trailers=None, stream=1):
     arrival.take(body)
     arrival.ended, arrival.trailers, arrival.answer = ended, trailers, "aa"
     return arrival
+
+
+def _logged(text):
+    """What nghttpd has printed of one request; its answer is the request's body."""
+    (arrival,) = nghttpd_log.arrivals(text.splitlines(keepends=True))
+    arrival.answer = "aa"
+    return arrival
+
+
+_LOG = "".join(f"[id=7] [  0.123] recv (stream_id=1{', sensitive' if name == 'cookie' else ''}) {name}: {value}\n"
+               for name, value in _FIELDS) + """\
+[id=7] [  0.124] recv HEADERS frame <length=99, flags=0x24, stream_id=1>
+          ; END_HEADERS | PRIORITY
+[id=7] [  0.125] recv DATA frame <length=3, flags=0x00, stream_id=1>
+[id=7] [  0.125] send DATA frame <length=9, flags=0x01, stream_id=1>
+[id=7] [  0.126] recv DATA frame <length=1, flags=0x01, stream_id=1>
+          ; END_STREAM
+[id=7] [  0.127] recv WINDOW_UPDATE frame <length=4, flags=0x00, stream_id=0>
+          (window_size_increment=9)
+"""
 
 
 def _with(name, value):
@@ -57,6 +77,12 @@ _CASES = [
     ("another request's answer", [_arrival()], [{**_ANSWERED, "sha256": "bb"}], True),
     ("an arrival that was never sent", [_arrival()], [_NEVER_SENT], True),
     ("nothing, and it was never sent", [], [_NEVER_SENT], False),
+    ("a log of the request itself", [_logged(_LOG)], [_ANSWERED], False),
+    ("a log of another value", [_logged(_LOG.replace("x-one: b", "x-one: c"))], [_ANSWERED], True),
+    ("a log of a short body", [_logged(_LOG.replace("length=3", "length=2"))], [_ANSWERED], True),
+    ("a log of a long body without its end", [_logged(_LOG.replace("length=1, flags=0x01", "length=2, flags=0x00"))], [_ANSWERED], True),
+    ("a log of a request that was not answered on its stream", [_logged(_LOG.replace("stream_id=1", "stream_id=3"))], [_ANSWERED], True),
+    ("an echo of another body", [_logged(_LOG)], [{**_ANSWERED, "sha256": "bb"}], True),
 ]
 
 

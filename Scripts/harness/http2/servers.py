@@ -4,10 +4,12 @@ import os
 import signal
 
 from harness import certificates
-from harness.http2 import programs
+from harness.http2 import nghttpd_log, programs
 from harness.http2.recorder import Recorder
 from harness.ports import free_ports
 
+# Prints the fields and the lengths of what it gets, and sends each body back.
+ECHOING = ("--verbose", "--echo-upload")
 LOG_FORMAT = "    log_format ids '$request_method $http_x_id $status';\n"
 NGINX = """\
     server {{
@@ -47,7 +49,7 @@ class Servers:
     def __init__(self, large):
         self.large = large
         self.folder = programs.make_folder("bowline-http2-")
-        names = ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c")
+        names = ("nginx", "goaway", "backend", "haproxy", "nghttpd", "h2c", "echo", "h2c-echo")
         self.ports = dict(zip(names, free_ports(len(names))))
         self.sink = Recorder()
         self.ports["sink"] = self.sink.port
@@ -57,7 +59,7 @@ class Servers:
     def __enter__(self):
         try:
             self._prepare()
-            for name in ("nginx", "nghttpd", "h2c", "haproxy"):
+            for name in ("nginx", "nghttpd", "h2c", "haproxy", "echo", "h2c-echo"):
                 self.start(name)
         except BaseException:
             self.__exit__()
@@ -83,6 +85,9 @@ class Servers:
             "haproxy": programs.haproxy(self.folder, HAPROXY, **self.ports),
             "nghttpd": programs.nghttpd(self.folder, self.ports["nghttpd"], True),
             "h2c": programs.nghttpd(self.folder, self.ports["h2c"], False),
+            # Each line that they print costs time, so the servers under load are others.
+            "echo": programs.nghttpd(self.folder, self.ports["echo"], True, *ECHOING),
+            "h2c-echo": programs.nghttpd(self.folder, self.ports["h2c-echo"], False, *ECHOING),
         }
 
     def start(self, name):
@@ -94,9 +99,13 @@ class Servers:
 
     def arguments(self, name):
         """What makes the tool talk to that server, its URL's beginning last."""
-        if name == "h2c":
+        if name in ("h2c", "h2c-echo"):
             return ["--h2c", f"http://localhost:{self.ports[name]}"]
         return ["--http2", "--cacert", str(self.folder / "ca.pem"), f"https://localhost:{self.ports[name]}"]
+
+    def arrivals(self, name):
+        """The requests that an nghttpd that echoes has got since this was last asked."""
+        return nghttpd_log.take(self.folder / f"{name}.out")
 
     @property
     def access_log(self):

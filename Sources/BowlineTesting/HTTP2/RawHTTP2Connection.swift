@@ -2,7 +2,8 @@ internal import NIOCore
 
 /// The server's side of one HTTP/2 connection, frame by frame, for scripts that do what a good server does not.
 ///
-/// SETTINGS and PINGs are answered as long as ``answersSettings`` and ``answersPings`` say so. Field sections are decoded here.
+/// SETTINGS and PINGs are answered as long as ``answersSettings`` and ``answersPings`` say so. Field sections are decoded here. Heads that
+/// were decoded, and the bodies behind them, go on the server's record: ``LoopbackServer/rawRequests``.
 package struct RawHTTP2Connection {
     package let connection: LoopbackConnection
     package var answersSettings = true
@@ -29,6 +30,9 @@ package struct RawHTTP2Connection {
                     try await send(.settingsAcknowledgement)
                 }
                 if frame.kind == .ping, !frame.isAcknowledgement, answersPings { try await send(frame.pong) }
+                if frame.kind == .data {
+                    connection.noteBody(frame.payload, on: frame.stream, endsStream: frame.endsStream)
+                }
                 return frame
             }
             let bytes = try await connection.read()
@@ -48,7 +52,7 @@ package struct RawHTTP2Connection {
     /// The fields of a HEADERS frame that ``next()`` has given. To be called for each, in order.
     package mutating func fields(of frame: HTTP2WireFrame) throws -> [HTTP2WireField] {
         let fields = try reader.fields(of: frame)
-        connection.note(fields)
+        connection.note(fields, on: frame.stream, endsStream: frame.endsStream)
         return fields
     }
 
@@ -57,13 +61,6 @@ package struct RawHTTP2Connection {
         let flags = HTTP2WireFrame.endHeaders | (ends ? HTTP2WireFrame.endStream : 0)
         try await send(
             HTTP2WireFrame(.headers, flags: flags, on: stream, HTTP2WireField.section([.init(":status", status)])))
-    }
-}
-
-extension LoopbackConnection {
-    /// Puts a field section that was decoded by hand on the server's record.
-    package func note(_ section: [HTTP2WireField]) {
-        server.journal.decoded(section)
     }
 }
 

@@ -1,3 +1,5 @@
+internal import NIOCore
+
 /// What a server remembers; a test waits upon it.
 struct Journal: Sendable {
     /// Whether requests, connections that have ended, and problems are kept; if not, they are only counted.
@@ -15,8 +17,8 @@ struct Journal: Sendable {
     var beganCount = 0
     var completeCount = 0
     var problems: [String] = []
-    /// The field sections that raw HTTP/2 peers have decoded, in order.
-    var rawSections: [[HTTP2WireField]] = []
+    /// The requests that scripts have read frame by frame, in the order of their heads.
+    var rawRequests: [RawHTTP2Request] = []
 
     init(keepsRecords: Bool = true) {
         self.keepsRecords = keepsRecords
@@ -58,6 +60,14 @@ struct Journal: Sendable {
         }
     }
 
+    fileprivate func rawIndex(of connection: Int, _ stream: Int) -> Int? {
+        rawRequests.lastIndex { $0.connection == connection && $0.stream == stream }
+    }
+
+    fileprivate mutating func rawEnded(_ connection: Int, _ stream: Int) {
+        if let index = rawIndex(of: connection, stream) { rawRequests[index].isComplete = true }
+    }
+
     private mutating func letGo(_ connection: LoopbackConnection) {
         if keepsRecords { past.append(connection.record) }
     }
@@ -92,10 +102,22 @@ extension Watched<Journal> {
         }
     }
 
-    /// Remembers a field section that a raw HTTP/2 peer has decoded.
-    func decoded(_ section: [HTTP2WireField]) {
+    /// Remembers a field section that a script has decoded: a request's head, or its trailers.
+    func decoded(_ section: [HTTP2WireField], on connection: Int, stream: Int, endsStream: Bool) {
         withLock { journal in
-            if journal.keepsRecords { journal.rawSections.append(section) }
+            guard journal.keepsRecords else { return }
+            let request = RawHTTP2Request(connection: connection, stream: stream, fields: section)
+            if journal.rawIndex(of: connection, stream) == nil { journal.rawRequests.append(request) }
+            if endsStream { journal.rawEnded(connection, stream) }
+        }
+    }
+
+    /// Remembers bytes of a request's body that a script has read. Of a request whose head it has not decoded nothing is kept.
+    func read(_ bytes: ByteBuffer, on connection: Int, stream: Int, endsStream: Bool, keeping limit: Int) {
+        withLock { journal in
+            guard let index = journal.rawIndex(of: connection, stream) else { return }
+            journal.rawRequests[index].append(bytes, keeping: limit)
+            if endsStream { journal.rawEnded(connection, stream) }
         }
     }
 

@@ -37,9 +37,9 @@ extension LoopbackServer {
     /// none.
     public var problems: [String] { journal.withLock { $0.problems } }
 
-    /// The field sections that ``RawHTTP2Connection`` has decoded on the server's connections, and what
-    /// ``LoopbackConnection/note(_:)`` was told of, in order: heads and trailers. None without `keepsRecords`.
-    package var rawSections: [[HTTP2WireField]] { journal.withLock { $0.rawSections } }
+    /// The requests that ``RawHTTP2Connection`` has read on the server's connections, and those that scripts of a test's own have noted,
+    /// in the order of their heads. None without `keepsRecords`.
+    package var rawRequests: [RawHTTP2Request] { journal.withLock { $0.rawRequests } }
 
     /// Waits until at least `count` connections have been accepted, those that have ended included.
     ///

@@ -169,6 +169,8 @@ extension HTTP1Connection: ChannelDuplexHandler {
             // In this turn: until the channel has closed, with TLS up to a second, it would be leased.
             closeNow(.closedByPeer)
         } else {
+            // The rest of the response may still come before the channel has closed.
+            machine.becameUnusable(.transportError)
             channel.close(promise: nil)
         }
     }

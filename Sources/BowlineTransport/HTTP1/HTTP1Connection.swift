@@ -33,7 +33,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var deadlines = ExchangeDeadlines()
     /// What the peer sends before a request.
     @exclusivity(unchecked) var silence: HTTP1SilenceCheck
-    /// The last error the channel reported: the cause of the close that follows.
+    /// The first error that the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
     @exclusivity(unchecked) var closeReason: CloseReason?
     // `DeadlineEntry`.

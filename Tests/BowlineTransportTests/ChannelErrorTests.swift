@@ -1,0 +1,152 @@
+import BowlineCore
+import BowlineTesting
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import BowlineTransport
+
+/// With TLS a channel closes up to a second after it was told to, and errors may come in between.
+@Suite("Two errors from one channel, and then its end", .timeLimit(.minutes(1)))
+struct ChannelErrorTests {
+    /// Closes when the test says so.
+    private final class SlowClosing: ChannelOutboundHandler, Sendable {
+        typealias OutboundIn = ByteBuffer
+
+        private let isHeld = Guarded(true)
+
+        func release() { isHeld.withLock { $0 = false } }
+
+        func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+            if isHeld.withLock({ $0 }) {
+                promise?.succeed(())
+            } else {
+                context.close(mode: mode, promise: promise)
+            }
+        }
+    }
+
+    /// How much of the response has come when the errors come.
+    enum Stage: CaseIterable, Sendable {
+        case nothing, partOfBody
+    }
+
+    private static func reset() -> IOError { IOError(errnoCode: 104, reason: "first") }
+    private static func brokenPipe() -> IOError { IOError(errnoCode: 32, reason: "second") }
+
+    /// The channel reports an error, then another, and then it is closed.
+    private func fail(
+        _ channel: NIOAsyncTestingChannel, _ log: RecordingOwner, between: @escaping @Sendable () -> Void = {}
+    ) async throws {
+        let closing = SlowClosing()
+        try await channel.testingEventLoop.executeInContext {
+            try channel.pipeline.syncOperations.addHandler(closing, position: .first)
+            channel.pipeline.fireErrorCaught(Self.reset())
+        }
+        await channel.testingEventLoop.run()
+        try await channel.testingEventLoop.executeInContext {
+            between()
+            channel.pipeline.fireErrorCaught(Self.brokenPipe())
+        }
+        await channel.testingEventLoop.run()
+        closing.release()
+        try await channel.close()
+        await channel.testingEventLoop.run()
+    }
+
+    private func isFirst(_ underlying: (any Error)?) -> Bool {
+        (underlying as? IOError)?.errnoCode == 104
+    }
+
+    @Test("over HTTP/1.1 the request ends once, with the first error as its cause", arguments: Stage.allCases)
+    func overHTTP1(stage: Stage) async throws {
+        let harness = try await HTTP1Harness()
+        let (exchange, task) = try await harness.send(.get("http://a.example/"))
+        if stage == .partOfBody { try await harness.receive("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart") }
+        try await fail(harness.channel, harness.log)
+        switch stage {
+        case .nothing:
+            let error = try await #require(throws: TransportOutcome.self) { _ = try await task.value }
+            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(isFirst(error.underlying), "\(String(describing: error.underlying))")
+        case .partOfBody:
+            var reader = try await task.value.body.makeAsyncIterator()
+            #expect(try await reader.next() == ByteBuffer(string: "part"))
+            let error = try await #require(throws: ServiceError.self) { _ = try await reader.next() }
+            #expect(error.code == .incompleteBody && error.progress == .responseStarted)
+            #expect(isFirst(error.underlying), "\(String(describing: error.underlying))")
+        }
+        #expect(exchange.isOver)
+        #expect(harness.log.notes == ["closed transportError"])
+        #expect(try await harness.onLoop { harness.connection.sweepIndex == -1 })
+        await harness.finish()
+    }
+
+    @Test(
+        "over HTTP/1.1 a response whose end comes after the first error is whole, and its connection is not used again")
+    func endBetweenErrors() async throws {
+        let harness = try await HTTP1Harness()
+        let (_, task) = try await harness.send(.get("http://a.example/"))
+        try await fail(harness.channel, harness.log) { [channel = harness.channel] in
+            channel.pipeline.fireChannelRead(ByteBuffer(string: "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nrope"))
+            channel.pipeline.fireChannelReadComplete()
+        }
+        #expect(try await task.value.body.collect(upTo: 10) == ByteBuffer(string: "rope"))
+        #expect(harness.log.notes == ["closed transportError"], "the pool would lease what is being closed")
+        await harness.finish()
+    }
+
+    @Test("over HTTP/1.1 an idle connection ends once, at the first error")
+    func idle() async throws {
+        let harness = try await HTTP1Harness()
+        try await fail(harness.channel, harness.log)
+        #expect(harness.log.notes == ["closed closedByPeer"])
+        await harness.finish()
+    }
+
+    @Test("over HTTP/2 each request ends once, at the first error and with it as its cause")
+    func overHTTP2() async throws {
+        let harness = try await HTTP2Harness()
+        let started = try await harness.send(.get("http://a.example/started"))
+        let waiting = try await harness.send(.get("http://a.example/waiting"))
+        let head = HTTP2WireField.section([.init(":status", "200")])
+        try await harness.receive(
+            HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 1, head),
+            HTTP2WireFrame(.data, on: 1, ByteBuffer(string: "part")))
+        let response = try await started.task.value
+        _ = harness.entries()
+        try await fail(harness.channel, harness.log)
+
+        var reader = response.body.makeAsyncIterator()
+        #expect(try await reader.next() == ByteBuffer(string: "part"))
+        let cut = try await #require(throws: ServiceError.self) { _ = try await reader.next() }
+        #expect(cut.code == .incompleteBody && cut.progress == .responseStarted)
+        #expect(isFirst(cut.underlying), "\(String(describing: cut.underlying))")
+        let error = try #require(await waiting.error)
+        #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+        #expect(isFirst(error.underlying), "\(String(describing: error.underlying))")
+        let entries = harness.entries()
+        #expect(entries == ["closed transportError", "http://a.example/waiting: failed"])
+        #expect(started.exchange.isOver && waiting.exchange.isOver)
+        await harness.finish()
+    }
+
+    @Test("over HTTP/2 a rule that the peer has broken stays the cause, whatever errors the channel reports afterwards")
+    func violationFirst() async throws {
+        let harness = try await HTTP2Harness()
+        let call = try await harness.send(.get("http://a.example/"))
+        let closing = SlowClosing()
+        try await harness.onLoop { [channel = harness.channel] in
+            try channel.pipeline.syncOperations.addHandler(closing, position: .first)
+        }
+        // DATA on the connection itself.
+        try await harness.receive(HTTP2WireFrame(.data, on: 0, ByteBuffer(string: "x")))
+        closing.release()
+        try await fail(harness.channel, harness.log)
+        let error = try #require(await call.error)
+        #expect(error.code == .protocolViolation && error.progress == .ambiguous)
+        #expect(error.underlying is HTTP2Violation)
+        #expect(harness.entries().filter { $0.hasPrefix("closed") } == ["closed protocolError"])
+        await harness.finish()
+    }
+}
