@@ -81,14 +81,14 @@ let package = Package(
             name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]
         ),
         .target(
-            name: "BowlineMiddleware",
+            name: "BowlineCall",
             dependencies: ["BowlineCore", "BowlinePlatform", "CZlib", logging, metrics, tracing],
             swiftSettings: road
         ),
         .target(
             name: "Bowline",
             dependencies: [
-                "BowlineCore", "BowlineMiddleware", "BowlineTransport", configuration, logging, serviceLifecycle,
+                "BowlineCore", "BowlineCall", "BowlineTransport", configuration, logging, serviceLifecycle,
             ],
             swiftSettings: road
         ),
@@ -114,7 +114,7 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "BowlineCore", "BowlineMiddleware", "BowlineTransport", nioCore, nioEmbedded, nioHPACK, nioHTTP1,
+                "BowlineCore", "BowlineCall", "BowlineTransport", nioCore, nioEmbedded, nioHPACK, nioHTTP1,
             ],
             path: "Fuzz/FuzzTargets",
             swiftSettings: strict
@@ -154,9 +154,9 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
-            name: "BowlineMiddlewareTests",
+            name: "BowlineCallTests",
             dependencies: [
-                "BowlineMiddleware", "BowlineCore", "BowlineTesting", "CorpusSupport", inMemoryTracing, logging,
+                "BowlineCall", "BowlineCore", "BowlineTesting", "CorpusSupport", inMemoryTracing, logging,
                 metrics,
                 metricsTestKit, nioCore, tracing,
             ],
@@ -165,7 +165,7 @@ let package = Package(
         .testTarget(
             name: "BowlineTests",
             dependencies: [
-                "Bowline", "BowlineMiddleware", "BowlinePlatform", "BowlineTransport", "BowlineTesting",
+                "Bowline", "BowlineCall", "BowlinePlatform", "BowlineTransport", "BowlineTesting",
                 "CorpusSupport",
                 inMemoryTracing,
                 logging, metrics, metricsTestKit, nioCore, nioHPACK, nioHTTP2, nioPosix, nioSSL, tracing,

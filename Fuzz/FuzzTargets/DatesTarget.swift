@@ -1,5 +1,5 @@
+import BowlineCall
 import BowlineCore
-import BowlineMiddleware
 import BowlineTransport
 import NIOCore
 

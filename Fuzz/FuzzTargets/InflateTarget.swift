@@ -1,5 +1,5 @@
+import BowlineCall
 import BowlineCore
-import BowlineMiddleware
 import NIOCore
 
 /// Decompression: small steps, bounded output, the same result however the body is cut, and always an end.

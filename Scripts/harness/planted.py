@@ -9,7 +9,7 @@ import subprocess
 
 # The order in which modules depend on each other, the last first: a fault in a module at the end of this list costs the most to
 # build, so those of one module come together.
-MODULES = ("Bowline", "BowlineMiddleware", "BowlineTransport", "BowlineTesting", "BowlineCore",
+MODULES = ("Bowline", "BowlineCall", "BowlineTransport", "BowlineTesting", "BowlineCore",
            "BowlinePlatform")
 TEST_TYPE = re.compile(r"^(?:@Suite.*? )?(?:public |package |private |final )*(?:struct|class|actor|enum) (\w+)", re.MULTILINE)
 

@@ -4,7 +4,7 @@ import pathlib
 import re
 import subprocess
 
-from harness import planted
+from harness import behaviours, planted
 from harness.swift_source import code_only, imports
 
 
@@ -28,13 +28,13 @@ CODE_FOLDERS = ("Sources", "Tests", "Fuzz", "Examples", "Benchmarks", "Integrati
 WALLS = {
     "BowlinePlatform": [],
     "BowlineCore": ["BowlinePlatform", "HTTPTypes", "Logging", "ServiceContextModule", "NIOCore"],
-    "BowlineMiddleware": ["BowlineCore", "BowlinePlatform", "Logging", "Metrics", "Tracing", "CZlib"],
+    "BowlineCall": ["BowlineCore", "BowlinePlatform", "Logging", "Metrics", "Tracing", "CZlib"],
     # HTTP/2 is on a wire of its own: not NIOHTTP2, not NIOHPACK.
     "BowlineTransport": [
         "BowlineCore", "BowlinePlatform", "DequeModule", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS",
     ],
     "Bowline": [
-        "BowlineCore", "BowlineMiddleware", "BowlineTransport", "FoundationEssentials", "Logging", "ServiceLifecycle",
+        "BowlineCore", "BowlineCall", "BowlineTransport", "FoundationEssentials", "Logging", "ServiceLifecycle",
         # Only with the package trait of that name: Docs/Decisions/configuration-trait.md.
         "Configuration",
     ],
@@ -384,6 +384,11 @@ def _has_test(text, suite, function):
     return any(match and match.group(1) == function for match in functions)
 
 
+def shown_behaviours(root):
+    """Tests/BEHAVIOURS.md lists each id that tests cite, names the tests that show each, and says why an id has none."""
+    return [Violation(*problem) for problem in behaviours.problems(root)]
+
+
 # A public symbol. What a protocol of the same module or of the standard library says already is inherited.
 _PUBLIC = re.compile(
     r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*public\s+(?:(?:static|final|mutating|nonisolated|indirect|convenience|required|"
@@ -421,7 +426,7 @@ def told_names(root):
     if not page.is_file():
         return []
     text = read(page)
-    folders = ("BowlineMiddleware/Metrics", "BowlineMiddleware/Tracing", "BowlineMiddleware/Logging", "Bowline/Lifecycle")
+    folders = ("BowlineCall/Telemetry", "Bowline/Lifecycle")
     code = "\n".join(read(path) for folder in folders for path in swift_files(root, [f"Sources/{folder}"]))
     events = root / "Sources" / "BowlineCore" / "Telemetry" / "ServiceEventListener.swift"
     real = set(_TOLD.findall(code)) | set(_EVENT.findall(read(events) if events.is_file() else ""))
@@ -497,6 +502,7 @@ RULES = [
     ("Sources/README.md's table", road_map),
     ("links of pages", page_links),
     ("tests that pages name", named_tests),
+    ("behaviours that tests show", shown_behaviours),
     ("documented symbols", documented_symbols),
     ("Docs/Telemetry.md's names", told_names),
     ("planted faults", planted_faults),

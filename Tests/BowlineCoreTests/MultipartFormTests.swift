@@ -18,7 +18,9 @@ struct MultipartFormTests {
         }
     }
 
-    @Test("I1: parts stand between boundaries, each with its disposition and type; the length is that of what is sent")
+    @Test(
+        "parts stand between boundaries, each with its disposition and type; the length is that of what is sent",
+        .tags(.I1))
     func layout() async throws {
         var form = MultipartForm([], boundary: "B")
         form.append("title", "Hello")
@@ -47,7 +49,7 @@ struct MultipartFormTests {
         ("\u{7F}", "%7F"),
     ]
 
-    @Test("I1: names and file names are escaped as browsers do, and cannot end their line", arguments: names)
+    @Test("names and file names are escaped as browsers do, and cannot end their line", .tags(.I1), arguments: names)
     func escaping(name: (plain: String, escaped: String)) async throws {
         var form = MultipartForm([], boundary: "B")
         form.append(name.plain, file: .text("x"), fileName: name.plain)
@@ -57,7 +59,7 @@ struct MultipartFormTests {
     }
 
     @Test(
-        "I1: a part's content type that could begin a field is refused",
+        "a part's content type that could begin a field is refused", .tags(.I1),
         arguments: ["a\r\nX: 1", "a\n", "a\0b", "\u{7F}"])
     func badContentType(type: String) throws {
         let form = MultipartForm([.init("file", body: .none, fileName: "f", contentType: type)])

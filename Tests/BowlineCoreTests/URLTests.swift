@@ -55,7 +55,8 @@ struct URLTests {
         #expect(try ServiceURL("http://[FE80::1%25eth0]:81").origin.host == "fe80::1%eth0")
     }
 
-    @Test("KA17: hosts compare without case, default ports equal explicit ones, schemes and trailing dots differ")
+    @Test(
+        "hosts compare without case, default ports equal explicit ones, schemes and trailing dots differ", .tags(.KA17))
     func originEquality() throws {
         func origin(_ text: String) throws -> Origin { try ServiceURL(text).origin }
         #expect(try origin("http://A.example") == origin("http://a.example:80"))

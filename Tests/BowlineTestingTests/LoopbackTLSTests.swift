@@ -68,7 +68,9 @@ struct LoopbackTLSTests {
         ("untrusted", TestCertificates.untrusted),
     ]
 
-    @Test("TL1 each bad certificate makes a client refuse the handshake, and the server notes it", arguments: bad)
+    @Test(
+        "each bad certificate makes a client refuse the handshake, and the server notes it", .tags(.TL1), arguments: bad
+    )
     func badCertificate(name: String, identity: TestCertificates.Identity) async throws {
         try await withLoopbackServer(.tls(LoopbackTLS(identity))) { server in
             try await withRawClient(to: server, tls: Self.client(), serverName: "localhost") { client in

@@ -5,10 +5,11 @@ import NIOCore
 import Testing
 
 /// What attempts do to connections, behaviours and time. The server counts.
-@Suite("Attempts over sockets (RT15, RT17, RT19, RT20, TO5)", .timeLimit(.minutes(1)))
+@Suite("Attempts over sockets", .timeLimit(.minutes(1)))
 struct AttemptTests {
     @Test(
-        "RT15: with one connection at most, a retry gets it or its successor, whatever became of the failed body",
+        "with one connection at most, a retry gets it or its successor, whatever became of the failed body",
+        .tags(.RT15),
         arguments: FailedBody.allCases)
     func poolOfOne(body: FailedBody) async throws {
         try await withLoopbackServer { server in
@@ -56,7 +57,7 @@ struct AttemptTests {
         }
     }
 
-    @Test("RT19: behaviours of each attempt run again for each, those of the call once")
+    @Test("behaviours of each attempt run again for each, those of the call once", .tags(.RT19))
     func middleware() async throws {
         let perCall = AttemptRecorder()
         let perAttempt = AttemptRecorder()
@@ -75,7 +76,7 @@ struct AttemptTests {
         #expect(perAttempt.attempts == [1, 2, 3])
     }
 
-    @Test("TO5: the total deadline spans attempts and sleeps")
+    @Test("the total deadline spans attempts and sleeps", .tags(.TO5))
     func totalDeadline() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
@@ -96,7 +97,7 @@ struct AttemptTests {
         }
     }
 
-    @Test("RT20: a peer that does not speak TLS, or breaks the protocol, is not asked again")
+    @Test("a peer that does not speak TLS, or breaks the protocol, is not asked again", .tags(.RT20))
     func neverRetried() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .bytes("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n") }
@@ -119,7 +120,7 @@ struct AttemptTests {
         }
     }
 
-    @Test("a derived client shares the budget of the one it comes from")
+    @Test("a derived client shares the budget of the one it comes from", .tags(.RT17))
     func sharedBudget() async throws {
         let stub = StubTransport()
         stub.on(.get, "/", always: .respond(.badGateway))

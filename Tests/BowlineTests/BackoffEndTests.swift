@@ -4,9 +4,9 @@ import NIOCore
 import Testing
 
 /// What ends a sleep before its time. The sleeps here would last for ten seconds and more.
-@Suite("The end of a backoff (LC5, CA10)", .timeLimit(.minutes(1)))
+@Suite("The end of a backoff", .timeLimit(.minutes(1)))
 struct BackoffEndTests {
-    @Test("LC5: a shutdown ends a backoff at once; the caller gets the last response, its body included")
+    @Test("a shutdown ends a backoff at once; the caller gets the last response, its body included", .tags(.LC5))
     func drainReturnsResponse() async throws {
         try await whileBackingOff({ _ in .reply(503, body: "busy") }) { client, call, decisions in
             let report = await client.shutdown(within: .seconds(30))
@@ -18,7 +18,7 @@ struct BackoffEndTests {
         }
     }
 
-    @Test("LC5: a body that came in pieces is kept over the sleep, with its trailers")
+    @Test("a body that came in pieces is kept over the sleep, with its trailers", .tags(.LC5))
     func drainReturnsStreamedBody() async throws {
         let text = String(repeating: "0123456789", count: 6000)
         try await whileBackingOff(
@@ -33,7 +33,7 @@ struct BackoffEndTests {
             })
     }
 
-    @Test("LC5: a body that was too slow to be kept is an error to read, never a clean end")
+    @Test("a body that was too slow to be kept is an error to read, never a clean end", .tags(.LC5))
     func drainReturnsHead() async throws {
         try await whileBackingOff(
             { _ in .bytes("HTTP/1.1 503 Busy\r\nContent-Length: 10\r\n\r\nhello").thenStall() },
@@ -48,7 +48,7 @@ struct BackoffEndTests {
             })
     }
 
-    @Test("LC5: a shutdown ends the backoff after an error with that error")
+    @Test("a shutdown ends the backoff after an error with that error", .tags(.LC5))
     func drainThrowsError() async throws {
         try await whileBackingOff({ _ in .close }) { client, call, _ in
             let report = await client.shutdown(within: .seconds(30))
@@ -58,7 +58,7 @@ struct BackoffEndTests {
         }
     }
 
-    @Test("LC5: while a client drains, no retry begins")
+    @Test("while a client drains, no retry begins", .tags(.LC5))
     func noRetryWhileDraining() async throws {
         let gate = Gate()
         let decisions = DecisionRecorder()
@@ -79,7 +79,7 @@ struct BackoffEndTests {
         }
     }
 
-    @Test("CA10, RT18: cancelled in a backoff, a call ends with CancellationError, and nothing of it is left")
+    @Test("cancelled in a backoff, a call ends with CancellationError, and nothing of it is left", .tags(.CA10, .RT18))
     func cancelled() async throws {
         try await whileBackingOff({ _ in .reply(503, body: "busy") }) { client, call, decisions in
             call.cancel()
@@ -91,7 +91,7 @@ struct BackoffEndTests {
         }
     }
 
-    @Test("CA10: 200 sleeps that are cancelled or drained in the same instant all end, each once")
+    @Test("200 sleeps that are cancelled or drained in the same instant all end, each once", .tags(.CA10))
     func manyAtOnce() async throws {
         let stub = StubTransport()
         stub.on(.get, "/", always: .respond(.badGateway))

@@ -4,7 +4,7 @@ import NIOCore
 import Testing
 
 /// Calls that somebody else's code keeps: the time that ends them all the same.
-@Suite("Calls that hang outside the transport (DESIGN §5, §6)", .timeLimit(.minutes(1)))
+@Suite("Calls that hang outside the transport", .timeLimit(.minutes(1)))
 struct CallLimitTests {
     /// Whose code a call hangs in.
     enum Place: String, CaseIterable, Sendable {
@@ -82,7 +82,8 @@ struct CallLimitTests {
     }
 
     @Test(
-        "DESIGN §6: at a shutdown's deadline a call that hangs outside the transport fails with forciblyClosed, reported",
+        "at a shutdown's deadline a call that hangs outside the transport fails with forciblyClosed, reported",
+        .tags(.LC3),
         arguments: Place.allCases)
     func shutdown(place: Place) async throws {
         let client = try client(place)
@@ -104,7 +105,7 @@ struct CallLimitTests {
     }
 
     @Test(
-        "DESIGN §5: the request's deadline ends a call that hangs outside the transport, with deadlineExceeded",
+        "the request's deadline ends a call that hangs outside the transport, with deadlineExceeded",
         arguments: Place.allCases)
     func deadline(place: Place) async throws {
         let client = try client(place) { $0.timeouts.total = .seconds(5) }
@@ -177,7 +178,7 @@ struct CallLimitTests {
         }
     }
 
-    @Test("DESIGN §5: a middleware that hangs with a response is ended at the deadline, not a second later")
+    @Test("a middleware that hangs with a response is ended at the deadline, not a second later")
     func hangsWithResponse() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }

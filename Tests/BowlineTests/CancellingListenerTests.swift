@@ -36,7 +36,7 @@ struct CancellingListenerTests {
     }
 
     @Test(
-        "CA1 cancelling in any event ends the request, traps nowhere, and leaves no place taken",
+        "cancelling in any event ends the request, traps nowhere, and leaves no place taken", .tags(.CA1),
         arguments: Trigger.Moment.allCases, [true, false])
     private func cancelling(at moment: Trigger.Moment, isHTTP2: Bool) async throws {
         try await withLoopbackServer(isHTTP2 ? .http2 : LoopbackServer.Options()) { server in

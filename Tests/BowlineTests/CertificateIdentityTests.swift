@@ -4,9 +4,9 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Whom a certificate is for (TL1)", .timeLimit(.minutes(2)))
+@Suite("Whom a certificate is for", .timeLimit(.minutes(2)))
 struct CertificateIdentityTests {
-    @Test("TL1: each row of the table has our verdict, by RFC 9525 and RFC 9110 §4.3.4")
+    @Test("each row of the table has our verdict, by RFC 9525 and RFC 9110 §4.3.4", .tags(.TL1))
     func table() throws {
         let rows = try IdentityRow.load()
         #expect(rows.count >= 80)
@@ -21,7 +21,7 @@ struct CertificateIdentityTests {
         }
     }
 
-    @Test("TL1: a host is the same to the matching whether it comes from a URL or by itself")
+    @Test("a host is the same to the matching whether it comes from a URL or by itself", .tags(.TL1, .I16))
     func hostsOfURLs() throws {
         for row in try IdentityRow.load() where row.serverName == nil {
             let host = row.host.contains(":") ? "[\(row.host)]" : row.host
@@ -32,7 +32,7 @@ struct CertificateIdentityTests {
         }
     }
 
-    @Test("TL1: neither order nor other names change a verdict, and no other host takes a name of this one")
+    @Test("neither order nor other names change a verdict, and no other host takes a name of this one", .tags(.TL1))
     func random() throws {
         let rows = try IdentityRow.load()
         var random = SeededRandom.fromEnvironment()
@@ -50,7 +50,8 @@ struct CertificateIdentityTests {
     }
 
     @Test(
-        "TL3: names are sent as server name, without a dot at the end; addresses and what looks like one are not",
+        "names are sent as server name, without a dot at the end; addresses and what looks like one are not",
+        .tags(.TL3),
         arguments: [
             ("A.test", "a.test"), ("a.test.", "a.test"), ("my_host.test", "my_host.test"), ("127.0.0.1", nil),
             ("127.0.0.1.", nil), ("::1", nil), ("fe80::1%eth0", nil), ("127.1", nil), ("a..test", nil), ("", nil),
@@ -126,7 +127,7 @@ struct CertificateIdentityTests {
     ]
 
     @Test(
-        "TL1, TL2: a certificate for another name is refused before a byte is sent, over both protocols",
+        "a certificate for another name is refused before a byte is sent, over both protocols", .tags(.TL1, .TL2),
         arguments: meetings, [HTTP2Options.Negotiation.http1Only, .http2Only])
     func onSockets(meeting: Meeting, negotiation: HTTP2Options.Negotiation) async throws {
         let tls = LoopbackTLS(try CertificateFolder.identity(meeting.certificate))
@@ -159,7 +160,8 @@ struct CertificateIdentityTests {
     }
 
     @Test(
-        "TL1: a host that no certificate can name is not even dialled", arguments: ["127.1", "2130706433", "a..test"])
+        "a host that no certificate can name is not even dialled", .tags(.TL1),
+        arguments: ["127.1", "2130706433", "a..test"])
     func unnamable(host: String) async throws {
         let client = try ServiceClient(baseURL: "https://\(host):1")
         let error = try await serviceError { _ = try await client.fetch("/") }

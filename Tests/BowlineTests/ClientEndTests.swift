@@ -9,7 +9,7 @@ import Testing
 
 @Suite("The end of a client without shutdown, in a scope, and in a service group", .timeLimit(.minutes(1)))
 struct ClientEndTests {
-    @Test("LC11: when the last value of a client goes, its unused connections close")
+    @Test("when the last value of a client goes, its unused connections close", .tags(.LC11))
     func lastValueGoes() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -24,7 +24,7 @@ struct ClientEndTests {
         }
     }
 
-    @Test("LC11: a connection in use when the last value goes finishes its response, then closes")
+    @Test("a connection in use when the last value goes finishes its response, then closes", .tags(.LC11))
     func activeConnectionFinishes() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -93,7 +93,7 @@ struct ClientEndTests {
         }
     }
 
-    @Test("LC12: run() returns only after a graceful shutdown has drained")
+    @Test("run() returns only after a graceful shutdown has drained", .tags(.LC12))
     func serviceGroup() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -118,7 +118,7 @@ struct ClientEndTests {
         }
     }
 
-    @Test("LC12: cancelling run() cuts off what is in flight")
+    @Test("cancelling run() cuts off what is in flight", .tags(.LC12))
     func cancelledRun() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
@@ -141,7 +141,7 @@ struct ClientEndTests {
         try await running
     }
 
-    @Test("LC13: a middleware that throws while the client drains does not stop the drain")
+    @Test("a middleware that throws while the client drains does not stop the drain", .tags(.LC13))
     func throwingMiddleware() async throws {
         struct Thrower: ServiceMiddleware {
             struct Failure: Error {}

@@ -10,7 +10,7 @@ import Testing
 /// `leftoverBytes`, `keepAliveTimeout` and `bodyAbandoned`.
 @Suite("Close reasons", .timeLimit(.minutes(1)))
 struct CloseReasonTests {
-    @Test("PO7: closedByPeer: a server that closes an unused connection is noticed without a request")
+    @Test("closedByPeer: a server that closes an unused connection is noticed without a request", .tags(.PO7))
     func closedByPeer() async throws {
         try await expect("closedByPeer") { client, server in
             server.respond { _ in .reply(200, body: "x").thenClose() }
@@ -18,7 +18,7 @@ struct CloseReasonTests {
         }
     }
 
-    @Test("PO7: transportError or closedByPeer: a reset of an unused connection is noticed without a request")
+    @Test("transportError or closedByPeer: a reset of an unused connection is noticed without a request", .tags(.PO7))
     func resetWhileIdle() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x").thenReset() }

@@ -3,9 +3,9 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-@Suite("Connection reuse (KA)")
+@Suite("Connection reuse")
 struct ConnectionReuseTests {
-    @Test("KA1: two sequential GETs whose bodies are read use one connection", arguments: [false, true])
+    @Test("two sequential GETs whose bodies are read use one connection", .tags(.KA1), arguments: [false, true])
     func sequentialRequestsShareAConnection(chunked: Bool) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "hello", framing: chunked ? .chunked : .length) }
@@ -24,8 +24,8 @@ struct ConnectionReuseTests {
     }
 }
 
-/// How a response ends, and what its connection does then (DESIGN §3).
-@Suite("When a connection is free again (KA, PO)", .timeLimit(.minutes(1)))
+/// How a response ends, and what its connection does then.
+@Suite("When a connection is free again", .timeLimit(.minutes(1)))
 struct ConnectionReturnTests {
     enum Shape: String, CaseIterable, Sendable {
         case whole, length, chunked, trailers
@@ -42,7 +42,8 @@ struct ConnectionReturnTests {
     }
 
     @Test(
-        "KA1: the connection is in the pool before the caller sees the end, so that a sequential caller always reuses it",
+        "the connection is in the pool before the caller sees the end, so that a sequential caller always reuses it",
+        .tags(.KA1),
         arguments: Shape.allCases
     )
     func freeBeforeTheEnd(shape: Shape) async throws {
@@ -92,7 +93,8 @@ struct ConnectionReturnTests {
     }
 
     @Test(
-        "KA13: a response that came too late to be told apart: the desync is noticed with the next, the connection closed"
+        "a response that came too late to be told apart: the desync is noticed with the next, the connection closed",
+        .tags(.KA13)
     )
     func desync() async throws {
         try await withLoopbackServer { server in

@@ -11,7 +11,7 @@ struct CorpusOverSocketTests {
     /// How many cases run at once.
     private static let width = 16
 
-    @Test("H1a: every corpus case gets its verdict through the client", arguments: try Corpus.groups())
+    @Test("every corpus case gets its verdict through the client", .tags(.H1a), arguments: try Corpus.groups())
     func verdicts(group: String) async throws {
         let cases = try Corpus.load().filter { $0.group == group }
         try await withThrowingTaskGroup(of: [String].self) { tasks in

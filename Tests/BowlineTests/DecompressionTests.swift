@@ -13,7 +13,7 @@ struct DecompressionTests {
     }
 
     @Test(
-        "DC1: a decoded body leaves its connection fit for reuse, whichever way it is framed",
+        "a decoded body leaves its connection fit for reuse, whichever way it is framed", .tags(.DC1),
         arguments: CodedBytes.Envelope.allCases,
         [ScriptedResponse.Framing.length, .chunks(of: 1), .chunked, .untilClose])
     func reuse(envelope: CodedBytes.Envelope, framing: ScriptedResponse.Framing) async throws {
@@ -33,7 +33,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("DC10: what is offered stands on the wire once, and not beside a range or what the caller accepts")
+    @Test("what is offered stands on the wire once, and not beside a range or what the caller accepts", .tags(.DC10))
     func offer() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply() }
@@ -49,7 +49,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("DC4: HEAD to a gzipped resource, and 304 of one, keep their fields and their connection")
+    @Test("HEAD to a gzipped resource, and 304 of one, keep their fields and their connection", .tags(.DC4))
     func noContent() async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -67,7 +67,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("DC2: a coded body cut off by the end of the connection fails, whoever notices first")
+    @Test("a coded body cut off by the end of the connection fails, whoever notices first", .tags(.DC2))
     func cutOff() async throws {
         try await withLoopbackServer { server in
             let whole = ScriptedResponse(200, fields: [.contentEncoding: "gzip"], body: Self.coded(.gzip))
@@ -84,7 +84,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("DC7: a bomb of 1 GiB from 1 MB, and one nested in another, fail under 16 MiB of memory")
+    @Test("a bomb of 1 GiB from 1 MB, and one nested in another, fail under 16 MiB of memory", .tags(.DC7))
     func bombs() async throws {
         let piece = ByteBuffer(bytes: CodedBytes.encode([UInt8](repeating: 0, count: 1 << 20), as: .gzip))
         let members = (0..<1024).flatMap { _ in piece.readableBytesView }
@@ -123,7 +123,8 @@ struct DecompressionTests {
     }
 
     @Test(
-        "DC8: the coded body of a response that is retried is not decoded, and its connection serves the next attempt")
+        "the coded body of a response that is retried is not decoded, and its connection serves the next attempt",
+        .tags(.DC8))
     func retried() async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -167,7 +168,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("DC8: a coded body that is let go unread is drained as it is, and the connection kept")
+    @Test("a coded body that is let go unread is drained as it is, and the connection kept", .tags(.DC8))
     func unread() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in

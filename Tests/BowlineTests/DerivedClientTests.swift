@@ -2,7 +2,7 @@ import Bowline
 import BowlineTesting
 import Testing
 
-@Suite("Clients derived by with and scoped (DESIGN §2)", .timeLimit(.minutes(1)))
+@Suite("Clients derived by with and scoped", .timeLimit(.minutes(1)))
 struct DerivedClientTests {
     private final class Listener: ServiceEventListener {}
 
@@ -110,7 +110,7 @@ struct DerivedClientTests {
         #expect(users.baseURL?.path == "/v1/users")
     }
 
-    @Test("RD: a client's fields do not follow an absolute URL to another origin")
+    @Test("a client's fields do not follow an absolute URL to another origin", .tags(.I9))
     func fieldsStayHome() async throws {
         let stub = StubTransport()
         stub.on(nil, "http://example.com/a", always: .respond(.ok))

@@ -4,7 +4,7 @@ import Foundation
 import NIOCore
 import Testing
 
-@Suite("How long a download may take (DESIGN §5)", .timeLimit(.minutes(1)))
+@Suite("How long a download may take", .timeLimit(.minutes(1)))
 struct DownloadDeadlineTests {
     /// Where a total is asked for.
     enum Asked: String, CaseIterable, Sendable {

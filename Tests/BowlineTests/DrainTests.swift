@@ -114,7 +114,9 @@ struct DrainTests {
         }
     }
 
-    @Test("lets an admitted request go on that a middleware holds back, and refuses new ones before any middleware")
+    @Test(
+        "lets an admitted request go on that a middleware holds back, and refuses new ones before any middleware",
+        .tags(.LC4))
     func inMiddleware() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: request.path) }
@@ -136,7 +138,9 @@ struct DrainTests {
         }
     }
 
-    @Test("refuses new calls with shuttingDown, never sent, in each state from the flip on; nobody counts them")
+    @Test(
+        "refuses new calls with shuttingDown, never sent, in each state from the flip on; nobody counts them",
+        .tags(.LC4))
     func refusals() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -183,6 +187,7 @@ struct DrainTests {
 
     @Test(
         "counts a call as in flight until its response body was consumed, dropped or failed, and no longer",
+        .tags(.LC2),
         arguments: BodyEnd.allCases
     )
     func inFlightUntilTheBodyEnds(end: BodyEnd) async throws {

@@ -2,7 +2,7 @@ import Bowline
 import BowlineTesting
 import Testing
 
-@Suite("Endpoints as values (DESIGN §2)", .timeLimit(.minutes(1)))
+@Suite("Endpoints as values", .timeLimit(.minutes(1)))
 struct EndpointTests {
     private struct Order: Codable, Sendable, Equatable {
         var id: Int

@@ -3,7 +3,7 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// Every transport error says how far the request got, and whether its connection was reused (DESIGN §4).
+/// Every transport error says how far the request got, and whether its connection was reused.
 @Suite("Progress of failed requests", .timeLimit(.minutes(1)))
 struct ErrorProgressTests {
     struct Failure: CustomStringConvertible, Sendable {

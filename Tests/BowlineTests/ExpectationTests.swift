@@ -40,7 +40,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "H1c: over HTTP/1.1 it is sent once more without Expect, on another connection, with its body",
+        "over HTTP/1.1 it is sent once more without Expect, on another connection, with its body", .tags(.H1c),
         arguments: Body.allCases, [false, true])
     func overHTTP1(body: Body, ownField: Bool) async throws {
         try await withLoopbackServer { server in
@@ -78,7 +78,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "H1c: over HTTP/2 it is sent once more without Expect, on the same connection, with its body",
+        "over HTTP/2 it is sent once more without Expect, on the same connection, with its body", .tags(.H1c),
         arguments: Body.allCases, [false, true])
     func overHTTP2(body: Body, ownField: Bool) async throws {
         try await withLoopbackServer { server in
@@ -121,7 +121,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "H1c: a 417 that comes after the body is the answer to a POST, and is not sent again; a PUT is",
+        "a 417 that comes after the body is the answer to a POST, and is not sent again; a PUT is", .tags(.H1c),
         arguments: [HTTPRequest.Method.post, .put])
     func afterTheBody(method: HTTPRequest.Method) async throws {
         try await withLoopbackServer { server in
@@ -143,7 +143,7 @@ struct ExpectationTests {
         }
     }
 
-    @Test("H1c: a second 417 is the caller's; a 417 to a request without Expect is so at once")
+    @Test("a second 417 is the caller's; a 417 to a request without Expect is so at once", .tags(.H1c))
     func onlyOnce() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -164,7 +164,7 @@ struct ExpectationTests {
         }
     }
 
-    @Test("H1c: a one-shot body that was begun and is gone is not sent again; its sequence is cancelled")
+    @Test("a one-shot body that was begun and is gone is not sent again; its sequence is cancelled", .tags(.H1c))
     func bodyIsGone() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -228,7 +228,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "H1c: a one-shot body whose 417 middleware turns into something else is given up when the call ends",
+        "a one-shot body whose 417 middleware turns into something else is given up when the call ends", .tags(.H1c),
         arguments: Disguise.allCases, [false, true])
     func disguised(disguise: Disguise, overHTTP2: Bool) async throws {
         try await withLoopbackServer { server in
@@ -273,7 +273,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "H1c: an early response to the second sending leaves its upload running, also after the call's end",
+        "an early response to the second sending leaves its upload running, also after the call's end", .tags(.H1c),
         arguments: [false, true])
     func earlyResponse(isRefusedFirst: Bool) async throws {
         try await withLoopbackServer { server in
@@ -347,7 +347,7 @@ struct ExpectationTests {
         }
     }
 
-    @Test("H1c: what the second sending ends with is the call's end; what was answered before is not unseen")
+    @Test("what the second sending ends with is the call's end; what was answered before is not unseen", .tags(.H1c))
     func secondFails() async throws {
         let stub = StubTransport()
         stub.on(.put, "/up", inOrder: [.respond(.init(code: 417)), .fail(.connectFailed, progress: .neverSent)])

@@ -3,7 +3,7 @@ import BowlineTesting
 import Foundation
 import Testing
 
-@Suite("Expecting and decoding responses (DESIGN §2)", .timeLimit(.minutes(1)))
+@Suite("Expecting and decoding responses", .timeLimit(.minutes(1)))
 struct ExpectedResponseTests {
     private struct User: Codable, Sendable, Equatable {
         var name: String
@@ -108,7 +108,7 @@ struct ExpectedResponseTests {
         #expect(error.unexpectedStatus?.status == .badRequest)
     }
 
-    @Test("CA9: cancelling the task while an unexpected response is read is CancellationError")
+    @Test("cancelling the task while an unexpected response is read is CancellationError", .tags(.CA9))
     func cancelledWhileRead() async throws {
         try await withLoopbackServer { server in
             let head = "HTTP/1.1 400 No\r\nContent-Length: 100\r\n\r\n"
@@ -239,6 +239,23 @@ struct ExpectedResponseTests {
         let derived = try client.with { $0.encoder = JSONEncoder.json }
         _ = try await derived.post("", json: named).decode(Named.self, using: JSONDecoder.json)
         #expect(stub.calls.last?.bodyText == #"{"fullName":"Ada"}"#)
+    }
+
+    @Test("a response that is made anew with another's facts is decoded as the client decodes")
+    func rebuilt() async throws {
+        let stub = StubTransport()
+        stub.on(.get, "/", always: .respond(.notFound, body: #"{"full_name":"Ada"}"#))
+        let client = try ServiceClient(baseURL: "http://example.com", transport: stub) {
+            let decoder = JSONDecoder.json
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            $0.decoder = decoder
+        }
+        struct Named: Codable, Sendable, Equatable { var fullName: String }
+        let response = try await client.get("").expecting(.notFound)
+        let bytes = try await response.collect(upTo: 100)
+        let rebuilt = ServiceResponse(
+            status: response.status, fields: response.fields, body: ResponseBody(bytes), facts: response.facts)
+        #expect(try await rebuilt.decode(Named.self) == Named(fullName: "Ada"))
     }
 
     @Test("print(response) has status, connection and attempts, and neither fields nor body")

@@ -4,7 +4,7 @@ import Foundation
 import NIOCore
 import Testing
 
-@Suite("Files as bodies, downloads to files (DESIGN §2)", .timeLimit(.minutes(1)))
+@Suite("Files as bodies, downloads to files", .timeLimit(.minutes(1)))
 struct FileTransferTests {
     private static func bytes(_ count: Int) -> Data {
         Data((0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
@@ -28,7 +28,7 @@ struct FileTransferTests {
         }
     }
 
-    @Test("RT5: a file is opened anew and sent from its first byte when a pooled connection was dead")
+    @Test("a file is opened anew and sent from its first byte when a pooled connection was dead", .tags(.RT5))
     func uploadResent() async throws {
         try await withTemporaryFolder { folder in
             let content = Self.bytes(300_000)
@@ -177,7 +177,7 @@ struct FileTransferTests {
     }
 
     @Test(
-        "H1e: a file that shrinks, grows or goes before it is sent fails the request",
+        "a file that shrinks, grows or goes before it is sent fails the request", .tags(.H1e),
         arguments: ["shrinks", "grows", "goes"])
     func changed(how: String) async throws {
         try await withTemporaryFolder { folder in
@@ -269,7 +269,7 @@ struct FileTransferTests {
         }
     }
 
-    @Test("CA9: a download that is cancelled leaves nothing")
+    @Test("a download that is cancelled leaves nothing", .tags(.CA9))
     func downloadCancelled() async throws {
         try await withTemporaryFolder { folder in
             try await withLoopbackServer { server in

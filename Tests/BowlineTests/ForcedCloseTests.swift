@@ -23,7 +23,8 @@ struct ForcedCloseTests {
     }
 
     @Test(
-        "LC3: striking between a new connection's lease and the request's first byte: forciblyClosed, never sent, no leak",
+        "striking between a new connection's lease and the request's first byte: forciblyClosed, never sent, no leak",
+        .tags(.LC3),
         arguments: Force.allCases
     )
     func betweenLeaseAndFirstByte(force: Force) async throws {
@@ -55,7 +56,7 @@ struct ForcedCloseTests {
     }
 
     @Test(
-        "LC3: striking between a connection's hand-over to a waiting request and its first byte: the same",
+        "striking between a connection's hand-over to a waiting request and its first byte: the same", .tags(.LC3),
         arguments: Force.allCases
     )
     func betweenHandOverAndFirstByte(force: Force) async throws {
@@ -110,7 +111,7 @@ struct ForcedCloseTests {
         try await chunks.cancelled.wait()
     }
 
-    @Test("LC3: striking while a request is sent a second time: what was ambiguous once stays so")
+    @Test("striking while a request is sent a second time: what was ambiguous once stays so", .tags(.LC3))
     func duringResend() async throws {
         try await StalledNames.with { client, transport, names, server in
             server.respond { request in request.path == "/first" ? .reply(200, body: "x") : .close }
@@ -171,7 +172,8 @@ struct ForcedCloseTests {
     }
 
     @Test(
-        "LC3: what is left then fails with forciblyClosed, which names phase and attempt, in each phase; so does the report",
+        "what is left then fails with forciblyClosed, which names phase and attempt, in each phase; so does the report",
+        .tags(.LC3),
         arguments: Stage.allCases
     )
     func inEachPhase(stage: Stage) async throws {
@@ -238,7 +240,9 @@ struct ForcedCloseTests {
         }
     }
 
-    @Test("LC3, LC9: striking at random moments: what is said never to have been sent, the server has not seen")
+    @Test(
+        "striking at random moments: what is said never to have been sent, the server has not seen",
+        .tags(.LC3, .LC9, .LC10))
     func atRandomMoments() async throws {
         var random = SeededRandom.fromEnvironment()
         var counts: [String: Int] = [:]
@@ -294,7 +298,7 @@ struct ForcedCloseTests {
         print("forced at random moments: \(counts)")
     }
 
-    @Test("LC8: a shutdown returns when channels in the handshake are closed, too: none is left open behind it")
+    @Test("a shutdown returns when channels in the handshake are closed, too: none is left open behind it", .tags(.LC8))
     func dialsAreClosed() async throws {
         for _ in 0..<30 {
             try await withLoopbackServer { server in

@@ -4,7 +4,7 @@ import NIOCore
 import Testing
 
 /// The server is the test's own, frame by frame, with a compression table that is not the client's.
-@Suite("HTTP/2 with peers that do what they may, over sockets (H2)", .timeLimit(.minutes(1)))
+@Suite("HTTP/2 with peers that do what they may, over sockets", .timeLimit(.minutes(1)))
 struct HTTP2PeerTests {
     private static let tenant = HTTPField.Name("x-tenant")
 
@@ -140,6 +140,7 @@ struct HTTP2PeerTests {
 
     @Test(
         "a request behind an upload that fills the socket goes to another connection when GOAWAY comes, or is cancelled",
+        .tags(.H2a),
         arguments: [false, true])
     func goAwayBehindUpload(isCancelled: Bool) async throws {
         let isHeld = Gate()
@@ -190,7 +191,8 @@ struct HTTP2PeerTests {
     }
 
     @Test(
-        "H2c a POST that was answered with a 103 was looked at: refused or gone away from after that, it is not sent again",
+        "a POST that was answered with a 103 was looked at: refused or gone away from after that, it is not sent again",
+        .tags(.H2a, .H2e),
         arguments: ["RST_STREAM", "GOAWAY"])
     func refusedBehindInformational(frame: String) async throws {
         let posts = Guarded(0)
@@ -221,7 +223,9 @@ struct HTTP2PeerTests {
         }
     }
 
-    @Test("TO4 the idle limit of a response's body ends it when it has passed, though no other limit moves the clock")
+    @Test(
+        "the idle limit of a response's body ends it when it has passed, though no other limit moves the clock",
+        .tags(.TO4))
     func bodyIdleOnTime() async throws {
         let clock = TestClock()
         try await withPeer(
@@ -245,7 +249,7 @@ struct HTTP2PeerTests {
         }
     }
 
-    @Test("H2c a POST that is refused without a byte is sent again, and arrives")
+    @Test("a POST that is refused without a byte is sent again, and arrives", .tags(.H2e))
     func refusedWithoutBytes() async throws {
         let posts = Guarded(0)
         try await withPeer({ connection in
@@ -269,7 +273,9 @@ struct HTTP2PeerTests {
         }
     }
 
-    @Test("a response's fields may come in as many CONTINUATION frames as their size allows", arguments: [1, 16, 1000])
+    @Test(
+        "a response's fields may come in as many CONTINUATION frames as their size allows", .tags(.H2p),
+        arguments: [1, 16, 1000])
     func continuations(size: Int) async throws {
         let value = String(repeating: "v", count: 3500 * min(size, 16))
         try await withPeer({ connection in
@@ -293,7 +299,7 @@ struct HTTP2PeerTests {
         }
     }
 
-    @Test("CONTINUATION frames without an end, or without a byte, end the connection", arguments: [0, 1])
+    @Test("CONTINUATION frames without an end, or without a byte, end the connection", .tags(.H2p), arguments: [0, 1])
     func continuationFlood(size: Int) async throws {
         try await withPeer({ connection in
             var peer = try await RawHTTP2Connection(connection)

@@ -3,7 +3,7 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-@Suite("HTTP/2 over sockets (H2)", .timeLimit(.minutes(1)))
+@Suite("HTTP/2 over sockets", .timeLimit(.minutes(1)))
 struct HTTP2Tests {
     /// What a test has at hand: `/hold` answers once the gate is open.
     private struct Setting {
@@ -48,7 +48,9 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2u with TLS the protocol that the peer chooses is spoken; the response says which, and on what stream")
+    @Test(
+        "with TLS the protocol that the peer chooses is spoken; the response says which, and on what stream",
+        .tags(.H2u))
     func negotiated() async throws {
         try await withClient { client, _ in
             for number in 1...3 {
@@ -61,7 +63,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2u a peer that chooses HTTP/1.1, or nothing, gets HTTP/1.1", arguments: [["http/1.1"], []])
+    @Test("a peer that chooses HTTP/1.1, or nothing, gets HTTP/1.1", .tags(.H2u), arguments: [["http/1.1"], []])
     func fallsBack(protocols: [String]) async throws {
         var tls = LoopbackTLS()
         tls.applicationProtocols = protocols
@@ -76,7 +78,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2u where only HTTP/2 will do, a peer without it is a failed dial")
+    @Test("where only HTTP/2 will do, a peer without it is a failed dial", .tags(.H2u))
     func insists() async throws {
         try await withLoopbackServer(.tls()) { server in
             try await withServiceClient(server.baseURL) {
@@ -90,7 +92,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2u http1Only does not offer HTTP/2")
+    @Test("http1Only does not offer HTTP/2", .tags(.H2u))
     func offersNothing() async throws {
         try await withClient(configure: { $0.http2.negotiation = .http1Only }) { client, setting in
             let response = try await client.fetch("/bytes/1").response
@@ -114,7 +116,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("PO12 a cold burst of 100 requests makes one dial", arguments: [true, false])
+    @Test("a cold burst of 100 requests makes one dial", .tags(.PO12), arguments: [true, false])
     func coldBurst(isEncrypted: Bool) async throws {
         try await withClient(isEncrypted: isEncrypted) { client, setting in
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -129,7 +131,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2g with one stream allowed, four connections are made, and the others wait and are served")
+    @Test("with one stream allowed, four connections are made, and the others wait and are served", .tags(.H2g))
     func streamLimit() async throws {
         try await withClient(streams: 1) { client, setting in
             try await withThrowingTaskGroup(of: Int.self) { group in
@@ -144,7 +146,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2j a reader that stops holds up its own stream, and not the others")
+    @Test("a reader that stops holds up its own stream, and not the others", .tags(.H2j))
     func slowReader() async throws {
         let configure: @Sendable (inout ClientConfiguration) -> Void = {
             $0.http2.streamWindow = 65_535
@@ -164,7 +166,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2s a body and trailers go there and back", arguments: [0, 1, 65_536, 3_000_000])
+    @Test("a body and trailers go there and back", .tags(.H2s), arguments: [0, 1, 65_536, 3_000_000])
     func echo(size: Int) async throws {
         let sent = SentFields()
         try await withClient(sent: sent) { client, _ in
@@ -186,7 +188,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("CA8 a cancelled request resets its stream and leaves the connection in use")
+    @Test("a cancelled request resets its stream and leaves the connection in use", .tags(.CA8, .H2w))
     func cancelled() async throws {
         try await withClient { client, setting in
             let held = Task { try await client.fetch("/hold") }
@@ -200,7 +202,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("TO3 a timeout resets its stream and leaves the connection in use")
+    @Test("a timeout resets its stream and leaves the connection in use", .tags(.TO3, .TO8))
     func timedOut() async throws {
         try await withClient(configure: { $0.timeouts.responseHead = .milliseconds(100) }) { client, setting in
             let error = try await serviceError { _ = try await client.fetch("/hold") }
@@ -211,7 +213,8 @@ struct HTTP2Tests {
     }
 
     @Test(
-        "TO3 the limit of the response's head ends a request when it has passed, and not with the next limit of another kind"
+        "the limit of the response's head ends a request when it has passed, and not with the next limit of another kind",
+        .tags(.TO3)
     )
     func timedOutOnTime() async throws {
         let clock = TestClock()
@@ -230,7 +233,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2n a silent peer is asked and given up though nothing but its PING's times moves the clock")
+    @Test("a silent peer is asked and given up though nothing but its PING's times moves the clock", .tags(.H2n))
     func silentPeerOnTime() async throws {
         let clock = TestClock()
         let isAsked = Gate()
@@ -265,7 +268,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("KA8 a body that is let go resets its stream and leaves the connection in use")
+    @Test("a body that is let go resets its stream and leaves the connection in use", .tags(.KA8))
     func abandoned() async throws {
         try await withClient { client, setting in
             do {
@@ -277,7 +280,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("H2n a peer that neither answers a PING nor sends anything is given up, and its requests say so")
+    @Test("a peer that neither answers a PING nor sends anything is given up, and its requests say so", .tags(.H2n))
     func silentPeer() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -299,7 +302,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("Drain lets the streams end and then closes; nothing is cut")
+    @Test("Drain lets the streams end and then closes; nothing is cut", .tags(.LC14))
     func drains() async throws {
         try await withClient { client, setting in
             let held = Task { try await client.fetch("/hold").text }
@@ -352,7 +355,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("A shutdown that runs out of time resets what is left, and says so")
+    @Test("A shutdown that runs out of time resets what is left, and says so", .tags(.LC3))
     func forced() async throws {
         try await withClient { client, setting in
             let held = Task { try await client.fetch("/hold").text }
@@ -377,7 +380,8 @@ struct HTTP2Tests {
     }
 
     @Test(
-        "KA18 a connection carries as many requests as it may, and none fails, also if it must not be sent again",
+        "a connection carries as many requests as it may, and none fails, also if it must not be sent again",
+        .tags(.KA18),
         arguments: [1, 3])
     func maximumUses(uses: Int) async throws {
         try await withClient(configure: { $0.pool.maximumUses = uses }) { client, setting in
@@ -398,7 +402,9 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("RT5 a connection that ends before it answered anything was no reused one: its requests are not sent again")
+    @Test(
+        "a connection that ends before it answered anything was no reused one: its requests are not sent again",
+        .tags(.RT8))
     func newConnectionLost() async throws {
         try await withClient { client, setting in
             let gate = Gate()
@@ -434,7 +440,9 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("CA16 hundreds of requests that are cancelled at random leave a connection that works, and no place taken")
+    @Test(
+        "hundreds of requests that are cancelled at random leave a connection that works, and no place taken",
+        .tags(.CA16))
     func cancelledAtRandom() async throws {
         let seed = UInt64.random(in: 0...UInt64.max)
         try await withClient(streams: 20) { client, _ in

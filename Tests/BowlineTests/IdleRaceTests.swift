@@ -7,13 +7,15 @@ import Testing
 /// Requests that cross the server's close of an unused connection, at every distance from it.
 ///
 /// `BOWLINE_ROUNDS` says how many requests for each distance; 2,000 make the 100,000 that a release is measured with.
-@Suite("The idle race (RT22)", .timeLimit(.minutes(10)))
+@Suite("The idle race", .timeLimit(.minutes(10)))
 struct IdleRaceTests {
     private static let rounds = ProcessInfo.processInfo.environment["BOWLINE_ROUNDS"].flatMap { Int($0) } ?? 20
     /// How long after a response the server closes, in microseconds: around the time that a next request takes.
     private static let distances = Array(stride(from: 0, to: 1000, by: 20))
 
-    @Test("RT22: over a sweep of the close around the next request, no GET is lost, and no POST is executed twice")
+    @Test(
+        "over a sweep of the close around the next request, no GET is lost, and no POST is executed twice", .tags(.RT22)
+    )
     func sweep() async throws {
         var random = SeededRandom.fromEnvironment()
         try await withLoopbackServer { server in

@@ -4,11 +4,12 @@ import HTTPTypes
 import NIOCore
 import Testing
 
-@Suite("Informational responses and Expect (H1b, H1c)", .timeLimit(.minutes(1)))
+@Suite("Informational responses and Expect", .timeLimit(.minutes(1)))
 struct InformationalResponseTests {
     private static let link = HTTPField.Name("Link")!
 
-    @Test("H1b: informational responses come in order, to the callback as they arrive and in the response's list")
+    @Test(
+        "informational responses come in order, to the callback as they arrive and in the response's list", .tags(.H1b))
     func informationalInOrder() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -46,7 +47,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("H1b: as many informational responses as allowed pass, one more fails", arguments: [0, 1, 3])
+    @Test("as many informational responses as allowed pass, one more fails", .tags(.H1b), arguments: [0, 1, 3])
     func informationalLimit(limit: Int) async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -66,7 +67,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("H1b: an informational response does not make the answer to HEAD have a body")
+    @Test("an informational response does not make the answer to HEAD have a body", .tags(.H1b))
     func informationalBeforeHead() async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -85,7 +86,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("H1b: an unsolicited 101 is a protocol violation and ends the connection")
+    @Test("an unsolicited 101 is a protocol violation and ends the connection", .tags(.H1b))
     func unsolicitedUpgrade() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in
@@ -99,7 +100,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("H1: a response may have 512 fields, over both protocols; one more fails", arguments: [false, true])
+    @Test("a response may have 512 fields, over both protocols; one more fails", .tags(.I2), arguments: [false, true])
     func manyFields(overHTTP2: Bool) async throws {
         try await withLoopbackServer(overHTTP2 ? .http2 : .init()) { server in
             server.respond { request in
@@ -127,7 +128,8 @@ struct InformationalResponseTests {
     }
 
     @Test(
-        "H1: a response head of as many bytes, or fields, as allowed passes, one more fails", arguments: [false, true])
+        "a response head of as many bytes, or fields, as allowed passes, one more fails", .tags(.I2),
+        arguments: [false, true])
     func headLimits(counted: Bool) async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -159,7 +161,7 @@ struct InformationalResponseTests {
         return request
     }
 
-    @Test("H1c: with Expect the body waits for 100 Continue", arguments: [true, false])
+    @Test("with Expect the body waits for 100 Continue", .tags(.H1c), arguments: [true, false])
     func bodyWaitsForContinue(asBytes: Bool) async throws {
         try await withLoopbackServer { server in
             let bytesBefore = Guarded(-1)
@@ -185,7 +187,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("H1c: without an answer to Expect the body is sent when the wait is over")
+    @Test("without an answer to Expect the body is sent when the wait is over", .tags(.H1c))
     func bodyIsSentAnyway() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -209,7 +211,7 @@ struct InformationalResponseTests {
     }
 
     @Test(
-        "H1c: a final status instead of 100 keeps the body back and the connection is not reused",
+        "a final status instead of 100 keeps the body back and the connection is not reused", .tags(.H1c, .I14),
         arguments: [
             403, 413, 200, 307,
         ])
@@ -241,7 +243,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("H1c: a connection that closes during the wait fails the request and never sees its body")
+    @Test("a connection that closes during the wait fails the request and never sees its body", .tags(.H1c, .I14))
     func closeDuringTheWait() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -256,7 +258,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("H1c: without a body nothing is expected")
+    @Test("without a body nothing is expected", .tags(.H1c))
     func nothingExpectedWithoutBody() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }

@@ -5,10 +5,11 @@ import NIOCore
 import Testing
 
 /// What makes a connection fit for another request, and what does not.
-@Suite("Keep-alive (KA)", .timeLimit(.minutes(1)))
+@Suite("Keep-alive", .timeLimit(.minutes(1)))
 struct KeepAliveTests {
     @Test(
-        "KA2: Connection: close in the response, however spelled: body delivered, closed by us, next request new",
+        "Connection: close in the response, however spelled: body delivered, closed by us, next request new",
+        .tags(.KA2),
         arguments: [
             "Connection: close\r\n", "connection: Close\r\n", "Connection: keep-alive, CLOSE\r\n",
             "Connection: keep-alive\r\nConnection: close\r\n", "Connection: x-foo , close\t\r\n",
@@ -21,7 +22,7 @@ struct KeepAliveTests {
         )
     }
 
-    @Test("KA3: a request with Connection: close is never pooled, whatever the server says")
+    @Test("a request with Connection: close is never pooled, whatever the server says", .tags(.KA3))
     func closeInRequest() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -43,7 +44,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("KA4: HTTP/1.0 without keep-alive is not pooled")
+    @Test("HTTP/1.0 without keep-alive is not pooled", .tags(.KA4))
     func oldVersion() async throws {
         try await expectClosed(
             after: "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", body: "hello",
@@ -51,7 +52,7 @@ struct KeepAliveTests {
         )
     }
 
-    @Test("KA4: HTTP/1.0 with keep-alive and a length is pooled, each time")
+    @Test("HTTP/1.0 with keep-alive and a length is pooled, each time", .tags(.KA4))
     func oldVersionKeptAlive() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in
@@ -68,7 +69,7 @@ struct KeepAliveTests {
     }
 
     @Test(
-        "KA5: a body that ends with the connection is delivered and not pooled, keep-alive or not",
+        "a body that ends with the connection is delivered and not pooled, keep-alive or not", .tags(.KA5),
         arguments: ["HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"]
     )
     func closeDelimited(head: String) async throws {
@@ -85,7 +86,7 @@ struct KeepAliveTests {
     }
 
     @Test(
-        "KA6: a response without a body frees its connection at the end of its head, before anybody reads",
+        "a response without a body frees its connection at the end of its head, before anybody reads", .tags(.KA6),
         arguments: [
             ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
             ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),
@@ -111,7 +112,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("KA7: a last chunk that comes late still frees the connection", arguments: [true, false])
+    @Test("a last chunk that comes late still frees the connection", .tags(.KA7), arguments: [true, false])
     func lateLastChunk(isReadToTheEnd: Bool) async throws {
         let gate = Gate()
         try await withLoopbackServer { server in
@@ -139,7 +140,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("KA8: an unread body is drained and its connection reused if it is small, else closed")
+    @Test("an unread body is drained and its connection reused if it is small, else closed", .tags(.KA8))
     func droppedBody() async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -171,7 +172,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("KA8: draining what nobody reads does not wait longer than 50 ms for it")
+    @Test("draining what nobody reads does not wait longer than 50 ms for it", .tags(.KA8))
     func slowDroppedBody() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").thenStall() }
@@ -184,7 +185,7 @@ struct KeepAliveTests {
     }
 
     @Test(
-        "KA11: bytes after the message in the same segment: response delivered, connection never reused",
+        "bytes after the message in the same segment: response delivered, connection never reused", .tags(.KA11),
         arguments: ["x", "\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL", "HTTP/1.1 200 OK\r\nX: "]
     )
     func extraBytes(extra: String) async throws {
@@ -193,7 +194,7 @@ struct KeepAliveTests {
         )
     }
 
-    @Test("KA12: a second response in the same segment does not answer the request that waits in the queue")
+    @Test("a second response in the same segment does not answer the request that waits in the queue", .tags(.KA12))
     func extraResponseForQueued() async throws {
         let gate = Gate()
         let good = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
@@ -219,7 +220,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("KA15: a tunnel of CONNECT is never pooled")
+    @Test("a tunnel of CONNECT is never pooled", .tags(.KA15))
     func tunnel() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -239,7 +240,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("KA15: a 101 that nobody asked for fails the request and closes the connection")
+    @Test("a 101 that nobody asked for fails the request and closes the connection", .tags(.KA15))
     func unsolicitedUpgrade() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in
@@ -254,7 +255,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("KA16: other schemes, socket paths and clients mean other connections")
+    @Test("other schemes, socket paths and clients mean other connections", .tags(.KA16, .I10))
     func whatIsApart() async throws {
         let unix = try await LoopbackServer.start(.unixSocket)
         let other = try await LoopbackServer.start(.unixSocket)
@@ -272,7 +273,7 @@ struct KeepAliveTests {
         await other.stop()
     }
 
-    @Test("KA17: one host however spelled is one origin; another name for it is another")
+    @Test("one host however spelled is one origin; another name for it is another", .tags(.KA17))
     func hostKey() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -292,7 +293,7 @@ struct KeepAliveTests {
     }
 
     @Test(
-        "KA19: Keep-Alive: timeout=N shortens the idle time to N − 1 s",
+        "Keep-Alive: timeout=N shortens the idle time to N − 1 s", .tags(.KA19),
         arguments: [("timeout=5", 4), ("max=100, timeout=30", 29), ("Timeout=2", 1), ("timeout=1000", 90), ("x", 90)]
     )
     func keepAliveTimeout(value: String, seconds: Int) async throws {
@@ -318,7 +319,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("KA19: Keep-Alive: timeout=0 or 1 leaves no time to reuse a connection", arguments: [0, 1])
+    @Test("Keep-Alive: timeout=0 or 1 leaves no time to reuse a connection", .tags(.KA19), arguments: [0, 1])
     func noKeepAliveTime(seconds: Int) async throws {
         try await expectClosed(
             after: "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=\(seconds)\r\nContent-Length: 5\r\n\r\nhello", body: "hello",

@@ -25,7 +25,7 @@ struct LifecycleMachineTests {
         #expect(result7 == .close)
     }
 
-    @Test("nothing is admitted from the flip on")
+    @Test("nothing is admitted from the flip on", .tags(.LC4))
     func admission() {
         var machine = LifecycleStateMachine()
         _ = machine.beginDrain(deadline: Self.instant(10))

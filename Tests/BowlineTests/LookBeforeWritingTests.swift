@@ -5,7 +5,7 @@ import NIOPosix
 import Testing
 
 /// What the look before a write finds when the event loop had no turn to notice it first (KA13 says the rest).
-@Suite("The look before a write (KA13)", .timeLimit(.minutes(1)))
+@Suite("The look before a write", .timeLimit(.minutes(1)))
 struct LookBeforeWritingTests {
     enum Life: String, CaseIterable, Sendable {
         case prewarmed, used
@@ -31,7 +31,8 @@ struct LookBeforeWritingTests {
     }
 
     @Test(
-        "KA13: an unencrypted connection on which something waits unread takes no request, opened ahead or used",
+        "an unencrypted connection on which something waits unread takes no request, opened ahead or used",
+        .tags(.KA13),
         arguments: Life.allCases, [Surprise.response, .close, .reset]
     )
     func plain(life: Life, surprise: Surprise) async throws {
@@ -39,14 +40,14 @@ struct LookBeforeWritingTests {
     }
 
     @Test(
-        "KA13: an encrypted connection on which something waits unread takes no request, opened ahead or used",
+        "an encrypted connection on which something waits unread takes no request, opened ahead or used", .tags(.KA13),
         arguments: Life.allCases, Surprise.allCases
     )
     func encrypted(life: Life, surprise: Surprise) async throws {
         try await expectMoved(.tls(), life, surprise)
     }
 
-    @Test("KA13: part of a TLS record that was read from the socket already is a byte before a request, too")
+    @Test("part of a TLS record that was read from the socket already is a byte before a request, too", .tags(.KA13))
     func partThatWasRead() async throws {
         try await withLoopbackServer(.tls()) { server in
             let sent = Gate()

@@ -77,7 +77,7 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    @Test("A stream that is refused is sent again; one that is cancelled is the caller's affair")
+    @Test("A stream that is refused is sent again; one that is cancelled is the caller's affair", .tags(.H2e))
     func resets() async throws {
         try await withPair { client, server in
             server.route(.post, "/refused", inOrder: [.resetStream(code: 7), .reply(200)])
@@ -106,7 +106,7 @@ struct LoopbackHTTP2Tests {
     }
 
     @Test(
-        "A connection that goes away after five requests fails none of forty, each of which arrives once",
+        "A connection that goes away after five requests fails none of forty, each of which arrives once", .tags(.H2a),
         arguments: [false, true])
     func goesAway(isEncrypted: Bool) async throws {
         var options: LoopbackServer.Options = isEncrypted ? .http2(LoopbackTLS()) : .http2

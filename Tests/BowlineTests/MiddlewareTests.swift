@@ -251,7 +251,7 @@ struct MiddlewareTests {
         }
     }
 
-    @Test("RT19: a key is made once for a call, and goes along a redirect")
+    @Test("a key is made once for a call, and goes along a redirect", .tags(.RT19))
     func idempotencyKey() async throws {
         stub.on(.post, "/a", always: .respond(.temporaryRedirect, fields: [.location: "/b"]))
         stub.on(.post, "/b", always: .respond(.ok))

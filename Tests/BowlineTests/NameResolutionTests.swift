@@ -5,7 +5,9 @@ import Testing
 
 @Suite("While a host name is being resolved", .timeLimit(.minutes(1)))
 struct NameResolutionTests {
-    @Test("CA3: cancelling ends the request at once; the dial goes on, and its connection serves the next request")
+    @Test(
+        "cancelling ends the request at once; the dial goes on, and its connection serves the next request", .tags(.CA3)
+    )
     func cancelled() async throws {
         try await StalledNames.with { client, transport, names, server in
             server.respond { _ in .reply(200, body: "x") }
@@ -24,7 +26,7 @@ struct NameResolutionTests {
         }
     }
 
-    @Test("CA3: cancelling without a pool gives the dial up: an answer that comes later opens no socket")
+    @Test("cancelling without a pool gives the dial up: an answer that comes later opens no socket", .tags(.CA3))
     func cancelledWithoutPool() async throws {
         try await StalledNames.with(configure: { $1.pool.isEnabled = false }) { client, transport, names, server in
             let task = Task { try await client.fetch("/never") }
@@ -72,7 +74,7 @@ struct NameResolutionTests {
         }
     }
 
-    @Test("LC8: a forced close does not wait for the resolver, and an answer that comes later opens no socket")
+    @Test("a forced close does not wait for the resolver, and an answer that comes later opens no socket", .tags(.LC8))
     func forced() async throws {
         let clock = TestClock()
         try await StalledNames.with(configure: { configuration, _ in configuration.useOnly(clock) }) {

@@ -6,7 +6,8 @@ import Testing
 /// The pool among dials that fail or hang, connections that are of no use, and many origins at once.
 @Suite("The pool in disorder", .timeLimit(.minutes(1)))
 struct PoolDisorderTests {
-    @Test("PO12 a cold burst to an https origin: a dial that fails costs one request, and the others are served")
+    @Test(
+        "a cold burst to an https origin: a dial that fails costs one request, and the others are served", .tags(.PO12))
     func coldBurst() async throws {
         try await withLoopbackServer(.tls()) { server in
             server.respond { .reply(200, body: $0.path) }
@@ -36,7 +37,9 @@ struct PoolDisorderTests {
         }
     }
 
-    @Test("TO5 a dial that hangs ends by timeouts.connect, also where timeouts.poolAcquire is as long, or shorter")
+    @Test(
+        "a dial that hangs ends by timeouts.connect, also where timeouts.poolAcquire is as long, or shorter",
+        .tags(.TO5))
     func hangingDial() async throws {
         try await withLoopbackServer(.unreachable) { server in
             for acquire in [Duration.seconds(10), .seconds(4)] {
@@ -60,7 +63,7 @@ struct PoolDisorderTests {
         }
     }
 
-    @Test("H2g a connection that allows no stream is closed by idleTimeout, and its origin's pool goes")
+    @Test("a connection that allows no stream is closed by idleTimeout, and its origin's pool goes", .tags(.H2g))
     func noStreams() async throws {
         var options = LoopbackServer.Options.http2
         options.http2?.maximumStreams = 0
@@ -142,7 +145,7 @@ struct PoolDisorderTests {
         }
     }
 
-    @Test("PO9 minimumIdlePerOrigin is kept when the peer closes connections that were never used")
+    @Test("minimumIdlePerOrigin is kept when the peer closes connections that were never used", .tags(.PO9))
     func minimumAfterClose() async throws {
         let close = Gate()
         try await withLoopbackServer { server in

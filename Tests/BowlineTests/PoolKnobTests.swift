@@ -4,7 +4,7 @@ import NIOCore
 import Testing
 
 /// One test for each row of the design's table of the pool's knobs, through the real client.
-@Suite("Pool knobs (DESIGN §3)", .timeLimit(.minutes(1)))
+@Suite("Pool knobs", .timeLimit(.minutes(1)))
 struct PoolKnobTests {
     @Test("isEnabled: false dials for each request, says Connection: close and closes after the response")
     func isEnabled() async throws {
@@ -164,7 +164,7 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("PO1: N + k requests at a limit of N use N connections, and none is lost", arguments: [1, 2, 5])
+    @Test("N + k requests at a limit of N use N connections, and none is lost", .tags(.PO1), arguments: [1, 2, 5])
     func limitIsKept(limit: Int) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -259,7 +259,7 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("maximumUses: a connection is retired after so many requests (KA18)", arguments: [1, 3])
+    @Test("maximumUses: a connection is retired after so many requests", .tags(.KA18), arguments: [1, 3])
     func maximumUses(limit: Int) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }

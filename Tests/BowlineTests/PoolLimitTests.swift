@@ -4,9 +4,9 @@ import NIOCore
 import Testing
 
 /// What the pool does at its limits and under disorder; its knobs one by one are in `PoolKnobTests`.
-@Suite("Pool limits (PO)", .timeLimit(.minutes(1)))
+@Suite("Pool limits", .timeLimit(.minutes(1)))
 struct PoolLimitTests {
-    @Test("PO2, PO9: a failed dial fails its waiter at once and frees its place for the next")
+    @Test("a failed dial fails its waiter at once and frees its place for the next", .tags(.PO2, .PO9))
     func failedDials() async throws {
         let server = try await LoopbackServer.start()
         await server.stop()
@@ -29,7 +29,7 @@ struct PoolLimitTests {
         await client.shutdown()
     }
 
-    @Test("PO3: a wait for a connection that is too long fails, and the one who waited takes none later")
+    @Test("a wait for a connection that is too long fails, and the one who waited takes none later", .tags(.PO3))
     func acquireTimeout() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -55,7 +55,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("PO5: a lease takes the connection that was used last")
+    @Test("a lease takes the connection that was used last", .tags(.PO5))
     func mostRecentlyUsed() async throws {
         try await withLoopbackServer { server in
             let gates = (0..<3).map { _ in Gate() }
@@ -76,7 +76,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("PO6: the idle timer and a lease race for a connection: one wins, and no request is lost")
+    @Test("the idle timer and a lease race for a connection: one wins, and no request is lost", .tags(.PO6))
     func idleTimerAgainstLease() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -102,7 +102,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("PO8: a dial that finishes after a returned connection served its request goes to the pool")
+    @Test("a dial that finishes after a returned connection served its request goes to the pool", .tags(.PO8))
     func lateDial() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -120,7 +120,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("PO10: servers that close at random lose no GET, and the books are balanced at the end")
+    @Test("servers that close at random lose no GET, and the books are balanced at the end", .tags(.PO10))
     func churn() async throws {
         let random = SeededRandom.fromEnvironment().source()
         try await withLoopbackServer { server in
@@ -167,7 +167,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("PO11: one slow host keeps no other from being served")
+    @Test("one slow host keeps no other from being served", .tags(.PO11))
     func slowHost() async throws {
         try await withLoopbackServers(2) { servers in
             servers[0].respond { _ in .stall }

@@ -4,7 +4,7 @@ import NIOCore
 import Testing
 
 /// How an encrypted connection that has lain in the pool may end: an alert there is no failed handshake.
-@Suite("The end of pooled encrypted connections (TL, RT)", .timeLimit(.minutes(1)))
+@Suite("The end of pooled encrypted connections", .timeLimit(.minutes(1)))
 struct PooledTLSTests {
     enum End: String, CaseIterable, Sendable {
         case closeNotify, fatalAlert, truncation
@@ -20,7 +20,8 @@ struct PooledTLSTests {
         }
     }
 
-    @Test("PO7: TLS's close_notify, an alert or a bare FIN removes an unused connection", arguments: End.allCases)
+    @Test(
+        "TLS's close_notify, an alert or a bare FIN removes an unused connection", .tags(.PO7), arguments: End.allCases)
     func whileIdle(end: End) async throws {
         // Not glued to the response: bytes that TLS cannot read take those of the same read with them.
         let isRead = Gate()
@@ -41,7 +42,8 @@ struct PooledTLSTests {
     }
 
     @Test(
-        "RT1, RT4: a request that races with an alert on its pooled connection is not lost, whatever the method",
+        "a request that races with an alert on its pooled connection is not lost, whatever the method",
+        .tags(.RT1, .RT4),
         arguments: End.allCases)
     func racing(end: End) async throws {
         let areRead = (0...50).map { _ in Gate() }
@@ -76,7 +78,8 @@ struct PooledTLSTests {
     }
 
     @Test(
-        "RT2: an alert in answer to a request on a reused connection: GET is sent again once", arguments: End.allCases)
+        "an alert in answer to a request on a reused connection: GET is sent again once", .tags(.RT2),
+        arguments: End.allCases)
     func afterWriting(end: End) async throws {
         try await withAlertedRequest(end) { client, server in
             let fetched = try await client.fetch("/victim")
@@ -86,7 +89,8 @@ struct PooledTLSTests {
         }
     }
 
-    @Test("RT3: an alert in answer to a POST on a reused connection is an ambiguous end", arguments: End.allCases)
+    @Test(
+        "an alert in answer to a POST on a reused connection is an ambiguous end", .tags(.RT3), arguments: End.allCases)
     func afterWritingPOST(end: End) async throws {
         try await withAlertedRequest(end) { client, server in
             let error = try await serviceError {
@@ -99,7 +103,9 @@ struct PooledTLSTests {
         }
     }
 
-    @Test("TL4: a refusal that comes while a connection opened ahead lies unused fails the request as a handshake does")
+    @Test(
+        "a refusal that comes while a connection opened ahead lies unused fails the request as a handshake does",
+        .tags(.TL4))
     func refusedAfterHandshake() async throws {
         try await withLoopbackServer(.tls(.requiringClientCertificate)) { server in
             server.respond { _ in .reply(200) }

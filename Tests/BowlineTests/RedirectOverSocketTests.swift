@@ -6,7 +6,7 @@ import Testing
 @Suite("Redirects over sockets", .timeLimit(.minutes(1)))
 struct RedirectOverSocketTests {
     @Test(
-        "RD7: with a pool of one connection, redirects with bodies of any size are followed",
+        "with a pool of one connection, redirects with bodies of any size are followed", .tags(.RD7),
         arguments: [0, 10, 1 << 22])
     func poolOfOne(size: Int) async throws {
         try await withLoopbackServer { server in
@@ -24,7 +24,8 @@ struct RedirectOverSocketTests {
     }
 
     @Test(
-        "RD7: a redirect whose body never ends does not hold up the next hop, which may be on the same connection's place"
+        "a redirect whose body never ends does not hold up the next hop, which may be on the same connection's place",
+        .tags(.RD7)
     )
     func endlessBody() async throws {
         try await withLoopbackServer { server in
@@ -43,7 +44,9 @@ struct RedirectOverSocketTests {
         }
     }
 
-    @Test("RD2: over the wire, another port gets no credentials: the caller's, the client's and the authenticator's")
+    @Test(
+        "over the wire, another port gets no credentials: the caller's, the client's and the authenticator's",
+        .tags(.RD2, .I9))
     func otherOrigin() async throws {
         let key = try #require(HTTPField.Name("X-Api-Key"))
         let secret = try #require(HTTPField.Name("X-Secret"))
@@ -76,7 +79,8 @@ struct RedirectOverSocketTests {
     }
 
     @Test(
-        "RD5: a Location with a bare CR or LF is a violation of the protocol, and one of 8 MB exceeds the head's limit")
+        "a Location with a bare CR or LF is a violation of the protocol, and one of 8 MB exceeds the head's limit",
+        .tags(.RD5))
     func hostileLocation() async throws {
         let hostile: [(String, ServiceError.Code)] = [
             ("/a\rb", .protocolViolation), ("/a\nb", .protocolViolation),
@@ -99,7 +103,8 @@ struct RedirectOverSocketTests {
         }
     }
 
-    @Test("RD5: a Location with a line break in it splits no request: what follows it is a field of the response")
+    @Test(
+        "a Location with a line break in it splits no request: what follows it is a field of the response", .tags(.RD5))
     func splitLocation() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -120,7 +125,7 @@ struct RedirectOverSocketTests {
         }
     }
 
-    @Test("RD7: the total deadline spans the hops")
+    @Test("the total deadline spans the hops", .tags(.RD7))
     func deadline() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -140,7 +145,7 @@ struct RedirectOverSocketTests {
         }
     }
 
-    @Test("CA11: cancelling while the second hop waits ends the call")
+    @Test("cancelling while the second hop waits ends the call", .tags(.CA11))
     func cancelled() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -172,7 +177,9 @@ struct RedirectOverSocketTests {
         }
     }
 
-    @Test("RD5: a service on a Unix domain socket redirects to paths of its own, and by the name it has for itself")
+    @Test(
+        "a service on a Unix domain socket redirects to paths of its own, and by the name it has for itself",
+        .tags(.RD5))
     func unixSocket() async throws {
         try await withLoopbackServer(.unixSocket) { server in
             server.route(.get, "/a", always: .reply(302, fields: [.location: "b"]))

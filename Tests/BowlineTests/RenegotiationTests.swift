@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 /// A peer that asks for a second handshake, which only OpenSSL's own server does on demand.
-@Suite("TLS 1.2 renegotiation (TL)", .timeLimit(.minutes(1)), .enabled(if: OpenSSLServer.isThere))
+@Suite("TLS 1.2 renegotiation", .timeLimit(.minutes(1)), .enabled(if: OpenSSLServer.isThere))
 struct RenegotiationTests {
     private func client(
         _ server: OpenSSLServer, _ configure: (inout ClientConfiguration) -> Void

@@ -3,7 +3,7 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-@Suite("Verbs, queries, JSON and forms (DESIGN §2)", .timeLimit(.minutes(1)))
+@Suite("Verbs, queries, JSON and forms", .timeLimit(.minutes(1)))
 struct RequestShapeTests {
     private struct NewUser: Codable, Sendable {
         var name: String
@@ -157,7 +157,7 @@ struct RequestShapeTests {
         #expect((request[.contentLength] != nil) == isLengthKnown)
     }
 
-    @Test("CA7: cancelling a request cancels the one-shot stream in its form")
+    @Test("cancelling a request cancels the one-shot stream in its form", .tags(.CA7))
     func cancelledForm() async throws {
         try await withLoopbackServer { server in
             try await withServiceClient(server.baseURL) { client in
@@ -174,7 +174,7 @@ struct RequestShapeTests {
         }
     }
 
-    @Test("RT5: a form of replayable parts is sent again from its first byte when a pooled connection was dead")
+    @Test("a form of replayable parts is sent again from its first byte when a pooled connection was dead", .tags(.RT5))
     func multipartResend() async throws {
         try await withLoopbackServer { server in
             server.route(.get, "/warm", always: .reply(200))

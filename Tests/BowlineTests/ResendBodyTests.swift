@@ -4,15 +4,15 @@ import NIOCore
 import Testing
 
 /// Which bodies can be sent again, and that they are sent from their first byte.
-@Suite("Resends of bodies (RT5)", .timeLimit(.minutes(1)))
+@Suite("Resends of bodies", .timeLimit(.minutes(1)))
 struct ResendBodyTests {
-    @Test("RT5: bytes are sent again from the first byte", arguments: [0, 7, 65_536, 300_000])
+    @Test("bytes are sent again from the first byte", .tags(.RT5), arguments: [0, 7, 65_536, 300_000])
     func bytes(count: Int) async throws {
         let content = Self.content(count)
         try await expectResent(.bytes(content), content)
     }
 
-    @Test("RT5: a factory's body is made anew, with the same bytes and length", arguments: [true, false])
+    @Test("a factory's body is made anew, with the same bytes and length", .tags(.RT5), arguments: [true, false])
     func factory(hasLength: Bool) async throws {
         let content = Self.content(200_000)
         let made = Guarded(0)
@@ -24,21 +24,23 @@ struct ResendBodyTests {
         #expect(made.withLock { $0 } == 2)
     }
 
-    @Test("RT5: what a one-shot stream has yielded is kept, up to 64 KiB, and sent again", arguments: [true, false])
+    @Test(
+        "what a one-shot stream has yielded is kept, up to 64 KiB, and sent again", .tags(.RT5),
+        arguments: [true, false])
     func keptStream(hasLength: Bool) async throws {
         let content = Self.content(65_536)
         let chunks = GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])
         try await expectResent(.stream(chunks, length: hasLength ? content.readableBytes : nil), content)
     }
 
-    @Test("RT5: a one-shot stream of more than 64 KiB is not sent again, although PUT is idempotent")
+    @Test("a one-shot stream of more than 64 KiB is not sent again, although PUT is idempotent", .tags(.RT5))
     func longStream() async throws {
         let content = Self.content(65_537)
         let chunks = GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])
         try await expectNotResent(.stream(chunks), method: "PUT")
     }
 
-    @Test("RT5: replayLimit says how much of a stream is kept", arguments: [(10, true), (11, false)])
+    @Test("replayLimit says how much of a stream is kept", .tags(.RT5), arguments: [(10, true), (11, false)])
     func replayLimit(count: Int, isResent: Bool) async throws {
         let content = Self.content(count)
         let body = RequestBody.stream(GatedChunks(first: [content], gate: Gate(isOpen: true), then: []))
@@ -49,13 +51,13 @@ struct ResendBodyTests {
         }
     }
 
-    @Test("RT5: a stream that is not idempotent to send is not sent again, short or not")
+    @Test("a stream that is not idempotent to send is not sent again, short or not", .tags(.RT5))
     func streamOfPOST() async throws {
         let chunks = GatedChunks(first: [ByteBuffer(string: "abc")], gate: Gate(isOpen: true), then: [])
         try await expectNotResent(.stream(chunks), method: "POST")
     }
 
-    @Test("RT5: a one-shot stream that nobody has asked for a chunk moves with its request, POST or not")
+    @Test("a one-shot stream that nobody has asked for a chunk moves with its request, POST or not", .tags(.RT5))
     func untouchedStream() async throws {
         let content = Self.content(100_000)
         try await withOneRequestServer(.close) { client, server, death in
@@ -69,7 +71,7 @@ struct ResendBodyTests {
         }
     }
 
-    @Test("RT5: the connection dies in the middle of an upload: bytes go again from the first")
+    @Test("the connection dies in the middle of an upload: bytes go again from the first", .tags(.RT5))
     func deathDuringUpload() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -91,7 +93,8 @@ struct ResendBodyTests {
         }
     }
 
-    @Test("RT5: a short stream whose connection dies in the middle is sent again, with what it yields only then")
+    @Test(
+        "a short stream whose connection dies in the middle is sent again, with what it yields only then", .tags(.RT5))
     func deathDuringShortStream() async throws {
         try await withDeathInBody(after: 30_000) { client, server, isDead in
             let chunks = HandedOutChunks()
@@ -107,7 +110,7 @@ struct ResendBodyTests {
         }
     }
 
-    @Test("RT5: a long stream whose connection dies in the middle is committed: PUT fails, and goes out once")
+    @Test("a long stream whose connection dies in the middle is committed: PUT fails, and goes out once", .tags(.RT5))
     func deathDuringLongStream() async throws {
         try await withDeathInBody(after: 70_000) { client, server, _ in
             let chunks = HandedOutChunks()

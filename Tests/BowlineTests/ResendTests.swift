@@ -5,7 +5,7 @@ import NIOCore
 import Testing
 
 /// What the transport sends again on its own, and what it must not. The server counts what it received.
-@Suite("Resends (RT)", .timeLimit(.minutes(1)))
+@Suite("Resends", .timeLimit(.minutes(1)))
 struct ResendTests {
     /// How a connection that was used once ends when its second request has come.
     enum Death: String, CaseIterable, Sendable {
@@ -16,7 +16,8 @@ struct ResendTests {
     static let others = ["POST", "PATCH", "FROB"]
 
     @Test(
-        "RT1, RT4: what was never written moves to another connection, whatever the method", arguments: Death.allCases,
+        "what was never written moves to another connection, whatever the method", .tags(.RT1, .RT4),
+        arguments: Death.allCases,
         [true, false]
     )
     func deadBeforeWrite(death: Death, isNoticedFirst: Bool) async throws {
@@ -34,7 +35,7 @@ struct ResendTests {
     }
 
     @Test(
-        "RT2: an idempotent request on a reused connection that dies is sent again once, on a new connection",
+        "an idempotent request on a reused connection that dies is sent again once, on a new connection", .tags(.RT2),
         arguments: idempotent, Death.allCases
     )
     func idempotentIsResent(method: String, death: Death) async throws {
@@ -49,7 +50,7 @@ struct ResendTests {
     }
 
     @Test(
-        "RT3: any other request fails as ambiguous, and the server has seen it once",
+        "any other request fails as ambiguous, and the server has seen it once", .tags(.RT3),
         arguments: others, Death.allCases
     )
     func othersAreNot(method: String, death: Death) async throws {
@@ -63,7 +64,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT3: what a request says of itself counts more than its method")
+    @Test("what a request says of itself counts more than its method", .tags(.RT3))
     func declaredIdempotency() async throws {
         var marked = Self.request("POST", "/victim")
         marked.options.idempotency = .idempotent
@@ -89,7 +90,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT4: with allowsResend off, what was never written may fail, but says that it was never sent")
+    @Test("with allowsResend off, what was never written may fail, but says that it was never sent", .tags(.RT4))
     func nothingWrittenAndNoResend() async throws {
         try await withOneRequestServer(.close) { client, server, death in
             var connections = 0
@@ -109,7 +110,7 @@ struct ResendTests {
     }
 
     @Test(
-        "RT6: with one byte of a response, nothing is sent again",
+        "with one byte of a response, nothing is sent again", .tags(.RT6),
         arguments: ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel"], Death.allCases
     )
     func responseBegun(bytes: String, death: Death) async throws {
@@ -122,7 +123,7 @@ struct ResendTests {
     }
 
     @Test(
-        "RT7: an informational response, then the end: the response had begun, nothing is sent again",
+        "an informational response, then the end: the response had begun, nothing is sent again", .tags(.RT7),
         arguments: ["GET", "POST"],
         ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"]
     )
@@ -136,7 +137,7 @@ struct ResendTests {
     }
 
     @Test(
-        "RT8: a new connection that ends without a byte is not tried again by the transport",
+        "a new connection that ends without a byte is not tried again by the transport", .tags(.RT8),
         arguments: ["GET", "PUT", "POST"], Death.allCases
     )
     func freshConnection(method: String, death: Death) async throws {
@@ -152,7 +153,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT8: a connection that was opened ahead and waited counts as one that may have died there")
+    @Test("a connection that was opened ahead and waited counts as one that may have died there", .tags(.RT8))
     func prewarmedConnection() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -172,7 +173,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT9: when the resend fails too, that is the outcome: never two resends", arguments: Death.allCases)
+    @Test("when the resend fails too, that is the outcome: never two resends", .tags(.RT9), arguments: Death.allCases)
     func neverTwice(death: Death) async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -189,7 +190,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT2: connections that have been unused as long are closed with the one found dead")
+    @Test("connections that have been unused as long are closed with the one found dead", .tags(.RT2))
     func siblings() async throws {
         try await withLoopbackServer { server in
             let gates = (0..<4).map { _ in Gate() }
@@ -216,7 +217,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT2: the resend goes to a new connection even if a younger one lies unused, which is kept")
+    @Test("the resend goes to a new connection even if a younger one lies unused, which is kept", .tags(.RT2))
     func youngerSibling() async throws {
         try await withLoopbackServer { server in
             let gates = ["/a": Gate(), "/b": Gate(), "/victim": Gate()]
@@ -247,7 +248,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT2: at the pool's limit the resend still gets a new connection")
+    @Test("at the pool's limit the resend still gets a new connection", .tags(.RT2))
     func resendAtLimit() async throws {
         try await withDyingServer(.close, configure: { $0.pool.maximumPerOrigin = 1 }) { client, server in
             let response = try await client.fetch("/victim")
@@ -256,7 +257,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT10: a complete response followed by FIN is intact, and the request racing with it is not lost")
+    @Test("a complete response followed by FIN is intact, and the request racing with it is not lost", .tags(.RT10))
     func responseThenFIN() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: request.path).thenClose() }
@@ -271,7 +272,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT10: POSTs racing with FIN are executed at most once, and exactly once if they succeed")
+    @Test("POSTs racing with FIN are executed at most once, and exactly once if they succeed", .tags(.RT10))
     func postsRacingFIN() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: request.path).thenClose() }
@@ -290,7 +291,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT11: a response that had arrived before the FIN is delivered whole, although nobody was reading")
+    @Test("a response that had arrived before the FIN is delivered whole, although nobody was reading", .tags(.RT11))
     func finBehindUnreadResponse() async throws {
         let body = String(repeating: "0123456789", count: 20_000)
         try await withLoopbackServer { server in
@@ -305,7 +306,9 @@ struct ResendTests {
         }
     }
 
-    @Test("RT12: a reset behind a complete response: the response if it was read, else an error; a POST never twice")
+    @Test(
+        "a reset behind a complete response: the response if it was read, else an error; a POST never twice",
+        .tags(.RT12))
     func resetBehindResponse() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: request.path).thenReset() }
@@ -323,7 +326,7 @@ struct ResendTests {
         }
     }
 
-    @Test("RT13: a 408 on an unused connection is not the answer to the next request")
+    @Test("a 408 on an unused connection is not the answer to the next request", .tags(.RT13))
     func timeoutOnIdle() async throws {
         let gate = Gate()
         let sent = Gate()

@@ -4,7 +4,7 @@ import NIOCore
 import Synchronization
 import Testing
 
-@Suite("Response bodies (H1h, H1i, KA8)", .timeLimit(.minutes(1)))
+@Suite("Response bodies", .timeLimit(.minutes(1)))
 struct ResponseBodyTests {
     /// Where a body is when it is read: here with its head, still arriving, or at its end.
     enum Arrival: String, CaseIterable, Sendable {
@@ -143,7 +143,7 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "KA8: what is left of a small body that is given up is read off, and the connection used again",
+        "what is left of a small body that is given up is read off, and the connection used again", .tags(.KA8),
         arguments: [
             "discard", "drop",
         ])
@@ -176,7 +176,7 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "KA8: a rest that is large, or has no known end, closes the connection",
+        "a rest that is large, or has no known end, closes the connection", .tags(.KA8),
         arguments: [
             "Content-Length: 262150", "Content-Length: 9000000000", "X: until-close",
         ])
@@ -195,7 +195,7 @@ struct ResponseBodyTests {
         }
     }
 
-    @Test("KA8: a small rest that does not come within discardTimeout closes the connection")
+    @Test("a small rest that does not come within discardTimeout closes the connection", .tags(.KA8))
     func slowRest() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -245,7 +245,7 @@ struct ResponseBodyTests {
     // MARK: Slow and fast
 
     @Test(
-        "H1h: a response that comes byte by byte is read whole",
+        "a response that comes byte by byte is read whole", .tags(.H1h),
         arguments: [
             ScriptedResponse.Framing.length, .chunks(of: 2), .untilClose,
         ])
@@ -265,7 +265,7 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "H1i: a reader that does not read stops the server; reading on loses nothing",
+        "a reader that does not read stops the server; reading on loses nothing", .tags(.H1i),
         arguments: [
             ScriptedResponse.Framing.length, .chunks(of: 1000), .chunks(of: 100_000), .untilClose,
         ])
@@ -329,7 +329,7 @@ struct ResponseBodyTests {
         }
     }
 
-    @Test("H1i: readers of any pace lose nothing and never hang", arguments: 1...3)
+    @Test("readers of any pace lose nothing and never hang", .tags(.H1i), arguments: 1...3)
     func randomPace(round: Int) async throws {
         var random = SeededRandom.fromEnvironment("H1i round \(round)")
         let paces = (0..<16).map { _ in random.next(in: 0..<40) }

@@ -2,7 +2,7 @@ import Bowline
 import BowlineTesting
 import Testing
 
-@Suite("Retries (RT14–RT21)", .timeLimit(.minutes(1)))
+@Suite("Retries", .timeLimit(.minutes(1)))
 struct RetryTests {
     private final class Decisions: Sendable {
         private let list = Guarded<[RetryDecision]>([])
@@ -31,7 +31,8 @@ struct RetryTests {
     }
 
     @Test(
-        "RT14: a GET is tried again after each of the statuses, on the same connection, and its attempts are counted",
+        "a GET is tried again after each of the statuses, on the same connection, and its attempts are counted",
+        .tags(.RT14),
         arguments: [408, 429, 502, 503, 504])
     func statuses(status: Int) async throws {
         try await withRetrying([.reply(status, body: "busy"), .reply(status, body: "busy"), .reply(200, body: "ok")]) {
@@ -48,7 +49,9 @@ struct RetryTests {
         }
     }
 
-    @Test("RT14: the last response is the caller's with its body; a POST's first one is; so is one nobody retries")
+    @Test(
+        "the last response is the caller's with its body; a POST's first one is; so is one nobody retries", .tags(.RT14)
+    )
     func outcomes() async throws {
         try await withRetrying([.reply(503, body: "busy")]) { client, server, decisions in
             let response = try await client.get("/")
@@ -80,7 +83,7 @@ struct RetryTests {
         }
     }
 
-    @Test("RT15: a pool of one connection is enough: a failed response does not hold it, nor does a large one")
+    @Test("a pool of one connection is enough: a failed response does not hold it, nor does a large one", .tags(.RT15))
     func poolOfOne() async throws {
         let large = String(repeating: "x", count: 2_000_000)
         try await withRetrying(
@@ -111,7 +114,8 @@ struct RetryTests {
     }
 
     @Test(
-        "RT21: a refused connection is dialled again for any method, and the last error says how many attempts there were"
+        "a refused connection is dialled again for any method, and the last error says how many attempts there were",
+        .tags(.RT21)
     )
     func refused() async throws {
         let server = try await LoopbackServer.start()
@@ -130,7 +134,8 @@ struct RetryTests {
     }
 
     @Test(
-        "TO11: an attempt that takes too long is tried again if that can do no harm; the whole stays within the total")
+        "an attempt that takes too long is tried again if that can do no harm; the whole stays within the total",
+        .tags(.TO11))
     func attemptTimeout() async throws {
         try await withRetrying(
             [.stall, .reply(200, body: "ok")],
@@ -227,7 +232,9 @@ struct RetryTests {
         }
     }
 
-    @Test("CA10, RT18: cancelling during the wait returns at once with CancellationError, and no attempt follows")
+    @Test(
+        "cancelling during the wait returns at once with CancellationError, and no attempt follows", .tags(.CA10, .RT18)
+    )
     func cancelled() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -251,7 +258,7 @@ struct RetryTests {
         }
     }
 
-    @Test("LC5: a drain ends a wait at once, with the outcome at hand and its body; nothing is tried again")
+    @Test("a drain ends a wait at once, with the outcome at hand and its body; nothing is tried again", .tags(.LC5))
     func drained() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -281,7 +288,8 @@ struct RetryTests {
     }
 
     @Test(
-        "RT5: a factory is made anew for each attempt; a stream is replayed from what was kept, and past that it is not"
+        "a factory is made anew for each attempt; a stream is replayed from what was kept, and past that it is not",
+        .tags(.RT5)
     )
     func replay() async throws {
         try await withRetrying([.reply(503), .reply(200)]) { client, server, decisions in
@@ -310,7 +318,8 @@ struct RetryTests {
     }
 
     @Test(
-        "RT17: 1,000 calls at a service that is down make at most 20 % and the floor more; when it is back, all succeed"
+        "1,000 calls at a service that is down make at most 20 % and the floor more; when it is back, all succeed",
+        .tags(.RT17)
     )
     func hardDown() async throws {
         let isDown = Guarded(true)

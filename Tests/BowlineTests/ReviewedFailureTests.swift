@@ -89,7 +89,7 @@ struct ReviewedFailureTests {
         #expect(error?.message.contains("timeouts.total") == true)
     }
 
-    @Test("I15: descriptions of a client, its configuration and a request carry no key, field, query or body")
+    @Test("descriptions of a client, its configuration and a request carry no key, field, query or body", .tags(.I15))
     func canary() throws {
         let canary = "CANARY"
         let client = try ServiceClient(baseURL: "http://a.example")

@@ -3,9 +3,9 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-@Suite("Shutdown (LC)", .timeLimit(.minutes(1)))
+@Suite("Shutdown", .timeLimit(.minutes(1)))
 struct ShutdownTests {
-    @Test("LC1: an idle client shuts down at once and closes every connection")
+    @Test("an idle client shuts down at once and closes every connection", .tags(.LC1))
     func idleClient() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -21,7 +21,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("LC2, LC6: a drain waits for requests in flight and for those that wait for a connection")
+    @Test("a drain waits for requests in flight and for those that wait for a connection", .tags(.LC2, .LC6))
     func drainWaits() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -47,7 +47,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("LC2: a body that is being read is in flight until its end")
+    @Test("a body that is being read is in flight until its end", .tags(.LC2))
     func bodyBeingRead() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -87,7 +87,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("LC3: at the deadline what is left is cut off, each with its error, and reported")
+    @Test("at the deadline what is left is cut off, each with its error, and reported", .tags(.LC3))
     func forced() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
@@ -121,7 +121,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("LC3: a body that is cut off fails its reader")
+    @Test("a body that is cut off fails its reader", .tags(.LC3))
     func forcedWhileReading() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in
@@ -138,7 +138,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("LC7: a hundred shutdowns at once, and later ones, give one result")
+    @Test("a hundred shutdowns at once, and later ones, give one result", .tags(.LC7))
     func manyShutdowns() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -196,7 +196,8 @@ struct ShutdownTests {
         }
     }
 
-    @Test("LC8: a shutdown while connecting or in the TLS handshake leaves no socket", arguments: [false, true])
+    @Test(
+        "a shutdown while connecting or in the TLS handshake leaves no socket", .tags(.LC8), arguments: [false, true])
     func shutdownWhileDialling(hasWaiter: Bool) async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in _ = try await connection.waitForClose() }
@@ -218,7 +219,9 @@ struct ShutdownTests {
         }
     }
 
-    @Test("LC9, LC15: of requests that race the flip each is answered or refused, and the server saw no refused one")
+    @Test(
+        "of requests that race the flip each is answered or refused, and the server saw no refused one",
+        .tags(.LC9, .LC15))
     func requestsRaceShutdown() async throws {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<20 {

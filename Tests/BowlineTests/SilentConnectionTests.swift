@@ -54,7 +54,7 @@ struct SilentConnectionTests {
     }
 
     @Test(
-        "RT2 one timeout, then success: the retry and later calls try no other dead connection",
+        "one timeout, then success: the retry and later calls try no other dead connection", .tags(.RT2),
         arguments: [false, true])
     func retried(isEncrypted: Bool) async throws {
         try await withDeadConnections(.silence, isEncrypted: isEncrypted) {
@@ -72,7 +72,8 @@ struct SilentConnectionTests {
     }
 
     @Test(
-        "RT2 whichever limit ends the attempt, and though it is not tried again, the next call gets a new connection",
+        "whichever limit ends the attempt, and though it is not tried again, the next call gets a new connection",
+        .tags(.RT2),
         arguments: [ServiceError.Code.responseHeadTimeout, .attemptTimeout, .deadlineExceeded])
     func notRetried(code: ServiceError.Code) async throws {
         try await withDeadConnections(.silence) {
@@ -93,7 +94,7 @@ struct SilentConnectionTests {
         }
     }
 
-    @Test("RT2 a response whose head has begun and stops says nothing of the other connections")
+    @Test("a response whose head has begun and stops says nothing of the other connections", .tags(.RT2))
     func begun() async throws {
         try await withLoopbackServer { server in
             server.route(.get, "/stuck", always: .bytes("HTTP/1.1 200 OK\r\nx-part-of-the").thenStall())
@@ -110,7 +111,8 @@ struct SilentConnectionTests {
     }
 
     @Test(
-        "RT2 a POST that meets a dead connection fails, as it may have been executed, and closes the dead one's siblings"
+        "a POST that meets a dead connection fails, as it may have been executed, and closes the dead one's siblings",
+        .tags(.RT2)
     )
     func postMeetsReset() async throws {
         try await withDeadConnections(.reset) {

@@ -4,7 +4,7 @@ import BowlineTransport
 import Foundation
 import Testing
 
-@Suite("Keys, certificates and roots as they come (TL)", .timeLimit(.minutes(1)))
+@Suite("Keys, certificates and roots as they come", .timeLimit(.minutes(1)))
 struct TLSOptionsTests {
     private static let passphrase = "canary-passphrase"
 
@@ -26,7 +26,7 @@ struct TLSOptionsTests {
     }
 
     @Test(
-        "TL4: a key with a passphrase is decrypted, as PKCS #8 and as older tools write it",
+        "a key with a passphrase is decrypted, as PKCS #8 and as older tools write it", .tags(.TL4),
         arguments: ["client-pkcs8.key", "client-traditional.key"], [true, false])
     func passphrase(key: String, isFile: Bool) async throws {
         var tls = LoopbackTLS()
@@ -160,7 +160,7 @@ struct TLSOptionsTests {
     }
 
     @Test(
-        "TL1: certificates with Ed25519 and P-521 keys are accepted",
+        "certificates with Ed25519 and P-521 keys are accepted", .tags(.TL1),
         arguments: ["ed25519", "p521"], [LoopbackTLS.Version.tls12, .tls13])
     func otherKeys(name: String, version: LoopbackTLS.Version) async throws {
         var tls = LoopbackTLS(try CertificateFolder.identity(name))

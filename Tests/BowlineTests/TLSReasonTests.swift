@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Why a certificate or a handshake was refused (TL)", .timeLimit(.minutes(1)))
+@Suite("Why a certificate or a handshake was refused", .timeLimit(.minutes(1)))
 struct TLSReasonTests {
     struct Case: Sendable, CustomTestStringConvertible {
         let testDescription: String
@@ -56,7 +56,7 @@ struct TLSReasonTests {
     }
 
     @Test(
-        "TL1: a refused certificate says why, in our words, with either version",
+        "a refused certificate says why, in our words, with either version", .tags(.TL1),
         arguments: cases, [LoopbackTLS.Version.tls12, .tls13])
     func certificate(case: Case, version: LoopbackTLS.Version) async throws {
         var tls = LoopbackTLS(try `case`.identity())
@@ -73,7 +73,8 @@ struct TLSReasonTests {
         }
     }
 
-    @Test("TL4: a peer that refuses our certificate is named as the one that ended the handshake, with its alert")
+    @Test(
+        "a peer that refuses our certificate is named as the one that ended the handshake, with its alert", .tags(.TL4))
     func alert() async throws {
         var tls = LoopbackTLS.requiringClientCertificate
         tls.maximumVersion = .tls12
@@ -87,7 +88,7 @@ struct TLSReasonTests {
         }
     }
 
-    @Test("TL7: a peer that does not speak TLS is said not to")
+    @Test("a peer that does not speak TLS is said not to", .tags(.TL7))
     func plain() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -103,7 +104,8 @@ struct TLSReasonTests {
     }
 
     @Test(
-        "TL7: a FIN during the handshake is a failed connection, and tried again like a reset, whatever the method",
+        "a FIN during the handshake is a failed connection, and tried again like a reset, whatever the method",
+        .tags(.TL7),
         arguments: [ServiceRequest.get("/"), .post("/", body: .text("x"))])
     func closedDuringHandshake(request: ServiceRequest) async throws {
         for isReset in [false, true] {

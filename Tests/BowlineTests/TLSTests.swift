@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import Testing
 
-@Suite("Encrypted connections (TL)", .timeLimit(.minutes(1)))
+@Suite("Encrypted connections", .timeLimit(.minutes(1)))
 struct TLSTests {
     private static func client(
         _ url: String, _ configure: (inout ClientConfiguration) -> Void = { _ in }
@@ -39,7 +39,7 @@ struct TLSTests {
     }
 
     @Test(
-        "TL1: a certificate for the host, or the address, is accepted and the connection reused",
+        "a certificate for the host, or the address, is accepted and the connection reused", .tags(.TL1),
         arguments: [
             "localhost", "127.0.0.1", "LOCALHOST",
         ])
@@ -61,7 +61,7 @@ struct TLSTests {
         }
     }
 
-    @Test("TL1: an IPv6 address in the certificate is accepted")
+    @Test("an IPv6 address in the certificate is accepted", .tags(.TL1))
     func acceptedIPv6() async throws {
         var options = LoopbackServer.Options.tls()
         options.address = .ipv6
@@ -82,7 +82,7 @@ struct TLSTests {
     ]
 
     @Test(
-        "TL1, TL2: a certificate that is not good fails in the handshake, before a byte of the request",
+        "a certificate that is not good fails in the handshake, before a byte of the request", .tags(.TL1, .TL2, .I13),
         arguments: [
             "localhost", "127.0.0.1",
         ])
@@ -92,7 +92,9 @@ struct TLSTests {
         }
     }
 
-    @Test("TL1: without the authority among the trusted the good certificate is refused", arguments: [true, false])
+    @Test(
+        "without the authority among the trusted the good certificate is refused", .tags(.TL1),
+        arguments: [true, false])
     func untrustedAuthority(isOther: Bool) async throws {
         try await expectHandshakeFailure(LoopbackTLS()) {
             $0.tls.trustRoots = isOther ? .pem(TestCertificates.otherAuthority) : .system
@@ -100,7 +102,7 @@ struct TLSTests {
     }
 
     @Test(
-        "TL1: a wildcard stands for one left-most label",
+        "a wildcard stands for one left-most label", .tags(.TL1),
         arguments: [
             ("a.test.example", true), ("A.TEST.example", true), ("a.b.test.example", false), ("test.example", false),
             ("atest.example", false),
@@ -141,7 +143,9 @@ struct TLSTests {
         }
     }
 
-    @Test("TL4: a server that asks for a client certificate gets ours", arguments: [LoopbackTLS.Version.tls12, .tls13])
+    @Test(
+        "a server that asks for a client certificate gets ours", .tags(.TL4),
+        arguments: [LoopbackTLS.Version.tls12, .tls13])
     func clientCertificate(version: LoopbackTLS.Version) async throws {
         var tls = LoopbackTLS.requiringClientCertificate
         tls.maximumVersion = version
@@ -159,7 +163,8 @@ struct TLSTests {
     }
 
     @Test(
-        "TL4: a TLS 1.3 peer whose certificate is for another host does not get ours, and the error keeps its reason",
+        "a TLS 1.3 peer whose certificate is for another host does not get ours, and the error keeps its reason",
+        .tags(.TL4),
         arguments: [[], ["h2"]])
     func clientCertificateForAnotherHost(protocols: [String]) async throws {
         var tls = LoopbackTLS.requiringClientCertificate
@@ -197,7 +202,7 @@ struct TLSTests {
     }
 
     @Test(
-        "TL4: without a client certificate, or with one it does not trust, the server refuses",
+        "without a client certificate, or with one it does not trust, the server refuses", .tags(.TL4),
         arguments: [
             LoopbackTLS.Version.tls12, .tls13,
         ])
@@ -214,14 +219,14 @@ struct TLSTests {
         }
     }
 
-    @Test("TL5: a server below the configured version is refused")
+    @Test("a server below the configured version is refused", .tags(.TL5))
     func minimumVersion() async throws {
         var tls = LoopbackTLS()
         tls.maximumVersion = .tls12
         try await expectHandshakeFailure(tls) { $0.tls.minimumVersion = .tls13 }
     }
 
-    @Test("TL5: TLS 1.0 and 1.1 are refused by default", arguments: [UInt8(1), 2])
+    @Test("TLS 1.0 and 1.1 are refused by default", .tags(.TL5), arguments: [UInt8(1), 2])
     func oldVersion(minor: UInt8) async throws {
         try await withLoopbackServer { server in
             let afterHello = Guarded<[UInt8]>([])
@@ -247,7 +252,7 @@ struct TLSTests {
         }
     }
 
-    @Test("TL6: an encrypted body that ends with the connection but without close_notify is incomplete")
+    @Test("an encrypted body that ends with the connection but without close_notify is incomplete", .tags(.TL6))
     func truncation() async throws {
         let cases: [(ScriptedResponse.Framing, Bool)] = [
             (.untilClose, true), (.untilClose, false), (.length, true), (.chunked, true),
@@ -274,7 +279,7 @@ struct TLSTests {
         }
     }
 
-    @Test("TL7: https to a server that speaks plain HTTP is a TLS error, and the server sees no request")
+    @Test("https to a server that speaks plain HTTP is a TLS error, and the server sees no request", .tags(.TL7))
     func plainServer() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -290,7 +295,7 @@ struct TLSTests {
         }
     }
 
-    @Test("TL7: plain HTTP to a server that speaks TLS is an error that says so or that the connection closed")
+    @Test("plain HTTP to a server that speaks TLS is an error that says so or that the connection closed", .tags(.TL7))
     func encryptedServer() async throws {
         try await withLoopbackServer(.tls()) { server in
             let client = try ServiceClient(baseURL: "http://localhost:\(server.port)")
@@ -301,7 +306,7 @@ struct TLSTests {
         }
     }
 
-    @Test("TL8: a handshake and a response that come byte by byte work")
+    @Test("a handshake and a response that come byte by byte work", .tags(.TL8))
     func byteByByte() async throws {
         try await withLoopbackServer(.tls()) { server in
             server.respond { _ in .reply(200, body: "x") }

@@ -188,7 +188,9 @@ struct TelemetryTests {
         }
     }
 
-    @Test("RT19: what is sent again after a 401 is an attempt: a span with its resend count, a measurement, a line")
+    @Test(
+        "what is sent again after a 401 is an attempt: a span with its resend count, a measurement, a line",
+        .tags(.RT19))
     func reauthenticated() async throws {
         let clock = TestClock()
         let stub = StubTransport()

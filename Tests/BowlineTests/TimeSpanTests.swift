@@ -147,7 +147,7 @@ struct TimeSpanTests {
         }
     }
 
-    @Test("TO9: requests in flight share one timer for each event loop, whatever their number and their limits")
+    @Test("requests in flight share one timer for each event loop, whatever their number and their limits", .tags(.TO9))
     func oneTimerPerLoop() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in

@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import Testing
 
-@Suite("Limits in time (TO)", .timeLimit(.minutes(1)))
+@Suite("Limits in time", .timeLimit(.minutes(1)))
 struct TimeoutTests {
     private static let stalled: @Sendable (LoopbackConnection) async throws -> Void = { connection in
         _ = try await connection.readRequestHead()
@@ -22,7 +22,7 @@ struct TimeoutTests {
         #expect(elapsed >= expected && elapsed <= expected + .milliseconds(10), sourceLocation: sourceLocation)
     }
 
-    @Test("TO1: a peer that does not complete the TCP handshake: connectTimeout after exactly that long")
+    @Test("a peer that does not complete the TCP handshake: connectTimeout after exactly that long", .tags(.TO1))
     func connectBlackhole() async throws {
         let clock = TestClock()
         var options = LoopbackServer.Options()
@@ -52,7 +52,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("TO2: a peer that accepts and never speaks TLS: connectTimeout, and no byte of the request")
+    @Test("a peer that accepts and never speaks TLS: connectTimeout, and no byte of the request", .tags(.TO2))
     func silentHandshake() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -81,7 +81,8 @@ struct TimeoutTests {
         }
     }
 
-    @Test("TO3: no response head within responseHead of the request's end", arguments: [false, true])
+    @Test(
+        "no response head within responseHead of the request's end", .tags(.TO3, .TO8, .TO10), arguments: [false, true])
     func responseHead(hasPartOfHead: Bool) async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -119,7 +120,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("TO3: the wait for the head begins when the request was sent, however slow its producer is")
+    @Test("the wait for the head begins when the request was sent, however slow its producer is", .tags(.TO3))
     func responseHeadBeginsAfterTheBody() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -146,7 +147,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("TO4: gaps in a response body shorter than bodyIdle pass, a longer one fails")
+    @Test("gaps in a response body shorter than bodyIdle pass, a longer one fails", .tags(.TO4))
     func bodyIdle() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -189,7 +190,8 @@ struct TimeoutTests {
         }
     }
 
-    @Test("TO4: time in which we do not read, because our reader is slow, does not count as the peer's idleness")
+    @Test(
+        "time in which we do not read, because our reader is slow, does not count as the peer's idleness", .tags(.TO4))
     func pausedReader() async throws {
         let clock = TestClock()
         try await withLoopbackServer(.unixSocket) { server in
@@ -219,7 +221,8 @@ struct TimeoutTests {
     }
 
     @Test(
-        "TO5: total, attempt and an inherited deadline end a request in each phase", arguments: Stage.allCases,
+        "total, attempt and an inherited deadline end a request in each phase", .tags(.TO5, .TO10),
+        arguments: Stage.allCases,
         [
             "total", "attempt", "inherited", "override",
         ])
@@ -328,7 +331,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("TO5: poolAcquire bounds the wait for a connection, dialling included", arguments: [true, false])
+    @Test("poolAcquire bounds the wait for a connection, dialling included", .tags(.TO5), arguments: [true, false])
     func poolAcquire(isQueued: Bool) async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -365,7 +368,9 @@ struct TimeoutTests {
         }
     }
 
-    @Test("TO6: a deadline that has passed: an error at once, and no dial", arguments: [0, -1, -1_000_000_000_000])
+    @Test(
+        "a deadline that has passed: an error at once, and no dial", .tags(.TO6),
+        arguments: [0, -1, -1_000_000_000_000])
     func deadlineInThePast(seconds: Int) async throws {
         try await withLoopbackServer { server in
             try await withServiceClient(server.baseURL) { client in
@@ -455,7 +460,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("TO7: a limit that races the response: exactly one outcome, and the next request is fine")
+    @Test("a limit that races the response: exactly one outcome, and the next request is fine", .tags(.TO7))
     func limitRacesResponse() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -488,7 +493,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("TO9: requests that have ended leave no timers")
+    @Test("requests that have ended leave no timers", .tags(.TO9))
     func noTimersAreLeft() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in

@@ -9,7 +9,7 @@ import Testing
 /// written may answer that request (RFC 9112 §9.2).
 ///
 /// `BOWLINE_ROUNDS` says how many rounds of each kind; the measure of a release is 10,000.
-@Suite("Unsolicited bytes (KA13, KA14)", .serialized, .timeLimit(.minutes(10)))
+@Suite("Unsolicited bytes", .serialized, .timeLimit(.minutes(10)))
 struct UnsolicitedBytesTests {
     private static let rounds = ProcessInfo.processInfo.environment["BOWLINE_ROUNDS"].flatMap { Int($0) } ?? 48
     private static let workers = 48
@@ -33,7 +33,8 @@ struct UnsolicitedBytesTests {
     }
 
     @Test(
-        "KA13, KA14: what arrived before a request was written never answers it", arguments: Poison.allCases,
+        "what arrived before a request was written never answers it", .tags(.KA13, .KA14, .I8),
+        arguments: Poison.allCases,
         PoisonDelay.allCases
     )
     func neverAnswers(poison: Poison, delay: PoisonDelay) async throws {

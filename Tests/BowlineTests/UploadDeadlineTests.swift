@@ -4,7 +4,7 @@ import NIOCore
 import Testing
 
 /// bodyIdle counts "between reads or writes": with a response begun and the request unfinished, either keeps it away.
-@Suite("Deadlines of an upload that outlasts the response's beginning (KA9, TO4)", .timeLimit(.minutes(1)))
+@Suite("Deadlines of an upload that outlasts the response's beginning", .timeLimit(.minutes(1)))
 struct UploadDeadlineTests {
     private static let limit = Duration.seconds(30)
 
@@ -32,7 +32,7 @@ struct UploadDeadlineTests {
         try await eventually("no timer that is due") { (clock.nextDeadline ?? .distantFuture) > clock.now }
     }
 
-    @Test("TO4, KA9: an upload that moves past bodyIdle keeps a response alive that began early")
+    @Test("an upload that moves past bodyIdle keeps a response alive that began early", .tags(.TO4, .KA9))
     func uploadMoves() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -58,7 +58,7 @@ struct UploadDeadlineTests {
         }
     }
 
-    @Test("TO4: once the upload has ended too, bodyIdle counts from its last byte")
+    @Test("once the upload has ended too, bodyIdle counts from its last byte", .tags(.TO4))
     func countsFromTheUploadsEnd() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -87,7 +87,7 @@ struct UploadDeadlineTests {
         }
     }
 
-    @Test("TO4: neither response nor upload moves: bodyIdle ends the request, from the last byte of either")
+    @Test("neither response nor upload moves: bodyIdle ends the request, from the last byte of either", .tags(.TO4))
     func nothingMoves() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -113,7 +113,7 @@ struct UploadDeadlineTests {
         }
     }
 
-    @Test("TO4, KA9: one large chunk that the peer takes bit by bit is an upload that moves")
+    @Test("one large chunk that the peer takes bit by bit is an upload that moves", .tags(.TO4, .KA9))
     func largeChunkMoves() async throws {
         let clock = TestClock()
         let count = 8 << 20

@@ -4,9 +4,10 @@ import NIOCore
 import Synchronization
 import Testing
 
-@Suite("Uploads against servers that answer early, or do not read (KA9, KA10, H1j, H1k)", .timeLimit(.minutes(1)))
+@Suite("Uploads against servers that answer early, or do not read", .timeLimit(.minutes(1)))
 struct UploadTests {
-    @Test("KA9: after an early success the upload goes on and the connection is reused", arguments: [true, false])
+    @Test(
+        "after an early success the upload goes on and the connection is reused", .tags(.KA9), arguments: [true, false])
     func earlySuccess(isResponseWhole: Bool) async throws {
         try await withLoopbackServer { server in
             let sent = Gate()
@@ -39,7 +40,7 @@ struct UploadTests {
         }
     }
 
-    @Test("KA9: a slow producer after an early success is not the peer's idleness")
+    @Test("a slow producer after an early success is not the peer's idleness", .tags(.KA9))
     func slowProducerAfterEarlySuccess() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -95,7 +96,7 @@ struct UploadTests {
     }
 
     @Test(
-        "KA9: an early answer that is no success stops the upload, is delivered, and ends the connection",
+        "an early answer that is no success stops the upload, is delivered, and ends the connection", .tags(.KA9),
         arguments: [
             301, 401, 413, 500,
         ])
@@ -121,7 +122,7 @@ struct UploadTests {
     }
 
     @Test(
-        "KA10: an early answer is delivered although the peer then closes or resets while we write",
+        "an early answer is delivered although the peer then closes or resets while we write", .tags(.KA10),
         arguments: [
             true, false,
         ])
@@ -144,7 +145,8 @@ struct UploadTests {
     }
 
     @Test(
-        "H1j: a server that does not read stops the body's sequence; what was taken stays bounded and bodyIdle ends it")
+        "a server that does not read stops the body's sequence; what was taken stays bounded and bodyIdle ends it",
+        .tags(.H1j))
     func serverDoesNotRead() async throws {
         let clock = TestClock()
         var options = LoopbackServer.Options.unixSocket
@@ -180,7 +182,7 @@ struct UploadTests {
         }
     }
 
-    @Test("H1j: an upload that was suspended goes on when the server reads again and loses nothing")
+    @Test("an upload that was suspended goes on when the server reads again and loses nothing", .tags(.H1j))
     func serverReadsAgain() async throws {
         try await withLoopbackServer(.unixSocket) { server in
             let resume = Gate()
@@ -203,7 +205,7 @@ struct UploadTests {
         }
     }
 
-    @Test("H1k: a peer that has closed its direction while a body is open does not make us spin")
+    @Test("a peer that has closed its direction while a body is open does not make us spin", .tags(.H1k))
     func halfClosedPeer() async throws {
         try await withLoopbackServer { server in
             let isClosed = Gate()
@@ -226,7 +228,7 @@ struct UploadTests {
         }
     }
 
-    @Test("H1k: a peer that has answered and closed its direction while a body is open: answer, no spinning")
+    @Test("a peer that has answered and closed its direction while a body is open: answer, no spinning", .tags(.H1k))
     func halfClosedAfterAnswer() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in

@@ -6,7 +6,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("The first look at a TLS connection that was opened ahead (KA13)", .timeLimit(.minutes(1)))
+@Suite("The first look at a TLS connection that was opened ahead", .timeLimit(.minutes(1)))
 struct FirstLookTests {
     /// Stands where TLS does, and takes every record for a session ticket.
     private final class TicketReader: ChannelInboundHandler, Sendable {
@@ -17,7 +17,7 @@ struct FirstLookTests {
 
     private static let record: [UInt8] = [23, 3, 3, 0, 4, 1, 2, 3, 4]
 
-    @Test("KA13: a session ticket that is still being read delays the first request, and costs no connection")
+    @Test("a session ticket that is still being read delays the first request, and costs no connection", .tags(.KA13))
     func ticket() async throws {
         try await withExchange(isReused: false) { channel, owner, running in
             try await channel.writeInbound(ByteBuffer(bytes: Self.record[3...]))
@@ -31,7 +31,7 @@ struct FirstLookTests {
         }
     }
 
-    @Test("KA13: what is not read by then closes the connection before a byte is written")
+    @Test("what is not read by then closes the connection before a byte is written", .tags(.KA13))
     func unfinished() async throws {
         try await withExchange(isReused: false) { channel, owner, running in
             await channel.testingEventLoop.advanceTime(by: HTTP1Connection.ticketWait)
@@ -42,7 +42,7 @@ struct FirstLookTests {
         }
     }
 
-    @Test("KA13: a connection that has carried a request gets no such patience")
+    @Test("a connection that has carried a request gets no such patience", .tags(.KA13))
     func used() async throws {
         try await withExchange(isReused: true) { channel, owner, running in
             let error = try await #require(throws: TransportOutcome.self) { try await running.value }

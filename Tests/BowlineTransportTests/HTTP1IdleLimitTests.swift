@@ -6,12 +6,12 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("The idle limit of an HTTP/1.1 response's body (TO4)", .timeLimit(.minutes(1)))
+@Suite("The idle limit of an HTTP/1.1 response's body", .timeLimit(.minutes(1)))
 struct HTTP1IdleLimitTests {
     private static let piece = ByteBuffer(repeating: 0x61, count: 8_192)
 
     @Test(
-        "TO4 the idle limit waits for a slow reader, and begins again when the reader has caught up",
+        "the idle limit waits for a slow reader, and begins again when the reader has caught up", .tags(.TO4),
         arguments: [Duration.seconds(1), .seconds(10)])
     func caughtUp(pause: Duration) async throws {
         let harness = try await HTTP1Harness()
@@ -49,7 +49,7 @@ struct HTTP1IdleLimitTests {
         await harness.finish()
     }
 
-    @Test("TO4 after a reader has caught up, bytes put the limit off as before")
+    @Test("after a reader has caught up, bytes put the limit off as before", .tags(.TO4))
     func bytesAfterwards() async throws {
         let harness = try await HTTP1Harness()
         var timeouts = Timeouts()

@@ -54,7 +54,7 @@ struct HTTP2FieldTests {
     }
 
     @Test(
-        "H2q a malformed section is refused",
+        "a malformed section is refused", .tags(.H2q, .I5),
         arguments: [
             [], [("server", "x")], [(":status", "200"), (":status", "200")], [(":status", "20")],
             [(":status", "2000")], [(":status", "+20")], [(":status", "099")], [("server", "x"), (":status", "200")],
@@ -91,7 +91,7 @@ struct HTTP2FieldTests {
         #expect(section.fields.withFirst("x-a") { Array($0) } == bytes)
     }
 
-    @Test("H2s trailers have no pseudo-field")
+    @Test("trailers have no pseudo-field", .tags(.H2s))
     func trailers() throws {
         #expect(try read([("x-sum", "1")], isTrailer: true).status == nil)
         #expect(throws: HTTP2FieldError.self) { try read([(":status", "200")], isTrailer: true) }
@@ -183,7 +183,9 @@ struct HTTP2FieldTests {
         #expect(try tableCount("cookie", long, .prefer) == 0)
     }
 
-    @Test("A section that is larger than the limits is refused as such, and its bytes are not those of its caller")
+    @Test(
+        "A section that is larger than the limits is refused as such, and its bytes are not those of its caller",
+        .tags(.H2p))
     func tooLarge() throws {
         var encoder = HPACKSectionEncoder()
         let block = Self.encoded(&encoder) { encoder, block in

@@ -6,7 +6,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Requests that have not been written when their HTTP/2 connection changes (H2)", .timeLimit(.minutes(1)))
+@Suite("Requests that have not been written when their HTTP/2 connection changes", .timeLimit(.minutes(1)))
 struct HTTP2HeldRequestTests {
     private func get(_ path: String) -> ServiceRequest { .get("http://a.example\(path)") }
     private func post(_ path: String) -> ServiceRequest {
@@ -43,7 +43,8 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "GOAWAY declines what was not written, at once; what was written goes on", arguments: [UInt32(1), 0x7FFF_FFFF])
+        "GOAWAY declines what was not written, at once; what was written goes on", .tags(.H2a),
+        arguments: [UInt32(1), 0x7FFF_FFFF])
     func goAway(lastID: UInt32) async throws {
         let harness = try await HTTP2Harness()
         let written = try await harness.send(post("/written"))
@@ -120,7 +121,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "a peer that comes to allow fewer streams declines what would be one too many"
+        "a peer that comes to allow fewer streams declines what would be one too many", .tags(.H2g)
     )
     func fewerStreams() async throws {
         let harness = try await HTTP2Harness(settings: [(3, 10)])
@@ -202,7 +203,9 @@ struct HTTP2HeldRequestTests {
         await harness.finish()
     }
 
-    @Test("the pool learns that a connection has no stream numbers left; the last stream goes on (RFC 9113 §5.1.1)")
+    @Test(
+        "the pool learns that a connection has no stream numbers left; the last stream goes on (RFC 9113 §5.1.1)",
+        .tags(.H2z))
     func lastStream() async throws {
         let harness = try await HTTP2Harness()
         let last = 0x7FFF_FFFF
@@ -221,7 +224,9 @@ struct HTTP2HeldRequestTests {
         await harness.finish()
     }
 
-    @Test("a drain's GOAWAY waits for requests that were not written, and for leases whose users never came")
+    @Test(
+        "a drain's GOAWAY waits for requests that were not written, and for leases whose users never came", .tags(.LC14)
+    )
     func drain() async throws {
         let harness = try await HTTP2Harness()
         try await harness.setWritable(false)

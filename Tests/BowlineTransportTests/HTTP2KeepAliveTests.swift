@@ -15,7 +15,7 @@ struct HTTP2KeepAliveTests {
         return HTTP2KeepAlive(options: options)
     }
 
-    @Test("H2n a peer that is silent for 30 s while streams are open gets a PING, and 15 s to answer it")
+    @Test("a peer that is silent for 30 s while streams are open gets a PING, and 15 s to answer it", .tags(.H2n))
     func silence() {
         var probe = keepAlive()
         #expect(probe.deadline(readAt: instant(0), askedAt: instant(0), hasStreams: true) == instant(30))
@@ -28,7 +28,7 @@ struct HTTP2KeepAliveTests {
         #expect(late == .dead)
     }
 
-    @Test("H2n an answer ends the wait; so does nothing but bytes put it off")
+    @Test("an answer ends the wait; so does nothing but bytes put it off", .tags(.H2n))
     func answers() {
         var probe = keepAlive()
         _ = probe.deadlinePassed(now: instant(30), readAt: instant(0), askedAt: instant(0), hasStreams: true)
@@ -40,7 +40,7 @@ struct HTTP2KeepAliveTests {
         #expect(probe.deadline(readAt: instant(40), askedAt: instant(0), hasStreams: true) == instant(70))
     }
 
-    @Test("H2n without streams nobody is asked, unless it is wanted; never when it is off")
+    @Test("without streams nobody is asked, unless it is wanted; never when it is off", .tags(.H2n))
     func idle() {
         #expect(keepAlive().deadline(readAt: instant(0), askedAt: instant(0), hasStreams: false) == .distantFuture)
         let wanted = keepAlive { $0.keepsAliveWhenIdle = true }
@@ -84,13 +84,13 @@ struct HTTP2KeepAliveTests {
         #expect(fourth == 3)
     }
 
-    @Test("H2n without bytes the silence runs from when the first open stream was opened")
+    @Test("without bytes the silence runs from when the first open stream was opened", .tags(.H2n))
     func silenceOfIdleConnection() {
         let probe = keepAlive()
         #expect(probe.deadline(readAt: instant(0), askedAt: instant(500), hasStreams: true) == instant(530))
     }
 
-    @Test("H2n a request that comes meanwhile does not put off the end of a PING")
+    @Test("a request that comes meanwhile does not put off the end of a PING", .tags(.H2n))
     func requestsMeanwhile() {
         var probe = keepAlive()
         let number = probe.doubted(now: instant(10))
@@ -103,7 +103,7 @@ struct HTTP2KeepAliveTests {
         #expect(action == .dead)
     }
 
-    @Test("H2n a PING's time begins when it has left, and again with each sign that the peer acknowledges")
+    @Test("a PING's time begins when it has left, and again with each sign that the peer acknowledges", .tags(.H2n))
     func leaving() {
         var probe = keepAlive()
         _ = probe.doubted(now: instant(10))
@@ -133,7 +133,9 @@ struct HTTP2KeepAliveTests {
         return probe
     }
 
-    @Test("H2n in doubt, other bytes than the answer put off the end for 45 s in all; then the answer is missing")
+    @Test(
+        "in doubt, other bytes than the answer put off the end for 45 s in all; then the answer is missing", .tags(.H2n)
+    )
     func missing() {
         var probe = doubted()
         func deadline(readAt: Int64) -> MonotonicInstant {
@@ -155,14 +157,14 @@ struct HTTP2KeepAliveTests {
         #expect(passed(69, readAt: 54) == .dead)
     }
 
-    @Test("H2n a peer that sends nothing is dead as early as ever, doubted or not")
+    @Test("a peer that sends nothing is dead as early as ever, doubted or not", .tags(.H2n))
     func deadInDoubt() {
         var probe = doubted()
         let action = probe.deadlinePassed(now: instant(25), readAt: instant(0), askedAt: instant(0), hasStreams: true)
         #expect(action == .dead)
     }
 
-    @Test("H2n without doubt bytes put off the end for ever; a doubt bounds that from its beginning on")
+    @Test("without doubt bytes put off the end for ever; a doubt bounds that from its beginning on", .tags(.H2n))
     func doubtDuringPing() {
         var probe = keepAlive()
         _ = probe.deadlinePassed(now: instant(30), readAt: instant(0), askedAt: instant(0), hasStreams: true)
@@ -176,7 +178,9 @@ struct HTTP2KeepAliveTests {
         #expect(probe.deadline(readAt: instant(540), askedAt: instant(0), hasStreams: true) == instant(570))
     }
 
-    @Test("H2n behind an upload the time until the answer is missing begins with what the network takes last before it")
+    @Test(
+        "behind an upload the time until the answer is missing begins with what the network takes last before it",
+        .tags(.H2n))
     func missingBehindUpload() {
         var probe = keepAlive()
         _ = probe.doubted(now: instant(10))

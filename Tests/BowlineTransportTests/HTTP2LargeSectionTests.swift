@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Large field sections (H2)", .timeLimit(.minutes(1)))
+@Suite("Large field sections", .timeLimit(.minutes(1)))
 struct HTTP2LargeSectionTests {
     private static let name = HTTPField.Name("x-large")
 

@@ -18,7 +18,7 @@ struct HTTP2ResponseRuleTests {
     }
 
     @Test(
-        "H2q a head that no response may have resets its stream, and no other request notices",
+        "a head that no response may have resets its stream, and no other request notices", .tags(.H2q),
         arguments: [
             Case(what: "101", sections: [(":status", "101")], message: "status 101, which HTTP/2 does not have"),
             Case(

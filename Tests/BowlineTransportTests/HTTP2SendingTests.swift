@@ -6,7 +6,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What an HTTP/2 connection writes, and in which order (H2j)", .timeLimit(.minutes(1)))
+@Suite("What an HTTP/2 connection writes, and in which order", .timeLimit(.minutes(1)))
 struct HTTP2SendingTests {
     private func post(_ path: String, _ byte: UInt8, _ count: Int) -> ServiceRequest {
         ServiceRequest(
@@ -58,7 +58,9 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("two bodies take turns; a window that is used up stops both, and its update lets both go on to their ends")
+    @Test(
+        "two bodies take turns; a window that is used up stops both, and its update lets both go on to their ends",
+        .tags(.H2j))
     func turns() async throws {
         let harness = try await HTTP2Harness()
         try await harness.setWritable(false)
@@ -83,7 +85,9 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("bodies that wait for the connection's window take turns at it, however little of it opens at a time")
+    @Test(
+        "bodies that wait for the connection's window take turns at it, however little of it opens at a time",
+        .tags(.H2j))
     func smallConnectionUpdates() async throws {
         let harness = try await HTTP2Harness()
         try await harness.setWritable(false)
@@ -105,7 +109,7 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("a body whose own window is used up does not hold up another; each goes on with its own update")
+    @Test("a body whose own window is used up does not hold up another; each goes on with its own update", .tags(.H2j))
     func ownWindows() async throws {
         let harness = try await HTTP2Harness(settings: [(4, 10)])
         let first = try await harness.send(post("/a", 0x61, 25))
@@ -147,7 +151,9 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("H2v an answer that refuses the request drops what waits of its body, and the stream ends with NO_ERROR")
+    @Test(
+        "an answer that refuses the request drops what waits of its body, and the stream ends with NO_ERROR",
+        .tags(.H2v))
     func refusedUpload() async throws {
         let harness = try await HTTP2Harness(settings: [(4, 10)])
         let call = try await harness.send(post("/a", 0x61, 25))
@@ -167,7 +173,7 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("a peer that sends PINGs and takes no answers loses the connection")
+    @Test("a peer that sends PINGs and takes no answers loses the connection", .tags(.H2o))
     func pingsWithoutEnd() async throws {
         let harness = try await HTTP2Harness()
         let call = try await harness.send(.get("http://a.example/"))
@@ -188,7 +194,7 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("a rule broken on a stream ends that stream alone; the message names the rule and its section")
+    @Test("a rule broken on a stream ends that stream alone; the message names the rule and its section", .tags(.H2l))
     func streamRule() async throws {
         let harness = try await HTTP2Harness()
         let broken = try await harness.send(.get("http://a.example/broken"))

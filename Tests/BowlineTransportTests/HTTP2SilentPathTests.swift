@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("An HTTP/2 peer that has gone silent (H2)", .timeLimit(.minutes(1)))
+@Suite("An HTTP/2 peer that has gone silent", .timeLimit(.minutes(1)))
 struct HTTP2SilentPathTests {
     private static let timeouts: Timeouts = {
         var timeouts = Timeouts()
@@ -183,7 +183,9 @@ struct HTTP2SilentPathTests {
         return try #require(frames.first)
     }
 
-    @Test("H2n a PING within a response's body that is not answered ends the connection; what had come is read first")
+    @Test(
+        "a PING within a response's body that is not answered ends the connection; what had come is read first",
+        .tags(.H2n))
     func unansweredWithinBody() async throws {
         let harness = try await makeHarness()
         let response = try await beginDownload(harness)
@@ -208,7 +210,9 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("H2n a response's body goes on as long as its peer answers each PING, however long no byte of it comes")
+    @Test(
+        "a response's body goes on as long as its peer answers each PING, however long no byte of it comes", .tags(.H2n)
+    )
     func answeredWithinBody() async throws {
         let harness = try await makeHarness()
         let response = try await beginDownload(harness)
@@ -227,7 +231,8 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "H2n a PING within a request's body that is not answered ends the connection, though no limit of the body passes"
+        "a PING within a request's body that is not answered ends the connection, though no limit of the body passes",
+        .tags(.H2n)
     )
     func unansweredWithinUpload() async throws {
         let harness = try await makeHarness([(4, 10)])

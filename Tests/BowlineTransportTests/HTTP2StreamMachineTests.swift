@@ -48,7 +48,7 @@ struct HTTP2StreamMachineTests {
         ([.wrote, .status(304), .data(0), .requestFinished, .end], .fine(.settled, .responseStarted)),
     ]
 
-    @Test("Each sequence of events leads where the table says", arguments: rows)
+    @Test("Each sequence of events leads where the table says", .tags(.H2i, .H2r, .H2s), arguments: rows)
     func sequences(events: [Event], expected: Result) {
         var machine = HTTP2StreamStateMachine(isHead: false, maximumInformational: 2)
         var result: Result?
@@ -56,7 +56,7 @@ struct HTTP2StreamMachineTests {
         #expect((result ?? .fine(machine.afterwards, machine.progress)) == expected, "\(events)")
     }
 
-    @Test("H2i a response to HEAD has a length and no body")
+    @Test("a response to HEAD has a length and no body", .tags(.H2i))
     func head() {
         var machine = HTTP2StreamStateMachine(isHead: true, maximumInformational: 2)
         machine.wrote()
@@ -66,7 +66,7 @@ struct HTTP2StreamMachineTests {
         #expect(machine.afterwards == .settled)
     }
 
-    @Test("H2v an answer before the request is done stops the upload, unless it is a success that has begun")
+    @Test("an answer before the request is done stops the upload, unless it is a success that has begun", .tags(.H2v))
     func earlyAnswers() {
         for (status, hasBegun, decision) in [
             (200, true, UploadDecision.goesOn), (204, false, .stops), (404, true, .stops), (500, false, .stops),

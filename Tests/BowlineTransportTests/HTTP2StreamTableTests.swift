@@ -15,7 +15,7 @@ struct HTTP2StreamTableTests {
         #expect(table[7] == nil)
     }
 
-    @Test("H2a streams above GOAWAY's last id are taken out, the others stay")
+    @Test("streams above GOAWAY's last id are taken out, the others stay", .tags(.H2a))
     func refused() {
         var table = HTTP2StreamTable<TestStream>()
         for id in [1, 3, 5, 7] { table.opened(TestStream(id: id), as: id) }

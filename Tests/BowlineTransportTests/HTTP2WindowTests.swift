@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("HTTP/2's windows (H2j)", .timeLimit(.minutes(1)))
+@Suite("HTTP/2's windows", .timeLimit(.minutes(1)))
 struct HTTP2WindowTests {
     private static let window = 65_536
     private static let piece = ByteBuffer(repeating: 0x61, count: 8_192)
@@ -30,7 +30,7 @@ struct HTTP2WindowTests {
     }
 
     @Test(
-        "H2j what waits for a reader that does not read is at most one window; then it gets the rest")
+        "what waits for a reader that does not read is at most one window; then it gets the rest", .tags(.H2j))
     func unreadStream() async throws {
         let harness = try await HTTP2Harness {
             $0.streamWindow = Self.window
@@ -64,7 +64,8 @@ struct HTTP2WindowTests {
         await harness.finish()
     }
 
-    @Test("TO4 the idle limit of a body waits for a slow reader, and begins again when the reader has caught up")
+    @Test(
+        "the idle limit of a body waits for a slow reader, and begins again when the reader has caught up", .tags(.TO4))
     func caughtUp() async throws {
         let harness = try await HTTP2Harness { $0.streamWindow = Self.window }
         var timeouts = Timeouts()
@@ -90,7 +91,7 @@ struct HTTP2WindowTests {
         await harness.finish()
     }
 
-    @Test("H2j a stream that is read gets its window back before it is used up")
+    @Test("a stream that is read gets its window back before it is used up", .tags(.H2j))
     func readStream() async throws {
         let harness = try await HTTP2Harness { $0.streamWindow = Self.window }
         let call = try await harness.send(.get("http://a.example/large"))

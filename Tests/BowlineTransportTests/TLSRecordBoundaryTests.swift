@@ -7,7 +7,7 @@ import Testing
 
 @Suite("TLS record boundaries")
 struct TLSRecordBoundaryTests {
-    @Test("KA13: bytes end between records exactly where the records do, however they are cut")
+    @Test("bytes end between records exactly where the records do, however they are cut", .tags(.KA13))
     func boundaries() {
         let sizes = [0, 1, 5, 300, 16_640]
         var stream: [UInt8] = []

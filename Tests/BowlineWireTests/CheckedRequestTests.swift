@@ -61,7 +61,7 @@ import Testing
     ]
 
     @Test(
-        "H1d: what could be read otherwise is refused",
+        "what could be read otherwise is refused", .tags(.H1d),
         arguments: refusedMethods + refusedTargets + refusedHosts + refusedFields)
     func refuses(refused: Refused) {
         let error = #expect(throws: RequestCheckError.self) { try refused.head.checked() }
@@ -99,7 +99,7 @@ import Testing
         #expect(error?.description == message)
     }
 
-    @Test("I15: an error names the field, cut short, and never shows a value")
+    @Test("an error names the field, cut short, and never shows a value", .tags(.I15))
     func errorDescriptions() {
         let long = String(repeating: "n", count: 1_000)
         let error = #expect(throws: RequestCheckError.self) {

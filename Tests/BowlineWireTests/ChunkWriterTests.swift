@@ -61,7 +61,7 @@ import Testing
         #expect(error?.description == "the field may not be sent as a trailer (field \(name.rawName))")
     }
 
-    @Test("H1d: a control character in a trailer is refused")
+    @Test("a control character in a trailer is refused", .tags(.H1d))
     func invalidTrailers() throws {
         let name = try #require(HTTPField.Name("X"))
         var trailers = HTTPFields()

@@ -82,7 +82,7 @@ import Testing
                 + "Connection: close, upgrade, TE¶Expect: 100-continue¶¶"),
     ]
 
-    @Test("H1f, H1g: a head is written with one Host, one framing and one Connection", arguments: heads)
+    @Test("a head is written with one Host, one framing and one Connection", .tags(.H1f, .H1g), arguments: heads)
     func writes(written: Written) throws {
         #expect(try Self.written(written.head) == written.text)
     }
@@ -94,7 +94,7 @@ import Testing
         #expect(String(buffer: buffer) == "beforeGET / HTTP/1.1\r\nHost: h\r\n\r\n")
     }
 
-    @Test("I1: no single byte in method, target or host puts another line on the wire")
+    @Test("no single byte in method, target or host puts another line on the wire", .tags(.I1))
     func everyByte() {
         for byte in UInt8.min...UInt8.max {
             let text = "a" + String(Unicode.Scalar(byte)) + "b"

@@ -4,7 +4,7 @@ import Testing
 
 /// Every case of the corpus, in every way that a network may cut it.
 @Suite struct ResponseCorpusTests {
-    @Test("H1a: every corpus case gets its verdict when it arrives whole", arguments: try Corpus.groups())
+    @Test("every corpus case gets its verdict when it arrives whole", .tags(.H1a, .I6), arguments: try Corpus.groups())
     func whole(group: String) throws {
         for corpusCase in try Corpus.load() where corpusCase.group == group {
             let complaints = corpusCase.complaints(about: ResponseReader(reading: corpusCase).observation)
@@ -12,7 +12,7 @@ import Testing
         }
     }
 
-    @Test("H1a: every corpus case gets its verdict when it arrives in the segments it names")
+    @Test("every corpus case gets its verdict when it arrives in the segments it names", .tags(.H1a))
     func segments() throws {
         for corpusCase in try Corpus.load() where !corpusCase.chunking.isEmpty {
             let reader = ResponseReader(reading: corpusCase, cutAt: corpusCase.chunking)
@@ -21,7 +21,7 @@ import Testing
         }
     }
 
-    @Test("H1a: every corpus case gets the same verdict byte by byte", arguments: try Corpus.groups())
+    @Test("every corpus case gets the same verdict byte by byte", .tags(.H1a), arguments: try Corpus.groups())
     func byteByByte(group: String) throws {
         for corpusCase in try Corpus.load() where corpusCase.group == group && !corpusCase.bytes.isEmpty {
             let whole = ResponseReader(reading: corpusCase)
@@ -30,7 +30,8 @@ import Testing
         }
     }
 
-    @Test("H1a: every corpus case gets the same verdict cut in two at every byte", arguments: try Corpus.groups())
+    @Test(
+        "every corpus case gets the same verdict cut in two at every byte", .tags(.H1a), arguments: try Corpus.groups())
     func cutInTwo(group: String) throws {
         for corpusCase in try Corpus.load() where corpusCase.group == group {
             let whole = ResponseReader(reading: corpusCase)

@@ -44,7 +44,7 @@ import Testing
     }
 
     @Test(
-        "RFC 9110 §8.6: a Content-Length that is not digits alone is refused as the first and only one",
+        "RFC 9110 §8.6: a Content-Length that is not digits alone is refused as the first and only one", .tags(.I6),
         arguments: [
             "+5", "-5", "+", "5+", "0x5", "5.0", "5e0", "5 5", "5;", "5,", ",5", "5, 5", "\"5\"", "٥", "",
             "9223372036854775808",
@@ -58,7 +58,7 @@ import Testing
     }
 
     @Test(
-        "RFC 9112 §6.1: a Transfer-Encoding other than chunked is refused as the first and only one",
+        "RFC 9112 §6.1: a Transfer-Encoding other than chunked is refused as the first and only one", .tags(.I6),
         arguments: [
             "", "chunked,", ",chunked", "chunked, chunked", "chunked;q=1", "chunked x", "xchunked", "chunke",
             "\"chunked\"",
@@ -74,7 +74,7 @@ import Testing
     }
 
     @Test(
-        "KA19: a Keep-Alive that does not say its seconds in digits alone says nothing",
+        "a Keep-Alive that does not say its seconds in digits alone says nothing", .tags(.KA19),
         arguments: [
             "timeout=+5", "timeout=-5", "timeout=5s", "timeout=5.0", "timeout=", "timeout", "timeout=\"5\"", "5",
             "xtimeout=5",
@@ -86,7 +86,7 @@ import Testing
         #expect(reader.head?.persistence.keepAliveTimeout == nil)
     }
 
-    @Test("KA19: of several promises to keep the connection the shortest counts, in whatever order")
+    @Test("of several promises to keep the connection the shortest counts, in whatever order", .tags(.KA19))
     func severalKeepAlives() {
         for fields in [
             "timeout=5¶Keep-Alive: timeout=9", "timeout=9¶Keep-Alive: timeout=5", "max=1, timeout=9, timeout=5",
@@ -96,14 +96,16 @@ import Testing
         }
     }
 
-    @Test("H1b: a 101 that nobody asked for is an error, with bytes after it or without")
+    @Test("a 101 that nobody asked for is an error, with bytes after it or without", .tags(.H1b))
     func unsolicitedUpgrade() {
         let upgrade = "HTTP/1.1 101 Switching Protocols¶Upgrade: x¶¶"
         #expect(ResponseReader(upgrade).error?.reason == .unsolicitedUpgrade)
         #expect(ResponseReader(upgrade, to: .head).error?.reason == .unsolicitedUpgrade)
     }
 
-    @Test("KA15: an upgrade and a 2xx to CONNECT end without a body, not reusable, and bytes after them are an error")
+    @Test(
+        "an upgrade and a 2xx to CONNECT end without a body, not reusable, and bytes after them are an error",
+        .tags(.KA15))
     func upgrades() {
         for (head, kind) in [("101 Go", RequestKind.upgrade), ("200 OK", .connect)] {
             var reader = ResponseReader("HTTP/1.1 \(head)¶¶", to: kind)
@@ -115,7 +117,7 @@ import Testing
         }
     }
 
-    @Test("H1b: a 1xx does not use up the marker of HEAD or CONNECT")
+    @Test("a 1xx does not use up the marker of HEAD or CONNECT", .tags(.H1b, .I8))
     func informationalKeepsKind() {
         for kind in [RequestKind.head, .connect] {
             let reader = ResponseReader("HTTP/1.1 103 Hints¶¶HTTP/1.1 200 OK¶Content-Length: 5¶¶", to: kind)
@@ -187,7 +189,7 @@ import Testing
         #expect(String(buffer: bytes) == "hello")
     }
 
-    @Test("KA11: bytes after a response are counted, not kept, and the next response cannot begin")
+    @Test("bytes after a response are counted, not kept, and the next response cannot begin", .tags(.KA11, .I8))
     func leftoverBytes() throws {
         var reader = ResponseReader("HTTP/1.1 200 OK¶Content-Length: 2¶¶okHTTP/1.1 200 OK¶¶")
         #expect(reader.parser.leftoverByteCount == 19)
@@ -203,7 +205,8 @@ import Testing
         }
     }
 
-    @Test("KA13: bytes that arrive before any request was written fail the response that they would answer")
+    @Test(
+        "bytes that arrive before any request was written fail the response that they would answer", .tags(.KA13, .I8))
     func bytesWhileIdle() {
         var parser = HTTP1ResponseParser()
         parser.append(ByteBuffer(string: "HTTP/1.1 200 OK\r\n\r\n"))
@@ -213,7 +216,7 @@ import Testing
         #expect(error?.reason == .unsolicitedBytes)
     }
 
-    @Test("KA1: responses follow one another on a connection, each parsed afresh")
+    @Test("responses follow one another on a connection, each parsed afresh", .tags(.KA1))
     func sequence() {
         var reader = ResponseReader("HTTP/1.1 200 OK¶Connection: close¶Content-Length: 2¶¶ok")
         var parser = reader.parser

@@ -58,7 +58,7 @@ import Testing
         },
     ]
 
-    @Test("I2, I7: what fills a limit exactly is accepted, one more is refused", arguments: bounds)
+    @Test("what fills a limit exactly is accepted, one more is refused", .tags(.I2, .I7), arguments: bounds)
     func bound(bound: Bound) {
         for byteByByte in [false, true] {
             let full = ResponseReader(bound.message(bound.limit), byteByByte: byteByByte)
@@ -68,7 +68,7 @@ import Testing
         }
     }
 
-    @Test("I2: each informational response may fill the head limit, and no more")
+    @Test("each informational response may fill the head limit, and no more", .tags(.I2))
     func informationalHeads() {
         func hints(_ count: Int) -> String {
             "HTTP/1.1 103 Hints¶X: " + String(repeating: "a", count: count - 27) + "¶¶"

@@ -6,7 +6,8 @@ import Testing
 /// Walks of random damage over the corpus: whatever arrives, the parser comes to one verdict, at any pace, in bounded
 /// memory.
 @Suite struct ResponseMutationTests {
-    @Test("I3: damaged corpus cases end in the same verdict whole and cut, without a trap and within the limits")
+    @Test(
+        "damaged corpus cases end in the same verdict whole and cut, without a trap and within the limits", .tags(.I3))
     func mutations() throws {
         let seed = UInt64.random(in: .min ... .max)
         print("ResponseMutationTests seed: \(seed)")
@@ -28,7 +29,7 @@ import Testing
         }
     }
 
-    @Test("I3: random bytes after a right beginning end in one verdict")
+    @Test("random bytes after a right beginning end in one verdict", .tags(.I3))
     func garbage() {
         let seed = UInt64.random(in: .min ... .max)
         print("ResponseMutationTests seed: \(seed)")

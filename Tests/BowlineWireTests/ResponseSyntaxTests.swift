@@ -94,7 +94,7 @@ import Testing
     }
 
     @Test(
-        "KA2, KA4, KA5, KA19: whether a connection may be kept, and for how long",
+        "whether a connection may be kept, and for how long", .tags(.KA2, .KA4, .KA5, .KA19),
         arguments: [
             Persistence("1.1 200 OK¶Content-Length: 0", true),
             Persistence("1.1 200 OK¶Content-Length: 0¶Connection: CLOSE", false),
@@ -141,7 +141,7 @@ import Testing
         #expect(ResponseReader(head + "0¶¶").observation.trailers.isEmpty)
     }
 
-    @Test("I15: an error says what was wrong and where, in bounded words without a value")
+    @Test("an error says what was wrong and where, in bounded words without a value", .tags(.I15))
     func errorDescriptions() {
         let secret = String(repeating: "s3cret", count: 2_000)
         for bytes in [

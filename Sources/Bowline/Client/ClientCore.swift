@@ -1,5 +1,5 @@
+internal import BowlineCall
 internal import BowlineCore
-internal import BowlineMiddleware
 internal import BowlineTransport
 
 /// What the copies of a client share: the transport and the lifecycle.
@@ -12,7 +12,7 @@ final class ClientCore: Sendable {
     let lifecycle: ClientLifecycle
     let clock: any ServiceClock
     /// What makes spans; nil: no tracer is installed.
-    let tracing: TracingMiddleware?
+    let tracing: AttemptTracing?
     /// What measures; nil: it is off, or no metrics backend is installed.
     let metrics: ClientMetrics?
     /// Who tells listeners of events; nil: there are none.
@@ -22,7 +22,7 @@ final class ClientCore: Sendable {
 
     init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {
         try configuration.validate()
-        tracing = configuration.telemetry.isTracingEnabled ? TracingMiddleware() : nil
+        tracing = configuration.telemetry.isTracingEnabled ? AttemptTracing() : nil
         metrics = configuration.telemetry.isMetricsEnabled ? ClientMetrics() : nil
         let measuring: [any ServiceEventListener] = metrics.map { [MetricsListener(metrics: $0)] } ?? []
         events = EventDispatch(measuring + configuration.telemetry.events, clock: configuration.clock)

@@ -1,12 +1,18 @@
+internal import BowlineCall
 internal import BowlineCore
 
-/// What clients over one core may differ in: the base URL, the policies, and the pipeline folded from them.
+/// What clients over one core may differ in: the base URL, the policies, and the way of a call made of them.
 ///
 /// Held by reference, so that a client is cheap to copy.
 final class ClientPolicies: Sendable {
     let baseURL: ServiceURL?
     let configuration: ClientConfiguration
-    let pipeline: Next
+    /// Runs a call's attempts.
+    let executor: CallExecutor
+    /// Whether there is middleware of the user's around a call.
+    let hasMiddleware: Bool
+    /// The executor, behind the user's middleware.
+    let road: Next
     /// What responses are handed, so that they can be decoded.
     let decoding: BodyDecoding
     private let userAgent: HTTPField?
@@ -18,9 +24,11 @@ final class ClientPolicies: Sendable {
     convenience init(baseURL: ServiceURL?, configuration: ClientConfiguration, core: ClientCore) {
         let userAgent = configuration.userAgent.map { HTTPField(name: .userAgent, value: $0) }
         let usualFields = userAgent.map { HTTPFields([$0]) } ?? [:]
+        let plan = CallPlan(configuration, base: baseURL, usualFields: usualFields, core: core)
+        let executor = CallExecutor(plan)
         self.init(
             baseURL: baseURL, configuration: configuration, userAgent: userAgent, usualFields: usualFields,
-            pipeline: DefaultPipeline.make(configuration, base: baseURL, usualFields: usualFields, core: core)
+            executor: executor, road: plan.road(to: executor), hasMiddleware: plan.hasMiddleware
         )
     }
 
@@ -28,19 +36,22 @@ final class ClientPolicies: Sendable {
     convenience init(_ other: ClientPolicies, baseURL: ServiceURL) {
         self.init(
             baseURL: baseURL, configuration: other.configuration, userAgent: other.userAgent,
-            usualFields: other.usualFields, pipeline: other.pipeline)
+            usualFields: other.usualFields, executor: other.executor, road: other.road,
+            hasMiddleware: other.hasMiddleware)
     }
 
     private init(
         baseURL: ServiceURL?, configuration: ClientConfiguration, userAgent: HTTPField?, usualFields: HTTPFields,
-        pipeline: Next
+        executor: CallExecutor, road: Next, hasMiddleware: Bool
     ) {
         self.baseURL = baseURL
         self.configuration = configuration
         self.userAgent = userAgent
         self.usualFields = usualFields
-        self.pipeline = pipeline
-        guardsFields = DefaultPipeline.guardsFields(configuration, base: baseURL)
+        self.executor = executor
+        self.road = road
+        self.hasMiddleware = hasMiddleware
+        guardsFields = CallPlan.guardedFields(configuration, base: baseURL) != nil
         decoding = BodyDecoding(configuration.decoder)
     }
 

@@ -50,7 +50,7 @@ extension ServiceClient {
         }
         var changed = configuration
         for name in Set(fields.map(\.name)) { changed.fields[fields: name] = fields[fields: name] }
-        // A pipeline of its own: redirects have to know the names of all the client's own fields.
+        // A plan of its own: redirects have to know the names of all the client's own fields.
         return ServiceClient(
             core: core, policies: ClientPolicies(baseURL: base, configuration: changed, core: core))
     }

@@ -1,3 +1,4 @@
+internal import BowlineCall
 public import BowlineCore
 internal import BowlineTransport
 
@@ -102,18 +103,23 @@ public struct ServiceClient: Sendable {
         } catch {
             throw Self.naming(error, request.method, request.ownOptions?.value.targetTemplate)
         }
-        // What is needed of it after it was given away.
-        let (body, options) = (request.body, request.ownOptions)
+        // What is needed after request and context were given away.
+        let (body, options, call) = (request.body, request.ownOptions, context.call)
         do {
             try check(options)
-            var response = try await policies.pipeline(consume request, context: context)
-            complete(&response, of: context.call, options)
+            var response =
+                if policies.hasMiddleware {
+                    try await policies.road(consume request, context: consume context)
+                } else {
+                    try await policies.executor.handle(consume request, context: consume context)
+                }
+            complete(&response, of: call, options)
             return response
         } catch {
-            context.call.responseBodyEnded()
-            // Nobody will send it again: the sequence of a one-shot body is let go.
+            call.responseBodyEnded()
+            // Nothing sends it again: the sequence of a one-shot body is released.
             body.abandon()
-            throw context.call.naming(error)
+            throw call.naming(error)
         }
     }
 

@@ -26,7 +26,7 @@ extension ServiceResponse {
         _ type: Value.Type = Value.self, upTo limit: Int = 16 << 20, using decoder: (any BodyDecoder)? = nil
     ) async throws -> Value {
         let bytes = try await expectingSuccess().body.collect(upTo: limit)
-        let decoder = decoder ?? facts.decoding?.decoder ?? JSONDecoder.json
+        let decoder = decoder ?? (decoding ?? body.decoding)?.decoder ?? JSONDecoder.json
         do {
             return try decoder.decodeBody(type, from: bytes)
         } catch {

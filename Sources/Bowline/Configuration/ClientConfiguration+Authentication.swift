@@ -14,7 +14,7 @@ extension ClientConfiguration {
     }
 
     func authenticationProblems() -> [ConfigurationProblem] {
-        var problems = (authentication as? any PunctualAuthenticator)?.problems(at: "authentication") ?? []
+        var problems = (authentication as? any BoundedAuthenticator)?.problems(at: "authentication") ?? []
         for (index, origin) in authenticatedOrigins.enumerated() {
             do {
                 _ = try ServiceURL(origin)

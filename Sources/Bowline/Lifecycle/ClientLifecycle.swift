@@ -24,8 +24,8 @@ final class ClientLifecycle: CallRegistry {
         var sleepers: [Int: CheckedContinuation<Void, Never>] = [:]
         var sleepersMade = 0
         /// Calls that wait outside the transport, and want to be told when they are cut off.
-        var strikes: [Int: (call: CallRecord, strike: @Sendable () -> Void)] = [:]
-        var strikesMade = 0
+        var closingHandlers: [Int: (call: CallRecord, handler: @Sendable () -> Void)] = [:]
+        var closingHandlersMade = 0
     }
 
     private let shared: Guarded<Shared>
@@ -100,22 +100,22 @@ final class ClientLifecycle: CallRegistry {
         }
     }
 
-    func whenClosing(_ call: CallRecord, _ strike: @escaping @Sendable () -> Void) -> Int? {
+    func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int? {
         let number = shared.withLock { shared -> Int? in
             switch shared.machine.state {
             case .closing, .closed: return nil
             case .running, .draining: break
             }
-            shared.strikesMade += 1
-            shared.strikes[shared.strikesMade] = (call, strike)
-            return shared.strikesMade
+            shared.closingHandlersMade += 1
+            shared.closingHandlers[shared.closingHandlersMade] = (call, handler)
+            return shared.closingHandlersMade
         }
-        if number == nil { strike() }
+        if number == nil { handler() }
         return number
     }
 
-    func forget(_ number: Int) {
-        shared.withLock { _ = $0.strikes.removeValue(forKey: number) }
+    func removeClosingHandler(_ number: Int) {
+        shared.withLock { _ = $0.closingHandlers.removeValue(forKey: number) }
     }
 
     // MARK: The end
@@ -166,9 +166,9 @@ final class ClientLifecycle: CallRegistry {
         }
         publish()
         // Those that the transport has end with what it knows of them; the others have nobody else to end them.
-        for strike in shared.withLock({ $0.takeStrikes { !$0.isInTransport } }) { strike() }
+        for handler in shared.withLock({ $0.takeClosingHandlers { !$0.isInTransport } }) { handler() }
         let connectionsClosed = await transport?.close() ?? 0
-        for strike in shared.withLock({ $0.takeStrikes { _ in true } }) { strike() }
+        for handler in shared.withLock({ $0.takeClosingHandlers { _ in true } }) { handler() }
         let drained = shared.withLock { shared in
             shared.machine.closed()
             return shared.machine.drained
@@ -256,10 +256,10 @@ extension ClientLifecycle.Shared {
         return Array(sleepers.values)
     }
 
-    mutating func takeStrikes(_ isStruck: (CallRecord) -> Bool) -> [@Sendable () -> Void] {
-        let struck = strikes.filter { isStruck($0.value.call) }
-        for number in struck.keys { strikes[number] = nil }
-        return struck.values.map(\.strike)
+    mutating func takeClosingHandlers(_ isChosen: (CallRecord) -> Bool) -> [@Sendable () -> Void] {
+        let chosen = closingHandlers.filter { isChosen($0.value.call) }
+        for number in chosen.keys { closingHandlers[number] = nil }
+        return chosen.values.map(\.handler)
     }
 
     mutating func takeWake() -> CheckedContinuation<Void, Never>? {

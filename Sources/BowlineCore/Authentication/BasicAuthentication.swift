@@ -1,7 +1,7 @@
 /// A user and a password with each request (RFC 7617), as UTF-8.
 ///
 /// They are readable to whoever sees the request: use it over `https`. Its description carries neither.
-public struct BasicAuthentication: RequestAuthenticator, PunctualAuthenticator {
+public struct BasicAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private let field: HTTPField
 
     /// Makes credentials.

@@ -11,7 +11,7 @@
 /// }
 /// ```
 /// A source that sends its requests with the same client has to switch `options.authenticates` off for them.
-public struct BearerAuthentication: RequestAuthenticator, PunctualAuthenticator {
+public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private enum Kind: Sendable {
         case fixed(HTTPField)
         case source(BearerTokenStore)

@@ -237,7 +237,7 @@ final class BearerTokenStore: Sendable {
                 ? Self.late : ServiceError(.deadlineExceeded, "the request's time ended while it waited for a token")
         } catch {
             leave(flight, isLate: false)
-            throw error is Flight<HTTPField>.CutOff ? context.call.forciblyClosed : error
+            throw error is Flight<HTTPField>.ForciblyClosed ? context.call.forciblyClosed : error
         }
     }
 

@@ -16,9 +16,9 @@
 /// the token that is held counts as the refused one.
 ///
 /// A member may be a chain. Without members nothing is added. Its description has the types of its members only.
-public struct ChainedAuthentication: RequestAuthenticator, PunctualAuthenticator {
+public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private enum Member: Sendable {
-        case ours(any PunctualAuthenticator)
+        case ours(any BoundedAuthenticator)
         case user(any RequestAuthenticator)
 
         var name: String {
@@ -48,7 +48,7 @@ public struct ChainedAuthentication: RequestAuthenticator, PunctualAuthenticator
         var sorted: [Member] = []
         var mayWait = false
         for member in members {
-            if let ours = member as? any PunctualAuthenticator {
+            if let ours = member as? any BoundedAuthenticator {
                 sorted.append(.ours(ours))
                 mayWait = mayWait || ours.mayWait
             } else {

@@ -7,7 +7,7 @@ package final class Flight<Value: Sendable>: Sendable {
     package struct LimitPassed: Error {}
 
     /// A shutdown's deadline ended the call that waited.
-    package struct CutOff: Error {}
+    package struct ForciblyClosed: Error {}
 
     private struct Waiter {
         let continuation: CheckedContinuation<Value, any Error>
@@ -48,7 +48,7 @@ package final class Flight<Value: Sendable>: Sendable {
     ///   - limit: Until when; nil: as long as it takes.
     ///   - clock: What `limit` is measured on.
     ///   - call: For whom.
-    /// - Throws: what the work threw; ``LimitPassed``; ``CutOff``; `CancellationError` when the waiting task is cancelled.
+    /// - Throws: what the work threw; ``LimitPassed``; ``ForciblyClosed``; `CancellationError` when the waiting task is cancelled.
     package func value(
         until limit: MonotonicInstant?, clock: any ServiceClock, call: CallRecord
     ) async throws -> Value {
@@ -57,7 +57,7 @@ package final class Flight<Value: Sendable>: Sendable {
             return state.nextNumber
         }
         var registration: Int?
-        defer { call.keepOn(registration) }
+        defer { call.removeForcedCloseHandler(registration) }
         defer { state.synchronize() }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
@@ -69,7 +69,7 @@ package final class Flight<Value: Sendable>: Sendable {
                     return nil
                 }
                 if let known { return continuation.resume(with: known) }
-                registration = call.whenCutOff { self.give(.failure(CutOff()), to: number) }
+                registration = call.onForcedClose { self.give(.failure(ForciblyClosed()), to: number) }
                 if let limit { setTimer(for: number, limit, clock) }
             }
         } onCancel: {

@@ -41,7 +41,7 @@ extension RequestAuthenticator {
 }
 
 /// An authenticator that needs no watching over: it never waits, or gives up by itself when the request's time is over.
-package protocol PunctualAuthenticator: RequestAuthenticator {
+package protocol BoundedAuthenticator: RequestAuthenticator {
     /// As ``RequestAuthenticator/authenticate(_:context:)``, on the clock that the context's deadline is measured on.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock) async throws
 
@@ -61,7 +61,7 @@ package protocol PunctualAuthenticator: RequestAuthenticator {
     func problems(at path: String) -> [ConfigurationProblem]
 }
 
-extension PunctualAuthenticator {
+extension BoundedAuthenticator {
     package func authenticate(
         _ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock
     ) async throws {

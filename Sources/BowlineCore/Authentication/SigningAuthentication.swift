@@ -9,7 +9,7 @@ public import NIOCore
 /// ```
 /// For one that has to wait for something, or that hashes a body of any size in ``RequestBody/chunks`` (AWS SigV4), write a
 /// ``RequestAuthenticator``; for a token, use ``BearerAuthentication``.
-public struct SigningAuthentication: RequestAuthenticator, PunctualAuthenticator {
+public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private enum Kind: Sendable {
         case request(@Sendable (inout ServiceRequest, RequestContext) throws -> Void)
         case body(upTo: Int, @Sendable (inout ServiceRequest, RequestContext, ByteBuffer) throws -> Void)

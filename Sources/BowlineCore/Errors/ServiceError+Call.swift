@@ -50,7 +50,7 @@ extension ServiceResponse {
     /// name both.
     package mutating func comesOut(of call: CallRecord, decoding: BodyDecoding) {
         call.answer = (status.code, receivedFields)
-        facts.decoding = decoding
+        self.decoding = decoding
         body.comesOut(of: call, decoding: decoding)
     }
 }

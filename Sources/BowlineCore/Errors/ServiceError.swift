@@ -48,8 +48,6 @@ public struct ServiceError: Error, Sendable {
     public var connection: ConnectionFacts?
     /// How often the transport sent the last attempt again because a reused connection was dead, or the peer refused it.
     public var resends = 0
-    /// Which failure of a transport or an authenticator it is, of all there have been; 0: somebody else made it.
-    package var transportFailure = 0
     /// An authenticator failed for a reason that passes: another attempt may find credentials.
     package var isPassing = false
 

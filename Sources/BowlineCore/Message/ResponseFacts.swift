@@ -22,13 +22,6 @@ public struct ResponseFacts: Sendable {
     public var url: ServiceURL?
     /// The codings that were taken off the body, in the order in which they had been applied, as `gzip`.
     public var removedCodings: [String] = []
-    /// How the client that sent the request decodes bodies; nil: as the default does.
-    @usableFromInline package var decoding: BodyDecoding?
-    /// Whether the caller said that it expects this status: `decode` then does not ask for 2xx.
-    @usableFromInline package var isStatusExpected = false
-
-    /// Who says of a 401 that there may be other credentials than those that the service did not take.
-    @usableFromInline package var otherCredentials = OtherCredentials()
 
     // Inlinable: one that is called copies all of them once more.
 

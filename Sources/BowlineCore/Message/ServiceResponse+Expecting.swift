@@ -29,19 +29,19 @@ extension ServiceResponse {
     public func expecting(where isExpected: (HTTPResponse.Status) -> Bool) async throws -> ServiceResponse {
         guard isExpected(status) else { throw try await unexpected() }
         var response = self
-        response.facts.isStatusExpected = true
+        response.isStatusExpected = true
         return response
     }
 
     /// This response, unless its status is neither expected by the caller nor a success.
     package func expectingSuccess() async throws -> ServiceResponse {
-        facts.isStatusExpected ? self : try await expecting()
+        isStatusExpected ? self : try await expecting()
     }
 
     private func unexpected() async throws -> ServiceError {
         let (kept, isTruncated) = try await body.collectPrefix(of: UnexpectedStatus.bodyLimit)
         var found = UnexpectedStatus(status: status, fields: fields, body: kept, isTruncated: isTruncated)
-        found.decoding = facts.decoding
+        found.decoding = decoding
         var error = ServiceError(
             .unexpectedStatus, "the response's status is \(status.code), which is not expected", underlying: found,
             progress: .responseStarted, attempts: attempts, phase: .receivingBody

@@ -9,6 +9,8 @@ public struct ServiceResponse: Sendable {
         @usableFromInline var receivedFields: ReceivedFields
         @usableFromInline var body: ResponseBody
         @usableFromInline var facts: ResponseFacts
+        @usableFromInline var decoding: BodyDecoding?
+        @usableFromInline var isStatusExpected = false
     }
 
     @usableFromInline var content: CopyOnWrite<Content>
@@ -35,6 +37,18 @@ public struct ServiceResponse: Sendable {
     @inlinable @inline(__always) public var facts: ResponseFacts {
         _read { yield content.value.facts }
         _modify { yield &content.value.facts }
+    }
+
+    /// How the client that sent the request decodes bodies; nil: as the default does.
+    package var decoding: BodyDecoding? {
+        _read { yield content.value.decoding }
+        _modify { yield &content.value.decoding }
+    }
+
+    /// Whether the caller has said that it expects this status: `decode` then does not ask for 2xx.
+    package var isStatusExpected: Bool {
+        _read { yield content.value.isStatusExpected }
+        _modify { yield &content.value.isStatusExpected }
     }
 
     /// Makes a response, for stubs and middleware.

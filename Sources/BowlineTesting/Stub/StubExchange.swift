@@ -121,7 +121,7 @@ struct StubExchange: Sendable {
             task.cancel()
             guard let limit else { throw CancellationError() }
             throw failure(limit, phase: stage.phase, progress: stage.progress)
-        } catch is Flight<Void>.CutOff {
+        } catch is Flight<Void>.ForciblyClosed {
             task.cancel()
             throw StubTransport.closed(progress: stage.progress)
         } catch {

@@ -129,7 +129,7 @@ final class PreparedRequest: Sendable {
         if case .streamed(let body, _) = upload, body.isStream { context.call.hold(body) }
     }
 
-    /// The body may yet be sent, without `Expect` (RFC 9110 §10.1.1): `ExpectationMiddleware` decides. Middleware inside it may
+    /// The body may yet be sent, without `Expect` (RFC 9110 §10.1.1): `ExpectationPolicy` decides. Middleware inside it may
     /// hide the 417 from it: the call then abandons the body when it ends.
     private func isExpectationRefused(by status: Int) -> Bool {
         status == 417 && continueTimeout != nil

@@ -8,7 +8,8 @@ import Testing
 /// shared.
 @Suite(.timeLimit(.minutes(5))) struct ConnectionPoolStressTests {
     @Test(
-        "PO6, PO10: leases, cancellations, timeouts, dying connections and evictions at random: the books balance",
+        "leases, cancellations, timeouts, dying connections and evictions at random: the books balance",
+        .tags(.PO6, .PO10),
         arguments: 1...4)
     func stress(seed: UInt64) async throws {
         let totals = Totals()

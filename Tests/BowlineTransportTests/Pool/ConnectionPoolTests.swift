@@ -8,7 +8,7 @@ import Testing
     let clock = ManualClock()
     let dialer = ScriptedDialer()
 
-    @Test("PO1: a lease waits for its dial; the next one reuses the connection without waiting")
+    @Test("a lease waits for its dial; the next one reuses the connection without waiting", .tags(.PO1))
     func leaseAndReuse() async throws {
         let pool = dialer.makePool(clock)
         async let lease = pool.lease()
@@ -24,7 +24,7 @@ import Testing
         #expect(pool.tryLease() == nil)
     }
 
-    @Test("PO1: waiting requests are served in order of arrival")
+    @Test("waiting requests are served in order of arrival", .tags(.PO1))
     func fifo() async throws {
         let pool = dialer.makePool(clock) { $0.maximumConnections = 1 }
         dialer.setMode(.succeedAtOnce)
@@ -44,7 +44,7 @@ import Testing
         #expect(order.entries == [1, 2, 3, 4, 5])
     }
 
-    @Test("PO3: the queue wait ends at maximumWait, by the pool's clock")
+    @Test("the queue wait ends at maximumWait, by the pool's clock", .tags(.PO3))
     func waitTimesOut() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock) { $0.maximumConnections = 1 }
@@ -61,7 +61,7 @@ import Testing
         #expect(pool.snapshot().waiting == 0)
     }
 
-    @Test("PO3: of deadline and maximumWait the earlier one counts")
+    @Test("of deadline and maximumWait the earlier one counts", .tags(.PO3))
     func earlierDeadline() async throws {
         let pool = dialer.makePool(clock)
         let deadline = clock.now.advanced(by: .seconds(3))
@@ -71,7 +71,7 @@ import Testing
         await #expect(throws: PoolError.self) { try await waiting.value }
     }
 
-    @Test("PO4: an idle connection is closed by the timer, without a request")
+    @Test("an idle connection is closed by the timer, without a request", .tags(.PO4))
     func idleTimer() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)
@@ -98,7 +98,7 @@ import Testing
         #expect(clock.sleepsStarted == 1)
     }
 
-    @Test("PO8: a dial that ends after a returned connection served its request goes to the pool")
+    @Test("a dial that ends after a returned connection served its request goes to the pool", .tags(.PO8))
     func lateDial() async throws {
         let pool = dialer.makePool(clock)
         async let first = pool.lease()
@@ -112,7 +112,9 @@ import Testing
         #expect(pool.snapshot().idle == 1)
     }
 
-    @Test("CA: a cancelled request ends at once with CancellationError, and its dial's connection goes to the pool")
+    @Test(
+        "a cancelled request ends at once with CancellationError, and its dial's connection goes to the pool",
+        .tags(.CA4))
     func cancelWhileWaiting() async throws {
         let pool = dialer.makePool(clock)
         let waiting = Task { try await pool.lease() }
@@ -123,7 +125,7 @@ import Testing
         #expect(pool.snapshot().idle == 1)
     }
 
-    @Test("CA: a task that is cancelled already takes no connection")
+    @Test("a task that is cancelled already takes no connection", .tags(.CA1))
     func cancelledBefore() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)
@@ -136,7 +138,7 @@ import Testing
         #expect(pool.snapshot().idle == 1)
     }
 
-    @Test("CA: a request cancelled at the instant it is granted a connection gives it back, its use uncounted")
+    @Test("a request cancelled at the instant it is granted a connection gives it back, its use uncounted", .tags(.CA2))
     func cancelledWhenGranted() async throws {
         dialer.setMode(.succeedAtOnce)
         // Runs after the grant is decided and before the request hears of it, on the task that asks.
@@ -162,7 +164,7 @@ import Testing
         #expect(error as? ScriptedDialError == ScriptedDialError(number: 1))
     }
 
-    @Test("PO2: dials that fail inside the call that starts them end a long line without a recursion")
+    @Test("dials that fail inside the call that starts them end a long line without a recursion", .tags(.PO2))
     func synchronousFailures() async throws {
         let pool = dialer.makePool(clock) {
             $0.maximumConnections = 1
@@ -209,7 +211,7 @@ import Testing
         #expect(pool.snapshot().dialling == 1)
     }
 
-    @Test("PO9: minimumIdle is refilled after the backoff, by the same timer")
+    @Test("minimumIdle is refilled after the backoff, by the same timer", .tags(.PO9))
     func refill() async throws {
         let pool = dialer.makePool(clock) {
             $0.minimumIdle = 1
@@ -223,7 +225,7 @@ import Testing
         _ = await dialer.dials(2)
     }
 
-    @Test("LC: closing fails who waits and closes leased and idle connections")
+    @Test("closing fails who waits and closes leased and idle connections", .tags(.LC3))
     func closeAll() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock) { $0.maximumConnections = 2 }
@@ -240,7 +242,7 @@ import Testing
         #expect(pool.snapshot().closed == [.forced: 2])
     }
 
-    @Test("LC: a drain closes what is idle at once and what is released later, and stops the timer")
+    @Test("a drain closes what is idle at once and what is released later, and stops the timer", .tags(.LC2))
     func drain() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)

@@ -4,7 +4,7 @@ import Testing
 @testable import BowlineTransport
 
 @Suite struct PoolClosingTests {
-    @Test("PO4: an idle connection closes exactly after idleTimeout, by the timer; one in use never does")
+    @Test("an idle connection closes exactly after idleTimeout, by the timer; one in use never does", .tags(.PO4))
     func idleTimeout() {
         let harness = MachineHarness()
         let ids = harness.leasedConnections(2)
@@ -28,7 +28,7 @@ import Testing
         #expect(harness.advance(by: .seconds(1)).removed == [id: .idleTimeout])
     }
 
-    @Test("PO6: the idle timer and a lease of the same connection: exactly one wins")
+    @Test("the idle timer and a lease of the same connection: exactly one wins", .tags(.PO6))
     func timerAgainstLease() {
         let harness = MachineHarness()
         let id = harness.idleConnections(1)[0]
@@ -95,7 +95,7 @@ import Testing
         #expect(harness.wakeUp != nil)
     }
 
-    @Test("PO5: at maximumIdlePerOrigin the connection idle longest is closed and the returning one kept")
+    @Test("at maximumIdlePerOrigin the connection idle longest is closed and the returning one kept", .tags(.PO5))
     func idleCapacity() {
         let harness = MachineHarness { $0.maximumIdle = 2 }
         let ids = harness.leasedConnections(5)
@@ -144,7 +144,7 @@ import Testing
         #expect(harness.advance(by: .milliseconds(2)).removed == [1: .lifetimeExceeded])
     }
 
-    @Test("KA18: maximumUses retires a connection after so many requests")
+    @Test("maximumUses retires a connection after so many requests", .tags(.KA18))
     func uses() {
         let harness = MachineHarness { $0.maximumUses = 3 }
         harness.leasedConnections(1)
@@ -155,7 +155,7 @@ import Testing
         #expect(harness.release(1).removed == [1: .usesExceeded])
     }
 
-    @Test("KA19: Keep-Alive: timeout=N is honoured as N − 1 s", arguments: [(2, 1), (5, 4), (90, 89)])
+    @Test("Keep-Alive: timeout=N is honoured as N − 1 s", .tags(.KA19), arguments: [(2, 1), (5, 4), (90, 89)])
     func keepAlive(timeout: Int, idle: Int) {
         let harness = MachineHarness()
         harness.leasedConnections(1)
@@ -164,7 +164,7 @@ import Testing
         #expect(harness.advance(by: .milliseconds(1)).removed == [1: .keepAliveTimeout])
     }
 
-    @Test("KA19: Keep-Alive: timeout=N with N ≤ 1 closes at release, whoever waits", arguments: [0, 1])
+    @Test("Keep-Alive: timeout=N with N ≤ 1 closes at release, whoever waits", .tags(.KA19), arguments: [0, 1])
     func keepAliveTooShort(timeout: Int) {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.leasedConnections(1)
@@ -174,7 +174,7 @@ import Testing
         #expect(observation.dialled == [2])
     }
 
-    @Test("KA19: a keep-alive timeout longer than idleTimeout changes nothing")
+    @Test("a keep-alive timeout longer than idleTimeout changes nothing", .tags(.KA19))
     func keepAliveLonger() {
         let harness = MachineHarness()
         harness.leasedConnections(1)
@@ -182,7 +182,7 @@ import Testing
         #expect(harness.advance(by: .seconds(90)).removed == [1: .idleTimeout])
     }
 
-    @Test("RT2: siblings idle as long as a stale connection are evicted, younger ones kept")
+    @Test("siblings idle as long as a stale connection are evicted, younger ones kept", .tags(.RT2))
     func stale() {
         let harness = MachineHarness()
         let ids = harness.idleConnections(3)
@@ -190,7 +190,7 @@ import Testing
         #expect(harness.snapshot.idle == 1)
     }
 
-    @Test("PO7: a connection the peer closes while idle is removed without a request")
+    @Test("a connection the peer closes while idle is removed without a request", .tags(.PO7))
     func peerClosesIdle() {
         let harness = MachineHarness()
         let ids = harness.idleConnections(2)
@@ -200,7 +200,7 @@ import Testing
         #expect(harness.tryLease()?.connection == ids[0])
     }
 
-    @Test("LC: a drain closes idle connections and dials nobody waits for, and keeps what is waited for")
+    @Test("a drain closes idle connections and dials nobody waits for, and keeps what is waited for", .tags(.LC2))
     func drain() {
         let harness = MachineHarness()
         let ids = harness.idleConnections(2)
@@ -217,7 +217,7 @@ import Testing
         #expect(harness.beginDrain() == Observation())
     }
 
-    @Test("LC: while draining, admitted requests still get connections, dialled or handed on")
+    @Test("while draining, admitted requests still get connections, dialled or handed on", .tags(.LC6))
     func leaseWhileDraining() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.beginDrain()
@@ -229,7 +229,9 @@ import Testing
         #expect(harness.wakeUp == nil)
     }
 
-    @Test("LC: closing fails who waits, cancels dials and closes all connections; what comes later finds nothing")
+    @Test(
+        "closing fails who waits, cancels dials and closes all connections; what comes later finds nothing", .tags(.LC3)
+    )
     func closeAll() {
         let harness = MachineHarness()
         let ids = harness.leasedConnections(2)

@@ -11,7 +11,7 @@ import Testing
         #expect(harness.snapshot == PoolCounts(idle: 0, active: 0, dialling: 0, waiting: 0, opened: 0, closed: [:]))
     }
 
-    @Test("PO2: a failed dial frees its place and the next dial starts, so that nobody starves")
+    @Test("a failed dial frees its place and the next dial starts, so that nobody starves", .tags(.PO2))
     func failureWithQueue() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.lease()
@@ -51,7 +51,7 @@ import Testing
         #expect(harness.snapshot.dialling == 1000)
     }
 
-    @Test("PO2: a connection that dies while leased frees its place for the next dial")
+    @Test("a connection that dies while leased frees its place for the next dial", .tags(.PO2))
     func lostConnection() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.leasedConnections(1)
@@ -176,7 +176,7 @@ import Testing
         #expect(observation.dialled == [3])
     }
 
-    @Test("PO9: refills back off exponentially, with jitter, between 100 ms and 10 s, and a success resets")
+    @Test("refills back off exponentially, with jitter, between 100 ms and 10 s, and a success resets", .tags(.PO9))
     func refillBackoff() {
         let harness = MachineHarness {
             $0.minimumIdle = 1

@@ -3,7 +3,7 @@ import Testing
 @testable import BowlineTransport
 
 @Suite struct PoolLeasingTests {
-    @Test("PO5: checkout takes the most recently used connection")
+    @Test("checkout takes the most recently used connection", .tags(.PO5))
     func mostRecentlyUsed() {
         let harness = MachineHarness()
         let ids = harness.idleConnections(3)
@@ -45,7 +45,7 @@ import Testing
         #expect(started.dials.map(\.affinity) == [5])
     }
 
-    @Test("PO1: N+1 requests with limit N get N connections, and the queue is served in order")
+    @Test("N+1 requests with limit N get N connections, and the queue is served in order", .tags(.PO1))
     func fifo() {
         let harness = MachineHarness { $0.maximumConnections = 2 }
         let ids = harness.leasedConnections(2)
@@ -60,7 +60,7 @@ import Testing
         #expect(harness.snapshot.opened == 2)
     }
 
-    @Test("PO8: a returned connection serves the request first, and the late dial goes to the pool")
+    @Test("a returned connection serves the request first, and the late dial goes to the pool", .tags(.PO8))
     func raceWonByReturn() {
         let harness = MachineHarness()
         let id = harness.leasedConnections(1)[0]
@@ -96,7 +96,7 @@ import Testing
         #expect(harness.snapshot.dialling == 2)
     }
 
-    @Test("CA: a cancelled waiter never consumes a connection")
+    @Test("a cancelled waiter never consumes a connection", .tags(.CA2))
     func cancelledWaiter() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         let id = harness.leasedConnections(1)[0]
@@ -128,7 +128,7 @@ import Testing
         #expect(harness.returnUnused(1).ended[2] == .granted(.init(connection: 1, uses: 1, idleSince: nil)))
     }
 
-    @Test("PO3: a waiter's limit fails it, with the last dial's error of its wait")
+    @Test("a waiter's limit fails it, with the last dial's error of its wait", .tags(.PO3))
     func limit() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.lease()
@@ -145,7 +145,7 @@ import Testing
         #expect(harness.advance(by: .seconds(20)).ended == [5: .timedOut(lastDialError: ScriptedDialError(number: 2))])
     }
 
-    @Test("PO3: a waiter's deadline fails it, whatever is under way for it")
+    @Test("a waiter's deadline fails it, whatever is under way for it", .tags(.PO3))
     func deadline() {
         let harness = MachineHarness()
         harness.lease(wait: .seconds(1), deadline: .seconds(3))

@@ -5,7 +5,7 @@ import Testing
 /// `minimumIdle` against peers that close what they get, and against the limit over all origins.
 @Suite("minimumIdle under disorder")
 struct PoolMinimumIdleTests {
-    @Test("PO9: a peer that answers each connection with GOAWAY is dialled after growing pauses, not in a loop")
+    @Test("a peer that answers each connection with GOAWAY is dialled after growing pauses, not in a loop", .tags(.PO9))
     func goAway() {
         let pool = MachineHarness {
             $0.minimumIdle = 1
@@ -25,7 +25,9 @@ struct PoolMinimumIdleTests {
         #expect(delays == [200, 400, 800, 1600, 3200].map { Duration.milliseconds($0) })
     }
 
-    @Test("PO9: the pool does not go cold while it is to keep connections, though the peer has closed all of them")
+    @Test(
+        "the pool does not go cold while it is to keep connections, though the peer has closed all of them", .tags(.PO9)
+    )
     func isNotForgotten() {
         let pool = MachineHarness { $0.minimumIdle = 2 }
         pool.prewarm(2)

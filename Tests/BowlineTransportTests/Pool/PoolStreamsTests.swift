@@ -23,7 +23,7 @@ struct PoolStreamsTests {
         return (pool, id)
     }
 
-    @Test("PO12 a cold burst of 100 requests makes one dial, and all of them get the connection it makes")
+    @Test("a cold burst of 100 requests makes one dial, and all of them get the connection it makes", .tags(.PO12))
     func coldBurst() {
         let pool = harness()
         var dialled: [Int] = []
@@ -36,7 +36,7 @@ struct PoolStreamsTests {
         #expect(pool.snapshot.streams == 100 && pool.snapshot.active == 1)
     }
 
-    @Test("PO12 when the first connection has no streams, the others dial as such a pool would")
+    @Test("when the first connection has no streams, the others dial as such a pool would", .tags(.PO12))
     func coldBurstWithoutStreams() {
         let pool = harness { $0.maximumConnections = 8 }
         var dialled: [Int] = []
@@ -47,7 +47,7 @@ struct PoolStreamsTests {
         #expect(observation.dialled.count == 7)
     }
 
-    @Test("PO12 when an origin goes back to connections without streams, those who wait dial on")
+    @Test("when an origin goes back to connections without streams, those who wait dial on", .tags(.PO12))
     func backToSingle() {
         let (pool, id) = established(streams: 10)
         pool.closed(id)
@@ -57,7 +57,9 @@ struct PoolStreamsTests {
         #expect(observation.ended.count == 1 && observation.dialled.count == 2)
     }
 
-    @Test("PO1 requests beyond the streams of a connection dial further ones up to the limit, and then wait in order")
+    @Test(
+        "requests beyond the streams of a connection dial further ones up to the limit, and then wait in order",
+        .tags(.PO1))
     func furtherConnections() {
         let (pool, first) = established(streams: 2) { $0.maximumMultiplexed = 2 }
         #expect(pool.lease().dialled.isEmpty && pool.lease().dialled.isEmpty)
@@ -83,7 +85,9 @@ struct PoolStreamsTests {
         #expect(pool.advance(by: .seconds(1)).removed == [id: .idleTimeout])
     }
 
-    @Test("H2g the limit of streams is lowered below those open, to zero, and raised: never exceeded, nobody forgotten")
+    @Test(
+        "the limit of streams is lowered below those open, to zero, and raised: never exceeded, nobody forgotten",
+        .tags(.H2g))
     func changingCapacity() {
         let (pool, id) = established(streams: 3) { $0.maximumMultiplexed = 1 }
         for _ in 0..<3 { pool.lease() }
@@ -99,7 +103,7 @@ struct PoolStreamsTests {
         #expect(pool.snapshot.streams == 2)
     }
 
-    @Test("H2g an idle connection that may carry nothing is not handed out, and is again when it may")
+    @Test("an idle connection that may carry nothing is not handed out, and is again when it may", .tags(.H2g))
     func idleWithoutCapacity() {
         let (pool, id) = established(streams: 3) { $0.maximumMultiplexed = 1 }
         #expect(pool.capacityChanged(id, to: 0).idleDelta == -1)
@@ -108,7 +112,9 @@ struct PoolStreamsTests {
         #expect(pool.tryLease()?.connection == id)
     }
 
-    @Test("H2g a connection that never allows a stream expires, by idleTimeout or by age, and its origin goes cold")
+    @Test(
+        "a connection that never allows a stream expires, by idleTimeout or by age, and its origin goes cold",
+        .tags(.H2g))
     func withdrawnExpires() {
         for lifetime in [nil, Duration.seconds(4)] {
             let pool = harness {
@@ -127,7 +133,9 @@ struct PoolStreamsTests {
         }
     }
 
-    @Test("H2g a connection whose streams are taken away while it is idle, or in use, expires as an idle one does")
+    @Test(
+        "a connection whose streams are taken away while it is idle, or in use, expires as an idle one does",
+        .tags(.H2g))
     func withdrawnLaterExpires() {
         for isInUse in [false, true] {
             let (pool, id) = established(streams: 3) { $0.idleTimeout = .seconds(10) }
@@ -139,7 +147,7 @@ struct PoolStreamsTests {
         }
     }
 
-    @Test("H2g what is left of a connection's idle time goes on when it allows streams again")
+    @Test("what is left of a connection's idle time goes on when it allows streams again", .tags(.H2g))
     func withdrawnAndBack() {
         let (pool, id) = established(streams: 3) { $0.idleTimeout = .seconds(10) }
         pool.capacityChanged(id, to: 0)
@@ -148,7 +156,7 @@ struct PoolStreamsTests {
         #expect(pool.advance(by: .seconds(4)).removed == [id: .idleTimeout])
     }
 
-    @Test("H2g when the connection that requests wait for expires, another is dialled for them")
+    @Test("when the connection that requests wait for expires, another is dialled for them", .tags(.H2g))
     func withdrawnWithWaiters() {
         let (pool, id) = established(streams: 3) {
             $0.idleTimeout = .seconds(10)
@@ -160,7 +168,7 @@ struct PoolStreamsTests {
         #expect(observation.removed == [id: .idleTimeout] && observation.dialled == [2])
     }
 
-    @Test("H2a a retired connection gets no more leases and is closed with its last")
+    @Test("a retired connection gets no more leases and is closed with its last", .tags(.H2a))
     func retired() {
         let (pool, id) = established(streams: 5)
         pool.lease()
@@ -179,7 +187,7 @@ struct PoolStreamsTests {
         #expect(pool.retired(id).dialled.count == 1)
     }
 
-    @Test("KA18 a connection that is never unused is retired by age and by uses")
+    @Test("a connection that is never unused is retired by age and by uses", .tags(.KA18))
     func retiredByAge() {
         let (old, first) = established(streams: 5) { $0.maximumLifetime = .seconds(10) }
         old.lease()
@@ -194,7 +202,9 @@ struct PoolStreamsTests {
         #expect(used.lease().retired == [second: .usesExceeded])
     }
 
-    @Test("KA18 a new connection is not given to more requests that wait than it may carry in all; another is dialled")
+    @Test(
+        "a new connection is not given to more requests that wait than it may carry in all; another is dialled",
+        .tags(.KA18))
     func usesOfNewConnection() {
         let pool = harness { $0.maximumUses = 3 }
         let first = pool.lease().dialled[0]
@@ -205,7 +215,7 @@ struct PoolStreamsTests {
         #expect(pool.established(observation.dialled[0], streams: 100).ended.count == 2)
     }
 
-    @Test("KA18 more room does not make a connection carry more requests than it may")
+    @Test("more room does not make a connection carry more requests than it may", .tags(.KA18))
     func usesAndCapacity() {
         let (pool, id) = established(streams: 1) {
             $0.maximumUses = 3

@@ -1,6 +1,6 @@
 @testable import BowlineTransport
 
-/// DESIGN §3 once more, in arrays and loops, for one thread: what the machine is compared with.
+/// The pool once more, in arrays and loops, for one thread: the machine is compared with it.
 ///
 /// Knows no `minimumIdle` and no `prewarm`; lifetimes have no jitter.
 final class ReferencePool {

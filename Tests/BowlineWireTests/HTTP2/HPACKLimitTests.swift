@@ -94,7 +94,7 @@ import Testing
         }
     }
 
-    @Test("A section of references to a large entry takes no more memory than the limit")
+    @Test("A section of references to a large entry takes no more memory than the limit", .tags(.H2p))
     func indexedBomb() throws {
         let entry = HPACKTestField("name", String(repeating: "v", count: 4_000))
         var decoder = HPACKSectionDecoder()

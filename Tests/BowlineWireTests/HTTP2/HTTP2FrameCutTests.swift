@@ -34,7 +34,7 @@ import Testing
         #expect(frames == SampleFrames.frames)
     }
 
-    @Test("Random bytes and damaged frames end in the same frames and the same error, whole and cut")
+    @Test("Random bytes and damaged frames end in the same frames and the same error, whole and cut", .tags(.I3))
     func damaged() {
         let seed = UInt64.random(in: .min ... .max)
         print("HTTP2FrameCutTests seed: \(seed)")

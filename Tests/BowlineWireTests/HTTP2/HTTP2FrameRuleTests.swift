@@ -79,7 +79,9 @@ import Testing
         Rule("oversized unknown frame on stream 0", frameBytes(0xA, length: 16_385), .frameSizeError, "4.2"),
     ]
 
-    @Test("§4, §6: an error of the connection has its code, its section, and is final", arguments: ofConnection)
+    @Test(
+        "§4, §6: an error of the connection has its code, its section, and is final", .tags(.H2l),
+        arguments: ofConnection)
     func connectionErrors(rule: Rule) throws {
         for sizes in [rule.bytes.count, 1] {
             var reader = FrameReader()
@@ -120,7 +122,8 @@ import Testing
     ]
 
     @Test(
-        "§4, §6: an error of one stream has its code and section, and the frame behind it is read", arguments: ofStream)
+        "§4, §6: an error of one stream has its code and section, and the frame behind it is read", .tags(.H2l),
+        arguments: ofStream)
     func streamErrors(rule: Rule) throws {
         let bytes = rule.bytes + frameBytes(6, [0, 0, 0, 0, 0, 0, 0, 1])
         for sizes in [bytes.count, 1] {

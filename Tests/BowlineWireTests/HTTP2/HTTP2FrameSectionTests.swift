@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    @Test("§10.5: as many CONTINUATION frames as the limit are accepted, one more is not")
+    @Test("§10.5: as many CONTINUATION frames as the limit are accepted, one more is not", .tags(.H2p))
     func continuations() {
         var limits = HTTP2FrameLimits()
         limits.maximumContinuations = 3
@@ -87,7 +87,7 @@ import Testing
             ])
     }
 
-    @Test("§10.5.1: as many bytes as the limit are accepted, one more is not, in one frame or in several")
+    @Test("§10.5.1: as many bytes as the limit are accepted, one more is not, in one frame or in several", .tags(.I2))
     func blockBytes() {
         var limits = HTTP2FrameLimits()
         limits.maximumBlockBytes = 1_000
@@ -113,7 +113,7 @@ import Testing
         }
     }
 
-    @Test("§10.5: an endless section is refused with no more held than the limits and one frame")
+    @Test("§10.5: an endless section is refused with no more held than the limits and one frame", .tags(.H2p))
     func endless() {
         for (fragment, most) in [(16_384, 262_144 + 16_384 + 9), (1, 4_097 + 9), (0, 9)] {
             var reader = FrameReader()

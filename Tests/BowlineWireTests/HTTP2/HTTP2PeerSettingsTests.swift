@@ -62,7 +62,7 @@ import Testing
         (.frameSize(0), .protocolError), (.frameSize(16_383), .protocolError), (.frameSize(1 << 24), .protocolError),
     ]
 
-    @Test("RFC 9113 §6.5.2: a value that is not allowed ends the connection", arguments: wrongValues)
+    @Test("RFC 9113 §6.5.2: a value that is not allowed ends the connection", .tags(.H2m, .I4), arguments: wrongValues)
     func notAllowed(entry: HTTP2SettingEntry, code: HTTP2ErrorCode) throws {
         let harness = try SessionHarness.ready()
         #expect(harness.receiveSettings([.maximumStreams(1), entry]) == [.connectionFailed(code)])
@@ -71,7 +71,7 @@ import Testing
     }
 
     @Test(
-        "RFC 9113 §6.5.2: the bounds of a range are allowed",
+        "RFC 9113 §6.5.2: the bounds of a range are allowed", .tags(.H2m, .I4),
         arguments: [
             HTTP2SettingEntry.initialWindow(0), .initialWindow(0x7FFF_FFFF), .frameSize(16_384),
             .frameSize((1 << 24) - 1),
@@ -144,7 +144,7 @@ import Testing
         #expect(harness.state(of: stream) == .open)
     }
 
-    @Test("The stream limit is the smaller of both sides'; a peer that names none gets 100")
+    @Test("The stream limit is the smaller of both sides'; a peer that names none gets 100", .tags(.H2g))
     func streamLimit() throws {
         let harness = try SessionHarness.ready { $0.maximumStreams = 120 }
         #expect(harness.streamLimit == 100)
@@ -154,7 +154,7 @@ import Testing
         #expect(harness.streamLimit == 120)
     }
 
-    @Test("A limit lowered to 0 leaves open streams alone; raised again, there is room")
+    @Test("A limit lowered to 0 leaves open streams alone; raised again, there is room", .tags(.H2g))
     func noStreams() throws {
         let harness = try SessionHarness.ready()
         try harness.open()

@@ -4,7 +4,7 @@ import Testing
 @testable import BowlineTransport
 
 /// What a peer that floods us may do before the connection ends (RFC 9113 §10.5).
-@Suite struct SessionFloodTests {
+@Suite(.tags(.H2o)) struct SessionFloodTests {
     private static let calm = [SessionHarness.Seen.connectionFailed(.enhanceYourCalm)]
 
     enum Control: CaseIterable {

@@ -47,7 +47,7 @@ import Testing
         #expect(harness.receiveData(0, on: 1, ends: true) == [.data(1, "", ends: true)])
     }
 
-    @Test("After the last number no stream is opened (RFC 9113 §5.1.1)")
+    @Test("After the last number no stream is opened (RFC 9113 §5.1.1)", .tags(.H2z))
     func exhaustion() throws {
         let harness = try SessionHarness.ready(firstStreamID: 0x7FFF_FFFD)
         #expect(try harness.open() == 0x7FFF_FFFD)
@@ -59,7 +59,7 @@ import Testing
         #expect(harness.receiveHead(on: 0x7FFF_FFFF, ends: true).count == 1)
     }
 
-    @Test("Room ends at the limit and comes back as streams end")
+    @Test("Room ends at the limit and comes back as streams end", .tags(.H2g))
     func room() throws {
         let harness = try SessionHarness.ready([.maximumStreams(2)])
         try harness.open()
@@ -119,7 +119,9 @@ import Testing
         #expect(harness.occupied == 1)
     }
 
-    @Test("HEADERS for a stream that was reset are decoded, so that later sections are read as they were sent")
+    @Test(
+        "HEADERS for a stream that was reset are decoded, so that later sections are read as they were sent",
+        .tags(.H2w))
     func decodedAllTheSame() throws {
         let harness = try SessionHarness.ready()
         for _ in 0..<2 { try harness.open() }
@@ -169,7 +171,7 @@ import Testing
         #expect(try harness.written() == [.goAway(lastStream: 0, code: .compressionError)])
     }
 
-    @Test("A field section above our limit is decoded and says so; the connection goes on")
+    @Test("A field section above our limit is decoded and says so; the connection goes on", .tags(.H2p))
     func tooLarge() throws {
         let harness = try SessionHarness.ready { $0.fieldLimits.maximumListSize = 100 }
         for _ in 0..<2 { try harness.open() }
@@ -179,7 +181,7 @@ import Testing
         #expect(harness.receiveHead(on: 3) == [.headers(3, [":status: 200"], ends: false)])
     }
 
-    @Test("A section of more than 64 times the limit ends the connection")
+    @Test("A section of more than 64 times the limit ends the connection", .tags(.H2p))
     func bomb() throws {
         for (count, seen) in [
             (6_300, SessionHarness.Seen.headers(1, [":status: 200"], ends: false)),
@@ -196,7 +198,7 @@ import Testing
 
     // MARK: The connection
 
-    @Test("GOAWAY takes out the streams above its last one; the others go on, and none is opened")
+    @Test("GOAWAY takes out the streams above its last one; the others go on, and none is opened", .tags(.H2a))
     func goAway() throws {
         let harness = try SessionHarness.ready()
         for _ in 0..<4 { try harness.open() }
@@ -209,7 +211,7 @@ import Testing
         #expect(harness.receiveHead(on: 5) == [], "what it had sent already is dropped")
     }
 
-    @Test("A second GOAWAY may lower the last stream or repeat it, from 2³¹ − 1 on")
+    @Test("A second GOAWAY may lower the last stream or repeat it, from 2³¹ − 1 on", .tags(.H2c))
     func goAwayTwice() throws {
         let harness = try SessionHarness.ready()
         for _ in 0..<3 { try harness.open() }
@@ -223,7 +225,7 @@ import Testing
         #expect(harness.openCount == 0)
     }
 
-    @Test("A GOAWAY with a higher last stream than the one before ends the connection (RFC 9113 §6.8)")
+    @Test("A GOAWAY with a higher last stream than the one before ends the connection (RFC 9113 §6.8)", .tags(.H2c))
     func goAwayRaised() throws {
         let harness = try SessionHarness.ready()
         harness.receive { $0.goAway(lastStream: 3, code: .noError) }
@@ -250,7 +252,7 @@ import Testing
         #expect(harness.receive { $0.pong(9) } == [.pong(9)])
     }
 
-    @Test("PUSH_PROMISE ends the connection: it was not allowed")
+    @Test("PUSH_PROMISE ends the connection: it was not allowed", .tags(.H2t))
     func push() throws {
         let harness = try SessionHarness.ready()
         try harness.open()

@@ -27,6 +27,7 @@ import Testing
 
     @Test(
         "A violation of the connection ends it in GOAWAY with its code, after any walk, and nothing follows",
+        .tags(.I3),
         arguments: ConnectionViolation.all)
     func violations(violation: ConnectionViolation) {
         let seed = UInt64.random(in: .min ... .max)

@@ -142,7 +142,7 @@ import Testing
         #expect(try harness.written() == [])
     }
 
-    @Test("The connection's window is given back as bytes arrive, in steps of half, though nobody reads")
+    @Test("The connection's window is given back as bytes arrive, in steps of half, though nobody reads", .tags(.H2j))
     func connectionGivenBack() throws {
         let harness = try SessionHarness.ready { $0.connectionWindow = 100_000 }
         try harness.openAnswered(2)
@@ -166,7 +166,9 @@ import Testing
         #expect(harness.receiveData(300, on: 1) == [.streamFailed(1, .flowControlError)])
     }
 
-    @Test("DATA for a stream that was reset counts in the connection's window, is given back, and is no event")
+    @Test(
+        "DATA for a stream that was reset counts in the connection's window, is given back, and is no event",
+        .tags(.H2j, .H2w))
     func lateData() throws {
         let harness = try SessionHarness.ready { $0.connectionWindow = 65_535 }
         try harness.openAnswered()
@@ -180,7 +182,7 @@ import Testing
         #expect(harness.receiveData(65_536, on: 1) == [.connectionFailed(.flowControlError)])
     }
 
-    @Test("DATA that is refused for its size counts in the connection's window, and is given back")
+    @Test("DATA that is refused for its size counts in the connection's window, and is given back", .tags(.H2j))
     func refusedData() throws {
         let harness = try SessionHarness.ready { $0.connectionWindow = 65_535 }
         try harness.openAnswered(2)
@@ -241,7 +243,9 @@ import Testing
         #expect(harness.writtenBytes() == [], "the stream was ended")
     }
 
-    @Test("A lowered SETTINGS_INITIAL_WINDOW_SIZE makes windows negative, which WINDOW_UPDATE must make good first")
+    @Test(
+        "A lowered SETTINGS_INITIAL_WINDOW_SIZE makes windows negative, which WINDOW_UPDATE must make good first",
+        .tags(.H2m))
     func negative() throws {
         let harness = try SessionHarness.ready([.initialWindow(100)])
         let stream = try harness.open(ends: false)
@@ -256,7 +260,9 @@ import Testing
         #expect(harness.sendable(on: next) == 10)
     }
 
-    @Test("A raised SETTINGS_INITIAL_WINDOW_SIZE opens all streams' windows: one event says so, behind the settings'")
+    @Test(
+        "A raised SETTINGS_INITIAL_WINDOW_SIZE opens all streams' windows: one event says so, behind the settings'",
+        .tags(.H2m))
     func raised() throws {
         let harness = try SessionHarness.ready([.initialWindow(0)])
         let streams = [try harness.open(ends: false), try harness.open(ends: false)]
@@ -267,7 +273,7 @@ import Testing
         #expect(harness.receiveSettings([.initialWindow(40)]).count == 1)
     }
 
-    @Test("A SETTINGS_INITIAL_WINDOW_SIZE that raises a window above 2³¹ − 1 ends the connection")
+    @Test("A SETTINGS_INITIAL_WINDOW_SIZE that raises a window above 2³¹ − 1 ends the connection", .tags(.H2m))
     func settingsOverflow() throws {
         let harness = try SessionHarness.ready()
         let stream = try harness.open(ends: false)
@@ -276,7 +282,7 @@ import Testing
         #expect(harness.violation?.rule.description == "RFC 9113 §6.9.2")
     }
 
-    @Test("A WINDOW_UPDATE above 2³¹ − 1 ends its stream, or the connection")
+    @Test("A WINDOW_UPDATE above 2³¹ − 1 ends its stream, or the connection", .tags(.H2l))
     func updateOverflow() throws {
         let harness = try SessionHarness.ready()
         let stream = try harness.open(ends: false)

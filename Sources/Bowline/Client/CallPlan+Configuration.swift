@@ -1,0 +1,42 @@
+internal import BowlineCall
+internal import BowlineCore
+
+extension CallPlan {
+    /// What a client does around each call, made of its configuration. ``CallPlan`` has the order, and the reason for it.
+    ///
+    /// - Parameters:
+    ///   - base: The client's base URL, whose origin gets its credentials.
+    ///   - usualFields: What the client gives requests that have no fields of their own.
+    convenience init(_ configuration: ClientConfiguration, base: ServiceURL?, usualFields: HTTPFields, core: ClientCore)
+    {
+        self.init(
+            transport: core.transport,
+            policies: CallPolicies(
+                retry: configuration.retry, redirect: configuration.redirect,
+                clientFields: configuration.fields.map(\.name)),
+            budgets: core.retryBudgets,
+            observers: CallObservers(
+                // A derived client may switch off what its first one found installed.
+                tracing: configuration.telemetry.isTracingEnabled ? core.tracing : nil, metrics: core.metrics,
+                events: core.events, logger: configuration.telemetry.logger, budgets: core.retryBudgets,
+                clock: configuration.clock),
+            clock: configuration.clock, random: configuration.random,
+            perCall: configuration.middleware.perCall, perAttempt: configuration.middleware.perAttempt,
+            decompression: configuration.decompression, usualFields: usualFields,
+            makesIdempotencyKeys: configuration.makesIdempotencyKeys,
+            replayLimit: configuration.connection.replayLimit,
+            guardedFields: Self.guardedFields(configuration, base: base),
+            credentials: configuration.authentication.map {
+                Credentials($0, origins: configuration.originsOfCredentials(base: base))
+            })
+    }
+
+    /// The client's own fields, if middleware of the user's could take them to another origin.
+    static func guardedFields(_ configuration: ClientConfiguration, base: ServiceURL?) -> GuardedFields? {
+        let own = configuration.middleware
+        guard let base, !configuration.fields.isEmpty, !(own.perCall.isEmpty && own.perAttempt.isEmpty) else {
+            return nil
+        }
+        return GuardedFields(configuration.fields, origin: base.origin)
+    }
+}

@@ -1,0 +1,123 @@
+internal import BowlineCore
+
+/// Adds credentials to requests for the origins that may see them, and says after a 401 whether there are others.
+///
+/// The last step before the transport, on each attempt and each hop: what it signs is what is sent. A call that a redirect has led
+/// to an origin that is not trusted gets no credentials any more, wherever it goes from there: that origin chose the URL.
+struct CredentialStep: Sendable {
+    /// Codes of the errors that our own authenticators throw, without an origin.
+    private static let ownCodes: [ServiceError.Code] = [
+        .authenticationFailed, .deadlineExceeded, .forciblyClosed,
+    ]
+
+    private let authenticator: any RequestAuthenticator
+    private let bounded: (any BoundedAuthenticator)?
+    /// Whether it could keep a request waiting.
+    private let isWatched: Bool
+    private let origins: [Origin]
+    private let clock: any ServiceClock
+
+    /// - Parameters:
+    ///   - authenticator: Adds the credentials.
+    ///   - origins: The origins that may see the credentials.
+    ///   - clock: The client's.
+    init(_ authenticator: any RequestAuthenticator, origins: [Origin], clock: any ServiceClock) {
+        self.authenticator = authenticator
+        bounded = authenticator as? any BoundedAuthenticator
+        isWatched = bounded?.mayWait ?? true
+        self.origins = origins
+        self.clock = clock
+    }
+
+    /// Whether the request gets credentials.
+    func concerns(_ request: ServiceRequest, _ context: RequestContext) -> Bool {
+        guard let origin = request.url?.origin, origins.contains(origin),
+            context.earlierOrigins.allSatisfy({ origins.contains($0) })
+        else { return false }
+        return request.ownOptions?.value.authenticates ?? true && !request.fields.contains(.authorization)
+    }
+
+    /// The request with its credentials.
+    ///
+    /// - Throws: the cancellation of the call as it is; else a ``ServiceError`` with the progress `neverSent`.
+    func authenticated(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
+        do {
+            if let bounded, !isWatched {
+                var request = request
+                try await bounded.authenticate(&request, context: context, clock: clock)
+                return request
+            }
+            return try await watched(request, context)
+        } catch {
+            throw Self.failure(error, request, context, .neverSent)
+        }
+    }
+
+    /// Whether there are other credentials than those that the service refused with a 401.
+    ///
+    /// - Parameter sent: The request with the credentials that were refused.
+    func otherCredentials(afterRefusalOf sent: ServiceRequest, _ response: ServiceResponse) -> OtherCredentials {
+        if let bounded { return bounded.otherCredentials(afterRefusalOf: sent, response: response, clock: clock) }
+        return OtherCredentials(areClaimed: authenticator.credentialsRefused(sent, response: response))
+    }
+
+    /// Waits until it is known whether an authenticator of ours has other credentials.
+    ///
+    /// - Throws: the cancellation of the call as it is; else a ``ServiceError`` with the progress `responseStarted`.
+    func hasOtherCredentials(for request: ServiceRequest, _ context: RequestContext) async throws -> Bool {
+        guard let bounded else { return false }
+        do {
+            return try await bounded.hasOtherCredentials(context: context, clock: clock)
+        } catch {
+            throw Self.failure(error, request, context, .responseStarted)
+        }
+    }
+
+    /// Asks an authenticator of the user's, or one that reads the body, in a task of its own: if the authenticator hangs, the request
+    /// does not.
+    private func watched(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
+        let (authenticator, bounded, clock) = (authenticator, bounded, clock)
+        let flight = Flight<ServiceRequest>()
+        flight.start {
+            var request = request
+            if let bounded {
+                try await bounded.authenticate(&request, context: context, clock: clock)
+            } else {
+                try await authenticator.authenticate(&request, context: context)
+            }
+            return request
+        }
+        do {
+            return try await flight.value(until: context.deadline?.instant, clock: clock, call: context.call)
+        } catch is Flight<ServiceRequest>.LimitPassed {
+            flight.cancel()
+            throw ServiceError(.deadlineExceeded, "the request's time ended while it waited for credentials")
+        } catch {
+            flight.cancel()
+            throw error is Flight<ServiceRequest>.ForciblyClosed ? context.call.forciblyClosed : error
+        }
+    }
+
+    /// The error that the caller gets: it says that the authenticator failed, and how far the request got, which is not how far a
+    /// request of the authenticator's own got.
+    private static func failure(
+        _ error: any Error, _ request: ServiceRequest, _ context: RequestContext, _ progress: RequestProgress
+    ) -> any Error {
+        if error is CancellationError, Task.isCancelled { return error }
+        var failure: ServiceError
+        if let own = error as? ServiceError, own.origin == nil, ownCodes.contains(own.code) {
+            failure = own
+        } else {
+            failure = ServiceError(
+                .authenticationFailed, "no credentials could be had for the request", underlying: error
+            )
+            failure.isPassing = ServiceError.isPassing(error)
+        }
+        failure.progress = progress
+        failure.attempts = context.attempt
+        failure.requestsSent = context.call.requestsSent
+        failure.origin = request.url?.origin.description
+        failure.phase = .pipeline
+        return failure
+    }
+}

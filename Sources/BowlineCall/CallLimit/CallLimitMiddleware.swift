@@ -1,0 +1,68 @@
+package import BowlineCore
+
+/// Ends a call that hangs in somebody else's behaviour: at the request's deadline, and at a shutdown's.
+///
+/// The outermost, and only where there are behaviours of the user's: what is ours waits for nothing that does not end by
+/// itself then. Runs the rest in a child task, and cancels that; what the behaviours make of it is the outcome. One that
+/// does not heed its cancellation is waited for.
+package struct CallLimitMiddleware: ServiceMiddleware {
+    /// How long the transport gets to end by itself, and to say more than could be said here, what it has at the deadline.
+    private static let grace = Duration.seconds(1)
+
+    private let clock: any ServiceClock
+
+    package init(clock: any ServiceClock) {
+        self.clock = clock
+    }
+
+    package func intercept(
+        _ request: ServiceRequest, context: RequestContext, next: Next
+    ) async throws -> ServiceResponse {
+        context.call.watch()
+        let work = Flight<ServiceResponse>()
+        let failure = await withTaskGroup { group in
+            group.addTask {
+                do {
+                    work.end(.success(try await next(request, context: context)))
+                } catch {
+                    work.end(.failure(error))
+                }
+            }
+            let failure = await limit(work, context)
+            if failure != nil { group.cancelAll() }
+            await group.waitForAll()
+            return failure
+        }
+        switch work.result {
+        case .success(let response): return response
+        case .failure(let error):
+            guard error is CancellationError, !Task.isCancelled, let failure else { throw error }
+            throw failure
+        case nil: throw CancellationError()
+        }
+    }
+
+    /// Waits for the work's end.
+    ///
+    /// - Returns: Why it is not waited for any longer; nil: it has ended, or the caller has been cancelled.
+    private func limit(_ work: Flight<ServiceResponse>, _ context: RequestContext) async -> ServiceError? {
+        var limit = context.deadline?.instant
+        var isExtended = false
+        while true {
+            do {
+                _ = try await work.value(until: limit, clock: clock, call: context.call)
+                return nil
+            } catch is Flight<ServiceResponse>.LimitPassed {
+                guard context.call.isInTransport, !isExtended else {
+                    return context.call.failure(.deadlineExceeded, "the request's time ended while a middleware had it")
+                }
+                isExtended = true
+                limit = clock.now.advanced(by: Self.grace)
+            } catch is Flight<ServiceResponse>.ForciblyClosed {
+                return context.call.forciblyClosed
+            } catch {
+                return nil
+            }
+        }
+    }
+}

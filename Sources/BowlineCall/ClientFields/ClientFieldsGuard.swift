@@ -1,0 +1,26 @@
+internal import BowlineCore
+
+/// Takes the client's own fields off a request that middleware sends to another origin than the base URL's.
+///
+/// The fields may be credentials, and are for the client's own service: a redirect does not take them elsewhere either. Runs after
+/// the user's middleware and before the credentials, so that what is signed is what is sent.
+struct ClientFieldsGuard: Sendable {
+    private let fields: [HTTPField]
+    private let origin: Origin
+
+    /// - Parameters:
+    ///   - fields: The fields that the client adds to requests to its own service.
+    ///   - origin: The base URL's.
+    init(_ fields: HTTPFields, origin: Origin) {
+        self.fields = fields.filter { !RedirectPolicy.harmlessFields.contains($0.name) }
+        self.origin = origin
+    }
+
+    /// Removes the fields if the request leaves for another origin. A request that the caller made for another origin never got them.
+    func apply(to request: inout ServiceRequest, _ context: RequestContext) {
+        guard request.url?.origin != origin, !context.beganElsewhere else { return }
+        request.fields.removeAll { field in
+            fields.contains { $0.name == field.name && $0.value == field.value }
+        }
+    }
+}

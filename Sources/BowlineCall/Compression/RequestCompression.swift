@@ -1,0 +1,77 @@
+internal import BowlineCore
+
+/// Compresses the body of a request that asks for it (`options.compression`), once per call.
+///
+/// Each attempt and hop sends the same compressed body. Bytes are compressed at once and keep a known length; sequences are
+/// compressed while they are sent, so their length is not known and they are sent in chunks. A body can be sent again if the
+/// original could: a sequence that is made anew is compressed anew.
+struct RequestCompression: Sendable {
+    /// How many bytes of a one-shot stream are kept, as `connection.replayLimit`.
+    let replayLimit: Int
+
+    /// Whether the request's body is to be compressed.
+    func concerns(_ request: ServiceRequest) -> Bool {
+        request.ownOptions?.value.compression == .gzip && Self.hasContent(request.body)
+    }
+
+    /// The request with its body compressed.
+    ///
+    /// - Throws: ``ServiceError``: `invalidRequest`, `requestBodyConsumed`, and what is wrong with the body; `CancellationError`.
+    func compressed(_ request: ServiceRequest) async throws -> ServiceRequest {
+        guard !request.fields.contains(.contentEncoding) else {
+            throw ServiceError(
+                .invalidRequest, "options.compression would code a body that has a Content-Encoding field already"
+            )
+        }
+        guard request.body.isReplayable else {
+            throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
+        }
+        try request.body.validate()
+        var request = request
+        request.body = try await compressed(request.body)
+        request.fields[.contentLength] = nil
+        request.fields[.contentEncoding] = "gzip"
+        return request
+    }
+
+    /// Whether there are bytes, or may be.
+    private static func hasContent(_ body: RequestBody) -> Bool {
+        switch body.kind {
+        case .none: false
+        case .bytes(let bytes): bytes.readableBytes > 0
+        case .factory, .emptyFile, .stream: body.length != 0
+        }
+    }
+
+    private func compressed(_ body: RequestBody) async throws -> RequestBody {
+        let chunks = GzippedChunks(body: body, replayLimit: replayLimit)
+        var compressed: RequestBody =
+            switch body.kind {
+            case .none: body
+            case .bytes(let bytes): .bytes(try await Self.compressed(bytes))
+            case .factory, .emptyFile: .replayable { chunks }
+            case .stream: .stream(chunks)
+            }
+        compressed.contentType = body.contentType
+        return body.makeTrailers.map(compressed.trailers) ?? compressed
+    }
+
+    /// Compresses at most this much without letting other tasks run.
+    private static let stride = 262_144
+
+    private static func compressed(_ bytes: ByteBuffer) async throws -> ByteBuffer {
+        let deflater = try Deflater()
+        var rest = bytes
+        var compressed = ByteBuffer()
+        repeat {
+            var part = rest.readSlice(length: min(stride, rest.readableBytes)) ?? ByteBuffer()
+            let isLast = rest.readableBytes == 0
+            while var chunk = try deflater.step(&part, isLast: isLast) { compressed.writeBuffer(&chunk) }
+            if !isLast {
+                try Task.checkCancellation()
+                await Task.yield()
+            }
+        } while rest.readableBytes > 0
+        return compressed
+    }
+}

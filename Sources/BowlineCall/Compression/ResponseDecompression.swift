@@ -1,0 +1,78 @@
+internal import BowlineCore
+
+/// Offers gzip and deflate, and decodes the body of the response (RFC 9110 §8.4).
+///
+/// Runs once per call: the bodies of responses that a retry or a redirect replaces are never decoded.
+///
+/// A body is left as it came, with its fields, where there is nothing to decode (HEAD, 204, 304, an empty body), where
+/// it cannot be decoded by itself (206), and where one of its codings is unknown or there are too many. Else
+/// `Content-Encoding` and `Content-Length` are taken from the response, because they say nothing of the body that the
+/// caller reads, and `facts.removedCodings` names what was taken off.
+struct ResponseDecompression: Sendable {
+    private let options: DecompressionOptions
+    private let usualFields: HTTPFields
+    private let offerBesideUsualFields: HTTPFields
+
+    /// - Parameters:
+    ///   - options: The client's; a request's own stand over them.
+    ///   - usualFields: The collection that most requests come with; without ours.
+    init(options: DecompressionOptions, usualFields: HTTPFields = [:]) {
+        self.options = options
+        self.usualFields = usualFields
+        offerBesideUsualFields = usualFields + [Self.offer]
+    }
+
+    /// Offers the codings, unless the request says itself what it takes.
+    func offer(in request: inout ServiceRequest) {
+        guard options(for: request).isEnabled else { return }
+        // Most requests have no field of their own: they share one collection.
+        if request.fields.isTriviallyIdentical(to: usualFields) {
+            request.fields = offerBesideUsualFields
+        } else if Self.mayOffer(request) {
+            request.fields.append(Self.offer)
+        }
+    }
+
+    /// Decodes the response's body as it is read, if it is coded.
+    func decode(_ response: inout ServiceResponse, of request: ServiceRequest) {
+        guard response.receivedFields.contains("content-encoding") else { return }
+        let options = options(for: request)
+        guard options.isEnabled else { return }
+        Self.decode(&response, of: request, options: options)
+    }
+
+    private func options(for request: ServiceRequest) -> DecompressionOptions {
+        request.ownOptions?.value.decompression.resolved(over: options) ?? options
+    }
+
+    /// The caller's own `Accept-Encoding` stays. Nothing is offered for a range, because a part of a coded body cannot be decoded.
+    private static func mayOffer(_ request: ServiceRequest) -> Bool {
+        !request.fields.contains(.acceptEncoding) && !request.fields.contains(.range)
+    }
+
+    private static let offer = HTTPField(name: .acceptEncoding, value: "gzip, deflate")
+
+    private static func decode(
+        _ response: inout ServiceResponse, of request: ServiceRequest, options: DecompressionOptions
+    ) {
+        guard hasDecodableContent(response, to: request.method), let raw = response.body.source,
+            let codings = ContentCoding.applied(in: response.receivedFields, limit: options.maximumLayers)
+        else { return }
+        response.receivedFields = response.receivedFields.removing(.contentEncoding, .contentLength)
+        response.facts.removedCodings = codings.map(\.rawValue)
+        response.body = ResponseBody(
+            source: DecodedBodySource(
+                raw, codings: codings, options: options,
+                response: DecodedBodySource.Circumstances(facts: response.facts, url: request.url)
+            )
+        )
+    }
+
+    private static func hasDecodableContent(_ response: ServiceResponse, to method: HTTPRequest.Method) -> Bool {
+        guard method != .head, method != .connect, response.body.announcedLength != 0 else { return false }
+        return switch response.status.code {
+        case ..<200, 204, 206, 304: false
+        default: true
+        }
+    }
+}

@@ -1,0 +1,56 @@
+package import BowlineCore
+
+/// What one attempt came to.
+package enum AttemptOutcome: Sendable {
+    /// A response; and, after a 401, whether there are other credentials than those that were refused.
+    case answered(ServiceResponse, OtherCredentials = OtherCredentials())
+    /// A failure. `isOwn`: it is the transport's or the credentials' failure of this attempt. What middleware throws is not: it
+    /// says nothing about this request, and is not retried.
+    ///
+    /// Behind a reference, so that an outcome is two words.
+    indirect case failed(ServiceError, isOwn: Bool)
+    /// A cancellation, or an error of another type that middleware threw: the call ends with it as it is.
+    case ended(any Error)
+
+    /// Sorts what an attempt threw.
+    package init(_ error: any Error, isOwn: Bool) {
+        if let failure = error as? ServiceError {
+            self = .failed(failure, isOwn: isOwn)
+        } else {
+            self = .ended(error)
+        }
+    }
+
+    /// The response; nil after a failure.
+    var response: ServiceResponse? {
+        if case .answered(let response, _) = self { response } else { nil }
+    }
+
+    /// The failure; nil after a response, and if the call ends here.
+    var error: ServiceError? {
+        if case .failed(let error, _) = self { error } else { nil }
+    }
+
+    /// How many attempts of this hop it counts; 0: it does not say.
+    var attempts: Int {
+        switch self {
+        case .answered(let response, _): response.facts.attempts
+        case .failed(let error, _): error.attempts
+        case .ended: 0
+        }
+    }
+
+    /// How far the request got.
+    var progress: RequestProgress {
+        switch self {
+        case .answered: .responseStarted
+        case .failed(let error, _): error.progress
+        case .ended: .neverSent
+        }
+    }
+
+    /// Gives up the response's body, if there is one.
+    func discard() {
+        response?.body.discard()
+    }
+}

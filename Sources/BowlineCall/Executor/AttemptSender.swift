@@ -1,0 +1,118 @@
+internal import BowlineCore
+
+/// Sends one attempt: telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
+final class AttemptSender: Sendable {
+    private let end: AttemptEnd
+    /// The user's middleware with what follows it; nil: there is none.
+    private let middleware: Next?
+    private let observers: CallObservers
+    /// Whether the attempt has middleware, or is always watched.
+    private let isWrapped: Bool
+
+    init(_ plan: CallPlan) {
+        end = AttemptEnd(transport: plan.transport, fields: plan.clientFields, credentials: plan.credentials)
+        middleware = plan.perAttempt.isEmpty ? nil : Next(end).wrapped(by: plan.perAttempt)
+        observers = plan.observers
+        isWrapped = middleware != nil || observers.watchesAttempts
+    }
+
+    /// Sends `request` once. Never throws: what the attempt threw is its outcome.
+    func send(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
+        if isWrapped || observers.logsAttempts { return await sendWrapped(request, context) }
+        return await end.send(request, context)
+    }
+
+    private func sendWrapped(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
+        guard let middleware else {
+            return await observers.watch(request, context) { await end.send($0, context) }
+        }
+        let record = AttemptRecord()
+        var context = context
+        context.record = record
+        let inner = context
+        let outcome = await observers.watch(request, context) { request in
+            do {
+                return .answered(try await middleware(request, context: inner))
+            } catch {
+                return AttemptOutcome(error, isOwn: false)
+            }
+        }
+        switch outcome {
+        case .answered(let response, _): return .answered(response, record.otherCredentials)
+        case .failed(let error, _):
+            let judged = record.judged(error, from: request.origin)
+            return .failed(judged.error, isOwn: judged.isOwn)
+        case .ended: return outcome
+        }
+    }
+}
+
+/// The end of an attempt, after the user's middleware: the client's fields, credentials, the transport.
+private final class AttemptEnd: RequestHandler {
+    private let transport: any ServiceTransport
+    /// Takes the client's fields off requests that go elsewhere; nil: no middleware could send them elsewhere.
+    private let fields: ClientFieldsGuard?
+    /// Nil: no credentials are added.
+    private let credentials: CredentialStep?
+    /// Whether a request goes to the transport as it is.
+    private let isPlain: Bool
+
+    init(transport: any ServiceTransport, fields: ClientFieldsGuard?, credentials: CredentialStep?) {
+        self.transport = transport
+        self.fields = fields
+        self.credentials = credentials
+        isPlain = fields == nil && credentials == nil
+    }
+
+    /// Handles what the user's middleware passes on, and notes in the attempt's record what came of it.
+    func handle(
+        _ request: consuming ServiceRequest, context: consuming RequestContext
+    ) async throws -> ServiceResponse {
+        let (request, context) = (request, context)
+        switch await send(request, context) {
+        case .answered(let response, let others):
+            // Other requests of the middleware's, which it may have sent meanwhile, say nothing about a 401.
+            if response.status.code == 401 { context.record?.refused(others) }
+            return response
+        case .failed(let error, let isOwn):
+            if isOwn { context.record?.failed(error) }
+            throw error
+        case .ended(let error): throw error
+        }
+    }
+
+    /// Sends the request with its credentials.
+    func send(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
+        if !isPlain { return await sendChanged(request, context) }
+        return await carry(request, context)
+    }
+
+    private func sendChanged(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
+        var request = request
+        fields?.apply(to: &request, context)
+        guard let credentials, credentials.concerns(request, context) else { return await carry(request, context) }
+        do {
+            request = try await credentials.authenticated(request, context)
+        } catch {
+            // Only a failure that passes by itself is worth another attempt.
+            return AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
+        }
+        let outcome = await carry(request, context)
+        guard case .answered(let response, _) = outcome, response.status.code == 401 else { return outcome }
+        return .answered(response, credentials.otherCredentials(afterRefusalOf: request, response))
+    }
+
+    @inline(__always)
+    private func carry(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
+        context.record?.sent()
+        context.call.transportBegan()
+        do {
+            var response = try await transport.send(request, context: context)
+            response.note(request, of: context.call)
+            context.call.transportAnswered(response, attempt: context.attempt)
+            return .answered(response)
+        } catch {
+            return AttemptOutcome(context.call.transportFailed(error), isOwn: true)
+        }
+    }
+}

@@ -1,0 +1,221 @@
+package import BowlineCore
+
+/// Runs calls: sends attempts, waits, asks, and ends as ``CallStateMachine`` says.
+package final class CallExecutor: RequestHandler {
+    /// Stands for an outcome before the first attempt has ended. Made once, because making an error allocates.
+    private static let notBegun = AttemptOutcome.ended(CancellationError())
+
+    private let plan: CallPlan
+    private let attempts: AttemptSender
+
+    package init(_ plan: CallPlan) {
+        self.plan = plan
+        attempts = AttemptSender(plan)
+    }
+
+    /// The loop: one step of the machine after another.
+    package func handle(
+        _ request: consuming ServiceRequest, context: consuming RequestContext
+    ) async throws -> ServiceResponse {
+        plan.decompression.offer(in: &request)
+        plan.idempotencyKeys.apply(to: &request)
+        if plan.requestCompression.concerns(request) { request = try await plan.requestCompression.compressed(request) }
+        fillBudget(by: request, context)
+        var call = CallStateMachine(
+            request, policies: plan.policies, deadline: context.deadline, attempt: context.attempt)
+        let moment = Moment(plan: plan, call: context.call)
+        var outcome = Self.notBegun
+        var step = call.begin()
+        while true {
+            switch step {
+            case .startAttempt(let number):
+                if number > 1 { try giveUp(outcome) }
+                context.attempt = call.attempt
+                outcome = await attempts.send(call.request, context)
+                step = call.attemptEnded(number, &outcome, moment)
+            case .renewCredentials(let others):
+                let isRenewed = try await renewCredentials(others, &outcome, call.request, context)
+                step = isRenewed ? call.renewed(after: outcome) : call.notRenewed(&outcome, moment)
+            case .abandonBody:
+                call.request.body.abandon()
+                step = call.bodyAbandoned(&outcome, moment)
+            case .decide(let verdict, let cause):
+                let verdict = decide(verdict, cause, outcome, call.request, context, at: call.decidedAt)
+                step = call.decided(verdict, &outcome, moment)
+            case .reportRecovery:
+                report(outcome, call.request, context, retries: call.retries)
+                step = call.recoveryReported(&outcome, moment)
+            case .wait(let instant):
+                let isOver = try await wait(until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
+                step = call.waitEnded(isOver: isOver, &outcome, moment)
+            case .follow(let origin):
+                outcome.discard()
+                try Task.checkCancellation()
+                context.beginHop(from: origin)
+                fillBudget(by: call.request, context)
+                step = call.hopBegan()
+            case .refuse(let refusal):
+                throw failure(refusal, outcome, call.request, context)
+            case .finish:
+                return try finish(outcome, call.request, followed: call.followed)
+            }
+        }
+    }
+
+    // MARK: Steps
+
+    /// Gives up the response that another attempt replaces. Its connection is then free, or closed.
+    private func giveUp(_ outcome: AttemptOutcome) throws {
+        outcome.discard()
+        try Task.checkCancellation()
+    }
+
+    private func finish(
+        _ outcome: AttemptOutcome, _ request: ServiceRequest, followed: [ServiceURL]
+    ) throws -> ServiceResponse {
+        switch outcome {
+        case .answered(var response, _):
+            if !followed.isEmpty { response.facts.redirects = followed }
+            plan.decompression.decode(&response, of: request)
+            return response
+        case .failed(let error, _): throw error
+        case .ended(let error): throw error
+        }
+    }
+
+    /// Counts a hop's request in the budget of its origin. The instant of admission is near enough, and needs no look at the clock.
+    private func fillBudget(by request: ServiceRequest, _ context: RequestContext) {
+        guard let budget = plan.policies.budgetToFill(by: request), let origin = request.origin else { return }
+        plan.budgets.recordRequest(to: origin, at: context.call.admitted, budget)
+    }
+
+    /// Finds out whether other credentials can be had than those that were refused. While a client drains, no credentials are
+    /// fetched.
+    ///
+    /// - Returns: whether the request is sent again; if not, `outcome` is the call's so far.
+    private func renewCredentials(
+        _ others: OtherCredentials, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
+        _ context: RequestContext
+    ) async throws -> Bool {
+        guard case .answered(var refusal, _) = outcome, let credentials = plan.credentials else { return false }
+        var areKnown = false
+        if others.areKnown {
+            // The source of credentials may need the connection that an unread body holds.
+            refusal.body = await refusal.body.withoutConnection(before: context.deadline, clock: plan.clock)
+            outcome = .answered(refusal, others)
+            try Task.checkCancellation()
+            do {
+                areKnown = try await credentials.hasOtherCredentials(for: request, context)
+            } catch {
+                refusal.body.discard()
+                outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
+                return false
+            }
+            // Waiting took time.
+            guard !context.call.isDraining else { return false }
+        }
+        if areKnown { return true }
+        guard others.areClaimed else { return false }
+        guard let budget = plan.policies.budget(for: request), let origin = request.origin else { return true }
+        let now = plan.clock.now
+        guard plan.budgets.withdraw(from: origin, at: now, budget).isGranted else {
+            plan.observers.renewalRefused(
+                request, refusal, context, of: plan.policies.retry.maximumAttempts, now: now)
+            return false
+        }
+        return true
+    }
+
+    /// Asks the origin's budget, and tells the observers what is done.
+    private func decide(
+        _ verdict: RetryDecision.Verdict, _ cause: RetryDecision.Cause, _ outcome: AttemptOutcome,
+        _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant
+    ) -> RetryDecision.Verdict {
+        var verdict = verdict
+        var budgetLeft: Int?
+        let options = plan.policies.retryPolicy(for: request).options
+        if let budget = options.budget, let origin = request.origin {
+            if case .retry = verdict {
+                let withdrawal = plan.budgets.withdraw(from: origin, at: now, budget)
+                budgetLeft = withdrawal.left
+                if !withdrawal.isGranted { verdict = .giveUp(.budgetExhausted) }
+            } else {
+                budgetLeft = plan.budgets.left(for: origin, at: now, budget)
+            }
+        }
+        plan.observers.decided(
+            verdict, cause, request, context, attempts: outcome.attempts, options, budgetLeft: budgetLeft, now: now)
+        return verdict
+    }
+
+    private func report(
+        _ outcome: AttemptOutcome, _ request: ServiceRequest, _ context: RequestContext, retries: Int
+    ) {
+        guard let response = outcome.response else { return }
+        plan.observers.recovered(response, request, context, retries: retries)
+    }
+
+    /// Waits before a retry. A retry that does not begin is given back to the budget.
+    ///
+    /// - Returns: whether the retry begins; false: the client has begun to shut down, or the call's time is up.
+    private func wait(
+        until instant: MonotonicInstant, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
+        _ context: RequestContext, decidedAt: MonotonicInstant
+    ) async throws -> Bool {
+        if case .answered(var response, let others) = outcome, !response.body.isHere {
+            response.body = await response.body.withoutConnection(before: context.deadline, clock: plan.clock)
+            outcome = .answered(response, others)
+        }
+        do {
+            try Task.checkCancellation()
+            if try await isDue(instant, context) {
+                plan.observers.retryBegins(request, context)
+                return true
+            }
+            giveBack(request, withdrawn: decidedAt)
+            return false
+        } catch {
+            giveBack(request, withdrawn: decidedAt)
+            outcome.discard()
+            throw error
+        }
+    }
+
+    private func isDue(_ instant: MonotonicInstant, _ context: RequestContext) async throws -> Bool {
+        guard try await context.sleep(until: instant) else { return false }
+        // Asked again: time and a drain may have come together.
+        guard !context.call.isDraining else { return false }
+        return context.deadline.map { plan.clock.now < $0.instant } ?? true
+    }
+
+    private func giveBack(_ request: ServiceRequest, withdrawn: MonotonicInstant) {
+        guard let budget = plan.policies.retryPolicy(for: request).options.budget, let origin = request.origin else {
+            return
+        }
+        plan.budgets.giveBack(to: origin, withdrawn: withdrawn, budget)
+    }
+
+    private func failure(
+        _ refusal: RedirectRefusal, _ outcome: AttemptOutcome, _ request: ServiceRequest, _ context: RequestContext
+    ) -> ServiceError {
+        var error = ServiceError(
+            refusal.code, refusal.message, underlying: refusal.underlying, progress: .responseStarted,
+            attempts: max(outcome.attempts, context.attempt), origin: request.origin?.description, phase: .pipeline
+        )
+        error.requestsSent = context.call.requestsSent
+        guard let response = outcome.response else { return error }
+        response.body.discard()
+        return response.describing(error)
+    }
+}
+
+/// The moment in which a call's machine decides.
+private struct Moment: CallCircumstances {
+    let plan: CallPlan
+    let call: CallRecord
+
+    var now: MonotonicInstant { plan.clock.now }
+    var wallClock: Int64 { WallClock.now() }
+    var random: Double { plan.random() }
+    var isDraining: Bool { call.isDraining }
+}

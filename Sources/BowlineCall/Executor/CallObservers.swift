@@ -1,0 +1,119 @@
+package import BowlineCore
+package import Logging
+internal import Tracing
+
+/// What watches calls and changes nothing: spans, measurements, log lines, the client's event listeners.
+///
+/// Each method returns at once. The span's context is the task's while the attempt runs, so that the user's middleware, log lines
+/// and measurements can name it.
+package struct CallObservers: Sendable {
+    private let tracing: AttemptTracing?
+    private let metrics: ClientMetrics?
+    private let clock: any ServiceClock
+    private let logger: Logger?
+    private let events: EventDispatch?
+    private let retryLog: RetryLog
+
+    /// - Parameters:
+    ///   - tracing: Makes spans; nil: no tracer is installed, or tracing is off.
+    ///   - metrics: The client's instruments; nil: no metrics backend is installed, or metrics are off.
+    ///   - events: Calls the client's listeners; nil: it has none.
+    ///   - logger: Where lines go; nil: to the calling task's logger.
+    ///   - budgets: The client's: they bound the lines about refusals, too.
+    package init(
+        tracing: AttemptTracing? = nil, metrics: ClientMetrics? = nil, events: EventDispatch? = nil,
+        logger: Logger? = nil, budgets: RetryBudgets, clock: any ServiceClock
+    ) {
+        self.tracing = tracing
+        self.metrics = metrics
+        self.events = events
+        self.logger = logger
+        self.clock = clock
+        watchesAttempts = tracing != nil || metrics != nil
+        retryLog = RetryLog(logger: logger, refusals: budgets.refusals)
+    }
+
+    // MARK: Attempts
+
+    /// Whether each attempt has a span or a measurement.
+    let watchesAttempts: Bool
+
+    /// Whether lines about attempts are wanted now.
+    var logsAttempts: Bool { AttemptLog.isWanted(logger) }
+
+    /// Runs one attempt and watches it.
+    ///
+    /// - Parameter attempt: Sends the request, with the span's context in its fields.
+    func watch(
+        _ request: ServiceRequest, _ context: RequestContext, _ attempt: (ServiceRequest) async -> AttemptOutcome
+    ) async -> AttemptOutcome {
+        var request = request
+        guard let span = tracing?.begin(&request, context) else {
+            return await measure(request, context, attempt)
+        }
+        let outcome = await ServiceContext.$current.withValue(span.context) {
+            await measure(request, context, attempt)
+        }
+        AttemptTracing.end(span, outcome)
+        return outcome
+    }
+
+    private func measure(
+        _ request: ServiceRequest, _ context: RequestContext, _ attempt: (ServiceRequest) async -> AttemptOutcome
+    ) async -> AttemptOutcome {
+        let measurement = metrics.map { AttemptMeasurement(request, metrics: $0, clock: clock) }
+        let log = AttemptLog(logger, request, context)
+        log?.begin()
+        let outcome = await attempt(request)
+        log?.end(outcome)
+        measurement?.end(outcome)
+        return outcome
+    }
+
+    // MARK: Retries
+
+    /// What was decided after an attempt that did not succeed.
+    ///
+    /// - Parameters:
+    ///   - context: The attempt's that failed.
+    ///   - attempts: How many attempts the outcome counts: one may have been two, after a 401 or a 417.
+    ///   - options: The request's retry options.
+    ///   - budgetLeft: How many more retries the origin's budget allows; nil: there is no budget.
+    func decided(
+        _ verdict: RetryDecision.Verdict, _ cause: RetryDecision.Cause, _ request: ServiceRequest,
+        _ context: RequestContext, attempts: Int, _ options: RetryOptions, budgetLeft: Int?, now: MonotonicInstant
+    ) {
+        if options.onDecision != nil || events != nil {
+            let decision = RetryDecision(
+                attempt: context.attempt, method: request.method, origin: request.origin?.description ?? "",
+                cause: cause, verdict: verdict, budgetLeft: budgetLeft
+            )
+            options.onDecision?(decision)
+            if let origin = request.origin { events?.retryDecided(decision, context, origin: origin) }
+        }
+        retryLog.decided(
+            verdict, request, cause: cause, context, attempts: attempts, of: options.maximumAttempts, now: now)
+    }
+
+    /// The retry budget refused a second sending after a 401.
+    func renewalRefused(
+        _ request: ServiceRequest, _ response: ServiceResponse, _ context: RequestContext, of maximum: Int,
+        now: MonotonicInstant
+    ) {
+        retryLog.decided(
+            .giveUp(.budgetExhausted), request, cause: .status(response.status.code), context,
+            attempts: response.facts.attempts, of: maximum, now: now)
+    }
+
+    /// The wait before a retry is over.
+    ///
+    /// - Parameter context: The attempt's that failed.
+    func retryBegins(_ request: ServiceRequest, _ context: RequestContext) {
+        if let events, let origin = request.origin { events.retryBegan(context, origin: origin) }
+    }
+
+    /// The call was answered after retries.
+    func recovered(_ response: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext, retries: Int) {
+        retryLog.succeeded(response, request, context, retries: retries)
+    }
+}

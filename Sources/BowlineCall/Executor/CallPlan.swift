@@ -1,0 +1,114 @@
+package import BowlineCore
+
+/// What a client does around each call, outermost first. Made once, when a client is made.
+package final class CallPlan: Sendable {
+    // MARK: Once per call
+
+    /// What the user wants to see once per call, whatever happens inside. If there is middleware of the user's, ``CallLimitMiddleware``
+    /// is outermost: it ends a call that hangs there.
+    let perCall: [any ServiceMiddleware]
+    /// Outside redirects and retries: the bodies of responses that those replace are never decoded. Also where the client has it
+    /// off, because a request may switch it on.
+    let decompression: ResponseDecompression
+    /// Outside redirects and retries: a call has one key, however often it is sent.
+    let idempotencyKeys: IdempotencyKeys
+    /// Outside redirects and retries: a body is compressed once for all of them.
+    let requestCompression: RequestCompression
+
+    // MARK: After each attempt, from the outside in
+
+    /// Redirects stand outside retries: each hop has its own retries, and the failure of a hop does not repeat those before it.
+    /// Inside retries, an attempt may be sent once more: without `Expect` after a 417, and inside that with other credentials
+    /// after a 401. ``CallStateMachine`` has this order.
+    let policies: CallPolicies
+    let budgets: RetryBudgets
+
+    // MARK: Once per attempt
+
+    /// A span, a measurement and a log line for each attempt, with the time that the user's middleware takes. The span is outermost,
+    /// so that log lines and measurements can name it.
+    let observers: CallObservers
+    /// What the user wants to see for each attempt.
+    let perAttempt: [any ServiceMiddleware]
+    /// Inside the user's middleware, which may have sent the request elsewhere; outside what signs the request.
+    let clientFields: ClientFieldsGuard?
+    /// Innermost: what it signs is what is sent, on each hop and each attempt, whatever the others changed.
+    let credentials: CredentialStep?
+    let transport: any ServiceTransport
+
+    let clock: any ServiceClock
+    let random: @Sendable () -> Double
+
+    /// What a client adds to requests for its own service, where middleware could send them elsewhere.
+    package struct GuardedFields: Sendable {
+        let fields: HTTPFields
+        let origin: Origin
+
+        /// - Parameters:
+        ///   - fields: The fields.
+        ///   - origin: The base URL's.
+        package init(_ fields: HTTPFields, origin: Origin) {
+            self.fields = fields
+            self.origin = origin
+        }
+    }
+
+    /// An authenticator, and the origins that may see its credentials.
+    package struct Credentials: Sendable {
+        let authenticator: any RequestAuthenticator
+        let origins: [Origin]
+
+        package init(_ authenticator: any RequestAuthenticator, origins: [Origin]) {
+            self.authenticator = authenticator
+            self.origins = origins
+        }
+    }
+
+    /// - Parameters:
+    ///   - transport: The end of the road.
+    ///   - policies: How a call goes on after an outcome.
+    ///   - budgets: What retries may cost, by origin.
+    ///   - observers: What watches.
+    ///   - clock: The client's clock.
+    ///   - random: Numbers from 0 up to 1.
+    ///   - perCall: The user's middleware around a call, the first outermost.
+    ///   - perAttempt: The user's middleware around an attempt, the first outermost.
+    ///   - decompression: The client's; a request's own options take precedence.
+    ///   - usualFields: The fields that most requests come with, held once for all of them.
+    ///   - makesIdempotencyKeys: Whether a request gets a key whose options do not say.
+    ///   - replayLimit: How many bytes of a one-shot stream are kept while it is sent.
+    ///   - guardedFields: Nil: no middleware could take the client's own fields elsewhere.
+    ///   - credentials: Nil: no credentials are added.
+    package init(
+        transport: any ServiceTransport, policies: CallPolicies = CallPolicies(),
+        budgets: RetryBudgets = RetryBudgets(),
+        observers: CallObservers, clock: any ServiceClock, random: @escaping @Sendable () -> Double,
+        perCall: [any ServiceMiddleware] = [], perAttempt: [any ServiceMiddleware] = [],
+        decompression: DecompressionOptions = DecompressionOptions(), usualFields: HTTPFields = [:],
+        makesIdempotencyKeys: Bool = false, replayLimit: Int = 65_536,
+        guardedFields: GuardedFields? = nil, credentials: Credentials? = nil
+    ) {
+        self.transport = transport
+        self.policies = policies
+        self.budgets = budgets
+        self.observers = observers
+        self.clock = clock
+        self.random = random
+        let isLimited = !perCall.isEmpty || !perAttempt.isEmpty
+        self.perCall = isLimited ? [CallLimitMiddleware(clock: clock)] + perCall : []
+        self.perAttempt = perAttempt
+        self.decompression = ResponseDecompression(options: decompression, usualFields: usualFields)
+        idempotencyKeys = IdempotencyKeys(isDefault: makesIdempotencyKeys, random: random)
+        requestCompression = RequestCompression(replayLimit: replayLimit)
+        clientFields = guardedFields.map { ClientFieldsGuard($0.fields, origin: $0.origin) }
+        self.credentials = credentials.map { CredentialStep($0.authenticator, origins: $0.origins, clock: clock) }
+    }
+
+    /// Whether something stands in front of the executor.
+    package var hasMiddleware: Bool { !perCall.isEmpty }
+
+    /// The executor, behind the user's `perCall` middleware.
+    package func road(to executor: CallExecutor) -> Next {
+        Next(executor).wrapped(by: perCall)
+    }
+}

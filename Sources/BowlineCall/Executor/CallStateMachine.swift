@@ -1,0 +1,314 @@
+internal import BowlineCore
+
+/// Decides what happens next in one call: pure. ``CallExecutor`` sends, waits and asks as it says.
+///
+/// After an attempt it goes through four questions, from the inside out: renew the credentials (401)? send without `Expect` (417)?
+/// retry? follow a redirect? The first that answers yes gives the next step; an input that answers a step goes on with the question
+/// after it.
+///
+/// | state | input | step | next state |
+/// |---|---|---|---|
+/// | ready | begin | startAttempt | attempting |
+/// | attempting | attemptEnded | renewCredentials | renewing |
+/// | attempting | attemptEnded | startAttempt | attempting |
+/// | attempting | attemptEnded | abandonBody | abandoning |
+/// | attempting | attemptEnded | decide | deciding |
+/// | attempting | attemptEnded | reportRecovery | reporting |
+/// | attempting | attemptEnded | follow | following |
+/// | attempting | attemptEnded | refuse | ended |
+/// | attempting | attemptEnded | finish | ended |
+/// | renewing | renewed | startAttempt | attempting |
+/// | renewing | notRenewed | decide, reportRecovery, finish | as above |
+/// | abandoning | bodyAbandoned | decide, reportRecovery, finish | as above |
+/// | deciding | decided | wait | waiting |
+/// | deciding | decided | follow, refuse, finish | as above |
+/// | reporting | recoveryReported | follow, refuse, finish | as above |
+/// | waiting | waitEnded | startAttempt | attempting |
+/// | waiting | waitEnded | follow, refuse, finish | as above |
+/// | following | hopBegan | startAttempt | attempting |
+///
+/// Attempts have numbers of their own, from 1. Inputs and steps name them, so that several can be in flight once calls are hedged.
+///
+/// The user's closures `retry.shouldRetry` and `backoff.custom` are asked here: they are part of the retry policy.
+struct CallStateMachine: ~Copyable {
+    /// What the executor does next.
+    enum Step {
+        /// Gives up the last response, if there is one, and sends ``CallStateMachine/request`` as the attempt of this number.
+        case startAttempt(Int)
+        /// Finds out whether other credentials can be had. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
+        case renewCredentials(OtherCredentials)
+        /// Abandons the request's body: nothing sends it again. Answer: ``bodyAbandoned(_:_:)``.
+        case abandonBody
+        /// Asks the origin's budget if the verdict is to retry, and tells the observers. Answer: ``decided(_:_:_:)``.
+        indirect case decide(RetryDecision.Verdict, RetryDecision.Cause)
+        /// Tells the observers that the call was answered after retries. Answer: ``recoveryReported(_:_:)``.
+        case reportRecovery
+        /// Waits, without the last response's hold on a connection. Answer: ``waitEnded(isOver:_:_:)``.
+        case wait(until: MonotonicInstant)
+        /// Gives up the last response and begins a hop from this origin. Answer: ``hopBegan()``.
+        indirect case follow(from: Origin)
+        /// Gives up the last response and fails the call: its redirect must not be followed.
+        indirect case refuse(RedirectRefusal)
+        /// Ends the call with the last outcome.
+        case finish
+    }
+
+    enum State: Hashable, CaseIterable {
+        case ready, attempting, renewing, abandoning, deciding, reporting, waiting, following, ended
+    }
+
+    /// The questions after an attempt, from the inside out.
+    private enum Question: Comparable {
+        case credentials, expectation, retry, redirect
+    }
+
+    private(set) var state = State.ready
+    private let policies: CallPolicies
+    private let deadline: Deadline?
+    /// The request of this hopRequest.
+    private var hopRequest: ServiceRequest
+    /// What redirects led to.
+    private(set) var followed: [ServiceURL] = []
+    /// The number of the attempt in this hopRequest, as users see it: from 1, or from what middleware has set.
+    private(set) var attempt: Int
+    /// The number of the last attempt of the call.
+    private var attemptsStarted = 0
+    /// The retries of this hopRequest.
+    private(set) var retries = 0
+    /// How far any attempt of this hop got. The service may have acted on an earlier attempt, even if the last one was never sent.
+    private var furthest = RequestProgress.neverSent
+    /// Since the last retry: the request was sent once more after a 401, or a 417.
+    private var isRenewed = false
+    private var isWithoutExpectation = false
+    /// When the last decision was made.
+    private(set) var decidedAt = MonotonicInstant(nanoseconds: 0)
+
+    /// - Parameters:
+    ///   - request: The first hop's request.
+    ///   - policies: The client's.
+    ///   - deadline: When the call has to be over; nil: no limit.
+    ///   - attempt: The first attempt's number, as users see it.
+    init(_ request: consuming ServiceRequest, policies: CallPolicies, deadline: Deadline?, attempt: Int = 1) {
+        hopRequest = request
+        self.policies = policies
+        self.deadline = deadline
+        self.attempt = attempt
+    }
+
+    /// What the attempt under way sends.
+    var request: ServiceRequest { isWithoutExpectation ? ExpectationPolicy.withoutExpectation(hopRequest) : hopRequest }
+
+    // MARK: Inputs
+
+    /// The call begins.
+    mutating func begin() -> Step { startAttempt() }
+
+    /// An attempt has ended. A failure's `progress` and `attempts` are completed with what the machine knows.
+    mutating func attemptEnded(
+        _ number: Int, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
+    ) -> Step {
+        if case .answered(let response, _) = outcome, response.status.code < 300, retries == 0,
+            !policies.asksAboutResponses(of: hopRequest)
+        {
+            return end(.finish)
+        }
+        return consider(.credentials, &outcome, circumstances)
+    }
+
+    /// Other credentials can be had.
+    mutating func renewed(after refusal: AttemptOutcome) -> Step {
+        isRenewed = true
+        return startAttempt(after: refusal)
+    }
+
+    /// No other credentials can be had, or asking for them failed: then that is the outcome.
+    mutating func notRenewed(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
+        consider(.expectation, &outcome, circumstances)
+    }
+
+    /// The request's body has been abandoned.
+    mutating func bodyAbandoned(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
+        consider(.retry, &outcome, circumstances)
+    }
+
+    /// The verdict is final.
+    mutating func decided(
+        _ verdict: RetryDecision.Verdict, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
+    ) -> Step {
+        furthest = furthest.furthest(outcome.progress)
+        if case .retry(let delay) = verdict {
+            state = .waiting
+            return .wait(until: decidedAt.advanced(by: delay))
+        }
+        return giveUp(&outcome, circumstances)
+    }
+
+    /// The observers know that the call was answered after retries.
+    mutating func recoveryReported(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
+        consider(.redirect, &outcome, circumstances)
+    }
+
+    /// The wait for a retry has ended.
+    ///
+    /// - Parameter isOver: Whether the instant was reached; false: the client has begun to shut down, or the call's time is up.
+    mutating func waitEnded(
+        isOver: Bool, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
+    ) -> Step {
+        guard isOver else { return giveUp(&outcome, circumstances) }
+        retries += 1
+        isRenewed = false
+        isWithoutExpectation = false
+        return startAttempt(after: outcome)
+    }
+
+    /// The executor has begun the hopRequest.
+    mutating func hopBegan() -> Step { startAttempt() }
+
+    // MARK: Decisions
+
+    private mutating func consider(
+        _ first: Question, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
+    ) -> Step {
+        if case .ended = outcome { return end(.finish) }
+        if first <= .expectation { complete(&outcome) }
+        if first == .credentials, let step = renew(outcome, circumstances) { return step }
+        if first <= .expectation, let step = dropExpectation(outcome, circumstances) { return step }
+        if first <= .retry, let step = retry(outcome, circumstances) { return step }
+        return follow(&outcome)
+    }
+
+    /// Completes a failure: if the service answered the sending before it, the request got as far as a response.
+    private func complete(_ outcome: inout AttemptOutcome) {
+        guard case .failed(var error, let isOwn) = outcome else { return }
+        if isRenewed || isWithoutExpectation { error.progress = error.progress.furthest(.responseStarted) }
+        if attempt > 1 { error.attempts = max(error.attempts, attempt) }
+        outcome = .failed(error, isOwn: isOwn)
+    }
+
+    private mutating func renew(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
+        guard case .answered(let response, let others) = outcome, !isRenewed,
+            CredentialPolicy.mayRenew(after: response, others, request: hopRequest), !circumstances.isDraining
+        else { return nil }
+        state = .renewing
+        return .renewCredentials(others)
+    }
+
+    private mutating func dropExpectation(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
+        guard case .answered(let response, _) = outcome, !isWithoutExpectation,
+            ExpectationPolicy.isRefused(by: response, hopRequest)
+        else { return nil }
+        guard ExpectationPolicy.mayRepeat(hopRequest, after: response), !circumstances.isDraining else {
+            state = .abandoning
+            return .abandonBody
+        }
+        isWithoutExpectation = true
+        // The credentials of what is sent now are new ones: they may be refused in their turn.
+        isRenewed = false
+        return startAttempt(after: outcome)
+    }
+
+    private mutating func retry(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
+        let policy = policies.retryPolicy(for: hopRequest)
+        if let response = outcome.response, !asksAbout(response), !policy.isFailure(response.status) {
+            return reportRecovery()
+        }
+        guard var failure = policy.failure(outcome, wallClock: circumstances.wallClock) else { return nil }
+        let now = circumstances.now
+        let told = policy.retryOutcome(
+            outcome, failure, hopRequest, attempt: max(attempt, outcome.attempts), retries: retries)
+        if let told, let shouldRetry = policy.options.shouldRetry { failure.answer = shouldRetry(told) }
+        if let response = outcome.response, !policy.isFailure(response.status, failure.answer) {
+            return reportRecovery()
+        }
+        let chance = circumstances.random
+        failure.customDelay = told.flatMap { policy.options.backoff.custom?($0, chance) }
+        var verdict = policy.verdict(
+            after: failure, isIdempotent: hopRequest.isIdempotent, isReplayable: hopRequest.body.isReplayable,
+            retries: retries,
+            remaining: deadline.map { now.duration(to: $0.instant) }, random: chance)
+        if case .retry = verdict, circumstances.isDraining { verdict = .giveUp(.draining) }
+        decidedAt = now
+        state = .deciding
+        return .decide(verdict, failure.cause)
+    }
+
+    private func asksAbout(_ response: ServiceResponse) -> Bool {
+        policies.asksAboutResponses(of: hopRequest) && !RedirectPolicy.leadsElsewhere(response)
+    }
+
+    private mutating func reportRecovery() -> Step? {
+        guard retries > 0 else { return nil }
+        state = .reporting
+        return .reportRecovery
+    }
+
+    private mutating func giveUp(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
+        if case .failed(var error, let isOwn) = outcome {
+            error.progress = error.progress.furthest(furthest)
+            outcome = .failed(error, isOwn: isOwn)
+        }
+        return consider(.redirect, &outcome, circumstances)
+    }
+
+    private mutating func follow(_ outcome: inout AttemptOutcome) -> Step {
+        switch outcome {
+        case .answered(let response, _):
+            guard let kind = RedirectPolicy.Kind(response.status), let url = hopRequest.url else { return end(.finish) }
+            let policy = policies.redirectPolicy(for: hopRequest)
+            switch policy.decide(
+                kind, fields: response.receivedFields, request: hopRequest, url: url, followed: followed.count
+            ) {
+            case .stop: return end(.finish)
+            case .refuse(let refusal): return end(.refuse(refusal))
+            case .follow(let next):
+                beginHop(next)
+                return .follow(from: url.origin)
+            }
+        case .failed(var error, let isOwn):
+            // The service has answered a part of the call: the redirects that were followed.
+            if !followed.isEmpty { error.progress = error.progress.furthest(.responseStarted) }
+            outcome = .failed(error, isOwn: isOwn)
+            return end(.finish)
+        case .ended: return end(.finish)
+        }
+    }
+
+    private mutating func beginHop(_ request: ServiceRequest) {
+        if let url = request.url { followed.append(url) }
+        hopRequest = request
+        attempt = 1
+        retries = 0
+        furthest = .neverSent
+        isRenewed = false
+        isWithoutExpectation = false
+        state = .following
+    }
+
+    private mutating func startAttempt(after outcome: AttemptOutcome? = nil) -> Step {
+        if let outcome {
+            let made = max(attempt, outcome.attempts, 0)
+            // Middleware may have set any number.
+            attempt = made == .max ? made : made + 1
+        }
+        attemptsStarted += 1
+        state = .attempting
+        return .startAttempt(attemptsStarted)
+    }
+
+    private mutating func end(_ step: Step) -> Step {
+        state = .ended
+        return step
+    }
+}
+
+/// What the machine asks about the moment in which it decides.
+protocol CallCircumstances {
+    /// The time.
+    var now: MonotonicInstant { get }
+    /// Seconds since 1970, to compare with dates of the service.
+    var wallClock: Int64 { get }
+    /// A number from 0 up to 1; another one each time.
+    var random: Double { get }
+    /// Whether the client has begun to shut down: then nothing new is begun.
+    var isDraining: Bool { get }
+}

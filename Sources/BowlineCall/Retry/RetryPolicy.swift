@@ -1,0 +1,136 @@
+internal import BowlineCore
+
+/// Decides whether a failed attempt is followed by another, and after how long. Pure: time and chance are arguments.
+///
+/// | what failed | may be tried again |
+/// |---|---|
+/// | never sent, or refused by the peer | any method |
+/// | no credentials, for a reason that passes | any method; after a 401, idempotent requests |
+/// | ambiguous, or a response had begun (statuses) | idempotent requests |
+/// | bad certificate, protocol violation, limit, bad request | never, unless `shouldRetry` says yes |
+struct RetryPolicy {
+    let options: RetryOptions
+
+    /// What came of an attempt.
+    struct Failure {
+        let cause: RetryDecision.Cause
+        let progress: RequestProgress
+        /// How long the service asked to be left alone.
+        var retryAfter: Duration?
+        /// What `shouldRetry` says of it.
+        var answer = RetryAnswer.asUsual
+        /// Whether it is the transport's or the credentials' failure of this attempt; see ``AttemptOutcome``.
+        var isOwn = true
+        /// Whether an authenticator failed for a reason that passes.
+        var isPassing = false
+        /// How long the wait is by `backoff.custom`.
+        var customDelay: Duration?
+
+        /// Whether the service said that it is too busy.
+        var isThrottled: Bool {
+            cause == .status(429) || cause == .status(503) && retryAfter != nil
+        }
+    }
+
+    /// What an attempt came to, as a failure; nil: the call ends with it.
+    ///
+    /// - Parameter wallClock: Seconds since 1970, to compare with a date in `Retry-After`.
+    func failure(_ outcome: AttemptOutcome, wallClock: @autoclosure () -> Int64) -> Failure? {
+        switch outcome {
+        case .answered(let response, _):
+            Failure(
+                cause: .status(response.status.code), progress: .responseStarted,
+                retryAfter: RetryAfter.delay(asked: response.receivedFields, wallClock: wallClock))
+        case .failed(let error, let isOwn):
+            Failure(cause: .error(error.code), progress: error.progress, isOwn: isOwn, isPassing: error.isPassing)
+        case .ended: nil
+        }
+    }
+
+    /// What the user's closures get to see of an outcome; nil: there are no closures, or the response is a redirect.
+    func retryOutcome(
+        _ outcome: AttemptOutcome, _ failure: Failure, _ request: ServiceRequest, attempt: Int, retries: Int
+    ) -> RetryOutcome? {
+        guard options.shouldRetry != nil || options.backoff.custom != nil else { return nil }
+        if let response = outcome.response, RedirectPolicy.leadsElsewhere(response) { return nil }
+        return RetryOutcome(
+            method: request.method, attempt: attempt, retries: retries, status: outcome.response?.status,
+            received: outcome.response?.receivedFields, error: outcome.error, retryAfter: failure.retryAfter)
+    }
+
+    /// Whether a response counts as a failure, worth another attempt or not.
+    func isFailure(_ status: HTTPResponse.Status, _ answer: RetryAnswer = .asUsual) -> Bool {
+        answer == .yes || options.statuses.contains(status.code)
+    }
+
+    /// - Parameters:
+    ///   - retries: How many retries there have been.
+    ///   - remaining: What is left of the request's time; nil: no limit.
+    ///   - random: From 0 up to 1.
+    func verdict(
+        after failure: Failure, isIdempotent: Bool, isReplayable: Bool, retries: Int, remaining: Duration?,
+        random: Double
+    ) -> RetryDecision.Verdict {
+        switch failure.answer {
+        case .no: return .giveUp(.declined)
+        case .yes: break
+        case .asUsual:
+            guard failure.isOwn else { return .giveUp(.notRetryable) }
+            if case .error(let code) = failure.cause, !failure.isPassing, !ServiceError.Code.passing.contains(code) {
+                return .giveUp(.notRetryable)
+            }
+        }
+        guard isIdempotent || failure.progress == .neverSent || failure.progress == .refused else {
+            return .giveUp(.notIdempotent)
+        }
+        guard retries < max(options.maximumAttempts, 1) - 1 else { return .giveUp(.attemptsExhausted) }
+        guard isReplayable else { return .giveUp(.bodyNotReplayable) }
+        if let asked = failure.retryAfter, asked > options.maximumRetryAfter { return .giveUp(.retryAfterTooLong) }
+        let delay = delay(after: failure, retries: retries, random: random)
+        // An attempt that begins when the time is over cannot end in it.
+        if let remaining, delay >= remaining { return .giveUp(.deadline) }
+        return .retry(after: delay)
+    }
+
+    /// A hundred years: whatever is longer is never waited for, and `Duration` traps on what it cannot hold.
+    private static let longest = Duration.seconds(3_155_760_000)
+
+    /// How much of `Retry-After` a wait is spread over at least, and how much of `maximumRetryAfter` it may be longer than
+    /// that: one in so many parts.
+    private static let spread = 10
+
+    /// Full jitter: evenly between nothing and the backoff's upper end.
+    ///
+    /// `Retry-After` moves all of that up: many callers are told the same number, and those that all waited exactly as long
+    /// would come back together. So the upper end is the backoff's above the floor, though not far above
+    /// `maximumRetryAfter`, and at least a tenth of the floor.
+    private func delay(after failure: Failure, retries: Int, random: Double) -> Duration {
+        if let custom = failure.customDelay {
+            let delay = min(max(custom, .zero), Self.longest)
+            guard let asked = failure.retryAfter, asked > .zero else { return delay }
+            return max(delay, asked + Self.part(random, of: asked / Self.spread))
+        }
+        let backoff = backoff(isThrottled: failure.isThrottled, retries: retries)
+        // A service that asks for no wait gets the usual one.
+        guard let asked = failure.retryAfter, asked > .zero else { return Self.part(random, of: backoff) }
+        let longest = min(options.maximumRetryAfter, Self.longest)
+        let upper = max(asked + asked / Self.spread, min(asked + backoff, longest + longest / Self.spread))
+        return asked + Self.part(random, of: upper - asked)
+    }
+
+    /// Whatever the source of chance says: a number that is none would trap.
+    private static func part(_ random: Double, of span: Duration) -> Duration {
+        random > 0 ? span * min(random, 1) : .zero
+    }
+
+    /// The upper end of the wait, which doubles with each retry.
+    private func backoff(isThrottled: Bool, retries: Int) -> Duration {
+        let base = isThrottled ? options.backoff.throttledBase : options.backoff.base
+        let maximum = min(options.backoff.maximum, Self.longest)
+        var upper = min(base, maximum)
+        for _ in 0..<min(retries, 62) where upper < maximum {
+            upper = min(upper * 2, maximum)
+        }
+        return upper
+    }
+}

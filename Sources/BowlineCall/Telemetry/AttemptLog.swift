@@ -1,0 +1,75 @@
+internal import BowlineCore
+internal import Logging
+
+/// Writes to the log what becomes of each attempt. Messages are static, values stand in the metadata, and nothing there can be
+/// a secret: no field, query, body or credential, and of an error its code.
+///
+/// A response is logged at `debug`, the beginning of an attempt at `trace`, a failure at `info`, because the caller gets the error
+/// and may log it louder, and a cancellation at `debug`.
+struct AttemptLog {
+    private let logger: Logger
+
+    /// Nil if no line is wanted.
+    ///
+    /// - Parameter configured: Where lines go; nil: to the calling task's logger.
+    init?(_ configured: Logger?, _ request: ServiceRequest, _ context: RequestContext) {
+        guard var logger = ClientLog.wanted(configured), logger.logLevel <= .info else { return nil }
+        logger.describe(request, context)
+        self.logger = logger
+    }
+
+    /// Whether lines about attempts are wanted.
+    static func isWanted(_ configured: Logger?) -> Bool {
+        ClientLog.wanted(configured).map { $0.logLevel <= .info } ?? false
+    }
+
+    /// The attempt begins.
+    func begin() { logger.trace("attempt begins") }
+
+    /// The attempt has ended.
+    func end(_ outcome: AttemptOutcome) {
+        switch outcome {
+        case .answered(let response, _):
+            logger.debug("attempt ended with a response", metadata: Self.metadata(of: response))
+        case .failed(let error, _): logger.info("attempt failed", metadata: Self.metadata(of: error))
+        case .ended(is CancellationError): logger.debug("attempt cancelled")
+        case .ended(let error): logger.info("attempt failed", metadata: Self.metadata(of: error))
+        }
+    }
+
+    private static func metadata(of response: ServiceResponse) -> Logger.Metadata {
+        var metadata: Logger.Metadata = ["http.response.status_code": "\(response.status.code)"]
+        if response.resends > 0 { metadata["bowline.resends"] = "\(response.resends)" }
+        if let connection = response.connection {
+            metadata["bowline.connection.id"] = "\(connection.id)"
+            metadata["bowline.connection.reused"] = "\(connection.isReused)"
+        }
+        return metadata
+    }
+
+    private static func metadata(of error: any Error) -> Logger.Metadata {
+        var metadata: Logger.Metadata = ["error.type": "\(FailureName(error).text)"]
+        guard let error = error as? ServiceError else { return metadata }
+        metadata["bowline.progress"] = "\(error.progress.rawValue)"
+        if let phase = error.phase { metadata["bowline.phase"] = "\(phase)" }
+        return metadata
+    }
+}
+
+extension Logger {
+    /// Adds what all lines about a request say of it.
+    mutating func describe(_ request: ServiceRequest, _ context: RequestContext) {
+        self[metadataKey: "http.request.method"] = "\(HTTPMethodName(request.method).rawValue)"
+        if let url = request.url { self[metadataKey: "server.address"] = "\(url.origin)" }
+        self[metadataKey: "bowline.target"] = "\(request.loggedTarget)"
+        self[metadataKey: "bowline.attempt"] = "\(context.attempt)"
+        if context.hop > 0 { self[metadataKey: "bowline.hop"] = "\(context.hop)" }
+    }
+}
+
+extension ServiceRequest {
+    /// The target's template, or the path without its query.
+    fileprivate var loggedTarget: String {
+        ownOptions?.value.targetTemplate ?? url?.path ?? ""
+    }
+}

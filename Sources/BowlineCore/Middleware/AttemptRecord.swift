@@ -1,0 +1,73 @@
+/// What the transport and the credentials did within one attempt.
+///
+/// The user's `perAttempt` middleware stand between them and the executor, and may return or throw anything. The executor
+/// therefore asks this record, and not the error, how far the attempt got and whose failure it is. Only attempts with such middleware
+/// have one.
+package final class AttemptRecord: Sendable {
+    private struct State {
+        var sends = 0
+        /// The failure of the last request that the transport or the credentials failed, if none was sent since.
+        var failure: ServiceError?
+        var otherCredentials = OtherCredentials()
+    }
+
+    private let state = Guarded(State())
+
+    package init() {}
+
+    /// A request was given to the transport. An earlier failure says nothing about this one.
+    package func sent() {
+        state.withLock { state in
+            state.sends += 1
+            state.failure = nil
+        }
+    }
+
+    /// The transport answered with a 401.
+    package func refused(_ others: OtherCredentials) {
+        state.withLock { $0.otherCredentials = others }
+    }
+
+    /// The transport, or the credentials, failed the request.
+    package func failed(_ failure: ServiceError) {
+        state.withLock { $0.failure = failure }
+    }
+
+    /// Whether there are other credentials than those that the last 401 refused.
+    package var otherCredentials: OtherCredentials { state.withLock { $0.otherCredentials } }
+
+    /// What `error`, which middleware threw, says about the attempt.
+    ///
+    /// - Parameters:
+    ///   - error: What the attempt ended with.
+    ///   - origin: The origin that the request was for.
+    /// - Returns: the error, whose `progress` is not below what may have happened; and whether it is a failure of this attempt's
+    ///   request, not one that middleware made, kept, or had with a request of its own.
+    package func judged(_ error: ServiceError, from origin: Origin?) -> (error: ServiceError, isOwn: Bool) {
+        let (sends, failure) = state.withLock { ($0.sends, $0.failure) }
+        let last = failure.flatMap { $0.isCopied(to: error) ? $0 : nil }
+        let isLast = last != nil
+        // A body that middleware has read failed: the response had begun.
+        let isOfBody =
+            error.progress.furthest(.ambiguous) == error.progress
+            && error.origin != nil && error.origin == origin?.description
+        // A failure of the credentials says nothing about a request that the attempt had sent before.
+        let saysAll = sends == 0 || sends == 1 && isLast && error.code != .authenticationFailed
+        var error = error
+        if let last { error.progress = last.progress }
+        if !saysAll { error.progress = error.progress.furthest(.ambiguous) }
+        return (error, isLast || isOfBody)
+    }
+}
+
+extension ServiceError {
+    /// Whether `other` is this failure of a transport, or a copy that middleware has changed.
+    ///
+    /// Each request that a call sends raises `requestsSent`, so no two failures of a call have the same, and an error that middleware made
+    /// has none. So that an error of another call is not taken for a copy, two of code, origin and elapsed time have to agree, too.
+    fileprivate func isCopied(to other: ServiceError) -> Bool {
+        guard requestsSent == other.requestsSent else { return false }
+        let agreeing = [code == other.code, origin == other.origin, elapsed == other.elapsed]
+        return agreeing.count { $0 } >= 2
+    }
+}

@@ -1,0 +1,82 @@
+internal import Synchronization
+
+/// What a call counts of its ways into the transport and back.
+extension CallRecord {
+    /// How many requests were sent for the call: each attempt of each hop that was given to a transport, and what the transport
+    /// resent by itself.
+    package var requestsSent: Int {
+        sends.load(ordering: .relaxed) + resends.load(ordering: .relaxed)
+    }
+
+    /// Counts a resend of the transport.
+    package func sentAgain() {
+        resends.add(1, ordering: .relaxed)
+    }
+
+    /// Counts a request that is given to a transport: from now on the service may see it.
+    package func transportBegan() {
+        sends.add(1, ordering: .relaxed)
+    }
+
+    /// Counts a response that a transport returned. The transport still delivers the rest of its body, and ends it by itself.
+    package func transportAnswered(_ response: ServiceResponse, attempt: Int) {
+        guard isWatched.load(ordering: .relaxed) else { return }
+        let (_, returned) = returned.add(1, ordering: .relaxed)
+        // Middleware may have several requests in flight.
+        guard returned == sends.load(ordering: .relaxed), response.body.isHere else { return }
+        enter(.pipeline, attempt: attempt)
+    }
+
+    /// Counts a request that a transport failed.
+    ///
+    /// - Returns: `error`, with the number of requests that were sent for the call.
+    package func transportFailed(_ error: any Error) -> any Error {
+        if isWatched.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
+        guard var failure = error as? ServiceError else { return error }
+        failure.requestsSent = requestsSent
+        return failure
+    }
+
+    /// Keeps a body that the transport may send again. If nothing sends it again, the body is abandoned when the call ends,
+    /// whatever middleware has made of the response.
+    package func hold(_ body: RequestBody) {
+        heldBodies.withLock { $0.append(body) }
+        holdsBodies.store(true, ordering: .sequentiallyConsistent)
+        if isOver { abandonHeldBodies() }
+    }
+
+    /// Keeps a held body no longer, because it is being sent again: the exchange that sends it ends it from now on, also after the
+    /// call's end, because an upload goes on when a response came early.
+    package func takeBack(_ body: RequestBody) {
+        guard holdsBodies.load(ordering: .relaxed) else { return }
+        heldBodies.withLock { $0.removeAll { $0.isSameStream(as: body) } }
+    }
+
+    @inline(never)
+    func abandonHeldBodies() {
+        let bodies = heldBodies.withLock { bodies in
+            defer { bodies = [] }
+            return bodies
+        }
+        for body in bodies { body.abandon() }
+    }
+
+    /// Has the call note when the transport returns: see ``isInTransport``.
+    package func watch() {
+        isWatched.store(true, ordering: .relaxed)
+    }
+
+    /// Whether the transport has the call, and so ends it by itself when its time is up. Without ``watch()`` also true for a call
+    /// whose response has come back.
+    package var isInTransport: Bool {
+        guard phase != .pipeline, phase != .backoff else { return false }
+        let returned = returned.load(ordering: .relaxed)
+        return returned == 0 || returned < sends.load(ordering: .relaxed)
+    }
+
+    /// How far the request may have got, when the transport cannot be asked.
+    var assumedProgress: RequestProgress {
+        if phase == .receivingBody { return .responseStarted }
+        return sends.load(ordering: .relaxed) > 0 ? .ambiguous : .neverSent
+    }
+}

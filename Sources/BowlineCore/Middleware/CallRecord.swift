@@ -1,0 +1,135 @@
+package import Synchronization
+
+/// One call from admission to the end of its response body: what a shutdown reports about it.
+package final class CallRecord: ResponseBodyObserver {
+    /// Where the call is counted, and its place there. A response that somebody keeps keeps this, and with it no connection
+    /// but its own.
+    private let registry: (any CallRegistry)?
+    package let slot = Atomic(-1)
+    /// What events call it; 0 until the first of them.
+    package let number = Atomic(0)
+    /// When it was admitted.
+    package let admitted: MonotonicInstant
+    /// The client's clock.
+    package let clock: any ServiceClock
+    package let method: String
+    /// The target's template, or its path.
+    package let target: String
+    /// Whether errors may say ``target``: it is a template, or the user wants paths there.
+    package let isTargetNamed: Bool
+    /// What the call was answered with, for the errors of the body. `ServiceResponse.comesOut(of:decoding:)` sets it.
+    // Safety: written once, before the response is handed to whoever reads its body; read only by way of that body.
+    @exclusivity(unchecked) nonisolated(unsafe) var answer: (status: Int, fields: ReceivedFields)?
+    private let progress: Atomic<UInt32>
+    /// What passed between the call and the transport: `CallRecord+Transport.swift`.
+    let sends = Atomic(0)
+    let resends = Atomic(0)
+    let returned = Atomic(0)
+    let isWatched = Atomic(false)
+    /// Bodies of which the transport has sent a part, and that may yet be sent again: `CallRecord+Transport.swift`.
+    let heldBodies = Guarded<[RequestBody]>([])
+    let holdsBodies = Atomic(false)
+
+    package init(
+        admitted: MonotonicInstant = MonotonicInstant(nanoseconds: 0), method: String = "", target: String = "",
+        isTargetNamed: Bool = false, registry: (any CallRegistry)? = nil, clock: any ServiceClock = MonotonicClock()
+    ) {
+        self.registry = registry
+        self.admitted = admitted
+        self.clock = clock
+        self.method = method
+        self.target = target
+        self.isTargetNamed = isTargetNamed
+        progress = Atomic(UInt32(RequestPhase.pipeline.rawValue) | 1 << 8)
+    }
+
+    /// What ends a call that a shutdown's deadline, or the request's, finds outside the transport.
+    package func failure(_ code: ServiceError.Code, _ message: String) -> ServiceError {
+        var failure = ServiceError(code, message, progress: assumedProgress, attempts: attempt, phase: .pipeline)
+        failure.requestsSent = requestsSent
+        return failure
+    }
+
+    /// As ``failure(_:_:)``, for a shutdown's deadline.
+    package var forciblyClosed: ServiceError {
+        failure(.forciblyClosed, "cut off by a shutdown's deadline in phase \(phase), attempt \(attempt)")
+    }
+
+    /// Calls `handler` when a shutdown's deadline ends the call, or at once if it has passed. For code that waits for an event that
+    /// may never come.
+    ///
+    /// - Returns: the handler's number for ``removeForcedCloseHandler(_:)``; nil: there is nothing to remove.
+    package func onForcedClose(_ handler: @escaping @Sendable () -> Void) -> Int? {
+        registry?.onClosing(self, handler)
+    }
+
+    /// Removes a handler: the event has come.
+    package func removeForcedCloseHandler(_ number: Int?) {
+        if let number { registry?.removeClosingHandler(number) }
+    }
+
+    /// The call is over: its body was consumed, given up or failed, or there never was one.
+    package func responseBodyEnded() {
+        registry?.callEnded(self)
+        if holdsBodies.load(ordering: .relaxed) { abandonHeldBodies() }
+    }
+
+    /// Whether the call is over, and was counted.
+    var isOver: Bool { registry != nil && slot.load(ordering: .relaxed) < 0 }
+
+    /// Whether its client has begun to shut down: nothing that could be left undone is begun.
+    package var isDraining: Bool { registry?.isDraining ?? false }
+
+    func sleep(until instant: MonotonicInstant) async throws -> Bool {
+        guard let registry else {
+            try await clock.sleep(until: instant, tolerance: nil)
+            return true
+        }
+        return try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask { [clock] in
+                try await clock.sleep(until: instant, tolerance: nil)
+                return true
+            }
+            group.addTask {
+                await registry.waitForDrain()
+                return false
+            }
+            defer { group.cancelAll() }
+            let isOver = try await group.next() ?? true
+            // A cancelled wait for the drain ends like one that has begun.
+            try Task.checkCancellation()
+            return isOver
+        }
+    }
+
+    /// What the call is doing now.
+    package var phase: RequestPhase {
+        RequestPhase(rawValue: UInt8(truncatingIfNeeded: progress.load(ordering: .relaxed))) ?? .pipeline
+    }
+
+    /// The attempt under way, from 1.
+    package var attempt: Int {
+        Int(progress.load(ordering: .relaxed) >> 8)
+    }
+
+    /// Notes what the call is doing.
+    package func enter(_ phase: RequestPhase, attempt: Int) {
+        progress.store(
+            UInt32(phase.rawValue) | UInt32(truncatingIfNeeded: min(attempt, 0xFF_FFFF)) << 8, ordering: .relaxed
+        )
+    }
+}
+
+/// Counts the calls in flight.
+package protocol CallRegistry: AnyObject, Sendable {
+    /// Counts `call` no longer. A second time for the same call it does nothing.
+    func callEnded(_ call: CallRecord)
+    /// Whether the end has begun.
+    var isDraining: Bool { get }
+    /// Returns when the end has begun, or the task is cancelled.
+    func waitForDrain() async
+    /// Calls `handler` when the shutdown's deadline has passed and ends `call`. If it has passed already, calls it at once and returns nil.
+    func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int?
+    /// Removes the handler of this number.
+    func removeClosingHandler(_ number: Int)
+}

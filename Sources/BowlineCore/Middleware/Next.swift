@@ -1,0 +1,90 @@
+/// What follows a middleware: the rest of the way to the service. May be kept, called in another task, and called several times.
+public struct Next: Sendable {
+    private let handler: any RequestHandler
+
+    /// The rest of the way is `handler`.
+    package init(_ handler: any RequestHandler) {
+        self.handler = handler
+    }
+
+    /// Makes the rest of the way from a closure, for testing a middleware by itself.
+    ///
+    /// ```swift
+    /// let next = Next { request, _ in ServiceResponse(status: request.fields.contains(.accept) ? .ok : .notAcceptable) }
+    /// let response = try await middleware.intercept(request, context: RequestContext(), next: next)
+    /// ```
+    /// - Parameter send: Answers one attempt of a request, or throws. Called in the task that calls `next`.
+    public init(
+        _ send:
+            @escaping @Sendable (_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceResponse
+    ) {
+        self.init(ClosureHandler(answer: send))
+    }
+
+    /// Sends a request the rest of the way. The calling middleware owns the response's body until it returns the response.
+    ///
+    /// - Throws: ``ServiceError``, `CancellationError`, or what a middleware further in throws.
+    public func callAsFunction(
+        _ request: consuming ServiceRequest, context: RequestContext
+    ) async throws -> ServiceResponse {
+        try await handler.handle(request, context: context)
+    }
+
+    /// Puts `middleware` in front, its first the outermost. Done once, when a client is made.
+    package func wrapped(by middleware: [any ServiceMiddleware]) -> Next {
+        middleware.reversed().reduce(self) { Next(MiddlewareHandler(middleware: $1, next: $0)) }
+    }
+}
+
+/// A part of the way to the service that handles a request: a middleware with what follows it, the executor, the end of an attempt.
+package protocol RequestHandler: Sendable {
+    /// Handles one request. The caller owns the response's body.
+    func handle(
+        _ request: consuming ServiceRequest, context: consuming RequestContext
+    ) async throws -> ServiceResponse
+}
+
+/// One middleware, and what follows it.
+private struct MiddlewareHandler: RequestHandler {
+    let middleware: any ServiceMiddleware
+    let next: Next
+
+    func handle(
+        _ request: consuming ServiceRequest, context: consuming RequestContext
+    ) async throws -> ServiceResponse {
+        let (request, context) = (request, context)
+        var response = try await middleware.intercept(request, context: context, next: next)
+        response.note(request, of: context.call)
+        return response
+    }
+}
+
+/// A transport that is a closure.
+private struct ClosureHandler: RequestHandler {
+    let answer: @Sendable (ServiceRequest, RequestContext) async throws -> ServiceResponse
+
+    func handle(
+        _ request: consuming ServiceRequest, context: consuming RequestContext
+    ) async throws -> ServiceResponse {
+        let (request, context) = (request, context)
+        context.call.transportBegan()
+        do {
+            var response = try await answer(request, context)
+            response.note(request, of: context.call)
+            context.call.transportAnswered(response, attempt: context.attempt)
+            return response
+        } catch {
+            throw context.call.transportFailed(error)
+        }
+    }
+}
+
+extension ServiceResponse {
+    /// Sets the URL of the request that this response answers, unless a transport or a middleware further in has set another, and
+    /// how many requests were sent for the call by now.
+    package mutating func note(_ request: ServiceRequest, of call: CallRecord) {
+        if facts.url == nil { facts.url = request.url }
+        let requestsSent = call.requestsSent
+        if facts.requestsSent != requestsSent { facts.requestsSent = requestsSent }
+    }
+}

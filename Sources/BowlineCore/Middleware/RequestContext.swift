@@ -1,0 +1,78 @@
+/// What is known about a request besides what it asks: its place in time, and the call it belongs to.
+public struct RequestContext: Sendable {
+    /// When the whole request has to be over; nil: no limit.
+    public var deadline: Deadline?
+    /// Which attempt this is, from 1; from 1 again after each redirect.
+    public var attempt: Int
+    /// The limits in force: the client's with the request's own over them.
+    public var timeouts: Timeouts
+    /// The call, as the lifecycle counts it.
+    package let call: CallRecord
+    /// Where earlier hops of the call were sent, if redirects were followed: what was trusted there need not be now.
+    package var earlierOrigins: [Origin] = []
+    /// What happens in the attempt; nil: no middleware of the user's runs within it.
+    package var record: AttemptRecord?
+    /// The caller sent the request to another origin than the client's, so it has none of the client's own fields. Known only
+    /// to clients that have such fields and middleware of the user's.
+    package var beganElsewhere = false
+
+    package init(deadline: Deadline?, attempt: Int = 1, timeouts: Timeouts, call: CallRecord) {
+        self.deadline = deadline
+        self.attempt = attempt
+        self.timeouts = timeouts
+        self.call = call
+    }
+
+    /// Makes a context, for testing a middleware or a transport by itself.
+    ///
+    /// - Parameters:
+    ///   - deadline: When the whole request has to be over, on `clock`; nil: no limit.
+    ///   - attempt: Which attempt it is, from 1.
+    ///   - timeouts: The limits in force.
+    ///   - clock: Tells the time; a test gives a `TestClock`.
+    public init(
+        deadline: Deadline? = nil, attempt: Int = 1, timeouts: Timeouts = Timeouts(),
+        clock: any ServiceClock = MonotonicClock()
+    ) {
+        self.init(deadline: deadline, attempt: attempt, timeouts: timeouts, call: CallRecord(clock: clock))
+    }
+
+    /// The client's clock (`configuration.clock`): ``deadline`` and every wait are measured on it.
+    public var clock: any ServiceClock { call.clock }
+}
+
+extension RequestContext {
+    /// A redirect leads on from `origin`: the attempts of the next hop are counted from 1.
+    package mutating func beginHop(from origin: Origin) {
+        earlierOrigins.append(origin)
+        attempt = 1
+    }
+
+    /// How many redirects of the call were followed before this.
+    package var hop: Int { earlierOrigins.count }
+
+    /// Suspends until `instant`, but not longer than the client takes new work: for middleware that waits before it goes
+    /// on. What the request is doing meanwhile is called its backoff.
+    ///
+    /// - Parameter instant: When to go on, on ``clock``; one that has passed returns at once.
+    /// - Returns: whether `instant` was reached; false: the client has begun to shut down, and nothing that would take more
+    ///   time should be begun.
+    /// - Throws: `CancellationError` at once when the task is cancelled.
+    public func sleep(until instant: MonotonicInstant) async throws -> Bool {
+        call.enter(.backoff, attempt: attempt)
+        defer { call.enter(.pipeline, attempt: attempt) }
+        return try await call.sleep(until: instant)
+    }
+
+    /// Suspends for `duration`, as ``sleep(until:)`` does.
+    ///
+    /// ```swift
+    /// guard try await context.sleep(for: .seconds(2)) else { return response }
+    /// ```
+    /// - Parameter duration: How long, on ``clock``; zero or less returns at once.
+    /// - Returns: whether the time is over; false: the client has begun to shut down.
+    /// - Throws: `CancellationError` at once when the task is cancelled.
+    public func sleep(for duration: Duration) async throws -> Bool {
+        try await sleep(until: clock.now.advanced(by: duration))
+    }
+}

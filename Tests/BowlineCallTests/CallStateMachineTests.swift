@@ -1,0 +1,214 @@
+import BowlineCore
+import BowlineTesting
+import Testing
+
+@testable import BowlineCall
+
+@Suite("What happens next in a call")
+struct CallStateMachineTests {
+    private static let url = "http://api.example/a"
+
+    private static func request(
+        _ method: HTTPRequest.Method = .get, _ change: (inout ServiceRequest) -> Void = { _ in }
+    ) throws -> ServiceRequest {
+        var request = ServiceRequest(method: method, url)
+        request.url = try ServiceURL(url)
+        change(&request)
+        return request
+    }
+
+    private static func answer(
+        _ status: Int, _ fields: HTTPFields = [:], others: OtherCredentials = OtherCredentials()
+    ) -> AttemptOutcome {
+        .answered(ServiceResponse(status: .init(code: status), fields: fields), others)
+    }
+
+    private static func failure(
+        _ code: ServiceError.Code = .connectionClosed, _ progress: RequestProgress = .ambiguous, isOwn: Bool = true
+    ) -> AttemptOutcome {
+        .failed(ServiceError(code, "failed", progress: progress), isOwn: isOwn)
+    }
+
+    private static let known = OtherCredentials(areKnown: true)
+
+    /// The steps that a GET takes for outcomes in order; each question of the machine is answered with yes.
+    private func steps(
+        _ request: ServiceRequest, _ outcomes: [AttemptOutcome], retry: (inout RetryOptions) -> Void = { _ in },
+        answersYes: Bool = true, isDraining: Bool = false
+    ) -> (steps: [String], call: DrivenCall, last: AttemptOutcome) {
+        var options = RetryOptions()
+        retry(&options)
+        let call = DrivenCall(request, policies: CallPolicies(retry: options))
+        call.moment.isDraining = isDraining
+        var left = outcomes[...]
+        var outcome = AttemptOutcome.ended(CancellationError())
+        var step = call.begin()
+        var names: [String] = []
+        while true {
+            names.append(step.name)
+            switch step {
+            case .startAttempt(let number):
+                guard let next = left.popFirst() else { return (names, call, outcome) }
+                outcome = next
+                step = call.attemptEnded(&outcome, number)
+            case .renewCredentials:
+                step = answersYes ? call.renewed(after: outcome) : call.notRenewed(&outcome)
+            case .abandonBody: step = call.bodyAbandoned(&outcome)
+            case .decide(let verdict, _):
+                let isRetry = if case .retry = verdict { true } else { false }
+                step = call.decided(isRetry && !answersYes ? .giveUp(.budgetExhausted) : verdict, &outcome)
+            case .reportRecovery: step = call.recoveryReported(&outcome)
+            case .wait: step = call.waitEnded(isOver: answersYes, &outcome)
+            case .follow: step = call.hopBegan()
+            case .refuse, .finish: return (names, call, outcome)
+            }
+        }
+    }
+
+    @Test("an answer that needs nothing ends the call after one attempt", arguments: [200, 204, 299, 304, 404, 500])
+    func plain(status: Int) throws {
+        #expect(steps(try Self.request(), [Self.answer(status)]).steps == ["startAttempt", "finish"])
+    }
+
+    @Test("a status that is worth a retry is decided about, waited for, and then reported as recovered")
+    func retried() throws {
+        let taken = steps(try Self.request(), [Self.answer(503), Self.failure(), Self.answer(200)])
+        #expect(
+            taken.steps == [
+                "startAttempt", "decide", "wait", "startAttempt", "decide", "wait", "startAttempt", "reportRecovery",
+                "finish",
+            ])
+        #expect(taken.call.attempt == 3)
+    }
+
+    @Test("a verdict that the budget changes ends the call with the outcome")
+    func refusedByBudget() throws {
+        let taken = steps(try Self.request(), [Self.answer(503)], answersYes: false)
+        #expect(taken.steps == ["startAttempt", "decide", "finish"])
+    }
+
+    @Test("a redirect begins a hop, whose attempts and retries count from the beginning")
+    func hop() throws {
+        let taken = steps(
+            try Self.request(),
+            [Self.answer(503), Self.answer(302, [.location: "/b"]), Self.answer(503), Self.answer(200)])
+        #expect(
+            taken.steps == [
+                "startAttempt", "decide", "wait", "startAttempt", "reportRecovery", "follow", "startAttempt", "decide",
+                "wait", "startAttempt", "reportRecovery", "finish",
+            ])
+        #expect(taken.call.attempt == 2)
+        #expect(taken.call.followed.map(\.path) == ["/b"])
+    }
+
+    @Test("a redirect that must not be followed ends the call")
+    func refusedRedirect() throws {
+        let taken = steps(try Self.request(), [Self.answer(302, [.location: "http://[::1"])])
+        #expect(taken.steps == ["startAttempt", "refuse"])
+    }
+
+    @Test("a 401 is sent again once in each attempt, and a 417 without Expect, after which a 401 counts anew")
+    func nested() throws {
+        let request = try Self.request(.put) {
+            $0.fields[.expect] = "100-continue"
+            $0.body = .text("x")
+        }
+        let refused = Self.answer(401, others: Self.known)
+        let taken = steps(request, [refused, Self.answer(417), refused, refused])
+        #expect(
+            taken.steps == [
+                "startAttempt", "renewCredentials", "startAttempt", "startAttempt", "renewCredentials", "startAttempt",
+                "finish",
+            ])
+        #expect(!taken.call.request.fields.contains(.expect))
+        #expect(taken.call.attempt == 4)
+    }
+
+    @Test("the next retry has its Expect again, and its own second sending")
+    func expectationOfRetry() throws {
+        let request = try Self.request(.put) {
+            $0.fields[.expect] = "100-continue"
+            $0.body = .text("x")
+        }
+        let taken = steps(request, [Self.answer(417), Self.answer(503)])
+        #expect(taken.steps == ["startAttempt", "startAttempt", "decide", "wait", "startAttempt"])
+        #expect(taken.call.request.fields.contains(.expect))
+    }
+
+    @Test("a 417 that must not be sent again abandons the body and is the call's")
+    func abandoned() throws {
+        let request = try Self.request(.put) {
+            $0.fields[.expect] = "100-continue"
+            $0.body = .text("x")
+        }
+        #expect(
+            steps(request, [Self.answer(417)], isDraining: true).steps == ["startAttempt", "abandonBody", "finish"])
+    }
+
+    @Test("while a client drains nothing is sent again")
+    func draining() throws {
+        let refused = Self.answer(401, others: Self.known)
+        #expect(steps(try Self.request(), [refused], isDraining: true).steps == ["startAttempt", "finish"])
+        let busy = steps(try Self.request(), [Self.answer(503)], isDraining: true)
+        #expect(busy.steps == ["startAttempt", "decide", "finish"])
+    }
+
+    @Test("what middleware throws is decided about, and never retried; any other error ends the call undecided")
+    func thrown() throws {
+        let foreign = steps(try Self.request(), [Self.failure(.connectionClosed, .neverSent, isOwn: false)])
+        #expect(foreign.steps == ["startAttempt", "decide", "finish"])
+        let ended = steps(try Self.request(), [.ended(CancellationError())])
+        #expect(ended.steps == ["startAttempt", "finish"])
+    }
+
+    @Test("an error says how far any attempt of the hop got, and after a redirect that the service has answered")
+    func furthest() throws {
+        let unsent = Self.failure(.connectionRefused, .neverSent)
+        let later = steps(try Self.request(), [Self.failure(), unsent, unsent])
+        #expect(later.last.progress == .ambiguous)
+        #expect(later.last.attempts == 3)
+        let redirected = steps(
+            try Self.request(), [Self.answer(302, [.location: "/b"]), unsent], retry: { $0.maximumAttempts = 1 })
+        #expect(redirected.last.progress == .responseStarted)
+        let refused = steps(
+            try Self.request(.post), [Self.answer(401, others: Self.known), unsent])
+        #expect(refused.steps == ["startAttempt", "renewCredentials", "startAttempt", "decide", "finish"])
+        #expect(refused.last.progress == .responseStarted)
+    }
+
+    @Test("a number that middleware has set for the attempt is counted on from, up to the largest there is")
+    func attemptNumbers() throws {
+        var facts = ResponseFacts()
+        facts.attempts = .max
+        let answered = AttemptOutcome.answered(ServiceResponse(status: .serviceUnavailable, facts: facts))
+        #expect(steps(try Self.request(), [answered]).call.attempt == .max)
+    }
+
+    // MARK: The table
+
+    @Test("the table in the machine's documentation has every transition that a walk makes, and no other")
+    func table() throws {
+        let documented = try DrivenCall.Transition.documented()
+        var made: Set<DrivenCall.Transition> = []
+        var random = SeededRandom.fromEnvironment()
+        for _ in 0..<20_000 {
+            let walk = CallWalk(seed: random.next())
+            made.formUnion(walk.run().transitions)
+        }
+        #expect(made.subtracting(documented).isEmpty)
+        #expect(documented.subtracting(made).isEmpty)
+    }
+
+    @Test("a random walk sends the attempts, and ends with the outcome, of behaviours that are nested in one another")
+    func walk() throws {
+        var random = SeededRandom.fromEnvironment()
+        for _ in 0..<20_000 {
+            let seed = random.next()
+            let machine = CallWalk(seed: seed).run()
+            let model = NestedModel(CallWalk(seed: seed)).run()
+            #expect(machine.sent == model.sent, "seed \(seed)")
+            #expect(machine.ended == model.ended, "seed \(seed)")
+            if machine.sent != model.sent || machine.ended != model.ended { return }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+import BowlineCore
+import BowlineTesting
+import NIOCore
+import Testing
+
+@testable import BowlineCall
+
+/// What may be believed of how far a request got, and by whom it has to be said.
+@Suite("Failures around the transport", .timeLimit(.minutes(1)))
+struct MiddlewareFailureTests {
+    private func pipeline(_ harness: RetryHarness, _ inner: any ServiceMiddleware) throws -> Next {
+        var road = harness.road
+        road.random = { 0 }
+        road.perAttempt = [inner]
+        return try road.over(harness.stub)
+    }
+
+    private func post(_ harness: RetryHarness) throws -> ServiceRequest {
+        try harness.request(.post, body: .text("x"))
+    }
+
+    /// What a behaviour throws after the service has answered.
+    private static let afterwards: [ServiceError] = [
+        ServiceError(.connectionClosed, "the audit log could not be reached"),
+        ServiceError(.connectionRefused, "its own call", progress: .neverSent, origin: "http://stub.invalid:80"),
+        ServiceError(.connectionRefused, "its own call", progress: .refused),
+    ]
+
+    @Test(
+        "what middleware throws after a response is not tried again, and is ambiguous at least",
+        arguments: afterwards)
+    func afterResponse(error: ServiceError) async throws {
+        let harness = RetryHarness()
+        harness.stub.on(nil, "/x", always: .respond(.created))
+        let next = try pipeline(
+            harness,
+            Intercepting { request, context, next in
+                try await next(request, context: context).body.discard()
+                throw error
+            })
+        for method in [HTTPRequest.Method.post, .get] {
+            let request = try harness.request(method)
+            let thrown = await serviceError { try await next(request, context: harness.context()) }
+            #expect(thrown?.code == error.code && thrown?.progress == .ambiguous)
+        }
+        #expect(harness.stub.calls.count == 2)
+        #expect(harness.decisions.verdicts == [.giveUp(.notRetryable), .giveUp(.notRetryable)])
+    }
+
+    @Test("an error that middleware kept from an earlier attempt says nothing of this one")
+    func keptError() async throws {
+        let harness = RetryHarness()
+        harness.stub.on(
+            .post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)],
+            repeatsLast: true)
+        let kept = Shared<ServiceError?>(nil)
+        let next = try pipeline(
+            harness,
+            Intercepting { request, context, next in
+                do {
+                    let response = try await next(request, context: context)
+                    response.body.discard()
+                } catch let error as ServiceError {
+                    kept.change { $0 = error }
+                }
+                throw kept.value ?? ServiceError(.connectionClosed, "none")
+            })
+        let error = await serviceError { try await next(post(harness), context: harness.context()) }
+        #expect(harness.stub.calls.count == 2)
+        #expect(error?.progress == .ambiguous)
+    }
+
+    @Test("a second sending of the same attempt that never left does not hide the first")
+    func secondSending() async throws {
+        let harness = RetryHarness()
+        harness.stub.on(
+            .post, "/x", inOrder: [.respond(.created), .fail(.connectionRefused, progress: .neverSent)],
+            repeatsLast: true)
+        let next = try pipeline(
+            harness,
+            Intercepting { request, context, next in
+                try await next(request, context: context).body.discard()
+                return try await next(request, context: context)
+            })
+        let error = await serviceError { try await next(post(harness), context: harness.context()) }
+        #expect(error?.progress == .ambiguous)
+        #expect(harness.stub.calls.count == 2)
+    }
+
+    @Test("the transport's own error, passed on or changed in a copy, is tried again whatever the method")
+    func passedOn() async throws {
+        let harness = RetryHarness()
+        harness.stub.on(.post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)])
+        let next = try pipeline(
+            harness,
+            Intercepting { request, context, next in
+                do {
+                    return try await next(request, context: context)
+                } catch var error as ServiceError {
+                    error.message = "told otherwise"
+                    throw error
+                }
+            })
+        #expect(try await next(post(harness), context: harness.context()).status == .created)
+    }
+
+    /// What a behaviour changes in a copy of the transport's error.
+    private static let changes: [@Sendable (inout ServiceError) -> Void] = [
+        { $0.code = .connectTimeout }, { $0.origin = "redacted" }, { $0.phase = .queued }, { $0.elapsed = .zero },
+    ]
+
+    @Test(
+        "DESIGN §4: the transport's own error is tried again whatever a behaviour changed in a copy", arguments: changes
+    )
+    func changedCopy(change: @escaping @Sendable (inout ServiceError) -> Void) async throws {
+        let harness = RetryHarness { $0.baseDelay = .milliseconds(50) }
+        harness.stub.on(.post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)])
+        let next = try pipeline(
+            harness,
+            Intercepting { request, context, next in
+                do {
+                    return try await next(request, context: context)
+                } catch var error as ServiceError {
+                    change(&error)
+                    throw error
+                }
+            })
+        #expect(try await harness.send(post(harness), through: next).get().status == .created)
+    }
+
+    @Test("after a redirect, an error says that the service has answered a part of the call")
+    func redirected() async throws {
+        let stub = StubTransport()
+        stub.on(.post, "/orders", always: .respond(.seeOther, fields: [.location: "/orders/1"]))
+        stub.on(.get, "/orders/1", always: .fail(.connectionRefused, progress: .neverSent))
+        let error = await serviceError {
+            try await stub.send(
+                .post("http://a.example/orders", body: .text("x")), along: TestRoad { $0.redirect = RedirectOptions() })
+        }
+        #expect(error?.code == .connectionRefused && error?.progress == .responseStarted)
+    }
+
+    @Test("an attempt does not begin after the deadline because the failed body took its time")
+    func lateBody() async throws {
+        let harness = RetryHarness { $0.baseDelay = .milliseconds(90) }
+        let (never, end) = AsyncThrowingStream<ByteBuffer, any Error>.makeStream()
+        harness.stub.on(.get, "/x") { _ in
+            .respond(ServiceResponse(status: .badGateway, body: ResponseBody(never)))
+        }
+        var late = harness
+        late.jitter = 1
+        let (pipeline, clock) = (try late.pipeline, late.clock)
+        let (request, context) = (try late.request(), late.context(deadline: .milliseconds(91)))
+        let call = Task { try await pipeline(request, context: context) }
+        // The wait for the body has two ends: half of the time that is left, and at the stub the request's deadline.
+        try await clock.waitForSleepers(count: 2)
+        clock.advance(by: .microseconds(45_500))
+        // The wait counts from the decision: the body's 45 ms are part of it, and the retry comes at 90 ms.
+        let retry = MonotonicInstant(nanoseconds: 90_000_000)
+        try await eventually("the wait before the retry") { clock.nextDeadline == retry }
+        clock.advance(to: retry)
+        let response = try await call.value
+        #expect(response.status == .badGateway && response.attempts == 2)
+        #expect(clock.now == retry)
+        end.finish()
+    }
+
+    @Test("a retry whose wait is cut short is given back to the budget", .tags(.RT17))
+    func givenBack() async throws {
+        let harness = RetryHarness()
+        harness.stub.on(.get, "/x", always: .respond(.badGateway))
+        let (request, context, pipeline) = (try harness.request(), harness.context(), try harness.pipeline)
+        let origin = try #require(request.url?.origin)
+        let before = harness.budgets.left(for: origin, at: harness.clock.now, RetryBudgetOptions())
+        let task = Task { try await pipeline(request, context: context) }
+        try await harness.clock.waitForSleepers()
+        #expect(harness.budgets.left(for: origin, at: harness.clock.now, RetryBudgetOptions()) == before - 1)
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(harness.budgets.left(for: origin, at: harness.clock.now, RetryBudgetOptions()) == before)
+    }
+
+    // MARK: After a 401
+
+    private func sendAll(
+        _ count: Int, _ authenticator: any RequestAuthenticator, _ harness: RetryHarness
+    ) async throws -> [Int: Int] {
+        let road = TestRoad {
+            $0.retry.budget?.ratio = 0
+            $0.retry.budget?.perSecond = 0
+            $0.authenticator = authenticator
+            $0.budgets = harness.budgets
+            $0.clock = harness.clock
+        }
+        let next = try road.over(harness.stub)
+        let request = try harness.request()
+        return try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<count {
+                group.addTask { try await next(request, context: RequestContext()).status.code }
+            }
+            return try await group.reduce(into: [:]) { $0[$1, default: 0] += 1 }
+        }
+    }
+
+    @Test("a token that is replaced while 400 requests are under way fails none of them, and is fetched once")
+    func rotation() async throws {
+        let harness = RetryHarness()
+        let fetched = Shared(0)
+        let (isRevoked, arrived) = (Shared(false), Shared(0))
+        let all = Gate()
+        harness.stub.on(.get, "/x") { call in
+            guard isRevoked.value, call.fields[.authorization] == "Bearer t1" else {
+                return .respond(.ok)
+            }
+            let count = arrived.change {
+                $0 += 1; return $0
+            }
+            if count == 400 { all.open() }
+            try await all.wait()
+            return .respond(.unauthorized)
+        }
+        let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+        _ = try await sendAll(1, bearer, harness)
+        harness.clock.advance(by: .seconds(2))
+        isRevoked.change { $0 = true }
+        #expect(try await sendAll(400, bearer, harness) == [200: 400])
+        #expect(fetched.value == 2)
+    }
+
+    private struct Obstinate: RequestAuthenticator {
+        func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
+            request.fields[.authorization] = "x"
+        }
+
+        func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool { true }
+    }
+
+    @Test("an authenticator of the user's takes from the retry budget; without any left the 401 is the caller's")
+    func foreignBudget() async throws {
+        let harness = RetryHarness()
+        harness.stub.on(.get, "/x", always: .respond(.unauthorized))
+        #expect(try await sendAll(5, Obstinate(), harness) == [401: 5])
+        #expect(harness.stub.calls.count == 5)
+    }
+
+    @Test("an error after a 401 says that the service has answered")
+    func failureAfterRefusal() async throws {
+        let harness = RetryHarness()
+        let fetched = Shared(0)
+        harness.stub.on(.get, "/x") { [clock = harness.clock] call in
+            clock.advance(by: .seconds(2))
+            guard call.attempt > 1 else { return .respond(.unauthorized) }
+            throw ServiceError(.connectionRefused, "refused", progress: .neverSent)
+        }
+        let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+        let error = await serviceError { try await sendAll(1, bearer, harness) }
+        #expect(error?.code == .connectionRefused && error?.progress == .responseStarted)
+    }
+
+    /// A client that has begun to shut down.
+    private final class Draining: CallRegistry {
+        var isDraining: Bool { true }
+        func callEnded(_ call: CallRecord) {}
+        func waitForDrain() async {}
+        func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int? { 1 }
+        func removeClosingHandler(_ number: Int) {}
+    }
+
+    @Test("a 401 while a client drains is the caller's: nothing is fetched, nothing sent again")
+    func refusedWhileDraining() async throws {
+        let harness = RetryHarness()
+        let fetched = Shared(0)
+        harness.stub.on(.get, "/x") { [clock = harness.clock] _ in
+            clock.advance(by: .seconds(2))
+            return .respond(.unauthorized)
+        }
+        let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+        var road = harness.road
+        road.retry.maximumAttempts = 1
+        road.authenticator = bearer
+        let next = try road.over(harness.stub)
+        let context = RequestContext(deadline: nil, timeouts: Timeouts(), call: CallRecord(registry: Draining()))
+        #expect(try await next(harness.request(), context: context).status == .unauthorized)
+        #expect(fetched.value == 1 && harness.stub.calls.count == 1)
+    }
+}

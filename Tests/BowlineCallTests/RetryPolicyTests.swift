@@ -1,0 +1,286 @@
+import BowlineCore
+import Testing
+
+@testable import BowlineCall
+
+@Suite("Retry policy")
+struct RetryPolicyTests {
+    private func verdict(
+        _ cause: RetryDecision.Cause, _ progress: RequestProgress, isIdempotent: Bool = true, isReplayable: Bool = true,
+        retries: Int = 0, remaining: Duration? = nil, retryAfter: Duration? = nil, random: Double = 0.5,
+        _ change: (inout RetryOptions) -> Void = { _ in }
+    ) -> RetryDecision.Verdict {
+        var options = RetryOptions()
+        change(&options)
+        let failure = RetryPolicy.Failure(cause: cause, progress: progress, retryAfter: retryAfter)
+        return RetryPolicy(options: options).verdict(
+            after: failure, isIdempotent: isIdempotent, isReplayable: isReplayable, retries: retries,
+            remaining: remaining, random: random)
+    }
+
+    @Test(
+        "a status is worth another attempt for idempotent requests only", .tags(.RT14),
+        arguments: [408, 429, 502, 503, 504])
+    func statuses(status: Int) {
+        guard case .retry = verdict(.status(status), .responseStarted) else {
+            Issue.record("no retry after \(status)")
+            return
+        }
+        #expect(verdict(.status(status), .responseStarted, isIdempotent: false) == .giveUp(.notIdempotent))
+    }
+
+    @Test(
+        "what would end the same is never tried again", .tags(.RT20),
+        arguments: [
+            ServiceError.Code.tlsHandshakeFailed, .invalidURL, .invalidRequest, .protocolViolation,
+            .responseLimitExceeded,
+            .shuttingDown, .forciblyClosed, .deadlineExceeded, .poolSaturated, .poolAcquireTimeout, .requestBodyFailed,
+            .requestBodyLengthMismatch, .requestBodyConsumed, .decompressionFailed, .decompressionLimitExceeded,
+            .redirectRefused, .tooManyRedirects, .authenticationFailed, .decodingFailed, .encodingFailed,
+        ])
+    func never(code: ServiceError.Code) {
+        #expect(verdict(.error(code), .neverSent) == .giveUp(.notRetryable))
+    }
+
+    @Test(
+        "a failed dial may be tried again whatever the method: nothing was sent", .tags(.RT21),
+        arguments: [
+            ServiceError.Code.nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout,
+        ])
+    func dials(code: ServiceError.Code) {
+        guard case .retry = verdict(.error(code), .neverSent, isIdempotent: false) else {
+            Issue.record("no retry")
+            return
+        }
+    }
+
+    @Test("delays as long as they can be written do not trap")
+    func endless() {
+        let endless = Duration.seconds(Int64.max) * 10
+        for retries in [0, 1, 62, Int.max] {
+            let verdict = verdict(.error(.connectionClosed), .neverSent, retries: retries, random: 1) {
+                $0.maximumAttempts = Int.max
+                $0.backoff = .exponential(base: endless, maximum: endless)
+            }
+            guard retries < Int.max else { continue }
+            guard case .retry(let delay) = verdict else {
+                Issue.record("no retry after \(retries)")
+                return
+            }
+            #expect(delay > .seconds(3_000_000_000) && delay < .seconds(3_200_000_000))
+        }
+    }
+
+    @Test("the idempotency gate: ambiguous and begun responses for idempotent requests, refused ones for any")
+    func gate() {
+        #expect(verdict(.error(.connectionClosed), .ambiguous, isIdempotent: false) == .giveUp(.notIdempotent))
+        #expect(verdict(.error(.connectionClosed), .responseStarted, isIdempotent: false) == .giveUp(.notIdempotent))
+        for progress in RequestProgress.allCases {
+            #expect(verdict(.error(.connectionClosed), progress) == .retry(after: .milliseconds(25)))
+        }
+        #expect(verdict(.error(.connectionClosed), .refused, isIdempotent: false) == .retry(after: .milliseconds(25)))
+    }
+
+    @Test("maximumAttempts counts the first; a body that is gone, a deadline and a long Retry-After end it")
+    func ends() {
+        #expect(verdict(.status(502), .responseStarted, retries: 2) == .giveUp(.attemptsExhausted))
+        #expect(verdict(.status(502), .responseStarted, retries: 1) == .retry(after: .milliseconds(50)))
+        #expect(verdict(.status(502), .responseStarted) { $0.maximumAttempts = 1 } == .giveUp(.attemptsExhausted))
+        #expect(verdict(.status(502), .responseStarted, isReplayable: false) == .giveUp(.bodyNotReplayable))
+        #expect(verdict(.status(502), .responseStarted, remaining: .milliseconds(25)) == .giveUp(.deadline))
+        #expect(
+            verdict(.status(502), .responseStarted, remaining: .milliseconds(26)) == .retry(after: .milliseconds(25)))
+        #expect(
+            verdict(.status(503), .responseStarted, retryAfter: .seconds(31)) == .giveUp(.retryAfterTooLong))
+        #expect(
+            verdict(.status(503), .responseStarted, remaining: .seconds(10), retryAfter: .seconds(10))
+                == .giveUp(.deadline))
+    }
+
+    @Test("full jitter below an upper end that doubles up to the cap", .tags(.RT16))
+    func backoff() {
+        let expected = [50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 20000, 20000]
+        for (retries, upper) in expected.enumerated() {
+            let all = verdict(.status(502), .responseStarted, retries: retries, random: 1) { $0.maximumAttempts = 100 }
+            #expect(all == .retry(after: .milliseconds(upper)))
+            let none = verdict(.status(502), .responseStarted, retries: retries, random: 0) { $0.maximumAttempts = 100 }
+            #expect(none == .retry(after: .zero))
+        }
+        // A plain 503 is no throttling.
+        for (status, upper) in [(429, Duration.seconds(1)), (503, .milliseconds(50)), (504, .milliseconds(50))] {
+            #expect(verdict(.status(status), .responseStarted, random: 1) == .retry(after: upper))
+        }
+        let last = verdict(.status(502), .responseStarted, retries: 98, random: 1) { $0.maximumAttempts = 100 }
+        #expect(last == .retry(after: .seconds(20)))
+    }
+
+    /// A wait after `Retry-After`, drawn with 0, 0.5 and 1.
+    struct AskedWait: Sendable, CustomTestStringConvertible {
+        var asked: Duration
+        var status = 503
+        var retries = 0
+        var maximum = Duration.seconds(30)
+        var expected: [Duration]
+
+        var testDescription: String { "\(asked) after \(status), \(retries) retries, at most \(maximum)" }
+    }
+
+    @Test(
+        "Retry-After is a floor; above it the wait is spread over the backoff, at least over a tenth of it",
+        .tags(.RT14),
+        arguments: [
+            AskedWait(asked: .seconds(1), expected: [.seconds(1), .milliseconds(1500), .seconds(2)]),
+            AskedWait(asked: .seconds(7), expected: [.seconds(7), .milliseconds(7500), .seconds(8)]),
+            AskedWait(asked: .seconds(7), status: 429, retries: 1, expected: [.seconds(7), .seconds(8), .seconds(9)]),
+            // A tenth is more than the backoff.
+            AskedWait(asked: .seconds(20), expected: [.seconds(20), .seconds(21), .seconds(22)]),
+            AskedWait(
+                asked: .seconds(7), status: 502, expected: [.seconds(7), .milliseconds(7350), .milliseconds(7700)]),
+            AskedWait(
+                asked: .milliseconds(1), expected: [.milliseconds(1), .milliseconds(501), .milliseconds(1001)]),
+            // Not beyond the maximum by more than a tenth of it, however long the backoff.
+            AskedWait(
+                asked: .seconds(30), retries: 9, expected: [.seconds(30), .milliseconds(31_500), .seconds(33)]),
+            AskedWait(
+                asked: .seconds(23), retries: 9, expected: [.seconds(23), .seconds(28), .seconds(33)]),
+            AskedWait(
+                asked: .seconds(1), retries: 9, maximum: .seconds(2),
+                expected: [.seconds(1), .milliseconds(1600), .milliseconds(2200)]),
+            // No wait asked for is the usual wait.
+            AskedWait(asked: .zero, expected: [.zero, .milliseconds(500), .seconds(1)]),
+            AskedWait(asked: .zero, maximum: .zero, expected: [.zero, .milliseconds(500), .seconds(1)]),
+        ])
+    func askedWait(wait: AskedWait) {
+        for (random, expected) in zip([0, 0.5, 1], wait.expected) {
+            let verdict = verdict(
+                .status(wait.status), .responseStarted, retries: wait.retries, retryAfter: wait.asked, random: random
+            ) {
+                $0.maximumAttempts = 100
+                $0.maximumRetryAfter = wait.maximum
+            }
+            #expect(verdict == .retry(after: expected), "drawn with \(random)")
+        }
+    }
+
+    @Test("each shape of the backoff: one base for all, another when throttled, a closure's own wait")
+    func backoffShapes() {
+        func waits(_ backoff: RetryBackoff, _ status: Int, retryAfter: Duration? = nil) -> [RetryDecision.Verdict] {
+            (0..<3).map { retries in
+                verdict(.status(status), .responseStarted, retries: retries, retryAfter: retryAfter, random: 1) {
+                    $0.backoff = backoff
+                    $0.maximumAttempts = 9
+                }
+            }
+        }
+        func expected(_ milliseconds: Int...) -> [RetryDecision.Verdict] {
+            milliseconds.map { .retry(after: .milliseconds($0)) }
+        }
+        let plain = RetryBackoff.exponential(base: .milliseconds(100), maximum: .milliseconds(300))
+        for status in [429, 502, 503] { #expect(waits(plain, status) == expected(100, 200, 300)) }
+        let throttled = RetryBackoff.exponential(
+            base: .milliseconds(10), throttledBase: .milliseconds(100), maximum: .milliseconds(300))
+        #expect(waits(throttled, 429) == expected(100, 200, 300))
+        for status in [502, 503] { #expect(waits(throttled, status) == expected(10, 20, 40)) }
+        // The throttled base above the floor: 1 ms, and up to 100, 200, 300 ms.
+        let floor = Duration.milliseconds(1)
+        #expect(waits(throttled, 503, retryAfter: floor) == expected(101, 201, 301))
+        #expect(waits(throttled, 502, retryAfter: floor) == expected(11, 21, 41))
+    }
+
+    @Test(
+        "a closure's wait is taken as it is, but not below Retry-After with its spread, and never traps",
+        arguments: [
+            (Duration.seconds(3), Duration?.none, Duration.seconds(3)), (.seconds(-3), nil, .zero),
+            (.seconds(3), .seconds(20), .seconds(21)), (.seconds(25), .seconds(20), .seconds(25)),
+            (.seconds(3), .zero, .seconds(3)), (.seconds(Int64.max), nil, .seconds(3_155_760_000)),
+        ])
+    func customDelay(delay: Duration, retryAfter: Duration?, expected: Duration) {
+        var failure = RetryPolicy.Failure(cause: .status(503), progress: .responseStarted, retryAfter: retryAfter)
+        failure.customDelay = delay
+        let verdict = RetryPolicy(options: RetryOptions()).verdict(
+            after: failure, isIdempotent: true, isReplayable: true, retries: 0, remaining: nil, random: 0.5)
+        #expect(verdict == .retry(after: expected))
+    }
+
+    @Test("a yes widens what is tried again and lifts no other rule; a no ends it")
+    func answers() {
+        func verdict(
+            _ answer: RetryAnswer, _ cause: RetryDecision.Cause, _ progress: RequestProgress,
+            isIdempotent: Bool = true, isReplayable: Bool = true, isOwn: Bool = true, retries: Int = 0,
+            remaining: Duration? = nil, retryAfter: Duration? = nil
+        ) -> RetryDecision.Verdict {
+            var failure = RetryPolicy.Failure(cause: cause, progress: progress, retryAfter: retryAfter)
+            failure.answer = answer
+            failure.isOwn = isOwn
+            return RetryPolicy(options: RetryOptions()).verdict(
+                after: failure, isIdempotent: isIdempotent, isReplayable: isReplayable, retries: retries,
+                remaining: remaining, random: 0)
+        }
+        let again = RetryDecision.Verdict.retry(after: .zero)
+        #expect(verdict(.yes, .status(404), .responseStarted) == again)
+        #expect(verdict(.yes, .error(.protocolViolation), .ambiguous) == again)
+        #expect(verdict(.yes, .error(.connectionClosed), .ambiguous, isOwn: false) == again)
+        #expect(verdict(.asUsual, .error(.connectionClosed), .ambiguous, isOwn: false) == .giveUp(.notRetryable))
+        #expect(verdict(.asUsual, .error(.protocolViolation), .ambiguous) == .giveUp(.notRetryable))
+        #expect(verdict(.no, .status(503), .responseStarted) == .giveUp(.declined))
+        #expect(verdict(.no, .error(.connectionRefused), .neverSent) == .giveUp(.declined))
+        #expect(verdict(.yes, .status(404), .responseStarted, isIdempotent: false) == .giveUp(.notIdempotent))
+        #expect(verdict(.yes, .error(.protocolViolation), .neverSent, isIdempotent: false) == again)
+        #expect(verdict(.yes, .status(404), .responseStarted, isReplayable: false) == .giveUp(.bodyNotReplayable))
+        #expect(verdict(.yes, .status(404), .responseStarted, retries: 2) == .giveUp(.attemptsExhausted))
+        #expect(verdict(.yes, .error(.deadlineExceeded), .ambiguous, remaining: .zero) == .giveUp(.deadline))
+        #expect(
+            verdict(.yes, .status(404), .responseStarted, retryAfter: .seconds(31)) == .giveUp(.retryAfterTooLong))
+    }
+
+    @Test("a Retry-After as long as can be written does not trap")
+    func endlessRetryAfter() {
+        let asked = Duration.seconds(1_000_000_000_000)
+        let verdict = verdict(.status(503), .responseStarted, retryAfter: asked, random: 1) {
+            $0.maximumRetryAfter = .seconds(Int64.max) * 10
+        }
+        guard case .retry(let delay) = verdict else {
+            Issue.record("\(verdict)")
+            return
+        }
+        // The last digits of so long a span are lost in its multiplication.
+        #expect(delay > asked + asked / 11 && delay <= asked + asked / 9)
+    }
+
+    @Test(
+        "Retry-After as seconds and fractions of them, three forms of date, in the past, garbage, negative, 10^12 and beyond",
+        .tags(.RT14),
+        arguments: [
+            ("7", Duration.seconds(7)), (" 7 ", .seconds(7)), ("0", .zero), ("-7", nil), ("7s", nil),
+            ("", nil), ("2.5", .milliseconds(2500)), ("7.0", .seconds(7)), (" 0.001 ", .milliseconds(1)),
+            ("0.0000000019", .nanoseconds(1)), ("1.999999999999999999999999", Duration.nanoseconds(1_999_999_999)),
+            ("007.50", .milliseconds(7500)), ("7.", nil), (".5", nil), ("1.5.2", nil), ("1.5s", nil), ("1,5", nil),
+            ("1 .5", nil), ("1. 5", nil), ("1.-5", nil), ("1e3", nil), ("-1.5", nil),
+            (
+                "1000000000000000000000.5",
+                Duration(secondsComponent: 1_000_000_000_000, attosecondsComponent: 500_000_000_000_000_000)
+            ),
+            ("soon", nil), ("1000000000000", .seconds(1_000_000_000_000)),
+            ("99999999999999999999999999", .seconds(1_000_000_000_000)),
+            ("Sun, 06 Nov 1994 08:49:47 GMT", .seconds(10)), ("Sunday, 06-Nov-94 08:49:47 GMT", .seconds(10)),
+            ("Sun Nov  6 08:49:47 1994", .seconds(10)), ("Sun, 06 Nov 1994 08:49:27 GMT", .zero),
+            ("Sun, 06 Nov 1994 08:49:47 PST", nil), ("Sun, 32 Nov 1994 08:49:47 GMT", nil),
+            ("Sun, 06 Nov 1994 24:49:47 GMT", nil), ("Thu, 29 Feb 2096 00:00:00 GMT", .seconds(3_197_200_223)),
+        ] as [(String, Duration?)])
+    func retryAfter(value: String, expected: Duration?) {
+        var fields = HTTPFields()
+        fields[.retryAfter] = value
+        // The clock says 1994-11-06 08:49:37.
+        #expect(RetryAfter.delay(asked: ReceivedFields(fields), wallClock: { 784_111_777 }) == expected)
+    }
+
+    @Test("Retry-After as a date is measured against the response's own Date; of several the longest counts")
+    func retryAfterDate() {
+        var fields: HTTPFields = [.date: "Sun, 06 Nov 1994 08:49:40 GMT"]
+        fields.append(HTTPField(name: .retryAfter, value: "Sun, 06 Nov 1994 08:49:47 GMT"))
+        #expect(RetryAfter.delay(asked: ReceivedFields(fields), wallClock: { 0 }) == .seconds(7))
+        fields.append(HTTPField(name: .retryAfter, value: "9"))
+        fields.append(HTTPField(name: .retryAfter, value: "nonsense"))
+        #expect(RetryAfter.delay(asked: ReceivedFields(fields), wallClock: { 0 }) == .seconds(9))
+    }
+}

@@ -1,0 +1,56 @@
+import BowlineCore
+import BowlineTesting
+import Logging
+import Tracing
+
+@testable import BowlineCall
+
+/// The way of a call with what a test names and nothing else: no retries, redirects, decoding or credentials.
+struct TestRoad: Sendable {
+    var retry = RetryOptions()
+    var redirect = RedirectOptions.never
+    var decompression = DecompressionOptions.off
+    var budgets = RetryBudgets()
+    var clock: any ServiceClock = TestClock()
+    var random: @Sendable () -> Double = { 0.5 }
+    var perAttempt: [any ServiceMiddleware] = []
+    var makesIdempotencyKeys = false
+    var authenticator: (any RequestAuthenticator)?
+    /// The origins that may see the credentials.
+    var origins = ["http://api.example", "http://stub.invalid"]
+    var tracing: AttemptTracing?
+    var metrics: ClientMetrics?
+    var logger: Logger?
+
+    /// Nothing is retried unless `configure` says so.
+    init(_ configure: (inout TestRoad) -> Void = { _ in }) {
+        retry.maximumAttempts = 1
+        configure(&self)
+    }
+
+    /// Over this transport.
+    func over(_ transport: any ServiceTransport) throws -> Next {
+        let credentials = try authenticator.map { authenticator in
+            CallPlan.Credentials(authenticator, origins: try origins.map { try ServiceURL($0).origin })
+        }
+        let plan = CallPlan(
+            transport: transport, policies: CallPolicies(retry: retry, redirect: redirect), budgets: budgets,
+            observers: CallObservers(
+                tracing: tracing, metrics: metrics, logger: logger, budgets: budgets, clock: clock),
+            clock: clock, random: random, perAttempt: perAttempt, decompression: decompression,
+            makesIdempotencyKeys: makesIdempotencyKeys, credentials: credentials)
+        // Without the limit around a call: a test moves the clock itself.
+        return Next(CallExecutor(plan))
+    }
+}
+
+extension StubTransport {
+    /// Sends a request along `road` to this transport.
+    func send(
+        _ request: ServiceRequest, along road: TestRoad, context: RequestContext = RequestContext()
+    ) async throws -> ServiceResponse {
+        var request = request
+        request.url = try request.url ?? ServiceURL(request.reference)
+        return try await road.over(self)(request, context: context)
+    }
+}

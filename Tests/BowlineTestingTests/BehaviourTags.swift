@@ -1,0 +1,7 @@
+// Written by Scripts/behaviours: the ids of Tests/BEHAVIOURS.md that these tests show.
+
+import Testing
+
+extension Tag {
+    @Tag static var TL1: Self
+}
