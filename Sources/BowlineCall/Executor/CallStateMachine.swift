@@ -65,15 +65,15 @@ struct CallStateMachine: ~Copyable {
     private(set) var state = State.ready
     private let policies: CallPolicies
     private let deadline: Deadline?
-    /// The request of this hopRequest.
+    /// The request of this hop.
     private var hopRequest: ServiceRequest
     /// What redirects led to.
     private(set) var followed: [ServiceURL] = []
-    /// The number of the attempt in this hopRequest, as users see it: from 1, or from what middleware has set.
+    /// The number of the attempt in this hop, as users see it: from 1, or from what middleware has set.
     private(set) var attempt: Int
     /// The number of the last attempt of the call.
     private var attemptsStarted = 0
-    /// The retries of this hopRequest.
+    /// The retries of this hop.
     private(set) var retries = 0
     /// How far any attempt of this hop got. The service may have acted on an earlier attempt, even if the last one was never sent.
     private var furthest = RequestProgress.neverSent
@@ -161,7 +161,7 @@ struct CallStateMachine: ~Copyable {
         return startAttempt(after: outcome)
     }
 
-    /// The executor has begun the hopRequest.
+    /// The executor has begun the hop.
     mutating func hopBegan() -> Step { startAttempt() }
 
     // MARK: Decisions
@@ -214,14 +214,14 @@ struct CallStateMachine: ~Copyable {
         }
         guard var failure = policy.failure(outcome, wallClock: circumstances.wallClock) else { return nil }
         let now = circumstances.now
-        let told = policy.retryOutcome(
+        let retryOutcome = policy.retryOutcome(
             outcome, failure, hopRequest, attempt: max(attempt, outcome.attempts), retries: retries)
-        if let told, let shouldRetry = policy.options.shouldRetry { failure.answer = shouldRetry(told) }
+        if let retryOutcome, let shouldRetry = policy.options.shouldRetry { failure.answer = shouldRetry(retryOutcome) }
         if let response = outcome.response, !policy.isFailure(response.status, failure.answer) {
             return reportRecovery()
         }
         let chance = circumstances.random
-        failure.customDelay = told.flatMap { policy.options.backoff.custom?($0, chance) }
+        failure.customDelay = retryOutcome.flatMap { policy.options.backoff.custom?($0, chance) }
         var verdict = policy.verdict(
             after: failure, isIdempotent: hopRequest.isIdempotent, isReplayable: hopRequest.body.isReplayable,
             retries: retries,
