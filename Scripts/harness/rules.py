@@ -52,6 +52,8 @@ WALLS = {
 }
 # Those that use Foundation only where there is no FoundationEssentials.
 ESSENTIALS = ["Bowline", "BowlineOpenAPI"]
+# The one file of a module that imports either, with the `canImport` ladder for both.
+FOUNDATION_FILE = {"Bowline": "Sources/Bowline/Essentials.swift"}
 STANDARD = ["Swift", "_Concurrency", "Synchronization"]
 PLATFORM = ["Glibc", "Musl", "Bionic", "Android", "Darwin"]
 # The one module that asks which platform it is on.
@@ -125,6 +127,9 @@ def _imports_of(path, module, root):
             if not item.is_guarded(item.module):
                 found.append(Violation(name, item.line, f"`{item.module}` exists on some platforms only",
                                        f"put it under `#if canImport({item.module})`"))
+        elif item.module in ("Foundation", "FoundationEssentials") and FOUNDATION_FILE.get(module, str(name)) != str(name):
+            found.append(Violation(name, item.line, f"`{item.module}` is imported outside of {FOUNDATION_FILE[module]}",
+                                   f"put what needs it into {FOUNDATION_FILE[module]}, which has one `canImport` ladder for all"))
         elif item.module == "Foundation" and module in ESSENTIALS:
             if not item.is_fallback_for("FoundationEssentials"):
                 found.append(Violation(name, item.line, f"{module} uses FoundationEssentials, not Foundation",

@@ -21,10 +21,11 @@ struct ResendPolicy {
     /// peer has refused the request: that connection is well, or gets no more requests.
     var requiresFresh: Bool { count > 0 && earlierProgress != .refused }
 
-    /// Whether to send again after `outcome`. Says yes once; more often where connections were used up.
+    /// Returns whether the transport may send again after `outcome`, and counts the resend: one, or more where connections were
+    /// used up.
     ///
     /// - Parameter wasPooled: The connection had been waiting in the pool, so it may have died there unnoticed.
-    mutating func allows(_ request: PreparedRequest, after outcome: TransportOutcome, wasPooled: Bool) -> Bool {
+    mutating func claimResend(of request: PreparedRequest, after outcome: TransportOutcome, wasPooled: Bool) -> Bool {
         guard request.isReplayable else { return false }
         if case .declined(let hasCarriedOthers) = outcome.connection {
             // Nothing was sent, so nothing is sent again: only another connection is asked for.
@@ -52,8 +53,8 @@ struct ResendPolicy {
         return true
     }
 
-    /// `error` as the end of the whole attempt: what was ambiguous once stays so, however early the resend failed.
-    func settled(_ error: ServiceError) -> ServiceError {
+    /// `error` as the end of the whole attempt: once ambiguous, its progress stays so, however early the resend failed.
+    func withEarlierProgress(_ error: ServiceError) -> ServiceError {
         guard earlierProgress == .ambiguous, error.progress == .neverSent || error.progress == .refused else {
             return error
         }

@@ -109,7 +109,7 @@ package final class PooledTransport: ServiceTransport {
         var failure = error
         if let error = error as? PoolError {
             if case .closed = error, !pools.isClosed { return nil }
-            var made = resend.settled(ServiceError(error, request: prepared, now: environment.clock.now))
+            var made = resend.withEarlierProgress(ServiceError(error, request: prepared, now: environment.clock.now))
             if resend.count > 0 { made.resends = resend.count }
             failure = made
         }
@@ -145,13 +145,13 @@ package final class PooledTransport: ServiceTransport {
             exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
             throw error
         }
-        let isGoingOn = resend.allows(exchange.request, after: outcome, wasPooled: exchange.wasPooled)
+        let isGoingOn = resend.claimResend(of: exchange.request, after: outcome, wasPooled: exchange.wasPooled)
         // Nothing was sent: it only needs another connection.
         if isGoingOn, resend.count == exchange.resends { return }
         let failure = ServiceError(outcome, of: exchange)
         exchange.tell { $0.requestEnded($1, .failed(failure)) }
         defer { suspectSiblings(of: exchange, after: outcome, lease, pool) }
-        guard isGoingOn else { throw resend.settled(failure) }
+        guard isGoingOn else { throw resend.withEarlierProgress(failure) }
         exchange.call.sentAgain()
         tell(exchange.request, resend: resend.count) { $0.requestResending($1) }
     }

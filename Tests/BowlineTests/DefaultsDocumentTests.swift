@@ -1,6 +1,8 @@
-import Bowline
+import BowlineCore
 import Foundation
 import Testing
+
+@testable import Bowline
 
 @Suite("Docs/Defaults.md")
 struct DefaultsDocumentTests {
@@ -48,6 +50,45 @@ struct DefaultsDocumentTests {
         }
     }
 
+    @Test("Docs/Defaults.md says the range that the code checks, for each number and duration of a client or a request")
+    func ranges() throws {
+        let declared =
+            Knobs.ranges(Timeouts.knobs, at: "timeouts") + Knobs.ranges(RetryOptions.knobs, at: "retry")
+            + Knobs.ranges(RetryBackoff.knobs, at: "retry.backoff")
+            + Knobs.ranges(RetryBudgetOptions.knobs, at: "retry.budget")
+            + Knobs.ranges(RedirectOptions.knobs, at: "redirect")
+            + Knobs.ranges(DecompressionOptions.knobs, at: "decompression")
+            + Knobs.ranges(PoolOptions.knobs, at: "pool") + Knobs.ranges(ConnectionOptions.knobs, at: "connection")
+            + Knobs.ranges(HTTP2Options.knobs, at: "http2") + Knobs.ranges(LifecycleOptions.knobs, at: "lifecycle")
+        let ranges = Dictionary(uniqueKeysWithValues: declared)
+        let document = try MarkdownDocument("Docs/Defaults.md")
+        for row in try document.rows(under: "## The client: `ClientConfiguration`") {
+            let path = unquoted(row[0])
+            guard ["Duration", "Int"].contains(Knobs.typeNames[path]) else { continue }
+            let range = try #require(ranges[path], "\(path) declares no range")
+            // A limit that depends on another knob follows a comma.
+            #expect(row[3] == range || row[3].hasPrefix("\(range), "), "\(path)")
+        }
+        for row in try document.rows(under: "## One request: `RequestOptions`") {
+            guard let range = ranges[String(unquoted(row[0]).dropFirst("options.".count))] else { continue }
+            #expect(row[3] == range, "\(row[0])")
+        }
+    }
+
+    @Test("each knob is declared with the name of its own property")
+    func names() {
+        Knobs.expectOwnNames(Timeouts.knobs)
+        Knobs.expectOwnNames(RetryOptions.knobs)
+        Knobs.expectOwnNames(RetryBackoff.knobs)
+        Knobs.expectOwnNames(RetryBudgetOptions.knobs)
+        Knobs.expectOwnNames(RedirectOptions.knobs)
+        Knobs.expectOwnNames(DecompressionOptions.knobs)
+        Knobs.expectOwnNames(PoolOptions.knobs)
+        Knobs.expectOwnNames(ConnectionOptions.knobs)
+        Knobs.expectOwnNames(HTTP2Options.knobs)
+        Knobs.expectOwnNames(LifecycleOptions.knobs)
+    }
+
     private func defaults(under heading: String) throws -> [String: String] {
         let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: heading)
         for row in rows { #expect(row.count == 6 && !row[5].isEmpty, "\(row)") }
@@ -93,6 +134,47 @@ private enum Knobs {
             if Mirror(reflecting: value).displayStyle == .optional { found.insert(path) }
         }
         return found
+    }
+
+    /// The types of a client's knobs, without the `?` of those that may be nil.
+    static var typeNames: [String: String] {
+        var found: [String: String] = [:]
+        walk(ClientConfiguration(), "") { path, value in
+            let name = "\(type(of: value))"
+            found[path] = name.hasPrefix("Optional<") ? String(name.dropFirst(9).dropLast()) : name
+        }
+        return found
+    }
+
+    /// The ranges that knobs declare, by path, as `Docs/Defaults.md` writes them.
+    static func ranges<Options>(_ knobs: [OptionKnob<Options>], at path: String) -> [(String, String)] {
+        knobs.compactMap { knob in
+            let range: String? =
+                switch knob.property {
+                case .integer(_, let range), .optionalInteger(_, let range): range.knobText
+                case .duration(_, let range), .optionalDuration(_, let range): range.text
+                case .flag, .other: nil
+                }
+            return range.map { ("\(path).\(knob.name)", $0) }
+        }
+    }
+
+    /// Changes each property through its knob, and expects that the property of the knob's name has changed, and no other.
+    static func expectOwnNames<Options: ConfigurableOptions>(_ knobs: [OptionKnob<Options>]) {
+        let defaults = values(of: Options())
+        for knob in knobs {
+            var options = Options()
+            switch knob.property {
+            case .flag(let property): options[keyPath: property].toggle()
+            case .integer(let property, _): options[keyPath: property] += 1
+            case .optionalInteger(let property, _): options[keyPath: property] = 4321
+            case .duration(let property, _): options[keyPath: property] += .seconds(4321)
+            case .optionalDuration(let property, _): options[keyPath: property] = .seconds(4321)
+            case .other: continue
+            }
+            let changed = values(of: options).filter { defaults[$0.key] != $0.value }
+            #expect(Array(changed.keys) == [knob.name], "\(Options.self)")
+        }
     }
 
     private static func walk(_ value: Any, _ path: String, _ visit: (String, Any) -> Void) {

@@ -211,9 +211,9 @@ struct TinyChunkTests {
     @Test("Over HTTP/1.1 every 256th small write waits until the network has it; large ones are counted in bytes")
     func http1UploadWaits() {
         var body = HTTP1OutboundBody<Void>()
-        let waits = (1...1000).filter { _ in body.willWrite(1) == .needed }
+        let waits = (1...1000).filter { _ in body.beginWrite(1) == .needed }
         #expect(waits == [256, 512, 768])
-        let largeWaits = (1...1000).filter { _ in body.willWrite(1025) == .needed }
+        let largeWaits = (1...1000).filter { _ in body.beginWrite(1025) == .needed }
         #expect(largeWaits.isEmpty)
     }
 }

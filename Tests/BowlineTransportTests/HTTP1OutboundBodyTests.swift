@@ -10,7 +10,7 @@ struct HTTP1OutboundBodyTests {
     func resumed() {
         var body = Body()
         #expect(!body.hasWriter)
-        body.waits("writer")
+        body.storeWriter("writer")
         #expect(body.hasWriter)
         let first = body.resumed()
         let second = body.resumed()
@@ -22,7 +22,7 @@ struct HTTP1OutboundBodyTests {
     @Test("A body that is stopped gives up who waits, once")
     func stopped() {
         var body = Body()
-        body.waits("writer")
+        body.storeWriter("writer")
         let first = body.stop()
         let second = body.stop()
         #expect(first == "writer")
@@ -35,8 +35,8 @@ struct HTTP1OutboundBodyTests {
         var body = Body()
         var needed: [Int] = []
         for index in 1...600 {
-            if body.willWrite(Body.smallWrite) == .needed { needed.append(index) }
-            if body.willWrite(Body.smallWrite + 1) == .needed { needed.append(-index) }
+            if body.beginWrite(Body.smallWrite) == .needed { needed.append(index) }
+            if body.beginWrite(Body.smallWrite + 1) == .needed { needed.append(-index) }
         }
         #expect(needed == [256, 512])
     }

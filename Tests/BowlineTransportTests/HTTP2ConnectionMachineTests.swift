@@ -57,7 +57,7 @@ struct HTTP2ConnectionMachineTests {
             case .refused: last = machine.streamRefused()
             case .close: last = machine.close(.goAway)
             case .arrived: machine.leaseArrived()
-            case .leasesEnd(let count): machine.leasesEnd(after: count)
+            case .leasesEnd(let count): machine.limitLeases(to: count)
             case .goAway(let held): last = machine.takeGoAway(hasHeldRequests: held)
             case .poolReleased: machine.poolReleased()
             }
@@ -80,7 +80,7 @@ struct HTTP2ConnectionMachineTests {
     @Test("a GOAWAY that was sent stays sent when the connection closes")
     func goAwayOnce() {
         var machine = HTTP2ConnectionStateMachine()
-        machine.leasesEnd(after: 0)
+        machine.limitLeases(to: 0)
         let before = machine.hasSentGoAway
         _ = machine.takeGoAway(hasHeldRequests: false)
         _ = machine.close(.shutdown)

@@ -24,15 +24,15 @@ struct HTTP2StreamMachineTests {
         ([.wrote, .requestFinished], .fine(.goOn, .ambiguous)),
         ([.wrote, .informational], .fine(.goOn, .responseStarted)),
         ([.wrote, .requestFinished, .head], .fine(.goOn, .responseStarted)),
-        ([.wrote, .requestFinished, .head, .data(3), .end], .fine(.settled, .responseStarted)),
-        ([.wrote, .requestFinished, .head, .data(3), .trailers, .end], .fine(.settled, .responseStarted)),
-        ([.wrote, .requestFinished, .informational, .informational, .headEnd], .fine(.settled, .responseStarted)),
+        ([.wrote, .requestFinished, .head, .data(3), .end], .fine(.close, .responseStarted)),
+        ([.wrote, .requestFinished, .head, .data(3), .trailers, .end], .fine(.close, .responseStarted)),
+        ([.wrote, .requestFinished, .informational, .informational, .headEnd], .fine(.close, .responseStarted)),
         ([.wrote, .head, .end], .fine(.goOn, .responseStarted)),
-        ([.wrote, .head, .end, .requestFinished], .fine(.settled, .responseStarted)),
-        ([.wrote, .head, .requestStopped, .end], .fine(.resetAndSettled, .responseStarted)),
-        ([.wrote, .headWithLength(3), .requestFinished, .data(1), .data(2), .end], .fine(.settled, .responseStarted)),
+        ([.wrote, .head, .end, .requestFinished], .fine(.close, .responseStarted)),
+        ([.wrote, .head, .requestStopped, .end], .fine(.reset, .responseStarted)),
+        ([.wrote, .headWithLength(3), .requestFinished, .data(1), .data(2), .end], .fine(.close, .responseStarted)),
         // Frames after the end do nothing.
-        ([.wrote, .requestFinished, .headEnd, .head, .data(1), .end], .fine(.settled, .responseStarted)),
+        ([.wrote, .requestFinished, .headEnd, .head, .data(1), .end], .fine(.close, .responseStarted)),
         // H2i
         ([.wrote, .headWithLength(3), .data(2), .end], .violation),
         ([.wrote, .headWithLength(3), .data(4)], .violation),
@@ -45,7 +45,7 @@ struct HTTP2StreamMachineTests {
         ([.wrote, .head, .section], .violation),
         // A body where there is none.
         ([.wrote, .status(204), .data(1)], .violation),
-        ([.wrote, .status(304), .data(0), .requestFinished, .end], .fine(.settled, .responseStarted)),
+        ([.wrote, .status(304), .data(0), .requestFinished, .end], .fine(.close, .responseStarted)),
     ]
 
     @Test("Each sequence of events leads where the table says", .tags(.H2i, .H2r, .H2s), arguments: rows)
@@ -63,7 +63,7 @@ struct HTTP2StreamMachineTests {
         machine.requestFinished()
         #expect(machine.receivedSection(status: 200, contentLength: 5000, isEnd: true) == .head(expected: nil))
         #expect(machine.ended() == nil)
-        #expect(machine.afterwards == .settled)
+        #expect(machine.afterwards == .close)
     }
 
     @Test("an answer before the request is done stops the upload, unless it is a success that has begun", .tags(.H2v))

@@ -52,11 +52,12 @@ struct ResendPolicyTests {
         var policy = ResendPolicy()
         let request = try Self.request(example.method)
         #expect(!policy.requiresFresh)
-        let isSent = policy.allows(request, after: Self.closed(example.progress), wasPooled: example.wasPooled)
+        let isSent = policy.claimResend(of: request, after: Self.closed(example.progress), wasPooled: example.wasPooled)
         #expect(isSent == example.isSent)
         // One that the peer refused goes wherever there is room: no connection was found dead.
         #expect(policy.requiresFresh == (example.isSent && example.progress != .refused))
-        let isSentTwice = isSent && policy.allows(request, after: Self.closed(example.progress), wasPooled: true)
+        let isSentTwice =
+            isSent && policy.claimResend(of: request, after: Self.closed(example.progress), wasPooled: true)
         #expect(!isSentTwice, "never two resends")
     }
 
@@ -67,7 +68,7 @@ struct ResendPolicyTests {
             var policy = ResendPolicy()
             let outcome = Self.closed(.refused, .goneAway(isUsedUp: goAway.saysUsedUp))
             var count = 0
-            while count < 1000, policy.allows(request, after: outcome, wasPooled: false) { count += 1 }
+            while count < 1000, policy.claimResend(of: request, after: outcome, wasPooled: false) { count += 1 }
             return count
         }
         #expect(resends(HTTP2GoAway(lastID: 1)) == 100)
@@ -82,7 +83,7 @@ struct ResendPolicyTests {
             let request = try Self.request("POST") { $0.options.allowsResend = false }
             let outcome = Self.closed(.neverSent, .declined(hasCarriedOthers: hasCarriedOthers))
             var count = 0
-            while count < 1000, policy.allows(request, after: outcome, wasPooled: false) { count += 1 }
+            while count < 1000, policy.claimResend(of: request, after: outcome, wasPooled: false) { count += 1 }
             return (count, policy)
         }
         let (often, policy) = try leases(hasCarriedOthers: true)
@@ -94,11 +95,12 @@ struct ResendPolicyTests {
     func refusedAfterAmbiguous() throws {
         var policy = ResendPolicy()
         let request = try Self.request("GET")
-        let isSent = policy.allows(request, after: Self.closed(.ambiguous), wasPooled: true)
-        let isSentTwice = policy.allows(
-            request, after: Self.closed(.refused, .goneAway(isUsedUp: true)), wasPooled: false)
+        let isSent = policy.claimResend(of: request, after: Self.closed(.ambiguous), wasPooled: true)
+        let isSentTwice = policy.claimResend(
+            of: request, after: Self.closed(.refused, .goneAway(isUsedUp: true)), wasPooled: false)
         #expect(isSent && !isSentTwice)
-        #expect(policy.settled(ServiceError(.connectionClosed, "x", progress: .refused)).progress == .ambiguous)
+        #expect(
+            policy.withEarlierProgress(ServiceError(.connectionClosed, "x", progress: .refused)).progress == .ambiguous)
     }
 
     @Test(
@@ -124,7 +126,7 @@ struct ResendPolicyTests {
         for code in [ServiceError.Code.responseHeadTimeout, .bodyIdleTimeout, .requestBodyFailed, .protocolViolation] {
             var policy = ResendPolicy()
             let outcome = TransportOutcome(code, progress: .ambiguous)
-            let isSent = try policy.allows(Self.request("GET"), after: outcome, wasPooled: true)
+            let isSent = try policy.claimResend(of: Self.request("GET"), after: outcome, wasPooled: true)
             #expect(!isSent, "\(code)")
         }
     }
@@ -144,12 +146,12 @@ struct ResendPolicyTests {
                 let request = try Self.request("PUT", body: body)
                 if !isReplayable { request.commitBody(after: 200) }
                 var policy = ResendPolicy()
-                let isSent = policy.allows(request, after: Self.closed(progress), wasPooled: true)
+                let isSent = policy.claimResend(of: request, after: Self.closed(progress), wasPooled: true)
                 #expect(isSent == isReplayable)
             }
             var policy = ResendPolicy()
             let refusing = try Self.request("GET") { $0.options.allowsResend = false }
-            let isSent = policy.allows(refusing, after: Self.closed(progress), wasPooled: true)
+            let isSent = policy.claimResend(of: refusing, after: Self.closed(progress), wasPooled: true)
             #expect(!isSent)
         }
     }

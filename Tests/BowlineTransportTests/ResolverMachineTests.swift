@@ -11,7 +11,7 @@ struct ResolverMachineTests {
         /// A waiter, and the name it wants.
         case wanted(String, String)
         case forgotten(String)
-        case threadIsFree
+        case threadBecameFree
         case ended(String)
         case threadNotStarted
     }
@@ -28,34 +28,39 @@ struct ResolverMachineTests {
     static let rows: [([Event], [Effect])] = [
         // One look-up for all who want the name.
         (
-            [.wanted("1", "a"), .wanted("2", "a"), .threadIsFree, .wanted("3", "a"), .ended("a"), .threadIsFree],
+            [
+                .wanted("1", "a"), .wanted("2", "a"), .threadBecameFree, .wanted("3", "a"), .ended("a"),
+                .threadBecameFree,
+            ],
             [.start, .enough, .run("a"), .enough, .told(["1", "2", "3"]), .threadEnds]
         ),
         // After it has ended, the name is looked up anew.
         (
-            [.wanted("1", "a"), .threadIsFree, .ended("a"), .wanted("2", "a"), .threadIsFree],
+            [.wanted("1", "a"), .threadBecameFree, .ended("a"), .wanted("2", "a"), .threadBecameFree],
             [.start, .run("a"), .told(["1"]), .enough, .run("a")]
         ),
         // The third name waits for a place, and the first thread that is free takes it.
         (
             [
-                .wanted("1", "a"), .wanted("2", "b"), .wanted("3", "c"), .threadIsFree, .threadIsFree, .ended("b"),
-                .threadIsFree,
+                .wanted("1", "a"), .wanted("2", "b"), .wanted("3", "c"), .threadBecameFree, .threadBecameFree,
+                .ended("b"),
+                .threadBecameFree,
             ],
             [.start, .start, .enough, .run("a"), .run("b"), .told(["2"]), .run("c")]
         ),
         // What is queued and no longer wanted never runs.
-        ([.wanted("1", "a"), .forgotten("1"), .threadIsFree], [.start, .forgot("1", starts: false), .threadEnds]),
+        ([.wanted("1", "a"), .forgotten("1"), .threadBecameFree], [.start, .forgot("1", starts: false), .threadEnds]),
         // One of two waiters goes: the look-up goes on for the other.
         (
-            [.wanted("1", "a"), .wanted("2", "a"), .forgotten("1"), .threadIsFree, .ended("a")],
+            [.wanted("1", "a"), .wanted("2", "a"), .forgotten("1"), .threadBecameFree, .ended("a")],
             [.start, .enough, .forgot("1", starts: false), .run("a"), .told(["2"])]
         ),
         // An abandoned look-up leaves its place to another name.
         (
             [
-                .wanted("1", "a"), .wanted("2", "b"), .threadIsFree, .threadIsFree, .wanted("3", "c"), .forgotten("1"),
-                .threadIsFree, .ended("a"), .threadIsFree,
+                .wanted("1", "a"), .wanted("2", "b"), .threadBecameFree, .threadBecameFree, .wanted("3", "c"),
+                .forgotten("1"),
+                .threadBecameFree, .ended("a"), .threadBecameFree,
             ],
             [
                 .start, .start, .run("a"), .run("b"), .enough, .forgot("1", starts: true), .run("c"), .told([]),
@@ -64,14 +69,15 @@ struct ResolverMachineTests {
         ),
         // Who wants it again gets its answer: there is no second look-up of the name.
         (
-            [.wanted("1", "a"), .threadIsFree, .forgotten("1"), .wanted("2", "a"), .ended("a")],
+            [.wanted("1", "a"), .threadBecameFree, .forgotten("1"), .wanted("2", "a"), .ended("a")],
             [.start, .run("a"), .forgot("1", starts: false), .enough, .told(["2"])]
         ),
         // There are never more threads than allowed, whatever was abandoned.
         (
             [
-                .wanted("1", "a"), .wanted("2", "b"), .threadIsFree, .threadIsFree, .forgotten("1"), .forgotten("2"),
-                .wanted("3", "c"), .wanted("4", "d"), .threadIsFree, .ended("a"), .threadIsFree,
+                .wanted("1", "a"), .wanted("2", "b"), .threadBecameFree, .threadBecameFree, .forgotten("1"),
+                .forgotten("2"),
+                .wanted("3", "c"), .wanted("4", "d"), .threadBecameFree, .ended("a"), .threadBecameFree,
             ],
             [
                 .start, .start, .run("a"), .run("b"), .forgot("1", starts: false), .forgot("2", starts: false),
@@ -85,12 +91,15 @@ struct ResolverMachineTests {
         ),
         // With another thread they wait for that one.
         (
-            [.wanted("1", "a"), .threadIsFree, .wanted("2", "b"), .threadNotStarted, .ended("a"), .threadIsFree],
+            [
+                .wanted("1", "a"), .threadBecameFree, .wanted("2", "b"), .threadNotStarted, .ended("a"),
+                .threadBecameFree,
+            ],
             [.start, .run("a"), .start, .told([]), .told(["1"]), .run("b")]
         ),
         // What is over cannot be forgotten, and an answer that nobody asked for does nothing.
         (
-            [.wanted("1", "a"), .threadIsFree, .ended("a"), .forgotten("1"), .ended("a"), .ended("b")],
+            [.wanted("1", "a"), .threadBecameFree, .ended("a"), .forgotten("1"), .ended("a"), .ended("b")],
             [.start, .run("a"), .told(["1"]), .forgot(nil, starts: false), .told([]), .told([])]
         ),
     ]
@@ -151,7 +160,7 @@ private struct Walk: ~Copyable {
             guard let (name, id) = ids[waiter] else { return .enough }
             let forgotten = machine.forgotten(name, id)
             return .forgot(forgotten.waiter, starts: forgotten.threads == .startOne)
-        case .threadIsFree: return machine.threadIsFree().map { .run($0) } ?? .threadEnds
+        case .threadBecameFree: return machine.threadBecameFree().map { .run($0) } ?? .threadEnds
         case .ended(let name): return .told(machine.lookUpEnded(name))
         case .threadNotStarted: return .told(machine.threadNotStarted())
         }
@@ -162,7 +171,7 @@ private struct Walk: ~Copyable {
         let running = model.filter(\.isRunning)
         let free = threads - running.count
         switch random.next(in: 0..<10) {
-        case 0..<2 where free > 0: return .threadIsFree
+        case 0..<2 where free > 0: return .threadBecameFree
         case 2 where free > 0 && random.nextBool(probability: 0.2): return .threadNotStarted
         case 3..<5 where !running.isEmpty: return .ended(running[random.next(in: 0..<running.count)].name)
         case 5..<8 where !ids.isEmpty:
@@ -202,7 +211,7 @@ private struct Walk: ~Copyable {
             let isLast = model[index].waiters.isEmpty
             if isLast, !model[index].isRunning { model.remove(at: index) }
             return isShort ? nil : .forgot(waiter, starts: isLast && isThreadDue)
-        case .threadIsFree:
+        case .threadBecameFree:
             guard wantedRunning < limits.wanted, let index = model.firstIndex(where: { !$0.isRunning }) else {
                 threads -= 1
                 return .threadEnds

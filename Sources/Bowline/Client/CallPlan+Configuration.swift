@@ -2,11 +2,11 @@ internal import BowlineCall
 internal import BowlineCore
 
 extension CallPlan {
-    /// What a client does around each call, made of its configuration. ``CallPlan`` has the order, and the reason for it.
+    /// Makes a client's steps around each call from its configuration. ``CallPlan`` has their order, and the reason for it.
     ///
     /// - Parameters:
     ///   - base: The client's base URL, whose origin gets its credentials.
-    ///   - usualFields: What the client gives requests that have no fields of their own.
+    ///   - usualFields: The fields of requests that have none of their own.
     convenience init(_ configuration: ClientConfiguration, base: ServiceURL?, usualFields: HTTPFields, core: ClientCore)
     {
         self.init(
@@ -16,7 +16,7 @@ extension CallPlan {
                 clientFields: configuration.fields.map(\.name)),
             budgets: core.retryBudgets,
             observers: CallObservers(
-                // A derived client may switch off what its first one found installed.
+                // A derived client may switch off a tracer or metrics backend that its first one found installed.
                 tracing: configuration.telemetry.isTracingEnabled ? core.tracing : nil, metrics: core.metrics,
                 events: core.events, logger: configuration.telemetry.logger, budgets: core.retryBudgets,
                 clock: configuration.clock),

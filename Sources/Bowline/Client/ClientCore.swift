@@ -2,7 +2,7 @@ internal import BowlineCall
 internal import BowlineCore
 internal import BowlineTransport
 
-/// What the copies of a client share: the transport and the lifecycle.
+/// The state that the copies of a client share: the transport and the lifecycle.
 ///
 /// When the last copy goes without a shutdown, unused connections close at once and the others as they finish.
 final class ClientCore: Sendable {
@@ -11,13 +11,13 @@ final class ClientCore: Sendable {
     let pooled: PooledTransport?
     let lifecycle: ClientLifecycle
     let clock: any ServiceClock
-    /// What makes spans; nil: no tracer is installed.
+    /// Makes spans; nil: no tracer is installed.
     let tracing: AttemptTracing?
-    /// What measures; nil: it is off, or no metrics backend is installed.
+    /// The metrics; nil: they are off, or no metrics backend is installed.
     let metrics: ClientMetrics?
-    /// Who tells listeners of events; nil: there are none.
+    /// Delivers events to listeners; nil: there are none.
     let events: EventDispatch?
-    /// What retries may cost, by origin.
+    /// The retry budgets, by origin.
     let retryBudgets: RetryBudgets
 
     init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {

@@ -1,7 +1,7 @@
 internal import BowlineCall
 internal import BowlineCore
 
-/// What clients over one core may differ in: the base URL, the policies, and the way of a call made of them.
+/// The settings in which clients over one core may differ: the base URL, the policies, and the call plan made of them.
 ///
 /// Held by reference, so that a client is cheap to copy.
 final class ClientPolicies: Sendable {
@@ -13,10 +13,10 @@ final class ClientPolicies: Sendable {
     let hasMiddleware: Bool
     /// The executor, behind the user's middleware.
     let road: Next
-    /// What responses are handed, so that they can be decoded.
+    /// The decoder that responses get.
     let decoding: BodyDecoding
     private let userAgent: HTTPField?
-    /// What a request without fields of its own gets: most share this one collection.
+    /// The fields of a request that has none of its own. Most requests share this one collection.
     private let usualFields: HTTPFields
     /// Middleware of the user's could take the client's own fields elsewhere.
     private let guardsFields: Bool
@@ -64,8 +64,8 @@ final class ClientPolicies: Sendable {
         return try baseURL.appending(request.reference)
     }
 
-    /// Adds what the body says of itself, and the client's own fields and its `User-Agent` where the request has none of that
-    /// name. Before the first middleware: each sees, and may change, what is sent, and what signs a request signs all of it.
+    /// Adds the body's own fields, and the client's fields and `User-Agent` unless the request has a field of that
+    /// name. Runs before the first middleware, so that middleware sees and may change every field, and a signature covers all.
     func addFields(to request: inout ServiceRequest, for url: ServiceURL) {
         if let type = request.body.contentType, !request.fields.contains(.contentType) {
             request.fields[.contentType] = type
@@ -80,7 +80,7 @@ final class ClientPolicies: Sendable {
 
     private func addOwnFields(to request: inout ServiceRequest, for url: ServiceURL) {
         let fields = configuration.fields
-        // What may be credentials goes to the service that the client is for, not to whatever an absolute URL names.
+        // The fields may be credentials: they go to the client's service only, not to the origin of an absolute URL.
         guard !fields.isEmpty, baseURL == nil || baseURL?.origin == url.origin else { return }
         let own = request.fields
         for field in fields where !own.contains(field.name) { request.fields.append(field) }

@@ -6,16 +6,16 @@ extension ServiceClient {
     /// ```swift
     /// let impatient = try client.with { $0.timeouts.total = .seconds(2) }
     /// ```
-    /// It starts from this client's configuration. What belongs to the connections and their end (`pool`, `connection`,
-    /// `tls`, `timeouts.connect`, `lifecycle`, `clock`, `random`, and of `telemetry` metrics and events) is shared and
+    /// It starts from this client's configuration. The settings of the connections and their end (`pool`, `connection`,
+    /// `tls`, `timeouts.connect`, `lifecycle`, `clock`, `random`, and of `telemetry` metrics and events) are shared and
     /// cannot be changed. Shutting down either client ends both.
     ///
-    /// - Throws: ``ServiceError`` `invalidConfiguration` for a value out of range or one that is shared; what
+    /// - Throws: ``ServiceError`` `invalidConfiguration` for a value out of range or one that is shared; any error of
     ///   `configure` throws.
     public func with(_ configure: (inout ClientConfiguration) throws -> Void) throws -> ServiceClient {
         var changed = configuration
         try configure(&changed)
-        changed.settleLimits()
+        changed.reconcileLimits()
         try (changed.problems(derivingFrom: configuration) + changed.problems()).throwIfAny()
         try changed.requireOriginOfCredentials(base: baseURL)
         changed.reportReading()
@@ -34,7 +34,7 @@ extension ServiceClient {
     /// - Parameters:
     ///   - path: A path that is appended to the base URL, without a query; values from elsewhere go through
     ///     `PercentEncoding.segment`. Empty: the base stays.
-    ///   - fields: Added to the configuration's `fields`, in place of those of the same name. A request's own win.
+    ///   - fields: Added to the configuration's `fields`; replace fields of the same name. A request's own fields take precedence.
     /// - Throws: ``ServiceError`` `invalidURL` if the path is an absolute URL or has a query, or if this client has no
     ///   base URL.
     public func scoped(to path: String, fields: HTTPFields = [:]) throws -> ServiceClient {

@@ -10,7 +10,7 @@ extension ServiceClient {
     ///
     /// - Parameters:
     ///   - reference: A path below the client's base URL, or an absolute URL.
-    ///   - value: What is encoded.
+    ///   - value: The value to encode.
     ///   - query: Names and values that are appended to the reference's query, percent-encoded.
     ///   - fields: The header fields; a `Content-Type` among them is sent in place of the encoder's.
     ///   - options: Changes the request's options; nil: they are the client's.

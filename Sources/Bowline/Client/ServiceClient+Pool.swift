@@ -2,14 +2,14 @@ public import BowlineCore
 internal import BowlineTransport
 
 extension ServiceClient {
-    /// The client's connections: what there is now, and dialling ahead.
+    /// The client's connections: a snapshot of the pool, and dialling ahead.
     public var pool: ClientPool { ClientPool(transport: core.pooled) }
 
     /// A look at a client's connections.
     public struct ClientPool: Sendable {
         fileprivate let transport: PooledTransport?
 
-        /// What the pool holds at this moment, and what it has opened and closed so far, by reason. Empty for a client
+        /// The pool's connections at this moment, and how many it has opened and closed so far, by reason. Empty for a client
         /// over a transport of your own. For the connection of one response see ``ServiceResponse/connection``.
         public func snapshot() -> PoolSnapshot {
             transport?.snapshot() ?? PoolSnapshot(origins: [], opened: 0, closed: [:])

@@ -1,13 +1,13 @@
 public import BowlineCore
 
-/// What all verbs share is said at ``ServiceClient/send(_:)``: cancellation, drain, errors.
+/// ``ServiceClient/send(_:)`` documents cancellation, drain and errors for all verbs.
 ///
 /// A trailing closure sets options of this one request:
 /// ```swift
 /// let export = try await client.get("export", query: ["year": 2026]) { $0.timeouts.total = .unlimited }
 /// ```
 extension ServiceClient {
-    /// Changes what one request wants to be different from its client.
+    /// Changes the options of one request.
     public typealias OptionsChange = (inout RequestOptions) -> Void
 
     /// Sends a GET request.

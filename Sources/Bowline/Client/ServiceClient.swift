@@ -19,17 +19,17 @@ public struct ServiceClient: Sendable {
     let core: ClientCore
     let policies: ClientPolicies
 
-    /// What references are relative to; nil: requests need absolute URLs.
+    /// The base of relative references; nil: requests need absolute URLs.
     public var baseURL: ServiceURL? { policies.baseURL }
-    /// What the client was made with.
+    /// The configuration that the client was made with.
     public var configuration: ClientConfiguration { policies.configuration }
 
     /// Makes a client.
     ///
     /// - Parameters:
-    ///   - baseURL: What the references of requests are relative to, as `https://api.example.com/v1`.
+    ///   - baseURL: The base of the requests' references, as `https://api.example.com/v1`.
     ///   - configure: Changes the default configuration.
-    /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or what `configure` throws.
+    /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or any error of `configure`.
     public init(
         baseURL: String, configure: (inout ClientConfiguration) throws -> Void = { _ in }
     ) throws {
@@ -38,7 +38,7 @@ public struct ServiceClient: Sendable {
 
     /// Makes a client without a base: its requests need absolute URLs.
     ///
-    /// - Throws: ``ServiceError`` `invalidConfiguration`, or what `configure` throws.
+    /// - Throws: ``ServiceError`` `invalidConfiguration`, or any error of `configure`.
     public init(configure: (inout ClientConfiguration) throws -> Void = { _ in }) throws {
         try self.init(base: nil, transport: nil, configure)
     }
@@ -47,7 +47,7 @@ public struct ServiceClient: Sendable {
     ///
     /// The configuration's `pool`, `connection` and `tls` then mean nothing.
     ///
-    /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or what `configure` throws.
+    /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or any error of `configure`.
     public init(
         baseURL: String, transport: any ServiceTransport,
         configure: (inout ClientConfiguration) throws -> Void = { _ in }
@@ -59,7 +59,7 @@ public struct ServiceClient: Sendable {
     ///
     /// The configuration's `pool`, `connection` and `tls` then mean nothing.
     ///
-    /// - Throws: ``ServiceError`` `invalidConfiguration`, or what `configure` throws.
+    /// - Throws: ``ServiceError`` `invalidConfiguration`, or any error of `configure`.
     public init(
         transport: any ServiceTransport, configure: (inout ClientConfiguration) throws -> Void = { _ in }
     ) throws {
@@ -73,7 +73,7 @@ public struct ServiceClient: Sendable {
         var configuration = ClientConfiguration()
         try configure(&configuration)
         try configuration.requireOriginOfCredentials(base: base)
-        configuration.settleLimits()
+        configuration.reconcileLimits()
         core = try ClientCore(configuration: configuration, transport: transport)
         configuration.reportReading()
         policies = ClientPolicies(baseURL: base, configuration: configuration, core: core)
@@ -90,9 +90,9 @@ public struct ServiceClient: Sendable {
     /// Cancelling the task ends the request promptly in every phase. While the client is draining, requests that were
     /// admitted go on; new ones are refused.
     ///
-    /// - Returns: the response, whatever its status. Its body is the caller's to read or to let go; until then the
+    /// - Returns: the response, with any status. The caller reads its body or drops it; until then the
     ///   request counts as in flight.
-    /// - Throws: ``ServiceError``: `invalidURL`, `invalidRequest`, `shuttingDown` before anything is sent; those of the
+    /// - Throws: ``ServiceError``: `invalidURL`, `invalidRequest`, `shuttingDown` before anything is sent; codes of the
     ///   pool, the connection and the response after that (`Docs/Errors.md`). `CancellationError` when the task is
     ///   cancelled.
     public func send(_ request: ServiceRequest) async throws -> ServiceResponse {
@@ -129,7 +129,7 @@ public struct ServiceClient: Sendable {
         (error as? ServiceError)?.ofCall(method, target) ?? error
     }
 
-    // Apart from `send`, because what they use would lie in its frame as long as it waits.
+    // Not inlined into `send`: keeps its suspended frame small.
 
     @inline(never)
     private func check(_ options: ServiceRequest.OwnOptions?) throws {
@@ -158,21 +158,21 @@ public struct ServiceClient: Sendable {
         if let report = options?.value.onDownloadProgress {
             response.body = response.body.reporting(report)
         }
-        response.comesOut(of: call, decoding: policies.decoding)
+        response.attach(to: call, decoding: policies.decoding)
     }
 }
 
-/// Runs `body` with a client that is drained when the scope ends, whichever way it ends.
+/// Runs `body` with a client that is drained when the scope ends, also when it ends with an error.
 ///
 /// The drain takes at most the configuration's `lifecycle.drainTimeout`; if the task is cancelled, it ends at once.
 ///
 /// - Parameters:
-///   - baseURL: What the references of requests are relative to.
+///   - baseURL: The base of the requests' references.
 ///   - isOnEventLoop: Runs `body`, and the tasks it starts in its scope, on one of the client's event loops; see
 ///     ``ServiceClient/withEventLoopExecutor(_:)``.
 ///   - configure: Changes the default configuration.
-///   - body: What is done with the client.
-/// - Throws: what making the client or `body` throws.
+///   - body: Uses the client.
+/// - Throws: any error of making the client, or of `body`.
 public func withServiceClient<Result: Sendable>(
     _ baseURL: String, isOnEventLoop: Bool, configure: (inout ClientConfiguration) throws -> Void = { _ in },
     _ body: @escaping @Sendable @concurrent (ServiceClient) async throws -> Result
@@ -183,11 +183,11 @@ public func withServiceClient<Result: Sendable>(
     }
 }
 
-/// Runs `body` with a client that is drained when the scope ends, whichever way it ends.
+/// Runs `body` with a client that is drained when the scope ends, also when it ends with an error.
 ///
 /// The drain takes at most the configuration's `lifecycle.drainTimeout`; if the task is cancelled, it ends at once.
 ///
-/// - Throws: what making the client or `body` throws.
+/// - Throws: any error of making the client, or of `body`.
 public func withServiceClient<Result>(
     _ baseURL: String, configure: (inout ClientConfiguration) throws -> Void = { _ in },
     isolation: isolated (any Actor)? = #isolation,

@@ -1,23 +1,17 @@
 public import BowlineCore
 
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
-
-/// What a service says of a failed request (RFC 9457).
+/// A service's description of a failed request (RFC 9457).
 ///
 /// `error.problem()` reads it from an `unexpectedStatus`. Members that a service adds are not here: read them with a type of your own,
 /// `error.problem(as: OutOfCredit.self)`.
 public struct ProblemDetails: Decodable, Hashable, Sendable {
-    /// A URI that names the kind of problem. `about:blank` if the body has none: the problem is then what the status says.
+    /// A URI that names the kind of problem. `about:blank` if the body has none: then only the status describes the problem.
     public var type: String
     /// A summary of the kind of problem, for a person.
     public var title: String?
     /// The status that the service says it sent. An intermediary may have changed the response's own.
     public var status: Int?
-    /// What is wrong this time, for a person.
+    /// The problem of this one request, for a person.
     public var detail: String?
     /// A URI that names this occurrence of the problem.
     public var instance: String?
@@ -52,7 +46,7 @@ public struct ProblemDetails: Decodable, Hashable, Sendable {
 }
 
 extension ProblemDetails: CustomStringConvertible, CustomReflectable {
-    /// The status; no text, because it may quote what was sent.
+    /// The status; no text, because it may quote the request.
     public var description: String {
         status.map { "ProblemDetails(status: \($0))" } ?? "ProblemDetails()"
     }
@@ -70,13 +64,13 @@ extension ServiceError {
     /// ```
     /// The body is read as JSON, by the client's decoder if that is a `JSONDecoder`.
     ///
-    /// - Parameter type: What to decode; of your own, where the service adds members.
+    /// - Parameter type: The type to decode. If the service adds members, use a type of your own.
     /// - Returns: nil for any other error; where the media type is neither `application/problem+json` nor `application/json` nor
-    ///   another `…+json`; where the body is no such value, is longer than what is kept, or was cut off. For the reason:
+    ///   another `…+json`; where the body is no such value, is longer than the part that is kept, or was cut off. For the reason:
     ///   `error.unexpectedStatus?.decode(…)`.
     public func problem<Problem: Decodable>(as type: Problem.Type = ProblemDetails.self) -> Problem? {
         guard let found = unexpectedStatus, found.isJSON else { return nil }
-        return try? found.decode(type, using: found.decoding?.decoder as? JSONDecoder ?? JSONDecoder.json)
+        return try? found.decode(type, using: found.decoding?.jsonDecoder ?? .json)
     }
 }
 

@@ -1,11 +1,5 @@
 public import BowlineCore
 
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
-
 extension ResponseBody {
     /// Reads the body as one value a line (NDJSON, JSON Lines), decoded as each line comes.
     ///
@@ -13,17 +7,17 @@ extension ResponseBody {
     /// let response = try await client.get("export").expecting(.ok)
     /// for try await order in response.body.decodeLines(of: Order.self) { … }
     /// ```
-    /// Lines are those of ``lines(maximum:)``; empty ones, and those of spaces and tabs, are skipped. The status is not looked
-    /// at: say what you expect first. Who owns the body, and how slowly it is read, is as with ``lines(maximum:)``.
+    /// Lines are split as by ``lines(maximum:)``; empty lines, and lines of spaces and tabs, are skipped. The status is not
+    /// checked: call `expecting` first. Ownership of the body and back-pressure are as with ``lines(maximum:)``.
     ///
     /// - Parameters:
-    ///   - type: What a line is decoded as.
+    ///   - type: The type to decode each line as.
     ///   - maximum: How long a line may be in bytes, without its end; 0 or more. Default 1 MiB.
     ///   - decoder: How; nil: as the client is configured.
     public func decodeLines<Value: Decodable>(
         of type: Value.Type = Value.self, maximum: Int = 1 << 20, using decoder: (any BodyDecoder)? = nil
     ) -> DecodedLines<Value> {
-        DecodedLines(body: self, maximum: maximum, decoder: decoder ?? decoding?.decoder ?? JSONDecoder.json)
+        DecodedLines(body: self, maximum: maximum, decoder: decoder ?? decoding?.decoder ?? .json)
     }
 
     /// The values of a body that has one a line.
@@ -41,7 +35,7 @@ extension ResponseBody {
         ///
         /// - Throws (from `next()`): ``ServiceError`` `decodingFailed`, which names the line's number, the type and the coding
         ///   path and nothing of the line, or `bodyTooLarge` for a line that is too long, after both of which the rest is given
-        ///   up; else what reading the body throws. `CancellationError` when the reading task is cancelled, which gives the body
+        ///   up; else any error of reading the body. `CancellationError` when the reading task is cancelled, which gives the body
         ///   up.
         public func makeAsyncIterator() -> AsyncIterator {
             AsyncIterator(reader: LineReader(body, maximum: maximum, endingIn: .lineFeed), decoder: decoder)

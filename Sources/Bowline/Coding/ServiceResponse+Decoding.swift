@@ -1,11 +1,5 @@
 public import BowlineCore
 
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
-
 extension ServiceResponse {
     /// Reads the whole body and decodes it.
     ///
@@ -17,16 +11,16 @@ extension ServiceResponse {
     /// status is, any but 2xx is `unexpectedStatus`.
     ///
     /// - Parameters:
-    ///   - type: What to decode.
+    ///   - type: The type to decode.
     ///   - limit: The most bytes to accept. Default 16 MiB.
     ///   - decoder: How; nil: as the client is configured.
     /// - Throws: ``ServiceError``: `unexpectedStatus`; `bodyTooLarge`; `decodingFailed`, which names the type and the
-    ///   coding path and nothing of the body; else what reading throws.
+    ///   coding path and nothing of the body; else any error of reading the body.
     public func decode<Value: Decodable>(
         _ type: Value.Type = Value.self, upTo limit: Int = 16 << 20, using decoder: (any BodyDecoder)? = nil
     ) async throws -> Value {
         let bytes = try await expectingSuccess().body.collect(upTo: limit)
-        let decoder = decoder ?? (decoding ?? body.decoding)?.decoder ?? JSONDecoder.json
+        let decoder = decoder ?? (decoding ?? body.decoding)?.decoder ?? .json
         do {
             return try decoder.decodeBody(type, from: bytes)
         } catch {

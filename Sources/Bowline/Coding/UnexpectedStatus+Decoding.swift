@@ -1,11 +1,5 @@
 public import BowlineCore
 
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
-
 extension UnexpectedStatus {
     /// Decodes the body that was kept.
     ///
@@ -15,10 +9,10 @@ extension UnexpectedStatus {
     /// }
     /// ```
     /// - Parameters:
-    ///   - type: What to decode.
+    ///   - type: The type to decode.
     ///   - decoder: How; nil: as the client is configured.
     /// - Throws: ``ServiceError`` `decodingFailed`, which names the type and the coding path and nothing of the body; also where
-    ///   the body is longer than what is kept (``bodyLimit``), or was cut off.
+    ///   the body is longer than ``bodyLimit``, or was cut off.
     public func decode<Value: Decodable>(
         _ type: Value.Type = Value.self, using decoder: (any BodyDecoder)? = nil
     ) throws -> Value {
@@ -30,7 +24,7 @@ extension UnexpectedStatus {
                 progress: .responseStarted, phase: .receivingBody
             )
         }
-        let decoder = decoder ?? decoding?.decoder ?? JSONDecoder.json
+        let decoder = decoder ?? decoding?.decoder ?? .json
         do {
             return try decoder.decodeBody(type, from: body)
         } catch {

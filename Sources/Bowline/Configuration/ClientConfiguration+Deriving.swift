@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 extension ClientConfiguration {
-    /// What a derived client would change that belongs to what it shares with the other: its connections and their end.
+    /// The problems of a derived client that changes a setting of the shared connections or their end.
     func problems(derivingFrom other: ClientConfiguration) -> [ConfigurationProblem] {
         let isShared = [
             ("timeouts.connect", timeouts.connect == other.timeouts.connect), ("pool", pool == other.pool),

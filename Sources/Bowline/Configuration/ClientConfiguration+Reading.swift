@@ -2,12 +2,6 @@
     internal import BowlineCore
     public import Configuration
 
-    #if canImport(FoundationEssentials)
-        internal import FoundationEssentials
-    #else
-        internal import Foundation
-    #endif
-
     extension ClientConfiguration {
         /// Sets every knob for which `reader` has a value; the others keep theirs. With the package trait
         /// `Configuration`.
@@ -23,7 +17,7 @@
         ///   when the client is made.
         public mutating func apply(_ reader: ConfigReader) throws {
             var problems: [ConfigurationProblem] = []
-            // A preset is where the pool starts from; what is set by itself comes after it.
+            // A preset comes first, so that single knobs override its values.
             for knob in Self.presets + Self.knobs {
                 switch knob.read(reader, into: &self) {
                 case .absent: break
@@ -40,18 +34,18 @@
         /// and are no knob: `API_TIMEOUT_TOTAL` for `API_TIMEOUTS_TOTAL`. The client says in the log, once, when it is made,
         /// which there are, with the nearest name of a knob. Values are not looked at.
         ///
-        /// A `ConfigReader` does not tell which keys it has, nor what it is scoped to. So the scope is named here, and only
+        /// A `ConfigReader` reveals neither its keys nor its scope. So the scope is named here, and only
         /// the names of the process's environment are looked at; files and other providers are not.
         ///
         /// - Parameters:
         ///   - reader: The reader that the scope is in.
         ///   - scope: The scope, as `api` or `http.client`; not empty.
-        ///   - variables: The names in the environment; nil: those of this process.
+        ///   - variables: The names in the environment; nil: the names of this process's environment.
         /// - Throws: as ``apply(_:)``.
         public mutating func apply(_ reader: ConfigReader, scope: String, variables: [String]? = nil) throws {
             try apply(reader.scoped(to: ConfigKey(scope)))
             let paths = (Self.presets + Self.knobs).map(\.path)
-            let variables = variables ?? Array(ProcessInfo.processInfo.environment.keys)
+            let variables = variables ?? ProcessEnvironment.names
             for stray in KnobNames(paths: paths, scope: scope).strays(among: variables) {
                 let hint = stray.nearest.map { "; the nearest is \($0)" } ?? ""
                 reading.warnings.append("\(stray.name) in the environment is no knob of a client\(hint)")
@@ -66,29 +60,27 @@
         }
 
         static var knobs: [ConfigurationKnob] {
-            timeoutKnobs + retryKnobs + behaviourKnobs + poolKnobs + connectionKnobs + http2Knobs + tlsKnobs
-                + [.duration("lifecycle.drainTimeout", \.lifecycle.drainTimeout)]
+            group(Timeouts.knobs, \.timeouts, at: "timeouts")
+                + group(RetryOptions.knobs, \.retry, at: "retry")
+                + group(RetryBackoff.knobs, \.retry.backoff, at: "retry.backoff") + retryKnobs
+                + group(RedirectOptions.knobs, \.redirect, at: "redirect")
+                + group(DecompressionOptions.knobs, \.decompression, at: "decompression") + behaviourKnobs
+                + group(PoolOptions.knobs, \.pool, at: "pool")
+                + group(ConnectionOptions.knobs, \.connection, at: "connection")
+                + [negotiation] + group(HTTP2Options.knobs, \.http2, at: "http2") + tlsKnobs
+                + group(LifecycleOptions.knobs, \.lifecycle, at: "lifecycle")
         }
 
-        private static var timeoutKnobs: [ConfigurationKnob] {
-            [
-                .duration("timeouts.connect", \.timeouts.connect),
-                .duration("timeouts.poolAcquire", \.timeouts.poolAcquire),
-                .duration("timeouts.responseHead", \.timeouts.responseHead),
-                .duration("timeouts.bodyIdle", \.timeouts.bodyIdle),
-                .duration("timeouts.attempt", \.timeouts.attempt),
-                .duration("timeouts.total", \.timeouts.total),
-            ]
+        /// The knobs that a group of options declares.
+        private static func group<Options>(
+            _ knobs: [OptionKnob<Options>], _ options: WritableKeyPath<ClientConfiguration, Options>, at path: String
+        ) -> [ConfigurationKnob] {
+            knobs.compactMap { ConfigurationKnob($0, of: options, at: path) }
         }
 
         private static var retryKnobs: [ConfigurationKnob] {
             [
-                .integer("retry.maximumAttempts", \.retry.maximumAttempts),
                 .custom("retry.statuses") { $0.retry.statuses = Set(try $1.integers()) },
-                .duration("retry.backoff.base", \.retry.backoff.base),
-                .duration("retry.backoff.throttledBase", \.retry.backoff.throttledBase),
-                .duration("retry.backoff.maximum", \.retry.backoff.maximum),
-                .duration("retry.maximumRetryAfter", \.retry.maximumRetryAfter),
                 .custom("retry.budget") { configuration, found in
                     _ = try found.text()
                     guard found.saysNone else { throw Unreadable(reason: "must be unlimited or none, or not there") }
@@ -102,8 +94,6 @@
 
         private static var behaviourKnobs: [ConfigurationKnob] {
             [
-                .integer("redirect.maximum", \.redirect.maximum),
-                .flag("redirect.allowsDowngrade", \.redirect.allowsDowngrade),
                 .custom("redirect.sensitiveFields") { configuration, found in
                     configuration.redirect.sensitiveFields = Set(
                         try found.texts().map { name in
@@ -113,10 +103,6 @@
                             return field
                         })
                 },
-                .flag("decompression.isEnabled", \.decompression.isEnabled),
-                .integer("decompression.maximumRatio", \.decompression.maximumRatio),
-                .integer("decompression.maximumBytes", \.decompression.maximumBytes),
-                .integer("decompression.maximumLayers", \.decompression.maximumLayers),
                 .flag("makesIdempotencyKeys", \.makesIdempotencyKeys),
                 .custom("userAgent") { $0.userAgent = try $1.saysNone ? nil : $1.text() },
                 .custom("authenticatedOrigins") { $0.authenticatedOrigins = try $1.texts() },
@@ -126,48 +112,10 @@
             ]
         }
 
-        private static var poolKnobs: [ConfigurationKnob] {
-            [
-                .flag("pool.isEnabled", \.pool.isEnabled),
-                .duration("pool.idleTimeout", \.pool.idleTimeout),
-                .integer("pool.maximumIdlePerOrigin", \.pool.maximumIdlePerOrigin),
-                .integer("pool.maximumIdle", \.pool.maximumIdle),
-                .integer("pool.maximumPerOrigin", \.pool.maximumPerOrigin),
-                .integer("pool.maximumWaiting", \.pool.maximumWaiting),
-                .duration("pool.maximumLifetime", \.pool.maximumLifetime),
-                .integer("pool.maximumUses", \.pool.maximumUses),
-                .integer("pool.minimumIdlePerOrigin", \.pool.minimumIdlePerOrigin),
-            ]
-        }
-
-        private static var connectionKnobs: [ConfigurationKnob] {
-            [
-                .flag("connection.isNoDelay", \.connection.isNoDelay),
-                .flag("connection.isKeepAlive", \.connection.isKeepAlive),
-                .integer("connection.readBufferLimit", \.connection.readBufferLimit),
-                .integer("connection.writeBufferLimit", \.connection.writeBufferLimit),
-                .integer("connection.replayLimit", \.connection.replayLimit),
-                .integer("connection.discardLimit", \.connection.discardLimit),
-                .duration("connection.discardTimeout", \.connection.discardTimeout),
-                .integer("connection.maximumHeadBytes", \.connection.maximumHeadBytes),
-                .integer("connection.maximumFields", \.connection.maximumFields),
-                .integer("connection.maximumInformational", \.connection.maximumInformational),
-            ]
-        }
-
-        private static var http2Knobs: [ConfigurationKnob] {
-            [
-                .choice(
-                    "http2.negotiation", \.http2.negotiation,
-                    ["automatic": .automatic, "http1Only": .http1Only, "http2Only": .http2Only]),
-                .integer("http2.maximumConnectionsPerOrigin", \.http2.maximumConnectionsPerOrigin),
-                .integer("http2.maximumStreams", \.http2.maximumStreams),
-                .integer("http2.streamWindow", \.http2.streamWindow),
-                .integer("http2.connectionWindow", \.http2.connectionWindow),
-                .duration("http2.keepAliveInterval", \.http2.keepAliveInterval),
-                .duration("http2.keepAliveTimeout", \.http2.keepAliveTimeout),
-                .flag("http2.keepsAliveWhenIdle", \.http2.keepsAliveWhenIdle),
-            ]
+        private static var negotiation: ConfigurationKnob {
+            .choice(
+                "http2.negotiation", \.http2.negotiation,
+                ["automatic": .automatic, "http1Only": .http1Only, "http2Only": .http2Only])
         }
 
         private static var tlsKnobs: [ConfigurationKnob] {

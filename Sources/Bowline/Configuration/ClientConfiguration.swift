@@ -1,12 +1,6 @@
 public import BowlineCore
 internal import BowlineTransport
 
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
-
 /// Everything that can be set on a client: nested values, defaults at the property, `nil` for no limit.
 ///
 /// It is checked when the client is made; every problem is reported with its property path. `Docs/Defaults.md` lists
@@ -23,8 +17,8 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     /// Gives POST and PATCH requests an `Idempotency-Key` each, the same on each attempt, which makes them idempotent:
     /// only for services that honour it. Default false.
     public var makesIdempotencyKeys = false
-    /// Who adds credentials to each attempt: ``BasicAuthentication``, ``BearerAuthentication``, ``SigningAuthentication``,
-    /// a ``RequestAuthenticator`` of your own, or several as ``ChainedAuthentication``; nil: nobody. Default nil.
+    /// Adds credentials to each attempt: ``BasicAuthentication``, ``BearerAuthentication``, ``SigningAuthentication``,
+    /// a ``RequestAuthenticator`` of your own, or several as ``ChainedAuthentication``. nil: no credentials are added. Default nil.
     public var authentication: (any RequestAuthenticator)?
     /// The origins that get these credentials besides the base URL's, as `https://files.example.com`; paths do not
     /// matter. Default none.
@@ -35,30 +29,30 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     public var connection = ConnectionOptions()
     /// When HTTP/2 is spoken, and how.
     public var http2 = HTTP2Options()
-    /// Whom to trust and who to be when a connection is encrypted.
+    /// The trusted certificates, and the client's own, of encrypted connections.
     public var tls = TLSOptions()
     /// How the client ends.
     public var lifecycle = LifecycleOptions()
-    /// What the client tells of its work.
+    /// The client's spans, metrics, log lines and events.
     public var telemetry = TelemetryOptions()
     /// Behaviours of your own around requests.
     public var middleware = MiddlewareOptions()
-    /// What requests say of the program in `User-Agent`, unless they have that field already; to every origin. nil: the client
+    /// The `User-Agent` of requests to every origin, unless a request has that field already. nil: the client
     /// adds none. Default `bowline/` and the package's version. Set your own name before it
-    /// (`"orders/2.1 bowline/1.0"`), so that services can tell who calls.
+    /// (`"orders/2.1 bowline/1.0"`), so that services can tell programs apart.
     public var userAgent: String? = "bowline/\(BowlineVersion.text)"
     /// Header fields that every request gets, unless it has one of that name. A client with a base URL sends them to the
-    /// base's origin only: what may be credentials does not follow an absolute URL, a redirect or middleware elsewhere.
+    /// base's origin only: they may be credentials, which must not follow an absolute URL, a redirect or middleware elsewhere.
     /// Default none.
     public var fields: HTTPFields = [:]
     /// Turns values into request bodies. Default: JSON, dates in ISO 8601; see ``BodyEncoder/json``.
-    public var encoder: any BodyEncoder = JSONEncoder.json
+    public var encoder: any BodyEncoder = .json
     /// Turns response bodies into values. Default: JSON, dates in ISO 8601; see ``BodyDecoder/json``.
-    public var decoder: any BodyDecoder = JSONDecoder.json
+    public var decoder: any BodyDecoder = .json
     /// By reference, so that a change can be told: neither a clock nor a closure can be compared.
     private(set) var surroundings = Surroundings(clock: MonotonicClock(), random: { Double.random(in: 0..<1) })
 
-    /// What came from a reader and not from the program. No knob.
+    /// The values that came from a reader and not from the program. No knob.
     var reading = Reading()
 
     /// The clock for deadlines, pool timers and measured times. Default: the machine's monotonic clock.
@@ -99,9 +93,9 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     }
 
     private func timeoutProblems() -> [ConfigurationProblem] {
-        var settled = self
-        settled.settleLimits()
-        return settled.timeouts.problems(at: "timeouts")
+        var reconciled = self
+        reconciled.reconcileLimits()
+        return reconciled.timeouts.problems(at: "timeouts")
     }
 
     private func userAgentProblems() -> [ConfigurationProblem] {
@@ -167,21 +161,25 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
 /// How a client ends.
 public struct LifecycleOptions: Sendable, Hashable, ConfigurableOptions {
     /// How long requests in flight get to finish when `run()` or `withServiceClient` ends the client. Zero or more.
-    /// Shorter than what the program gets to end: Kubernetes kills it 30 s after SIGTERM unless told otherwise. See
+    /// Keep it below the time that the program has to terminate: by default Kubernetes kills it 30 s after SIGTERM. See
     /// `Docs/Shutdown.md`. Default 25 s.
     public var drainTimeout: Duration = .seconds(25)
 
     /// Makes the defaults.
     public init() {}
 
-    func problems(at path: String) -> [ConfigurationProblem] {
-        drainTimeout < .zero ? [ConfigurationProblem("\(path).drainTimeout", "must not be negative")] : []
+    static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("drainTimeout", .duration(\.drainTimeout, .notNegative))
+        ]
     }
+
+    func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }
 
 /// Behaviours of your own around requests; in each list the first is the outermost.
 public struct MiddlewareOptions: Sendable, ConfigurableOptions {
-    /// Run once for what the caller asked. Default none.
+    /// Run once per call. Default none.
     public var perCall: [any ServiceMiddleware] = []
     /// Run for each attempt. Default none.
     public var perAttempt: [any ServiceMiddleware] = []

@@ -9,7 +9,7 @@
         let isSecret: Bool
         private let apply: (inout ClientConfiguration, Found) throws -> Void
 
-        /// What a reader has for the knob, on demand, as the type that the knob wants.
+        /// The reader's value for the knob, read on demand as the type that the knob has.
         struct Found {
             let reader: ConfigReader
             let key: ConfigKey
@@ -25,7 +25,7 @@
             self.apply = apply
         }
 
-        /// What a reader had for a knob.
+        /// Whether a reader had a value for a knob.
         enum Finding {
             case absent, set
             case unreadable(ConfigurationProblem)
@@ -45,36 +45,33 @@
         }
     }
 
-    /// A value is there, and it is not what the knob takes. The value itself is not named: it may be a secret.
+    /// The knob has a value of the wrong type or form. The value itself is not named: it may be a secret.
     struct Unreadable: Error {
         let reason: String
     }
 
     extension ConfigurationKnob {
-        static func duration(
-            _ path: String, _ property: WritableKeyPath<ClientConfiguration, Duration>
-        ) -> ConfigurationKnob {
-            ConfigurationKnob(path) { $0[keyPath: property] = try $1.duration() }
-        }
-
-        /// A duration, or `none` for no limit.
-        static func duration(
-            _ path: String, _ property: WritableKeyPath<ClientConfiguration, Duration?>
-        ) -> ConfigurationKnob {
-            ConfigurationKnob(path) { $0[keyPath: property] = try $1.saysNone ? nil : $1.duration() }
-        }
-
-        static func integer(
-            _ path: String, _ property: WritableKeyPath<ClientConfiguration, Int>
-        ) -> ConfigurationKnob {
-            ConfigurationKnob(path) { $0[keyPath: property] = try $1.integer() }
-        }
-
-        /// A number, or `none` for no limit.
-        static func integer(
-            _ path: String, _ property: WritableKeyPath<ClientConfiguration, Int?>
-        ) -> ConfigurationKnob {
-            ConfigurationKnob(path) { $0[keyPath: property] = try $1.saysNone ? nil : $1.integer() }
+        /// Reads a knob that a group of options declares. nil: a knob of another type, which has a reading of its own.
+        ///
+        /// `none` lifts a limit that may be nil.
+        init?<Options>(
+            _ knob: OptionKnob<Options>, of group: WritableKeyPath<ClientConfiguration, Options>, at path: String
+        ) {
+            let path = "\(path).\(knob.name)"
+            switch knob.property {
+            case .flag(let property):
+                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.flag() }
+            case .integer(let property, _):
+                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.integer() }
+            case .optionalInteger(let property, _):
+                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.saysNone ? nil : $1.integer() }
+            case .duration(let property, _):
+                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.duration() }
+            case .optionalDuration(let property, _):
+                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.saysNone ? nil : $1.duration() }
+            case .other:
+                return nil
+            }
         }
 
         static func flag(
@@ -163,7 +160,7 @@
         }
 
         private static func duration(_ count: Double, in unit: Double, _ wanted: String) throws -> Duration {
-            // `Duration` traps on what it cannot hold.
+            // `Duration` traps on values that it cannot hold.
             guard count.isFinite, abs(count * unit) < 1e12 else { throw Unreadable(reason: "must be \(wanted)") }
             return .seconds(count * unit)
         }

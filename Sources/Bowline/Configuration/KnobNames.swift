@@ -17,7 +17,7 @@ struct KnobNames {
 
     /// - Parameters:
     ///   - paths: The property paths of the knobs, as `timeouts.total`.
-    ///   - scope: What the reader is scoped to, as `http.client`.
+    ///   - scope: The reader's scope, as `http.client`.
     init(paths: [String], scope: String) {
         prefix = Self.variable(scope) + "_"
         let prefix = prefix
@@ -36,7 +36,7 @@ struct KnobNames {
         return name
     }
 
-    /// Those of `variables` that begin with the scope and are no knob, in the order of their names.
+    /// The `variables` that begin with the scope and are no knob, in the order of their names.
     func strays(among variables: some Sequence<String>) -> [Stray] {
         variables.filter { $0.hasPrefix(prefix) && !names.contains($0) }.sorted()
             .map { Stray(name: $0, nearest: nearest(to: $0)) }
@@ -44,7 +44,7 @@ struct KnobNames {
 
     private func nearest(to name: String) -> String? {
         let own = Array(name.utf8.dropFirst(prefix.utf8.count))
-        // What no typing error makes; the work is bounded.
+        // Too long for a typing error; bounds the work.
         guard own.count <= 128 else { return nil }
         let distances = names.sorted().map { candidate in
             (candidate, Self.distance(own, Array(candidate.utf8.dropFirst(prefix.utf8.count))))

@@ -19,7 +19,7 @@ public import BowlineCore
 /// The path is relative to the client's base URL. Its template, not the path that it becomes, stands in reports and
 /// metrics. A mistake in it is an error of each call, `invalidRequest`.
 public struct Endpoint<Input, Output>: Sendable {
-    /// Fills in what one call sends.
+    /// Fills in the request of one call.
     public typealias Prepare = @Sendable (_ input: Input, _ request: inout EndpointRequest) throws -> Void
     /// Makes the output of a response with an expected status.
     public typealias Receive =
@@ -31,7 +31,7 @@ public struct Endpoint<Input, Output>: Sendable {
     public let path: String
     /// The statuses that are a success; empty: any 2xx.
     public let expecting: Set<HTTPResponse.Status>
-    /// What each call wants to be different from its client: idempotency, timeouts, retries, redirects …
+    /// The options of each call: idempotency, timeouts, retries, redirects …
     public let options: RequestOptions
     /// How values are encoded; nil: as the client does.
     public let encoder: (any BodyEncoder)?
@@ -60,12 +60,12 @@ public struct Endpoint<Input, Output>: Sendable {
     ///   - method: The method.
     ///   - path: The path with placeholders in braces, as `users/{id}`; no query.
     ///   - expecting: The statuses that are a success; empty: any 2xx. Any other fails with `unexpectedStatus`.
-    ///   - options: What each call wants to be different from its client.
+    ///   - options: The options of each call.
     ///   - encoder: How ``EndpointRequest/encode(_:)`` encodes; nil: as the client does.
-    ///   - decoder: What `receive` gets; nil: the client's.
-    ///   - prepare: Fills in what one call sends. May throw.
+    ///   - decoder: The decoder that `receive` gets; nil: the client's.
+    ///   - prepare: Fills in the request of one call. May throw.
     ///   - receive: Makes the output of a response with an expected status, and of the decoder: the endpoint's, else the
-    ///     client's. The body is its own to read or to let go. What it throws, the call throws.
+    ///     client's. It reads the body or drops it. Its errors are the call's.
     public init(
         _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
         options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
@@ -102,11 +102,11 @@ extension Endpoint where Output: Decodable & Sendable {
     ///   - method: The method.
     ///   - path: The path with placeholders in braces, as `users/{id}`; no query.
     ///   - expecting: The statuses that are a success; empty: any 2xx. Any other fails with `unexpectedStatus`.
-    ///   - options: What each call wants to be different from its client.
+    ///   - options: The options of each call.
     ///   - encoder: How ``EndpointRequest/encode(_:)`` encodes; nil: as the client does.
     ///   - decoder: How the response is decoded; nil: as the client does.
     ///   - responseLimit: The most bytes of a response's body to accept. Default 16 MiB.
-    ///   - prepare: Fills in what one call sends. May throw.
+    ///   - prepare: Fills in the request of one call. May throw.
     public init(
         _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
         options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
@@ -128,7 +128,7 @@ extension Endpoint {
     /// ```swift
     /// static let list = Endpoint<Int, Typed<[Order]>>(.get, "orders") { limit, request in request.query["limit"] = limit }
     /// ```
-    /// The parameters are those of an endpoint whose output is the value alone.
+    /// The parameters are the same as for an endpoint whose output is the value alone.
     public init<Value: Decodable & Sendable>(
         _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
         options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
@@ -147,7 +147,7 @@ extension Endpoint {
 extension Endpoint where Output == Void {
     /// Describes an operation of whose response only the status matters; the body is given up.
     ///
-    /// The parameters are those of the other initializers.
+    /// The parameters are the same as in the other initializers.
     public init(
         _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
         options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
@@ -162,7 +162,7 @@ extension Endpoint where Output == Void {
 extension Endpoint where Output == ServiceResponse {
     /// Describes an operation whose response the caller reads: a stream, a download.
     ///
-    /// The parameters are those of the other initializers.
+    /// The parameters are the same as in the other initializers.
     public init(
         _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
         options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,

@@ -1,17 +1,17 @@
 public import BowlineCore
 
-/// What an endpoint's author fills in for one call: the values of the path, query, fields and body.
+/// The request of one call, filled in by the endpoint's author: the values of the path, query, fields and body.
 public struct EndpointRequest: Sendable {
     /// The values of the path's placeholders, by name: `request.path["id"] = 42`. Each becomes one segment,
     /// percent-encoded. An enum with a raw value conforms to ``ParameterValue``.
     public var path: [String: any CustomStringConvertible & Sendable] = [:]
-    /// The query, percent-encoded when it is sent: `request.query["limit"] = 10`. What is nil is left out.
+    /// The query, percent-encoded when it is sent: `request.query["limit"] = 10`. nil values are left out.
     public var query = QueryItems()
     /// The header fields.
     public var fields = HTTPFields()
     /// The body. Default none; for a value see ``encode(_:)``.
     public var body = RequestBody.none
-    /// What this call wants to be different from its client; begins as the endpoint's.
+    /// The options of this call; they begin as the endpoint's.
     public var options: RequestOptions
 
     private let encoder: any BodyEncoder
@@ -30,7 +30,7 @@ public struct EndpointRequest: Sendable {
 }
 
 extension EndpointRequest: CustomStringConvertible, CustomReflectable {
-    /// The names of what was filled in; no value of path, query or field and nothing of the body, because they may hold
+    /// The names that were filled in; no value of path, query or field and nothing of the body, because they may hold
     /// secrets.
     public var description: String {
         "EndpointRequest(path: \(path.keys.sorted().joined(separator: ", ")); \(query); \(fields.count) fields; \(body))"

@@ -10,7 +10,7 @@ struct PathTemplate: Sendable {
     private let text: String
     private var pieces: [Piece] = []
     private var names: Set<String> = []
-    /// What is wrong with it; nil if nothing is.
+    /// The template's problem; nil if it has none.
     private var problem: String?
 
     init(_ text: String) {

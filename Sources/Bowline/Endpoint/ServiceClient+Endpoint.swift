@@ -5,11 +5,11 @@ extension ServiceClient {
     ///
     /// - Parameters:
     ///   - endpoint: The operation.
-    ///   - input: What its request is made of.
+    ///   - input: The input that its request is made of.
     ///   - options: Changes this call's options, after the endpoint; nil: they are the endpoint's.
     /// - Throws: ``ServiceError``: `invalidRequest` if the path cannot be filled in, `encodingFailed`, before anything is
-    ///   sent; `unexpectedStatus`, `decodingFailed`, `bodyTooLarge`; else as ``send(_:)``. What the endpoint's own
-    ///   functions throw.
+    ///   sent; `unexpectedStatus`, `decodingFailed`, `bodyTooLarge`; else as ``send(_:)``. Any error of the endpoint's own
+    ///   functions.
     public func call<Input, Output>(
         _ endpoint: Endpoint<Input, Output>, _ input: Input, options: OptionsChange? = nil
     ) async throws -> Output {

@@ -1,6 +1,6 @@
 public import BowlineCore
 
-/// A decoded value together with what else its response said: the output of an ``Endpoint`` that needs both.
+/// A decoded value together with its response's status and fields: the output of an ``Endpoint`` that needs both.
 ///
 /// ```swift
 /// static let list = Endpoint<Int, Typed<[Order]>>(.get, "orders") { limit, request in request.query["limit"] = limit }
@@ -9,7 +9,7 @@ public import BowlineCore
 /// show(page.value, isLast: page.link("next") == nil)
 /// ```
 public struct Typed<Value: Sendable>: Sendable {
-    /// What the body was decoded as.
+    /// The decoded body.
     public var value: Value
     /// Without its body.
     private let response: ServiceResponse
@@ -35,7 +35,7 @@ public struct Typed<Value: Sendable>: Sendable {
     /// Makes one, for tests.
     ///
     /// - Parameters:
-    ///   - value: What the body was decoded as.
+    ///   - value: The decoded body.
     ///   - status: The status.
     ///   - fields: The header fields; ``links`` are read from them.
     ///   - url: The URL that answered, which relative links need.

@@ -9,11 +9,11 @@ extension RequestBody {
     /// ```
     /// Its length is taken now: a file that is longer or shorter when it is sent fails the request with
     /// `requestBodyLengthMismatch`, and one that is gone by then with `requestBodyFailed`. That holds for an empty file too.
-    /// A file that says that it is empty and has content, as those under `/proc` do, is sent to its end, with unknown length.
+    /// A file that reports length zero and has content, as files under `/proc` do, is sent to its end, with unknown length.
     ///
     /// - Parameters:
     ///   - path: The file's path; a regular file. For pipes and devices use ``stream(_:length:)``.
-    ///   - contentType: What it is, as `application/x-tar`; nil: the request's `Content-Type`, if it has one.
+    ///   - contentType: The file's media type, as `application/x-tar`; nil: the request's `Content-Type`, if it has one.
     /// - Throws: ``ServiceError`` `fileFailed` if there is no such file, it cannot be read, or no threads can be started to read it;
     ///   `invalidConfiguration` if the program has switched SwiftNIO's singletons off.
     public static func file(_ path: String, contentType: String? = nil) async throws -> RequestBody {

@@ -4,7 +4,7 @@ internal import BowlineTransport
 extension ServiceResponse {
     /// Writes the body to a file as it arrives; the service is slowed down to the disk's pace.
     ///
-    /// Under the file's name there is the whole body or what was there before, never a part of it: the bytes go to a
+    /// Under the file's name there is the whole body or the earlier file, never a part of the body: the bytes go to a
     /// file beside it that takes the name at the end, and that disappears if the download fails or is cancelled. A file
     /// of that name is replaced. A symbolic link stays: the file that it leads to is replaced, or made. For progress, set
     /// `onDownloadProgress` in the request's options.
@@ -20,7 +20,7 @@ extension ServiceResponse {
     /// - Parameter path: The file's path; its folder must be there.
     /// - Returns: how many bytes were written.
     /// - Throws: ``ServiceError``: `unexpectedStatus`; `fileFailed` if the file cannot be written, or no threads can be started to
-    ///   write it; `invalidConfiguration` if the program has switched SwiftNIO's singletons off; else what reading throws.
+    ///   write it; `invalidConfiguration` if the program has switched SwiftNIO's singletons off; else any error of reading.
     @discardableResult
     public func download(to path: String) async throws -> Int {
         let expected = try await expectingSuccess()

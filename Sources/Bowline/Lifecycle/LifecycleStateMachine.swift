@@ -40,7 +40,7 @@ struct LifecycleStateMachine: ~Copyable {
 
     enum Ended {
         case nothing
-        /// Somebody waits for the number to fall.
+        /// A drain waits for the number to fall.
         case duringDrain(remaining: Int)
     }
 
@@ -77,7 +77,7 @@ struct LifecycleStateMachine: ~Copyable {
         }
     }
 
-    /// What a drain is to do next.
+    /// A drain's next step.
     enum Drain: Equatable {
         case wait(until: MonotonicInstant)
         /// Nothing is in flight, or time is up: close.

@@ -4,7 +4,7 @@ extension ServiceClient {
     /// Ends the client: refuses new requests, lets those in flight finish, then closes every connection.
     ///
     /// May be called any number of times and from any number of tasks: later calls join the first and get its report;
-    /// the earliest deadline wins. At the deadline what is left fails with `forciblyClosed`, and connections get one
+    /// the earliest deadline wins. At the deadline the remaining requests fail with `forciblyClosed`, and connections get one
     /// more second to close. If the calling task is cancelled, the deadline is now.
     ///
     /// - Parameter limit: How long requests in flight get, zero or more; nil: `lifecycle.drainTimeout` of the
@@ -24,8 +24,8 @@ extension ServiceClient {
 extension ServiceClient: Service {
     /// Waits for a graceful shutdown of the service group, or for ``shutdown(within:)``; then drains.
     ///
-    /// Returns only when the drain is over. If the task is cancelled, what is in flight is cut off. Nobody gets the report here, so
-    /// it is always in the log: where the client's lines go, and else under the label `bowline.client`.
+    /// Returns only when the drain is over. If the task is cancelled, requests in flight are cut off. `run` does not return the report,
+    /// so it always goes to the log: to the client's logger, or else under the label `bowline.client`.
     public func run() async throws {
         await withTaskGroup { group in
             group.addTask { try? await gracefulShutdown() }
@@ -35,6 +35,6 @@ extension ServiceClient: Service {
             await group.next()
             group.cancelAll()
         }
-        core.lifecycle.writeUnlessWritten(await shutdown())
+        core.lifecycle.reportLog.writeUnlessWritten(await shutdown())
     }
 }

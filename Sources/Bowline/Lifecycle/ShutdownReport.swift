@@ -9,7 +9,7 @@ public struct ShutdownReport: Sendable {
         public let method: String
         /// Its target's template, or its path without the query.
         public let target: String
-        /// What it was doing.
+        /// The call's phase.
         public let phase: RequestPhase
         /// The attempt under way, from 1.
         public let attempt: Int
@@ -53,7 +53,7 @@ extension ShutdownReport {
 }
 
 extension ShutdownReport: CustomStringConvertible {
-    /// What became of the calls, in one line.
+    /// How the calls ended, in one line.
     public var description: String { text { "\($0.method) \($0.target)" } }
 
     private func text(_ name: (ForcedCall) -> String) -> String {
@@ -70,9 +70,9 @@ public struct ShutdownProgress: Sendable, Hashable {
     public enum State: Sendable, Hashable {
         /// Requests are admitted.
         case running
-        /// New requests are refused; those in flight go on until the deadline.
+        /// New requests are refused; requests in flight go on until the deadline.
         case draining
-        /// Connections are being closed; what was still in flight was cut off.
+        /// Connections are being closed; requests that were still in flight were cut off.
         case closing
         /// Everything is closed.
         case closed

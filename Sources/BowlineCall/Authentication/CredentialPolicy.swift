@@ -9,7 +9,7 @@ internal import BowlineCore
 enum CredentialPolicy {
     /// Whether other credentials are to be asked for.
     ///
-    /// - Parameter others: Who says that there are other credentials.
+    /// - Parameter others: The authenticator that has other credentials.
     static func mayRenew(after response: ServiceResponse, _ others: OtherCredentials, request: ServiceRequest) -> Bool {
         response.status.code == 401 && (others.areKnown || others.areClaimed) && request.body.isReplayable
     }

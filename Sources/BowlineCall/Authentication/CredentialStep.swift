@@ -2,8 +2,9 @@ internal import BowlineCore
 
 /// Adds credentials to requests for the origins that may see them, and says after a 401 whether there are others.
 ///
-/// The last step before the transport, on each attempt and each hop: what it signs is what is sent. A call that a redirect has led
-/// to an origin that is not trusted gets no credentials any more, wherever it goes from there: that origin chose the URL.
+/// The last step before the transport, on each attempt and each hop, so that a signature covers the request as
+/// sent. Once a redirect has led a call to an untrusted origin, the call gets no credentials on any later hop: that origin
+/// chose the URL.
 struct CredentialStep: Sendable {
     /// Codes of the errors that our own authenticators throw, without an origin.
     private static let ownCodes: [ServiceError.Code] = [
@@ -53,7 +54,7 @@ struct CredentialStep: Sendable {
         }
     }
 
-    /// Whether there are other credentials than those that the service refused with a 401.
+    /// Whether there are other credentials after the service has refused the current ones with a 401.
     ///
     /// - Parameter sent: The request with the credentials that were refused.
     func otherCredentials(afterRefusalOf sent: ServiceRequest, _ response: ServiceResponse) -> OtherCredentials {

@@ -1,12 +1,12 @@
 package import BowlineCore
 
-/// Ends a call that hangs in somebody else's behaviour: at the request's deadline, and at a shutdown's.
+/// Ends a call that hangs in the user's middleware: at the request's deadline, and at a shutdown's.
 ///
-/// The outermost, and only where there are behaviours of the user's: what is ours waits for nothing that does not end by
-/// itself then. Runs the rest in a child task, and cancels that; what the behaviours make of it is the outcome. One that
-/// does not heed its cancellation is waited for.
+/// The outermost middleware, and only with middleware of the user's: Bowline's own code waits for nothing that does not end by
+/// itself then. Runs the rest in a child task, and cancels it; the call ends as the middleware then ends. Middleware that
+/// ignores its cancellation is waited for.
 package struct CallLimitMiddleware: ServiceMiddleware {
-    /// How long the transport gets to end by itself, and to say more than could be said here, what it has at the deadline.
+    /// How long the transport gets at the deadline to end the call itself, with an error that says more than this one could.
     private static let grace = Duration.seconds(1)
 
     private let clock: any ServiceClock

@@ -3,7 +3,7 @@ internal import BowlineCore
 /// Takes the client's own fields off a request that middleware sends to another origin than the base URL's.
 ///
 /// The fields may be credentials, and are for the client's own service: a redirect does not take them elsewhere either. Runs after
-/// the user's middleware and before the credentials, so that what is signed is what is sent.
+/// the user's middleware and before the credentials, so that a signature covers the request as sent.
 struct ClientFieldsGuard: Sendable {
     private let fields: [HTTPField]
     private let origin: Origin

@@ -16,12 +16,12 @@ package struct BodyDecompressor {
     /// - Parameter codings: in the order in which they were applied; at least one.
     package init(_ codings: [ContentCoding], options: DecompressionOptions) {
         layers = codings.reversed().map(DecodingLayer.init)
-        // What middleware sets is not checked again: no value of it may trap.
+        // Middleware may set any value, and it is not checked again: no value may trap.
         maximumBytes = max(options.maximumBytes ?? .max, 0)
         maximumRatio = options.maximumRatio.map { max($0, 1) }
     }
 
-    /// Bodies up to this size may be any number of times larger than what was received.
+    /// Bodies up to this size may be any number of times larger than their received bytes.
     package static let ratioThreshold = 1 << 20
 
     /// The next chunk has arrived; everything before it has been decoded.
@@ -66,8 +66,8 @@ package struct BodyDecompressor {
         return rest < DecodingLayer.largestStep ? rest + 1 : DecodingLayer.largestStep
     }
 
-    /// Checks what a layer has yielded in all. Those in between are bounded too: they cost time, though nobody reads what
-    /// they yield.
+    /// Checks the total output of a layer. Inner layers are bounded too: their output costs time, though no reader
+    /// gets it.
     private func checkLimits(of layer: DecodingLayer) throws(DecodingFailure) {
         guard layer.yielded <= maximumBytes else { throw .tooManyBytes(limit: maximumBytes) }
         guard let maximumRatio, layer.yielded > Self.ratioThreshold else { return }

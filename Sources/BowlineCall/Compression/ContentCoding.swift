@@ -22,7 +22,7 @@ package enum ContentCoding: String, Sendable, Hashable {
     ///
     /// - Parameter limit: how many are undone at most.
     /// - Returns: nil if the body is to be left as it came: it has no coding, more than `limit`, or one that is unknown.
-    ///   A body is decoded whole or not at all, so that what is left of `Content-Encoding` is never a half-truth.
+    ///   A body is decoded whole or not at all: `Content-Encoding` never names only some of the codings that are left.
     static func applied(in fields: ReceivedFields, limit: Int) -> [ContentCoding]? {
         var codings: [ContentCoding] = []
         var isDecodable = true

@@ -3,8 +3,8 @@ internal import BowlineCore
 /// A response body with its codings taken off as it is read; unread, it is never decoded.
 ///
 /// One chunk is taken from the network at a time, and the next only when that one has been decoded and read, so a slow
-/// reader slows the peer down as it would without decoding. What the call's lifetime hangs on is the body as it comes
-/// over the network: this passes it on.
+/// reader slows the peer down as it would without decoding. The call's lifetime depends on the body as it comes
+/// over the network: this source passes its end on.
 final class DecodedBodySource: ResponseBodySource {
     private enum State {
         /// Not read yet: there is no decoder.
@@ -29,7 +29,7 @@ final class DecodedBodySource: ResponseBodySource {
     private let response: Circumstances
     private let state = Guarded(State.unread)
 
-    /// What an error says of the response that the body belongs to.
+    /// The response that errors of the body name.
     struct Circumstances: Sendable {
         let facts: ResponseFacts
         let url: ServiceURL?

@@ -2,7 +2,7 @@ internal import BowlineCore
 
 /// Why a body cannot be decoded any further.
 package enum DecodingFailure: Error, Equatable {
-    /// The bytes are not what the coding says; `reason` is zlib's own, a fixed text.
+    /// The bytes are not valid in the coding; `reason` is zlib's own, a fixed text.
     case damaged(ContentCoding, reason: String)
     /// The body ended within the coded data.
     case truncated(ContentCoding)
@@ -10,7 +10,7 @@ package enum DecodingFailure: Error, Equatable {
     case trailingBytes(ContentCoding)
     /// More came out than `decompression.maximumBytes`.
     case tooManyBytes(limit: Int)
-    /// More came out, for what was received, than `decompression.maximumRatio`.
+    /// The decoded body is more than `decompression.maximumRatio` times larger than its received bytes.
     case ratioTooHigh(limit: Int)
     /// zlib got no memory.
     case outOfMemory

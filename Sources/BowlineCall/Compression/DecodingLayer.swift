@@ -17,7 +17,7 @@ package final class DecodingLayer {
         case padded
     }
 
-    /// What came of a step.
+    /// The result of a step.
     package enum Step {
         case output(ByteBuffer)
         case needsInput
@@ -37,7 +37,7 @@ package final class DecodingLayer {
         self.coding = coding
     }
 
-    /// More of the coded data has arrived; what came before it has been used up.
+    /// More of the coded data has arrived; the earlier data has been used up.
     func received(_ bytes: ByteBuffer) {
         if input.readableBytes == 0 {
             input = bytes
@@ -108,7 +108,7 @@ package final class DecodingLayer {
         count >= largestStep / 8 ? largestStep : max(256, count * 8)
     }
 
-    /// What is around the compressed data; nil as long as too little has arrived to tell.
+    /// The format around the compressed data; nil as long as too little has arrived to tell.
     ///
     /// `deflate` means zlib's envelope (RFC 9110 §8.4.1.2), but some servers leave it out. A zlib header is a multiple of
     /// 31 in two bytes and says method 8; compressed data that began so would be a stored block with padding that no

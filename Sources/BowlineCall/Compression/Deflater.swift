@@ -3,7 +3,7 @@ internal import CZlib
 
 /// zlib's deflating stream with gzip's envelope: plain bytes in, at most one step's worth of compressed bytes out.
 ///
-/// A class for its `deinit`: whichever way an upload ends, the stream's memory (some 260 KiB) goes with it.
+/// A class for its `deinit`: the stream's memory (some 260 KiB) is freed however an upload ends.
 final class Deflater {
     /// On the heap, because zlib keeps its address.
     private let stream: UnsafeMutablePointer<z_stream>
@@ -29,7 +29,7 @@ final class Deflater {
     /// The most that is yielded at once.
     static let largestStep = 16_384
 
-    /// Compresses what `input` has, or a part of it.
+    /// Compresses `input`, or a part of it.
     ///
     /// - Parameter isLast: nothing comes after `input`. Call again until the result is nil.
     /// - Returns: compressed bytes; nil if there are none without more input, or at the end.

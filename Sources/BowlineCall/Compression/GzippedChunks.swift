@@ -34,7 +34,7 @@ struct GzippedChunks: AsyncSequence, Sendable {
                 if let chunk = try await nextChunk() { return chunk }
             } catch {
                 isOver = true
-                // Nobody reads on: the sequence of a one-shot body is let go with this one.
+                // No reader is left: the sequence of a one-shot body is released with this one.
                 body.abandon()
                 throw error
             }
@@ -68,7 +68,7 @@ struct GzippedChunks: AsyncSequence, Sendable {
             }
         }
 
-        /// The compressed body has no length to hold against what was declared; the plain one has.
+        /// Checks the plain body's length against the declared one; the compressed body's length is unknown.
         private func checkLength(_ progress: Progress) throws {
             guard let declared = body.length else { return }
             guard progress.taken > declared || (progress.isLast && progress.taken < declared) else { return }

@@ -3,9 +3,9 @@ internal import CZlib
 
 /// zlib's inflating stream: compressed bytes in, at most one step's worth of bytes out.
 ///
-/// A class for its `deinit`: whichever way a body ends, the stream's memory (some 40 KiB once it is in use) goes with it.
+/// A class for its `deinit`: the stream's memory (some 40 KiB once it is in use) is freed however a body ends.
 final class Inflater {
-    /// What is around the compressed data.
+    /// The format around the compressed data.
     enum Envelope {
         /// Header, CRC-32 and length, both checked (RFC 1952).
         case gzip
@@ -23,9 +23,9 @@ final class Inflater {
         }
     }
 
-    /// What came of a step.
+    /// The result of a step.
     struct Step {
-        /// The compressed data has ended; what is left of the input is not part of it.
+        /// The compressed data has ended; the rest of the input is not part of it.
         var isAtEnd = false
         /// There was no room for more: another step may yield bytes without any input.
         var isFull = false
@@ -52,7 +52,7 @@ final class Inflater {
         inflateReset(stream)
     }
 
-    /// Takes from `input` what it needs to append up to `room` bytes to `output`.
+    /// Takes bytes from `input` until it has appended `room` bytes to `output`, or `input` is empty.
     func step(
         _ input: inout ByteBuffer, into output: inout ByteBuffer, room: Int, coding: ContentCoding
     ) throws(DecodingFailure) -> Step {

@@ -16,7 +16,7 @@ struct RequestCompression: Sendable {
 
     /// The request with its body compressed.
     ///
-    /// - Throws: ``ServiceError``: `invalidRequest`, `requestBodyConsumed`, and what is wrong with the body; `CancellationError`.
+    /// - Throws: ``ServiceError``: `invalidRequest`, `requestBodyConsumed`, and errors of the body; `CancellationError`.
     func compressed(_ request: ServiceRequest) async throws -> ServiceRequest {
         guard !request.fields.contains(.contentEncoding) else {
             throw ServiceError(

@@ -6,8 +6,8 @@ internal import BowlineCore
 ///
 /// A body is left as it came, with its fields, where there is nothing to decode (HEAD, 204, 304, an empty body), where
 /// it cannot be decoded by itself (206), and where one of its codings is unknown or there are too many. Else
-/// `Content-Encoding` and `Content-Length` are taken from the response, because they say nothing of the body that the
-/// caller reads, and `facts.removedCodings` names what was taken off.
+/// `Content-Encoding` and `Content-Length` are removed from the response, because they do not describe the body that the
+/// caller reads. `facts.removedCodings` names the removed codings.
 struct ResponseDecompression: Sendable {
     private let options: DecompressionOptions
     private let usualFields: HTTPFields
@@ -22,7 +22,7 @@ struct ResponseDecompression: Sendable {
         offerBesideUsualFields = usualFields + [Self.offer]
     }
 
-    /// Offers the codings, unless the request says itself what it takes.
+    /// Offers the codings, unless the request has an `Accept-Encoding` of its own.
     func offer(in request: inout ServiceRequest) {
         guard options(for: request).isEnabled else { return }
         // Most requests have no field of their own: they share one collection.

@@ -6,8 +6,8 @@ internal import BowlineCore
 /// Any method may be sent again, because a 417 in place of the body says that the request was not processed. Once the service
 /// has asked for the body or has got all of it, only an idempotent request is sent again.
 ///
-/// The second sending needs a body that can still be sent from its first byte: a one-shot stream that was not begun, or of
-/// which what was read is still kept.
+/// The second sending needs a body that can still be sent from its first byte: a one-shot stream that was not begun, or
+/// whose read bytes are all still kept.
 enum ExpectationPolicy {
     /// Whether the response refuses the request's expectation.
     static func isRefused(by response: ServiceResponse, _ request: ServiceRequest) -> Bool {

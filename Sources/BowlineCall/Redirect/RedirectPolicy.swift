@@ -17,9 +17,9 @@ package struct RedirectRefusal: Sendable {
     }
 }
 
-/// Decides where a redirect leads, and what the request there is (RFC 9110 §15.4).
+/// Decides where a redirect leads, and makes the request for it (RFC 9110 §15.4).
 package struct RedirectPolicy: Sendable {
-    /// What to do about a response.
+    /// The decision about a response.
     package enum Decision: Sendable {
         /// It is the caller's: no redirect, or one that is not followed.
         case stop
@@ -29,7 +29,7 @@ package struct RedirectPolicy: Sendable {
         case refuse(RedirectRefusal)
     }
 
-    /// What a redirect means to the request.
+    /// How a redirect changes the request.
     package enum Kind: Sendable {
         /// 301, 302: as it is, but a POST becomes a GET, as everybody has always done.
         case historical
@@ -64,9 +64,9 @@ package struct RedirectPolicy: Sendable {
     }
 
     /// - Parameters:
-    ///   - kind: What the response's status means.
+    ///   - kind: How the response's status changes the request.
     ///   - fields: The response's fields.
-    ///   - request: What was sent.
+    ///   - request: The request that was sent.
     ///   - url: Where it was sent.
     ///   - followed: How many redirects the call has followed already.
     package func decide(
@@ -123,7 +123,7 @@ package struct RedirectPolicy: Sendable {
         for name in Self.contentFields { request.fields[name] = nil }
     }
 
-    /// Takes off what was meant for the origin that is left, its `Host` included. Nothing puts it back on a later hop.
+    /// Removes the fields that were meant for the previous origin, its `Host` included. No later hop puts them back.
     private func removeCredentials(_ request: inout ServiceRequest) {
         for name in Self.credentialFields { request.fields[name] = nil }
         for name in options.sensitiveFields { request.fields[name] = nil }
@@ -143,7 +143,7 @@ package struct RedirectPolicy: Sendable {
         } ?? nil
     }
 
-    /// What describes a body that is not sent any more, or frames it.
+    /// Fields that describe or frame a body that is not sent any more.
     private static let contentFields: [HTTPField.Name] =
         [
             .contentType, .contentLength, .contentEncoding, .contentLanguage, .contentLocation, .contentRange,
@@ -153,6 +153,6 @@ package struct RedirectPolicy: Sendable {
     private static let credentialFields: [HTTPField.Name] =
         [.authorization, .cookie, .proxyAuthorization] + ["Host", "Cookie2"].compactMap { HTTPField.Name($0) }
 
-    /// What a client may well say of itself to everybody.
+    /// Fields about the client that any origin may see.
     static let harmlessFields: Set<HTTPField.Name> = [.accept, .acceptEncoding, .acceptLanguage, .userAgent]
 }

@@ -26,11 +26,11 @@ package enum RetryAfter {
         return .seconds(max(0, date - now()))
     }
 
-    /// Digits, and perhaps a point and more digits; what no clock counts to is a very long time.
+    /// Digits, and perhaps a point and more digits; a number above any clock's range is a very long time.
     private static func seconds(_ text: Substring.UTF8View) -> Duration? {
         var seconds: Int64 = 0
         var nanoseconds: Int64 = 0
-        /// What the next digit after the point counts, in nanoseconds; nil: no point has come.
+        /// The value of the next digit after the point, in nanoseconds; nil: no point has come.
         var place: Int64?
         var isEnded = false
         var last: UInt8 = 0

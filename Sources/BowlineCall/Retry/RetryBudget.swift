@@ -53,7 +53,7 @@ struct RetryBudget {
         }
         let seconds = Double(options.window.saturatingNanoseconds) / 1e9
         let allowed = Double(requests) * options.ratio + Double(options.perSecond) * seconds
-        // What middleware sets is not checked again: more than any client can use is as good as no limit.
+        // Middleware may set any value, and it is not checked again: more than any client can use is as good as no limit.
         let limit = allowed >= 0 && allowed < 1e15 ? Int(allowed) : 1_000_000_000_000_000
         return max(0, limit - retries)
     }

@@ -1,12 +1,12 @@
 package import BowlineCore
 
-/// The retry budgets of a client's origins: shared by all its requests, also by those of clients derived from it.
+/// The retry budgets of a client's origins: shared by all its requests, and by the requests of derived clients.
 package final class RetryBudgets: Sendable {
-    /// Origins that are counted at most; beyond it those unused longest are forgotten, a quarter at a time:
+    /// The most origins that are counted. Beyond it the origins unused longest are forgotten, a quarter at a time:
     /// the look at all of them, under the lock, is then rare.
     package static let maximumOrigins = 1024
 
-    /// What is counted over another span is counted apart, though for the same origin: one history cannot serve both, and
+    /// Budgets with different windows count apart, though for the same origin: one history cannot serve both, and
     /// to begin anew with each change would leave nothing to hold retries back.
     private struct Key: Hashable {
         let origin: Origin
@@ -15,7 +15,7 @@ package final class RetryBudgets: Sendable {
 
     private let budgets = Guarded<[Key: RetryBudget]>([:])
 
-    /// What the log says of refusals.
+    /// Logs refusals.
     let refusals = RefusalLog()
 
     package init() {}

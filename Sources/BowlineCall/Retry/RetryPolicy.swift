@@ -2,7 +2,7 @@ internal import BowlineCore
 
 /// Decides whether a failed attempt is followed by another, and after how long. Pure: time and chance are arguments.
 ///
-/// | what failed | may be tried again |
+/// | failure | may be tried again |
 /// |---|---|
 /// | never sent, or refused by the peer | any method |
 /// | no credentials, for a reason that passes | any method; after a 401, idempotent requests |
@@ -11,13 +11,13 @@ internal import BowlineCore
 struct RetryPolicy {
     let options: RetryOptions
 
-    /// What came of an attempt.
+    /// An attempt's result.
     struct Failure {
         let cause: RetryDecision.Cause
         let progress: RequestProgress
         /// How long the service asked to be left alone.
         var retryAfter: Duration?
-        /// What `shouldRetry` says of it.
+        /// The answer of `shouldRetry`.
         var answer = RetryAnswer.asUsual
         /// Whether it is the transport's or the credentials' failure of this attempt; see ``AttemptOutcome``.
         var isOwn = true
@@ -32,7 +32,7 @@ struct RetryPolicy {
         }
     }
 
-    /// What an attempt came to, as a failure; nil: the call ends with it.
+    /// An attempt's outcome as a failure; nil: the call ends with the outcome.
     ///
     /// - Parameter wallClock: Seconds since 1970, to compare with a date in `Retry-After`.
     func failure(_ outcome: AttemptOutcome, wallClock: @autoclosure () -> Int64) -> Failure? {
@@ -65,7 +65,7 @@ struct RetryPolicy {
 
     /// - Parameters:
     ///   - retries: How many retries there have been.
-    ///   - remaining: What is left of the request's time; nil: no limit.
+    ///   - remaining: The rest of the request's time; nil: no limit.
     ///   - random: From 0 up to 1.
     func verdict(
         after failure: Failure, isIdempotent: Bool, isReplayable: Bool, retries: Int, remaining: Duration?,
@@ -92,7 +92,7 @@ struct RetryPolicy {
         return .retry(after: delay)
     }
 
-    /// A hundred years: whatever is longer is never waited for, and `Duration` traps on what it cannot hold.
+    /// A hundred years: no wait is longer, and `Duration` traps on values that it cannot hold.
     private static let longest = Duration.seconds(3_155_760_000)
 
     /// How much of `Retry-After` a wait is spread over at least, and how much of `maximumRetryAfter` it may be longer than
@@ -101,7 +101,7 @@ struct RetryPolicy {
 
     /// Full jitter: evenly between nothing and the backoff's upper end.
     ///
-    /// `Retry-After` moves all of that up: many callers are told the same number, and those that all waited exactly as long
+    /// `Retry-After` moves all of that up: many callers get the same number, and callers that all waited exactly as long
     /// would come back together. So the upper end is the backoff's above the floor, though not far above
     /// `maximumRetryAfter`, and at least a tenth of the floor.
     private func delay(after failure: Failure, retries: Int, random: Double) -> Duration {
@@ -118,7 +118,7 @@ struct RetryPolicy {
         return asked + Self.part(random, of: upper - asked)
     }
 
-    /// Whatever the source of chance says: a number that is none would trap.
+    /// Clamps the random source's number: NaN would trap.
     private static func part(_ random: Double, of span: Duration) -> Duration {
         random > 0 ? span * min(random, 1) : .zero
     }

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import Logging
 
-/// Writes to the log what becomes of each attempt. Messages are static, values stand in the metadata, and nothing there can be
+/// Logs how each attempt ends. Messages are static, values stand in the metadata, and nothing there can be
 /// a secret: no field, query, body or credential, and of an error its code.
 ///
 /// A response is logged at `debug`, the beginning of an attempt at `trace`, a failure at `info`, because the caller gets the error
@@ -57,7 +57,7 @@ struct AttemptLog {
 }
 
 extension Logger {
-    /// Adds what all lines about a request say of it.
+    /// Adds the metadata that all lines about a request have.
     mutating func describe(_ request: ServiceRequest, _ context: RequestContext) {
         self[metadataKey: "http.request.method"] = "\(HTTPMethodName(request.method).rawValue)"
         if let url = request.url { self[metadataKey: "server.address"] = "\(url.origin)" }

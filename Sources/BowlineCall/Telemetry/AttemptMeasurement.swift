@@ -29,7 +29,7 @@ struct AttemptMeasurement {
             series.status = response.status.code
             series.protocolVersion = response.connection?.protocolVersion
         case .failed(let error, _): series.failure = FailureName(error)
-        // Cancellation is what the caller wanted, not an error.
+        // The caller wanted the cancellation: it is not an error.
         case .ended(let error): if !(error is CancellationError) { series.failure = FailureName(error) }
         }
         metrics.duration[series].recordNanoseconds(started.nanoseconds(to: clock.now))

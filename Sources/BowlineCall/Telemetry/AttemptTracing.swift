@@ -26,7 +26,7 @@ package struct AttemptTracing: Sendable {
         return span
     }
 
-    /// Ends the span with what the attempt came to.
+    /// Ends the span with the attempt's outcome.
     static func end(_ span: any Span, _ outcome: AttemptOutcome) {
         switch outcome {
         case .answered(let response, _): span.describe(response)
@@ -36,7 +36,7 @@ package struct AttemptTracing: Sendable {
         span.end()
     }
 
-    /// The method, and the target's template if there is one: few names, whatever is asked.
+    /// The method, and the target's template if there is one: few names for any number of URLs.
     private static func name(of request: ServiceRequest) -> String {
         let method = HTTPMethodName(request.method)
         let verb = method == .other ? "HTTP" : method.rawValue
@@ -45,7 +45,7 @@ package struct AttemptTracing: Sendable {
     }
 }
 
-/// Writes a span's context into header fields. What cannot stand in one is left out.
+/// Writes a span's context into header fields. Values that are not valid in a field are left out.
 private struct FieldInjector: Injector {
     func inject(_ value: String, forKey key: String, into fields: inout HTTPFields) {
         guard let name = HTTPField.Name(key), HTTPField.isValidValue(value) else { return }
@@ -84,7 +84,7 @@ extension Span {
         setStatus(SpanStatus(code: .error))
     }
 
-    /// Cancellation is what the caller wanted, not an error.
+    /// The caller wanted the cancellation: it is not an error.
     fileprivate func describe(failure: any Error) {
         guard !(failure is CancellationError) else {
             attributes["bowline.cancelled"] = true

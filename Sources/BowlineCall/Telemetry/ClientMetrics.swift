@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import Metrics
 
-/// A client's instruments: made when they are first needed, kept, and bounded in number whatever is asked of whom.
+/// A client's instruments: made when they are first needed, kept, and bounded in number for any number of origins.
 package final class ClientMetrics: Sendable {
     /// Places that have an address of their own in the dimensions; later ones share `_OTHER`.
     static let maximumPlaces = 100
@@ -59,7 +59,7 @@ package final class ClientMetrics: Sendable {
 final class InstrumentTable<Series: MetricSeries, Instrument: AnyObject & Sendable>: Sendable {
     private struct Made {
         var instruments: [Series: Instrument] = [:]
-        /// What the series share for which there is no room; nil until there are such.
+        /// The series that takes all measurements beyond the bound; nil until it is needed.
         var overflow: Instrument?
 
         func instrument(for series: Series) -> Instrument? {

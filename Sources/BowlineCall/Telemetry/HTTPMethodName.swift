@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// A method's name for spans and metrics: one of a known set, so that what a caller makes up does not become a label.
+/// A method's name for spans and metrics: one of a known set, so that a caller's own method does not become a label.
 enum HTTPMethodName: String, Hashable, Sendable {
     case get = "GET"
     case head = "HEAD"

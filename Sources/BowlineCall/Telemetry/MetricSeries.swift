@@ -1,11 +1,11 @@
 internal import BowlineCore
 
-/// What tells the series of one instrument apart.
+/// The dimensions that tell the series of one instrument apart.
 protocol MetricSeries: Hashable, Sendable {
     var dimensions: [(String, String)] { get }
 }
 
-/// Whom a request is for.
+/// The origin of a request.
 struct ServerPlace: MetricSeries {
     let address: String
     /// Nil: a socket's path has none, nor do the many.

@@ -1,10 +1,10 @@
 package import BowlineCore
 internal import Metrics
 
-/// Measures what happens in the transport: connections, the wait for them, resends, and decisions about retries.
+/// Measures events of the transport: connections, the wait for them, resends, and decisions about retries.
 package final class MetricsListener: ServiceEventListener {
     private let metrics: ClientMetrics
-    /// Whether each open connection is in use. What is not in it is closed, or its dial is still under way.
+    /// Whether each open connection is in use. A connection that is missing is closed, or its dial is still under way.
     private let inUse = Guarded<[Int: Bool]>([:])
 
     package init(metrics: ClientMetrics) {

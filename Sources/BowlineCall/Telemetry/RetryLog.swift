@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import Logging
 
-/// Says in the log what retries do: at `info` each retry and each call that succeeded only after some, at `warning` what was
+/// Logs retries: at `info` each retry and each call that succeeded only after a retry, at `warning` each retry that was
 /// refused. Nothing there can be a secret, as in ``AttemptLog``.
 struct RetryLog: Sendable {
     let logger: Logger?
@@ -62,7 +62,7 @@ extension RetryDecision.Cause {
     }
 }
 
-/// Bounds the lines about what is refused: a service that is down has thousands of calls refused in a second, and each line says
+/// Bounds the lines about refused retries: a service that is down has thousands of calls refused in a second, and each line says
 /// the same.
 final class RefusalLog: Sendable {
     /// How far apart lines of the same text about an origin are.

@@ -1,13 +1,13 @@
 /// A user and a password with each request (RFC 7617), as UTF-8.
 ///
-/// They are readable to whoever sees the request: use it over `https`. Its description carries neither.
+/// Anyone who sees the request can read them: use it over `https`. Its description carries neither.
 public struct BasicAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private let field: HTTPField
 
     /// Makes credentials.
     ///
     /// - Parameters:
-    ///   - user: The user, without a colon, which is what ends it.
+    ///   - user: The user, without a colon, which ends the user in the field.
     ///   - password: The password; may be empty.
     /// - Throws: ``ServiceError`` `invalidConfiguration`: a colon in the user, or a control character in either.
     public init(user: String, password: String) throws {

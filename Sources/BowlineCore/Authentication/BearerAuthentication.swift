@@ -1,6 +1,6 @@
 /// A token with each request (RFC 6750): one that never changes, or one from a source that is asked for it when needed.
 ///
-/// The source is asked once for all who wait, whoever they are: on the first request, ahead of the token's end while the
+/// The source is asked once for all waiting requests: on the first request, ahead of the token's end while the
 /// old one is still good, and when the service answers 401, after which the request is sent once more if its body can be.
 /// Copies, and the clients they are given to, share their token. Its description does not carry it.
 ///
@@ -38,8 +38,8 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     ///     lifetime if that is less. Negative counts as zero. Default 30 s.
     ///   - fetchTimeout: How long the source may take; requests that wait longer fail. Greater than zero, checked when the
     ///     client is made. Default 30 s.
-    ///   - fetch: Asked for a token, in a task of its own without a deadline; cancelled when it takes too long, and when
-    ///     nobody waits for it any more. What it throws fails all who wait, with `authenticationFailed`; the next request
+    ///   - fetch: Asked for a token, in a task of its own without a deadline; cancelled when it takes too long, and when no
+    ///     request waits for it any more. An error fails all waiting requests, with `authenticationFailed`; the next request
     ///     asks again. If it throws a ``ServiceError`` because its own service is down, slow or busy (429, 5xx), the requests
     ///     are tried again by the client's `retry` policy.
     public init(
@@ -51,7 +51,7 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
 
     /// Adds the `Authorization` field; waits for a token if there is none.
     ///
-    /// - Throws: ``ServiceError`` `authenticationFailed` or `deadlineExceeded`, what the source throws, or
+    /// - Throws: ``ServiceError`` `authenticationFailed` or `deadlineExceeded`, any error of the source, or
     ///   `CancellationError`.
     public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
         try await authenticate(&request, context: context, clock: context.clock)
@@ -89,9 +89,7 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
 
     package func problems(at path: String) -> [ConfigurationProblem] {
         guard case .source(let store) = kind else { return [] }
-        var problems: [ConfigurationProblem] = []
-        problems.requirePositive(store.fetchTimeout, "\(path).fetchTimeout")
-        return problems
+        return DurationRange.positive.problems(of: store.fetchTimeout, at: "\(path).fetchTimeout")
     }
 }
 

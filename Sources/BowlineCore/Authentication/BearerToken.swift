@@ -12,7 +12,7 @@ public struct BearerToken: Sendable {
         self.lifetime = lifetime
     }
 
-    /// What the field's value begins with.
+    /// The beginning of the field's value.
     static let scheme = "Bearer "
 
     /// The field that carries it; nil if it has a character that must not stand in one.

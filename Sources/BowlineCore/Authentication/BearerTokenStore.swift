@@ -10,8 +10,8 @@
 /// fetch together: with the usual backoff, a burst of requests makes about as many fetches as one request has attempts. A request
 /// whose time ends within the pause fails at once, with the failure that the pause follows.
 ///
-/// A fetch that takes too long, or that nobody waits for any more (unless it was begun ahead of time), is cancelled, and what
-/// it yields is ignored.
+/// A fetch that takes too long, or that no request waits for any more (unless it was begun ahead of time), is cancelled, and
+/// its result is ignored.
 final class BearerTokenStore: Sendable {
     private struct Held: Sendable {
         let field: HTTPField
@@ -26,7 +26,7 @@ final class BearerTokenStore: Sendable {
     private struct Fetch {
         let flight: Flight<HTTPField>
         let limit: MonotonicInstant
-        /// Begun within the leeway: goes on though nobody waits.
+        /// Begun within the leeway: goes on though no request waits.
         let isAhead: Bool
         var waiting = 0
     }
@@ -44,7 +44,7 @@ final class BearerTokenStore: Sendable {
         var fetch: Fetch?
         var noRefreshBefore: MonotonicInstant?
         var pause: Pause?
-        /// What the service refused, the latest last.
+        /// The tokens that the service refused, the latest last.
         var refused: [String] = []
     }
 
@@ -139,7 +139,7 @@ final class BearerTokenStore: Sendable {
             else { return .use(held.field, thenStart: nil) }
             return .use(held.field, thenStart: newFetch(&state, isAhead: true, start: now))
         }
-        // What waits for the end of a pause that lies behind its deadline could only learn that its time is over.
+        // A request that waited for a pause that ends after its deadline could only learn that its time is over.
         if let pause = state.pause, now < pause.end, deadline <= pause.end { return .fail(pause.failure) }
         var late: Flight<HTTPField>?
         if let fetch = state.fetch {
@@ -161,7 +161,7 @@ final class BearerTokenStore: Sendable {
         return flight
     }
 
-    /// Its task has no deadline: it works for all, and the one who began it may have less time than the others.
+    /// Its task has no deadline: it works for all requests, and the one that began it may have less time than the others.
     private func start(
         _ flight: Flight<HTTPField>, at start: MonotonicInstant, now: MonotonicInstant, clock: any ServiceClock
     ) {
@@ -248,7 +248,7 @@ final class BearerTokenStore: Sendable {
         return error
     }
 
-    /// One waits no more; the last one, or one who saw that it takes too long, ends the fetch.
+    /// A request stops waiting. The fetch ends with the last one, or with one whose wait was too long.
     private func leave(_ flight: Flight<HTTPField>, isLate: Bool) {
         let abandoned = state.withLock { state -> Flight<HTTPField>? in
             guard var fetch = state.fetch, fetch.flight === flight else { return nil }

@@ -1,4 +1,4 @@
-/// Several authenticators in one: each adds what it adds, in order, and sees what those before it have added.
+/// Several authenticators in one: they add their credentials in order, and each sees the request with the earlier ones' credentials.
 ///
 /// For a signature that covers a token:
 /// ```swift
@@ -8,9 +8,9 @@
 ///         request.fields[signature] = sign(request, body)
 ///     })
 /// ```
-/// After a 401 every member is asked whether it has other credentials, and if one has, the request is sent once more with
-/// what all of them add anew. If a ``BearerAuthentication`` among them has another token, that takes nothing from the
-/// origin's retry budget; a member of your own that alone says so takes from it, as it does without a chain.
+/// After a 401 every member is asked whether it has other credentials, and if one has, the request is sent once more, with
+/// new credentials of all members. If a ``BearerAuthentication`` among them has another token, that takes nothing from the
+/// origin's retry budget; if only a member of your own has other credentials, it takes from the budget, as without a chain.
 ///
 /// A ``BearerAuthentication`` recognises a refused token by the `Authorization` field. If a later member rewrites that field,
 /// the token that is held counts as the refused one.
@@ -62,7 +62,7 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
 
     /// Lets each member add its credentials.
     ///
-    /// - Throws: what the first member throws that fails; those after it are not asked.
+    /// - Throws: the error of the first member that fails; later members are not asked.
     public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
         try await authenticate(&request, context: context, clock: context.clock)
     }
@@ -97,7 +97,7 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
                 others.areKnown = own.areKnown || others.areKnown
                 others.areClaimed = own.areClaimed || others.areClaimed
             case .user(let member):
-                // Asked in any case: it may have to forget what was refused.
+                // Asked in any case: it may have to forget the refused credentials.
                 let isClaimed = member.credentialsRefused(request, response: response)
                 others.areClaimed = isClaimed || others.areClaimed
             }
@@ -122,7 +122,7 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
 }
 
 extension ChainedAuthentication: CustomStringConvertible, CustomReflectable {
-    /// The types of its members; nothing of what they hold.
+    /// The types of its members; none of their contents.
     public var description: String {
         "ChainedAuthentication(\(members.map(\.name).joined(separator: ", ")))"
     }

@@ -1,23 +1,19 @@
 /// One piece of work that any number of tasks wait for, each as long as it may.
 ///
-/// It runs in a task of its own, with the task-local values of whoever started it. That one who waits gives up does not
-/// end it.
+/// It runs in a task of its own, with the task-local values of the task that started it. Cancelling one waiter does not
+/// cancel the work.
 package final class Flight<Value: Sendable>: Sendable {
-    /// Somebody waited to his limit.
+    /// The error of a waiter whose limit has passed.
     package struct LimitPassed: Error {}
 
     /// A shutdown's deadline ended the call that waited.
     package struct ForciblyClosed: Error {}
 
-    private struct Waiter {
-        let continuation: CheckedContinuation<Value, any Error>
-        var timer: Task<Void, Never>?
-    }
-
     private struct State {
         var result: Result<Value, any Error>?
-        var waiters: [Int: Waiter] = [:]
-        var nextNumber = 0
+        var waiters = WaiterTable<Value>()
+        /// The timers of waiters that have a limit, by the waiter's number.
+        var timers: [Int: Task<Void, Never>] = [:]
         var work: Task<Void, Never>?
     }
 
@@ -37,7 +33,7 @@ package final class Flight<Value: Sendable>: Sendable {
         state.withLock { $0.work = task }
     }
 
-    /// Cancels the work. Those who wait get what it then throws.
+    /// Cancels the work. Waiters get the error that it then throws.
     package func cancel() {
         state.withLock { $0.work }?.cancel()
     }
@@ -46,38 +42,28 @@ package final class Flight<Value: Sendable>: Sendable {
     ///
     /// - Parameters:
     ///   - limit: Until when; nil: as long as it takes.
-    ///   - clock: What `limit` is measured on.
-    ///   - call: For whom.
-    /// - Throws: what the work threw; ``LimitPassed``; ``ForciblyClosed``; `CancellationError` when the waiting task is cancelled.
+    ///   - clock: The clock of `limit`.
+    ///   - call: The call that waits.
+    /// - Throws: the work's error; ``LimitPassed``; ``ForciblyClosed``; `CancellationError` when the waiting task is cancelled.
     package func value(
         until limit: MonotonicInstant?, clock: any ServiceClock, call: CallRecord
     ) async throws -> Value {
-        let number = state.withLock { state in
-            state.nextNumber += 1
-            return state.nextNumber
-        }
+        let number = state.withLock { $0.waiters.makeNumber() }
         var registration: Int?
         defer { call.removeForcedCloseHandler(registration) }
         defer { state.synchronize() }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                // Whoever cancels marks the task first and then takes the lock, so no cancellation is missed.
-                let known = state.withLock { state -> Result<Value, any Error>? in
-                    if let result = state.result { return result }
-                    if Task.isCancelled { return .failure(CancellationError()) }
-                    state.waiters[number] = Waiter(continuation: continuation)
-                    return nil
-                }
-                if let known { return continuation.resume(with: known) }
-                registration = call.onForcedClose { self.give(.failure(ForciblyClosed()), to: number) }
-                if let limit { setTimer(for: number, limit, clock) }
-            }
+        return try await withCancellableContinuation { continuation in
+            let known = state.withLock { $0.result ?? $0.waiters.store(continuation, as: number) }
+            guard known == nil else { return known }
+            registration = call.onForcedClose { self.give(.failure(ForciblyClosed()), to: number) }
+            if let limit { setTimer(for: number, limit, clock) }
+            return nil
         } onCancel: {
             give(.failure(CancellationError()), to: number)
         }
     }
 
-    /// What the work came to; nil: it goes on.
+    /// The work's result; nil: it goes on.
     package var result: Result<Value, any Error>? { state.withLock { $0.result } }
 
     private func setTimer(for number: Int, _ limit: MonotonicInstant, _ clock: any ServiceClock) {
@@ -86,29 +72,30 @@ package final class Flight<Value: Sendable>: Sendable {
             self.give(.failure(LimitPassed()), to: number)
         }
         let isWaiting = state.withLock { state in
-            state.waiters[number]?.timer = timer
-            return state.waiters[number] != nil
+            let isWaiting = state.waiters.contains(number)
+            if isWaiting { state.timers[number] = timer }
+            return isWaiting
         }
         if !isWaiting { timer.cancel() }
     }
 
     private func give(_ result: Result<Value, any Error>, to number: Int) {
-        guard let waiter = state.withLock({ $0.waiters.removeValue(forKey: number) }) else { return }
-        waiter.timer?.cancel()
-        waiter.continuation.resume(with: result)
+        let (waiter, timer) = state.withLock { state in
+            (state.waiters.remove(number), state.timers.removeValue(forKey: number))
+        }
+        timer?.cancel()
+        waiter?.resume(with: result)
     }
 
-    /// Ends it with what its work, which somebody else does, came to.
+    /// Ends the flight with a result. For work that does not run in the flight's own task.
     package func end(_ result: Result<Value, any Error>) {
-        let waiters = state.withLock { state in
+        let (waiters, timers) = state.withLock { state in
             state.result = result
             state.work = nil
-            defer { state.waiters = [:] }
-            return Array(state.waiters.values)
+            defer { state.timers = [:] }
+            return (state.waiters.removeAll(), state.timers)
         }
-        for waiter in waiters {
-            waiter.timer?.cancel()
-            waiter.continuation.resume(with: result)
-        }
+        for timer in timers.values { timer.cancel() }
+        for waiter in waiters { waiter.resume(with: result) }
     }
 }

@@ -1,4 +1,4 @@
-/// Who says, after a 401, that there are other credentials than those that were refused.
+/// The authenticator that has other credentials after a 401.
 @usableFromInline
 package struct OtherCredentials: Sendable, Equatable {
     /// An authenticator of ours. It knows which were refused, and its `hasOtherCredentials` says whether there are others.

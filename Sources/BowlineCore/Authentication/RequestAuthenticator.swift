@@ -5,14 +5,14 @@
 /// requests to the origin of the client's base URL and to `configuration.authenticatedOrigins`, and not for one that brings
 /// an `Authorization` field of its own or has `options.authenticates` switched off.
 public protocol RequestAuthenticator: Sendable {
-    /// Adds credentials to what is about to be sent: its method, `url`, fields and body are final, but for the fields that
+    /// Adds credentials to a request that is about to be sent: its method, `url`, fields and body are final, but for the fields that
     /// frame the message (`Host`, `Content-Length`, `Connection`).
     ///
     /// A request that waits here is bounded by its deadline, and by the cancellation of its task: it then goes on to fail,
     /// and this is cancelled.
     ///
     /// - Parameters:
-    ///   - request: What is sent. Change its fields, or the query of its `url`. Its body is there to be read:
+    ///   - request: The request. Change its fields, or the query of its `url`. You can read its body:
     ///     ``RequestBody/bytes``, ``RequestBody/chunks``.
     ///   - context: The attempt, and the deadline by which all has to be over.
     /// - Throws: anything; the request fails with `authenticationFailed`, which has it as `underlying`. The request is tried
@@ -29,7 +29,7 @@ public protocol RequestAuthenticator: Sendable {
     /// ``authenticate(_:context:)`` is asked anew. So say true only if it will then add other credentials.
     ///
     /// - Parameters:
-    ///   - request: What was sent, with its credentials.
+    ///   - request: The request as it was sent, with its credentials.
     ///   - response: The refusal. Its body is not yours to read.
     /// - Returns: Whether other credentials can be had. Default: false.
     func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool
@@ -45,19 +45,19 @@ package protocol BoundedAuthenticator: RequestAuthenticator {
     /// As ``RequestAuthenticator/authenticate(_:context:)``, on the clock that the context's deadline is measured on.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock) async throws
 
-    /// As ``RequestAuthenticator/credentialsRefused(_:response:)``, on the client's clock, and who says so.
+    /// As ``RequestAuthenticator/credentialsRefused(_:response:)``, on the client's clock, and which authenticator has them.
     func otherCredentials(
         afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
     ) -> OtherCredentials
 
-    /// Whether there are now other credentials than those that were refused; waits for them, as long as the context allows.
+    /// Whether there are other credentials now than the refused ones; waits for them, as long as the context allows.
     /// Asked only after ``otherCredentials(afterRefusalOf:response:clock:)`` has said that they are known.
     func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
 
     /// Whether it waits without giving up by itself, after all, and so needs watching over.
     var mayWait: Bool { get }
 
-    /// What is wrong with its knobs.
+    /// The problems of its knobs.
     func problems(at path: String) -> [ConfigurationProblem]
 }
 

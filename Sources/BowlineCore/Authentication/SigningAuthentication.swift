@@ -25,22 +25,22 @@ public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator 
     /// Makes a signer that needs no body, or only one whose bytes are here (``RequestBody/bytes``).
     ///
     /// - Parameter sign: Called in the request's task for each attempt, with all of the request but the fields that frame
-    ///   it; must not block. What it throws fails the request with `authenticationFailed`.
+    ///   it; must not block. Its error fails the request with `authenticationFailed`.
     public init(_ sign: @escaping @Sendable (inout ServiceRequest, RequestContext) throws -> Void) {
         kind = .request(sign)
     }
 
     /// Makes a signer that gets the whole body.
     ///
-    /// Bytes that are here are handed over as they are, whatever their size. Any other body is read first, a stream too, and
-    /// what was read is sent: the signature is of these bytes, even if a file changes meanwhile. A stream longer than 64 KiB
+    /// A body in memory is passed as it is, at any size. Any other body is read first, a stream too, and
+    /// those bytes are sent: the signature covers these bytes, even if a file changes meanwhile. A stream longer than 64 KiB
     /// cannot be sent in a second attempt then, as without a signature.
     ///
     /// - Parameters:
     ///   - limit: How many bytes of a body are read into memory, from 0. A longer one fails the request with
     ///     `authenticationFailed`, and nothing is sent.
     ///   - sign: Called for each attempt, with all of the request but the fields that frame it, and with the body; must not
-    ///     block. What it throws fails the request with `authenticationFailed`.
+    ///     block. Its error fails the request with `authenticationFailed`.
     public init(
         bodyUpTo limit: Int,
         _ sign: @escaping @Sendable (inout ServiceRequest, RequestContext, ByteBuffer) throws -> Void
@@ -50,7 +50,7 @@ public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator 
 
     /// Reads the body if the function wants it, and calls the function.
     ///
-    /// - Throws: what the function, or reading the body, throws.
+    /// - Throws: any error of the function, or of reading the body.
     public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
         switch kind {
         case .request(let sign):

@@ -86,7 +86,7 @@ package struct ChunkQueue: Sendable {
         return true
     }
 
-    /// What the last chunk adds to the memory that is held.
+    /// The memory that the last chunk adds.
     private func soleCapacity(ofLast last: CircularBuffer<ByteBuffer>.Index) -> Int {
         let chunk = chunks[last]
         guard chunks.count > 1, chunks[chunks.index(before: last)].storageIdentity == chunk.storageIdentity else {

@@ -58,7 +58,7 @@ final class SequenceBodySource: ResponseBodySource {
         var isReading = false
         var isOver = false
         var observer: (any ResponseBodyObserver)?
-        /// Let go at the end, so that what it reads from (another response, perhaps) is let go too.
+        /// Released at the end, so that its source (another response, perhaps) is released too.
         var reader: RequestBodySequence.Iterator?
     }
 

@@ -31,7 +31,7 @@ package final class OneShotBody: Sendable {
         state.withLock { $0.commit() }
     }
 
-    /// Ends the stream: nobody will read on. The sequence's pending `next()` is cancelled.
+    /// Ends the stream without a reader. The sequence's pending `next()` is cancelled.
     package func abandon() {
         let (waiter, pull) = state.withLock { $0.abandon() }
         pull?.cancel()
@@ -73,23 +73,27 @@ package final class OneShotBody: Sendable {
         }
         let number = state.withLock { $0.makeWaitNumber() }
         defer { state.synchronize() }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { wait($0, number: number, at: position) }
+        return try await withCancellableContinuation { continuation in
+            wait(continuation, number: number, at: position)
         } onCancel: {
             state.withLock { $0.stopWaiting(number) }?.resume(throwing: CancellationError())
         }
     }
 
-    private func wait(_ continuation: Continuation, number: Int, at position: OneShotPosition) {
+    /// Stores the continuation, or returns the result to resume it with.
+    private func wait(
+        _ continuation: Continuation, number: Int, at position: OneShotPosition
+    ) -> Result<Piece?, any Error>? {
         let wait = state.withLock { state in
             // Asked under the lock: a cancellation either is seen here, or finds the waiter.
             state.wait(continuation, number: number, at: position, isCancelled: Task.isCancelled)
         }
         switch wait {
-        case .answered(let step): resume(continuation, with: step)
+        case .answered(let step): return result(of: step)
         case .waiting(let pull, let superseded):
             superseded?.resume(throwing: CancellationError())
             if let pull { startPull(pull) }
+            return nil
         }
     }
 
@@ -109,15 +113,15 @@ package final class OneShotBody: Sendable {
 
     private func deliver(_ delivery: (waiter: Continuation, step: State.Step)?) {
         guard let (waiter, step) = delivery else { return }
-        resume(waiter, with: step)
+        waiter.resume(with: result(of: step))
     }
 
-    private func resume(_ waiter: Continuation, with step: State.Step) {
+    private func result(of step: State.Step) -> Result<Piece?, any Error> {
         switch step {
-        case .chunk(let chunk, let next): waiter.resume(returning: Piece(chunk: chunk, next: next))
-        case .ended: waiter.resume(returning: nil)
-        case .failed(let error): waiter.resume(throwing: error)
-        case .wait: waiter.resume(throwing: CancellationError())
+        case .chunk(let chunk, let next): .success(Piece(chunk: chunk, next: next))
+        case .ended: .success(nil)
+        case .failed(let error): .failure(error)
+        case .wait: .failure(CancellationError())
         }
     }
 }

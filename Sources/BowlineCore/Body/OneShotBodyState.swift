@@ -1,6 +1,6 @@
 internal import NIOCore
 
-/// What is known of a stream that can be read once: what of it is kept, who waits for more, and which pull is under way.
+/// The state of a stream that can be read once: its kept chunks, the waiter for more, and the pull under way.
 ///
 /// | state | wait | chunk pulled | end pulled | pull failed | abandon |
 /// |---|---|---|---|---|---|
@@ -13,7 +13,7 @@ internal import NIOCore
 ///
 /// Pure: the machine keeps waiters and pulls and hands them back, and never looks at them.
 struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
-    /// What a reader gets at its place.
+    /// A reader's result at its place.
     enum Step: Sendable {
         /// Bytes, and where the reader is after them.
         case chunk(ByteBuffer, next: OneShotPosition)
@@ -33,9 +33,9 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         let waiter: Waiter
     }
 
-    /// What was read and may be read again, or was not read yet.
+    /// The chunks that were read and may be read again, or were not read yet.
     private var kept = ChunkQueue()
-    /// How many chunks were dropped in front of those that are kept.
+    /// How many chunks were dropped in front of the kept ones.
     private var dropped = 0
     private var limit = 65_536
     private var isCommitted = false
@@ -47,7 +47,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
     private var waiting: Waiting?
     private var waits = 0
 
-    /// How much memory is held by what is kept.
+    /// How much memory the kept chunks hold.
     var heldBytes: Int { kept.heldBytes }
     /// How many chunks are kept.
     var keptChunks: Int { kept.count }
@@ -72,9 +72,9 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         isCommitted = true
     }
 
-    /// Nobody reads on.
+    /// Gives the body up.
     ///
-    /// - Returns: who waits in vain, and the pull that is to be cancelled.
+    /// - Returns: the waiter to fail, and the pull to cancel.
     mutating func abandon() -> (waiter: Waiter?, pull: Pull?) {
         isCommitted = true
         outcome = outcome ?? .failed(CancellationError())
@@ -123,7 +123,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
     ///
     /// - Parameters:
     ///   - number: From ``makeWaitNumber()``.
-    ///   - isCancelled: Its task was cancelled before; ``stopWaiting(_:)`` found nobody then.
+    ///   - isCancelled: Its task was cancelled before; ``stopWaiting(_:)`` found no waiter then.
     mutating func wait(
         _ waiter: Waiter, number: Int, at position: OneShotPosition, isCancelled: Bool
     ) -> Wait {
@@ -159,7 +159,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
 
     /// A pull has brought a chunk; nil: the end.
     ///
-    /// - Returns: who waited, and for what.
+    /// - Returns: the waiter, and its result.
     mutating func pulled(_ chunk: ByteBuffer?) -> (waiter: Waiter, step: Step)? {
         pullEnded()
         guard outcome == nil else { return delivery() }
@@ -171,7 +171,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
             keep(chunk)
             return delivery()
         }
-        // The chunk itself, not a part of what is kept: a block that somebody else refers to is copied when more is joined.
+        // The chunk itself, not a slice of the kept block: a block with a second reference is copied when more is joined.
         self.waiting = nil
         keep(chunk)
         var next = OneShotPosition(chunk: dropped + kept.count, offset: 0)
@@ -206,7 +206,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         if kept.byteCount > limit { isCommitted = true }
     }
 
-    /// Drops the chunks up to one of those that are kept, and says where the reader is then.
+    /// Drops the kept chunks up to an index, and returns the reader's place then.
     private mutating func drop(through index: Int) -> OneShotPosition {
         for _ in 0..<(index + 1) where kept.popFirst() != nil { dropped += 1 }
         return OneShotPosition(chunk: dropped, offset: 0)
@@ -224,7 +224,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
     }
 }
 
-/// A reader's place in what a one-shot body has yielded: so many chunks, and so many bytes of the next.
+/// A reader's place in the chunks of a one-shot body: so many chunks, and so many bytes of the next.
 struct OneShotPosition: Hashable, Sendable {
     var chunk = 0
     var offset = 0

@@ -1,5 +1,5 @@
 extension RequestBody: CustomStringConvertible, CustomReflectable {
-    /// What kind of body it is and how long; none of its bytes, because they may hold secrets.
+    /// The kind of body and its length; none of its bytes, because they may hold secrets.
     public var description: String {
         let kind =
             switch kind {

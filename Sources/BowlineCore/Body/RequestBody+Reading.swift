@@ -1,10 +1,10 @@
 public import NIOCore
 
 extension RequestBody {
-    /// The bytes, where they are here: those of `.bytes`, `.text`, `.form` and encoded values; empty for ``none``. nil for a
+    /// The bytes, if they are in memory: for `.bytes`, `.text`, `.form` and encoded values; empty for ``none``. nil for a
     /// body whose bytes are yet to come (`.file`, `.multipart`, `.replayable`, `.stream`): read ``chunks``.
     ///
-    /// What is sent is these bytes; asking for them copies nothing.
+    /// These bytes are sent; asking for them copies nothing.
     public var bytes: ByteBuffer? {
         switch kind {
         case .none: ByteBuffer()
@@ -40,7 +40,7 @@ extension RequestBody {
 
         /// Starts reading from the first byte.
         ///
-        /// - Throws (from `next()`): ``ServiceError`` `requestBodyFailed` with what the body's own sequence threw,
+        /// - Throws (from `next()`): ``ServiceError`` `requestBodyFailed` with the error of the body's own sequence,
         ///   `requestBodyLengthMismatch` if it is shorter or longer than its declared length, `requestBodyConsumed` for a
         ///   stream whose beginning is gone; `CancellationError` when the task is cancelled and the body's sequence says so.
         public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(body: body) }
@@ -111,7 +111,7 @@ extension RequestBody {
         }
     }
 
-    /// How many bytes of a stream are kept when somebody else than the transport reads it.
+    /// How many bytes of a stream are kept when middleware reads it.
     private static let keptForNextReader = 65_536
 
     /// These bytes in place of the sequence that yielded them; all else as it is.

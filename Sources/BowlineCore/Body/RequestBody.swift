@@ -1,10 +1,10 @@
 public import NIOCore
 
-/// What a request carries: a type that says whether it can be sent again.
+/// The body of a request. It knows whether it can be sent again.
 ///
 /// - Bytes can always be sent again.
 /// - A factory makes a new sequence for each attempt, so it can always be sent again.
-/// - A stream is read once. What was read of it is kept (64 KiB unless configured otherwise) so that an attempt that
+/// - A stream is read once. Its read part is kept (64 KiB unless configured otherwise) so that an attempt that
 ///   fails early can be repeated; past that, or once a response has begun, the attempt is committed.
 ///
 /// A sequence is asked for its next chunk only when the previous one was taken by the network.
@@ -21,8 +21,8 @@ public struct RequestBody: Sendable {
     package let kind: Kind
     /// The number of bytes, if known: sent as `Content-Length`. nil: sent chunked.
     public let length: Int?
-    /// What it is sent as, unless the request has a `Content-Type` of its own; nil: as nothing in particular. Forms and
-    /// encoded values say what they are; set it for what only you know.
+    /// The media type, unless the request has a `Content-Type` of its own; nil: none is sent. Forms and
+    /// encoded values set it; set it yourself for other bodies.
     public var contentType: String?
     /// Makes the trailer fields once the body has been sent; only a body of unknown length can have them.
     package var makeTrailers: (@Sendable () async throws -> HTTPFields)?
@@ -74,7 +74,7 @@ public struct RequestBody: Sendable {
     ///
     /// - Parameters:
     ///   - length: How many bytes it will yield each time; nil: unknown, sent chunked.
-    ///   - make: Makes the sequence; what it throws fails the request with `requestBodyFailed`.
+    ///   - make: Makes the sequence; its error fails the request with `requestBodyFailed`.
     public static func replayable<Chunks: AsyncSequence & Sendable>(
         length: Int? = nil, _ make: @escaping @Sendable () async throws -> Chunks
     ) -> RequestBody where Chunks.Element == ByteBuffer {
@@ -100,7 +100,7 @@ public struct RequestBody: Sendable {
 
     /// An empty body in place of a file that is still empty.
     ///
-    /// - Throws: `RequestBodyFailure` with `requestBodyLengthMismatch` if the file has content now; what reading it throws.
+    /// - Throws: `RequestBodyFailure` with `requestBodyLengthMismatch` if the file has content now; any error of reading it.
     package func confirmedEmpty() async throws -> RequestBody {
         var reader = try await makeReader(replayLimit: 0)
         guard try await reader.next() == nil else {

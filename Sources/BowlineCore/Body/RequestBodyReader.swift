@@ -1,6 +1,6 @@
 package import NIOCore
 
-/// One attempt's way through a request body: what a transport pulls from.
+/// Reads a request body for one attempt: a transport pulls its chunks from here.
 package struct RequestBodyReader {
     private enum Source {
         case bytes(ByteBuffer?)
@@ -56,7 +56,7 @@ extension RequestBody {
         if case .stream(let stream) = kind { stream.commit() }
     }
 
-    /// Says that nobody will read on: a one-shot stream's sequence is cancelled.
+    /// Gives the body up: a one-shot stream's sequence is cancelled.
     package func abandon() {
         if case .stream(let stream) = kind { stream.abandon() }
     }

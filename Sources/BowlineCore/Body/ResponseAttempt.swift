@@ -1,4 +1,4 @@
-/// The attempt that brought a response body: what the body's own errors say about it.
+/// The attempt that brought a response body, as the body's own errors describe it.
 package struct ResponseAttempt: Sendable {
     private let origin: Origin
     private let number: Int
@@ -7,11 +7,11 @@ package struct ResponseAttempt: Sendable {
     private let clock: any ServiceClock
 
     /// - Parameters:
-    ///   - origin: Whom the request was for.
+    ///   - origin: The request's origin.
     ///   - number: Which attempt it was, from 1.
     ///   - started: When it began, on `clock`.
     ///   - isReused: Whether its connection had carried a request before.
-    ///   - clock: What the errors' elapsed time is measured on.
+    ///   - clock: The clock of the errors' elapsed time.
     package init(
         origin: Origin, number: Int, started: MonotonicInstant, isReused: Bool,
         clock: any ServiceClock
@@ -23,7 +23,7 @@ package struct ResponseAttempt: Sendable {
         self.clock = clock
     }
 
-    /// `error` with what is known about the attempt.
+    /// `error` with the facts of the attempt.
     func describe(_ error: ServiceError) -> ServiceError {
         var error = error
         error.origin = origin.description

@@ -90,7 +90,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Reads the whole body into one buffer. For bodies of any size, iterate over the chunks instead.
     ///
     /// - Parameter limit: The most bytes to accept, from 0; more than 2 GiB - 1 means that: a buffer holds no more.
-    /// - Throws: `bodyTooLarge` if there are more, after which the rest is given up; else what reading throws.
+    /// - Throws: `bodyTooLarge` if there are more, after which the rest is given up; else any error of reading.
     public func collect(upTo limit: Int) async throws -> ByteBuffer {
         guard let source else { return ByteBuffer() }
         let limit = Swift.min(limit, Int(Int32.max))
@@ -136,7 +136,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
         return (collected, false)
     }
 
-    /// Gives the body up: what is left is read off if that is cheap, else the connection closes.
+    /// Gives the body up: the rest is read off if that is cheap, else the connection closes.
     public func discard() {
         source?.abandon()
     }
@@ -168,7 +168,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
         return describing(error)
     }
 
-    /// `error` with what is known about the attempt that brought the body, the call and the response.
+    /// `error` with the facts of the attempt that brought the body, the call and the response.
     package func describing(_ error: ServiceError) -> ServiceError {
         let error = source?.attempt?.describe(error) ?? error
         return named(error) as? ServiceError ?? error
@@ -179,8 +179,8 @@ public struct ResponseBody: AsyncSequence, Sendable {
         call?.describing(error) ?? error
     }
 
-    /// It comes out of a call, which its end ends.
-    mutating func comesOut(of call: CallRecord, decoding: BodyDecoding) {
+    /// Ties the body to its call: the end of the body ends the call.
+    mutating func attach(to call: CallRecord, decoding: BodyDecoding) {
         self.decoding = decoding
         self.call = call
         observeEnd(call)
@@ -197,7 +197,7 @@ package protocol ResponseBodySource: AnyObject, Sendable {
     func takeReady() throws -> ReadyChunk
     /// The next chunk, waited for if it has to be; nil at the end.
     func waitForNext() async throws -> ByteBuffer?
-    /// Gives up what is left.
+    /// Gives up the rest.
     func abandon()
     var announcedLength: Int? { get }
     var trailers: ReceivedFields? { get }
@@ -209,7 +209,7 @@ package protocol ResponseBodySource: AnyObject, Sendable {
 extension ResponseBodySource {
     package func takeReady() throws -> ReadyChunk { .later }
 
-    /// The next chunk; nil at the end. What is here is returned without a suspension.
+    /// The next chunk; nil at the end. A chunk that has arrived is returned without a suspension.
     package nonisolated(nonsending) func next() async throws -> ByteBuffer? {
         switch try takeReady() {
         case .chunk(let chunk): chunk
@@ -219,14 +219,14 @@ extension ResponseBodySource {
     }
 }
 
-/// What a body has for its reader now.
+/// The next part of a body, as far as it is there now.
 package enum ReadyChunk {
     case chunk(ByteBuffer)
     case end
     case later
 }
 
-/// Who wants to know that a response body is over.
+/// Is called when a response body is over.
 package protocol ResponseBodyObserver: AnyObject, Sendable {
     func responseBodyEnded()
 }

@@ -1,4 +1,4 @@
-/// What a client hands its responses, so that they can be decoded: held by reference, because every response has it.
+/// The decoder that a client gives its responses: held by reference, because every response has it.
 @usableFromInline
 package final class BodyDecoding: Sendable {
     package let decoder: any BodyDecoder

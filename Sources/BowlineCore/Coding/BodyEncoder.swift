@@ -5,7 +5,7 @@ public import NIOCore
 /// `JSONEncoder` is one; conform your own type for another format, and set it as the client's `encoder`. It is called
 /// from many tasks at once.
 public protocol BodyEncoder: Sendable {
-    /// What the bodies are, as `application/json`: the request's `Content-Type` unless it has one.
+    /// The bodies' media type, as `application/json`: the request's `Content-Type` unless it has one.
     var contentType: String { get }
 
     /// Encodes a value. Not called `encode`: `JSONEncoder` has one already, and the two could not be told apart.
@@ -19,7 +19,7 @@ public protocol BodyEncoder: Sendable {
 /// `JSONDecoder` is one; conform your own type for another format, and set it as the client's `decoder`. It is called
 /// from many tasks at once.
 public protocol BodyDecoder: Sendable {
-    /// What it understands, as `application/json`: what endpoints send as `Accept`.
+    /// The media type that it decodes, as `application/json`: endpoints send it as `Accept`.
     var contentType: String { get }
 
     /// Decodes a value from a whole body.

@@ -8,11 +8,11 @@ extension ServiceError {
         self.init(.encodingFailed, message, underlying: error)
     }
 
-    /// A body could not be decoded as this type. Says where and how it differs, and never what was there.
+    /// A body could not be decoded as this type. The message says where and how it differs, and never the value.
     ///
     /// - Parameters:
-    ///   - format: What the decoder understands, as `application/json`.
-    ///   - mediaType: What the response says that it is, as `text/html`.
+    ///   - format: The media type that the decoder decodes, as `application/json`.
+    ///   - mediaType: The response's media type, as `text/html`.
     package init(
         decoding type: Any.Type, isEmpty: Bool, format: String? = nil, mediaType: String? = nil, _ error: any Error
     ) {
@@ -46,7 +46,7 @@ extension ServiceError {
             phase: .receivingBody)
     }
 
-    /// Names what came only where that explains something: a page of HTML, say, instead of a value.
+    /// Names the response's media type only if that explains the failure: a page of HTML, say, instead of a value.
     private static func notValid(_ format: String?, _ mediaType: String?) -> String {
         let text = "the body is not valid" + (format.map { " \(MediaType.format(of: $0))" } ?? "")
         guard let mediaType, let format, mediaType != MediaType.name(of: format) else { return text }
@@ -57,7 +57,7 @@ extension ServiceError {
 
     private static func unquoted(_ text: String) -> String { String(text.printable.dropFirst().dropLast()) }
 
-    /// A coding path as `items[3].price`. Keys that are the body's own, as those of a dictionary, are not shown: only an
+    /// A coding path as `items[3].price`. Keys that come from the body, as a dictionary's, are not shown: only an
     /// enumeration's are sure to be the program's.
     private static func readable(_ path: [any CodingKey]) -> String {
         var text = ""

@@ -4,7 +4,7 @@ package import NIOCore
 package enum TextEncoding: Sendable, Hashable {
     case utf8, ascii, latin1, windows1252, utf16LittleEndian, utf16BigEndian
 
-    /// The encoding of a `charset`; nil: unknown. The names are those of the IANA registry and those that browsers know.
+    /// The encoding of a `charset`; nil: unknown. The names are from the IANA registry and from browsers.
     init?(charset name: some StringProtocol) {
         guard let encoding = Self.names[name.lowercased()] else { return nil }
         self = encoding
@@ -97,7 +97,7 @@ package enum TextEncoding: Sendable, Hashable {
         return String(decoding: units, as: UTF16.self)
     }
 
-    /// What windows-1252 has at 0x80 to 0x9F; the five bytes that it leaves free are control characters, as in browsers.
+    /// The characters of windows-1252 at 0x80 to 0x9F; the five bytes that it leaves free are control characters, as in browsers.
     private static let specials: [Unicode.Scalar] = [
         "\u{20AC}", "\u{81}", "\u{201A}", "\u{192}", "\u{201E}", "\u{2026}", "\u{2020}", "\u{2021}",
         "\u{2C6}", "\u{2030}", "\u{160}", "\u{2039}", "\u{152}", "\u{8D}", "\u{17D}", "\u{8F}",

@@ -1,11 +1,11 @@
 package import Logging
 
-/// What Bowline says in the log on its own behalf: messages without values that may be secrets.
+/// Bowline's own log lines: messages without values that may be secrets.
 package enum ClientLog {
-    /// Where lines go that must not be lost, if nobody has said where.
+    /// The logger of lines that must not be lost, if the user has set no other.
     package static let logger = Logger(label: "bowline.client")
 
-    /// Where lines go: where the user said, or else to the calling task's logger; nil: nobody has asked for lines. A task without
+    /// The logger of a line: the user's, or else the calling task's; nil: there is none. A task without
     /// a logger of its own has one without a label.
     package static func wanted(_ configured: Logger?) -> Logger? {
         if let configured { return configured }
@@ -13,7 +13,7 @@ package enum ClientLog {
         return current.label.isEmpty ? nil : current
     }
 
-    /// Says what is odd about a configuration and no error.
+    /// Logs the oddities of a configuration that are no errors.
     ///
     /// - Parameter logger: Where it goes; nil: to the calling task's logger, and to this one's if it has none.
     package static func warn(_ lines: [String], to logger: Logger?) {
@@ -21,7 +21,7 @@ package enum ClientLog {
         for line in lines { logger.warning("\(line)") }
     }
 
-    /// The last value of a client went away and nobody had shut it down. Legal: connections close as they become
+    /// The last value of a client was released without a shutdown. Legal: connections close as they become
     /// unused.
     package static func releasedWithoutShutdown() {
         logger.debug("client released without shutdown; unused connections close now, others as they finish")

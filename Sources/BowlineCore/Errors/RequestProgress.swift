@@ -1,4 +1,4 @@
-/// How far a request got before it failed: what decides whether sending it again can do harm.
+/// How far a request got before it failed, which decides whether sending it again can do harm.
 public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
     /// No byte of it was handed to the network: the service cannot have seen it.
     case neverSent
@@ -9,7 +9,7 @@ public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
     /// At least one byte of a response, informational ones included, was received.
     case responseStarted
 
-    /// The further of two, by what the service may have seen.
+    /// The further of two, by how much the service may have seen.
     package func furthest(_ other: RequestProgress) -> RequestProgress {
         rank >= other.rank ? self : other
     }
@@ -24,7 +24,7 @@ public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// What a request was doing at a given moment.
+/// The phase of a request at a given moment.
 public enum RequestPhase: UInt8, Sendable, Hashable, CaseIterable {
     /// Admitted; in the pipeline, not yet (or no longer) in the transport.
     case pipeline

@@ -1,7 +1,7 @@
 internal import HTTPTypes
 
 extension ServiceError {
-    /// This error with the call that it ended, unless it names one: middleware may throw what a call of its own ended with.
+    /// This error with the call that it ended, unless it names one: middleware may throw the error of a call of its own.
     package func ofCall(_ method: HTTPRequest.Method?, _ target: String?) -> ServiceError {
         guard self.method == nil, self.target == nil else { return self }
         var error = self
@@ -39,18 +39,18 @@ extension ServiceError {
 }
 
 extension ServiceResponse {
-    /// `error` with what is known about this response and what brought it.
+    /// `error` with the facts of this response and of the attempt that brought it.
     package func describing(_ error: ServiceError) -> ServiceError {
         var error = body.describing(error)
         error.describe(status.code, receivedFields)
         return error
     }
 
-    /// This response comes out of a call: its body ends that, its values are decoded as the client decodes, and its errors
+    /// Ties the response to its call: the end of the body ends the call, values are decoded as the client decodes, and errors
     /// name both.
-    package mutating func comesOut(of call: CallRecord, decoding: BodyDecoding) {
+    package mutating func attach(to call: CallRecord, decoding: BodyDecoding) {
         call.answer = (status.code, receivedFields)
         self.decoding = decoding
-        body.comesOut(of: call, decoding: decoding)
+        body.attach(to: call, decoding: decoding)
     }
 }

@@ -1,5 +1,5 @@
 extension ServiceError {
-    /// What happened. An open set: compare with the static members, keep a default branch.
+    /// The kind of error. An open set: compare with the static members, keep a default branch.
     public struct Code: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
         /// The code's name, as it appears in descriptions and in the tool's output.
         public let rawValue: String
@@ -90,7 +90,7 @@ extension ServiceError.Code {
     public static let tooManyRedirects = Self(rawValue: "tooManyRedirects")
     /// A redirect that must not be followed: from `https` to `http`, to another scheme, or to no valid URL.
     public static let redirectRefused = Self(rawValue: "redirectRefused")
-    /// The response's body is not what its `Content-Encoding` says: damaged, cut off, or followed by other bytes.
+    /// The response's body is not valid in its `Content-Encoding`: damaged, cut off, or followed by other bytes.
     public static let decompressionFailed = Self(rawValue: "decompressionFailed")
     /// The decoded body is larger than `decompression.maximumBytes` or `decompression.maximumRatio` allows.
     public static let decompressionLimitExceeded = Self(rawValue: "decompressionLimitExceeded")

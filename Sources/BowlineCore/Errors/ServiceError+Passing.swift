@@ -9,7 +9,7 @@ extension ServiceError.Code {
 }
 
 extension ServiceError {
-    /// Whether what a source of credentials failed with passes by itself: its service could not be reached, was too slow, or
+    /// Whether the failure of a source of credentials passes by itself: its service could not be reached, was too slow, or
     /// answered 429 or 5xx. Any other error is a refusal, which the next request would get as well.
     package static func isPassing(_ error: any Error) -> Bool {
         guard let error = error as? ServiceError else { return false }
@@ -17,7 +17,7 @@ extension ServiceError {
         return error.isPassing || passingForSources.contains(error.code) || Code.passing.contains(error.code)
     }
 
-    /// What passes for a source of credentials besides: a deadline of its own request, not of those that wait for it; a wait for a
-    /// connection; an answer that broke off.
+    /// Further failures that pass for a source of credentials: a deadline of its own request, not of a request
+    /// that waits for it; a wait for a connection; an answer that broke off.
     private static let passingForSources: Set<Code> = [.deadlineExceeded, .poolAcquireTimeout, .incompleteBody]
 }

@@ -2,14 +2,14 @@ public import HTTPTypes
 
 /// Why a request, or the making of a client, failed.
 ///
-/// One type for every layer. ``code`` says what happened, ``progress`` how far the request had got (so whether it may
-/// be sent again), ``method`` and ``target`` which call it was, ``phase`` and ``elapsed`` what it was doing and for how long.
+/// One type for every layer. ``code`` is the kind of error, ``progress`` how far the request had got (so whether it may
+/// be sent again), ``method`` and ``target`` name the call, ``phase`` and ``elapsed`` its phase and its time so far.
 /// Cancellation of the calling task is not one of these: it surfaces as `CancellationError`.
 ///
 /// Descriptions are bounded and carry no header value, body, query or credential; of the response's `Content-Type` the media
 /// type.
 public struct ServiceError: Error, Sendable {
-    /// What happened.
+    /// The kind of error.
     public var code: Code
     /// One sentence for a person, at most 512 bytes; names, never values.
     public var message: String
@@ -24,7 +24,7 @@ public struct ServiceError: Error, Sendable {
     public var requestsSent = 0
     /// The method of the call; nil: the error did not come of one (a client that could not be made), or came through no client.
     public var method: HTTPRequest.Method?
-    /// What the call asked for: its target template, as `orders/{id}`.
+    /// The call's target: its template, as `orders/{id}`.
     ///
     /// Of a call without a template it is nil, because a path may hold secrets and personal data; if
     /// `telemetry.namesPathsInErrors` is true, it is then the path without its query.
@@ -37,7 +37,7 @@ public struct ServiceError: Error, Sendable {
     public var mediaType: String?
     /// The origin that the request was for, as `scheme://host:port`.
     public var origin: String?
-    /// What the request was doing.
+    /// The request's phase.
     public var phase: RequestPhase?
     /// Time from the start of the attempt to the failure.
     public var elapsed: Duration?
@@ -54,13 +54,13 @@ public struct ServiceError: Error, Sendable {
     /// Makes an error, for middleware, transports and stubs.
     ///
     /// - Parameters:
-    ///   - code: What happened.
+    ///   - code: The kind of error.
     ///   - message: One sentence without values; cut if it is longer than 512 bytes.
     ///   - underlying: The error of the layer below.
     ///   - progress: How far the request got.
     ///   - attempts: Attempts made, the first included.
-    ///   - origin: Whom the request was for.
-    ///   - phase: What the request was doing.
+    ///   - origin: The request's origin.
+    ///   - phase: The request's phase.
     public init(
         _ code: Code,
         _ message: String,

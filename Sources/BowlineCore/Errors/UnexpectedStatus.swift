@@ -1,7 +1,7 @@
 public import HTTPTypes
 public import NIOCore
 
-/// A response whose status was not one that the caller expects: what it said, kept with the error.
+/// A response whose status the caller did not expect, kept with the error.
 ///
 /// The `underlying` error of an `unexpectedStatus`; ``ServiceError/unexpectedStatus`` finds it. Its description is the
 /// status alone; fields and body are there for code that looks for them.
@@ -15,7 +15,7 @@ public struct UnexpectedStatus: Error, Sendable {
     public let fields: HTTPFields
     /// The first bytes of the body, 64 KiB at most, decoded as the response's would have been.
     public let body: ByteBuffer
-    /// Whether the body was longer than what is kept, or ended before its announced end.
+    /// Whether the body was longer than the part that is kept, or ended before its announced end.
     public let isTruncated: Bool
     /// How the client that sent the request decodes bodies; nil: as the default does.
     package var decoding: BodyDecoding?

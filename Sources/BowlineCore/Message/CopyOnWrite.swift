@@ -1,7 +1,7 @@
 /// A value behind a reference: copying it costs one count, and it is copied itself only when one of several holders changes
 /// it.
 ///
-/// What passes through many suspended functions is held so: a large value would be in the frame of each.
+/// For values that pass through many suspended functions: a large value would be in the frame of each.
 ///
 /// Inlinable, and so are the properties that are made of it: a borrow that is not inlined costs an allocation.
 @usableFromInline
@@ -9,7 +9,7 @@ struct CopyOnWrite<Value: Sendable>: Sendable {
     @usableFromInline
     // Safety: `value` is changed only through a `CopyOnWrite` that is its one holder, so by one task at a time.
     final class Storage: @unchecked Sendable {
-        // No second access can overlap one that changes it: whoever changes it is its one holder, exclusively.
+        // No second access can overlap one that changes it: a change has exclusive access to the only reference.
         @exclusivity(unchecked) @usableFromInline var value: Value
 
         @inlinable

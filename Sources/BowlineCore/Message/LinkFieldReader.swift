@@ -107,7 +107,7 @@ package struct LinkFieldReader {
         guard let relation = element.parameters.first(where: { $0.name == "rel" })?.value else { return nil }
         let relations = relation.lowercased().split { $0 == " " || $0 == "\t" }.map(String.init)
         guard !relations.isEmpty, let target = target(element.target, at: url) else { return nil }
-        // From elsewhere nobody is led to a socket of this machine, as with redirects.
+        // A response from elsewhere may not lead to a socket of this machine, as with redirects.
         guard target.origin.socketPath == nil || target.origin == url?.origin else { return nil }
         return WebLink(target: target, relations: relations, parameters: element.parameters)
     }

@@ -12,7 +12,7 @@ package enum MediaType {
         return Substring(name).lowercased()
     }
 
-    /// What a person calls the format: `JSON` for `application/json`, else the type.
+    /// The format's usual name: `JSON` for `application/json`, else the type.
     package static func format(of contentType: String) -> String {
         switch name(of: contentType) {
         case "application/json": "JSON"

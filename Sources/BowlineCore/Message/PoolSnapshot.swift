@@ -1,8 +1,8 @@
-/// What a client's pool holds at one moment.
+/// The connections of a client's pool at one moment.
 public struct PoolSnapshot: Sendable {
-    /// The origins that have a pool now, by name. Those that have gone cold are gone.
+    /// The origins that have a pool now, by name. Origins that have gone cold are not here.
     public let origins: [OriginPoolSnapshot]
-    /// Connections opened since the client was made, those of origins that are gone included.
+    /// Connections opened since the client was made, also of origins that have gone cold.
     public let opened: Int
     /// Connections closed since the client was made, by reason; `Docs/ConnectionReuse.md` explains each reason.
     public let closed: [String: Int]
@@ -25,7 +25,7 @@ public struct PoolSnapshot: Sendable {
     public var streams: Int { origins.reduce(0) { $0 + $1.streams } }
 }
 
-/// What the pool of one origin holds at one moment.
+/// The connections of one origin's pool at one moment.
 public struct OriginPoolSnapshot: Sendable {
     /// Whose pool it is.
     public let origin: Origin

@@ -104,7 +104,7 @@ extension UnsafeRawBufferPointer {
         return equalsWord(ofLowercased: other, at: count - 8)
     }
 
-    /// Whether eight bytes are those of that text, when `A` to `Z` count as `a` to `z`.
+    /// Whether eight bytes equal the text, with `A` to `Z` as `a` to `z`.
     @inline(__always)
     private func equalsWord(ofLowercased other: UnsafeRawBufferPointer, at position: Int) -> Bool {
         let ones: UInt64 = 0x0101_0101_0101_0101

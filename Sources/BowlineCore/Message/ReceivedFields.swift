@@ -2,13 +2,13 @@ public import HTTPTypes
 package import NIOCore
 import Synchronization
 
-/// The fields of a header or trailer section, kept as the bytes that were received until somebody asks for more.
+/// The fields of a header or trailer section, kept as received bytes until a caller asks for values.
 ///
 /// Lookups compare names on the bytes, without regard to case; only the value that is asked for becomes a `String`.
 /// ``httpFields`` makes the whole collection, on first use, once for all copies. Copies share their bytes.
 ///
 /// A value that is valid UTF-8 is decoded as such, any other as ISO-8859-1, so that no byte is lost (RFC 9110 §5.5
-/// leaves bytes above 0x7F opaque). A value in ``httpFields`` keeps its bytes too, but its `value` replaces what is not
+/// leaves bytes above 0x7F opaque). A value in ``httpFields`` keeps its bytes too, but its `value` replaces bytes that are not
 /// UTF-8 by U+FFFD.
 public struct ReceivedFields: Sendable {
     enum Storage: Sendable {

@@ -2,7 +2,7 @@
 public struct ResponseFacts: Sendable {
     /// The connection that served it.
     public var connection: ConnectionFacts?
-    /// Attempts of the last hop of the call's redirects, the first included; from 1. What is sent again after a 401 or a 417 is
+    /// Attempts of the last hop of the call's redirects, the first included; from 1. A second sending after a 401 or a 417 is
     /// an attempt.
     public var attempts: Int
     /// How many requests were sent for the call: each attempt of each hop, and each ``resends``. An attempt that found no
@@ -17,7 +17,7 @@ public struct ResponseFacts: Sendable {
     public var informational: [InformationalResponse]
     /// Where redirects led, in order; the last is where the response comes from. Empty if none was followed.
     public var redirects: [ServiceURL] = []
-    /// The URL that was asked: the last hop's, after redirects, with what middleware and credentials made of its query.
+    /// The URL that was requested: the last hop's, after redirects, with the query as middleware and credentials changed it.
     /// nil: the response came through no client.
     public var url: ServiceURL?
     /// The codings that were taken off the body, in the order in which they had been applied, as `gzip`.

@@ -1,4 +1,4 @@
-/// A request: what is asked of which resource, and how.
+/// A request: its method, its URL, its fields, its body and its options.
 ///
 /// A value; change it freely before sending it. Its ``reference`` is a path below the client's base URL, or an absolute
 /// URL.
@@ -27,8 +27,8 @@ public struct ServiceRequest: Sendable {
         _modify { yield &content.value.reference }
     }
 
-    /// The header fields. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are Bowline's to write: what
-    /// is set here is checked against the body and the origin, and refused where it contradicts them.
+    /// The header fields. Bowline writes `Host`, `Content-Length`, `Transfer-Encoding` and `Connection`: a value that
+    /// you set is checked against the body and the origin, and refused if it contradicts them.
     @inlinable @inline(__always) public var fields: HTTPFields {
         _read { yield content.value.fields }
         _modify { yield &content.value.fields }
@@ -40,7 +40,7 @@ public struct ServiceRequest: Sendable {
         _modify { yield &content.value.body }
     }
 
-    /// What this request wants to be different from its client.
+    /// The options of this request.
     public var options: RequestOptions {
         get { ownOptions?.value ?? RequestOptions() }
         set { content.value.ownOptions = OwnOptions(newValue) }
@@ -58,7 +58,7 @@ public struct ServiceRequest: Sendable {
         _modify { yield &content.value.url }
     }
 
-    /// Whom it is for; nil: the client has not set ``url`` yet.
+    /// The origin of ``url``; nil: the client has not set it yet.
     package var origin: Origin? { content.value.url?.origin }
 
     /// Makes a request. It is checked when it is sent.
@@ -86,7 +86,7 @@ public struct ServiceRequest: Sendable {
     ///   - reference: A path below the client's base URL, or an absolute URL.
     ///   - fields: The header fields; names and values from elsewhere go through ``setField(_:_:)``.
     ///   - body: The body. Default none.
-    ///   - options: What is to be different from the client.
+    ///   - options: The options of this request.
     public init(
         method: HTTPRequest.Method = .get,
         _ reference: String,
@@ -132,7 +132,7 @@ public struct ServiceRequest: Sendable {
         reference = items.appended(to: reference)
     }
 
-    /// Sets a field from text, refusing what may not stand in one, where `HTTPField` would silently replace it.
+    /// Sets a field from text. Refuses characters that a field may not have, which `HTTPField` would silently replace.
     ///
     /// - Throws: ``ServiceError`` with code `invalidRequest` that names the field: an empty name or one that is not a
     ///   token, or CR, LF, NUL or another control character but HTAB in the value (RFC 9110 §5.5).
@@ -140,7 +140,7 @@ public struct ServiceRequest: Sendable {
         fields[try Self.checkedName(name, value)] = value
     }
 
-    /// Appends a field from text, keeping those of the same name; otherwise as ``setField(_:_:)``.
+    /// Appends a field from text, and keeps fields of the same name; otherwise as ``setField(_:_:)``.
     ///
     /// - Throws: ``ServiceError`` with code `invalidRequest`.
     public mutating func appendField(_ name: String, _ value: String) throws {

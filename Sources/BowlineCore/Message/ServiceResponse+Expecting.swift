@@ -6,7 +6,7 @@ extension ServiceResponse {
     /// ```swift
     /// let made = try await client.post("users", json: user).expecting(.created).decode(User.self)
     /// ```
-    /// Without arguments: any 2xx, which is also what `decode` and `download` ask for by themselves. The first 64 KiB of
+    /// Without arguments: any 2xx, as `decode` and `download` expect by themselves. The first 64 KiB of
     /// an unexpected response's body are read for the error; the rest is given up.
     ///
     /// - Throws: ``ServiceError`` `unexpectedStatus`, whose ``ServiceError/unexpectedStatus`` has status, fields and

@@ -11,7 +11,7 @@ public struct WebLink: Sendable, Hashable {
     public let target: ServiceURL
     /// Its relation types in lower case, as `next`; at least one.
     public let relations: [String]
-    /// What the link is about, where that is not the response itself: the value of the parameter `anchor`, not resolved.
+    /// The subject of the link, if that is not the response itself: the value of the parameter `anchor`, not resolved.
     public let anchor: String?
     private let parameters: [Parameter]
 
@@ -51,8 +51,8 @@ extension ServiceResponse {
     /// The links in the `Link` fields (RFC 8288), in order, their targets resolved against ``url``.
     ///
     /// Left out are: a link without a `rel`; one whose target is no URL that a client can ask, is longer than 16 KiB, or
-    /// is a Unix domain socket other than the response's; a relative one where ``url`` is nil; and what follows a place in
-    /// a field that is not formed as RFC 8288 says. The first 256 links are read. `title*` and its kind are not decoded.
+    /// is a Unix domain socket other than the response's; a relative one where ``url`` is nil; and the rest of a field after a place
+    /// that is not formed as RFC 8288 says. The first 256 links are read. `title*` and its kind are not decoded.
     ///
     /// Read anew each time.
     public var links: [WebLink] { LinkFieldReader.links(in: receivedFields, at: url) }

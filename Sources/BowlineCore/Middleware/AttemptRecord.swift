@@ -1,4 +1,4 @@
-/// What the transport and the credentials did within one attempt.
+/// The events of the transport and of the credentials within one attempt.
 ///
 /// The user's `perAttempt` middleware stand between them and the executor, and may return or throw anything. The executor
 /// therefore asks this record, and not the error, how far the attempt got and whose failure it is. Only attempts with such middleware
@@ -36,12 +36,12 @@ package final class AttemptRecord: Sendable {
     /// Whether there are other credentials than those that the last 401 refused.
     package var otherCredentials: OtherCredentials { state.withLock { $0.otherCredentials } }
 
-    /// What `error`, which middleware threw, says about the attempt.
+    /// Judges `error`, which middleware threw, by the events of the attempt.
     ///
     /// - Parameters:
-    ///   - error: What the attempt ended with.
+    ///   - error: The attempt's error.
     ///   - origin: The origin that the request was for.
-    /// - Returns: the error, whose `progress` is not below what may have happened; and whether it is a failure of this attempt's
+    /// - Returns: the error, whose `progress` is not below the attempt's; and whether it is a failure of this attempt's
     ///   request, not one that middleware made, kept, or had with a request of its own.
     package func judged(_ error: ServiceError, from origin: Origin?) -> (error: ServiceError, isOwn: Bool) {
         let (sends, failure) = state.withLock { ($0.sends, $0.failure) }

@@ -1,9 +1,9 @@
 internal import Synchronization
 
-/// What a call counts of its ways into the transport and back.
+/// A call's counts of its ways into the transport and back.
 extension CallRecord {
-    /// How many requests were sent for the call: each attempt of each hop that was given to a transport, and what the transport
-    /// resent by itself.
+    /// How many requests were sent for the call: each attempt of each hop that was given to a transport, and each
+    /// resend by the transport.
     package var requestsSent: Int {
         sends.load(ordering: .relaxed) + resends.load(ordering: .relaxed)
     }
@@ -38,7 +38,7 @@ extension CallRecord {
     }
 
     /// Keeps a body that the transport may send again. If nothing sends it again, the body is abandoned when the call ends,
-    /// whatever middleware has made of the response.
+    /// also if middleware has replaced the response.
     package func hold(_ body: RequestBody) {
         heldBodies.withLock { $0.append(body) }
         holdsBodies.store(true, ordering: .sequentiallyConsistent)

@@ -1,12 +1,12 @@
 package import Synchronization
 
-/// One call from admission to the end of its response body: what a shutdown reports about it.
+/// One call from admission to the end of its response body. A shutdown reports from it.
 package final class CallRecord: ResponseBodyObserver {
-    /// Where the call is counted, and its place there. A response that somebody keeps keeps this, and with it no connection
+    /// Where the call is counted, and its place there. A response that is kept keeps this, and with it no connection
     /// but its own.
     private let registry: (any CallRegistry)?
     package let slot = Atomic(-1)
-    /// What events call it; 0 until the first of them.
+    /// The call's number in events; 0 until the first of them.
     package let number = Atomic(0)
     /// When it was admitted.
     package let admitted: MonotonicInstant
@@ -17,8 +17,8 @@ package final class CallRecord: ResponseBodyObserver {
     package let target: String
     /// Whether errors may say ``target``: it is a template, or the user wants paths there.
     package let isTargetNamed: Bool
-    /// What the call was answered with, for the errors of the body. `ServiceResponse.comesOut(of:decoding:)` sets it.
-    // Safety: written once, before the response is handed to whoever reads its body; read only by way of that body.
+    /// The call's response, for the errors of the body. `ServiceResponse.attach(to:decoding:)` sets it.
+    // Safety: written once, before the reader of the body gets the response; read only by way of that body.
     @exclusivity(unchecked) nonisolated(unsafe) var answer: (status: Int, fields: ReceivedFields)?
     private let progress: Atomic<UInt32>
     /// What passed between the call and the transport: `CallRecord+Transport.swift`.
@@ -43,7 +43,7 @@ package final class CallRecord: ResponseBodyObserver {
         progress = Atomic(UInt32(RequestPhase.pipeline.rawValue) | 1 << 8)
     }
 
-    /// What ends a call that a shutdown's deadline, or the request's, finds outside the transport.
+    /// The error of a call that a shutdown's deadline, or the request's, finds outside the transport.
     package func failure(_ code: ServiceError.Code, _ message: String) -> ServiceError {
         var failure = ServiceError(code, message, progress: assumedProgress, attempts: attempt, phase: .pipeline)
         failure.requestsSent = requestsSent
@@ -102,7 +102,7 @@ package final class CallRecord: ResponseBodyObserver {
         }
     }
 
-    /// What the call is doing now.
+    /// The call's phase now.
     package var phase: RequestPhase {
         RequestPhase(rawValue: UInt8(truncatingIfNeeded: progress.load(ordering: .relaxed))) ?? .pipeline
     }
@@ -112,7 +112,7 @@ package final class CallRecord: ResponseBodyObserver {
         Int(progress.load(ordering: .relaxed) >> 8)
     }
 
-    /// Notes what the call is doing.
+    /// Notes the call's phase.
     package func enter(_ phase: RequestPhase, attempt: Int) {
         progress.store(
             UInt32(phase.rawValue) | UInt32(truncatingIfNeeded: min(attempt, 0xFF_FFFF)) << 8, ordering: .relaxed

@@ -1,4 +1,4 @@
-/// What follows a middleware: the rest of the way to the service. May be kept, called in another task, and called several times.
+/// The rest of the way to the service after a middleware. May be kept, called in another task, and called several times.
 public struct Next: Sendable {
     private let handler: any RequestHandler
 
@@ -23,7 +23,7 @@ public struct Next: Sendable {
 
     /// Sends a request the rest of the way. The calling middleware owns the response's body until it returns the response.
     ///
-    /// - Throws: ``ServiceError``, `CancellationError`, or what a middleware further in throws.
+    /// - Throws: ``ServiceError``, `CancellationError`, or any error of a middleware further in.
     public func callAsFunction(
         _ request: consuming ServiceRequest, context: RequestContext
     ) async throws -> ServiceResponse {
@@ -36,7 +36,7 @@ public struct Next: Sendable {
     }
 }
 
-/// A part of the way to the service that handles a request: a middleware with what follows it, the executor, the end of an attempt.
+/// A part of the way to the service that handles a request: a middleware with the rest after it, the executor, the end of an attempt.
 package protocol RequestHandler: Sendable {
     /// Handles one request. The caller owns the response's body.
     func handle(
@@ -44,7 +44,7 @@ package protocol RequestHandler: Sendable {
     ) async throws -> ServiceResponse
 }
 
-/// One middleware, and what follows it.
+/// One middleware, and the rest of the way after it.
 private struct MiddlewareHandler: RequestHandler {
     let middleware: any ServiceMiddleware
     let next: Next

@@ -1,4 +1,4 @@
-/// What is known about a request besides what it asks: its place in time, and the call it belongs to.
+/// The circumstances of a request: its place in time, and the call it belongs to.
 public struct RequestContext: Sendable {
     /// When the whole request has to be over; nil: no limit.
     public var deadline: Deadline?
@@ -8,9 +8,9 @@ public struct RequestContext: Sendable {
     public var timeouts: Timeouts
     /// The call, as the lifecycle counts it.
     package let call: CallRecord
-    /// Where earlier hops of the call were sent, if redirects were followed: what was trusted there need not be now.
+    /// The origins of earlier hops of the call, if redirects were followed: this hop's origin may deserve less trust.
     package var earlierOrigins: [Origin] = []
-    /// What happens in the attempt; nil: no middleware of the user's runs within it.
+    /// The record of the attempt; nil: no middleware of the user's runs within it.
     package var record: AttemptRecord?
     /// The caller sent the request to another origin than the client's, so it has none of the client's own fields. Known only
     /// to clients that have such fields and middleware of the user's.
@@ -52,7 +52,7 @@ extension RequestContext {
     package var hop: Int { earlierOrigins.count }
 
     /// Suspends until `instant`, but not longer than the client takes new work: for middleware that waits before it goes
-    /// on. What the request is doing meanwhile is called its backoff.
+    /// on. Meanwhile the request's phase is its backoff.
     ///
     /// - Parameter instant: When to go on, on ``clock``; one that has passed returns at once.
     /// - Returns: whether `instant` was reached; false: the client has begun to shut down, and nothing that would take more

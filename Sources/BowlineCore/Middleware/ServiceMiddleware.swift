@@ -1,21 +1,21 @@
 /// A behaviour that wraps requests: sees each on its way out and each response on its way back.
 ///
-/// Register it `perCall` to run once for what the caller asked, or `perAttempt` to run for each attempt, resends by the
+/// Register it `perCall` to run once per call, or `perAttempt` to run for each attempt, resends by the
 /// transport excepted. A middleware may change the request and the response, answer without calling `next`, or call
 /// `next` several times; a request whose body is a one-shot stream can be sent only while `body.isReplayable`.
 public protocol ServiceMiddleware: Sendable {
     /// Handles one request.
     ///
     /// Runs in the caller's task or a child of it, so the caller's cancellation is its own, and a drain lets it finish. When
-    /// the request's deadline or a shutdown's passes, it is cancelled; what it makes of that is the call's outcome. Whoever
-    /// does not pass a response on owns its body: read it, or let it go.
+    /// the request's deadline or a shutdown's passes, it is cancelled, and the call ends as the middleware then ends. Middleware that
+    /// does not return a response owns its body: read it, or drop it.
     ///
     /// - Parameters:
-    ///   - request: What is asked; its `url` is set.
+    ///   - request: The request; its `url` is set.
     ///   - context: Deadline, limits and attempt. Pass it on, or a changed copy.
     ///   - next: What follows; call it with the request and the context.
     /// - Returns: the response that the caller, or the middleware outside, gets.
-    /// - Throws: anything; what it throws reaches the caller (or the middleware outside it).
+    /// - Throws: any error; it reaches the caller (or the middleware outside it).
     func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse

@@ -1,4 +1,4 @@
-/// What carries one attempt of a request to a service and brings back its response.
+/// Carries one attempt of a request to a service and brings back its response.
 ///
 /// The pooled transport is one; tests use `StubTransport` of `BowlineTesting`.
 public protocol ServiceTransport: Sendable {
@@ -10,10 +10,10 @@ public protocol ServiceTransport: Sendable {
     /// - Throws: ``ServiceError``, whose `progress` says how far the request got, or `CancellationError`.
     func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse
 
-    /// Prepares for the end: closes what is idle; requests under way, and those that still come, go on.
+    /// Prepares for the end: closes idle connections. Requests under way, and requests that still come, go on.
     func beginDrain()
 
-    /// Ends everything now: what is under way fails with `forciblyClosed`. Returns when connections are closed, or
+    /// Ends everything now: requests under way fail with `forciblyClosed`. Returns when connections are closed, or
     /// after one second at most.
     ///
     /// - Returns: how many connections the drain and this have closed.

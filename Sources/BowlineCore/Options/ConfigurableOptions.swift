@@ -10,10 +10,10 @@ public protocol ConfigurableOptions: Sendable {
 }
 
 extension ConfigurableOptions {
-    /// Makes the defaults with some changes. What the values may be is checked where the options are used.
+    /// Makes the defaults with some changes. The values are checked where the options are used.
     ///
     /// - Parameter configure: Changes the defaults.
-    /// - Throws: What `configure` throws.
+    /// - Throws: Any error of `configure`.
     public init(_ configure: (inout Self) throws -> Void) rethrows {
         self.init()
         try configure(&self)

@@ -2,7 +2,7 @@
 public struct ConfigurationProblem: Sendable, Hashable, CustomStringConvertible {
     /// The property's path from the configuration's root, as `pool.maximumIdlePerOrigin`.
     public let path: String
-    /// What is wrong with its value.
+    /// The problem of its value.
     public let reason: String
 
     package init(_ path: String, _ reason: String) {
@@ -15,22 +15,6 @@ public struct ConfigurationProblem: Sendable, Hashable, CustomStringConvertible 
 }
 
 extension [ConfigurationProblem] {
-    package mutating func requirePositive(_ value: Duration?, _ path: String) {
-        if let value, value <= .zero {
-            append(ConfigurationProblem(path, "must be greater than zero (nil for no limit)"))
-        }
-    }
-
-    package mutating func requireNotNegative(_ value: Duration, _ path: String) {
-        if value < .zero { append(ConfigurationProblem(path, "must not be negative")) }
-    }
-
-    package mutating func require(_ value: Int?, in range: ClosedRange<Int>, _ path: String) {
-        guard let value, !range.contains(value) else { return }
-        let upper = range.upperBound == .max ? "" : " and at most \(range.upperBound)"
-        append(ConfigurationProblem(path, "must be at least \(range.lowerBound)\(upper), is \(value)"))
-    }
-
     /// Throws one error that names every problem.
     package func throwIfAny() throws {
         guard !isEmpty else { return }

@@ -6,7 +6,7 @@ public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
     public var isKeepAlive = true
     /// How many bytes of a response body are buffered for a reader that is slow before the socket is no longer read; each
     /// chunk counts 256 bytes besides its own. 1 KiB to 1 GiB. Default 64 KiB. Over HTTP/2 `HTTP2Options.streamWindow` bounds
-    /// what is buffered, and this only says when the reader, rather than the peer, is the one who is slow.
+    /// the buffered bytes, and this only decides whether a deadline blames the reader or the peer for slowness.
     public var readBufferLimit = 65_536
     /// How many bytes of a request may lie unsent before the body's sequence is no longer asked for more. 1 KiB to 1 GiB.
     /// Default 64 KiB.
@@ -29,17 +29,21 @@ public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
     /// Makes the defaults.
     public init() {}
 
-    package func problems(at path: String) -> [ConfigurationProblem] {
-        var problems: [ConfigurationProblem] = []
-        problems.require(readBufferLimit, in: 1024...(1 << 30), "\(path).readBufferLimit")
-        problems.require(writeBufferLimit, in: 1024...(1 << 30), "\(path).writeBufferLimit")
-        problems.require(replayLimit, in: 0...(1 << 30), "\(path).replayLimit")
-        problems.require(discardLimit, in: 0...(1 << 30), "\(path).discardLimit")
-        problems.requirePositive(discardTimeout, "\(path).discardTimeout")
-        problems.require(maximumHeadBytes, in: 256...16_777_216, "\(path).maximumHeadBytes")
-        // `HTTPFields` traps at 65,535; the client adds fields of its own.
-        problems.require(maximumFields, in: 1...65_000, "\(path).maximumFields")
-        problems.require(maximumInformational, in: 0...1024, "\(path).maximumInformational")
-        return problems
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("isNoDelay", .flag(\.isNoDelay)),
+            OptionKnob("isKeepAlive", .flag(\.isKeepAlive)),
+            OptionKnob("readBufferLimit", .integer(\.readBufferLimit, 1024...(1 << 30))),
+            OptionKnob("writeBufferLimit", .integer(\.writeBufferLimit, 1024...(1 << 30))),
+            OptionKnob("replayLimit", .integer(\.replayLimit, 0...(1 << 30))),
+            OptionKnob("discardLimit", .integer(\.discardLimit, 0...(1 << 30))),
+            OptionKnob("discardTimeout", .duration(\.discardTimeout, .positive)),
+            OptionKnob("maximumHeadBytes", .integer(\.maximumHeadBytes, 256...16_777_216)),
+            // `HTTPFields` traps at 65,535; the client adds fields of its own.
+            OptionKnob("maximumFields", .integer(\.maximumFields, 1...65_000)),
+            OptionKnob("maximumInformational", .integer(\.maximumInformational, 0...1024)),
+        ]
     }
+
+    package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }

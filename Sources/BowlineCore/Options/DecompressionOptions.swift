@@ -1,8 +1,8 @@
 /// Whether response bodies are decoded (`Content-Encoding`, RFC 9110 §8.4), and how much they may grow.
 public struct DecompressionOptions: Sendable, Hashable, ConfigurableOptions {
-    /// Offers gzip and deflate and decodes what comes so coded. Default true.
+    /// Offers gzip and deflate, and decodes bodies that use them. Default true.
     public var isEnabled = true
-    /// How many times larger than what was received a body may become, once it is larger than 1 MiB; 2 to 100,000; nil:
+    /// How many times larger than its received bytes a decoded body may be, once it is larger than 1 MiB; 2 to 100,000; nil:
     /// no limit. Default 200.
     public var maximumRatio: Int? = 200
     /// How many bytes a decoded body may have; from 1; nil: no limit. Default 1 GiB.
@@ -20,20 +20,23 @@ public struct DecompressionOptions: Sendable, Hashable, ConfigurableOptions {
         return options
     }
 
-    package func problems(at path: String) -> [ConfigurationProblem] {
-        var problems: [ConfigurationProblem] = []
-        problems.require(maximumRatio, in: 2...100_000, "\(path).maximumRatio")
-        problems.require(maximumBytes, in: 1...Int.max, "\(path).maximumBytes")
-        problems.require(maximumLayers, in: 1...16, "\(path).maximumLayers")
-        return problems
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("isEnabled", .flag(\.isEnabled)),
+            OptionKnob("maximumRatio", .optionalInteger(\.maximumRatio, 2...100_000)),
+            OptionKnob("maximumBytes", .optionalInteger(\.maximumBytes, 1...Int.max)),
+            OptionKnob("maximumLayers", .integer(\.maximumLayers, 1...16)),
+        ]
     }
+
+    package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }
 
-/// What a request says itself of the decoding of its response; each is inherited from the client unless set.
+/// A request's own options for the decoding of its response; each is inherited from the client unless set.
 public struct DecompressionOverrides: Sendable, Hashable, ConfigurableOptions {
-    /// Offers gzip and deflate and decodes what comes so coded. See ``DecompressionOptions/isEnabled``.
+    /// Offers gzip and deflate, and decodes bodies that use them. See ``DecompressionOptions/isEnabled``.
     public var isEnabled: Bool?
-    /// How many times larger than what was received a body may become; 2 to 100,000. See
+    /// How many times larger than its received bytes a decoded body may be; 2 to 100,000. See
     /// ``DecompressionOptions/maximumRatio``.
     public var maximumRatio: LimitOverride<Int> = .inherited
     /// How many bytes a decoded body may have; from 1. See ``DecompressionOptions/maximumBytes``.
@@ -73,6 +76,6 @@ public struct DecompressionOverrides: Sendable, Hashable, ConfigurableOptions {
 public enum RequestCompression: String, Sendable, Hashable {
     /// As it is.
     case none
-    /// gzip (RFC 1952). The service has to understand it: few say so (RFC 9110 §15.5.16 has 415 for those that do not).
+    /// gzip (RFC 1952). The service has to understand it, and few announce that. A service that does not answers 415 (RFC 9110 §15.5.16).
     case gzip
 }

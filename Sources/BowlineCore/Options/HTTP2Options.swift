@@ -2,7 +2,7 @@
 public struct HTTP2Options: Sendable, Hashable, ConfigurableOptions {
     /// Which protocol a connection speaks.
     public enum Negotiation: Sendable, Hashable {
-        /// With TLS what the peer chooses of HTTP/2 and HTTP/1.1 (ALPN, RFC 7301); HTTP/1.1 without. The default.
+        /// With TLS the peer chooses HTTP/2 or HTTP/1.1 (ALPN, RFC 7301); without TLS HTTP/1.1. The default.
         case automatic
         /// HTTP/1.1, and nothing else is offered.
         case http1Only
@@ -13,7 +13,7 @@ public struct HTTP2Options: Sendable, Hashable, ConfigurableOptions {
 
     /// Which protocol is spoken. Default `.automatic`.
     public var negotiation: Negotiation = .automatic
-    /// How many connections one origin may have, those aside that only finish what they carry. 1 to 1,000. Default 4.
+    /// How many connections one origin may have, without those that take no new requests. 1 to 1,000. Default 4.
     public var maximumConnectionsPerOrigin = 4
     /// How many streams one connection carries at once, where the peer allows as many. 1 to 10,000. Default 256.
     public var maximumStreams = 256
@@ -33,16 +33,22 @@ public struct HTTP2Options: Sendable, Hashable, ConfigurableOptions {
     /// Makes the defaults.
     public init() {}
 
-    package func problems(at path: String) -> [ConfigurationProblem] {
-        var problems: [ConfigurationProblem] = []
-        problems.require(maximumConnectionsPerOrigin, in: 1...1000, "\(path).maximumConnectionsPerOrigin")
-        problems.require(maximumStreams, in: 1...10_000, "\(path).maximumStreams")
-        problems.require(streamWindow, in: 65_535...2_147_483_647, "\(path).streamWindow")
-        problems.require(connectionWindow, in: 65_535...2_147_483_647, "\(path).connectionWindow")
-        if let keepAliveInterval, keepAliveInterval < .seconds(1) {
-            problems.append(ConfigurationProblem("\(path).keepAliveInterval", "must be at least 1 s (nil for never)"))
-        }
-        problems.requirePositive(keepAliveTimeout, "\(path).keepAliveTimeout")
-        return problems
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("maximumConnectionsPerOrigin", .integer(\.maximumConnectionsPerOrigin, 1...1000)),
+            OptionKnob("maximumStreams", .integer(\.maximumStreams, 1...10_000)),
+            OptionKnob("streamWindow", .integer(\.streamWindow, 65_535...2_147_483_647)),
+            OptionKnob("connectionWindow", .integer(\.connectionWindow, 65_535...2_147_483_647)),
+            OptionKnob("keepAliveInterval", .optionalDuration(\.keepAliveInterval, .keepAliveInterval)),
+            OptionKnob("keepAliveTimeout", .duration(\.keepAliveTimeout, .positive)),
+            OptionKnob("keepsAliveWhenIdle", .flag(\.keepsAliveWhenIdle)),
+        ]
     }
+
+    package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
+}
+
+extension DurationRange {
+    fileprivate static let keepAliveInterval = DurationRange(
+        text: "≥ 1 s", reason: "must be at least 1 s (nil for never)", contains: { $0 >= .seconds(1) })
 }

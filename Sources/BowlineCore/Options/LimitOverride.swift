@@ -1,9 +1,9 @@
-/// What one request says about one of the client's limits.
+/// One request's override of one of the client's limits.
 ///
 /// On a client a limit is a value or nil, and `.unlimited` is another word for nil; on a request it can also be the client's.
 /// So `.unlimited` means "no limit" in both places.
 public enum LimitOverride<Value: Sendable & Hashable>: Sendable, Hashable {
-    /// Whatever the client is configured with.
+    /// The client's limit.
     case inherited
     /// No limit.
     case unlimited
@@ -19,7 +19,7 @@ public enum LimitOverride<Value: Sendable & Hashable>: Sendable, Hashable {
     }
 }
 
-/// What one request says about one of the client's ``Timeouts``; each must be greater than zero.
+/// One request's override of one of the client's ``Timeouts``; each must be greater than zero.
 public typealias TimeLimit = LimitOverride<Duration>
 
 extension LimitOverride where Value == Duration {

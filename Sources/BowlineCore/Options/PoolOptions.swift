@@ -12,7 +12,7 @@ public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
     /// How many connections one origin may have, in use, unused and being dialled; beyond it requests wait in order.
     /// From 1. Default 256.
     ///
-    /// An HTTP/2 connection that takes no new requests gives its place to another: it finishes what it carries after the
+    /// An HTTP/2 connection that takes no new requests gives its place to another: it finishes its requests after the
     /// peer's GOAWAY, its lifetime or its last use, or its peer has stopped answering. As many as
     /// ``HTTP2Options/maximumConnectionsPerOrigin`` do so at once, beyond this limit.
     public var maximumPerOrigin: Int? = 256
@@ -58,16 +58,22 @@ public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
         return options
     }
 
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("isEnabled", .flag(\.isEnabled)),
+            OptionKnob("idleTimeout", .optionalDuration(\.idleTimeout, .positive)),
+            OptionKnob("maximumIdlePerOrigin", .integer(\.maximumIdlePerOrigin, 0...Int.max)),
+            OptionKnob("maximumIdle", .integer(\.maximumIdle, 0...Int.max)),
+            OptionKnob("maximumPerOrigin", .optionalInteger(\.maximumPerOrigin, 1...Int.max)),
+            OptionKnob("maximumWaiting", .optionalInteger(\.maximumWaiting, 0...Int.max)),
+            OptionKnob("maximumLifetime", .optionalDuration(\.maximumLifetime, .positive)),
+            OptionKnob("maximumUses", .optionalInteger(\.maximumUses, 1...Int.max)),
+            OptionKnob("minimumIdlePerOrigin", .integer(\.minimumIdlePerOrigin, 0...Int.max)),
+        ]
+    }
+
     package func problems(at path: String) -> [ConfigurationProblem] {
-        var problems: [ConfigurationProblem] = []
-        problems.requirePositive(idleTimeout, "\(path).idleTimeout")
-        problems.requirePositive(maximumLifetime, "\(path).maximumLifetime")
-        problems.require(maximumIdlePerOrigin, in: 0...Int.max, "\(path).maximumIdlePerOrigin")
-        problems.require(maximumIdle, in: 0...Int.max, "\(path).maximumIdle")
-        problems.require(maximumPerOrigin, in: 1...Int.max, "\(path).maximumPerOrigin")
-        problems.require(maximumWaiting, in: 0...Int.max, "\(path).maximumWaiting")
-        problems.require(maximumUses, in: 1...Int.max, "\(path).maximumUses")
-        problems.require(minimumIdlePerOrigin, in: 0...Int.max, "\(path).minimumIdlePerOrigin")
+        var problems = Self.knobs.problems(of: self, at: path)
         if minimumIdlePerOrigin > maximumIdlePerOrigin {
             problems.append(
                 ConfigurationProblem("\(path).minimumIdlePerOrigin", "must not exceed \(path).maximumIdlePerOrigin")

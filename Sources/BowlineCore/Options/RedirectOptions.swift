@@ -18,11 +18,14 @@ public struct RedirectOptions: Sendable, Hashable, ConfigurableOptions {
         return options
     }
 
-    package func problems(at path: String) -> [ConfigurationProblem] {
-        var problems: [ConfigurationProblem] = []
-        problems.require(maximum, in: 0...100, "\(path).maximum")
-        return problems
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("maximum", .integer(\.maximum, 0...100)),
+            OptionKnob("allowsDowngrade", .flag(\.allowsDowngrade)),
+        ]
     }
+
+    package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }
 
 /// A request's own rules for redirects; each is inherited from the client unless set.
@@ -51,7 +54,7 @@ public struct RedirectOverrides: Sendable, Hashable, ConfigurableOptions {
         var result = options
         if let maximum { result.maximum = maximum }
         if let allowsDowngrade { result.allowsDowngrade = allowsDowngrade }
-        // What the client calls sensitive stays so, whatever else the request wants.
+        // The client's sensitive fields stay sensitive; a request can only add more.
         result.sensitiveFields.formUnion(sensitiveFields)
         return result
     }

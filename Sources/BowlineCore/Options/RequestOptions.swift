@@ -1,12 +1,12 @@
-/// What one request wants to be different from its client: one value, never extra parameters on a call.
+/// One request's differences from its client: one value, never extra parameters on a call.
 public struct RequestOptions: Sendable, ConfigurableOptions {
     /// Whether sending the request twice does no more harm than sending it once (RFC 9110 §9.2.2).
     public enum Idempotency: Sendable, Hashable {
         /// Decided by the method (GET, HEAD, OPTIONS, TRACE, PUT, DELETE, QUERY) or by an `Idempotency-Key` field.
         case automatic
-        /// It is idempotent, whatever the method says.
+        /// It is idempotent, with any method.
         case idempotent
-        /// It is not, whatever the method says.
+        /// It is not idempotent, with any method.
         case notIdempotent
     }
 
@@ -33,7 +33,7 @@ public struct RequestOptions: Sendable, ConfigurableOptions {
     public var makesIdempotencyKey: Bool?
     /// Whether the client's `authentication` adds credentials. Default true.
     public var authenticates = true
-    /// What stands for the target in spans, log lines, events and a shutdown's report, as `users/{id}`; nil: the path without
+    /// The text for the target in spans, log lines, events and a shutdown's report, as `users/{id}`; nil: the path without
     /// its query. Default nil.
     public var targetTemplate: String?
     /// Called on an event loop, in order, with each informational (1xx) response as it arrives; must not block. Default nil.

@@ -7,12 +7,12 @@
 /// $0.retry.backoff = .exponential(base: .milliseconds(100), maximum: .seconds(5))
 /// ```
 public struct RetryBackoff: Sendable, ConfigurableOptions {
-    /// What the wait before the first retry is at most; the upper end doubles with each further one. Zero or more. Default
+    /// The upper end of the wait before the first retry; it doubles with each further retry. Zero or more. Default
     /// 50 ms.
     public var base: Duration = .milliseconds(50)
     /// As ``base``, when the service said that it is too busy: 429, or 503 with `Retry-After`. Zero or more. Default 1 s.
     public var throttledBase: Duration = .seconds(1)
-    /// What a wait is at most, `Retry-After` aside. Zero or more. Default 20 s.
+    /// The longest wait, except for `Retry-After`. Zero or more. Default 20 s.
     public var maximum: Duration = .seconds(20)
     /// Says how long the wait after this outcome is; a negative wait is none. It takes the place of the three above. Gets a
     /// number from 0 up to 1 of the client's `random` to spread the wait with. Called in the request's task; must not block.
@@ -59,11 +59,13 @@ public struct RetryBackoff: Sendable, ConfigurableOptions {
         return backoff
     }
 
-    func problems(at path: String) -> [ConfigurationProblem] {
-        var problems: [ConfigurationProblem] = []
-        problems.requireNotNegative(base, "\(path).base")
-        problems.requireNotNegative(throttledBase, "\(path).throttledBase")
-        problems.requireNotNegative(maximum, "\(path).maximum")
-        return problems
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("base", .duration(\.base, .notNegative)),
+            OptionKnob("throttledBase", .duration(\.throttledBase, .notNegative)),
+            OptionKnob("maximum", .duration(\.maximum, .notNegative)),
+        ]
     }
+
+    func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }

@@ -1,6 +1,6 @@
-/// What was decided after an attempt that did not succeed.
+/// The decision after an attempt that did not succeed.
 public struct RetryDecision: Sendable {
-    /// What made the attempt a failure.
+    /// Why the attempt is a failure.
     public enum Cause: Sendable, Hashable {
         /// A response with this status.
         case status(Int)
@@ -8,7 +8,7 @@ public struct RetryDecision: Sendable {
         case error(ServiceError.Code)
     }
 
-    /// What happens now.
+    /// The next step.
     public enum Verdict: Sendable, Hashable {
         /// Another attempt, after this long.
         case retry(after: Duration)
@@ -28,7 +28,7 @@ public struct RetryDecision: Sendable {
         case notRetryable
         /// `shouldRetry` said no.
         case declined
-        /// Wait and attempt do not fit into what is left of the time.
+        /// Wait and attempt do not fit into the rest of the time.
         case deadline
         /// `Retry-After` asks for more than `maximumRetryAfter`.
         case retryAfterTooLong
@@ -42,11 +42,11 @@ public struct RetryDecision: Sendable {
     public let attempt: Int
     /// The request's method.
     public let method: HTTPRequest.Method
-    /// Whom it was for, as `scheme://host:port`.
+    /// The request's origin, as `scheme://host:port`.
     public let origin: String
-    /// What made it a failure.
+    /// Why the attempt is a failure.
     public let cause: Cause
-    /// What happens now.
+    /// The next step.
     public let verdict: Verdict
     /// How many more retries the origin's budget allows at this moment; nil: there is no budget.
     public let budgetLeft: Int?
@@ -74,7 +74,7 @@ extension RetryDecision.Cause: CustomStringConvertible {
 }
 
 extension RetryDecision.Verdict: CustomStringConvertible {
-    /// What happens now, in a few words.
+    /// The next step, in a few words.
     public var description: String {
         switch self {
         case .retry(let delay): "retry after \(delay.readable)"

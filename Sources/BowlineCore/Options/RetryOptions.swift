@@ -7,7 +7,7 @@ public struct RetryOptions: Sendable, ConfigurableOptions {
     public var maximumAttempts = 3
     /// Statuses that are worth another attempt; each 400 to 599. Default 408, 429, 502, 503, 504.
     public var statuses: Set<Int> = [408, 429, 502, 503, 504]
-    /// Decides about an outcome before ``statuses`` and the error's code do; it sees every response, whatever its status, and
+    /// Decides about an outcome before ``statuses`` and the error's code do; it sees every response, with any status, and
     /// every `ServiceError` of an attempt. Called once for each, in the request's task; must not block. Default nil.
     ///
     /// ```swift
@@ -18,8 +18,8 @@ public struct RetryOptions: Sendable, ConfigurableOptions {
     /// 20 s.
     public var backoff = RetryBackoff()
     /// The longest `Retry-After` that is waited for; a longer one returns the response at once. Zero or more; zero: none
-    /// is waited for. The wait is drawn from there upwards, over a tenth of what was asked for or the backoff, whichever is
-    /// more, and is never longer than this by more than a tenth. Default 30 s.
+    /// is waited for. The wait is random, from the `Retry-After` upwards, over a tenth of it or over the backoff, if that is
+    /// more. It is longer than this by a tenth at most. Default 30 s.
     public var maximumRetryAfter: Duration = .seconds(30)
     /// How much extra load the retries to one origin may make together; nil: no limit. Default: a fifth of the requests and
     /// 10 each second, over 10 s.
@@ -56,15 +56,21 @@ public struct RetryOptions: Sendable, ConfigurableOptions {
         return options
     }
 
-    package func problems(at path: String) -> [ConfigurationProblem] {
-        var problems: [ConfigurationProblem] = []
-        problems.require(maximumAttempts, in: 1...100, "\(path).maximumAttempts")
-        if let status = statuses.sorted().first(where: { !(400...599).contains($0) }) {
-            problems.append(ConfigurationProblem("\(path).statuses", "must be 400 to 599 each, has \(status)"))
-        }
-        problems += backoff.problems(at: "\(path).backoff")
-        problems.requireNotNegative(maximumRetryAfter, "\(path).maximumRetryAfter")
-        return problems + (budget?.problems(at: "\(path).budget") ?? [])
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("maximumAttempts", .integer(\.maximumAttempts, 1...100)),
+            OptionKnob("statuses", .other { $0.statusProblems(at: $1) }),
+            OptionKnob("backoff", .other { $0.backoff.problems(at: $1) }),
+            OptionKnob("maximumRetryAfter", .duration(\.maximumRetryAfter, .notNegative)),
+            OptionKnob("budget", .other { $0.budget?.problems(at: $1) ?? [] }),
+        ]
+    }
+
+    package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
+
+    private func statusProblems(at path: String) -> [ConfigurationProblem] {
+        let status = statuses.sorted().first { !(400...599).contains($0) }
+        return status.map { [ConfigurationProblem(path, "must be 400 to 599 each, has \($0)")] } ?? []
     }
 }
 
@@ -84,15 +90,22 @@ public struct RetryBudgetOptions: Sendable, Hashable, ConfigurableOptions {
     /// Makes the defaults.
     public init() {}
 
-    func problems(at path: String) -> [ConfigurationProblem] {
-        var problems: [ConfigurationProblem] = []
-        if !(0...1).contains(ratio) {
-            problems.append(ConfigurationProblem("\(path).ratio", "must be 0 to 1, is \(ratio)"))
-        }
-        problems.require(perSecond, in: 0...1_000_000, "\(path).perSecond")
-        if window < .seconds(1) || window > .seconds(300) {
-            problems.append(ConfigurationProblem("\(path).window", "must be 1 s to 300 s"))
-        }
-        return problems
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("ratio", .other { $0.ratioProblems(at: $1) }),
+            OptionKnob("perSecond", .integer(\.perSecond, 0...1_000_000)),
+            OptionKnob("window", .duration(\.window, .budgetWindow)),
+        ]
     }
+
+    func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
+
+    private func ratioProblems(at path: String) -> [ConfigurationProblem] {
+        (0...1).contains(ratio) ? [] : [ConfigurationProblem(path, "must be 0 to 1, is \(ratio)")]
+    }
+}
+
+extension DurationRange {
+    fileprivate static let budgetWindow = DurationRange(
+        text: "1 s…300 s", reason: "must be 1 s to 300 s", contains: { $0 >= .seconds(1) && $0 <= .seconds(300) })
 }

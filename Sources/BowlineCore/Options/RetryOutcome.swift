@@ -1,4 +1,4 @@
-/// What an attempt came to, for the closures of ``RetryOptions``: a response's head, or an error.
+/// An attempt's outcome, for the closures of ``RetryOptions``: a response's head, or an error.
 public struct RetryOutcome: Sendable {
     /// The request's method.
     public let method: HTTPRequest.Method
@@ -36,9 +36,9 @@ public struct RetryOutcome: Sendable {
     }
 }
 
-/// What ``RetryOptions/shouldRetry`` says of an outcome.
+/// The answer of ``RetryOptions/shouldRetry``.
 public enum RetryAnswer: Sendable, Hashable {
-    /// It is worth another attempt, whatever ``RetryOptions/statuses`` and the error's code say. The other rules hold: the
+    /// Try again, regardless of ``RetryOptions/statuses`` and the error's code. The other rules hold: the
     /// request may be sent twice, attempts, time and budget are left, and `Retry-After` is not too long.
     case yes
     /// The outcome is the caller's.

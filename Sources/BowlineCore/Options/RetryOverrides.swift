@@ -49,7 +49,7 @@ public struct RetryOverrides: Sendable, ConfigurableOptions {
     }
 
     package func problems(at path: String) -> [ConfigurationProblem] {
-        // The defaults have no problems, so those that there are come from the overrides.
+        // The defaults have no problems, so any problem comes from the overrides.
         resolved(over: RetryOptions()).problems(at: path)
     }
 }

@@ -17,7 +17,7 @@ public enum SetOverride<Element: Hashable & Sendable>: Sendable, Hashable, Expre
         self = .replaced(Set(elements))
     }
 
-    /// Adds one to those that there are, the client's if these are inherited.
+    /// Adds one value to the list, which is the client's if it is inherited.
     public mutating func insert(_ element: Element) {
         switch self {
         case .inherited: self = .changed(adding: [element], removing: [])
@@ -27,7 +27,7 @@ public enum SetOverride<Element: Hashable & Sendable>: Sendable, Hashable, Expre
         }
     }
 
-    /// Takes one off those that there are, the client's if these are inherited.
+    /// Removes one value from the list, which is the client's if it is inherited.
     public mutating func remove(_ element: Element) {
         switch self {
         case .inherited: self = .changed(adding: [], removing: [element])

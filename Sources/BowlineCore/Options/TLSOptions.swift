@@ -1,4 +1,4 @@
-/// Whom to trust and who to be when a connection is encrypted.
+/// The trusted certificates, and the client's own, of encrypted connections.
 public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     /// Where trusted certificates come from.
     public enum TrustRoots: Sendable, Hashable {
@@ -12,7 +12,7 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
         case pem(String)
     }
 
-    /// What of the peer's certificate is checked.
+    /// Which checks the peer's certificate must pass.
     public enum Verification: Sendable, Hashable {
         /// Chain, usage, dates, and the URL's host (RFC 9110 §4.3.4, RFC 9525): a name against the certificate's
         /// dNSNames, an address against its iPAddresses, never the common name. The default.
@@ -34,7 +34,7 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     /// Whether a peer may ask for a second handshake on a connection.
     ///
     /// TLS 1.2 over HTTP/1.1 only: TLS 1.3 has no renegotiation, and over HTTP/2 a peer that asks for one ends the
-    /// connection, whatever this says (RFC 9113 §9.2.1).
+    /// connection in any case (RFC 9113 §9.2.1).
     public enum Renegotiation: Sendable, Hashable {
         /// No: a peer that asks for one ends the connection. The default.
         case never
@@ -57,7 +57,7 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     public var trustRoots: TrustRoots = .system
     /// The client's certificate, for services that ask for one; nil: none is offered. Default nil.
     public var identity: Identity?
-    /// What is checked. Default `.full`.
+    /// Which checks the peer's certificate must pass. Default `.full`.
     public var verification: Verification = .full
     /// The oldest version accepted. Default TLS 1.2.
     public var minimumVersion: Version = .tls12
@@ -93,7 +93,7 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
 }
 
 extension TLSOptions.Identity {
-    /// What decrypts the key.
+    /// The passphrase that decrypts the key.
     package var passphrase: String? {
         switch self {
         case .files(_, _, let passphrase), .pem(_, _, let passphrase): passphrase

@@ -1,6 +1,6 @@
 public import Logging
 
-/// What a client tells of its work: spans, metrics, log lines and events. `Docs/Telemetry.md` lists every name.
+/// The spans, metrics, log lines and events of a client. `Docs/Telemetry.md` lists every name.
 public struct TelemetryOptions: Sendable, ConfigurableOptions {
     /// Makes one span for each attempt, if a tracer is installed when the client is made; without one nothing is done
     /// and nothing costs. Default true.
@@ -14,7 +14,7 @@ public struct TelemetryOptions: Sendable, ConfigurableOptions {
     /// Whether errors of requests without a target template say the path, without its query. Paths may hold secrets and personal
     /// data, and errors are often logged. Default false.
     public var namesPathsInErrors = false
-    /// Who is told of each phase of requests and connections, in this order. Default none, which costs nothing.
+    /// Listeners for each phase of requests and connections, called in this order. Default none, which costs nothing.
     public var events: [any ServiceEventListener] = []
 
     /// Makes the defaults.

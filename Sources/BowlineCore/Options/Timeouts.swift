@@ -23,10 +23,10 @@ public struct Timeouts: Sendable, Hashable, ConfigurableOptions {
     /// Makes the defaults.
     public init() {}
 
-    /// Whether ``total`` was set, to whatever value.
+    /// Whether ``total`` was set, to any value.
     package var isTotalChosen: Bool { choice.isTotalChosen }
 
-    /// What is known of a value besides what it is: values that differ in this alone are equal.
+    /// How the value was set. Values that differ in this alone are equal.
     private struct Choice: Sendable, Hashable {
         var isTotalChosen = false
 
@@ -34,14 +34,19 @@ public struct Timeouts: Sendable, Hashable, ConfigurableOptions {
         func hash(into hasher: inout Hasher) {}
     }
 
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("connect", .optionalDuration(\.connect, .positive)),
+            OptionKnob("poolAcquire", .optionalDuration(\.poolAcquire, .positive)),
+            OptionKnob("responseHead", .optionalDuration(\.responseHead, .positive)),
+            OptionKnob("bodyIdle", .optionalDuration(\.bodyIdle, .positive)),
+            OptionKnob("attempt", .optionalDuration(\.attempt, .positive)),
+            OptionKnob("total", .optionalDuration(\.total, .positive)),
+        ]
+    }
+
     package func problems(at path: String) -> [ConfigurationProblem] {
-        var problems: [ConfigurationProblem] = []
-        problems.requirePositive(connect, "\(path).connect")
-        problems.requirePositive(poolAcquire, "\(path).poolAcquire")
-        problems.requirePositive(responseHead, "\(path).responseHead")
-        problems.requirePositive(bodyIdle, "\(path).bodyIdle")
-        problems.requirePositive(attempt, "\(path).attempt")
-        problems.requirePositive(total, "\(path).total")
+        var problems = Self.knobs.problems(of: self, at: path)
         if let attempt, let total, attempt > total {
             problems.append(ConfigurationProblem("\(path).attempt", "must not be longer than \(path).total"))
         }

@@ -1,7 +1,7 @@
 internal import Synchronization
 
-/// Tells a client's listeners of events. There is none for a client without listeners: who might tell of something asks
-/// for it first, and that is all it costs.
+/// Delivers events to a client's listeners. A client without listeners has no dispatch: code that might deliver an event checks
+/// for it first, and that check is the only cost.
 package final class EventDispatch: Sendable {
     private let listeners: [any ServiceEventListener]
     private let clock: any ServiceClock
@@ -40,7 +40,7 @@ package final class EventDispatch: Sendable {
         for listener in listeners { tell(listener, event) }
     }
 
-    /// Tells all listeners what was decided after an attempt that failed.
+    /// Delivers the decision after a failed attempt to all listeners.
     ///
     /// - Parameter context: Of the attempt that failed.
     package func retryDecided(_ decision: RetryDecision, _ context: RequestContext, origin: Origin) {

@@ -12,7 +12,7 @@ public struct RequestEvent: Sendable {
     public let method: String
     /// The call's target template, or its path without the query.
     public let target: String
-    /// Whom the attempt is for.
+    /// The origin of the attempt.
     public let origin: Origin
     /// The connection that carries it; nil while it has none.
     public let connection: Int?
@@ -39,7 +39,7 @@ public struct RequestEvent: Sendable {
 public struct ConnectionEvent: Sendable {
     /// The connection's number: unique within the client, from 1, in the order in which dials began.
     public let connection: Int
-    /// Whom it leads to.
+    /// The connection's origin.
     public let origin: Origin
     /// When it happened, on the client's clock.
     public let instant: MonotonicInstant

@@ -1,20 +1,20 @@
-/// Is told of each phase of requests and connections, as they happen. Registered with `telemetry.events` when a client is
-/// made; those that derive from it share its listeners.
+/// Gets an event for each phase of requests and connections, as it happens. Registered with `telemetry.events` when a client is
+/// made; derived clients share its listeners.
 ///
-/// Every method does nothing by default: implement those that matter. They are called on event loops and in callers'
-/// tasks, for several requests at once, and must not block; what they take is time that requests wait. The events of one
-/// request come in order, and so do those of one connection.
+/// Every method does nothing by default: implement the ones that you need. They are called on event loops and in callers'
+/// tasks, for several requests at once, and must not block: requests wait while they run. The events of one
+/// request come in order, and so do the events of one connection.
 ///
 /// A request that finds an unused connection: `requestLeased`, `requestHeadSent`, `requestBodySent`,
-/// `responseFirstByte`, `responseHead`, `responseBodyEnd`. One that finds none has `requestQueued` and
-/// `requestDequeued` before that. `requestEnded` comes in place of what did not happen any more; after it
+/// `responseFirstByte`, `responseHead`, `responseBodyEnd`. A request that finds no idle connection has `requestQueued` and
+/// `requestDequeued` before that. `requestEnded` replaces the events that do not follow any more; after it
 /// `requestResending`, if the transport sends the request again on its own (`Docs/ConnectionReuse.md`). A body that was
-/// sent before the peer had it all may end after the response: `requestBodySent` then comes last. Whoever gives up in the
-/// same instant as the response ends may hear of both.
+/// sent before the peer had it all may end after the response: `requestBodySent` then comes last. If the caller gives up in the
+/// instant when the response ends, both events may come.
 ///
 /// A connection: `connectionDialling`, `connectionConnected`, with TLS `connectionSecured`, `connectionEstablished`, then
-/// `connectionReleased` after each request that leaves it usable (with HTTP/2 after the last of those it carries), at last
-/// `connectionClosed`; or, in place of what did not happen any more, `connectionFailed`.
+/// `connectionReleased` after each request that leaves it usable (with HTTP/2 when no request is left on it), at last
+/// `connectionClosed`; or `connectionFailed`, which replaces the events that do not follow any more.
 public protocol ServiceEventListener: Sendable {
     /// No connection is free for the request: it waits for one to be returned or dialled.
     func requestQueued(_ event: RequestEvent)
@@ -39,7 +39,7 @@ public protocol ServiceEventListener: Sendable {
     func requestResending(_ event: RequestEvent)
     /// It was decided whether an attempt that failed is followed by another: once for each.
     func retryDecided(_ event: RequestEvent, _ decision: RetryDecision)
-    /// The wait that was decided is over, and the next attempt begins; `attempt` is still the one that failed. Not told if a
+    /// The wait that was decided is over, and the next attempt begins; `attempt` is still the one that failed. Not called if a
     /// shutdown or the caller ends the wait.
     func retryBegan(_ event: RequestEvent)
 
@@ -51,7 +51,7 @@ public protocol ServiceEventListener: Sendable {
     func connectionSecured(_ event: ConnectionEvent)
     /// The connection is ready for requests.
     func connectionEstablished(_ event: ConnectionEvent)
-    /// The dial failed, or nobody needs it any longer.
+    /// The dial failed, or no request needs it any longer.
     func connectionFailed(_ event: ConnectionEvent, error: ServiceError)
     /// The connection goes back to the pool: it carries no request.
     func connectionReleased(_ event: ConnectionEvent)

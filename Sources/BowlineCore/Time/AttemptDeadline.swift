@@ -26,7 +26,7 @@ package struct AttemptDeadline: Sendable {
         instant = isOwnLimit ? own : total
     }
 
-    /// What it is called when ``instant`` passes.
+    /// The error's code when ``instant`` passes.
     package var code: ServiceError.Code { isOwnLimit ? .attemptTimeout : .deadlineExceeded }
 
     /// The one that counts now.
@@ -35,14 +35,14 @@ package struct AttemptDeadline: Sendable {
 
     package func code(hasHead: Bool) -> ServiceError.Code { hasHead ? .deadlineExceeded : code }
 
-    /// What to tell the caller when it passes.
+    /// The error's message when it passes.
     package func message(hasHead: Bool) -> String {
         code(hasHead: hasHead) == .attemptTimeout
             ? "no response head came within timeouts.attempt" : "the request's deadline has passed"
     }
 }
 
-/// What errors say of the other limits of `Timeouts`, in every transport.
+/// The error messages of the other limits of `Timeouts`, in every transport.
 package enum TimeLimitMessage {
     package static let responseHead = "no response head came within timeouts.responseHead"
     package static let responseBody = "no byte of the response body came for timeouts.bodyIdle"

@@ -1,4 +1,4 @@
-/// An instant by which a request has to be over, whatever it is doing then.
+/// An instant by which a request has to be over, in any phase.
 ///
 /// A request's own total timeout gives it one; a request also inherits an earlier one from the task that sends it
 /// (``current``), so that a server's handler can bound everything done on its behalf in one place.

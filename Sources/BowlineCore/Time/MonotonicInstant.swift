@@ -38,7 +38,7 @@ public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
 }
 
 extension Duration {
-    /// This duration in whole nanoseconds, clamped to what an `Int64` holds (±292 years).
+    /// This duration in whole nanoseconds, clamped to the range of an `Int64` (±292 years).
     package var saturatingNanoseconds: Int64 {
         // Most are positive, and below 2^63 ns by this bound: one division, where `components` makes several of 128 bits.
         let all = attoseconds
@@ -56,7 +56,7 @@ extension Duration {
         return sumOverflowed ? (seconds < 0 ? .min : .max) : sum
     }
 
-    /// Whole seconds of what an `Int64` of nanoseconds holds.
+    /// The whole seconds in an `Int64` of nanoseconds.
     private static let mostSeconds: Int64 = 9_223_372_036
 
     /// This duration as seconds, for a person to read.

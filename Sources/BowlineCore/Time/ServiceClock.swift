@@ -1,6 +1,6 @@
 internal import BowlinePlatform
 
-/// A clock that Bowline reads and sleeps on; injected everywhere, so that a test decides what time it is.
+/// A clock that Bowline reads and sleeps on; injected everywhere, so that a test sets the time.
 ///
 /// Programs use ``MonotonicClock``; tests use `TestClock` of `BowlineTesting`.
 public protocol ServiceClock: Clock, Sendable where Instant == MonotonicInstant {}

@@ -119,7 +119,7 @@ extension Origin {
 
     /// The first `length` bytes of an address of that family; nil if `text` is none.
     private static func address(_ text: String, family: Int32, length: Int) -> [UInt8]? {
-        // A C string ends at its first NUL: what follows would go unseen.
+        // A C string ends at its first NUL: the rest would go unseen.
         guard !text.utf8.contains(0) else { return nil }
         return withUnsafeTemporaryAllocation(byteCount: 16, alignment: 8) { buffer in
             guard let base = buffer.baseAddress, inet_pton(family, text, base) == 1 else { return nil }

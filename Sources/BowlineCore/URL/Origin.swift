@@ -59,9 +59,9 @@ public struct Origin: Sendable {
     public var socketPath: String? { storage.socketPath }
     /// Whether ``host`` is an IPv4 or IPv6 address rather than a name.
     public var isIPAddress: Bool { storage.isIPAddress }
-    /// Host and port, whatever the port: what CONNECT asks for (RFC 9112 §3.2.3).
+    /// Host and port, also if the port is the default: the target of CONNECT (RFC 9112 §3.2.3).
     package var authorityWithPort: String { port == scheme.defaultPort ? "\(authority):\(port)" : authority }
-    /// What a URL of this origin begins with: the scheme, `://` and the authority, or the socket's path percent-encoded.
+    /// The beginning of this origin's URLs: the scheme, `://` and the authority, or the socket's path percent-encoded.
     var urlPrefix: String {
         if let socketPath { return "\(scheme.rawValue)+unix://\(PercentEncoding.segment(socketPath))" }
         guard let zone = host.firstIndex(of: "%") else { return "\(scheme.rawValue)://\(authority)" }
@@ -69,7 +69,7 @@ public struct Origin: Sendable {
         let address = "[\(host[..<zone])%25\(host[host.index(after: zone)...])]"
         return "\(scheme.rawValue)://\(address)" + (port == scheme.defaultPort ? "" : ":\(port)")
     }
-    /// What the `Host` field says: host, and the port unless it is the scheme's default (RFC 9110 §7.2).
+    /// The value of the `Host` field: host, and the port unless it is the scheme's default (RFC 9110 §7.2).
     public var authority: String { storage.authority }
 }
 

@@ -24,12 +24,12 @@ public enum PercentEncoding {
         return String(decoding: encoded.utf8.map { $0 == UInt8(ascii: " ") ? UInt8(ascii: "+") : $0 }, as: UTF8.self)
     }
 
-    /// Encodes what may not stand in a path, leaving separators and valid `%XX` triplets as they are.
+    /// Encodes characters that a path may not have. Leaves separators and valid `%XX` triplets as they are.
     static func path(_ value: Substring) -> String {
         encodeKeepingTriplets(value) { isPathCharacter($0) || $0 == UInt8(ascii: "/") }
     }
 
-    /// Encodes what may not stand in a query, leaving separators and valid `%XX` triplets as they are.
+    /// Encodes characters that a query may not have. Leaves separators and valid `%XX` triplets as they are.
     static func query(_ value: Substring) -> String {
         encodeKeepingTriplets(value) { isPathCharacter($0) || $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") }
     }

@@ -3,7 +3,7 @@
 /// ```swift
 /// let response = try await client.get("search", query: ["q": text, "limit": 10, "cursor": cursor])
 /// ```
-/// Names and values are plain text: they are percent-encoded once, when they are sent. What is nil is left out. A value is
+/// Names and values are plain text: they are percent-encoded once, when they are sent. nil values are left out. A value is
 /// sent as its description, or as its ``ParameterValue/parameterText``: the raw value of an enum that conforms to
 /// ``ParameterValue``.
 public struct QueryItems: Sendable {
@@ -63,7 +63,7 @@ public struct QueryItems: Sendable {
 }
 
 extension QueryItems: ExpressibleByDictionaryLiteral {
-    /// Makes a list of items in the order in which they are written; those whose value is nil are left out.
+    /// Makes a list of items in the order in which they are written; items whose value is nil are left out.
     public init(dictionaryLiteral elements: (String, (any CustomStringConvertible & Sendable)?)...) {
         self.init()
         for (name, value) in elements { append(name, value) }
@@ -92,7 +92,7 @@ extension QueryItems {
         return text
     }
 
-    /// `reference` with these items after those that its query has already; a fragment is dropped.
+    /// `reference` with these items appended to its query; a fragment is dropped.
     package func appended(to reference: String) -> String {
         guard !isEmpty else { return reference }
         var text = String(decoding: reference.utf8.prefix { $0 != UInt8(ascii: "#") }, as: UTF8.self)

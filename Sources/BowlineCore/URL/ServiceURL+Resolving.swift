@@ -1,5 +1,5 @@
 extension ServiceURL {
-    /// The longest `Location` that is looked at, in bytes: twice what services accept in a request line.
+    /// The longest `Location` that is followed, in bytes: twice the request line that services accept.
     package static let maximumLocationBytes = 16_384
 
     /// Whether a reference that a peer sent has a replacement character (U+FFFD), as over HTTP/2 in place of bytes that are not
@@ -16,8 +16,8 @@ extension ServiceURL {
         }
     }
 
-    /// The URL that `reference` names in a response from this URL (RFC 3986 §5.2): what browsers, redirects and
-    /// ``ServiceResponse/links`` make of it.
+    /// The URL that `reference` names in a response from this URL (RFC 3986 §5.2), as browsers, redirects and
+    /// ``ServiceResponse/links`` resolve it.
     ///
     /// At `https://example.com/v1/orders?page=1`, `/v1/orders?page=2` is `https://example.com/v1/orders?page=2`, `42` is
     /// `/v1/42`, `?page=2` is `/v1/orders?page=2`, and `//other.example/x` is `https://other.example/x`. Unlike
@@ -58,7 +58,7 @@ extension ServiceURL {
             let (_, query) = try Self.splitTarget(reference[...], at: "URL")
             return ServiceURL(origin: origin, path: path, query: query)
         default:
-            // RFC 3986 §5.2.3: what follows the last slash of the path is replaced.
+            // RFC 3986 §5.2.3: the part after the last slash of the path is replaced.
             let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[...$0] } ?? "/"
             let target = try Self.splitTarget((folder + reference)[...], at: "URL")
             return ServiceURL(origin: origin, path: target.path, query: target.query)
@@ -71,14 +71,14 @@ extension ServiceURL {
         return schemes[scheme.lowercased()] == nil
     }
 
-    /// What stands before a `:` that comes before any `/`, `?` and `#`, if it can be a scheme.
+    /// The text before a `:` that comes before any `/`, `?` and `#`, if it can be a scheme.
     private static func scheme(of text: String) -> Substring? {
         let end = text.utf8.firstIndex { $0 == 0x3A || $0 == 0x2F || $0 == 0x3F || $0 == 0x23 }
         guard let end, text.utf8[end] == UInt8(ascii: ":"), looksLikeScheme(text[..<end]) else { return nil }
         return text[..<end]
     }
 
-    /// `other`, on this URL's socket if it names what a service on that socket is to itself.
+    /// `other`, on this URL's socket if its authority is the one that a service on that socket gives itself.
     private func onSocket(_ other: ServiceURL) -> ServiceURL {
         guard origin.socketPath != nil, other.origin.socketPath == nil, other.origin.scheme == origin.scheme,
             other.origin.host == origin.host, other.origin.port == origin.port

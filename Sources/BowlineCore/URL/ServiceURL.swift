@@ -50,13 +50,13 @@ public struct ServiceURL: Sendable, Hashable {
     /// The query may hold secrets: for a log, use ``description``.
     public var absoluteString: String { origin.urlPrefix + target }
 
-    /// What stands in an HTTP/1.1 request line: path and query (RFC 9112 §3.2.1).
+    /// The target in an HTTP/1.1 request line: path and query (RFC 9112 §3.2.1).
     public var target: String {
         guard let query else { return path }
         return path + "?" + query
     }
 
-    /// The URL of `reference` below this base: how a client finds what its requests ask for.
+    /// The URL of `reference` below this base: a client resolves its requests' references this way.
     ///
     /// An absolute URL stands for itself. Anything else is a path with an optional query that is appended to this URL's
     /// path, with or without a leading slash: `users/42` at `https://example.com/v1` is `/v1/users/42`. Dot segments

@@ -219,7 +219,7 @@ struct FaultLaneMachine {
 
     private mutating func passSlice(of piece: Piece, at now: MonotonicInstant) -> Step {
         let count = departure?.count ?? min(run(of: piece), sliceLimit)
-        if let later = departs(count, readySince: piece.due, at: now) { return .wait(until: later) }
+        if let later = sendOverLine(count, readySince: piece.due, at: now) { return .wait(until: later) }
         let isCorrupted = corrupting > 0
         let isDuplicated = duplicating > 0
         var bytes = take(count)
@@ -234,7 +234,7 @@ struct FaultLaneMachine {
 
     private mutating func repeatSlice(at now: MonotonicInstant) -> Step {
         let count = departure?.count ?? min(repeated.readableBytes, sliceLimit)
-        if let later = departs(count, readySince: ableSince, at: now) { return .wait(until: later) }
+        if let later = sendOverLine(count, readySince: ableSince, at: now) { return .wait(until: later) }
         guard let bytes = repeated.readSlice(length: count) else { return .wait(until: nil) }
         isWriting = true
         return .write(bytes)
@@ -260,7 +260,7 @@ struct FaultLaneMachine {
     /// Sends so many bytes over a line of the lane's rate.
     ///
     /// - Returns: when they will have gone over it; nil if they have.
-    private mutating func departs(
+    private mutating func sendOverLine(
         _ count: Int, readySince: MonotonicInstant, at now: MonotonicInstant
     ) -> MonotonicInstant? {
         guard let rate else { return nil }

@@ -46,18 +46,14 @@ public final class TestClock: ServiceClock {
     /// - Throws: `CancellationError` at once when the task is cancelled.
     public func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
         let token = Token()
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                // Whoever cancels marks the task first and then takes the lock, so no cancellation is missed.
-                let result = state.withLock { state -> Result<Void, any Error>? in
-                    if Task.isCancelled { return .failure(CancellationError()) }
-                    if deadline <= state.now { return .success(()) }
-                    let place = state.sleepers.firstIndex { $0.deadline > deadline } ?? state.sleepers.endIndex
-                    let sleeper = Sleeper(token: token, deadline: deadline, continuation: continuation)
-                    state.sleepers.insert(sleeper, at: place)
-                    return nil
-                }
-                if let result { continuation.resume(with: result) }
+        try await withCancellableContinuation { continuation in
+            state.withLock { state -> Result<Void, any Error>? in
+                if Task.isCancelled { return .failure(CancellationError()) }
+                if deadline <= state.now { return .success(()) }
+                let place = state.sleepers.firstIndex { $0.deadline > deadline } ?? state.sleepers.endIndex
+                let sleeper = Sleeper(token: token, deadline: deadline, continuation: continuation)
+                state.sleepers.insert(sleeper, at: place)
+                return nil
             }
         } onCancel: {
             let sleeper = state.withLock { state -> Sleeper? in

@@ -88,23 +88,18 @@ final class Watched<State: Sendable>: Sendable {
     ) async throws -> Result {
         if let result = guarded.withLock({ attempt(&$0.state) }) { return result }
         defer { guarded.synchronize() }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                let waiter = Waiter(token: token) { state in
-                    guard let result = attempt(&state) else { return nil }
-                    return { continuation.resume(returning: result) }
-                } fail: { error, state in
-                    continuation.resume(throwing: explain(error, state))
-                }
-                // Whoever cancels first marks the task, then takes the lock: so either the mark is seen here or the
-                // waiter is found there.
-                let immediate = guarded.withLock { guarded -> (@Sendable () -> Void)? in
-                    if let resume = waiter.attempt(&guarded.state) { return resume }
-                    if Task.isCancelled { return { continuation.resume(throwing: CancellationError()) } }
-                    guarded.waiters.append(waiter)
-                    return nil
-                }
-                immediate?()
+        return try await withCancellableContinuation { continuation in
+            let waiter = Waiter(token: token) { state in
+                guard let result = attempt(&state) else { return nil }
+                return { continuation.resume(returning: result) }
+            } fail: { error, state in
+                continuation.resume(throwing: explain(error, state))
+            }
+            return guarded.withLock { guarded -> Swift.Result<Result, any Error>? in
+                if let result = attempt(&guarded.state) { return .success(result) }
+                if Task.isCancelled { return .failure(CancellationError()) }
+                guarded.waiters.append(waiter)
+                return nil
             }
         } onCancel: {
             fail(token, with: CancellationError())

@@ -143,10 +143,10 @@ extension HTTP1Connection: ChannelDuplexHandler {
         case .whole(let head, let bytes, let trailers):
             let body = ResponseBody(received: bytes, trailers: trailers, attempt: exchange.responseAttempt)
             let response = exchange.response(head, body: body, arrival: assembly.arrival)
-            settle(machine.responseEnded())
+            apply(machine.responseEnded())
             exchange.receivedWhole(response)
         case .rest(let trailers):
-            settle(machine.responseEnded())
+            apply(machine.responseEnded())
             exchange.completed(trailers: trailers)
         }
     }

@@ -38,7 +38,7 @@ extension HTTP1Connection {
             continuation.resume(throwing: UploadStopped())
             return
         }
-        let confirmation = body.willWrite(chunk.readableBytes) == .needed ? UploadConfirmation() : nil
+        let confirmation = body.beginWrite(chunk.readableBytes) == .needed ? UploadConfirmation() : nil
         let promise = confirmation.map { _ in context.eventLoop.makePromise(of: Void.self) }
         if let promise, let confirmation { resumeWriter(of: exchange, after: promise, confirmation) }
         if exchange.upload?.isChunked == true {
@@ -56,7 +56,7 @@ extension HTTP1Connection {
             reportUpload(of: exchange)
             continuation.resume()
         } else {
-            body.waits(continuation)
+            body.storeWriter(continuation)
             enterBodyWrite()
         }
     }
@@ -157,7 +157,7 @@ extension HTTP1Connection {
             exchange.call.enter(.awaitingHead, attempt: exchange.attempt)
             enter(.head, within: exchange.timeouts.responseHead, from: now)
         }
-        settle(machine.requestFinished())
+        apply(machine.requestFinished())
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {

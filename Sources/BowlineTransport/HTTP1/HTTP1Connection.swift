@@ -180,8 +180,8 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         exchange.fail(exchange.outcome(.connectionClosed, message))
     }
 
-    /// The exchange is over and the connection decides what becomes of it.
-    func settle(_ afterwards: HTTP1ConnectionStateMachine.Afterwards) {
+    /// Does what the machine has decided about the connection.
+    func apply(_ afterwards: HTTP1ConnectionStateMachine.Afterwards) {
         switch afterwards {
         case .goOn:
             if machine.isResponseDone { uploadOutlivedResponse() }

@@ -69,7 +69,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     mutating func requestFinished() -> Afterwards {
         guard case .busy(var busy) = state else { return .goOn }
         busy.isRequestDone = true
-        return settle(busy)
+        return finishIfDone(busy)
     }
 
     /// What a final response head says about its connection.
@@ -103,7 +103,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     mutating func responseEnded() -> Afterwards {
         guard case .busy(var busy) = state else { return .goOn }
         busy.isResponseDone = true
-        return settle(busy)
+        return finishIfDone(busy)
     }
 
     /// The connection closes. How far the request had got, if there was one.
@@ -135,7 +135,8 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         return busy.hasWritten ? .ambiguous : .neverSent
     }
 
-    private mutating func settle(_ busy: Busy) -> Afterwards {
+    /// Takes the new state of the exchange, and ends it if request and response are done.
+    private mutating func finishIfDone(_ busy: Busy) -> Afterwards {
         guard busy.isResponseDone else {
             state = .busy(busy)
             return .goOn

@@ -39,8 +39,8 @@ struct HTTP1OutboundBody<Writer> {
         case needed
     }
 
-    /// A chunk is to be written.
-    mutating func willWrite(_ count: Int) -> Confirmation {
+    /// Counts a chunk that is about to be written.
+    mutating func beginWrite(_ count: Int) -> Confirmation {
         guard count <= Self.smallWrite else { return .notNeeded }
         smallWrites += 1
         guard smallWrites >= Self.maximumSmallWrites else { return .notNeeded }
@@ -48,8 +48,8 @@ struct HTTP1OutboundBody<Writer> {
         return .needed
     }
 
-    /// The network takes no more for now.
-    mutating func waits(_ writer: Writer) {
+    /// Stores the writer of a chunk that the network does not take yet.
+    mutating func storeWriter(_ writer: Writer) {
         self.writer = writer
     }
 

@@ -194,17 +194,17 @@ extension HTTP2Connection {
 
     // MARK: Ends that we bring about
 
-    /// The stream has come to its end on both sides: its place is free.
-    func settle(_ stream: HTTP2Stream) {
+    /// Closes the stream if both of its sides are done, which frees its place.
+    func closeIfDone(_ stream: HTTP2Stream) {
         // A listener that was told of the end may have ended it another way.
         guard stream.isOpen else { return }
         switch stream.machine.afterwards {
         case .goOn: return
-        case .settled:
+        case .close:
             leave(stream)
             // See `writeReset`.
             if table.close(stream.id) { release() }
-        case .resetAndSettled:
+        case .reset:
             leave(stream)
             // The response is whole and the rest of the request is not wanted: no error (RFC 9113 §8.1).
             writeReset(stream.id, .noError)

@@ -112,7 +112,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
     func retire(_ reason: CloseReason, leases: Int) {
         onLoop {
-            self.machine.leasesEnd(after: leases)
+            self.machine.limitLeases(to: leases)
             self.sendGoAwayIfDue()
         }
     }

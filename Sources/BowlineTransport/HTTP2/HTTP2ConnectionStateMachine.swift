@@ -62,8 +62,8 @@ struct HTTP2ConnectionStateMachine: ~Copyable {
         leases += 1
     }
 
-    /// The pool grants no more leases than so many in all.
-    mutating func leasesEnd(after count: Int) {
+    /// Sets how many leases the pool grants in all.
+    mutating func limitLeases(to count: Int) {
         lastLease = count
     }
 

@@ -2,7 +2,7 @@ internal import BowlineCore
 
 /// Decides when to send a PING, and when its answer is overdue. One is on its way at a time.
 ///
-/// A PING has three uses: it asks a silent peer whether it is there, it settles a doubt after a request that got no byte in
+/// A PING has three uses: it asks a silent peer whether it is there, it resolves a doubt after a request that got no byte in
 /// time, and its answer shows that the peer knows of the resets sent before it.
 ///
 /// An answer is overdue `keepAliveTimeout` after the last sign of life: the PING's own way out of this machine, bytes from the

@@ -72,6 +72,6 @@ extension HTTP2Stream {
             enter(.head, within: exchange.timeouts.responseHead, from: now)
         }
         machine.requestFinished()
-        connection.settle(self)
+        connection.closeIfDone(self)
     }
 }

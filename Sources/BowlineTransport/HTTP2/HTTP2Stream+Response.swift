@@ -136,7 +136,7 @@ extension HTTP2Stream {
             enter(.none, within: nil)
             if isWaitingForRoom || sending.unsentCost > 0 { enterBodyWrite() }
         }
-        connection.settle(self)
+        connection.closeIfDone(self)
     }
 
     /// The reader has taken bytes, or has caught up.

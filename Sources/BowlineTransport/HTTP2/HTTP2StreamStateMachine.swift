@@ -8,8 +8,8 @@ internal import BowlineCore
 /// | in its body | violation | – | in its body | done, with the end of the stream only | done |
 /// | done | ignored | ignored | ignored | ignored | ignored |
 ///
-/// The request is open, done or stopped, beside that. The stream has *settled* when the response is done, and the request
-/// is done or stopped.
+/// The request is open, done or stopped, beside that. The stream is *over* when the response is done, and the request is
+/// done or stopped.
 struct HTTP2StreamStateMachine: ~Copyable {
     private enum Response {
         case awaitingHead(informational: Int)
@@ -142,9 +142,9 @@ struct HTTP2StreamStateMachine: ~Copyable {
     enum Afterwards: Equatable {
         case goOn
         /// Nothing more will be sent or received.
-        case settled
-        /// The response is whole; the peer is still owed the end of a request, which it will not get.
-        case resetAndSettled
+        case close
+        /// The response is whole, and the rest of the request will not be sent: a reset tells the peer.
+        case reset
     }
 
     /// What follows from the states of request and response.
@@ -152,8 +152,8 @@ struct HTTP2StreamStateMachine: ~Copyable {
         guard isResponseDone else { return .goOn }
         switch request {
         case .open: return .goOn
-        case .done: return .settled
-        case .stopped: return .resetAndSettled
+        case .done: return .close
+        case .stopped: return .reset
         }
     }
 

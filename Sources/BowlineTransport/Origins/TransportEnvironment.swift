@@ -66,8 +66,7 @@ final class ChannelCensus: Sendable {
         var open = 0
         /// Dials from their start to their end: one may not have a channel yet, and may get one until it has ended.
         var dials = 0
-        var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
-        var nextWaiter = 0
+        var waiters = WaiterTable<Void>()
 
         var isEmpty: Bool { open == 0 && dials == 0 }
     }
@@ -91,32 +90,20 @@ final class ChannelCensus: Sendable {
     }
 
     private func leave(_ change: (inout State) -> Void) {
-        let waiters = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+        let waiters = state.withLock { state in
             change(&state)
-            guard state.isEmpty else { return [] }
-            defer { state.waiters = [:] }
-            return Array(state.waiters.values)
+            return state.isEmpty ? state.waiters.removeAll() : []
         }
         for waiter in waiters { waiter.resume() }
     }
 
     /// Returns when no channel is open and no dial under way, or when the task is cancelled.
     func waitUntilNoneIsLeft() async {
-        let id = state.withLock { state in
-            state.nextWaiter += 1
-            return state.nextWaiter
-        }
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let isDone = state.withLock { state -> Bool in
-                    if state.isEmpty || Task.isCancelled { return true }
-                    state.waiters[id] = continuation
-                    return false
-                }
-                if isDone { continuation.resume() }
-            }
+        let number = state.withLock { $0.waiters.makeNumber() }
+        _ = try? await withCancellableContinuation { continuation in
+            state.withLock { $0.isEmpty ? .success(()) : $0.waiters.store(continuation, as: number) }
         } onCancel: {
-            state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
+            state.withLock { $0.waiters.remove(number) }?.resume(throwing: CancellationError())
         }
     }
 }

@@ -37,17 +37,17 @@ extension PoolDriver {
     func prewarm(_ count: Int) async throws {
         try Task.checkCancellation()
         let waiter = nextWaiterID()
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                let now = now
-                let (effects, resumptions) = state.withLock { state in
-                    state.continuations[waiter] = .prewarm(continuation)
-                    let effects = state.machine.prewarm(count, waiter: waiter, now: now)
-                    return (effects, state.takeContinuations(for: effects))
-                }
-                apply(effects, resumptions)
-                if Task.isCancelled { cancelWaiter(waiter) }
+        try await withCancellableContinuation { continuation in
+            let now = now
+            let (effects, resumptions) = state.withLock { state in
+                state.continuations[waiter] = .prewarm(continuation)
+                let effects = state.machine.prewarm(count, waiter: waiter, now: now)
+                return (effects, state.takeContinuations(for: effects))
             }
+            apply(effects, resumptions)
+            // The cancellation handler may have run before there was anything to cancel.
+            if Task.isCancelled { cancelWaiter(waiter) }
+            return nil
         } onCancel: {
             cancelWaiter(waiter)
         }

@@ -15,7 +15,7 @@ extension PoolStateMachine {
             refill.recordFailure(now: now, random: random)
         }
         forget(position, reason, connection: nil, &effects)
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -36,7 +36,7 @@ extension PoolStateMachine {
         } else {
             table.retire(position, reason)
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -65,7 +65,7 @@ extension PoolStateMachine {
             guard let since = table[position].idleSince, since <= idleSince else { continue }
             close(position, .stale, &effects)
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -86,7 +86,7 @@ extension PoolStateMachine {
             table.doubt(position)
             effects.probe(connection)
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -107,7 +107,7 @@ extension PoolStateMachine {
         minimumSuspendedAt = now
         refill.recordFailure(now: now, random: random)
         close(oldest, reason, &effects)
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return (true, effects)
     }
 
@@ -124,7 +124,7 @@ extension PoolStateMachine {
         for position in table.idlePositions {
             close(position, .shutdown, &effects)
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         failPrewarms(.draining, &effects)
         return effects
     }
@@ -144,7 +144,7 @@ extension PoolStateMachine {
             close(position, reason, &effects)
         }
         failPrewarms(.closed, &effects)
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 

@@ -27,7 +27,7 @@ extension PoolStateMachine {
             table.addDial(id)
             effects.dial(id, affinity: affinity)
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -72,7 +72,7 @@ extension PoolStateMachine {
         dialEnded(connection.id, error: nil, &effects)
         // The others under way were for one request each.
         if isSurprise, configuration.isEnabled, prewarms.isEmpty { cancelSurplusDials(&effects) }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -104,7 +104,7 @@ extension PoolStateMachine {
             failWaiters(error, dial: dial, &effects)
         }
         dialEnded(id, error: error, &effects)
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -165,7 +165,7 @@ extension PoolStateMachine {
         } else {
             prewarms.append(Prewarm(waiter: waiter, missing: missing, underWay: Set(joined)))
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 

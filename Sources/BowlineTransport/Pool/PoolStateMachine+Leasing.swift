@@ -24,7 +24,7 @@ extension PoolStateMachine {
         var effects = PoolEffects()
         let grant = takeOpen(now, &effects) ?? takeIdle(affinity: affinity, now, &effects)
         if grant == nil || configuration.minimumIdle > 0 {
-            settle(now, &effects)
+            finishEvent(now, &effects)
         }
         return (grant, effects)
     }
@@ -39,7 +39,7 @@ extension PoolStateMachine {
         if !requiresFresh,
             let grant = takeOpen(now, &effects) ?? takeIdle(affinity: request.affinity, now, &effects)
         {
-            settle(now, &effects)
+            finishEvent(now, &effects)
             return (.granted(grant), effects)
         }
         let waiter = Waiter(
@@ -52,12 +52,12 @@ extension PoolStateMachine {
             failedRounds: rounds.failed, dialsBefore: table.dialsStarted
         )
         if let refusal = refusal(of: waiter, now) {
-            settle(now, &effects)
+            finishEvent(now, &effects)
             return (.failed(refusal), effects)
         }
         waiters.insert(waiter)
         scheduleWakeUp(at: waiters.nextAlarm(), now, &effects)
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return (.waiting, effects)
     }
 
@@ -86,7 +86,7 @@ extension PoolStateMachine {
         } else {
             handOn(position, now, &effects)
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -109,7 +109,7 @@ extension PoolStateMachine {
         } else {
             handOn(position, now, &effects)
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -122,7 +122,7 @@ extension PoolStateMachine {
             prewarms.remove(at: index)
             effects.resume(id, .failed(CancellationError()))
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -139,7 +139,7 @@ extension PoolStateMachine {
         } else if capacity == 0 {
             withdraw(position, &effects)
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -153,7 +153,7 @@ extension PoolStateMachine {
         if table[position].phase == .idle {
             withdraw(position, &effects)
         }
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -165,7 +165,7 @@ extension PoolStateMachine {
         guard table[position].isDoubted else { return effects }
         table.trust(position)
         offerRoom(position, now, &effects)
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 
@@ -209,7 +209,7 @@ extension PoolStateMachine {
             fill(position, &effects)
         }
         if phase == .running, waiters.isEmpty, configuration.minimumIdle == 0, !isOverLimit { return }
-        settle(now, &effects)
+        finishEvent(now, &effects)
     }
 
     /// Gives the room of a used connection to those in line that take it.

@@ -21,7 +21,7 @@ extension PoolStateMachine {
         failOverdue(now, &effects)
         scheduleWakeUp(at: waiters.nextAlarm(), now, &effects)
         scheduleWakeUp(at: unusedPositions.compactMap { table[$0].expiry }.min(), now, &effects)
-        settle(now, &effects)
+        finishEvent(now, &effects)
         return effects
     }
 

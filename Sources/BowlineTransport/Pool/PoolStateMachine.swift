@@ -157,7 +157,7 @@ struct PoolStateMachine: ~Copyable {
     }
 
     /// Ends an event: what follows from the numbers of waiters, dials and idle connections, whatever changed them.
-    mutating func settle(_ now: MonotonicInstant, _ effects: inout PoolEffects) {
+    mutating func finishEvent(_ now: MonotonicInstant, _ effects: inout PoolEffects) {
         if isOverLimit {
             giveBackPlaces(&effects)
         }

@@ -262,7 +262,7 @@ final class ReferencePool {
                 waiters.removeAll { $0.deadline.map { $0 <= now } ?? false }
                 for connection in idle where isExpired(connection) { close(connection, connection.reason) }
                 idle.removeAll(where: isExpired)
-                settle()
+                finishEvent()
             }
             now = end
         }
@@ -287,12 +287,12 @@ final class ReferencePool {
         let idleBefore = idle.count
         seen = Observation()
         event()
-        settle()
+        finishEvent()
         seen.idleDelta = idle.count - idleBefore
         return seen
     }
 
-    private func settle() {
+    private func finishEvent() {
         if isClosed || isDraining || !configuration.isEnabled || configuration.maximumIdle == 0 {
             while dialling.count > waiters.count { seen.cancelledDials.insert(dialling.removeLast()) }
         }

@@ -2,7 +2,7 @@ package import NIOCore
 
 /// Makes events of the lines of an event stream (WHATWG HTML §9.2.6). Pure.
 ///
-/// | line | what happens |
+/// | line | effect |
 /// |---|---|
 /// | empty | The event is complete: returned if it has data, forgotten otherwise. |
 /// | begins with `:` | Ignored. |

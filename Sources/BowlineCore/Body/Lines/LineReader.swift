@@ -38,7 +38,7 @@ package struct LineReader {
         }
     }
 
-    /// Gives up the body, for an error of whoever reads the lines.
+    /// Gives up the body after an error of the lines' reader.
     package mutating func fail(with error: ServiceError) -> ServiceError {
         isOver = true
         body.discard()

@@ -2,11 +2,11 @@ package import NIOCore
 
 /// Cuts the bytes of a body into lines, wherever its chunks end. Pure: bytes go in, lines come out.
 package struct LineSplitter {
-    /// What ends a line.
+    /// The bytes that end a line.
     package enum Ending: Sendable {
-        /// LF, or CRLF. A CR elsewhere belongs to the line. What follows the last end is a line too, unless it is empty.
+        /// LF, or CRLF. A CR elsewhere belongs to the line. The bytes after the last end are a line too, unless there are none.
         case lineFeed
-        /// LF, CRLF or CR. What follows the last end is no line.
+        /// LF, CRLF or CR. The bytes after the last end are no line.
         case any
     }
 
@@ -55,7 +55,7 @@ package struct LineSplitter {
         return withoutMark(line)
     }
 
-    /// What is left at the end of the body, if that is a line.
+    /// The last line of the body, if it has no end.
     package mutating func finish(maximum: Int) throws(TooLong) -> ByteBuffer? {
         guard ending == .lineFeed, partial.readableBytes > 0 else { return nil }
         guard partial.readableBytes <= maximum else { throw TooLong() }
@@ -74,7 +74,7 @@ package struct LineSplitter {
         return end.map { $0 - bytes.startIndex }
     }
 
-    /// Puts bytes behind what there is of the line. They may be all of it but its end.
+    /// Appends bytes to the line. They may be all of it but its end.
     private mutating func keep(_ bytes: ByteBuffer, _ maximum: Int) throws(TooLong) {
         let count = partial.readableBytes + bytes.readableBytes
         if count > maximum {

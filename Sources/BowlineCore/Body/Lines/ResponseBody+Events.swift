@@ -6,7 +6,7 @@ extension ResponseBody {
     /// looked at. Nothing is asked for anew when the stream ends: `id` and `retry` of the last event say how to do that.
     ///
     /// Chunks are read as events are asked for: reading slowly slows the peer down. The body is read by this; it cannot be read a
-    /// second time. Leaving the loop early gives up the rest when the response is let go, and ``discard()`` does at once.
+    /// second time. Leaving the loop early gives up the rest when the response is released, and ``discard()`` does at once.
     /// Give the request `timeouts.total = .unlimited`, and a `timeouts.bodyIdle` longer than the service's pauses.
     ///
     /// - Parameter maximum: How long a line, and the data of an event, may be in bytes; 0 or more. Default 1 MiB.
@@ -27,7 +27,7 @@ extension ResponseBody {
         /// Reads the events.
         ///
         /// - Throws (from `next()`): ``ServiceError`` `bodyTooLarge` for a line, or the data of an event, that is too long, after
-        ///   which the rest is given up; else what ``ResponseBody/makeAsyncIterator()`` says. `CancellationError` when the
+        ///   which the rest is given up; else as ``ResponseBody/makeAsyncIterator()``. `CancellationError` when the
         ///   reading task is cancelled, which gives the body up.
         public func makeAsyncIterator() -> AsyncIterator {
             AsyncIterator(

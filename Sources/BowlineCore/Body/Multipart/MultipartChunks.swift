@@ -6,7 +6,7 @@ struct MultipartChunks: AsyncSequence, Sendable {
 
     let sections: [MultipartSection]
     private let closing: ByteBuffer
-    /// What follows each part's content, before the next delimiter.
+    /// The bytes after each part's content, before the next delimiter.
     private static let separator = ByteBuffer(string: "\r\n")
 
     init(sections: [MultipartSection], boundary: String) {
@@ -54,7 +54,7 @@ struct MultipartChunks: AsyncSequence, Sendable {
                 return chunks.closing
             case .before(let index):
                 let section = chunks.sections[index]
-                // What is read of a one-shot stream is kept, if at all, by the form's own body.
+                // Only the form's own body keeps the read part of a one-shot stream.
                 let reader = try await section.body.makeReader(replayLimit: 0)
                 place = .inside(index, reader, sent: 0)
                 return section.head
@@ -67,7 +67,7 @@ struct MultipartChunks: AsyncSequence, Sendable {
             }
         }
 
-        /// A part that is read by a task of its own is told when nobody reads on.
+        /// Reads a chunk. If the task is cancelled, the part's body is abandoned: it may be read by a task of its own.
         private func read(_ reader: inout RequestBodyReader, of body: RequestBody) async throws -> ByteBuffer? {
             var current = reader
             let chunk = try await withTaskCancellationHandler {

@@ -15,7 +15,7 @@ public struct MultipartForm: Sendable {
         public var name: String
         /// The file's name, for a part that is a file; nil: it is a plain field. Escaped as the name is.
         public var fileName: String?
-        /// What it is, as `image/jpeg`; nil: as its body says, which for a file without one is
+        /// The part's media type, as `image/jpeg`; nil: the body's own, which for a file without one is
         /// `application/octet-stream`.
         public var contentType: String?
         /// Its content. Trailers mean nothing here.
@@ -32,7 +32,7 @@ public struct MultipartForm: Sendable {
 
     /// The parts, in the order in which they are sent.
     public var parts: [Part]
-    /// What stands between the parts: random, so that no part contains it.
+    /// The text between the parts: random, so that no part contains it.
     package let boundary: String
 
     /// Makes a form.
@@ -55,13 +55,13 @@ public struct MultipartForm: Sendable {
     /// - Parameters:
     ///   - name: The field's name.
     ///   - file: The file's content.
-    ///   - fileName: What the service is told that the file is called.
-    ///   - contentType: What it is; nil: as `file` says, else `application/octet-stream`.
+    ///   - fileName: The file's name, as the service gets it.
+    ///   - contentType: The file's media type; nil: the type of `file`, else `application/octet-stream`.
     public mutating func append(_ name: String, file: RequestBody, fileName: String, contentType: String? = nil) {
         parts.append(Part(name, body: file, fileName: fileName, contentType: contentType))
     }
 
-    /// 128 random bits: that a part contains it by chance, or by somebody's guess, is not to be expected.
+    /// 128 random bits: too many for a part to contain it by chance or by a guess.
     private static func randomBoundary() -> String {
         var generator = SystemRandomNumberGenerator()
         let digits = (0..<2).map { _ in

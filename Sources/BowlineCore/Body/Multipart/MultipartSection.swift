@@ -12,7 +12,7 @@ package struct MultipartSection: Sendable {
         var text = "--\(boundary)\r\nContent-Disposition: form-data; name=\"\(Self.escaped(part.name))\""
         if let fileName = part.fileName { text += "; filename=\"\(Self.escaped(fileName))\"" }
         if let type = part.contentType ?? part.body.contentType ?? (part.fileName == nil ? nil : Self.unknownType) {
-            // A line break would begin a field, or a part, of somebody else's making.
+            // A line break would let the media type begin a field, or a part, of its own.
             for byte in type.utf8 where byte < 0x20 || byte == 0x7F {
                 throw ServiceError(
                     .invalidRequest,

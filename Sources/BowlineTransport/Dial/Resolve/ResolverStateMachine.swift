@@ -4,7 +4,7 @@
 /// waiters. A running look-up cannot be stopped: when its last waiter goes, it is *abandoned*, and its answer is dropped unless
 /// a new waiter comes before.
 ///
-/// | state | `wanted` | `forgotten`, the last waiter | `threadIsFree` | `lookUpEnded` |
+/// | state | `wanted` | `forgotten`, the last waiter | `threadBecameFree` | `lookUpEnded` |
 /// |---|---|---|---|---|
 /// | absent | queued | – | – | – |
 /// | queued | queued | absent | running, the oldest first | – |
@@ -32,7 +32,7 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
     /// What to do about threads.
     enum Threads: Equatable, Sendable {
         case enough
-        /// Start one, which asks `threadIsFree`; if that fails, say `threadNotStarted`.
+        /// Start one, which asks `threadBecameFree`; if that fails, say `threadNotStarted`.
         case startOne
     }
 
@@ -95,7 +95,7 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
     }
 
     /// A thread can take a look-up: returns its name. nil: there is none for it, and the thread ends.
-    mutating func threadIsFree() -> String? {
+    mutating func threadBecameFree() -> String? {
         guard !queue.isEmpty, wantedRunning < limits.wanted else {
             threadCount -= 1
             return nil
@@ -106,7 +106,7 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         return name
     }
 
-    /// The system has answered: returns the waiters that get the answer, the oldest first. The thread says `threadIsFree` next.
+    /// The system has answered: returns the waiters that get the answer, the oldest first. The thread says `threadBecameFree` next.
     mutating func lookUpEnded(_ name: String) -> [Waiter] {
         guard let lookUp = lookUps[name], lookUp.isRunning else { return [] }
         lookUps[name] = nil

@@ -41,15 +41,13 @@ package final class SystemResolver: ServiceResolver {
         let id = state.withLock { $0.machine.nextWaiterID() }
         // The runtime does not tell the sanitizer of a continuation that is resumed before it is awaited.
         defer { state.synchronize() }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                // If the handler has run already, the task is cancelled; if it is not, the handler finds the waiter.
-                let threads = state.withLock { state -> Machine.Threads? in
-                    Task.isCancelled ? nil : state.machine.wanted(host, by: continuation, id)
-                }
-                if threads == nil { continuation.resume(throwing: CancellationError()) }
-                if threads == .startOne { addThread() }
+        return try await withCancellableContinuation { continuation in
+            let threads = state.withLock { state -> Machine.Threads? in
+                Task.isCancelled ? nil : state.machine.wanted(host, by: continuation, id)
             }
+            guard let threads else { return .failure(CancellationError()) }
+            if threads == .startOne { addThread() }
+            return nil
         } onCancel: {
             let forgotten = state.withLock { $0.machine.forgotten(host, id) }
             forgotten.waiter?.resume(throwing: CancellationError())
@@ -92,7 +90,7 @@ package final class SystemResolver: ServiceResolver {
 
     /// What each thread does.
     private func run() {
-        while let host = state.withLock({ $0.machine.threadIsFree() }) {
+        while let host = state.withLock({ $0.machine.threadBecameFree() }) {
             let answer = lookUp(host)
             let waiters = state.withLock { $0.machine.lookUpEnded(host) }
             for waiter in waiters { waiter.resume(with: answer.mapError { $0 }) }

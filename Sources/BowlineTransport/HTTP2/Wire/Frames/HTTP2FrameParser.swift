@@ -113,7 +113,7 @@ package struct HTTP2FrameParser: Sendable {
                     try readPadLength()
                 case .data: return nextPiece()
                 case .skipping(let count):
-                    guard skipped(count) else { return nil }
+                    guard dropAvailable(count) else { return nil }
                 }
             }
         } catch {
@@ -131,7 +131,7 @@ package struct HTTP2FrameParser: Sendable {
     }
 
     /// Drops bytes; returns whether all of them were there.
-    private mutating func skipped(_ count: Int) -> Bool {
+    private mutating func dropAvailable(_ count: Int) -> Bool {
         let available = min(count, buffer.readableBytes)
         buffer.moveReaderIndex(forwardBy: available)
         skip(count - available)

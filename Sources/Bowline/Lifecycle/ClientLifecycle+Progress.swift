@@ -1,0 +1,25 @@
+internal import BowlineCore
+
+/// The streams of the client's state.
+extension ClientLifecycle {
+    /// The client's state as it changes, the current one first; ends when the client is closed.
+    func progress() -> AsyncStream<ShutdownProgress> {
+        AsyncStream(bufferingPolicy: .bufferingNewest(16)) { watcher in
+            let (number, progress) = shared.withLock { ($0.watchers.add(watcher), $0.progress) }
+            watcher.onTermination = { [weak self] _ in
+                self?.shared.withLock { $0.watchers.remove(number) }
+            }
+            watcher.yield(progress)
+            if progress.state == .closed { watcher.finish() }
+        }
+    }
+
+    /// Gives every watcher the current state.
+    func publishProgress() {
+        let (watchers, progress) = shared.withLock { ($0.watchers.all, $0.progress) }
+        for watcher in watchers {
+            watcher.yield(progress)
+            if progress.state == .closed { watcher.finish() }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+internal import BowlineCore
+
+/// Handlers that end a call at the shutdown's deadline: for calls that wait outside the transport.
+///
+/// Storage only: the lock of ``ClientLifecycle`` guards it, and handlers are called after the unlock.
+struct ClosingHandlers {
+    typealias Handler = @Sendable () -> Void
+
+    private var handlers: [Int: (call: CallRecord, handler: Handler)] = [:]
+    private var numbersMade = 0
+
+    /// Returns the number to remove the handler by.
+    mutating func add(_ handler: @escaping Handler, of call: CallRecord) -> Int {
+        numbersMade += 1
+        handlers[numbersMade] = (call, handler)
+        return numbersMade
+    }
+
+    mutating func remove(_ number: Int) {
+        handlers[number] = nil
+    }
+
+    /// Takes the handlers of calls that the transport does not have.
+    mutating func removeThoseOutsideTransport() -> [Handler] {
+        let chosen = handlers.filter { !$0.value.call.isInTransport }
+        for number in chosen.keys { handlers[number] = nil }
+        return chosen.values.map(\.handler)
+    }
+
+    mutating func removeAll() -> [Handler] {
+        defer { handlers = [:] }
+        return handlers.values.map(\.handler)
+    }
+}

@@ -1,0 +1,48 @@
+internal import BowlineCore
+
+/// Everything that the lock of ``ClientLifecycle`` guards.
+///
+/// A method changes the state and returns the continuations to resume, which the caller does after the unlock.
+struct LifecycleState: ~Copyable {
+    var machine = LifecycleStateMachine()
+    /// nil once the client has been released: calls in flight keep the lifecycle, and must not keep the connections.
+    var transport: (any ServiceTransport)?
+    /// The task that ends the client; nil until the first `shutdown`.
+    var shutdown: Task<ShutdownReport, Never>?
+    /// The drain, while it waits for the last call or for its deadline.
+    private var drainWaiter: CheckedContinuation<Void, Never>?
+    /// Calls that sleep, and wake when the drain begins.
+    var sleepers = WaiterTable<Void>()
+    var closingHandlers = ClosingHandlers()
+    var watchers = ProgressWatchers()
+
+    init(transport: any ServiceTransport) {
+        self.transport = transport
+    }
+
+    var progress: ShutdownProgress {
+        let state: ShutdownProgress.State =
+            switch machine.state {
+            case .running: .running
+            case .draining: .draining
+            case .closing: .closing
+            case .closed: .closed
+            }
+        return ShutdownProgress(state: state, inFlight: machine.inFlight)
+    }
+
+    /// Stores the drain's continuation, unless the drain no longer has to wait until `deadline`.
+    ///
+    /// - Returns: whether it is stored.
+    mutating func storeDrainWaiter(
+        _ continuation: CheckedContinuation<Void, Never>, until deadline: MonotonicInstant, now: MonotonicInstant
+    ) -> Bool {
+        guard case .wait(deadline) = machine.drain(now: now) else { return false }
+        drainWaiter = continuation
+        return true
+    }
+
+    mutating func takeDrainWaiter() -> CheckedContinuation<Void, Never>? {
+        drainWaiter.take()
+    }
+}

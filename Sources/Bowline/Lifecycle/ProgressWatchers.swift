@@ -1,0 +1,22 @@
+/// The streams of ``ServiceClient/shutdownProgress`` that are read now.
+///
+/// Storage only: the lock of ``ClientLifecycle`` guards it, and the watchers in ``all`` get their values after the unlock.
+struct ProgressWatchers {
+    typealias Watcher = AsyncStream<ShutdownProgress>.Continuation
+
+    private var watchers: [Int: Watcher] = [:]
+    private var numbersMade = 0
+
+    var all: [Watcher] { Array(watchers.values) }
+
+    /// Returns the number to remove the watcher by.
+    mutating func add(_ watcher: Watcher) -> Int {
+        numbersMade += 1
+        watchers[numbersMade] = watcher
+        return numbersMade
+    }
+
+    mutating func remove(_ number: Int) {
+        watchers[number] = nil
+    }
+}

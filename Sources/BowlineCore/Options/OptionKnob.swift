@@ -1,0 +1,77 @@
+/// One knob of a group of options: its name, its property and its range.
+///
+/// The problems of the group, the knob's configuration key and the range in its row of `Docs/Defaults.md` come from this one declaration.
+package struct OptionKnob<Options> {
+    /// How the knob is read, set and checked.
+    package enum Property {
+        case flag(WritableKeyPath<Options, Bool>)
+        case integer(WritableKeyPath<Options, Int>, ClosedRange<Int>)
+        case optionalInteger(WritableKeyPath<Options, Int?>, ClosedRange<Int>)
+        case duration(WritableKeyPath<Options, Duration>, DurationRange)
+        case optionalDuration(WritableKeyPath<Options, Duration?>, DurationRange)
+        /// A property of another type, or a group of its own. The function returns the problems, given the knob's path.
+        case other((_ options: Options, _ path: String) -> [ConfigurationProblem])
+    }
+
+    /// The property's name.
+    package let name: String
+    package let property: Property
+
+    package init(_ name: String, _ property: Property) {
+        self.name = name
+        self.property = property
+    }
+
+    /// The problems of the knob's value, whose path is `path`.
+    func problems(of options: Options, at path: String) -> [ConfigurationProblem] {
+        switch property {
+        case .flag: []
+        case .integer(let property, let range): range.problems(of: options[keyPath: property], at: path)
+        case .optionalInteger(let property, let range):
+            options[keyPath: property].map { range.problems(of: $0, at: path) } ?? []
+        case .duration(let property, let range): range.problems(of: options[keyPath: property], at: path)
+        case .optionalDuration(let property, let range):
+            options[keyPath: property].map { range.problems(of: $0, at: path) } ?? []
+        case .other(let problems): problems(options, path)
+        }
+    }
+}
+
+extension Array {
+    /// The problems of a group's knobs, in their order.
+    package func problems<Options>(of options: Options, at path: String) -> [ConfigurationProblem]
+    where Element == OptionKnob<Options> {
+        flatMap { $0.problems(of: options, at: "\(path).\($0.name)") }
+    }
+}
+
+/// The durations that a knob may have.
+package struct DurationRange: Sendable {
+    /// The range as `Docs/Defaults.md` writes it.
+    package let text: String
+    /// The problem of a duration outside of it.
+    let reason: String
+    let contains: @Sendable (Duration) -> Bool
+
+    package static let positive = DurationRange(
+        text: "> 0", reason: "must be greater than zero (nil for no limit)", contains: { $0 > .zero })
+    package static let notNegative = DurationRange(
+        text: "≥ 0", reason: "must not be negative", contains: { $0 >= .zero })
+
+    func problems(of value: Duration, at path: String) -> [ConfigurationProblem] {
+        contains(value) ? [] : [ConfigurationProblem(path, reason)]
+    }
+}
+
+extension ClosedRange<Int> {
+    /// The range as `Docs/Defaults.md` writes it.
+    package var knobText: String {
+        upperBound == .max ? "≥ \(lowerBound)" : "\(lowerBound)…\(upperBound)"
+    }
+
+    fileprivate func problems(of value: Int, at path: String) -> [ConfigurationProblem] {
+        guard !contains(value) else { return [] }
+        let upper = upperBound == .max ? "" : " and at most \(upperBound)"
+        return [ConfigurationProblem(path, "must be at least \(lowerBound)\(upper), is \(value)")]
+    }
+}
