@@ -42,8 +42,9 @@ examples: dependencies ## Build and run the examples, and the tests of the packa
 integrations: dependencies ## Test the packages that connect Bowline with others, where those can be resolved
 	@SWIFT=$(SWIFT) Scripts/integrations
 
-docs: dependencies ## Build the reference documentation with DocC; a warning is an error
+docs: dependencies ## Build the reference documentation with DocC (a warning is an error), and compare the public API with Docs/API
 	@SWIFT=$(SWIFT) Scripts/docs
+	@Scripts/api-list
 
 check: ## Check what the compiler does not: import walls, sizes, traps, formatting …
 	@Scripts/check
