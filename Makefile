@@ -21,7 +21,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test demo examples integrations docs check format test-thread planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled
+.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,11 @@ test-thread: dependencies ## Run the tests under thread sanitizer
 	$(SWIFT) build --build-tests --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
 	TSAN_OPTIONS="suppressions=$(CURDIR)/Scripts/thread-sanitizer.suppressions halt_on_error=0" \
 		Scripts/with-failures --limit 90 $(SWIFT) test --skip-build --no-parallel --sanitize=thread -Xswiftc -DTHREAD_SANITIZER --scratch-path .build-tsan
+
+test-address: dependencies ## Run the tests under address sanitizer
+	$(SWIFT) build --build-tests --sanitize=address -Xswiftc -DADDRESS_SANITIZER --scratch-path .build-asan
+	ASAN_OPTIONS=detect_leaks=0 \
+		Scripts/with-failures --limit 60 $(SWIFT) test --skip-build --no-parallel --sanitize=address -Xswiftc -DADDRESS_SANITIZER --scratch-path .build-asan
 
 planted-faults: dependencies ## Plant faults one at a time, and see which suite finds each (hours; FAULTS_FLAGS="--budget 60" for a part)
 	@SWIFT=$(SWIFT) Scripts/planted-faults $(FAULTS_FLAGS)

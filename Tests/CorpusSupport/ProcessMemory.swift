@@ -16,7 +16,8 @@ package enum ProcessMemory {
     }
 
     private static func bytes(_ name: String) -> Int? {
-        #if THREAD_SANITIZER
+        // A sanitizer's own memory would be counted.
+        #if THREAD_SANITIZER || ADDRESS_SANITIZER
             return nil
         #else
             return statusBytes(name)
