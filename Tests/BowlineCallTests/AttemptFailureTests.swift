@@ -7,7 +7,7 @@ import Testing
 
 /// What may be believed of how far a request got, and by whom it has to be said.
 @Suite("Failures around the transport", .timeLimit(.minutes(1)))
-struct MiddlewareFailureTests {
+struct AttemptFailureTests {
     private func pipeline(_ harness: RetryHarness, _ inner: any ServiceMiddleware) throws -> Next {
         var road = harness.road
         road.random = { 0 }

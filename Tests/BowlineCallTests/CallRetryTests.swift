@@ -6,7 +6,7 @@ import Testing
 @testable import BowlineCall
 
 @Suite("Retries", .timeLimit(.minutes(1)))
-struct RetryMiddlewareTests {
+struct CallRetryTests {
     @Test("a failed response is tried again, up to maximumAttempts, the first included")
     func attempts() async throws {
         let harness = RetryHarness()
