@@ -4,7 +4,7 @@ import pathlib
 import re
 import subprocess
 
-from harness import behaviours, planted
+from harness import behaviours, pictures, planted
 from harness.swift_source import code_only, imports
 
 
@@ -492,6 +492,13 @@ def planted_faults(root):
     return [Violation(folder.relative_to(root), 0, problem, "bring the fault in step with the sources") for problem in wrong]
 
 
+def drawn_pictures(root):
+    """Each picture of Docs/Pictures is what its source draws."""
+    if not (root / pictures.FOLDER).is_dir() and not (root / pictures.MACHINE).is_file():
+        return []
+    return [Violation(*wrong, "run `Scripts/draw`, and look at the picture") for wrong in pictures.problems(root)]
+
+
 RULES = [
     ("import walls", import_walls),
     ("walls of folders", folder_walls),
@@ -511,4 +518,5 @@ RULES = [
     ("documented symbols", documented_symbols),
     ("Docs/Telemetry.md's names", told_names),
     ("planted faults", planted_faults),
+    ("pictures", drawn_pictures),
 ]

@@ -3,10 +3,12 @@
 import pathlib
 import tempfile
 
-from harness import rules
+from harness import pictures, rules
 
 _WORK = "wo" + "rk"
 _LATER = "TO" + "DO"
+
+_STATES = "/// | state | input | step | next state |\n/// |---|---|---|---|\n/// | a | begin | go | b |\n/// | b | end | finish | c |\n"
 
 # rule, path, text, the lines that must be reported
 _CASES = [
@@ -102,6 +104,11 @@ _CASES = [
     (rules.planted_faults, "Tests/PlantedFaults/a.fault", "# Why.\nkind: k\n", [0]),
     (rules.planted_faults, "Tests/PlantedFaults/a.fault",
      "# Why.\nkind: k\nfile: Sources/A/A.swift\nrun: ATests\n--- old\na\n--- new\nb\n", [0]),
+    (rules.drawn_pictures, "Docs/Pictures/path.svg", pictures.path_picture(), []),
+    (rules.drawn_pictures, "Docs/Pictures/path.svg", pictures.path_picture().replace("service", "server"), [0]),
+    (rules.drawn_pictures, pictures.MACHINE, _STATES, [0, 0]),
+    (rules.drawn_pictures, pictures.MACHINE, _STATES + "/// | b | end | finish | d |\n", [0, 5]),
+    (rules.drawn_pictures, pictures.MACHINE, _STATES + "/// | b | end | other | as above |\n", [0, 5]),
 ]
 
 

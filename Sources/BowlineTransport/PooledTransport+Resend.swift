@@ -1,9 +1,9 @@
 internal import BowlineCore
 
-/// Decides whether the transport sends a request again on its own (RFC 9110 §9.2.2): at most once, on a new connection.
+/// Decides whether the transport resends a request by itself (RFC 9110 §9.2.2): at most once, on a new connection.
 ///
-/// A request that was refused by a connection which is used up may be unlucky again: under load the next one can be used
-/// up before its turn comes. As each such connection has taken others, it may be sent again ``refusalLimit`` times.
+/// A request that a used-up connection refused is an exception: under load the next connection can be used up before the
+/// request's turn comes. Each such connection has served other requests, so the request is resent up to ``refusalLimit`` times.
 struct ResendPolicy {
     private static let refusalLimit = 100
 

@@ -261,7 +261,7 @@ struct AttemptFailureTests {
     private final class Draining: CallRegistry {
         var isDraining: Bool { true }
         func callEnded(_ call: CallRecord) {}
-        func waitForDrain() async {}
+        func waitForDrainToBegin() async {}
         func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int? { 1 }
         func removeClosingHandler(_ number: Int) {}
     }

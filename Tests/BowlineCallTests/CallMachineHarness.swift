@@ -64,8 +64,8 @@ final class DrivenCall {
         note("recoveryReported") { $0.recoveryReported(&outcome, moment) }
     }
 
-    func waitEnded(isOver: Bool, _ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
-        note("waitEnded") { $0.waitEnded(isOver: isOver, &outcome, moment) }
+    func waitEnded(isDue: Bool, _ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
+        note("waitEnded") { $0.waitEnded(isDue: isDue, &outcome, moment) }
     }
 
     func hopBegan() -> CallStateMachine.Step { note("hopBegan") { $0.hopBegan() } }

@@ -29,7 +29,7 @@ struct CallStateMachineTests {
         .failed(ServiceError(code, "failed", progress: progress), isOwn: isOwn)
     }
 
-    private static let known = OtherCredentials(areKnown: true)
+    private static let known = OtherCredentials(canBeAsked: true)
 
     /// The steps that a GET takes for outcomes in order; each question of the machine is answered with yes.
     private func steps(
@@ -58,7 +58,7 @@ struct CallStateMachineTests {
                 let isRetry = if case .retry = verdict { true } else { false }
                 step = call.decided(isRetry && !answersYes ? .giveUp(.budgetExhausted) : verdict, &outcome)
             case .reportRecovery: step = call.recoveryReported(&outcome)
-            case .wait: step = call.waitEnded(isOver: answersYes, &outcome)
+            case .wait: step = call.waitEnded(isDue: answersYes, &outcome)
             case .follow: step = call.hopBegan()
             case .refuse, .finish: return (names, call, outcome)
             }

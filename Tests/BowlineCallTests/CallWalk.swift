@@ -50,7 +50,7 @@ struct CallWalk {
         case 0, 1: return answer(200)
         case 2: return answer(404)
         case 3: return answer(503)
-        case 4: return answer(401, [:], OtherCredentials(areKnown: true))
+        case 4: return answer(401, [:], OtherCredentials(canBeAsked: true))
         case 5: return answer(401)
         case 6:
             // With some, the service has got the body.
@@ -115,7 +115,7 @@ struct CallWalk {
                 if case .retry = verdict, !(answers.popFirst() ?? false) { verdict = .giveUp(.budgetExhausted) }
                 step = call.decided(verdict, &outcome)
             case .reportRecovery: step = call.recoveryReported(&outcome)
-            case .wait: step = call.waitEnded(isOver: answers.popFirst() ?? false, &outcome)
+            case .wait: step = call.waitEnded(isDue: answers.popFirst() ?? false, &outcome)
             case .follow: step = call.hopBegan()
             case .refuse(let refusal): record.ended = "refused \(refusal.code)"
             case .finish: record.ended = Self.description(outcome)
@@ -205,7 +205,7 @@ struct NestedModel {
 
     private mutating func authenticating(_ request: ServiceRequest, _ attempt: inout Int) -> AttemptOutcome {
         let outcome = sending(request, attempt)
-        guard case .answered(let response, let others) = outcome, response.status.code == 401, others.areKnown,
+        guard case .answered(let response, let others) = outcome, response.status.code == 401, others.canBeAsked,
             !walk.isDraining
         else { return outcome }
         guard answers.popFirst() ?? false else {

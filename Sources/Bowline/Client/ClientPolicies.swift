@@ -9,7 +9,7 @@ final class ClientPolicies: Sendable {
     let configuration: ClientConfiguration
     /// Runs a call's attempts.
     let executor: CallExecutor
-    /// Whether there is middleware of the user's around a call.
+    /// Whether something stands in front of the executor: middleware of the user's, or the limit that such middleware needs.
     let hasMiddleware: Bool
     /// The executor, behind the user's middleware.
     let road: Next

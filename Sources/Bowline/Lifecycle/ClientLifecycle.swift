@@ -55,7 +55,7 @@ final class ClientLifecycle: CallRegistry {
 
     var isDraining: Bool { state != .running }
 
-    func waitForDrain() async {
+    func waitForDrainToBegin() async {
         let number = shared.withLock { $0.sleepers.makeNumber() }
         _ = try? await withCancellableContinuation { continuation in
             shared.withLock { shared in

@@ -3,10 +3,10 @@ internal import Synchronization
 
 /// Where a client is on its way to its end, and which calls are in flight.
 ///
-/// | state | admit | call ended | begin drain | force | finish |
+/// | state | admit | call ended | begin drain | begin closing | closed |
 /// |---|---|---|---|---|---|
 /// | running | counted | counted off | draining | – | – |
-/// | draining | refused | counted off; the last one: drained | an earlier deadline wins | closing | closed |
+/// | draining | refused | counted off; the last one: drained | an earlier deadline wins | closing | – |
 /// | closing | refused | counted off | joins | – | closed |
 /// | closed | refused | counted off | joins | – | – |
 struct LifecycleStateMachine: ~Copyable {
@@ -24,7 +24,7 @@ struct LifecycleStateMachine: ~Copyable {
     /// Calls that were in flight when the drain began and have ended by themselves.
     private(set) var drained = 0
 
-    /// Counts a call, then decides. False: it is refused, and counted no more.
+    /// Admits a call and counts it. False: the call is refused, and was never counted.
     mutating func admit(_ call: CallRecord) -> Bool {
         guard state == .running else { return false }
         inFlight += 1

@@ -11,6 +11,6 @@ enum CredentialPolicy {
     ///
     /// - Parameter others: The authenticator that has other credentials.
     static func mayRenew(after response: ServiceResponse, _ others: OtherCredentials, request: ServiceRequest) -> Bool {
-        response.status.code == 401 && (others.areKnown || others.areClaimed) && request.body.isReplayable
+        response.status.code == 401 && (others.canBeAsked || others.areClaimed) && request.body.isReplayable
     }
 }

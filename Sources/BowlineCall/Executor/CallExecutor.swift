@@ -29,7 +29,7 @@ package final class CallExecutor: RequestHandler {
         while true {
             switch step {
             case .startAttempt(let number):
-                if number > 1 { try giveUp(outcome) }
+                if number > 1 { try discardReplaced(outcome) }
                 context.attempt = call.attempt
                 outcome = await attempts.send(call.request, context)
                 step = call.attemptEnded(number, &outcome, moment)
@@ -46,8 +46,8 @@ package final class CallExecutor: RequestHandler {
                 report(outcome, call.request, context, retries: call.retries)
                 step = call.recoveryReported(&outcome, moment)
             case .wait(let instant):
-                let isOver = try await wait(until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
-                step = call.waitEnded(isOver: isOver, &outcome, moment)
+                let isDue = try await wait(until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
+                step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .follow(let origin):
                 outcome.discard()
                 try Task.checkCancellation()
@@ -65,7 +65,7 @@ package final class CallExecutor: RequestHandler {
     // MARK: Steps
 
     /// Gives up the response that another attempt replaces. Its connection is then free, or closed.
-    private func giveUp(_ outcome: AttemptOutcome) throws {
+    private func discardReplaced(_ outcome: AttemptOutcome) throws {
         outcome.discard()
         try Task.checkCancellation()
     }
@@ -98,14 +98,14 @@ package final class CallExecutor: RequestHandler {
         _ context: RequestContext
     ) async throws -> Bool {
         guard case .answered(var refusal, _) = outcome, let credentials = plan.credentials else { return false }
-        var areKnown = false
-        if others.areKnown {
+        var hasOthers = false
+        if others.canBeAsked {
             // The source of credentials may need the connection that an unread body holds.
             refusal.body = await refusal.body.withoutConnection(before: context.deadline, clock: plan.clock)
             outcome = .answered(refusal, others)
             try Task.checkCancellation()
             do {
-                areKnown = try await credentials.hasOtherCredentials(for: request, context)
+                hasOthers = try await credentials.hasOtherCredentials(for: request, context)
             } catch {
                 refusal.body.discard()
                 outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
@@ -114,7 +114,7 @@ package final class CallExecutor: RequestHandler {
             // Waiting took time.
             guard !context.call.isDraining else { return false }
         }
-        if areKnown { return true }
+        if hasOthers { return true }
         guard others.areClaimed else { return false }
         guard let budget = plan.policies.budget(for: request), let origin = request.origin else { return true }
         let now = plan.clock.now
@@ -168,7 +168,7 @@ package final class CallExecutor: RequestHandler {
         }
         do {
             try Task.checkCancellation()
-            if try await isDue(instant, context) {
+            if try await sleep(until: instant, context) {
                 plan.observers.retryBegins(request, context)
                 return true
             }
@@ -181,7 +181,7 @@ package final class CallExecutor: RequestHandler {
         }
     }
 
-    private func isDue(_ instant: MonotonicInstant, _ context: RequestContext) async throws -> Bool {
+    private func sleep(until instant: MonotonicInstant, _ context: RequestContext) async throws -> Bool {
         guard try await context.sleep(until: instant) else { return false }
         // Asked again: time and a drain may have come together.
         guard !context.call.isDraining else { return false }

@@ -43,7 +43,7 @@ struct CallStateMachine: ~Copyable {
         indirect case decide(RetryDecision.Verdict, RetryDecision.Cause)
         /// Tells the observers that the call was answered after retries. Answer: ``recoveryReported(_:_:)``.
         case reportRecovery
-        /// Waits, without the last response's hold on a connection. Answer: ``waitEnded(isOver:_:_:)``.
+        /// Waits, without the last response's hold on a connection. Answer: ``waitEnded(isDue:_:_:)``.
         case wait(until: MonotonicInstant)
         /// Gives up the last response and begins a hop from this origin. Answer: ``hopBegan()``.
         indirect case follow(from: Origin)
@@ -140,7 +140,7 @@ struct CallStateMachine: ~Copyable {
             state = .waiting
             return .wait(until: decidedAt.advanced(by: delay))
         }
-        return giveUp(&outcome, circumstances)
+        return endWithoutRetry(&outcome, circumstances)
     }
 
     /// The observers know that the call was answered after retries.
@@ -150,11 +150,11 @@ struct CallStateMachine: ~Copyable {
 
     /// The wait for a retry has ended.
     ///
-    /// - Parameter isOver: Whether the instant was reached; false: the client has begun to shut down, or the call's time is up.
+    /// - Parameter isDue: Whether the instant was reached; false: the client has begun to shut down, or the call's time is up.
     mutating func waitEnded(
-        isOver: Bool, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
+        isDue: Bool, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
     ) -> Step {
-        guard isOver else { return giveUp(&outcome, circumstances) }
+        guard isDue else { return endWithoutRetry(&outcome, circumstances) }
         retries += 1
         isRenewed = false
         isWithoutExpectation = false
@@ -242,7 +242,9 @@ struct CallStateMachine: ~Copyable {
         return .reportRecovery
     }
 
-    private mutating func giveUp(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
+    private mutating func endWithoutRetry(
+        _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
+    ) -> Step {
         if case .failed(var error, let isOwn) = outcome {
             error.progress = error.progress.furthest(furthest)
             outcome = .failed(error, isOwn: isOwn)

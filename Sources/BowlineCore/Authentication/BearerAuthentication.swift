@@ -39,9 +39,9 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     ///   - fetchTimeout: How long the source may take; requests that wait longer fail. Greater than zero, checked when the
     ///     client is made. Default 30 s.
     ///   - fetch: Asked for a token, in a task of its own without a deadline; cancelled when it takes too long, and when no
-    ///     request waits for it any more. An error fails all waiting requests, with `authenticationFailed`; the next request
-    ///     asks again. If it throws a ``ServiceError`` because its own service is down, slow or busy (429, 5xx), the requests
-    ///     are tried again by the client's `retry` policy.
+    ///     request waits for it any more. If it throws a ``ServiceError`` because its own service is down, slow or busy (429,
+    ///     5xx), the client's `retry` policy retries the waiting requests. Any other error fails them with `authenticationFailed`.
+    ///     The next request asks again.
     public init(
         leeway: Duration = .seconds(30), fetchTimeout: Duration = .seconds(30),
         fetch: @escaping @Sendable () async throws -> BearerToken
@@ -71,7 +71,7 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     /// - Returns: whether there is a source that can be asked for another. One that is younger than a second is kept: the
     ///   source has only just said that it is good, and would be asked again and again.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
-        otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock()).areKnown
+        otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock()).canBeAsked
     }
 
     package func otherCredentials(
@@ -79,7 +79,7 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     ) -> OtherCredentials {
         guard case .source(let store) = kind else { return OtherCredentials() }
         let sent = request.fields[values: .authorization].first { $0.hasPrefix(BearerToken.scheme) }
-        return OtherCredentials(areKnown: store.refused(sent, now: clock.now))
+        return OtherCredentials(canBeAsked: store.refused(sent, now: clock.now))
     }
 
     package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {

@@ -83,7 +83,7 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
     /// - Returns: whether one of them has others.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
         let others = otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock())
-        return others.areKnown || others.areClaimed
+        return others.canBeAsked || others.areClaimed
     }
 
     package func otherCredentials(
@@ -94,7 +94,7 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
             switch member {
             case .ours(let member):
                 let own = member.otherCredentials(afterRefusalOf: request, response: response, clock: clock)
-                others.areKnown = own.areKnown || others.areKnown
+                others.canBeAsked = own.canBeAsked || others.canBeAsked
                 others.areClaimed = own.areClaimed || others.areClaimed
             case .user(let member):
                 // Asked in any case: it may have to forget the refused credentials.

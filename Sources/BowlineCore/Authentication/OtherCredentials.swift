@@ -1,14 +1,14 @@
-/// The authenticator that has other credentials after a 401.
+/// Which authenticators may have other credentials after a 401.
 @usableFromInline
 package struct OtherCredentials: Sendable, Equatable {
-    /// An authenticator of ours. It knows which were refused, and its `hasOtherCredentials` says whether there are others.
-    package var areKnown: Bool
-    /// An authenticator of the user's, which could say so for ever.
+    /// An authenticator of ours may have others: its `hasOtherCredentials` says whether it has.
+    package var canBeAsked: Bool
+    /// An authenticator of the user's says that it has others. It could say so for ever.
     package var areClaimed: Bool
 
     @usableFromInline
-    package init(areKnown: Bool = false, areClaimed: Bool = false) {
-        self.areKnown = areKnown
+    package init(canBeAsked: Bool = false, areClaimed: Bool = false) {
+        self.canBeAsked = canBeAsked
         self.areClaimed = areClaimed
     }
 }

@@ -66,8 +66,8 @@ extension CallRecord {
         isWatched.store(true, ordering: .relaxed)
     }
 
-    /// Whether the transport has the call, and so ends it by itself when its time is up. Without ``watch()`` also true for a call
-    /// whose response has come back.
+    /// Whether the transport has the call, and so ends it by itself when its time is up. Exact only after ``watch()``: before, also
+    /// true for a call whose response has come back.
     package var isInTransport: Bool {
         guard phase != .pipeline, phase != .backoff else { return false }
         let returned = returned.load(ordering: .relaxed)

@@ -91,14 +91,14 @@ package final class CallRecord: ResponseBodyObserver {
                 return true
             }
             group.addTask {
-                await registry.waitForDrain()
+                await registry.waitForDrainToBegin()
                 return false
             }
             defer { group.cancelAll() }
-            let isOver = try await group.next() ?? true
-            // A cancelled wait for the drain ends like one that has begun.
+            let isDue = try await group.next() ?? true
+            // `waitForDrainToBegin` also returns when it is cancelled.
             try Task.checkCancellation()
-            return isOver
+            return isDue
         }
     }
 
@@ -127,7 +127,7 @@ package protocol CallRegistry: AnyObject, Sendable {
     /// Whether the end has begun.
     var isDraining: Bool { get }
     /// Returns when the end has begun, or the task is cancelled.
-    func waitForDrain() async
+    func waitForDrainToBegin() async
     /// Calls `handler` when the shutdown's deadline has passed and ends `call`. If it has passed already, calls it at once and returns nil.
     func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int?
     /// Removes the handler of this number.

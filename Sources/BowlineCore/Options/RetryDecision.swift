@@ -12,7 +12,7 @@ public struct RetryDecision: Sendable {
     public enum Verdict: Sendable, Hashable {
         /// Another attempt, after this long.
         case retry(after: Duration)
-        /// The outcome is the caller's.
+        /// No retry: the caller gets the outcome.
         case giveUp(Reason)
     }
 

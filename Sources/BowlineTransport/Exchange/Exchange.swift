@@ -23,8 +23,8 @@ final class Exchange: Sendable {
     var call: CallRecord { request.context.call }
     var attempt: Int { request.context.attempt }
 
-    /// Whether the connection may have died unnoticed before it was leased. One with streams may have carried many requests
-    /// and never have answered: that is a new one.
+    /// Whether the connection may have died unnoticed before it was leased. An HTTP/2 connection that has never answered counts as
+    /// new, however many requests it has carried.
     var wasPooled: Bool { lease.isReused && connection.hasAnswered || lease.wasIdle }
 
     private typealias Machine = ExchangeStateMachine<
@@ -164,7 +164,7 @@ final class Exchange: Sendable {
 
     // MARK: The connection's side
 
-    /// The caller has given up, or was told of a failure.
+    /// Nothing more goes to the caller: it has given up, or got the failure or the whole response.
     var isOver: Bool { state.withLock { $0.isOver } }
 
     /// The response has arrived whole.
@@ -174,7 +174,7 @@ final class Exchange: Sendable {
 
     /// The head has arrived. Returns whether the socket is to be left unread for now.
     ///
-    /// - Parameter step: After how many bytes that the reader has taken ``HTTPConnection/resumeReading(_:)`` is called.
+    /// - Parameter step: ``HTTPConnection/resumeReading(_:)`` is called each time the reader has taken this many bytes.
     func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?, step: Int = .max) -> Bool {
         guard let delivery = state.withLock({ $0.receivedHead(first: chunk, step: step) }) else { return false }
         delivery.waiter.resume(returning: response)

@@ -11,7 +11,7 @@ internal import NIOCore
 /// | cutOff | – | – | – | cutOff | cutOff, or over(error) | over(cancelled) |
 /// | over | over | over | over | over | over | over |
 ///
-/// Cut off is a body whose connection has ended before it: what had arrived by then is read first, and the error comes behind it.
+/// `cutOff`: the connection ended before the body. The reader gets what had arrived, and then the error.
 /// A limit or a shutdown that ends it leaves nothing to be read.
 ///
 /// Inputs that find the exchange over are ignored: the other side had the last word first.
@@ -106,9 +106,8 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
 
     /// The head has arrived, and perhaps the beginning of the body; more is to come.
     ///
-    /// - Parameter step: After how many bytes that the reader has taken the connection is told, which gives them back to the
-    ///   stream's window. At most a quarter of the window: with half of it owed, the peer has room left. `Int.max`: there is
-    ///   no window.
+    /// - Parameter step: Each time the reader has taken this many bytes, the connection learns it and gives them back to the stream's
+    ///   window. At most a quarter of the window, so that the peer has room left. `Int.max`: there is no window.
     mutating func receivedHead(first chunk: ByteBuffer?, step: Int = .max) -> HeadDelivery? {
         guard case .awaitingHead(let waiter) = state else { return nil }
         let stream = Stream(limit: min(bufferLimit, step), step: step)

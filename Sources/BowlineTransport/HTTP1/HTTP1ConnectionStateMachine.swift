@@ -6,9 +6,9 @@ internal import BowlineCore
 /// |---|---|---|---|---|
 /// | idle | busy | – | – | closed |
 /// | busy, request and response open | – | request done | response done: wait for the upload, or close | closed |
-/// | busy, request done | – | – | idle, or closing with its reason | closed |
-/// | busy, response done | – | idle, or closing | – | closed |
-/// | closing, closed | refused | ignored | ignored | closed |
+/// | busy, request done | – | – | idle, or closed with its reason | closed |
+/// | busy, response done | – | idle, or closed | – | closed |
+/// | closed | refused | ignored | ignored | closed |
 struct HTTP1ConnectionStateMachine: ~Copyable {
     private enum State {
         case idle

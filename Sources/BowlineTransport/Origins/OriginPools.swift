@@ -72,7 +72,7 @@ final class OriginPools: Sendable {
             dialer: dialer,
             clock: environment.clock,
             random: environment.options.random,
-            // Twice for each request: the count itself is asked, and the pools' owner only if there are too many.
+            // Runs twice per request: asks the counter, and calls OriginPools only above the limit.
             idleCountChanged: { [idle, weak self] change in
                 if idle.change(by: change) { self?.tooManyIdle() }
             },
@@ -95,7 +95,7 @@ final class OriginPools: Sendable {
     }
 
     /// One thread at a time closes the surplus, and looks again if others found one meanwhile: a burst does not make each of
-    /// them look at all pools. Whichever thread makes the count exceed the limit last finds it so, so none stays.
+    /// them look at all pools. The last thread that exceeds the limit sees it, so no surplus stays.
     private func tooManyIdle() {
         guard surplusSightings.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue == 0 else { return }
         var seen: Int

@@ -247,7 +247,7 @@ extension PoolStateMachine {
         }
     }
 
-    /// Puts a free connection into the pool, or closes it.
+    /// Puts a free connection into the pool, or closes it. One that has no room now, or is doubted, stays as it is until that changes.
     private mutating func park(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         let expiry = table[position].expiry
         if phase == .running, !table[position].hasRoom, expiry.map({ $0 > now }) ?? true,

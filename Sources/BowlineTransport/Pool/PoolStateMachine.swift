@@ -27,8 +27,8 @@ internal import BowlineCore
 /// 1. An expired one is closed instead and the next one taken.
 /// 2. The one idle longest is closed (`replaced`) when a request requires a fresh connection at the limit.
 /// 3. Leased to the first waiter, else idle, or closed when the pool drains or does not reuse.
-/// 4. The first waiter fails with it, unless another dial is under way for each that waits. With it fail those that have
-///    waited for `DialRounds` enough, and those whose limit has passed. If this machine's resources were short and another
+/// 4. The first waiter fails with it, unless another dial is under way for each that waits. Waiters that have
+///    seen the maximum of failed rounds (`DialRounds`) fail too, and waiters whose limit has passed. If this machine's resources were short and another
 ///    connection is in use or being dialled, none fails: they wait for that one.
 /// 5. Leased to the first waiter that takes a used one, else idle; or closed by age, uses, keep-alive, capacity,
 ///    drain, or because reuse is off. `returnUnused` does not count the use.

@@ -8,7 +8,7 @@ struct DocumentedSnippetTests {
         "Docs/Defaults.md", "Docs/Errors.md", "Docs/HTTP2.md", "Docs/Middleware.md", "Docs/Performance.md",
         "Docs/Requests.md",
         "Docs/Retries.md", "Docs/Shutdown.md", "Docs/TLS.md", "Docs/Telemetry.md", "Docs/Testing.md",
-        "Docs/Timeouts.md",
+        "Docs/Timeouts.md", "Docs/WriteAMiddleware.md",
         "Sources/Bowline/Bowline.docc/Bowline.md",
         "Sources/BowlineCore/BowlineCore.docc/BowlineCore.md",
         "Sources/BowlineTesting/BowlineTesting.docc/BowlineTesting.md",

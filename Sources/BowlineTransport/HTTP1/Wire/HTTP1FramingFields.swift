@@ -97,7 +97,7 @@ struct HTTP1FramingFields: Sendable {
         }
     }
 
-    /// `timeout=5, max=100`; not standardised, so whatever is not understood says nothing.
+    /// `timeout=5, max=100`; not standardised, so anything else is ignored.
     private mutating func noteKeepAlive(_ value: UnsafeRawBufferPointer) {
         value.forEachListElement { parameter in
             guard let equals = parameter.firstIndex(of: UInt8(ascii: "=")) else { return }
