@@ -49,8 +49,7 @@ package final class CallExecutor: RequestHandler {
                 let isDue = try await wait(until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .follow(let origin):
-                outcome.discard()
-                try Task.checkCancellation()
+                try discardReplaced(outcome)
                 context.beginHop(from: origin)
                 fillBudget(by: call.request, context)
                 step = call.hopBegan()

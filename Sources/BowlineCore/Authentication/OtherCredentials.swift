@@ -1,12 +1,10 @@
 /// Which authenticators may have other credentials after a 401.
-@usableFromInline
 package struct OtherCredentials: Sendable, Equatable {
     /// An authenticator of ours may have others: its `hasOtherCredentials` says whether it has.
     package var canBeAsked: Bool
     /// An authenticator of the user's says that it has others. It could say so for ever.
     package var areClaimed: Bool
 
-    @usableFromInline
     package init(canBeAsked: Bool = false, areClaimed: Bool = false) {
         self.canBeAsked = canBeAsked
         self.areClaimed = areClaimed
