@@ -1,9 +1,10 @@
 internal import NIOCore
 
-/// Whose body is written next, and how much of it: streams with something to send take turns.
+/// Decides which stream's body is written next, and how much of it. Streams with something to send take turns.
 ///
-/// An output is what one write gives the channel. It ends with the frame that reaches its limit, so that no limit of ours cuts a
-/// frame short. A stream that is alone has all of an output; of several each has one frame.
+/// An output is the bytes that one write gives the channel. It ends with the frame that reaches its limit, so that the
+/// limit cuts no frame short. If only one stream is queued, it may fill the output. Otherwise each stream writes one
+/// frame per turn.
 ///
 /// | event | at rest | in the queue |
 /// |---|---|---|
@@ -11,35 +12,37 @@ internal import NIOCore
 /// | `next`, at the front | – | at rest, until it is added again |
 /// | `removeAll` | – | at rest |
 struct HTTP2BodyTurns<Sender: HTTP2BodySender> {
-    /// A channel that may hold more gets no more at once, so that no stream waits for longer outputs of another.
+    /// The largest output, even if the channel accepts more: no stream waits for a longer output of another stream.
     private static var largestOutput: Int { 131_072 }
     /// The payload of one DATA frame.
     private static var frameSize: Int { 16_384 }
 
-    /// What an output carries of bodies and heads; what a turn of the loop sends beyond it goes out in the next.
+    /// How many bytes of heads and bodies one output carries. If a turn of the loop sends more, the rest goes out in
+    /// the next turn.
     private let outputLimit: Int
     private var queue = CircularBuffer<Sender>(initialCapacity: 2)
-    /// The stream of whose body a piece was written last; 0: none was.
+    /// The stream whose body was written last. 0: none.
     private(set) var lastSender = 0
 
-    /// - Parameter channelLimit: How many bytes may lie in the channel before it says that it is full.
+    /// - Parameter channelLimit: How many bytes the channel accepts before it is not writable any more.
     init(channelLimit: Int) {
         outputLimit = min(channelLimit, Self.largestOutput)
     }
 
     var isEmpty: Bool { queue.isEmpty }
 
-    /// Whether another head, or more of a body, may be written to an output that has so many bytes.
+    /// Whether another head, or more of a body, may be added to an output of `outputByteCount` bytes.
     func hasRoom(in outputByteCount: Int) -> Bool { outputByteCount < outputLimit }
 
-    /// The sender has something to send.
+    /// Adds a sender that has something to send at the end of the queue.
     mutating func add(_ sender: Sender) {
         guard !sender.isQueued else { return }
         sender.isQueued = true
         queue.append(sender)
     }
 
-    /// The stream whose turn it is, and how many bytes of its body it may write to an output that has so many.
+    /// Removes the first sender. Returns it, and how many bytes of its body it may add to an output of
+    /// `outputByteCount` bytes. nil: the queue is empty, or the output is full.
     mutating func next(outputByteCount: Int) -> (sender: Sender, limit: Int)? {
         guard hasRoom(in: outputByteCount), let sender = queue.popFirst() else { return nil }
         sender.isQueued = false
@@ -48,7 +51,7 @@ struct HTTP2BodyTurns<Sender: HTTP2BodySender> {
         return (sender, frames * Self.frameSize)
     }
 
-    /// A piece of a body was written on that stream.
+    /// Records that a piece of a body was written on the stream.
     mutating func wrote(on stream: Int) {
         lastSender = stream
     }
@@ -60,6 +63,6 @@ struct HTTP2BodyTurns<Sender: HTTP2BodySender> {
 
 /// A stream that takes turns.
 protocol HTTP2BodySender: AnyObject {
-    /// Whether it is in the queue; the queue's own.
+    /// Whether the stream is in the queue. Only the queue changes it.
     var isQueued: Bool { get set }
 }

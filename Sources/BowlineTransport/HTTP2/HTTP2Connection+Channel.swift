@@ -1,8 +1,8 @@
 internal import BowlineCore
 internal import NIOCore
 
-// The channel's side: what was read, what is to be written, and whether the network and the peer are there. Everything here runs
-// on the event loop.
+// The channel's side of the connection: reading, writing, and watching the network and the peer. All code here runs on
+// the event loop.
 extension HTTP2Connection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -25,7 +25,7 @@ extension HTTP2Connection: ChannelInboundHandler {
             liveness.received(now: sweep.now)
         }
         session.receive(unwrapInboundIn(data))
-        // What an event makes us do may change the session, or end the connection.
+        // Handling an event may change the session or end the connection.
         while !machine.isClosed, let event = session.nextEvent(now: readAt) { received(event) }
     }
 
@@ -64,7 +64,8 @@ extension HTTP2Connection: ChannelInboundHandler {
             closeNow(.goAway)
             return
         }
-        // In this turn: until the channel has closed, with TLS up to a second, it would be leased.
+        // Closed in this turn of the loop: the channel takes up to a second to close with TLS, and the pool could lease
+        // the connection meanwhile.
         handOverTouched()
         isReading = false
         closeNow(table.isEmpty ? .closedByPeer : .transportError)
@@ -76,19 +77,19 @@ extension HTTP2Connection: ChannelInboundHandler {
         closeNow(endCause.error == nil || table.isEmpty ? .closedByPeer : .transportError)
     }
 
-    /// When bytes last came: during a read, when it began.
+    /// When bytes last arrived. During a read: when the read began.
     var readAt: MonotonicInstant { liveness.readAt }
 
-    /// The stream's head has come, and is handed over when the read ends.
+    /// Adds a stream with a new head. The head is delivered when the read ends.
     func touch(_ stream: HTTP2Stream) {
         if touched.last !== stream { touched.append(stream) }
     }
 
-    /// Gives callers what has come in this read and is not whole.
+    /// Delivers to callers what has arrived in this read, for each response that is not complete.
     private func handOverTouched() {
         guard !touched.isEmpty else { return }
-        // By index: a second reference to the list would cost an allocation when it is emptied. The end of the connection
-        // empties it meanwhile.
+        // By index: a second reference to the list would cost an allocation when the list is emptied. If the connection
+        // ends during the loop, it empties the list.
         var index = 0
         while index < touched.count {
             let stream = touched[index]
@@ -98,7 +99,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         touched.removeAll(keepingCapacity: true)
     }
 
-    /// A reader has taken so many bytes of the stream's body.
+    /// Gives window back for `count` bytes of the stream's body that a reader has taken.
     func consumed(_ count: Int, on stream: HTTP2Stream) {
         if count > 0 { session.consumed(count, on: stream.id) }
         if session.outputByteCount > 0 { flushSoon() }
@@ -106,7 +107,8 @@ extension HTTP2Connection: ChannelInboundHandler {
 
     // MARK: Writing
 
-    /// Writes what was sent in this turn of the loop with one system call. During a read the end of it writes.
+    /// Schedules one write, with one system call, for everything that this turn of the loop sends. During a read, the
+    /// end of the read writes it.
     func flushSoon() {
         guard !isReading, !isFlushScheduled else { return }
         isFlushScheduled = true
@@ -121,14 +123,14 @@ extension HTTP2Connection: ChannelInboundHandler {
         network.blockedSince == nil && uploads.hasRoom(in: session.outputByteCount)
     }
 
-    /// Gives the channel what the session has to send, after heads and bodies that wait.
+    /// Gives the channel the session's output, after adding the heads and bodies that wait.
     ///
-    /// While the channel is not writable, the output stays in the session: it bounds what a peer that does not read can make us
-    /// write. The channel is writable while at most `connection.writeBufferLimit` bytes lie in it, and one output carries about as
-    /// many and one frame at most.
+    /// While the channel is not writable, the output stays in the session. The session limits how much a peer that does
+    /// not read can make us write. The channel is writable while it contains at most `connection.writeBufferLimit`
+    /// bytes. One output carries about as many bytes, plus at most one frame.
     private func writeOutput() {
         guard mayHandOver else { return }
-        // What is sent from here on goes out with this.
+        // Everything that is sent from here on goes out with this output, so no other write is scheduled.
         isFlushScheduled = true
         if !table.held.isEmpty { writeHeld() }
         if uploads.isDue { writeBodies() }
@@ -147,10 +149,10 @@ extension HTTP2Connection: ChannelInboundHandler {
         }
     }
 
-    /// Writes and flushes the session's output, all of it, in one write.
+    /// Writes and flushes the session's whole output in one write.
     func handOutputToChannel() {
         guard let context, let output = session.takeOutput() else { return }
-        // What it has taken since the last flush: this one begins the count anew.
+        // Looks first at what the network has taken since the last flush, because this flush restarts the count.
         if uploads.awaitsNetwork, !machine.isClosed { lookAtNetwork() }
         table.gaveOutput()
         network.gave(output.readableBytes)
@@ -164,21 +166,22 @@ extension HTTP2Connection: ChannelInboundHandler {
         if !uploads.isAllTaken, !machine.isClosed { network.mark(waiting: waitingBytes) }
     }
 
-    /// The stream has something of its body to send.
+    /// Gives the stream a turn to send its body.
     func bodyWaits(on stream: HTTP2Stream) {
         uploads.add(stream)
         flushSoon()
     }
 
-    /// The stream's upload goes on when little of it is left unwritten.
+    /// Makes the stream's upload wait until little of it is left unwritten.
     func uploadWaits(on stream: HTTP2Stream) {
         uploads.waitForRoom(stream)
     }
 
-    /// The peer lets us send more: on one stream, or on all.
+    /// Gives streams a turn, because the peer lets us send more on one stream or, if `id` is nil, on all.
     private func windowOpened(_ id: Int?) {
         guard let id else {
-            // From the one behind the last on: else the first took all of a window that opens in small steps.
+            // Begins behind the stream that sent last. Otherwise the first stream would take all of a window that opens
+            // in small steps.
             table.forEach(after: uploads.lastSender) { uploads.add($0) }
             return
         }
@@ -194,7 +197,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         if context.channel.isWritable {
             networkMoved()
             network.becameWritable()
-            // In a turn of its own: this may come within a write.
+            // In another turn of the loop: this function may be called during a write.
             flushSoon()
         } else {
             channelBlocked()
@@ -206,7 +209,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         network.becameBlocked(waiting: waitingBytes, now: sweep.now)
     }
 
-    /// The network has taken a flush.
+    /// Handles a flush that the network has taken.
     private func networkTook(upTo end: Int) {
         network.tookFlush(now: sweep.now)
         while !machine.isClosed, let mark = uploads.takenNext(upTo: end) {
@@ -219,7 +222,8 @@ extension HTTP2Connection: ChannelInboundHandler {
         }
     }
 
-    /// The network has taken bytes. If it had taken none for a while, the peer has acknowledged some.
+    /// Records that the network has taken bytes. If the channel was blocked, this shows that the peer has acknowledged
+    /// some bytes.
     func networkMoved() {
         if let since = network.blockedSince { liveness.networkTook(now: sweep.now, blockedSince: since) }
     }
@@ -234,12 +238,13 @@ extension HTTP2Connection: ChannelInboundHandler {
         if network.looked(waiting: waitingBytes, now: sweep.now) { networkMoved() }
     }
 
-    /// How many bytes wait in the channel; with TLS a little more than it was given.
+    /// How many bytes wait in the channel. With TLS, encryption adds a little to the bytes that it was given.
     private var waitingBytes: Int { (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
 
     // MARK: The peer
 
-    /// Sends a PING that is due. Without one the instant at which to look after the peer may have come closer.
+    /// Sends the PING with this number, if there is one. Updates the deadline in both cases, as it may have moved
+    /// earlier.
     func ask(_ number: UInt64?) {
         if let number {
             session.ping(number)
@@ -249,12 +254,12 @@ extension HTTP2Connection: ChannelInboundHandler {
         deadlineMoved()
     }
 
-    /// The instant at which to look after the peer may have come closer.
+    /// Informs the sweep that the connection's deadline may have moved earlier.
     func deadlineMoved() {
         sweep.deadlineMovedEarlier(deadline)
     }
 
-    /// It is time to look after the peer.
+    /// Checks whether the peer is there, when the deadline has come.
     func askPeer(now: MonotonicInstant) {
         if network.blockedSince != nil { lookAtNetwork() }
         switch liveness.deadlinePassed(now: now, hasStreams: !table.isEmpty) {
@@ -265,7 +270,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         }
     }
 
-    /// HEADERS or DATA have come.
+    /// Records that HEADERS or DATA have arrived, and sends the PING that resets have waited for.
     private func receivedMessage() {
         if let number = liveness.receivedMessage(resets: session.resets) { ask(number) }
     }
@@ -278,33 +283,35 @@ extension HTTP2Connection: ChannelInboundHandler {
         if session.resets > 0 { askForPlaces() }
     }
 
-    /// Asks for the places of streams that were reset, if it is time to.
+    /// Sends a PING that frees the places of reset streams, if it may be sent now.
     func askForPlaces() {
         ask(liveness.streamReset(places: session.resets + session.awaitedResets, of: streamLimit, now: sweep.now))
     }
 
-    /// The pool asks whether the peer is there.
+    /// Checks whether the peer is there, because the pool asks.
     func probed() {
         guard !machine.isClosed else { return }
         liveness.probed()
-        // An answer to an earlier PING may have come between the pool's doubt and this.
+        // Reported again: an answer to an earlier PING may have ended the pool's doubt before this probe arrived.
         origin.doubted(id)
         askIfDoubted()
     }
 
-    /// A request has run out of time. If not one byte has come on the connection since `silentSince`, the peer may be gone:
-    /// the connection gets no new requests until it has answered a PING, and ends when the answer is overdue.
+    /// Handles a request that has timed out. If no byte has arrived on the connection since `silentSince`, the peer may
+    /// be gone. Then the connection gets no new requests until the peer has answered a PING, and it closes when the
+    /// answer is overdue.
     func timedOut(
         _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, silentSince: MonotonicInstant?
     ) {
-        // The pool first: a caller that gets the error tries again at once, and must not come back here. Each time: the pool may
-        // have been told of an answer while its own probe was on the way here.
+        // The pool learns of it first: a caller that gets the error may try again at once, and must not get this
+        // connection. The doubt is reported each time: an answer may have ended the pool's doubt while its own probe
+        // was on the way.
         if !machine.isClosed, liveness.timedOut(code, silentSince: silentSince, now: sweep.now) { origin.doubted(id) }
         reset(stream, code, message)
         askIfDoubted()
     }
 
-    /// Sends a PING, unless one is on its way: its answer does as well.
+    /// Sends a PING if the connection is doubted and no PING is on its way. The answer to any PING ends the doubt.
     private func askIfDoubted() {
         guard liveness.isDoubted, !machine.isClosed, isReady else { return }
         ask(liveness.pingForDoubt(now: sweep.now))

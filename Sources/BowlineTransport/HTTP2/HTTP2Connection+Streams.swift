@@ -1,14 +1,14 @@
 internal import BowlineCore
 internal import NIOCore
 
-// How streams begin and end, and how the connection ends with them. Everything here runs on the event loop.
+// How streams begin and end, and how the connection ends with them. All code here runs on the event loop.
 extension HTTP2Connection {
     /// How many streams may be open at once.
     var streamLimit: Int { session.streamLimit }
 
     // MARK: Beginning
 
-    /// Takes the exchange, and sends its request on a stream of its own as soon as the channel takes bytes.
+    /// Opens a stream for the exchange and writes its request, now or as soon as the channel takes bytes.
     func open(_ exchange: Exchange) {
         guard !exchange.isOver else {
             exchange.upload?.stop()
@@ -28,7 +28,7 @@ extension HTTP2Connection {
         }
         let stream = HTTP2Stream(exchange: exchange, connection: self)
         machine.requestBegan()
-        // Before the write: one that fails at once ends the exchange.
+        // Before the write: a write that fails at once ends the exchange, which removes the stream from the sweep.
         sweep.add(stream)
         if table.isEmpty { liveness.becameBusy(now: sweep.now) }
         if mayWriteMore, table.held.isEmpty {
@@ -41,9 +41,9 @@ extension HTTP2Connection {
         if !machine.isClosed { deadlineMoved() }
     }
 
-    /// Why no request can be sent, or not this one.
+    /// Returns the outcome of a request that cannot be sent on this connection. nil: it can be sent.
     private func refusal(of exchange: Exchange) -> TransportOutcome? {
-        // The peer may have come to allow fewer; the pool knows it.
+        // The peer may have lowered its stream limit. The pool already knows the new limit.
         guard session.occupied + table.held.count < streamLimit, machine.opensStreams, !session.isClosing,
             !session.isExhausted
         else { return declined(exchange) }
@@ -51,7 +51,7 @@ extension HTTP2Connection {
         return nil
     }
 
-    /// Opens the streams that wait, as far as the channel and the peer have room for them.
+    /// Opens the waiting streams while the channel takes more. Declines the streams for which the peer has no room.
     func writeHeld() {
         while mayWriteMore, !machine.isClosed, let stream = table.held.first {
             guard session.hasRoom else {
@@ -86,7 +86,7 @@ extension HTTP2Connection {
         flushSoon()
         if session.isExhausted { retireItself(.streamsExhausted) }
         exchange.tell { $0.requestHeadSent($1) }
-        // A listener may have cancelled it.
+        // A listener may have cancelled the exchange.
         guard stream.isOpen else { return }
         if isWhole {
             if endsWithHead { stream.requestWritten() } else { stream.finish(with: body) }
@@ -99,21 +99,23 @@ extension HTTP2Connection {
 
     // MARK: Requests that were not written
 
-    // They go to another connection if this one goes away, and the peer knows nothing of their streams.
+    // These requests move to another connection when this one takes no more requests. The peer does not know their
+    // streams.
 
-    /// Those that wait here go elsewhere: this connection opens no stream any more.
+    /// Declines all waiting streams, because this connection opens no more streams. Their requests move to another
+    /// connection.
     private func declineHeld() {
         while let stream = table.held.first { decline(stream) }
     }
 
-    /// Gives a request back of which nothing was written: another connection takes it.
+    /// Declines a request before anything of it was written. Another connection takes it.
     func decline(_ stream: HTTP2Stream) {
         let error = declined(stream.exchange)
         takeBack(stream)
         stream.exchange.fail(error)
     }
 
-    /// Forgets a stream that was never opened.
+    /// Removes a stream that was never opened, and returns its lease to the pool as unused.
     private func takeBack(_ stream: HTTP2Stream) {
         guard stream.isOpen else { return }
         table.takeBack(stream)
@@ -141,7 +143,7 @@ extension HTTP2Connection {
 
     func receivedReset(_ code: HTTP2ErrorCode, on stream: HTTP2Stream) {
         guard !stream.machine.isResponseDone else {
-            // The response is whole: the peer does not want the rest of the request (RFC 9113 §8.1).
+            // The response is complete, and the peer does not want the rest of the request (RFC 9113 §8.1).
             leave(stream)
             if table.close(stream.id) { release() }
             return
@@ -156,7 +158,7 @@ extension HTTP2Connection {
         fail(stream, truncation.code, truncation.message, stream.machine.progress)
     }
 
-    /// Fails a stream that the peer has ended.
+    /// Removes a stream that the peer has ended, and fails its exchange.
     private func fail(
         _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, _ progress: RequestProgress
     ) {
@@ -165,12 +167,14 @@ extension HTTP2Connection {
         stream.exchange.fail(stream.exchange.outcome(code, message, progress: progress))
     }
 
-    /// The peer has broken a rule on a stream. The session has reset it: its place is free when the peer knows.
+    /// Fails a stream on which the peer has broken a rule. The session has already reset the stream. Its place is free
+    /// once the peer knows of the reset.
     func failed(_ stream: HTTP2Stream, _ violation: HTTP2Violation) {
         let error = stream.exchange.outcome(
             .protocolViolation, "the peer broke HTTP/2's rules on the stream: \(violation)", underlying: violation,
             progress: stream.machine.progress)
-        // Off the table first: the session has counted its place, and a cancellation from within `leave` must not count it again.
+        // Removed from the table first: the session has already counted the place of the stream. A cancellation from
+        // within `leave` must not count it again.
         table.close(stream.id)
         leave(stream)
         wasReset()
@@ -183,7 +187,7 @@ extension HTTP2Connection {
             closeNow(.goAway)
             return
         }
-        // The pool first: what is refused must not come back here.
+        // The pool learns of it first, so that refused requests do not come back to this connection.
         retireItself(.goAway)
         for stream in table.refuse(above: goAway.lastID) {
             leave(stream)
@@ -194,24 +198,25 @@ extension HTTP2Connection {
 
     // MARK: Ends that we bring about
 
-    /// Closes the stream if both of its sides are done, which frees its place.
+    /// Ends the stream if its response is complete and its request is done or stopped. This frees its place; after a
+    /// reset, once the peer knows of the reset.
     func closeIfDone(_ stream: HTTP2Stream) {
-        // A listener that was told of the end may have ended it another way.
+        // A listener that was called for the end of the response may have ended the stream already.
         guard stream.isOpen else { return }
         switch stream.machine.afterwards {
         case .goOn: return
         case .close:
             leave(stream)
-            // See `writeReset`.
+            // `leave` may have ended the stream already: see `writeReset`.
             if table.close(stream.id) { release() }
         case .reset:
             leave(stream)
-            // The response is whole and the rest of the request is not wanted: no error (RFC 9113 §8.1).
+            // The response is complete, and the rest of the request is not sent. That is no error (RFC 9113 §8.1).
             writeReset(stream.id, .noError)
         }
     }
 
-    /// Fails the exchange and resets its stream.
+    /// Resets the stream and fails its exchange.
     func reset(
         _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
         http2 resetCode: HTTP2ErrorCode = .cancel
@@ -221,10 +226,10 @@ extension HTTP2Connection {
         stream.exchange.fail(error)
     }
 
-    /// Resets the stream of an exchange that has been told why, or is told by the caller.
+    /// Resets the stream. The exchange already has its error, or gets it from the function that calls this one.
     func reset(_ stream: HTTP2Stream, code: HTTP2ErrorCode) {
         guard stream.isOpen else { return }
-        // The peer knows nothing of a stream that was never opened, and must not be told of its end.
+        // The peer does not know a stream that was never opened, so no RST_STREAM may be sent for it.
         guard stream.machine.hasBeenWritten else {
             takeBack(stream)
             return
@@ -234,11 +239,11 @@ extension HTTP2Connection {
     }
 
     private func writeReset(_ id: Int, _ code: HTTP2ErrorCode) {
-        // What a body's sequence does when `leave` cancels it, on this thread, may have ended the stream already: cancel its
-        // request, for one. Its place goes back once.
+        // `leave` cancels the body's sequence on this thread. Code of the sequence may then end the stream, for example
+        // by cancelling its own request. The place must be released only once.
         guard table.close(id) else { return }
         guard session.isOpen(id) else {
-            // Both sides have ended it, though the network has not taken all of the request.
+            // Both sides have ended the stream, but the network has not taken all of the request yet.
             release()
             return
         }
@@ -247,7 +252,8 @@ extension HTTP2Connection {
         wasReset()
     }
 
-    /// A stream has been reset: its place is free when the peer knows.
+    /// Starts to free the place of a stream that was reset: it is free once the peer knows of the reset. A retired
+    /// connection frees it at once.
     private func wasReset() {
         guard !machine.isClosed else { return }
         if machine.isRetired {
@@ -258,19 +264,20 @@ extension HTTP2Connection {
         }
     }
 
-    /// Frees the places of streams that were reset. Where no more are opened nobody needs to wait for a PING's answer.
+    /// Frees the places of streams that were reset. A connection that opens no more streams need not wait for a PING's
+    /// answer.
     private func releaseResets() {
         for _ in 0..<session.forgetResets() { release() }
     }
 
-    /// The exchange has no more to do with the connection.
+    /// Removes the exchange from the connection: ends its deadlines and its upload.
     private func leave(_ stream: HTTP2Stream) {
         sweep.remove(stream)
         stream.leave()
         if session.connectionSendWindow <= 0, !stream.machine.hasRequestEnded { retireIfWindowIsSpent(without: stream) }
     }
 
-    /// One place is free.
+    /// Returns one place to the pool.
     func release() {
         guard !machine.isClosed else { return }
         tellReleased()
@@ -278,7 +285,7 @@ extension HTTP2Connection {
         closeIfUnwanted()
     }
 
-    /// Listeners are told once each time that the last exchange ends.
+    /// Calls listeners when the last exchange has ended, once each time.
     private func tellReleased() {
         guard table.isEmpty, machine.becameIdle() else { return }
         events?.tell { $0.connectionReleased($1) }
@@ -290,7 +297,7 @@ extension HTTP2Connection {
 
     // MARK: The end of the connection
 
-    /// No stream is opened any more; those that are open go on.
+    /// Retires the connection: it opens no more streams. Open streams go on.
     func retireItself(_ reason: CloseReason) {
         guard machine.retire() else { return }
         origin.retired(id, reason)
@@ -298,26 +305,27 @@ extension HTTP2Connection {
         releaseResets()
     }
 
-    /// Opens no more streams on a connection whose window a request that was broken off has used up.
+    /// Retires the connection if a request that was cut off has used up the connection's send window.
     ///
-    /// The peer owes that window (RFC 9113 §6.9), but HAProxy 2.6 does not give it back: the next body would wait until it
-    /// times out. While another body is sent, the peer gives back what that one takes.
+    /// The peer must give that window back (RFC 9113 §6.9), but HAProxy 2.6 does not. The next body would then wait
+    /// until it times out. While another body is sent, the peer gives back the window that this other body uses.
     private func retireIfWindowIsSpent(without ended: HTTP2Stream) {
         let hasOthers = table.contains { $0 !== ended && !$0.machine.isRequestDone }
         if ended.machine.hasBeenWritten, !hasOthers { retireItself(.requestUnfinished) }
     }
 
-    /// Tells the peer that no more requests will come (RFC 9113 §6.8), if it is time to.
+    /// Sends GOAWAY if it is due: no more requests follow (RFC 9113 §6.8).
     func sendGoAwayIfDue() {
         guard machine.takeGoAway(hasHeldRequests: !table.held.isEmpty) else { return }
         session.goAway(code: .noError)
         flushSoon()
     }
 
-    /// Closes the channel, with TLS after a close_notify. What the connection carries is cut, and what was not written is declined.
+    /// Closes the channel; with TLS, after a close_notify. Requests that were written are cut off. Requests that were
+    /// not written are declined.
     func closeNow(_ reason: CloseReason) {
         guard machine.close(reason) else { return }
-        // Otherwise what the session still has to send is never written.
+        // False: the session's remaining output is never written.
         let isWritten = channel.isActive && reason != .closedByPeer && reason != .transportError
         let open = table.removeAllOpen()
         let streams = open + table.removeAllHeld()
@@ -337,8 +345,8 @@ extension HTTP2Connection {
         channel.close(promise: nil)
     }
 
-    /// Writes the end of each stream, and GOAWAY, whether the channel is writable or not. After a violation the session has
-    /// written its own GOAWAY, and has no streams.
+    /// Writes RST_STREAM for each stream, and GOAWAY, even if the channel is not writable. After a violation the
+    /// session has no streams and has already written its own GOAWAY.
     private func writeEnd(of streams: [HTTP2Stream]) {
         for stream in streams { session.reset(stream.id, code: .cancel) }
         if !machine.hasSentGoAway { session.goAway(code: .noError) }

@@ -2,21 +2,24 @@ internal import BowlineCore
 internal import NIOCore
 internal import Synchronization
 
-/// One HTTP/2 connection: the channel's last handler, which gives bytes to an ``HTTP2ClientSession`` and acts on its events.
+/// One HTTP/2 connection: the last handler of the channel. It gives received bytes to an ``HTTP2ClientSession`` and
+/// acts on the session's events.
 ///
-/// It carries as many exchanges as the peer allows, each on a stream of its own; there is no channel per stream. What one turn
-/// of the event loop sends goes out in one write.
-// What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
-// changes it in place calls out while it does. The session calls nobody: its events are taken from it first, and acted on then.
-// Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
+/// The connection carries as many exchanges as the peer allows, each on its own stream. A stream has no channel of its
+/// own. Everything that one turn of the event loop sends goes out in one write.
+// Properties that every request touches are not checked for overlapping accesses
+// (Docs/Decisions/unchecked-exclusivity.md). Code that changes one of them in place calls no other code meanwhile. The
+// session makes no calls: the connection first takes the events from it and then acts on them.
+// Safety: mutable state is touched on `eventLoop` only. Other threads read only values that are immutable, atomic, or
+// set before the pool gets the connection.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     let traits: ConnectionTraits
-    /// Calls a client's listeners; nil without any. Set before the pool gets the connection.
+    /// Calls the client's listeners. nil: there are none. Set before the pool gets the connection.
     private(set) var events: ConnectionEvents?
     let isMultiplexed = true
     let http2: HTTP2Options
 
-    // On the event loop.
+    // Touched on the event loop only.
     @exclusivity(unchecked) var context: ChannelHandlerContext?
     @exclusivity(unchecked) var session: HTTP2ClientSession
     @exclusivity(unchecked) var machine = HTTP2ConnectionStateMachine()
@@ -25,24 +28,24 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var network: HTTP2NetworkProgress
     @exclusivity(unchecked) var liveness: HTTP2Liveness
     var endCause = HTTP2EndCause()
-    /// Streams whose heads have come in this read and were not handed over.
+    /// Streams whose response heads arrived in this read and were not delivered to the callers yet.
     @exclusivity(unchecked) var touched: [HTTP2Stream] = []
     @exclusivity(unchecked) var isReading = false
     @exclusivity(unchecked) var isFlushScheduled = false
-    /// After how many bytes that a reader has taken its stream's window is looked at: a quarter of the window, which is 65,535
-    /// bytes until the peer has acknowledged our settings (RFC 9113 §6.9.2).
+    /// How many bytes a reader takes before the connection looks at the stream's window: a quarter of the window. The
+    /// window is 65,535 bytes until the peer has acknowledged our settings (RFC 9113 §6.9.2).
     @exclusivity(unchecked) private(set) var readStep = 65_535 / HTTP2Connection.readStepPart
     @exclusivity(unchecked) var sweepIndex = -1
-    /// Called once, when the peer's settings are there or the connection has failed before.
+    /// Called once: when the peer's settings have arrived, or when the connection fails before that.
     private var onReady: ((HTTP2Connection, Result<Void, any Error>) -> Void)?
-    /// When the peer's settings have to be there.
+    /// When the peer's settings must have arrived.
     private var settingsDeadline = MonotonicInstant.distantFuture
-    /// How many streams the pool knows to be allowed.
+    /// The stream limit that the pool knows.
     private var announcedLimit: Int
     private var capacityAtStart = 1
     private let answered = Atomic(false)
 
-    /// See ``readStep``.
+    /// The number of ``readStep``s in a window.
     private static let readStepPart = 4
 
     init(_ traits: ConnectionTraits, http2: HTTP2Options, firstStreamID: Int) {
@@ -59,17 +62,18 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         liveness = HTTP2Liveness(options: http2, now: now)
     }
 
-    /// The connection is ready for requests. Called before the pool gets it.
+    /// Reports to listeners that the connection is ready for requests. Called before the pool gets the connection.
     func announce(_ events: ConnectionEvents?) {
         self.events = events?.established()
     }
 
-    /// Constant once the pool may ask: set before `onReady`.
+    /// The stream limit at the moment when the connection became ready. Constant after that: set before `onReady` is
+    /// called.
     var capacity: Int { capacityAtStart }
 
     var hasAnswered: Bool { answered.load(ordering: .relaxed) }
 
-    /// A response's head has come.
+    /// Records that the head of a response has arrived.
     func noteAnswer() {
         if !hasAnswered { answered.store(true, ordering: .relaxed) }
     }
@@ -153,13 +157,13 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 
     // MARK: On the event loop
 
-    /// The stream of an exchange that the connection has.
+    /// Returns the stream of the exchange. nil: the connection has none for it.
     private func stream(of exchange: Exchange) -> HTTP2Stream? {
         if exchange.streamID != 0 { return table[exchange.streamID] }
         return table.held.first { $0.exchange === exchange }
     }
 
-    /// The same, unless the rest of its request is not wanted.
+    /// Returns the stream of the exchange. nil: there is none, or the rest of its request is not sent.
     private func sendingStream(of exchange: Exchange) -> HTTP2Stream? {
         stream(of: exchange).flatMap { $0.machine.isRequestStopped ? nil : $0 }
     }
@@ -174,13 +178,13 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         if chunk.readableBytes > 0 { stream.write(chunk, writer) } else { writer.resume() }
     }
 
-    /// Ends the request's body with `last`, or with trailers.
+    /// Ends the request with `last`, or with trailers if there are any.
     private func finish(_ last: ByteBuffer, trailers: CheckedTrailers?, for exchange: Exchange) {
         guard let stream = sendingStream(of: exchange) else { return }
         if let trailers, !trailers.fields.isEmpty { stream.finish(with: trailers) } else { stream.finish(with: last) }
     }
 
-    /// One lease more has been used, or given back unused.
+    /// Counts one more lease, which was used or returned unused.
     private func leaseArrived() {
         machine.leaseArrived()
         sendGoAwayIfDue()
@@ -190,13 +194,13 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
 // MARK: Becoming ready
 
 extension HTTP2Connection {
-    /// Whether the peer's settings are there, or the connection has failed before.
+    /// Whether the peer's settings have arrived, or the connection has failed before that.
     var isReady: Bool { onReady == nil }
 
-    /// Puts the connection into the channel, and begins to speak.
+    /// Adds the connection to the channel's pipeline, and sends the preface and our settings.
     ///
-    /// - Parameter onReady: Called on the loop, once: with the peer's settings, from when on the connection can carry
-    ///   requests; or with why it never will.
+    /// - Parameter onReady: Called once, on the event loop. Success: the peer's settings have arrived, and the
+    ///   connection can carry requests. Failure: why it never will.
     func begin(
         before deadline: MonotonicInstant, onReady: @escaping (HTTP2Connection, Result<Void, any Error>) -> Void
     ) throws {
@@ -219,21 +223,22 @@ extension HTTP2Connection {
             announcedLimit = streamLimit
             origin.capacityChanged(id, streamLimit)
         }
-        // Fewer than before: the pool first, so that what does not fit does not come back here.
+        // The limit may be lower than before. The pool learns of it first, so that declined requests do not come back
+        // to this connection.
         while let stream = table.held.last, session.occupied + table.held.count > streamLimit { decline(stream) }
     }
 
-    /// The peer has acknowledged our settings, which changes the window of each stream.
+    /// Updates the read step: the peer has acknowledged our settings, which changes the window of each stream.
     func settingsAcknowledged() {
         readStep = http2.streamWindow / Self.readStepPart
     }
 
-    /// Nothing waits for the connection to be ready any more.
+    /// Drops `onReady` without a call: the dial no longer waits for the connection.
     func forgetReadiness() {
         onReady = nil
     }
 
-    /// The connection ends before it was ready.
+    /// Reports the failure to `onReady`, if the connection ends before it was ready.
     func failReadiness(_ reason: CloseReason) {
         onReady?(self, .failure(endCause.whyNotReady(reason)))
         onReady = nil
@@ -260,18 +265,19 @@ extension HTTP2SessionOptions {
         connectionWindow = http2.connectionWindow
         maximumStreams = http2.maximumStreams
         fieldLimits.maximumListSize = connection.maximumHeadBytes + 32 * connection.maximumFields
-        // With `:status`.
+        // One more, for `:status`.
         fieldLimits.maximumFields = connection.maximumFields + 1
     }
 }
 
-/// What the peer said when it took no more requests.
+/// The content of the peer's GOAWAY.
 struct HTTP2GoAway {
-    /// The last stream that is, or may have been, looked at; 0: none.
+    /// The highest stream that the peer may have processed. 0: none.
     var lastID: Int
     var code = HTTP2ErrorCode.noError
 
     var isError: Bool { code != .noError }
-    /// Whether the connection has taken requests and ends in good order, which says nothing about the next.
+    /// Whether the peer ends the connection without an error, after it took requests. This says nothing about the next
+    /// connection.
     var saysUsedUp: Bool { !isError && lastID > 0 }
 }

@@ -1,16 +1,17 @@
 internal import BowlineCore
 
-/// Whether an HTTP/2 connection opens streams, when its GOAWAY is due, and when it closes.
+/// Decides whether an HTTP/2 connection opens streams, when its GOAWAY is due, and when it closes.
 ///
 /// | event | open | retired | closed |
 /// |---|---|---|---|
-/// | `retire` | retired: the pool is told | – | – |
-/// | `streamRefused` | counted; retire at the second | counted | counted |
+/// | `retire` | retired: the driver informs the pool | – | – |
+/// | `streamRefused` | counted; the second one asks for `retire` | counted | counted |
 /// | `poolReleased` | closes when it is idle | closes when it is idle | – |
 /// | `close` | closed | closed | – |
 ///
-/// Our GOAWAY is due once, when the last lease that the pool has granted has come here and nothing waits to be written: a peer
-/// that is told of the end may look at nothing that comes after it. It opens no stream after that, retired or not.
+/// Our GOAWAY is due once: when the last lease that the pool has granted has arrived here, and no request waits to be
+/// written. A peer that has received GOAWAY may ignore every later stream. After our GOAWAY the connection opens no
+/// stream, retired or not.
 struct HTTP2ConnectionStateMachine: ~Copyable {
     private enum State {
         case open
@@ -18,46 +19,46 @@ struct HTTP2ConnectionStateMachine: ~Copyable {
         case closed(CloseReason)
     }
 
-    /// How many refused streams end a connection: the second shows that the first was no accident.
+    /// How many refused streams retire a connection. A single refusal may be an accident.
     private static let refusalLimit = 2
 
     private var state = State.open
     private(set) var hasSentGoAway = false
     private var refusedStreams = 0
-    /// How many leases have come here.
+    /// How many leases have arrived.
     private var leases = 0
-    /// How many come in all, once the pool grants no more.
+    /// How many leases arrive in all. nil: the pool still grants leases.
     private var lastLease: Int?
-    /// Whether requests have come, and listeners were not told of the last one's end.
+    /// Whether a request has begun since listeners were last called for an idle connection.
     private var isLeased = false
-    /// No pool leases it again.
+    /// Whether the pool is gone, so that no request leases the connection again.
     private var isUnwanted = false
 
     var isClosed: Bool {
         if case .closed = state { true } else { false }
     }
 
-    /// Why it is closed, if it is.
+    /// Why the connection is closed. nil: it is not closed.
     var closeReason: CloseReason? {
         if case .closed(let reason) = state { reason } else { nil }
     }
 
-    /// Whether it opens no stream any more, for a reason of its own.
+    /// Whether the connection has retired itself: it opens no more streams, and is not closed.
     var isRetired: Bool {
         if case .retired = state { true } else { false }
     }
 
-    /// Whether it opens streams.
+    /// Whether the connection opens streams.
     var opensStreams: Bool {
         if case .open = state { !hasSentGoAway } else { false }
     }
 
-    /// Whether it closes as soon as it carries nothing.
+    /// Whether the connection closes as soon as it carries no request.
     var closesWhenIdle: Bool { isUnwanted && !isClosed }
 
     // MARK: Leases
 
-    /// A lease has come here, and was used or given back.
+    /// Counts a lease that has arrived, used or returned unused.
     mutating func leaseArrived() {
         leases += 1
     }
@@ -67,7 +68,7 @@ struct HTTP2ConnectionStateMachine: ~Copyable {
         lastLease = count
     }
 
-    /// Whether our GOAWAY is due now. It counts as sent then.
+    /// Returns whether our GOAWAY is due now. If it is, it counts as sent.
     ///
     /// - Parameter hasHeldRequests: Whether requests wait to be written.
     mutating func takeGoAway(hasHeldRequests: Bool) -> Bool {
@@ -76,38 +77,39 @@ struct HTTP2ConnectionStateMachine: ~Copyable {
         return true
     }
 
-    /// A request is taken.
+    /// Records that a request has begun.
     mutating func requestBegan() {
         isLeased = true
     }
 
-    /// The connection carries nothing. Whether listeners are to be told of it.
+    /// Records that the connection carries no request. Returns whether to call listeners for that.
     mutating func becameIdle() -> Bool {
         defer { isLeased = false }
         return isLeased
     }
 
-    /// The pool is gone.
+    /// Records that the pool is gone.
     mutating func poolReleased() {
         isUnwanted = true
     }
 
     // MARK: The end
 
-    /// It opens no stream any more. Whether the pool is to be told.
+    /// Retires the connection: it opens no more streams. Returns whether to inform the pool.
     mutating func retire() -> Bool {
         guard case .open = state else { return false }
         state = .retired
         return true
     }
 
-    /// The peer has refused a stream. Whether that is the end: it will refuse the next ones as well.
+    /// Counts a stream that the peer has refused. Returns whether to retire the connection, because the peer will
+    /// refuse the next streams as well.
     mutating func streamRefused() -> Bool {
         refusedStreams += 1
         return refusedStreams >= Self.refusalLimit
     }
 
-    /// Closes the connection. False: it is closed.
+    /// Closes the connection. Returns false if it was closed before.
     mutating func close(_ reason: CloseReason) -> Bool {
         guard !isClosed else { return false }
         state = .closed(reason)

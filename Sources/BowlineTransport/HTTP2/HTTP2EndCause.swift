@@ -1,43 +1,44 @@
 internal import BowlineCore
 
-/// What is known of why a connection takes no more requests, or has ended: what the peer said, and what went wrong.
+/// Why a connection takes no more requests, or has ended: the peer's GOAWAY, the channel's error, the rule that the
+/// peer broke.
 ///
-/// It makes the outcomes of the requests that the end of the connection concerns. They are made on the connection's event loop.
+/// Makes the outcomes of the affected requests. Used on the connection's event loop only.
 struct HTTP2EndCause {
-    /// The peer's GOAWAY, if it has sent one: streams above its last id were not looked at.
+    /// The peer's GOAWAY. The peer has not processed streams above its last id. nil: the peer has sent none.
     var goAway: HTTP2GoAway?
     /// The first error of the channel.
     private(set) var error: (any Error)?
     /// The rule of the connection that the peer has broken.
     private(set) var violation: HTTP2Violation?
 
-    /// The channel has reported an error.
+    /// Records an error of the channel. The first error is kept.
     mutating func caught(_ error: any Error) {
         if self.error == nil { self.error = error }
     }
 
-    /// The peer has broken a rule of the connection.
+    /// Records that the peer has broken a rule of the connection.
     mutating func broken(_ violation: HTTP2Violation) {
         self.violation = violation
         error = violation
     }
 
-    /// What the peer said of the end of the connection, for a message.
+    /// The peer's GOAWAY as the end of an error message. Empty: the peer has sent none.
     private var note: String {
         guard let goAway, goAway.isError else { return goAway == nil ? "" : " (GOAWAY)" }
         return " (GOAWAY, \(goAway.code.name))"
     }
 
-    // MARK: What requests are told
+    // MARK: Outcomes of requests
 
-    /// The connection opens no more streams, or has no room for this one.
+    /// Returns the outcome of a request that the connection does not take: it opens no more streams, or has no room.
     func declined(_ exchange: Exchange, hasCarriedOthers: Bool) -> TransportOutcome {
         exchange.outcome(
             .connectionClosed, "the connection takes no more requests" + note,
             connection: .declined(hasCarriedOthers: hasCarriedOthers))
     }
 
-    /// The connection closed before the channel was given the request.
+    /// Returns the outcome of a request that the channel was not given before the connection closed.
     func closedBeforeRequest(_ exchange: Exchange, _ reason: CloseReason?, hasCarriedOthers: Bool) -> TransportOutcome {
         if reason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
         return exchange.outcome(
@@ -45,7 +46,8 @@ struct HTTP2EndCause {
             connection: .declined(hasCarriedOthers: hasCarriedOthers))
     }
 
-    /// GOAWAY says that the peer has not looked at the stream. Bytes of a response show that it has.
+    /// Returns the outcome of a stream above the last id of GOAWAY: the peer has not processed it. Bytes of a response
+    /// show that the peer has processed it all the same.
     func refused(_ stream: HTTP2Stream) -> TransportOutcome {
         let progress = stream.machine.progress == .responseStarted ? .responseStarted : RequestProgress.refused
         return stream.exchange.outcome(
@@ -53,7 +55,7 @@ struct HTTP2EndCause {
             connection: .goneAway(isUsedUp: goAway?.saysUsedUp ?? false))
     }
 
-    /// The end of the connection has cut the stream off.
+    /// Returns the outcome of a stream that the end of the connection has cut off.
     func cutOff(_ stream: HTTP2Stream, by reason: CloseReason) -> TransportOutcome {
         let progress = stream.machine.progress
         switch reason {
@@ -74,7 +76,7 @@ struct HTTP2EndCause {
             truncation.code, truncation.message, underlying: isUnanswered ? nil : error, progress: progress)
     }
 
-    /// Why the connection never got ready.
+    /// Returns why the connection never became ready.
     func whyNotReady(_ reason: CloseReason) -> any Error {
         if reason == .dialUnneeded || reason == .poolReleased { return DialFailure.cancelled }
         if let violation { return HTTP2DialError(violation: violation) }
@@ -83,7 +85,7 @@ struct HTTP2EndCause {
 }
 
 extension HTTP2SectionTooLarge {
-    /// What the caller is told whose request has the section.
+    /// Returns the error message for the caller. `what` names the section.
     func refusal(of what: String) -> String {
         "\(what) count \(size) bytes, more than the \(limit) that the peer accepts (SETTINGS_MAX_HEADER_LIST_SIZE)"
     }

@@ -1,41 +1,44 @@
 internal import BowlineCore
 
-/// Decides when to send a PING, and when its answer is overdue. One is on its way at a time.
+/// Decides when to send a PING, and when its answer is overdue. At most one PING is on its way.
 ///
-/// A PING has three uses: it asks a silent peer whether it is there, it resolves a doubt after a request that got no byte in
-/// time, and its answer shows that the peer knows of the resets sent before it.
+/// A PING has three uses. It asks a silent peer whether it is there. It resolves a doubt after a request that got no
+/// byte in time. Its answer shows that the peer knows of the resets sent before it.
 ///
-/// An answer is overdue `keepAliveTimeout` after the last sign of life: the PING's own way out of this machine, bytes from the
-/// peer, and bytes that the network takes after it had taken none, as that needs the peer's acknowledgement. New requests are
-/// no such sign.
+/// An answer is overdue `keepAliveTimeout` after the last of these signs:
+/// - the PING leaves this machine;
+/// - bytes arrive from the peer;
+/// - the network takes bytes after it had taken none. For that, the peer must have acknowledged some.
 ///
-/// While the answer is *needed*, for a doubt or for the places of streams that were reset, other bytes put off the end only so
-/// long: three timeouts after the need began and the PING left, the answer is *missing*. The connection takes no more requests
-/// then, and what it carries goes on as long as bytes come.
+/// New requests are no such sign.
+///
+/// An answer is *needed* to end a doubt, or to free the places of reset streams. An answer that is needed is *missing*
+/// three timeouts after the need has begun and the PING has left, even if other bytes arrive. Then the connection takes
+/// no more requests. Its open streams go on while bytes arrive.
 struct HTTP2KeepAlive {
     private let interval: Duration?
     private let timeout: Duration
     private let isWanted: Bool
-    /// How long resets wait for a PING where keep-alive is off.
+    /// How long resets wait for a PING if keep-alive is off.
     private static let resetInterval = Duration.seconds(30)
-    /// A channel that was not writable for less than this part of the timeout may have been so within one turn of the loop,
-    /// with a network that took everything.
+    /// A channel counts as blocked only after the timeout divided by this. A shorter block may begin and end in one
+    /// turn of the loop, although the network takes everything.
     private static let blockedPart = 1000
-    /// After how many timeouts an answer that is needed is missing.
+    /// After how many timeouts a needed answer is missing.
     private static let timeoutsUntilMissing = 3
-    /// Since when there have been resets that no PING has followed.
+    /// Since when resets have waited for a PING. nil: none wait.
     private var resetsWaitSince: MonotonicInstant?
-    /// When the network last took bytes after it had taken none.
+    /// When the network last took bytes after it had taken none. nil: never.
     private var takenAt: MonotonicInstant?
 
-    /// Since when an answer has been needed, until one comes or is missing.
+    /// Since when an answer has been needed. nil: none is needed, or the needed answer is missing.
     private var neededSince: MonotonicInstant?
 
-    /// The number in the PING that is on its way, and when it left or, until it has, when it was written.
+    /// The PING that is on its way: its number, and when it left this machine. Until it has left: when it was written.
     private(set) var outstanding: (number: UInt64, sentAt: MonotonicInstant, hasLeft: Bool)?
     private var pingsSent: UInt64 = 0
-    /// Whether the peer has sent HEADERS or DATA since the last PING for a reset. Some servers end a connection that sends
-    /// PINGs and nothing else.
+    /// Whether the peer has sent HEADERS or DATA since the last PING for a reset. Some servers close a connection that
+    /// sends only PINGs.
     private var mayAskAfterReset = true
 
     init(options: HTTP2Options) {
@@ -44,11 +47,11 @@ struct HTTP2KeepAlive {
         isWanted = options.keepsAliveWhenIdle
     }
 
-    /// The next instant at which to look.
+    /// Returns when to call ``deadlinePassed(now:readAt:askedAt:hasStreams:)``.
     ///
     /// - Parameters:
-    ///   - readAt: When bytes last came.
-    ///   - askedAt: When the first of the open streams was opened: the silence of an idle connection says nothing.
+    ///   - readAt: When bytes last arrived.
+    ///   - askedAt: When the first of the open streams was opened. Silence before that says nothing about the peer.
     func deadline(readAt: MonotonicInstant, askedAt: MonotonicInstant, hasStreams: Bool) -> MonotonicInstant {
         if let outstanding {
             return min(overdueFrom(outstanding.sentAt, readAt), missingFrom ?? .distantFuture)
@@ -58,17 +61,17 @@ struct HTTP2KeepAlive {
         return min(max(readAt, askedAt).advanced(by: interval), forResets)
     }
 
-    /// When the answer is overdue, if no other sign comes.
+    /// Returns when the answer is overdue, if no further sign follows.
     private func overdueFrom(_ sentAt: MonotonicInstant, _ readAt: MonotonicInstant) -> MonotonicInstant {
         max(sentAt, readAt, takenAt ?? sentAt).advanced(by: timeout)
     }
 
-    /// When the answer is missing, whatever else the peer sends; nil: it is not needed.
+    /// When the answer is missing, whatever else the peer sends. nil: no answer is needed.
     private var missingFrom: MonotonicInstant? {
         guard let outstanding, let neededSince else { return nil }
-        // Behind an upload the PING waits as long as the network takes some of that.
+        // Behind an upload, the PING waits while the network takes bytes of the upload.
         let sent = outstanding.hasLeft ? outstanding.sentAt : max(outstanding.sentAt, takenAt ?? outstanding.sentAt)
-        // One by one: the product of a very long time would trap.
+        // Added one by one: a multiplication of a very long timeout would trap.
         return (0..<Self.timeoutsUntilMissing).reduce(max(sent, neededSince)) { end, _ in end.advanced(by: timeout) }
     }
 
@@ -77,11 +80,11 @@ struct HTTP2KeepAlive {
         case ping(UInt64)
         /// The peer did not answer, and sent nothing else.
         case dead
-        /// The peer sends bytes, and no answer though one is needed.
+        /// The peer sends bytes, but not the answer that is needed.
         case missing
     }
 
-    /// The deadline has come.
+    /// Returns what to do when the deadline has come.
     mutating func deadlinePassed(
         now: MonotonicInstant, readAt: MonotonicInstant, askedAt: MonotonicInstant, hasStreams: Bool
     ) -> Action {
@@ -94,27 +97,29 @@ struct HTTP2KeepAlive {
         return .ping(ping(now: now))
     }
 
-    /// The peer may be gone. The number of the PING to send; nil: one is on its way.
+    /// Records that the peer may be gone. Returns the number of the PING to send. nil: one is on its way.
     mutating func doubted(now: MonotonicInstant) -> UInt64? {
         if neededSince == nil { neededSince = now }
         return outstanding == nil ? ping(now: now) : nil
     }
 
-    /// The network has taken the PING: the peer's time to answer begins. Whether it is ours.
+    /// Records that the network has taken the PING: the peer's time to answer begins. Returns whether the PING waits
+    /// for an answer.
     mutating func left(_ number: UInt64, now: MonotonicInstant) -> Bool {
         guard outstanding?.number == number else { return false }
         outstanding = (number, now, true)
         return true
     }
 
-    /// The network has taken bytes. It had not taken all since `blockedSince`.
+    /// Records that the network has taken bytes, after it had not taken all since `blockedSince`.
     mutating func taken(now: MonotonicInstant, blockedSince: MonotonicInstant) {
         if blockedSince.advanced(by: timeout / Self.blockedPart) <= now { takenAt = now }
     }
 
-    /// A stream was reset. The number of the PING to send after it, if one is to be sent now.
+    /// Records that a stream was reset. Returns the number of the PING to send after it. nil: none is sent now.
     ///
-    /// - Parameter isPressing: Places are running out, so that it cannot wait for the peer to send something.
+    /// - Parameter isPressing: Whether few places are left, so that the PING must not wait for HEADERS or DATA from the
+    ///   peer.
     mutating func streamReset(now: MonotonicInstant, isPressing: Bool) -> UInt64? {
         if neededSince == nil { neededSince = now }
         guard outstanding == nil else { return nil }
@@ -126,13 +131,13 @@ struct HTTP2KeepAlive {
         return ping(now: now)
     }
 
-    /// HEADERS or DATA have come. Whether resets that wait for a PING may have it now.
+    /// Records that HEADERS or DATA have arrived. Returns whether a PING for waiting resets may be sent now.
     mutating func receivedMessage() -> Bool {
         mayAskAfterReset = true
         return outstanding == nil
     }
 
-    /// A PING was answered. Whether it is ours.
+    /// Processes an answer to a PING. Returns whether it answers the PING on its way.
     mutating func answered(_ number: UInt64) -> Bool {
         guard outstanding?.number == number else { return false }
         outstanding = nil

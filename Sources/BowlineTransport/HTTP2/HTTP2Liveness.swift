@@ -1,15 +1,16 @@
 internal import BowlineCore
 
-/// Whether the peer is there: when bytes last came, whether the connection is doubted, and when a PING goes out.
+/// Tracks whether the peer is there: when bytes last arrived, whether the connection is doubted, and when a PING is
+/// due.
 ///
-/// A connection is *doubted* once a request on it has run out of time without a byte from the peer, or the pool has asked. The
-/// pool leases a doubted connection to no request. Only the answer to a PING ends the doubt: other bytes do not show that ours
-/// arrive. ``HTTP2KeepAlive`` decides when a PING goes out, and when its answer is overdue.
+/// A connection is *doubted* after a request on it has timed out without a byte from the peer, or after the pool has
+/// asked. The pool does not lease a doubted connection. Only the answer to a PING ends the doubt: other bytes do not
+/// show that our bytes reach the peer. ``HTTP2KeepAlive`` decides when a PING goes out, and when its answer is overdue.
 ///
 /// | event | trusted | doubted |
 /// |---|---|---|
-/// | `timedOut`, no byte since the request waits | doubted | doubted, and the pool is told again |
-/// | `timedOut`, bytes came since, or it waited too shortly | – | – |
+/// | `timedOut`, no byte since the request began to wait | doubted | doubted, and the pool is informed again |
+/// | `timedOut`, bytes arrived since, or the wait was too short | – | – |
 /// | `probed` | doubted | doubted |
 /// | `answered`, our PING | answered | trusted |
 /// | `answered`, another number | – | – |
@@ -17,9 +18,9 @@ struct HTTP2Liveness {
     private var keepAlive: HTTP2KeepAlive
     /// Whether the peer has to answer a PING before the connection gets new requests.
     private(set) var isDoubted = false
-    /// When bytes last came.
+    /// When bytes last arrived.
     private(set) var readAt: MonotonicInstant
-    /// When the first of the open streams was opened: the silence of an idle connection says nothing about the peer.
+    /// When the first of the open streams was opened. Silence before that says nothing about the peer.
     private var askedAt: MonotonicInstant
 
     init(options: HTTP2Options, now: MonotonicInstant) {
@@ -30,19 +31,19 @@ struct HTTP2Liveness {
 
     // MARK: What has happened
 
-    /// Bytes have come.
+    /// Records that bytes have arrived.
     mutating func received(now: MonotonicInstant) {
         readAt = now
     }
 
-    /// The connection was idle, and gets a request.
+    /// Records that an idle connection gets a request.
     mutating func becameBusy(now: MonotonicInstant) {
         askedAt = now
     }
 
-    /// A request has run out of time. Whether the pool is to be told of a doubt.
+    /// Records that a request has timed out. Returns whether to inform the pool that the connection is doubted.
     ///
-    /// - Parameter silentSince: Since when the request waits for the peer; nil: it does not.
+    /// - Parameter silentSince: Since when the request has waited for the peer. nil: it did not wait for the peer.
     mutating func timedOut(_ code: ServiceError.Code, silentSince: MonotonicInstant?, now: MonotonicInstant) -> Bool {
         guard let silentSince, readAt <= silentSince,
             !SiblingSuspicion.isTooShort(silentSince.duration(to: now), for: code)
@@ -51,54 +52,58 @@ struct HTTP2Liveness {
         return true
     }
 
-    /// The pool asks whether the peer is there.
+    /// Doubts the connection, because the pool asks whether the peer is there.
     mutating func probed() {
         isDoubted = true
     }
 
-    /// HEADERS or DATA have come. The number of the PING that resets without one get now, if they get one.
+    /// Records that HEADERS or DATA have arrived. Returns the number of the PING to send for earlier resets. nil: none.
     ///
-    /// - Parameter resets: How many streams were reset that no PING has followed.
+    /// - Parameter resets: How many streams were reset since the last PING.
     mutating func receivedMessage(resets: Int) -> UInt64? {
         guard keepAlive.receivedMessage(), resets > 0 else { return nil }
         return keepAlive.streamReset(now: readAt, isPressing: false)
     }
 
-    /// Streams were reset. The number of the PING to send after them, if one is to be sent now.
+    /// Records that streams were reset. Returns the number of the PING to send after them. nil: none is sent now.
     ///
     /// - Parameters:
-    ///   - places: How many places reset streams keep. Half of them are pressing: the PING waits for nothing then.
+    ///   - places: How many places reset streams keep. If they keep half of all places, the PING is sent without
+    ///     waiting.
     ///   - limit: How many places there are.
     mutating func streamReset(places: Int, of limit: Int, now: MonotonicInstant) -> UInt64? {
         keepAlive.streamReset(now: now, isPressing: places >= max(1, limit / 2))
     }
 
-    /// The number of the PING that a doubt needs; nil: there is no doubt, or one is on its way, whose answer does as well.
+    /// Returns the number of the PING to send for a doubt. nil: there is no doubt, or the answer to a PING on its way
+    /// will end it.
     mutating func pingForDoubt(now: MonotonicInstant) -> UInt64? {
         isDoubted ? keepAlive.doubted(now: now) : nil
     }
 
-    /// The network has taken the PING: the peer's time to answer begins. Whether it is ours.
+    /// Records that the network has taken the PING: the peer's time to answer begins. Returns whether the PING waits
+    /// for an answer.
     mutating func left(_ number: UInt64, now: MonotonicInstant) -> Bool {
         keepAlive.left(number, now: now)
     }
 
-    /// The network has taken bytes, and had not taken all since `blockedSince`: the peer has acknowledged some.
+    /// Records that the network has taken bytes, after it had not taken all since `blockedSince`. So the peer has
+    /// acknowledged some bytes.
     mutating func networkTook(now: MonotonicInstant, blockedSince: MonotonicInstant) {
         keepAlive.taken(now: now, blockedSince: blockedSince)
     }
 
     /// What an answer to a PING means.
     enum Answer: Equatable {
-        /// It answers none of ours, or one that was answered.
+        /// It answers no PING of ours, or a PING that was answered before.
         case stale
         /// The peer is there, and knows of the resets before the PING.
         case answered
-        /// The same, and the doubt has ended.
+        /// The same as `answered`, and the doubt has ended.
         case confirmed
     }
 
-    /// A PING was answered.
+    /// Processes an answer to a PING.
     mutating func answered(_ number: UInt64) -> Answer {
         guard keepAlive.answered(number) else { return .stale }
         guard isDoubted else { return .answered }
@@ -108,7 +113,7 @@ struct HTTP2Liveness {
 
     // MARK: The deadline
 
-    /// When ``deadlinePassed(now:hasStreams:)`` is to be called.
+    /// Returns when to call ``deadlinePassed(now:hasStreams:)``.
     func deadline(hasStreams: Bool) -> MonotonicInstant {
         keepAlive.deadline(readAt: readAt, askedAt: askedAt, hasStreams: hasStreams)
     }

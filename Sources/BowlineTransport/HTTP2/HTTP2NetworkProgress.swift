@@ -1,55 +1,57 @@
 internal import BowlineCore
 
-/// How much the channel has been given, how much of it the network has taken, and since when the channel takes nothing.
+/// How many bytes the channel was given, how many of them the network has taken, and since when the channel is blocked.
 ///
-/// A flush tells when all of it has gone out, which may take long. Between, the channel says how many bytes wait in it
-/// (`waiting`), and the difference shows whether the network moves.
+/// A flush completes when the network has taken all of it, which may take long. Meanwhile, a fall in the number of
+/// bytes that wait in the channel (`waiting`) shows that the network takes bytes.
 ///
 /// | event | writable | blocked |
 /// |---|---|---|
 /// | `becameBlocked` | blocked since now | – |
 /// | `becameWritable` | – | writable |
-/// | `looked`, fewer wait than before | moved now | moved now |
+/// | `looked`, fewer bytes wait than before | moved now | moved now |
 /// | `tookFlush` | moved now | moved now |
 struct HTTP2NetworkProgress {
     /// How many bytes the channel has been given.
     private var givenBytes = 0
-    /// How many of them the network had taken when that was last looked at.
+    /// How many of them the network had taken at the last look.
     private var takenBytes = 0
-    /// When the network was last found to have taken more.
+    /// When the network was last seen to have taken more.
     private var movedAt: MonotonicInstant
-    /// Since when the channel has not been writable; nil if it is.
+    /// Since when the channel has not been writable. nil: it is writable.
     private(set) var blockedSince: MonotonicInstant?
 
     init(now: MonotonicInstant) {
         movedAt = now
     }
 
-    /// The channel gets so many bytes.
+    /// Records that the channel gets `count` bytes.
     mutating func gave(_ count: Int) {
         givenBytes += count
     }
 
-    /// Counts from here on: what the network has taken before is no progress.
+    /// Restarts the count: bytes that the network has taken before are no progress.
     ///
-    /// - Parameter waiting: How many bytes wait in the channel; with TLS a little more than those that it was given.
+    /// - Parameter waiting: How many bytes wait in the channel. With TLS, encryption adds a little to the bytes that it
+    ///   was given.
     mutating func mark(waiting: Int) {
         takenBytes = givenBytes - waiting
     }
 
-    /// The channel takes nothing for now.
+    /// Records that the channel takes no bytes for now.
     mutating func becameBlocked(waiting: Int, now: MonotonicInstant) {
         guard blockedSince == nil else { return }
         blockedSince = now
         mark(waiting: waiting)
     }
 
-    /// The channel takes bytes again.
+    /// Records that the channel takes bytes again.
     mutating func becameWritable() {
         blockedSince = nil
     }
 
-    /// So many bytes wait in the channel now. Whether the network has taken some since this was last looked at.
+    /// Records that `waiting` bytes wait in the channel now. Returns whether the network has taken some since the last
+    /// look.
     mutating func looked(waiting: Int, now: MonotonicInstant) -> Bool {
         let taken = givenBytes - waiting
         guard taken > takenBytes else { return false }
@@ -58,11 +60,11 @@ struct HTTP2NetworkProgress {
         return true
     }
 
-    /// The network has taken a whole flush.
+    /// Records that the network has taken a whole flush.
     mutating func tookFlush(now: MonotonicInstant) {
         movedAt = now
     }
 
-    /// Whether the network was found to have taken some after `instant`.
+    /// Whether the network was seen to have taken bytes after `instant`.
     func hasMoved(since instant: MonotonicInstant) -> Bool { movedAt > instant }
 }

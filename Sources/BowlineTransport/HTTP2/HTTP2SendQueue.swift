@@ -1,50 +1,52 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// A request's body on its way: what waits to be written, what the channel has, what the network has taken, and how the request
-/// ends behind it.
+/// The body of one request while it is sent: chunks that wait to be written, bytes in the channel, and how the request
+/// ends.
 ///
-/// | ending | bytes wait | none wait |
+/// What ``next(upTo:)`` writes:
+///
+/// | ending | bytes wait | no bytes wait |
 /// |---|---|---|
-/// | open | a piece is written | nothing is |
-/// | withBody | the last piece ends the stream | an empty one ends it |
-/// | withTrailers | the trailers follow the last piece | the trailers are written |
-/// | written | – | nothing is |
+/// | open | a piece | nothing |
+/// | withBody | the last piece, which ends the stream | an empty piece, which ends the stream |
+/// | withTrailers | the last piece, then the trailers | the trailers |
+/// | written | – | nothing |
 struct HTTP2SendQueue {
     /// How the request ends.
     enum Ending {
-        /// More of the body may come.
+        /// The caller may add more of the body.
         case open
-        /// With the last byte of the body.
+        /// The request ends with the last byte of the body.
         case withBody
-        /// With these fields behind the body.
+        /// The request ends with these trailers, which follow the body.
         case withTrailers(CheckedTrailers)
-        /// The end has been written.
+        /// The end of the request has been written.
         case written
     }
 
-    /// The chunk that is being written: what is left of it.
+    /// The rest of the chunk that is being written.
     private var current: ByteBuffer?
-    /// Those behind it. Most bodies have none.
+    /// The chunks after `current`. Most bodies have none.
     private var rest: ChunkQueue?
     var ending = Ending.open
-    /// Bytes that the channel was given and the network has not taken.
+    /// Bytes that the channel was given and the network has not taken yet.
     private(set) var bytesInChannel = 0
     /// Bytes that the network has taken.
     private(set) var sentBytes = 0
-    /// Whether the network has taken any since this was last forgotten.
+    /// Whether the network has taken bytes since the last ``forgetProgress()``.
     private(set) var hasProgress = false
 
     /// Bytes that wait to be written.
     var byteCount: Int { (current?.readableBytes ?? 0) + (rest?.byteCount ?? 0) }
 
-    /// What waits costs its bytes, and something for each chunk.
+    /// The memory that the waiting chunks cost: their bytes, plus 256 bytes for each chunk after the first.
     var cost: Int { byteCount + (rest?.count ?? 0) * 256 }
 
-    /// What the network has not taken: what waits, and what the channel has.
+    /// The cost of everything that the network has not taken: the waiting chunks and the bytes in the channel.
     var unsentCost: Int { cost + bytesInChannel }
 
-    /// Whether there is something to be written: bytes, or the end.
+    /// Whether there is something to write: bytes, or the end of the request.
     var isDue: Bool {
         if byteCount > 0 { return true }
         switch ending {
@@ -63,7 +65,7 @@ struct HTTP2SendQueue {
         }
     }
 
-    /// Takes so many bytes from the front, or as many of them as lie in one piece.
+    /// Removes and returns at most `count` bytes from the front; fewer if the first chunk is shorter.
     mutating func take(_ count: Int) -> ByteBuffer {
         if current == nil {
             current = rest?.popFirst()
@@ -76,16 +78,16 @@ struct HTTP2SendQueue {
         return current?.readSlice(length: count) ?? ByteBuffer()
     }
 
-    /// What is written next.
+    /// The next part of the request to write.
     struct Piece {
         let bytes: ByteBuffer
-        /// Whether the stream ends with the bytes, which may be none.
+        /// Whether the stream ends with `bytes`, which may be empty.
         let endsStream: Bool
-        /// The fields that end the stream behind the bytes.
+        /// The trailers that follow `bytes` and end the stream. nil: none.
         let trailers: CheckedTrailers?
     }
 
-    /// Takes what is to be written now, of the body at most `limit` bytes; nil: nothing.
+    /// Removes and returns the next part to write, with at most `limit` bytes of the body. nil: nothing can be written.
     mutating func next(upTo limit: Int) -> Piece? {
         var bytes = ByteBuffer()
         if byteCount > 0 {
@@ -106,19 +108,19 @@ struct HTTP2SendQueue {
         }
     }
 
-    /// The network has taken so many bytes of what the channel was given.
+    /// Records that the network has taken `count` of the bytes in the channel.
     mutating func sent(_ count: Int) {
         bytesInChannel -= count
         sentBytes += count
         hasProgress = true
     }
 
-    /// Progress counts from here on.
+    /// Resets ``hasProgress``: only later progress counts.
     mutating func forgetProgress() {
         hasProgress = false
     }
 
-    /// Nothing more is to be written.
+    /// Drops the rest of the request: nothing more is written.
     mutating func drop() {
         current = nil
         rest = nil

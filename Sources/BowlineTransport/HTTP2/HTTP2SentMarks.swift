@@ -1,9 +1,9 @@
 internal import NIOCore
 
-/// What was written and of which the network has not said that it has it, in order.
+/// Marks of bodies and PINGs that were written and that the network has not taken yet, in order.
 ///
-/// Each flush that is followed has one promise, however many frames it has; when it is kept, so is all that was written
-/// before.
+/// Each tracked flush has one promise for all of its frames. When the promise succeeds, the network has taken
+/// everything that was written up to this flush.
 struct HTTP2SentMarks<Stream: AnyObject> {
     enum Mark {
         /// Bytes of a request's body, or its trailers. `isLast`: the request ends with them.
@@ -14,15 +14,15 @@ struct HTTP2SentMarks<Stream: AnyObject> {
     private var marks = CircularBuffer<Mark>(initialCapacity: 4)
     /// How many marks have been taken since the beginning.
     private var taken = 0
-    /// How many have been flushed since the beginning.
+    /// How many marks have been flushed since the beginning.
     private var flushed = 0
 
     var isEmpty: Bool { marks.isEmpty }
-    /// Whether the network has not taken all that was flushed.
+    /// Whether flushed marks still wait for the network.
     var awaitsNetwork: Bool { taken < flushed }
 
     mutating func add(_ mark: Mark) {
-        // Several pieces of one body in a flush are one mark.
+        // Several pieces of one body in a flush share one mark.
         if case .body(let stream, let count, let isLast) = mark, taken + marks.count > flushed,
             case .body(let lastStream, let lastCount, false)? = marks.last, lastStream === stream
         {
@@ -32,7 +32,8 @@ struct HTTP2SentMarks<Stream: AnyObject> {
         }
     }
 
-    /// What was marked goes out with this flush. Returns what ``next(upTo:)`` takes; nil: nothing was marked since the last.
+    /// Records that all marks so far are flushed. Returns the argument of ``next(upTo:)``. nil: nothing was marked
+    /// since the last flush.
     mutating func flush() -> Int? {
         let end = taken + marks.count
         guard end > flushed else { return nil }
@@ -40,7 +41,7 @@ struct HTTP2SentMarks<Stream: AnyObject> {
         return end
     }
 
-    /// The next mark of a flush that the network has taken.
+    /// Removes and returns the next mark of a flush that the network has taken. nil: no mark of it is left.
     mutating func next(upTo end: Int) -> Mark? {
         guard taken < end, let mark = marks.popFirst() else { return nil }
         taken += 1

@@ -1,21 +1,21 @@
 internal import BowlineCore
 internal import NIOCore
 
-// How a stream's request is sent behind its HEADERS.
+// How a stream's request is sent after its HEADERS.
 extension HTTP2Stream {
-    /// It waits for the channel: nothing of it is written yet.
+    /// Starts the wait for the channel: nothing of the request is written yet.
     func held() {
         exchange.call.enter(.sending, attempt: exchange.attempt)
         enter(.head, within: exchange.timeouts.responseHead)
     }
 
-    /// The peer may get the body of an upload.
+    /// Lets the upload begin to send its body.
     func openUpload() {
         enter(.none, within: nil)
         exchange.upload?.open()
     }
 
-    /// A chunk of an upload. The writer goes on when there is room for the next.
+    /// Queues a chunk of an upload. Resumes `writer` when there is room for the next chunk.
     func write(_ chunk: ByteBuffer, _ writer: CheckedContinuation<Void, any Error>) {
         sending.append(chunk)
         connection.bodyWaits(on: self)
@@ -27,13 +27,13 @@ extension HTTP2Stream {
         }
     }
 
-    /// The last bytes of the body: the request ends behind them.
+    /// Ends the request after the last bytes of its body.
     func finish(with last: ByteBuffer) {
         sending.append(last)
         end(.withBody)
     }
 
-    /// The request ends with these fields.
+    /// Ends the request with these trailers.
     func finish(with trailers: CheckedTrailers) {
         end(.withTrailers(trailers))
     }
@@ -44,7 +44,7 @@ extension HTTP2Stream {
         enterBodyWrite()
     }
 
-    /// The network has taken a part of the body.
+    /// Records that the network has taken `count` bytes of the body. `isLast`: they end the request.
     func sent(_ count: Int, isLast: Bool) {
         guard isOpen else { return }
         sending.sent(count)
@@ -60,12 +60,12 @@ extension HTTP2Stream {
         }
     }
 
-    /// The request has been handed to the network whole.
+    /// Handles the end of the request: the network has taken all of it, or, without a body, its HEADERS were written.
     func requestWritten() {
         let now = connection.sweep.now
         response.requestSent(at: now)
         exchange.tell(at: now) { $0.requestBodySent($1) }
-        // A listener may have cancelled it.
+        // A listener may have cancelled the exchange.
         guard isOpen else { return }
         if !machine.hasHead {
             exchange.call.enter(.awaitingHead, attempt: exchange.attempt)

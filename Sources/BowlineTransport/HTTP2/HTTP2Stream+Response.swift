@@ -1,9 +1,9 @@
 internal import BowlineCore
 internal import NIOCore
 
-// How a stream's response is received and handed over.
+// How a stream's response is received and delivered to the caller.
 extension HTTP2Stream {
-    /// A field section has come.
+    /// Processes a field section.
     func received(_ fields: consuming HPACKFields, endsStream: Bool) {
         noteFirstByte()
         guard isOpen else { return }
@@ -51,7 +51,7 @@ extension HTTP2Stream {
         exchange.decided(decision, after: status.code)
     }
 
-    /// Bytes of the body have come, or its end, or both.
+    /// Processes bytes of the body, the end of the body, or both.
     func received(_ bytes: ByteBuffer, endsStream: Bool) {
         noteFirstByte()
         guard isOpen else { return }
@@ -64,7 +64,10 @@ extension HTTP2Stream {
         if endsStream { ended() }
     }
 
-    /// The stream's window is given back for what the reader has taken, and for nothing else: what waits is at most a window.
+    /// Passes bytes of the body to the reader, or keeps them until the head is delivered.
+    ///
+    /// Only bytes that the reader has taken are given back to the stream's window. So at most one window of bytes
+    /// waits.
     private func deliver(_ bytes: ByteBuffer) {
         guard response.isDelivered else {
             response.keep(bytes)
@@ -95,7 +98,7 @@ extension HTTP2Stream {
         if response.awaitsDelivery { connection.touch(self) }
     }
 
-    /// Gives the caller what has come in this read, as the response is not whole.
+    /// Delivers the head and the bytes of this read to the caller, if the response is not complete yet.
     func readEnded() {
         guard isOpen, case .head(let head, let first) = response.readEnded() else { return }
         let body = ResponseBody(
@@ -106,16 +109,17 @@ extension HTTP2Stream {
         if exchange.receivedHead(answer, first: first, step: connection.readStep) { isPaused = true }
     }
 
-    /// The peer has ended the stream: the response is whole.
+    /// Completes the response, because the peer has ended the stream.
     ///
-    /// Its place goes back to the pool before the caller gets the response, so that the caller's next request finds it there.
+    /// The stream's place goes back to the pool before the caller gets the response, so that the caller's next request
+    /// can use it.
     private func ended() {
         if let what = machine.ended() {
             violation(what, code: machine.hasHead ? .incompleteBody : .protocolViolation)
             return
         }
         exchange.tell { $0.responseBodyEnd($1) }
-        // A listener may have cancelled it.
+        // A listener may have cancelled the exchange.
         guard isOpen else { return }
         switch response.ended() {
         case .nothing, .head: break
@@ -130,7 +134,7 @@ extension HTTP2Stream {
         }
     }
 
-    /// The response has arrived whole; the request may go on (RFC 9113 §8.1).
+    /// Handles the end of the response. The request may go on (RFC 9113 §8.1).
     private func responseEnded() {
         if machine.afterwards == .goOn {
             enter(.none, within: nil)
@@ -139,10 +143,11 @@ extension HTTP2Stream {
         connection.closeIfDone(self)
     }
 
-    /// The reader has taken bytes, or has caught up.
+    /// Gives window back for the bytes that the reader has taken, and ends the pause when the reader has caught up.
     ///
-    /// The session gives the stream's window back in steps of half of it. The connection's window it gives back as bytes come, so
-    /// that a reader who is behind holds up its own stream only; what such readers make us keep is bounded by their streams' windows.
+    /// The session gives a stream's window back in steps of half the window. It gives the connection's window back as
+    /// bytes arrive, so that a slow reader delays only its own stream. The memory for slow readers is bounded by the
+    /// windows of their streams.
     func readOn() {
         let taken = exchange.takeTaken()
         connection.consumed(taken.count, on: self)

@@ -1,28 +1,29 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// One exchange on an HTTP/2 connection: what of its response has come, and what of its body is to be sent.
+/// One exchange on an HTTP/2 connection: the part of its response that has arrived, and the part of its body that is
+/// not sent yet.
 ///
 /// Touched on the connection's event loop only.
-// What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
-// changes it in place calls out while it does.
+// Properties that every request touches are not checked for overlapping accesses
+// (Docs/Decisions/unchecked-exclusivity.md). Code that changes one of them in place calls no other code meanwhile.
 final class HTTP2Stream: HTTP2UploadStream {
-    /// Its number (RFC 9113 §5.1.1); 0: it waits to be opened, and the peer knows nothing of it.
+    /// The stream's number (RFC 9113 §5.1.1). 0: the stream waits to be opened, and the peer does not know it.
     private(set) var id = 0
     let exchange: Exchange
-    /// Holds this stream, and outlives it.
+    /// The connection keeps this stream and outlives it.
     unowned let connection: HTTP2Connection
     @exclusivity(unchecked) var machine: HTTP2StreamStateMachine
     @exclusivity(unchecked) var response = ResponseAssembly()
     @exclusivity(unchecked) var sending = HTTP2SendQueue()
     @exclusivity(unchecked) private(set) var deadlines: ExchangeDeadlines
-    /// The connection's table has it. See ``HTTP2TableStream``.
+    /// Whether the connection's table has the stream. See ``HTTP2TableStream``.
     var isOpen = true
-    /// It is among the streams that have something to send. See ``HTTP2BodySender``.
+    /// Whether the stream is queued to send something. See ``HTTP2BodySender``.
     var isQueued = false
-    /// The reader is behind: the peer gets no more room for now.
+    /// Whether the reader is behind, so that the peer gets no more window for now.
     var isPaused = false
-    /// The upload's pending write, resumed when there is room for more.
+    /// The upload's pending write. It resumes when there is room for more.
     private var writer: CheckedContinuation<Void, any Error>?
     var sweepIndex = -1
 
@@ -35,18 +36,18 @@ final class HTTP2Stream: HTTP2UploadStream {
         deadlines = ExchangeDeadlines(attempt: exchange.deadline, bodyIdle: exchange.timeouts.bodyIdle)
     }
 
-    /// Its HEADERS have been written.
+    /// Records that the stream's HEADERS have been written under this number.
     func opened(as id: Int) {
         self.id = id
         exchange.streamID = id
         machine.wrote()
     }
 
-    /// The exchange has no more to do with the connection.
+    /// Ends the deadlines and the upload, because the exchange leaves the connection.
     func leave() {
         deadlines.began(.none)
         stopUpload()
-        // Once a response has begun no attempt sends the body again: its sequence is released.
+        // After a response has begun, no attempt sends the body again. So its sequence is released.
         if response.hasHead { exchange.request.abandonBody(after: response.status) }
     }
 
@@ -54,20 +55,20 @@ final class HTTP2Stream: HTTP2UploadStream {
 
     var isWaitingForRoom: Bool { writer != nil }
 
-    /// The upload waits until there is room.
+    /// Keeps the upload's write pending until there is room.
     func waitForRoom(_ writer: CheckedContinuation<Void, any Error>) {
         self.writer = writer
         enterBodyWrite()
     }
 
-    /// There is room: the upload goes on.
+    /// Resumes the upload's pending write, because there is room.
     func resumeUpload() {
         guard isWaitingForRoom else { return }
         if deadlines.phase == .bodyWrite { enter(.none, within: nil) }
         resumeWriter()
     }
 
-    /// Nothing more is to be written.
+    /// Stops the upload: nothing more of the request is written.
     func stopUpload() {
         machine.requestStopped()
         sending.drop()
@@ -85,7 +86,7 @@ final class HTTP2Stream: HTTP2UploadStream {
 extension HTTP2Stream: DeadlineEntry {
     var deadline: MonotonicInstant { deadlines.instant(hasHead: machine.hasHead) }
 
-    /// The exchange begins a phase that may take so long; nil: any time.
+    /// Begins a phase of the exchange, which may take `limit`. nil: no limit.
     func enter(_ phase: ExchangeDeadlines.Phase, within limit: Duration?, from start: MonotonicInstant? = nil) {
         guard let limit else {
             deadlines.began(phase)
@@ -101,7 +102,7 @@ extension HTTP2Stream: DeadlineEntry {
         enter(.bodyWrite, within: deadlines.bodyIdle)
     }
 
-    /// A body made progress while a response is being read.
+    /// Extends the deadline for the response's body, because a body made progress while the response is read.
     func extendBodyRead(from instant: MonotonicInstant) {
         deadlines.bodyProgressed(at: instant)
     }
@@ -124,15 +125,15 @@ extension HTTP2Stream: DeadlineEntry {
         }
     }
 
-    /// Whether the network has taken a part of this body since the phase began that ends now, or of what stands before it in the
-    /// channel.
+    /// Whether the network has taken bytes of this body, or bytes before it in the channel, since the beginning of the
+    /// phase that ends now.
     private var hasUploadProgress: Bool {
         if sending.hasProgress { return true }
         guard sending.bytesInChannel > 0 || waitsForChannel else { return false }
         return connection.hasNetworkMoved(since: deadlines.idleSince)
     }
 
-    /// Whether it has something to send that the peer's windows allow.
+    /// Whether the stream has something to send that the peer's windows allow.
     private var waitsForChannel: Bool {
         isQueued && (sending.byteCount == 0 || connection.sendable(on: self) > 0)
     }

@@ -1,15 +1,15 @@
 internal import BowlineCore
 
-/// What one exchange on an HTTP/2 connection has come to.
+/// The state of the request and the response of one exchange on an HTTP/2 connection.
 ///
 /// | state of the response | HEADERS 1xx | HEADERS final | DATA | HEADERS after it | end of stream |
 /// |---|---|---|---|---|---|
-/// | awaiting its head | awaiting | in its body | violation | – | done, with a final head only |
-/// | in its body | violation | – | in its body | done, with the end of the stream only | done |
+/// | awaiting the head | awaiting the head | in the body | violation | – | done with a final head, else violation |
+/// | in the body | violation | – | in the body | done with the end of the stream, else violation | done |
 /// | done | ignored | ignored | ignored | ignored | ignored |
 ///
-/// The request is open, done or stopped, beside that. The stream is *over* when the response is done, and the request is
-/// done or stopped.
+/// Independently, the request is open, done or stopped. The stream is *over* when the response is done, and the request
+/// is done or stopped.
 struct HTTP2StreamStateMachine: ~Copyable {
     private enum Response {
         case awaitingHead(informational: Int)
@@ -36,13 +36,13 @@ struct HTTP2StreamStateMachine: ~Copyable {
         self.maximumInformational = maximumInformational
     }
 
-    /// How far the request has got.
+    /// The progress of the request, as errors report it.
     var progress: RequestProgress {
         if hasReceived { return .responseStarted }
         return hasWritten ? .ambiguous : .neverSent
     }
 
-    /// Whether the peer may know of the stream.
+    /// Whether the request's head was written, so that the peer may know of the stream.
     var hasBeenWritten: Bool { hasWritten }
 
     var isRequestDone: Bool { request != .open }
@@ -56,22 +56,22 @@ struct HTTP2StreamStateMachine: ~Copyable {
         if case .done = response { true } else { false }
     }
 
-    /// The head of the request was handed to the network.
+    /// Records that the head of the request was written.
     mutating func wrote() {
         hasWritten = true
     }
 
-    /// The last byte of the request was handed to the network.
+    /// Records that the whole request was written.
     mutating func requestFinished() {
         if request == .open { request = .done }
     }
 
-    /// The rest of the request is not sent.
+    /// Records that the rest of the request is not sent.
     mutating func requestStopped() {
         if request == .open { request = .stopped }
     }
 
-    /// The peer has sent something on the stream, whatever it is.
+    /// Records that the peer has sent bytes on the stream.
     mutating func received() {
         hasReceived = true
     }
@@ -82,14 +82,14 @@ struct HTTP2StreamStateMachine: ~Copyable {
         case trailers
         case ignored
         case violation(String)
-        /// More than we accept.
+        /// The peer sent more than we accept.
         case limit(String)
     }
 
-    /// Whether the next field section comes after the body.
+    /// Whether the next field section follows the body.
     var expectsTrailers: Bool { hasHead }
 
-    /// A field section has come. With the end of the stream, ``ended()`` follows.
+    /// Processes a field section. If it ends the stream, the caller calls ``ended()`` next.
     mutating func receivedSection(status: Int?, contentLength: Int64?, isEnd: Bool) -> Section {
         received()
         switch response {
@@ -112,7 +112,7 @@ struct HTTP2StreamStateMachine: ~Copyable {
         }
     }
 
-    /// Bytes of the body have come. What is wrong with them, if anything.
+    /// Counts bytes of the body. Returns what is wrong with them. nil: nothing.
     mutating func receivedData(_ count: Int) -> String? {
         received()
         switch response {
@@ -127,7 +127,7 @@ struct HTTP2StreamStateMachine: ~Copyable {
         }
     }
 
-    /// The peer has ended the stream. What is wrong with that, if anything.
+    /// Ends the response. Returns what is wrong with its end. nil: nothing.
     mutating func ended() -> String? {
         switch response {
         case .done: return nil
@@ -143,11 +143,11 @@ struct HTTP2StreamStateMachine: ~Copyable {
         case goOn
         /// Nothing more will be sent or received.
         case close
-        /// The response is whole, and the rest of the request will not be sent: a reset tells the peer.
+        /// The response is complete, and the rest of the request will not be sent. A reset informs the peer.
         case reset
     }
 
-    /// What follows from the states of request and response.
+    /// The next step, which follows from the states of the request and the response.
     var afterwards: Afterwards {
         guard isResponseDone else { return .goOn }
         switch request {
@@ -157,7 +157,7 @@ struct HTTP2StreamStateMachine: ~Copyable {
         }
     }
 
-    /// The final head has come. What becomes of the rest of the request.
+    /// Decides whether the rest of the request is sent, when the final head has arrived.
     mutating func decideUpload(status: Int, hasBodyBegun: Bool) -> UploadDecision {
         let decision = UploadDecision(status: status, isRequestDone: request != .open, hasBodyBegun: hasBodyBegun)
         if decision == .stops { request = .stopped }

@@ -1,16 +1,16 @@
-/// The streams of one connection: those that wait to be opened, in order, and those that are open, by number.
-/// ``HTTP2ClientSession`` gives the numbers, and counts places.
+/// The streams of one connection: waiting streams in order, and open streams by number. ``HTTP2ClientSession`` assigns
+/// the numbers and counts the places.
 ///
-/// | event | waits | open | unknown |
+/// | event | waiting | open | unknown |
 /// |---|---|---|---|
-/// | `hold` | – | – | waits |
-/// | `popHeld`, the first | unknown | – | – |
+/// | `hold` | – | – | waiting |
+/// | `popHeld`, for the first | unknown | – | – |
 /// | `opened` | – | – | open |
-/// | `takeBack` | gone | – | gone |
-/// | `close` | – | gone | nothing |
-/// | `refuse(above:)` | – | gone if above | – |
-/// | `removeAllHeld` | gone | – | – |
-/// | `removeAllOpen` | – | gone | – |
+/// | `takeBack` | removed | – | marked as removed |
+/// | `close` | – | removed | nothing |
+/// | `refuse(above:)` | – | removed if above | – |
+/// | `removeAllHeld` | removed | – | – |
+/// | `removeAllOpen` | – | removed | – |
 ///
 /// The peer may know of an open stream once the channel has been given the stream's HEADERS: ``gaveOutput()``.
 struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
@@ -23,7 +23,7 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     private(set) var held: [Stream] = []
     // Ascending by id: streams are opened in that order.
     private var entries: [Entry] = []
-    /// The first stream whose HEADERS the channel has not been given.
+    /// The number of the first stream whose HEADERS the channel has not been given.
     private var firstUnwritten = Int.max
     /// Whether the channel has been given the HEADERS of any stream.
     private(set) var hasWritten = false
@@ -31,7 +31,7 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     /// Whether there is no stream, open or not.
     var isEmpty: Bool { entries.isEmpty && held.isEmpty }
 
-    /// The open stream with that number.
+    /// The open stream with this number.
     subscript(id: Int) -> Stream? {
         index(of: id).map { entries[$0].stream }
     }
@@ -41,17 +41,17 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
 
     // MARK: Streams that wait
 
-    /// The stream waits to be opened, behind those that do.
+    /// Adds the stream behind the other waiting streams.
     mutating func hold(_ stream: Stream) {
         held.append(stream)
     }
 
-    /// Takes the first stream that waits, to open it.
+    /// Removes and returns the first waiting stream. The caller opens it.
     mutating func popHeld() -> Stream? {
         held.isEmpty ? nil : held.removeFirst()
     }
 
-    /// The stream will not be opened, whether it still waits or not.
+    /// Removes a stream that will not be opened. ``popHeld()`` may have removed it from the waiting streams already.
     mutating func takeBack(_ stream: Stream) {
         stream.isOpen = false
         if !held.isEmpty { held.removeAll { $0 === stream } }
@@ -66,22 +66,22 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
 
     // MARK: Open streams
 
-    /// A stream has been opened. Its number is above those of all that are here.
+    /// Adds a stream that has been opened. Its number must be above the numbers of all open streams.
     mutating func opened(_ stream: Stream, as id: Int) {
         entries.append(Entry(id: id, stream: stream))
         firstUnwritten = min(firstUnwritten, id)
     }
 
-    /// The channel has been given the HEADERS of all streams that are open.
+    /// Records that the channel has been given the HEADERS of all open streams.
     mutating func gaveOutput() {
         if firstUnwritten != .max { hasWritten = true }
         firstUnwritten = .max
     }
 
-    /// Whether the channel has been given the HEADERS of the stream with that number.
+    /// Whether the channel has been given the HEADERS of the stream with this number.
     func isWritten(_ id: Int) -> Bool { id < firstUnwritten }
 
-    /// The exchange has no more to do with the stream. Returns whether it was there.
+    /// Removes an open stream. Returns whether the table had it.
     @discardableResult
     mutating func close(_ id: Int) -> Bool {
         guard let index = index(of: id) else { return false }
@@ -89,7 +89,7 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
         return true
     }
 
-    /// Takes out the streams that the peer has not looked at.
+    /// Removes and returns the open streams above `lastID`, which the peer has not processed.
     mutating func refuse(above lastID: Int) -> [Stream] {
         let first = entries.firstIndex { $0.id > lastID } ?? entries.count
         let refused = entries[first...].map(\.stream)
@@ -105,7 +105,7 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
         return streams
     }
 
-    /// Calls `body` with each open stream, those above `id` first; it must not change the table.
+    /// Calls `body` with each open stream, first with the streams above `id`. `body` must not change the table.
     func forEach(after id: Int, _ body: (Stream) -> Void) {
         for entry in entries where entry.id > id { body(entry.stream) }
         for entry in entries where entry.id <= id { body(entry.stream) }
@@ -128,6 +128,7 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
 
 /// A stream that a table keeps.
 protocol HTTP2TableStream: AnyObject {
-    /// Whether the table still has the stream. The table clears it when it removes the stream; a search would cost more.
+    /// Whether the table still has the stream. The table sets it to false when it removes the stream. A search would
+    /// cost more.
     var isOpen: Bool { get set }
 }

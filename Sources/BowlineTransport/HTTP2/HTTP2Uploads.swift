@@ -1,12 +1,12 @@
 internal import BowlineCore
 
-/// The bodies of one connection's requests on their way to the network: which is written next, what the channel has of them, and
-/// which uploads wait for room.
+/// The request bodies that one connection sends: which body is written next, what the channel has of each, and which
+/// uploads wait for room.
 ///
 /// | event | at rest | due: it has a turn | waits for room |
 /// |---|---|---|---|
 /// | `add`, something to send | due | – | also due |
-/// | `write`, no window, or nothing left | – | at rest | as it was |
+/// | `write`, no window or nothing left | – | at rest | unchanged |
 /// | `waitForRoom` | waits for room | also waits | – |
 /// | `popRoomy`, little is left unwritten | – | – | at rest |
 /// | `removeAll` | – | at rest | at rest |
@@ -15,39 +15,40 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
     private var marks = HTTP2SentMarks<Stream>()
     private var waiting: [Stream] = []
 
-    /// - Parameter channelLimit: How many bytes may lie in the channel before it says that it is full.
+    /// - Parameter channelLimit: How many bytes the channel accepts before it is not writable any more.
     init(channelLimit: Int) {
         turns = HTTP2BodyTurns(channelLimit: channelLimit)
     }
 
-    /// Whether any stream has something to send, as far as is known.
+    /// Whether any stream is due. A due stream may have no window.
     var isDue: Bool { !turns.isEmpty }
-    /// The stream of whose body a piece was written last; 0: none was.
+    /// The stream whose body was written last. 0: none.
     var lastSender: Int { turns.lastSender }
 
     // MARK: Writing
 
-    /// Whether another head, or more of a body, may be written to an output that has so many bytes.
+    /// Whether another head, or more of a body, may be added to an output of `outputByteCount` bytes.
     func hasRoom(in outputByteCount: Int) -> Bool { turns.hasRoom(in: outputByteCount) }
 
-    /// The stream has its turn when the next output is put together, if it has something to send.
+    /// Gives the stream a turn in the next output, if it has something to send.
     mutating func add(_ stream: Stream) {
         if stream.isOpen, stream.sending.isDue { turns.add(stream) }
     }
 
-    /// A request's trailers that the peer does not accept.
+    /// The trailers of a request that are larger than the peer accepts.
     struct RefusedTrailers {
         let stream: Stream
         let section: HTTP2SectionTooLarge
     }
 
-    /// Writes as much of the bodies as the peer's windows and one output allow, in turns.
+    /// Writes the bodies in turns, as much as the peer's windows and one output allow.
     ///
-    /// - Returns: A stream that cannot be ended, after which there may be more to write; nil: there is not.
+    /// - Returns: A stream with trailers that the peer does not accept; call again, there may be more to write. nil:
+    ///   nothing more can be written.
     mutating func write(to session: inout HTTP2ClientSession) -> RefusedTrailers? {
         while let (stream, limit) = turns.next(outputByteCount: session.outputByteCount) {
             guard stream.isOpen else { continue }
-            // Without a window it leaves the queue until one opens.
+            // A stream without a window leaves the queue until its window opens.
             guard let piece = stream.sending.next(upTo: min(limit, session.sendable(on: stream.id))) else { continue }
             let count = piece.bytes.readableBytes
             if count > 0 { turns.wrote(on: stream.id) }
@@ -70,20 +71,21 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
 
     // MARK: What the channel has
 
-    /// Whether nothing is marked that the network has not taken.
+    /// Whether the network has taken everything that was marked.
     var isAllTaken: Bool { marks.isEmpty }
-    /// Whether the network has not taken all that was flushed.
+    /// Whether flushed data still waits for the network.
     var awaitsNetwork: Bool { marks.awaitsNetwork }
 
-    /// A PING was written.
+    /// Marks a PING that was written.
     mutating func wrotePing(_ number: UInt64) {
         marks.add(.ping(number))
     }
 
-    /// What was written goes out with this flush. Returns what ``takenNext(upTo:)`` takes; nil: the flush need not be followed.
+    /// Records that everything written so far is flushed. Returns the argument of ``takenNext(upTo:)`` for the time
+    /// when the network has taken the flush. nil: the flush need not be tracked.
     mutating func flushed() -> Int? { marks.flush() }
 
-    /// The next thing in a flush that the network has taken.
+    /// Removes and returns the next mark of a flush that the network has taken.
     mutating func takenNext(upTo end: Int) -> HTTP2SentMarks<Stream>.Mark? { marks.next(upTo: end) }
 
     // MARK: Room
@@ -91,22 +93,22 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
     /// Whether any upload waits for room.
     var hasWaiting: Bool { !waiting.isEmpty }
 
-    /// The stream's upload waits until little of it is left unwritten.
+    /// Makes the stream's upload wait until little of it is left unwritten.
     mutating func waitForRoom(_ stream: Stream) {
         if !waiting.contains(where: { $0 === stream }) { waiting.append(stream) }
     }
 
-    /// Takes the next stream whose upload goes on: one of which at most so much waits to be written.
+    /// Removes and returns the next stream whose upload goes on: at most `limit` bytes of it wait to be written.
     ///
-    /// What the channel still has of it does not count. So the channel is full whenever the network is, and a new request then
-    /// waits here, where it can be taken back.
+    /// Bytes that are already in the channel do not count. So the uploads keep the channel full while the network takes
+    /// nothing. A new request then waits outside the channel, where it can still be taken back.
     mutating func popRoomy(upTo limit: Int) -> Stream? {
         waiting.removeAll { !$0.isOpen || !$0.isWaitingForRoom }
         guard let index = waiting.firstIndex(where: { $0.sending.cost <= limit }) else { return nil }
         return waiting.remove(at: index)
     }
 
-    /// The connection has ended.
+    /// Removes everything, because the connection has ended.
     mutating func removeAll() {
         turns.removeAll()
         marks.removeAll()
@@ -118,6 +120,6 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
 protocol HTTP2UploadStream: HTTP2BodySender, HTTP2TableStream {
     var id: Int { get }
     var sending: HTTP2SendQueue { get set }
-    /// Whether its upload waits for room.
+    /// Whether the stream's upload waits for room.
     var isWaitingForRoom: Bool { get }
 }

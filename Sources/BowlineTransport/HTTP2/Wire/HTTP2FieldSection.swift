@@ -1,10 +1,10 @@
 package import BowlineCore
 internal import NIOCore
 
-/// Why a field section of a response is malformed (RFC 9113 §8.1.1).
+/// Why a field section of a response is refused: it is malformed (RFC 9113 §8.1.1), or larger than we accept.
 package struct HTTP2FieldError: Error, CustomStringConvertible {
     package let description: String
-    /// The peer sent more than we accept, rather than something wrong.
+    /// Whether the section is larger than we accept. False: it is malformed.
     var isLimit = false
 
     init(_ description: String, isLimit: Bool = false) {
@@ -13,22 +13,22 @@ package struct HTTP2FieldError: Error, CustomStringConvertible {
     }
 }
 
-/// A field section of a response, checked and turned into what callers get.
+/// A field section of a response, checked and converted into the fields that callers get.
 ///
-/// The decoder's bytes become those of the caller's fields: nothing is copied and no text is made.
+/// The caller's fields use the decoder's bytes: nothing is copied, and no text is made.
 package struct HTTP2FieldSection {
-    /// 100 to 999; nil for trailers.
+    /// The status code, 100 to 999. nil: the section is trailers.
     package let status: Int?
     package let fields: ReceivedFields
-    /// The length that the fields announce.
+    /// The value of `content-length`. nil: there is none.
     package let contentLength: Int64?
 
-    /// - Parameter isTrailer: It follows the body, and has no status.
+    /// - Parameter isTrailer: Whether the section follows the body, and so has no status.
     package init(_ received: consuming HPACKFields, isTrailer: Bool, maximumFields: Int) throws(HTTP2FieldError) {
         var received = received
         guard !received.isTooLarge else { throw HTTP2FieldError("too many fields, or too large ones", isLimit: true) }
         let bytes = received.bytes
-        // Taken out: as the only reference it is changed in place.
+        // Taken out of `received`: the only reference to an array is changed in place.
         var spans: [ReceivedFields.Span] = []
         swap(&spans, &received.spans)
         guard spans.count <= maximumFields + 1 else { throw HTTP2FieldError("too many fields", isLimit: true) }
@@ -46,7 +46,7 @@ package struct HTTP2FieldSection {
     }
 }
 
-/// Goes over the fields of one section.
+/// Checks the fields of one section.
 private struct Check {
     let isTrailer: Bool
     var pseudoCount = 0
@@ -57,7 +57,8 @@ private struct Check {
         self.isTrailer = isTrailer
     }
 
-    /// What is wrong with a field, if anything. Takes whitespace off the values' ends.
+    /// Returns what is wrong with the first malformed field. nil: nothing. Removes whitespace from the ends of the
+    /// values.
     mutating func problem(
         of spans: UnsafeMutableBufferPointer<ReceivedFields.Span>, in bytes: UnsafeRawBufferPointer
     ) -> HTTP2FieldError? {
@@ -76,7 +77,7 @@ private struct Check {
                 return HTTP2FieldError("a field's value has a control character")
             }
             if let problem = special(name, value) { return problem }
-            // Whitespace around a value is malformed (RFC 9113 §8.2.1), and harmless once it is off.
+            // Whitespace around a value is malformed (RFC 9113 §8.2.1), but harmless after its removal.
             let content = HTTP1Grammar.trimmed(value)
             spans[index].valueStart = span.valueStart + UInt32(truncatingIfNeeded: content.lowerBound)
             spans[index].valueEnd = span.valueStart + UInt32(truncatingIfNeeded: content.upperBound)
@@ -103,7 +104,7 @@ private struct Check {
     private mutating func special(
         _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
     ) -> HTTP2FieldError? {
-        // Most names are none of these by their length alone.
+        // The length alone rules out most names.
         let isOfConnection =
             switch name.count {
             case 7: Self.isEqual(name, "upgrade")
@@ -121,7 +122,7 @@ private struct Check {
         return nil
     }
 
-    /// A number of digits and nothing else; nil if it is none, or too large.
+    /// Returns the number that the bytes contain. nil: other bytes than digits, no byte, or a number that is too large.
     private static func number(_ bytes: UnsafeRawBufferPointer) -> Int64? {
         guard !bytes.isEmpty else { return nil }
         var number: Int64 = 0

@@ -1,10 +1,10 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// The field section of a request (RFC 9113 §8.3.1), encoded when it is written.
+/// The field section of a request's head (RFC 9113 §8.3.1). It is encoded when it is written.
 ///
-/// What speaks of an HTTP/1.1 connection is left out here (RFC 9113 §8.2.2), and so is whitespace at a value's ends (RFC 9113
-/// §8.2.1). The rest of a value is sent byte for byte, UTF-8 or not.
+/// Fields that describe an HTTP/1.1 connection are left out (RFC 9113 §8.2.2). So is whitespace at the ends of a value
+/// (RFC 9113 §8.2.1). The rest of a value is sent byte for byte, even if it is not UTF-8.
 struct HTTP2RequestHead: HTTP2FieldSource {
     private let request: CheckedRequest
     private let scheme: String
@@ -25,9 +25,9 @@ struct HTTP2RequestHead: HTTP2FieldSource {
     }
 
     var listSizeBound: Int {
-        // A cookie may become any number of fields.
+        // A `Cookie` field may become any number of fields.
         guard request.isPlain else { return listSize }
-        // Six fields at most are ours; what they take besides method, authority and path is 86 bytes.
+        // At most six fields are our own. Besides method, authority and path they take 86 bytes.
         return request.maximumHeadBytes + 86 + (request.fields.count + 6) * HTTP2FieldSize.overhead
     }
 
@@ -51,7 +51,7 @@ struct HTTP2RequestHead: HTTP2FieldSource {
         }
     }
 
-    /// No field needs more than to be sent.
+    /// Whether every field is sent as it is.
     private var isAllPlain: Bool { request.isPlain && !request.hasSecrets }
 
     private static func encode(
@@ -90,8 +90,8 @@ struct HTTP2RequestHead: HTTP2FieldSource {
         }
     }
 
-    /// Calls `body` with each pair of a `Cookie` field: one field each, so that those that stay the same are compressed
-    /// (RFC 9113 §8.2.3).
+    /// Calls `body` with each pair of a `Cookie` field. Each pair is sent as a field of its own, so that unchanged
+    /// pairs can be compressed (RFC 9113 §8.2.3).
     private static func forEachCookie(in value: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void) {
         var start = 0
         while start < value.count {
@@ -108,7 +108,7 @@ struct HTTP2RequestHead: HTTP2FieldSource {
     }
 }
 
-/// The trailers of a request; encoded when they are written.
+/// The trailers of a request. They are encoded when they are written.
 struct HTTP2RequestTrailers: HTTP2FieldSource {
     private let fields: HTTPFields
 
@@ -125,7 +125,7 @@ struct HTTP2RequestTrailers: HTTP2FieldSource {
     }
 }
 
-/// What a field counts against SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2).
+/// The size of a field as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2).
 private enum HTTP2FieldSize {
     static let overhead = 32
 
@@ -135,7 +135,7 @@ private enum HTTP2FieldSize {
 }
 
 extension HTTPField {
-    /// Runs `body` over the bytes of the value that HTTP/2 sends: those between the whitespace at its ends.
+    /// Runs `body` over the bytes of the value that HTTP/2 sends: the value without whitespace at its ends.
     fileprivate func withSentValue<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         withUnsafeBytesOfValue { value in
             let value = UnsafeRawBufferPointer(value)
@@ -143,7 +143,7 @@ extension HTTPField {
         }
     }
 
-    /// What the caller has marked the field with.
+    /// How the caller allows the field to be compressed.
     fileprivate var hpackIndexing: HPACKIndexing {
         switch indexingStrategy {
         case .prefer: .always
@@ -154,7 +154,7 @@ extension HTTPField {
 }
 
 extension HPACKSectionEncoder {
-    /// Appends a field of a caller's, its name in lower case.
+    /// Appends a field of the caller, with its name in lower case.
     fileprivate mutating func encode(_ field: HTTPField, indexing: HPACKIndexing, into buffer: inout ByteBuffer) {
         var name = field.name.canonicalName
         name.withUTF8 { name in

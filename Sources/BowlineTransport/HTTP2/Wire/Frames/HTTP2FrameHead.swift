@@ -1,4 +1,4 @@
-/// The types of RFC 9113 §6.
+/// The frame types of RFC 9113 §6.
 enum HTTP2FrameType: UInt8, Sendable {
     case data = 0x0
     case headers = 0x1
@@ -18,11 +18,11 @@ struct HTTP2FrameHead: Sendable, Hashable {
     /// The longest payload that the length field can express.
     static let maximumLength = 0xFF_FFFF
 
-    /// Of the payload, in bytes.
+    /// The length of the payload, in bytes.
     var length: Int
     var type: UInt8
     var flags: UInt8
-    /// Without the reserved bit.
+    /// The stream's number, without the reserved bit.
     var stream: Int
 
     init(_ type: HTTP2FrameType, flags: UInt8 = 0, stream: Int = 0, length: Int) {
@@ -32,7 +32,7 @@ struct HTTP2FrameHead: Sendable, Hashable {
         self.stream = stream
     }
 
-    /// Reads a head; there must be ``byteCount`` bytes.
+    /// Reads a head. `bytes` must have ``byteCount`` bytes.
     init(_ bytes: UnsafeRawBufferPointer) {
         let start = UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self))
         let end = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 5, as: UInt32.self))
@@ -42,7 +42,7 @@ struct HTTP2FrameHead: Sendable, Hashable {
         stream = Int(end & 0x7FFF_FFFF)
     }
 
-    /// Writes the head over the ``byteCount`` bytes at an offset.
+    /// Writes the ``byteCount`` bytes of the head at `offset`.
     func write(to memory: UnsafeMutableRawBufferPointer, at offset: Int) {
         let stream = UInt64(UInt32(truncatingIfNeeded: stream) & 0x7FFF_FFFF)
         let length = UInt64(truncatingIfNeeded: length & Self.maximumLength)
@@ -53,15 +53,15 @@ struct HTTP2FrameHead: Sendable, Hashable {
 }
 
 extension HTTP2FrameHead {
-    /// Of SETTINGS and PING.
+    /// The ACK flag of SETTINGS and PING.
     static let acknowledgement: UInt8 = 0x1
-    /// Of DATA and HEADERS.
+    /// The END_STREAM flag of DATA and HEADERS.
     static let endStream: UInt8 = 0x1
-    /// Of HEADERS, PUSH_PROMISE and CONTINUATION.
+    /// The END_HEADERS flag of HEADERS, PUSH_PROMISE and CONTINUATION.
     static let endHeaders: UInt8 = 0x4
-    /// Of DATA, HEADERS and PUSH_PROMISE.
+    /// The PADDED flag of DATA, HEADERS and PUSH_PROMISE.
     static let padded: UInt8 = 0x8
-    /// Of HEADERS.
+    /// The PRIORITY flag of HEADERS.
     static let priority: UInt8 = 0x20
 
     func has(_ flag: UInt8) -> Bool { flags & flag != 0 }

@@ -1,10 +1,10 @@
 internal import NIOCore
 
-// What a frame's head alone decides: its place, its length, its stream (RFC 9113 §3.4, §4.2, §6).
+// The checks that need only a frame's head: its place, its length, its stream (RFC 9113 §3.4, §4.2, §6).
 extension HTTP2FrameParser {
-    /// Checks the head that was read and goes on to its payload.
+    /// Checks the head that was read, and continues with its payload.
     ///
-    /// - Returns: an unknown frame, or an error of the stream; nil if the payload has to be read first.
+    /// - Returns: An unknown frame, or an error of the stream. nil: the payload has to be read first.
     mutating func acceptHead() throws(HTTP2Violation) -> HTTP2ReceivedFrame? {
         let type = HTTP2FrameType(rawValue: head.type)
         if !hasPreface {
@@ -32,7 +32,8 @@ extension HTTP2FrameParser {
         return nil
     }
 
-    /// RFC 9113 §4.2: an error of the connection if the frame could alter the connection's state.
+    /// Refuses a frame that is too large. It is an error of the connection if the frame could change the connection's
+    /// state (RFC 9113 §4.2).
     private mutating func refuseOversized(_ type: HTTP2FrameType?) throws(HTTP2Violation) -> HTTP2ReceivedFrame {
         switch type {
         case .data, .priority, nil:
@@ -120,7 +121,7 @@ extension HTTP2FrameParser {
             throw Self.connectionError(
                 .frameSizeError, "SETTINGS, PING or GOAWAY of a wrong length", rule: rule)
         }
-        // The debug data behind the first 8 bytes of GOAWAY is not kept.
+        // The debug data after the first 8 bytes of GOAWAY is not kept.
         state = .payload(type == .goAway ? 8 : head.length)
     }
 

@@ -1,10 +1,10 @@
 internal import NIOCore
 
-// What a payload says, once the head has been accepted (RFC 9113 §6).
+// Reading payloads, after the head has been accepted (RFC 9113 §6).
 extension HTTP2FrameParser {
-    /// Reads a payload that is there, and whose length has been checked.
+    /// Reads a payload that has arrived completely. Its length has been checked.
     ///
-    /// - Returns: nil if the frame does not end its field section.
+    /// - Returns: The frame. nil: the frame does not end its field section.
     mutating func readPayload(_ count: Int) throws(HTTP2Violation) -> HTTP2ReceivedFrame? {
         switch HTTP2FrameType(rawValue: head.type) {
         case .headers, .pushPromise: return try readFirstFragment(count)
@@ -27,13 +27,13 @@ extension HTTP2FrameParser {
                 lastStream: Int(truncatingIfNeeded: value >> 32 & 0x7FFF_FFFF),
                 code: HTTP2ErrorCode(rawValue: UInt32(truncatingIfNeeded: value)))
         case .data, nil:
-            // Invariant: `acceptHead` sends neither here.
+            // Invariant: `acceptHead` never leads here for these types.
             skip(head.length)
             return nil
         }
     }
 
-    /// Reads how long the padding of DATA is, before any of the content is passed on.
+    /// Reads the length of DATA's padding, before any content is returned.
     mutating func readPadLength() throws(HTTP2Violation) {
         let padding = read(1) { Int($0[0]) }
         guard padding < head.length else {
@@ -85,7 +85,8 @@ extension HTTP2FrameParser {
                 ? .pushPromise(stream: head.stream)
                 : .headers(stream: head.stream, block: fragment, endsStream: endsStream)
         }
-        // Copied, so that the rest can be put behind it; twice as much memory, since the rest is rarely longer.
+        // Copied, so that the rest can be appended. The capacity is twice the fragment, since the rest is rarely
+        // longer.
         var block = ByteBufferAllocator().buffer(capacity: fragment.readableBytes * 2)
         block.writeImmutableBuffer(fragment)
         section = Section(stream: head.stream, endsStream: endsStream, isPush: isPush, block: block)
@@ -102,7 +103,8 @@ extension HTTP2FrameParser {
             : .headers(stream: whole.stream, block: whole.block, endsStream: whole.endsStream)
     }
 
-    /// The fragment in the payload of HEADERS or PUSH_PROMISE, whose shortest length `acceptHead` has checked.
+    /// Returns the fragment in the payload of HEADERS or PUSH_PROMISE. `acceptHead` has checked the payload's minimum
+    /// length.
     private func unpadded(_ payload: consuming ByteBuffer, isPush: Bool) throws(HTTP2Violation) -> ByteBuffer {
         var padding = 0
         if head.has(HTTP2FrameHead.padded) {

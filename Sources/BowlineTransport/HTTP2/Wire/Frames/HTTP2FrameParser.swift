@@ -2,10 +2,10 @@ package import NIOCore
 
 /// Parses the frames that a server sends on one HTTP/2 connection, as their bytes arrive (RFC 9113 §4, §6).
 ///
-/// A pure value. Call ``append(_:)`` with what was read, then ``next()`` until it returns nil; appending before that is
-/// allowed and copies. The parser checks what a frame alone shows: its length, its stream number, its padding, its place
-/// in a field section. The session checks what depends on the state of streams and on settings. An error of the
-/// connection is final.
+/// A pure value. Call ``append(_:)`` with the bytes that were read, then ``next()`` until it returns nil. Appending
+/// earlier is allowed, but copies. The parser checks what a frame alone shows: its length, its stream number, its
+/// padding, its place in a field section. The session checks what depends on the state of streams and on settings. An
+/// error of the connection is final.
 ///
 /// | state | input | next state |
 /// |---|---|---|
@@ -18,24 +18,24 @@ package import NIOCore
 /// | `skipping` | last byte | `head` |
 /// | any | an error of the connection | failed: `violation` is set |
 ///
-/// CPU is linear in the bytes received. A payload is not copied, except for a payload other than DATA that arrives in
-/// several pieces. Memory: one payload, one field section (see ``HTTP2FrameLimits``), and what was appended since
-/// ``next()`` last returned nil.
+/// CPU time is linear in the received bytes. A payload is copied only if it is not DATA and arrives in several pieces,
+/// or if its field section has several frames. Memory: one payload, one field section (see ``HTTP2FrameLimits``), and
+/// the bytes that were appended since ``next()`` last returned nil.
 package struct HTTP2FrameParser: Sendable {
     enum State: Sendable {
         case head
-        /// So many bytes have to be there together before the frame can be read.
+        /// The frame is read once this many bytes are there together.
         case payload(Int)
         case padLength
         case data
         case skipping(Int)
     }
 
-    /// What is to come of the DATA frame under way.
+    /// The part of the current DATA frame that has not been returned yet.
     struct DataProgress: Sendable {
         var content = 0
         var padding = 0
-        /// Bytes that have arrived and that no piece has counted yet: the octet of the padding's length.
+        /// Bytes that have arrived and that no piece has counted yet: the octet with the padding's length.
         var uncounted = 0
     }
 
@@ -50,18 +50,18 @@ package struct HTTP2FrameParser: Sendable {
 
     let limits: HTTP2FrameLimits
     var state = State.head
-    /// Of the frame under way, from `payload`, `padLength` or `data` on.
+    /// The head of the current frame: set from `payload`, `padLength` or `data` until the next head is read.
     var head = HTTP2FrameHead(.settings, length: 0)
     var progress = DataProgress()
     var section: Section?
-    /// Whether the server's first frame has been seen to be SETTINGS.
+    /// Whether the server's first frame has arrived and is SETTINGS.
     var hasPreface = false
     /// The error that ended parsing.
     private var violation: HTTP2Violation?
 
-    /// Received and not yet parsed. What is in `partial` comes before it.
+    /// Bytes that were received and not parsed yet. The bytes in `partial` come before them.
     private var buffer = ByteBuffer()
-    /// The beginning of a head or a payload that has not arrived whole, in memory of its own.
+    /// The beginning of a head or a payload that has not arrived completely, in separate memory.
     private var partial = ByteBuffer()
 
     /// Makes a parser for a connection.
@@ -69,20 +69,20 @@ package struct HTTP2FrameParser: Sendable {
         self.limits = limits
     }
 
-    /// Bytes that are held: received and not yet parsed, or of a field section that has not ended.
+    /// The number of bytes in memory: received and not parsed yet, or of a field section that has not ended.
     package var bufferedByteCount: Int {
         buffer.readableBytes + partial.readableBytes + (section?.block.readableBytes ?? 0)
     }
 
-    /// Whether a frame or a field section has begun and not ended, so that the connection must not end here. False after
-    /// an error.
+    /// Whether a frame or a field section has begun and not ended, so that the connection must not end here. False
+    /// after an error.
     package var isWithinFrame: Bool {
         guard violation == nil else { return false }
         guard case .head = state else { return true }
         return section != nil || partial.readableBytes > 0 || buffer.readableBytes > 0
     }
 
-    /// Takes over bytes that were read. After an error they are dropped.
+    /// Adds bytes that were read. After an error they are dropped.
     package mutating func append(_ bytes: consuming ByteBuffer) {
         guard violation == nil, bytes.readableBytes > 0 else { return }
         if buffer.readableBytes == 0 {
@@ -92,9 +92,9 @@ package struct HTTP2FrameParser: Sendable {
         }
     }
 
-    /// Parses on as far as the next frame, or piece of DATA; nil: more bytes are needed.
+    /// Parses up to the next frame, or piece of a DATA frame. nil: more bytes are needed.
     ///
-    /// - Throws: a violation of scope `connection`; the same again at each further call.
+    /// - Throws: A violation of scope `connection`. Each later call throws the same violation.
     package mutating func next() throws(HTTP2Violation) -> HTTP2ReceivedFrame? {
         if let violation { throw violation }
         do throws(HTTP2Violation) {
@@ -125,12 +125,12 @@ package struct HTTP2FrameParser: Sendable {
         }
     }
 
-    /// Skips what follows, before the next head.
+    /// Skips the next `count` bytes before the next head.
     mutating func skip(_ count: Int) {
         state = count > 0 ? .skipping(count) : .head
     }
 
-    /// Drops bytes; returns whether all of them were there.
+    /// Drops up to `count` bytes. Returns whether all of them were there.
     private mutating func dropAvailable(_ count: Int) -> Bool {
         let available = min(count, buffer.readableBytes)
         buffer.moveReaderIndex(forwardBy: available)
@@ -139,7 +139,7 @@ package struct HTTP2FrameParser: Sendable {
         return available == count
     }
 
-    /// The next piece of the DATA frame under way: whatever is there of it.
+    /// Returns the next piece of the current DATA frame: the bytes of it that have arrived. nil: none have.
     private mutating func nextPiece() -> HTTP2ReceivedFrame? {
         let available = buffer.readableBytes
         guard available > 0 || progress.content + progress.padding == 0 else {
@@ -162,12 +162,12 @@ package struct HTTP2FrameParser: Sendable {
     }
 }
 
-// Reading what has to be in one piece: a head, or a payload other than DATA.
+// Reading bytes that must be in one piece: a head, or a payload other than DATA.
 extension HTTP2FrameParser {
-    /// Returns whether the next `count` bytes lie together. If they do not, keeps what is there in memory of its own, so
-    /// that the buffer that was read into is free for the next read.
+    /// Returns whether the next `count` bytes are together in memory. If they are not, copies the bytes that are there
+    /// into separate memory, so that the read buffer is free for the next read.
     ///
-    /// Invariant: `partial` is empty, or holds the beginning of just these bytes.
+    /// Invariant: `partial` is empty, or contains the beginning of these `count` bytes.
     private mutating func gather(_ count: Int) -> Bool {
         if partial.readableBytes == 0, buffer.readableBytes >= count { return true }
         return gatherPieces(count)
@@ -198,7 +198,7 @@ extension HTTP2FrameParser {
         return result
     }
 
-    /// Takes bytes that `gather` has found: a slice of what was received if they arrived together.
+    /// Removes and returns bytes that `gather` has found: a slice of the received bytes if they arrived together.
     mutating func take(_ count: Int) -> ByteBuffer {
         if partial.readableBytes > 0 {
             let whole = partial

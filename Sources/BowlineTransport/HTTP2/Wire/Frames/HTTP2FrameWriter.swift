@@ -1,18 +1,18 @@
 package import NIOCore
 
-/// Writes frames one behind the other into one buffer, which ``take()`` gives away (RFC 9113 §4, §6).
+/// Writes frames one after the other into one buffer, which ``take()`` returns (RFC 9113 §4, §6).
 ///
-/// Nothing here checks what may be sent: the session does. Stream numbers and increments are cut to 31 bits.
+/// The writer does not check what may be sent: the session does. Stream numbers and increments are cut to 31 bits.
 package struct HTTP2FrameWriter: Sendable {
-    /// A buffer up to this size is used again once the caller of ``take()`` has released it.
+    /// The largest buffer that is used again after the caller of ``take()`` has released it.
     private static let keptCapacity = 16_384
 
     private let allocator: ByteBufferAllocator
-    /// What was written since the last ``take()``. Invariant: its reader index is 0.
+    /// The bytes written since the last ``take()``. Invariant: its reader index is 0.
     private var buffer = ByteBuffer()
-    /// The buffer that was given away last. Nothing is written to it while the caller has it.
+    /// The buffer that ``take()`` returned last. Nothing is written to it while the caller has it.
     private var spare = ByteBuffer()
-    /// How many bytes a new buffer gets room for: as many as the last one held.
+    /// The capacity of a new buffer: as many bytes as the last buffer had.
     private var expected = 256
 
     /// Makes a writer with nothing written.
@@ -20,12 +20,13 @@ package struct HTTP2FrameWriter: Sendable {
         self.allocator = allocator
     }
 
-    /// How many bytes ``take()`` would give away.
+    /// How many bytes ``take()`` would return.
     package var byteCount: Int { buffer.readableBytes }
 
-    /// Gives away all that was written since the last call; nil: nothing was.
+    /// Returns everything that was written since the last call. nil: nothing was.
     ///
-    /// Read the buffer and release it: writing to it copies it, since its memory is used again once it is released.
+    /// The caller reads the buffer and releases it. The writer uses the memory again after the release, so writing to
+    /// the buffer would copy it.
     package mutating func take() -> ByteBuffer? {
         guard buffer.readableBytes > 0 else { return nil }
         let taken = buffer
@@ -35,7 +36,8 @@ package struct HTTP2FrameWriter: Sendable {
         return taken
     }
 
-    /// Writes what a client sends before its first frame, which must be SETTINGS (RFC 9113 §3.4).
+    /// Writes the preface, which a client sends before its first frame. The first frame must be SETTINGS (RFC 9113
+    /// §3.4).
     package mutating func preface() {
         begin(24)
         buffer.writeStaticString("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -58,7 +60,7 @@ package struct HTTP2FrameWriter: Sendable {
         write(HTTP2FrameHead(.ping, length: 8)) { $0.storeBytes(of: value.bigEndian, as: UInt64.self) }
     }
 
-    /// Writes the answer to a PING: with the value that came in it.
+    /// Writes the answer to a PING, with the value of that PING.
     package mutating func pong(_ value: UInt64) {
         write(HTTP2FrameHead(.ping, flags: HTTP2FrameHead.acknowledgement, length: 8)) {
             $0.storeBytes(of: value.bigEndian, as: UInt64.self)
@@ -80,7 +82,7 @@ package struct HTTP2FrameWriter: Sendable {
     }
 
     /// - Parameters:
-    ///   - stream: 0 is the connection.
+    ///   - stream: The stream's number. 0: the connection.
     ///   - increment: 1 to 2³¹ − 1.
     package mutating func windowUpdate(stream: Int, increment: Int) {
         write(HTTP2FrameHead(.windowUpdate, stream: stream, length: 4)) {
@@ -88,9 +90,9 @@ package struct HTTP2FrameWriter: Sendable {
         }
     }
 
-    /// Writes DATA frames of at most `maximumFrameSize` bytes each; one empty frame if there are no bytes.
+    /// Writes DATA frames with payloads of at most `maximumFrameSize` bytes. Without bytes, writes one empty frame.
     ///
-    /// The bytes are copied. END_STREAM stands in the last frame.
+    /// The bytes are copied. The last frame has END_STREAM, if `endsStream`.
     package mutating func data(_ bytes: ByteBuffer, stream: Int, endsStream: Bool, maximumFrameSize: Int) {
         let size = Self.frameSize(maximumFrameSize)
         let count = bytes.readableBytes
@@ -118,10 +120,10 @@ package struct HTTP2FrameWriter: Sendable {
         }
     }
 
-    /// Writes HEADERS, and CONTINUATION frames where the section is longer than `maximumFrameSize`.
+    /// Writes HEADERS, and CONTINUATION frames if the section is longer than `maximumFrameSize`.
     ///
-    /// - Parameter encode: Appends the compressed section to the buffer that it is given, and changes nothing before it.
-    /// - Returns: the section's compressed length in bytes.
+    /// - Parameter encode: Appends the compressed section to the given buffer, and changes no byte before it.
+    /// - Returns: The section's compressed length in bytes.
     @discardableResult
     package mutating func headers(
         stream: Int, endsStream: Bool, maximumFrameSize: Int, encode: (inout ByteBuffer) -> Void
@@ -146,7 +148,8 @@ package struct HTTP2FrameWriter: Sendable {
         return length
     }
 
-    /// Moves the fragments behind the first apart, the last one first, and writes the CONTINUATION heads between them.
+    /// Moves the fragments after the first one apart, beginning with the last, and writes the CONTINUATION heads
+    /// between them.
     private static func split(
         _ length: Int, in memory: UnsafeMutableRawBufferPointer, from start: Int, size: Int, stream: Int
     ) {
@@ -176,7 +179,7 @@ package struct HTTP2FrameWriter: Sendable {
         }
     }
 
-    /// Gets a buffer if the last one was given away.
+    /// Gets a buffer if ``take()`` has returned the last one.
     @inline(__always)
     private mutating func begin(_ count: Int) {
         if buffer.capacity == 0 { allocate(max(count, expected)) }
@@ -190,7 +193,7 @@ package struct HTTP2FrameWriter: Sendable {
         }
         buffer = spare
         spare = ByteBuffer()
-        // If the caller of `take` still has it, this allocates other memory and leaves that as it is.
+        // If the caller of `take` still has the buffer, this allocates other memory and does not change the buffer.
         buffer.clear(minimumCapacity: capacity)
     }
 

@@ -1,26 +1,26 @@
 package import NIOCore
 
-/// What ``HTTP2FrameParser`` yields: a frame, a piece of a DATA frame, or a whole field section.
+/// The output of ``HTTP2FrameParser``: a frame, a piece of a DATA frame, or a whole field section.
 package enum HTTP2ReceivedFrame: Sendable, Equatable {
-    /// A piece of a DATA frame: all of the frame if it arrived whole, else as much as is there.
+    /// A piece of a DATA frame: the whole frame if it arrived at once, else the part that has arrived.
     ///
-    /// - `bytes`: a slice of what was appended, without padding. Empty if only padding arrived.
-    /// - `windowBytes`: what the piece counts against the windows, with padding and the octet that says its length (RFC
-    ///   9113 §6.1). The pieces of a frame add up to the frame's length.
+    /// - `bytes`: a slice of the appended bytes, without padding. Empty if only padding arrived.
+    /// - `windowBytes`: what the piece counts against the windows, including padding and the octet with the padding's
+    ///   length (RFC 9113 §6.1). The pieces of a frame add up to the frame's length.
     /// - `endsFrame`: this is the frame's last piece.
     /// - `endsStream`: this is the last piece of a frame with END_STREAM.
     case data(stream: Int, bytes: ByteBuffer, windowBytes: Int, endsFrame: Bool, endsStream: Bool)
-    /// A whole field section: HEADERS and the CONTINUATION frames behind it, without padding and priority.
+    /// A whole field section: HEADERS and the CONTINUATION frames after it, without padding and priority.
     ///
-    /// `block` shares the received buffer if the section is one frame; its reader index need not be 0.
+    /// `block` shares the received buffer if the section is one frame. Its reader index may be above 0.
     case headers(stream: Int, block: ByteBuffer, endsStream: Bool)
-    /// PRIORITY. Its fields mean nothing any more (RFC 9113 §5.3.2).
+    /// PRIORITY. Its fields are ignored: they have no meaning any more (RFC 9113 §5.3.2).
     case priority(stream: Int)
     case reset(stream: Int, code: HTTP2ErrorCode)
     case settings([HTTP2SettingEntry])
     case settingsAcknowledgement
-    /// PUSH_PROMISE and the CONTINUATION frames behind it. The section is lost, so the HPACK table is out of step
-    /// afterwards: the session must refuse it as an error of the connection.
+    /// PUSH_PROMISE and the CONTINUATION frames after it. The section is dropped, so the HPACK table is out of step
+    /// afterwards. The session must refuse it as an error of the connection.
     case pushPromise(stream: Int)
     case ping(UInt64)
     case pong(UInt64)
@@ -28,12 +28,12 @@ package enum HTTP2ReceivedFrame: Sendable, Equatable {
     case goAway(lastStream: Int, code: HTTP2ErrorCode)
     /// WINDOW_UPDATE with an increment of 1 to 2³¹ − 1; stream 0 is the connection.
     case windowUpdate(stream: Int, increment: Int)
-    /// A frame of a type that is not known here, yielded before its payload is skipped (RFC 9113 §5.5). `length`: of the
-    /// payload.
+    /// A frame of an unknown type, yielded before its payload is skipped (RFC 9113 §5.5). `length`: of the payload, in
+    /// bytes.
     case unknown(type: UInt8, stream: Int, length: Int)
-    /// A rule was broken whose scope is one stream; parsing continues behind the frame.
+    /// A violation of a rule of one stream. Parsing continues after the frame.
     ///
-    /// The parser knows no streams: if the stream is idle, RST_STREAM may not be sent on it. `windowBytes`: what a DATA
-    /// frame counts against the connection's window, all of it at once; 0 for other frames.
+    /// The parser does not know the states of streams. If the stream is idle, RST_STREAM must not be sent on it.
+    /// `windowBytes`: what a DATA frame counts against the connection's window, all of it at once. 0 for other frames.
     indirect case violation(HTTP2Violation, windowBytes: Int)
 }

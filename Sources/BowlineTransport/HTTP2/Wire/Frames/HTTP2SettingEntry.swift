@@ -1,4 +1,4 @@
-/// One setting as it stands in a SETTINGS frame (RFC 9113 §6.5.1). Any identifier and any value can stand here: the
+/// One setting as a SETTINGS frame contains it (RFC 9113 §6.5.1). The identifier and the value may be anything: the
 /// session checks them.
 package struct HTTP2SettingEntry: Sendable, Hashable {
     package var identifier: UInt16

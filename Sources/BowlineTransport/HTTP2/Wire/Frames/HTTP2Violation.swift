@@ -10,9 +10,9 @@ package struct HTTP2Violation: Error, Sendable {
 
     package var code: HTTP2ErrorCode
     package var scope: Scope
-    /// What the peer sent: "a WINDOW_UPDATE of 0".
+    /// What the peer sent, for example "a WINDOW_UPDATE of 0".
     package var what: StaticString
-    /// Where the rule stands: "RFC 9113 §6.9".
+    /// Where the rule is written, for example "RFC 9113 §6.9".
     package var rule: StaticString
 
     package init(_ code: HTTP2ErrorCode, _ scope: Scope, _ what: StaticString, rule: StaticString) {
@@ -36,7 +36,7 @@ extension HTTP2Violation: Hashable {
 }
 
 extension HTTP2Violation: CustomStringConvertible {
-    /// "a WINDOW_UPDATE of 0 (RFC 9113 §6.9, PROTOCOL_ERROR)".
+    /// What the peer sent, the rule and the code: "a WINDOW_UPDATE of 0 (RFC 9113 §6.9, PROTOCOL_ERROR)".
     package var description: String {
         "\(what) (\(rule), \(code.name))"
     }

@@ -2,7 +2,8 @@
 enum HPACKBytes {
     /// Returns a hash that is the same for the same bytes and seed within a process.
     ///
-    /// The fields are our own caller's, so the hash needs no secret. Lookups are bounded also where all hashes collide.
+    /// The fields come from our own caller, so the hash needs no secret. Look-ups are bounded even if all hashes
+    /// collide.
     @inline(__always)
     static func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64 = 0) -> UInt64 {
         let count = bytes.count
@@ -16,7 +17,7 @@ enum HPACKBytes {
         return mixed(hash ^ tail(bytes))
     }
 
-    /// The last bytes, up to eight; those that were hashed already may be among them.
+    /// Returns the last bytes, up to eight. They may include bytes that were hashed already.
     @inline(__always)
     private static func tail(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
         let count = bytes.count
@@ -35,7 +36,7 @@ enum HPACKBytes {
         return product ^ (product &>> 32)
     }
 
-    /// Whether `count` bytes are the same in both places.
+    /// Whether the first `count` bytes at both addresses are equal.
     @inline(__always)
     static func areEqual(_ one: UnsafeRawPointer, _ other: UnsafeRawPointer, count: Int) -> Bool {
         guard count >= 8 else {
@@ -48,7 +49,7 @@ enum HPACKBytes {
             }
             return true
         }
-        // The last eight bytes may overlap some that were compared before.
+        // The last eight bytes may overlap bytes that were compared before.
         var position = 0
         while position &+ 8 < count {
             guard areWordsEqual(one, other, at: position) else { return false }

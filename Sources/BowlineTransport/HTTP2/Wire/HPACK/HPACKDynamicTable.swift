@@ -1,28 +1,30 @@
 /// The dynamic table of RFC 7541 §2.3.2 and §4, for the decoder and the encoder.
 ///
-/// The entries' bytes stand one behind the other in one array, the newest last. Entries are evicted at the front
-/// without touching a byte. When the array has no room left, the live bytes move to its front. The array has up to
-/// twice the table's size, so each byte moves about once; once the array has that size, the table allocates no more.
+/// The bytes of the entries are stored one after the other in one array, the newest entry last. Evicting an entry at
+/// the front touches no byte. When the array has no room left, the live bytes move to its front. The array grows to
+/// twice the table's size, so each byte moves about once. Once the array has that size, the table allocates no more.
 struct HPACKDynamicTable: Sendable {
-    /// No table is larger, whatever the settings say, so that offsets always fit.
+    /// The largest table, whatever the settings say. So offsets always fit.
     private static let largest = 1 << 28
 
     private(set) var maximumSize: Int
-    /// RFC 7541 §4.1: the bytes of all names and values, plus 32 for each entry.
+    /// The bytes of all names and values plus 32 for each entry (RFC 7541 §4.1).
     private(set) var size = 0
     private(set) var count = 0
     /// The number of the newest entry. Entries are numbered in order of insertion, from 1; the number wraps around.
     private(set) var newest: UInt32 = 0
 
-    /// The entry of each number, at the number modulo the length, which is a power of two.
+    /// The entries. An entry is stored at its number modulo the length of the ring, which is a power of two.
     private var ring: [HPACKEntry] = []
     private var storage: [UInt8] = []
-    /// Where in `storage` the next entry goes.
+    /// The position of the next entry in `storage`.
     private var end = 0
-    /// What an entry's offset exceeds its position in `storage` by, modulo 2³². Moving the bytes changes this alone.
+    /// The difference between an entry's offset and its position in `storage`, modulo 2³². When the bytes move, only
+    /// this changes.
     private var base: UInt32 = 0
 
-    /// - Parameter newest: Where the numbers and offsets begin. Only tests begin with another than 0.
+    /// - Parameter newest: The number before the first entry's; offsets begin here, too. Only tests use another value
+    ///   than 0.
     init(maximumSize: Int, numberedFrom newest: UInt32 = 0) {
         self.maximumSize = Self.bounded(maximumSize)
         self.newest = newest
@@ -47,7 +49,7 @@ struct HPACKDynamicTable: Sendable {
         Int(truncatingIfNeeded: entry.offset &- base)
     }
 
-    /// Copies the first bytes of an entry: its name, or name and value.
+    /// Copies the first `count` bytes of an entry: its name, or its name and value.
     @inline(__always)
     func copy(_ entry: HPACKEntry, count: Int, to target: UnsafeMutableRawPointer) {
         storage.withUnsafeBytes { memory in
@@ -56,7 +58,7 @@ struct HPACKDynamicTable: Sendable {
         }
     }
 
-    /// Whether an entry has this name.
+    /// Whether the entry has this name.
     @inline(__always)
     func hasName(_ name: UnsafeRawBufferPointer, _ entry: HPACKEntry) -> Bool {
         guard entry.nameCount == name.count else { return false }
@@ -67,7 +69,7 @@ struct HPACKDynamicTable: Sendable {
         }
     }
 
-    /// Whether an entry has this value.
+    /// Whether the entry has this value.
     @inline(__always)
     func hasValue(_ value: UnsafeRawBufferPointer, _ entry: HPACKEntry) -> Bool {
         guard entry.valueCount == value.count else { return false }
@@ -78,22 +80,22 @@ struct HPACKDynamicTable: Sendable {
         }
     }
 
-    /// Whether an entry of so many bytes fits into the table once everything else is evicted.
+    /// Whether an entry of `byteCount` bytes fits into the table after everything else is evicted.
     @inline(__always)
     func canHold(_ byteCount: Int) -> Bool {
         byteCount <= maximumSize &- HPACKEntry.overhead
     }
 
-    /// Evicts entries down to a new maximum (RFC 7541 §4.3).
+    /// Sets a new maximum size and evicts entries that exceed it (RFC 7541 §4.3).
     mutating func resize(to maximumSize: Int) {
         self.maximumSize = Self.bounded(maximumSize)
         evict(downTo: self.maximumSize)
     }
 
-    /// Inserts an entry after evicting as many as it needs; one that is larger than the table empties it (RFC 7541
-    /// §4.4).
+    /// Inserts an entry, after evicting as many entries as necessary. An entry that is larger than the table empties it
+    /// (RFC 7541 §4.4).
     ///
-    /// The bytes must not lie in this table.
+    /// `name` and `value` must not point into this table.
     mutating func insert(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
         let byteCount = name.count &+ value.count
         guard canHold(byteCount) else {
@@ -145,7 +147,7 @@ struct HPACKDynamicTable: Sendable {
         if storage.count &- end < byteCount { moveToFront(makingRoomFor: byteCount) }
     }
 
-    /// Moves the live bytes to the front, of a larger array unless this one is large enough.
+    /// Moves the live bytes to the front of the array, or of a larger array if this one is too small.
     private mutating func moveToFront(makingRoomFor byteCount: Int) {
         let start = count > 0 ? position(of: entry(at: count - 1)) : end
         let live = end - start

@@ -1,6 +1,6 @@
-/// Where an entry of a table is: its name, and directly behind it its value.
+/// The position of a table's entry: its name, with its value directly behind.
 struct HPACKEntry: Sendable {
-    /// RFC 7541 §4.1: what each entry counts besides its bytes.
+    /// The size that each entry counts in addition to its bytes (RFC 7541 §4.1).
     static let overhead = 32
 
     var offset: UInt32
@@ -13,11 +13,11 @@ struct HPACKEntry: Sendable {
     @inline(__always)
     var valueCount: Int { Int(truncatingIfNeeded: valueLength) }
 
-    /// The bytes of name and value.
+    /// The number of bytes of name and value.
     @inline(__always)
     var byteCount: Int { nameCount &+ valueCount }
 
-    /// RFC 7541 §4.1.
+    /// The entry's size as RFC 7541 §4.1 counts it.
     @inline(__always)
     var size: Int { byteCount &+ Self.overhead }
 }

@@ -1,11 +1,11 @@
-/// The rule of RFC 7541 that makes a section undecodable.
+/// The rule of RFC 7541 that an undecodable section breaks.
 ///
-/// Each case is a connection error of type COMPRESSION_ERROR (RFC 9113 §4.3): the table of the decoder no longer
-/// follows that of the encoder.
+/// Each case is a connection error of type COMPRESSION_ERROR (RFC 9113 §4.3), because the decoder's table no longer
+/// follows the encoder's table.
 package enum HPACKError: Error, Sendable, Hashable {
     /// An index is 0, or larger than both tables together (RFC 7541 §2.3.3, §6.1).
     case invalidIndex
-    /// An integer is larger than 2³¹ − 1, or has more than five bytes behind its prefix (RFC 7541 §5.1).
+    /// An integer is larger than 2³¹ − 1, or has more than five bytes after its prefix (RFC 7541 §5.1).
     case integerTooLarge
     /// The section ends within a field (RFC 7541 §5).
     case truncated

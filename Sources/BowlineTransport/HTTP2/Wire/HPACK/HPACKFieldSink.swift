@@ -1,19 +1,19 @@
 internal import BowlineCore
 
-/// Takes the fields of a section while it is decoded: stores those within the limits, counts the others.
+/// Receives the fields of a section while it is decoded. Stores the fields within the limits, and counts the others.
 struct HPACKFieldSink {
     private let limits: HPACKLimits
     private(set) var spans: [ReceivedFields.Span] = []
     private(set) var listSize = 0
     private(set) var isTooLarge = false
-    /// How many bytes the field needs for which there was no room; 0: there was room for all.
+    /// How many bytes the field needs that did not fit into the memory. 0: all fields fit.
     private(set) var shortage = 0
 
-    // The memory that is written to now, and where in the section's bytes it begins.
+    // The memory that fields are written to now, and its offset in the section's bytes.
     private var memory: UnsafeMutableRawPointer?
     private var capacity = 0
     private var offset = 0
-    /// How many bytes of the memory were written.
+    /// How many bytes of this memory were written.
     private(set) var written = 0
 
     init(limits: HPACKLimits, expectedFields: Int) {
@@ -21,7 +21,7 @@ struct HPACKFieldSink {
         spans.reserveCapacity(expectedFields)
     }
 
-    /// Goes on in other memory.
+    /// Continues in other memory.
     mutating func begin(_ memory: UnsafeMutableRawBufferPointer, offset: Int) {
         self.memory = memory.baseAddress
         self.offset = offset
@@ -30,14 +30,14 @@ struct HPACKFieldSink {
         shortage = 0
     }
 
-    /// Whether a field of so many bytes is within the limits.
+    /// Whether a field of `byteCount` bytes is within the limits.
     @inline(__always)
     func accepts(_ byteCount: Int) -> Bool {
         !isTooLarge && spans.count < limits.maximumFields
             && byteCount <= limits.maximumListSize &- HPACKEntry.overhead &- listSize
     }
 
-    /// Where the next field goes; nil: its bytes do not fit into the memory, and nothing was changed.
+    /// Returns where to write the next field. nil: its bytes do not fit into the memory; only `shortage` was changed.
     @inline(__always)
     mutating func room(for byteCount: Int) -> UnsafeMutableRawPointer? {
         guard byteCount <= capacity &- written, let memory else {
@@ -47,7 +47,7 @@ struct HPACKFieldSink {
         return memory + written
     }
 
-    /// Notes the field that was written to the room: its name, and its value directly behind.
+    /// Adds the field that was written to the room: its name, with its value directly behind.
     @inline(__always)
     mutating func store(nameCount: Int, valueCount: Int) {
         let start = UInt32(truncatingIfNeeded: offset &+ written)
@@ -58,7 +58,7 @@ struct HPACKFieldSink {
         listSize &+= nameCount &+ valueCount &+ HPACKEntry.overhead
     }
 
-    /// Counts a field that is beyond the limits. Nothing is stored from here on.
+    /// Counts a field that is beyond the limits. No later field is stored.
     mutating func skip(_ byteCount: Int) {
         isTooLarge = true
         let (sum, isOver) = listSize.addingReportingOverflow(byteCount + HPACKEntry.overhead)

@@ -1,16 +1,16 @@
 package import BowlineCore
 package import NIOCore
 
-/// The fields of one section as the decoder wrote them: all names and values in one buffer.
+/// The fields of one section, with all names and values in one buffer that the decoder wrote.
 package struct HPACKFields: Sendable {
-    /// Index 0 is the first byte of the first name.
+    /// The names and values. Index 0 is the first byte of the first name.
     package internal(set) var bytes: ByteBuffer
-    /// One for each stored field, pseudo-fields included, in order of arrival.
+    /// The position of each stored field, pseudo-fields included, in order of arrival.
     package internal(set) var spans: [ReceivedFields.Span]
-    /// The bytes of names and values plus 32 for each field, of all fields, stored or not (RFC 9113 §6.5.2).
+    /// The bytes of names and values plus 32 for each field (RFC 9113 §6.5.2). It counts all fields, stored or not.
     package internal(set) var listSize: Int
-    /// Whether the section exceeds the limits. The first field beyond them and all fields after it were decoded, so
-    /// that the table is right, and not stored.
+    /// Whether the section exceeds the limits. The first field beyond the limits and all later fields were decoded, to
+    /// keep the table correct, but not stored.
     package internal(set) var isTooLarge: Bool
 
     /// Makes a section without fields.
@@ -35,13 +35,13 @@ package struct HPACKFields: Sendable {
         withBytes(ofValueAt: index) { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// Runs `body` over the bytes of a name, which are valid only within it.
+    /// Runs `body` over the bytes of a name. The bytes are valid only within `body`.
     package func withBytes<R>(ofNameAt index: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
         let span = spans[index]
         return withBytes(Int(span.nameStart)..<Int(span.nameEnd), body)
     }
 
-    /// Runs `body` over the bytes of a value, which are valid only within it.
+    /// Runs `body` over the bytes of a value. The bytes are valid only within `body`.
     package func withBytes<R>(ofValueAt index: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
         let span = spans[index]
         return withBytes(Int(span.valueStart)..<Int(span.valueEnd), body)

@@ -1,5 +1,5 @@
 extension HPACKHuffman {
-    /// How many bits the code of each symbol has (RFC 7541, Appendix B); the last is EOS.
+    /// The number of bits of each symbol's code (RFC 7541, Appendix B). The last entry is EOS.
     static let codeLengths: [UInt8] = [
         13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28,
         28, 28, 28, 28, 28, 28, 28, 28, 6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6,

@@ -1,22 +1,22 @@
 /// The Huffman code of RFC 7541, Appendix B, in both directions.
 ///
-/// The code is canonical: in order of length and then of symbol, each code is the one after its predecessor. The
-/// lengths therefore say all of it, and the tables are made of them at first use.
+/// The code is canonical: in order of length and then of symbol, each code is its predecessor plus one. So the code
+/// lengths define the whole code, and the tables are made from them at first use.
 ///
-/// Decoding looks at the next 10 bits, which hold a whole code of every printable symbol that is at all frequent. The
-/// codes of one greater length follow each other, so a longer code is found by comparing with the end of each length.
+/// Decoding looks at the next 10 bits. They contain the whole code of every frequent printable symbol. Longer codes of
+/// the same length follow each other, so the decoder finds a longer code by comparing it with the end of each length.
 // Safety: the memory is filled before `shared` exists; it is neither changed nor freed after that.
 package struct HPACKHuffman: @unchecked Sendable {
-    /// The tables, which live as long as the process. A copy of this value costs no reference count.
+    /// The tables, which are never freed. A copy of this value costs no reference count.
     package static let shared = HPACKHuffman()
 
-    /// The codes of one length above ``shortBits``, as the topmost of 30 bits.
+    /// The codes of one length above ``shortBits``, as the highest of 30 bits.
     private struct LongCodes {
-        /// The first of them.
+        /// The first code of this length.
         var start: UInt32
-        /// The first number above them.
+        /// The first number above all codes of this length.
         var end: UInt32
-        /// Where the symbol of the first of them is in `symbols`.
+        /// The position in `symbols` of the symbol of the first code.
         var position: Int
         var length: Int
     }
@@ -25,14 +25,14 @@ package struct HPACKHuffman: @unchecked Sendable {
     private static let longestBits = 30
     private static let endOfString: UInt16 = 256
 
-    /// For each value of 10 bits the code at its top: the symbol, and above eight bits the length; 0: the code is
-    /// longer.
+    /// For each value of 10 bits, the code at its top: the symbol in the low eight bits, the length above them. 0: the
+    /// code is longer than 10 bits.
     private let short: UnsafePointer<UInt16>
-    /// In order of length; the last of them ends above every number of 30 bits.
+    /// The long codes, in order of length. The last one ends above every number of 30 bits.
     private let long: UnsafePointer<LongCodes>
     /// All symbols in order of their codes.
     private let symbols: UnsafePointer<UInt16>
-    /// For each symbol its code, and in the lowest eight bits the length.
+    /// For each symbol, its length in the lowest eight bits, and its code above them.
     private let codes: UnsafePointer<UInt64>
 
     private init() {
@@ -80,22 +80,22 @@ package struct HPACKHuffman: @unchecked Sendable {
 extension HPACKHuffman {
     /// Decodes a string.
     ///
-    /// - Parameter target: has room for ``decodedCount(of:)`` bytes; no byte more is written.
+    /// - Parameter target: Has room for ``decodedCount(of:)`` bytes. No further byte is written.
     /// - Returns: How many bytes were written; nil: the string breaks RFC 7541 §5.2.
     package func decode(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawPointer) -> Int? {
         run(over: source, target: target)
     }
 
-    /// Says how many bytes a string has once it is decoded; nil: it breaks RFC 7541 §5.2.
+    /// Returns how many bytes a string has after decoding. nil: it breaks RFC 7541 §5.2.
     package func decodedCount(of source: UnsafeRawBufferPointer) -> Int? {
         run(over: source, target: nil)
     }
 
-    /// - Parameter target: nil: the symbols are only counted.
+    /// - Parameter target: Where the symbols are written. nil: they are only counted.
     @inline(__always)
     private func run(over source: UnsafeRawBufferPointer, target: UnsafeMutableRawPointer?) -> Int? {
-        // Invariant: the next bits are at the top of `window`; `available` of them belong to the bytes before
-        // `position`. Bits below those are either 0 or already those of the bytes from `position` on.
+        // Invariant: the next bits are at the top of `window`. The first `available` of them belong to the bytes before
+        // `position`. The bits below are either 0 or already those of the bytes from `position` on.
         var window: UInt64 = 0
         var available = 0
         var position = 0
@@ -124,7 +124,7 @@ extension HPACKHuffman {
                 available &-= length
             } while available >= Self.longestBits
         }
-        // Behind the last bit stand ones, so that what is left at the end is the beginning of EOS or an error.
+        // Ones follow the last bit, so that the remaining bits are either the beginning of EOS or an error.
         while available > 0 {
             let ones = UInt64.max &>> UInt64(truncatingIfNeeded: available)
             let (symbol, length) = firstCode(of: window | ones)
@@ -139,7 +139,7 @@ extension HPACKHuffman {
         return count
     }
 
-    /// The code at the top of the window.
+    /// Returns the code at the top of the window.
     @inline(__always)
     private func firstCode(of window: UInt64) -> (symbol: UInt16, length: Int) {
         let entry = short[Int(truncatingIfNeeded: window &>> UInt64(64 - Self.shortBits))]
@@ -158,7 +158,7 @@ extension HPACKHuffman {
 }
 
 extension HPACKHuffman {
-    /// Says how many bytes a string takes in the code, padding included.
+    /// Returns how many bytes a string takes in the Huffman code, padding included.
     package func encodedCount(of text: UnsafeRawBufferPointer) -> Int {
         var bits: UInt64 = 0
         for position in 0..<text.count { bits &+= codes[Int(text[position])] & 0xFF }
@@ -167,10 +167,10 @@ extension HPACKHuffman {
 
     /// Encodes a string.
     ///
-    /// - Parameter target: has room for ``encodedCount(of:)`` bytes; no byte more is written.
+    /// - Parameter target: Has room for ``encodedCount(of:)`` bytes. No further byte is written.
     package func encode(_ text: UnsafeRawBufferPointer, into target: UnsafeMutableRawPointer) {
-        // Invariant: `used` bits at the bottom of `window` are not written yet; there are fewer than 32 between
-        // symbols.
+        // Invariant: `used` bits at the bottom of `window` are not written yet. Between symbols there are fewer than 32
+        // of them.
         var window: UInt64 = 0
         var used: UInt64 = 0
         var count = 0

@@ -1,10 +1,10 @@
-/// Finds what the encoder knows of a name: where it is in the static table, and what its values are like.
+/// Finds the encoder's knowledge of a name: its indices in the static table, and its ``HPACKNameHabit``.
 // Safety: the memory is filled before `shared` exists; it is neither changed nor freed after that.
 struct HPACKKnownNames: @unchecked Sendable {
-    /// The names, which live as long as the process. A copy of this value costs no reference count.
+    /// The names, which are never freed. A copy of this value costs no reference count.
     static let shared = HPACKKnownNames()
 
-    /// What is known of a name. The static table's indices are 0 if it does not have the name.
+    /// The knowledge of a name. The indices are 0 if the static table does not have the name.
     struct Knowledge {
         var firstIndex: Int
         var lastIndex: Int
@@ -19,7 +19,7 @@ struct HPACKKnownNames: @unchecked Sendable {
     }
 
     private struct Name {
-        /// Lives as long as the process, like every literal.
+        /// Never freed, like every literal.
         var bytes: UnsafeRawPointer
         var count: UInt8
         var firstIndex: UInt8
@@ -27,11 +27,11 @@ struct HPACKKnownNames: @unchecked Sendable {
         var habit: HPACKNameHabit
     }
 
-    /// More than twice the names, so that a name is found, or is not, at the first or second slot.
+    /// More than twice the number of names, so that a look-up mostly ends at the first or second slot.
     private static let slotCount = 256
 
     private let names: UnsafePointer<Name>
-    /// At a name's hash, or behind it where that is taken, its number from 1; 0: none.
+    /// The number of a name, from 1, at the slot of its hash, or at the next free slot. 0: the slot is free.
     private let slots: UnsafePointer<UInt8>
 
     private init() {
@@ -77,11 +77,11 @@ struct HPACKKnownNames: @unchecked Sendable {
         Int(truncatingIfNeeded: hash) & (slotCount &- 1)
     }
 
-    /// - Parameter hash: the name's, by ``HPACKBytes/hash(_:seed:)`` without a seed.
+    /// - Parameter hash: The hash of the name, from ``HPACKBytes/hash(_:seed:)`` without a seed.
     @inline(__always)
     func find(_ name: UnsafeRawBufferPointer, hash: UInt64) -> Knowledge {
         var slot = Self.slot(of: hash)
-        // Invariant: there are fewer names than slots, so an empty one is met.
+        // Invariant: there are fewer names than slots, so the loop reaches an empty slot.
         while slots[slot] != 0 {
             let known = names + Int(slots[slot] &- 1)
             if Int(known.pointee.count) == name.count, let start = name.baseAddress,

@@ -1,13 +1,14 @@
-/// Says for each name whether its fields are worth an entry in the table when the caller leaves it to the encoder.
+/// Whether fields of a name are worth an entry in the table, if the caller leaves the choice to the encoder.
 ///
-/// Every entry evicts an older one once the table is full, so a value that does not come again costs more than it
-/// saves.
+/// Once the table is full, every new entry evicts an older one. So an entry for a value that does not come again costs
+/// more than it saves.
 enum HPACKNameHabit: UInt8, Sendable {
-    /// All names that are not listed: one request of a client is mostly like the next.
+    /// The value is expected again: indexed. This applies to all names that are not listed below, because consecutive
+    /// requests of a client are similar.
     case repeats
-    /// The value belongs to one request, so an entry would hardly be used again: literals without indexing.
+    /// The value belongs to one request and an entry would hardly be used again: literals without indexing.
     case changes
-    /// No hop may keep the value where another request can be compared with it (RFC 7541 §7.1.3): never-indexed
+    /// No hop may store the value where another request can be compared with it (RFC 7541 §7.1.3): never-indexed
     /// literals.
     case secret
 }
@@ -21,7 +22,7 @@ extension HPACKNameHabit {
         "content-length", "content-range", "content-digest", "repr-digest", "digest", "content-md5",
         // Signatures, which cover a date or the content.
         "signature", "signature-input", "x-amz-date", "x-amz-content-sha256",
-        // The request's own id, or its place in a trace.
+        // The id of the request, or its position in a trace.
         "idempotency-key", "last-event-id", "x-request-id", "request-id", "x-correlation-id",
         "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-amzn-trace-id",
         "x-cloud-trace-context", "uber-trace-id",

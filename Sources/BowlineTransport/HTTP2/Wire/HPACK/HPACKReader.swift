@@ -1,11 +1,11 @@
-/// Reads the integers and strings of a section, one behind the other (RFC 7541 §5).
+/// Reads the integers and strings of a section, one after the other (RFC 7541 §5).
 package struct HPACKReader {
-    /// A string as it stands in the section.
+    /// A string as it is encoded in the section.
     struct Text {
         var bytes: UnsafeRawBufferPointer
         var isHuffman: Bool
 
-        /// Not fewer bytes than the string has once it is decoded: the shortest code has five bits.
+        /// An upper bound of the decoded string's bytes: the shortest code has five bits.
         @inline(__always)
         var maximumCount: Int { isHuffman ? bytes.count / 5 &* 8 &+ 8 : bytes.count }
     }
@@ -27,7 +27,7 @@ package struct HPACKReader {
     @inline(__always)
     var next: UInt8 { bytes[position] }
 
-    /// Reads an integer whose first byte has `prefix` bits for it (RFC 7541 §5.1). There must be that byte.
+    /// Reads an integer that has `prefix` bits in its first byte (RFC 7541 §5.1). There must be a first byte.
     @inline(__always)
     package mutating func integer(prefix: Int) throws(HPACKError) -> Int {
         let mask = (1 &<< prefix) &- 1

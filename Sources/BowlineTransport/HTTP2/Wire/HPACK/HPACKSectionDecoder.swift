@@ -2,15 +2,15 @@ package import NIOCore
 
 /// Decodes field sections (RFC 7541), in the order in which the peer encoded them.
 ///
-/// The names and values of a section go into one buffer; a field costs no allocation. What is beyond the limits changes
-/// the table like every other field and is not stored: the memory that a section takes is bounded by the limits and the
-/// table, whatever the peer sends.
+/// The names and values of a section are written into one buffer; a field costs no allocation. A field beyond the
+/// limits changes the table like every other field, but is not stored. So the limits and the table bound the memory of
+/// a section, whatever the peer sends.
 ///
-/// After an error the table is not the peer's any more; each later call throws the same error.
+/// After an error the table differs from the peer's table, and each later call throws the same error.
 package struct HPACKSectionDecoder: Sendable {
     /// A literal's name and value before they are decoded.
     private struct Literal {
-        /// Of the table that has the name; 0: the name is in the section.
+        /// The index of the name in the tables. 0: the name is in the section.
         var index: Int
         var entry: HPACKEntry
         var name: HPACKReader.Text
@@ -21,19 +21,19 @@ package struct HPACKSectionDecoder: Sendable {
     private let staticTable = HPACKStaticTable.shared
     private let huffman = HPACKHuffman.shared
     private var table: HPACKDynamicTable
-    /// SETTINGS_HEADER_TABLE_SIZE in force.
+    /// The SETTINGS_HEADER_TABLE_SIZE in force.
     private var allowedSize: Int
-    /// The next section must begin with a size update to at most this; nil: it need not.
+    /// The next section must begin with a size update to at most this. nil: no size update is due.
     private var dueSize: Int?
     private var failure: HPACKError?
 
-    // What a section is expected to take, by those before it, so that it is decoded into a buffer of the right size.
+    // The expected size of a section, from earlier sections. So it is decoded into a buffer of the right size.
     private var expectedBytes = 256
     private var expectedFields = 16
     private static let largestExpectation = 4096
 
-    /// - Parameter tableSize: SETTINGS_HEADER_TABLE_SIZE in force for the peer's encoder; 4,096 until a setting of
-    ///   ours is acknowledged.
+    /// - Parameter tableSize: The SETTINGS_HEADER_TABLE_SIZE in force for the peer's encoder. It is 4,096 until the
+    ///   peer has acknowledged a setting of ours.
     package init(tableSize: Int = 4_096) {
         table = HPACKDynamicTable(maximumSize: tableSize)
         allowedSize = table.maximumSize
@@ -50,9 +50,9 @@ package struct HPACKSectionDecoder: Sendable {
     /// - Parameter index: 0 for the newest entry, to `tableCount - 1`.
     package func tableField(at index: Int) -> (name: [UInt8], value: [UInt8]) { table.field(at: index) }
 
-    /// Takes a setting of ours that the peer has acknowledged into force.
+    /// Applies our SETTINGS_HEADER_TABLE_SIZE, which the peer has acknowledged.
     ///
-    /// If it is smaller than the table, the next section has to begin with a size update (RFC 7541 §4.2).
+    /// If it is smaller than the table, the next section must begin with a size update (RFC 7541 §4.2).
     package mutating func tableSizeAcknowledged(_ size: Int) {
         allowedSize = HPACKDynamicTable.bounded(size)
         guard allowedSize < table.maximumSize else { return }
@@ -62,9 +62,9 @@ package struct HPACKSectionDecoder: Sendable {
     /// Decodes a section.
     ///
     /// - Parameters:
-    ///   - block: the section, whole, without padding and frame headers.
-    ///   - limits: what is stored of it.
-    ///   - allocator: allocates the buffer of the fields.
+    ///   - block: The whole section, without padding and frame headers.
+    ///   - limits: The limits of what is stored of the section.
+    ///   - allocator: Allocates the buffer of the fields.
     package mutating func decode(
         _ block: ByteBuffer, limits: HPACKLimits, allocator: ByteBufferAllocator
     ) throws(HPACKError) -> HPACKFields {
@@ -95,15 +95,15 @@ package struct HPACKSectionDecoder: Sendable {
                 return sink.written
             }
         }
-        // Grows at once and shrinks slowly: trailers are smaller than the heads between them. A Huffman string is given
-        // room for more than it takes.
+        // The expectation grows at once and shrinks slowly, because trailers are smaller than the heads between them. A
+        // Huffman string is given room for more bytes than it takes.
         expectedBytes = min(max(output.writerIndex + 64, expectedBytes &- expectedBytes / 8), Self.largestExpectation)
         expectedFields = max(sink.spans.count, expectedFields &- expectedFields / 8)
         return HPACKFields(
             bytes: output, spans: sink.spans, listSize: sink.listSize, isTooLarge: sink.isTooLarge)
     }
 
-    /// RFC 7541 §4.2: at most two, before the first field.
+    /// Reads the size updates before the first field: at most two (RFC 7541 §4.2).
     private mutating func takeSizeUpdates(_ reader: inout HPACKReader) throws(HPACKError) {
         var count = 0
         while !reader.isAtEnd, reader.next & 0xE0 == 0x20 {
@@ -120,7 +120,7 @@ package struct HPACKSectionDecoder: Sendable {
         guard dueSize == nil else { throw HPACKError.missingTableSizeUpdate }
     }
 
-    /// Decodes fields up to the end of the section, or to the first that the sink has no room for.
+    /// Decodes fields up to the end of the section, or up to the first field that the sink has no room for.
     private mutating func decodeFields(
         _ reader: inout HPACKReader, into sink: inout HPACKFieldSink
     ) throws(HPACKError) {
@@ -144,7 +144,7 @@ package struct HPACKSectionDecoder: Sendable {
         }
     }
 
-    /// RFC 7541 §6.1.
+    /// Decodes an indexed field (RFC 7541 §6.1).
     ///
     /// - Returns: False: the sink has no room; only the reader was changed.
     @inline(__always)
@@ -164,9 +164,10 @@ package struct HPACKSectionDecoder: Sendable {
         return true
     }
 
-    /// RFC 7541 §6.2.
+    /// Decodes a literal (RFC 7541 §6.2).
     ///
-    /// - Parameter indexPrefix: The bits of the index in the first byte: 6 if the field enters the table, else 4.
+    /// - Parameter indexPrefix: The number of bits of the index in the first byte: 6 if the field enters the table,
+    ///   else 4.
     /// - Returns: False: the sink has no room; only the reader was changed.
     private mutating func takeLiteral(
         _ reader: inout HPACKReader, indexPrefix: Int, into sink: inout HPACKFieldSink
@@ -175,7 +176,7 @@ package struct HPACKSectionDecoder: Sendable {
         var nameRoom = literal.index > 0 ? literal.entry.nameCount : literal.name.maximumCount
         var valueRoom = literal.value.maximumCount
         if !sink.accepts(nameRoom &+ valueRoom) {
-            // Only what the literal really takes decides.
+            // The upper bound may be too large: the decoded size decides.
             nameRoom = try literal.index > 0 ? literal.entry.nameCount : decodedCount(of: literal.name)
             valueRoom = try decodedCount(of: literal.value)
             guard sink.accepts(nameRoom &+ valueRoom) else {
@@ -209,8 +210,8 @@ package struct HPACKSectionDecoder: Sendable {
         return Literal(index: index, entry: entry, name: name, value: value, isIndexed: indexPrefix == 6)
     }
 
-    /// Puts a literal into the table that is beyond the limits. It is decoded into memory of its own, if it fits into
-    /// the table at all; its name may be that of an entry which it evicts (RFC 7541 §4.4).
+    /// Inserts a literal that is beyond the limits into the table. It is decoded into separate memory, if it fits into
+    /// the table at all: its name may be in an entry that the insertion evicts (RFC 7541 §4.4).
     private mutating func insertUnstored(_ literal: Literal, nameCount: Int, valueCount: Int) {
         guard literal.isIndexed else { return }
         guard table.canHold(nameCount + valueCount) else {
@@ -233,7 +234,7 @@ package struct HPACKSectionDecoder: Sendable {
         )
     }
 
-    /// The entry of either table (RFC 7541 §2.3.3).
+    /// Returns the entry at an index of the static or the dynamic table (RFC 7541 §2.3.3).
     @inline(__always)
     private func entry(at index: Int) throws(HPACKError) -> HPACKEntry {
         if index <= HPACKStaticTable.count {
@@ -260,7 +261,7 @@ package struct HPACKSectionDecoder: Sendable {
         return count
     }
 
-    /// Returns how many bytes the name has; nil: it breaks RFC 7541 §5.2.
+    /// Decodes the name. Returns how many bytes it has. nil: it breaks RFC 7541 §5.2.
     @inline(__always)
     private func decodeName(of literal: Literal, into target: UnsafeMutableRawPointer) -> Int? {
         guard literal.index > 0 else { return decode(literal.name, into: target) }
@@ -268,7 +269,7 @@ package struct HPACKSectionDecoder: Sendable {
         return literal.entry.nameCount
     }
 
-    /// Returns how many bytes the text has; nil: it breaks RFC 7541 §5.2.
+    /// Decodes the text. Returns how many bytes it has. nil: it breaks RFC 7541 §5.2.
     @inline(__always)
     private func decode(_ text: HPACKReader.Text, into target: UnsafeMutableRawPointer) -> Int? {
         if text.isHuffman { return huffman.decode(text.bytes, into: target) }

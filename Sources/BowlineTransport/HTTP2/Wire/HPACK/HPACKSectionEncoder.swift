@@ -2,10 +2,10 @@ package import NIOCore
 
 /// Encodes field sections (RFC 7541), in the order in which they are sent.
 ///
-/// For each section call ``begin(into:)``, then `encode` for each field. Every field that was encoded must be sent,
-/// since the table has changed. Names must be in lower case (RFC 9113 §8.2.1); values may have any bytes.
+/// For each section call ``begin(into:)``, then `encode` for each field. Every encoded field must be sent, because it
+/// has changed the table. Names must be in lower case (RFC 9113 §8.2.1). Values may contain any bytes.
 package struct HPACKSectionEncoder: Sendable {
-    /// The sizes that the next section has to announce (RFC 7541 §4.2).
+    /// The table sizes that the next section must announce (RFC 7541 §4.2).
     private struct SizeChange {
         var smallest: Int
         var last: Int
@@ -16,9 +16,9 @@ package struct HPACKSectionEncoder: Sendable {
         case indexed, unindexed, neverIndexed
     }
 
-    /// No table is larger: a larger one would cost memory for fields that a client sends once.
+    /// The largest table. A larger one would cost memory for fields that a client sends once.
     private static let largestTable = 65_536
-    /// What the peer's decoder begins with (RFC 9113 §6.5.2).
+    /// The initial table size of the peer's decoder (RFC 9113 §6.5.2).
     private static let initialSize = 4_096
 
     private let staticTable = HPACKStaticTable.shared
@@ -31,11 +31,11 @@ package struct HPACKSectionEncoder: Sendable {
     private var announcedSize = HPACKSectionEncoder.initialSize
     private var sizeChange: SizeChange?
 
-    /// Whether strings are written in the Huffman code where that is shorter. False only in tests.
+    /// Whether strings are written in the Huffman code if that is shorter. False only in tests.
     package var usesHuffman = true
 
-    /// - Parameter maximumTableSize: The largest table to use, whatever the peer allows: 0 to 65,536 bytes. 0: no field
-    ///   enters a table.
+    /// - Parameter maximumTableSize: The largest table to use, even if the peer allows more: 0 to 65,536 bytes. 0: no
+    ///   field enters the table.
     package init(maximumTableSize: Int = 4_096) {
         let maximum = min(max(maximumTableSize, 0), Self.largestTable)
         self.maximumTableSize = maximum
@@ -55,8 +55,8 @@ package struct HPACKSectionEncoder: Sendable {
     /// - Parameter index: 0 for the newest entry, to `tableCount - 1`.
     package func tableField(at index: Int) -> (name: [UInt8], value: [UInt8]) { table.field(at: index) }
 
-    /// Takes the peer's SETTINGS_HEADER_TABLE_SIZE into force. The next section announces what changes by it; if the
-    /// size went down and up again since the last section, it announces both (RFC 7541 §4.2).
+    /// Applies the peer's SETTINGS_HEADER_TABLE_SIZE. The next section announces the change. If the size went down and
+    /// up again since the last section, the next section announces both sizes (RFC 7541 §4.2).
     package mutating func peerTableSize(_ size: Int) {
         let last = min(max(size, 0), maximumTableSize)
         sizeChange = SizeChange(smallest: min(sizeChange?.smallest ?? announcedSize, last), last: last)
@@ -129,7 +129,7 @@ package struct HPACKSectionEncoder: Sendable {
                 return
             }
         }
-        // A field that takes most of the table would evict all others for one that may not come again.
+        // A field that takes most of the table would evict all other entries, and may not come again.
         let byteCount = name.count &+ value.count
         let largestEntry = table.maximumSize &- table.maximumSize / 4
         guard literal == .indexed, byteCount <= largestEntry &- HPACKEntry.overhead else {
@@ -157,7 +157,7 @@ package struct HPACKSectionEncoder: Sendable {
         }
     }
 
-    /// The index of an entry with this name in either table; 0: there is none.
+    /// Returns the index of an entry with this name in either table. 0: there is none.
     @inline(__always)
     private func index(ofName name: UnsafeRawBufferPointer, _ known: HPACKKnownNames.Knowledge, hash: UInt32) -> Int {
         if known.firstIndex > 0 { return known.firstIndex }

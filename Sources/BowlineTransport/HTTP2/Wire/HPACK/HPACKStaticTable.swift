@@ -1,9 +1,9 @@
 /// The static table of RFC 7541, Appendix A.
 // Safety: the memory is filled before `shared` exists; it is neither changed nor freed after that.
 struct HPACKStaticTable: @unchecked Sendable {
-    /// The table, which lives as long as the process. A copy of this value costs no reference count.
+    /// The table, which is never freed. A copy of this value costs no reference count.
     static let shared = HPACKStaticTable()
-    /// Its entries have the indices from 1 to this.
+    /// The number of entries. Their indices are 1 to this.
     static let count = 61
 
     /// The memory that the entries' offsets refer to.
@@ -41,7 +41,7 @@ struct HPACKStaticTable: @unchecked Sendable {
     @inline(__always)
     func entry(at index: Int) -> HPACKEntry { entries[index &- 1] }
 
-    /// Whether an entry's value is this one.
+    /// Whether the entry at an index has this value.
     @inline(__always)
     func hasValue(_ value: UnsafeRawBufferPointer, at index: Int) -> Bool {
         let entry = self.entry(at: index)
@@ -52,7 +52,7 @@ struct HPACKStaticTable: @unchecked Sendable {
 }
 
 extension HPACKStaticTable {
-    /// In order of the index; those of one name follow each other.
+    /// The fields in order of the index. Fields with the same name follow each other.
     static let fields: [(name: StaticString, value: StaticString)] = [
         (":authority", ""),
         (":method", "GET"),

@@ -1,8 +1,8 @@
-/// Finds entries of the encoder's table by name, and by name and value.
+/// Finds entries of the encoder's table by name, or by name and value.
 ///
-/// Entries with the same bucket form a chain from the newest to the oldest. Eviction needs no work: a chain ends at the
-/// first number that the table no longer has. A look-up follows at most ``maximumSteps`` links, so a table whose
-/// entries collide costs compression and not time.
+/// Entries in the same bucket form a chain from the newest to the oldest. Eviction needs no work: a chain ends at the
+/// first number that the table no longer has. A look-up follows at most ``maximumSteps`` links. So colliding entries
+/// make the compression worse, but cost no time.
 struct HPACKTableIndex: Sendable {
     private struct Link {
         var fieldHash: UInt32
@@ -14,14 +14,14 @@ struct HPACKTableIndex: Sendable {
 
     private static let maximumSteps = 24
 
-    /// A power of two, not less than the table can have entries.
+    /// A power of two, at least the largest number of entries that the table can have.
     private let slotCount: Int
-    /// The link of each entry, at its number modulo the slots.
+    /// The link of each entry, at its number modulo `slotCount`.
     private var links: [Link] = []
     /// The newest entry of each bucket: first the buckets of fields, then those of names.
     private var heads: [UInt32] = []
 
-    /// - Parameter maximumSize: of the table, at any time.
+    /// - Parameter maximumSize: The largest size that the table ever has.
     init(maximumSize: Int) {
         var slotCount = 16
         while slotCount < maximumSize / HPACKEntry.overhead { slotCount *= 2 }
@@ -48,7 +48,7 @@ struct HPACKTableIndex: Sendable {
         heads[nameHead] = number
     }
 
-    /// The position of the newest entry with this name and value; nil: none was found.
+    /// Returns the position of the newest entry with this name and value. nil: none was found.
     @inline(__always)
     func findField(
         _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, hash: UInt32, in table: HPACKDynamicTable
@@ -68,7 +68,7 @@ struct HPACKTableIndex: Sendable {
         return nil
     }
 
-    /// The position of the newest entry with this name; nil: none was found.
+    /// Returns the position of the newest entry with this name. nil: none was found.
     @inline(__always)
     func findName(_ name: UnsafeRawBufferPointer, hash: UInt32, in table: HPACKDynamicTable) -> Int? {
         guard table.count > 0 else { return nil }

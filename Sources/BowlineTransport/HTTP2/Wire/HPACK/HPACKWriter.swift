@@ -1,6 +1,6 @@
 /// Writes integers and strings into memory that has room for them (RFC 7541 §5).
 package struct HPACKWriter {
-    /// Not fewer bytes than the integers of a field take.
+    /// An upper bound of the bytes that the integers of a field take.
     package static let integerRoom = 32
 
     private let base: UnsafeMutableRawPointer
@@ -18,7 +18,7 @@ package struct HPACKWriter {
         count &+= 1
     }
 
-    /// Writes an integer behind the bits of `pattern`, with `prefix` bits in the first byte (RFC 7541 §5.1).
+    /// Writes an integer after the bits of `pattern`, with `prefix` bits in the first byte (RFC 7541 §5.1).
     @inline(__always)
     package mutating func write(_ value: Int, prefix: Int, pattern: UInt8) {
         let mask = (1 &<< prefix) &- 1
@@ -39,7 +39,7 @@ package struct HPACKWriter {
         write(UInt8(truncatingIfNeeded: rest))
     }
 
-    /// Writes a string in the Huffman code where that is shorter, else as it is (RFC 7541 §5.2).
+    /// Writes a string in the Huffman code if that is shorter, else as it is (RFC 7541 §5.2).
     ///
     /// - Parameter huffman: nil: the string is written as it is.
     @inline(__always)

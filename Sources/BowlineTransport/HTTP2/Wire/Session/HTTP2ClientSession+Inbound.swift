@@ -1,11 +1,11 @@
 package import BowlineCore
 internal import NIOCore
 
-// What the peer's frames do.
+// How the session processes the peer's frames.
 extension HTTP2ClientSession {
-    /// What the bytes received say, one event at a time; nil: everything was said.
+    /// Returns the next event of the received bytes. nil: every event was returned.
     ///
-    /// - Parameter now: Of a clock that never goes back: the bounds against floods count in periods of 30 s.
+    /// - Parameter now: The time of a clock that never goes back. The limits against floods count in periods of 30 s.
     package mutating func nextEvent(now: MonotonicInstant) -> Event? {
         if hasOpenedAllWindows {
             hasOpenedAllWindows = false
@@ -22,7 +22,7 @@ extension HTTP2ClientSession {
         }
     }
 
-    /// The peer has broken a rule.
+    /// Ends the stream or the connection, depending on the scope of the violation.
     private mutating func broken(_ violation: HTTP2Violation) -> Event {
         switch violation.scope {
         case .stream(let stream):
@@ -85,7 +85,7 @@ extension HTTP2ClientSession {
     private mutating func receivedData(
         _ bytes: ByteBuffer, windowBytes: Int, endsFrame: Bool, endsStream: Bool, on stream: Int
     ) throws(HTTP2Violation) -> Event? {
-        // Both counts go on if the stream is gone.
+        // The connection's window and the flood counters count the frame even if the stream is not open.
         arrivingDataStream = endsFrame ? 0 : stream
         try countInConnection(windowBytes)
         if endsFrame { receiveWindow.frameEnded() }
@@ -103,7 +103,7 @@ extension HTTP2ClientSession {
             throw HTTP2Violation(
                 .flowControlError, .stream(stream), "DATA beyond the stream's window", rule: "RFC 9113 §6.9")
         }
-        // Padding has no reader who would take it.
+        // No reader takes padding, so it is given back here.
         if windowBytes > count { streams[index].receiveWindow.consumed(windowBytes - count) }
         if endsStream { streams.remoteEnded(at: index) } else { giveBack(at: index) }
         guard count > 0 || endsStream else { return nil }
@@ -119,7 +119,7 @@ extension HTTP2ClientSession {
         receiveWindow.consumed(count)
     }
 
-    /// A section that is so many times larger than SETTINGS_MAX_HEADER_LIST_SIZE allows ends the connection.
+    /// A section that is this many times larger than SETTINGS_MAX_HEADER_LIST_SIZE ends the connection.
     private static let bombFactor = 64
 
     private mutating func receivedSection(
@@ -128,12 +128,12 @@ extension HTTP2ClientSession {
         floods.fieldSection()
         let fields: HPACKFields
         do throws(HPACKError) {
-            // Also for a stream that is gone: the peer's table has changed.
+            // Decoded even if the stream is not open: the section has changed the peer's table.
             fields = try decoder.decode(block, limits: options.fieldLimits, allocator: allocator)
         } catch {
             throw HTTP2Violation(.compressionError, .connection, error.whatThePeerSent, rule: "RFC 9113 §4.3")
         }
-        // Each byte of such a section costs up to 2 KiB to be copied: one is enough.
+        // One such section is enough: each of its bytes can cost 2 KiB of copying.
         guard fields.listSize / Self.bombFactor <= options.fieldLimits.maximumListSize else {
             throw HTTP2Violation(
                 .enhanceYourCalm, .connection, "a field section of many times the announced size",
@@ -148,7 +148,7 @@ extension HTTP2ClientSession {
         return .headers(stream: stream, fields, endsStream: endsStream)
     }
 
-    /// The record of a stream on which HEADERS or DATA have arrived; nil: they are dropped.
+    /// Returns the index of the record of a stream on which HEADERS or DATA have arrived. nil: they are dropped.
     private func indexForMessage(on stream: Int) throws(HTTP2Violation) -> Int? {
         guard let index = streams.index(of: stream) else {
             try checkNotIdle(stream)
@@ -172,7 +172,7 @@ extension HTTP2ClientSession {
             .protocolError, .connection, "a frame on a stream that was never opened", rule: "RFC 9113 §5.1")
     }
 
-    /// The peer has ended a stream that was reset.
+    /// Records that the peer has ended a stream that was reset.
     private mutating func lateStreamEnded(_ stream: Int) {
         if let index = streams.index(of: stream) { streams.remoteEnded(at: index) }
     }
@@ -217,7 +217,7 @@ extension HTTP2ClientSession {
             .flowControlError, scope, "a WINDOW_UPDATE that raises a window above 2³¹ − 1", rule: "RFC 9113 §6.9.1")
     }
 
-    /// The parser has found a frame that breaks a rule of its stream.
+    /// Processes a violation of a stream's rule that the parser has found.
     private mutating func received(
         _ violation: HTTP2Violation, windowBytes: Int, now: MonotonicInstant
     ) throws(HTTP2Violation) -> Event? {
@@ -225,8 +225,9 @@ extension HTTP2ClientSession {
         guard case .stream(let stream) = violation.scope else { throw violation }
         try floods.controlFrame(now: now)
         guard let index = streams.index(of: stream) else {
-            // The answer to a stream error is RST_STREAM, which must not be sent for an idle stream (RFC 9113 §6.4): the error
-            // becomes one of the connection, as §5.4.1 allows. A closed stream gets no frame any more (§5.1).
+            // The answer to a stream error is RST_STREAM, which must not be sent for an idle stream (RFC 9113 §6.4). So
+            // the error becomes an error of the connection, as §5.4.1 allows. On a closed stream no frame may be sent
+            // any more (§5.1).
             guard !streams.isIdle(stream) else {
                 throw HTTP2Violation(violation.code, .connection, violation.what, rule: violation.rule)
             }
@@ -247,7 +248,7 @@ extension HTTP2ClientSession {
         awaitsAcknowledgement = false
         streamWindowInForce = streamWindow
         streams.resizeReceiveWindows(to: streamWindow)
-        // In a smaller window, what is owed may be due at once.
+        // In a smaller window, the owed bytes may be due at once.
         for index in streams.indices { giveBack(at: index) }
         return .settingsAcknowledged
     }
@@ -267,7 +268,7 @@ extension HTTP2ClientSession {
 }
 
 extension HPACKError {
-    /// For a violation's `what`.
+    /// The error as the `what` of a violation.
     fileprivate var whatThePeerSent: StaticString {
         switch self {
         case .invalidIndex: "a field section with an index that no table has"

@@ -1,13 +1,15 @@
 internal import BowlineCore
 package import NIOCore
 
-/// The client's side of one HTTP/2 connection (RFC 9113) without its socket: bytes in, events and bytes out.
+/// The client's side of one HTTP/2 connection (RFC 9113), without a socket. It takes received bytes, and returns events
+/// and bytes to send.
 ///
-/// It knows streams by number. It keeps no request, no body and no waiter: a body's bytes are in an event or in the
-/// output, and the caller asks ``sendable(on:)`` before it hands over more.
+/// The session knows streams by number. It keeps no request, no body and no waiter. A body's bytes are in an event or
+/// in the output. The caller asks ``sendable(on:)`` before it passes more bytes to ``send(_:endsStream:on:)``.
 ///
-/// Call ``start()`` first. Then give ``receive(_:)`` what was read, take events from ``nextEvent(now:)`` until it says
-/// nil, and write what ``takeOutput()`` returns. ``HTTP2StreamState`` says what becomes of a stream; the connection is
+/// Call ``start()`` first. Then pass the bytes that were read to ``receive(_:)``, take events from ``nextEvent(now:)``
+/// until it returns nil, and write the buffer that ``takeOutput()`` returns. ``HTTP2StreamState`` describes the states
+/// of a stream. The states of the connection are:
 ///
 /// | input | open | closing | failed |
 /// |---|---|---|---|
@@ -17,42 +19,43 @@ package import NIOCore
 /// | a violation of a stream | open, the stream is reset | closing, the stream is reset | – |
 /// | a violation of the connection | failed | failed | – |
 /// | any other frame | open | closing | dropped |
-/// | our `goAway` | open, without room | closing | nothing |
+/// | our `goAway` | open, with no room for streams | closing | nothing |
 ///
 /// A failed session has no streams, writes nothing after its GOAWAY, and reports nothing after
 /// ``Event/connectionFailed(_:)``.
 ///
-/// The peer's settings are in force as soon as they arrive, ours once the peer has acknowledged them: until then a
-/// stream's receive window is 65,535.
+/// The peer's settings are in force as soon as they arrive. Our settings are in force when the peer has acknowledged
+/// them; before that, the receive window of a stream is 65,535 bytes.
 ///
 /// Memory: an unfinished frame or field section, the compression tables, one small record for each stream that is open
-/// or was reset, and the output until it is taken. No input traps.
+/// or was reset, and the output that was not taken yet. No input traps.
 package struct HTTP2ClientSession: ~Copyable, Sendable {
-    /// What `nextEvent` reports.
+    /// An event that ``nextEvent(now:)`` returns.
     package enum Event: Sendable {
-        /// The peer's settings, applied and acknowledged. The first of them make the connection ready.
+        /// The peer's settings, which the session has applied and acknowledged. The first of them make the connection
+        /// ready.
         case settings(HTTP2PeerSettings)
         /// Our settings are in force: the receive windows of all streams have changed (RFC 9113 §6.9.2).
         case settingsAcknowledged
-        /// A field section on an open stream. Whether it is informational, final or trailers is the caller's to say.
+        /// A field section on an open stream. The caller decides whether it is informational, final or trailers.
         case headers(stream: Int, HPACKFields, endsStream: Bool)
-        /// Bytes of a body, counted in both windows. Never empty, unless they end the stream.
+        /// Bytes of a body, counted in both windows. Empty only if they end the stream.
         case data(stream: Int, ByteBuffer, endsStream: Bool)
-        /// The peer has reset the stream, which is gone from the session.
+        /// The peer has reset the stream. It is no longer open in the session.
         case reset(stream: Int, HTTP2ErrorCode)
-        /// The peer takes no new streams. Those above `lastStream` are gone from the session. A later one never raises
-        /// it.
+        /// The peer takes no new streams. The streams above `lastStream` are no longer open in the session. A later
+        /// GOAWAY never raises `lastStream`.
         case goAway(lastStream: Int, HTTP2ErrorCode)
         /// The answer to a PING.
         case pong(UInt64)
-        /// The peer sent a PING, which is answered.
+        /// The peer sent a PING. Its answer is written.
         case ping
-        /// The peer lets us send more: on the stream, or, if nil, on all. Ask ``HTTP2ClientSession/sendable(on:)``
-        /// again.
+        /// The peer lets us send more: on the stream or, if nil, on all streams. Ask
+        /// ``HTTP2ClientSession/sendable(on:)`` again.
         case windowOpened(stream: Int?)
-        /// The peer broke a rule on a stream. RST_STREAM is written, and the stream is gone from the session.
+        /// The peer broke a rule on a stream. RST_STREAM is written, and the stream is no longer open in the session.
         case streamFailed(stream: Int, HTTP2Violation)
-        /// The peer broke a rule of the connection. GOAWAY is written, and all streams are gone from the session.
+        /// The peer broke a rule of the connection. GOAWAY is written, and no stream is open in the session any more.
         case connectionFailed(HTTP2Violation)
     }
 
@@ -63,13 +66,13 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         case failed
     }
 
-    /// The longest DATA frame that is sent: every peer takes it (RFC 9113 §4.2).
+    /// The payload of the longest DATA frame that we send. Every peer accepts it (RFC 9113 §4.2).
     private static let dataFrameSize = 16_384
-    /// How many streams a peer that names no limit gets (RFC 9113 §6.5.2 recommends no less).
+    /// The stream limit if the peer names none (RFC 9113 §6.5.2 recommends no less).
     private static let defaultStreamLimit = 100
-    /// RFC 9113 §4.1, §6.9.
+    /// The size of a WINDOW_UPDATE frame (RFC 9113 §4.1, §6.9).
     private static let windowUpdateByteCount = 13
-    /// Both windows before anything is said about them (RFC 9113 §6.9.2).
+    /// The initial size of both windows (RFC 9113 §6.9.2).
     private static let initialWindow = 65_535
 
     let options: HTTP2SessionOptions
@@ -85,23 +88,23 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     var floods: HTTP2FloodCounters
     var sendWindow = HTTP2SendWindow(HTTP2ClientSession.initialWindow)
     var receiveWindow = HTTP2ReceiveWindow(size: HTTP2ClientSession.initialWindow)
-    /// The receive window of a new stream: ours once the peer has acknowledged it.
+    /// The receive window of a new stream: our setting once the peer has acknowledged it.
     var streamWindowInForce = HTTP2ClientSession.initialWindow
-    /// Whether our SETTINGS are on their way. There are never two.
+    /// Whether our SETTINGS wait for an acknowledgement. There is never a second SETTINGS frame.
     var awaitsAcknowledgement = false
     var phase = Phase.open
     private var hasSentGoAway = false
-    /// The stream whose DATA frame is arriving in pieces; 0: none is.
+    /// The stream whose DATA frame is arriving in pieces. 0: none.
     var arrivingDataStream = 0
-    /// The DATA frame that is arriving has ended its stream by a violation: the pieces that follow are dropped.
+    /// Whether the DATA frame that is arriving has ended its stream by a violation. Its later pieces are dropped.
     var refusesArrivingData = false
-    /// A SETTINGS frame has opened the windows of all streams; the next event says so.
+    /// Whether a SETTINGS frame has opened the windows of all streams. The next event reports it.
     var hasOpenedAllWindows = false
 
-    /// What the peer's settings say.
+    /// The peer's settings.
     package private(set) var peer = HTTP2PeerSettings()
 
-    /// - Parameter firstStreamID: The first stream's number; odd. Only tests begin with another than 1.
+    /// - Parameter firstStreamID: The number of the first stream; odd. Only tests use another number than 1.
     package init(
         options: HTTP2SessionOptions, firstStreamID: Int = 1, allocator: ByteBufferAllocator = ByteBufferAllocator()
     ) {
@@ -110,11 +113,11 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         streamWindow = min(max(options.streamWindow, 1), HTTP2SendWindow.maximum)
         connectionWindow = min(max(options.connectionWindow, Self.initialWindow), HTTP2SendWindow.maximum)
         var limits = HTTP2FrameLimits()
-        // A section that is not too large must arrive, however little of it is compressed.
+        // A section within `maximumListSize` must be accepted even if it is hardly compressed.
         limits.maximumBlockBytes = max(limits.maximumBlockBytes, options.fieldLimits.maximumListSize)
         parser = HTTP2FrameParser(limits: limits)
         writer = HTTP2FrameWriter(allocator: allocator)
-        // Never fewer than may lose their places at once.
+        // At least as many as may lose their places at once.
         streams = HTTP2StreamRecords(firstID: firstStreamID, rememberedLimit: max(64, options.maximumStreams))
         floods = HTTP2FloodCounters(options: options)
     }
@@ -139,7 +142,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         receiveWindow.resize(to: connectionWindow)
     }
 
-    /// Everything to be sent since the last call, in order; nil: nothing.
+    /// Returns everything to be sent since the last call, in order. nil: nothing.
     package mutating func takeOutput() -> ByteBuffer? {
         floods.outputTaken()
         if isConnectionUpdateDue {
@@ -154,34 +157,37 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     /// Whether the connection's WINDOW_UPDATE is due.
     ///
-    /// It is written when the output is taken, not before: until then the peer cannot know of it, and DATA that needs
-    /// it is a violation. Within a DATA frame it is written as well: of a peer that sends without a pause, hardly any read ends
-    /// with a frame. Whether that frame fits the window must not depend on where it was cut: it counts in the window before.
+    /// It is written only when the output is taken. Before that, the peer cannot know of it, and DATA that needs it is
+    /// a violation.
+    ///
+    /// It is also written while a DATA frame is arriving: if a peer sends without a pause, hardly any read ends at the
+    /// end of a frame. The increment then counts only after that frame, so that a frame fits the window or not
+    /// regardless of where the reads cut it.
     private var isConnectionUpdateDue: Bool {
         receiveWindow.isIncrementDue && phase != .failed
     }
 
-    /// Takes over bytes that were read. A failed session drops them.
+    /// Adds bytes that were read. A failed session drops them.
     package mutating func receive(_ bytes: consuming ByteBuffer) {
         guard phase != .failed else { return }
         parser.append(bytes)
     }
 
-    /// Whether a frame or a field section has begun and not ended: the peer must not end the transport here.
+    /// Whether a frame or a field section has begun and not ended. The peer must not close the transport here.
     package var isWithinFrame: Bool { parser.isWithinFrame }
 
-    /// Tells the peer that we open no more streams (RFC 9113 §6.8).
+    /// Writes GOAWAY: we open no more streams (RFC 9113 §6.8).
     package mutating func goAway(code: HTTP2ErrorCode) {
         guard phase != .failed else { return }
         hasSentGoAway = true
         writer.goAway(lastStream: 0, code: code)
     }
 
-    /// Takes over the peer's settings and acknowledges them.
+    /// Applies the peer's settings and acknowledges them.
     mutating func apply(_ entries: [HTTP2SettingEntry]) throws(HTTP2Violation) {
         let window = peer.initialWindowSize
         try peer.apply(entries)
-        // Each of them: a table that shrinks and grows again is emptied between.
+        // Applies each entry, not only the last: a table that shrinks and grows again loses its entries.
         for entry in entries where entry.identifier == HTTP2SettingEntry.headerTableSizeIdentifier {
             encoder.peerTableSize(Int(entry.value))
         }
@@ -199,38 +205,39 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     // MARK: Opening
 
-    /// How many streams may be open at once: what the peer allows, or 100 where it names no limit, and at most
+    /// How many streams may be open at once: the peer's limit, or 100 if it names none, and at most
     /// `options.maximumStreams`.
     package var streamLimit: Int {
         min(peer.maximumConcurrentStreams ?? Self.defaultStreamLimit, options.maximumStreams)
     }
 
-    /// Streams that count against the limit: open ones, and those that we reset and of which the peer may not know.
+    /// The number of streams that count against the limit: open streams, and streams that we have reset while the peer
+    /// may not know it.
     package var occupied: Int { streams.occupied }
 
-    /// Streams that are open here.
+    /// The number of streams that are open on our side.
     package var openCount: Int { streams.openCount }
 
-    /// The number of the stream that was opened last; 0: none was.
+    /// The number of the stream that was opened last. 0: none was.
     package var lastOpened: Int { streams.lastOpened }
 
-    /// Whether there are no numbers left (RFC 9113 §5.1.1).
+    /// Whether no stream numbers are left (RFC 9113 §5.1.1).
     package var isExhausted: Bool { streams.isExhausted }
 
-    /// Whether the peer has ended the connection for new streams: by GOAWAY or by a violation.
+    /// Whether the connection takes no new streams, because of the peer's GOAWAY or a violation.
     package var isClosing: Bool { phase != .open }
 
-    /// Whether one stream more may be opened now.
+    /// Whether another stream may be opened now.
     package var hasRoom: Bool { phase == .open && !hasSentGoAway && !isExhausted && occupied < streamLimit }
 
-    /// Whether the stream is open here.
+    /// Whether the stream is open on our side.
     package func isOpen(_ stream: Int) -> Bool { streams.state(of: stream).isOpen }
 
-    /// Writes a request's HEADERS and opens its stream. The caller has asked ``hasRoom``.
+    /// Opens a stream and writes the HEADERS of its request. The caller checks ``hasRoom`` first.
     ///
     /// - Returns: The stream's number.
-    /// - Throws: ``HTTP2SectionTooLarge``, if the section is larger than the peer's SETTINGS_MAX_HEADER_LIST_SIZE.
-    ///   Nothing is written then, and no number is used.
+    /// - Throws: ``HTTP2SectionTooLarge`` if the section is larger than the peer's SETTINGS_MAX_HEADER_LIST_SIZE. Then
+    ///   nothing is written, and no stream number is used.
     package mutating func open(
         _ head: some HTTP2FieldSource, endsStream: Bool
     ) throws(HTTP2SectionTooLarge) -> Int {
@@ -255,7 +262,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
             to: &writer)
     }
 
-    /// Static, so that the encoder and the writer are two variables.
+    /// Static, so that the compiler sees the encoder and the writer as two variables.
     private static func write(
         _ section: some HTTP2FieldSource, on stream: Int, endsStream: Bool, maximumFrameSize: Int,
         with encoder: inout HPACKSectionEncoder, to writer: inout HTTP2FrameWriter
@@ -268,8 +275,8 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     // MARK: Sending
 
-    /// How many bytes of a body may be written on the stream now: what its window and the connection's allow. 0 if we
-    /// have ended the stream, or if it is gone.
+    /// How many bytes of a body may be written on the stream now: the smaller of its window and the connection's
+    /// window. 0 if we have ended the stream, or if it is not open.
     package func sendable(on stream: Int) -> Int {
         guard let index = streams.index(of: stream), streams[index].state.canSend else { return 0 }
         return sendable(at: index)
@@ -279,13 +286,13 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         max(0, min(streams[index].sendWindow.available, sendWindow.available))
     }
 
-    /// How many bytes of bodies the peer takes on the whole connection.
+    /// How many bytes of bodies the peer accepts now on the whole connection.
     package var connectionSendWindow: Int { sendWindow.available }
 
-    /// Writes a piece of a request's body in DATA frames, or the end of the stream, or both.
+    /// Writes a piece of a request's body in DATA frames, the end of the stream, or both.
     ///
-    /// - Parameter bytes: At most ``sendable(on:)``. Without bytes, nothing is written unless this ends the stream,
-    ///   which needs no window. A stream that we have ended, or that is gone, gets nothing.
+    /// - Parameter bytes: At most ``sendable(on:)`` bytes. If it is empty, a frame is written only to end the stream,
+    ///   which needs no window. Nothing is written on a stream that we have ended, or that is not open.
     package mutating func send(_ bytes: ByteBuffer, endsStream: Bool, on stream: Int) {
         guard let index = streams.index(of: stream), streams[index].state.canSend else { return }
         let count = bytes.readableBytes
@@ -298,9 +305,10 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         if endsStream { streams.localEnded(at: index) }
     }
 
-    /// Writes a request's trailers, which end the stream. A stream that we have ended, or that is gone, gets nothing.
+    /// Writes a request's trailers, which end the stream. Nothing is written on a stream that we have ended, or that is
+    /// not open.
     ///
-    /// - Throws: ``HTTP2SectionTooLarge``, as `open` does. Nothing is written then, and the stream is as it was.
+    /// - Throws: ``HTTP2SectionTooLarge``, like `open`. Then nothing is written, and the stream is unchanged.
     package mutating func sendTrailers(
         _ trailers: some HTTP2FieldSource, on stream: Int
     ) throws(HTTP2SectionTooLarge) {
@@ -310,9 +318,9 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         streams.localEnded(at: index)
     }
 
-    /// Writes RST_STREAM. The stream is gone for the caller, and keeps its place in ``occupied`` until a PING that was
-    /// sent after it is answered (``pingAnswered()``). What still arrives for it is dropped. A stream that is gone gets
-    /// nothing.
+    /// Writes RST_STREAM and ends the stream for the caller. The stream keeps its place in ``occupied`` until a PING
+    /// that was sent after it is answered (``pingAnswered()``). Later frames on the stream are dropped. Nothing is
+    /// written for a stream that is not open.
     package mutating func reset(_ stream: Int, code: HTTP2ErrorCode) {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else { return }
         streams.reset(at: index)
@@ -320,13 +328,13 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         writer.reset(stream: stream, code: code)
     }
 
-    /// Reset streams that keep a place and that no PING has been sent after.
+    /// The number of reset streams that keep a place and that no PING was sent after.
     package var resets: Int { streams.resets }
 
-    /// Reset streams that keep a place until the PING on its way is answered.
+    /// The number of reset streams that keep a place until the PING on its way is answered.
     package var awaitedResets: Int { streams.awaitedResets }
 
-    /// Writes a PING, which covers the resets so far. The caller sends no second before the first is answered.
+    /// Writes a PING, which covers the resets so far. The caller sends no second PING before the first is answered.
     package mutating func ping(_ value: UInt64) {
         guard phase != .failed else { return }
         writer.ping(value)
@@ -334,26 +342,27 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         streams.pingSent()
     }
 
-    /// The PING that covers resets was answered; the caller knows by its number. Returns how many places that frees.
+    /// Frees the places that the answered PING covers. The caller recognises the PING by its number. Returns how many
+    /// places are freed.
     package mutating func pingAnswered() -> Int { streams.pingAnswered() }
 
-    /// No stream will be opened any more, so that resets need no places. Returns how many that frees.
+    /// Frees the places of all reset streams, because no more streams will be opened. Returns how many places are
+    /// freed.
     package mutating func forgetResets() -> Int { streams.forgetResets() }
 
     // MARK: Receiving
 
-    /// The reader has taken so many bytes of the stream's body, or they were dropped: the stream's window is given
-    /// back, in steps of half.
+    /// Gives the stream's window back for `count` bytes that the reader has taken or that were dropped, in steps of
+    /// half the window.
     ///
-    /// The connection's window is given back as bytes arrive, so that a reader who is behind holds up its own stream
-    /// only.
+    /// The connection's window is given back as bytes arrive, so that a slow reader delays only its own stream.
     package mutating func consumed(_ count: Int, on stream: Int) {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else { return }
         streams[index].receiveWindow.consumed(count)
         giveBack(at: index)
     }
 
-    /// Writes the WINDOW_UPDATE of a stream, if one is due and no DATA frame of the stream is arriving in pieces.
+    /// Writes the stream's WINDOW_UPDATE if it is due and no DATA frame of the stream is arriving in pieces.
     mutating func giveBack(at index: Int) {
         switch streams[index].state {
         case .open, .halfClosedLocal: break

@@ -1,18 +1,18 @@
 package import NIOCore
 
-/// The fields of a request's head, or of its trailers, which encodes them at the moment when they are written.
+/// The fields of a request's head or trailers. They are encoded at the moment when they are written.
 ///
-/// A field section that is encoded has changed the compression table, so that it must be sent. A source keeps its
-/// fields as they are until the session writes them.
+/// Encoding a field section changes the compression table, so an encoded section must be sent. Therefore a source keeps
+/// its fields unencoded until the session writes them.
 package protocol HTTP2FieldSource {
-    /// The bytes of names and values plus 32 for each field (RFC 9113 §6.5.2), of exactly the fields that `encode`
-    /// writes.
+    /// The bytes of names and values plus 32 for each field (RFC 9113 §6.5.2). It counts exactly the fields that
+    /// `encode` writes.
     var listSize: Int { get }
 
-    /// A size that `listSize` does not exceed, if one is known without a look at each field; else `listSize`.
+    /// An upper bound of `listSize` that is known without a look at each field. If there is none: `listSize`.
     var listSizeBound: Int { get }
 
-    /// Encodes each field, in order. The session has begun the section.
+    /// Encodes each field, in order. The session has begun the section before.
     func encode(with encoder: inout HPACKSectionEncoder, into buffer: inout ByteBuffer)
 }
 

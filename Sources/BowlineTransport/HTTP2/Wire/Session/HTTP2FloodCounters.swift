@@ -2,20 +2,21 @@ internal import BowlineCore
 
 /// Counts the frames of a peer that cost us work or memory and carry no response (RFC 9113 §10.5).
 ///
-/// Each function that throws does so when a bound of ``HTTP2SessionOptions`` is exceeded.
+/// Each throwing function throws when a limit of ``HTTP2SessionOptions`` is exceeded. A frame that our own frames
+/// *explain* does not count.
 struct HTTP2FloodCounters: Sendable {
-    /// The WINDOW_UPDATE frames that one DATA frame explains, and one opened stream: one for the stream, one for the
+    /// How many WINDOW_UPDATE frames one DATA frame or one opened stream explains: one for the stream and one for the
     /// connection.
     private static let updatesPerFrame = 2
-    /// Servers that give the window back as their reader takes bytes may do so in pieces this small: for each 256 bytes
+    /// Some servers give the window back in pieces as small as this, as their reader takes bytes: for each 256 bytes
     /// one update of the stream and one of the connection.
     private static let bytesPerUpdate = 128
-    /// The size of a DATA frame, where there are many.
+    /// The usual size of DATA frames in a large upload.
     private static let bytesPerPing = 16_384
-    /// How many updates, and how many PINGs, can be explained ahead.
+    /// The highest number of updates, of PINGs and of field sections that can be explained in advance.
     private static let maximumCredit = 262_144
-    /// The field sections that a reset explains: a server that does not know of it yet sends informational responses, a
-    /// head and trailers.
+    /// How many field sections one reset explains: a server that does not know of the reset yet sends informational
+    /// responses, a head and trailers.
     private static let sectionsPerReset = 8
 
     private let maximumEmptyData: Int
@@ -26,14 +27,14 @@ struct HTTP2FloodCounters: Sendable {
     /// Whether an earlier piece of the DATA frame that is arriving had bytes.
     private var hasFrameBytes = false
     private var pendingReplies = 0
-    /// How many WINDOW_UPDATE frames what we have sent explains.
+    /// How many more WINDOW_UPDATE frames our sent frames explain.
     private var updateCredit = 0
-    /// How many dropped field sections our resets explain.
+    /// How many more dropped field sections our resets explain.
     private var sectionCredit = 0
-    /// How many PINGs the DATA frames that we have sent explain: a server that measures the path sends one when DATA comes and
-    /// none is on its way. Over a fast path that is thousands in a second.
+    /// How many more PINGs our DATA frames explain. A server that measures the path sends a PING when DATA arrives and
+    /// no PING is on its way. Over a fast path these are thousands in a second.
     private var pingCredit = 0
-    /// PINGs of ours that were not answered.
+    /// How many of our PINGs were not answered yet.
     private var unansweredPings = 0
 
     init(options: HTTP2SessionOptions) {
@@ -49,7 +50,7 @@ struct HTTP2FloodCounters: Sendable {
         try controlFrames.add(now: now)
     }
 
-    /// A PING, whose answer ``reply()`` counts.
+    /// Counts a PING. ``reply()`` counts its answer.
     mutating func ping(now: MonotonicInstant) throws(HTTP2Violation) {
         guard pingCredit == 0 else {
             pingCredit -= 1
@@ -58,7 +59,7 @@ struct HTTP2FloodCounters: Sendable {
         try controlFrames.add(now: now)
     }
 
-    /// RST_STREAM for a stream that is not open. Those that are open explain one each.
+    /// Counts RST_STREAM for a stream that is not open. An open stream explains its own RST_STREAM.
     mutating func reset(now: MonotonicInstant) throws(HTTP2Violation) {
         try resets.add(now: now)
     }
@@ -71,7 +72,7 @@ struct HTTP2FloodCounters: Sendable {
         try controlFrames.add(now: now)
     }
 
-    /// The answer to a PING, which is a control frame where we have sent none.
+    /// Counts an answer to a PING. It is a control frame if we have sent no PING.
     mutating func pong(now: MonotonicInstant) throws(HTTP2Violation) {
         guard unansweredPings == 0 else {
             unansweredPings -= 1
@@ -80,7 +81,7 @@ struct HTTP2FloodCounters: Sendable {
         try controlFrames.add(now: now)
     }
 
-    /// A piece of a DATA frame.
+    /// Counts a piece of a DATA frame.
     mutating func data(hasBytes: Bool, endsFrame: Bool, endsStream: Bool) throws(HTTP2Violation) {
         if hasBytes || endsStream { emptyData = 0 }
         guard endsFrame else {
@@ -96,12 +97,12 @@ struct HTTP2FloodCounters: Sendable {
         }
     }
 
-    /// A field section ends a row of empty DATA frames.
+    /// Counts a field section, which ends a row of empty DATA frames.
     mutating func fieldSection() {
         emptyData = 0
     }
 
-    /// A field section has come on a stream that is gone: no window bounds how many.
+    /// Counts a field section on a stream that is not open: no window limits the number of such sections.
     mutating func droppedSection(now: MonotonicInstant) throws(HTTP2Violation) {
         guard sectionCredit == 0 else {
             sectionCredit -= 1
@@ -112,7 +113,7 @@ struct HTTP2FloodCounters: Sendable {
 
     // MARK: What we send
 
-    /// An answer to PING or SETTINGS is about to be written.
+    /// Counts an answer to PING or SETTINGS before it is written.
     mutating func reply() throws(HTTP2Violation) {
         pendingReplies += 1
         guard pendingReplies <= maximumPendingReplies else {

@@ -1,8 +1,8 @@
 internal import BowlineCore
 
-/// Counts frames of one kind, in periods of 30 s one behind the other.
+/// Counts frames of one kind in periods of 30 s. A period begins with the first frame after the previous period.
 struct HTTP2FloodMeter: Sendable {
-    /// In nanoseconds.
+    /// The length of a period in nanoseconds.
     private static let period: Int64 = 30_000_000_000
 
     private let limit: Int
@@ -11,16 +11,16 @@ struct HTTP2FloodMeter: Sendable {
     private var beganAt: MonotonicInstant?
 
     /// - Parameters:
-    ///   - limit: How many frames a period may have.
-    ///   - what: What the peer does that sends more.
+    ///   - limit: How many frames one period allows.
+    ///   - what: The text of the violation if the peer sends more.
     init(limit: Int, _ what: StaticString) {
         self.limit = limit
         violation = HTTP2Violation(.enhanceYourCalm, .connection, what, rule: "RFC 9113 §10.5")
     }
 
-    /// One more frame has arrived.
+    /// Counts one more frame.
     mutating func add(now: MonotonicInstant) throws(HTTP2Violation) {
-        // Wrapping: instants of one clock are never 292 years apart.
+        // Wrapping subtraction: two instants of one clock are never 292 years apart.
         if let beganAt, now.nanoseconds &- beganAt.nanoseconds < Self.period {
             count += 1
         } else {

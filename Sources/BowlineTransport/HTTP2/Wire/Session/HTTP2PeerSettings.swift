@@ -1,19 +1,19 @@
-/// The peer's settings, as far as they concern a client (RFC 9113 §6.5.2). Each is in force as soon as it arrives.
+/// The peer's settings that concern a client (RFC 9113 §6.5.2). Each setting is in force as soon as it arrives.
 package struct HTTP2PeerSettings: Sendable, Hashable {
-    /// How large the peer lets our encoder's table be.
+    /// The largest table that the peer allows our encoder.
     package var headerTableSize = 4_096
-    /// Nil: the peer names no limit.
+    /// How many streams the peer allows at once. nil: the peer names no limit.
     package var maximumConcurrentStreams: Int?
-    /// The send window that a new stream begins with.
+    /// The initial send window of a new stream.
     package var initialWindowSize = 65_535
-    /// The longest payload of a frame that the peer takes.
+    /// The longest frame payload that the peer accepts.
     package var maximumFrameSize = 16_384
-    /// The largest field section that the peer takes, as RFC 9113 §6.5.2 counts it. Nil: the peer names no limit.
+    /// The largest field section that the peer accepts, as RFC 9113 §6.5.2 counts it. nil: the peer names no limit.
     package var maximumHeaderListSize: Int?
 
     package init() {}
 
-    /// Takes over the entries of one SETTINGS frame, in order. Entries with an unknown identifier are ignored.
+    /// Applies the entries of one SETTINGS frame, in order. Entries with an unknown identifier are ignored.
     mutating func apply(_ entries: [HTTP2SettingEntry]) throws(HTTP2Violation) {
         for entry in entries { try apply(entry) }
     }

@@ -16,11 +16,12 @@ struct HTTP2SendWindow: Sendable, Hashable {
 
     enum Change {
         case applied
-        /// The window would exceed 2³¹ − 1. It stays as it was.
+        /// The window would exceed 2³¹ − 1. It is unchanged.
         case overflow
     }
 
-    /// The peer has changed the window: by WINDOW_UPDATE, or by SETTINGS_INITIAL_WINDOW_SIZE, which may lower it.
+    /// Changes the window as the peer demands: by WINDOW_UPDATE, or by SETTINGS_INITIAL_WINDOW_SIZE, which may lower
+    /// it.
     mutating func change(by difference: Int) -> Change {
         let (sum, overflowed) = available.addingReportingOverflow(difference)
         guard !overflowed, sum <= Self.maximum else { return .overflow }

@@ -1,12 +1,12 @@
-/// What the session knows of one stream.
+/// The session's record of one stream.
 struct HTTP2StreamRecord: Sendable {
-    /// The place that a stream which we have reset keeps among those that may be open at once.
+    /// Whether a stream that we have reset keeps a place among the streams that may be open at once.
     enum Place: Sendable, Hashable {
-        /// It keeps none.
+        /// The stream keeps no place.
         case none
-        /// It keeps one, and no PING has been sent after the reset.
+        /// The stream keeps a place, and no PING has been sent after the reset.
         case uncovered
-        /// It keeps one until the PING on its way is answered.
+        /// The stream keeps a place until the PING on its way is answered.
         case covered
     }
 

@@ -1,8 +1,9 @@
-/// The streams of one connection: those that are open, and those that were reset, which the peer may not know.
+/// The streams of one connection: open streams, and streams that were reset while the peer may not know it.
 ///
-/// A stream that we reset keeps its *place* until the peer has shown, by answering a PING sent after it, that it knows:
-/// otherwise resets could make a server begin more than it allows. The stream is remembered beyond that, since some
-/// servers answer a PING before DATA that they had queued; only the latest ``rememberedLimit`` such streams are.
+/// A stream that we reset keeps its *place* until the peer answers a PING that was sent after the reset: the answer
+/// shows that the peer knows of the reset. Otherwise resets could make a server begin more requests than it allows. The
+/// stream is remembered after that, because some servers answer a PING before they send DATA that they had queued. Only
+/// the latest ``rememberedLimit`` such streams are remembered.
 ///
 /// | event | open | reset, uncovered | reset, covered | reset, without a place |
 /// |---|---|---|---|---|
@@ -13,44 +14,45 @@
 /// | `forgetResets` | – | without a place | without a place | – |
 /// | more than `rememberedLimit` | – | – | – | the oldest is removed |
 struct HTTP2StreamRecords: Sendable {
-    /// The last number there is (RFC 9113 §5.1.1).
+    /// The highest stream number (RFC 9113 §5.1.1).
     private static let lastID = 0x7FFF_FFFF
 
     // Ascending by id: streams are opened in that order.
     private var records: [HTTP2StreamRecord] = []
     private var nextID: Int
     private let rememberedLimit: Int
-    /// Reset streams that keep no place.
+    /// The number of reset streams that keep no place.
     private var remembered = 0
-    /// Streams that the caller knows.
+    /// The number of streams that the caller knows.
     private(set) var openCount = 0
-    /// Reset streams that no PING has been sent after.
+    /// The number of reset streams that no PING has been sent after.
     private(set) var resets = 0
-    /// Reset streams that the PING on its way was sent after.
+    /// The number of reset streams that the PING on its way was sent after.
     private(set) var awaitedResets = 0
 
     /// - Parameters:
-    ///   - firstID: The first stream's number; one that is even or below 1 counts as the next that is neither.
+    ///   - firstID: The number of the first stream. An even number, or a number below 1, is raised to the next valid
+    ///     number.
     ///   - rememberedLimit: How many reset streams without a place are remembered.
     init(firstID: Int, rememberedLimit: Int) {
         nextID = max(1, firstID) | 1
         self.rememberedLimit = rememberedLimit
     }
 
-    /// Places that are taken.
+    /// The number of places that are taken.
     var occupied: Int { openCount + resets + awaitedResets }
-    /// The stream that was opened last; 0: none was.
+    /// The number of the stream that was opened last. 0: none was.
     var lastOpened: Int { max(0, nextID - 2) }
     var isExhausted: Bool { nextID > Self.lastID }
     var indices: Range<Int> { records.indices }
 
-    /// A record, by its place in the list. A change of its state goes through the functions below, which count.
+    /// The record at an index of the list. Change its state only with the functions below, which keep the counts.
     subscript(index: Int) -> HTTP2StreamRecord {
         get { records[index] }
         _modify { yield &records[index] }
     }
 
-    /// Where the stream's record is; nil: the stream is idle or closed.
+    /// Returns the index of the stream's record. nil: the stream is idle or closed.
     func index(of id: Int) -> Int? {
         var (low, high) = (0, records.count)
         while low < high {
@@ -60,7 +62,7 @@ struct HTTP2StreamRecords: Sendable {
         return low < records.count && records[low].id == id ? low : nil
     }
 
-    /// Whether a stream without a record has never been open.
+    /// Whether a stream without a record was never open.
     func isIdle(_ id: Int) -> Bool {
         id % 2 == 0 || id >= nextID
     }
@@ -72,7 +74,7 @@ struct HTTP2StreamRecords: Sendable {
 
     // MARK: States
 
-    /// Opens a stream; the caller has asked `isExhausted`.
+    /// Opens a stream. The caller checks `isExhausted` first.
     mutating func open(endsStream: Bool, sendWindow: Int, receiveWindow: Int) -> Int {
         let id = nextID
         records.append(
@@ -84,7 +86,7 @@ struct HTTP2StreamRecords: Sendable {
         return id
     }
 
-    /// We have ended the stream.
+    /// Records that we have ended the stream.
     mutating func localEnded(at index: Int) {
         switch records[index].state {
         case .open: records[index].state = .halfClosedLocal
@@ -93,7 +95,7 @@ struct HTTP2StreamRecords: Sendable {
         }
     }
 
-    /// The peer has ended the stream.
+    /// Records that the peer has ended the stream.
     mutating func remoteEnded(at index: Int) {
         switch records[index].state {
         case .open: records[index].state = .halfClosedRemote
@@ -108,7 +110,7 @@ struct HTTP2StreamRecords: Sendable {
         openCount -= 1
     }
 
-    /// We have reset the stream, which was open. It keeps its place.
+    /// Records that we have reset the stream, if it was open. It keeps its place.
     mutating func reset(at index: Int) {
         guard records[index].state.isOpen else { return }
         records[index].state = records[index].state == .halfClosedRemote ? .resetEnded : .reset
@@ -117,13 +119,13 @@ struct HTTP2StreamRecords: Sendable {
         openCount -= 1
     }
 
-    /// The peer has reset the stream, which was open.
+    /// Records that the peer has reset the stream, if it was open.
     mutating func peerReset(at index: Int) {
         remember(at: index)
         trimRemembered()
     }
 
-    /// The peer takes no streams above this number.
+    /// Ends the streams above `lastID`, which the peer does not take.
     mutating func refuse(above lastID: Int) {
         for index in records.indices.reversed() {
             guard records[index].id > lastID else { return }
@@ -147,7 +149,7 @@ struct HTTP2StreamRecords: Sendable {
         }
     }
 
-    /// The connection has failed: no stream is open, and no place is kept.
+    /// Removes all streams and places, because the connection has failed.
     mutating func removeAll() {
         records = []
         (openCount, remembered, resets, awaitedResets) = (0, 0, 0, 0)
@@ -155,7 +157,7 @@ struct HTTP2StreamRecords: Sendable {
 
     // MARK: Places
 
-    /// A PING has been written: its answer will cover the resets so far.
+    /// Records that a PING has been written. Its answer will cover the resets so far.
     mutating func pingSent() {
         guard resets > 0 else { return }
         for index in records.indices where records[index].place == .uncovered { records[index].place = .covered }
@@ -163,7 +165,7 @@ struct HTTP2StreamRecords: Sendable {
         resets = 0
     }
 
-    /// The PING was answered. Returns how many places that frees.
+    /// Frees the places that the answered PING covers. Returns how many.
     mutating func pingAnswered() -> Int {
         let freed = awaitedResets
         guard freed > 0 else { return 0 }
@@ -174,7 +176,7 @@ struct HTTP2StreamRecords: Sendable {
         return freed
     }
 
-    /// No stream will be opened any more, so that no place is kept. Returns how many that frees.
+    /// Frees the places of all reset streams, because no more streams will be opened. Returns how many.
     mutating func forgetResets() -> Int {
         let freed = resets + awaitedResets
         guard freed > 0 else { return 0 }
@@ -186,7 +188,7 @@ struct HTTP2StreamRecords: Sendable {
 
     // MARK: Windows
 
-    /// The peer's initial window has changed, which changes that of each open stream (RFC 9113 §6.9.2).
+    /// Changes the send window of each open stream, because the peer's initial window has changed (RFC 9113 §6.9.2).
     mutating func changeSendWindows(by difference: Int) -> HTTP2SendWindow.Change {
         for index in records.indices where records[index].state.isOpen {
             guard records[index].sendWindow.change(by: difference) == .applied else { return .overflow }
@@ -194,7 +196,7 @@ struct HTTP2StreamRecords: Sendable {
         return .applied
     }
 
-    /// Our initial window is in force.
+    /// Changes the receive window of each open stream, because our initial window is in force.
     mutating func resizeReceiveWindows(to size: Int) {
         for index in records.indices where records[index].state.isOpen {
             records[index].receiveWindow.resize(to: size)

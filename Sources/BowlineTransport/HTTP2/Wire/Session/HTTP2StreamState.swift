@@ -1,6 +1,6 @@
-/// The state of one stream, as RFC 9113 §5.1 has it for a client to whom nothing is pushed.
+/// The state of one stream (RFC 9113 §5.1), for a client that accepts no push.
 ///
-/// What we do:
+/// Our events:
 ///
 /// | state | we end it | we reset it |
 /// |---|---|---|
@@ -10,7 +10,7 @@
 /// | halfClosedRemote | closed | resetEnded |
 /// | reset, resetEnded, closed | nothing | nothing |
 ///
-/// What the peer does:
+/// The peer's events:
 ///
 /// | state | HEADERS, DATA | with END_STREAM | RST_STREAM | WINDOW_UPDATE | GOAWAY below | stream violation |
 /// |---|---|---|---|---|---|---|
@@ -22,21 +22,23 @@
 /// | resetEnded | ends all (b) | ends all (b) | ignored | ignored | resetEnded | ignored |
 /// | closed | ends all (b) | ends all (b) | ignored | ignored | closed | ignored |
 ///
-/// *Ends all*: a violation of the connection, (a) PROTOCOL_ERROR or (b) STREAM_CLOSED, else with the stream violation's
-/// code: an idle stream must not be reset (RFC 9113 §6.4). PRIORITY changes nothing in any state; one of a wrong length is a
-/// stream violation (§6.3). *Dropped* HEADERS are decoded all the same, so that HPACK stays in step, and dropped DATA counts in the
-/// connection's window. A reset stream is closed when ``HTTP2StreamRecords`` forgets it.
+/// *Ends all*: a violation of the connection. Its code is (a) PROTOCOL_ERROR or (b) STREAM_CLOSED. Without a mark it is
+/// the code of the stream violation: RST_STREAM must not be sent for an idle stream (RFC 9113 §6.4). PRIORITY changes
+/// nothing in any state; PRIORITY of a wrong length is a stream violation (§6.3). *Dropped* HEADERS are still decoded,
+/// to keep the HPACK table in step. Dropped DATA counts in the connection's window. A reset stream becomes closed when
+/// ``HTTP2StreamRecords`` forgets it.
 enum HTTP2StreamState: Sendable, Hashable, CaseIterable {
-    /// Not opened yet, or of an even number.
+    /// The stream was not opened yet, or its number is even.
     case idle
     case open
     /// We have ended the request.
     case halfClosedLocal
     /// The peer has ended the response.
     case halfClosedRemote
-    /// One side has reset the stream, or a GOAWAY has. What the peer sent before it knew may still arrive.
+    /// One side has reset the stream, or a GOAWAY has ended it. Frames that the peer sent before it knew may still
+    /// arrive.
     case reset
-    /// The same, and the peer had ended the stream, so that nothing may arrive.
+    /// The same as `reset`, but the peer had ended the stream, so that no frame may arrive.
     case resetEnded
     /// Both sides have ended the stream, or its reset is forgotten.
     case closed
