@@ -1,7 +1,8 @@
 internal import BowlineCore
 
 extension PooledTransport {
-    /// The request has no connection and is about to wait for one. Returns since when it does, if a listener is told.
+    /// Reports that the request has no connection and is about to wait. Returns when the wait begins; nil: no
+    /// listeners.
     @inline(never)
     func queued(_ request: PreparedRequest, resend: Int) -> MonotonicInstant? {
         guard let now = environment.events?.now else { return nil }
@@ -9,13 +10,13 @@ extension PooledTransport {
         return now
     }
 
-    /// The wait is over, however it ended.
+    /// Reports that the wait has ended, with or without a connection.
     @inline(never)
     func dequeued(_ request: PreparedRequest, resend: Int, since queued: MonotonicInstant) {
         tell(request, resend: resend) { $0.requestDequeued($1, waited: queued.duration(to: $1.instant)) }
     }
 
-    /// Tells a client's listeners of something that happened to a request that has no connection.
+    /// Reports an event of a request that has no connection to the client's listeners.
     func tell(
         _ request: PreparedRequest, resend: Int, at instant: MonotonicInstant? = nil,
         _ tell: (any ServiceEventListener, RequestEvent) -> Void

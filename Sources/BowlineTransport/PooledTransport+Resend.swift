@@ -1,34 +1,36 @@
 internal import BowlineCore
 
-/// Decides whether the transport resends a request by itself (RFC 9110 §9.2.2): at most once, on a new connection.
+/// Decides whether the transport itself resends a request (RFC 9110 §9.2.2): at most once.
 ///
-/// A request that a used-up connection refused is an exception: under load the next connection can be used up before the
-/// request's turn comes. Each such connection has served other requests, so the request is resent up to ``refusalLimit`` times.
+/// There is one exception: a request that a used-up connection refused. Under load, the next connection can be used up
+/// too before it gets the request. Each such connection has served other requests, so the request is resent up to
+/// ``refusalLimit`` times.
 struct ResendPolicy {
     private static let refusalLimit = 100
 
-    /// How often the request was sent again.
+    /// How many times the request has been resent.
     private(set) var count = 0
 
-    /// How often a connection turned out to take no more requests when this one came to it: one that had carried others,
-    /// and one that had not.
+    /// How many connections took no more requests when this request arrived: connections that had carried other
+    /// requests, and connections that had not.
     private var declines = (used: 0, new: 0)
 
-    /// How far the sending had got that was done again.
+    /// The progress of the last send that was repeated.
     private var earlierProgress = RequestProgress.neverSent
 
-    /// The next connection must be newly dialled: its siblings may be as dead as the one that failed. Not so where the
-    /// peer has refused the request: that connection is well, or gets no more requests.
+    /// Whether the next connection must be newly dialled, because the other connections may be as dead as the failed
+    /// one. Not needed after the peer refused the request: that connection works, or gets no more requests.
     var requiresFresh: Bool { count > 0 && earlierProgress != .refused }
 
-    /// Returns whether the transport may send again after `outcome`, and counts the resend: one, or more where connections were
-    /// used up.
+    /// Returns whether the transport may send again after `outcome`, and counts the resend. One resend is allowed, or
+    /// more if connections were used up.
     ///
-    /// - Parameter wasPooled: The connection had been waiting in the pool, so it may have died there unnoticed.
+    /// - Parameter wasPooled: Whether the connection had been idle in the pool, so that it may have died there
+    ///   unnoticed.
     mutating func claimResend(of request: PreparedRequest, after outcome: TransportOutcome, wasPooled: Bool) -> Bool {
         guard request.isReplayable else { return false }
         if case .declined(let hasCarriedOthers) = outcome.connection {
-            // Nothing was sent, so nothing is sent again: only another connection is asked for.
+            // Nothing was sent, so this is no resend: the request only needs another connection.
             if hasCarriedOthers {
                 declines.used += 1
                 return declines.used <= Self.refusalLimit
@@ -46,14 +48,15 @@ struct ResendPolicy {
             }
         let isUsedUp = outcome.connection == .goneAway(isUsedUp: true) && outcome.progress == .refused
         guard count == 0 || isUsedUp && earlierProgress == .refused && count < Self.refusalLimit else { return false }
-        // Timeouts, violations and failures of the body itself are answers, not dead connections.
+        // A timeout, a protocol violation or a failure of the body is a result, not the sign of a dead connection.
         guard isSafe, outcome.code == .connectionClosed else { return false }
         count += 1
         earlierProgress = outcome.progress
         return true
     }
 
-    /// `error` as the end of the whole attempt: once ambiguous, its progress stays so, however early the resend failed.
+    /// Returns `error` as the error of the whole attempt. After an ambiguous first send, the progress stays ambiguous,
+    /// even if the resend failed before it sent anything.
     func withEarlierProgress(_ error: ServiceError) -> ServiceError {
         guard earlierProgress == .ambiguous, error.progress == .neverSent || error.progress == .refused else {
             return error
@@ -64,18 +67,18 @@ struct ResendPolicy {
     }
 }
 
-/// What the failure of one exchange says about the other connections to its origin.
+/// What the failure of one exchange suggests about the other connections to its origin.
 enum SiblingSuspicion: Sendable, Equatable {
     case none
-    /// The connection had died while it lay in the pool: those that were unused as long probably have, too.
+    /// The connection had died while it was idle. Connections that have been idle as long are probably dead too.
     case dead
-    /// No byte came in time: the path to the peer may be gone, for each connection that has been silent as long.
+    /// No byte arrived in time. The path to the peer may be gone, for all connections that have been silent as long.
     case silent
 
-    /// A deadline that left the exchange less time than this is ignored: a peer may need that long.
+    /// If a deadline left the exchange less time than this, its end is ignored: a peer may need that long.
     private static let shortestSilence = Duration.milliseconds(100)
 
-    /// Whether the end of that limit says nothing about the peer, because the exchange had so little time.
+    /// Whether the end of this time limit says nothing about the peer, because the exchange had too little time.
     static func isTooShort(_ waited: Duration, for code: ServiceError.Code) -> Bool {
         (code == .deadlineExceeded || code == .attemptTimeout) && waited < shortestSilence
     }
@@ -85,7 +88,7 @@ enum SiblingSuspicion: Sendable, Equatable {
             outcome, wasPooled: exchange.wasPooled, isMultiplexed: exchange.connection.isMultiplexed, waited: waited)
     }
 
-    /// - Parameter waited: How long the exchange had its connection.
+    /// - Parameter waited: For how long the exchange had its connection.
     init(_ outcome: TransportOutcome, wasPooled: Bool, isMultiplexed: Bool, waited: Duration) {
         guard outcome.progress == .neverSent || outcome.progress == .ambiguous, wasPooled || isMultiplexed,
             !outcome.isDeclined
@@ -103,7 +106,7 @@ enum SiblingSuspicion: Sendable, Equatable {
 }
 
 extension AttemptDeadline {
-    /// The error of a request whose deadline had passed before it got a connection.
+    /// Returns the error of a request whose deadline passed before it got a connection.
     func passed(_ request: PreparedRequest, now: MonotonicInstant) -> ServiceError {
         ServiceError(code, message(hasHead: false), request: request, now: now)
     }
@@ -121,7 +124,7 @@ extension ServiceError {
         elapsed = request.deadline.started.duration(to: now)
     }
 
-    /// Says in our terms why the pool gave no connection.
+    /// Describes in the client's own terms why the pool gave no connection.
     init(_ error: PoolError, request: PreparedRequest, now: MonotonicInstant) {
         func make(_ code: Code, _ message: String, _ underlying: (any Error)? = nil) -> ServiceError {
             ServiceError(code, message, underlying: underlying, request: request, now: now)

@@ -2,7 +2,7 @@ package import BowlineCore
 internal import NIOCore
 internal import NIOPosix
 
-/// Carries attempts over pooled connections, and sends again, once, what a dead connection did not carry.
+/// Carries attempts over pooled connections. Resends a request, once, if a dead connection did not carry it.
 package final class PooledTransport: ServiceTransport {
     let environment: TransportEnvironment
     let pools: OriginPools
@@ -11,8 +11,8 @@ package final class PooledTransport: ServiceTransport {
 
     /// Makes a transport on SwiftNIO's singleton event loops.
     ///
-    /// - Throws: ``ServiceError`` `invalidConfiguration` if a certificate or key cannot be used; `connectFailed` if the event loops
-    ///   cannot be made, for want of descriptors or threads.
+    /// - Throws: ``ServiceError`` `invalidConfiguration` if a certificate or key cannot be used; `connectFailed` if the
+    ///   event loops cannot be made because descriptors or threads are lacking.
     package init(options: TransportOptions) throws {
         environment = try TransportEnvironment(options: options, group: SingletonLoops.group())
         pools = OriginPools(environment: environment)
@@ -62,7 +62,7 @@ package final class PooledTransport: ServiceTransport {
         return try await pool.lease(leaseOptions(resend, prepared))
     }
 
-    /// The request, if the file that is its body is still as empty as the request says.
+    /// Returns the request after a check that the file of its body is still empty, as the request says.
     @inline(never)
     private func lookingAgain(at request: ServiceRequest, context: RequestContext) async throws -> ServiceRequest {
         func failure(_ code: ServiceError.Code, _ message: String, _ underlying: (any Error)? = nil) -> ServiceError {
@@ -83,7 +83,7 @@ package final class PooledTransport: ServiceTransport {
         }
     }
 
-    // Apart from what calls them, because what they use would lie in its frame as long as that waits.
+    // Not inlined: keeps the suspended frames of the callers of these functions small.
 
     @inline(never)
     private func prepare(_ request: ServiceRequest, context: RequestContext) throws -> PreparedRequest {
@@ -102,8 +102,8 @@ package final class PooledTransport: ServiceTransport {
         return pool.tryLease(affinity: environment.loops.currentAffinity, now: prepared.deadline.started)
     }
 
-    /// The pool has given no connection: what the caller is told; nil: the pool had gone cold just now, and another takes
-    /// its place.
+    /// Reports a failed lease. Returns the error for the caller; nil: the pool has just become cold, and another pool
+    /// replaces it.
     @inline(never)
     private func notLeased(_ prepared: PreparedRequest, _ error: any Error, _ resend: ResendPolicy) -> (any Error)? {
         var failure = error
@@ -133,9 +133,9 @@ package final class PooledTransport: ServiceTransport {
         return exchange
     }
 
-    /// Makes ready for sending once more, if that may be.
+    /// Prepares the next send if `resend` allows one.
     ///
-    /// - Throws: what the caller is told, if not.
+    /// - Throws: The error for the caller, if no further send is allowed.
     @inline(never)
     private func goOn(
         after error: any Error, of exchange: Exchange, _ lease: Lease, _ pool: ConnectionPool,
@@ -146,7 +146,7 @@ package final class PooledTransport: ServiceTransport {
             throw error
         }
         let isGoingOn = resend.claimResend(of: exchange.request, after: outcome, wasPooled: exchange.wasPooled)
-        // Nothing was sent: it only needs another connection.
+        // Nothing was sent: the request only needs another connection.
         if isGoingOn, resend.count == exchange.resends { return }
         let failure = ServiceError(outcome, of: exchange)
         exchange.tell { $0.requestEnded($1, .failed(failure)) }
@@ -156,7 +156,7 @@ package final class PooledTransport: ServiceTransport {
         tell(exchange.request, resend: resend.count) { $0.requestResending($1) }
     }
 
-    /// Other connections may be as dead as the one that has failed, whether this request is sent again or not.
+    /// Evicts or probes other connections that may be as dead as the failed one, whether or not this request is resent.
     private func suspectSiblings(
         of exchange: Exchange, after outcome: TransportOutcome, _ lease: Lease, _ pool: ConnectionPool
     ) {
@@ -168,7 +168,8 @@ package final class PooledTransport: ServiceTransport {
         }
     }
 
-    /// What a request without a connection is about to wait for: a dial, where the origin's limit allows one, else others.
+    /// Records what the request is about to wait for: a dial, if the origin's limit allows one, or another connection.
+    /// Returns when the wait begins; nil: no listeners.
     @inline(never)
     private func beginWaiting(
         in pool: ConnectionPool, _ prepared: PreparedRequest, _ resend: ResendPolicy
@@ -203,7 +204,7 @@ package final class PooledTransport: ServiceTransport {
         return closed - (closedBeforeDrain.withLock { $0 } ?? 0)
     }
 
-    /// Waits until no channel is open and no dial under way, but not longer than `limit`.
+    /// Waits until no channel is open and no dial is under way, but at most for `limit`.
     private func waitUntilClosed(within limit: Duration) async {
         let census = environment.census
         let clock = environment.clock
@@ -215,15 +216,15 @@ package final class PooledTransport: ServiceTransport {
         }
     }
 
-    /// What the pools hold now.
+    /// Returns the current numbers of the pools.
     package func snapshot() -> PoolSnapshot {
         pools.snapshot()
     }
 
-    /// Channels that are open now, those that are being dialled or are closing included.
+    /// The number of open channels, including those that are being dialled or closed.
     package var openChannels: Int { environment.census.open }
 
-    /// Dials until `origin` has that many connections ready.
+    /// Dials until `origin` has that many connections ready for requests.
     package func prewarm(_ origin: Origin, connections: Int) async throws {
         var pool = pools.pool(for: origin)
         while try await !prewarm(pool, connections) {
@@ -231,7 +232,7 @@ package final class PooledTransport: ServiceTransport {
         }
     }
 
-    /// Returns false if the pool had gone cold just now: another takes its place.
+    /// Returns false if the pool has just become cold; another pool replaces it.
     func prewarm(_ pool: ConnectionPool, _ connections: Int) async throws -> Bool {
         do {
             try await pool.prewarm(connections)

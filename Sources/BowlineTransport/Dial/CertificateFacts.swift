@@ -1,25 +1,26 @@
-/// What a certificate says of itself, as far as it can be the reason why it was refused.
+/// The fields of a certificate that can explain why it was refused.
 ///
-/// Only for messages: BoringSSL alone decides whether a certificate is good. Read from the encoding (RFC 5280 §4.1),
-/// because NIOSSL's own accessors trap on dates that cannot be read.
+/// Only for messages: BoringSSL alone decides whether a certificate is accepted. Read from the encoding (RFC 5280
+/// §4.1), because NIOSSL's own accessors trap on dates that cannot be read.
 struct CertificateFacts: Sendable, Hashable {
-    /// A point in time, and how to write it.
+    /// A point in time, and its text.
     struct Time: Sendable, Hashable {
         /// Seconds since 1970.
         let seconds: Int
-        /// As `2026-01-31 12:00:00 UTC`.
+        /// For example `2026-01-31 12:00:00 UTC`.
         let text: String
     }
 
-    /// The issuer's common name, or its organization; nil if it has neither. The peer wrote it.
+    /// The issuer's common name, or else its organization; nil: it has neither. The text comes from the peer.
     let issuer: String?
     /// Whether subject and issuer are the same.
     let isSelfIssued: Bool
     let notBefore: Time?
     let notAfter: Time?
-    /// Extended key usages by name, or by number where they have none here; nil: it may serve any purpose.
+    /// The extended key usages: a name, or "another purpose" for those without a name here. nil: it may serve any
+    /// purpose.
     let usages: [String]?
-    /// Whether its key usage lets it sign or agree on keys.
+    /// Whether its key usage allows signatures or key agreement.
     let allowsHandshake: Bool
 
     /// - Returns: nil if `der` is not a certificate.
@@ -39,7 +40,7 @@ struct CertificateFacts: Sendable, Hashable {
         allowsHandshake = extensions[Self.keyUsage].map(Self.allowsHandshake) ?? true
     }
 
-    /// Whether it may be a server's.
+    /// Whether a server may use the certificate.
     var isForServers: Bool {
         allowsHandshake && usages.map { $0.contains("serverAuth") } ?? true
     }
@@ -99,7 +100,7 @@ struct CertificateFacts: Sendable, Hashable {
         return commonName ?? organization
     }
 
-    /// UTCTime or GeneralizedTime, both in UTC and with seconds (RFC 5280 §4.1.2.5).
+    /// Reads a UTCTime or a GeneralizedTime, both in UTC and with seconds (RFC 5280 §4.1.2.5).
     private static func time(_ element: DERElement) -> Time? {
         let digits = element.bytes.dropLast().map { Int($0) - 0x30 }
         guard element.bytes.last == UInt8(ascii: "Z"), digits.allSatisfy({ (0...9).contains($0) }) else { return nil }
@@ -119,7 +120,7 @@ struct CertificateFacts: Sendable, Hashable {
             text: "\(year)-\(padded[0])-\(padded[1]) \(padded[2]):\(padded[3]):\(padded[4]) UTC")
     }
 
-    /// Days since 1970 in the Gregorian calendar.
+    /// Returns the days since 1970 in the Gregorian calendar.
     private static func days(year: Int, month: Int, day: Int) -> Int {
         let shifted = month > 2 ? year : year - 1
         let era = (shifted >= 0 ? shifted : shifted - 399) / 400
@@ -135,7 +136,7 @@ private struct DERElement {
     let bytes: ArraySlice<UInt8>
 }
 
-/// Reads DER elements one after another (X.690). Only tags of one byte and lengths of up to four bytes exist for it.
+/// Reads DER elements one after another (X.690). Accepts only tags of one byte and lengths of up to four bytes.
 private struct DERReader {
     private(set) var bytes: ArraySlice<UInt8>
 
@@ -143,13 +144,13 @@ private struct DERReader {
         self.bytes = bytes
     }
 
-    /// The contents of the next element if it has this tag; else nothing is read.
+    /// Returns the contents of the next element if it has this tag. Otherwise reads nothing.
     mutating func next(_ tag: UInt8) -> DERReader? {
         guard bytes.first == tag, let element = nextElement() else { return nil }
         return DERReader(element.bytes)
     }
 
-    /// The next element; nil at the end and where the encoding is broken.
+    /// Returns the next element; nil at the end and where the encoding is broken.
     mutating func nextElement() -> DERElement? {
         guard let tag = bytes.first, let first = bytes.dropFirst().first else { return nil }
         var rest = bytes.dropFirst(2)

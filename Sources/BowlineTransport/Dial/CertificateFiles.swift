@@ -4,22 +4,22 @@ internal import NIOSSL
 
 /// Reads certificates and keys in PEM from files, pipes and folders. Every call may block.
 enum CertificateFiles {
-    /// What a file of certificates may hold: hundreds of times the system's.
+    /// The maximum size of a file of certificates: hundreds of times the size of the system's.
     private static let sizeLimit = 64 << 20
 
-    /// The certificates in `pem`, the first one first.
+    /// Returns the certificates in `pem`, in their order.
     ///
-    /// - Throws: if there is none, or one that cannot be read.
+    /// - Throws: If there is no certificate, or one that cannot be read.
     static func certificates(in pem: [UInt8]) throws -> [NIOSSLCertificate] {
         try NIOSSLCertificate.fromPEMBytes(withoutByteOrderMarks(pem))
     }
 
-    /// The private key in `pem`.
+    /// Returns the private key in `pem`.
     ///
-    /// - Throws: if there is none, or the passphrase does not fit.
+    /// - Throws: If there is no key, or the passphrase is wrong.
     static func key(in pem: [UInt8], passphrase: String?) throws -> NIOSSLPrivateKey {
         let bytes = withoutByteOrderMarks(pem)
-        // The library takes neither nothing nor bytes above 127.
+        // The library accepts neither an empty array nor bytes above 127.
         guard !bytes.isEmpty else { throw NIOSSLError.failedToLoadPrivateKey }
         guard let passphrase else { return try NIOSSLPrivateKey(bytes: bytes, format: .pem) }
         return try NIOSSLPrivateKey(bytes: bytes, format: .pem) { (set: ([UInt8]) -> Void) in
@@ -33,8 +33,8 @@ enum CertificateFiles {
         return text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")
     }
 
-    /// `pem` without the marks (U+FEFF) that some editors put before the text. Files that were joined have them within,
-    /// where the TLS library would skip the certificate behind one.
+    /// Returns `pem` without byte order marks (U+FEFF), which some editors put before the text. Joined files also have
+    /// them in the middle, where the TLS library would skip the certificate after a mark.
     static func withoutByteOrderMarks(_ pem: [UInt8]) -> [UInt8] {
         guard pem.contains(0xEF) else { return pem }
         var kept: [UInt8] = []
@@ -51,7 +51,7 @@ enum CertificateFiles {
         return kept
     }
 
-    /// The bytes of a file or a pipe.
+    /// Returns the bytes of a file or a pipe.
     ///
     /// - Throws: `FileFailure`.
     static func bytes(of path: String) throws -> [UInt8] {
@@ -72,7 +72,7 @@ enum CertificateFiles {
         }
     }
 
-    /// The bytes of a regular file. Does not wait for the writer of a pipe, as ``bytes(of:)`` does.
+    /// Returns the bytes of a regular file. Unlike ``bytes(of:)``, it never waits for the writer of a pipe.
     ///
     /// - Throws: `FileFailure`.
     static func bytes(ofRegularFile path: String) throws -> [UInt8] {
@@ -85,13 +85,13 @@ enum CertificateFiles {
         return bytes
     }
 
-    /// Whether `path` leads to a regular file.
+    /// Whether the file at `path` is a regular file. Follows symbolic links.
     static func isRegularFile(_ path: String) -> Bool {
         var facts = stat()
         return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG
     }
 
-    /// The names of what is in a folder, in order; empty if it cannot be read.
+    /// Returns the names of the files in a folder, sorted and without hidden ones; empty if the folder cannot be read.
     static func names(in folder: String) -> [String] {
         guard !folder.utf8.contains(0), let stream = opendir(folder) else { return [] }
         defer { closedir(stream) }
@@ -105,14 +105,14 @@ enum CertificateFiles {
         return names.sorted()
     }
 
-    /// A variable of this process's environment.
+    /// Returns the value of a variable of this process's environment.
     static func variable(_ name: String) -> String? {
         getenv(name).map { String(cString: $0) }
     }
 }
 
-/// Which certificates ``TLSOptions/TrustRoots/system`` stands for: the operating system's, or in their place those that
-/// `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+/// The certificates of ``TLSOptions/TrustRoots/system``: the operating system's, or those that `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name instead.
 struct SystemRoots: Sendable, Hashable {
     private let file: String?
     private let folders: [String]
@@ -125,7 +125,7 @@ struct SystemRoots: Sendable, Hashable {
 
     /// Reads the certificates.
     ///
-    /// - Throws: `invalidConfiguration` if the variables name none.
+    /// - Throws: `invalidConfiguration` if the variables lead to no certificate.
     func load() throws -> NIOSSLTrustRoots {
         guard file != nil || !folders.isEmpty else { return .default }
         var found: Set<NIOSSLCertificate> = []
@@ -151,10 +151,11 @@ struct SystemRoots: Sendable, Hashable {
         return .certificates(Array(found))
     }
 
-    /// Those in all files of a folder. Files that hold none are left out, as other libraries do: keys and notes lie there.
+    /// Returns the certificates in all files of a folder. Skips files without certificates, as other libraries do: such
+    /// folders also contain keys and notes.
     private static func certificates(in folder: String) -> [NIOSSLCertificate] {
         CertificateFiles.names(in: folder).map { "\(folder)/\($0)" }.filter(CertificateFiles.isRegularFile).flatMap {
-            // Something else may be there by now.
+            // Another kind of file may have replaced it by now.
             let bytes = try? CertificateFiles.bytes(ofRegularFile: $0)
             return bytes.flatMap { try? CertificateFiles.certificates(in: $0) } ?? []
         }

@@ -3,11 +3,11 @@ internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
 
-/// One dial: name resolution (``SystemResolver``; none for IP addresses), TCP by Happy Eyeballs (SwiftNIO's, RFC 8305), TLS, all
-/// within `timeouts.connect`.
+/// One dial: name resolution (``SystemResolver``; none for IP addresses), TCP with SwiftNIO's Happy Eyeballs (RFC
+/// 8305), and TLS, all within `timeouts.connect`.
 ///
-/// Ends once, with a channel that is ready for a connection's handler or with an error; every other channel it opened is
-/// closed then.
+/// Ends once, with an error or with a channel that is ready for a connection's handler. Closes all other channels that
+/// it opened.
 // Safety: mutable state is touched on `eventLoop` only.
 final class DialAttempt: @unchecked Sendable {
     private let origin: Origin
@@ -17,22 +17,22 @@ final class DialAttempt: @unchecked Sendable {
     private let events: ConnectionEvents?
     private let completion: @Sendable (Result<Dialled, any Error>) -> Void
 
-    /// A channel that is ready for a connection's handlers, and what is to be spoken on it.
+    /// A channel that is ready for a connection's handlers, and its protocol.
     struct Dialled: Sendable {
         let channel: any Channel
         let isHTTP2: Bool
     }
 
     private var channels: [any Channel] = []
-    /// Makes TLS handlers. Set before the first channel is made, if there is to be TLS.
+    /// Makes TLS handlers. With TLS, set before the first channel is made.
     private var tlsContext: NIOSSLContext?
     private var isOver = false
     private var timeout: LoopTimer.Cancellation?
     private var resolver: DialResolver?
-    /// Set while the dial waits for the roots.
+    /// Set while the dial waits for the trust roots.
     private var roots: SharedLoadTicket?
 
-    /// Counts in the census from now on until it has ended: it has to be started or cancelled.
+    /// Counts the dial in the census until it ends, so it has to be started or cancelled.
     ///
     /// - Parameter completion: Called once, on the loop.
     init(
@@ -46,16 +46,16 @@ final class DialAttempt: @unchecked Sendable {
         self.timer = timer
         self.events = events
         self.completion = completion
-        // Here and not in `start`: a dial may be cancelled before it starts, and its end counts it off.
+        // Not in `start`: a dial may be cancelled before it starts, and its end removes it from the count.
         environment.census.dialBegan()
     }
 
-    /// Begins.
+    /// Starts the dial.
     func start() {
         if eventLoop.inEventLoop { begin() } else { eventLoop.execute { self.begin() } }
     }
 
-    /// Gives the dial up.
+    /// Cancels the dial.
     func cancel() {
         if eventLoop.inEventLoop {
             end(.failure(DialFailure.cancelled))
@@ -102,7 +102,7 @@ final class DialAttempt: @unchecked Sendable {
 
     private func connect() -> EventLoopFuture<any Channel> {
         let bootstrap = ClientBootstrap(group: eventLoop)
-            // Our own timer covers the handshake as well; this one must not be the first.
+            // The dial's own timer also covers the TLS handshake. This timeout must never fire first.
             .connectTimeout(.hours(24))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.prepare(channel) }
@@ -127,15 +127,15 @@ final class DialAttempt: @unchecked Sendable {
         return resolver
     }
 
-    /// Sets what the bootstrap could as well, which would keep 1.5 KiB for it while it dials.
+    /// Sets the channel's options. The bootstrap could set them, but would use 1.5 KiB for that while it dials.
     private func setOptions(of channel: any Channel) throws {
         guard let channel = channel.syncOptions else { throw ChannelError.operationUnsupported }
         let options = environment.options.connection
         try channel.setOption(
             .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
         )
-        // One read at a time, and a large one where that is fast: a chunk then finds its reader waiting, and a channel that
-        // lies idle keeps one buffer, which is as small as its responses are.
+        // One read per event, with a large buffer where that is fast. Each chunk then finds its reader waiting. An idle
+        // channel keeps one buffer, sized by its last responses.
         try channel.setOption(.maxMessagesPerRead, value: 1)
         let isTLS = origin.scheme == .https
         try channel.setOption(
@@ -181,7 +181,7 @@ final class DialAttempt: @unchecked Sendable {
         }
     }
 
-    /// What is to be spoken is known: by ALPN (RFC 7301) with TLS, by prior knowledge without.
+    /// Ends the dial when the protocol is known: from ALPN (RFC 7301) with TLS, by prior knowledge without TLS.
     private func negotiated(_ name: String?, _ channel: any Channel) {
         let negotiation = environment.options.http2.negotiation
         switch name {
@@ -202,9 +202,9 @@ final class DialAttempt: @unchecked Sendable {
         }
     }
 
-    /// Over HTTP/2 nobody renegotiates (RFC 9113 §9.2.1), and ALPN has only now said that it is HTTP/2.
+    /// Forbids TLS renegotiation after ALPN has chosen HTTP/2, where it is not allowed (RFC 9113 §9.2.1).
     ///
-    /// - Returns: whether the peer has not asked for it yet.
+    /// - Returns: Whether the peer has not asked for a renegotiation yet.
     private func forbidRenegotiation(on channel: any Channel) -> Bool {
         let pipeline = channel.pipeline.syncOperations
         guard environment.tls.mayRenegotiate, (try? pipeline.nioSSL_tlsVersion()) == .tlsv12 else { return true }

@@ -3,7 +3,7 @@ internal import NIOCore
 internal import NIOPosix
 
 extension DialFailureCause {
-    /// What a dial failed for. With several addresses: the resources only if they were short for each of them.
+    /// Returns why a dial failed. With several addresses, `.resources` only if resources were short for each of them.
     init(_ error: any Error) {
         switch error {
         case let error as IOError: self = Self.shortages.contains(error.errnoCode) ? .resources : .peer
@@ -19,13 +19,13 @@ extension DialFailureCause {
     private static let shortages: Set<CInt> = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL]
 }
 
-/// HTTP/2 was to be spoken, and what came was something else.
+/// The peer was expected to speak HTTP/2 and sent something else.
 struct HTTP2DialError: Error {
     let violation: HTTP2Violation
 }
 
 extension ServiceError {
-    /// Says in our terms why a dial to `origin` failed.
+    /// Describes in the client's own terms why a dial to `origin` failed.
     static func dialFailed(_ error: any Error, origin: Origin, limit: Duration?) -> ServiceError {
         let (code, message) = reason(error, origin: origin, limit: limit)
         return ServiceError(

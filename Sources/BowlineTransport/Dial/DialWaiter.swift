@@ -20,7 +20,7 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         state = isTLS ? .waiting : .ready(negotiatedProtocol: nil)
     }
 
-    /// Calls back, once, with the negotiated protocol or the failure; at once if it is known.
+    /// Calls back once, with the negotiated protocol or the failure. Calls back at once if it is known already.
     func whenReady(_ callback: @escaping (Result<String?, any Error>) -> Void) {
         switch state {
         case .waiting: self.callback = callback
@@ -43,7 +43,7 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // The certificate that was refused is known to the TLS handler until the channel closes.
+        // The TLS handler has the refused certificate until the channel closes.
         let failure = TLSFailure(error) {
             try? context.pipeline.syncOperations.nioSSL_peerCertificate()?.toDERBytes()
         } now: {
@@ -57,8 +57,8 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         context.close(promise: nil)
     }
 
-    /// Closes the channel without the TLS handler. With TLS 1.3 that handler still holds the last flight of the handshake, in
-    /// which our certificate is, and would write it before it closes.
+    /// Closes the channel below the TLS handler. With TLS 1.3, that handler still has the last flight of the handshake,
+    /// which contains our certificate. It would write that flight before it closes.
     private static func closeBelowTLS(_ context: ChannelHandlerContext) {
         let pipeline = context.pipeline.syncOperations
         (try? pipeline.context(handlerType: TLSRecordBoundary.self))?.close(promise: nil)
@@ -69,8 +69,8 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
-    /// - Parameter close: Closes the channel. Runs before the failure is reported, and what else the closing channel reports
-    ///   is ignored: the dial closes its channels in an orderly way when it is told of a failure.
+    /// - Parameter close: Closes the channel. Runs before the failure is reported: the dial closes its channels in an
+    ///   orderly way when it receives the failure. Later errors of the closing channel are ignored.
     private func fail(_ error: any Error, closing close: () -> Void = {}) {
         if case .failed = state { return }
         state = .failed(error)
@@ -85,16 +85,16 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
     }
 }
 
-/// Why a dial failed, where no other layer has an error for it.
+/// Why a dial failed, for failures that no other layer has an error for.
 enum DialFailure: Error {
     case bytesBeforeRequest(EarlyBytes)
-    /// The connection ended before it could be used, and not in TLS's handshake.
+    /// The connection ended before it could be used, and not during the TLS handshake.
     case closedEarly
     case timedOut
     case cancelled
     case unexpectedProtocol
-    /// HTTP/2 was asked for, and the peer speaks HTTP/1.1 only.
+    /// HTTP/2 was required, and the peer speaks HTTP/1.1 only.
     case http2NotOffered
-    /// The connection ended before the peer's HTTP/2 settings had come.
+    /// The connection ended before the peer's HTTP/2 settings arrived.
     case noSettings
 }

@@ -1,30 +1,30 @@
 internal import BowlineCore
 
-/// Decides whether a certificate is for the host that a request means (RFC 9525 §6, RFC 9110 §4.3.4).
+/// Decides whether a certificate is for the host of a request (RFC 9525 §6, RFC 9110 §4.3.4).
 ///
 /// | the host | matches |
 /// |---|---|
 /// | an IPv4 or IPv6 address | an iPAddress with the same 4 or 16 bytes |
-/// | a DNS name | a dNSName of the same labels; case and one dot at the end do not count |
-/// | a DNS name | a dNSName whose left-most label is `*`, stands for exactly one label, and has two labels or more behind it |
+/// | a DNS name | a dNSName with the same labels, ignoring case and one dot at the end |
+/// | a DNS name | a dNSName with `*` as its left-most label, for exactly one label, and at least two labels after it |
 /// | anything else | nothing |
 ///
-/// A DNS name consists of labels of ASCII letters, digits, `-` and `_`, none of them empty. A host whose last label is a
-/// number (`127.1`, `0x7f.1`) is not a name: resolvers take some of these for addresses. Everything else in a certificate
-/// (a `*` elsewhere, other bytes, other kinds of names, the common name) matches nothing.
+/// A DNS name consists of labels of ASCII letters, digits, `-` and `_`. No label is empty. A host whose last label is a
+/// number (`127.1`, `0x7f.1`) is not a name, because resolvers read some of these as addresses. Nothing else in a
+/// certificate matches: a `*` elsewhere, other bytes, other kinds of names, the common name.
 struct ReferenceIdentity: Sendable, Hashable {
     private enum Kind: Sendable, Hashable {
-        /// In lower case, without a dot at the end.
+        /// In lower case, without a final dot.
         case name(String)
         case address([UInt8])
         case neither
     }
 
-    /// The host as it was given, for messages.
+    /// The given host, for messages.
     let host: String
     private let kind: Kind
 
-    /// - Parameter host: A name, an IPv4 address, or an IPv6 address without brackets; a zone does not count.
+    /// - Parameter host: A name, an IPv4 address, or an IPv6 address without brackets. A zone is ignored.
     init(host: String) {
         self.host = host
         let isIPv6 = host.utf8.contains(UInt8(ascii: ":"))
@@ -38,12 +38,12 @@ struct ReferenceIdentity: Sendable, Hashable {
         }
     }
 
-    /// What to send as server name (RFC 6066 §3); nil: none, because the host is no DNS name.
+    /// The server name to send (RFC 6066 §3); nil: none, because the host is not a DNS name.
     var serverName: String? {
         if case .name(let name) = kind, name.utf8.count <= 255 { name } else { nil }
     }
 
-    /// Whether any certificate can be for this host.
+    /// Whether a certificate can be for this host.
     var isMatchable: Bool { kind != .neither }
 
     /// Whether one of the certificate's names is this host.
@@ -69,17 +69,17 @@ struct ReferenceIdentity: Sendable, Hashable {
     }
 }
 
-/// A name in the peer's certificate, as its subject alternative name extension has it.
+/// A name from the subject alternative name extension of the peer's certificate.
 enum PresentedName: Sendable, Hashable {
-    /// Any bytes: the peer wrote them.
+    /// Any bytes: they come from the peer.
     case dns([UInt8])
-    /// The bytes of an iPAddress, however many there are.
+    /// The bytes of an iPAddress, of any length.
     case address([UInt8])
-    /// A name of another kind, which names no host.
+    /// A name of another kind. It names no host.
     case other
 }
 
-/// The labels of a DNS name that may stand for a host, in lower case.
+/// The labels of a DNS name, in lower case.
 private struct DNSLabels {
     let text: String
     let count: Int
@@ -120,7 +120,7 @@ private struct DNSLabels {
 }
 
 extension PresentedName {
-    /// What a message says of a certificate's names: at most five, each with at most 64 characters, all of them printable.
+    /// Describes a certificate's names for a message: at most five, each with at most 64 printable characters.
     static func summary(_ names: [PresentedName]) -> String {
         guard !names.isEmpty else { return "it has no subject alternative name" }
         let hosts = names.filter { $0 != .other }

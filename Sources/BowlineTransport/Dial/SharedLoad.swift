@@ -2,15 +2,16 @@ internal import BowlineCore
 internal import NIOCore
 internal import NIOPosix
 
-/// Names one that waits for a ``SharedLoad``.
+/// Names a caller that waits for a ``SharedLoad``.
 struct SharedLoadTicket: Sendable, Hashable {
     fileprivate let number: Int
 }
 
-/// Loads a value once, on a thread for blocking work, for all that ask for it.
+/// Loads a value once, on a thread for blocking work, and shares it with all callers.
 ///
-/// No event loop runs the load, and no lock is held while it runs. If it fails, all that wait get the error, and the next
-/// that asks begins a new load. A load cannot be stopped, and may never end: a dial that ends before it is forgotten.
+/// The load does not run on an event loop, and no lock is held while it runs. If it fails, all waiting callers get the
+/// error, and the next caller begins a new load. A load cannot be stopped and may never end, so a dial that ends
+/// earlier calls ``forget(_:)``.
 final class SharedLoad<Value: Sendable>: Sendable {
     typealias Callback = @Sendable (Result<Value, any Error>) -> Void
 
@@ -41,16 +42,16 @@ final class SharedLoad<Value: Sendable>: Sendable {
     private let load: @Sendable () throws -> Value
 
     /// - Parameters:
-    ///   - threads: Where `load` runs.
+    ///   - threads: The threads on which `load` runs.
     ///   - load: May block.
     init(on threads: NIOThreadPool = .singleton, _ load: @escaping @Sendable () throws -> Value) {
         self.threads = threads
         self.load = load
     }
 
-    /// Calls back on `loop`, which is the caller's: at once if the value is there, else when it is or cannot be.
+    /// Calls back on `loop`: at once if the value is there, else when the load ends. Call this on `loop`.
     ///
-    /// - Returns: What ``forget(_:)`` wants; nil: it has called back.
+    /// - Returns: The argument for ``forget(_:)``; nil: the callback has been called.
     func whenLoaded(on loop: any EventLoop, _ callback: @escaping Callback) -> SharedLoadTicket? {
         let waiter = Waiter(loop: loop, callback: callback)
         let next = shared.withLock { shared -> Next in
@@ -61,7 +62,7 @@ final class SharedLoad<Value: Sendable>: Sendable {
                 shared.state = .underway([ticket.number: waiter])
                 return .begin(ticket)
             }
-            // One reference: the dictionary is not copied.
+            // Keeps one reference, so that the dictionary is not copied.
             shared.state = .idle
             waiting[ticket.number] = waiter
             shared.state = .underway(waiting)
@@ -78,9 +79,9 @@ final class SharedLoad<Value: Sendable>: Sendable {
         }
     }
 
-    /// Does not call back the one that got this ticket. The load goes on.
+    /// Removes the callback that got this ticket. The load goes on.
     func forget(_ ticket: SharedLoadTicket) {
-        // What the callback holds is released outside the lock.
+        // Releases what the callback retains outside the lock.
         _ = shared.withLock { shared -> Waiter? in
             guard case .underway(var waiting) = shared.state else { return nil }
             shared.state = .idle

@@ -2,10 +2,10 @@ internal import BowlineCore
 internal import NIOCore
 internal import NIOSSL
 
-/// Makes NIOSSL's context from ``TLSOptions``, once per client, and the TLS handlers of its connections.
+/// Makes NIOSSL's context from ``TLSOptions`` once per client, and the TLS handlers of the client's connections.
 ///
-/// Files and texts of the user's are read with the client, so that a mistake in them is an error there. The system's roots,
-/// which take milliseconds, are loaded when they are first needed, away from the event loops.
+/// The user's files and texts are read when the client is made, so that a mistake in them is an error there. The
+/// system's roots take milliseconds to load. They are loaded when they are first needed, away from the event loops.
 final class TLSContext: Sendable {
     private let options: TLSOptions
     private let context: SharedLoad<NIOSSLContext>
@@ -26,7 +26,7 @@ final class TLSContext: Sendable {
             context = SharedLoad { made }
             return
         }
-        // Whether key and certificate belong together does not depend on the roots.
+        // The check that the key belongs to the certificate does not need the roots.
         if options.identity != nil { _ = try Self.make(configuration) }
         let roots = SystemRoots(variable)
         context = SharedLoad {
@@ -41,7 +41,7 @@ final class TLSContext: Sendable {
         do {
             return try NIOSSLContext(configuration: configuration)
         } catch {
-            // The key could be read: so it is the certificate's that it is not.
+            // The key could be read, so the reason is that it does not belong to the certificate.
             let message =
                 (error as? NIOSSLError) == .failedToLoadPrivateKey
                 ? "tls.identity: the private key does not belong to the certificate"
@@ -50,24 +50,25 @@ final class TLSContext: Sendable {
         }
     }
 
-    /// Calls back on `loop`, which is the caller's, when handlers can be made: at once but for a client's first dials.
+    /// Calls back on `loop` when handlers can be made: at once, except for the first dials of a client. Call this on
+    /// `loop`.
     ///
-    /// - Returns: What ``forget(_:)`` wants; nil: it has called back.
+    /// - Returns: The argument for ``forget(_:)``; nil: the callback has been called.
     func whenLoaded(
         on loop: any EventLoop, _ callback: @escaping @Sendable (Result<NIOSSLContext, any Error>) -> Void
     ) -> SharedLoadTicket? {
         context.whenLoaded(on: loop, callback)
     }
 
-    /// Forgets a dial that has ended before the roots were loaded.
+    /// Removes the callback of a dial that ended before the roots were loaded.
     func forget(_ ticket: SharedLoadTicket) {
         context.forget(ticket)
     }
 
-    /// Whether the TLS library, which does not know HTTP/2, lets peers renegotiate.
+    /// Whether the TLS library lets peers renegotiate. It does not know about HTTP/2, where that is forbidden.
     var mayRenegotiate: Bool { options.renegotiation != .never }
 
-    /// Why no peer can ever be good for `origin`; nil: one may be.
+    /// Returns why no certificate can be accepted for `origin`; nil: one may be.
     func failure(of origin: Origin) -> TLSFailure? {
         let identity = identity(for: origin)
         return options.verification == .full && !identity.isMatchable ? TLSFailure(.unnamableHost(identity.host)) : nil
@@ -77,12 +78,15 @@ final class TLSContext: Sendable {
         ReferenceIdentity(host: options.serverName ?? origin.host)
     }
 
-    /// The TLS handler of a new connection to `origin`.
+    /// Makes the TLS handler of a new connection to `origin`.
     ///
-    /// NIOSSL's own matching of names takes an iPAddress for a name, partial wildcards, and no underscores: BoringSSL
-    /// checks chain, usage and dates, and ``ReferenceIdentity`` the name. The handshake is not completed before that:
-    /// the peer receives nothing of a request. Our certificate it may get with TLS 1.2, before the check; with TLS 1.3
-    /// ``DialWaiter`` drops the flight that contains it.
+    /// BoringSSL checks the chain, the usage and the dates; ``ReferenceIdentity`` checks the name. NIOSSL's own
+    /// matching of names is not used: it accepts an iPAddress for a name, accepts partial wildcards, and accepts no
+    /// underscores.
+    ///
+    /// The handshake does not complete before the name is checked, so a wrong peer receives nothing of a request. With
+    /// TLS 1.2, the peer may receive our certificate before the check. With TLS 1.3, ``DialWaiter`` drops the flight
+    /// that contains it.
     func makeHandler(for origin: Origin, with context: NIOSSLContext) throws -> NIOSSLClientHandler {
         let identity = identity(for: origin)
         guard options.verification == .full else {
@@ -102,7 +106,7 @@ final class TLSContext: Sendable {
 }
 
 extension PresentedName {
-    /// The subject alternative names of a certificate. Empty if the extension is missing, there twice, or broken.
+    /// Returns the subject alternative names of a certificate. Empty if the extension is missing, duplicated or broken.
     static func all(of certificate: NIOSSLCertificate) -> [PresentedName] {
         certificate._subjectAlternativeNames().map { name in
             switch name.nameType {
@@ -115,7 +119,7 @@ extension PresentedName {
 }
 
 extension TLSConfiguration {
-    /// Reads what the user's options name, the system's roots aside.
+    /// Reads everything that the user's options name, except the system's roots.
     fileprivate init(_ options: TLSOptions, _ negotiation: HTTP2Options.Negotiation) throws {
         self = .makeClientConfiguration()
         minimumTLSVersion = options.minimumVersion == .tls13 ? .tlsv13 : .tlsv12
@@ -127,7 +131,7 @@ extension TLSConfiguration {
             }
         certificateVerification = options.verification == .disabled ? .none : .noHostnameVerification
         verifySignatureAlgorithms = Self.acceptedSignatures
-        // BoringSSL's, and P-521: a TLS 1.2 certificate's key has to be on one of these curves.
+        // BoringSSL's curves, and P-521. The key of a TLS 1.2 certificate has to be on one of these curves.
         curves = [.x25519_MLKEM768, .x25519, .secp256r1, .secp384r1, .secp521r1]
         renegotiationSupport = options.renegotiation == .once ? .once : .none
         shutdownTimeout = .seconds(1)
@@ -135,7 +139,7 @@ extension TLSConfiguration {
         if let identity = options.identity { try apply(identity) }
     }
 
-    /// BoringSSL's, in its order, with P-521 and Ed25519 before the last, which is SHA-1.
+    /// BoringSSL's algorithms in its order, with P-521 and Ed25519 added before the last, which is SHA-1.
     private static var acceptedSignatures: [SignatureAlgorithm] {
         [
             .ecdsaSecp256R1Sha256, .rsaPssRsaeSha256, .rsaPkcs1Sha256, .ecdsaSecp384R1Sha384, .rsaPssRsaeSha384,
@@ -195,7 +199,7 @@ extension TLSConfiguration {
         }
     }
 
-    /// What is wrong with an option; where a file could not be read, that is said instead.
+    /// Returns an error that says what is wrong with an option, or which file could not be read.
     private static func invalid(_ path: String, _ reason: String, _ underlying: (any Error)?) -> ServiceError {
         let reason = (underlying as? FileFailure)?.message ?? reason
         return ServiceError(.invalidConfiguration, "\(path): \(reason)", underlying: underlying)

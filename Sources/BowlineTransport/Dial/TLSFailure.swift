@@ -1,26 +1,27 @@
 internal import BowlineCore
 internal import NIOSSL
 
-/// Why TLS with a peer failed, in our words.
+/// Why TLS with a peer failed, in the client's own words.
 ///
-/// NIOSSL's errors are not passed on: their descriptions name source files on the machine that built them. NIOSSL does not
-/// say why BoringSSL refused a certificate either; what the certificate says of itself then gives the reason.
+/// NIOSSL's errors are not passed on, because their descriptions contain source paths of the machine that built them.
+/// NIOSSL also does not say why BoringSSL refused a certificate, so the reason is derived from the certificate's
+/// fields.
 struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     enum Reason: Sendable, Hashable {
         /// BoringSSL refused the peer's certificate.
         case certificate(CertificateProblem)
-        /// The peer's certificate is good, but for another host.
+        /// The peer's certificate is valid, but for another host.
         case otherName(host: String, names: String)
-        /// No certificate can be for this host.
+        /// No certificate can name this host.
         case unnamableHost(String)
         /// The peer sent this alert (RFC 8446 §6).
         case alert(Int)
-        /// The connection ended during the handshake, and no alert came before that.
+        /// The connection ended during the handshake, without an alert.
         case ended
         case notTLS
         case oldVersion
         case renegotiation
-        /// BoringSSL's name for what went wrong; empty if it has none.
+        /// BoringSSL's name for the failure; empty if it has none.
         case other(String)
     }
 
@@ -32,9 +33,9 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
 
     /// - Parameters:
     ///   - error: Any error of a channel.
-    ///   - certificate: The peer's certificate (DER); asked for only if it was refused.
+    ///   - certificate: Returns the peer's certificate (DER). Called only if the certificate was refused.
     ///   - now: The time of day, in seconds since 1970.
-    /// - Returns: nil if `error` is not one of TLS, or is an end without close_notify, which is no failure by itself.
+    /// - Returns: nil if `error` is no TLS error, or is an end without close_notify, which alone is no failure.
     init?(_ error: any Error, certificate: () -> [UInt8]? = { nil }, now: () -> Int = { 0 }) {
         switch error {
         case let failure as TLSFailure: self = failure
@@ -47,7 +48,7 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Whether the peer refuses to go on, as opposed to a connection that broke.
+    /// Whether the peer refused to continue, in contrast to a connection that broke.
     var isRefusal: Bool {
         switch reason {
         case .alert, .renegotiation: true
@@ -55,7 +56,7 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Whether the peer is not the host that was asked for: it gets nothing from us, not even our certificate.
+    /// Whether the peer is not the requested host. Such a peer must receive nothing from us, not even our certificate.
     var isOtherHost: Bool {
         if case .otherName = reason { true } else { false }
     }
@@ -128,16 +129,16 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     ]
 }
 
-/// Why BoringSSL refused a certificate, as the certificate itself lets us see.
+/// Why BoringSSL refused a certificate, as far as the certificate's fields show.
 enum CertificateProblem: Sendable, Hashable, CustomStringConvertible {
     case expired(since: String)
     case notYetValid(until: String)
-    /// What it is for instead.
+    /// The usages that the certificate has instead.
     case wrongUsage([String])
     case selfSigned
     case unknownAuthority(issuer: String?)
 
-    /// - Parameter facts: nil: nothing is known of it.
+    /// - Parameter facts: nil: nothing is known about the certificate.
     init(_ facts: CertificateFacts?, now: Int) {
         guard let facts else {
             self = .unknownAuthority(issuer: nil)
@@ -173,10 +174,10 @@ enum CertificateProblem: Sendable, Hashable, CustomStringConvertible {
 private struct StackEntry {
     /// BoringSSL's name for the reason: capitals, digits and underscores.
     let name: String
-    /// The alert that the peer sent, if that is the reason.
+    /// The alert that the peer sent, if an alert is the reason.
     let alert: Int?
 
-    /// Takes NIOSSL's description apart: `Error: CODE error:HEX:library:function:REASON at file:line`.
+    /// Parses NIOSSL's description: `Error: CODE error:HEX:library:function:REASON at file:line`.
     init(_ error: BoringSSLInternalError) {
         let parts = "\(error)".split(separator: ":", maxSplits: 6, omittingEmptySubsequences: false)
         let code = parts.count > 2 ? Int(parts[2], radix: 16) ?? 0 : 0
@@ -185,7 +186,7 @@ private struct StackEntry {
             (0x41...0x5A).contains(byte) || (0x30...0x39).contains(byte) || byte == UInt8(ascii: "_")
         }
         name = isName ? String(word.prefix(64)) : ""
-        // BoringSSL's library number for SSL, and its reasons from 1000 on, which are alerts.
+        // 16 is BoringSSL's library number for SSL. Its reasons from 1000 on are alerts.
         alert = code >> 24 == 16 && code & 0xFFF >= 1000 ? code & 0xFFF - 1000 : nil
     }
 }

@@ -1,17 +1,19 @@
 internal import NIOCore
 internal import NIOPosix
 
-/// Runs tasks on an event loop: what awaits a response there costs no hop from one thread to another.
+/// Runs tasks on an event loop, so that awaiting a response there needs no hop from one thread to another.
 ///
-/// Tasks that run on it must not block, and a long computation holds up every connection of the loop. Tasks that wake each
-/// other without end, or yield, do not: now and then they pause until the loop has looked at its sockets.
+/// Tasks on this executor must not block. A long computation delays every connection of the loop. Tasks that wake each
+/// other endlessly, or that yield, do not delay them: from time to time such tasks pause until the loop has checked its
+/// sockets.
 package final class EventLoopTaskExecutor: TaskExecutor {
-    /// How often ready tasks run in a row before the sockets get their turn: the loop itself would run tasks to the last.
+    /// How many rounds of ready tasks run before the sockets get their turn. The loop itself would run tasks until none
+    /// is ready.
     private static let roundsInARow = 64
-    /// How long they then pause, at least. Less would have passed before the loop looks.
+    /// The shortest pause. A shorter one would be over before the loop checks its sockets.
     private static let shortestPause = TimeAmount.microseconds(20)
-    /// And at least so many times what a round took: the loop runs timers that are due before it looks at its sockets, so on a
-    /// slow machine a short pause would be none.
+    /// The pause is also at least this many times as long as a round. The loop runs due timers before it checks its
+    /// sockets, so on a slow machine a short pause would have no effect.
     private static let roundsInPause: Int64 = 4
     private static let longestPause = TimeAmount.milliseconds(10)
 
@@ -44,7 +46,7 @@ package final class EventLoopTaskExecutor: TaskExecutor {
         }
     }
 
-    /// Runs the tasks that are ready, on the loop; those that become ready meanwhile run later.
+    /// Runs the ready tasks. Call this on the loop. Tasks that become ready meanwhile run later.
     func runReady() {
         guard !isRunning, !ready.isEmpty else { return }
         isRunning = true
@@ -85,18 +87,18 @@ package final class EventLoopTaskExecutor: TaskExecutor {
     }
 }
 
-/// The round before a pause: from when it was asked for until the loop came to it.
+/// The times of the round before a pause: when it was requested, and how long it took the loop to get to it.
 private struct LastRound {
     var began = NIODeadline.uptimeNanoseconds(0)
     var duration = TimeAmount.zero
 }
 
-/// The event loops of a client: their executors, their deadlines, and which of them the caller is on.
+/// The event loops of a client: their executors, their deadline sweeps, and which of them the caller runs on.
 final class ClientLoops: Sendable {
     let group: any EventLoopGroup
     let executors: [EventLoopTaskExecutor]
-    /// One for each loop, for all clients: were there several, the pause of one would be filled by the rounds of another, and
-    /// the loop would not look at its sockets.
+    /// One per loop, shared by all clients. With several per loop, the rounds of one would fill the pause of another,
+    /// and the loop would not check its sockets.
     private static let executorsOfSingleton =
         MultiThreadedEventLoopGroup.singleton.makeIterator().map(EventLoopTaskExecutor.init)
 
@@ -111,13 +113,13 @@ final class ClientLoops: Sendable {
         sweeps = loops.map(makeSweep)
     }
 
-    /// The loop that the calling thread is, if it is one of this client's: its affinity.
+    /// The affinity of the calling thread: the index of its loop, if that is one of this client's.
     var currentAffinity: Int? {
         guard let current = MultiThreadedEventLoopGroup.currentEventLoop else { return nil }
         return index(of: current)
     }
 
-    /// The loop of that affinity, or the next in turn.
+    /// Returns the loop with that affinity, or else the next loop in turn.
     func loop(affinity: Int?) -> (loop: any EventLoop, affinity: Int) {
         if let affinity, loops.indices.contains(affinity) { return (loops[affinity], affinity) }
         let loop = group.next()

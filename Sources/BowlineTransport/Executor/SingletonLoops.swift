@@ -3,11 +3,12 @@ internal import BowlinePlatform
 internal import NIOCore
 internal import NIOPosix
 
-/// SwiftNIO's singleton event loops, which are only made once it is certain that they can be.
+/// SwiftNIO's singleton event loops, made only after a check that this machine has the resources for them.
 ///
-/// SwiftNIO ends the process when a loop gets no descriptor or no thread, and libdispatch does the same when it gets none for its
-/// first timer. So before the first client of the process has them, as many of both are taken and given back. What remains is
-/// a race against other threads that take the last ones in the same instant.
+/// SwiftNIO ends the process if a loop gets no descriptor or no thread. libdispatch does the same if it gets no
+/// descriptor for its first timer. So before the first client of the process uses the loops, this type takes as many
+/// descriptors and threads as they need, and releases them. A race remains: another thread may take the last ones in
+/// the same instant.
 enum SingletonLoops {
     private struct Made {
         var loops = false
@@ -16,8 +17,8 @@ enum SingletonLoops {
 
     private static let made = Guarded(Made())
 
-    /// - Throws: ``ServiceError`` `connectFailed` if descriptors or threads are lacking: a later call may succeed;
-    ///   `invalidConfiguration` if the program has switched SwiftNIO's singletons off.
+    /// - Throws: ``ServiceError`` `connectFailed` if descriptors or threads are lacking (a later call may succeed);
+    ///   `invalidConfiguration` if the program has disabled SwiftNIO's singletons.
     static func group() throws -> MultiThreadedEventLoopGroup {
         try requireSingletons("event loops")
         return try made.withLock { made in
@@ -26,7 +27,8 @@ enum SingletonLoops {
                 loops: NIOSingletons.groupLoopCountSuggestion,
                 blocking: made.threads ? 0 : NIOSingletons.blockingPoolThreadCountSuggestion)
             let group = MultiThreadedEventLoopGroup.singleton
-            // It starts its threads at once, and ends the process when it cannot: here, while there is room.
+            // The pool starts its threads at once, and ends the process if it cannot. So start it here, while there is
+            // room.
             _ = NIOThreadPool.singleton
             startRuntimeTimer()
             made = Made(loops: true, threads: true)
@@ -34,16 +36,16 @@ enum SingletonLoops {
         }
     }
 
-    /// Whether it is the one that ``group()`` gives.
+    /// Whether `group` is the group that ``group()`` returns.
     static func isGroup(_ group: any EventLoopGroup) -> Bool {
-        // Asking for it would make it.
+        // Reading the singleton would create it.
         made.withLock { $0.loops } && group === MultiThreadedEventLoopGroup.singleton
     }
 
-    /// SwiftNIO's threads for blocking work, for a file that is used without a client of ours, as with a stub.
+    /// Returns SwiftNIO's threads for blocking work, for a file that is used without a client, for example with a stub.
     ///
-    /// - Throws: ``ServiceError`` `fileFailed` if threads are lacking: a later call may succeed; `invalidConfiguration` if the
-    ///   program has switched SwiftNIO's singletons off.
+    /// - Throws: ``ServiceError`` `fileFailed` if threads are lacking (a later call may succeed);
+    ///   `invalidConfiguration` if the program has disabled SwiftNIO's singletons.
     static func threads() throws -> NIOThreadPool {
         try requireSingletons("threads for files")
         return try made.withLock { made in
@@ -72,7 +74,7 @@ enum SingletonLoops {
     }
 
     private static func requireResources(loops: Int, blocking: Int) throws {
-        // A selector, what wakes it, and its timer, for each loop and for the runtime's own.
+        // A selector, its wake-up descriptor and its timer, for each loop and for the runtime's own loop.
         let descriptors = 3 * (loops + 1)
         if let reason = SpareResources.lackOfDescriptors(descriptors) {
             throw lacking(
@@ -90,7 +92,7 @@ enum SingletonLoops {
         )
     }
 
-    /// Makes the runtime take the descriptors of its timers now.
+    /// Makes the runtime open the descriptors of its timers now.
     private static func startRuntimeTimer() {
         Task { try? await Task.sleep(for: .nanoseconds(1), clock: .suspending) }
     }

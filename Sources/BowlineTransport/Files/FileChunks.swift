@@ -3,23 +3,24 @@ internal import BowlinePlatform
 package import NIOCore
 internal import NIOPosix
 
-/// The bytes of a file, opened and read anew by each iterator, on SwiftNIO's threads for blocking work.
+/// The bytes of a file. Each iterator opens the file and reads it, on SwiftNIO's threads for blocking work.
 package struct FileChunks: AsyncSequence, Sendable {
     package typealias Element = ByteBuffer
 
-    /// How much is read at once, and so held in memory.
+    /// How many bytes are read at once, and so kept in memory.
     static let size = 131_072
 
     private let path: String
     private let threads: NIOThreadPool
-    /// How long the file was when it was looked at, in bytes; nil: the system does not know, as for files under `/proc`,
-    /// which say that they are empty and are not.
+    /// The length of the file when it was checked, in bytes; nil: unknown. The system does not know the length of files
+    /// under `/proc`, for example: it reports that they are empty although they are not.
     package let length: Int?
 
-    /// Looks at the file. One that says that it is empty is read from, to see whether that is so.
+    /// Checks the file. If the system reports an empty file, one byte is read to find out whether that is true.
     ///
-    /// - Throws: ``ServiceError`` `fileFailed` if there is none, or if it cannot be read or is not a regular file, or if there
-    ///   are no threads to read it on; `invalidConfiguration` if SwiftNIO's singletons are switched off.
+    /// - Throws: ``ServiceError`` `fileFailed` if there is no file, if it cannot be read, if it is not a regular file,
+    ///   or if there are no threads to read it on; `invalidConfiguration` if the program has disabled SwiftNIO's
+    ///   singletons.
     package init(path: String) async throws {
         self.path = path
         threads = try SingletonLoops.threads()
@@ -28,7 +29,7 @@ package struct FileChunks: AsyncSequence, Sendable {
                 let file = try FileDescriptor(reading: path)
                 let length = try file.length()
                 guard length == 0, try file.read(upTo: 1) != nil else { return length }
-                // It may also have grown since.
+                // The file may also have grown meanwhile.
                 let grown = try file.length()
                 return grown > 0 ? grown : nil
             }
@@ -39,7 +40,7 @@ package struct FileChunks: AsyncSequence, Sendable {
 
     package func makeAsyncIterator() -> Iterator { Iterator(path: path, threads: threads) }
 
-    /// One reader's place in the file.
+    /// One reader's position in the file.
     package struct Iterator: AsyncIteratorProtocol {
         private let path: String
         private let threads: NIOThreadPool
@@ -50,7 +51,7 @@ package struct FileChunks: AsyncSequence, Sendable {
             self.threads = threads
         }
 
-        /// The next piece; nil at the end.
+        /// Returns the next chunk; nil at the end.
         ///
         /// - Throws: `FileFailure`; `CancellationError` when the task is cancelled.
         package mutating func next() async throws -> ByteBuffer? {

@@ -2,7 +2,7 @@ internal import BowlinePlatform
 internal import NIOCore
 internal import Synchronization
 
-/// An open file. Every call may block: they belong on a thread for that.
+/// An open file. Every call may block, so call it on a thread for blocking work.
 final class FileDescriptor: Sendable {
     private let number: CInt
     private let path: String
@@ -13,7 +13,7 @@ final class FileDescriptor: Sendable {
     /// - Throws: `FileFailure`.
     init(reading path: String) throws {
         try Self.requireWhole(path, "read")
-        // Without O_NONBLOCK, opening a pipe would wait for its writer.
+        // Without O_NONBLOCK, opening a pipe waits for its writer.
         number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         self.path = path
         guard number >= 0 else { throw FileFailure("read", path) }
@@ -23,22 +23,22 @@ final class FileDescriptor: Sendable {
         guard kind == S_IFREG else { throw FileFailure("read", path, number: kind == S_IFDIR ? EISDIR : EINVAL) }
     }
 
-    /// Makes a file that must not be there yet.
+    /// Makes a file that does not exist yet.
     ///
-    /// - Parameter permissions: Who may do what with it; nil: as the process's mask has it.
+    /// - Parameter permissions: The permissions of the new file; nil: those that the process's mask leaves.
     /// - Throws: `FileFailure`.
     init(making path: String, permissions: mode_t?) throws {
         try Self.requireWhole(path, "write")
-        // Those of another file are set once it is open: until then it is its owner's alone.
+        // Given permissions are set once the file is open. Before that, only its owner may use it.
         number = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions == nil ? 0o666 : 0o600)
         self.path = path
         guard number >= 0 else { throw FileFailure("write", path) }
         if let permissions, fchmod(number, permissions) != 0 { throw FileFailure("write", path) }
     }
 
-    /// Opens what is there to be written into: a device, a pipe, or a file that others have open.
+    /// Opens an existing file to write into it: a device, a pipe, or a file that other processes have open.
     ///
-    /// Does not wait for a pipe's reader: without one, the opening fails.
+    /// Does not wait for a pipe's reader. Fails if there is none.
     ///
     /// - Throws: `FileFailure`.
     init(writingInto path: String) throws {
@@ -55,21 +55,21 @@ final class FileDescriptor: Sendable {
         if number >= 0, !isClosed.load(ordering: .relaxed) { _ = systemClose(number) }
     }
 
-    /// The system takes a path up to its first NUL: the rest would be cut off unseen.
+    /// Refuses a path that contains NUL. The system would silently ignore everything from the NUL on.
     private static func requireWhole(_ path: String, _ action: String) throws {
         if path.utf8.contains(0) { throw FileFailure(action, path, number: EINVAL) }
     }
 
-    /// Closes the file. Some file systems say only now that there was no room.
+    /// Closes the file. Some file systems report only now that the disk is full.
     ///
     /// - Throws: `FileFailure`.
     func close() throws {
         guard !isClosed.exchange(true, ordering: .relaxed) else { return }
-        // Interrupted, it is closed all the same.
+        // If the call is interrupted, the file is closed nevertheless.
         guard systemClose(number) == 0 || errno == EINTR else { throw FileFailure("write", path) }
     }
 
-    /// Removes what is in a regular file.
+    /// Removes the contents of a regular file.
     ///
     /// - Throws: `FileFailure`.
     func truncate() throws {
@@ -84,7 +84,7 @@ final class FileDescriptor: Sendable {
         return Int(facts.st_size)
     }
 
-    /// The next bytes; nil at the end.
+    /// Returns the next bytes; nil at the end.
     func read(upTo size: Int) throws -> ByteBuffer? {
         var buffer = ByteBuffer()
         let count = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { bytes in
@@ -97,7 +97,7 @@ final class FileDescriptor: Sendable {
         return count == 0 ? nil : buffer
     }
 
-    /// Writes all of it.
+    /// Writes the whole buffer.
     func write(_ buffer: ByteBuffer) throws {
         try buffer.withUnsafeReadableBytes { bytes in
             var rest = bytes
@@ -114,13 +114,13 @@ final class FileDescriptor: Sendable {
 }
 
 extension FileDescriptor {
-    /// How long a thread waits for a pipe's reader at a time.
+    /// How long a thread waits for a pipe's reader at a time, in milliseconds.
     private static let patience: CInt = 20
 
-    /// Writes as much as is taken now, waiting a moment if that is nothing.
+    /// Writes as many bytes as the file accepts now. If it accepts none, waits for a moment.
     ///
-    /// - Returns: how many bytes were taken; 0: none yet.
-    /// - Throws: `FileFailure`; its number is `EPIPE` when the pipe's reader has gone.
+    /// - Returns: How many bytes were written; 0: none yet.
+    /// - Throws: `FileFailure`; with the number `EPIPE` when the pipe's reader has closed it.
     func writeSome(_ buffer: ByteBuffer) throws -> Int {
         try buffer.withUnsafeReadableBytes { bytes in
             let (count, reason) = writeQuietly(number, bytes)
@@ -137,13 +137,13 @@ extension FileDescriptor {
     }
 }
 
-/// Writes without the signal that would end the process when a pipe's reader has gone.
+/// Writes without SIGPIPE, which would end the process when a pipe's reader has closed it.
 private func writeQuietly(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer) -> (count: Int, reason: CInt) {
     #if canImport(Darwin)
         let count = write(descriptor, bytes.baseAddress, bytes.count)
         return (count, errno)
     #else
-        // SIGPIPE comes to the thread that writes. It is held back there, and taken off if it has come.
+        // The thread that writes gets SIGPIPE. Block the signal there, and remove it if it has come.
         var pipeSignal = sigset_t()
         var before = sigset_t()
         sigemptyset(&pipeSignal)
@@ -160,7 +160,7 @@ private func writeQuietly(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer) -
     #endif
 }
 
-/// `read(2)`, `write(2)` and `close(2)`, which methods of those names hide.
+/// `read(2)`, `write(2)` and `close(2)`: methods with the same names hide them.
 private func systemRead(_ descriptor: CInt, _ buffer: UnsafeMutableRawPointer?, _ size: Int) -> Int {
     read(descriptor, buffer, size)
 }

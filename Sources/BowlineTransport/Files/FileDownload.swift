@@ -3,31 +3,32 @@ internal import BowlinePlatform
 internal import NIOCore
 internal import NIOPosix
 
-/// Writes a body to a file, so that under the file's name there is the whole of it or what was there before.
+/// Writes a body to a file. Afterwards the file contains the whole body or is unchanged.
 ///
-/// The bytes go to a file beside it, `.name.….part`, which takes the name when the body has ended well and disappears when
-/// it has not. It has the permissions of the file that it replaces. A symbolic link is followed and stays. Nothing is forced
-/// to the disk: a power failure is not covered.
+/// The bytes go to a partial file in the same folder, `.name.….part`. When the body is complete, the partial file takes
+/// the final name. If the body fails, the partial file is removed. The new file has the permissions of the file that it
+/// replaces. A symbolic link is followed and stays. Nothing is flushed to the disk, so a power failure may lose the
+/// file.
 ///
-/// A device or a pipe is never replaced: the bytes are written into it as they come (``FileTarget``).
+/// A device or a pipe is never replaced: the bytes are written into it as they arrive (``FileTarget``).
 package struct FileDownload: Sendable {
-    /// How much is gathered for one write.
+    /// How many bytes are collected for one write.
     private static let batchSize = 262_144
-    /// A chunk may hold on to more memory than it has bytes, so their number is bounded too.
+    /// A chunk may keep more memory than it has bytes, so the number of chunks is limited too.
     private static let batchCount = 16
 
     private let path: String
 
-    /// Prepares to write to `path`; nothing is touched yet.
+    /// Prepares to write to `path`. Does not touch any file.
     package init(to path: String) {
         self.path = path
     }
 
-    /// Writes the chunks, the next only when the one before is written.
+    /// Writes the chunks. Requests the next chunk only after the previous one is written.
     ///
-    /// - Returns: how many bytes were written.
-    /// - Throws: ``ServiceError`` `fileFailed`; `invalidConfiguration` if SwiftNIO's singletons are switched off; what reading
-    ///   `body` throws; `CancellationError`.
+    /// - Returns: How many bytes were written.
+    /// - Throws: ``ServiceError`` `fileFailed`; `invalidConfiguration` if the program has disabled SwiftNIO's
+    ///   singletons; any error that reading `body` throws; `CancellationError`.
     package func write(_ body: ResponseBody) async throws -> Int {
         do {
             try Self.requireThreads()
@@ -46,7 +47,7 @@ package struct FileDownload: Sendable {
         }
     }
 
-    /// Says what is lacking as a failure of a request whose response has begun.
+    /// Checks that there are threads for files. Throws the error of a request whose response has begun.
     private static func requireThreads() throws {
         do {
             _ = try SingletonLoops.threads()
@@ -65,7 +66,7 @@ package struct FileDownload: Sendable {
             let total = try await write(body) { try file.write($0) }
             try await blocking {
                 try file.close()
-                // Something else may have been put there meanwhile.
+                // Another kind of file may have been put there meanwhile.
                 guard FileTarget.isReplaceable(target) else { throw FileFailure("write", path, number: EEXIST) }
                 guard rename(partial, target) == 0 else { throw FileFailure("write", path) }
             }
@@ -80,19 +81,19 @@ package struct FileDownload: Sendable {
         do {
             return try FileDescriptor(making: partial, permissions: permissions)
         } catch let failure as FileFailure {
-            // The user knows the file by its own name.
+            // The error names the user's file, not the partial file.
             throw FileFailure("write", path, number: failure.number)
         }
     }
 
-    /// Writes into what is there. A pipe's reader may take its time: no thread waits for it longer than a moment, so that a
-    /// cancellation is noticed.
+    /// Writes into the existing file. A pipe's reader may be slow: a thread waits for it only for a moment at a time,
+    /// so that a cancellation is noticed.
     private func write(_ body: ResponseBody, truncating truncates: Bool) async throws -> Int {
         let file = try await blocking { [path] in try FileDescriptor(writingInto: path) }
         var total = 0
         var isFresh = truncates
         for try await chunk in body {
-            // Not before: a body that fails without a byte leaves what is there.
+            // Not earlier: a body that fails without a byte leaves the contents unchanged.
             if isFresh { try await blocking { try file.truncate() } }
             isFresh = false
             total += chunk.readableBytes
@@ -108,7 +109,7 @@ package struct FileDownload: Sendable {
         return total
     }
 
-    /// Hands the chunks on in batches.
+    /// Passes the chunks to `write` in batches.
     private func write(
         _ body: ResponseBody, _ write: @escaping @Sendable (ByteBuffer) throws -> Void
     ) async throws -> Int {
@@ -134,7 +135,7 @@ package struct FileDownload: Sendable {
         }
     }
 
-    /// In a task of its own: a cancelled one gets no thread.
+    /// Removes the partial file. Uses a task of its own, because a cancelled task gets no thread.
     private func remove(_ partial: String) async {
         _ = await Task {
             try? await SingletonLoops.threads().runIfActive { _ = unlink(partial) }

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import BowlinePlatform
 
-/// What the system said about a file: the `underlying` error of a `fileFailed`.
+/// A failure that the system reported for a file. It is the `underlying` error of a `fileFailed`.
 package struct FileFailure: Error, Sendable, Hashable, CustomStringConvertible {
     package let action: String
     package let path: String
@@ -19,13 +19,13 @@ package struct FileFailure: Error, Sendable, Hashable, CustomStringConvertible {
 
     private var reason: String { String(cString: strerror(number)) }
 
-    /// What to tell the user: the file's name, and not the way to it.
+    /// The message for the user: with the name of the file, but not its path.
     var message: String {
         let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { String(Substring($0)) } ?? path
         return "cannot \(action) \(name.printable): \(reason)"
     }
 
-    /// This failure as a request's.
+    /// Returns this failure as the error of a request.
     func serviceError(progress: RequestProgress, phase: RequestPhase?) -> ServiceError {
         ServiceError(.fileFailed, message, underlying: self, progress: progress, phase: phase)
     }

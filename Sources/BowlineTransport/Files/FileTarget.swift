@@ -1,28 +1,28 @@
 internal import BowlinePlatform
 
-/// What a download does with the path that it is given.
+/// What a download does with the path that it gets.
 ///
 /// | at the path | what happens |
 /// |---|---|
 /// | nothing, or a regular file | replaced |
 /// | a symbolic link to one of these, or to nothing | the link's target is replaced, the link stays |
 /// | a device or a pipe, or a link to one | written into |
-/// | a regular file behind `/proc/…/fd` or `/dev/fd` | written into, and emptied with the first byte: others have it open |
+/// | a regular file behind `/proc/…/fd` or `/dev/fd` | written into, emptied at the first byte: others have it open |
 /// | a folder, a socket, links in a circle | refused |
 enum FileTarget: Sendable, Equatable {
-    /// The bytes go to the file `partial`, which then takes the name `path`.
+    /// The bytes go to the file `partial`, which takes the name `path` at the end.
     ///
-    /// - permissions: Those of the file that is replaced; nil: there is none.
+    /// - permissions: The permissions of the replaced file; nil: there is none.
     case replaced(path: String, partial: String, permissions: mode_t?)
-    /// The bytes are written as they come.
+    /// The bytes are written into the existing file as they arrive.
     ///
-    /// - truncates: What is there is removed when the first of them has come, or the end without any.
+    /// - truncates: Whether the old contents are removed, when the first byte arrives or at the end of an empty body.
     case writtenInto(truncates: Bool)
 
-    /// How many links are followed, as the system does.
+    /// The maximum number of links to follow, like the system's.
     private static let maximumLinks = 40
 
-    /// Looks at what is at the path. May block.
+    /// Decides what to do with the path. May block.
     ///
     /// - Throws: `FileFailure`.
     init(_ path: String) throws {
@@ -42,7 +42,7 @@ enum FileTarget: Sendable, Equatable {
         }
         let (target, isOpenElsewhere) = try Self.followLinks(from: path)
         if isThere, !isOpenElsewhere {
-            // The links have to end where the system's way ends.
+            // Following the links must lead to the same file as the system's own look-up.
             var found = stat()
             guard stat(target, &found) == 0, found.st_ino == facts.st_ino, found.st_dev == facts.st_dev else {
                 throw FileFailure("write", path, number: ESTALE)
@@ -57,15 +57,15 @@ enum FileTarget: Sendable, Equatable {
         }
     }
 
-    /// Whether a file may take this name: nothing is there, or a regular file.
+    /// Whether a file may be renamed to this path: there is nothing, or a regular file.
     static func isReplaceable(_ path: String) -> Bool {
         var facts = stat()
         guard lstat(path, &facts) == 0 else { return errno == ENOENT }
         return facts.st_mode & S_IFMT == S_IFREG
     }
 
-    /// The name at the end of all links, whether there is anything or not, and whether a link on the way stands for a file
-    /// that a process has open.
+    /// Follows all links. Returns the final path, whether or not it exists, and whether a link on the way stands for a
+    /// file that a process has open.
     private static func followLinks(from path: String) throws -> (target: String, isOpenElsewhere: Bool) {
         var target = path
         var isOpenElsewhere = false
@@ -77,7 +77,7 @@ enum FileTarget: Sendable, Equatable {
         throw FileFailure("write", path, number: ELOOP)
     }
 
-    /// What the link at `target` says; nil: there is no link.
+    /// Returns the target of the link at `target`; nil: there is no link.
     private static func link(at target: String, of path: String) throws -> String? {
         var facts = stat()
         guard lstat(target, &facts) == 0 else {
@@ -91,12 +91,12 @@ enum FileTarget: Sendable, Equatable {
         }
         guard !bytes.isEmpty else { throw FileFailure("write", path) }
         let text = String(decoding: bytes, as: UTF8.self)
-        // Text that is not UTF-8 would be repaired, and name another file.
+        // Text that is not UTF-8 would be repaired, and would then name another file.
         guard text.utf8.elementsEqual(bytes) else { throw FileFailure("write", path, number: EILSEQ) }
         return text
     }
 
-    /// The path up to its last slash.
+    /// Returns the path up to its last slash.
     private static func folder(of path: String) -> String {
         guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "" }
         return String(path[...slash])
@@ -104,7 +104,7 @@ enum FileTarget: Sendable, Equatable {
 
     private static func partial(beside path: String) -> String {
         let folder = folder(of: path)
-        // A name has at most 255 bytes: of a long one only the beginning is repeated.
+        // A name has at most 255 bytes, so only the beginning of a long name is kept.
         let beginning = String(decoding: path.utf8.dropFirst(folder.utf8.count).prefix(200), as: UTF8.self)
         return "\(folder).\(beginning).\(String(UInt64.random(in: 0 ... .max), radix: 36)).part"
     }

@@ -1,14 +1,14 @@
 internal import BowlineCore
 
-/// Tells a client's listeners what becomes of one connection. There is none for a client without listeners.
+/// Reports the events of one connection to the client's listeners. A client without listeners has no such value.
 struct ConnectionEvents: Sendable {
     let dispatch: EventDispatch
     private let id: ConnectionID
     private let origin: Origin
-    /// When the connection was ready for requests; until then, when its dial began.
+    /// When the connection became ready for requests. Before that: when its dial began.
     private var since: MonotonicInstant
 
-    /// Tells that the dial begins.
+    /// Reports that the dial begins. Returns nil without listeners.
     init?(_ dispatch: EventDispatch?, id: ConnectionID, origin: Origin) {
         guard let dispatch else { return nil }
         self.dispatch = dispatch
@@ -22,7 +22,7 @@ struct ConnectionEvents: Sendable {
         dispatch.connection(id.value, origin: origin, tell)
     }
 
-    /// The connection is ready for requests. Returns what tells of its further life.
+    /// Reports that the connection is ready for requests. Returns the value that reports its later events.
     func established() -> ConnectionEvents {
         var events = self
         events.since = dispatch.now

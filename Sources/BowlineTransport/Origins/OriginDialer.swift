@@ -1,13 +1,13 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// Dials for one origin's pool and makes connections of the channels.
+/// Dials for one origin's pool and makes connections from the channels.
 final class OriginDialer: ConnectionDialer {
     private struct State {
         weak var pool: ConnectionPool?
         var link: OriginLink?
         var attempts: [ConnectionID: DialAttempt] = [:]
-        /// HTTP/2 connections that wait for their peer's settings.
+        /// HTTP/2 connections that wait for the peer's settings.
         var settling: [ConnectionID: HTTP2Connection] = [:]
     }
 
@@ -20,7 +20,7 @@ final class OriginDialer: ConnectionDialer {
         self.environment = environment
     }
 
-    /// Says whose dialer it is. Called once, before the first dial.
+    /// Sets the pool that this dialer serves. Called once, before the first dial.
     func serve(_ pool: ConnectionPool) {
         let link = makeLink(to: pool)
         state.withLock { state in
@@ -48,7 +48,7 @@ final class OriginDialer: ConnectionDialer {
             finished(id, affinity: affinity, began: began, duration: began.duration(to: timer.now), events, result)
         }
         state.withLock { $0.attempts[id] = attempt }
-        // `cancelDial` may have come before there was anything to cancel.
+        // `cancelDial` may have been called before the attempt was registered.
         guard isWanted(id) else {
             attempt.cancel()
             return
@@ -56,8 +56,8 @@ final class OriginDialer: ConnectionDialer {
         attempt.start()
     }
 
-    /// Whether the pool has not cancelled the dial. Asked each time after something was registered that `cancelDial` can find:
-    /// one of the two sees the other.
+    /// Whether the pool still waits for the dial. Check this after each registration of something that `cancelDial` has
+    /// to find. Then either `cancelDial` finds it, or this check sees the cancellation.
     private func isWanted(_ id: ConnectionID) -> Bool {
         state.withLock { $0.pool }?.isDialling(id) ?? true
     }
@@ -133,8 +133,8 @@ final class OriginDialer: ConnectionDialer {
         )
     }
 
-    /// The dial has not ended before the peer's settings are there: only then is it known to speak HTTP/2, and how many
-    /// requests it takes.
+    /// Begins HTTP/2 on a channel. The dial ends when the peer's settings arrive: before that, the peer is not known to
+    /// speak HTTP/2, nor how many requests it accepts.
     private func beginHTTP2(_ traits: ConnectionTraits, began: MonotonicInstant, _ events: ConnectionEvents?) throws {
         let options = environment.options
         let connection = HTTP2Connection(traits, http2: options.http2, firstStreamID: options.http2FirstStreamID)
@@ -156,7 +156,7 @@ final class OriginDialer: ConnectionDialer {
             let isSettling = state.withLock { $0.settling[traits.id] != nil }
             if isSettling, !isWanted(traits.id) { connection.close(.dialUnneeded) }
         } catch {
-            // Whoever called tells of it; the connection's own end must not do so again.
+            // The caller reports this error. The end of the connection must not report it again.
             connection.forgetReadiness()
             state.withLock { $0.settling[traits.id] = nil }
             connection.close(.transportError)

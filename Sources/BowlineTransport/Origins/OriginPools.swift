@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import Synchronization
 
-/// How many connections of all origins are unused, and how many may be.
+/// The number of idle connections of all origins, and its limit.
 private final class IdleCount: Sendable {
     private let maximum: Int
     private let count = Atomic(0)
@@ -12,22 +12,23 @@ private final class IdleCount: Sendable {
 
     var isTooHigh: Bool { count.load(ordering: .sequentiallyConsistent) > maximum }
 
-    /// Returns whether there are too many now that there are more.
+    /// Changes the number. Returns whether it has grown beyond the limit.
     func change(by change: Int) -> Bool {
         let total = count.wrappingAdd(change, ordering: .sequentiallyConsistent).newValue
         return change > 0 && total > maximum
     }
 }
 
-/// The pools of all origins: finds the one, keeps the total of unused connections in bounds, and lets go of the cold.
+/// The pools of all origins. Finds an origin's pool, limits the total number of idle connections, and removes cold
+/// pools.
 final class OriginPools: Sendable {
     fileprivate struct State {
         var pools: [Origin: ConnectionPool] = [:]
         var isDraining = false
         var isClosed = false
-        /// How many pools there may be before cold ones are looked for.
+        /// The number of pools at which the next new pool first removes cold ones.
         var purgeThreshold = 32
-        /// What pools that are gone have counted.
+        /// The numbers of removed pools.
         var retired = RetiredCounts()
     }
 
@@ -35,7 +36,8 @@ final class OriginPools: Sendable {
     private let configuration: PoolConfiguration
     private let state = Guarded(State())
     private let idle: IdleCount
-    /// How often a thread has found too many unused connections since one began to close them; 0: none closes any now.
+    /// How often threads have found too many idle connections since one thread began to close them. 0: no thread is
+    /// closing any.
     private let surplusSightings = Atomic(0)
 
     init(environment: TransportEnvironment) {
@@ -47,7 +49,7 @@ final class OriginPools: Sendable {
         idle = IdleCount(maximum: environment.options.pool.maximumIdle)
     }
 
-    /// The pool of `origin`, made on first use.
+    /// Returns the pool of `origin`. Makes it on first use.
     func pool(for origin: Origin) -> ConnectionPool {
         let (pool, cold) = state.withLock { state -> (ConnectionPool, [ConnectionPool]) in
             if let pool = state.pools[origin] { return (pool, []) }
@@ -58,7 +60,7 @@ final class OriginPools: Sendable {
             state.pools[origin] = pool
             return (pool, cold)
         }
-        // Pools that were let go end here, outside the lock.
+        // The removed pools are released here, outside the lock.
         withExtendedLifetime(cold) {}
         return pool
     }
@@ -72,7 +74,7 @@ final class OriginPools: Sendable {
             dialer: dialer,
             clock: environment.clock,
             random: environment.options.random,
-            // Runs twice per request: asks the counter, and calls OriginPools only above the limit.
+            // Runs twice per request. Changes the counter, and calls `OriginPools` only above the limit.
             idleCountChanged: { [idle, weak self] change in
                 if idle.change(by: change) { self?.tooManyIdle() }
             },
@@ -84,18 +86,19 @@ final class OriginPools: Sendable {
         return pool
     }
 
-    /// What the origin's connections can be expected to speak.
+    /// Returns what kind of connection a dial to the origin is expected to make.
     private func expectation(for origin: Origin) -> DialExpectation {
         switch environment.options.http2.negotiation {
         case .http1Only: .single
         case .automatic: origin.scheme == .https ? .unknown : .single
-        // How many streams there will be is not known, so one dial finds out.
+        // The number of streams is not known, so one dial finds out.
         case .http2Only: .unknown
         }
     }
 
-    /// One thread at a time closes the surplus, and looks again if others found one meanwhile: a burst does not make each of
-    /// them look at all pools. The last thread that exceeds the limit sees it, so no surplus stays.
+    /// Closes the surplus of idle connections, on one thread at a time. That thread checks again if others found a
+    /// surplus meanwhile, so in a burst not every thread walks all pools. The last thread that exceeds the limit is
+    /// noticed, so no surplus stays.
     private func tooManyIdle() {
         guard surplusSightings.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue == 0 else { return }
         var seen: Int
@@ -106,11 +109,11 @@ final class OriginPools: Sendable {
             .exchanged
     }
 
-    /// Closes the connections that have been unused longest, of whichever origin, until there are no more than may be.
+    /// Closes the longest idle connections, of any origin, until the total is within the limit.
     private func closeSurplus() {
         guard idle.isTooHigh else { return }
         let pools = state.withLock { Array($0.pools.values) }
-        // Each pool is asked once, and again only after it has lost a connection.
+        // Each pool is asked once, and again only after it has closed a connection.
         var oldest = pools.compactMap { pool in pool.oldestIdleSince.map { (pool: pool, since: $0) } }
         while idle.isTooHigh, let index = oldest.indices.min(by: { oldest[$0].since < oldest[$1].since }) {
             oldest[index].pool.evictOldestIdle(reason: .totalIdleCapacity)
@@ -146,7 +149,7 @@ final class OriginPools: Sendable {
         for pool in pools { pool.closeAll(.forced) }
     }
 
-    /// Whether everything was closed by force; until then a pool that is closed had gone cold, and another takes its place.
+    /// Whether everything was closed by force. If not, a closed pool had become cold, and another pool replaces it.
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
     func snapshot() -> PoolSnapshot {
@@ -163,7 +166,7 @@ final class OriginPools: Sendable {
     }
 }
 
-/// What pools have counted that are gone.
+/// The numbers of the pools that have been removed.
 private struct RetiredCounts {
     var opened = 0
     var closed: [String: Int] = [:]
@@ -175,8 +178,9 @@ private struct RetiredCounts {
 }
 
 extension OriginPools.State {
-    /// Takes out a pool that has gone cold. It is closed in the same step: a request that has just found it is refused
-    /// there and looks again. A cold pool has nothing to close, so no effect of it needs our lock.
+    /// Removes a pool that has become cold, and closes it in the same step. A request that has just found the pool is
+    /// refused there and gets another pool. A cold pool has nothing to close, so none of its effects needs the lock of
+    /// `OriginPools`.
     mutating func remove(_ pool: ConnectionPool, of origin: Origin, includingHopeless: Bool = false) -> Bool {
         guard pool.closeIfCold(includingHopeless: includingHopeless) else { return false }
         retired.add(pool.snapshot())
@@ -184,7 +188,7 @@ extension OriginPools.State {
         return true
     }
 
-    /// Takes the cold pools out.
+    /// Removes the cold pools and returns them.
     mutating func purge() -> [ConnectionPool] {
         let cold = pools.filter { remove($0.value, of: $0.key, includingHopeless: true) }
         purgeThreshold = max(32, pools.count * 2)
@@ -217,7 +221,7 @@ extension PoolConfiguration {
 }
 
 extension CloseReason {
-    /// Whether the connection had been unused, so that its origin may have no other use now.
+    /// Whether the connection was idle before, so that its origin may be unused now.
     fileprivate var mayLeaveOriginCold: Bool {
         switch self {
         case .idleTimeout, .totalIdleCapacity, .closedByPeer, .keepAliveTimeout, .lifetimeExceeded, .unsolicitedBytes,

@@ -3,23 +3,23 @@ package import NIOCore
 package import NIOPosix
 internal import Synchronization
 
-/// What a transport is made of.
+/// The options of a transport.
 package struct TransportOptions: Sendable {
     package var pool = PoolOptions()
     package var connection = ConnectionOptions()
     package var tls = TLSOptions()
     package var http2 = HTTP2Options()
-    /// The number of the first stream of each HTTP/2 connection; odd. Only tests begin with another than 1: near 2³¹ the numbers of
-    /// a connection run out after a few requests.
+    /// The number of the first stream of each HTTP/2 connection; odd. Only tests use another number than 1: with a
+    /// number near 2³¹, a connection's numbers run out after a few requests.
     package var http2FirstStreamID = 1
-    /// Bounds one dial; see ``Timeouts/connect``.
+    /// The limit of one dial; see ``Timeouts/connect``.
     package var connectTimeout: Duration? = .seconds(10)
     package var clock: any ServiceClock = MonotonicClock()
-    /// Numbers from 0 up to 1, for what is spread at random.
+    /// Returns a number from 0 up to 1, for jitter.
     package var random: @Sendable () -> Double = { Double.random(in: 0..<1) }
     /// Finds the addresses of host names. Default: the system's resolver.
     package var resolver: any ServiceResolver = SystemResolver.shared
-    /// Makes what resolves the host name of one dial on that event loop, in place of ``resolver``; for tests.
+    /// Makes the resolver for one dial on that event loop, instead of ``resolver``; for tests.
     package var makeResolver: (@Sendable (any EventLoop) -> any Resolver & Sendable)?
 
     /// Looks up a variable of the environment.
@@ -27,7 +27,7 @@ package struct TransportOptions: Sendable {
     /// Called before the system's roots are read, on the thread that reads them; for tests.
     package var willLoadRoots: @Sendable () -> Void = {}
 
-    /// Who tells listeners of events; nil: there are none.
+    /// Reports events to listeners; nil: there are none.
     package var events: EventDispatch?
 
     package init() {}
@@ -59,12 +59,12 @@ final class TransportEnvironment: Sendable {
     }
 }
 
-/// How many channels are open and how many dials under way, for a shutdown that waits for the last of them.
+/// The numbers of open channels and of dials under way. A shutdown waits until both are zero.
 final class ChannelCensus: Sendable {
     private struct State {
-        /// Channels, those that are still being dialled and those that are closing included.
+        /// Open channels, including those that are being dialled or closed.
         var open = 0
-        /// Dials from their start to their end: one may not have a channel yet, and may get one until it has ended.
+        /// Dials, from their start to their end. A dial may open a channel at any time before its end.
         var dials = 0
         var waiters = WaiterTable<Void>()
 
@@ -79,7 +79,7 @@ final class ChannelCensus: Sendable {
         state.withLock { $0.dials += 1 }
     }
 
-    /// The dial opens no channel any more; what it had opened is counted by itself.
+    /// Removes a dial from the count. It opens no more channels; those that it has opened are counted separately.
     func dialEnded() {
         leave { $0.dials -= 1 }
     }
@@ -97,7 +97,7 @@ final class ChannelCensus: Sendable {
         for waiter in waiters { waiter.resume() }
     }
 
-    /// Returns when no channel is open and no dial under way, or when the task is cancelled.
+    /// Returns when no channel is open and no dial is under way, or when the task is cancelled.
     func waitUntilNoneIsLeft() async {
         let number = state.withLock { $0.waiters.makeNumber() }
         _ = try? await withCancellableContinuation { continuation in

@@ -1,17 +1,19 @@
-/// Makes one origin's connections.
+/// Dials the connections of one origin.
 protocol ConnectionDialer: AnyObject, Sendable {
-    /// Returns a name no other connection of the client has or had. Some names may go unused.
+    /// Returns a name that no other connection of the client has or had. Some names may stay unused.
     func nextConnectionID() -> ConnectionID
 
     /// Starts a dial.
     ///
-    /// Exactly one of the pool's `connectionEstablished(_:)` and `connectionFailed(_:error:cause:)` is called for each dial,
-    /// from any thread, possibly before this function returns. The dialer bounds a dial's time; the pool does not.
+    /// For each dial, the dialer calls exactly one of the pool's `connectionEstablished(_:)` and
+    /// `connectionFailed(_:error:cause:)`, from any thread, possibly before this function returns. The dialer limits
+    /// the time of a dial; the pool does not.
     ///
-    /// - Parameter affinity: The event loop the connection had better live on, or `nil` for any.
+    /// - Parameter affinity: The preferred event loop of the connection, or `nil` for any.
     func dial(_ id: ConnectionID, affinity: Int?)
 
-    /// Asks a dial to stop. It still reports its end; the pool ignores a failure and closes a connection that comes
-    /// all the same. May come before `dial(_:affinity:)` has been called for it, from another thread.
+    /// Cancels a dial. The dialer still reports its end: the pool ignores a failure and closes a connection that is
+    /// established nevertheless. Another thread may call this before `dial(_:affinity:)` has been called for the same
+    /// id.
     func cancelDial(_ id: ConnectionID)
 }

@@ -1,36 +1,37 @@
 internal import BowlineCore
 
-/// What a connection tells the pool that leases it. Called from any thread, without a lock.
+/// The events that a connection reports to its pool. Called from any thread, without a lock.
 protocol ConnectionOwner: AnyObject, Sendable {
-    /// A lease has ended, and the connection can carry another request.
+    /// Reports that a lease has ended and the connection can carry another request.
     ///
     /// - Parameters:
     ///   - keepAliveTimeout: How long the server keeps an idle connection, if it said so.
     ///   - now: The clock's time, if the caller has just read it.
     func release(_ connection: any HTTPConnection, keepAliveTimeout: Duration?, now: MonotonicInstant?)
 
-    /// A lease has ended without a byte written: it does not count as a use.
+    /// Reports that a lease has ended without a byte written. The lease does not count as a use.
     func returnUnused(_ connection: any HTTPConnection)
 
-    /// The connection is closed.
+    /// Reports that the connection is closed.
     func connectionClosed(_ id: ConnectionID, reason: CloseReason)
 
-    /// The connection carries this many requests at once from now on.
+    /// Reports how many requests the connection carries at once from now on.
     func connectionCapacityChanged(_ id: ConnectionID, to capacity: Int)
 
-    /// The connection takes no more requests, and ends with those that it carries.
+    /// Reports that the connection takes no more requests. It closes after those that it carries.
     func connectionRetired(_ id: ConnectionID, reason: CloseReason)
 
-    /// A request got no byte in time: the connection gets no new requests until it is confirmed.
+    /// Reports that a request got no byte in time. The connection gets no new requests until it is confirmed.
     func connectionDoubted(_ id: ConnectionID)
 
-    /// The peer of a doubted connection has answered.
+    /// Reports that the peer of a doubted connection has answered.
     func connectionConfirmed(_ id: ConnectionID)
 }
 
 extension ConnectionPool: ConnectionOwner {}
 
-/// What the connections of one origin share: their options, and their pool, weakly: the pool may be gone before them.
+/// The state that the connections of one origin share: their options, and a weak reference to their pool. The pool may
+/// be released before its connections close.
 final class OriginLink: Sendable {
     let options: ConnectionOptions
     private let reference: Reference

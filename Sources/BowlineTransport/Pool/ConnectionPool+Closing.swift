@@ -1,22 +1,25 @@
 internal import BowlineCore
 
 extension ConnectionPool {
-    /// Closes the connections that have been idle at least as long as one that was found dead: they probably are, too.
+    /// Closes the connections that have been idle at least as long as one that was found dead: they are probably dead
+    /// too.
     ///
-    /// - Parameter idleSince: The dead one's `Lease.idleSince`.
+    /// - Parameter idleSince: The `Lease.idleSince` of the dead connection.
     func evictStale(idleSince: MonotonicInstant) {
         driver.perform { $0.evictStale(idleSince: idleSince, now: $1) }
     }
 
-    /// An attempt timed out, and no byte had come since its connection was leased: the path to the peer may be gone.
+    /// Reacts to an attempt that timed out and received no byte after its connection was leased: the path to the peer
+    /// may be gone.
     ///
-    /// Closes the connections that are idle and have shown no sign of life since then, and probes those with streams in
-    /// use, which get no lease until they are confirmed. The attempt's own connection decides about itself.
+    /// Closes the idle connections that have shown no sign of life since then. Probes the multiplexed connections in
+    /// use that have shown none; they get no lease until they are confirmed. The attempt's own connection decides for
+    /// itself.
     func noByteReceived(on id: ConnectionID, since leased: MonotonicInstant) {
         driver.perform { $0.noByteReceived(on: id, since: leased, now: $1) }
     }
 
-    /// Closes the connection that has been idle longest. Returns false when none is idle.
+    /// Closes the longest idle connection. Returns false if none is idle.
     @discardableResult
     func evictOldestIdle(reason: CloseReason = .totalIdleCapacity) -> Bool {
         let random = driver.random()
@@ -29,32 +32,33 @@ extension ConnectionPool {
         return isEvicted
     }
 
-    /// Since when the connection idle longest has been idle, `nil` when none is.
+    /// Since when the longest idle connection has been idle. `nil`: none is idle.
     var oldestIdleSince: MonotonicInstant? {
         driver.inspect { $0.oldestIdleSince }
     }
 
-    /// Stops keeping connections: closes the idle ones, cancels dials nobody waits for, and closes each leased one
-    /// when it is released and nobody waits for it.
+    /// Stops keeping connections. Closes the idle ones, cancels dials that no waiter needs, and closes each leased
+    /// connection when it is released and no waiter needs it.
     ///
-    /// Leases are still granted, by dialling if need be: the requests that ask were admitted before the drain.
+    /// Leases are still granted, with new dials if necessary: their requests were admitted before the drain.
     func beginDrain() {
         driver.perform { $0.beginDrain(now: $1) }
     }
 
-    /// Closes all connections, leased ones included, cancels dials and fails waiting requests with
-    /// `PoolError.closed`, as it does all later ones.
+    /// Closes all connections, leased ones included, and cancels the dials. Waiting requests and all later ones fail
+    /// with `PoolError.closed`.
     func closeAll(_ reason: CloseReason = .forced) {
         driver.perform { $0.closeAll(reason, now: $1) }
     }
 
-    /// Closes the pool if it has no connection, no dial and no waiting request, and is not to dial for `minimumIdle`;
-    /// returns whether it is closed.
+    /// Closes the pool if it has no connection, no dial and no waiting request, and does not have to dial for
+    /// `minimumIdle`. Returns whether the pool is closed.
     ///
-    /// One step, so that a request that finds this pool at the same instant is either in it, and it stays open, or
-    /// fails with `PoolError.closed` and can be sent to the pool that takes its place.
+    /// This is one step under the lock. A request that finds this pool at the same instant either is in the pool
+    /// already, and the pool stays open, or fails with `PoolError.closed` and can use the pool that replaces this one.
     ///
-    /// - Parameter includingHopeless: Closes it too if dials for `minimumIdle` have failed many times in a row.
+    /// - Parameter includingHopeless: Whether to close the pool also if dials for `minimumIdle` have failed many times
+    ///   in a row.
     func closeIfCold(includingHopeless: Bool = false) -> Bool {
         var isClosed = false
         driver.perform {
@@ -70,12 +74,12 @@ extension ConnectionPool {
         driver.inspect { $0.isCold }
     }
 
-    /// Connections in use and dials under way, as far as they count against the limit.
+    /// How many connections are in use or being dialled, as far as they count against the limit.
     var busyCount: Int {
         driver.inspect { $0.countedConnections - $0.table.idleCount }
     }
 
-    /// Counts what the pool holds now and has closed so far.
+    /// Returns the numbers of the pool's current connections, and of those opened and closed so far.
     func snapshot() -> PoolCounts {
         driver.inspect { $0.snapshot }
     }

@@ -1,11 +1,11 @@
 internal import BowlineCore
 
-/// One origin's connections: leases them, dials when there are too few, closes when there are too many.
+/// The connections of one origin. Leases them, dials when there are too few, and closes them when there are too many.
 ///
-/// What the transport and the connections hold of a pool. ``PoolDriver`` runs the machine.
+/// The transport and the connections use this class. ``PoolDriver`` runs the state machine.
 ///
-/// The pool may be released at any time. Its idle connections then close (`poolReleased`) and its dials are cancelled; a leased
-/// connection closes when its exchange ends.
+/// The pool may be released at any time. Then its idle connections close (`poolReleased`) and its dials are cancelled.
+/// A leased connection closes when its exchange ends.
 final class ConnectionPool: Sendable {
     let driver: PoolDriver
 
@@ -13,8 +13,8 @@ final class ConnectionPool: Sendable {
     ///
     /// - Parameters:
     ///   - random: Returns numbers from 0 up to 1, for lifetimes and for the delays of refills.
-    ///   - idleCountChanged: Called without the lock, with the change of the number of idle connections.
-    ///     Calls of different threads may arrive in any order; their sum is right.
+    ///   - idleCountChanged: Called without the lock, with the change in the number of idle connections. Calls from
+    ///     several threads may arrive in any order; their sum is right.
     ///   - connectionRemoved: Called without the lock, for each connection that the pool has forgotten.
     init(
         configuration: PoolConfiguration,
@@ -31,7 +31,7 @@ final class ConnectionPool: Sendable {
     }
 
     deinit {
-        // No request waits here: a request that waits holds the pool. The timer may hold the driver a little longer.
+        // No request waits here: a waiting request keeps the pool alive. The timer may keep the driver a little longer.
         driver.poolReleased()
     }
 }

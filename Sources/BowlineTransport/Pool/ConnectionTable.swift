@@ -1,16 +1,16 @@
 internal import BowlineCore
 
-/// What the machine knows of one connection, from the start of its dial.
+/// What the machine knows about one connection, from the start of its dial.
 struct ConnectionSlot {
     enum Phase {
         /// Its dial is under way. → leased or vacant
         case dialling
-        /// Handed out, or just established and about to be; with streams also when it may carry none now. → idle or
-        /// vacant
+        /// Leased, or just established and about to be leased. Also a multiplexed connection without a lease that no
+        /// request can use now. → idle or vacant
         case leased
-        /// In the pool. → leased or vacant
+        /// Idle in the pool. → leased or vacant
         case idle
-        /// The connection is forgotten; the slot waits for another. → dialling
+        /// The pool has forgotten the connection, and the slot can be reused. → dialling
         case vacant
     }
 
@@ -18,29 +18,29 @@ struct ConnectionSlot {
     fileprivate(set) var phase: Phase = .dialling
     /// `nil` exactly while dialling or vacant.
     fileprivate(set) var connection: (any HTTPConnection)?
-    /// Whether it has streams.
+    /// Whether it is multiplexed: HTTP/2, with several leases at once.
     fileprivate(set) var isMultiplexed = false
-    /// Its dial's number, in the order in which dials were started.
+    /// The number of its dial, in the order in which dials were started.
     fileprivate(set) var dialNumber = 0
     /// How many leases it may have at once.
     var capacity = 1
     /// How many leases it has.
     var leases = 0
-    /// Why it gets no more leases, if so.
+    /// Why it gets no more leases. `nil`: it is not retired.
     fileprivate(set) var retirement: CloseReason?
-    /// Whether its peer must first show that it is there.
+    /// Whether its peer must show that it is alive before the connection gets a lease.
     fileprivate(set) var isDoubted = false
-    /// When its peer last showed that it is there: it was established, or a lease of it ended well.
+    /// When its peer last showed that it is alive: the connection was established or confirmed, or a lease ended well.
     var seenAt: MonotonicInstant?
-    /// How often it has been handed out.
+    /// How many leases it has had, except those that were returned unused.
     var uses = 0
-    /// How many leases it has had, those included that were not used.
+    /// How many leases it has had, including those that were returned unused.
     var grants = 0
     /// When it is too old to become idle again.
     var retireAt: MonotonicInstant?
-    /// When it last became free; `nil` while nobody has used it and it has not been idle.
+    /// When it last became free. `nil`: it has not been free since its dial.
     var idleSince: MonotonicInstant?
-    /// Until when it may be idle this time, and why not longer.
+    /// When its idle time ends, and for which reason.
     var expiry: MonotonicInstant?
     var expiryReason = CloseReason.idleTimeout
 
@@ -52,27 +52,27 @@ struct ConnectionSlot {
         self.id = id
     }
 
-    /// Whether it may be leased once more now.
+    /// Whether it can get one more lease now.
     var hasRoom: Bool { leases < capacity && retirement == nil && !isDoubted }
 
-    /// Whether it may be leased, now or later.
+    /// Whether it can get leases, now or when it has room: it is neither retired nor doubted.
     var takesRequests: Bool { retirement == nil && !isDoubted }
 
-    /// Whether it has streams that may be leased, now or later.
+    /// Whether it is multiplexed and can get leases, now or when it has room.
     fileprivate var isLive: Bool { isMultiplexed && takesRequests }
 }
 
-/// A slot's neighbours in a list of idle slots; -1 stands for none.
+/// A slot's neighbours in a list of idle slots. -1: none.
 private struct IdleLinks {
     var newer = -1
     var older = -1
 }
 
-/// All connections of a pool and the order in which the idle ones were used.
+/// All connections of a pool, and the order in which the idle ones were used.
 ///
-/// A connection keeps its position while it lives. The idle ones are linked twice, among all and among those of the
-/// same affinity, so that taking the most recently used, closing the one idle longest and removing one from the
-/// middle are a few stores each, without a search or an allocation.
+/// A connection keeps its position while it lives. An idle connection is in two linked lists: the list of all, and the
+/// list of its affinity. Taking the most recently used connection, closing the longest idle one and removing one from
+/// the middle are a few stores each, without a search or an allocation.
 struct ConnectionTable {
     private struct Lane {
         let affinity: Int
@@ -82,24 +82,24 @@ struct ConnectionTable {
     private var slots: [ConnectionSlot] = []
     private var vacant: [Int] = []
     private var positions: [ConnectionID: Int] = [:]
-    // One per event loop that has had a connection: a handful, searched in sequence.
+    // One per event loop that has had a connection. They are few, so they are searched in sequence.
     private var lanes: [Lane] = []
     private var newest = -1
     private var oldest = -1
     private(set) var idleCount = 0
     private(set) var diallingCount = 0
-    /// Connections with streams that may be leased, now or later.
+    /// How many multiplexed connections can get leases, now or when they have room.
     private(set) var multiplexedCount = 0
-    /// Connections with streams, of any phase after the dial, by age. A handful: their limit is small.
+    /// The multiplexed connections in any phase after the dial, by age. They are few: their limit is small.
     private(set) var multiplexed: [Int] = []
-    /// Dials that were ever started.
+    /// How many dials have been started in total.
     private(set) var dialsStarted = 0
-    // Those under way, in the order of their start, and some that have ended.
+    // The dials under way, in the order of their start, and some dials that have ended.
     private var dials: [ConnectionID] = []
-    // Those in use that have room, the one that got room first first. A handful: the limit of connections is small.
+    // The multiplexed connections in use that have room, in the order in which they got it. Few: their limit is small.
     private var open: [Int] = []
 
-    /// Dialling, leased and idle together.
+    /// How many connections are dialling, leased or idle.
     var count: Int {
         positions.count
     }
@@ -108,37 +108,37 @@ struct ConnectionTable {
         count - idleCount - diallingCount
     }
 
-    /// Leases of connections with streams.
+    /// How many leases the multiplexed connections have.
     var streamCount: Int {
         multiplexed.reduce(0) { $0 + slots[$1].leases }
     }
 
-    /// Connections with streams that are of no use to a request now and have no lease.
+    /// The multiplexed connections without a lease that no request can use now.
     var withdrawn: [Int] {
         multiplexed.filter { slots[$0].phase == .leased && slots[$0].leases == 0 }
     }
 
-    /// Connections that carry a request.
+    /// How many connections carry a request.
     var busyCount: Int {
         leasedCount - withdrawn.count
     }
 
-    /// Connections with streams whose peer must first show that it is there.
+    /// How many multiplexed connections are doubted and not retired.
     var doubtedCount: Int {
         multiplexed.count { slots[$0].isDoubted && slots[$0].retirement == nil }
     }
 
-    /// Connections with streams that take no new requests: retired, or doubted.
+    /// How many multiplexed connections take no new requests: they are retired or doubted.
     var unavailableCount: Int {
         multiplexed.count - multiplexedCount
     }
 
-    /// Connections that take requests, now or later.
+    /// How many connections take requests, now or when they have room.
     var availableCount: Int {
         count - diallingCount - unavailableCount
     }
 
-    /// Where the connection stands, `nil` when it is forgotten.
+    /// The connection's position. `nil`: the pool has forgotten the connection.
     func position(of id: ConnectionID) -> Int? {
         positions[id]
     }
@@ -148,12 +148,12 @@ struct ConnectionTable {
         _modify { yield &slots[position] }
     }
 
-    /// The idle connection that has not been used for longest.
+    /// The longest idle connection.
     var oldestIdle: Int? {
         oldest < 0 ? nil : oldest
     }
 
-    /// The idle connection used just before the given one was.
+    /// The idle connection that was used next after the given one.
     func nextNewerIdle(than position: Int) -> Int? {
         let newer = slots[position].inAll.newer
         return newer < 0 ? nil : newer
@@ -169,7 +169,7 @@ struct ConnectionTable {
             })
     }
 
-    /// The connections in use or the dials under way, by age. Looks at all slots.
+    /// The connections in the given phase, by age. Looks at all slots.
     func positions(in phase: ConnectionSlot.Phase) -> [Int] {
         slots.indices.filter { slots[$0].phase == phase }.sorted { slots[$0].id < slots[$1].id }
     }
@@ -194,7 +194,7 @@ struct ConnectionTable {
         dials.append(id)
     }
 
-    /// The dial under way that was started last.
+    /// The dial under way that started last.
     mutating func youngestDial() -> Int? {
         while let id = dials.last {
             if isDialling(id) { return positions[id] }
@@ -222,10 +222,10 @@ struct ConnectionTable {
         }
     }
 
-    /// A connection in use that can be leased once more.
+    /// A multiplexed connection in use that can be leased once more.
     var firstOpen: Int? { open.first }
 
-    /// The number of leases, or the room for them, or the phase of a connection has changed.
+    /// Updates the list of connections that have room, after a change of this connection's leases, capacity or phase.
     mutating func noteRoom(_ position: Int) {
         guard slots[position].isMultiplexed else { return }
         let isOpen = slots[position].phase == .leased && slots[position].hasRoom
@@ -236,13 +236,13 @@ struct ConnectionTable {
         }
     }
 
-    /// It gets no more leases.
+    /// Stops the leases of a connection permanently.
     mutating func retire(_ position: Int, _ reason: CloseReason) {
         guard slots[position].retirement == nil else { return }
         changeLife(of: position) { $0.retirement = reason }
     }
 
-    /// It gets no leases until `trust`.
+    /// Stops the leases of a connection until `trust`.
     mutating func doubt(_ position: Int) {
         changeLife(of: position) { $0.isDoubted = true }
     }
@@ -258,7 +258,7 @@ struct ConnectionTable {
         noteRoom(position)
     }
 
-    /// Idle → leased, though no request has leased it: it may carry nothing now.
+    /// Idle → leased, without a lease: no request can use the connection now.
     mutating func withdraw(_ position: Int) {
         precondition(slots[position].phase == .idle)
         unlink(position)
@@ -289,7 +289,7 @@ struct ConnectionTable {
         lanes[lane].newest = position
     }
 
-    /// Idle → leased: the most recently used of that affinity if there is one, else of all.
+    /// Idle → leased. Takes the most recently used connection with that affinity, or else of all.
     mutating func takeNewestIdle(affinity: Int?) -> Int? {
         guard newest >= 0 else { return nil }
         var position = newest

@@ -1,42 +1,42 @@
 internal import BowlineCore
 
-/// Spaces out dials that may fail again: those that keep `minimumIdle`, when what they make does not last, and those after
-/// a dial for which this machine had no descriptor or port left.
+/// The delay between dials that may fail again. Used for dials for `minimumIdle` whose connections do not last, and for
+/// dials after this machine had no descriptor or port left.
 ///
-/// 100 ms at least and 10 s at most, the upper end doubling with each failure in a row; between them the delay is
-/// random, so that the clients of a server that comes back do not all dial at once. Other dials that a request waits for
-/// are not spaced out.
+/// The delay is random between 100 ms and an upper end, so that the clients of a server that recovers do not all dial
+/// at once. The upper end doubles with each failure in a row, to 10 s at most. Other dials that a request waits for are
+/// not delayed.
 struct DialBackoff {
     private static var shortest: Duration { .milliseconds(100) }
     private static var longest: Duration { .seconds(10) }
 
-    /// No dial before this. `nil`: at any time.
+    /// The earliest instant of the next dial. `nil`: at any time.
     private(set) var notBefore: MonotonicInstant?
     private var failures = 0
     private static var mostFailures: Int { 16 }
 
-    /// A dial failed, or a connection was lost that had never served a request.
+    /// Records that a dial failed, or that a connection was lost before it had served a request.
     mutating func recordFailure(now: MonotonicInstant, random: Double) {
         failures = min(failures + 1, Self.mostFailures)
         let ceiling = min(Self.longest, Self.shortest * (1 << failures))
         notBefore = now.advanced(by: Self.shortest + (ceiling - Self.shortest) * random)
     }
 
-    /// There is a reason to try at once: what was missing may be there now.
+    /// Permits a dial at once: the missing resource may be available now.
     mutating func permit() {
         if isActive { notBefore = MonotonicInstant(nanoseconds: .min) }
     }
 
-    /// It works again.
+    /// Ends the backoff after a success.
     mutating func reset() {
         failures = 0
         notBefore = nil
     }
 
-    /// Whether it has failed so often in a row that a pool may be given up that only its `minimumIdle` keeps.
+    /// Whether so many dials have failed in a row that a pool kept only for `minimumIdle` may be removed.
     var isHopeless: Bool { failures == Self.mostFailures }
 
-    /// Whether there has been a failure since it last worked.
+    /// Whether there has been a failure since the last success.
     var isActive: Bool { notBefore != nil }
 
     func permits(_ now: MonotonicInstant) -> Bool {

@@ -1,13 +1,13 @@
-/// What a dial is expected to make, by what is known of the origin.
+/// What kind of connection a dial is expected to make, from what is known about the origin.
 enum DialExpectation: Sendable, Hashable {
     /// A connection for one request at a time.
     case single
-    /// Nobody knows yet: one dial finds out, while all requests wait for it.
+    /// Not known yet: one dial finds out, and all requests wait for it.
     case unknown
-    /// A connection that carries so many requests at once, as the last one did.
+    /// A connection that carries this many requests at once, like the last one.
     case streams(Int)
 
-    /// How many waiting requests one dial will do for.
+    /// How many waiting requests one dial covers.
     var coverage: Int {
         switch self {
         case .single: 1
@@ -16,7 +16,7 @@ enum DialExpectation: Sendable, Hashable {
         }
     }
 
-    /// How many dials so many waiting requests need.
+    /// How many dials that many waiting requests need.
     func dials(for waiters: Int) -> Int {
         switch self {
         case .single: waiters

@@ -1,7 +1,7 @@
-/// Says what a dial failed for, as far as it matters to the requests that wait.
+/// Why a dial failed, as far as it matters to the waiting requests.
 enum DialFailureCause: Sendable, Hashable {
     /// The peer, the path to it, or a time limit.
     case peer
-    /// This machine had no file descriptor, port or memory left for the socket. The connections that are open still work.
+    /// This machine had no file descriptor, port or memory left for the socket. The open connections still work.
     case resources
 }

@@ -1,12 +1,12 @@
-/// Counts rounds of failed dials, so that a line of requests does not pay for one failed dial each, one after the other.
+/// Counts rounds of failed dials. Waiters use it to fail together, instead of each after a failed dial of its own.
 ///
-/// A dial's failure ends a round if the dial was started after the round before had ended: it knew of that failure. So the
-/// failures of dials that were under way together count once.
+/// The failure of a dial ends a round if the dial was started after the end of the previous round. So the failures of
+/// dials that were under way together count once.
 struct DialRounds {
-    /// How many rounds a waiting request takes part in.
+    /// After how many failed rounds a waiter fails.
     private static var limit: Int { 3 }
 
-    /// Rounds that failed, in all.
+    /// How many rounds have failed in total.
     private(set) var failed = 0
     /// `failed` when a dial last succeeded.
     private var atLastSuccess = 0
@@ -23,7 +23,7 @@ struct DialRounds {
         atLastSuccess = failed
     }
 
-    /// Whether so many rounds in a row have failed while the request waited that the next one is not waited for.
+    /// Whether enough rounds in a row have failed during the waiter's wait, so that it does not wait for the next one.
     func suffice(_ waiter: Waiter) -> Bool {
         failed - max(waiter.failedRounds, atLastSuccess) >= Self.limit
     }

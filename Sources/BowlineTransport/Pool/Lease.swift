@@ -1,16 +1,16 @@
 internal import BowlineCore
 
-/// A connection handed out for one use. It ends with `ConnectionPool.release`, `returnUnused` or `connectionClosed`.
+/// A connection leased for one use. The lease ends with `ConnectionPool.release`, `returnUnused` or `connectionClosed`.
 struct Lease: Sendable {
     let connection: any HTTPConnection
 
-    /// How many times the connection has been handed out, this time included.
+    /// How many times the connection has been leased, including this lease.
     let uses: Int
 
-    /// When the connection last became free, `nil` when it comes straight from its dial.
+    /// When the connection last became free. `nil`: it comes straight from its dial.
     ///
-    /// Also set for a connection that was dialled in advance and has not carried a request yet: it may have gone stale
-    /// just as well as a reused one, so resends ask this rather than `isReused`.
+    /// Also set for a connection that was dialled in advance and has not carried a request yet. Such a connection may
+    /// be stale, just like a reused one, so the resend policy uses this property and not `isReused`.
     let idleSince: MonotonicInstant?
 
     /// Whether the connection has served a request before.

@@ -1,14 +1,14 @@
 internal import BowlineCore
 
-/// What a request asks of the connection it is given, and how long it waits for one.
+/// Which connection a request needs, and how long it waits for one.
 struct LeaseOptions: Sendable {
-    /// The event loop the connection had better live on, or `nil` for any. A preference only.
+    /// The preferred event loop of the connection, or `nil` for any. Only a preference.
     var affinity: Int?
-    /// Whether only a connection will do that was dialled after the request and has never been idle.
+    /// Whether the connection must have been dialled after the request came, and must never have been idle.
     var requiresFresh = false
-    /// When to stop waiting, whatever `maximumWait` says. `nil`: no such instant.
+    /// When to stop waiting, whatever `maximumWait` says. `nil`: no deadline.
     var deadline: MonotonicInstant?
-    /// How long to wait for a connection of others. A request for which a dial is under way when this has passed waits for
-    /// the dial's end instead. `nil`: no limit.
+    /// How long to wait for a connection in use to become free. If a dial is under way for the request when this time
+    /// has passed, the request waits for the end of the dial instead. `nil`: no limit.
     var maximumWait: Duration?
 }

@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 extension PoolDriver {
-    /// Lets the machine decide, then acts.
+    /// Passes an event to the machine, then acts on its effects.
     func perform(_ event: (inout PoolStateMachine, MonotonicInstant) -> PoolEffects) {
         let now = now
         let (effects, resumptions) = state.withLock { state in
@@ -11,7 +11,8 @@ extension PoolDriver {
         apply(effects, resumptions)
     }
 
-    /// The one place that acts, always without the lock. Those who wait come last, as they run on.
+    /// Acts on effects. This is the one place that does, always without the lock. Waiters are resumed last, because
+    /// they continue at once.
     func apply(_ effects: PoolEffects, _ resumptions: [PoolResumption]) {
         if effects.idleDelta != 0 {
             idleCountChanged(effects.idleDelta)
@@ -48,8 +49,8 @@ extension PoolDriver {
         }
     }
 
-    /// Names the dials that are due and starts them. The names are drawn without the lock; if others changed what is
-    /// due meanwhile, some stay unused.
+    /// Draws names for the dials that are due, and starts the dials. The names are drawn without the lock. If another
+    /// event changes what is due meanwhile, some names stay unused.
     private func startDials(_ count: Int) {
         guard state.withLock({ $0.claimDialling() }) else { return }
         var due = count
@@ -69,8 +70,8 @@ extension PoolDriver {
     private func apply(_ change: PoolEffects.WakeUpChange) {
         switch change {
         case .schedule(let wakeUp):
-            // Detached, so that the sleep does not keep the task-local values of whoever made the pool wait. It keeps
-            // the driver, not the pool, whose end cancels it.
+            // Detached, so that the sleep does not keep the task-local values of the request that started it. The task
+            // keeps the driver alive, but not the pool; the pool's `deinit` cancels the task.
             let task = Task.detached { [self] in
                 try? await clock.sleep(until: wakeUp.at, tolerance: nil)
                 if Task.isCancelled { return }
@@ -84,8 +85,7 @@ extension PoolDriver {
 
     private func replaceTimer(_ timer: (id: Int, task: Task<Void, Never>)?) {
         let superfluous = state.withLock { state -> Task<Void, Never>? in
-            // Changes may get here in another order than they were decided in; the machine knows which timer is
-            // current.
+            // Changes may arrive here in another order than they were decided in. The machine knows the current timer.
             let current = state.machine.wakeUp?.id
             if let timer, timer.id != current { return timer.task }
             let previous = state.timer

@@ -45,7 +45,7 @@ extension PoolDriver {
                 return (effects, state.takeContinuations(for: effects))
             }
             apply(effects, resumptions)
-            // The cancellation handler may have run before there was anything to cancel.
+            // The cancellation handler may have run before the waiter was registered.
             if Task.isCancelled { cancelWaiter(waiter) }
             return nil
         } onCancel: {
@@ -69,7 +69,7 @@ extension PoolDriver {
         switch outcome {
         case .granted(let grant): continuation.resume(returning: grant)
         case .failed(let error): continuation.resume(throwing: error)
-        // The cancellation handler may have run before there was anything to cancel.
+        // The cancellation handler may have run before the waiter was registered.
         case .waiting: if Task.isCancelled { cancelWaiter(request.waiter) }
         }
     }

@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// Runs one pool's machine: takes the lock, lets the machine decide, releases the lock and acts.
 ///
-/// No foreign code runs under the lock, and there is no other lock.
+/// No code from outside the pool runs under the lock, and there is no other lock.
 final class PoolDriver: Sendable {
     let dialer: any ConnectionDialer
     let clock: any ServiceClock
@@ -39,7 +39,7 @@ final class PoolDriver: Sendable {
         WaiterID(value: waitersMade.wrappingAdd(1, ordering: .relaxed).newValue)
     }
 
-    /// The pool's last owner is gone.
+    /// Ends the pool, because its last owner has released it.
     func poolReleased() {
         perform { machine, _ in machine.poolReleased() }
     }

@@ -1,12 +1,12 @@
 internal import BowlineCore
 
-/// What the driver is to do after an event, once it has let go of the lock. Each part stands by itself.
+/// What the driver has to do after an event, once it has released the lock. Each part is independent of the others.
 struct PoolEffects {
-    /// A connection the pool has forgotten.
+    /// A connection that the pool has forgotten.
     struct Removal {
         let id: ConnectionID
         let reason: CloseReason
-        /// What to close; `nil` when it is closed already.
+        /// The connection to close. `nil`: it is closed already.
         let connection: (any HTTPConnection)?
     }
 
@@ -37,28 +37,29 @@ struct PoolEffects {
     }
 
     enum WakeUpChange {
-        /// Replaces the wake-up before it, if there was one.
+        /// Replaces the earlier wake-up, if there is one.
         case schedule(WakeUp)
         case cancel
     }
 
-    /// By how many idle connections the pool has grown.
+    /// The change in the number of idle connections.
     var idleDelta = 0
-    /// How many dials the driver is to name, with `startDials`.
+    /// How many dials the driver has to name and start, with `startDials`.
     var dialsDue = 0
-    /// What an ordinary lease and release do without. Empty or one: an array, so that they move a word and not ten.
+    /// The effects that an ordinary lease or release does not have. Empty or one element: an array, so that moving a
+    /// `PoolEffects` copies one word instead of ten.
     private var rare: [RareEffects] = []
 
     var wakeUp: WakeUpChange? { rare.first?.wakeUp }
     var removals: [Removal] { rare.first?.removals ?? [] }
     var retirements: [Retirement] { rare.first?.retirements ?? [] }
-    /// Connections whose peers are to be asked for a sign of life.
+    /// Connections that have to probe their peers.
     var probes: [any HTTPConnection] { rare.first?.probes ?? [] }
     var dials: [Dial] { rare.first?.dials ?? [] }
     var cancelledDials: [ConnectionID] { rare.first?.cancelledDials ?? [] }
     var resumptions: [Resumption] { rare.first?.resumptions ?? [] }
 
-    /// Whether there is nothing to do but to tell the idle count.
+    /// Whether there is nothing to do except to report `idleDelta`.
     var isQuiet: Bool {
         dialsDue == 0 && rare.isEmpty
     }
@@ -107,7 +108,8 @@ struct PoolEffects {
     }
 }
 
-/// The one timer of a pool. A later wake-up has a higher id; one whose id is not the current one is late and ignored.
+/// The one timer of a pool. A later wake-up has a higher id. A wake-up with another id than the current one is late and
+/// ignored.
 struct WakeUp: Equatable {
     let id: Int
     let at: MonotonicInstant

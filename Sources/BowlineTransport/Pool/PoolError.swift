@@ -1,20 +1,20 @@
-/// Says why a lease was not granted. Cancellation is a `CancellationError` instead.
+/// Why the pool granted no lease. Cancellation is a `CancellationError` instead.
 enum PoolError: Error {
-    /// As many requests as may wait are waiting already.
+    /// The maximum number of requests is already waiting.
     case saturated(waiting: Int)
-    /// The request waited for as long as it may, and no dial was under way for it.
+    /// The request has waited for the maximum time, and no dial was under way for it.
     ///
-    /// - `lastDialError`: the last failure of a dial during the wait, if there was one.
+    /// - `lastDialError`: the last dial failure during the wait, if there was one.
     /// - `waited`: how long this request had been waiting.
-    /// - `waiting`: how many others still wait.
+    /// - `waiting`: how many other requests still wait.
     case acquireTimeout(lastDialError: (any Error)?, waited: Duration, waiting: Int)
     /// The request's deadline passed while it waited.
     ///
-    /// - `lastDialError`: the last failure of a dial during the wait, if there was one.
+    /// - `lastDialError`: the last dial failure during the wait, if there was one.
     case deadlineExceeded(lastDialError: (any Error)?)
     /// A dial for this request failed.
     case dialFailed(any Error)
-    /// The pool drains, so it dials for waiting requests only. Thrown by `prewarm`.
+    /// The pool drains, so it dials only for waiting requests. Thrown by `prewarm`.
     case draining
     /// The pool is closed.
     case closed

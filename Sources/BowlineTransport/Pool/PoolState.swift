@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// What the pool's lock guards: the machine, and what the driver has to find again by its ids.
+/// What the pool's lock guards: the machine, and the driver's continuations and timer, by id.
 struct PoolState: ~Copyable {
     enum Continuation {
         case lease(CheckedContinuation<Lease, any Error>)
@@ -10,29 +10,31 @@ struct PoolState: ~Copyable {
     var machine: PoolStateMachine
     var continuations: [WaiterID: Continuation] = [:]
     var timer: (id: Int, task: Task<Void, Never>)?
-    /// Whether some thread is starting dials and will look again before it stops.
+    /// Whether a thread is starting dials. That thread checks for more dials before it stops.
     private var isStartingDials = false
 
     init(configuration: PoolConfiguration) {
         machine = PoolStateMachine(configuration: configuration)
     }
 
-    /// Lets one thread at a time start dials, so that a dial that fails at once, inside the call that starts it,
-    /// leads back to a loop and not into a recursion as deep as the line of waiters.
+    /// Lets one thread at a time start dials. Returns whether the calling thread may.
+    ///
+    /// A dial can fail inside the call that starts it. The claim turns that into another round of the thread's loop,
+    /// instead of a recursion as deep as the queue of waiters.
     mutating func claimDialling() -> Bool {
         if isStartingDials { return false }
         isStartingDials = true
         return true
     }
 
-    /// Returns how many dials are due still, and ends the claim if none is.
+    /// Returns how many dials are still due, and ends the claim if none is.
     mutating func dialsDueAfterStart(_ now: MonotonicInstant) -> Int {
         let due = machine.dialsDue(now)
         isStartingDials = due > 0
         return due
     }
 
-    /// Takes out the continuations of those whose wait has ended.
+    /// Removes the continuations of the waiters that `effects` resumes, and returns them with their outcomes.
     mutating func takeContinuations(for effects: PoolEffects) -> [PoolResumption] {
         guard !effects.resumptions.isEmpty else { return [] }
         return effects.resumptions.compactMap { resumption in
@@ -43,7 +45,7 @@ struct PoolState: ~Copyable {
     }
 }
 
-/// A continuation that is off the books and its outcome: to be resumed once, without the lock.
+/// A continuation that the pool has forgotten, and its outcome. Resumed once, without the lock.
 struct PoolResumption {
     let continuation: PoolState.Continuation
     let outcome: PoolEffects.Resumption.Outcome

@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 extension PoolStateMachine {
-    /// A connection is gone, closed by the peer or by its user. Frees its place.
+    /// Records that a connection is closed: the peer closed it, or the connection closed itself. Frees its place.
     mutating func connectionClosed(
         _ id: ConnectionID,
         reason: CloseReason,
@@ -9,7 +9,7 @@ extension PoolStateMachine {
         random: Double
     ) -> PoolEffects {
         var effects = PoolEffects()
-        // Unknown: the pool closed it and this is the echo.
+        // An unknown connection: the pool has closed it, and this event only confirms that.
         guard let position = table.position(of: id), table[position].phase != .dialling else { return effects }
         if table[position].uses == 0 {
             refill.recordFailure(now: now, random: random)
@@ -19,7 +19,8 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// A connection takes no more leases: the peer said so, or it is used up. Those it has go on.
+    /// Stops the leases of a connection: the peer asked for that, or the connection is used up. Its current leases go
+    /// on.
     mutating func connectionRetired(
         _ id: ConnectionID,
         reason: CloseReason,
@@ -40,7 +41,7 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Gives a connection no more leases, and tells it; closes it if it has none.
+    /// Stops the leases of a connection and has the driver announce that to it. Closes it if it has no lease.
     mutating func retire(_ position: Int, _ reason: CloseReason, _ effects: inout PoolEffects) {
         guard table[position].retirement == nil, let connection = table[position].connection else { return }
         if table[position].leases == 0 {
@@ -51,14 +52,14 @@ extension PoolStateMachine {
         }
     }
 
-    /// Nobody waits for the connections with streams any more: they end with what they carry.
+    /// Retires the multiplexed connections in use. No waiter needs them any more; each closes when its last lease ends.
     mutating func retireMultiplexed(_ effects: inout PoolEffects) {
         for position in table.multiplexed where table[position].phase == .leased {
             retire(position, .shutdown, &effects)
         }
     }
 
-    /// A connection idle since then was found dead: closes those that have been idle as long.
+    /// Closes the connections that have been idle since `idleSince` or longer: one of that age was found dead.
     mutating func evictStale(idleSince: MonotonicInstant, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         for position in table.idlePositions {
@@ -69,8 +70,8 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// An attempt on a connection that was leased then got no byte: closes what has been silent as long and is idle, and
-    /// asks what has streams in use for a sign of life.
+    /// Reacts to an attempt that received no byte on a connection leased at `leased`. Closes the idle connections that
+    /// have been silent since then, and probes the multiplexed connections in use that have.
     mutating func noByteReceived(
         on id: ConnectionID, since leased: MonotonicInstant, now: MonotonicInstant
     ) -> PoolEffects {
@@ -94,8 +95,8 @@ extension PoolStateMachine {
         table[position].seenAt.map { $0 <= instant } ?? true
     }
 
-    /// Closes the connection idle longest, if one is idle. No other is dialled for `minimumIdle` before this pool's
-    /// connections are used again.
+    /// Closes the longest idle connection, if one is idle. Afterwards the pool does not dial for `minimumIdle` until
+    /// requests use its connections again.
     mutating func evictOldestIdle(
         _ reason: CloseReason,
         now: MonotonicInstant,
@@ -103,7 +104,7 @@ extension PoolStateMachine {
     ) -> (evicted: Bool, effects: PoolEffects) {
         var effects = PoolEffects()
         guard let oldest = table.oldestIdle else { return (false, effects) }
-        // What is evicted to keep a limit over all origins must not be dialled anew: it would evict another origin's.
+        // A connection dialled to replace the evicted one would make another origin lose a connection.
         minimumSuspendedAt = now
         refill.recordFailure(now: now, random: random)
         close(oldest, reason, &effects)
@@ -115,8 +116,8 @@ extension PoolStateMachine {
         table.oldestIdle.flatMap { table[$0].idleSince }
     }
 
-    /// From now on nothing is kept: idle connections and dials nobody waits for go at once, leased ones when they are
-    /// free. Requests still get connections, also new ones; refusing those is the client's part.
+    /// Stops keeping connections: closes idle ones and cancels dials that no waiter needs, at once, and closes leased
+    /// ones when they become free. Requests still get connections, also new ones; the client refuses new requests.
     mutating func beginDrain(now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard phase == .running else { return effects }
@@ -129,7 +130,7 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Ends everything now: fails who waits, cancels dials, closes connections, the leased ones too.
+    /// Ends everything now: fails the waiters, cancels the dials and closes all connections, leased ones included.
     mutating func closeAll(_ reason: CloseReason, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard phase != .closed else { return effects }
@@ -148,11 +149,11 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// The pool's last owner is gone. Leased connections are left to those who use them.
+    /// Ends the pool after its last owner has released it. A leased connection closes when its exchange ends.
     mutating func poolReleased() -> PoolEffects {
         var effects = PoolEffects()
         phase = .closed
-        // Also the one that some thread has decided on and not set yet: it finds that it is not current.
+        // Another thread may have decided on a wake-up and not set it yet: it finds that its wake-up is not current.
         wakeUp = nil
         effects.changeWakeUp(.cancel)
         for position in table.positions(in: .dialling) {
@@ -165,7 +166,9 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Closes the pool if there is nothing in it and nothing is to be dialled.
+    /// Closes the pool if it is cold and has no dial to start, now or later. Returns whether the pool is closed.
+    ///
+    /// - Parameter includingHopeless: Ignores dials for `minimumIdle` that have failed many times in a row.
     mutating func closeIfCold(
         includingHopeless: Bool,
         now: MonotonicInstant

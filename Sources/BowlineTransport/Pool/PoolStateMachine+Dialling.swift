@@ -3,14 +3,14 @@ internal import BowlineCore
 /// A call of `prewarm` that waits for its dials.
 struct Prewarm {
     let waiter: WaiterID
-    /// Dials still to be started for it.
+    /// How many dials are still to be started for it.
     var missing: Int
     var underWay: Set<ConnectionID> = []
 }
 
 extension PoolStateMachine {
-    /// Starts the dials that are due, as far as the names go. Takes the event's numbers as they are now, not as they
-    /// were when `PoolEffects.dialsDue` was counted.
+    /// Starts the dials that are due, at most one for each name. Counts the due dials again, because other events may
+    /// have come since `PoolEffects.dialsDue` was counted.
     mutating func startDials(_ names: [ConnectionID], now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         for id in names {
@@ -18,7 +18,7 @@ extension PoolStateMachine {
             for _ in 0...max(0, -balance) where room == 0 {
                 makeRoom(&effects)
             }
-            // Of several waiters without a dial the first one's preference stands for all.
+            // If a dial is for several waiters, the first one's affinity is used.
             let affinity = missingDials > 0 ? waiters.first?.affinity : nil
             if missingDials <= 0, let index = prewarms.firstIndex(where: { $0.missing > 0 }) {
                 prewarms[index].missing -= 1
@@ -31,7 +31,7 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// At the limit, a request that requires a fresh connection gets the place of another one.
+    /// Makes room at the limit for a waiter that requires a fresh connection.
     private mutating func makeRoom(_ effects: inout PoolEffects) {
         if let oldest = table.oldestIdle {
             close(oldest, .replaced, &effects)
@@ -63,14 +63,14 @@ extension PoolStateMachine {
             table[position].capacity = 1
         }
         table[position].retireAt = configuration.maximumLifetime.map { lifetime in
-            // A hundred years are as good as more, and `Duration` traps on what it cannot hold.
+            // `Duration` traps on a value that it cannot represent, so the lifetime is cut to a hundred years.
             let spread = min(lifetime, .seconds(3_155_760_000)) * (1 + configuration.lifetimeJitter * (2 * random - 1))
-            // Instants are whole nanoseconds: a lifetime that is not zero does not become zero.
+            // Instants are whole nanoseconds. A lifetime above zero must not be rounded to zero.
             return now.advanced(by: lifetime > .zero ? max(spread, .nanoseconds(1)) : spread)
         }
         offerFresh(position, now, &effects)
         dialEnded(connection.id, error: nil, &effects)
-        // The others under way were for one request each.
+        // The other dials were started for one request each; this connection carries several.
         if isSurprise, configuration.isEnabled, prewarms.isEmpty { cancelSurplusDials(&effects) }
         finishEvent(now, &effects)
         return effects
@@ -91,15 +91,15 @@ extension PoolStateMachine {
         lastDialFailure = DialFailure(error: error, at: now)
         refill.recordFailure(now: now, random: random)
         if cause == .resources, hasOtherSource {
-            // Dials that were under way together count once.
+            // Failures of dials that were under way together count once.
             if shortage.permits(now) { shortage.recordFailure(now: now, random: random) }
         } else if cause == .resources, waiters.startsWithFresh, let oldest = table.oldestIdle {
-            // What it frees may do for the next dial.
+            // The descriptor that this frees may be enough for the next dial.
             close(oldest, .replaced, &effects)
         } else {
             if cause == .peer { shortage.reset() }
             rounds.recordFailure(dial: dial, started: table.dialsStarted)
-            // The dial's own limit and the requests' may be the same instant, and the timer a little late.
+            // The dial's limit and the waiters' may be the same instant, and the timer may be a little late.
             waiters.markOverdue(now: now)
             failWaiters(error, dial: dial, &effects)
         }
@@ -108,8 +108,10 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// A dial has failed: fails the request that has waited longest, unless other dials are under way for all, or the dial is
-    /// older than the request: another dial is started then. With it fail those that have waited for enough of them.
+    /// Fails the waiters that a failed dial ends.
+    ///
+    /// The first waiter fails, unless other dials are under way for all waiters, or the dial started before the waiter
+    /// came (then the pool dials again). The next waiters fail too while they have waited for enough failed rounds.
     private mutating func failWaiters(_ error: any Error, dial: Int, _ effects: inout PoolEffects) {
         let covered = coverage(of: table.diallingCount)
         if waiters.count > covered, let first = waiters.first, first.dialsBefore < dial {
@@ -120,24 +122,24 @@ extension PoolStateMachine {
             _ = waiters.popFirst()
             effects.resume(next.id, .failed(PoolError.dialFailed(error)))
         }
-        // They have waited beyond their limit for this dial; they do not wait for the next one.
+        // These waited beyond their limit for this dial. They do not wait for the next one.
         for waiter in waiters.removeOverdue(behind: covered) {
             effects.resume(waiter.id, .failed(PoolError.dialFailed(error)))
         }
     }
 
-    /// How many waiting requests, the first in line, so many dials will do for.
+    /// How many waiters, from the front of the queue, that many dials cover.
     func coverage(of dials: Int) -> Int {
         let (covered, isPlenty) = dials.multipliedReportingOverflow(by: expectation.coverage)
         return isPlenty ? .max : covered
     }
 
-    /// Whether a request may get a connection without another dial.
+    /// Whether a waiter may get a connection without another dial.
     private var hasOtherSource: Bool {
         table.diallingCount > 0 || table.busyCount > 0
     }
 
-    /// Whether requests wait for connections in use because there were no descriptors or ports for others.
+    /// Whether waiters wait for connections in use because this machine had no descriptor or port for new ones.
     var isHoldingDials: Bool {
         shortage.isActive && hasOtherSource
     }
@@ -147,7 +149,7 @@ extension PoolStateMachine {
         table.position(of: id).map { table[$0].phase == .dialling } ?? false
     }
 
-    /// Opens connections in advance until `count` are idle or on their way, as far as the limits go.
+    /// Dials in advance until `count` connections are idle or being dialled, within the limits.
     mutating func prewarm(_ count: Int, waiter: WaiterID, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard phase == .running else {
@@ -158,7 +160,7 @@ extension PoolStateMachine {
         let goal = keepsIdle ? min(count, configuration.maximumIdle) : 0
         let spare = table.idleCount + max(0, -missingDials)
         let missing = max(0, min(goal - spare, room - max(0, missingDials)))
-        // A second caller waits for the dials of the first as well.
+        // A second caller also waits for the dials of the first.
         let joined = table.idleCount < goal ? table.positions(in: .dialling).map { table[$0].id } : []
         if missing == 0, joined.isEmpty {
             effects.resume(waiter, .prewarmed)
@@ -169,15 +171,16 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Dials that the waiters need less those under way; negative when there are more than they need.
+    /// How many dials the waiters need beyond those under way. Negative: more dials are under way than they need.
     var missingDials: Int {
         expectation.dials(for: waiters.count) - table.diallingCount
     }
 
-    /// Connections in use that may be retired to make room for a new one, at their limit: they would do for any request
-    /// but one that must have a new one.
+    /// The connections in use that may be retired at the limit, because the first waiter requires a fresh connection.
+    /// Any other request could use them.
     ///
-    /// No more than give their places away then; and none without reuse, where each ends with its request anyway.
+    /// Bounded, so that all connections together stay within `maximumConnections` plus `maximumMultiplexed`. Empty
+    /// without reuse, where each connection ends with its request anyway.
     private var replaceable: ArraySlice<Int> {
         guard waiters.startsWithFresh, configuration.isEnabled else { return [] }
         let inUse = table.multiplexed.filter {
@@ -189,34 +192,35 @@ extension PoolStateMachine {
         return inUse.prefix(max(0, givers - table.unavailableCount, maximum + givers - table.count))
     }
 
-    /// Whether idle connections are to be dialled, now or after a pause.
+    /// Whether the pool has to dial for `minimumIdle`, now or after a pause.
     var owesRefill: Bool {
         keepsIdle && minimumSuspendedAt == nil && table.idleCount < configuration.minimumIdle
     }
 
-    /// A request has got a connection from the pool without waiting: what is kept idle here is of use.
+    /// Records that a request got a connection without waiting. Idle connections are useful here, so dials for
+    /// `minimumIdle` may resume.
     mutating func noteHit(_ now: MonotonicInstant) {
         guard let since = minimumSuspendedAt, since.advanced(by: Self.suspension) <= now else { return }
         minimumSuspendedAt = nil
     }
 
-    /// How long an eviction for the limit over all origins keeps the pool from dialling for `minimumIdle`, at the least.
+    /// The shortest time for which an eviction for the limit over all origins stops dials for `minimumIdle`.
     private static var suspension: Duration { .seconds(10) }
 
-    /// How many dials to start now: for waiters that outnumber the dials under way, for `prewarm`, for `minimumIdle`.
+    /// How many dials to start now: for waiters that no dial under way covers, for `prewarm` and for `minimumIdle`.
     func dialsDue(_ now: MonotonicInstant) -> Int {
         let uncovered = max(0, missingDials)
         guard uncovered > 0 || !prewarms.isEmpty || configuration.minimumIdle > 0 else { return 0 }
         guard phase != .closed else { return 0 }
 
-        // Idle connections are of no use to those who still wait: those require a fresh one, and may take the place.
+        // The waiters cannot use the idle connections: they require fresh ones, which may take the places of idle ones.
         let balance = balance
         let space = max(0, balance)
         let replaceable = space == 0 && uncovered > 0 ? replaceable.count : 0
         var forWaiters =
             balance == .max ? uncovered : min(uncovered, max(0, balance + table.idleCount + replaceable))
         if shortage.isActive {
-            // One finds out whether there is what was missing.
+            // One dial finds out whether the resources are available again.
             forWaiters = isHoldingDials && !shortage.permits(now) ? 0 : max(0, min(forWaiters, 1 - table.diallingCount))
         }
         guard keepsIdle else { return forWaiters }
@@ -226,12 +230,12 @@ extension PoolStateMachine {
         let isRefilling = minimumSuspendedAt == nil && refill.permits(now)
         let forMinimum = isRefilling ? max(0, configuration.minimumIdle - spare - forPrewarm) : 0
         let due = forWaiters + max(0, min(forPrewarm + forMinimum, space - forWaiters))
-        // One finds out what the others will be.
+        // One dial finds out what kind of connection the others will be.
         if expectation == .unknown { return max(0, min(due, 1 - table.diallingCount)) }
         return due
     }
 
-    /// Cancels the dials nobody waits for, the youngest first.
+    /// Cancels the dials that no waiter needs, the youngest first.
     mutating func cancelSurplusDials(_ effects: inout PoolEffects) {
         while missingDials < 0, let position = table.youngestDial() {
             cancelDial(position, &effects)
@@ -245,8 +249,8 @@ extension PoolStateMachine {
         dialEnded(id, error: phase == .closed ? PoolError.closed : .draining, &effects)
     }
 
-    /// More connections than may be: ends what is of the least use, until the limit is kept or one connection is left that
-    /// takes requests. One that is retired finishes what it carries and counts no longer.
+    /// Ends connections and dials while the pool exceeds its limit, the least useful first. Retires a connection only
+    /// if another one takes requests. A retired connection finishes its exchanges and does not count any more.
     mutating func giveBackPlaces(_ effects: inout PoolEffects) {
         while isOverLimit {
             if let oldest = table.oldestIdle {
@@ -255,7 +259,7 @@ extension PoolStateMachine {
                 let id = table[position].id
                 effects.cancelDial(id)
                 table.remove(position)
-                // There is one connection more than it asked for.
+                // Not a failure of `prewarm`: there is one connection more than it asked for.
                 dialEnded(id, error: nil, &effects)
             } else if table.availableCount > 1, table.unavailableCount < configuration.maximumMultiplexed,
                 let dispensable = dispensable
@@ -267,13 +271,14 @@ extension PoolStateMachine {
         }
     }
 
-    /// The connection in use with streams that is of the least use: one that allows no streams now, or the oldest.
+    /// The least useful multiplexed connection in use: one that allows no streams now, or the oldest.
     private var dispensable: Int? {
         let inUse = table.multiplexed.filter { table[$0].phase == .leased && table[$0].takesRequests }
         return inUse.first { table[$0].capacity == 0 } ?? inUse.first
     }
 
-    /// At the limit there is nothing more to open in advance: what is under way will have to do.
+    /// Drops the dials for `prewarm` that have not been started, because the limit is reached. The dials under way go
+    /// on.
     mutating func cutShortPrewarms(_ effects: inout PoolEffects) {
         for index in prewarms.indices {
             prewarms[index].missing = 0
@@ -284,7 +289,7 @@ extension PoolStateMachine {
         prewarms.removeAll { $0.underWay.isEmpty }
     }
 
-    /// Tells the calls of `prewarm` that waited for this dial.
+    /// Updates the calls of `prewarm` that waited for this dial, and ends those that are complete or have failed.
     private mutating func dialEnded(_ id: ConnectionID, error: (any Error)?, _ effects: inout PoolEffects) {
         guard !prewarms.isEmpty else { return }
         var remaining: [Prewarm] = []

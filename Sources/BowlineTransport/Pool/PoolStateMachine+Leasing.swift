@@ -5,9 +5,9 @@ struct LeaseRequest {
     let waiter: WaiterID
     var affinity: Int?
     var requiresFresh = false
-    /// When it fails, whatever is under way for it.
+    /// When the request fails, even if a dial is under way for it.
     var deadline: MonotonicInstant?
-    /// When it fails unless a dial is under way for it.
+    /// When the request fails unless a dial is under way for it.
     var limit: MonotonicInstant?
 }
 
@@ -19,7 +19,8 @@ enum LeaseOutcome {
 }
 
 extension PoolStateMachine {
-    /// Hands out the most recently used idle connection, if there is one. Never dials for the caller.
+    /// Leases a multiplexed connection in use that has room, else the most recently used idle connection, else nothing.
+    /// Never dials for the caller.
     mutating func checkOut(affinity: Int?, now: MonotonicInstant) -> (grant: Lease?, effects: PoolEffects) {
         var effects = PoolEffects()
         let grant = takeOpen(now, &effects) ?? takeIdle(affinity: affinity, now, &effects)
@@ -29,7 +30,7 @@ extension PoolStateMachine {
         return (grant, effects)
     }
 
-    /// Hands out a connection or puts the request in line.
+    /// Leases a connection, or adds the request to the queue.
     mutating func lease(_ request: LeaseRequest, now: MonotonicInstant) -> (outcome: LeaseOutcome, effects: PoolEffects)
     {
         var effects = PoolEffects()
@@ -61,12 +62,12 @@ extension PoolStateMachine {
         return (.waiting, effects)
     }
 
-    /// A lease ended well and its connection can serve another.
+    /// Ends a lease after a complete exchange. The connection can serve another request.
     ///
-    /// - Parameter keepAliveTimeout: How long the server promised to keep it, if it said so.
+    /// - Parameter keepAliveTimeout: How long the server promised to keep the connection, if it said so.
     mutating func release(_ id: ConnectionID, keepAliveTimeout: Duration?, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
-        // Unknown: the pool was closed, or the connection was lost, while the response ended.
+        // An unknown connection: the pool was closed, or the connection was lost, while the response ended.
         guard let position = table.position(of: id) else { return effects }
         precondition(table[position].leases > 0, "released a connection that was not leased")
 
@@ -90,7 +91,7 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// A lease ended before anything was sent: the connection is as it was.
+    /// Ends a lease before anything was sent. The connection is as it was before.
     mutating func returnUnused(_ id: ConnectionID, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard let position = table.position(of: id) else { return effects }
@@ -113,7 +114,7 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// The waiting request's task was cancelled. Without effect when its wait is over already.
+    /// Fails the waiter because its task was cancelled. Does nothing if its wait has ended already.
     mutating func waiterCancelled(_ id: WaiterID, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         if waiters.remove(id) != nil {
@@ -126,7 +127,7 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// A connection with streams can carry more or fewer of them than before.
+    /// Records that a multiplexed connection can carry more or fewer streams than before.
     mutating func capacityChanged(_ id: ConnectionID, to capacity: Int, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard let position = table.position(of: id), table[position].isMultiplexed, configuration.isEnabled else {
@@ -143,7 +144,7 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// A connection with streams may be dead: no leases until it is confirmed.
+    /// Records that a multiplexed connection may be dead. It gets no lease until it is confirmed.
     mutating func connectionDoubted(_ id: ConnectionID, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard let position = table.position(of: id), table[position].isMultiplexed, !table[position].isDoubted else {
@@ -157,7 +158,7 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// The peer has shown that it is there.
+    /// Records that the peer of a connection is alive. A doubted connection gets leases again.
     mutating func connectionConfirmed(_ id: ConnectionID, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard let position = table.position(of: id), table[position].phase != .dialling else { return effects }
@@ -169,13 +170,13 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// An idle connection is of no use to a request now.
+    /// Takes a connection out of the idle list because no request can use it now.
     private mutating func withdraw(_ position: Int, _ effects: inout PoolEffects) {
         table.withdraw(position)
         effects.idleDelta -= 1
     }
 
-    /// A connection with streams that is not idle has another number of them, or may be leased again.
+    /// Leases the room of a multiplexed connection that is not idle, or returns the connection to the pool.
     private mutating func offerRoom(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         if table[position].leases > 0 {
             fill(position, &effects)
@@ -186,7 +187,7 @@ extension PoolStateMachine {
         }
     }
 
-    /// Gives a connection that nobody has used to the first in line, or else to the pool.
+    /// Leases an unused connection to the first waiters, or else adds it to the pool.
     mutating func offerFresh(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         while table[position].hasRoom, !isUsedUp(position), let waiter = waiters.popFirst() {
             effects.resume(waiter.id, .granted(grant(position)))
@@ -198,12 +199,13 @@ extension PoolStateMachine {
         }
     }
 
-    /// A connection with streams has lost one of several leases, or the last one after it was retired.
+    /// Handles the end of a lease on a multiplexed connection: one of several leases, or the last lease after
+    /// retirement.
     private mutating func leaseEnded(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         if let reason = table[position].retirement {
             if table[position].leases == 0 { close(position, reason, &effects) }
         } else if !waiters.isEmpty, let reason = retirementReason(position, now) {
-            // It would never become free: somebody always waits.
+            // The connection would never become free, because there is always a waiter.
             retire(position, reason, &effects)
         } else {
             fill(position, &effects)
@@ -212,7 +214,7 @@ extension PoolStateMachine {
         finishEvent(now, &effects)
     }
 
-    /// Gives the room of a used connection to those in line that take it.
+    /// Leases the room of a used connection to the waiters that accept a used one.
     private mutating func fill(_ position: Int, _ effects: inout PoolEffects) {
         while table[position].hasRoom, !isUsedUp(position), let waiter = waiters.popFirstPlain() {
             effects.resume(waiter.id, .granted(grant(position)))
@@ -221,7 +223,8 @@ extension PoolStateMachine {
         makeWay(position, &effects)
     }
 
-    /// A connection that has been leased as often as it may be takes no place away from those who wait.
+    /// Retires a connection that has been leased as often as allowed, so that it does not take the place of one that
+    /// waiters could use.
     private mutating func makeWay(_ position: Int, _ effects: inout PoolEffects) {
         guard table[position].isMultiplexed, table[position].leases > 0, isUsedUp(position), !waiters.isEmpty else {
             return
@@ -233,10 +236,10 @@ extension PoolStateMachine {
         configuration.maximumUses.map { table[position].uses >= $0 } ?? false
     }
 
-    /// Gives a used connection to the first in line that takes it, or else to the pool.
+    /// Leases a used connection to the first waiter that accepts a used one, or else returns it to the pool.
     private mutating func handOn(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
-        // At the limit, or short of descriptors, with no dial under way, a request that requires a fresh connection would be
-        // overtaken for ever.
+        // At the limit, or short of descriptors, and with no dial under way, a waiter that requires a fresh connection
+        // would never get one: later waiters would always take the used connection first. So this connection is closed.
         if waiters.startsWithFresh, table.diallingCount == 0, room == 0 || shortage.isActive {
             close(position, .replaced, &effects)
             return
@@ -247,13 +250,13 @@ extension PoolStateMachine {
         }
     }
 
-    /// Puts a free connection into the pool, or closes it. One that has no room now, or is doubted, stays as it is until that changes.
+    /// Adds a free connection to the idle list, or closes it. One that is doubted or has no room now stays as it is.
     private mutating func park(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         let expiry = table[position].expiry
         if phase == .running, !table[position].hasRoom, expiry.map({ $0 > now }) ?? true,
             configuration.maximumIdle > 0 || !waiters.isEmpty
         {
-            // It can carry nothing now, or is doubted: of no use to a request before that changes. It expires all the same.
+            // No request can use it until it has room or is confirmed. It expires nevertheless.
             scheduleWakeUp(at: expiry, now, &effects)
         } else if phase != .running {
             close(position, .shutdown, &effects)
@@ -273,7 +276,7 @@ extension PoolStateMachine {
         }
     }
 
-    /// One more lease of a connection in use that has room.
+    /// Leases a multiplexed connection in use once more, if one has room.
     private mutating func takeOpen(_ now: MonotonicInstant, _ effects: inout PoolEffects) -> Lease? {
         while let position = table.firstOpen {
             if let reason = retirementReason(position, now) {
@@ -289,7 +292,7 @@ extension PoolStateMachine {
     private mutating func takeIdle(affinity: Int?, _ now: MonotonicInstant, _ effects: inout PoolEffects) -> Lease? {
         while let position = table.takeNewestIdle(affinity: affinity) {
             effects.idleDelta -= 1
-            // The timer closes what expires; it may be late, and a lease must not be.
+            // The timer closes expired connections, but it may be late. A lease must not use an expired connection.
             if let expiry = table[position].expiry, expiry <= now {
                 close(position, table[position].expiryReason, &effects)
             } else {
@@ -314,7 +317,7 @@ extension PoolStateMachine {
     private mutating func becameFree(_ position: Int, keepAliveTimeout: Duration?, _ now: MonotonicInstant) {
         var expiry = configuration.idleTimeout.map { now.advanced(by: $0) }
         var reason = CloseReason.idleTimeout
-        // The server's clock started when it sent the response: a second for the way.
+        // The server's clock started when it sent the response. One second allows for the transmission.
         if let until = keepAliveTimeout.map({ now.advanced(by: $0 - .seconds(1)) }), expiry.map({ until < $0 }) ?? true
         {
             expiry = until
@@ -329,7 +332,7 @@ extension PoolStateMachine {
         table[position].expiryReason = reason
     }
 
-    /// Why a free connection must not be used again.
+    /// Why a free connection must not be used again. `nil`: it may be.
     private func retirementReason(_ position: Int, _ now: MonotonicInstant) -> CloseReason? {
         guard configuration.isEnabled else { return .poolingDisabled }
         if let retireAt = table[position].retireAt, retireAt <= now { return .lifetimeExceeded }
@@ -338,7 +341,7 @@ extension PoolStateMachine {
         return table[position].expiry.map { $0 <= now } == true ? .keepAliveTimeout : nil
     }
 
-    /// Why a request that found no connection may not wait for one.
+    /// Why a request that found no connection may not wait for one. `nil`: it may.
     private func refusal(of waiter: Waiter, _ now: MonotonicInstant) -> PoolError? {
         if let deadline = waiter.deadline, deadline <= now {
             return .deadlineExceeded(lastDialError: nil)
@@ -347,7 +350,7 @@ extension PoolStateMachine {
             return .acquireTimeout(lastDialError: nil, waited: .zero, waiting: waiters.count)
         }
         guard let maximumWaiting = configuration.maximumWaiting else { return nil }
-        // Those for which a dial is under way, or can be started, do not wait for others.
+        // Requests do not count as waiting if a dial for them is under way or can be started.
         let coverage = expectation == .unknown ? 1 : expectation.coverage
         let space = isHoldingDials ? 0 : room
         let free = space == .max ? Int.max : space + (waiter.requiresFresh ? table.idleCount : 0)

@@ -1,11 +1,11 @@
 internal import BowlineCore
 
 extension PoolStateMachine {
-    /// The longest sleep asked of the clock: a timer that wakes early looks again, one set past the clock's range
-    /// traps.
+    /// The longest sleep requested from the clock. A timer that wakes early checks again; one set beyond the clock's
+    /// range traps.
     private static var longestSleep: Duration { .seconds(3600) }
 
-    /// The wake-up came: fails the waiters and closes the idle connections whose time is over.
+    /// Fails the waiters whose time has passed, and closes the connections that have expired. A late timer is ignored.
     mutating func timerFired(_ id: Int, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard wakeUp?.id == id else { return effects }
@@ -25,12 +25,14 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// The connections that expire: the idle ones, and those that are of no use to a request now.
+    /// The connections that can expire: the idle ones, and the multiplexed ones without a lease that no request can use
+    /// now.
     private var unusedPositions: [Int] {
         table.idlePositions + table.withdrawn
     }
 
-    /// Fails the requests whose limit has passed and which no dial covers, be it under way or due.
+    /// Fails the waiters whose limit has passed and that no dial covers, under way or due. Without `boundsDials`, no
+    /// dial covers a waiter here.
     mutating func failOverdue(_ now: MonotonicInstant, _ effects: inout PoolEffects) {
         let covered = configuration.boundsDials ? coverage(of: table.diallingCount + dialsDue(now)) : 0
         for waiter in waiters.removeOverdue(behind: covered) {
@@ -43,13 +45,13 @@ extension PoolStateMachine {
         }
     }
 
-    /// The last failure of a dial during the request's wait.
+    /// The last dial failure during the waiter's wait.
     private func dialError(for waiter: Waiter) -> (any Error)? {
         lastDialFailure.flatMap { $0.at >= waiter.since ? $0.error : nil }
     }
 
-    /// Sees to it that the timer fires by then. It is never moved to a later time: it fires, finds nothing to do, and
-    /// is set again, which costs one wake-up per timeout instead of one change per request.
+    /// Makes sure that the timer fires at `instant` or earlier. The timer is never moved to a later time. It fires,
+    /// finds nothing to do and is set again: that costs one wake-up per timeout instead of one change per request.
     mutating func scheduleWakeUp(at instant: MonotonicInstant?, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         guard let instant, phase != .closed else { return }
         if let wakeUp, wakeUp.at <= instant { return }

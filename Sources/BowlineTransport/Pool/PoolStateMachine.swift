@@ -1,13 +1,13 @@
 internal import BowlineCore
 
-/// Decides everything about one origin's connections. Knows no lock, clock, task or randomness.
+/// The state machine of one origin's connections. It uses no lock, clock, task or randomness.
 ///
-/// A connection is *dialling*, *leased* or *idle*, or the pool does not know it:
+/// A connection is *dialling*, *leased*, *idle*, or unknown to the pool:
 ///
 /// | event                   | dialling                 | leased                   | idle              | unknown    |
 /// |-------------------------|--------------------------|--------------------------|-------------------|------------|
 /// | `checkOut`, `lease`     | –                        | –                        | → leased (1)      | –          |
-/// | `startDials`            | –                        | –                        | – (2)             | → dialling |
+/// | `startDials`            | –                        | retired (2)              | closed (2)        | → dialling |
 /// | `connectionEstablished` | → leased, idle, gone (3) | bug                      | bug               | closed     |
 /// | `connectionFailed`      | → gone (4)               | bug                      | bug (8)           | ignored    |
 /// | `release`               | bug                      | → leased, idle, gone (5) | bug               | ignored    |
@@ -24,36 +24,42 @@ internal import BowlineCore
 /// | `beginDrain`            | cancelled if superfluous | –                        | closed            | –          |
 /// | `closeAll`              | cancelled                | closed                   | closed            | –          |
 ///
-/// 1. An expired one is closed instead and the next one taken.
-/// 2. The one idle longest is closed (`replaced`) when a request requires a fresh connection at the limit.
-/// 3. Leased to the first waiter, else idle, or closed when the pool drains or does not reuse.
-/// 4. The first waiter fails with it, unless another dial is under way for each that waits. Waiters that have
-///    seen the maximum of failed rounds (`DialRounds`) fail too, and waiters whose limit has passed. If this machine's resources were short and another
-///    connection is in use or being dialled, none fails: they wait for that one.
-/// 5. Leased to the first waiter that takes a used one, else idle; or closed by age, uses, keep-alive, capacity,
-///    drain, or because reuse is off. `returnUnused` does not count the use.
-/// 6. Leased to as many waiters as it has room for.
-/// 7. Only with streams. A *doubted* connection gets no lease until it is confirmed, and does not count against
-///    `maximumMultiplexed`. If a connection that took its place makes one too many, a place is given back (10).
-/// 8. It may be closed (`replaced`) for its descriptor when a request requires a fresh connection.
-/// 9. Only with streams: one that may carry nothing, or is doubted, and has no lease.
-/// 10. Whatever the event: an idle one closes, else a superfluous dial ends, else the oldest in use with streams retires
-///     (all `replaced`), as long as another is left that takes requests.
+/// 1. An expired connection is closed instead, and the next one is taken.
+/// 2. At the limit, when the first waiter requires a fresh connection: the longest idle connection is closed
+///    (`replaced`). If none is idle, the oldest multiplexed connection in use retires (`replaced`).
+/// 3. Leased to the first waiter, else idle. Closed when the pool drains or does not reuse connections.
+/// 4. The first waiter fails with the dial's error, unless other dials are under way for all waiters, or the waiter
+///    came after the dial had started. Waiters without another dial fail too if they have seen the maximum of failed
+///    rounds (`DialRounds`) or if their limit has passed. No waiter fails if this machine was short of resources while
+///    another connection is in use or being dialled: the waiters wait for that connection.
+/// 5. Leased to the first waiter that accepts a used connection, else idle. Closed because of age, uses, keep-alive,
+///    capacity or drain, or because reuse is off. `returnUnused` does not count the use.
+/// 6. Leased to as many waiters as the connection has room for.
+/// 7. Multiplexed connections only. A *doubted* connection gets no lease until it is confirmed, and does not count
+///    against `maximumMultiplexed`. If another connection took its place meanwhile, a confirmation can exceed the limit
+///    (10).
+/// 8. An idle connection may be closed (`replaced`) to free its descriptor when the first waiter requires a fresh
+///    connection.
+/// 9. Multiplexed connections only: one without a lease that allows no streams now, or is doubted.
+/// 10. After every event, while the pool exceeds its limit: the longest idle connection closes. If none is idle, a dial
+///     that no waiter needs is cancelled. If there is none, a multiplexed connection in use retires, unless it is the
+///     last that takes requests. The close reason is `replaced`.
 ///
-/// A connection with streams is leased several times at once: it stays *leased* until the last lease has ended. What it
-/// can carry changes; a *retired* one gets no more leases and is closed with the last.
+/// A *multiplexed* connection (HTTP/2) is leased several times at once. It stays *leased* until its last lease ends.
+/// Its capacity can change. A *retired* connection gets no more leases and closes when its last lease ends.
 ///
-/// Connections with streams that are retired or doubted serve no request that waits. As many of them as
-/// `maximumMultiplexed` do not count against `maximumConnections`.
+/// Retired and doubted connections serve no waiter. Up to `maximumMultiplexed` of them do not count against
+/// `maximumConnections`.
 ///
-/// The pool itself goes *running → draining → closed*, never back. A request that waits ends exactly once: granted,
-/// or failed by its deadline, its limit, its cancellation, a failed dial or the pool's closing; whichever event comes
-/// first takes it out of line, and the others find nothing.
+/// The pool itself goes *running → draining → closed*, never back. A waiter ends exactly once: it is granted a
+/// connection, or it fails because of its deadline, its limit, its cancellation, a failed dial or the closing of the
+/// pool. The first of these events removes the waiter from the queue, so the later ones do not find it.
 ///
-/// A dial *covers* the first waiters in line, as many as its connection is expected to carry. A covered waiter whose limit
-/// passes takes the dial's outcome; one that is not covered fails. A deadline fails either.
+/// A dial *covers* the first waiters in the queue, as many as its connection is expected to carry. When the limit of a
+/// covered waiter passes, the waiter waits for the end of the dial. When the limit of another waiter passes, that
+/// waiter fails. A deadline fails both.
 ///
-/// `now` may run backwards a little between events, because it is read before the lock is taken.
+/// `now` may run backwards a little between events, because the driver reads it before it takes the lock.
 struct PoolStateMachine: ~Copyable {
     enum Phase {
         case running
@@ -73,9 +79,10 @@ struct PoolStateMachine: ~Copyable {
     var expectation: DialExpectation
     var prewarms: [Prewarm] = []
     var refill = DialBackoff()
-    /// When an idle connection was last evicted for the limit over all origins. `nil`: `minimumIdle` is kept.
+    /// When the pool last evicted an idle connection for the limit over all origins. While this is set, the pool does
+    /// not dial for `minimumIdle`.
     var minimumSuspendedAt: MonotonicInstant?
-    /// After a dial for which this machine had no descriptor or port left.
+    /// The backoff after a dial for which this machine had no descriptor or port left.
     var shortage = DialBackoff()
     var rounds = DialRounds()
     var wakeUp: WakeUp?
@@ -101,7 +108,7 @@ struct PoolStateMachine: ~Copyable {
         )
     }
 
-    /// Whether no connection and no request is left.
+    /// Whether the pool has no connection, no dial and no waiter.
     var isCold: Bool {
         table.count == 0 && waiters.isEmpty && prewarms.isEmpty
     }
@@ -109,33 +116,34 @@ struct PoolStateMachine: ~Copyable {
     /// How many more connections the limits allow.
     var room: Int { max(0, balance) }
 
-    /// As `room`; negative: so many more connections there are than may be, because doubted ones were confirmed.
+    /// Like `room`, but negative if there are too many connections: doubted ones were confirmed after they were
+    /// replaced.
     var balance: Int {
         let room = configuration.maximumConnections.map { max(0, $0 - countedConnections) } ?? .max
         guard case .streams = expectation else { return room }
         let live = configuration.maximumMultiplexed - table.multiplexedCount
-        // Others take the places of doubted ones, as often as there are places and no oftener: the next may be silent too.
+        // Up to `maximumMultiplexed` doubted connections are replaced. No more: the replacements may be silent too.
         let excess = max(0, table.doubtedCount - configuration.maximumMultiplexed)
         return min(room, live - excess - table.diallingCount)
     }
 
-    /// The connections that count against `maximumConnections`: all but some of those that take no new requests.
+    /// How many connections count against `maximumConnections`: all except some of those that take no new requests.
     var countedConnections: Int {
         table.count - min(table.unavailableCount, configuration.maximumMultiplexed)
     }
 
-    /// Whether there are more connections than may be: doubted ones were confirmed after others had taken their places.
+    /// Whether the pool has too many connections: doubted ones were confirmed after others took their places.
     var isOverLimit: Bool {
         guard let maximum = configuration.maximumConnections, table.count > maximum else { return false }
         return countedConnections > maximum
     }
 
-    /// Whether a connection that nobody waits for can go to the pool.
+    /// Whether the pool keeps a connection that no waiter needs.
     var keepsIdle: Bool {
         phase == .running && configuration.isEnabled && configuration.maximumIdle > 0
     }
 
-    /// Forgets a connection that the pool closes.
+    /// Removes a connection and has the driver close it.
     mutating func close(_ position: Int, _ reason: CloseReason, _ effects: inout PoolEffects) {
         forget(position, reason, connection: table[position].connection, &effects)
     }
@@ -150,13 +158,13 @@ struct PoolStateMachine: ~Copyable {
             effects.idleDelta -= 1
         }
         effects.remove(table[position].id, reason, closing: connection)
-        // It frees a descriptor.
+        // The closed connection frees a descriptor.
         shortage.permit()
         closedCounts[reason, default: 0] += 1
         table.remove(position)
     }
 
-    /// Ends an event: what follows from the numbers of waiters, dials and idle connections, whatever changed them.
+    /// Ends an event: decides what follows from the numbers of waiters, dials and connections after the event.
     mutating func finishEvent(_ now: MonotonicInstant, _ effects: inout PoolEffects) {
         if isOverLimit {
             giveBackPlaces(&effects)

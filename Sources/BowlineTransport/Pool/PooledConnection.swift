@@ -1,34 +1,35 @@
-/// What the pool needs to know of a connection.
+/// A connection as the pool sees it.
 ///
-/// One with streams is leased to several users at once, as many as its capacity; any other to one.
+/// A multiplexed connection is leased several times at once, up to its capacity; any other connection once.
 protocol PooledConnection: AnyObject, Sendable {
-    /// The name the dialer gave it.
+    /// The name that the dialer gave the connection.
     var id: ConnectionID { get }
 
-    /// The event loop it lives on. Opaque to the pool, which only compares it, and constant.
+    /// The event loop of the connection. Constant. The pool only compares it.
     var affinity: Int { get }
 
-    /// Whether it has streams. Constant.
+    /// Whether the connection has streams (HTTP/2). Constant.
     var isMultiplexed: Bool { get }
 
-    /// How many leases it carries at once when it is established; 1 without streams, 0 or more with them. Changes are
-    /// told with `connectionCapacityChanged`.
+    /// How many leases the connection carries at once when it is established: 1 if it is not multiplexed, else 0 or
+    /// more. The connection reports changes with `connectionCapacityChanged`.
     var capacity: Int { get }
 
-    /// No lease of it will be granted any more; those it has go on. It is closed with the last of them.
+    /// Announces that the pool grants no more leases of this connection. Its current leases go on; it closes with the
+    /// last.
     ///
-    /// - Parameter leases: How many it has had in all, those included whose users have not come yet.
+    /// - Parameter leases: How many leases it has had in total, including those whose requests have not arrived yet.
     func retire(_ reason: CloseReason, leases: Int)
 
-    /// A lease was granted whose user was cancelled before it had it: of the leases that `retire` counts, this one does not
-    /// come to the connection. The pool has taken it back.
+    /// Announces that the pool has taken back a lease, because its caller was cancelled before it received the lease.
+    /// No request arrives for this lease, although `retire` counts it.
     func leaseUnused()
 
-    /// Asks the peer for a sign of life, because another connection to it has gone silent. The pool gives no lease of the
-    /// connection until `connectionConfirmed`; the connection closes itself when no answer comes in time. Called for
-    /// connections with streams only.
+    /// Probes the peer, because another connection to it has gone silent. The pool grants no lease of this connection
+    /// until `connectionConfirmed`. The connection closes itself if no answer comes in time. Called only for
+    /// multiplexed connections.
     func probe()
 
-    /// Closes the connection. Idempotent; called without the pool's lock, after the pool has forgotten the connection.
+    /// Closes the connection. Idempotent. Called without the pool's lock, after the pool has forgotten the connection.
     func close(_ reason: CloseReason)
 }

@@ -1,9 +1,9 @@
 internal import BowlineCore
 
-/// When to look at which waiting request again, the earliest first: a binary heap.
+/// The instants at which waiters have to be checked, the earliest first. A binary heap.
 ///
-/// A request that leaves the line leaves its entry behind. The queue drops such entries when they come up, and all of them
-/// when they outnumber the requests, so that neither a request nor the timer costs a walk along the line.
+/// A waiter that leaves the queue leaves its entry behind. The queue drops such an entry when it comes to the front,
+/// and all of them when they outnumber the waiters. So neither a waiter nor the timer costs a walk along the queue.
 struct WaiterAlarms {
     struct Alarm: Comparable {
         let at: MonotonicInstant
@@ -43,7 +43,7 @@ struct WaiterAlarms {
         }
     }
 
-    /// Those of the waiters that are wanted.
+    /// Returns the alarms of the waiters for which `isWanted` returns true.
     func filter(_ isWanted: (WaiterID) -> Bool) -> WaiterAlarms {
         var kept = WaiterAlarms()
         // A sorted array is a heap.

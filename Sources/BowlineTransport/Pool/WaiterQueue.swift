@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import DequeModule
 
-/// Names a request that waits for the pool. Ascending in order of arrival.
+/// Names a waiter. Ids ascend in order of arrival.
 struct WaiterID: Hashable, Comparable {
     let value: Int
 
@@ -10,32 +10,32 @@ struct WaiterID: Hashable, Comparable {
     }
 }
 
-/// A request in line for a connection.
+/// A request that waits for a connection.
 struct Waiter {
     let id: WaiterID
     let affinity: Int?
     let requiresFresh: Bool
-    /// When the request must be over. `nil`: at no time.
+    /// When the request must be over. `nil`: no deadline.
     let deadline: MonotonicInstant?
-    /// When it has waited long enough, unless a dial is under way for it. `nil`: at no time.
+    /// When the request stops waiting, unless a dial is under way for it. `nil`: no limit.
     let limit: MonotonicInstant?
     let since: MonotonicInstant
-    /// How many rounds of dials had failed when it came; see `DialRounds`.
+    /// How many rounds of dials had failed when the request came; see `DialRounds`.
     let failedRounds: Int
-    /// How many dials had been started when it came.
+    /// How many dials had been started when the request came.
     let dialsBefore: Int
 }
 
-/// Requests in line, first come first served.
+/// The waiters of a pool, first come, first served.
 ///
-/// Those that require a fresh connection stand in a line of their own, so that a returned connection finds its taker,
-/// and a new one the first of all, without a search.
+/// Waiters that require a fresh connection have a line of their own. So a released connection and a new connection each
+/// find their waiter without a search.
 struct WaiterQueue {
     private var plain = WaiterLine()
     private var fresh = WaiterLine()
-    // One entry for each in line that has a deadline or a limit, and some for requests that have left.
+    // One entry for each waiter that has a deadline or a limit, and some for waiters that have left.
     private var alarms = WaiterAlarms()
-    // Those whose limit has passed, and some that have left.
+    // Waiters whose limit has passed, and some that have left.
     private var overdue: [WaiterID] = []
 
     var count: Int {
@@ -46,7 +46,7 @@ struct WaiterQueue {
         count == 0
     }
 
-    /// Whether the first in line requires a fresh connection.
+    /// Whether the first waiter requires a fresh connection.
     var startsWithFresh: Bool {
         guard let fresh = fresh.first else { return false }
         guard let plain = plain.first else { return true }
@@ -73,12 +73,12 @@ struct WaiterQueue {
         }
     }
 
-    /// Removes the first of all.
+    /// Removes and returns the first waiter.
     mutating func popFirst() -> Waiter? {
         startsWithFresh ? fresh.popFirst() : plain.popFirst()
     }
 
-    /// Removes the first that takes a used connection.
+    /// Removes and returns the first waiter that accepts a used connection.
     mutating func popFirstPlain() -> Waiter? {
         plain.popFirst()
     }
@@ -87,7 +87,8 @@ struct WaiterQueue {
         plain.remove(id) ?? fresh.remove(id)
     }
 
-    /// Removes those whose deadline has come, in order of arrival, and marks those as overdue whose limit has.
+    /// Removes and returns the waiters whose deadline has passed, in order of arrival. Marks the waiters whose limit
+    /// has passed as overdue.
     mutating func removeExpired(now: MonotonicInstant) -> [Waiter] {
         var expired: [Waiter] = []
         while let alarm = alarms.first, alarm.at <= now {
@@ -106,7 +107,7 @@ struct WaiterQueue {
         return expired.sorted { $0.id < $1.id }
     }
 
-    /// Marks those as overdue whose limit has passed, though the timer has not said so yet.
+    /// Marks the waiters whose limit has passed as overdue, before the timer does.
     mutating func markOverdue(now: MonotonicInstant) {
         var kept: [WaiterAlarms.Alarm] = []
         while let alarm = alarms.first, alarm.at <= now {
@@ -117,14 +118,14 @@ struct WaiterQueue {
                 kept.append(.init(at: max(deadline, alarm.at), waiter: waiter.id))
             }
         }
-        // The timer removes those whose deadline has passed, too.
+        // The timer still has to remove the waiters whose deadline has passed.
         for alarm in kept { alarms.add(alarm) }
     }
 
-    /// Whether the limit of a request in line may have passed.
+    /// Whether the limit of a waiter may have passed.
     var hasOverdue: Bool { !overdue.isEmpty }
 
-    /// Removes the overdue ones behind the first `covered` in line, in order of arrival.
+    /// Removes and returns the overdue waiters behind the first `covered` waiters, in order of arrival.
     mutating func removeOverdue(behind covered: Int) -> [Waiter] {
         guard !overdue.isEmpty, covered < count else { return [] }
         overdue = overdue.filter { find($0) != nil }
@@ -158,7 +159,7 @@ struct WaiterQueue {
         plain.find(id) ?? fresh.find(id)
     }
 
-    /// Who stands behind the first `number` in line.
+    /// Returns the waiter behind the first `number` waiters.
     private func id(behind number: Int) -> WaiterID? {
         var plain = self.plain.ids.makeIterator()
         var fresh = self.fresh.ids.makeIterator()
@@ -176,8 +177,8 @@ struct WaiterQueue {
 
 /// One line of waiters, ascending by id.
 ///
-/// Who leaves from the middle leaves a gap, found by binary search; gaps are closed when they outnumber the waiters.
-/// So a storm of cancellations in a long line costs no quadratic time under the pool's lock.
+/// A waiter that leaves from the middle leaves a gap, found by binary search. Gaps are closed when they outnumber the
+/// waiters. So many cancellations in a long line take no quadratic time under the pool's lock.
 private struct WaiterLine {
     private struct Place {
         let id: WaiterID
@@ -194,7 +195,7 @@ private struct WaiterLine {
 
     mutating func insert(_ waiter: Waiter) {
         var position = places.count
-        // Ids are drawn before the lock is taken, so a neighbour may have overtaken this one by a little.
+        // Ids are drawn before the lock is taken, so a waiter with a slightly higher id may be in line already.
         while position > 0, places[position - 1].id > waiter.id {
             position -= 1
         }
@@ -213,7 +214,7 @@ private struct WaiterLine {
         index(of: id).flatMap { places[$0].waiter }
     }
 
-    /// Of those in line, the first first.
+    /// The ids of the waiters in line, the first one first.
     var ids: some Sequence<WaiterID> {
         places.lazy.filter { $0.waiter != nil }.map(\.id)
     }

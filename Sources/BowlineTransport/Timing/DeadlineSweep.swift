@@ -1,28 +1,28 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// Who has a deadline on an event loop.
+/// An object that has a deadline on an event loop.
 protocol DeadlineEntry: AnyObject {
-    /// When ``deadlinePassed(now:)`` is to be called; `distantFuture` for never. May change at any time; one that moves
-    /// earlier has to be announced with ``DeadlineSweep/deadlineMovedEarlier(_:)``.
+    /// The instant at which ``deadlinePassed(now:)`` is to be called; `distantFuture`: never. May change at any time.
+    /// Announce an earlier deadline with ``DeadlineSweep/deadlineMovedEarlier(_:)``.
     var deadline: MonotonicInstant { get }
-    /// The entry's place in the sweep; the sweep's own.
+    /// The entry's index in the sweep. Only the sweep uses it.
     var sweepIndex: Int { get set }
-    /// The deadline has passed. Called on the loop.
+    /// Called on the loop when the deadline has passed.
     func deadlinePassed(now: MonotonicInstant)
 }
 
 /// All deadlines of one event loop under one coarse timer.
 ///
-/// Deadlines are data: a request that begins, moves from phase to phase and ends costs no timer. The timer fires at the
-/// earliest deadline that was known when it was set, looks at all entries, and is set anew. It fires at most every
-/// ``granularity``, so a deadline is noticed that much late at the worst.
+/// A deadline is only a value: a request that begins, changes its phase and ends needs no timer of its own. The timer
+/// fires at the earliest deadline that was known when it was set, checks all entries, and is set again. It fires at
+/// most once per ``granularity``, so a deadline is noticed late by that much at most.
 ///
-/// The timer is left running when the last entry goes, so that one request after another costs none; it ends with the
-/// sweep.
-// What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
-// changes it in place calls out while it does.
-// Safety: everything is touched on the sweep's loop only; `deinit` only cancels, which any thread may do.
+/// The timer keeps running when the last entry leaves, so that a series of single requests needs no new timer. The
+/// timer ends with the sweep.
+// The properties that every request uses are not checked for overlapping accesses
+// (Docs/Decisions/unchecked-exclusivity.md): no code that changes them in place calls other code meanwhile.
+// Safety: all state is used on the sweep's loop only; `deinit` only cancels, which any thread may do.
 final class DeadlineSweep: @unchecked Sendable {
     static let granularity = Duration.milliseconds(5)
 
@@ -30,7 +30,7 @@ final class DeadlineSweep: @unchecked Sendable {
     @exclusivity(unchecked) private var entries: [any DeadlineEntry] = []
     @exclusivity(unchecked) private var nextSweep = MonotonicInstant.distantFuture
     private var scheduled: LoopTimer.Cancellation?
-    /// Tells a sweep that was superseded from the current one.
+    /// Distinguishes the current sweep from replaced ones.
     private var generation = 0
 
     init(timer: LoopTimer) {

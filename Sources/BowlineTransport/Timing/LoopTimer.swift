@@ -3,8 +3,8 @@ internal import NIOCore
 
 /// Wakes one event loop at an instant of the injected clock.
 ///
-/// With the machine's own clock that is the loop's own timer; with any other (a test's) a task sleeps on that clock and
-/// hops to the loop.
+/// With the machine's own clock, this is the loop's own timer. With any other clock (in tests), a task sleeps on that
+/// clock and then runs the action on the loop.
 struct LoopTimer: Sendable {
     let eventLoop: any EventLoop
     let clock: any ServiceClock
@@ -18,7 +18,7 @@ struct LoopTimer: Sendable {
 
     var now: MonotonicInstant { clock.now }
 
-    /// Runs `action` on the loop at `instant`. Returns what cancels it; cancelling late does nothing.
+    /// Runs `action` on the loop at `instant`. Returns a value that cancels it; cancelling late does nothing.
     func schedule(at instant: MonotonicInstant, _ action: @escaping @Sendable () -> Void) -> Cancellation {
         if isMonotonic {
             let deadline = NIODeadline.uptimeNanoseconds(UInt64(max(0, instant.nanoseconds)))

@@ -1,7 +1,7 @@
 internal import NIOCore
 internal import NIOPosix
 
-/// Asks a ``ServiceResolver`` for one dial, in the form that SwiftNIO's Happy Eyeballs wants.
+/// Asks a ``ServiceResolver`` for one dial, through the interface of SwiftNIO's Happy Eyeballs.
 // Safety: mutable state is touched on `eventLoop` only.
 final class DialResolver: Resolver, @unchecked Sendable {
     private let resolver: any ServiceResolver
@@ -18,7 +18,7 @@ final class DialResolver: Resolver, @unchecked Sendable {
         ipv6 = eventLoop.makePromise()
     }
 
-    /// SwiftNIO asks for this first; both families come with one look-up.
+    /// Starts the look-up, which returns the addresses of both families. SwiftNIO calls this first.
     func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
         if !isOver {
             task = Task { [resolver, eventLoop] in
@@ -36,18 +36,19 @@ final class DialResolver: Resolver, @unchecked Sendable {
 
     func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> { ipv4.futureResult }
 
-    /// SwiftNIO has no use for the answer. It calls this in the midst of a step of its own: the promises are kept later.
+    /// Cancels the look-up: SwiftNIO does not need the answer any more. SwiftNIO calls this during a step of its own,
+    /// so the promises complete later.
     func cancelQueries() {
         task?.cancel()
     }
 
-    /// The dial is over: an answer that comes later is dropped.
+    /// Ends the look-up because the dial is over. A later answer is dropped.
     func cancel() {
         task?.cancel()
         finish(.failure(DialFailure.cancelled), port: 0)
     }
 
-    /// Keeps both promises in one turn: otherwise SwiftNIO waits 50 ms for the other family.
+    /// Completes both promises in one turn of the loop. Otherwise SwiftNIO waits 50 ms for the other family.
     private func finish(_ answer: Result<ResolvedAddresses, any Error>, port: Int) {
         guard !isOver else { return }
         isOver = true

@@ -1,8 +1,8 @@
-/// Decides which look-up runs when: one for each name, however many dials wait for it.
+/// Decides when each look-up runs. There is one look-up per name, however many dials wait for it.
 ///
-/// A look-up is *queued* until a thread takes it, and *running* until the system has answered. It is *wanted* while it has
-/// waiters. A running look-up cannot be stopped: when its last waiter goes, it is *abandoned*, and its answer is dropped unless
-/// a new waiter comes before.
+/// A look-up is *queued* until a thread takes it, and *running* until the system has answered. A running look-up cannot
+/// be stopped. When its last waiter leaves, it is *abandoned*: its answer is dropped, unless a new waiter comes before
+/// the answer. A look-up is *wanted* while it has waiters.
 ///
 /// | state | `wanted` | `forgotten`, the last waiter | `threadBecameFree` | `lookUpEnded` |
 /// |---|---|---|---|---|
@@ -11,15 +11,15 @@
 /// | running | running | abandoned | – | absent, its waiters get the answer |
 /// | abandoned | running | – | – | absent |
 ///
-/// Names are served in the order in which they were first wanted. At most `Limits.wanted` wanted look-ups run at a time.
-/// Abandoned ones do not count against that limit, so names that hang hold up others only as long as dials wait for them;
-/// `Limits.threads` bounds both together. A thread is started when a look-up is queued that it may take at once, and ends when
-/// there is none.
+/// Names are served in the order in which they were first wanted. At most `Limits.wanted` wanted look-ups run at a
+/// time. Abandoned look-ups do not count against that limit, so a name that hangs delays other names only while dials
+/// wait for it. `Limits.threads` limits the threads of both together. A thread is started when a look-up is queued that
+/// the thread can take at once. A thread ends when there is none for it.
 struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
     struct Limits {
-        /// How many look-ups may run that dials wait for.
+        /// How many wanted look-ups may run at a time.
         var wanted = 16
-        /// How many threads there may be, those of abandoned look-ups included.
+        /// How many threads there may be, including those of abandoned look-ups.
         var threads = 64
     }
 
@@ -29,15 +29,15 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         static func < (left: WaiterID, right: WaiterID) -> Bool { left.value < right.value }
     }
 
-    /// What to do about threads.
+    /// What the caller has to do about threads.
     enum Threads: Equatable, Sendable {
         case enough
-        /// Start one, which asks `threadBecameFree`; if that fails, say `threadNotStarted`.
+        /// Start one thread. The thread calls `threadBecameFree`. If it cannot be started, call `threadNotStarted`.
         case startOne
     }
 
     struct Forgotten: Sendable {
-        /// The waiter, if it had no answer yet.
+        /// The waiter; nil: it already had its answer.
         var waiter: Waiter?
         var threads = Threads.enough
     }
@@ -51,7 +51,7 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
     private var lookUps: [String: LookUp] = [:]
     /// The names of the queued look-ups, the oldest first.
     private var queue: [String] = []
-    /// Threads from the decision to start them until they end.
+    /// The number of threads, from the decision to start one until it ends.
     private(set) var threadCount = 0
     private(set) var runningCount = 0
     private(set) var abandonedCount = 0
@@ -64,13 +64,13 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         self.limits = limits
     }
 
-    /// Makes the name of a waiter.
+    /// Draws an id for a new waiter.
     mutating func nextWaiterID() -> WaiterID {
         waitersMade += 1
         return WaiterID(value: waitersMade)
     }
 
-    /// A dial waits for the addresses of `name`.
+    /// Records that a dial waits for the addresses of `name`.
     mutating func wanted(_ name: String, by waiter: Waiter, _ id: WaiterID) -> Threads {
         var lookUp = lookUps[name] ?? enqueue(name)
         if lookUp.isRunning, lookUp.waiters.isEmpty { abandonedCount -= 1 }
@@ -79,7 +79,7 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         return startThreadIfDue()
     }
 
-    /// A dial no longer waits for the addresses of `name`.
+    /// Records that a dial no longer waits for the addresses of `name`.
     mutating func forgotten(_ name: String, _ id: WaiterID) -> Forgotten {
         guard let waiter = lookUps[name]?.waiters.removeValue(forKey: id), let lookUp = lookUps[name] else {
             return Forgotten()
@@ -94,7 +94,7 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         return Forgotten(waiter: waiter, threads: startThreadIfDue())
     }
 
-    /// A thread can take a look-up: returns its name. nil: there is none for it, and the thread ends.
+    /// Returns the name for a free thread to look up; nil: there is none, and the thread ends.
     mutating func threadBecameFree() -> String? {
         guard !queue.isEmpty, wantedRunning < limits.wanted else {
             threadCount -= 1
@@ -106,7 +106,8 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         return name
     }
 
-    /// The system has answered: returns the waiters that get the answer, the oldest first. The thread says `threadBecameFree` next.
+    /// Records that the system has answered. Returns the waiters for the answer, the oldest first. The thread then
+    /// calls `threadBecameFree`.
     mutating func lookUpEnded(_ name: String) -> [Waiter] {
         guard let lookUp = lookUps[name], lookUp.isRunning else { return [] }
         lookUps[name] = nil
@@ -115,7 +116,7 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         return lookUp.inOrder
     }
 
-    /// A thread could not be started. Returns the waiters that no other thread will serve.
+    /// Records that a thread could not be started. Returns the waiters that no other thread will serve.
     mutating func threadNotStarted() -> [Waiter] {
         threadCount -= 1
         guard threadCount == 0 else { return [] }
@@ -124,7 +125,7 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
     }
 
     private var wantedRunning: Int { runningCount - abandonedCount }
-    /// Threads that run no look-up: each is about to ask for one.
+    /// Threads that run no look-up. Each is about to ask for one.
     private var freeThreads: Int { threadCount - runningCount }
 
     private mutating func enqueue(_ name: String) -> LookUp {

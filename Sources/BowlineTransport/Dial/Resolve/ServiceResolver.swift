@@ -2,21 +2,21 @@ package import NIOCore
 
 /// Finds the addresses of a host name.
 ///
-/// The place of the resolver that users may bring; today there is the system's, ``SystemResolver``. A dial asks once; when the
-/// dial is cancelled or timed out, so is the task that asks. IP addresses are never asked for.
+/// Users may supply a resolver here in the future; today there is only the system's, ``SystemResolver``. A dial asks
+/// once. The task that asks is cancelled when the dial is cancelled or times out. IP addresses are never looked up.
 package protocol ServiceResolver: Sendable {
     /// Returns the addresses of `host`.
     ///
-    /// - Parameter host: A name in lower case, as the URL has it: a trailing dot stays.
+    /// - Parameter host: A name in lower case, as in the URL: a trailing dot is kept.
     /// - Throws: ``NameLookupError``; `CancellationError` when the task is cancelled.
     func resolve(_ host: String) async throws -> ResolvedAddresses
 }
 
 /// The addresses of one host.
 package struct ResolvedAddresses: Sendable, Equatable {
-    /// In the order in which they should be tried (RFC 6724). Their ports mean nothing.
+    /// In the order in which they should be tried (RFC 6724). Their ports are ignored.
     package var addresses: [SocketAddress]
-    /// How long they may be used; nil: the resolver does not know. Nothing keeps them yet.
+    /// How long the addresses are valid; nil: the resolver does not know. The client does not cache addresses yet.
     package var validFor: Duration?
 
     package init(_ addresses: [SocketAddress], validFor: Duration? = nil) {
@@ -27,15 +27,15 @@ package struct ResolvedAddresses: Sendable, Equatable {
 
 /// Why a name has no addresses.
 package struct NameLookupError: Error, Hashable {
-    /// What kind of failure it was.
+    /// The kind of failure.
     package enum Reason: Sendable {
         /// The name does not exist.
         case noSuchHost
-        /// The name exists and has no IPv4 or IPv6 address.
+        /// The name exists but has no IPv4 or IPv6 address.
         case noAddress
-        /// The name servers did not answer, or said that they cannot answer now.
+        /// The name servers did not answer, or reported that they cannot answer now.
         case temporary
-        /// The zone of an IPv6 address is no interface of this machine.
+        /// The zone of an IPv6 address is not an interface of this machine.
         case unknownZone
         /// This machine lacks what the look-up needs.
         case noResources
@@ -44,7 +44,7 @@ package struct NameLookupError: Error, Hashable {
     }
 
     package let reason: Reason
-    /// The system's own words, or none.
+    /// The system's own message, or empty.
     package let detail: String
 
     package init(_ reason: Reason, _ detail: String = "") {

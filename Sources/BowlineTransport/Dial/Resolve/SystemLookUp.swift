@@ -2,16 +2,16 @@ internal import BowlinePlatform
 internal import NIOCore
 internal import NIOPosix
 
-/// One call of `getaddrinfo`. Blocks as long as the system takes.
+/// One call of `getaddrinfo`. Blocks until the system answers.
 package enum SystemLookUp {
     /// Returns the IPv4 and IPv6 addresses of `host`, in the system's order.
     package static func addresses(of host: String) -> Result<ResolvedAddresses, NameLookupError> {
         var hints = addrinfo()
-        // One entry for each address, and not one for each protocol.
+        // One entry for each address, not one for each protocol.
         hints.ai_socktype = Platform.streamSocket
         hints.ai_protocol = CInt(IPPROTO_TCP)
         var list: UnsafeMutablePointer<addrinfo>?
-        // What it leaves there is then of this look-up.
+        // Clears `errno`, so that its later value comes from this look-up.
         errno = 0
         let status = getaddrinfo(host, nil, &hints, &list)
         let systemError = errno
@@ -38,15 +38,16 @@ package enum SystemLookUp {
         }
     }
 
-    /// A file of the resolver, and a socket to a name server.
+    /// One file of the resolver, and one socket to a name server.
     private static let descriptorsOfLookUp = 2
 
-    /// What a failure of `getaddrinfo` means. glibc says "no such name" even if it found no descriptor for
-    /// `/etc/resolv.conf` or `/etc/nsswitch.conf`, so a lack of resources is looked for before its status is believed.
+    /// Returns the meaning of a `getaddrinfo` failure. glibc reports "no such name" even if it had no descriptor to
+    /// open `/etc/resolv.conf` or `/etc/nsswitch.conf`. So this function checks for a lack of resources before it uses
+    /// the status.
     ///
     /// - Parameters:
-    ///   - systemError: The `errno` that the look-up left; 0: none.
-    ///   - lackOfDescriptors: Why the process cannot open what a look-up opens; nil: it can.
+    ///   - systemError: The `errno` after the look-up; 0: none.
+    ///   - lackOfDescriptors: Returns why the process cannot open what a look-up opens; nil: it can.
     package static func error(
         _ status: CInt, _ systemError: CInt, lackOfDescriptors: () -> String?
     ) -> NameLookupError {

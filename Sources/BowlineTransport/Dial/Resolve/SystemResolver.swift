@@ -2,15 +2,16 @@ internal import BowlineCore
 internal import BowlinePlatform
 internal import NIOCore
 
-/// Asks the system's resolver, on threads of its own: no event loop waits for a name, and no name waits for a slow one.
+/// Asks the system's resolver on threads of its own. No event loop waits for a name, and a slow name does not delay
+/// others.
 ///
-/// One for the process, ``shared``: clients share its look-ups, and it ends its threads as soon as they have nothing to do.
-/// ``ResolverStateMachine`` says how many run at a time and in which order. `localhost` and names that end in `.localhost` are
-/// this machine, without a look-up (RFC 6761 §6.3).
+/// The process has one, ``shared``: clients share its look-ups. Its threads end as soon as they have nothing to do.
+/// ``ResolverStateMachine`` decides how many look-ups run at a time and in which order. `localhost` and names that end
+/// in `.localhost` mean this machine and need no look-up (RFC 6761 §6.3).
 package final class SystemResolver: ServiceResolver {
-    /// What asks for one name, and blocks as long as that takes.
+    /// Looks up one name. Blocks until the answer is there.
     package typealias LookUp = @Sendable (_ host: String) -> Result<ResolvedAddresses, NameLookupError>
-    /// Runs its argument on a new thread. Returns the system's reason for not doing so.
+    /// Runs its argument on a new thread. Returns the system's reason if the thread could not be started; nil: it runs.
     package typealias StartThread = @Sendable (_ body: @escaping @Sendable () -> Void) -> String?
 
     private typealias Machine = ResolverStateMachine<CheckedContinuation<ResolvedAddresses, any Error>>
@@ -19,14 +20,14 @@ package final class SystemResolver: ServiceResolver {
         var machine = Machine()
     }
 
-    /// The process's own.
+    /// The resolver of the process.
     package static let shared = SystemResolver()
 
     private let lookUp: LookUp
     private let startThread: StartThread
     private let state = Guarded(State())
 
-    /// Makes a resolver, with what stands for the system in tests.
+    /// Makes a resolver. Tests replace the system with these arguments.
     package init(
         lookUp: @escaping LookUp = SystemLookUp.addresses(of:),
         startThread: @escaping StartThread = PlatformThread.startDetached
@@ -35,11 +36,12 @@ package final class SystemResolver: ServiceResolver {
         self.startThread = startThread
     }
 
-    /// Returns the addresses of `host`. Cancelling the task forgets the look-up at once.
+    /// Returns the addresses of `host`. If the task is cancelled, the call ends at once, whatever the system's look-up
+    /// does.
     package func resolve(_ host: String) async throws -> ResolvedAddresses {
         if let addresses = Self.ownAddresses(of: host) { return addresses }
         let id = state.withLock { $0.machine.nextWaiterID() }
-        // The runtime does not tell the sanitizer of a continuation that is resumed before it is awaited.
+        // The runtime does not inform the sanitizer about a continuation that is resumed before it is awaited.
         defer { state.synchronize() }
         return try await withCancellableContinuation { continuation in
             let threads = state.withLock { state -> Machine.Threads? in
@@ -55,7 +57,7 @@ package final class SystemResolver: ServiceResolver {
         }
     }
 
-    /// What it does now; for tests.
+    /// The current numbers of threads, look-ups and waiters, for tests.
     package struct Counts: Sendable, Equatable {
         package var threads: Int
         package var running: Int
@@ -88,7 +90,7 @@ package final class SystemResolver: ServiceResolver {
         for waiter in waiters { waiter.resume(throwing: error) }
     }
 
-    /// What each thread does.
+    /// The body of each thread.
     private func run() {
         while let host = state.withLock({ $0.machine.threadBecameFree() }) {
             let answer = lookUp(host)
