@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// A package of its own, so that users of Bowline never resolve what only measuring needs.
+// A separate package, so that users of Bowline never resolve the dependencies of the benchmarks.
 let package = Package(
     name: "benchmarks",
     platforms: [.macOS(.v15)],
@@ -21,7 +21,7 @@ let package = Package(
             swiftSettings: [.swiftLanguageMode(.v6)]
         ),
         .target(name: "AllocationCount"),
-        // The C library of the platform, and the one place that asks which it is.
+        // The C library of the platform. It is the only target that asks which platform it is.
         .target(name: "BenchmarkPlatform", swiftSettings: [.swiftLanguageMode(.v6)]),
         .executableTarget(
             name: "PipelineCost",
@@ -29,7 +29,7 @@ let package = Package(
                 "AllocationCount", "BenchmarkPlatform", .product(name: "Bowline", package: "bowline"),
             ],
             swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")],
-            // So that the Swift runtime, a library of its own, allocates through the functions that count.
+            // Makes the Swift runtime, which is a separate library, allocate through the counting functions.
             linkerSettings: [.unsafeFlags(["-Xlinker", "-export-dynamic"], .when(platforms: [.linux]))]
         ),
         .target(

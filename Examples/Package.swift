@@ -9,13 +9,14 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
-/// One idea, one program, against a server in its own process; it fails if what it shows did not happen.
+/// Declares an example: one idea in one program, with a server in its own process. The program fails if its claims are
+/// not true.
 func example(_ name: String, needing more: [Target.Dependency] = []) -> Target {
     .executableTarget(
         name: name, dependencies: [bowline, bowlineTesting, "Claims"] + more, swiftSettings: [.swiftLanguageMode(.v6)])
 }
 
-// A package of its own, so that users of Bowline never resolve what only examples need.
+// A separate package, so that users of Bowline never resolve the dependencies of the examples.
 let package = Package(
     name: "examples",
     platforms: [.macOS(.v15)],
@@ -41,7 +42,8 @@ let package = Package(
             dependencies: ["TypedAPI", bowline, bowlineTesting],
             swiftSettings: [.swiftLanguageMode(.v6)]
         ),
-        // What Bowline has with its trait Configuration, which its own tests are built without. Two files are links into them.
+        // Tests the trait Configuration. Bowline's own tests are built without it. Two files are links into those
+        // tests.
         .testTarget(
             name: "ConfigurationTests",
             dependencies: [bowline, bowlineTesting, configuration],

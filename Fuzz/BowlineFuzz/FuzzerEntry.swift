@@ -1,4 +1,5 @@
-// Compiled with `-DFUZZING`, libFuzzer has the main function and calls this one for each input.
+// Used when compiled with `-DFUZZING`. libFuzzer provides the main function and calls the function below for each
+// input.
 #if FUZZING
     import Foundation
     import FuzzTargets
@@ -12,7 +13,7 @@
         return target
     }()
 
-    /// Runs the chosen target on an input; a broken promise ends the process, and libFuzzer keeps the input.
+    /// Runs the chosen target on an input. A broken promise ends the process, and libFuzzer keeps the input.
     @_cdecl("LLVMFuzzerTestOneInput")
     public func fuzzOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
         do {

@@ -4,8 +4,8 @@
 
     /// Runs a target on inputs in files, without a fuzzer: `BowlineFuzz TARGET FILE…`.
     ///
-    /// A file that begins with `hex:` holds an input in hexadecimal digits. Exit status 1 if a promise is broken, 2 if the
-    /// arguments are wrong.
+    /// A file that begins with `hex:` contains an input in hexadecimal digits. Exit status 1 if a promise is broken, 2
+    /// if the arguments are wrong.
     @main struct ReplayMain {
         static func main() {
             let arguments = CommandLine.arguments.dropFirst()
@@ -33,7 +33,7 @@
             return true
         }
 
-        /// The input that a file holds; nil if its hexadecimal digits are none.
+        /// Returns the input in a file; nil if its hexadecimal digits are invalid.
         private static func decoded(_ data: Data) -> [UInt8]? {
             let mark = Array("hex:".utf8)
             guard data.starts(with: mark) else { return Array(data) }

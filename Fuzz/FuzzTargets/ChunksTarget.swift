@@ -1,6 +1,6 @@
 import BowlineTransport
 
-/// Chunked bodies: the scanner that takes them byte by byte beside a decoder that has them whole.
+/// Chunked bodies: compares the scanner, which reads byte by byte, with a decoder that gets the whole body.
 ///
 /// Content: the bytes after the head of a response. Numbers: the cuts.
 enum ChunksTarget {
@@ -10,7 +10,7 @@ enum ChunksTarget {
         var input = input
         let cuts = input.takeCuts()
         let bytes = input.content
-        // The model knows no limits; those have tests of their own.
+        // The model has no limits. Other tests cover the limits.
         var limits = HTTP1Limits()
         limits.maximumChunkExtensionBytes = 1 << 30
         limits.maximumChunkExtensionSurplus = 1 << 30
@@ -36,15 +36,15 @@ enum ChunksTarget {
     }
 }
 
-/// What RFC 9112 §7.1 makes of bytes that are there whole.
+/// Decodes whole chunked bodies by RFC 9112 §7.1.
 struct ChunkedModel {
     enum Ending: Equatable, Sendable {
-        /// With so many bytes behind it.
+        /// The body is complete, with this many bytes after it.
         case complete(leftover: Int)
         case invalid
-        /// More bytes are to come; what is there may be wrong already.
+        /// More bytes are needed. The present bytes may already be malformed.
         case incomplete
-        /// The last chunk is there, and a trailer section behind it that has fields or is unfinished.
+        /// The last chunk is complete. After it is a trailer section that has fields or is unfinished.
         case trailers
     }
 
@@ -80,7 +80,7 @@ struct ChunkedModel {
         }
     }
 
-    /// The size that a line announces; nil if the line is malformed, its LF excluded.
+    /// Returns the size in a chunk's line, without its CRLF; nil if the line is malformed.
     private static func size(of line: [UInt8]) -> Int64? {
         let digits = line.prefix { hexValue($0) != nil }
         guard !digits.isEmpty else { return nil }

@@ -3,11 +3,11 @@ import BowlineCore
 import BowlineTransport
 import NIOCore
 
-/// HTTP dates, `Retry-After` and `Keep-Alive`: bounded times, and the same as a second reading of the rules gives.
+/// HTTP dates, `Retry-After` and `Keep-Alive`: the times are bounded, and equal to those of a second implementation.
 ///
 /// Content: the value of a field.
 enum DatesTarget {
-    /// The first second after the year 9999, and the days by which a date may exceed its month.
+    /// The first second after the year 9999, plus the days by which a date may exceed its month.
     private static let latest: Int64 = 253_402_300_800 + 3 * 86_400
 
     static func check(_ input: FuzzInput) throws {
@@ -41,7 +41,7 @@ enum DatesTarget {
         try promise(delay == .seconds(seconds), "\(text) is \(delay)")
     }
 
-    /// The shortest `timeout` of one to nine digits.
+    /// Returns the shortest `timeout` of one to nine digits.
     private static func keepAliveTimeout(_ value: [UInt8]) -> Int? {
         value.split(separator: UInt8(ascii: ",")).compactMap { element -> Int? in
             let parts = element.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
@@ -61,12 +61,12 @@ enum DatesTarget {
     }
 }
 
-/// A field as the parser delivers it.
+/// A field section as the parser delivers it.
 struct FieldSection {
     let fields: ReceivedFields
     let keepAliveTimeout: Int?
 
-    /// Nil if the value cannot stand in a field.
+    /// Returns the section with this field; nil if a field cannot have this value.
     static func received(_ name: String, _ value: [UInt8]) throws -> FieldSection? {
         guard value.allSatisfy(FuzzGrammar.isText) else { return nil }
         var limits = HTTP1Limits()
@@ -82,11 +82,11 @@ struct FieldSection {
     }
 }
 
-/// The Gregorian calendar, counted year by year.
+/// A second implementation of the Gregorian calendar, which counts year by year.
 enum CalendarModel {
     private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-    /// A date as RFC 9110 §5.6.7 has it; the day of the week is always the same.
+    /// Formats a date by RFC 9110 §5.6.7. The day of the week is always the same.
     static func text(_ seconds: Int64) -> String {
         var days = Int(seconds / 86_400)
         let second = Int(seconds % 86_400)

@@ -3,10 +3,10 @@ import NIOCore
 import NIOEmbedded
 import NIOHTTP1
 
-/// The HTTP/1.1 parser beside NIOHTTP1's (llhttp): what both accept is the same message.
+/// Compares the HTTP/1.1 parser with NIOHTTP1's (llhttp): if both accept a message, they read it in the same way.
 ///
-/// Ours is stricter by design: it refuses much that the other accepts (`Tests/Corpus`), and that is no finding. The reverse
-/// is one, outside of the differences that ``KnownDifference`` lists.
+/// Our parser is stricter by design. It refuses many messages that NIOHTTP1 accepts (`Tests/Corpus`); that is no
+/// finding. A message that only our parser accepts is a finding, except for the differences in ``KnownDifference``.
 ///
 /// Content: the bytes of a server. Numbers: whether the server closes.
 enum DifferentialTarget {
@@ -15,7 +15,7 @@ enum DifferentialTarget {
         let isClosed = input.takeFlag()
         let bytes = input.content
         let ours = try ResponseRun.read([bytes[...]], to: .other, isClosed: isClosed)
-        // After an informational response, and with bytes behind the final one, the two do not answer the same question.
+        // After an informational response, or with bytes after the final response, the two results cannot be compared.
         guard ours.ending == .delivered, ours.leftover == 0, ours.informational.isEmpty else {
             try checkUnfinished(ours, bytes, isClosed)
             return
@@ -31,7 +31,7 @@ enum DifferentialTarget {
         try compare(ours.trailers, theirs.trailers, "trailers")
     }
 
-    /// A response whose end only NIOHTTP1 sees would leave a caller waiting.
+    /// If only NIOHTTP1 saw the end of a response, a caller of ours would wait for the end.
     private static func checkUnfinished(_ ours: ParsedResponse, _ bytes: [UInt8], _ isClosed: Bool) throws {
         guard ours.ending == .undecided, ours.status != nil, ours.informational.isEmpty,
             KnownDifference.first(in: bytes, as: ours) == nil,
@@ -43,14 +43,14 @@ enum DifferentialTarget {
     private static func compare(_ ours: [FuzzField], _ theirs: [FuzzField], _ what: String) throws {
         try promise(ours.count == theirs.count, "\(ours.count) \(what) here, \(theirs.count) to NIOHTTP1")
         for (our, their) in zip(ours, theirs) {
-            // NIOHTTP1 replaces what is not UTF-8 by U+FFFD; here it is read as ISO-8859-1.
+            // NIOHTTP1 replaces bytes that are not UTF-8 by U+FFFD. Our parser reads them as ISO-8859-1.
             if their.value.unicodeScalars.contains("\u{FFFD}") { continue }
             try promise(our == their, "\(what): \(our) here, \(their) to NIOHTTP1")
         }
     }
 }
 
-/// What NIOHTTP1 makes of a response to a GET.
+/// NIOHTTP1's result for a response to a GET request.
 struct OtherResponse {
     private(set) var status = 0
     private(set) var fields: [FuzzField] = []
@@ -58,7 +58,7 @@ struct OtherResponse {
     private(set) var trailers: [FuzzField] = []
     private(set) var isComplete = false
 
-    /// Nil if NIOHTTP1 refuses the bytes.
+    /// Returns the response; nil if NIOHTTP1 refuses the bytes.
     static func decode(_ bytes: [UInt8], isClosed: Bool) -> OtherResponse? {
         let channel = EmbeddedChannel()
         defer { _ = try? channel.finish() }
@@ -92,7 +92,7 @@ struct OtherResponse {
         }
     }
 
-    /// NIOHTTP1 leaves the whitespace after a value; RFC 9110 §5.5 has a parser take it off.
+    /// Removes the whitespace after a value, as RFC 9110 §5.5 requires. NIOHTTP1 keeps it.
     private static func field(name: String, value: String) -> FuzzField {
         var value = value[...]
         while value.last == " " || value.last == "\t" { value.removeLast() }

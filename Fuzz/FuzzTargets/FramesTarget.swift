@@ -1,10 +1,11 @@
 import BowlineTransport
 import NIOCore
 
-/// HTTP/2 frames: the same ones however the bytes are cut, those that a second reading finds, and bounded memory.
+/// HTTP/2 frames: the same frames however the bytes are cut, the frames that a second implementation finds, and bounded
+/// memory.
 ///
-/// Content: the bytes of a server. Numbers: whether it begins with settings of its own, whether the limits are small and
-/// which, the cuts.
+/// Content: the bytes of a server. Numbers: whether the content begins with the server's settings, whether the limits
+/// are small, the small limits, the cuts.
 enum FramesTarget {
     static func check(_ input: FuzzInput) throws {
         var input = input
@@ -25,10 +26,10 @@ enum FramesTarget {
         if whole.violation == nil { try compare(whole, with: bytes) }
     }
 
-    /// Each frame that a second reading finds has been seen, in order, and no other.
+    /// Checks that the parser has reported exactly the frames that the second implementation finds, in order.
     private static func compare(_ run: FrameRun, with bytes: [UInt8]) throws {
         let (frames, unfinished) = FuzzFrame.read(bytes)
-        // Where a push stands among its CONTINUATION frames is not told.
+        // The parser does not report the position of a PUSH_PROMISE among its CONTINUATION frames.
         guard !frames.contains(where: { $0.type == 5 }) else { return }
         var expected: [FrameRun.Kind] = []
         var isWithinSection = false
@@ -39,7 +40,7 @@ enum FramesTarget {
             expected.append(FrameRun.Kind(type: frame.type == 9 ? 1 : frame.type, stream: frame.stream))
         }
         var seen = run.frames.map(\.kind)
-        // Of some frames enough has come before all of it has.
+        // The parser reports some frames before all of their bytes have arrived.
         if !unfinished.isEmpty, seen.count == expected.count + 1 { seen.removeLast() }
         let isSame =
             seen.count == expected.count
@@ -50,11 +51,11 @@ enum FramesTarget {
     }
 }
 
-/// What came out of a parser of frames, in all. The pieces of a DATA frame are put together again.
+/// All results of a parser of frames. The pieces of a DATA frame are joined again.
 struct FrameRun: Equatable {
-    /// What kind of frame a reader sees.
+    /// The type and stream of a frame.
     struct Kind: Equatable {
-        /// No type of RFC 9113; for a frame that breaks a rule of its stream.
+        /// Not a type of RFC 9113. Stands for a frame that breaks a rule of its stream.
         static let ofViolation: Int = -1
 
         let type: Int
@@ -88,14 +89,14 @@ struct FrameRun: Equatable {
     }
 
     private(set) var frames: [Frame] = []
-    /// A DATA frame of which not all has come.
+    /// The bytes of a DATA frame that has not arrived completely.
     private(set) var unfinished: [UInt8] = []
     private(set) var violation: HTTP2Violation?
     private(set) var isWithinFrame = false
     private var window = 0
     private var steps = 0
 
-    /// Reads all pieces, and checks what comes of each.
+    /// Reads all pieces, and checks the results of each.
     static func read(_ pieces: [ArraySlice<UInt8>], _ limits: HTTP2FrameLimits) throws -> FrameRun {
         var parser = HTTP2FrameParser(limits: limits)
         var run = FrameRun()
@@ -109,7 +110,8 @@ struct FrameRun: Equatable {
             try promise(held <= most, "\(held) bytes are held, the limits allow \(most)")
         }
         run.isWithinFrame = run.violation == nil && parser.isWithinFrame
-        // A frame that is not whole is the same only as far as its bytes.
+        // The comparison covers the bytes of an unfinished frame, but not its window bytes and steps: they depend on
+        // the cuts.
         run.window = 0
         run.steps = 0
         return run
@@ -134,7 +136,7 @@ struct FrameRun: Equatable {
         try promise(steps <= received + 2, "\(steps) frames in \(received) bytes")
     }
 
-    /// Nil, or what the frame breaks that a parser must have seen.
+    /// Records a frame. Returns the rule that the frame breaks and that the parser should have checked; nil: none.
     private mutating func note(_ frame: HTTP2ReceivedFrame, _ limits: HTTP2FrameLimits) -> HTTP2Violation? {
         switch frame {
         case .data(let stream, let bytes, let windowBytes, let endsFrame, let endsStream):
@@ -174,7 +176,7 @@ struct FrameRun: Equatable {
 
     private mutating func append(_ frame: HTTP2ReceivedFrame) { frames.append(Frame(frame: frame, kind: Kind(frame))) }
 
-    /// A violation of no connection: `drain` takes it for a broken promise.
+    /// Makes a violation that does not concern the connection, so `drain` reports it as a broken promise.
     private static func broken(_ what: StaticString) -> HTTP2Violation {
         HTTP2Violation(.internalError, .stream(0), what, rule: "Fuzz/README.md")
     }

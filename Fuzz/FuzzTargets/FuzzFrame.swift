@@ -1,4 +1,4 @@
-/// A frame of RFC 9113 §4.1, read a second time: what the targets compare the wire with.
+/// A second implementation of the frames of RFC 9113 §4.1. The targets compare the wire with it.
 struct FuzzFrame: Equatable {
     let type: UInt8
     let flags: UInt8
@@ -7,10 +7,10 @@ struct FuzzFrame: Equatable {
 
     static let endHeaders: UInt8 = 4
 
-    /// An empty SETTINGS frame: what a server begins with.
+    /// An empty SETTINGS frame, with which a server begins.
     static let settings: [UInt8] = [0, 0, 0, 4, 0, 0, 0, 0, 0]
 
-    /// The whole frames in the bytes, and the head of the one that is not whole.
+    /// Returns the whole frames in the bytes, and the bytes of an unfinished last frame.
     static func read(_ bytes: [UInt8]) -> (frames: [FuzzFrame], unfinished: [UInt8]) {
         var frames: [FuzzFrame] = []
         var rest = bytes[...]

@@ -1,15 +1,15 @@
-/// Everything that reads bytes of a peer or of a user, one case each; the raw value is its name on the command line, and its
-/// folder in `Fuzz/Corpus`.
+/// The targets: one for each part of the code that reads bytes of a peer or a user. The raw value is the target's name
+/// on the command line, and the name of its folder in `Fuzz/Corpus`.
 package enum FuzzTarget: String, CaseIterable, Sendable {
-    /// The parser of HTTP/1.1 responses, whole and cut into pieces.
+    /// The parser of HTTP/1.1 responses, with whole input and with input in pieces.
     case response
-    /// The parser of HTTP/1.1 responses beside that of NIOHTTP1.
+    /// The parser of HTTP/1.1 responses, compared with NIOHTTP1's.
     case differential
-    /// Chunked bodies beside a decoder that reads them whole.
+    /// Chunked bodies, compared with a decoder that reads whole bodies.
     case chunks
-    /// gzip and deflate, whole and cut into pieces.
+    /// gzip and deflate, with whole input and with input in pieces.
     case inflate
-    /// URLs, and references that are resolved or appended.
+    /// URLs, and references that are resolved against them or appended to them.
     case url
     /// HTTP dates, `Retry-After` and `Keep-Alive`.
     case dates
@@ -21,16 +21,16 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case lines
     /// Field sections over HTTP/2.
     case http2
-    /// HTTP/2 frames, whole and cut into pieces.
+    /// HTTP/2 frames, with whole input and with input in pieces.
     case frames
-    /// HPACK, beside NIOHPACK and with limits of its own.
+    /// HPACK, compared with NIOHPACK and with small limits.
     case hpack
-    /// The session of an HTTP/2 client, fed with anything.
+    /// The session of an HTTP/2 client, with arbitrary bytes of a server.
     case session
     /// Media types, charsets and the text of a body.
     case text
 
-    /// Runs the code on an input and checks what it promises.
+    /// Runs the code on an input, and checks the code's promises.
     ///
     /// - Throws: ``FuzzViolation`` if a promise is broken.
     package func check(_ bytes: UnsafeRawBufferPointer) throws {

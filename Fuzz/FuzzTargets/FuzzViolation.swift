@@ -1,4 +1,4 @@
-/// Says which promise the code breaks for an input.
+/// The error that names the promise that the code breaks for an input.
 package struct FuzzViolation: Error, CustomStringConvertible {
     /// The promise, as a sentence that is false for this input.
     package let description: String

@@ -3,9 +3,9 @@ import BowlineTransport
 import NIOCore
 import NIOHPACK
 
-/// HPACK: the same fields whatever the limits, those that NIOHPACK reads, and those that come of writing them again.
+/// HPACK: the fields are the same with other limits, the same as NIOHPACK's, and the same after they are encoded again.
 ///
-/// Content: sections, one behind the other. Numbers: the table's size, the limits, the cuts between the sections.
+/// Content: field sections, one after another. Numbers: the table's size, the limits, the cuts between the sections.
 enum HPACKTarget {
     static func check(_ input: FuzzInput) throws {
         var input = input
@@ -40,7 +40,7 @@ enum HPACKTarget {
         var tableCount: Int
     }
 
-    /// The sections up to the first that cannot be decoded, and why it cannot.
+    /// The sections before the first one that cannot be decoded, and its error.
     private struct Decoded {
         var sections: [Section] = []
         var error: HPACKError?
@@ -96,7 +96,7 @@ enum HPACKTarget {
         try promise(section.isTooLarge || size == section.listSize, "\(section.listSize) bytes, stored are \(size)")
     }
 
-    /// Limits decide what is stored, and nothing else.
+    /// Checks that the limits affect only which fields are stored.
     private static func compare(_ limited: Decoded, with whole: Decoded, _ limits: HPACKLimits) throws {
         try promise(limited.error == whole.error, "limits make \(String(describing: limited.error)) of an error")
         try promise(limited.sections.count == whole.sections.count, "limits change the number of sections")
@@ -110,8 +110,8 @@ enum HPACKTarget {
         }
     }
 
-    /// What both read is the same. NIOHPACK keeps strings: bytes that are no UTF-8 end the comparison, and so do names of no
-    /// byte and integers that it does not take.
+    /// Checks that NIOHPACK reads the same fields. NIOHPACK uses strings, so the comparison ends at bytes that are not
+    /// UTF-8. It also ends at an empty name, and at an integer that NIOHPACK refuses.
     private static func compareWithOther(_ whole: Decoded, _ sections: [ArraySlice<UInt8>], tableSize: Int) throws {
         var other = HPACKDecoder(
             allocator: ByteBufferAllocator(), maxDynamicTableSize: tableSize, maxHeaderListSize: 1 << 30)
@@ -131,7 +131,7 @@ enum HPACKTarget {
         }
     }
 
-    /// What this encoder writes of the fields, this decoder reads as the same.
+    /// Encodes the fields, and checks that the decoder reads the same fields.
     private static func compareWrittenAgain(_ sections: [[Field]], tableSize: Int) throws {
         var encoder = HPACKSectionEncoder(maximumTableSize: 65_536)
         var decoder = HPACKSectionDecoder()
@@ -162,7 +162,7 @@ enum HPACKTarget {
 }
 
 extension HPACKLimits {
-    /// Limits that no input reaches.
+    /// Limits that no input exceeds.
     fileprivate static var unlimited: HPACKLimits {
         var limits = HPACKLimits()
         limits.maximumListSize = 1 << 30

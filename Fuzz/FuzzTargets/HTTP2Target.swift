@@ -2,9 +2,10 @@ import BowlineCore
 import BowlineTransport
 import NIOCore
 
-/// Field sections over HTTP/2: what is accepted has a place there (RFC 9113 §8.2, §8.3).
+/// Field sections over HTTP/2: only valid sections are accepted (RFC 9113 §8.2, §8.3).
 ///
-/// Content: a field in each line, its name and value parted by `=`. Numbers: whether they are trailers, how many are allowed.
+/// Content: one field per line, with `=` between the name and the value. Numbers: whether the fields are trailers, how
+/// many fields are allowed.
 enum HTTP2Target {
     private struct Pair {
         let name: [UInt8]
@@ -16,12 +17,13 @@ enum HTTP2Target {
             value = parts.count > 1 ? Array(parts[1]) : []
         }
 
-        /// The field as a caller must get it: without whitespace around the value, text where it is that.
+        /// The field that a caller must get: the value has no whitespace around it, and is read as UTF-8 or else as
+        /// ISO-8859-1.
         var delivered: FuzzField {
             var value = value[...]
             while value.first.map(FuzzGrammar.isSpace) == true { value.removeFirst() }
             while value.last.map(FuzzGrammar.isSpace) == true { value.removeLast() }
-            // ISO-8859-1 names the first 256 characters of Unicode.
+            // The 256 characters of ISO-8859-1 are the first 256 of Unicode.
             let text =
                 String(validating: value, as: UTF8.self) ?? String(value.map { Character(Unicode.Scalar($0)) })
             return FuzzField(name: String(decoding: name, as: UTF8.self), value: text)
@@ -49,7 +51,7 @@ enum HTTP2Target {
         try promise(section.fields.count <= maximum, "\(section.fields.count) fields, the limit is \(maximum)")
     }
 
-    /// The fields as they arrive: compressed, and decoded again.
+    /// Encodes the fields and decodes them again, so that they arrive as from a peer.
     private static func decode(_ pairs: [Pair]) throws -> HPACKFields {
         var encoder = HPACKSectionEncoder()
         var decoder = HPACKSectionDecoder()

@@ -4,7 +4,7 @@ import NIOCore
 
 /// Decompression: small steps, bounded output, the same result however the body is cut, and always an end.
 ///
-/// Content: the coded body. Numbers: the codings, whether a ratio or a size bounds it, that bound, the cuts.
+/// Content: the coded body. Numbers: the codings, whether the limit is a ratio or a size, the limit, the cuts.
 enum InflateTarget {
     private enum Ending: Equatable {
         case over, failed
@@ -12,7 +12,7 @@ enum InflateTarget {
 
     private struct Decoded: Equatable {
         var ending: Ending
-        /// Empty after a failure: what came before it depends on how the body was cut.
+        /// Empty after a failure, because the bytes before the failure depend on the cuts.
         var bytes: [UInt8]
     }
 
@@ -29,7 +29,7 @@ enum InflateTarget {
         let bytes = input.content
 
         let whole = try decode([bytes[...]], codings, options)
-        // How much has arrived decides what the ratio allows: there the cuts make a difference.
+        // With a ratio, the limit depends on how many bytes have arrived, so the cuts change the result.
         guard !isBoundByRatio else { return }
         let cut = try decode(cuts.pieces(of: bytes), codings, options)
         try promise(
@@ -48,7 +48,7 @@ enum InflateTarget {
     }
 }
 
-/// Feeds a decompressor as a response's body does, and checks each of its steps.
+/// Passes pieces to a decompressor, as a response's body does, and checks each step.
 private struct DecodingRun {
     private var decompressor: BodyDecompressor
     private let options: DecompressionOptions
@@ -60,7 +60,7 @@ private struct DecodingRun {
         self.options = options
     }
 
-    /// Returns whether the body is good so far.
+    /// Returns whether the decompressor has accepted the body so far.
     mutating func receive(_ piece: ArraySlice<UInt8>) throws -> Bool {
         received += piece.count
         decompressor.received(ByteBuffer(bytes: piece))

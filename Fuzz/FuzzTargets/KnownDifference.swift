@@ -1,23 +1,26 @@
-/// Why NIOHTTP1 (llhttp) may refuse or read otherwise what this parser accepts, each time with the RFC on our side or silent.
+/// The reasons why NIOHTTP1 (llhttp) may refuse a response that our parser accepts, or read it differently. In each
+/// case the RFC supports our parser or says nothing.
 enum KnownDifference: CaseIterable {
     /// RFC 9110 §2.5: a higher minor version of HTTP/1 is read as 1.1. llhttp knows 1.0 and 1.1.
     case minorVersion
-    /// RFC 9112 §5.2: a user agent unfolds. What stands between the joined parts is its choice.
+    /// RFC 9112 §5.2: a user agent unfolds a field. It may choose the whitespace between the joined parts.
     case fold
-    /// Whitespace before a line end: llhttp takes a tab there for a part of `Content-Length` and `Transfer-Encoding`.
+    /// Whitespace before the end of a line: llhttp reads a tab there as a part of `Content-Length` and
+    /// `Transfer-Encoding`.
     case whitespaceAtLineEnd
-    /// RFC 9110 §8.6 lets a recipient accept a `Content-Length` that is repeated to the letter. llhttp does not.
+    /// RFC 9110 §8.6: a recipient may accept an identical repeated `Content-Length`. llhttp does not accept it.
     case repeatedLength
-    /// llhttp reads extensions less strictly in one place and more in another: it knows no whitespace in them.
+    /// llhttp is less strict about some chunk extensions and stricter about others: it accepts no whitespace in them.
     case chunkExtension
-    /// llhttp reads the framing and connection fields of a trailer section, where they mean nothing (RFC 9110 §6.5.1).
+    /// llhttp reads the framing and connection fields of a trailer section, which have no meaning there (RFC 9110
+    /// §6.5.1).
     case trailers
     /// NIOHTTP1 accepts 256 fields, this parser 512.
     case fieldCount
-    /// llhttp reads `Connection`, `Proxy-Connection` and `Upgrade` to find whether HTTP ends with the message.
+    /// llhttp reads `Connection`, `Proxy-Connection` and `Upgrade` to decide whether HTTP ends with the message.
     case connection
 
-    /// The first that holds for this response.
+    /// Returns the first difference that applies to this response.
     static func first(in bytes: [UInt8], as response: ParsedResponse) -> KnownDifference? {
         allCases.first { $0.holds(for: bytes, as: response) }
     }
@@ -40,7 +43,8 @@ enum KnownDifference: CaseIterable {
         response.fields.contains { $0.name.lowercased() == "transfer-encoding" }
     }
 
-    /// Whether there is a CRLF for whose neighbours `isFound` holds: the byte before it and the byte after it.
+    /// Whether a CRLF has neighbours for which `isFound` is true. Its arguments are the byte before the CRLF and the
+    /// byte after it.
     private static func hasLine(in bytes: [UInt8], _ isFound: (UInt8?, UInt8?) -> Bool) -> Bool {
         guard bytes.count >= 2 else { return false }
         return (0...bytes.count - 2).contains { index in

@@ -1,9 +1,9 @@
 import BowlineCore
 import NIOCore
 
-/// Lines and server-sent events: the same wherever the body's chunks end, as a second reading of the whole gives them.
+/// Lines and server-sent events: the same however the body is cut, and the same as those of a second implementation.
 ///
-/// Content: the body. Numbers: what ends a line, whether lines are bounded and how, the cuts.
+/// Content: the body. Numbers: the end of a line, whether the length of lines is limited, the limit, the cuts.
 enum LinesTarget {
     private struct Read: Equatable {
         var lines: [[UInt8]] = []
@@ -51,7 +51,7 @@ enum LinesTarget {
         return read
     }
 
-    /// The lines of bytes that are there whole.
+    /// Splits a whole body into lines.
     private static func lines(of bytes: [UInt8], endingIn ending: LineSplitter.Ending) -> [[UInt8]] {
         var lines: [[UInt8]] = []
         var line: [UInt8] = []
@@ -71,14 +71,14 @@ enum LinesTarget {
         if ending == .lineFeed, !line.isEmpty { lines.append(line) }
         guard let first = lines.first, first.starts(with: [0xEF, 0xBB, 0xBF]) else { return lines }
         lines[0] = Array(first.dropFirst(3))
-        // A mark alone that nothing ends is no line.
+        // A byte order mark alone, without the end of a line, is not a line.
         if lines == [[]], !bytes.contains(0x0A), ending == .lineFeed { return [] }
         return lines
     }
 
     private static func checkEvents(_ lines: [[UInt8]], _ maximum: Int) throws {
         for event in events(of: lines, maximum) {
-            // Each byte that is not UTF-8 becomes the three bytes of U+FFFD.
+            // Each byte that is not UTF-8 becomes U+FFFD, which has three bytes.
             try promise(event.data.utf8.count <= 3 * maximum, "\(event.data.utf8.count) bytes of data")
             try promise(!event.type.isEmpty, "an event has a type")
             try promise(!event.id.utf8.contains(0), "an event ID has no NUL")
@@ -88,7 +88,7 @@ enum LinesTarget {
         }
     }
 
-    /// The events up to one that is too long.
+    /// Returns the events before the first one that is too long.
     private static func events(of lines: [[UInt8]], _ maximum: Int) -> [ServerSentEvent] {
         var assembler = EventAssembler(maximum: maximum)
         var events: [ServerSentEvent] = []

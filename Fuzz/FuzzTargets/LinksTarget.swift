@@ -1,6 +1,6 @@
 import BowlineCore
 
-/// `Link` fields: a bounded number of links, each a URL that a client may ask.
+/// `Link` fields: a limited number of links, each with a URL that a client may request.
 ///
 /// Content: the value of the field.
 enum LinksTarget {

@@ -1,9 +1,9 @@
 import BowlineCore
 import NIOCore
 
-/// The names, file names and types of a form's parts: none of them can begin a line, a field or a part of its own.
+/// The names, file names and types of a form's parts: none of them can begin a new line, field or part.
 ///
-/// Content: the name; behind a NUL the file name, behind another the type.
+/// Content: the name, a NUL, the file name, a NUL, the type. The file name and the type may be absent.
 enum NamesTarget {
     private static let boundary = "bowline-0123456789abcdef"
 
@@ -38,7 +38,7 @@ enum NamesTarget {
         try promise(breaks == lines.count + 1, "\(breaks) line breaks in \(lines.count) lines")
     }
 
-    /// The quotation mark and control characters percent-encoded, byte by byte.
+    /// Percent-encodes the quotation mark and control characters, byte by byte.
     private static func escaped(_ name: String) -> String {
         var bytes: [UInt8] = []
         for byte in name.utf8 {

@@ -2,7 +2,7 @@ import BowlineCore
 import BowlineTransport
 import NIOCore
 
-/// A field as it was delivered.
+/// A delivered field.
 struct FuzzField: Equatable {
     let name: String
     let value: String
@@ -12,7 +12,7 @@ struct FuzzField: Equatable {
     }
 }
 
-/// What came out of a parser, in all.
+/// All results of a parser.
 struct ParsedResponse: Equatable {
     enum Ending: Equatable {
         case undecided, delivered
@@ -32,13 +32,14 @@ struct ParsedResponse: Equatable {
     var keepAliveTimeout: Int?
     var leftover = 0
 
-    /// Whether both are the same to a caller. What a failed response had delivered before depends on how it was cut.
+    /// Whether a caller sees the same result. After a failure only the error counts, because the parts before it depend
+    /// on the cuts.
     func isSame(as other: ParsedResponse) -> Bool {
         ending.isFailure ? ending == other.ending : self == other
     }
 }
 
-/// Feeds a parser as a connection does, and checks each of its events.
+/// Passes bytes to a parser, as a connection does, and checks each event.
 struct ResponseRun {
     private var parser: HTTP1ResponseParser
     private let limits: HTTP1Limits
@@ -46,7 +47,7 @@ struct ResponseRun {
     private var eventsLeft: Int
     private(set) var seen = ParsedResponse()
 
-    /// - Parameter byteCount: How many bytes will be given to it: that bounds the number of events.
+    /// - Parameter byteCount: How many bytes the parser will get. It limits the number of events.
     init(to kind: RequestKind, limits: HTTP1Limits = HTTP1Limits(), byteCount: Int) {
         self.limits = limits
         parser = HTTP1ResponseParser(limits: limits)
@@ -63,7 +64,7 @@ struct ResponseRun {
         try drain(isOver: true)
     }
 
-    /// Reads all pieces, and the end of input if there is one.
+    /// Reads all pieces, then the end of the input if `isClosed`.
     static func read(
         _ pieces: [ArraySlice<UInt8>], to kind: RequestKind, limits: HTTP1Limits = HTTP1Limits(), isClosed: Bool
     ) throws -> ParsedResponse {
@@ -111,7 +112,7 @@ struct ResponseRun {
         try promise(error.description.utf8.count < 200, "an error's description is short")
     }
 
-    /// Returns whether there may be more.
+    /// Checks and records an event. Returns whether more events may follow.
     private mutating func note(_ event: HTTP1ResponseEvent) throws -> Bool {
         if case .needMoreBytes = event { return false }
         try promise(seen.ending == .undecided, "nothing follows the end of a response")

@@ -1,6 +1,6 @@
 import BowlineTransport
 
-/// The HTTP/1.1 parser: the same message however its bytes are cut, bounded memory, and always an end.
+/// The HTTP/1.1 parser: the same message however the bytes are cut, bounded memory, and always an end.
 ///
 /// Content: the bytes of a server. Numbers: the kind of request, whether the server closes, whether the limits are small, the
 /// cuts.

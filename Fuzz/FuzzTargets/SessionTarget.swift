@@ -2,12 +2,12 @@ import BowlineCore
 import BowlineTransport
 import NIOCore
 
-/// The HTTP/2 session: windows, places and output stay within their bounds whatever a server sends, and a failed connection
-/// is the last event.
+/// The HTTP/2 session: windows, places and output stay within their limits whatever a server sends, and the failure of
+/// the connection is the last event.
 ///
-/// Content: what a server sends behind its settings, to a client with three requests: one whole, one whose body is under way,
-/// one that the client has reset. Numbers: whether the client's settings are acknowledged first, whether streams have small
-/// windows, the cuts.
+/// Content: the server's bytes after its settings, for a client with three requests: one is complete, one is sending
+/// its body, and one has been reset by the client. Numbers: whether the server acknowledges the client's settings
+/// first, whether streams have small windows, the cuts.
 enum SessionTarget {
     static func check(_ input: FuzzInput) throws {
         var input = input
@@ -20,7 +20,7 @@ enum SessionTarget {
         for way in [cuts, .everyByte] {
             let cut = try SessionRun.read(
                 way.pieces(of: bytes), isAcknowledged: isAcknowledged, hasSmallWindows: isSmall)
-            // A small window may be overrun in the middle of a frame: what came before depends on how it was cut.
+            // A small window may be exceeded in the middle of a frame. The events before that depend on the cuts.
             guard !isSmall else { continue }
             try promise(cut.events == whole.events, "whole: \(whole.events), cut: \(cut.events)")
             try promise(cut.written == whole.written, "written whole: \(whole.written), cut: \(cut.written)")
@@ -28,17 +28,17 @@ enum SessionTarget {
     }
 }
 
-/// Feeds a session as a connection does, and checks it after each piece.
+/// Passes bytes to a session, as a connection does, and checks it after each piece.
 struct SessionRun: ~Copyable {
-    /// What a session told and wrote, for a comparison.
+    /// The events and the output of a session, for a comparison.
     struct Outcome {
-        /// The events; the pieces of a body are put together again, and openings of windows are left out.
+        /// The events. The pieces of a body are joined again, and events for opened windows are left out.
         var events: [String] = []
-        /// The frames, without those that give windows back: when that is depends on what has come at a time.
+        /// The frames, without WINDOW_UPDATE frames: their instants depend on the cuts.
         var written: [FuzzFrame] = []
     }
 
-    /// A field section of nothing but a path.
+    /// A field section with only a path.
     private struct Head: HTTP2FieldSource {
         var listSize: Int { 38 }
 
@@ -169,7 +169,7 @@ struct SessionRun: ~Copyable {
     }
 
     private mutating func checkState() throws {
-        // Each frame that has an answer is no shorter than half of it.
+        // A frame that has an answer is at least half as long as the answer.
         let (waiting, received) = (session.outputByteCount, self.received)
         try promise(waiting <= 2 * received + 1_024, "\(waiting) bytes of output for \(received) bytes of input")
         takeOutput()
@@ -187,7 +187,8 @@ struct SessionRun: ~Copyable {
         }
     }
 
-    /// What a client writes that opens no stream: answers, windows, and at the end of a failed connection GOAWAY.
+    /// Checks that the client writes only frames that open no stream: answers, windows, and GOAWAY at the end of a
+    /// failed connection.
     private func checkWritten(_ frames: [FuzzFrame]) throws {
         let hasFailed = self.hasFailed
         for (index, frame) in frames.enumerated() {

@@ -1,9 +1,9 @@
 import BowlineCore
 import NIOCore
 
-/// Media types and the text of a body: no bytes trap, and what is UTF-8 is read as such.
+/// Media types and the text of a body: no bytes trap, and UTF-8 is read as UTF-8.
 ///
-/// Content: the value of `Content-Type`; behind the first LF the body.
+/// Content: the value of `Content-Type`, then the first LF, then the body.
 enum TextTarget {
     static func check(_ input: FuzzInput) throws {
         let parts = input.content.split(separator: 0x0A, maxSplits: 1, omittingEmptySubsequences: false)
@@ -13,7 +13,7 @@ enum TextTarget {
         let buffer = ByteBuffer(bytes: body)
 
         let text = TextEncoding.text(of: buffer, contentType: contentType)
-        // The longest: a byte that becomes U+FFFD, three bytes in UTF-8.
+        // The longest case: each byte becomes U+FFFD, which has three bytes in UTF-8.
         try promise(text.utf8.count <= 3 * body.count + 3, "\(text.utf8.count) bytes of text of \(body.count)")
         let plain = TextEncoding.text(of: buffer, contentType: nil)
         try promise(

@@ -1,8 +1,8 @@
 import BowlineCore
 
-/// URLs: what is parsed reads the same again, and nothing in it can end a line or a field.
+/// URLs: a parsed URL is the same when parsed again, and nothing in it can end a line or a field.
 ///
-/// Content: a URL; behind the first LF a reference that is resolved against it and appended to it.
+/// Content: a URL, then the first LF, then a reference that is resolved against the URL and appended to it.
 enum URLTarget {
     static func check(_ input: FuzzInput) throws {
         let parts = input.content.split(separator: 0x0A, maxSplits: 1, omittingEmptySubsequences: false)
@@ -25,14 +25,14 @@ enum URLTarget {
         }
     }
 
-    /// Checks a URL that was parsed; also for other targets.
+    /// Checks a parsed URL. Other targets use it too.
     static func checkURL(_ url: ServiceURL) throws {
         let text = url.absoluteString
         let again = try parse { try ServiceURL(text) }
         try promise(again == url, "\(text) is parsed as \(again.map(\.absoluteString) ?? "nothing")")
         try promise(again?.absoluteString == text, "\(text) is written as \(again?.absoluteString ?? "nothing")")
         try promise(again?.description == url.description, "the description stays the same")
-        // Only a URL longer than a `Location` may be is not resolved.
+        // A URL longer than a `Location` may be is not resolved.
         if text.utf8.count <= ServiceURL.maximumLocationBytes {
             let resolved = try parse { try url.resolving(text) }
             try promise(resolved == url, "\(text) resolved against itself is itself")
@@ -65,7 +65,7 @@ enum URLTarget {
         }
     }
 
-    /// A reference of a client's own cannot leave the base, unless it is a URL of its own.
+    /// Checks that an appended reference stays below the base, unless the reference is a URL.
     private static func checkBelow(_ base: ServiceURL, _ appended: ServiceURL, _ reference: String) throws {
         guard !reference.contains("://") else { return }
         try promise(appended.origin == base.origin, "an appended path stays at its origin")
@@ -74,7 +74,7 @@ enum URLTarget {
         try promise(isBelow, "\(reference) appended to \(base.path) is \(appended.path)")
     }
 
-    /// The URL, or nil if it is refused for what it is.
+    /// Returns the URL; nil if it is refused as invalid.
     private static func parse(_ make: () throws -> ServiceURL) throws -> ServiceURL? {
         do {
             return try make()

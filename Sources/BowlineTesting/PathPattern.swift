@@ -1,4 +1,5 @@
-/// A path in which segments in braces stand for anything: `/users/{id}`. What a stub's and a server's routes are made of.
+/// A path in which a segment in braces matches any segment that is not empty: `/users/{id}`. The routes of stubs and
+/// servers use it.
 struct PathPattern: Sendable, Hashable {
     private let segments: [Substring]
 
@@ -7,7 +8,7 @@ struct PathPattern: Sendable, Hashable {
         segments = Self.segments(of: text)
     }
 
-    /// Whether no segment stands for anything.
+    /// Whether no segment is a placeholder.
     var isLiteral: Bool { !segments.contains(where: Self.isPlaceholder) }
 
     func matches(_ path: some StringProtocol) -> Bool {

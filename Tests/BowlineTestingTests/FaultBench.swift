@@ -2,18 +2,18 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// A proxy in front of a server whose connections the test drives in bytes.
+/// A proxy in front of a server. The test drives the server's connections in bytes.
 struct FaultBench {
     let proxy: FaultProxy
     let server: LoopbackServer
 
-    /// The server's side of a connection, by its number there, from 1.
+    /// Returns the server's side of a connection by its number on the server, from 1.
     func peer(_ number: Int = 1) async throws -> LoopbackConnection {
         try await server.waitForConnections(count: number)
         return try #require(server.connection(number))
     }
 
-    /// Runs `body` with both.
+    /// Runs `body` with a new server and a new proxy.
     static func with<Result: Sendable>(
         _ plan: FaultPlan = .none, _ body: (FaultBench) async throws -> Result
     ) async throws -> Result {
@@ -26,22 +26,22 @@ struct FaultBench {
         }
     }
 
-    /// The same with one script for each connection.
+    /// Runs `body` with the same script for each connection.
     static func scripted<Result: Sendable>(
         _ configure: (inout FaultScript) -> Void, _ body: (FaultBench) async throws -> Result
     ) async throws -> Result {
         try await with(.every(FaultScript(configure)), body)
     }
 
-    /// Connects, sends text, and reads to the end: what came, and how it ended. A connection that is reset before the
-    /// connect returns has ended with a reset.
+    /// Connects, sends text, and reads to the end. Returns the received text, and how the connection ended. If the
+    /// connection is reset before the connect returns, the end is a reset.
     func exchange(_ text: String) async -> (text: String, end: RawClient.End) {
         var outcome = (text: "", end: RawClient.End.reset)
         try? await withRawClient(port: proxy.port) { client in
-            // The kernel reports a reset once: a write that fails has had it, and the read behind it finds an end like any other.
+            // The kernel reports a reset once. If the write reports it, the read after it finds an ordinary end.
             var isReset = false
             if !text.isEmpty {
-                // Through the channel: the writer's own call returns before the kernel has the bytes.
+                // Write through the channel: the writer's own call returns before the kernel has the bytes.
                 do { try await client.channel.writeAndFlush(ByteBuffer(string: text)) } catch { isReset = true }
             }
             outcome = await client.readToEnd()
@@ -52,7 +52,7 @@ struct FaultBench {
 }
 
 extension LoopbackConnection {
-    /// Reads until the peer ends: what came, and how it ended.
+    /// Reads until the peer ends the connection. Returns the received bytes, and how the connection ended.
     func readToEnd() async throws -> (bytes: [UInt8], end: ConnectionEnd?) {
         var all: [UInt8] = []
         while true {
@@ -62,7 +62,8 @@ extension LoopbackConnection {
         }
     }
 
-    /// Reads exactly so many bytes, as text; fewer if the peer ends before.
+    /// Reads until `count` bytes are unread, and returns all unread bytes as text; fewer if the peer ends the
+    /// connection first.
     func readText(_ count: Int) async throws -> String {
         String(buffer: try await read(atLeast: count))
     }

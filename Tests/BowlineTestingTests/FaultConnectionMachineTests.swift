@@ -16,8 +16,8 @@ struct FaultConnectionMachineTests {
         return machine
     }
 
-    /// The actions up to the next wait, each in words; notes begin with a hash. Writes are reported as done. The last word
-    /// of a connection that is over is "over".
+    /// Returns the actions up to the next wait, each in words. Notes begin with a hash. Reports each write as done. If
+    /// the connection is over, the last word is "over".
     private func drain(_ machine: inout FaultConnectionMachine, after time: Duration = .zero) -> [String] {
         let now = start.advanced(by: time)
         var actions: [String] = []
@@ -40,12 +40,12 @@ struct FaultConnectionMachineTests {
         }
     }
 
-    /// The same without notes.
+    /// Returns the same actions without the notes.
     private func act(_ machine: inout FaultConnectionMachine, after time: Duration = .zero) -> [String] {
         drain(&machine, after: time).filter { !$0.hasPrefix("#") }
     }
 
-    /// The peers whose bytes should be read.
+    /// Returns the peers whose bytes should be read.
     private func readers(_ machine: borrowing FaultConnectionMachine) -> [FaultConnectionMachine.Side] {
         var sides: [FaultConnectionMachine.Side] = []
         if machine.wantsBytes(of: .client, at: start) { sides.append(.client) }

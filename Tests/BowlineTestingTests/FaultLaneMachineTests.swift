@@ -4,7 +4,7 @@ import Testing
 
 @testable import BowlineTesting
 
-/// One direction on virtual time: what passed, and when.
+/// One direction on virtual time: records which bytes pass, and when.
 private struct LaneRun {
     static let start = MonotonicInstant(nanoseconds: 1_000_000_000)
 
@@ -36,7 +36,7 @@ private struct LaneRun {
         now = now.advanced(by: time)
     }
 
-    /// Goes on, and on to the time of each wait, until only a fact can change something.
+    /// Performs all steps, and advances to the instant of each wait, until the machine waits for a fact.
     mutating func run() {
         while true {
             switch machine.next(at: now) {
@@ -149,7 +149,7 @@ struct FaultLaneMachineTests {
         #expect(run.faults.last == FaultEvent(at: 5, .cut(.fin)))
     }
 
-    /// What goes in is "0123456789"; a letter stands for a digit with each bit flipped, from "a" for "0".
+    /// The input is "0123456789". A letter stands for a digit with each bit flipped: "a" for "0", and so on.
     static let damage: [(events: [FaultEvent], expected: String)] = [
         ([FaultEvent(at: 0, .swallow(3))], "3456789"),
         ([FaultEvent(at: 2, .swallow(3))], "0156789"),

@@ -9,7 +9,8 @@ struct FaultProxyTests {
         try await FaultBench.scripted {
             $0.opening = .refuse(how)
         } _: { bench in
-            // A client that writes may meet the reset while it writes, and reads an end.
+            // Send nothing: a client that writes may receive the reset during the write, and then reads an ordinary
+            // end.
             let (text, end) = await bench.exchange("")
             #expect(text == "")
             #expect(end == (how == .fin ? .finished : .reset))

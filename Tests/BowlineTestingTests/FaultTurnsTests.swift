@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Fault proxy: turns", .timeLimit(.minutes(1)))
 struct FaultTurnsTests {
-    /// What was done, in order. Used on one event loop only.
+    /// The executed turns, in order. Used on one event loop only.
     private final class Log {
         var lines: [String] = []
     }
@@ -47,7 +47,7 @@ struct FaultTurnsTests {
                 turns.add {
                     log.lines.append("a again")
                     isolated.execute {
-                        // Nothing waits and nothing is scheduled now.
+                        // Now no turn waits and none is scheduled.
                         turns.add {
                             log.lines.append("last")
                             ended.succeed(log.lines)

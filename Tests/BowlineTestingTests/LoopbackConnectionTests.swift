@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Loopback server: scripted connections", .timeLimit(.minutes(1)))
 struct LoopbackConnectionTests {
-    /// Runs a connection's script against a client, and fails with what went wrong on either side.
+    /// Runs a connection's script against a client. Fails with the errors of either side.
     private func scripted(
         _ options: LoopbackServer.Options = .init(),
         _ script: @escaping @Sendable (LoopbackConnection) async throws -> Void,
@@ -176,7 +176,8 @@ struct LoopbackConnectionTests {
             server.respond { _ in .reply(204) }
             server.onConnection { connection in
                 if connection.number == 1 {
-                    // Not at once: a client may learn of both in one, and then it has not connected at all.
+                    // Do not reset at once: if the client receives the connect and the reset together, its connect
+                    // fails.
                     _ = try await connection.read(atLeast: 1)
                     try await connection.reset()
                 }

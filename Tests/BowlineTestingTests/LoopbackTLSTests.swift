@@ -78,7 +78,8 @@ struct LoopbackTLSTests {
             }
             try await server.waitForOpenConnections(count: 0)
             guard case .handshakeFailed = server.connections.first?.end else {
-                // With TLS 1.3 the client's refusal may come after the server has finished its part.
+                // With TLS 1.3 the client may refuse the certificate after the server has completed its side of the
+                // handshake.
                 #expect(server.connections.first?.end != .clientFinished)
                 return
             }
@@ -102,7 +103,7 @@ struct LoopbackTLSTests {
             }
             #expect(server.requests.count == (isAccepted ? 1 : 0))
             guard !isAccepted else { return }
-            // The client may see the end first.
+            // The client may see the end before the server does.
             try await server.waitForOpenConnections(count: 0)
             guard case .handshakeFailed = try #require(server.connections.first).end else {
                 Issue.record("\(server.connections)")

@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// A client that speaks in bytes, so that a server's every move can be seen.
+/// A client that sends and receives bytes, so that a test sees everything the server sends.
 struct RawClient {
     let channel: any Channel
     let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
@@ -29,7 +29,7 @@ struct RawClient {
         try await outbound.write(ByteBuffer(string: text))
     }
 
-    /// Reads up to and with `text`; what came if the server ended before.
+    /// Reads up to and including `text`. If the server ends the connection first, returns the bytes received so far.
     mutating func read(through text: String) async throws -> String {
         while true {
             let sofar = String(buffer: unread)
@@ -43,7 +43,7 @@ struct RawClient {
         }
     }
 
-    /// Reads `count` bytes; fewer if the server ended before.
+    /// Reads `count` bytes; fewer if the server ends the connection first.
     mutating func read(count: Int) async throws -> String {
         while unread.readableBytes < count {
             guard var more = try await inbound.next() else { return String(buffer: take()) }
@@ -52,7 +52,7 @@ struct RawClient {
         return unread.readString(length: count) ?? ""
     }
 
-    /// Reads `count` bytes as they are; fewer if the server ended before.
+    /// Reads `count` bytes without decoding them; fewer if the server ends the connection first.
     mutating func readBytes(count: Int) async throws -> [UInt8] {
         while unread.readableBytes < count {
             guard var more = try await inbound.next() else { break }
@@ -61,7 +61,7 @@ struct RawClient {
         return unread.readBytes(length: min(count, unread.readableBytes)) ?? []
     }
 
-    /// The next bytes, as they come; nil at the end.
+    /// Returns the next bytes, as they arrive; nil at the end.
     mutating func readPiece() async throws -> String? {
         if unread.readableBytes > 0 { return String(buffer: take()) }
         return try await inbound.next().map { String(buffer: $0) }

@@ -1,14 +1,14 @@
 import CZlib
 
-/// Bytes as a server codes them, made by zlib itself.
+/// Bytes with a content coding as servers apply it, made by zlib.
 package enum CodedBytes {
-    /// What is around the compressed data.
+    /// The format around the compressed data.
     package enum Envelope: Sendable, CaseIterable {
         case gzip, zlib
-        /// Nothing: what some servers call deflate.
+        /// No format: some servers send this as `deflate`.
         case raw
 
-        /// What `Content-Encoding` says of it.
+        /// The value of `Content-Encoding` for this format.
         package var contentCoding: String { self == .gzip ? "gzip" : "deflate" }
 
         fileprivate var windowBits: Int32 {
@@ -20,7 +20,7 @@ package enum CodedBytes {
         }
     }
 
-    /// These bytes, compressed.
+    /// Returns these bytes in compressed form.
     package static func encode(_ bytes: [UInt8], as envelope: Envelope) -> [UInt8] {
         var stream = z_stream()
         deflateInit2_(
@@ -43,7 +43,7 @@ package enum CodedBytes {
         return Array(output[..<count])
     }
 
-    /// What gzipped bytes were, all members of them; nil if they are damaged or end too early.
+    /// Returns the decompressed bytes of all gzip members; nil if the bytes are damaged or end too early.
     package static func gunzip(_ bytes: [UInt8]) -> [UInt8]? {
         var stream = z_stream()
         inflateInit2_(&stream, MAX_WBITS + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))

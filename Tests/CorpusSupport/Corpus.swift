@@ -1,8 +1,8 @@
 import Foundation
 
-/// The response byte streams with verdicts that stand in `Tests/Corpus`.
+/// The response byte streams in `Tests/Corpus`, with their verdicts.
 ///
-/// The environment variable `BOWLINE_CORPUS` names another file of the same format.
+/// The environment variable `BOWLINE_CORPUS` names another file in the same format.
 package enum Corpus {
     /// All cases.
     package static func load() throws -> [CorpusCase] {

@@ -1,54 +1,55 @@
 import Foundation
 
-/// What a server sends, and what a client must make of it.
+/// The bytes that a server sends, and the result that a client must reach.
 package struct CorpusCase: Sendable, Decodable {
-    /// What the server does after the bytes.
+    /// What the server does after it has sent the bytes.
     package enum End: String, Sendable, Decodable {
-        /// It closes its side.
+        /// The server closes its side.
         case close
-        /// It keeps the connection open: a client that waits for the end hangs.
+        /// The server keeps the connection open. A client that waits for the end hangs.
         case open
     }
 
-    /// What must become of the response.
+    /// Whether the client must accept the response.
     package enum Verdict: Sendable {
         case accept
         case reject
-        /// Either, but always the same; if it is accepted then as the message that is given.
+        /// The client may accept or reject the response, but must always do the same. If it accepts it, then as the
+        /// given message.
         case either
     }
 
-    /// What must become of the body when its content codings are undone.
+    /// The result of removing the content codings of the body.
     package enum Decoding: String, Sendable, Decodable {
         case ok, fail, passthrough, either
-        /// The limits in force by default have to stop it.
+        /// The default limits must stop the decoding.
         case limit
     }
 
     package let id: String
     package let group: String
-    /// Of the request.
+    /// The method of the request.
     package let method: String
     package let bytes: [UInt8]
-    /// Offsets at which the bytes are cut, each piece sent apart.
+    /// Offsets at which the bytes are cut. Each piece is sent separately.
     package let chunking: [Int]
     package let end: End
     package let verdict: Verdict
     package let status: Int?
-    /// Nil if not asserted.
+    /// Nil: not checked.
     package let headers: [CorpusField]?
     package let body: [UInt8]?
     package let trailers: [CorpusField]?
     package let informational: [CorpusInformational]?
-    /// Whether the connection may carry another request; nil if that is open.
+    /// Whether the connection may carry another request; nil: either is correct.
     package let isReusable: Bool?
-    /// Bytes after the end of the final message.
+    /// The number of bytes after the end of the final message.
     package let leftover: Int?
-    /// Nil outside the group `encoding`; our own decision where the RFCs leave it open.
+    /// Nil outside the group `encoding`. Where the RFCs allow several results, this is our own decision.
     package let decoding: Decoding?
-    /// The body with its codings undone, if it can be.
+    /// The body without its content codings, if they can be removed.
     package let decodedBody: [UInt8]?
-    /// Lowercased names that must not be among the headers.
+    /// Lowercased names that must be absent from the headers.
     package let forbiddenHeaders: [String]
 
     private enum CodingKeys: String, CodingKey {
@@ -100,7 +101,7 @@ package struct CorpusCase: Sendable, Decodable {
     }
 }
 
-/// A field line: a name as spelled and a value.
+/// A field line: a name as it was spelled, and a value.
 package struct CorpusField: Sendable, Hashable, Decodable, CustomStringConvertible {
     package let name: String
     package let value: String

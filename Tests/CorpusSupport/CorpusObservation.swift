@@ -1,12 +1,12 @@
-/// What a client made of a case.
+/// The result that a client reached for a case.
 package struct CorpusObservation: Sendable, Equatable {
-    /// How it ended.
+    /// How the response ended.
     package enum Outcome: Sendable, Equatable {
-        /// The response was delivered to its end.
+        /// The client delivered the whole response.
         case delivered
-        /// It ended in an error, before or after its head was delivered.
+        /// The client reported an error, before or after it delivered the head.
         case failed
-        /// Neither, within the time that a client has.
+        /// The client did neither within its time limit.
         case undecided
     }
 
@@ -16,16 +16,16 @@ package struct CorpusObservation: Sendable, Equatable {
     package var body: [UInt8] = []
     package var trailers: [CorpusField] = []
     package var informational: [CorpusInformational] = []
-    /// Whether the connection was kept for another request.
+    /// Whether the client kept the connection for another request.
     package var isReusable = false
-    /// Bytes after the end of the final message; nil if that cannot be seen.
+    /// The number of bytes after the end of the final message; nil: the client does not show it.
     package var leftover: Int?
 
     package init() {}
 }
 
 extension CorpusCase {
-    /// What is wrong with an observation; empty if nothing is.
+    /// Returns the differences between an observation and this case; empty if there are none.
     package func complaints(about observation: CorpusObservation) -> [String] {
         switch (verdict, observation.outcome) {
         case (_, .undecided): return ["neither delivered nor refused"]

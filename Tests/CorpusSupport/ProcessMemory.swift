@@ -1,9 +1,9 @@
 import Foundation
 
-/// What this process holds, as the kernel counts it; nil where it does not say (not on Linux), and under a sanitizer,
-/// whose own notes about memory are several times what the program holds.
+/// The resident memory of this process, as the kernel counts it. Nil on systems other than Linux. Nil under a
+/// sanitizer, because the sanitizer's own memory is several times the program's.
 package enum ProcessMemory {
-    /// Runs `body` and returns by how many bytes the most that was held exceeded what was held before.
+    /// Runs `body`, and returns by how many bytes the peak exceeded the memory used before.
     package static func peakGrowth(
         isolation: isolated (any Actor)? = #isolation, during body: () async throws -> Void
     ) async throws -> Int? {
@@ -16,7 +16,7 @@ package enum ProcessMemory {
     }
 
     private static func bytes(_ name: String) -> Int? {
-        // A sanitizer's own memory would be counted.
+        // The kernel would count a sanitizer's own memory too.
         #if THREAD_SANITIZER || ADDRESS_SANITIZER
             return nil
         #else

@@ -1,5 +1,5 @@
-// Preloaded (LD_PRELOAD) together with AllocationCount.c: writes the count to the file that ALLOCATION_COUNT_FILE names when
-// the process exits.
+// Writes the number of allocations to the file in ALLOCATION_COUNT_FILE when the process exits. Preload it (LD_PRELOAD)
+// together with AllocationCount.c.
 
 #include "AllocationCount.h"
 

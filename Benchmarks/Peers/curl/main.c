@@ -1,5 +1,6 @@
-// Drives libcurl's multi interface: one easy handle per worker, used again and again on one multi handle, driven by sockets
-// (curl_multi_socket_action over epoll), a connection cache as large as the concurrency, large receive buffers for large bodies.
+// Drives libcurl's multi interface with sockets (curl_multi_socket_action over epoll). It has one multi handle, and one
+// easy handle per worker, which is reused. The connection cache is as large as the concurrency. The receive buffers are
+// large, for large bodies.
 
 #define _GNU_SOURCE
 #include <curl/curl.h>

@@ -1,5 +1,5 @@
-// Drives Go's net/http client, tuned for one core: GOMAXPROCS 1, a pool as large as the concurrency, one reused buffer per
-// worker, no compression unless asked for.
+// Drives Go's net/http client, tuned for one core: GOMAXPROCS 1, a pool as large as the concurrency, one reused buffer
+// per worker, no compression unless the command line asks for it.
 package main
 
 import (
@@ -98,7 +98,8 @@ func transport(work work) *http.Transport {
 	return made
 }
 
-// send makes one request and reads its answer to the end; -1 if it failed or is not what is expected.
+// send makes one request and reads the whole response. It returns the body's length, or -1 if the request failed or the
+// response is not the expected one.
 func send(client *http.Client, work work, body []byte, buffer []byte) int64 {
 	method := http.MethodGet
 	var content io.Reader
@@ -131,7 +132,7 @@ func send(client *http.Client, work work, body []byte, buffer []byte) int64 {
 	return length
 }
 
-// run has inFlight workers send count requests; kept, if not nil, gets each latency.
+// run starts inFlight workers, which send count requests. If kept is not nil, it gets the latency of each request.
 func run(client *http.Client, work work, inFlight, count int, kept []time.Duration) outcome {
 	var next, failed, length int64
 	var workers sync.WaitGroup

@@ -1,4 +1,4 @@
-// Stands in for glibc's allocator entry points in the whole process, counts, and passes on.
+// Replaces glibc's allocation functions in the whole process. Counts each call and forwards it to glibc.
 
 #include "AllocationCount.h"
 

@@ -4,7 +4,8 @@ import Foundation
 import NIOCore
 import NIOSSL
 
-/// AsyncHTTPClient as its users tune it: as many connections as requests in flight, on NIO's singleton loops.
+/// AsyncHTTPClient with a user's usual settings: as many connections as requests in flight, on SwiftNIO's singleton
+/// loops.
 struct AsyncHTTPClientClient: BenchmarkClient {
     static let name = "AsyncHTTPClient 1.37.0"
 
@@ -18,7 +19,7 @@ struct AsyncHTTPClientClient: BenchmarkClient {
             tls.trustRoots = .file(authority)
             configuration.tlsConfiguration = tls
         }
-        // Ten thousand handshakes at once take longer than its 10 s.
+        // The client's default is 10 s. Ten thousand handshakes at once take longer.
         configuration.timeout.connect = .seconds(60)
         configuration.httpVersion = work.isHTTP2 ? .automatic : .http1Only
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit =

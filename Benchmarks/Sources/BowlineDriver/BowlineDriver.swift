@@ -17,7 +17,7 @@ struct BowlineClient: BenchmarkClient {
                 $0.tls.trustRoots = .pem(try String(contentsOfFile: authority, encoding: .utf8))
             }
             $0.http2.negotiation = work.isHTTP2 ? .automatic : .http1Only
-            // Its defaults but for room: as many connections as requests in flight.
+            // The defaults, except for the limits of the pool: as many connections as requests in flight.
             let connections = work.mode == .requests ? work.inFlight + work.idle : work.count
             $0.pool.maximumPerOrigin = max(256, connections)
             $0.pool.maximumIdlePerOrigin = max(64, connections)
@@ -40,7 +40,7 @@ struct BowlineClient: BenchmarkClient {
     }
 
     func open(_ connections: Int) async throws {
-        // In steps: no dial is to wait longer for others than a dial may take.
+        // Open the connections in steps, so that no dial waits for other dials longer than a dial may take.
         for opened in stride(from: min(500, connections), through: connections, by: 500) {
             try await client.pool.prewarm(origin: url, connections: opened)
         }

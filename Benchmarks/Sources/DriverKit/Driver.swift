@@ -1,22 +1,22 @@
 import Foundation
 import Synchronization
 
-/// One client, as a driver drives it.
+/// A client that a driver measures.
 public protocol BenchmarkClient: Sendable {
-    /// Its name and the versions that count, for the table.
+    /// The client's name and relevant versions, for the table.
     static var name: String { get }
 
     init(_ work: Work) throws
 
-    /// Sends one request and reads its answer to the end.
+    /// Sends one request and reads the whole response.
     ///
-    /// - Returns: the status and the length of the body, decompressed.
+    /// - Returns: the status, and the length of the body after decompression.
     func send() async throws -> (status: Int, bytes: Int)
 
-    /// Opens so many connections that lie idle. For the client whose pool is looked at alone.
+    /// Opens this many idle connections. Only for the client whose pool is measured.
     func open(_ connections: Int) async throws
 
-    /// Runs the workers where they are to run.
+    /// Runs the workers in the place that the command line asks for.
     func place(_ workers: @escaping @Sendable @concurrent () async throws -> Void) async throws
 
     func shutdown() async throws
@@ -30,9 +30,9 @@ extension BenchmarkClient {
     }
 }
 
-/// Drives a client as the command line says, prints what that cost as one line of JSON, and ends the process.
+/// Drives a client by the command line, prints the costs as one line of JSON, and ends the process.
 public func drive<Client: BenchmarkClient>(_ type: Client.Type) -> Never {
-    // Not an asynchronous `main`: valgrind does not survive how that gives its thread away.
+    // Do not use an asynchronous `main`: valgrind fails when such a `main` gives up its thread.
     let isDone = DispatchSemaphore(value: 0)
     let status = Guarded<Int32>(0)
     Task.detached {
@@ -82,9 +82,9 @@ private func measureRequests<Client: BenchmarkClient>(_ client: Client, _ work: 
     }
 }
 
-/// What the measured requests left behind.
+/// The result of the measured requests.
 private struct Taken {
-    /// In nanoseconds.
+    /// One latency for each request, in nanoseconds.
     var latencies: [UInt32]
     var result = Result()
     var cost = Usage(wall: 0, processor: 0)
@@ -163,7 +163,8 @@ private func holdConnections<Client: BenchmarkClient>(_ client: Client, _ work: 
     return failed
 }
 
-/// K requests at once; a shutdown begins when standard input says that all are in flight, and waits for them.
+/// Sends `count` requests at once. When a line on standard input confirms that all are in flight, shuts the client down
+/// and measures how long the shutdown takes after the last response.
 private func measureDrain<Client: BenchmarkClient>(_ client: Client, _ work: Work) async throws -> Int {
     var alone = work
     alone.inFlight = 1
@@ -208,7 +209,7 @@ private struct Failed: Error {
     let count: Int
 }
 
-/// Waits for a line of standard input on a thread of its own.
+/// Waits on its own thread for a line of standard input.
 private func lineOfInput() async {
     await withCheckedContinuation { continuation in
         Thread.detachNewThread {

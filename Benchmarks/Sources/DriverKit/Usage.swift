@@ -2,7 +2,7 @@ import BenchmarkPlatform
 import Foundation
 import Synchronization
 
-/// Time that has passed, and time that the process has computed (user + system), in seconds.
+/// The elapsed time, and the CPU time of the process (user and system), in seconds.
 public struct Usage: Sendable {
     public var wall: Double
     public var processor: Double
@@ -18,7 +18,7 @@ public struct Usage: Sendable {
         Usage(wall: end.wall - start.wall, processor: end.processor - start.processor)
     }
 
-    /// The monotonic clock.
+    /// The monotonic clock's time, in nanoseconds.
     public static var nanoseconds: Int { read(CLOCK_MONOTONIC) }
 
     private static func read(_ clock: clockid_t) -> Int {
@@ -28,7 +28,7 @@ public struct Usage: Sendable {
     }
 }
 
-/// The process's memory in RAM, as Linux has it; 0 elsewhere.
+/// The resident memory of the process on Linux; 0 on other systems.
 public func residentKibibytes() -> Int {
     guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return 0 }
     for line in status.split(separator: "\n") where line.hasPrefix("VmRSS:") {
@@ -37,7 +37,7 @@ public func residentKibibytes() -> Int {
     return 0
 }
 
-/// Hands out numbers, each once.
+/// Returns each number once.
 final class Counter: Sendable {
     private let next = Atomic(0)
 
@@ -47,7 +47,7 @@ final class Counter: Sendable {
     }
 }
 
-/// A value behind a lock.
+/// A value under a lock.
 final class Guarded<Value: Sendable>: Sendable {
     private let value: Mutex<Value>
 

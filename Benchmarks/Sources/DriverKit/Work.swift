@@ -1,29 +1,30 @@
-/// What a driver is to do, as its command line says: the same for the drivers of all clients (Benchmarks/README.md).
+/// The work of a driver, read from the command line. It is the same for the drivers of all clients
+/// (Benchmarks/README.md).
 public struct Work: Sendable {
     public enum Mode: String, Sendable { case requests, idle, drain }
 
     public var mode: Mode
     public var url: String
-    /// Workers: requests in flight.
+    /// The number of workers, each with one request in flight.
     public var inFlight = 1
-    /// Requests that are measured; with `idle` and `drain`, requests at once.
+    /// The number of measured requests; with `idle` and `drain`, the number of requests at once.
     public var count = 1
-    /// Requests before those.
+    /// The number of requests before the measured ones.
     public var warmup = 0
-    /// A PEM file with the authority of the server's certificate.
+    /// A PEM file with the authority that issued the server's certificate.
     public var authority: String?
-    /// The body's length in bytes; nil: any.
+    /// The expected length of the body in bytes; nil: any.
     public var expected: Int?
-    /// POST a body of so many bytes; nil: GET.
+    /// The length of the body of a POST request in bytes; nil: GET.
     public var sent: Int?
     public var isCompressed = false
     public var isHTTP2 = false
-    /// Connections that are opened beforehand.
+    /// The number of connections that are opened before the requests.
     public var idle = 0
-    /// Whether the workers run on an event loop of the client, where the client offers that.
+    /// Whether the workers run on an event loop of the client, if the client offers that.
     public var isOnEventLoop = false
 
-    /// - Throws: ``Misuse``.
+    /// - Throws: ``Misuse`` for an invalid command line.
     public init(_ words: some Sequence<String>) throws {
         var words = Array(words)
         guard words.count >= 2, let mode = Mode(rawValue: words.removeFirst()) else { throw Misuse() }
@@ -61,7 +62,7 @@ public struct Work: Sendable {
     }
 }
 
-/// A command line that says nothing a driver could do.
+/// The error of an invalid command line.
 public struct Misuse: Error, CustomStringConvertible {
     public init() {}
 

@@ -1,6 +1,7 @@
 import NIOCore
 
-/// Writes one request after the other and counts the bytes of the answers, which are all as long as the first.
+/// Writes requests one after another and counts the bytes of the answers. Expects all answers to be as long as the
+/// first.
 final class AnswerCounter: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -52,7 +53,7 @@ final class AnswerCounter: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
-    /// Head and body together of the answer that `bytes` begin with; nil: no whole head, or no `Content-Length`.
+    /// Returns the length of the first answer in `bytes`, head and body; nil: no whole head, or no `Content-Length`.
     private static func length(of bytes: ByteBuffer) -> Int? {
         var head = 0
         var body: Int?

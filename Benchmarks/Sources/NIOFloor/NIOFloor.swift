@@ -2,13 +2,15 @@ import Foundation
 import NIOCore
 import NIOPosix
 
-/// SwiftNIO without client logic: the same bytes written over and over on each connection, the answers only counted.
+/// Measures SwiftNIO without a client: writes the same request repeatedly on each connection, and only counts the
+/// answers.
 ///
-/// `NIOFloor HOST PORT TARGET COUNT CONNECTIONS`; what a client on SwiftNIO costs at least, on this machine, now.
+/// `NIOFloor HOST PORT TARGET COUNT CONNECTIONS`. The result is the minimum cost of a client on SwiftNIO, on this
+/// machine, now.
 @main
 enum NIOFloor {
     static func main() {
-        // Not an asynchronous `main`: valgrind does not survive how that gives its thread away.
+        // Do not use an asynchronous `main`: valgrind fails when such a `main` gives up its thread.
         let isDone = DispatchSemaphore(value: 0)
         Task.detached {
             do {

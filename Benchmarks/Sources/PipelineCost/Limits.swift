@@ -1,4 +1,4 @@
-/// What the caller allows; the process fails when more is spent.
+/// The limits on the command line. The process fails when a cost exceeds its limit.
 struct Limits {
     private var microseconds: Double?
     private var allocations: Double?

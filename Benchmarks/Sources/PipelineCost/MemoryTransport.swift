@@ -1,7 +1,7 @@
 import BenchmarkPlatform
 import Bowline
 
-/// Answers every request at once with 1 KB.
+/// Answers every request at once with 1 KB from memory.
 struct MemoryTransport: ServiceTransport {
     private let fields: HTTPFields = [
         .contentType: "application/json", .server: "memory", .date: "Sun, 22 Nov 2026 12:00:00 GMT",
@@ -14,7 +14,7 @@ struct MemoryTransport: ServiceTransport {
     }
 }
 
-/// CPU time of this process, user and system.
+/// The CPU time of this process, user and system.
 func cpuMicroseconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)

@@ -2,12 +2,12 @@ import AllocationCount
 import BenchmarkPlatform
 import Bowline
 
-/// What the default pipeline adds to a request over the bare transport: CPU time and allocations.
+/// Measures the cost that the default pipeline adds to a request on the bare transport: CPU time and allocations.
 ///
-/// `PipelineCost [--limit-microseconds 1.5] [--limit-allocations 10]`. The transport answers from memory, so that what is
-/// measured is the road in front of it: admission, the pipeline, the response's way back. It is called by itself, by a
-/// client with every behaviour switched off, and by one as `ServiceClient(baseURL:)` makes it, in turn; the median of the
-/// differences between the last and the first counts.
+/// `PipelineCost [--limit-microseconds 1.5] [--limit-allocations 10]`. The transport answers from memory, so that only
+/// the path around it is measured: admission, the pipeline, and the response's way back. Three runs alternate: the bare
+/// transport, a client with all behaviours off, and a client that `ServiceClient(baseURL:)` makes. The result is the
+/// median of the differences between the third run and the first.
 @main
 enum PipelineCost {
     static let rounds = 9
@@ -17,7 +17,7 @@ enum PipelineCost {
         do {
             try await measure()
         } catch {
-            // Not thrown on: Swift ends a program whose main throws as if it had crashed.
+            // Do not throw further: when `main` throws, Swift ends the program with a crash.
             print("PipelineCost: \(error)")
             exit(1)
         }
@@ -36,7 +36,7 @@ enum PipelineCost {
         let full = try ServiceClient(baseURL: "http://127.0.0.1/v1", transport: transport)
         let runs: [@Sendable () async throws -> ServiceResponse] = [
             {
-                // A transport wants the URL, and somebody has to make it.
+                // A transport needs the URL, so the bare run has to make it too.
                 var request = ServiceRequest.get(reference)
                 request.url = try base.resolving(reference)
                 return try await transport.send(request, context: RequestContext())
@@ -44,7 +44,7 @@ enum PipelineCost {
             { try await quiet.get(reference) },
             { try await full.get(reference) },
         ]
-        // On an event loop, as the requests that are measured against the rivals are.
+        // Run on an event loop, like the requests that are measured against the other clients.
         let costs = try await full.withEventLoopExecutor {
             var costs = [[Cost]](repeating: [], count: runs.count)
             for round in 0...rounds {

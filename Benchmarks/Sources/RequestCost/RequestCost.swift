@@ -2,10 +2,11 @@ import BenchmarkPlatform
 import Bowline
 import Dispatch
 
-/// Sends requests one after the other, for a tool that counts what a process executes: `RequestCost URL COUNT [listener] [h2c]`.
+/// Sends requests one after another, for a tool that counts the process's instructions:
+/// `RequestCost URL COUNT [listener] [h2c]`.
 ///
-/// The client is as `ServiceClient(baseURL:)` makes it, with the default pipeline over the real transport. With `listener`
-/// somebody listens to its events, and does nothing about them; with `h2c` it speaks HTTP/2 without TLS.
+/// The client is made by `ServiceClient(baseURL:)`, with the default pipeline over the real transport. With `listener`,
+/// a listener receives its events and ignores them. With `h2c`, the client uses HTTP/2 without TLS.
 @main
 enum RequestCost {
     static func main() {
@@ -15,7 +16,7 @@ enum RequestCost {
             exit(64)
         }
         let (isListening, isHTTP2) = (words.contains("listener"), words.contains("h2c"))
-        // Not an asynchronous `main`: valgrind does not survive how that gives its thread away.
+        // Do not use an asynchronous `main`: valgrind fails when such a `main` gives up its thread.
         let isDone = DispatchSemaphore(value: 0)
         Task.detached {
             do {
@@ -44,6 +45,6 @@ enum RequestCost {
         }
     }
 
-    /// Does nothing, as every method does by default.
+    /// Ignores all events, with the default methods.
     private struct Listener: ServiceEventListener {}
 }

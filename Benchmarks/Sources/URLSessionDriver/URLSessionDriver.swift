@@ -5,9 +5,9 @@ import Foundation
     import FoundationNetworking
 #endif
 
-/// URLSession without cache or cookies, with as many connections as requests in flight.
+/// URLSession without a cache and cookies, and with as many connections as requests in flight.
 ///
-/// FoundationNetworking trusts the system's authorities and no others, so there is no `--ca`: it is measured without TLS.
+/// FoundationNetworking trusts only the system's authorities, so there is no `--ca`, and it is measured without TLS.
 struct URLSessionClient: BenchmarkClient {
     static let name = "URLSession (FoundationNetworking)"
 

@@ -1,6 +1,6 @@
 import Bowline
 
-/// Tells the service which attempt it sees. A `perAttempt` middleware: it runs for each of them.
+/// Sends the attempt's number to the service. A `perAttempt` middleware: it runs for each attempt.
 struct AttemptNumber: ServiceMiddleware {
     let name: HTTPField.Name
 

@@ -2,7 +2,7 @@ import Bowline
 import BowlineTesting
 import Claims
 
-/// The two places for behaviours of your own: `swift run --package-path Examples CustomMiddleware`.
+/// The two places for your own middleware: `swift run --package-path Examples CustomMiddleware`.
 @main
 enum CustomMiddleware {
     static func main() async throws {

@@ -1,10 +1,10 @@
 import Bowline
 import Synchronization
 
-/// Keeps the last answer of each URL and asks only whether it has changed (`ETag`, RFC 9110 §13.1.2).
+/// Keeps the last response of each URL, and asks the service only whether it has changed (`ETag`, RFC 9110 §13.1.2).
 ///
-/// A `perCall` middleware: it looks at what the caller asked and at what the caller gets, however many attempts there are
-/// in between.
+/// A `perCall` middleware: it sees the caller's request and the caller's response once per call, regardless of the
+/// number of attempts.
 final class Revalidation: ServiceMiddleware {
     private struct Kept: Sendable {
         let tag: String
@@ -15,7 +15,7 @@ final class Revalidation: ServiceMiddleware {
     private let limit: Int
     private let kept = Mutex<[String: Kept]>([:])
 
-    /// - Parameter limit: The most bytes of a body that is kept, from 0.
+    /// - Parameter limit: The maximum size of a body, in bytes, from 0. A larger body fails the call.
     init(limit: Int = 1 << 20) {
         self.limit = limit
     }
@@ -36,7 +36,8 @@ final class Revalidation: ServiceMiddleware {
             response.fields = known.fields
             response.body = ResponseBody(known.bytes)
         } else if response.status == .ok, let tag = response.fields[.eTag] {
-            // Whoever does not pass a body on owns it: what was read of it is handed on in its place.
+            // A middleware that does not pass the body on owns it. It reads the body, and passes on a new one with the
+            // same bytes.
             let bytes = try await response.body.collect(upTo: limit)
             kept.withLock { $0[url] = Kept(tag: tag, fields: response.fields, bytes: bytes) }
             response.body = ResponseBody(bytes)

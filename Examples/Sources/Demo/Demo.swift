@@ -2,8 +2,8 @@ import Bowline
 import BowlineTesting
 import Foundation
 
-/// A typed client of an orders service that misbehaves in every way of the trade, and is told to end in a burst.
-/// Each order has to be taken exactly once, by the service's own count.
+/// Calls a faulty orders service with a typed client, and shuts the client down during a burst of orders. The service's
+/// own count must show that it has taken each order exactly once.
 @main
 enum Demo {
     static func main() async throws {
@@ -57,7 +57,7 @@ enum Demo {
         return placed
     }
 
-    /// The same service over HTTP/2, on connections that go away after 10 requests: 24 orders at once.
+    /// Calls the same service over HTTP/2, on connections that go away after 10 requests: 24 orders at once.
     private static func overHTTP2(_ service: OrderService) async throws -> [Int] {
         print("HTTP/2, from a server that goes away (GOAWAY) after every 10 requests: 24 orders at once")
         var options = LoopbackServer.Options.http2
@@ -79,7 +79,7 @@ enum Demo {
         }
     }
 
-    /// SIGTERM while 12 slow orders are under way.
+    /// Sends SIGTERM while 12 slow orders are in flight.
     private static func burst(_ orders: Orders, _ service: OrderService, _ server: LoopbackServer) async throws -> [Int]
     {
         print("SIGTERM in a burst of slow orders")

@@ -3,26 +3,26 @@ import BowlineTesting
 import Foundation
 import Synchronization
 
-/// The service's side: it takes orders, in whatever mood it is.
+/// The service. It takes orders, and treats the next one as its mood says.
 final class OrderService: Sendable {
-    /// How the next order is treated.
+    /// How the service treats the next order.
     enum Mood: Sendable {
         case normal
-        /// 503, once, before anything is done.
+        /// Answers 503 once, without taking the order.
         case busy
-        /// Takes the order and never says so, once.
+        /// Takes the order but sends no answer, once.
         case stalling
-        /// Takes the order, answers, and drops the connection once it is idle.
+        /// Takes the order, answers, then closes the idle connection.
         case droppingIdle
-        /// Drops the connection instead of reading a request on it, if it has served one before.
+        /// Closes the connection without an answer, if it has served a request before.
         case droppingReused
-        /// Takes its time over every order.
+        /// Answers every order after a delay.
         case slow
     }
 
     private struct State {
         var mood = Mood.normal
-        /// The order that each key stands for.
+        /// The number of the order with each key.
         var orders: [String: Int] = [:]
         var executions = 0
         var requests = 0
@@ -30,11 +30,11 @@ final class OrderService: Sendable {
 
     private let state = Mutex(State())
 
-    /// Orders taken.
+    /// The number of orders taken.
     var executions: Int { state.withLock { $0.executions } }
-    /// Keys seen.
+    /// The number of different keys.
     var keys: Int { state.withLock { $0.orders.count } }
-    /// Requests to place an order, those sent again included.
+    /// The number of requests to place an order, including repeated ones.
     var requests: Int { state.withLock { $0.requests } }
 
     func feel(_ mood: Mood) { state.withLock { $0.mood = mood } }

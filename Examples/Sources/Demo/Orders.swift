@@ -1,13 +1,13 @@
 import Bowline
 
-/// A typed client of a made-up orders service: one endpoint for each operation, and a method for each.
+/// A typed client of an invented orders service, with one endpoint and one method for each operation.
 struct Orders: Sendable {
     let client: ServiceClient
 
     static let catalogue = Endpoint<Void, [Article]>(.get, "catalogue")
     static let latest = Endpoint<Void, Order>(.get, "orders/latest")
 
-    /// With a key that is the same on every attempt, the service knows an order that it has already.
+    /// The key is the same on every attempt, so the service recognises an order that it has already taken.
     static let place = Endpoint<NewOrder, Order>(
         .post, "orders", expecting: [.created], options: RequestOptions { $0.makesIdempotencyKey = true }
     ) { order, request in

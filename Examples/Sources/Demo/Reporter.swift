@@ -1,6 +1,6 @@
 import Bowline
 
-/// Prints a line for each call: outermost of all, it sees what the caller gets.
+/// Prints a line for each call. It is the outermost middleware, so it sees the response that the caller gets.
 struct Reporter: ServiceMiddleware {
     func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next

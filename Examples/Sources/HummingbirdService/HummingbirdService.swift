@@ -6,13 +6,13 @@ import Hummingbird
 import Logging
 import ServiceLifecycle
 
-/// A Hummingbird server and the client it calls another service with, in one group; SIGTERM comes while requests are under
-/// way, and all of them are answered: `swift run --package-path Examples HummingbirdService`.
+/// Runs a Hummingbird server and its client of another service in one group. SIGTERM arrives while requests are in
+/// flight, and all of them are answered: `swift run --package-path Examples HummingbirdService`.
 @main
 enum HummingbirdService {
     static func main() async throws {
         try await withLoopbackServer { prices in
-            // The other service answers once the gate is open.
+            // The other service answers when the gate is open.
             let gate = Gate()
             prices.route(.get, "/prices/rope", always: .reply(200, body: "12").held(by: gate))
 
@@ -24,8 +24,8 @@ enum HummingbirdService {
                 onServerRunning: { port.yield($0.localAddress?.port ?? 0) },
                 logger: quiet
             )
-            // A group ends its services in the reverse of their order: the server first, which still needs the client for the
-            // requests that it has.
+            // A group ends its services in reverse order. The server ends first, because it still needs the client for
+            // its requests in flight.
             let group = ServiceGroup(services: [client, shop], gracefulShutdownSignals: [.sigterm], logger: quiet)
 
             async let running: Void = group.run()
@@ -51,7 +51,7 @@ enum HummingbirdService {
         return router
     }
 
-    /// Requests that are under way when the signal comes.
+    /// Sends requests that are in flight when the signal arrives.
     private static func shoppers(
         count: Int, _ shop: String, _ prices: LoopbackServer, _ gate: Gate
     ) async throws {

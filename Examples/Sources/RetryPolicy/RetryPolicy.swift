@@ -3,7 +3,8 @@ import BowlineTesting
 import Claims
 import Synchronization
 
-/// What is tried again, when, and where it ends: `swift run --package-path Examples RetryPolicy`.
+/// Shows which requests are retried, when, and when the client gives up:
+/// `swift run --package-path Examples RetryPolicy`.
 @main
 enum RetryPolicy {
     private static let verdicts = Mutex<[RetryDecision.Verdict]>([])
@@ -29,7 +30,7 @@ enum RetryPolicy {
         }
     }
 
-    /// One service, all its moods: an overload, silence, a broken gateway.
+    /// One service with three faults: overload, silence, a broken gateway.
     private static func recovering(_ client: ServiceClient, _ server: LoopbackServer) async throws {
         print("A service that recovers")
         server.route(.get, "/stock", inOrder: [.reply(503), .stall, .reply(502), .reply(200, body: "12")])
@@ -38,7 +39,7 @@ enum RetryPolicy {
         claim("that is the one the caller gets", try await response.text() == "12")
     }
 
-    /// What may have been done already is not done again.
+    /// A request that may have been executed is not retried.
     private static func careful(_ client: ServiceClient, _ server: LoopbackServer) async throws {
         print("A POST that the service may have acted on")
         server.route(.post, "/payments", inOrder: [.reply(502), .reply(201)])
@@ -47,7 +48,7 @@ enum RetryPolicy {
         claim("and the hook says why", verdicts.withLock { $0.last } == .giveUp(.notIdempotent))
     }
 
-    /// With a key, the service knows what it has done: then a POST may be sent again.
+    /// With a key, the service recognises a repeated request, so a POST may be retried.
     private static func keyed(_ client: ServiceClient, _ server: LoopbackServer) async throws {
         print("The same, with an idempotency key")
         server.route(.post, "/orders", inOrder: [.reply(502), .reply(201)])
@@ -57,7 +58,7 @@ enum RetryPolicy {
         claim("with the same key", keys.count == 2 && keys.first == keys.last)
     }
 
-    /// A budget for all requests to an origin keeps a service that is down from being flooded.
+    /// The retry budget of an origin prevents a flood of retries to a service that is down.
     private static func down(_ client: ServiceClient, _ server: LoopbackServer) async throws {
         print("A service that is down, and 200 calls")
         let careful = try client.with {
@@ -70,7 +71,7 @@ enum RetryPolicy {
         server.route(.get, "/health", always: .reply(502))
         for _ in 1...200 { _ = try await careful.get("health") }
         let extra = server.requests.count { $0.path == "/health" } - 200
-        // A tenth of them, and one for each second of the window.
+        // A tenth of the calls, plus one retry for each second of the window.
         claim("get \(extra) requests beyond the 200", (1...40).contains(extra))
     }
 }

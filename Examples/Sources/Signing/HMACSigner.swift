@@ -2,9 +2,9 @@ import Bowline
 import Crypto
 import Foundation
 
-/// Signs requests with HMAC-SHA256 over method, target, date and body, with a secret that both sides know.
+/// Signs requests with HMAC-SHA256, with a secret that both sides know.
 ///
-/// What is signed: the method, the target, the date and the body's SHA-256 in hexadecimal, each on a line of its own.
+/// The signature covers the method, the target, the date and the body's SHA-256 in hexadecimal, each on its own line.
 struct HMACSigner: Sendable {
     static let date = HTTPField.Name("X-Date")!
     static let signature = HTTPField.Name("X-Signature")!
@@ -12,7 +12,7 @@ struct HMACSigner: Sendable {
     let secret: SymmetricKey
     let now: @Sendable () -> Date
 
-    /// An authenticator for a client: it signs each attempt anew, the body of a stream or a file too.
+    /// Returns an authenticator for a client. It signs each attempt again, including the bodies of streams and files.
     var authentication: SigningAuthentication {
         SigningAuthentication(bodyUpTo: 16 << 20) { request, _, body in
             let date = now().formatted(.iso8601)
@@ -26,7 +26,7 @@ struct HMACSigner: Sendable {
         HMAC<SHA256>.authenticationCode(for: signed(method, target, date, body), using: secret).hexadecimal
     }
 
-    /// What a service does: the signature is compared in constant time.
+    /// Verifies a signature, as the service does. Compares it in constant time.
     func isValid(_ signature: String, method: String, target: String, date: String, body: ByteBuffer) -> Bool {
         guard let code = Data(hexadecimal: signature) else { return false }
         let signed = signed(method, target, date, body)

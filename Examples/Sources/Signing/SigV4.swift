@@ -4,8 +4,8 @@ import Foundation
 
 /// Signs requests with AWS Signature Version 4, for services other than S3.
 ///
-/// The body is hashed in chunks: a file of any size is read twice, and never held. A stream longer than 64 KiB cannot be sent
-/// after that, and fails with `requestBodyConsumed`: make it `.replayable`.
+/// The body is hashed in chunks: a file of any size is read twice and never kept in memory. A stream longer than 64 KiB
+/// cannot be sent after hashing, and fails with `requestBodyConsumed`. Make such a stream `.replayable`.
 struct SigV4: RequestAuthenticator {
     struct Credentials: Sendable {
         var accessKey: String
@@ -42,7 +42,7 @@ struct SigV4: RequestAuthenticator {
             + "Signature=\(signature.hexadecimal)"
     }
 
-    /// The fields that must be signed, by name: `host`, `content-type` and those of AWS.
+    /// The fields that must be signed, by name: `host`, `content-type` and the fields of AWS.
     private func signedFields(of request: ServiceRequest, host: String) -> [(name: String, value: String)] {
         var values: [String: [String]] = ["host": [host]]
         for field in request.fields {
@@ -60,13 +60,13 @@ struct SigV4: RequestAuthenticator {
         return key
     }
 
-    /// The path as it is sent, percent-encoded once more.
+    /// The path of the request, percent-encoded a second time.
     static func canonicalPath(_ path: String) -> String {
         path.split(separator: "/", omittingEmptySubsequences: false).map { encode(Array($0.utf8)) }
             .joined(separator: "/")
     }
 
-    /// Names and values, percent-encoded as AWS does, in the order of their bytes.
+    /// Names and values, percent-encoded by the rules of AWS, in byte order.
     static func canonicalQuery(_ query: String) -> String {
         let items = query.split(separator: "&").map { item in
             let parts = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -110,7 +110,7 @@ struct SigV4: RequestAuthenticator {
 }
 
 extension SigV4.Credentials: CustomStringConvertible, CustomReflectable {
-    /// The access key; neither secret nor token.
+    /// The access key, without the secret and the token.
     var description: String { "Credentials(\(accessKey))" }
 
     var customMirror: Mirror { Mirror(self, children: ["accessKey": accessKey]) }

@@ -4,8 +4,8 @@ import Claims
 import Crypto
 import Foundation
 
-/// Signatures over bodies, an HMAC of one's own and AWS Signature Version 4, against a server that checks:
-/// `swift run --package-path Examples Signing`.
+/// Signs requests, including their bodies, with a custom HMAC and with AWS Signature Version 4. The server checks the
+/// signatures: `swift run --package-path Examples Signing`.
 @main
 enum Signing {
     static func main() async throws {

@@ -2,7 +2,7 @@ import Bowline
 import BowlineTesting
 import Claims
 
-/// Bodies that are never whole in memory, up and down: `swift run --package-path Examples Streaming`.
+/// Sends and receives bodies that are never completely in memory: `swift run --package-path Examples Streaming`.
 @main
 enum Streaming {
     static func main() async throws {
@@ -19,7 +19,7 @@ enum Streaming {
         }
     }
 
-    /// A body that is made as it is sent: each chunk only when the network has taken the one before.
+    /// Makes the body while it is sent: each chunk only after the network has taken the previous one.
     private static func up(_ client: ServiceClient) async throws {
         print("Up: 16 MiB, made as they are sent")
         let response = try await client.put("archive", body: .stream(Chunks(count: 256, size: 64 << 10)))
@@ -31,7 +31,7 @@ enum Streaming {
         claim("with its length announced", try await again.text() == "\(1 << 20)")
     }
 
-    /// The service is slowed down to the reader's pace.
+    /// Back-pressure: the service sends only as fast as the client reads.
     private static func down(_ client: ServiceClient) async throws {
         print("Down: rows as they come, whatever the chunks")
         var total = 0
@@ -43,7 +43,7 @@ enum Streaming {
         claim("1000 rows, that add up", count == 1000 && total == 3 * 500 * 1001)
     }
 
-    /// A response's body is a sequence of chunks, and so is a request's.
+    /// The body of a response is a sequence of chunks, and so is the body of a request.
     private static func through(_ client: ServiceClient, _ server: LoopbackServer) async throws {
         print("Through: what comes down goes up")
         let rows = try await client.get("rows").expecting(.ok)
@@ -53,7 +53,7 @@ enum Streaming {
     }
 }
 
-/// So many chunks of zeros.
+/// Returns this many chunks of zeros.
 struct Chunks: AsyncSequence, Sendable {
     let count: Int
     let size: Int

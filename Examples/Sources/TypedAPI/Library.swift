@@ -1,6 +1,6 @@
 import Bowline
 
-/// A typed client of a library's service: one endpoint for each operation, and a method for each.
+/// A typed client of a library's service, with one endpoint and one method for each operation.
 struct Library: Sendable {
     let client: ServiceClient
 
@@ -15,14 +15,14 @@ struct Library: Sendable {
         try request.encode(book)
     }
 
-    /// Returning a book twice does no more than returning it once, so it may be sent again.
+    /// Returning a book twice has the same effect as returning it once, so the request may be retried.
     static let giveBack = Endpoint<Int, Void>(
         .post, "books/{id}/return", options: RequestOptions { $0.idempotency = .idempotent }
     ) { id, request in
         request.path["id"] = id
     }
 
-    /// nil: there is no such book.
+    /// nil: the library has no such book.
     func book(_ id: Int) async throws -> Book? {
         do {
             return try await client.call(Self.find, id)

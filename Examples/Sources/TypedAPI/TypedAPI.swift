@@ -31,7 +31,7 @@ enum TypedAPI {
         server.route(.get, "/v1/books", always: .reply(200, fields: json, body: #"[{"id":9,"title":"Ropes"}]"#))
         server.route(.post, "/v1/books/9/return", always: .reply(204))
         server.route(.post, "/v1/books") { request in
-            // What was sent, with a number: {"title":"…"} becomes {"id":9,"title":"…"}.
+            // Returns the received book with a number: {"title":"…"} becomes {"id":9,"title":"…"}.
             .reply(201, fields: json, body: #"{"id":9,"# + request.bodyText.dropFirst())
         }
         server.respond { _ in .reply(404, fields: json, body: #"{"problem":"no such book"}"#) }

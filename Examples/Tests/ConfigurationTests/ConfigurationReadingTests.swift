@@ -5,10 +5,10 @@ import Testing
 
 @testable import Bowline
 
-/// The trait Configuration, as a package that asks for it has it.
+/// Tests the trait Configuration in a package that enables it.
 @Suite("Configuration from swift-configuration")
 struct ConfigurationReadingTests {
-    /// Knobs that are no data: closures, behaviours, what a program makes itself.
+    /// Knobs that cannot be read from a configuration: closures, behaviours, and objects that a program makes.
     private let notData: Set<String> = [
         "retry.onDecision", "retry.shouldRetry", "retry.backoff.custom", "middleware.perCall",
         "middleware.perAttempt", "clock", "random", "authentication",
@@ -16,7 +16,7 @@ struct ConfigurationReadingTests {
         "fields", "encoder", "decoder", "authentication",
         "telemetry.logger", "telemetry.events",
     ]
-    /// Knobs whose value is a choice with parts, read from keys of their own.
+    /// Knobs that are a choice between cases with their own values. These values are read from several keys.
     private let inParts: Set<String> = ["tls.trustRoots", "tls.identity"]
 
     @Test("every knob of Docs/Defaults.md that is data has its property path for a key, and no other key is read")
@@ -145,7 +145,7 @@ struct ConfigurationReadingTests {
         }
         #expect(client.configuration.timeouts.attempt == .seconds(2))
         #expect(client.configuration.timeouts.total == .seconds(2))
-        // Two limits that the program set are still its mistake.
+        // Two contradictory limits that the program sets are still an error of the program.
         let error = #expect(throws: ServiceError.self) {
             try ServiceClient(baseURL: "http://a.example", transport: stub) {
                 try $0.apply(reader(values))
@@ -176,7 +176,7 @@ struct ConfigurationReadingTests {
     }
 }
 
-/// Notes which keys were read as secrets.
+/// Records which keys were read as secrets.
 private final class Reporter: AccessReporter {
     private let found = Mutex<Set<String>>([])
 

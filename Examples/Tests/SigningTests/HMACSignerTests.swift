@@ -8,7 +8,7 @@ import Testing
 
 @Suite("HMAC over method, target, date and body")
 struct HMACSignerTests {
-    /// RFC 4231 §4.2 to §4.4: what the signature is made of.
+    /// The test vectors of RFC 4231 §4.2 to §4.4 for the function that the signature uses.
     @Test(
         "the codes of RFC 4231",
         arguments: [

@@ -5,8 +5,8 @@ import Testing
 
 @testable import Signing
 
-/// The values of AWS's own test suite for Signature Version 4 (`aws-sig-v4-test-suite`: `get-vanilla` and so on), and, where
-/// the name says so, values that botocore 1.43 computes for the same credentials and the same time.
+/// The values of AWS's own test suite for Signature Version 4 (`aws-sig-v4-test-suite`: `get-vanilla` and so on). If
+/// the test's name says so, the values are those of botocore 1.43 for the same credentials and time.
 @Suite("AWS Signature Version 4")
 struct SigV4Tests {
     struct Vector: Sendable, CustomTestStringConvertible {
@@ -93,7 +93,7 @@ struct SigV4Tests {
         }
     }
 
-    /// The bytes in pieces of 7.
+    /// Returns the bytes in pieces of 7.
     private struct Pieces: AsyncSequence, Sendable {
         let bytes: ByteBuffer
 

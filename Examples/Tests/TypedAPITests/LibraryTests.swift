@@ -4,7 +4,8 @@ import Testing
 
 @testable import TypedAPI
 
-/// How to test a typed client: a stub for what it says, a clock for when, a scripted server for what goes wrong.
+/// Shows how to test a typed client: its requests with a stub, its timing with a clock, its errors with a scripted
+/// server.
 @Suite("Library")
 struct LibraryTests {
     private let json: HTTPFields = [.contentType: "application/json"]

@@ -2,9 +2,9 @@ internal import NIOCore
 internal import NIOSSL
 internal import NIOTLS
 
-/// Brings what happens on the socket to its ``LoopbackConnection``; the last handler of the pipeline over HTTP/1.1.
+/// Reports the socket's events to its ``LoopbackConnection``. Over HTTP/1.1 it is the last handler of the pipeline.
 ///
-/// With HTTP/2 its handlers follow, and this one only counts bytes.
+/// Over HTTP/2 the handlers of HTTP/2 follow it, and this handler only counts bytes.
 final class ConnectionHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
@@ -42,7 +42,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
         context.write(data, promise: promise)
     }
 
-    /// The connection is established. One that a script drives gets its bytes, whatever they are.
+    /// Starts to serve an established connection. If the connection has a script, the script gets the bytes, even if
+    /// the peers have negotiated HTTP/2.
     private func begin(_ context: ChannelHandlerContext, speaksHTTP2: Bool) {
         guard speaksHTTP2, let options = connection.server.options.http2,
             connection.server.scripts.connectionScript == nil
@@ -92,7 +93,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
         if isEncrypted, !isEstablished {
             connection.ended(.handshakeFailed("the connection ended during the handshake"))
         } else {
-            // The client's FIN after our own closes the channel without another event; so does an error in writing.
+            // If the client's FIN follows ours, the channel closes without another event. The same is true of a failed
+            // write.
             connection.ended(isHalfClosed ? .clientFinished : .clientReset)
         }
         context.fireChannelInactive()
@@ -103,7 +105,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 }
 
-/// The way to the socket past TLS; the first handler of the pipeline.
+/// Access to the socket past TLS. It is the first handler of the pipeline.
 final class SocketEdge: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -118,7 +120,7 @@ final class SocketEdge: ChannelInboundHandler, RemovableChannelHandler {
         self.context = nil
     }
 
-    /// Writes to the socket what TLS does not see.
+    /// Writes bytes to the socket without encryption.
     func send(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>?) {
         guard let context else {
             promise?.fail(ConnectionEnded())

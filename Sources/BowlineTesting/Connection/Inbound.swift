@@ -1,26 +1,26 @@
 internal import NIOCore
 
-/// What a client has sent and nobody has read yet, and how the connection ended.
+/// The bytes that a client has sent and no script has read yet, and how the connection ended.
 struct Inbound: Sendable {
-    /// More unread bytes than this, and the socket is not read until a script reads.
+    /// The number of unread bytes above which the socket is not read until a script reads.
     static let limit = 1 << 20
 
     var buffer = ByteBuffer()
     var end: ConnectionEnd?
-    /// A script waits for more.
+    /// Whether a script waits for more bytes.
     var isAwaited = false
-    /// The socket is not read because ``limit`` was passed.
+    /// Whether the socket is not read because there are more than ``limit`` unread bytes.
     var isThrottled = false
-    /// The socket is not read because the script wants it so.
+    /// Whether the socket is not read because a script has paused reading.
     var isPaused = false
-    /// How many of the unread bytes have been searched in vain.
+    /// How many of the unread bytes have been searched without a match.
     private var scanned = 0
 
     init() {}
 
-    /// Takes bytes from the socket.
+    /// Adds bytes from the socket.
     ///
-    /// - Returns: whether the socket has to be left alone now.
+    /// - Returns: whether the connection must stop reading the socket.
     mutating func append(_ bytes: inout ByteBuffer) -> Bool {
         if buffer.readableBytes == 0 {
             buffer = bytes
@@ -33,7 +33,8 @@ struct Inbound: Sendable {
         return true
     }
 
-    /// The bytes up to the first occurrence of `terminator`, which they include and which ends with LF.
+    /// Takes the bytes up to and including the first occurrence of `terminator`, which must end with LF; nil if there
+    /// is none.
     mutating func takeThrough(_ terminator: StaticString) -> ByteBuffer? {
         let start = scanned
         let found = buffer.withUnsafeReadableBytes { bytes -> Int? in
@@ -51,10 +52,10 @@ struct Inbound: Sendable {
         return take(found)
     }
 
-    /// The next `count` bytes, which must be there.
+    /// Takes the next `count` bytes; nil if there are fewer.
     ///
-    /// A copy: a slice would share its storage with what the socket's thread appends to, which is right, but not in a way
-    /// that the thread sanitizer can follow.
+    /// Returns a copy. A slice would share its storage with the buffer that the socket's thread appends to. That is
+    /// correct, but the thread sanitizer would report it.
     mutating func take(_ count: Int) -> ByteBuffer? {
         scanned = 0
         guard var slice = buffer.readSlice(length: count) else { return nil }

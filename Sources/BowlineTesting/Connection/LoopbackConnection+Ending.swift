@@ -1,40 +1,40 @@
 internal import BowlinePlatform
 public import NIOCore
 
-/// How a client ended a connection, and what it sent before.
+/// How a client ended a connection, and the bytes that it had sent before.
 public struct ObservedClose: Sendable {
-    /// How it ended.
+    /// How the connection ended.
     public let end: ConnectionEnd
-    /// What had come and was not read, up to 64 KiB.
+    /// The unread bytes that were received before the end, up to 64 KiB.
     public let bytes: ByteBuffer
-    /// How many bytes that were in all.
+    /// How many unread bytes were received in all.
     public let byteCount: Int
 }
 
 extension LoopbackConnection {
-    /// Waits, without ever answering, until the client or the server's `stop` ends the connection.
+    /// Waits until the client ends the connection or the server stops. Sends nothing.
     public func stall() async throws {
         try await inbound.wait { $0.end == nil ? nil : () }
     }
 
-    /// Closes the connection in order: close_notify where it is encrypted, then FIN.
+    /// Closes the connection in order: close_notify if it is encrypted, then FIN.
     ///
-    /// The kernel turns that into a reset when bytes of the client are unread, as it does for every server.
+    /// If the client's bytes are unread, the kernel sends a reset instead, as for every server.
     public func closeNow() async throws {
         ended(.serverClosed)
         try? await channel.close().get()
     }
 
-    /// Closes an encrypted connection as an attacker would who cuts it: FIN without close_notify.
+    /// Closes an encrypted connection with FIN but without close_notify, as an attacker who cuts it would.
     public func closeWithoutNotify() async throws {
         ended(.serverClosed)
         try await atEdge { $0.close() }
         try? await channel.closeFuture.get()
     }
 
-    /// Ends our direction (FIN) and goes on reading.
+    /// Ends our direction (FIN) and continues to read.
     ///
-    /// - Throws: if the client is gone.
+    /// - Throws: an error if the connection has ended.
     public func halfClose() async throws {
         facts.withLock { $0.isHalfClosed = true }
         do {
@@ -44,9 +44,10 @@ extension LoopbackConnection {
         }
     }
 
-    /// Resets the connection (RST): what is under way in either direction is lost. On a Unix domain socket a close.
+    /// Resets the connection (RST). Bytes under way in either direction are lost. On a Unix domain socket, closes it.
     public func reset() async throws {
-        // First the socket, then the record: a script that sees the record ends, and its own close must be a reset too.
+        // Set the socket's option before the record: a script that sees the record ends, and its own close must be a
+        // reset too.
         if let provider = channel as? any SocketOptionProvider, channel.remoteAddress?.port != nil {
             try? await provider.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
         }
@@ -54,10 +55,10 @@ extension LoopbackConnection {
         try await closeWithoutNotify()
     }
 
-    /// Waits until the client ends the connection, reading what it sends meanwhile.
+    /// Waits until the client ends the connection. Reads the client's bytes meanwhile.
     ///
-    /// After ``closeNow()`` or ``reset()`` it returns at once with `.serverClosed`; after ``halfClose()`` it shows what
-    /// the client does then.
+    /// After ``closeNow()`` or ``reset()`` it returns at once with `.serverClosed`. After ``halfClose()`` it shows how
+    /// the client reacts.
     ///
     /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the server stops.
     @discardableResult
@@ -84,7 +85,7 @@ extension LoopbackConnection {
                     at: CallSite(file: file, line: line), found: { _ in "it open" }, until: { $0.end != nil }
                 )
             }
-            // The first failure ends the other task as well, where `waitForAll` would wait for it.
+            // The first failure cancels the other task too. `waitForAll` would wait for that task.
             while try await group.next() != nil {}
             let end = inbound.withLock { $0.end } ?? .serverClosed
             let (kept, count) = collected.withLock { $0 }

@@ -6,11 +6,11 @@ extension LoopbackConnection {
 
     /// Reads a whole request: head, body and trailers.
     ///
-    /// It is recorded in ``LoopbackServer/requests`` as soon as its head is there. Does not answer
-    /// `Expect: 100-continue`: for that use ``readRequestHead()``, ``sendContinue()`` and ``readBody(of:)``.
+    /// The request is recorded in ``LoopbackServer/requests`` when its head has been read. This method does not answer
+    /// `Expect: 100-continue`. To answer it, use ``readRequestHead()``, ``sendContinue()`` and ``readBody(of:)``.
     ///
-    /// - Returns: the request, or nil if the client closed the connection instead of sending another.
-    /// - Throws: if the bytes are not a valid request, or the client goes away before the request is complete;
+    /// - Returns: the request; nil if the client closed the connection instead of sending another request.
+    /// - Throws: an error if the bytes are not a valid request, or the client ends the connection during the request;
     ///   `CancellationError` when the server stops.
     public func readRequest() async throws -> RecordedRequest? {
         guard let request = try await readRequestHead() else { return nil }
@@ -19,8 +19,8 @@ extension LoopbackConnection {
 
     /// Reads a request's head and leaves its body unread.
     ///
-    /// - Returns: the request without a body, or nil if the client closed the connection instead.
-    /// - Throws: as ``readRequest()``.
+    /// - Returns: the request without its body; nil if the client closed the connection instead.
+    /// - Throws: the errors of ``readRequest()``.
     public func readRequestHead() async throws -> RecordedRequest? {
         let bytes = try await take { inbound -> Taken<ByteBuffer>? in
             if let head = inbound.takeThrough("\r\n\r\n") { return .value(head) }
@@ -37,10 +37,10 @@ extension LoopbackConnection {
         return server.journal.began(head, on: self.number, number: number)
     }
 
-    /// Reads the body, and the trailers, of a request whose head was read before.
+    /// Reads the body and the trailers of a request whose head has been read.
     ///
-    /// - Returns: the request with its body, of which the first `recordedBodyLimit` bytes are kept.
-    /// - Throws: as ``readRequest()``.
+    /// - Returns: the request with the first `recordedBodyLimit` bytes of its body.
+    /// - Throws: the errors of ``readRequest()``.
     public func readBody(of request: RecordedRequest) async throws -> RecordedRequest {
         var request = request
         let limit = server.options.recordedBodyLimit
@@ -67,10 +67,11 @@ extension LoopbackConnection {
         return request
     }
 
-    /// Reads what has come, without looking at it.
+    /// Reads the bytes that have been received, without parsing them.
     ///
     /// - Parameter atLeast: How many bytes to wait for, 1 or more.
-    /// - Returns: all unread bytes; fewer than `atLeast` only if the client closed the connection; none at its end.
+    /// - Returns: all unread bytes; fewer than `atLeast` only if the client closed the connection; none when nothing
+    ///   follows.
     /// - Throws: `CancellationError` when the server stops.
     public func read(atLeast: Int = 1) async throws -> ByteBuffer {
         let bytes = try await take { inbound -> Taken<ByteBuffer>? in
@@ -80,16 +81,15 @@ extension LoopbackConnection {
         return bytes ?? ByteBuffer()
     }
 
-    /// Stops reading the socket, so that the client meets a peer that does not take its bytes.
-    ///
-    /// The kernel's buffers still fill: see `receiveBufferSize` of ``LoopbackServer/Options``. Reading begins again with
-    /// ``resumeReading()``, and by itself when the client closes the connection.
+    /// Stops reading the socket, so that the client's writes meet back-pressure.
+    /// The kernel's buffers still fill: see `receiveBufferSize` of ``LoopbackServer/Options``. Reading begins again
+    /// with ``resumeReading()``, or when the client closes the connection.
     public func pauseReading() async throws {
         inbound.withLock { $0.isPaused = true }
         try await channel.setOption(.autoRead, value: false).get()
     }
 
-    /// Reads the socket again.
+    /// Begins to read the socket again, after ``pauseReading()``.
     public func resumeReading() async throws {
         let isThrottled = inbound.withLock { inbound in
             inbound.isPaused = false
@@ -135,7 +135,7 @@ extension LoopbackConnection {
         }
     }
 
-    /// A line with its CRLF.
+    /// Reads a line with its CRLF.
     private func readLine() async throws -> ByteBuffer {
         let line = try await take { inbound -> Taken<ByteBuffer>? in
             if let line = inbound.takeThrough("\n") { return .value(line) }
@@ -148,7 +148,7 @@ extension LoopbackConnection {
         return line
     }
 
-    /// What a look at the unread bytes brings.
+    /// The result of an attempt to take something from the unread bytes.
     enum Taken<Value: Sendable>: Sendable {
         case value(Value)
         case nothing
@@ -156,7 +156,7 @@ extension LoopbackConnection {
         case tooLong
     }
 
-    /// Takes something from the unread bytes, waiting until it is there; reads the socket meanwhile.
+    /// Waits until `attempt` takes something from the unread bytes. The socket is read meanwhile.
     func take<Value: Sendable>(
         _ attempt: @escaping @Sendable (inout Inbound) -> Taken<Value>?
     ) async throws -> Value? {
@@ -167,7 +167,7 @@ extension LoopbackConnection {
         }
         let (first, wasThrottled) = inbound.withLock { inbound in
             let first = tracked(&inbound)
-            // Once what is there has been taken, or does not suffice, there is room for more.
+            // If the waiting bytes were taken, or are not enough, there is room for more.
             let wasThrottled = inbound.isThrottled && (first == nil || inbound.buffer.readableBytes <= Inbound.limit)
             if wasThrottled { inbound.isThrottled = false }
             return (first, wasThrottled && !inbound.isPaused)

@@ -2,11 +2,11 @@ internal import BowlineCore
 internal import NIOCore
 
 extension LoopbackConnection {
-    /// Serves requests with the server's routes and its `respond`, as long as the client sends them and the connection
-    /// is kept alive: what a connection without a script does.
+    /// Serves requests with the server's routes and its `respond`, while the client sends requests and the connection
+    /// is kept alive. Connections without a script do this.
     ///
-    /// - Throws: if the bytes are not a valid request, or the client goes away in the middle; `CancellationError` when
-    ///   the server stops.
+    /// - Throws: an error if the bytes are not a valid request, or the client ends the connection during a request;
+    ///   `CancellationError` when the server stops.
     public func serveRequests() async throws {
         while let head = try await readRequestHead() {
             if let reply = try await server.scripts.earlyReply(to: head) {
@@ -21,16 +21,16 @@ extension LoopbackConnection {
         }
     }
 
-    /// Does what a reply says.
+    /// Performs a reply.
     ///
     /// - Parameters:
-    ///   - reply: What to do.
-    ///   - request: What it answers.
-    /// - Returns: whether the connection is still good for another request.
-    /// - Throws: if the client is gone.
+    ///   - reply: The reply.
+    ///   - request: The request that it answers.
+    /// - Returns: whether the connection can take another request.
+    /// - Throws: an error if the connection has ended; `CancellationError` when the server stops.
     @discardableResult
     public func perform(_ reply: ScriptedReply, answering request: RecordedRequest) async throws -> Bool {
-        // What follows at once goes into the same write.
+        // Join bytes that are sent without a wait between them, so that they are in one write.
         var pending = ByteBuffer()
         var isKeptAlive = !request.endsConnection
         for step in reply.steps {
@@ -75,7 +75,7 @@ extension LoopbackConnection {
         return true
     }
 
-    /// Starts the script of a connection that is established.
+    /// Starts the script of an established connection.
     func begin() {
         facts.withLock { $0.isEstablished = true }
         server.scripts.run { await self.run() }
@@ -89,7 +89,7 @@ extension LoopbackConnection {
                 try await serveRequests()
             }
         } catch is ConnectionEnded {
-            // The client went away, which the connection's record says.
+            // The client has ended the connection. The connection's record shows that.
         } catch is CancellationError {
             // The server is stopping.
         } catch let error as MalformedRequest {
@@ -116,12 +116,12 @@ extension ScriptedReply.Payload {
 }
 
 extension RecordedRequest {
-    /// Takes bytes of the body, of which so many are kept in all.
+    /// Counts bytes of the body. Keeps them until `limit` bytes are kept in all.
     mutating func append(_ bytes: ByteBuffer, keeping limit: Int) {
         bodyLength += bytes.readableBytes
         let room = max(0, limit - body.readableBytes)
         guard var kept = bytes.getSlice(at: bytes.readerIndex, length: min(room, bytes.readableBytes)) else { return }
-        // A small slice of what the socket read would keep all of it in memory.
+        // A small slice would keep all bytes of the socket's read in memory.
         if body.readableBytes == 0, kept.storageCapacity <= 2 * kept.readableBytes {
             body = kept
         } else {

@@ -2,15 +2,16 @@ public import BowlineCore
 public import NIOCore
 
 extension LoopbackConnection {
-    /// Sends bytes as they are; returns when the socket has taken them all, so a slow client holds the script up.
+    /// Sends bytes unchanged. Returns when the socket has taken them all, so a slow client delays the script.
     ///
-    /// - Throws: if the client is gone.
+    /// - Throws: an error if the connection has ended.
     public func send(_ bytes: ByteBuffer) async throws {
         guard bytes.readableBytes > 0 else { return }
         try await counting(bytes.readableBytes) { try await channel.writeAndFlush(bytes).get() }
     }
 
-    /// Counts bytes as sent before they are, so that whoever has received them finds them counted.
+    /// Counts the bytes before the write, so that the count is never less than the number of bytes that the client has
+    /// received.
     private func counting(_ count: Int, _ write: () async throws -> Void) async throws {
         facts.withLock { $0.bytesSent += count }
         do {
@@ -21,18 +22,19 @@ extension LoopbackConnection {
         }
     }
 
-    /// Sends text as it is.
+    /// Sends text unchanged.
     ///
-    /// - Throws: if the client is gone.
+    /// - Throws: an error if the connection has ended.
     public func send(_ text: String) async throws {
         try await send(ByteBuffer(string: text))
     }
 
-    /// Sends bytes past the encryption, as somebody on the way would put them in: parts of TLS records, alerts, garbage.
+    /// Sends bytes past the encryption, as an attacker on the path would insert them: parts of TLS records, alerts,
+    /// garbage.
     ///
-    /// Without TLS it is what `send` does.
+    /// Without TLS it does the same as `send`.
     ///
-    /// - Throws: if the client is gone.
+    /// - Throws: an error if the connection has ended.
     public func sendUnencrypted(_ bytes: ByteBuffer) async throws {
         let channel = channel
         try await counting(bytes.readableBytes) {
@@ -48,17 +50,17 @@ extension LoopbackConnection {
         }
     }
 
-    /// Sends the first `count` of these bytes and closes the connection in order.
+    /// Sends the first `count` of these bytes, then closes the connection in order.
     ///
-    /// - Throws: if the client is gone.
+    /// - Throws: an error if the connection has ended.
     public func send(_ bytes: ByteBuffer, cutAfter count: Int) async throws {
         try await send(bytes.getSlice(at: bytes.readerIndex, length: min(count, bytes.readableBytes)) ?? bytes)
         try await closeNow()
     }
 
-    /// Sends a response, framed by its length unless `framing` says otherwise.
+    /// Sends a response. Its length frames it unless `framing` says otherwise.
     ///
-    /// - Throws: if the client is gone.
+    /// - Throws: an error if the connection has ended.
     public func reply(
         _ status: Int = 200,
         fields: HTTPFields = [:],
@@ -73,27 +75,27 @@ extension LoopbackConnection {
     /// Sends a response.
     ///
     /// - Parameters:
-    ///   - response: What is sent.
-    ///   - request: What it answers: a response to HEAD goes without its body.
-    /// - Throws: if the client is gone.
+    ///   - response: The response to send.
+    ///   - request: The request that it answers. A response to HEAD is sent without its body. nil: not HEAD.
+    /// - Throws: an error if the connection has ended.
     public func reply(_ response: ScriptedResponse, to request: RecordedRequest? = nil) async throws {
         try await send(response.bytes(answering: request?.method))
     }
 
     /// Sends `100 Continue`.
     ///
-    /// - Throws: if the client is gone.
+    /// - Throws: an error if the connection has ended.
     public func sendContinue() async throws {
         try await send("HTTP/1.1 100 Continue\r\n\r\n")
     }
 
-    /// Sends bytes in small pieces, with a pause of the machine's clock before each but the first.
+    /// Sends bytes in small pieces, with a pause before each piece except the first.
     ///
     /// - Parameters:
-    ///   - bytes: What to send.
-    ///   - size: Bytes in a piece, 1 or more.
-    ///   - interval: The pause.
-    /// - Throws: if the client is gone.
+    ///   - bytes: The bytes to send.
+    ///   - size: The number of bytes in a piece, 1 or more.
+    ///   - interval: The pause, on the machine's clock.
+    /// - Throws: an error if the connection has ended; `CancellationError` when the server stops.
     public func trickle(_ bytes: ByteBuffer, size: Int = 1, every interval: Duration) async throws {
         var rest = bytes
         var isFirst = true
@@ -106,7 +108,7 @@ extension LoopbackConnection {
 
     /// Sends text in small pieces.
     ///
-    /// - Throws: if the client is gone.
+    /// - Throws: an error if the connection has ended; `CancellationError` when the server stops.
     public func trickle(_ text: String, size: Int = 1, every interval: Duration) async throws {
         try await trickle(ByteBuffer(string: text), size: size, every: interval)
     }

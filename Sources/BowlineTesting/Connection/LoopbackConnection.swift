@@ -1,12 +1,12 @@
 public import BowlineCore
 internal import NIOCore
 
-/// One connection that a ``LoopbackServer`` has accepted: what a script drives, in bytes and in HTTP terms.
-///
-/// A script is an async closure given to ``LoopbackServer/onConnection(_:)``. When it returns, the connection is closed
-/// in order. What its functions throw when the client goes away ends the script quietly.
+/// One connection that a ``LoopbackServer`` has accepted. A script drives it, in bytes or in HTTP messages.
+/// A script is an async closure given to ``LoopbackServer/onConnection(_:)``. When the script returns or throws, the
+/// server closes the connection in order. A script need not catch the errors that these methods throw when the
+/// connection has ended: the server does not record them as problems.
 public final class LoopbackConnection: Sendable {
-    /// What others may know about it, besides what can be read from the channel.
+    /// The facts of the connection that the channel does not provide.
     struct Facts: Sendable {
         var requests = 0
         var completeRequests = 0
@@ -20,9 +20,9 @@ public final class LoopbackConnection: Sendable {
         var isHalfClosed = false
     }
 
-    /// Its number, from 1, in the order in which connections were accepted.
+    /// The connection's number, from 1, in the order of acceptance.
     public let number: Int
-    /// When it was accepted, on `MonotonicClock`.
+    /// When the server accepted it, on `MonotonicClock`.
     public let acceptedAt: MonotonicInstant
     /// The client's port; nil on a Unix domain socket.
     public let peerPort: Int?
@@ -40,7 +40,7 @@ public final class LoopbackConnection: Sendable {
         peerPort = channel.remoteAddress?.port
     }
 
-    /// What is known about it now.
+    /// The connection's present record.
     public var record: ConnectionRecord {
         facts.withLock { facts in
             ConnectionRecord(
@@ -51,10 +51,10 @@ public final class LoopbackConnection: Sendable {
         }
     }
 
-    /// Whether neither side has ended it.
+    /// Whether neither side has ended the connection.
     public var isOpen: Bool { facts.withLock { $0.end == nil } }
 
-    /// Notes how it ended; only the first time counts.
+    /// Records how the connection ended. Only the first call has an effect.
     func ended(_ end: ConnectionEnd) {
         let isFirst = facts.withLock { facts in
             guard facts.end == nil else { return false }
@@ -68,5 +68,5 @@ public final class LoopbackConnection: Sendable {
     }
 }
 
-/// The client has ended the connection while a script was not done with it.
+/// The error of a script that uses a connection after the client has ended it.
 struct ConnectionEnded: Error {}

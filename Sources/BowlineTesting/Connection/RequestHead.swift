@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// A request's head, parsed strictly: what our clients send has no excuse (RFC 9112 §3, §5, §6).
+/// A request's head, parsed strictly, because the clients under test are ours (RFC 9112 §3, §5, §6).
 struct RequestHead: Sendable {
     let method: HTTPRequest.Method
     let target: String
@@ -20,7 +20,7 @@ struct RequestHead: Sendable {
         self.framing = framing
     }
 
-    /// - Parameter bytes: From the method to the empty line, both included.
+    /// - Parameter bytes: The head, from the method to the empty line, including both.
     init(_ bytes: ByteBuffer) throws {
         let lines = try Self.lines(of: bytes.readableBytesView)
         guard let first = lines.first else { throw MalformedRequest("the request line is missing") }
@@ -31,7 +31,7 @@ struct RequestHead: Sendable {
             framing: try Self.framing(fields))
     }
 
-    /// Fields from the lines of a header or trailer section.
+    /// Parses the lines of a header or trailer section into fields.
     static func fields(_ lines: some Sequence<ByteBufferView>) throws -> HTTPFields {
         var fields = HTTPFields()
         for line in lines {
@@ -50,7 +50,7 @@ struct RequestHead: Sendable {
         return fields
     }
 
-    /// The lines of a section, without their CRLFs and the empty line at its end.
+    /// Splits a section into its lines, without their CRLFs and without the empty line at its end.
     static func lines(of section: ByteBufferView) throws -> [ByteBufferView] {
         var lines: [ByteBufferView] = []
         var rest = section
@@ -104,7 +104,7 @@ struct RequestHead: Sendable {
     }
 }
 
-/// Why bytes from a client are not a request.
+/// Why a client's bytes are not a valid request.
 struct MalformedRequest: Error, CustomStringConvertible {
     let reason: String
 

@@ -1,6 +1,6 @@
 internal import NIOCore
 
-/// One connection of a ``FaultProxy``, as the proxy holds it: what it is told from any thread.
+/// One connection of a ``FaultProxy``. Accepts commands from any thread.
 struct FaultConnection: Sendable {
     enum Command: Sendable {
         case silence(Set<FaultDirection>)
@@ -9,9 +9,10 @@ struct FaultConnection: Sendable {
         case stop
     }
 
-    /// What a connection has been told and has not done yet.
+    /// The commands that a connection has received and not executed yet.
     ///
-    /// Read before anything else is done, so that bytes that come after a command never pass before it.
+    /// The driver takes the commands before it does anything else, so that no bytes received after a command pass
+    /// before the command takes effect.
     final class Mailbox: Sendable {
         private let commands = Guarded<[Command]>([])
 
@@ -33,7 +34,7 @@ struct FaultConnection: Sendable {
     private let mailbox: Mailbox
     private let driver: NIOLoopBound<FaultDriver>
 
-    /// Makes the connection of an accepted socket. To be called on the socket's event loop.
+    /// Makes the connection of an accepted socket. Call it on the socket's event loop.
     init(number: Int, driver: FaultDriver, mailbox: Mailbox, on eventLoop: any EventLoop) {
         self.number = number
         self.mailbox = mailbox

@@ -1,30 +1,30 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// Decides what a ``FaultProxy`` does with one connection: when it dials, which bytes pass when, and how it ends.
+/// Decides what a ``FaultProxy`` does with one connection: when it dials, when bytes pass, and how the connection ends.
 ///
-/// Facts go in (what came, what was written, which socket closed), and ``next(at:)`` gives one action after another until
-/// it says to wait or to rest. It has no clock, socket or source of random numbers.
+/// Its inputs are facts: received bytes, completed writes, closed sockets. ``next(at:)`` returns one action after
+/// another, until it returns `wait` or `rest`. The machine has no clock, socket or source of random numbers.
 ///
-/// | phase | goes on to | when |
+/// | phase | next phase | when |
 /// |---|---|---|
-/// | held | dialing | the delay is over and the direction to the server is not silent |
+/// | held | dialing | the delay has passed and the direction to the server is not silent |
 /// | held | finishing, over | the opening is refused; the client is gone |
-/// | dialing | open | the server was dialed |
-/// | dialing | over | the dial failed, or the client is gone |
+/// | dialing | open | the server has been dialed |
+/// | dialing | over | the dial has failed, or the client is gone |
 /// | open | finishing | cut with FIN, or both directions have ended |
 /// | open | over | cut with RST, a peer's reset has been passed on, or both sockets are closed |
 /// | finishing | over | both sockets are closed, or a second has passed |
 struct FaultConnectionMachine: ~Copyable {
-    /// A peer, by the socket that leads to it.
+    /// One of the two peers of the proxy.
     enum Side: Sendable, CaseIterable {
         case client, server
     }
 
     enum Action {
-        /// Dial the server; report `dialed` or `dialFailed`.
+        /// Dial the server, then report `dialed` or `dialFailed`.
         case dial
-        /// Write to the direction's receiver; report `wrote`.
+        /// Write these bytes to the direction's receiver, then report `wrote`.
         case write(ByteBuffer, FaultDirection)
         /// Send FIN to this peer.
         case finish(Side)
@@ -33,15 +33,16 @@ struct FaultConnectionMachine: ~Copyable {
         /// Close the socket to this peer.
         case close(Side)
         case note(FaultRecord)
-        /// Nothing until the connection has its next turn on its event loop: much was written without a wait.
+        /// Do nothing until the connection's next turn on its event loop: it has made many writes without a wait.
         case rest
-        /// Nothing until then, or until the next fact.
+        /// Do nothing until this instant or the next fact, whichever is first.
         case wait(until: MonotonicInstant?)
     }
 
-    /// How long peers have to end a connection whose end they were sent.
+    /// How long the peers have to end the connection after the proxy has sent them its end.
     private static let finishingTime = Duration.seconds(1)
-    /// So many writes are made before others have the event loop. One takes about 10 µs, and 64 KiB may be 65,536 of them.
+    /// The number of writes in a turn, before the event loop does other work. A write takes about 10 µs, and 64 KiB may
+    /// be 65,536 writes.
     private static let writeLimit = 64
 
     private enum Phase {
@@ -68,7 +69,7 @@ struct FaultConnectionMachine: ~Copyable {
     private var client = Peer(isPresent: true)
     private var server = Peer(isPresent: false)
     private var pending = CircularBuffer<Action>()
-    /// How many writes there were since the last wait or rest.
+    /// The number of writes since the last wait or rest.
     private var writesInTurn = 0
 
     init(number: Int, script: FaultScript, at now: MonotonicInstant) {
@@ -85,7 +86,7 @@ struct FaultConnectionMachine: ~Copyable {
 
     // MARK: Facts
 
-    /// The client's connection is there.
+    /// The client's connection has been accepted.
     ///
     /// - Parameter silenced: The directions in which nothing passes until `resume`.
     mutating func accepted(silenced: Set<FaultDirection>, at now: MonotonicInstant) {
@@ -128,7 +129,7 @@ struct FaultConnectionMachine: ~Copyable {
         withLane(from: side) { $0.senderEnded(.finished, at: now) }
     }
 
-    /// The direction's receiver has taken what was written, or its socket failed.
+    /// The direction's receiver has taken the written bytes, or its socket has failed.
     mutating func wrote(_ direction: FaultDirection, succeeded: Bool, at now: MonotonicInstant) {
         withLane(direction) { lane in
             lane.wrote(at: now)
@@ -152,7 +153,7 @@ struct FaultConnectionMachine: ~Copyable {
         case .finishing:
             if !isThere(other) { phase = .over }
         case .open:
-            // The kernel closes it without an error when the peer's FIN follows ours.
+            // If the peer's FIN follows ours, the kernel closes the socket without an error.
             let wasReset = failed || !peer.outputEnded
             withLane(Self.direction(to: side)) { $0.stop() }
             if !lane(from: side).isOver {
@@ -189,7 +190,7 @@ struct FaultConnectionMachine: ~Copyable {
         end(how, at: now)
     }
 
-    /// Closes what is open.
+    /// Closes the open sockets.
     mutating func stop() {
         for side in Side.allCases where isThere(side) { pending.append(.close(side)) }
         giveUpLanes()
@@ -198,7 +199,7 @@ struct FaultConnectionMachine: ~Copyable {
 
     // MARK: Decisions
 
-    /// Whether bytes of this peer should be read.
+    /// Whether the driver should read bytes of this peer.
     func wantsBytes(of side: Side, at now: MonotonicInstant) -> Bool {
         switch phase {
         case .held, .dialing, .over: false
@@ -207,7 +208,7 @@ struct FaultConnectionMachine: ~Copyable {
         }
     }
 
-    /// What to do now. To be asked again after each action but a wait or a rest.
+    /// Returns the next action. Call it again after each action except `wait` and `rest`.
     mutating func next(at now: MonotonicInstant) -> Action {
         guard writesInTurn < Self.writeLimit else {
             writesInTurn = 0
@@ -246,7 +247,7 @@ struct FaultConnectionMachine: ~Copyable {
         }
     }
 
-    /// One step of either direction; nil if that changed what is to be done.
+    /// Returns the next action of either direction; nil: a direction has changed the state, so decide again.
     private mutating func advanceBoth(at now: MonotonicInstant) -> Action? {
         var earliest: MonotonicInstant?
         for direction in FaultDirection.allCases {
@@ -284,7 +285,7 @@ struct FaultConnectionMachine: ~Copyable {
         }
     }
 
-    /// Ends one direction; with the other, the connection.
+    /// Ends one direction. If the other direction has ended too, ends the connection.
     private mutating func endReceiver(_ direction: FaultDirection, at now: MonotonicInstant) {
         withLane(direction) { $0.stop() }
         let receiver: Side = direction == .toServer ? .server : .client
@@ -313,13 +314,13 @@ struct FaultConnectionMachine: ~Copyable {
         pending.append(.finish(side))
     }
 
-    /// Waits for the peers to end what has been ended towards both.
+    /// Waits until the peers end the connection, after the proxy has sent its end to both.
     private mutating func finishing(at now: MonotonicInstant) {
         giveUpLanes()
         phase = isThere(.client) || isThere(.server) ? .finishing(until: now.advanced(by: Self.finishingTime)) : .over
     }
 
-    /// Resets the sockets that are there.
+    /// Resets the open sockets.
     private mutating func giveUp() {
         for side in Side.allCases where isThere(side) { pending.append(.reset(side)) }
         giveUpLanes()

@@ -3,11 +3,11 @@ internal import BowlinePlatform
 internal import NIOCore
 internal import NIOPosix
 
-/// Does on two sockets and their event loop what a ``FaultConnectionMachine`` decides. Used on that loop only.
+/// Performs the actions of a ``FaultConnectionMachine`` on two sockets and their event loop. Used on that loop only.
 final class FaultDriver {
     typealias Side = FaultConnectionMachine.Side
 
-    /// A socket, and what is known of it here.
+    /// A socket and its state.
     private struct Endpoint {
         let channel: any Channel
         var isReading = false
@@ -15,11 +15,11 @@ final class FaultDriver {
         var isClosed = false
     }
 
-    /// What ends a run.
+    /// Why a run ends.
     private enum Pause {
-        /// Nothing is to be done until then, if nothing happens before.
+        /// Nothing is to be done before this instant, unless an event happens.
         case wait(until: MonotonicInstant?)
-        /// Something is to be done when others have had the event loop.
+        /// More is to be done, after the event loop has done other work.
         case rest
     }
 
@@ -36,10 +36,10 @@ final class FaultDriver {
     private var jitter: [FaultDirection: SeededRandom]
     private var client: Endpoint
     private var server: Endpoint?
-    /// The client's socket can be written and read, or has been closed before it could.
+    /// Whether the client's socket has become active, so that it can be read and written, or was closed before that.
     private var isActive = false
     private var isDialing = false
-    /// Sockets of the dial that is under way.
+    /// The sockets of the dial under way.
     private var dialed: [any Channel] = []
     private var isRunning = false
     private var hasNews = false
@@ -76,7 +76,7 @@ final class FaultDriver {
     ///
     /// - Parameter silenced: The directions in which nothing passes at first.
     func begin(silenced: Set<FaultDirection>) throws {
-        // Now, so that what the proxy is told from here on comes after it.
+        // Do this now, so that later commands come after it.
         machine.accepted(silenced: silenced, at: clock.now)
         watch(client.channel, .client)
         try client.channel.pipeline.syncOperations.addHandler(FaultSocket(self, .client))
@@ -112,7 +112,7 @@ final class FaultDriver {
         run()
     }
 
-    /// Notes when the socket is closed, however that comes about.
+    /// Notes when the socket is closed, whatever closes it.
     private func watch(_ channel: any Channel, _ side: Side) {
         channel.closeFuture.assumeIsolated().whenComplete { _ in
             self.change(side) { $0.isClosed = true }
@@ -122,7 +122,7 @@ final class FaultDriver {
 
     // MARK: Actions
 
-    /// Does what is to be done now, first of all what the proxy was told.
+    /// Does all that is due now. Executes the commands from the proxy first.
     func run() {
         hasNews = true
         guard isActive, !isRunning else { return }
@@ -198,7 +198,7 @@ final class FaultDriver {
     private func reset(_ side: Side) {
         guard let channel = endpoint(side)?.channel else { return }
         if let provider = channel as? any SocketOptionProvider {
-            // On the channel's own loop it is done when this returns.
+            // On the channel's own event loop, the option is set when this call returns.
             _ = provider.setSoLinger(linger(l_onoff: 1, l_linger: 0))
         }
         channel.close(promise: nil)
@@ -220,7 +220,7 @@ final class FaultDriver {
         }
     }
 
-    /// A socket of the dial was made.
+    /// Notes a socket of the dial.
     private func dials(_ channel: any Channel) throws {
         guard isDialing, !machine.isOver else { throw ChannelError.ioOnClosedChannel }
         dialed.append(channel)
@@ -253,7 +253,7 @@ final class FaultDriver {
         timer = nil
         timerIsFor = time
         guard let time else { return }
-        // The loop's clock is this one.
+        // The event loop uses the same clock.
         let deadline = NIODeadline.uptimeNanoseconds(UInt64(max(0, time.nanoseconds)))
         timer = eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
             self.timer = nil
@@ -270,7 +270,7 @@ final class FaultDriver {
     }
 
     private func endIfClosed() {
-        // A dial that nothing waits for any more fails when its sockets are closed.
+        // Closing its sockets makes a dial fail that nothing waits for any more.
         for channel in dialed { channel.close(promise: nil) }
         guard !hasEnded, !isDialing, client.isClosed, server?.isClosed ?? true else { return }
         hasEnded = true

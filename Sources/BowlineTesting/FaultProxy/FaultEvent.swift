@@ -1,4 +1,4 @@
-/// Which way bytes go through a ``FaultProxy``.
+/// A direction of bytes through a ``FaultProxy``.
 public enum FaultDirection: Sendable, Hashable, CaseIterable {
     /// From the client to the server.
     case toServer
@@ -15,49 +15,52 @@ public enum FaultDirection: Sendable, Hashable, CaseIterable {
 
 /// How a ``FaultProxy`` ends a connection.
 public enum FaultCut: Sendable, Hashable {
-    /// In order: each peer reads the end of the stream.
+    /// With FIN: each peer reads the end of the stream.
     ///
-    /// What a peer sends afterwards is read and dropped for a second; then the socket is closed.
+    /// For one second the proxy reads and drops the bytes that a peer still sends; then it closes the socket.
     case fin
     /// With RST: each peer's next read or write fails with `ECONNRESET` or `EPIPE`.
     ///
-    /// Bytes that passed before are lost if the peer's kernel has not taken them yet, as on a network.
+    /// Bytes that passed before are lost if the peer's kernel has not received them yet, as on a network.
     case reset
 }
 
-/// One thing that a ``FaultProxy`` does when so many bytes of a direction have passed.
+/// A fault that happens when a number of bytes of a direction have passed.
 ///
-/// An event at byte n happens as soon as byte n has passed, not when the byte after it arrives; one at 0 happens as soon as
-/// the server has been dialed. It does not happen if the direction ends before. Events of one offset happen in the order in
-/// which they are listed.
+/// An event at offset n happens as soon as n bytes have passed, without waiting for the next byte. An event at 0
+/// happens as soon as the server has been dialed. The event does not happen if the direction ends earlier. Events with
+/// the same offset happen in the order of the list.
 public struct FaultEvent: Sendable, Hashable {
-    /// What happens.
+    /// The kinds of faults.
     public enum Kind: Sendable, Hashable {
-        /// Both sockets are ended.
+        /// The proxy ends both sockets.
         case cut(FaultCut)
-        /// The receiver of this direction reads its end; the other direction goes on. What the sender still sends is dropped.
+        /// The receiver of this direction reads its end. The other direction continues. The proxy drops further bytes
+        /// of the sender.
         case halfClose
-        /// Nothing passes in this direction for so long; then it goes on. Zero or less is no pause.
+        /// No bytes pass in this direction for this time; then it continues. Zero or less: no pause.
         case pause(Duration)
-        /// Nothing passes any more in this direction, not even its end; both sockets stay open. ``FaultProxy/resume()`` ends it.
+        /// Nothing passes any more in this direction, not even its end. Both sockets stay open. ``FaultProxy/resume()``
+        /// ends the silence.
         case silence
         /// Nothing passes any more in either direction; see `silence`.
         case silenceBoth
-        /// The next so many bytes of the sender are not passed on. Zero or less is none.
+        /// The proxy drops this many of the sender's next bytes. Zero or less: none.
         case swallow(Int)
-        /// The next so many bytes of the sender are passed on, then the same bytes once more. Zero or less is none.
+        /// The proxy passes this many of the sender's next bytes, then the same bytes a second time. Zero or less:
+        /// none.
         ///
-        /// More than 65,536 bytes are repeated in blocks of that many.
+        /// More than 65,536 bytes are repeated in blocks of that size.
         case duplicate(Int)
-        /// The next so many bytes of the sender are passed on with each bit flipped. Zero or less is none.
+        /// The proxy flips each bit in this many of the sender's next bytes. Zero or less: none.
         case corrupt(Int)
     }
 
-    /// After how many bytes of the sender it happens, from 0; a negative one counts as 0.
+    /// How many bytes of the sender pass before the event happens, from 0; a negative number counts as 0.
     ///
-    /// Bytes that were swallowed count, and bytes that were duplicated count once.
+    /// Swallowed bytes count, and duplicated bytes count once.
     public var offset: Int
-    /// What happens.
+    /// The fault.
     public var kind: Kind
 
     /// Makes an event.

@@ -3,9 +3,10 @@ internal import NIOCore
 
 /// Decides what happens to the bytes of one direction, and when.
 ///
-/// Bytes come in with ``received(_:at:jitter:)`` and are held in order; ``next(at:)`` says what to do now: write these bytes
-/// and report ``wrote(at:)``, note a fault, pass the sender's end on, or wait. One write is under way at a time, so that an
-/// event at byte n happens when the receiver's kernel has taken byte n, and a receiver that takes nothing stops the sender.
+/// ``received(_:at:jitter:)`` adds bytes, which are kept in order. ``next(at:)`` returns the next step: write bytes and
+/// report ``wrote(at:)``, record a fault, pass on the sender's end, or wait. Only one write is under way at a time. So
+/// an event at offset n happens when the receiver's kernel has taken n bytes, and a receiver that does not read stops
+/// the sender.
 struct FaultLaneMachine {
     /// How the sender ended.
     enum SenderEnd: Sendable, Equatable {
@@ -15,28 +16,28 @@ struct FaultLaneMachine {
         case reset
     }
 
-    /// What to do now.
+    /// The next step of the direction.
     enum Step {
-        /// Write these bytes to the receiver, and report `wrote` when they have been taken.
+        /// Write these bytes to the receiver, then report `wrote` when the receiver has taken them.
         case write(ByteBuffer)
-        /// This event happens. Cuts, half-closes and what concerns the other direction are the connection's to do.
+        /// This event happens. The connection performs cuts, half-closes and effects on the other direction.
         case fault(FaultEvent)
-        /// All that the sender sent has passed; now its end does.
+        /// All bytes of the sender have passed. Pass on the sender's end.
         case senderEnded(SenderEnd)
-        /// The sender ended long ago, and the direction is silent still.
+        /// The sender ended `silenceLimit` ago, and the direction is still silent.
         case abandoned
-        /// Nothing until then, or until the next fact.
+        /// Do nothing until this instant or the next fact, whichever is first.
         case wait(until: MonotonicInstant?)
     }
 
-    /// How long a silent direction is kept after its sender has ended.
+    /// How long a silent direction stays open after its sender has ended.
     static let silenceLimit = Duration.seconds(30)
-    /// How many bytes are held before reading stops.
+    /// How many bytes a direction keeps before reading stops.
     private static let heldLimit = 1 << 16
-    /// The same for a direction with latency, which holds what is under way.
+    /// The same for a direction with latency or jitter, which also keeps the delayed bytes.
     private static let delayedLimit = 1 << 20
     private static let pieceLimit = 256
-    /// The most bytes of a write, and of what is kept to be repeated.
+    /// The maximum size of a write, and of a block of duplicated bytes.
     private static let blockLimit = 1 << 16
     private static let longest = Duration.seconds(1_000_000_000)
 
@@ -75,9 +76,9 @@ struct FaultLaneMachine {
     private var swallowing = 0
     private var corrupting = 0
     private var duplicating = 0
-    /// What has passed of the bytes that are passed on twice.
+    /// The bytes that have passed once and are to be duplicated.
     private var copied = ByteBuffer()
-    /// What is passed on once more before anything else.
+    /// The bytes to pass a second time, before any other bytes.
     private var repeated = ByteBuffer()
 
     private var isWriting = false
@@ -85,12 +86,13 @@ struct FaultLaneMachine {
     private var restsUntil = Self.always
     private var silentSince: MonotonicInstant?
 
-    /// When the line was free again after the last bytes, and since when nothing but the rate holds bytes up.
+    /// `freeAt`: when the last bytes have passed at the lane's rate. `ableSince`: since when only the rate delays
+    /// bytes.
     private var freeAt = Self.always
     private var ableSince = Self.always
     private var departure: Departure?
 
-    /// Nothing passes any more: the end has been passed on, or the receiver is gone. What still comes is dropped.
+    /// Whether the direction has ended: its end has been passed on, or the receiver is gone. Further bytes are dropped.
     private(set) var isOver = false
 
     init(_ lane: FaultLane) {
@@ -98,7 +100,7 @@ struct FaultLaneMachine {
         jitter = Self.inRange(lane.jitter)
         rate = lane.bytesPerSecond.map { max(1, $0) }
         sliceGap = lane.sliceBytes == nil ? .zero : Self.inRange(lane.sliceGap)
-        // With a rate, what passes in 20 ms goes at once.
+        // With a rate, a slice has at most the bytes of 20 ms.
         let quantum = rate.map { max(1, $0 / 50) } ?? Self.blockLimit
         sliceLimit = min(max(1, lane.sliceBytes ?? Self.blockLimit), quantum, Self.blockLimit)
         let inOrder = lane.events.enumerated().map { index, event in
@@ -115,13 +117,13 @@ struct FaultLaneMachine {
     /// Whether nothing passes until `resume`.
     var isSilent: Bool { silentSince != nil }
 
-    /// Whether more bytes of the sender should be read.
+    /// Whether the driver should read more bytes of the sender.
     func wantsBytes(at now: MonotonicInstant) -> Bool {
         guard !isOver, ending == nil, !isSilent, pausedUntil <= now, held.count < Self.pieceLimit else { return false }
         return heldBytes < (latency + jitter > .zero ? Self.delayedLimit : Self.heldLimit)
     }
 
-    /// - Parameter fraction: How much of the jitter this piece has, from 0 to 1.
+    /// - Parameter fraction: The fraction of the lane's jitter that this piece gets, from 0 to 1.
     mutating func received(_ bytes: ByteBuffer, at now: MonotonicInstant, jitter fraction: Double) {
         guard !isOver, ending == nil, bytes.readableBytes > 0 else { return }
         let drawn = Duration.nanoseconds(Int64(Double(jitter.saturatingNanoseconds) * min(max(0, fraction), 1)))
@@ -130,7 +132,7 @@ struct FaultLaneMachine {
         heldBytes += bytes.readableBytes
     }
 
-    /// A reset takes the place of an end in order that has not passed yet.
+    /// Notes the sender's end. A reset replaces a FIN that has not been passed on yet.
     mutating func senderEnded(_ kind: SenderEnd, at now: MonotonicInstant) {
         guard !isOver, ending == nil || (kind == .reset && ending?.kind == .finished) else { return }
         ending = Ending(kind: kind, due: max(lastDue, now.advanced(by: latency)), noticed: now)
@@ -153,7 +155,7 @@ struct FaultLaneMachine {
         ableSince = max(ableSince, now)
     }
 
-    /// Lets nothing pass any more.
+    /// Ends the direction. Nothing passes any more.
     mutating func stop() {
         isOver = true
         held.removeAll()
@@ -162,7 +164,7 @@ struct FaultLaneMachine {
         repeated = ByteBuffer()
     }
 
-    /// What to do now. To be asked again after each step but a wait.
+    /// Returns the next step. Call it again after each step except `wait`.
     mutating func next(at now: MonotonicInstant) -> Step {
         guard !isOver else { return .wait(until: nil) }
         if let silentSince { return nextInSilence(since: silentSince, at: now) }
@@ -209,7 +211,7 @@ struct FaultLaneMachine {
         }
     }
 
-    /// How many bytes of a piece are treated alike.
+    /// Returns the length of the piece's first bytes that are all treated in the same way.
     private func run(of piece: Piece) -> Int {
         var count = piece.bytes.readableBytes
         if let event = events.first { count = min(count, event.offset - position) }
@@ -245,7 +247,7 @@ struct FaultLaneMachine {
         copied = ByteBuffer()
     }
 
-    /// Takes so many bytes of the first piece, which has them, and counts them.
+    /// Takes and counts the first `count` bytes of the first piece, which has at least as many.
     private mutating func take(_ count: Int) -> ByteBuffer {
         let taken = held[held.startIndex].bytes.readSlice(length: count) ?? ByteBuffer()
         if held[held.startIndex].bytes.readableBytes == 0 { held.removeFirst() }
@@ -257,9 +259,9 @@ struct FaultLaneMachine {
         return taken
     }
 
-    /// Sends so many bytes over a line of the lane's rate.
+    /// Schedules `count` bytes at the lane's rate.
     ///
-    /// - Returns: when they will have gone over it; nil if they have.
+    /// - Returns: the instant at which the bytes may pass; nil: now.
     private mutating func sendOverLine(
         _ count: Int, readySince: MonotonicInstant, at now: MonotonicInstant
     ) -> MonotonicInstant? {

@@ -1,66 +1,67 @@
 internal import BowlineCore
 
-/// How often a drawn script has which fault, and how large the faults are.
+/// How often drawn scripts have each fault, and how large the faults are.
 ///
-/// Fractions out of 0…1 and ranges with negative bounds are taken for the nearest that are in range.
+/// Values out of range are clamped to the nearest valid value.
 public struct FaultMix: Sendable, Hashable {
-    /// What can be drawn.
+    /// The faults that can be drawn.
     public enum Fault: Sendable, Hashable, CaseIterable {
-        /// The connection is accepted and ended at once, with FIN or RST.
+        /// The proxy accepts the connection and ends it at once, with FIN or RST.
         case refuse
-        /// The connection is accepted, and nothing passes.
+        /// The proxy accepts the connection, and no bytes pass.
         case silentOpening
-        /// The server is dialed later.
+        /// The proxy dials the server later.
         case delay
-        /// Both sockets are ended, with FIN or RST.
+        /// The proxy ends both sockets, with FIN or RST.
         case cut
-        /// One direction is ended.
+        /// The proxy ends one direction.
         case halfClose
-        /// Nothing passes for a while in one direction.
+        /// No bytes pass in one direction for a while.
         case pause
-        /// Nothing passes any more, in one direction or in both.
+        /// No more bytes pass, in one direction or in both.
         case silence
-        /// Bytes are lost. TCP does not do this; a broken relay may.
+        /// Bytes are lost. TCP prevents this; a broken relay may do it.
         case swallow
-        /// Bytes come twice. TCP does not do this; a broken relay may.
+        /// Bytes are sent twice. TCP prevents this; a broken relay may do it.
         case duplicate
-        /// Bytes are changed. TCP rarely lets this through; a broken relay may.
+        /// Bytes are changed. TCP detects nearly all such changes; a broken relay may make them.
         case corrupt
     }
 
-    /// The fraction of connections that have a fault, from 0 to 1. Default 0.3.
+    /// The fraction of connections with a fault, from 0 to 1. Default 0.3.
     public var faulty = 0.3
-    /// How often each fault is drawn, in proportion to the others; one that is not listed is never drawn.
+    /// How often each fault is drawn, relative to the others. A fault that is not listed is never drawn.
     ///
-    /// By default all but `swallow`, `duplicate` and `corrupt`: a POST whose bytes come twice is executed twice, and no
-    /// client can prevent that.
+    /// By default all faults except `swallow`, `duplicate` and `corrupt`: a POST request with duplicated bytes is
+    /// executed twice, and no client can prevent that.
     public var weights: [Fault: Double] = [
         .refuse: 1, .silentOpening: 0.5, .delay: 1, .cut: 6, .halfClose: 2, .pause: 3, .silence: 1,
     ]
-    /// How many faults a faulty connection has, from 1. Default 1 to 2.
+    /// How many faults a faulty connection has, from 1 to 64. Default 1 to 2.
     public var faults = 1...2
-    /// The fraction of connections whose bytes are late, in slices, or few in a second, from 0 to 1. Default 0.2.
+    /// The fraction of connections with slow lanes, from 0 to 1. A slow lane may have latency, slices and a limited
+    /// rate. Default 0.2.
     public var slow = 0.2
-    /// After how many bytes a fault happens, from 0. Small ones are drawn more often. Default 0 to 16,384.
+    /// How many bytes pass before a fault happens, from 0. Small numbers are drawn more often. Default 0 to 16,384.
     public var offsets = 0...16_384
     /// How many bytes are swallowed, duplicated or corrupted, from 1. Default 1 to 64.
     public var counts = 1...64
-    /// How long a pause or the delay of a dial is, from 0. Default 1 to 100 ms.
+    /// The duration of a pause, or of the delay of a dial, from 0. Default 1 to 100 ms.
     public var delays: ClosedRange<Duration> = .milliseconds(1) ... .milliseconds(100)
-    /// How much latency, and how much jitter, a slow lane has, from 0. Default 0 to 10 ms.
+    /// The latency, and the jitter, of a slow lane, from 0. Default 0 to 10 ms.
     public var latencies: ClosedRange<Duration> = .zero ... .milliseconds(10)
-    /// How many bytes a slice of a slow lane has, from 1. Default 1 to 1,024.
+    /// The number of bytes in a slice of a slow lane, from 1. Default 1 to 1,024.
     public var slices = 1...1024
-    /// How many bytes a second pass through a slow lane, from 1. Default 50,000 to 5,000,000.
+    /// The number of bytes that a slow lane passes in a second, from 1. Default 50,000 to 5,000,000.
     public var rates = 50_000...5_000_000
 
     /// Makes the standard mix.
     public init() {}
 
-    /// What networks and relays that keep to TCP do: every fault but `swallow`, `duplicate` and `corrupt`.
+    /// The faults of networks and relays that obey TCP: all except `swallow`, `duplicate` and `corrupt`.
     public static let standard = FaultMix()
 
-    /// Every fault, each as often as the others, on every connection.
+    /// Every fault, with equal weights, on every connection.
     public static let everything: FaultMix = {
         var mix = FaultMix()
         mix.faulty = 1
@@ -81,7 +82,7 @@ public struct FaultMix: Sendable, Hashable {
     }
 
     private func drawFault(_ random: inout SeededRandom) -> Fault? {
-        // In the order of the declaration: a dictionary's own order differs from run to run.
+        // Use the order of the declaration: the order of a dictionary differs from run to run.
         let usable = Fault.allCases.map { ($0, weights[$0] ?? 0) }.filter { $0.1 > 0 && $0.1.isFinite }
         var left = random.nextDouble() * usable.reduce(0) { $0 + $1.1 }
         for (fault, weight) in usable {
@@ -129,7 +130,7 @@ public struct FaultMix: Sendable, Hashable {
         }
     }
 
-    /// One in three is drawn from all offsets, one from the first eighth, and one from the first 64th of them.
+    /// Draws an offset: one in three from the whole range, one from its first eighth, and one from its first 64th.
     private func offset(_ random: inout SeededRandom) -> Int {
         let lower = max(0, offsets.lowerBound)
         let upper = max(lower, offsets.upperBound)

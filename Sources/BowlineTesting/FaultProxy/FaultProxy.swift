@@ -1,11 +1,12 @@
 internal import NIOCore
 internal import NIOPosix
 
-/// A proxy for TCP in front of a server on this machine or another, which does to connections what networks do.
+/// A TCP proxy that simulates faults of the network in front of a server, on this machine or another.
 ///
-/// It delays, slices, holds back, cuts, drops, repeats and changes bytes, by connection and by direction, as a ``FaultPlan``
-/// says, or now (``silence(_:connections:)``, ``cut(_:connections:)``). It does not look at the bytes, so TLS and HTTP/2
-/// pass through it. To script what the server itself does, use ``LoopbackServer``; the two go together.
+/// It delays, slices, pauses, cuts, drops, repeats and changes bytes, per connection and direction. A ``FaultPlan``
+/// schedules the faults; methods cause them at once (``silence(_:connections:)``, ``cut(_:connections:)``). The proxy
+/// does not interpret the bytes, so TLS and HTTP/2 pass through it. To script the server's own behaviour, use
+/// ``LoopbackServer``; the two can be combined.
 ///
 /// ```swift
 /// try await FaultProxy.withProxy(port: server.port) { proxy in
@@ -15,13 +16,19 @@ internal import NIOPosix
 /// }
 /// ```
 ///
-/// It listens on 127.0.0.1. Back-pressure is passed on: a peer that does not read stops the other, and a direction holds at
-/// most 64 KiB and one read (1 MiB where it has latency), beside what the kernel holds. So is a half-close. When a peer
-/// resets its connection, the other is reset once all that was read has passed; when the server cannot be dialed, the client
-/// is reset. While a direction is silent, the proxy's kernel still acknowledges what the peer sends, until its buffers are
-/// full; a connection in silence one of whose peers has ended is reset after 30 s.
+/// The proxy listens on 127.0.0.1. It passes on:
 ///
-/// It works on SwiftNIO's shared event loops, as clients do, and leaves them to others after 64 writes of a connection.
+/// - Back-pressure. If a peer does not read, the proxy stops reading from the other peer. Each direction buffers at
+///   most 64 KiB plus one read (1 MiB plus one read if it has latency or jitter), in addition to the kernel's buffers.
+/// - A half-close.
+/// - A reset. When a peer resets its connection, the proxy resets the other connection after all bytes that it has read
+///   have passed. When the server cannot be dialed, the proxy resets the client's connection.
+///
+/// While a direction is silent, the proxy's kernel still acknowledges the sender's bytes until the kernel's buffers are
+/// full. If the sender of a silent direction has ended, the proxy resets the connection after 30 s.
+///
+/// The proxy runs on SwiftNIO's shared event loops, as clients do. After 64 writes of a connection it lets the loop do
+/// other work.
 public final class FaultProxy: Sendable {
     /// The port, on 127.0.0.1.
     public let port: Int
@@ -35,13 +42,14 @@ public final class FaultProxy: Sendable {
         port = listener.localAddress?.port ?? 0
     }
 
-    /// Starts a proxy; stop it with ``stop()``, or use ``withProxy(to:port:plan:isolation:_:)``, which does that.
+    /// Starts a proxy. Stop it with ``stop()``, or use ``withProxy(to:port:plan:isolation:_:)``, which stops it.
     ///
     /// - Parameters:
     ///   - host: The server's name or address. Default `127.0.0.1`.
-    ///   - port: The server's port, from 1 to 65,535. It is dialed for each connection, so it need not listen yet.
-    ///   - plan: What happens to which connection. Default nothing.
-    /// - Throws: ``FaultProxyError`` for a host or port that cannot be dialed; what binding throws.
+    ///   - port: The server's port, from 1 to 65,535. The proxy dials it for each connection, so the server may start
+    ///     later.
+    ///   - plan: The scripts of the connections. Default none.
+    /// - Throws: ``FaultProxyError`` if the host or the port cannot be dialed; the error of binding the socket.
     public static func start(
         to host: String = "127.0.0.1", port: Int, plan: FaultPlan = .none
     ) async throws -> FaultProxy {
@@ -51,7 +59,7 @@ public final class FaultProxy: Sendable {
             .serverChannelOption(.backlog, value: 256)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            // The connection reads when it has room.
+            // The driver reads when the lane has room.
             .childChannelOption(.autoRead, value: false)
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -62,9 +70,9 @@ public final class FaultProxy: Sendable {
         return FaultProxy(listener, shared)
     }
 
-    /// Runs `body` with a proxy that is stopped afterwards, whatever happens.
+    /// Runs `body` with a new proxy, and stops the proxy when `body` returns or throws.
     ///
-    /// - Throws: what ``start(to:port:plan:)``, `body` or ``stop()`` throws.
+    /// - Throws: the error of ``start(to:port:plan:)``, `body` or ``stop()``.
     @discardableResult
     public static func withProxy<Result>(
         to host: String = "127.0.0.1",
@@ -85,14 +93,14 @@ public final class FaultProxy: Sendable {
         return result
     }
 
-    /// The URL of a server behind the proxy: `http://127.0.0.1:49152`.
+    /// Returns the URL of the server behind the proxy: `http://127.0.0.1:49152`.
     ///
-    /// A certificate of ``TestCertificates`` is valid for this address too.
+    /// The certificate ``TestCertificates/server`` is valid for this address.
     public func baseURL(scheme: String = "http") -> String {
         "\(scheme)://127.0.0.1:\(port)"
     }
 
-    /// Makes another plan that of the connections accepted from now on, counted from 0 again.
+    /// Replaces the plan. The new plan applies to the connections accepted from now on, and counts them from 0.
     public func use(_ plan: FaultPlan) {
         shared.withLock { state in
             state.plan = plan
@@ -100,14 +108,14 @@ public final class FaultProxy: Sendable {
         }
     }
 
-    /// Lets nothing pass any more, not even a peer's end, until ``resume()``; sockets stay open.
+    /// Stops all passing, even of a peer's end, until ``resume()``. The sockets stay open.
     ///
-    /// Bytes that a peer sends after this has returned do not pass. A connection accepted while the direction to the server
-    /// is silent is not dialed on before ``resume()``.
+    /// Bytes that a peer sends after this method has returned do not pass. While the direction to the server is silent,
+    /// the proxy does not dial the server for newly accepted connections.
     ///
     /// - Parameters:
-    ///   - directions: Which ways. Default both.
-    ///   - connections: The numbers of the connections; nil: all that are open, and all that are accepted until
+    ///   - directions: The directions that become silent. Default both.
+    ///   - connections: The numbers of the connections; nil: all open connections, and all that are accepted until
     ///     ``resume()``. Default nil.
     public func silence(
         _ directions: Set<FaultDirection> = [.toServer, .toClient], connections: Set<Int>? = nil
@@ -119,7 +127,7 @@ public final class FaultProxy: Sendable {
         for connection in concerned { connection.tell(.silence(directions)) }
     }
 
-    /// Ends every silence: of ``silence(_:connections:)``, of events and of openings. What was held back goes on.
+    /// Ends every silence, including those of events and openings. The bytes that were kept back pass.
     public func resume() {
         let concerned = shared.withLock { state in
             state.silenced = []
@@ -128,25 +136,25 @@ public final class FaultProxy: Sendable {
         for connection in concerned { connection.tell(.resume) }
     }
 
-    /// Ends connections now, on both sides, wherever they are.
+    /// Ends connections at once, on both sides, in any phase.
     ///
     /// - Parameters:
     ///   - how: With FIN or with RST.
-    ///   - connections: The numbers of the connections; nil: all that are open. Default nil.
+    ///   - connections: The numbers of the connections; nil: all open connections. Default nil.
     public func cut(_ how: FaultCut, connections: Set<Int>? = nil) {
         for connection in shared.withLock({ $0.connections(connections) }) { connection.tell(.cut(how)) }
     }
 
-    /// The numbers, from 0, of the connections that are open: those with a socket that is not closed.
+    /// The numbers, from 0, of the open connections. A connection is open until both of its sockets are closed.
     public var connections: [Int] { shared.withLock { $0.openConnections.keys.sorted() } }
 
-    /// How many connections have been accepted, those that have ended included.
+    /// The number of accepted connections, including ended ones.
     public var accepted: Int { shared.withLock { $0.accepted } }
 
-    /// What was done, in order: faults, and how connections began and ended. The last 10,000 records.
+    /// The last 10,000 records, in order: faults, and the beginnings and ends of connections.
     public var log: [FaultRecord] { shared.withLock { Array($0.records.suffix(FaultProxyState.logLimit)) } }
 
-    /// Waits until at least `count` connections have been accepted, those that have ended included.
+    /// Waits until at least `count` connections have been accepted, including ended ones.
     ///
     /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
     public func waitForConnections(
@@ -170,9 +178,10 @@ public final class FaultProxy: Sendable {
         )
     }
 
-    /// Waits until the log has a record that `matches`.
+    /// Waits until the log has a record for which `matches` returns true.
     ///
-    /// - Throws: ``WaitTimeout`` after `timeout`, with the log's last record; `CancellationError` when the task is cancelled.
+    /// - Throws: ``WaitTimeout``, with the last record of the log, after `timeout`; `CancellationError` when the task
+    ///   is cancelled.
     public func waitForRecord(
         timeout: Duration = .seconds(10),
         file: String = #fileID,
@@ -185,9 +194,9 @@ public final class FaultProxy: Sendable {
         )
     }
 
-    /// Stops listening, closes all connections and waits for all that. It may be called again.
+    /// Stops listening, closes all connections, and waits until they are closed. Further calls have no effect.
     ///
-    /// - Throws: what closing the listening socket throws; connections are closed all the same.
+    /// - Throws: the error of closing the listening socket. The connections are closed nevertheless.
     public func stop() async throws {
         shared.withLock { $0.isStopped = true }
         var failure: (any Error)?
@@ -203,12 +212,12 @@ public final class FaultProxy: Sendable {
         if let failure { throw failure }
     }
 
-    /// Gives an accepted socket its number and its script, and begins to pass what comes. Called on the socket's event loop.
+    /// Gives an accepted socket its number and its script, and starts its driver. Called on the socket's event loop.
     private static func accept(
         _ channel: any Channel, _ target: FaultTarget, _ shared: Watched<FaultProxyState>
     ) throws {
         guard let admission = shared.withLock({ $0.admit() }) else { throw ChannelError.ioOnClosedChannel }
-        // The plan may be a closure of the user's, so it is asked without the lock.
+        // The plan may call a closure of the user, so ask it without the lock.
         let (plan, number) = (admission.plan, admission.numberInPlan)
         let mailbox = FaultConnection.Mailbox()
         let turns = shared.withLock { $0.turns(on: channel.eventLoop) }

@@ -1,18 +1,19 @@
 internal import NIOCore
 
-/// What a ``FaultProxy`` and its connections share; a test waits upon it.
+/// The state that a ``FaultProxy`` and its connections share. Tests wait on it.
 struct FaultProxyState: Sendable {
-    /// How many records are kept at least; twice as many at most, so that dropping the oldest costs little.
+    /// The minimum number of records that are kept. Twice as many are kept at most, so that dropping the oldest costs
+    /// little.
     static let logLimit = 10_000
 
     var plan: FaultPlan
-    /// The number of the first connection that the plan is for.
+    /// The number of the first connection that the plan applies to.
     var planStart = 0
     /// The number of the next connection.
     var accepted = 0
-    /// By number.
+    /// The open connections by number.
     var openConnections: [Int: FaultConnection] = [:]
-    /// Directions in which nothing passes on connections that are still to come.
+    /// The directions in which no bytes pass on future connections.
     var silenced: Set<FaultDirection> = []
     var records: [FaultRecord] = []
     var isStopped = false
@@ -27,14 +28,14 @@ struct FaultProxyState: Sendable {
         if records.count >= 2 * Self.logLimit { records.removeFirst(Self.logLimit) }
     }
 
-    /// The open connections of these numbers, or all, in the order of their numbers.
+    /// Returns the open connections with these numbers, in the order of their numbers; nil: all open connections.
     func connections(_ numbers: Set<Int>?) -> [FaultConnection] {
         openConnections.values
             .filter { numbers?.contains($0.number) ?? true }
             .sorted { $0.number < $1.number }
     }
 
-    /// The turns of an event loop. To be called on that loop.
+    /// Returns the turns of an event loop. Call it on that loop.
     mutating func turns(on eventLoop: any EventLoop) -> NIOLoopBound<FaultTurns> {
         let loop = ObjectIdentifier(eventLoop)
         if let turns = turnsByLoop[loop] { return turns }
@@ -43,16 +44,16 @@ struct FaultProxyState: Sendable {
         return made
     }
 
-    /// What an accepted socket gets.
+    /// The numbers and the plan that an accepted socket gets.
     struct Admission: Sendable {
         /// The connection's number.
         let number: Int
-        /// The same, from when the plan was put to use.
+        /// The connection's number, counted from when the plan was put to use.
         let numberInPlan: Int
         let plan: FaultPlan
     }
 
-    /// - Returns: nil if the proxy is stopped.
+    /// - Returns: the admission; nil if the proxy is stopped.
     mutating func admit() -> Admission? {
         guard !isStopped else { return nil }
         defer { accepted += 1 }

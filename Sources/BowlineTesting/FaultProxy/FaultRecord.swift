@@ -1,14 +1,14 @@
-/// A line of a proxy's log: what it did to which connection, in which direction and after how many bytes.
+/// A line of a proxy's log: an action, its connection, its direction, and how many bytes had passed.
 public struct FaultRecord: Sendable, Hashable, CustomStringConvertible {
     /// The number of the connection, from 0.
     public let connection: Int
-    /// The direction that it concerns; nil: the connection as a whole.
+    /// The direction of the action; nil: the connection as a whole.
     public let direction: FaultDirection?
-    /// How many bytes of the direction's sender had been taken; 0 without a direction.
+    /// How many bytes of the direction's sender the proxy had taken; 0 without a direction.
     public let offset: Int
-    /// What was done, in words: `cut (reset)`, `connected`, `end of stream`.
+    /// The action, in words: `cut (reset)`, `connected`, `end of stream`.
     public let what: String
-    /// The fault, if it is one that an event or a call of the proxy's made; nil for what the peers did.
+    /// The fault that an event or a call of the proxy's methods caused; nil for actions of the peers.
     public let kind: FaultEvent.Kind?
 
     init(_ connection: Int, _ direction: FaultDirection?, _ offset: Int, _ what: String, kind: FaultEvent.Kind? = nil) {
@@ -29,7 +29,7 @@ public struct FaultRecord: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension FaultCut {
-    /// As a log line has it.
+    /// The text for a line of the log.
     var text: String {
         switch self {
         case .fin: "fin"
@@ -39,7 +39,7 @@ extension FaultCut {
 }
 
 extension FaultEvent.Kind {
-    /// As a log line has it.
+    /// The text for a line of the log.
     var text: String {
         switch self {
         case .cut(let how): "cut (\(how.text))"

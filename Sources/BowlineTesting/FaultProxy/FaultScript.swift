@@ -1,25 +1,27 @@
-/// What a ``FaultProxy`` does to the bytes of one direction of a connection.
+/// The delays, limits and faults of one direction of a ``FaultProxy``'s connection.
 ///
-/// Numbers out of range are taken for the nearest one in range, so that a drawn script never fails.
+/// Values out of range are clamped to the nearest valid value, so that a drawn script never fails.
 public struct FaultLane: Sendable, Hashable {
-    /// How much later each piece passes, from 0. A piece is what one read yields. Default zero.
+    /// How long each piece is delayed, from 0. A piece is the result of one read. Default zero.
     public var latency: Duration = .zero
-    /// Up to so much more, drawn for each piece, from 0. The order of the bytes is kept. Default zero.
+    /// The most that is added to the latency, from 0. The amount is drawn for each piece. The order of the bytes is
+    /// kept. Default zero.
     public var jitter: Duration = .zero
-    /// How many bytes pass in a second at most, from 1; nil: as many as come. n bytes take at least n / rate. Default nil.
+    /// How many bytes pass in a second at most, from 1; nil: no limit. n bytes take at least n / rate seconds. Default
+    /// nil.
     public var bytesPerSecond: Int?
-    /// How many bytes a write carries at most, from 1; nil: as many as there are. Default nil.
+    /// How many bytes one write has at most, from 1; nil: no limit of the script. Default nil.
     public var sliceBytes: Int?
-    /// How long after a slice the next one passes, from 0; without `sliceBytes` it is ignored. Default zero.
+    /// The pause after each slice, from 0; ignored without `sliceBytes`. Default zero.
     public var sliceGap: Duration = .zero
-    /// What happens at which byte, in any order. Default nothing.
+    /// The faults, with their offsets, in any order. Default none.
     public var events: [FaultEvent] = []
 
-    /// Makes a lane through which bytes pass untouched.
+    /// Makes a lane through which bytes pass unchanged.
     public init() {}
 }
 
-/// What a ``FaultProxy`` does to one connection.
+/// The script of one connection of a ``FaultProxy``: how it begins, and a lane for each direction.
 ///
 /// ```swift
 /// let script = FaultScript {
@@ -28,35 +30,35 @@ public struct FaultLane: Sendable, Hashable {
 /// }
 /// ```
 public struct FaultScript: Sendable, Hashable {
-    /// How a connection begins. The client's connect succeeds in each case: the proxy accepts it.
+    /// How a connection begins. In each case the client's connect succeeds, because the proxy accepts it.
     public enum Opening: Sendable, Hashable {
         /// The proxy dials the server.
         case connect
         /// The proxy ends the connection at once and does not dial.
         case refuse(FaultCut)
-        /// The proxy does not dial and passes nothing, until ``FaultProxy/resume()``.
+        /// The proxy does not dial, and no bytes pass, until ``FaultProxy/resume()``.
         case silence
-        /// The proxy dials the server so much later, and reads nothing before. Zero or less is no delay.
+        /// The proxy dials the server after this delay, and reads nothing before that. Zero or less: no delay.
         case delay(Duration)
     }
 
     /// How the connection begins. Default `.connect`.
     public var opening: Opening = .connect
-    /// What happens to the client's bytes.
+    /// The lane of the client's bytes.
     public var toServer = FaultLane()
-    /// What happens to the server's bytes.
+    /// The lane of the server's bytes.
     public var toClient = FaultLane()
 
-    /// Makes a script that does nothing.
+    /// Makes a script without faults.
     public init() {}
 
-    /// Makes a script that does nothing, then changes it.
+    /// Makes a script without faults, then changes it.
     public init(_ configure: (inout FaultScript) -> Void) {
         self.init()
         configure(&self)
     }
 
-    /// A script that does nothing: all passes untouched.
+    /// A script without faults: all bytes pass unchanged.
     public static let none = FaultScript()
 
     subscript(direction: FaultDirection) -> FaultLane {

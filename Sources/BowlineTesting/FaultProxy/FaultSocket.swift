@@ -1,6 +1,6 @@
 internal import NIOCore
 
-/// Brings what happens on one of a connection's two sockets to its ``FaultDriver``.
+/// Reports the events of one of a connection's two sockets to its ``FaultDriver``.
 final class FaultSocket: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 

@@ -6,7 +6,7 @@ enum FaultTarget: Sendable {
     case address(SocketAddress)
     case name(String, port: Int)
 
-    /// - Throws: ``FaultProxyError`` for what cannot be dialed.
+    /// - Throws: ``FaultProxyError`` if the host or the port cannot be dialed.
     init(host: String, port: Int) throws {
         guard !host.isEmpty else { throw FaultProxyError(description: "host: it is empty") }
         guard (1...65_535).contains(port) else {
@@ -27,7 +27,7 @@ enum FaultTarget: Sendable {
     }
 }
 
-/// What a ``FaultProxy`` cannot be started with. The text names the parameter.
+/// The error of starting a ``FaultProxy`` with an invalid host or port. The description names the parameter.
 public struct FaultProxyError: Error, Sendable, Hashable, CustomStringConvertible {
     public let description: String
 }

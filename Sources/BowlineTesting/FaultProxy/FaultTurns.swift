@@ -1,10 +1,10 @@
 internal import NIOCore
 
-/// Gives one turn after another to connections of an event loop that have much to write, and the loop to others between
-/// two turns. Used on that loop only.
+/// Gives turns, one after another, to the connections of an event loop that have much to write. Between two turns the
+/// loop does other work. Used on that loop only.
 ///
-/// An event loop does all that is due before it looks at its sockets again. Only one turn is scheduled at a time, and later
-/// than now, so that the loop comes to its sockets however many connections write.
+/// An event loop runs all due tasks before it polls its sockets again. Only one turn is scheduled at a time, and with a
+/// delay, so that the loop polls its sockets regardless of how many connections write.
 final class FaultTurns {
     private static let pause = TimeAmount.microseconds(100)
 
@@ -16,7 +16,7 @@ final class FaultTurns {
         self.eventLoop = eventLoop
     }
 
-    /// Calls `turn` once, later, after those that came before.
+    /// Calls `turn` once, after the turns that were added before. Never calls it at once.
     func add(_ turn: @escaping () -> Void) {
         waiting.append(turn)
         if !isScheduled { schedule() }

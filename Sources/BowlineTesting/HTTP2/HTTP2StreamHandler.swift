@@ -3,7 +3,7 @@ internal import NIOCore
 internal import NIOHPACK
 internal import NIOHTTP2
 
-/// Reads one request of an HTTP/2 connection, and starts what answers it.
+/// Reads one request of an HTTP/2 connection, and starts the task that answers it.
 ///
 /// Used on the connection's event loop only.
 final class HTTP2StreamHandler: ChannelInboundHandler {
@@ -17,11 +17,11 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
 
     private enum Phase {
         case new
-        /// Its request is read, and answered.
+        /// The request is read and answered.
         case served
-        /// Its request was malformed. Nothing more is read.
+        /// The request was malformed. Nothing more is read.
         case refused
-        /// It came after the connection's last one.
+        /// The request came after the connection's last request.
         case ignored
     }
     private var stream: LoopbackStream?
@@ -50,7 +50,7 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // The end of the stream's channel follows.
+        // SwiftNIO closes the stream's channel next.
         guard error is NIOHTTP2Errors.StreamClosed, var request else { return }
         request.wasReset = true
         self.request = request
@@ -101,10 +101,10 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
         request.isComplete = true
         self.request = request
         connection.facts.withLock { $0.completeRequests += 1 }
-        // On record before anybody can have seen the answer.
+        // Record the request before the client can see the answer.
         connection.server.journal.received(request)
         if let stream {
-            // Its script began with its head.
+            // Its task began when the head was received.
             stream.whole.withLock { $0 = request }
             return
         }
@@ -121,7 +121,8 @@ final class HTTP2StreamHandler: ChannelInboundHandler {
 }
 
 extension RequestHead {
-    /// A request's field section, looked at as strictly as lines of text (RFC 9113 §8.2, §8.3.1).
+    /// Makes a head from a request's field section. Checks the fields as strictly as an HTTP/1.1 head (RFC 9113 §8.2,
+    /// §8.3.1).
     init(_ headers: HPACKHeaders) throws {
         var pseudo: [String: String] = [:]
         var regular = HPACKHeaders()
@@ -148,7 +149,8 @@ extension RequestHead {
             method: method, target: target, fields: try Self.fields(regular), text: text + "\r\n", framing: .chunked)
     }
 
-    /// The fields of a header or trailer section, none of which is one of HTTP/1.1's connections (RFC 9113 §8.2.2).
+    /// Returns the fields of a header or trailer section. Refuses the connection-specific fields of HTTP/1.1 (RFC 9113
+    /// §8.2.2).
     static func fields(_ headers: HPACKHeaders) throws -> HTTPFields {
         var fields = HTTPFields()
         for (name, value, _) in headers {

@@ -1,7 +1,7 @@
 internal import NIOCore
 internal import NIOHTTP2
 
-/// The end of an HTTP/2 connection's pipeline: counts its streams, and says when there have been enough.
+/// The last handler of an HTTP/2 connection's pipeline. It counts the requests, and sends GOAWAY at the limit.
 ///
 /// Used on the connection's event loop only.
 final class HTTP2Streams: ChannelInboundHandler {
@@ -17,7 +17,7 @@ final class HTTP2Streams: ChannelInboundHandler {
         self.limit = limit.map { max(1, $0) }
     }
 
-    /// Puts HTTP/2 behind the connection's last handler.
+    /// Adds the handlers of HTTP/2 to the end of the connection's pipeline.
     static func add(to channel: any Channel, of connection: LoopbackConnection, _ options: LoopbackHTTP2) throws {
         let streams = HTTP2Streams(limit: options.requestsPerConnection)
         let bound = NIOLoopBound(streams, eventLoop: channel.eventLoop)
@@ -29,7 +29,7 @@ final class HTTP2Streams: ChannelInboundHandler {
             let value = min(max(1, window), Int(Int32.max))
             configuration.initialSettings.append(HTTP2Setting(parameter: .initialWindowSize, value: value))
         }
-        // A script may answer wrongly, and a request is looked at here.
+        // A script may send invalid responses, and `HTTP2StreamHandler` checks the requests.
         configuration.headerBlockValidation = .disabled
         configuration.contentLengthValidation = .disabled
         var streamConfiguration = NIOHTTP2Handler.StreamConfiguration()
@@ -46,14 +46,15 @@ final class HTTP2Streams: ChannelInboundHandler {
         try channel.pipeline.syncOperations.addHandlers([handler, streams])
     }
 
-    /// Lifts SwiftNIO's limits against floods, which a busy test reaches.
+    /// Raises SwiftNIO's limits against floods, because busy tests reach them.
     ///
-    /// They end the connection with a GOAWAY that names stream 0 as the last: it disowns requests that were answered.
+    /// At such a limit SwiftNIO ends the connection with a GOAWAY that names stream 0 as the last, even though requests
+    /// have been answered.
     private static func allowResets(
         _ connection: inout NIOHTTP2Handler.ConnectionConfiguration,
         _ stream: inout NIOHTTP2Handler.StreamConfiguration
     ) {
-        // Room for the counts is allocated at once, so the time is short, not the count large.
+        // SwiftNIO allocates space for the count at once, so shorten the window instead of raising the count.
         stream.streamResetFrameRateLimit.windowLength = .milliseconds(1)
         stream.streamErrorRateLimit.windowLength = .milliseconds(1)
         connection.controlFrameRateLimit.windowLength = .milliseconds(1)
@@ -69,16 +70,16 @@ final class HTTP2Streams: ChannelInboundHandler {
         self.context = nil
     }
 
-    /// What concerns the connection as a whole is the frame handler's affair.
+    /// Ignores frames of the connection as a whole: the frame handler processes them.
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // One stream's: a client may reset what it likes.
+        // An error of one stream: a client may reset any stream.
         if error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.StreamClosed { return }
         context.close(promise: nil)
     }
 
-    /// Counts a request. Returns whether it is looked at.
+    /// Counts a request. Returns whether the request is to be served.
     func began(_ id: HTTP2StreamID) -> Bool {
         guard !isGoingAway else { return false }
         begun += 1
@@ -87,8 +88,8 @@ final class HTTP2Streams: ChannelInboundHandler {
         return true
     }
 
-    /// Says that this stream was the last (RFC 9113 §6.8), past the frame handler: that would take what a client sends on a
-    /// later one before it knows for an error of the connection.
+    /// Sends a GOAWAY that names this stream as the last (RFC 9113 §6.8). It bypasses the frame handler, which would
+    /// treat later streams, sent before the client has received the GOAWAY, as an error of the connection.
     private func goAway(after id: HTTP2StreamID) {
         isGoingAway = true
         guard let frames = try? context?.pipeline.syncOperations.context(handlerType: NIOHTTP2Handler.self) else {
@@ -103,8 +104,8 @@ final class HTTP2Streams: ChannelInboundHandler {
     func ended() {
         open -= 1
         guard isGoingAway, open == 0, let context else { return }
-        // After what the stream's end still writes. Our direction only: a close with requests unread would be a reset, and
-        // the client might lose the answers.
+        // Deferred, so that the stream's last frames are written first. Ends only our direction: a close with unread
+        // requests would be a reset, and the client might lose the answers.
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         context.eventLoop.execute { bound.value.close(mode: .output, promise: nil) }
     }

@@ -1,7 +1,7 @@
 package import NIOCore
 internal import NIOHPACK
 
-/// One HTTP/2 frame as it stands on the wire (RFC 9113 §4.1), right or wrong.
+/// One HTTP/2 frame in the form of the wire (RFC 9113 §4.1), valid or not.
 package struct HTTP2WireFrame: Sendable, Hashable {
     /// A frame's type by its number.
     package struct Kind: Sendable, Hashable {
@@ -30,8 +30,8 @@ package struct HTTP2WireFrame: Sendable, Hashable {
     package var flags: UInt8
     package var stream: Int
     package var payload: ByteBuffer
-    /// How long the frames were that ``HTTP2WireReader`` has joined to this one: HEADERS, and CONTINUATION behind it. Empty: none
-    /// were joined.
+    /// The lengths of the frames that ``HTTP2WireReader`` has joined to this one: HEADERS and the CONTINUATION frames
+    /// behind it. Empty: no frames were joined.
     package var pieces: [Int] = []
 
     package init(_ kind: Kind, flags: UInt8 = 0, on stream: Int = 0, _ payload: ByteBuffer = ByteBuffer()) {
@@ -76,8 +76,8 @@ package struct HTTP2WireFrame: Sendable, Hashable {
     }
 }
 
-/// A peer's side of one HTTP/2 connection, without input and output: takes frames out of bytes, and decodes field sections
-/// with a table of its own, so that a client whose table differs is found out.
+/// Reads the frames of a client's HTTP/2 connection from bytes, without input and output. It decodes field sections
+/// with its own table, so a client with a different table is detected.
 package struct HTTP2WireReader: Sendable {
     private var unread = ByteBuffer()
     private var hasPreface = false
@@ -90,8 +90,8 @@ package struct HTTP2WireReader: Sendable {
         unread.writeImmutableBuffer(bytes)
     }
 
-    /// The next frame that is there whole, behind the client's preface. HEADERS comes with the CONTINUATION frames behind it, as
-    /// one frame.
+    /// Returns the next complete frame after the client's preface; nil if there is none. Joins HEADERS and the
+    /// CONTINUATION frames behind it into one frame.
     package mutating func next() -> HTTP2WireFrame? {
         if !hasPreface {
             guard unread.readableBytes >= HTTP2WireFrame.clientPreface.readableBytes else { return nil }
@@ -117,9 +117,9 @@ package struct HTTP2WireReader: Sendable {
         return HTTP2WireFrame(.init(code), flags: flags, on: Int(stream & 0x7FFF_FFFF), payload)
     }
 
-    /// Joins the CONTINUATION frames behind HEADERS. False if the last is not there.
+    /// Joins the CONTINUATION frames behind HEADERS. Returns false if the last of them has not been received.
     ///
-    /// Any other frame is left where it is, and HEADERS unfinished (RFC 9113 §6.10).
+    /// If another frame follows, that frame stays unread and HEADERS stays unfinished (RFC 9113 §6.10).
     private static func join(to head: inout HTTP2WireFrame, from bytes: inout ByteBuffer) -> Bool {
         head.pieces = [head.payload.readableBytes]
         while head.flags & HTTP2WireFrame.endHeaders == 0 {
@@ -134,14 +134,14 @@ package struct HTTP2WireReader: Sendable {
         return true
     }
 
-    /// The fields of a HEADERS frame. To be called for each such frame, in order.
+    /// Decodes the fields of a HEADERS frame. Call it for each such frame, in order.
     package mutating func fields(of frame: HTTP2WireFrame) throws -> [HTTP2WireField] {
         var payload = frame.payload
         return try decoder.decodeHeaders(from: &payload).map { HTTP2WireField($0.name, $0.value) }
     }
 }
 
-/// A field as it came over HTTP/2.
+/// A field of an HTTP/2 field section.
 package struct HTTP2WireField: Sendable, Hashable, CustomStringConvertible {
     package let name: String
     package let value: String
@@ -153,7 +153,7 @@ package struct HTTP2WireField: Sendable, Hashable, CustomStringConvertible {
 
     package var description: String { "\(name): \(value.prefix(60))" }
 
-    /// A field section in literals without a table, so that a peer of a test needs no state to write it.
+    /// Encodes a field section as literals without indexing, so that a test's peer needs no state to write it.
     package static func section(_ fields: [HTTP2WireField]) -> ByteBuffer {
         var bytes = ByteBuffer()
         for field in fields { bytes.writeLiteral(field) }

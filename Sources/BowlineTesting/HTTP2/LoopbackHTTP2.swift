@@ -1,18 +1,21 @@
 /// How a ``LoopbackServer`` speaks HTTP/2 (RFC 9113).
 ///
-/// Over TLS it does so with clients that offer `h2` (ALPN), without TLS with all: prior knowledge. Routes and responders
-/// are those of HTTP/1.1; each request is answered on its own stream. Connections with a script
-/// (``LoopbackServer/onConnection(_:)``) are driven in bytes as ever.
+/// Over TLS, the server uses HTTP/2 with clients that offer `h2` (ALPN). Without TLS it uses HTTP/2 with all clients
+/// (prior knowledge). Routes and responders are the same as for HTTP/1.1; each request is answered on its own stream.
+/// Connections with a script (``LoopbackServer/onConnection(_:)``) are driven in bytes.
 public struct LoopbackHTTP2: Sendable, Hashable {
-    /// How many requests a client may have under way on a connection, from 0. Default 100.
+    /// How many streams a client may have open on a connection, from 0. Default 100.
     public var maximumStreams = 100
-    /// After so many requests a connection takes no more: a GOAWAY names the last, later ones are ignored, and the
-    /// connection closes when those before have been answered. From 1; nil: any number. Default nil.
+    /// How many requests a connection takes, from 1; nil: no limit. Default nil.
+    ///
+    /// After the last one the server sends a GOAWAY that names it, and ignores later requests. When the earlier
+    /// requests have been answered, the server closes the connection.
     public var requestsPerConnection: Int?
-    /// How many bytes of a request's body a client may send before the server has taken some of them
-    /// (SETTINGS_INITIAL_WINDOW_SIZE), from 1 to 2,147,483,647; nil: 65,535. What follows is taken as it comes. Default nil.
+    /// How many bytes of a request's body a client may send before the server has read some of them
+    /// (SETTINGS_INITIAL_WINDOW_SIZE), from 1 to 2,147,483,647; nil: 65,535. The server reads later bytes as they
+    /// arrive. Default nil.
     public var initialWindow: Int?
 
-    /// Makes the defaults.
+    /// Makes the default settings.
     public init() {}
 }

@@ -3,28 +3,28 @@ internal import NIOCore
 internal import NIOHPACK
 internal import NIOHTTP2
 
-/// The answering side of one request over HTTP/2: does in frames what a reply says.
+/// The answering side of one request over HTTP/2. It sends a reply in frames.
 struct LoopbackStream: Sendable {
     let channel: any Channel
     let connection: LoopbackConnection
-    /// Whether the stream has ended, for whoever waits for that.
+    /// Whether the stream has ended. Tasks wait on it.
     let isOver = Watched(false)
-    /// The request once it has come whole, for a script that began with its head.
+    /// The complete request, for a task that began when the head was received; nil until it is complete.
     let whole = Watched<RecordedRequest?>(nil)
 
     /// Notes that the stream has ended.
     func ended() {
         isOver.withLock { $0 = true }
-        // A script that waits for the rest of the request looks at `isOver` again.
+        // Makes a task that waits for the rest of the request check `isOver` again.
         whole.withLock { _ in }
     }
 
-    /// Does what the server's routes and its `respond` say, and ends the stream.
+    /// Answers with the server's routes and its `respond`, and ends the stream.
     func answer(_ request: RecordedRequest) async {
         await run { try await perform(connection.server.scripts.reply(to: request), answering: request) }
     }
 
-    /// Does what the server's `respondEarly` says of a request whose head has come, or else what is said of the whole request.
+    /// Answers with the server's `respondEarly`. If that returns no reply, waits for the whole request and answers it.
     func answerEarly(_ head: RecordedRequest) async {
         await run {
             if let reply = try await connection.server.scripts.earlyReply(to: head) {
@@ -47,7 +47,7 @@ struct LoopbackStream: Sendable {
         do {
             try await script()
         } catch is ConnectionEnded {
-            // The client went away, which the records say.
+            // The client has ended the stream or the connection. The records show that.
         } catch is CancellationError {
             // The server is stopping.
         } catch {
@@ -78,7 +78,8 @@ struct LoopbackStream: Sendable {
         }
     }
 
-    /// - Parameter cut: How many bytes of the body to send and then no end; below 0: not even the head; nil: all of it.
+    /// - Parameter cut: How many bytes of the body to send, without ending the stream; below 0: not even the head; nil:
+    ///   the whole response.
     private func send(
         _ response: ScriptedResponse, to request: RecordedRequest, inPiecesOf size: Int = .max,
         every interval: Duration = .zero, cutAfter cut: Int? = nil
@@ -102,7 +103,7 @@ struct LoopbackStream: Sendable {
         try await write(.headers(.init(headers: headers, endStream: true)))
     }
 
-    /// Returns when the socket has taken it, so a slow client holds the reply up.
+    /// Writes a frame. Returns when the socket has taken it, so a slow client delays the reply.
     private func write(_ payload: HTTP2Frame.FramePayload) async throws {
         do {
             try await channel.writeAndFlush(payload).get()
@@ -112,7 +113,7 @@ struct LoopbackStream: Sendable {
     }
 }
 
-/// A reply asks for something that HTTP/2 does not have.
+/// The error of a reply that requires something that HTTP/2 does not have.
 struct NotInHTTP2: Error, CustomStringConvertible {
     let what: String
 
@@ -124,7 +125,7 @@ struct NotInHTTP2: Error, CustomStringConvertible {
 }
 
 extension ScriptedResponse {
-    /// The head as a field section. What frames an HTTP/1.1 message is left out, but the length where it is known.
+    /// The head as a field section. It has no fields that frame an HTTP/1.1 message, except the length if it is known.
     func http2Headers(answering method: HTTPRequest.Method) -> HPACKHeaders {
         var headers = HPACKHeaders([(":status", "\(status)")])
         for field in fields where framing == .manual || !Self.isOfHTTP1(field.name.canonicalName) {

@@ -1,16 +1,16 @@
 internal import NIOCore
 
-/// The server's side of one HTTP/2 connection, frame by frame, for scripts that do what a good server does not.
+/// The server's side of one HTTP/2 connection, frame by frame, for scripts of a faulty server.
 ///
-/// SETTINGS and PINGs are answered as long as ``answersSettings`` and ``answersPings`` say so. Field sections are decoded here. Heads that
-/// were decoded, and the bodies behind them, go on the server's record: ``LoopbackServer/rawRequests``.
+/// It answers SETTINGS and PINGs while ``answersSettings`` and ``answersPings`` are true. It decodes field sections.
+/// The server records the decoded heads and their bodies in ``LoopbackServer/rawRequests``.
 package struct RawHTTP2Connection {
     package let connection: LoopbackConnection
     package var answersSettings = true
     package var answersPings = true
     private var reader = HTTP2WireReader()
 
-    /// Sends SETTINGS.
+    /// Makes the server's side and sends SETTINGS.
     package init(_ connection: LoopbackConnection, settings: [(UInt16, UInt32)] = []) async throws {
         self.connection = connection
         try await send(.settings(settings))
@@ -22,7 +22,7 @@ package struct RawHTTP2Connection {
         try await connection.send(bytes)
     }
 
-    /// The next frame, of any kind.
+    /// Returns the next frame, of any kind.
     package mutating func next() async throws -> HTTP2WireFrame {
         while true {
             if let frame = reader.next() {
@@ -41,7 +41,7 @@ package struct RawHTTP2Connection {
         }
     }
 
-    /// The next head of a request, or its trailers.
+    /// Returns the next head or trailers of a request.
     package mutating func nextSection() async throws -> (frame: HTTP2WireFrame, fields: [HTTP2WireField]) {
         while true {
             let frame = try await next()
@@ -49,7 +49,7 @@ package struct RawHTTP2Connection {
         }
     }
 
-    /// The fields of a HEADERS frame that ``next()`` has given. To be called for each, in order.
+    /// Decodes the fields of a HEADERS frame that ``next()`` has returned. Call it for each such frame, in order.
     package mutating func fields(of frame: HTTP2WireFrame) throws -> [HTTP2WireField] {
         let fields = try reader.fields(of: frame)
         connection.note(fields, on: frame.stream, endsStream: frame.endsStream)

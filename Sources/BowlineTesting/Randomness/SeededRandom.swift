@@ -1,23 +1,24 @@
 internal import BowlinePlatform
 
-/// Random numbers that are the same again for the same seed (SplitMix64), so that a failed test can be repeated.
+/// A random number generator (SplitMix64) that repeats its numbers for the same seed, so that a failed test can be
+/// repeated.
 ///
-/// A value: each copy goes on by itself.
+/// It is a value: each copy continues independently.
 public struct SeededRandom: RandomNumberGenerator, Sendable {
-    /// What it began with.
+    /// The seed that the generator was made with.
     public let seed: UInt64
     private var state: UInt64
 
-    /// Makes the sequence of a seed.
+    /// Makes a generator with a seed.
     public init(seed: UInt64) {
         self.seed = seed
         state = seed
     }
 
-    /// Makes the sequence of the seed in the environment variable `BOWLINE_SEED` (decimal, or hexadecimal after `0x`),
-    /// or of one that is picked, and prints the seed so that a failed run can be repeated.
+    /// Makes a generator with the seed in the environment variable `BOWLINE_SEED` (decimal, or hexadecimal after `0x`),
+    /// or with a random seed. Prints the seed, so that a failed run can be repeated.
     ///
-    /// - Parameter label: What it is for, printed beside the seed. Default: the calling function.
+    /// - Parameter label: A label that is printed beside the seed. Default: the name of the calling function.
     public static func fromEnvironment(_ label: String = #function) -> SeededRandom {
         let given = getenv("BOWLINE_SEED").flatMap { parse(String(cString: $0)) }
         let random = SeededRandom(seed: given ?? .random(in: 0 ... .max))
@@ -33,23 +34,24 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
         return mixed ^ (mixed >> 31)
     }
 
-    /// The next number from 0 up to but not including 1.
+    /// Returns the next number, from 0 up to but not including 1.
     public mutating func nextDouble() -> Double {
         Double(next() >> 11) * 0x1p-53
     }
 
-    /// The next number in a range.
+    /// Returns the next number in a range.
     public mutating func next(in range: Range<Int>) -> Int {
         Int.random(in: range, using: &self)
     }
 
-    /// The next truth, which is true with this probability from 0 to 1.
+    /// Returns the next Boolean, which is true with this probability, from 0 to 1.
     public mutating func nextBool(probability: Double = 0.5) -> Bool {
         nextDouble() < probability
     }
 
-    /// A function that yields this sequence as numbers from 0 up to but not including 1: what configurations take where
-    /// randomness is injected. May be called from any thread; goes on by itself, as a copy would.
+    /// Returns a function that yields this sequence as numbers from 0 up to but not including 1. Use it where a
+    /// configuration takes a source of randomness. It may be called from any thread, and continues independently of
+    /// this value.
     public func source() -> @Sendable () -> Double {
         let shared = Shared(self)
         return { shared.nextDouble() }

@@ -1,24 +1,24 @@
 public import BowlineCore
 
-/// How a connection ended, as the server saw it: whichever side was first.
+/// How a connection ended, as the server saw it. Names the side that ended it first.
 public enum ConnectionEnd: Sendable, Hashable {
-    /// The client closed it in order: FIN, after close_notify where it is encrypted.
+    /// The client closed the connection in order: FIN, after close_notify if it is encrypted.
     case clientFinished
-    /// The client reset it.
+    /// The client reset the connection.
     case clientReset
     /// The client closed an encrypted connection without close_notify.
     case clientTruncated
-    /// The TLS handshake failed; the text says how.
+    /// The TLS handshake failed. The text says how.
     case handshakeFailed(String)
-    /// The server closed or reset it.
+    /// The server closed or reset the connection.
     case serverClosed
 }
 
-/// What a server knows about one connection.
+/// A server's record of one connection.
 public struct ConnectionRecord: Sendable, Hashable {
-    /// Its number, from 1, in the order in which connections were accepted.
+    /// The connection's number, from 1, in the order of acceptance.
     public let number: Int
-    /// When it was accepted, on `MonotonicClock`.
+    /// When the server accepted it, on `MonotonicClock`.
     public let acceptedAt: MonotonicInstant
     /// When it ended; nil while it is open.
     public let endedAt: MonotonicInstant?
@@ -26,14 +26,14 @@ public struct ConnectionRecord: Sendable, Hashable {
     public let end: ConnectionEnd?
     /// The client's port; nil on a Unix domain socket.
     public let peerPort: Int?
-    /// How many requests were received whole.
+    /// How many requests the server has received completely.
     public let requests: Int
-    /// How many bytes the client has sent, decrypted.
+    /// How many bytes the client has sent, counted after decryption.
     public let bytesReceived: Int
-    /// How many bytes were sent to the client, before encryption.
+    /// How many bytes the server has sent, counted before encryption.
     public let bytesSent: Int
-    /// The name that the client asked for in its handshake (SNI); nil if none.
+    /// The server name in the client's handshake (SNI); nil if there is none.
     public let serverName: String?
-    /// The application protocol agreed in the handshake (ALPN); nil if none.
+    /// The application protocol negotiated in the handshake (ALPN); nil if there is none.
     public let applicationProtocol: String?
 }

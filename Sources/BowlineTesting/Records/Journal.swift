@@ -1,19 +1,19 @@
 internal import NIOCore
 
-/// What a server remembers; a test waits upon it.
+/// The records of a server. Tests wait on it.
 struct Journal: Sendable {
-    /// Whether requests, connections that have ended, and problems are kept; if not, they are only counted.
+    /// Whether requests, ended connections and problems are recorded; false: requests and connections are only counted.
     let keepsRecords: Bool
-    /// In the order in which they were accepted. Those that have ended are among them while the server runs and records are kept.
+    /// The connections in the order of acceptance. They include ended ones while the server runs and keeps records.
     var connections: [LoopbackConnection] = []
-    /// What is known of connections that are not among ``connections`` any more, in any order.
+    /// The records of connections that are no longer in ``connections``, in any order.
     var past: [ConnectionRecord] = []
     private var hasStopped = false
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     var acceptedCount = 0
     var openCount = 0
     var requests: [RecordedRequest] = []
-    /// How many requests have begun.
+    /// The number of requests whose head has been received.
     var beganCount = 0
     var completeCount = 0
     var problems: [String] = []
@@ -24,13 +24,13 @@ struct Journal: Sendable {
         self.keepsRecords = keepsRecords
     }
 
-    /// A connection by its number, from 1.
+    /// Returns a connection by its number, from 1.
     func connection(_ number: Int) -> LoopbackConnection? {
         guard keepsRecords, !hasStopped else { return connections.first { $0.number == number } }
         return connections.indices.contains(number - 1) ? connections[number - 1] : nil
     }
 
-    /// Counts a connection that was accepted.
+    /// Counts and adds an accepted connection.
     mutating func accepted(_ make: (_ number: Int) -> LoopbackConnection) -> LoopbackConnection {
         acceptedCount += 1
         openCount += 1
@@ -39,7 +39,7 @@ struct Journal: Sendable {
         return connection
     }
 
-    /// Counts a connection that has ended.
+    /// Counts an ended connection.
     mutating func ended(_ connection: LoopbackConnection) {
         openCount -= 1
         guard !keepsRecords || hasStopped, let index = connections.firstIndex(where: { $0 === connection }) else {
@@ -48,9 +48,9 @@ struct Journal: Sendable {
         letGo(connections.remove(at: index))
     }
 
-    /// Keeps from now on only the records of connections that have ended.
-    ///
-    /// A connection holds the server and the server this journal: as long as it held the connection, none would go away.
+    /// Keeps only the records of ended connections, from now on.
+    /// A connection keeps a reference to the server, and the server to this journal. If the journal kept ended
+    /// connections, none of the three would be deallocated.
     mutating func stopped() {
         hasStopped = true
         let all = connections
@@ -74,7 +74,7 @@ struct Journal: Sendable {
 }
 
 extension Watched<Journal> {
-    /// Counts a request whose head has come.
+    /// Counts and records a request whose head has been received.
     func began(
         _ head: RequestHead, on connection: Int, number: Int, stream: Int? = nil
     ) -> RecordedRequest {
@@ -89,11 +89,12 @@ extension Watched<Journal> {
         }
     }
 
-    /// Remembers what has come of a request's body.
+    /// Records the state of a request's body.
     func received(_ request: RecordedRequest) {
         withLock { journal in
             guard journal.keepsRecords else {
-                // Without a record, an end is told once: a stream that is reset after it has come whole says so again.
+                // Without records, count each end once: a stream that is reset after its request is complete reports
+                // the request again.
                 if request.isComplete, !request.wasReset { journal.completeCount += 1 }
                 return
             }
@@ -102,7 +103,7 @@ extension Watched<Journal> {
         }
     }
 
-    /// Remembers a field section that a script has decoded: a request's head, or its trailers.
+    /// Records a field section that a script has decoded: a request's head, or its trailers.
     func decoded(_ section: [HTTP2WireField], on connection: Int, stream: Int, endsStream: Bool) {
         withLock { journal in
             guard journal.keepsRecords else { return }
@@ -112,7 +113,8 @@ extension Watched<Journal> {
         }
     }
 
-    /// Remembers bytes of a request's body that a script has read. Of a request whose head it has not decoded nothing is kept.
+    /// Records bytes of a request's body that a script has read. Ignores the body if the script has not decoded the
+    /// request's head.
     func read(_ bytes: ByteBuffer, on connection: Int, stream: Int, endsStream: Bool, keeping limit: Int) {
         withLock { journal in
             guard let index = journal.rawIndex(of: connection, stream) else { return }

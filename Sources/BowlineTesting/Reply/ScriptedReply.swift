@@ -1,7 +1,7 @@
 public import BowlineCore
 public import NIOCore
 
-/// What a scripted server does in answer to one request: send something, wait, end the connection, in any order.
+/// The actions with which a scripted server answers one request: send bytes, wait, end the connection, in any order.
 ///
 /// ```swift
 /// server.respond { request in
@@ -34,12 +34,12 @@ public struct ScriptedReply: Sendable {
         self.steps = steps
     }
 
-    /// A whole response. The connection stays open for the next request, unless the response says otherwise.
+    /// Sends a whole response. The connection stays open for the next request, unless the response says otherwise.
     public static func reply(_ response: ScriptedResponse) -> ScriptedReply {
         ScriptedReply([.send(.response(response))])
     }
 
-    /// A whole response with a body of text.
+    /// Sends a whole response with a body of text.
     public static func reply(
         _ status: Int = 200,
         fields: HTTPFields = [:],
@@ -50,7 +50,7 @@ public struct ScriptedReply: Sendable {
         .reply(ScriptedResponse(status, fields: fields, body: body, framing: framing, trailers: trailers))
     }
 
-    /// A whole response with a body of bytes.
+    /// Sends a whole response with a body of bytes.
     public static func reply(
         _ status: Int = 200,
         fields: HTTPFields = [:],
@@ -61,21 +61,22 @@ public struct ScriptedReply: Sendable {
         .reply(ScriptedResponse(status, fields: fields, body: body, framing: framing, trailers: trailers))
     }
 
-    /// These bytes, whatever they are.
+    /// Sends these bytes unchanged. Not over HTTP/2.
     public static func bytes(_ bytes: ByteBuffer) -> ScriptedReply {
         ScriptedReply([.send(.bytes(bytes))])
     }
 
-    /// This text, whatever it is; for garbage, and for responses that no ``ScriptedResponse`` can be.
+    /// Sends this text unchanged: for garbage, and for responses that ``ScriptedResponse`` cannot express. Not over
+    /// HTTP/2.
     public static func bytes(_ text: String) -> ScriptedReply {
         .bytes(ByteBuffer(string: text))
     }
 
-    /// A response in small pieces, with a pause before each but the first.
+    /// Sends a response in small pieces, with a pause before each piece except the first.
     ///
     /// - Parameters:
-    ///   - response: What to send.
-    ///   - size: Bytes in a piece, 1 or more.
+    ///   - response: The response to send.
+    ///   - size: The number of bytes in a piece, 1 or more.
     ///   - interval: The pause, on the machine's clock.
     public static func trickle(
         _ response: ScriptedResponse, size: Int = 1, every interval: Duration
@@ -83,94 +84,101 @@ public struct ScriptedReply: Sendable {
         ScriptedReply([.sendSlowly(.response(response), size: size, every: interval)])
     }
 
-    /// The first `count` bytes of a response, head included, and then the end of the connection: what is appended is not
-    /// done. To stop without closing, see ``part(_:of:)``. Over HTTP/2 the head counts as if it were HTTP/1.1's.
+    /// Sends the first `count` bytes of a response, including its head, then closes the connection (FIN).
+    ///
+    /// Replies appended to it have no effect. To stop without closing, use ``part(_:of:)``. Over HTTP/2 the head counts
+    /// as many bytes as it has in HTTP/1.1.
     public static func cut(after count: Int, of response: ScriptedResponse) -> ScriptedReply {
         .part(count, of: response).then(.close)
     }
 
-    /// The first `count` bytes of a response, head included, and then what is appended, as `.part(20, of: response).thenStall()`.
-    /// Over HTTP/2 the head counts as if it were HTTP/1.1's.
+    /// Sends the first `count` bytes of a response, including its head, then does what is appended, as in
+    /// `.part(20, of: response).thenStall()`.
+    ///
+    /// Over HTTP/2 the head counts as many bytes as it has in HTTP/1.1.
     public static func part(_ count: Int, of response: ScriptedResponse) -> ScriptedReply {
         ScriptedReply([.sendPart(.response(response), count: count)])
     }
 
-    /// Several replies to one request, such as a 103 before a 200.
+    /// Sends several replies to one request, such as a 103 before a 200.
     public static func sequence(_ replies: ScriptedReply...) -> ScriptedReply {
         ScriptedReply(replies.flatMap(\.steps))
     }
 
-    /// Never answers, until the client ends the connection or the server stops.
+    /// Sends nothing until the client ends the connection or the server stops.
     public static let stall = ScriptedReply([.stall])
     /// Closes the connection (FIN) without an answer.
     public static let close = ScriptedReply([.close])
     /// Resets the connection (RST) without an answer.
     public static let reset = ScriptedReply([.reset])
-    /// Ends the request's stream with RST_STREAM; over HTTP/1.1, which has no streams, resets the connection.
+    /// Resets the request's stream with RST_STREAM. Over HTTP/1.1, which has no streams, resets the connection.
     ///
-    /// - Parameter code: The error code (RFC 9113 §7), such as 7: REFUSED_STREAM. Default 8: CANCEL.
+    /// - Parameter code: The error code (RFC 9113 §7), such as 7 (REFUSED_STREAM). Default 8 (CANCEL).
     public static func resetStream(code: Int = 8) -> ScriptedReply {
         ScriptedReply([.resetStream(code)])
     }
-    /// Does nothing and reads the next request.
+    /// Sends nothing, and reads the next request.
     public static let nothing = ScriptedReply([])
 }
 
 extension ScriptedReply {
-    /// This reply, then the end of the connection (FIN), unannounced: what a server does that drops idle connections.
+    /// Returns this reply followed by a close (FIN). The response does not announce the close, as with a server that
+    /// closes idle connections.
     ///
-    /// - Parameter pause: How long the connection is idle before that. Default none.
+    /// - Parameter pause: How long the connection is idle before that. Default zero.
     public func thenClose(after pause: Duration = .zero) -> ScriptedReply {
         then(pause, .close)
     }
 
-    /// This reply, then the end of an encrypted connection without close_notify.
+    /// Returns this reply followed by the end of an encrypted connection without close_notify.
     public func thenCloseWithoutNotify() -> ScriptedReply {
         then(.zero, .closeWithoutNotify)
     }
 
-    /// This reply, then a reset (RST).
+    /// Returns this reply followed by a reset of the connection (RST).
     ///
-    /// - Parameter pause: How long the connection is idle before that. Default none.
+    /// - Parameter pause: How long the connection is idle before that. Default zero.
     public func thenReset(after pause: Duration = .zero) -> ScriptedReply {
         then(pause, .reset)
     }
 
-    /// This reply, then the end of our direction (FIN), while the client's is still read.
+    /// Returns this reply followed by the end of the server's direction (FIN). The server still reads the client's
+    /// direction. Not over HTTP/2.
     public func thenHalfClose() -> ScriptedReply {
         then(.zero, .halfClose)
     }
 
-    /// This reply, then nothing more until the client ends the connection.
+    /// Returns this reply followed by a stall: the server sends nothing more until the client ends the connection.
     public func thenStall() -> ScriptedReply {
         then(.zero, .stall)
     }
 
-    /// This reply, then another.
+    /// Returns this reply followed by another reply.
     public func then(_ next: ScriptedReply) -> ScriptedReply {
         ScriptedReply(steps + next.steps)
     }
 
-    /// A pause of the machine's clock, then this reply.
+    /// Returns this reply after a pause on the machine's clock.
     public func delayed(by pause: Duration) -> ScriptedReply {
         ScriptedReply([.pause(pause)] + steps)
     }
 
-    /// This reply once `gate` is open.
+    /// Returns this reply, delayed until `gate` is open.
     public func held(by gate: Gate) -> ScriptedReply {
         ScriptedReply([.wait(gate)] + steps)
     }
 
-    /// This reply, then bytes that nobody asked for.
+    /// Returns this reply followed by bytes that the client has not requested. Not over HTTP/2.
     ///
     /// - Parameters:
-    ///   - bytes: What to send.
-    ///   - pause: How long after the reply, on the machine's clock; zero: in the same write, glued on.
+    ///   - bytes: The bytes to send.
+    ///   - pause: The pause after the reply, on the machine's clock; zero: the bytes are in the same write as the
+    ///     reply.
     public func followed(by bytes: ByteBuffer, after pause: Duration = .zero) -> ScriptedReply {
         then(pause, .send(.bytes(bytes)))
     }
 
-    /// This reply, then text that nobody asked for.
+    /// Returns this reply followed by text that the client has not requested. Not over HTTP/2.
     public func followed(by text: String, after pause: Duration = .zero) -> ScriptedReply {
         followed(by: ByteBuffer(string: text), after: pause)
     }

@@ -1,17 +1,17 @@
 public import BowlineCore
 public import NIOCore
 
-/// A response as a scripted server writes it: valid unless its fields make it otherwise.
+/// A response as a scripted server writes it. It is valid unless its fields make it invalid.
 public struct ScriptedResponse: Sendable {
-    /// How a client learns where the body ends.
+    /// How the response shows where its body ends.
     public enum Framing: Sendable, Hashable {
         /// `Content-Length`.
         case length
-        /// `Transfer-Encoding: chunked`, in chunks of at most so many bytes, 1 or more.
+        /// `Transfer-Encoding: chunked`, in chunks of at most this many bytes, 1 or more.
         case chunks(of: Int)
-        /// The end of the connection: a served connection is closed after the response.
+        /// The end of the connection. A served connection is closed after the response.
         case untilClose
-        /// Whatever the fields say: nothing is added to them, and the body is sent as it is.
+        /// Only the given fields. No framing field is added, and the body is sent unchanged.
         case manual
 
         /// `Transfer-Encoding: chunked` in chunks of 16 KiB.
@@ -20,15 +20,15 @@ public struct ScriptedResponse: Sendable {
 
     /// The status code, 100 to 999.
     public var status: Int
-    /// The reason phrase; nil: the usual one.
+    /// The reason phrase; nil: the usual phrase of the status.
     public var reason: String?
-    /// The fields, sent in this order before those that frame the body.
+    /// The header fields. They are sent in this order, before the fields that frame the body.
     public var fields: HTTPFields
     /// The body.
     public var body: ByteBuffer
     /// How the body is framed.
     public var framing: Framing
-    /// The trailer fields; sent only with chunks.
+    /// The trailer fields. Over HTTP/1.1 they are sent only with chunks, over HTTP/2 with any framing except `.length`.
     public var trailers: HTTPFields
     /// The version in the status line. Default `HTTP/1.1`.
     public var version = "HTTP/1.1"
@@ -53,9 +53,9 @@ public struct ScriptedResponse: Sendable {
         self.init(status, fields: fields, body: ByteBuffer(string: body), framing: framing, trailers: trailers)
     }
 
-    /// The response as it goes over the wire.
+    /// Returns the response in the form of HTTP/1.1.
     ///
-    /// - Parameter method: The request's method: the answer to HEAD has the framing of the body but not the body
+    /// - Parameter method: The request's method. A response to HEAD has the fields that frame the body but not the body
     ///   (RFC 9110 §9.3.2). nil: not HEAD.
     public func bytes(answering method: HTTPRequest.Method? = nil) -> ByteBuffer {
         var bytes = ByteBuffer()
@@ -74,12 +74,12 @@ public struct ScriptedResponse: Sendable {
         return bytes
     }
 
-    /// Whether it has a body, or would have one if it did not answer HEAD.
+    /// Whether the response may have a body, if it does not answer HEAD.
     var mayHaveBody: Bool { framing == .manual || !Self.isBodiless(status) }
 
     func hasBody(answering method: HTTPRequest.Method?) -> Bool { mayHaveBody && method != .head }
 
-    /// Whether a server closes the connection after it.
+    /// Whether the server closes the connection after the response.
     var endsConnection: Bool {
         framing == .untilClose
             || fields[values: .connection].contains { $0.lowercased().split(separator: ",").contains("close") }

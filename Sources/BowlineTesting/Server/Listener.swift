@@ -9,7 +9,8 @@ struct Listener: Sendable {
     let channel: any Channel
     private let target: Target
 
-    /// Where accepted connections go; known only once the server, which needs the port, has been made.
+    /// The server that gets the accepted connections. It is set after binding, because the server is made with the
+    /// bound port.
     private final class Target: Sendable {
         private let server = Guarded<LoopbackServer?>(nil)
 
@@ -25,7 +26,7 @@ struct Listener: Sendable {
         let group = options.eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton
         var bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Int32(clamping: options.isUnreachable ? 0 : options.backlog))
-            // Accepting begins once the server is there to take connections.
+            // Accepting begins when the server exists.
             .serverChannelOption(.autoRead, value: false)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.maxMessagesPerRead, value: 4)
@@ -55,9 +56,9 @@ struct Listener: Sendable {
         channel.setOption(.autoRead, value: true).whenFailure { _ in }
     }
 
-    /// Fills the kernel's backlog with connections of our own until it takes no more.
+    /// Fills the kernel's backlog with connections of our own, until a dial fails or there are 16.
     ///
-    /// - Returns: the connections, to be kept open.
+    /// - Returns: the connections. Keep them open, so that the backlog stays full.
     func fillBacklog() async -> [any Channel] {
         var fillers: [any Channel] = []
         guard let address = channel.localAddress else { return fillers }
@@ -86,7 +87,7 @@ struct Listener: Sendable {
         }
     }
 
-    /// A path short enough for a socket's address (103 bytes), used by nobody else.
+    /// A new path that is short enough for a socket's address (103 bytes).
     private static func temporarySocketPath() -> String {
         let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         let usable = directory.utf8.count <= 64 ? directory : "/tmp"
@@ -103,7 +104,7 @@ struct Listener: Sendable {
         try pipeline.addHandler(SocketEdge())
         try pipeline.addHandler(ConnectionHandler(connection, isEncrypted: tls != nil))
         guard let tls else { return }
-        // Reads the ClientHello for its server name, then makes way for the handler that needs it whole.
+        // Reads the server name from the ClientHello, then adds the TLS handler, which needs the whole ClientHello.
         let nameReader = SNIHandler { result in
             channel.eventLoop.makeCompletedFuture {
                 if case .hostname(let name) = result { connection.facts.withLock { $0.serverName = name } }

@@ -1,88 +1,89 @@
 public import NIOCore
 
 extension LoopbackServer {
-    /// Where a server listens and how.
+    /// The settings of a server: its address, TLS, HTTP/2, socket buffers and records.
     public struct Options: Sendable {
-        /// Where a server listens.
+        /// The address that a server listens on.
         public enum Address: Sendable, Hashable {
-            /// 127.0.0.1, on a port that the system picks.
+            /// 127.0.0.1, on a port that the system chooses.
             case ipv4
-            /// ::1, on a port that the system picks.
+            /// ::1, on a port that the system chooses.
             case ipv6
-            /// A Unix domain socket; nil: a path in the system's directory for temporary files.
+            /// A Unix domain socket; `path` nil: a new path in the system's directory for temporary files.
             case unixSocket(path: String?)
 
-            /// A Unix domain socket in the system's directory for temporary files.
+            /// A Unix domain socket at a new path in the system's directory for temporary files.
             public static let unixSocket = Address.unixSocket(path: nil)
         }
 
-        /// Where it listens. Default `.ipv4`.
+        /// The address that the server listens on. Default `.ipv4`.
         public var address = Address.ipv4
-        /// A certificate and what else makes connections encrypted; nil: they are not. Default nil.
+        /// The TLS settings, with the server's certificate; nil: connections are not encrypted. Default nil.
         public var tls: LoopbackTLS?
-        /// How it speaks HTTP/2; nil: it does not. Default nil.
+        /// The HTTP/2 settings; nil: only HTTP/1.1. Default nil.
         public var http2: LoopbackHTTP2?
-        /// How many connections the kernel holds until they are accepted, from 0. Default 256.
+        /// How many connections the kernel queues until the server accepts them, from 0. Default 256.
         public var backlog = 256
-        /// Whether connections are accepted; false: they wait in the kernel's backlog for ever. Default true.
+        /// Whether the server accepts connections; false: they stay in the kernel's backlog. Default true.
         public var acceptsConnections = true
-        /// Whether dials neither succeed nor fail: the backlog is full and nobody accepts. What a client meets whose
-        /// packets are dropped on the way. Not on a Unix domain socket. Default false.
+        /// Whether dials neither succeed nor fail. The backlog is full and the server accepts nothing, which a client
+        /// cannot distinguish from a network that drops its packets. Not for a Unix domain socket. Default false.
         public var isUnreachable = false
-        /// Bytes of the kernel's receive buffer (SO_RCVBUF); nil: the system's. Small ones make back-pressure visible
-        /// early. Default nil.
+        /// The size of the kernel's receive buffer (SO_RCVBUF) in bytes; nil: the system's default. With a small
+        /// buffer, back-pressure begins after fewer bytes. Default nil.
         public var receiveBufferSize: Int?
-        /// Bytes of the kernel's send buffer (SO_SNDBUF); nil: the system's. Default nil.
+        /// The size of the kernel's send buffer (SO_SNDBUF) in bytes; nil: the system's default. Default nil.
         public var sendBufferSize: Int?
-        /// How many bytes of each request's body are kept, from 0. Default 1 MiB.
+        /// How many bytes of each request's body the server keeps, from 0. Default 1 MiB.
         public var recordedBodyLimit = 1 << 20
-        /// Whether requests, connections that have ended, and problems stay on record; false: only their numbers do. For
-        /// runs that are so long that the records would fill the memory. Default true.
+        /// Whether the server keeps records of requests, ended connections and problems; false: it only counts requests
+        /// and connections. Use false for runs so long that the records would fill the memory. Default true.
         public var keepsRecords = true
-        /// Whether served connections answer `Expect: 100-continue` with `100 Continue`. Default true.
+        /// Whether the server answers `Expect: 100-continue` with `100 Continue`, on connections without a script.
+        /// Default true.
         public var answersExpectContinue = true
-        /// What runs the sockets; nil: NIO's singleton. Default nil.
+        /// The event loops that run the sockets; nil: SwiftNIO's singleton group. Default nil.
         public var eventLoopGroup: (any EventLoopGroup)?
 
-        /// Makes the defaults.
+        /// Makes the default options.
         public init() {}
 
-        /// The defaults, on IPv6.
+        /// The default options, on IPv6.
         public static var ipv6: Options {
             var options = Options()
             options.address = .ipv6
             return options
         }
 
-        /// The defaults, on a Unix domain socket.
+        /// The default options, on a Unix domain socket.
         public static var unixSocket: Options {
             var options = Options()
             options.address = .unixSocket
             return options
         }
 
-        /// The defaults, but dials hang.
+        /// The default options, but dials neither succeed nor fail.
         public static var unreachable: Options {
             var options = Options()
             options.isUnreachable = true
             return options
         }
 
-        /// The defaults, over HTTP/2 without TLS: for clients that know beforehand.
+        /// The default options, with HTTP/2 without TLS, for clients with prior knowledge.
         public static var http2: Options {
             var options = Options()
             options.http2 = LoopbackHTTP2()
             return options
         }
 
-        /// The defaults, encrypted, and over HTTP/2 for clients that offer it.
+        /// The default options, with TLS, and with HTTP/2 for clients that offer it.
         public static func http2(_ tls: LoopbackTLS) -> Options {
             var options = http2
             options.tls = tls
             return options
         }
 
-        /// The defaults, encrypted.
+        /// The default options, with TLS.
         public static func tls(_ tls: LoopbackTLS = LoopbackTLS()) -> Options {
             var options = Options()
             options.tls = tls

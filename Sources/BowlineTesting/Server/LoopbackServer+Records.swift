@@ -1,47 +1,48 @@
 extension LoopbackServer {
-    /// The requests whose heads have come, in that order; none without `keepsRecords`.
+    /// The requests with a complete head, in the order of their heads; empty without `keepsRecords`.
     public var requests: [RecordedRequest] { journal.withLock { $0.requests } }
 
-    /// The connections accepted, those that have ended included; without `keepsRecords` the open ones.
+    /// All accepted connections, including ended ones; without `keepsRecords` only the open ones.
     public var connections: [ConnectionRecord] {
         let (past, present) = journal.withLock { ($0.past, $0.connections) }
         return (past + present.map(\.record)).sorted { $0.number < $1.number }
     }
 
-    /// A connection by its number, to drive it from a test; nil if there is none, and a closed one if it has ended. Once the
-    /// server has stopped, nil for one that has ended.
+    /// Returns a connection by its number, so that a test can drive it; nil if there is no such connection.
     ///
-    /// Bytes sent on it come between those that its script or the routes send.
+    /// An ended connection is returned too, except after the server has stopped or without `keepsRecords`: then the
+    /// result is nil. Bytes that a test sends on the connection are mixed with the bytes of its script or of the
+    /// routes.
     public func connection(_ number: Int) -> LoopbackConnection? {
         journal.withLock { $0.connection(number) }
     }
 
-    /// Closes (FIN) all connections that are open, as a server does that drops idle ones; new ones are accepted.
+    /// Closes all open connections with FIN, as a server does with idle connections. The server still accepts new ones.
     public func closeConnections() async {
         for connection in journal.withLock({ $0.connections }) where connection.isOpen {
             try? await connection.closeNow()
         }
     }
 
-    /// Resets (RST) all connections that are open; new ones are accepted.
+    /// Resets all open connections with RST. The server still accepts new ones.
     public func resetConnections() async {
         for connection in journal.withLock({ $0.connections }) where connection.isOpen {
             try? await connection.reset()
         }
     }
 
-    /// How many connections neither side has ended.
+    /// The number of connections that neither side has ended.
     public var openConnectionCount: Int { journal.withLock { $0.openCount } }
 
-    /// What went wrong: requests that are not valid, and what scripts threw; none without `keepsRecords`. A good test ends with
-    /// none.
+    /// The server's problems: invalid requests, and errors thrown by scripts and responders; empty without
+    /// `keepsRecords`. Check that it is empty at the end of a test.
     public var problems: [String] { journal.withLock { $0.problems } }
 
-    /// The requests that ``RawHTTP2Connection`` has read on the server's connections, and those that scripts of a test's own have noted,
-    /// in the order of their heads. None without `keepsRecords`.
+    /// The requests that ``RawHTTP2Connection`` or a test's own script has read on the server's connections, in the
+    /// order of their heads. Empty without `keepsRecords`.
     package var rawRequests: [RawHTTP2Request] { journal.withLock { $0.rawRequests } }
 
-    /// Waits until at least `count` connections have been accepted, those that have ended included.
+    /// Waits until at least `count` connections have been accepted, including ended ones.
     ///
     /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
     public func waitForConnections(
@@ -65,7 +66,7 @@ extension LoopbackServer {
         )
     }
 
-    /// Waits until at least `count` requests have been received whole.
+    /// Waits until at least `count` requests have been received completely.
     ///
     /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
     public func waitForRequests(
@@ -78,7 +79,7 @@ extension LoopbackServer {
         )
     }
 
-    /// Waits until the heads of at least `count` requests have come, whether or not their bodies have.
+    /// Waits until the heads of at least `count` requests have been received. Their bodies may be incomplete.
     ///
     /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
     public func waitForRequestHeads(

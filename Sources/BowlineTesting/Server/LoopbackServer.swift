@@ -2,12 +2,12 @@ public import BowlineCore
 internal import NIOCore
 internal import NIOPosix
 
-/// A scripted HTTP server on this machine's loopback, for testing a client against real sockets.
+/// A scripted HTTP server on this machine's loopback, for testing a client over real sockets.
 ///
-/// It does what a test tells it, good manners or bad, per request (``respond(_:)``, ``route(_:_:_:)``) or per connection
-/// in bytes (``onConnection(_:)``), remembers what it received, and lets a test await what happens without sleeping.
-/// It speaks HTTP/1.1, and HTTP/2 if `Options.http2` says so. Requests are parsed strictly. To test code above the
-/// transport, `StubTransport` is simpler.
+/// A test scripts its behaviour, correct or faulty, per request (``respond(_:)``, ``route(_:_:_:)``) or per connection
+/// in bytes (``onConnection(_:)``). The server records requests and connections, and its `waitFor…` methods await
+/// events without sleeping. It speaks HTTP/1.1, and HTTP/2 if `Options.http2` is set. It parses requests strictly. To
+/// test code above the transport, use `StubTransport`, which is simpler.
 ///
 /// ```swift
 /// try await withLoopbackServer { server in
@@ -18,17 +18,17 @@ internal import NIOPosix
 /// }
 /// ```
 public final class LoopbackServer: Sendable {
-    /// Where it listens and how.
+    /// The options that the server was started with.
     public let options: Options
     /// The port; 0 on a Unix domain socket.
     public let port: Int
-    /// The path of the Unix domain socket, if it listens on one.
+    /// The path of the Unix domain socket; nil if the server listens on a port.
     public let socketPath: String?
 
     let journal: Watched<Journal>
     let scripts: ServerScripts
     private let listener: any Channel
-    /// Connections of our own that keep the backlog full.
+    /// Our own connections, which keep the backlog full.
     private let fillers: [any Channel]
 
     private init(options: Options, listener: any Channel, fillers: [any Channel]) {
@@ -41,9 +41,9 @@ public final class LoopbackServer: Sendable {
         socketPath = listener.localAddress?.pathname
     }
 
-    /// Starts a server; stop it with ``stop()``, or use ``withLoopbackServer(_:isolation:_:)``, which does that.
+    /// Starts a server. Stop it with ``stop()``, or use ``withLoopbackServer(_:isolation:_:)``, which stops it.
     ///
-    /// - Throws: what binding throws, and what is wrong with certificates.
+    /// - Throws: the error of binding the socket, or of reading the certificates and keys.
     public static func start(_ options: Options = Options()) async throws -> LoopbackServer {
         let listener = try await Listener.bind(options)
         let server = LoopbackServer(
@@ -54,9 +54,9 @@ public final class LoopbackServer: Sendable {
         return server
     }
 
-    /// Stops listening, ends scripts by cancelling them, closes all connections and waits for all that.
+    /// Stops listening, cancels the scripts, closes all connections, and waits until they have ended.
     ///
-    /// What is on record stays. Scripts, and what answers requests, are let go.
+    /// The records stay. The server releases the scripts and responders.
     public func stop() async {
         try? await listener.close().get()
         let tasks = scripts.stop()
@@ -66,48 +66,51 @@ public final class LoopbackServer: Sendable {
         for task in tasks { await task.value }
         for filler in fillers { try? await filler.close().get() }
         Listener.removeSocketFile(socketPath)
-        // Both may hold the server.
+        // Connections and responders may keep references to the server.
         journal.withLock { $0.stopped() }
         scripts.forget()
     }
 
-    /// Stops listening, so that dials are refused; connections that are there stay.
+    /// Stops listening, so that dials are refused. Open connections stay open.
     public func stopListening() async {
         try? await listener.close().get()
     }
 
-    /// Answers each request with what `responder` says, on connections that are kept alive, unless a route matches.
+    /// Calls `responder` to answer each request that matches no route, on connections that are kept alive.
     ///
-    /// Takes effect with the next request. Without it, and without a route, the answer is 404.
+    /// Takes effect with the next request. Without a responder and a route, the answer is 404. Errors that `responder`
+    /// throws are recorded in ``problems``.
     public func respond(
         _ responder: @escaping @Sendable (RecordedRequest) async throws -> ScriptedReply
     ) {
         scripts.respond(with: responder)
     }
 
-    /// Shows each request to `responder` when its head has come, before its body is read.
+    /// Passes each request to `responder` when its head has been received, before its body is read.
     ///
-    /// A reply is sent at once. Over HTTP/1.1 the body is then read, unless the reply ends the connection. Over HTTP/2 the
-    /// body is ignored; append `.resetStream(code: 0)` to stop the client from sending it. nil: the request is read whole and
-    /// answered by a route or by ``respond(_:)``. Takes effect with the next request.
+    /// A reply is sent at once. Over HTTP/1.1 the server then reads the body, unless the reply ends the connection.
+    /// Over HTTP/2 the server ignores the body; append `.resetStream(code: 0)` to stop the client from sending it. If
+    /// `responder` returns nil, the server reads the whole request, and a route or ``respond(_:)`` answers it. Takes
+    /// effect with the next request.
     public func respondEarly(
         _ responder: @escaping @Sendable (RecordedRequest) async throws -> ScriptedReply?
     ) {
         scripts.respondEarly(with: responder)
     }
 
-    /// Answers requests with these replies one after another; the last one again and again.
+    /// Gives these replies, in order, to requests that match no route, then repeats the last one.
     public func respond(inOrder replies: [ScriptedReply]) {
         scripts.respond(with: ServerScripts.inOrder(replies))
     }
 
-    /// Answers requests of this method and path with what `responder` says. It goes before ``respond(_:)``.
+    /// Calls `responder` to answer requests with this method and path. Routes take precedence over ``respond(_:)``.
     ///
     /// - Parameters:
     ///   - method: The method.
-    ///   - path: The target without its query; segments in braces stand for anything (`/users/{id}`). One without such
-    ///     segments goes before those with them. The same path again takes the place of the one before.
-    ///   - responder: What answers; what it throws is noted in ``problems``.
+    ///   - path: The target without its query. A segment in braces matches any segment that is not empty
+    ///     (`/users/{id}`). A path without such segments takes precedence over paths with them. A second route with the
+    ///     same method and path replaces the first.
+    ///   - responder: Returns the reply. Errors that it throws are recorded in ``problems``.
     public func route(
         _ method: HTTPRequest.Method,
         _ path: String,
@@ -116,26 +119,26 @@ public final class LoopbackServer: Sendable {
         scripts.route(method, path, to: responder)
     }
 
-    /// Answers every request of this method and path with this reply.
+    /// Gives this reply to every request with this method and path.
     public func route(_ method: HTTPRequest.Method, _ path: String, always reply: ScriptedReply) {
         scripts.route(method, path, to: ServerScripts.inOrder([reply]))
     }
 
-    /// Answers requests of this method and path with these replies one after another; the last one again and again.
+    /// Gives these replies, in order, to requests with this method and path, then repeats the last one.
     public func route(_ method: HTTPRequest.Method, _ path: String, inOrder replies: [ScriptedReply]) {
         scripts.route(method, path, to: ServerScripts.inOrder(replies))
     }
 
-    /// Drives each connection accepted from now on by `script`, in bytes; see ``LoopbackConnection``.
+    /// Runs `script` on each connection accepted from now on, to drive it in bytes; see ``LoopbackConnection``.
     ///
-    /// A script that wants to treat only some connections specially leaves the others to
-    /// ``LoopbackConnection/serveRequests()``. What it throws is noted in ``problems``.
+    /// A script that treats only some connections specially calls ``LoopbackConnection/serveRequests()`` on the others.
+    /// Errors that it throws are recorded in ``problems``.
     public func onConnection(_ script: @escaping @Sendable (LoopbackConnection) async throws -> Void) {
         scripts.connectionScript = script
     }
 
-    /// The URL of the server: `http://127.0.0.1:49152`, `https://localhost:49152`, or `http+unix://…` with the path of
-    /// the socket.
+    /// The server's URL: `http://127.0.0.1:49152`, `https://localhost:49152`, or `http+unix://…` with the path of the
+    /// socket.
     public var baseURL: String {
         let scheme = options.tls == nil ? "http" : "https"
         if let socketPath { return "\(scheme)+unix://\(socketPath.replacingSlashes)" }
@@ -145,17 +148,17 @@ public final class LoopbackServer: Sendable {
         }
     }
 
-    /// The URL of a path on the server.
+    /// Returns the URL of a path on the server.
     ///
-    /// - Parameter path: With or without a leading slash; percent-encoded where needed.
+    /// - Parameter path: The path, percent-encoded where needed. The leading slash is optional.
     public func url(_ path: String) -> String {
         path.hasPrefix("/") ? baseURL + path : "\(baseURL)/\(path)"
     }
 }
 
-/// Runs `body` with a server that is stopped afterwards, whatever happens.
+/// Runs `body` with a new server, and stops the server when `body` returns or throws.
 ///
-/// - Throws: what starting the server or `body` throws.
+/// - Throws: the error of starting the server, or of `body`.
 @discardableResult
 public func withLoopbackServer<Result>(
     _ options: LoopbackServer.Options = LoopbackServer.Options(),
@@ -174,7 +177,7 @@ public func withLoopbackServer<Result>(
 }
 
 extension String {
-    /// This path as the host of an `http+unix` URL.
+    /// This path in the form of a host of an `http+unix` URL.
     fileprivate var replacingSlashes: String {
         split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%2F")
     }

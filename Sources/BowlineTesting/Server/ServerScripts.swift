@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import Synchronization
 
-/// What a server does with connections and requests, and the tasks that do it.
+/// The scripts and responders of a server, and the tasks that run them.
 final class ServerScripts: Sendable {
     typealias Responder = @Sendable (RecordedRequest) async throws -> ScriptedReply
     typealias EarlyResponder = @Sendable (RecordedRequest) async throws -> ScriptedReply?
@@ -21,7 +21,8 @@ final class ServerScripts: Sendable {
         var connectionScript: ConnectionScript?
         var responder: Responder?
         var earlyResponder: EarlyResponder?
-        /// Those without a placeholder first; among each other in the order in which they came.
+        /// Routes without a placeholder first, then the others. Each group is in the order in which its routes were
+        /// added.
         var routes: [Route] = []
         var tasks: [Int: Task<Void, Never>] = [:]
         var nextTask = 0
@@ -43,10 +44,10 @@ final class ServerScripts: Sendable {
         state.withLock { $0.earlyResponder = responder }
     }
 
-    /// Whether requests are shown to an early responder.
+    /// Whether an early responder is set.
     var answersEarly: Bool { state.withLock { $0.earlyResponder != nil } }
 
-    /// The answer to a request whose body is still to come; nil: there is none yet.
+    /// The reply to a request whose body has not been read yet; nil: no early reply.
     func earlyReply(to request: RecordedRequest) async throws -> ScriptedReply? {
         guard let responder = state.withLock({ $0.earlyResponder }) else { return nil }
         return try await responder(request)
@@ -76,7 +77,7 @@ final class ServerScripts: Sendable {
         state.withLock { state in
             let number = state.nextTask
             state.nextTask += 1
-            // The task's end takes this lock, so it comes after the entry below.
+            // The task takes this lock when it ends, so its entry is removed after the line below has added it.
             let task = Task { [weak self] in
                 await script()
                 self?.finished(number)
@@ -92,7 +93,7 @@ final class ServerScripts: Sendable {
 
     /// Cancels all scripts.
     ///
-    /// - Returns: the tasks, to wait for.
+    /// - Returns: the tasks, so that the caller can wait for them.
     func stop() -> [Task<Void, Never>] {
         state.withLock { state in
             state.isStopped = true
@@ -101,7 +102,8 @@ final class ServerScripts: Sendable {
         }
     }
 
-    /// Lets go of what answers requests: closures of the user's, which may hold the server.
+    /// Releases the connection script, the responders and the routes. They are closures of the user and may keep a
+    /// reference to the server.
     func forget() {
         let forgotten = state.withLock { state -> State in
             let all = state
@@ -111,11 +113,11 @@ final class ServerScripts: Sendable {
             state.routes = []
             return all
         }
-        // Ends here, without the lock: what the closures hold may call this object when it goes away.
+        // Release the closures here, without the lock: what they keep may call this object when it is deallocated.
         withExtendedLifetime(forgotten) {}
     }
 
-    /// A responder that gives these replies one after another, and the last one again and again.
+    /// Returns a responder that gives these replies in order, then repeats the last one.
     static func inOrder(_ replies: [ScriptedReply]) -> Responder {
         let next = Atomic(0)
         return { _ in

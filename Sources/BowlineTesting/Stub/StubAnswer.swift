@@ -1,16 +1,16 @@
 public import BowlineCore
 public import NIOCore
 
-/// What a ``StubTransport`` does with one request.
+/// How a ``StubTransport`` answers one request.
 public struct StubAnswer: Sendable {
     enum Outcome: Sendable {
-        /// Here at once.
+        /// The response is available at once.
         case ready(@Sendable () throws -> ServiceResponse)
-        /// Made of the request, which may take its time.
+        /// A closure makes the answer from the request. It may wait.
         case made(@Sendable (StubbedCall) async throws -> StubAnswer)
     }
 
-    /// What an answer waits for before its outcome.
+    /// A condition that an answer waits for before its outcome.
     enum Wait: Sendable {
         case gate(Gate)
         case pause(Duration, any ServiceClock)
@@ -18,7 +18,7 @@ public struct StubAnswer: Sendable {
 
     let readsBody: Bool
     let outcome: Outcome
-    /// In the order in which they are waited for.
+    /// In the order of waiting.
     private(set) var waits: [Wait] = []
 
     private init(readsBody: Bool = true, _ outcome: Outcome) {
@@ -26,19 +26,20 @@ public struct StubAnswer: Sendable {
         self.outcome = outcome
     }
 
-    /// Answers with what a closure makes of the request: any other answer. What the closure throws, `send` throws.
+    /// Answers with the result of a closure, which receives the request. If the closure throws, `send` throws the same
+    /// error.
     ///
-    /// - Parameter answer: Makes the answer; may wait. The request's limits count meanwhile, as with a service that is slow.
+    /// - Parameter answer: Makes the answer. It may wait; the request's limits apply meanwhile, as with a slow service.
     public static func respond(
         with answer: @escaping @Sendable (StubbedCall) async throws -> StubAnswer
     ) -> StubAnswer {
         StubAnswer(.made(answer))
     }
 
-    /// Answers with a response that is made already.
+    /// Answers with an existing response.
     ///
-    /// - Parameter response: The response. Its body is read once, as any: where several requests get the answer, make a
-    ///   response for each in a closure.
+    /// - Parameter response: The response. Its body can be read only once. If several requests get the answer, make a
+    ///   response for each of them in a closure.
     public static func respond(_ response: ServiceResponse) -> StubAnswer {
         StubAnswer(.ready { response })
     }
@@ -60,27 +61,27 @@ public struct StubAnswer: Sendable {
             })
     }
 
-    /// Fails. The request's body is read first, unless the error's progress is `.neverSent`.
+    /// Fails with an error. The stub reads the request's body first, unless the error's progress is `.neverSent`.
     public static func fail(_ error: ServiceError) -> StubAnswer {
         StubAnswer(readsBody: error.progress != .neverSent, .ready { throw error })
     }
 
-    /// Fails with a code, as if the request had got so far.
+    /// Fails with an error of this code and this progress.
     public static func fail(
         _ code: ServiceError.Code, progress: RequestProgress, message: String = "stubbed failure"
     ) -> StubAnswer {
         .fail(ServiceError(code, message, progress: progress))
     }
 
-    /// This answer once `gate` is open.
+    /// Returns this answer, delayed until `gate` is open.
     public func held(by gate: Gate) -> StubAnswer {
         waiting(for: .gate(gate))
     }
 
-    /// This answer after a pause on `clock`.
+    /// Returns this answer after a pause on `clock`.
     ///
-    /// On the client's own clock, a limit that would pass first ends the pause: the clock has one sleeper, until the earlier of
-    /// both.
+    /// On the client's own clock, a limit that passes first ends the pause. The clock has one sleeper, until the
+    /// earlier of the two instants.
     public func delayed(by pause: Duration, on clock: some ServiceClock) -> StubAnswer {
         waiting(for: .pause(pause, clock))
     }

@@ -1,12 +1,12 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// The body of a stub's response that is still to come, with the limits of its request.
+/// The body of a stub's response that is not in memory yet. Applies the limits of its request.
 final class StubBodySource: ResponseBodySource {
     private struct State: Sendable {
-        /// What the body failed with.
+        /// The error that the body failed with.
         var failure: ServiceError?
-        /// The base has been abandoned by this.
+        /// Whether this source has abandoned the base.
         var isGivenUp = false
     }
 

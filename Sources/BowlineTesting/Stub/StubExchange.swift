@@ -1,10 +1,10 @@
 internal import BowlineCore
 
-/// One request at a stub: bounds what it waits for by the limits of its context, as the pooled transport does.
+/// One request at a stub. Limits its waits by the limits of its context, as the pooled transport does.
 struct StubExchange: Sendable {
-    /// What the request is doing while it waits.
+    /// The activity that the request waits in.
     enum Stage {
-        /// An answer that leaves the request unsent.
+        /// Waiting for an answer that leaves the request unsent.
         case connecting
         case sendingBody
         case awaitingHead
@@ -28,7 +28,7 @@ struct StubExchange: Sendable {
         }
     }
 
-    /// An instant at which the request fails, and with what.
+    /// An instant at which the request fails, and the error's code and message.
     struct Limit: Sendable {
         let instant: MonotonicInstant
         let code: ServiceError.Code
@@ -50,9 +50,9 @@ struct StubExchange: Sendable {
 
     // MARK: Limits
 
-    /// What bounds the wait for a response head; nil: nothing does.
+    /// Returns the limit of the wait for a response head; nil: no limit.
     ///
-    /// - Parameter sent: When the request had been sent whole; nil: it has not been.
+    /// - Parameter sent: When the whole request had been sent; nil: it has not been sent.
     func headLimit(sent: MonotonicInstant? = nil) -> Limit? {
         if let sent, let most = context.timeouts.responseHead, sent.advanced(by: most) < deadline.instant {
             return Limit(
@@ -61,7 +61,7 @@ struct StubExchange: Sendable {
         return deadlineLimit(hasHead: false)
     }
 
-    /// What bounds the wait for the next chunk of the response's body, which begins now; nil: nothing does.
+    /// Returns the limit of the wait for the response body's next chunk, which begins now; nil: no limit.
     func chunkLimit() -> Limit? {
         if let most = context.timeouts.bodyIdle {
             let instant = context.clock.now.advanced(by: most)
@@ -72,7 +72,7 @@ struct StubExchange: Sendable {
         return deadlineLimit(hasHead: true)
     }
 
-    /// The request's deadline, with the attempt's own limit until there is a head.
+    /// Returns the request's deadline. Before the head, the attempt's own limit counts too.
     func deadlineLimit(hasHead: Bool) -> Limit? {
         let instant = deadline.instant(hasHead: hasHead)
         guard instant < .distantFuture else { return nil }
@@ -82,7 +82,7 @@ struct StubExchange: Sendable {
 
     func hasPassed(_ limit: Limit) -> Bool { limit.instant <= context.clock.now }
 
-    /// The error of a request whose limit has passed.
+    /// Returns the error of a request whose limit has passed.
     func failure(_ limit: Limit, phase: RequestPhase, progress: RequestProgress) -> ServiceError {
         var error = ServiceError(
             limit.code, limit.message, progress: progress, attempts: context.attempt, origin: origin, phase: phase)
@@ -92,10 +92,12 @@ struct StubExchange: Sendable {
 
     // MARK: Waiting
 
-    /// The result of `work`, which runs in a task of its own.
+    /// Runs `work` in its own task, and returns its result.
+    /// If the limit passes, the stub or the call is closed by force, or the calling task is cancelled, this method
+    /// cancels `work` and does not wait for it.
     ///
-    /// - Throws: the limit's error once it has passed, and `forciblyClosed` when the stub is closed; `work` is then cancelled
-    ///   and not waited for. So it is when the calling task is cancelled, which is `CancellationError`. What `work` throws.
+    /// - Throws: the limit's error; `forciblyClosed` when the stub or the call is closed by force; `CancellationError`
+    ///   when the calling task is cancelled; the errors of `work`.
     func run<Value: Sendable>(
         until limit: Limit?, _ stage: Stage, _ work: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
@@ -128,15 +130,15 @@ struct StubExchange: Sendable {
             task.cancel()
             throw error
         }
-        // The work is over; once its task is too, what it held is free.
+        // The work has ended. When its task has ended too, its captured values are released.
         await task.value
         guard let (result, ended) = outcome.take() else { throw CancellationError() }
-        // Work that has moved a test's clock past the limit has taken that time.
+        // If the work has moved a test's clock past the limit, that time counts.
         if let limit, limit.instant <= ended { throw failure(limit, phase: stage.phase, progress: stage.progress) }
         return try result.get()
     }
 
-    /// Waits as long as the answer says.
+    /// Waits for a gate or a pause of the answer.
     func wait(for wait: StubAnswer.Wait, until limit: Limit?, _ stage: Stage) async throws {
         switch wait {
         case .gate(let gate):
@@ -147,7 +149,8 @@ struct StubExchange: Sendable {
             guard isOwn(clock) else {
                 return try await run(until: limit, stage) { try await clock.sleep(until: end, tolerance: nil) }
             }
-            // One sleeper, for the earlier of both: a test that moves to the clock's next deadline cannot miss it.
+            // Use one sleeper, for the earlier of the two instants, so that a test that moves the clock to the next
+            // deadline cannot miss it.
             guard let limit, limit.instant <= end else {
                 return try await run(until: nil, stage) { try await clock.sleep(until: end, tolerance: nil) }
             }
@@ -162,7 +165,8 @@ struct StubExchange: Sendable {
     }
 }
 
-/// What a piece of work came to, and when. Apart from its flight, whose timers keep that a moment longer than the work.
+/// The result of a piece of work, and when it ended. It is separate from the flight, because the flight's timers keep
+/// the flight a moment longer than the work.
 private final class StubOutcome<Value: Sendable>: Sendable {
     private struct End: Sendable {
         let result: Result<Value, any Error>
@@ -175,13 +179,13 @@ private final class StubOutcome<Value: Sendable>: Sendable {
         end.withLock { $0 = End(result: result, instant: instant) }
     }
 
-    /// Takes it out; nil if the work has not ended.
+    /// Takes the result out; nil if the work has not ended.
     func take() -> (result: Result<Value, any Error>, instant: MonotonicInstant)? {
         end.withLock { $0.take() }.map { ($0.result, $0.instant) }
     }
 }
 
-/// What the requests at a stub wait for now, so that closing it ends them.
+/// The present waits of the requests at a stub. Closing the stub ends them.
 final class StubWaits: Sendable {
     private struct State: Sendable {
         var isClosed = false
@@ -193,8 +197,8 @@ final class StubWaits: Sendable {
 
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
-    /// - Parameter end: Ends the wait; called once, when the stub is closed, at once if it is.
-    /// - Returns: what ``end(_:)`` wants.
+    /// - Parameter end: Ends the wait. It is called when the stub is closed, or at once if it is closed already.
+    /// - Returns: the number to pass to ``end(_:)``.
     func begin(_ end: @escaping @Sendable () -> Void) -> Int {
         let (number, isClosed) = state.withLock { state in
             state.nextNumber += 1

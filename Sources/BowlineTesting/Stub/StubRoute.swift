@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// One entry of a stub transport's route table: which requests, and the answers they get.
+/// One entry of a stub transport's route table: a pattern of requests, and their answers.
 struct StubRoute: Sendable {
     enum Answers: Sendable {
         case always(StubAnswer)
@@ -8,11 +8,11 @@ struct StubRoute: Sendable {
     }
 
     private enum Pattern: Sendable {
-        /// A path, and a query if it matters.
+        /// A path, and a query; query nil: any.
         case path(PathPattern, query: Substring?)
-        /// One URL, whose query matters only if the pattern has one.
+        /// One URL. Its query is compared only if the pattern has one.
         case url(ServiceURL)
-        /// No request: the pattern is not a URL.
+        /// No request matches, because the pattern is not a URL.
         case nothing
     }
 
@@ -48,7 +48,7 @@ struct StubRoute: Sendable {
         }
     }
 
-    /// The next answer; nil if all have been given.
+    /// Returns the next answer; nil if all have been given.
     mutating func next() -> StubAnswer? {
         switch answers {
         case .always(let answer):
@@ -61,7 +61,7 @@ struct StubRoute: Sendable {
         }
     }
 
-    /// What of it was never used; nil if it has done its part.
+    /// A description of the unused part of the route; nil if the route was used completely.
     var unused: String? {
         switch answers {
         case .always: uses == 0 ? description : nil

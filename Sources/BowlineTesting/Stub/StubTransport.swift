@@ -1,13 +1,13 @@
 public import BowlineCore
 internal import NIOCore
 
-/// A transport without a network: answers from a table of routes, and fails on requests that match none.
+/// A transport without a network. It answers from a table of routes, and fails requests that match no route.
 ///
-/// For testing middleware and typed clients. Sockets and reuse are tested with ``LoopbackServer``.
+/// Use it to test middleware and typed clients. To test sockets and the reuse of connections, use ``LoopbackServer``.
 ///
-/// Time passes on the client's clock, so a `TestClock` decides. The request's deadline and `timeouts.attempt`, `.responseHead` and
-/// `.bodyIdle` end a request as over a connection, with the same errors. The time that an answer takes is what its gate, its
-/// pause and its closure take; an answer without them is there at once.
+/// Time passes on the client's clock, so a `TestClock` controls it. The request's deadline and `timeouts.attempt`,
+/// `.responseHead` and `.bodyIdle` end a request with the same errors as over a connection. An answer takes the time of
+/// its gate, its pause and its closure. An answer without them is available at once.
 ///
 /// ```swift
 /// let stub = StubTransport()
@@ -16,7 +16,7 @@ internal import NIOCore
 /// …
 /// try stub.verify()
 /// ```
-/// Of several routes that match, the one added last answers.
+/// If several routes match, the route that was added last answers.
 public final class StubTransport: ServiceTransport {
     private struct State: Sendable {
         var routes: [StubRoute] = []
@@ -25,7 +25,7 @@ public final class StubTransport: ServiceTransport {
         var isDraining = false
     }
 
-    /// How much of a one-shot body is kept for another attempt, in bytes.
+    /// How many bytes of a one-shot body are kept for another attempt.
     private static let replayLimit = 65536
 
     private let state = Watched(State())
@@ -34,14 +34,14 @@ public final class StubTransport: ServiceTransport {
     /// Makes a transport without routes.
     public init() {}
 
-    /// Answers all requests of this method and path.
+    /// Calls a closure to answer all requests with this method and path.
     ///
     /// - Parameters:
     ///   - method: The method; nil: any.
-    ///   - path: A path, of which segments in braces stand for anything (`/users/{id}`), with a query if that matters; or
-    ///     an absolute URL.
-    ///   - answer: Makes the answer of the request, or throws what `send` is to throw. It may wait; the request's limits count
-    ///     meanwhile.
+    ///   - path: A path or an absolute URL. In a path, a segment in braces matches any segment that is not empty
+    ///     (`/users/{id}`). The query is compared only if the route has one.
+    ///   - answer: Returns the answer to the request. `send` throws the errors that it throws. It may wait; the
+    ///     request's limits apply meanwhile.
     public func on(
         _ method: HTTPRequest.Method?,
         _ path: String,
@@ -50,18 +50,18 @@ public final class StubTransport: ServiceTransport {
         add(StubRoute(method, path, .always(.respond(with: answer))))
     }
 
-    /// Answers all requests of this method and path in the same way.
+    /// Gives this answer to all requests with this method and path.
     public func on(_ method: HTTPRequest.Method?, _ path: String, always answer: StubAnswer) {
         add(StubRoute(method, path, .always(answer)))
     }
 
-    /// Answers requests of this method and path with these answers one after another.
+    /// Gives these answers, in order, to requests with this method and path.
     ///
     /// - Parameters:
     ///   - method: The method; nil: any.
-    ///   - path: As for all requests of a path, with `{…}` segments, or an absolute URL.
+    ///   - path: A path, which may have `{…}` segments, or an absolute URL.
     ///   - answers: The answers in order.
-    ///   - repeatsLast: Whether the last one is given again and again; else further requests fail. Default false.
+    ///   - repeatsLast: Whether the last answer is repeated; false: further requests fail. Default false.
     public func on(
         _ method: HTTPRequest.Method?, _ path: String, inOrder answers: [StubAnswer], repeatsLast: Bool = false
     ) {
@@ -72,10 +72,13 @@ public final class StubTransport: ServiceTransport {
         state.withLock { $0.routes.append(route) }
     }
 
-    /// The requests received, in order, those that failed or matched no route included.
+    /// The requests received, in order, including failed requests and requests that matched no route.
+    ///
+    /// A request is added when its body has been read, before its answer waits. Requests after ``close()``, and
+    /// requests with a limit that had already passed, are not included.
     public var calls: [StubbedCall] { state.withLock { $0.calls } }
 
-    /// Routes that no request has matched, and those with answers left.
+    /// The routes that no request has matched, and the routes with answers left.
     public var unusedRoutes: [String] { state.withLock { $0.routes.compactMap(\.unused) } }
 
     /// Requests that matched no route, as `GET /path`.
@@ -87,9 +90,9 @@ public final class StubTransport: ServiceTransport {
     /// Whether ``close()`` was called.
     public var isClosed: Bool { waits.isClosed }
 
-    /// Checks that every route was used and every request matched one.
+    /// Checks that every route was used completely and every request matched a route.
     ///
-    /// - Throws: `ServiceError` with code `stubMismatch` that lists what was not so.
+    /// - Throws: `ServiceError` with code `stubMismatch`, which lists the unused routes and the unmatched requests.
     public func verify() throws {
         let (unused, unmatched) = state.withLock { ($0.routes.compactMap(\.unused), $0.unmatched) }
         guard !unused.isEmpty || !unmatched.isEmpty else { return }
@@ -161,7 +164,7 @@ public final class StubTransport: ServiceTransport {
         return response
     }
 
-    /// Waits for what the answer waits for, and makes the response.
+    /// Waits for the gates and pauses of the answer, then makes the response.
     private func response(
         of answer: StubAnswer, to call: StubbedCall, until limit: StubExchange.Limit?, _ stage: StubExchange.Stage,
         _ exchange: StubExchange
@@ -176,7 +179,7 @@ public final class StubTransport: ServiceTransport {
         }
     }
 
-    /// Reads the request's body, within the limits if it is not here already.
+    /// Reads the request's body. Applies the limits if the body is a sequence or a closure makes its trailers.
     private func read(_ request: ServiceRequest, _ exchange: StubExchange) async throws -> (ByteBuffer, HTTPFields?) {
         let (body, onProgress) = (request.body, request.ownOptions?.value.onUploadProgress)
         guard body.isSequence || body.makeTrailers != nil else {
@@ -198,7 +201,7 @@ public final class StubTransport: ServiceTransport {
         return 0
     }
 
-    /// - Returns: nil if no route matches.
+    /// - Returns: the answer; nil if no route matches, or the route has no answer left.
     private func answer(to call: StubbedCall, _ url: ServiceURL) throws -> StubAnswer? {
         let name = "\(call.method) \(url.path)"
         guard !isClosed else { throw Self.closed(progress: .neverSent) }
@@ -257,6 +260,6 @@ public final class StubTransport: ServiceTransport {
 extension ServiceError.Code {
     /// A ``StubTransport`` has no route, or no answer left, for a request.
     public static let noStubbedRoute = Self(rawValue: "noStubbedRoute")
-    /// A ``StubTransport`` has unused routes, or got requests that matched none.
+    /// A ``StubTransport`` has unused routes, or has received requests that matched no route.
     public static let stubMismatch = Self(rawValue: "stubMismatch")
 }

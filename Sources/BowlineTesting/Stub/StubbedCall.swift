@@ -1,15 +1,15 @@
 public import BowlineCore
 public import NIOCore
 
-/// A request as a ``StubTransport`` received it, its body read.
+/// A request that a ``StubTransport`` has received, with its body.
 public struct StubbedCall: Sendable {
     /// The request.
     public let request: ServiceRequest
-    /// What came with it: the deadline, the attempt.
+    /// The request's context, such as its deadline and attempt.
     public let context: RequestContext
-    /// The body's bytes; empty if the answer failed before the body was read.
+    /// The body's bytes; empty if the stub did not read the body, or reading it failed.
     public internal(set) var body = ByteBuffer()
-    /// The trailer fields; nil if there were none.
+    /// The trailer fields; nil if there are none.
     public internal(set) var trailers: HTTPFields?
     /// The path of the URL, percent-encoded.
     public let path: String
@@ -20,7 +20,7 @@ public struct StubbedCall: Sendable {
     public var method: HTTPRequest.Method { request.method }
     /// The header fields.
     public var fields: HTTPFields { request.fields }
-    /// The body as text, with replacement characters where it is not UTF-8.
+    /// The body as text. Bytes that are not UTF-8 are replaced by replacement characters.
     public var bodyText: String { String(buffer: body) }
     /// Which attempt it was, from 1.
     public var attempt: Int { context.attempt }

@@ -2,7 +2,7 @@ internal import NIOSSL
 
 /// How a ``LoopbackServer`` encrypts its connections.
 public struct LoopbackTLS: Sendable {
-    /// Protocol versions.
+    /// Versions of TLS.
     public enum Version: Sendable, Hashable {
         /// TLS 1.2 (RFC 5246).
         case tls12
@@ -10,24 +10,25 @@ public struct LoopbackTLS: Sendable {
         case tls13
     }
 
-    /// The certificate and key it shows. Default `TestCertificates.server`.
+    /// The server's certificate and key. Default `TestCertificates.server`.
     public var identity = TestCertificates.server
-    /// What it requires of clients: a certificate issued by these authorities (PEM); nil: none. Default nil.
+    /// The authorities (PEM) that must have issued the client's certificate; nil: the server asks for no client
+    /// certificate. Default nil.
     public var clientAuthority: String?
-    /// The application protocols it accepts, best first (ALPN). Default none; of a server that speaks
-    /// HTTP/2 `h2` and `http/1.1`.
+    /// The application protocols that the server accepts (ALPN), in order of preference. Default none; if the server
+    /// has HTTP/2, `h2` and `http/1.1`.
     public var applicationProtocols: [String] = []
-    /// The oldest version it speaks. Default TLS 1.2.
+    /// The oldest TLS version that the server accepts. Default TLS 1.2.
     public var minimumVersion = Version.tls12
-    /// The newest version it speaks. Default TLS 1.3.
+    /// The newest TLS version that the server accepts. Default TLS 1.3.
     public var maximumVersion = Version.tls13
 
-    /// Makes the defaults with a certificate.
+    /// Makes the default settings with a certificate.
     public init(_ identity: TestCertificates.Identity = TestCertificates.server) {
         self.identity = identity
     }
 
-    /// The defaults, but clients have to show a certificate issued by `TestCertificates.authority`.
+    /// The default settings, but clients must present a certificate that `TestCertificates.authority` issued.
     public static var requiringClientCertificate: LoopbackTLS {
         var tls = LoopbackTLS()
         tls.clientAuthority = TestCertificates.authority

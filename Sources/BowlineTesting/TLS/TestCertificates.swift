@@ -1,13 +1,14 @@
-/// Certificates for tests: an authority, and servers and clients of every kind that TLS code has to tell apart.
+/// Certificates for tests: authorities, servers and clients, both valid ones and ones that a client or a server must
+/// refuse.
 ///
-/// Their keys are public: never trust ``authority`` outside a test. Valid until 2076, but those that say
-/// otherwise.
+/// Their private keys are public, so never trust ``authority`` outside a test. All certificates are valid until 2076
+/// unless their documentation says otherwise.
 public enum TestCertificates {
     /// A certificate and its private key.
     public struct Identity: Sendable, Hashable, CustomStringConvertible {
-        /// The certificate, PEM.
+        /// The certificate, in PEM.
         public let certificate: String
-        /// The private key, PEM.
+        /// The private key, in PEM.
         public let key: String
 
         /// Makes an identity.
@@ -16,11 +17,11 @@ public enum TestCertificates {
             self.key = key
         }
 
-        /// Where its certificate begins to differ from others; nothing of the key.
+        /// A part of the certificate that differs from other certificates. Contains nothing of the key.
         public var description: String { "certificate …\(certificate.suffix(48).prefix(20))…" }
     }
 
-    /// The authority that clients under test should trust, PEM.
+    /// The authority that clients under test should trust, in PEM.
     public static let authority = """
         -----BEGIN CERTIFICATE-----
         MIIBrTCCAVOgAwIBAgIJRQCzdZ71+A20MAoGCCqGSM49BAMCMDkxFjAUBgNVBAoM
@@ -36,7 +37,7 @@ public enum TestCertificates {
         -----END CERTIFICATE-----
         """
 
-    /// An authority that clients under test should not trust, PEM.
+    /// An authority that clients under test should not trust, in PEM.
     public static let otherAuthority = """
         -----BEGIN CERTIFICATE-----
         MIIBrTCCAVOgAwIBAgIJTt2EA34+lOmPMAoGCCqGSM49BAMCMDkxFjAUBgNVBAoM
@@ -52,7 +53,7 @@ public enum TestCertificates {
         -----END CERTIFICATE-----
         """
 
-    /// For `localhost`, `127.0.0.1` and `::1`, issued by ``authority``: what a client should accept.
+    /// A certificate that a client should accept: for `localhost`, `127.0.0.1` and `::1`, issued by ``authority``.
     public static let server = Identity(
         certificate: """
             -----BEGIN CERTIFICATE-----
@@ -78,7 +79,7 @@ public enum TestCertificates {
             """
     )
 
-    /// For `wrong.example` and `192.0.2.1`, issued by ``authority``.
+    /// A certificate for other hosts: `wrong.example` and `192.0.2.1`, issued by ``authority``.
     public static let wrongHost = Identity(
         certificate: """
             -----BEGIN CERTIFICATE-----
@@ -104,7 +105,7 @@ public enum TestCertificates {
             """
     )
 
-    /// As ``server``, but expired in 2021.
+    /// Like ``server``, but expired in 2021.
     public static let expired = Identity(
         certificate: """
             -----BEGIN CERTIFICATE-----
@@ -130,7 +131,7 @@ public enum TestCertificates {
             """
     )
 
-    /// As ``server``, but valid from 2070 only.
+    /// Like ``server``, but valid only from 2070.
     public static let notYetValid = Identity(
         certificate: """
             -----BEGIN CERTIFICATE-----
@@ -156,7 +157,8 @@ public enum TestCertificates {
             """
     )
 
-    /// With `localhost` as its common name and no alternative name, which does not count (RFC 9110 §4.3.4).
+    /// A certificate with `localhost` as its common name and no alternative name. Clients ignore the common name (RFC
+    /// 9110 §4.3.4).
     public static let nameOnlyInSubject = Identity(
         certificate: """
             -----BEGIN CERTIFICATE-----
@@ -181,7 +183,7 @@ public enum TestCertificates {
             """
     )
 
-    /// For `*.test.example`, issued by ``authority``.
+    /// A certificate for `*.test.example`, issued by ``authority``.
     public static let wildcard = Identity(
         certificate: """
             -----BEGIN CERTIFICATE-----
@@ -207,7 +209,7 @@ public enum TestCertificates {
             """
     )
 
-    /// As ``server``, but issued by ``otherAuthority``.
+    /// Like ``server``, but issued by ``otherAuthority``.
     public static let untrusted = Identity(
         certificate: """
             -----BEGIN CERTIFICATE-----
@@ -233,7 +235,7 @@ public enum TestCertificates {
             """
     )
 
-    /// A client's, issued by ``authority``.
+    /// A client's certificate, issued by ``authority``.
     public static let client = Identity(
         certificate: """
             -----BEGIN CERTIFICATE-----
@@ -259,7 +261,7 @@ public enum TestCertificates {
             """
     )
 
-    /// A client's, issued by ``otherAuthority``.
+    /// A client's certificate, issued by ``otherAuthority``.
     public static let untrustedClient = Identity(
         certificate: """
             -----BEGIN CERTIFICATE-----

@@ -1,6 +1,6 @@
 public import BowlineCore
 
-/// A clock whose time stands still until a test moves it.
+/// A clock that moves only when a test moves it.
 ///
 /// ```swift
 /// let clock = TestClock()
@@ -8,7 +8,7 @@ public import BowlineCore
 /// try await clock.waitForSleepers(count: 1)   // it sleeps now
 /// clock.advanceToNextDeadline()
 /// ```
-/// May be read and moved from any thread. For time as it passes, use `MonotonicClock`.
+/// It may be read and moved from any thread. For real time, use `MonotonicClock`.
 public final class TestClock: ServiceClock {
     private struct Sleeper: Sendable {
         let token: Token
@@ -18,7 +18,7 @@ public final class TestClock: ServiceClock {
 
     private struct State: Sendable {
         var now: MonotonicInstant
-        /// By deadline; those with the same one in the order in which they came.
+        /// Ordered by deadline; sleepers with the same deadline are in the order of their arrival.
         var sleepers: [Sleeper] = []
     }
 
@@ -26,7 +26,7 @@ public final class TestClock: ServiceClock {
 
     private let state: Watched<State>
 
-    /// Makes a clock that stands at `start`.
+    /// Makes a clock at the instant `start`.
     public init(start: MonotonicInstant = MonotonicInstant(nanoseconds: 0)) {
         state = Watched(State(now: start))
     }
@@ -35,15 +35,16 @@ public final class TestClock: ServiceClock {
 
     public var minimumResolution: Duration { .nanoseconds(1) }
 
-    /// How many tasks sleep now.
+    /// The number of tasks that sleep now.
     public var sleeperCount: Int { state.withLock { $0.sleepers.count } }
 
-    /// The earliest instant that somebody sleeps until; nil if nobody sleeps.
+    /// The earliest deadline of a sleeping task; nil if no task sleeps.
     public var nextDeadline: MonotonicInstant? { state.withLock { $0.sleepers.first?.deadline } }
 
-    /// Suspends until a test has moved the clock to `deadline` or past it; returns at once if that is so already.
+    /// Suspends the task until a test has moved the clock to `deadline` or past it. Returns at once if the deadline has
+    /// passed.
     ///
-    /// - Throws: `CancellationError` at once when the task is cancelled.
+    /// - Throws: `CancellationError` as soon as the task is cancelled.
     public func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
         let token = Token()
         try await withCancellableContinuation { continuation in
@@ -64,21 +65,23 @@ public final class TestClock: ServiceClock {
         }
     }
 
-    /// Moves the clock on and wakes whose deadlines have come, in the order of their deadlines.
+    /// Moves the clock forward and resumes the sleepers whose deadlines have passed, in the order of their deadlines.
     ///
-    /// - Parameter duration: How far; zero or less does nothing.
+    /// - Parameter duration: How far to move the clock; zero or less does nothing.
     public func advance(by duration: Duration) {
         move { $0.advanced(by: max(duration, .zero)) }
     }
 
-    /// Moves the clock to an instant and wakes whose deadlines have come; an instant that has passed does nothing.
+    /// Moves the clock to an instant and resumes the sleepers whose deadlines have passed. An instant in the past does
+    /// nothing.
     public func advance(to instant: MonotonicInstant) {
         move { max($0, instant) }
     }
 
-    /// Moves the clock to the earliest deadline that somebody sleeps until.
+    /// Moves the clock to the earliest deadline of a sleeping task, and resumes the sleepers whose deadlines have
+    /// passed.
     ///
-    /// - Returns: where it stands now; nil if nobody sleeps.
+    /// - Returns: the new time; nil if no task sleeps.
     @discardableResult
     public func advanceToNextDeadline() -> MonotonicInstant? {
         let (woken, now) = state.withLock { state -> ([Sleeper], MonotonicInstant?) in
@@ -91,7 +94,8 @@ public final class TestClock: ServiceClock {
 
     /// Waits until at least `count` tasks sleep.
     ///
-    /// - Throws: ``WaitTimeout`` after `timeout` of the machine's clock; `CancellationError` when the task is cancelled.
+    /// - Throws: ``WaitTimeout`` after `timeout` on the machine's clock; `CancellationError` when the task is
+    ///   cancelled.
     public func waitForSleepers(
         count: Int = 1, timeout: Duration = .seconds(10), file: String = #fileID, line: Int = #line
     ) async throws {

@@ -1,16 +1,17 @@
-/// Waits until `condition` is true by asking it again and again, every millisecond.
+/// Waits until `condition` is true. Evaluates it every millisecond.
 ///
-/// For facts that nothing announces, such as the number of open file descriptors. Where something can be awaited (a
-/// ``Gate``, ``LoopbackServer/waitForOpenConnections(count:timeout:file:line:)``), await that.
+/// Use it for facts that produce no event, such as the number of open file descriptors. Where an awaiting function
+/// exists (``Gate/wait()``, ``LoopbackServer/waitForOpenConnections(count:timeout:file:line:)``), use that function
+/// instead.
 ///
 /// - Parameters:
-///   - awaited: What is awaited, for the error's message.
-///   - timeout: How long at most, on the machine's clock. Default 10 s.
-///   - file: Where the wait stands, for the error's message.
-///   - line: Where the wait stands, for the error's message.
+///   - awaited: A description of the condition, for the error's message.
+///   - timeout: The longest wait, on the machine's clock. Default 10 s.
+///   - file: The file of the call, for the error's message.
+///   - line: The line of the call, for the error's message.
 ///   - isolation: The actor that `condition` runs on: the caller's.
-///   - condition: Asked at least once.
-/// - Throws: ``WaitTimeout`` after `timeout`; what `condition` throws; `CancellationError` when the task is cancelled.
+///   - condition: The condition. It is evaluated at least once.
+/// - Throws: ``WaitTimeout`` after `timeout`; any error of `condition`; `CancellationError` when the task is cancelled.
 public func eventually(
     _ awaited: String,
     within timeout: Duration = .seconds(10),

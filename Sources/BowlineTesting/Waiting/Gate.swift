@@ -1,4 +1,4 @@
-/// A latch that a test opens and scripts wait at: the way to put events of a test in order without sleeping.
+/// A latch that a test opens and that scripts wait at. It puts the events of a test in order without sleeping.
 ///
 /// ```swift
 /// let gate = Gate()
@@ -15,23 +15,23 @@ public final class Gate: Sendable {
 
     private let state: Watched<State>
 
-    /// Makes a gate, closed unless said otherwise.
+    /// Makes a gate. It is closed by default.
     public init(isOpen: Bool = false) {
         state = Watched(State(isOpen: isOpen))
     }
 
-    /// Whether those who come pass at once.
+    /// Whether the gate is open, so that ``wait()`` returns at once.
     public var isOpen: Bool { state.withLock { $0.isOpen } }
 
-    /// How many wait at the gate now.
+    /// The number of tasks that wait at the gate now.
     public var waitingCount: Int { state.withLock { $0.waiting } }
 
-    /// Lets everyone pass, those who wait and those who still come.
+    /// Opens the gate. Waiting tasks continue, and later tasks do not wait.
     public func open() {
         state.withLock { $0.isOpen = true }
     }
 
-    /// Makes those who come from now on wait.
+    /// Closes the gate. Tasks that call ``wait()`` from now on wait.
     public func close() {
         state.withLock { $0.isOpen = false }
     }
@@ -45,7 +45,7 @@ public final class Gate: Sendable {
         try await state.wait { $0.isOpen ? () : nil }
     }
 
-    /// Waits until at least `count` wait at the gate, or it is open.
+    /// Waits until at least `count` tasks wait at the gate, or the gate is open.
     ///
     /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
     public func waitForWaiters(

@@ -1,9 +1,10 @@
 internal import Synchronization
 
-/// A value under a lock, as `Mutex` is, whose hand-over a thread sanitizer can follow.
+/// A value under a lock, like `Mutex`, with an atomic that lets a thread sanitizer see the lock's ordering.
 ///
-/// On Linux a contended `Mutex` is handed over inside the kernel, where the sanitizer does not see it, so it reports races
-/// that are none. The atomic tells it what the lock guarantees; elsewhere it costs two plain memory accesses.
+/// On Linux, the kernel passes a contended `Mutex` to the next thread. The sanitizer does not see that and reports data
+/// races that do not exist. The atomic shows the sanitizer the ordering that the lock already guarantees. Without the
+/// sanitizer it costs two plain memory accesses.
 struct Guarded<Value: Sendable>: ~Copyable, Sendable {
     private let mutex: Mutex<Value>
     private let handOver = Atomic(false)
@@ -22,8 +23,9 @@ struct Guarded<Value: Sendable>: ~Copyable, Sendable {
         }
     }
 
-    /// Takes note of all that was done under the lock. After a wait for a continuation: one that is resumed before it is
-    /// awaited goes on at once, and the runtime does not tell the sanitizer of that.
+    /// Shows the sanitizer that this thread has seen all changes made under the lock. Call it after a wait for a
+    /// continuation: if the continuation is resumed before it is awaited, the task continues at once, and the runtime
+    /// does not report that to the sanitizer.
     func synchronize() {
         _ = handOver.load(ordering: .acquiring)
     }

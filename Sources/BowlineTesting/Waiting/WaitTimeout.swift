@@ -1,17 +1,17 @@
 internal import BowlineCore
 
-/// What an awaiting function of this module throws when what it waited for did not happen in time.
+/// The error of this module's awaiting functions when the awaited condition does not become true in time.
 ///
-/// Says what was awaited, from where, for how long, and what was found instead: enough to understand a failed test from
-/// its log.
+/// Its description contains the condition, the call's location, the timeout and the state that was found. That is
+/// enough to understand a failed test from its log.
 public struct WaitTimeout: Error, Sendable, CustomStringConvertible {
-    /// What was awaited, as in "2 open connections".
+    /// The condition that was awaited, such as "2 open connections".
     public let awaited: String
-    /// What was the case when the time was over.
+    /// The state that was found when the timeout passed.
     public let found: String
-    /// How long it was awaited.
+    /// The longest wait that the call allowed.
     public let timeout: Duration
-    /// Where the waiting function was called, as `Module/File.swift:12`.
+    /// The location of the call, as `Module/File.swift:12`.
     public let location: String
 
     public var description: String {
@@ -19,7 +19,7 @@ public struct WaitTimeout: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// Where a test waits, for the message of a ``WaitTimeout``.
+/// The location of a call that waits, for the message of a ``WaitTimeout``.
 struct CallSite: Sendable {
     let file: String
     let line: Int

@@ -1,13 +1,14 @@
 internal import BowlineCore
 
-/// A value under a lock that tasks can wait upon: each change looks whether somebody's condition has come true.
+/// A value under a lock that tasks can wait on. Each change evaluates the conditions of all waiters.
 ///
-/// What the awaiting functions of this module are made of, so that no test has to poll or sleep. Waiters are served in
-/// the order in which they came, and are resumed after the lock was released.
+/// The awaiting functions of this module use it, so that no test has to poll or sleep. Waiters are served in the order
+/// of their arrival. They are resumed after the lock is released.
 final class Watched<State: Sendable>: Sendable {
     private struct Waiter: Sendable {
         let token: Token
-        /// Looks at the state; what it returns resumes the waiter.
+        /// Looks at the state and may change it. Returns a closure that resumes the waiter; nil: the waiter goes on
+        /// waiting.
         let attempt: @Sendable (inout State) -> (@Sendable () -> Void)?
         let fail: @Sendable (any Error, State) -> Void
     }
@@ -25,7 +26,7 @@ final class Watched<State: Sendable>: Sendable {
         guarded = Guarded(Contents(state: state))
     }
 
-    /// Looks at or changes the value, then serves those whose condition has come true.
+    /// Reads or changes the value, then resumes the waiters whose condition is true.
     func withLock<Result: Sendable>(_ body: (inout State) throws -> Result) rethrows -> Result {
         let (result, resumptions) = try guarded.withLock { guarded -> (Result, [@Sendable () -> Void]) in
             let result = try body(&guarded.state)
@@ -50,16 +51,16 @@ final class Watched<State: Sendable>: Sendable {
         return resumptions
     }
 
-    /// Waits until `attempt` returns something, called under the lock now and after each change.
+    /// Waits until `attempt` returns a value. Calls it under the lock, now and after each change.
     ///
     /// - Throws: `CancellationError` when the task is cancelled.
     func wait<Result: Sendable>(_ attempt: @escaping @Sendable (inout State) -> Result?) async throws -> Result {
         try await wait(Token(), attempt) { error, _ in error }
     }
 
-    /// Waits until `condition` is true, at most `timeout`.
+    /// Waits until `condition` is true, for at most `timeout`.
     ///
-    /// - Throws: ``WaitTimeout``, or `CancellationError` when the task is cancelled.
+    /// - Throws: ``WaitTimeout`` after `timeout`; `CancellationError` when the task is cancelled.
     func wait(
         for awaited: String,
         within timeout: Duration,

@@ -59,7 +59,7 @@ fn make_client(work: &Work) -> Http {
         .build(connector)
 }
 
-/// One request, read to the end. `None`: it failed, or its answer is not the one expected.
+/// Sends one request and reads the whole response. `None`: the request failed, or the response is not the expected one.
 async fn send(client: &Http, work: &Work, uri: &Uri, body: &hyper::body::Bytes) -> Option<usize> {
     let mut request = Request::builder().uri(uri.clone()).method(if work.sent.is_some() { Method::POST } else { Method::GET });
     if work.is_compressed {
@@ -85,7 +85,7 @@ async fn send(client: &Http, work: &Work, uri: &Uri, body: &hyper::body::Bytes) 
     (status == 200 && bytes == work.expected.unwrap_or(bytes)).then_some(bytes)
 }
 
-/// Where decompressed bytes go: they are counted.
+/// A writer that only counts the decompressed bytes.
 struct Counter(usize);
 
 impl std::io::Write for Counter {
@@ -99,7 +99,8 @@ impl std::io::Write for Counter {
     }
 }
 
-/// `in_flight` workers send `count` requests; latencies, in nanoseconds, go where `kept` has room for them.
+/// Starts `in_flight` workers, which send `count` requests. If `kept` is not `None`, it gets the latencies, in
+/// nanoseconds.
 async fn run(client: &Rc<Http>, work: &Work, in_flight: usize, count: usize, kept: Option<Rc<RefCell<Vec<u32>>>>) -> Outcome {
     let uri: Uri = work.url.parse().expect("a URL");
     let body = hyper::body::Bytes::from(vec![b'a'; work.sent.unwrap_or(0)]);
@@ -165,10 +166,10 @@ async fn hold_connections(client: Rc<Http>, work: Work) -> usize {
     failed
 }
 
-/// User and system time of the process.
+/// The user and system time of the process.
 fn processor_seconds() -> f64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes the struct that it is given, which outlives it.
+    // SAFETY: the call writes to the struct that it is given. The struct lives until after the call.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut now) };
     now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }

@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-/// How many blocks of memory this process has asked for so far: every malloc, calloc, realloc and aligned allocation.
-/// -1 where they cannot be counted (anywhere but on glibc).
+/// Returns the number of allocations of this process so far: every malloc, calloc, realloc and aligned allocation.
+/// Returns -1 where they cannot be counted, which is everywhere except on glibc.
 int64_t allocation_count(void);
 
 #endif
