@@ -1,4 +1,4 @@
-# What there is to do here. On a Debian machine with a Swift toolchain, `make test` and `make demo` need nothing else.
+# The tasks of this repository. On a Debian machine with a Swift toolchain, `make test` and `make demo` need nothing else.
 
 SWIFT ?= swift
 SERVERS_FLAGS ?=
