@@ -1,4 +1,4 @@
-# What there is to do here. On a Debian machine with a Swift toolchain, `make test` and `make demo` need nothing else.
+# The tasks of this repository. On a Debian machine with a Swift toolchain, `make test` and `make demo` need nothing else.
 
 SWIFT ?= swift
 SERVERS_FLAGS ?=
@@ -29,7 +29,7 @@ help: ## Show this list
 dependencies:
 	@Scripts/install-dependencies
 
-test: dependencies ## Build everything and run the tests, one after the other: several measure time
+test: dependencies ## Build everything and run the tests one after another, because several measure time
 	$(SWIFT) build --build-tests
 	@Scripts/with-failures --limit 25 $(SWIFT) test --skip-build --no-parallel
 
@@ -39,7 +39,7 @@ demo: dependencies ## Run the demo: an orders service that misbehaves, each orde
 examples: dependencies ## Build and run the examples, and the tests of the package trait Configuration
 	@SWIFT=$(SWIFT) Scripts/examples
 
-integrations: dependencies ## Test the packages that connect Bowline with others, where those can be resolved
+integrations: dependencies ## Test the packages that connect Bowline with other packages, if those can be fetched
 	@SWIFT=$(SWIFT) Scripts/integrations
 
 docs: dependencies ## Build the reference documentation with DocC (a warning is an error), and compare the public API with Docs/API
@@ -63,7 +63,7 @@ test-address: dependencies ## Run the tests under address sanitizer
 	ASAN_OPTIONS=detect_leaks=0 \
 		Scripts/with-failures --limit 60 $(SWIFT) test --skip-build --no-parallel --sanitize=address -Xswiftc -DADDRESS_SANITIZER --scratch-path .build-asan
 
-planted-faults: dependencies ## Plant faults one at a time, and see which suite finds each (hours; FAULTS_FLAGS="--budget 60" for a part)
+planted-faults: dependencies ## Plant faults one at a time, and report which suite finds each (hours; FAULTS_FLAGS="--budget 60" for a part)
 	@SWIFT=$(SWIFT) Scripts/planted-faults $(FAULTS_FLAGS)
 
 servers: ## Drive the tool against a real nginx (SERVERS_FLAGS=--short for a quick round)
@@ -81,7 +81,7 @@ loopback: ## Drive the tool against scripted servers that misbehave
 	$(SWIFT) build -c release --product bowline
 	@Scripts/loopback-checks
 
-identities: ## Show the tool certificates with every kind of name, on sockets and over both protocols
+identities: ## Present certificates with every kind of name to the tool, on sockets and over both protocols
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/tls-identities
@@ -112,12 +112,12 @@ interop: ## Drive the tool against nine servers and print what works with each (
 	$(SWIFT) build -c release --product bowline
 	@Scripts/interop $(INTEROP_FLAGS)
 
-silent-path: ## Make the path to real servers silent under load, and count what that costs (SILENT_FLAGS=--short for a quick round)
+silent-path: ## Make the path to real servers silent under load, and count slow and failed requests (SILENT_FLAGS=--short for a quick round)
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
 	@Scripts/silent-path $(SILENT_FLAGS)
 
-silence: dependencies ## Make the path silent at every phase of a request, and measure how long until calls succeed (SILENCE_FLAGS=--short)
+silence: dependencies ## Make the path silent in every phase of a request, and measure how long until calls succeed (SILENCE_FLAGS=--short)
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust silence $(SILENCE_FLAGS)
 
@@ -125,7 +125,7 @@ churn: dependencies ## Call 100 origins that misbehave for 10 minutes, and test 
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust churn $(CHURN_FLAGS)
 
-ledger: dependencies ## Compare what a client was told of a million requests with what the service executed (SEED=n replays; LEDGER_FLAGS)
+ledger: dependencies ## Compare the outcomes of a million requests with the requests that the service executed (SEED=n replays; LEDGER_FLAGS)
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
 
@@ -133,7 +133,7 @@ streams: dependencies ## Make a million requests while stream numbers run out an
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust streams $(STREAMS_FLAGS) $(if $(SEED),--seed $(SEED))
 
-stalled: dependencies ## Measure the memory of unread responses that come in frames of one byte (STALLED_FLAGS=--short)
+stalled: dependencies ## Measure the memory of unread responses that arrive in frames of one byte (STALLED_FLAGS=--short)
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust stalled $(STALLED_FLAGS)
 
@@ -151,12 +151,12 @@ pipeline-cost: dependencies ## Measure what the default pipeline adds to a reque
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost
 	@Benchmarks/.build/release/PipelineCost $(PIPELINE_COST_FLAGS)
 
-instructions: ## Count what a request executes, and fail when that has risen
+instructions: ## Count the instructions of a request, and fail if the count has risen
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --package-path Benchmarks --product RequestCost
 	@Scripts/instruction-guard
 
-bench: ## Measure Bowline beside other clients, the same work in turn (ONLY=h1-1k for a part; BENCH_FLAGS)
+bench: ## Measure Bowline and other clients, the same work in turn (ONLY=h1-1k for a part; BENCH_FLAGS)
 	@Scripts/install-dependencies --with-benchmarks
 	$(SWIFT) build -c release --package-path Benchmarks
 	@for peer in Benchmarks/Peers/*/build; do echo $$peer; $$peer || exit 1; done
@@ -168,11 +168,11 @@ speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO al
 	$(SWIFT) build -c release --package-path Benchmarks --product NIOFloor
 	@Scripts/speed $(SPEED_FLAGS)
 
-trust: ## Look for unknown faults from outside: the short form of all that Docs/Trust.md names (about 12 minutes)
+trust: ## Look for unknown faults from outside: the short form of each part of Docs/Trust.md (about 12 minutes)
 	@SWIFT=$(SWIFT) Scripts/trust
 
-fuzz: dependencies ## Fuzz what reads bytes of a peer, with libFuzzer (FUZZ_SECONDS=60 in all; FUZZ_FLAGS)
+fuzz: dependencies ## Fuzz the code that reads a peer's bytes, with libFuzzer (FUZZ_SECONDS=60 in all; FUZZ_FLAGS)
 	@SWIFT=$(SWIFT) Scripts/fuzz $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(FUZZ_FLAGS)
 
-clean: ## Remove what was built
+clean: ## Remove the build products
 	rm -rf .build .build-* Examples/.build Benchmarks/.build Integrations/*/.build

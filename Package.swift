@@ -8,8 +8,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-/// For the modules on a request's road: an async function runs where its caller runs. Without it, each call from one to the
-/// next looks for an executor, which costs more than most of them do.
+/// The settings of the modules on a request's path: an async function runs on its caller's executor. Without this setting, each
+/// call between such functions looks for an executor, which costs more than most of these calls.
 let road = strict + [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]
 
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
@@ -23,7 +23,7 @@ let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: 
 let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
 let inMemoryTracing = Target.Dependency.product(name: "InMemoryTracing", package: "swift-distributed-tracing")
 let serviceContext = Target.Dependency.product(name: "ServiceContextModule", package: "swift-service-context")
-/// Only with the trait of the same name: whoever does not ask for it does not build it.
+/// Only with the package trait `Configuration`: a package that does not enable the trait does not build this product.
 let configuration = Target.Dependency.product(
     name: "Configuration", package: "swift-configuration", condition: .when(traits: ["Configuration"]))
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
@@ -110,7 +110,8 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        // Fuzzing. `make fuzz` builds the executable with libFuzzer in it; without that it replays inputs from files.
+        // Fuzzing. `make fuzz` builds the executable with libFuzzer. Without libFuzzer, the executable replays inputs from
+        // files.
         .target(
             name: "FuzzTargets",
             dependencies: [

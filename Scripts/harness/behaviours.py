@@ -1,4 +1,4 @@
-"""The behaviours that Tests/BEHAVIOURS.md lists, the tests whose tags say that they show them, and the files that declare the tags."""
+"""The behaviours that Tests/BEHAVIOURS.md lists, the tests whose tags name them, and the files that declare the tags."""
 
 import re
 
@@ -6,7 +6,7 @@ from harness.swift_source import code_only
 
 PAGE = "Tests/BEHAVIOURS.md"
 TAG_FILE = "BehaviourTags.swift"
-# The scripts whose scenarios are named by these ids too, and where the scenarios are.
+# The scripts whose scenarios also use these ids as names, and the folders of the scenarios.
 SCENARIOS = {"Scripts/http2-checks": "Scripts/harness/http2"}
 WRITE = "run `Scripts/behaviours --write`"
 
@@ -20,7 +20,7 @@ _TOKEN = re.compile(r"@(Test|Suite)\b|\b(?:struct|class|enum|actor|extension)\s+
 
 
 class List:
-    """The page: the line of each behaviour and what its last column says, and of each reason why no test shows one."""
+    """The page: the line and the last column of each behaviour, and the line of each reason why no test shows a behaviour."""
 
     def __init__(self, root):
         path = root / PAGE
@@ -33,7 +33,7 @@ class List:
                 self.reasons[match[1]] = number, match[2].strip()
 
     def written(self, shown):
-        """The page with its last column as the sources have it."""
+        """The page with its last column as the sources define it."""
         lines = list(self.lines)
         for name, (number, _) in self.rows.items():
             text = _ROW.match(lines[number - 1])[2]
@@ -42,7 +42,7 @@ class List:
 
 
 class Shown:
-    """What the sources say: the tests and scripts that show each id, the ids of each target, and where ids are cited."""
+    """The tests and scripts that show each id, the ids of each target, and the places that cite ids, from the sources."""
 
     def __init__(self, root):
         self.root = root
@@ -92,7 +92,7 @@ def tagged(text):
 
 
 def _ids(code, start):
-    """The ids among the tags in the parentheses that begin there."""
+    """The ids among the tags in the parentheses that begin at `start`."""
     depth, end = 0, start
     while end < len(code) and (depth or code[end] == "("):
         depth += {"(": 1, ")": -1}.get(code[end], 0)
@@ -105,7 +105,7 @@ def _line(text, offset):
 
 
 def order(name):
-    """Ids in the order of their numbers."""
+    """Sorts ids by their numbers."""
     letters, digits, rest = re.match(r"([A-Z]+)(\d+)(.*)", name).groups()
     return letters, int(digits), rest
 
@@ -116,7 +116,7 @@ def column(shown, name):
 
 
 def tag_files(root, listed, shown):
-    """The path and text of each target's declarations: those of the ids that it uses. None for a file that is of no use."""
+    """The path and text of each target's tag file, which declares the ids that the target uses. None: it is not needed."""
     files = {path: None for path in (root / "Tests").glob(f"*/{TAG_FILE}")}
     for target, ids in shown.targets.items():
         used = sorted(ids & set(listed.rows), key=order)
@@ -128,12 +128,12 @@ def tag_files(root, listed, shown):
 
 
 def unlisted(listed, shown):
-    """Where tests and scripts cite an id that the list lacks."""
+    """The places where tests and scripts cite an id that the list lacks."""
     return [(path, line, name) for path, line, name in shown.cited if name not in listed.rows]
 
 
 def problems(root):
-    """What is wrong, as (path, line, problem, remedy)."""
+    """The problems, as (path, line, problem, remedy)."""
     listed, shown = List(root), Shown(root)
     found = [(path, line, f"{name} is not in {PAGE}", "list it, or mend the id") for path, line, name in unlisted(listed, shown)]
     found += [(path, line, f"a title cites {name}", f"make it a tag: `.tags(.{name})`") for path, line, name in shown.titles]
@@ -152,7 +152,7 @@ def problems(root):
 
 
 def write(root):
-    """Writes the last column of the page, and the files of tags."""
+    """Writes the last column of the page, and the tag files."""
     listed, shown = List(root), Shown(root)
     (root / PAGE).write_text(listed.written(shown))
     for path, text in tag_files(root, listed, shown).items():

@@ -7,7 +7,7 @@ import sys
 
 
 class Profile:
-    """What callgrind wrote down: what each function cost itself, how often it was called, and what its calls cost with all that they called."""
+    """Callgrind's output: the cost of each function itself, how often it was called, and its cost including all its calls."""
 
     def __init__(self, path):
         self.cost = collections.Counter()
@@ -24,7 +24,7 @@ class Profile:
                 else:
                     function = match[2]
             elif line.startswith("calls="):
-                # The line after it holds what the called function cost.
+                # The next line has the cost of the called function.
                 is_call = True
                 self.calls[names[called]] += int(line[len("calls="):].split()[0])
             elif re.match(r"[+*\-\d]", line):
@@ -37,7 +37,7 @@ class Profile:
 
 
 def stripped(binary, folder):
-    """A copy without what debuggers want: valgrind's reader gives up on the compiler's."""
+    """A copy without debug information, because valgrind's reader fails on the compiler's debug information."""
     copy = folder / binary.name
     subprocess.run(["strip", "--strip-debug", "-o", copy, binary], check=True)
     return copy

@@ -14,7 +14,7 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TABLE = ROOT / "Tests/Corpus/tls-identities.jsonl"
 
-# Puts every name on the loopback interface, addresses aside.
+# Resolves every name to the loopback interface, except addresses.
 RESOLVER = r"""
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -47,7 +47,7 @@ def _element(tag, content):
 
 
 def _general_name(text):
-    """RFC 5280 §4.2.1.6, written by hand: no tool makes the odd ones."""
+    """RFC 5280 §4.2.1.6, encoded by hand, because no tool makes the unusual names."""
     kind, _, value = text.partition(":")
     value_bytes = value.encode("latin-1")
     if kind == "dns":
@@ -72,7 +72,7 @@ def _general_name(text):
 
 
 class Authority:
-    """A certificate authority of one run, in a folder of its own."""
+    """The certificate authority of one run, in its own folder."""
 
     def __init__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="identities-")
@@ -87,7 +87,7 @@ class Authority:
         subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=self.path)
 
     def context(self, names, common_name):
-        """A server's side with a certificate for these names."""
+        """A TLS context for a server with a certificate for these names."""
         self._openssl("req", "-new", "-key", "leaf.key", "-out", "leaf.csr", "-subj", f"/CN={common_name or 'leaf'}")
         extensions = "basicConstraints=CA:FALSE\n"
         if names:
@@ -110,7 +110,7 @@ class Authority:
 
 
 class Server:
-    """Answers one request on each connection with 200, over the protocol that was agreed, and counts what it could decrypt."""
+    """Answers one request on each connection with 200, over the negotiated protocol, and counts the bytes it decrypted."""
 
     def __init__(self, context, host="127.0.0.1"):
         self.context, self.received = context, 0
@@ -177,7 +177,7 @@ def url(host, port):
 
 
 def curl(row, authority):
-    """`accepted`, `refused`, or `-` where curl does not come to look at the certificate."""
+    """`accepted` or `refused`; `-` if curl fails before it checks the certificate."""
     with Server(authority.context(row["names"], row.get("cn"))) as server:
         run = subprocess.run(
             ["curl", "-sS", "--http1.1", "-o", os.devnull, "--max-time", "5", "--noproxy", "*", "--cacert", authority.certificate,
@@ -186,7 +186,7 @@ def curl(row, authority):
 
 
 def is_reachable(host):
-    """Whether a server on the loopback interface can stand for the host."""
+    """Whether a server on the loopback interface can represent the host."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -196,7 +196,7 @@ def is_reachable(host):
 
 
 def tool(path, row, authority, protocol):
-    """What the tool says, and how many bytes the server could decrypt."""
+    """The tool's result, and how many bytes the server could decrypt."""
     host = row["host"]
     is_ipv6 = ":" in host and not getattr(ipaddress.ip_address(host), "ipv4_mapped", None)
     with Server(authority.context(row["names"], row.get("cn")), "::1" if is_ipv6 else "127.0.0.1") as server:

@@ -74,7 +74,7 @@ class Nginx:
             sys.exit("no nginx: run `Scripts/install-dependencies --with-servers`")
         self.binary = binary
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-nginx."))
-        # A worker that dropped root's rights still has to read the files.
+        # A worker without root's rights must still be able to read the files.
         self.folder.chmod(0o755)
         self.sink = Sink()
         self._make_files()
@@ -134,11 +134,11 @@ class Nginx:
         return str(self.folder / "ca.pem")
 
     def forget_log(self):
-        """Empties the access log: what follows belongs to the next check."""
+        """Empties the access log, so that new entries belong to the next check."""
         os.truncate(self.folder / "access.log", 0)
 
     def log(self, expected=0, patience=5):
-        """The access log's entries; waits until there are as many as expected, since nginx logs after it answered."""
+        """The access log's entries. Waits until there are as many as expected, because nginx logs after it has answered."""
         until = time.monotonic() + patience
         while True:
             entries = [LogEntry(line) for line in (self.folder / "access.log").read_text().splitlines() if line]

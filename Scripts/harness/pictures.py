@@ -6,7 +6,7 @@ import re
 FOLDER = "Docs/Pictures"
 MACHINE = "Sources/BowlineCall/Executor/CallStateMachine.swift"
 
-# The path of a request: the parts in their order, in groups. A part: its name, what it does, and the part beside it that it asks.
+# The path of a request: its parts in order, in groups. A part: its name, what it does, and the part beside it that it uses.
 PATH = [
     ("once per call", [
         ("ServiceClient.send", "resolves the URL, computes limits and deadline", None),
@@ -36,7 +36,7 @@ INK, SOFT, LINE, BACK = "#1b2733", "#4a5a6a", "#2f5d8a", "#a3470a"
 
 
 class PictureError(Exception):
-    """A source that cannot be drawn: line of the source, problem."""
+    """A source that cannot be drawn: the line of the source, and the problem."""
 
 
 def write(root):
@@ -49,7 +49,7 @@ def write(root):
 
 
 def problems(root):
-    """The pictures that differ from their sources, and what cannot be drawn: path, line, problem."""
+    """The pictures that differ from their sources, and sources that cannot be drawn: path, line, problem."""
     found = []
     try:
         for name, text in _drawn(root):
@@ -93,7 +93,7 @@ def _line(points, color=LINE):
 
 
 def _arrow(points, color=LINE):
-    """A line with a head at its end; its last part is level or upright."""
+    """A line with a head at its end. Its last segment is horizontal or vertical."""
     (a, b), (x, y) = points[-2:]
     dx, dy = (x > a) - (x < a), (y > b) - (y < b)
     root = (x - 8 * dx, y - 8 * dy)
@@ -132,13 +132,14 @@ def path_picture():
     return _svg(width, y + 18, "The path of a request", f"From the caller to the service and back: {', '.join(parts)}.", bands + shapes)
 
 
-# MARK: A call's life
+# MARK: The states of a call
 
 _ROW = re.compile(r"/// \| (\w+) \| (\w+) \| ([\w, ]+) \| ([\w ]+) \|$")
 
 
 def transitions(text):
-    """The table of the machine's documentation: state, input, step, next state. "as above" is the state that the step led to before."""
+    """The table of the machine's documentation: state, input, step, next state. "as above" repeats the state that the step led
+    to before."""
     found, leads, is_table = [], {}, False
     for number, line in enumerate(text.split("\n"), start=1):
         if line.startswith("/// | state |"):
@@ -160,7 +161,7 @@ def transitions(text):
 
 
 def call_picture(text):
-    """States on a diagonal. A line leaves a state level and enters the next upright; it is joined where there is a dot."""
+    """States on a diagonal. A line leaves a state horizontally and enters the next one vertically; a dot marks joined lines."""
     table = transitions(text)
     states = list(dict.fromkeys([row[0] for row in table] + [row[3] for row in table]))
     wide, tall, pitch, drop = 116, 56, 104, 80
@@ -202,7 +203,7 @@ def _state(state, table, states, x, y, wide, tall):
               _text(x, y + 4, state, 13, weight="bold", room=wide)]
     if steps:
         shapes.append(_text(x, y - 14, ", ".join(steps), 11, SOFT, room=wide))
-    # The lines of one input go both ways. Of two inputs, one goes back and one on.
+    # The lines of a single input may go both ways. With two inputs, the lines of one go back and those of the other go on.
     onward = {row[1]: [] for row in table if row[0] == state}
     for row in table:
         if row[0] == state and row[3] != state:

@@ -7,15 +7,15 @@ import re
 import shutil
 import subprocess
 
-# The order in which modules depend on each other, the last first: a fault in a module at the end of this list costs the most to
-# build, so those of one module come together.
+# The modules, each before the modules that it depends on. A fault in a module at the end of this list costs the most to build,
+# so the faults of one module come together.
 MODULES = ("Bowline", "BowlineCall", "BowlineTransport", "BowlineTesting", "BowlineCore",
            "BowlinePlatform")
 TEST_TYPE = re.compile(r"^(?:@Suite.*? )?(?:public |package |private |final )*(?:struct|class|actor|enum) (\w+)", re.MULTILINE)
 
 
 class FaultError(Exception):
-    """What is wrong with the description of a fault."""
+    """A problem in the description of a fault."""
 
 
 class Fault:
@@ -33,7 +33,7 @@ class Fault:
             raise FaultError(f"{name}: the sections `--- old` and `--- new` are missing")
         self.old = old
         self.new = new.removesuffix("\n")
-        # Of what is planted. A fault whose file has moved, or that other tests are to see first, is the same fault.
+        # The digest of the planted texts. If the file moves or other tests run first, it is still the same fault.
         self.digest = hashlib.sha256(f"{self.old}\0{self.new}".encode()).hexdigest()[:16]
         self.why = ""
         keys = {"kind": [], "file": [], "run": [], "trust": []}
@@ -58,12 +58,12 @@ class Fault:
 
     @property
     def order(self):
-        """Faults of one module follow each other, and those of one file."""
+        """Sorts the faults of one module together, and those of one file."""
         place = MODULES.index(self.module) if self.module in MODULES else len(MODULES)
         return place, self.file, self.name
 
     def apply(self, text):
-        """The text of the file with the fault in it."""
+        """The text of the file with the fault planted."""
         count = text.count(self.old)
         if count != 1:
             raise FaultError(f"{self.name}: its old text is {count} times in {self.file}, and has to be there once")
@@ -71,13 +71,13 @@ class Fault:
 
 
 def faults(folder):
-    """Every fault of a folder, in the order in which they cost the least to build."""
+    """Every fault of a folder, in the order that costs the least to build."""
     found = [Fault(path.stem, path.read_text()) for path in folder.glob("*.fault")]
     return sorted(found, key=lambda fault: fault.order)
 
 
 def problems(root, found):
-    """Why faults do not fit the checkout: texts that are not there, tests that do not exist."""
+    """The reasons why faults do not fit the checkout: texts that are not there, tests that do not exist."""
     wrong = []
     texts = {}
     tests = _tests(root)
@@ -97,7 +97,7 @@ def problems(root, found):
 
 
 def _tests(root):
-    """The names that `run` may have: of each test target, and of each type in it."""
+    """The names that `run` may use: each test target, and each type in it."""
     names = set()
     for folder in (root / "Tests").iterdir():
         for path in folder.rglob("*.swift"):
@@ -107,7 +107,7 @@ def _tests(root):
 
 
 def digest_of_what_is_built(tree):
-    """What tells one state of the sources and tests from another. The faults are no part of it."""
+    """A digest of the sources and tests. It leaves the faults out."""
     digest = hashlib.sha256()
     for path in sorted(path for folder in ("Sources", "Tests", "Fuzz") for path in (tree / folder).rglob("*") if path.is_file()):
         if path.suffix != ".fault":
@@ -117,7 +117,7 @@ def digest_of_what_is_built(tree):
 
 
 class Workshop:
-    """A copy of the checkout in which faults are planted, with a build of its own that stays warm from one to the next."""
+    """A copy of the checkout in which faults are planted. It has its own build, which is kept from one fault to the next."""
 
     def __init__(self, root, folder):
         self.root = root
@@ -126,10 +126,10 @@ class Workshop:
         self.results = folder / "results.json"
 
     def synchronise(self):
-        """Makes the copy what the checkout is. Files that are the same are not touched, so that they are not built again."""
+        """Makes the copy equal to the checkout. Does not touch files that are the same, so that they are not built again."""
         listing = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=self.root,
                                  check=True, capture_output=True).stdout.decode()
-        # The versions of the dependencies that the checkout is built with, though git does not keep them.
+        # Package.resolved pins the checkout's dependency versions, although git does not track it.
         names = [*listing.split("\0"), "Package.resolved"]
         wanted = {name for name in names if name and (self.root / name).is_file()}
         for name in sorted(wanted):
@@ -140,7 +140,7 @@ class Workshop:
             shutil.copy2(source, copy)
             copy.touch()
         if self.tree.is_dir():
-            # Folders that begin with a dot are what tools leave there.
+            # Folders whose names begin with a dot belong to tools.
             for path in sorted(self.tree.rglob("*")):
                 name = path.relative_to(self.tree)
                 if path.is_file() and str(name) not in wanted and not name.parts[0].startswith(".") \
@@ -148,7 +148,7 @@ class Workshop:
                     path.unlink()
 
     def plant(self, fault):
-        """Plants a fault. Returns what takes it out again, also when the checkout has changed since."""
+        """Plants a fault. Returns a function that removes it, even if the checkout has changed since."""
         path = self.tree / fault.file
         text = path.read_text()
         path.write_text(fault.apply(text))
@@ -156,30 +156,31 @@ class Workshop:
 
 
 class Recompiler:
-    """Compiles one module of a finished debug build again, and links anew what is run.
+    """Compiles one module of a finished debug build again, and links the executables again.
 
-    A fault changes the inside of a function: no declaration, so nothing that other modules are compiled against. Without
-    optimization no code of one module is copied into another. So the module alone is compiled again, by the very commands that the
-    package manager wrote down for its build; the package manager itself would compile every module above it, ten times as much.
+    A fault changes the inside of a function and no declaration, so other modules need not be compiled again. Without
+    optimization, no code of one module is copied into another. So this class compiles only the one module, with the commands
+    that the package manager wrote for its build. The package manager itself would compile every module that depends on it, ten
+    times as much.
     """
 
-    # The modules of tests and tools that are linked: the last words of the commands' names.
+    # The test and tool modules to link: the last words of the commands' names.
     PRODUCTS = ("bowlinePackageTests-", "bowline-trust-", "bowline-")
 
     def __init__(self, scratch):
         self.text = (scratch / "debug.yaml").read_text()
 
     def compiling(self, module):
-        """The words of the command that compiles a module."""
+        """The arguments of the command that compiles a module."""
         return self._arguments(rf"C\.{re.escape(module)}-[^\"]*-debug\.module")
 
     def linking(self):
-        """The words of each command that links what is run."""
+        """The arguments of each command that links an executable."""
         return [self._arguments(rf"C\.{re.escape(product)}[^\"]*-debug\.(?:test|exe)") for product in self.PRODUCTS]
 
     def _arguments(self, name):
         match = re.search(rf'^  "{name}":\n(?:    .*\n)*?    args: (\[.*\])$', self.text, re.MULTILINE)
         if not match:
             raise FaultError(f"the build has no command {name}")
-        # With `-parseable-output` each line of the compiler is a message for a program.
+        # With `-parseable-output` the compiler prints messages for a program, so this removes the option.
         return [word for word in json.loads(match.group(1)) if word != "-parseable-output"]

@@ -7,7 +7,7 @@ import time
 
 
 def free_ports(count):
-    """As many ports that nobody listens on, each another: all are held until the last was found."""
+    """`count` different free ports. Holds each port until the last one is found."""
     with contextlib.ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -20,7 +20,7 @@ def free_port():
 
 
 def lasting_ports(count):
-    """Free ports that the kernel gives to no outgoing connection, so that they stay free while their server restarts."""
+    """Free ports that the kernel assigns to no outgoing connection, so that they stay free while their server restarts."""
     with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
         lowest = int(file.read().split()[0])
     with contextlib.ExitStack() as held:
@@ -44,7 +44,7 @@ def is_listening(port):
 
 
 def wait_until_listening(process, ports, seconds=10):
-    """True once all ports accept connections; False when the process ended before, or after that many seconds."""
+    """True when all ports accept connections; False if the process ended before, or after that many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:

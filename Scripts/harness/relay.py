@@ -5,10 +5,10 @@ import threading
 
 
 class RelayedConnection:
-    """One client's connection and the relay's to the server."""
+    """One client's connection, and the relay's connection to the server."""
 
     def is_passed(self, data, is_from_client):
-        """Whether these bytes are handed on; also asked for the end of a side, as b""."""
+        """Whether the relay forwards these bytes; also called at the end of a side, with b""."""
         return True
 
     async def forward(self, reader, writer, is_from_client):
@@ -24,12 +24,12 @@ class RelayedConnection:
 
 
 class Relay:
-    """Listens on `port` and forwards to `target`; a subclass says what a connection does with the bytes."""
+    """Listens on `port` and forwards to `target`. A subclass decides what a connection does with the bytes."""
 
     def __init__(self, target):
         self.target = target
         self.accepted = 0
-        # The loop itself holds tasks weakly, and so do the streams that they wait for.
+        # The loop keeps only weak references to tasks, and so do the streams that they wait for.
         self._tasks = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -46,7 +46,7 @@ class Relay:
         self._thread.join(5)
 
     def opened(self):
-        """Makes the connection's own object."""
+        """Makes the object of a new connection."""
         return RelayedConnection()
 
     def closed(self, connection):
@@ -81,7 +81,7 @@ class Relay:
             await asyncio.gather(connection.forward(reader, upstream_writer, True),
                                  connection.forward(upstream_reader, writer, False))
         except (OSError, asyncio.CancelledError):
-            # Cancelled: the relay ends.
+            # The task was cancelled because the relay stops.
             writer.close()
         finally:
             self.closed(connection)

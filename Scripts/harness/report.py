@@ -11,7 +11,7 @@ class Report:
         self.began = time.monotonic()
 
     def record(self, name, problems, figures=""):
-        """Prints the outcome of one check: it passes when there are no problems."""
+        """Prints the outcome of one check. The check passes if there are no problems."""
         verdict = "FAIL" if problems else "PASS"
         print(f"{verdict}  {name}" + (f": {figures}" if figures else ""), flush=True)
         for problem in problems:
@@ -22,7 +22,7 @@ class Report:
             self.passed += 1
 
     def run(self, name, check):
-        """Runs a check that returns (problems, figures); an exception in it is a failure, not the end of the run."""
+        """Runs a check that returns (problems, figures). An exception in the check is a failure and does not end the run."""
         try:
             problems, figures = check()
         except Exception as error:
@@ -31,7 +31,7 @@ class Report:
         self.record(name, problems, figures)
 
     def close(self):
-        """Prints the sum and returns the exit status."""
+        """Prints the total and returns the exit status."""
         seconds = time.monotonic() - self.began
         total = self.passed + len(self.failed)
         if total == 0:

@@ -9,7 +9,7 @@ from harness.swift_source import code_only, imports
 
 
 class Violation:
-    """Where, what is wrong, and what to do about it."""
+    """The place, the problem and the remedy."""
 
     def __init__(self, path, line, problem, remedy):
         self.path = str(path)
@@ -23,13 +23,13 @@ class Violation:
 
 CODE_FOLDERS = ("Sources", "Tests", "Fuzz", "Examples", "Benchmarks", "Integrations")
 
-# What each module may import: the whole list. A name that ends in * stands for every module that begins so.
-# `HTTPTypes` reaches the modules above BowlineCore by its re-export.
+# The complete list of what each module may import. A name that ends in * stands for every module with that beginning. The
+# modules above BowlineCore get `HTTPTypes` by its re-export.
 WALLS = {
     "BowlinePlatform": [],
     "BowlineCore": ["BowlinePlatform", "HTTPTypes", "Logging", "ServiceContextModule", "NIOCore"],
     "BowlineCall": ["BowlineCore", "BowlinePlatform", "Logging", "Metrics", "Tracing", "CZlib"],
-    # HTTP/2 is on a wire of its own: not NIOHTTP2, not NIOHPACK.
+    # HTTP/2 uses our own wire: not NIOHTTP2, not NIOHPACK.
     "BowlineTransport": [
         "BowlineCore", "BowlinePlatform", "DequeModule", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS",
     ],
@@ -40,32 +40,32 @@ WALLS = {
     ],
     "BowlineTesting": ["BowlineCore", "BowlinePlatform", "NIO*"],
     "BowlineTool": ["Bowline", "BowlinePlatform", "ArgumentParser", "Foundation", "FoundationEssentials", "Dispatch"],
-    # Drives all of the others from outside; no other module imports it.
+    # Uses all other modules from outside; no other module imports it.
     "BowlineTrust": [
         "CMalloc", "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "BowlineTransport", "ArgumentParser", "Logging",
         "NIO*",
     ],
     "CZlib": [],
     "CMalloc": [],
-    # A package of its own: Integrations/OpenAPI.
+    # A separate package: Integrations/OpenAPI.
     "BowlineOpenAPI": ["Bowline", "OpenAPIRuntime", "FoundationEssentials"],
 }
-# Those that use Foundation only where there is no FoundationEssentials.
+# The modules that use Foundation only where FoundationEssentials does not exist.
 ESSENTIALS = ["Bowline", "BowlineOpenAPI"]
-# The one file of a module that imports either, with the `canImport` ladder for both.
+# The only file of a module that imports either, with the `canImport` ladder for both.
 FOUNDATION_FILE = {"Bowline": "Sources/Bowline/Essentials.swift"}
 STANDARD = ["Swift", "_Concurrency", "Synchronization"]
 PLATFORM = ["Glibc", "Musl", "Bionic", "Android", "Darwin"]
-# The one module that asks which platform it is on.
+# The only module that checks which platform it runs on.
 PLATFORM_MODULE = "BowlinePlatform"
-# Folders that may import less than their module. The pool knows neither SwiftNIO nor the C library; the wires of both
-# protocols know bytes only.
+# Folders that may import less than their module. The pool uses neither SwiftNIO nor the C library; the wires of both protocols
+# use only bytes.
 FOLDER_WALLS = {
     "Sources/BowlineTransport/Pool": ["BowlineCore", "DequeModule", "Synchronization"],
     "Sources/BowlineTransport/HTTP1/Wire": ["BowlineCore", "NIOCore"],
     "Sources/BowlineTransport/HTTP2/Wire": ["BowlineCore", "NIOCore"],
 }
-# BowlineCore has NIOCore for `ByteBuffer`; these belong to the transport.
+# BowlineCore imports NIOCore for `ByteBuffer`. These names belong to the transport.
 NIO_MACHINERY = re.compile(
     r"\b(EventLoop|EventLoopGroup|EventLoopFuture|EventLoopPromise|Channel|ChannelHandler|ChannelHandlerContext|"
     r"ChannelPipeline|SocketAddress|NIODeadline|TimeAmount|NIOAsyncChannel|NIOLoopBound)\b"
@@ -81,12 +81,12 @@ def swift_files(root, folders=CODE_FOLDERS):
 
 
 def library_folders(root):
-    """The folders of sources that users build: ours, and those of the integrations."""
+    """The folders with the sources that users build: ours, and those of the integrations."""
     return ["Sources", *_integrated(root, "Sources")]
 
 
 def test_folders(root):
-    """The folders of tests: ours, and those of the integrations."""
+    """The folders with tests: ours, and those of the integrations."""
     return ["Tests", *_integrated(root, "Tests")]
 
 
@@ -150,7 +150,7 @@ def _imports_of(path, module, root):
 
 
 def folder_walls(root):
-    """What a folder may import beside the walls of its module, and that a wire names nothing of channels and event loops."""
+    """A folder of FOLDER_WALLS may import only what is listed there, and names no channel and no event loop."""
     found = []
     for folder, allowed in FOLDER_WALLS.items():
         for path in swift_files(root, [folder]):
@@ -164,14 +164,14 @@ def folder_walls(root):
     return found
 
 
-# What a decision must not depend on: it is handed the time and the random number, and returns what is to be done.
+# What a state machine must not use: its driver passes the time and random numbers in, and performs the actions that it returns.
 _IMPURE = re.compile(
     r"\b(await|async|Task|Guarded|Mutex|Atomic|ServiceClock|MonotonicClock|ContinuousClock|EventLoop|Channel|Logger)\b"
 )
 
 
 def pure_machines(root):
-    """State machines, and all of the wires: no task, lock, clock, event loop or logger."""
+    """State machines and all files of the wires: no task, lock, clock, event loop or logger."""
     found = []
     for path in swift_files(root, library_folders(root)):
         name = path.relative_to(root)
@@ -242,7 +242,7 @@ def safety_notes(root):
 
 
 def _has_safety_note(lines, index):
-    """Within two lines above, or anywhere in the comment block that ends there; not above another that needs one."""
+    """Whether a note is within two lines above, or in the comment block that ends there, but not above another unsafe line."""
     if "// Safety:" in lines[index]:
         return True
     for above in range(index - 1, max(-1, index - 3), -1):
@@ -288,7 +288,7 @@ def left_overs(root):
     return found
 
 
-# What Swift 6.2, the oldest that the package says it builds with, does not know.
+# What Swift 6.2, the oldest version that the package supports, does not know.
 _NEWER_SWIFT = re.compile(r"\bweak\s+let\b")
 
 
@@ -302,7 +302,7 @@ def newer_swift(root):
     return found
 
 
-# A path into somebody's machine. Written so that this line is not one.
+# A path on a developer's machine. Written so that this line does not match.
 _MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|opt|farm|Users|home/[a-z_]\w*)/")
 
 
@@ -320,7 +320,7 @@ def machine_paths(root):
 
 
 def _kept_files(root):
-    """What git tracks or would track; every file outside build folders where there is no git."""
+    """The files that git tracks or would track; without git, every file outside build folders."""
     listing = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root,
                              capture_output=True)
     top = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=root, capture_output=True, text=True)
@@ -351,7 +351,7 @@ _ROW = re.compile(r"^\|[^|]*\|\s*`([^`]+)`\s*\|\s*`([^`]+)`\s*\|\s*$")
 
 
 def road_map(root):
-    """The table in Sources/README.md names folders and files: each must be there."""
+    """The table in Sources/README.md names folders and files: each must exist."""
     found = []
     path = root / "Sources" / "README.md"
     for number, line in enumerate(read(path).split("\n") if path.is_file() else [], start=1):
@@ -365,7 +365,7 @@ _SHOWN = re.compile(r"`(\w+Tests)/(\w+)`")
 
 
 def named_tests(root):
-    """A page that names a test, as `SuiteTests/function`, names one that is there: `swift test --filter` finds it."""
+    """A page that names a test, as `SuiteTests/function`, names an existing one, so that `swift test --filter` finds it."""
     found = []
     for path in [root / "README.md", *sorted((root / "Docs").rglob("*.md"))]:
         for number, line in enumerate(read(path).split("\n") if path.is_file() else [], start=1):
@@ -381,7 +381,7 @@ def _suite_files(root, suite):
 
 
 def _has_test(text, suite, function):
-    """Whether the file has the suite, and a `@Test` whose function is that one."""
+    """Whether the file has the suite, and a `@Test` with that function name."""
     code = code_only(text)
     if not re.search(rf"\b(struct|class|enum|actor)\s+{suite}\b", code):
         return False
@@ -394,7 +394,7 @@ def shown_behaviours(root):
     return [Violation(*problem) for problem in behaviours.problems(root)]
 
 
-# A public symbol. What a protocol of the same module or of the standard library says already is inherited.
+# A public symbol. A member of a protocol in the same module or in the standard library inherits the protocol's documentation.
 _PUBLIC = re.compile(
     r"^\s*(?:@\w+(?:\([^)]*\))?\s+)*public\s+(?:(?:static|final|mutating|nonisolated|indirect|convenience|required|"
     r"(?:private|internal|package)\(set\))\s+)*"
@@ -420,13 +420,13 @@ def documented_symbols(root):
     return found
 
 
-# The names of OpenTelemetry and of ours that spans, metrics and log lines carry.
+# The names, OpenTelemetry's and ours, that spans, metrics and log lines use.
 _TOLD = re.compile(r"""["`]((?:http|server|url|network|error|bowline|otel)\.[a-z_.]+)["`]""")
 _EVENT = re.compile(r"^    func (\w+)\(_ event:", re.MULTILINE)
 
 
 def told_names(root):
-    """Docs/Telemetry.md names each attribute, metric and event that there is, and no other."""
+    """Docs/Telemetry.md names each existing attribute, metric and event, and no other."""
     page = root / "Docs" / "Telemetry.md"
     if not page.is_file():
         return []
@@ -449,7 +449,7 @@ _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
 def page_links(root):
-    """What a page links to is there: the file, and the heading in it."""
+    """Each link of a page leads to an existing file, and to an existing heading in it."""
     found = []
     pages = [path for path in _kept_files(root) if path.suffix == ".md"]
     for page in pages:
@@ -465,7 +465,7 @@ def page_links(root):
 
 
 def _prose(text):
-    """The lines of a page, those of its blocks of code left empty."""
+    """The lines of a page. Lines in code blocks are empty."""
     lines, is_code = [], False
     for line in text.split("\n"):
         if line.startswith("```"):
@@ -475,13 +475,13 @@ def _prose(text):
 
 
 def _anchors(text):
-    """What the headings of a page are called in links: lower case, words joined by hyphens, no other signs."""
+    """The anchors of a page's headings: lower case, words joined by hyphens, no other signs."""
     headings = [line.lstrip("#").strip().lower() for line in _prose(text) if re.match(r"#+ ", line)]
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 
 
 def planted_faults(root):
-    """Each fault of Tests/PlantedFaults fits the sources: its old text is in its file once, and its tests are there."""
+    """Each fault of Tests/PlantedFaults fits the sources: its old text is in its file exactly once, and its tests exist."""
     folder = root / "Tests" / "PlantedFaults"
     if not folder.is_dir():
         return []
@@ -493,7 +493,7 @@ def planted_faults(root):
 
 
 def drawn_pictures(root):
-    """Each picture of Docs/Pictures is what its source draws."""
+    """Each picture of Docs/Pictures equals the one that its source draws."""
     if not (root / pictures.FOLDER).is_dir() and not (root / pictures.MACHINE).is_file():
         return []
     return [Violation(*wrong, "run `Scripts/draw`, and look at the picture") for wrong in pictures.problems(root)]

@@ -1,4 +1,4 @@
-"""Runs each rule on a small tree and compares its report. A rule that catches nothing must not look like a clean tree."""
+"""Runs each rule on a small tree and compares its report, so that a rule that catches nothing is not taken for a clean tree."""
 
 import pathlib
 import tempfile
@@ -117,7 +117,7 @@ def count():
 
 
 def run():
-    """The cases whose outcome was not the expected one, as sentences; none if the rules work."""
+    """The cases whose outcome was not the expected one, as sentences; empty if the rules work."""
     broken = []
     for rule, path, text, expected in _CASES:
         with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ import time
 
 
 class Request:
-    """One complete request as it was received."""
+    """One complete request as received."""
 
     def __init__(self, method, target, fields, body, connection):
         self.method = method
@@ -68,7 +68,7 @@ class Connection:
         return taken
 
     def read_request(self):
-        """The next request, or None when the client ended the connection. What came of a part of one stays in `buffer`."""
+        """The next request; None if the client closed the connection. The bytes of an incomplete request stay in `buffer`."""
         head = self._take_until(b"\r\n\r\n")
         if head is None:
             return None
@@ -104,7 +104,7 @@ class Connection:
         return self._take(int(request.field("content-length") or 0))
 
     def has_input(self):
-        """Whether a byte has come that was not read yet; the client's end does not count."""
+        """Whether a byte has arrived that has not been read; the client's close does not count."""
         if self.buffer:
             return True
         try:
@@ -119,7 +119,7 @@ class Connection:
             self._end("reset")
 
     def reply(self, body=b"clean", status="200 OK", fields=(), glued=b""):
-        """A whole response with a length, and whatever is glued to it, in one write."""
+        """Sends a complete response with a length, followed by `glued`, in one write."""
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
         self.answered_at = time.monotonic()
         self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body + glued)
@@ -133,19 +133,19 @@ class Connection:
         self.socket.close()
 
     def reset(self):
-        """Closes with a RST in place of a FIN."""
+        """Closes with a RST instead of a FIN."""
         self._end("server")
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
     def wait_for_end(self):
-        """Reads on without answering; what comes stays in `buffer`."""
+        """Reads on without answering; the bytes stay in `buffer`."""
         while self._fill():
             pass
 
 
 def serve(connection):
-    """The well-behaved script: every request is answered, the client decides when to go."""
+    """The well-behaved script: answers every request; the client decides when to close."""
     while connection.read_request():
         connection.reply()
 
@@ -196,7 +196,7 @@ class ScriptedServer:
 
     @property
     def requests(self):
-        """All requests of all connections, in the order in which they came."""
+        """All requests of all connections, in the order of arrival."""
         return sorted((r for c in list(self.connections) for r in list(c.requests)), key=lambda request: request.at)
 
     def url(self, path="/"):

@@ -4,7 +4,7 @@ from harness.relay import Relay, RelayedConnection
 
 
 class SilencingProxy(Relay):
-    """Forwards bytes to `target` on loopback; `silence()` swallows both directions of every connection that is open."""
+    """Forwards bytes to `target` on loopback. `silence()` drops the bytes of both directions on every open connection."""
 
     def __init__(self, target):
         super().__init__(target)
@@ -20,7 +20,7 @@ class SilencingProxy(Relay):
         self._open.discard(connection)
 
     def silence(self):
-        """Silences the connections that are open now; returns how many. Later ones are forwarded as before."""
+        """Silences the open connections; returns how many. The proxy forwards later connections as before."""
         def silence():
             for connection in self._open:
                 connection.is_silent = True

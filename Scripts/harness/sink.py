@@ -5,7 +5,7 @@ import threading
 
 
 class Head:
-    """A request's method, target and fields; the names of fields in lower case."""
+    """A request's method, target and fields; field names are in lower case."""
 
     def __init__(self, text):
         first, *rest = text.decode("latin-1").split("\r\n")
@@ -68,7 +68,7 @@ class Sink:
         writer.write("".join(line + "\r\n" for line in lines).encode() + b"\r\n" + body)
 
     async def _count(self, head, reader, consume=lambda piece: None):
-        """The length of the body, each piece of which is handed to `consume`."""
+        """The length of the body. Passes each piece of it to `consume`."""
         if "chunked" in head.field("transfer-encoding").lower():
             self.framings.append("chunked")
             total = 0

@@ -24,7 +24,7 @@ class _Scanner:
                 self.out[index] = " "
 
     def code(self, until_parenthesis):
-        """Walks over code; with `until_parenthesis` up to the `)` that closes a string's interpolation."""
+        """Reads code; with `until_parenthesis`, up to the `)` that closes a string's interpolation."""
         depth = 0
         while self.at < len(self.text):
             if self.text.startswith("//", self.at):
@@ -95,7 +95,7 @@ _DIRECTIVE = re.compile(r"^\s*#(if|elseif|else|endif)\b(.*)$")
 
 
 class Import:
-    """One import: its line, its module, and the compilation conditions that lead to it."""
+    """One import: its line, its module, and the compilation conditions around it."""
 
     def __init__(self, line, module, taken, rejected):
         self.line = line
@@ -104,11 +104,11 @@ class Import:
         self.rejected = rejected
 
     def is_guarded(self, module):
-        """Whether it is compiled only where `module` can be imported."""
+        """Whether the import is compiled only where `module` can be imported."""
         return any(re.search(rf"(?<!!)\bcanImport\(\s*{module}\s*\)", condition) for condition in self.taken)
 
     def is_fallback_for(self, module):
-        """Whether it is compiled only where `module` cannot be imported."""
+        """Whether the import is compiled only where `module` cannot be imported."""
         return any(re.search(rf"\bcanImport\(\s*{module}\s*\)", condition) for condition in self.rejected)
 
 

@@ -7,19 +7,19 @@ import subprocess
 import threading
 import time
 
-# swift-testing's lines: ◇ started, ✔ passed, ✘ failed, ➜ skipped; on other terminals the signs differ, the words do not.
+# The lines of swift-testing: ◇ started, ✔ passed, ✘ failed, ➜ skipped. On other terminals the symbols differ, the words do not.
 TEST = re.compile(r'^\S+ (?:Test|Suite) (?!run )(".*?"|\S+?)(?: with .*)? (started|passed|failed|skipped)\b')
 KIND = re.compile(r"^\S+ (Test|Suite) ")
-# An argument with a byte of zero ends its line early, and the next one follows in the same line.
+# A test argument with a zero byte ends its line early, and the next message follows on the same line.
 BEGINNING = re.compile(r"[◇✔✘➜━] (?=(?:Test|Suite) )")
 SUMMARY = re.compile(r"Test run with (\d+) tests?")
-# What a line says that tells of a failure. An issue that is known is none.
+# The texts of a line that reports a failure. A known issue is not a failure.
 FAILURE = re.compile(r"^✘|recorded an issue|Fatal error|ThreadSanitizer|AddressSanitizer|unexpected signal")
 KNOWN = re.compile(r"with [0-9]* known issue")
 
 
 class Account:
-    """What the lines of a test run say: which tests and suites have begun and not ended, which failed, how many ran."""
+    """The state of a test run: which tests and suites have begun and not ended, which failed, how many ran."""
 
     def __init__(self):
         self.suites = []
@@ -49,12 +49,12 @@ class Account:
 
     @property
     def ran(self):
-        """How many tests the runs counted; None: none came to its end."""
+        """How many tests the runs counted; None: no run reached its end."""
         return sum(self.counts) if self.counts else None
 
 
 class TimedRun:
-    """A command in a process group of its own. When its time is over, it and all that it started are killed."""
+    """A command in its own process group. When its time is over, the command and all its child processes are killed."""
 
     def __init__(self, command, limit, on_line, cwd=None, env=None):
         self.limit = limit
@@ -63,11 +63,11 @@ class TimedRun:
         self._on_line = on_line
         self.process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True)
-        # A thread of its own: a process that outlives the command may keep the output open for ever.
+        # A separate thread reads the output: a process that outlives the command may keep the output open permanently.
         self._reader = threading.Thread(target=self._read, daemon=True)
 
     def wait(self):
-        """Waits for the end of the output. Returns the exit status, as a shell counts it; 124 when the time was over."""
+        """Waits for the end of the output. Returns the exit status as a shell counts it; 124 if the time was over."""
         end = time.monotonic() + self.limit
         self._reader.start()
         try:
@@ -92,12 +92,12 @@ class TimedRun:
             try:
                 self._on_line(text)
             except (OSError, ValueError):
-                # Nobody reads what we print; the command has to be read all the same.
+                # Our output is closed, but the command's output must still be read.
                 self._on_line = lambda text: None
 
     def _end_by_force(self):
         self.is_over_time = True
-        # From the leaves up: `swift test` keeps some of the tests' output back, and writes it when the tests have died.
+        # Kills leaf processes first: `swift test` buffers some of the tests' output and writes it when the tests have ended.
         for _ in range(5):
             parents = _parents()
             leaves = [pid for pid in _descendants(self.process.pid, parents) if pid not in parents.values()]
@@ -112,7 +112,7 @@ class TimedRun:
         self.process.wait(10)
 
     def kill(self):
-        """Kills the command and all that it has started."""
+        """Kills the command and all its child processes."""
         _kill([*_descendants(self.process.pid, _parents()), self.process.pid])
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -121,13 +121,13 @@ class TimedRun:
 
 
 def _parents():
-    """The parent of each process of the machine."""
+    """The parent of each process on the machine."""
     found = {}
     if os.path.isdir("/proc/self"):
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stat:
-                    # Behind the program's name, which may have spaces and parentheses: the state, then the parent.
+                    # After the program's name, which may contain spaces and parentheses: the state, then the parent.
                     found[int(name)] = int(stat.read().rpartition(")")[2].split()[1])
             except (OSError, IndexError, ValueError):
                 continue

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 def find(explicit=None):
-    """The tool's path: the one given, else the release build, else the debug build."""
+    """The tool's path: the given one, else the release build, else the debug build."""
     if explicit:
         path = pathlib.Path(explicit).resolve()
         if not os.access(path, os.X_OK):
@@ -32,7 +32,7 @@ def find(explicit=None):
 
 
 class Run:
-    """What one run of the tool printed and cost."""
+    """The output and the cost of one run of the tool."""
 
     def __init__(self, arguments, status, stdout, stderr, seconds, peak_kib, cpu_seconds):
         self.arguments = arguments
@@ -71,12 +71,12 @@ class Run:
         return [line.get("connection", {}).get("id") for line in self.lines]
 
     def tail(self):
-        """The last words on standard error, for a message."""
+        """The last words on standard error, for an error message."""
         return self.stderr.strip()[-300:]
 
 
 def _plain(arguments):
-    """One attempt and no redirect unless a check says otherwise: what retries would mend is what the checks look for."""
+    """One attempt and no redirect unless a check says otherwise: retries would hide the failures that the checks look for."""
     if not arguments or arguments[0] != "request":
         return arguments
     plain = []
@@ -87,7 +87,7 @@ def _plain(arguments):
 
 
 class Process:
-    """The tool while it runs: wait for it, or send it signals."""
+    """The running tool: wait for it, or send it signals."""
 
     def __init__(self, path, arguments, environment=None, prefix=()):
         arguments = _plain(arguments)
@@ -110,7 +110,7 @@ class Process:
             self._output[name] += piece
 
     def _watch_memory(self):
-        """Follows VmHWM, the kernel's own high-water mark. (wait4's ru_maxrss starts at the parent's mark, not at 0.)"""
+        """Reads VmHWM, the kernel's maximum of the memory. (wait4's ru_maxrss starts at the parent's maximum, not at 0.)"""
         while self.ended is None:
             try:
                 with open(f"/proc/{self.process.pid}/status") as status:
@@ -133,7 +133,7 @@ class Process:
                                                 os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def wait(self, seconds):
-        """Waits for the end; kills the tool and raises when it takes longer. The cost is that of the child alone."""
+        """Waits for the end; kills the tool and raises if it takes longer. The cost is that of the child process only."""
         killer = threading.Timer(seconds, self._kill)
         killer.start()
         try:

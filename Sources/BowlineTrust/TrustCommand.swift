@@ -1,8 +1,8 @@
 internal import ArgumentParser
 
-/// The tool `bowline-trust`: runs clients against servers and paths that misbehave, and counts what went wrong.
+/// The tool `bowline-trust`: runs clients against servers and paths that misbehave, and counts the errors.
 ///
-/// For people who work on Bowline. Each subcommand prints a table and exits with 1 if a figure is beyond its limit.
+/// For developers of Bowline. Each subcommand prints a table, and exits with status 1 if a figure is beyond its limit.
 @main
 struct TrustCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -12,15 +12,15 @@ PEERS = ROOT / ".build-peers"
 
 
 class Failed(Exception):
-    """A client did not do its work; what it printed says why."""
+    """A client did not do its work; its output says why."""
 
 
 class Figures(dict):
-    """What a run cost: cpu (µs per request), rate (requests/s), p50, p99, p999 (µs), peak (MiB)."""
+    """The cost of a run: cpu (µs per request), rate (requests/s), p50, p99, p999 (µs), peak (MiB)."""
 
 
 class Driver:
-    """A client behind a driver of ours (Benchmarks/README.md says what a driver does)."""
+    """A client that runs in one of our drivers (Benchmarks/README.md describes drivers)."""
 
     def __init__(self, name, binary, *extra, counts_allocations=True, does=lambda work: True):
         self.name = name
@@ -55,7 +55,7 @@ class Driver:
             raise Failed(f"{self.name}: exit {run.status}, said {run.stdout[-200:]!r}, {run.tail()!r}") from None
 
     def allocations(self, work, server, core, library, folder, count=2000):
-        """Calls of the allocator per request: those of 2N requests less those of N."""
+        """Allocator calls per request: the calls of a run of 2N requests minus the calls of a run of N, divided by N."""
         if not self.counts_allocations or not library.exists():
             return None
         counts = []
@@ -68,7 +68,7 @@ class Driver:
 
 
 class Wrk:
-    """The limit of a loop in C: HTTP/1.1 without a client's logic."""
+    """The limit of what a loop in C can reach: HTTP/1.1 without a client's logic."""
 
     name = "wrk"
     version = "wrk"
@@ -100,7 +100,7 @@ class Wrk:
 
 
 class H2load:
-    """The same over HTTP/2."""
+    """Like Wrk, over HTTP/2."""
 
     name = "h2load"
     version = "h2load"
@@ -134,7 +134,7 @@ PEER_CLIENTS = {
     "Go": Driver("Go net/http", PEERS / "go", counts_allocations=False),
     "AsyncHTTPClient": Driver("AsyncHTTPClient", RELEASE / "AsyncHTTPClientDriver"),
     "libcurl": Driver("libcurl", PEERS / "curl"),
-    # It trusts the system's authorities only.
+    # This client trusts only the system's certificate authorities.
     "URLSession": Driver("URLSession", RELEASE / "URLSessionDriver", does=lambda work: not work.tls),
     "wrk": Wrk(),
     "h2load": H2load(),

@@ -18,15 +18,15 @@ def idle(bench):
 
 
 def idle_many(bench):
-    """Ten thousand, beside those that limits are set for."""
+    """Ten thousand idle connections, only for the peers with a limit in IDLE_GOALS."""
     return _idle(bench, 10_000, "/slower/1k", 1, IDLE_GOALS)
 
 
 def _idle(bench, count, path, rounds, peers=None):
-    """KiB of memory per connection that lies idle: after so many requests at once, answered so slowly that none ends before
-    the last connection is open."""
+    """KiB of memory per idle connection, measured after `count` requests at once. The server answers them so slowly that no
+    request ends before the last connection is open."""
     drivers = {"Bowline": clients.OURS["default"]}
-    # URLSession opens six connections, whatever it is asked for.
+    # Without URLSession, which opens only six connections.
     drivers |= {key: client for key, client in bench.peers.items() if isinstance(client, clients.Driver) and key in (peers or bench.peers) and key != "URLSession"}
     lines = [f"### {count} idle connections", "", "KiB of resident memory for each, after as many requests at once.", "",
              "| | " + " | ".join(drivers) + " |", "|---" * (len(drivers) + 1) + "|"]
@@ -72,14 +72,14 @@ def _per_connection(bench, client, count, tls, path):
     return (said["after"] - said["before"]) / count
 
 
-# Parts of the mangled names of what takes a connection out of the pool and puts it back. The pool's own `release` is inlined
-# into the link's.
+# Parts of the mangled names of the functions that take a connection out of the pool and return it. The pool's own `release` is
+# inlined into the link's `release`.
 CHECKOUT = re.compile(r"BowlineTransport(10PoolDriverC8checkOut|10OriginLinkC7release_)")
 
 
 def checkout(bench, requests=500):
-    """What taking a connection out of the pool and putting it back executes, beside one idle connection and beside ten
-    thousand."""
+    """The number of instructions for taking a connection out of the pool and returning it, with one idle connection and with
+    ten thousand."""
     client, url = clients.OURS["loop"], bench.server.plain("/1k")
     lines = ["### Checkout", "", "Instructions per request, one request at a time.", "",
              "| idle connections | checkout and return |", "|---|---|"]

@@ -77,7 +77,7 @@ class Server(Nginx):
     def _make_files(self):
         super()._make_files()
         files = self.folder / "files"
-        # As compressible as JSON is: about 5 to 1.
+        # About as compressible as JSON: about 5 to 1.
         words = random.Random(1)
         text = b"".join(b'{"id":%d,"name":"%s","is_open":true},\n' % (words.randrange(10**6), b"order" * words.randrange(1, 4))
                         for _ in range(4000))[:100_000]
@@ -85,10 +85,10 @@ class Server(Nginx):
         (files / "100k.gz").write_bytes(gzip.compress(text, 6))
 
     def strangers(self, path):
-        """Over TLS, where no session is resumed."""
+        """Connections over TLS without session resumption."""
         return f"https://localhost:{self.strangers_port}{path}"
 
     def connections(self):
-        """How many connections the server has open, without the one that asks."""
+        """How many connections the server has open, without the connection that asks."""
         with urllib.request.urlopen(self.plain("/status")) as answer:
             return int(re.search(r"Active connections: (\d+)", answer.read().decode())[1]) - 1

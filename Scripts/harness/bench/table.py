@@ -18,18 +18,18 @@ def spread(values, form="{:.2f}"):
 
 
 def ratios(ours, theirs, key):
-    """Ours ÷ theirs, round by round."""
+    """Our figure ÷ their figure, for each round."""
     return [our[key] / their[key] for our, their in zip(ours, theirs) if our.get(key) and their.get(key)]
 
 
 class WorkTable:
-    """One piece of work: what each client's rounds cost (`taken`), and ours beside each peer (`pairs`)."""
+    """One piece of work: the results of each client's rounds (`taken`), and our results paired with each peer's (`pairs`)."""
 
     def __init__(self, work, taken, pairs, names, peers):
         self.work, self.taken, self.pairs, self.names, self.peers = work, taken, pairs, names, peers
 
     def lines(self):
-        """Markdown: absolute figures, then ours by each peer."""
+        """Markdown: absolute figures, then ratios to each peer."""
         yield f"### {self.work.name}"
         yield ""
         yield (f"{'POST' if self.work.sent else 'GET'} {self.work.path}, {self.work.protocol}"
@@ -60,7 +60,7 @@ class WorkTable:
         return ratios(self.pairs[variant].get(peer, []), self.taken.get(peer, []), column)
 
     def goals(self):
-        """(what, limit, ratios) of each limit of this work."""
+        """(description, limit, ratios) of each limit of this work."""
         for variant, column, peer, limit in self.work.goals:
             found = self.ratios(variant, column, peer)
             if found:
@@ -75,7 +75,7 @@ class WorkTable:
 
 
 def summary(tables):
-    """Markdown: CPU per request, ours ÷ each peer's, a line for each piece of work."""
+    """Markdown: CPU per request as ratios to each peer, a line for each piece of work."""
     peers = list(dict.fromkeys(key for table in tables for key in table.peers))
     yield "### In short"
     yield ""

@@ -1,4 +1,4 @@
-"""The pieces of work, and the limits of their figures."""
+"""The pieces of work and the limits of their figures."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ class Work:
     name: str
     path: str
     in_flight: int
-    # Bytes of the body, after decompression.
+    # Bytes of the body after decompression.
     expected: int
     tls: bool = False
     http2: bool = False
@@ -16,9 +16,9 @@ class Work:
     resumes: bool = True
     sent: int = None
     gzip: bool = False
-    # Requests per second that a fast client makes here, to begin with: how many are sent follows from a first short run.
+    # A first guess of the requests per second of a fast client. A short first run then decides how many requests are sent.
     guess: int = 50_000
-    # Ratios asked for: (client, metric, peer): at most.
+    # Upper limits of ratios: (client, metric, peer): limit.
     goals: tuple = ()
 
     @property
@@ -31,7 +31,7 @@ class Work:
         return server.tls(self.path) if self.resumes else server.strangers(self.path)
 
     def options(self, server):
-        """A driver's options that hold for every client."""
+        """The options that every client's driver gets."""
         words = ["-c", str(self.in_flight), "--expect", str(self.expected)]
         words += ["--ca", server.authority] if self.tls else []
         words += ["--send", str(self.sent)] if self.sent else []

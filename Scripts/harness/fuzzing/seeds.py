@@ -1,8 +1,7 @@
 """Makes the inputs in `Fuzz/Corpus` that end in numbers, from `Tests/Corpus` and the tables below.
 
-An input is the bytes of a peer, followed by numbers that the target removes from its end
-(`Fuzz/FuzzTargets/FuzzInput.swift`).
-Targets without numbers have text inputs, which are edited by hand.
+An input is the bytes of a peer, followed by numbers that the target removes from its end (`Fuzz/FuzzTargets/FuzzInput.swift`).
+Inputs of targets without numbers are text files, which are edited by hand.
 """
 
 import base64
@@ -17,14 +16,14 @@ EVERY_BYTE = 16
 
 
 class Number:
-    """A number of a range, as `takeNumber(in:)` reads it."""
+    """A number in a range, as `takeNumber(in:)` reads it."""
 
     def __init__(self, value, lowest=0, highest=255):
         self.value = value - lowest
         self.is_wide = highest - lowest + 1 > 256
 
     def taken(self):
-        """Its bytes in the order in which they are taken off the end."""
+        """The bytes of the number, in the order in which the target removes them from the end."""
         return [self.value >> 8, self.value & 255] if self.is_wide else [self.value]
 
 
@@ -38,7 +37,7 @@ def cuts(*places):
 
 
 def corpus_cases(limit, keep=lambda case: True):
-    """Cases of `Tests/Corpus`, at most `limit` of a group, the long ones left out."""
+    """Cases of `Tests/Corpus`, at most `limit` of a group, without the long ones."""
     counts = {}
     for line in (ROOT / "Tests" / "Corpus" / "http1-responses.jsonl").read_text().splitlines():
         case = json.loads(line)
@@ -148,7 +147,7 @@ def frame(kind, flags=0, stream=0, payload=b""):
 DATA, HEADERS, PRIORITY, RESET, SETTINGS, PUSH, PING, GO_AWAY, WINDOW, CONTINUATION = range(10)
 END, PADDED = 0x01, 0x08
 END_HEADERS = 0x04
-# `:status: 200`, and a field that enters the table.
+# `:status: 200`, and a field that is added to the table.
 HEAD = b"\x88\x40\x01x\x03abc"
 
 
@@ -178,7 +177,7 @@ def frames():
 
 
 def hpack():
-    """The examples of RFC 7541, Appendix C, and sections that are wrong."""
+    """The examples of RFC 7541, Appendix C, and malformed sections."""
     plain = [bytes.fromhex(text) for text in (
         "828684410f7777772e6578616d706c652e636f6d", "828684be58086e6f2d6361636865",
         "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565")]
@@ -213,7 +212,7 @@ def hpack():
 
 
 def session():
-    """To a client whose stream 1 is ended, whose stream 3 has a body under way, and which has reset stream 5."""
+    """Frames for a client whose stream 1 has ended, whose stream 3 has a body under way, and which has reset stream 5."""
     head = frame(HEADERS, END_HEADERS, 1, HEAD)
     for name, parts in {
         "response": [head, frame(DATA, END, 1, b"hello")], "head-alone": [frame(HEADERS, END_HEADERS | END, 1, HEAD)],
@@ -253,7 +252,7 @@ TARGETS = {
 
 
 def write():
-    """Writes all of them; returns how many files and bytes that were. Inputs that were added by hand stay."""
+    """Writes all inputs; returns how many files and bytes it wrote. Keeps inputs that were added by hand."""
     files, size = 0, 0
     for target, make in TARGETS.items():
         folder = ROOT / "Fuzz" / "Corpus" / target

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent.parent
-# A slow input is one that takes this long: the code's work is linear in its input, which is short.
+# An input that takes this long is slow: the code's work is linear in its input, which is short.
 SLOWEST_SECONDS = 10
 MEMORY_MIB = 2048
 LONGEST_INPUT = 4096
@@ -18,12 +18,12 @@ _COUNT = re.compile(r"^#(\d+)\s", re.MULTILINE)
 _BROKEN = re.compile(r"^.*?((?:Fatal error: |ERROR: |SUMMARY: ).*)$", re.MULTILINE)
 
 
-# Fewer than the smallest target has with its first input. Code that the compiler has not instrumented has none.
+# The smallest target reaches more edges than this with its first input. Code without instrumentation reaches none.
 LEAST_EDGES = 20
 
 
 class Session:
-    """What fuzzing one target showed."""
+    """The results of fuzzing one target."""
 
     def __init__(self, target, status, log, found):
         self.target = target
@@ -31,7 +31,7 @@ class Session:
         self.log = log
         self.found = found
         statistics = {name: int(value) for name, value in _STATISTIC.findall(log)}
-        # A run that an input ended prints no statistics: its last line of progress has the count.
+        # A run that ends at a failing input prints no statistics. Its last progress line has the count.
         counts = _COUNT.findall(log)
         self.executions = statistics.get("number_of_executed_units", int(counts[-1]) if counts else 0)
         self.per_second = statistics.get("average_exec_per_sec", 0)
@@ -41,7 +41,7 @@ class Session:
 
     @property
     def problems(self):
-        """Why the run is a failure; empty if it is none."""
+        """The reasons why the run is a failure; empty if it is not."""
         problems = [f"the fuzzer ended with status {self.status}"] if self.status else []
         if self.executions == 0:
             problems.append("nothing was executed")
@@ -51,18 +51,18 @@ class Session:
 
     @property
     def reasons(self):
-        """What the fuzzer and the code said of the failure."""
+        """The lines in which the fuzzer and the code describe the failure."""
         return list(dict.fromkeys(line[:2000] for line in _BROKEN.findall(self.log)))[:4]
 
 
 def prepare(work):
-    """Makes the folders for what is found; inputs that earlier runs found stay."""
+    """Makes the folders for new inputs; keeps the inputs of earlier runs."""
     (work / "found").mkdir(parents=True, exist_ok=True)
     (work / "corpus").mkdir(parents=True, exist_ok=True)
 
 
 def run(binary, target, seconds, seed, work):
-    """Fuzzes a target from the committed inputs and those of earlier runs."""
+    """Fuzzes a target, starting from the committed inputs and the inputs of earlier runs."""
     grown = work / "corpus" / target
     grown.mkdir(parents=True, exist_ok=True)
     prefix = work / "found" / f"{target}-"
@@ -85,7 +85,7 @@ def run(binary, target, seconds, seed, work):
 
 
 def run_all(binary, targets, seconds, seed, work, jobs):
-    """Fuzzes all targets, `jobs` at a time; `seconds` is for all of them. Yields each session as it ends."""
+    """Fuzzes all targets, `jobs` at a time, for `seconds` in all. Yields each session as it ends."""
     each = max(1, seconds * jobs // len(targets))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         sessions = [pool.submit(run, binary, target, each, seed, work) for target in targets]
@@ -99,7 +99,7 @@ def replay(binary, target, paths):
 
 
 def merge(binary, target, work):
-    """Adds to the committed inputs of a target the smallest of those found that reach more of the code."""
+    """Adds the smallest of the new inputs that reach more of the code to a target's committed inputs."""
     kept = ROOT / "Fuzz" / "Corpus" / target
     before = set(kept.iterdir())
     grown = work / "corpus" / target
@@ -110,9 +110,9 @@ def merge(binary, target, work):
 
 def _environment(target):
     options = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0", "BOWLINE_FUZZ": target}
-    # Swift's own handler of crashes would take the signal that tells the fuzzer of one.
+    # Swift's crash handler would take the signal by which the fuzzer detects a crash.
     options["SWIFT_BACKTRACE"] = "enable=no"
-    # Without a symbolizer a report has addresses alone.
+    # Without a symbolizer a report contains only addresses.
     symbolizer = shutil.which("llvm-symbolizer")
     if symbolizer:
         options["ASAN_SYMBOLIZER_PATH"] = symbolizer

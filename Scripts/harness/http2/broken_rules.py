@@ -1,7 +1,7 @@
-"""Frames that break a rule of HTTP/2, as bytes, because no library would write them.
+"""Frames that break a rule of HTTP/2, as bytes, because libraries refuse to write them.
 
-Each must end no more than the RFC says, a stream or the connection. The error of every ended request must name the broken rule
-and the request's progress, and the peer must receive the right code.
+Each must end only what the RFC says: a stream or the connection. The error of every ended request must name the broken rule and
+the request's progress, and the peer must receive the correct error code.
 """
 
 import struct
@@ -13,7 +13,7 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITIZED = 1, 1, 4, 8, 32
 LARGEST = 2**31 - 1
 STATUS_200 = b"\x88"
-# An index that no table has, a string that is cut off, a table size above ours, Huffman code with the end symbol in it.
+# An index outside every table, a string that is cut off, a table size above ours, Huffman code with the end symbol in it.
 NO_INDEX, CUT_OFF, TABLE_SIZE, BAD_HUFFMAN = b"\xff\x80\x01", b"\x00\x03ab", b"\x3f\xe1\xff\x7f", b"\x00\x84\xff\xff\xff\xff\x01a"
 
 
@@ -25,7 +25,7 @@ def setting(identifier, value):
     return struct.pack(">HI", identifier, value)
 
 
-# What the peer sends, the code of its GOAWAY, the rule. `s` is the number of an open stream.
+# The frames that the peer sends, the code of the client's GOAWAY, the rule. `s` is the number of an open stream.
 _OF_THE_CONNECTION = [
     ("SETTINGS of 5 bytes", lambda s: [(SETTINGS, 0, 0, bytes(5))], p.FRAME_SIZE_ERROR, "§6.5"),
     ("an acknowledgement of SETTINGS with a payload", lambda s: [(SETTINGS, ACK, 0, bytes(6))], p.FRAME_SIZE_ERROR, "§6.5"),
@@ -115,7 +115,7 @@ _OF_THE_CONNECTION = [
      p.STREAM_CLOSED, "§5.1"),
 ]
 
-# The same for a frame that ends its stream only.
+# Like the list above, for frames that end only their stream.
 _OF_THE_STREAM = [
     ("PRIORITY of 4 bytes", lambda s: [(PRIORITY, 0, s, bytes(4))], p.FRAME_SIZE_ERROR, "§6.3"),
     ("padded DATA without a length", lambda s: [(HEADERS, END_HEADERS, s, STATUS_200), (DATA, PADDED, s, b"")], p.FRAME_SIZE_ERROR,
@@ -154,23 +154,23 @@ def checks(scenario):
 
 
 def _ends_connection(frames):
-    """Three requests: one that the frames are about, one with half an answer, and one that waits."""
+    """Three requests: the frames are on the stream of one, one has half an answer, and one waits."""
     def script(c):
         c.handshake()
         about, half, _ = sorted(c.request() for _ in range(3))
         c.head(half, (":status", 200))
         c.data(half, b"half")
-        # The client has to have read that: its account of the request depends on it.
+        # The client must have read the half answer first, because it changes the client's report of the request.
         c.ping()
         c.log.about, c.log.half = c.requests[about], c.requests[half]
-        # In one write: nothing of them is on its way when the client closes.
+        # In one write, so that no frame is still on its way when the client closes.
         c.raw(b"".join(p.framed(*frame) for frame in frames(about)))
         c.drain()
     return script
 
 
 def _ends_stream(frames):
-    """Two requests: the frames are about one, the other is answered, and so are those that come after it."""
+    """Two requests: the frames are on the stream of one. The other is answered, and so are later requests."""
     def script(c):
         c.handshake()
         about, other = sorted(c.request() for _ in range(2))
@@ -182,7 +182,7 @@ def _ends_stream(frames):
 
 
 def _outcome(frames):
-    """How the request ends that the frames are about: only what stands before the last frame is in order."""
+    """The expected end of the request on whose stream the frames are: only the frames before the last one are valid."""
     kind, flags, _, payload = frames[0]
     if len(frames) > 1 and kind == HEADERS and flags & END_HEADERS and payload == STATUS_200:
         return "answered" if flags & END_STREAM else "protocolViolation/responseStarted"
@@ -192,7 +192,7 @@ def _outcome(frames):
 
 
 def _account(run, arrival):
-    """What the tool says of a request that arrived, and its message."""
+    """The tool's report of a request that arrived, and its message."""
     index = int(arrival.pseudo(":path").partition("-")[2].partition("?")[0])
     line = next(line for line in run.lines if line["index"] == index)
     error = line.get("error")

@@ -9,7 +9,7 @@ from harness.http2.scenarios import (ONE, POST, Runner, all_answered as _all_ans
 
 
 def checks(path, certificates=None):
-    """Name and check of every scenario; `certificates`: a folder with those of the peer, for TLS."""
+    """Name and check of every scenario. `certificates`: a folder with the peer's certificates, for TLS."""
     scenario = Runner(path, certificates).scenario
     yield from _going_away(scenario)
     yield from _refusals(scenario)
@@ -237,7 +237,7 @@ def _messages(scenario):
             c.read(0.1)
         if c.resets.get(1) != p.NO_ERROR:
             c.log.problems.append(f"the rest of the request was not reset: {c.resets}")
-        # The other request of the run.
+        # The second request of the run.
         while len(c.requests) < 2:
             c.read()
         c.head(3, (":status", 413), end=True)
@@ -263,7 +263,7 @@ def _messages(scenario):
         c.handshake()
         while not c.requests:
             c.read()
-        # Not 417, after which the request is sent once more without Expect.
+        # Not 417: after that status the client sends the request again without Expect.
         c.head(1, (":status", 403), end=True)
         while c.read(0.2) is not None:
             pass
@@ -508,13 +508,13 @@ def _floods(scenario):
         return p.framed(8, 0, stream, (1).to_bytes(4, "big"))
 
     def resets(c, stream):
-        """On another stream than the request that waits."""
+        """RST_STREAM on another stream than the waiting request's."""
         c.answer(stream)
         c.request()
         return p.framed(3, 0, stream, (2).to_bytes(4, "big"))
 
     def late_heads(c, stream):
-        """On a stream that is reset."""
+        """A head on a stream that the peer has reset."""
         c.reset(stream, p.CANCEL)
         c.request()
         return p.framed(1, 4, stream, b"\x88")
@@ -582,7 +582,7 @@ def _ends(scenario):
         c.serve()
     yield scenario("RT2 a reused connection that ends under 20 GETs: they are sent again, on one new one", cut_reused,
                    "-n", "21", "-c", "20", *ONE,
-                   # A request that learns of the end when the new connection is there already dials one of its own.
+                   # A request that learns of the end after the new connection is there dials its own connection.
                    expect=lambda run, log: ([] if len(run.errors()) <= 1 and log.connections in (2, 3)
                                             else [f"{log.connections} connections"]))
 
@@ -598,7 +598,7 @@ def _ends(scenario):
         c.serve()
     yield scenario("TO8 a timeout resets the stream and leaves the connection", timeout, "-n", "4", "-c", "2",
                    "--head-timeout", "0.5", *ONE,
-                   # The others were answered meanwhile: no doubt about the connection.
+                   # The peer answered the other requests meanwhile, so the client does not doubt the connection.
                    expect=lambda run, log: ([] if log.connections == 1 and len(run.errors()) == 1
                    and not any(code for _, code in log.goaways)
                                             and [code for *_, code in log.resets] == [p.CANCEL]
@@ -621,12 +621,12 @@ def _resets(scenario):
     def late(c):
         c.handshake()
         stream = c.request()
-        # A sign of life: the connection is not doubted after the timeout, and the second request comes to it as well.
+        # This is a sign of life: the client does not doubt the connection after the timeout and sends the second request on it.
         c.send(p.PingFrame(opaque_data=b"12345678"))
         while stream not in c.resets:
             c.read(2)
         c.head(stream, (":status", 200))
-        # More than the window of the connection: it has to be given back though nobody wants these bytes.
+        # More bytes than the connection's window: the client must give the window back although it drops these bytes.
         credit = 16 << 20
         for _ in range(2000):
             if credit < 16384:
@@ -640,7 +640,7 @@ def _resets(scenario):
             c.data(stream, b"x" * 16384)
             credit -= 16384
         c.serve()
-    # The stream's own window is 1 MiB, so what comes beyond it on a reset stream is the peer's mistake, and harmless.
+    # The stream's own window is 1 MiB. More bytes on a reset stream are a mistake of the peer, but harmless.
     yield scenario("H2w late frames of a reset stream are let go, and given back to the window", late, "-n", "2",
                    "--head-timeout", "0.3", *ONE,
                    expect=lambda run, log: [] if log.connections == 1 and len(run.errors()) == 1
@@ -670,7 +670,7 @@ def _resets(scenario):
     yield scenario("streams that were reset keep their places until a PING is answered", places, "-n", "24", "-c", "12",
                    "--head-timeout", "0.3", *ONE,
                    expect=lambda run, log: [] if len(run.lines) == 24
-                   # Each of the four is doubted when it stays silent, and may be replaced once.
+                   # Each of the four silent connections is doubted and may be replaced once.
                    and 4 <= log.connections <= 8
                    else [f"{len(run.lines)} ended, {log.connections} connections"])
 

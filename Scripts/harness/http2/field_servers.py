@@ -51,7 +51,7 @@ class FieldServer:
     name = ""
     program = ""
     version_arguments = ("-v",)
-    # How many bytes of fields it takes in one request, and in one field, and why not more.
+    # How many bytes of fields the server accepts in one request and in one field, and the reason for the limit.
     request_bytes = 200 * KIB
     field_bytes = 120_000
     response_bytes = 60 * KIB
@@ -85,7 +85,7 @@ class FieldServer:
         return re.search(r"\d+(\.\d+)+", said.stdout + said.stderr).group()
 
     def arguments(self, transport):
-        """What makes the tool talk to it, and the beginning of its URLs."""
+        """The tool's options for this server and transport, and the beginning of the URLs."""
         if transport == "h2c":
             return ["--h2c"], f"http://localhost:{self.ports['plain']}"
         return ["--http2", "--cacert", str(self.folder / "ca.pem")], f"https://localhost:{self.ports['tls']}"
@@ -99,20 +99,20 @@ class FieldServer:
         return fields.answer_to(target)
 
     def came(self, line):
-        """Of a response that the tool has printed, the section in which the large fields are."""
+        """The section of a printed response that has the large fields."""
         return line.get("headers", [])
 
     def requests(self):
-        """(target, fields) of each request that came since this was last asked."""
+        """(target, fields) of each request that arrived since the previous call."""
         raise NotImplementedError
 
     def commands(self):
-        """The ports, and the command of the process that listens there."""
+        """The ports, and the command of the process that listens on them."""
         raise NotImplementedError
 
 
 class Proxy(FieldServer):
-    """Hands requests on to a recorder over HTTP/1.1."""
+    """Forwards requests to a recorder over HTTP/1.1."""
 
     def __enter__(self):
         self.recorder = Recorder(fields.answer_to)
@@ -146,7 +146,7 @@ class HAProxy(Proxy):
 
 
 class Nghttpd(FieldServer):
-    """Prints what it receives. Its responses are files; what it can add to them are trailers, the same for all."""
+    """Prints the requests that it receives. Its responses are files. It can add only trailers to them, the same for all."""
 
     name = "nghttpd"
     program = "nghttpd"

@@ -1,5 +1,5 @@
 // The Node server of Scripts/http2-fields: node's own http2 module, with its limits on field sections raised.
-// Arguments: port, TLS port, key, certificate. Prints a line of JSON for each request: its target, and its fields as they came.
+// Arguments: port, TLS port, key, certificate. Prints a line of JSON for each request: its target and its fields as received.
 'use strict';
 const fs = require('fs');
 const http2 = require('http2');
@@ -12,7 +12,7 @@ const options = {
     maxSessionMemory: 1000,
 };
 
-// As `answer_fields` of fields.py makes them.
+// Returns the same fields as `answer_fields` in fields.py.
 function answerFields(number, count) {
     const size = Math.max(16, Math.ceil(count / 15) - 'x-answer-'.length - 2);
     const fields = {};

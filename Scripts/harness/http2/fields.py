@@ -1,27 +1,27 @@
-"""What Scripts/http2-fields sends and expects: the fields of requests and responses, and their comparison with what arrived."""
+"""The fields of requests and responses that Scripts/http2-fields sends, and their comparison with the fields that arrived."""
 
 import random
 import string
 import urllib.parse
 
-# Each draws from these: digits and a few letters take 5 bits in HPACK's Huffman code, most signs more than 8.
+# The characters of field values: digits and a few letters take 5 bits in HPACK's Huffman code, most signs more than 8.
 _CODED_SHORT = "012aceiost"
 _CODED_LONG = string.ascii_letters + string.digits + "!#$&'()*+<>?@[]^`{|}~"
-# Fields that the client or a proxy adds by itself.
+# Fields that the client or a proxy adds.
 _AUTOMATIC = {"host", "user-agent", "accept-encoding", "connection", "content-length"}
-# A response's own fields begin so.
+# The prefix of the names of a response's own fields.
 ANSWER = "x-answer-"
 
 
 def text(seed, count, is_compressible):
-    """So many characters, the same for the same seed."""
+    """A text of `count` characters, the same for the same seed."""
     drawn = random.Random(f"{seed}")
     return "".join(drawn.choices(_CODED_SHORT if is_compressible else _CODED_LONG, k=count))
 
 
 def request_fields(count):
-    """Fields whose names and values are `count` bytes or a little more: small ones that stay in the compression table, repeated
-    ones, ones that the table must not have, and then long ones, each of which empties the table."""
+    """Fields whose names and values are `count` bytes or a little more: small fields that stay in the compression table,
+    repeated fields, fields that must not enter the table, and then long fields, each of which empties the table."""
     fields = [("X-First", "first"), ("X-Same", "1"), ("X-Same", "2"), ("Authorization", "Basic YTpi"),
               ("Cookie", "session=" + text("cookie", 90, False))]
     size = 2_000 if count < 20_000 else 4_050
@@ -36,8 +36,8 @@ def byte_count(fields):
 
 
 def answer_fields(number, count):
-    """The fields of the response to that request: 24 bytes or more each, so that `count` bytes are several fields."""
-    # 16 fields at most: what encodes them may reckon with some bytes more for each.
+    """The fields of the response to request `number`: 24 bytes or more each, so that `count` bytes are several fields."""
+    # At most 16 fields, because an encoder may count some additional bytes for each field.
     size = max(16, -(-count // 15) - len(ANSWER) - 2)
     fields = []
     while byte_count(fields) < count:
@@ -48,13 +48,13 @@ def answer_fields(number, count):
 
 
 def answer_to(target):
-    """The fields of the response to /fields?number=7&answer=61440: those of request 7, 61,440 bytes."""
+    """The fields of the response to a target. For /fields?number=7&answer=61440: the fields of request 7, 61,440 bytes."""
     query = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)
     return answer_fields(int(query["number"][0]), int(query["answer"][0]))
 
 
 def differences(sent, arrived, may_have=()):
-    """What is wrong with the fields that arrived: names in any case, the values of one name in their order."""
+    """The problems of the fields that arrived. Ignores the case of names; compares the values of one name in their order."""
     wanted, found = _by_name(sent), _by_name(arrived)
     problems = []
     for name, values in wanted.items():

@@ -1,4 +1,4 @@
-"""Compares each request that our server received with what the tool was asked to send, and each answer with what was sent back.
+"""Compares each request that our server received with the tool's command line, and each answer with the one sent back.
 
 A status does not show which request's fields or body arrived. So every request of a run has its own target, and each
 arriving request must equal one of them: method, target, every field, and the body's bytes.
@@ -9,13 +9,13 @@ import hashlib
 import re
 import urllib.parse
 
-# The tool's options that have no value; all others have one.
+# The tool's options without a value; all other options have one.
 _FLAGS = {"--json", "-v", "--verbose", "--quiet", "--fail", "--drop-body", "--no-decompress", "--http1", "--http2", "--h2c",
           "--insecure", "--no-pool", "--event-loop-executor", "--idempotent", "--no-resend"}
-# Fields of HTTP/1.1's connection (RFC 9113 §8.2.2), which the client leaves out.
+# Connection fields of HTTP/1.1 (RFC 9113 §8.2.2), which the client removes.
 _CONNECTION_FIELDS = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 _METHODS_WITH_LENGTH = {"POST", "PUT", "PATCH"}
-# Fields that every request carries: some that stay in the compression table, one that empties it, one that never enters.
+# Fields of every request: some stay in the compression table, one empties it, one never enters it.
 STAMP = (("X-Stamp-First", "first"), ("X-Stamp-Long", "l" * 3000), ("X-Stamp-Last", "~last~"), ("Authorization", "Basic YTpi"))
 _USER_AGENT = re.compile(r"bowline/[0-9A-Za-z.-]+")
 
@@ -35,9 +35,9 @@ class Arrival:
         self.ended = False
         self.trailers = None
         self.length = 0
-        # None: the server does not say which bytes came, only how many.
+        # None: the server reports only how many bytes arrived, not their values.
         self.bytes_hash = hashlib.sha256()
-        # The hash of the answer's body, if the server gave a whole one.
+        # The hash of the answer's body, if the server sent a complete answer.
         self.answer = None
 
     def take(self, piece):
@@ -57,7 +57,7 @@ def _text(value):
 
 
 class Body:
-    """The body that the tool was asked to send: text, or a file."""
+    """The body on the tool's command line: text, or a file."""
 
     def __init__(self, text=None, file=None):
         self._text, self._file = text, file
@@ -87,7 +87,7 @@ class Body:
 
 
 class Asked:
-    """A command line of `bowline request`, read as its documentation says."""
+    """A command line of `bowline request`, interpreted as its documentation says."""
 
     def __init__(self, arguments):
         self.method, self.fields, self.body = None, [], None
@@ -118,7 +118,7 @@ class Asked:
         self._add_own_fields(offers_codings)
 
     def _add_own_fields(self, offers_codings):
-        """What the client adds by rule, and how it writes what it was given."""
+        """The fields that the client adds, and the form in which it writes the given fields."""
         self.authority = next((value for name, value in self.fields if name == "host"), None)
         names = {name for name, _ in self.fields}
         self.fields = [pair for name, value in self.fields if name != "host" and name not in _CONNECTION_FIELDS
@@ -135,19 +135,19 @@ class Asked:
         """The requests by their target."""
         result = {}
         for index, url in enumerate(self.urls):
-            # Not by `urlsplit`, for which a "?" without a query is none.
+            # Does not use `urlsplit`, which drops a "?" without a query.
             _, slash, rest = url.partition("://")[2].partition("/")
             result.setdefault(slash + rest or "/", []).append(index)
         return result
 
 
 def _split(name, value):
-    """RFC 9113 §8.2.3: `cookie` goes out pair by pair."""
+    """RFC 9113 §8.2.3: each pair of `cookie` is a separate field."""
     return [(name, pair.strip()) for pair in value.split(";")] if name == "cookie" else [(name, value)]
 
 
 def differences(asked, arrival, added=()):
-    """What is wrong with one request that arrived. `added`: fields that a proxy on the way puts in or alters."""
+    """The problems of one request that arrived. `added`: fields that a proxy on the way adds or changes."""
     target = arrival.pseudo(":path")
     if target not in asked.indices:
         return [f"{arrival} came with the target {str(target)[:80]!r}, which was not asked for"]
@@ -165,7 +165,7 @@ def differences(asked, arrival, added=()):
 
 
 def _field_differences(expected, came, added):
-    """Fields of one name keep their order; the order of names is the client's."""
+    """Fields of one name must keep their order. The client decides the order of names."""
     problems = []
     came = [pair for pair in came if pair[0] not in added]
     for name in sorted({name for name, _ in expected} | {name for name, _ in came}):
@@ -197,7 +197,7 @@ def _body_differences(body, arrival):
 
 
 def _outcome_differences(line, arrivals):
-    """Whether what the tool says of a request fits what arrived of it."""
+    """Compares the tool's report of a request with what arrived of it."""
     own = f"request {line['index']}"
     if len(arrivals) > line.get("requestsSent", len(arrivals)):
         return [f"{own} came {len(arrivals)} times, and was sent {line['requestsSent']} times by its account"]
@@ -217,9 +217,9 @@ def _outcome_differences(line, arrivals):
 
 
 def problems(arguments, lines, arrivals, added=(), sees_streams=True):
-    """Everything that differs between a run of the tool and what arrived, three problems at most.
+    """All differences between a run of the tool and the requests that arrived, at most three.
 
-    `lines` are the tool's own of each request. `sees_streams`: the server is the client's peer, not one behind a proxy.
+    `lines` are the tool's lines, one for each request. `sees_streams`: the server is the client's peer, and not behind a proxy.
     """
     asked = Asked(arguments)
     found = [problem for arrival in arrivals for problem in differences(asked, arrival, added)]

@@ -21,7 +21,7 @@ def _arrival(fields=_FIELDS, body=b"body", ended=True, trailers=None, stream=1):
 
 
 def _logged(text):
-    """What nghttpd has printed of one request; its answer is the request's body."""
+    """The output of nghttpd for one request; its answer is the request's body."""
     (arrival,) = nghttpd_log.arrivals(text.splitlines(keepends=True))
     arrival.answer = "aa"
     return arrival
@@ -48,7 +48,7 @@ def _without(name):
     return [pair for pair in _FIELDS if pair[0] != name]
 
 
-# what, the requests that arrived, what the tool said, whether the ledger must complain
+# description, the requests that arrived, the tool's output, whether the ledger must report a problem
 _CASES = [
     ("the request itself", [_arrival()], [_ANSWERED], False),
     ("the other request", [_arrival(_with(":path", "/second"))], [], False),
@@ -87,7 +87,7 @@ _CASES = [
 
 
 def check():
-    """Problems and figures, for the report."""
+    """The problems and figures, for the report."""
     wrong = [what for what, arrivals, lines, complains in _CASES
              if bool(ledger.problems(_ARGUMENTS, lines, arrivals)) != complains]
     return [f"the verdict on {what} is wrong" for what in wrong], f"{len(_CASES)} cases"

@@ -1,6 +1,6 @@
-"""Reads what `nghttpd --verbose` prints: the fields of each request as its own table has decoded them, and how long its body is.
+"""Reads the output of `nghttpd --verbose`: each request's fields, as nghttpd has decoded them, and the length of its body.
 
-nghttpd does not print bodies. With --echo-upload it sends the body of a PUT or POST back: what the client gets is what has arrived.
+nghttpd does not print bodies. With --echo-upload it sends the body of a PUT or POST back, so the client receives what arrived.
 """
 
 import os
@@ -14,7 +14,7 @@ _END_STREAM = 1
 
 
 def take(path):
-    """The requests in the log since this was last called. The server has to have opened the log for appending."""
+    """The requests in the log since the previous call. The server must have opened the log for appending."""
     with open(path, encoding="utf-8", errors="surrogateescape") as log:
         found = arrivals(log)
     os.truncate(path, 0)
@@ -22,7 +22,7 @@ def take(path):
 
 
 def arrivals(lines):
-    """The requests in these lines. Their bytes are not known, only how many came: the client does not pad DATA frames."""
+    """The requests in these lines. Of a body only the length is known, because the client does not pad DATA frames."""
     streams = {}
 
     def arrival(connection, stream):

@@ -1,6 +1,6 @@
-"""An HTTP/2 server that follows a script, frame by frame, right or wrong.
+"""An HTTP/2 server that follows a script, frame by frame. The script may break rules.
 
-Uses hyperframe and hpack, the parts of `h2` (PyPI), and not its connection, which would not break a rule.
+Uses hyperframe and hpack, the parts of `h2` (PyPI). It does not use h2's connection, because that refuses to break a rule.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED 
 
 
 def framed(kind, flags, stream, payload):
-    """A frame's bytes, in order or not."""
+    """A frame's bytes, valid or not."""
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
@@ -32,7 +32,7 @@ class Gone(Exception):
 
 
 class Connection:
-    """One accepted connection: frames in, frames out, and what was seen."""
+    """One accepted connection: frames in, frames out, and a record of both."""
 
     def __init__(self, socket, number, log):
         self.socket = socket
@@ -43,7 +43,7 @@ class Connection:
         self.encoder = Encoder()
         self.requests = {}
         self.bodies = {}
-        # The field section that is arriving, and whether its stream ends with it.
+        # The field section that is arriving, and whether it ends its stream.
         self._section, self._ends = b"", False
         self.resets = {}
         self.goaway = None
@@ -52,13 +52,13 @@ class Connection:
         self.answers_pings = True
         self.credits = True
         self.client_settings = {}
-        # The WINDOW_UPDATE frames that came.
+        # The WINDOW_UPDATE frames that arrived.
         self.updates = []
-        # Sizes of the client's HPACK table that it has not acknowledged; None for SETTINGS that say none.
+        # The client's HPACK table sizes that it has not acknowledged; None for SETTINGS without a size.
         self._table_sizes = []
 
     def secure(self, context):
-        """Makes the TLS handshake."""
+        """Performs the TLS handshake."""
         self.socket.settimeout(10)
         try:
             self.socket = context.wrap_socket(self.socket, server_side=True)
@@ -66,7 +66,7 @@ class Connection:
             raise Gone() from error
 
     def read(self, timeout=5):
-        """The next frame; None if none came in time. PINGs and SETTINGS are answered, windows given back."""
+        """The next frame; None if none arrived in time. Answers PINGs and SETTINGS, and gives windows back."""
         end = time.monotonic() + timeout
         while True:
             if len(self.buffer) >= 9:
@@ -149,7 +149,7 @@ class Connection:
             raise Gone() from error
 
     def frame(self, kind, flags, stream, payload):
-        """A frame that hyperframe would not make."""
+        """Sends a frame that hyperframe refuses to make."""
         self.raw(framed(kind, flags, stream, payload))
 
     def handshake(self, **settings):
@@ -167,7 +167,7 @@ class Connection:
         return self
 
     def request(self, timeout=10):
-        """The number of the next request that has come whole."""
+        """The number of the next request that has arrived completely."""
         seen = set(getattr(self, "_taken", set()))
         end = time.monotonic() + timeout
         while True:
@@ -197,7 +197,7 @@ class Connection:
         self.send(frame)
 
     def answer(self, stream, status=200, body=None, *fields):
-        """A whole response; without a body of the script's, one that names the request, so that no other's passes for it."""
+        """Sends a complete response. The default body names the request, so that the client cannot confuse two answers."""
         if body is None:
             body = f"answer to {self.requests[stream].pseudo(':path')}".encode()
         self.requests[stream].answer = hashlib.sha256(body).hexdigest()
@@ -209,9 +209,9 @@ class Connection:
         self.send(RstStreamFrame(stream, error_code=code))
 
     def resize_table(self, size):
-        """Sets how large the client's HPACK table may be. It binds the decoder when the client has acknowledged it.
+        """Sets the limit of the client's HPACK table. The decoder uses the limit after the client has acknowledged it.
 
-        Only for scripts that send no other SETTINGS behind the handshake's.
+        Only for scripts that send no other SETTINGS after the handshake.
         """
         self._table_sizes.append(size)
         self.send(SettingsFrame(0, settings={SettingsFrame.HEADER_TABLE_SIZE: size}))
@@ -222,11 +222,11 @@ class Connection:
             self.decoder.max_allowed_table_size = size
 
     def expects_body(self, stream, body):
-        """The answer that the script has written in frames of its own, for the ledger."""
+        """Tells the ledger the answer's body, for an answer that the script has written as separate frames."""
         self.requests[stream].answer = hashlib.sha256(body).hexdigest()
 
     def ping(self, timeout=10):
-        """Waits until the client has read all that was sent so far."""
+        """Waits until the client has read all frames sent so far."""
         data = struct.pack(">Q", len(self.pongs) + 1)
         self.send(PingFrame(0, opaque_data=data))
         end = time.monotonic() + timeout
@@ -235,9 +235,9 @@ class Connection:
                 raise TimeoutError("a PING was not answered")
 
     def grows_to(self, stream, total, timeout=5):
-        """Waits until so many bytes of a body have come, and notes a problem if it stops short of them or goes beyond.
+        """Waits until `total` bytes of a body have arrived. Records a problem if fewer or more arrive.
 
-        A PING alone would not do: its answer may overtake the bytes that a WINDOW_UPDATE before it has allowed.
+        A PING is not enough: its answer may overtake the bytes that an earlier WINDOW_UPDATE has allowed.
         """
         end = time.monotonic() + timeout
         while len(self.bodies.get(stream, b"")) < total and self.read(max(0, end - time.monotonic())) is not None:
@@ -251,30 +251,30 @@ class Connection:
         self.send(GoAwayFrame(0, last_stream_id=last, error_code=code))
 
     def serve(self, limit=None):
-        """Answers what comes until the client goes."""
+        """Answers requests until the client closes."""
         served = 0
         while limit is None or served < limit:
             self.answer(self.request(timeout=30))
             served += 1
 
     def cut(self):
-        """Ends the connection without a word."""
+        """Closes the connection without a GOAWAY."""
         self.socket.close()
         raise Gone()
 
     def drain(self, seconds=10):
-        """Reads until the client goes."""
+        """Reads until the client closes."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.read(max(0.01, end - time.monotonic()))
 
 
 class Log:
-    """What all connections of a server saw."""
+    """The records of all connections of a server."""
 
     def __init__(self):
         self.connections = 0
-        # An `Arrival` for each request whose fields have come whole, in order.
+        # An `Arrival` for each request whose fields have arrived completely, in order.
         self.requests = []
         self.resets = []
         self.goaways = []
@@ -282,7 +282,7 @@ class Log:
         self.threads = []
 
     def settle(self, seconds=10):
-        """Waits until every connection has been read to its end: the client is gone, and what it said last may be on its way."""
+        """Waits until every connection is read to its end: the client has exited, but its last bytes may be on their way."""
         end = time.monotonic() + seconds
         for thread in list(self.threads):
             thread.join(max(0, end - time.monotonic()))
@@ -290,7 +290,7 @@ class Log:
 
 @contextlib.contextmanager
 def peer(script, certificates=None):
-    """A server on loopback; `script(connection)` is run for each connection. Yields its port and log.
+    """A server on loopback that runs `script(connection)` for each connection. Yields its port and log.
 
     `certificates`: a folder with both.pem, for TLS.
     """
@@ -311,7 +311,7 @@ def peer(script, certificates=None):
             with contextlib.suppress(Gone):
                 connection.drain()
         except Gone:
-            # It may have said why before it went.
+            # The client may have sent its reason before it closed.
             with contextlib.suppress(Exception):
                 connection.drain()
         except Exception as error:  # a script's own failure is the check's

@@ -1,7 +1,7 @@
 """How nginx, HAProxy and nghttpd are configured, started and stopped for checks over HTTP/2.
 
-Each keeps its files in a folder, in which `certificates.make` has put a certificate. A check adds what is its own: the ports on
-which a server listens, where it sends requests on to, and its limits.
+Each keeps its files in a folder in which `certificates.make` has put a certificate. A check adds its own settings: the ports on
+which a server listens, the servers to which it forwards requests, and its limits.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ frontend front
 
 
 def nginx(folder, servers, log="error.log", log_format="", has_files=False, **names):
-    """Writes the configuration. `servers` are the `server` blocks, in which `names` stand for their values.
+    """Writes the configuration. `servers` are the `server` blocks, in which `names` are replaced by their values.
 
     `has_files`: nginx serves the folder `files`. Returns the command.
     """
@@ -62,7 +62,7 @@ def nginx(folder, servers, log="error.log", log_format="", has_files=False, **na
 
 
 def haproxy(folder, rest, tuning="", **names):
-    """Writes the configuration. `rest` is the frontend and the backends, in which `names` stand for their values.
+    """Writes the configuration. `rest` is the frontend and the backends, in which `names` are replaced by their values.
 
     `tuning`: more lines of the section `global`. Returns the command.
     """
@@ -71,7 +71,7 @@ def haproxy(folder, rest, tuning="", **names):
 
 
 def nghttpd(folder, port, is_tls, *options):
-    """The command of a server of the folder `files`."""
+    """The command of a server that serves the folder `files`."""
     return ["nghttpd", *([] if is_tls else ["--no-tls"]), *options, "-a", "127.0.0.1", "-d", folder / "files", port,
             *([folder / "server.key", folder / "server.pem"] if is_tls else [])]
 
@@ -99,7 +99,7 @@ def stop(processes):
 
 
 def make_folder(prefix):
-    """A folder for servers. A worker that has dropped root's rights reads the configuration, the certificate and the files in it."""
+    """A folder for servers. Workers without root's rights can read the configuration, the certificate and the files in it."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
     os.chmod(folder, 0o755)
     return folder

@@ -1,20 +1,20 @@
-"""The HTTP/1.1 server behind nginx and HAProxy: records each request, and answers with what a check wants."""
+"""The HTTP/1.1 server behind nginx and HAProxy: records each request, and answers as a check needs."""
 
 from harness.http2.ledger import Arrival
 from harness.sink import Sink
 
-# Fields that a proxy puts in, leaves out or writes in its own way.
+# Fields that a proxy adds, removes or writes in another form.
 ADDED_BY_PROXIES = {"connection", "transfer-encoding"}
 
 
 class Recorder(Sink):
-    """A sink that remembers what arrived, as the HTTP/2 request that the proxy had got.
+    """A sink that records each request, converted to the HTTP/2 request that the proxy received.
 
-    `answer_fields` says of a target which fields, as (name, value), its response has.
+    `answer_fields` returns the fields of the response to a target, as (name, value).
     """
 
     def __init__(self, answer_fields=lambda target: ()):
-        # The base class starts the thread that uses them.
+        # Set these first: the base class starts the thread that uses them.
         self.arrivals = []
         self._answer_fields = answer_fields
         super().__init__()
@@ -30,7 +30,7 @@ class Recorder(Sink):
 
 
 def _as_http2(head):
-    """The fields as they were in HTTP/2; `Host` stands for `:authority`, and TLS ended at the proxy."""
+    """The fields in their HTTP/2 form: `Host` becomes `:authority`. TLS ended at the proxy."""
     pseudo = [(":method", head.method), (":scheme", "https"), (":authority", head.field("host")), (":path", head.target)]
     fields = []
     for name, value in head.fields:

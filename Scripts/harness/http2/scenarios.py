@@ -11,7 +11,7 @@ POST = ("-X", "POST", "-d", "x")
 
 
 class Runner:
-    """Makes the checks: the tool, and whether it speaks TLS to the peer.
+    """Makes the checks for a tool, with or without TLS to the peer.
 
     `certificates`: a folder with ca.pem and both.pem; None: without TLS.
     """
@@ -21,7 +21,7 @@ class Runner:
         self.certificates = certificates
 
     def _arguments(self, port, arguments):
-        """The whole command line: each request of the run has a target of its own."""
+        """The complete command line: each request of the run has its own target."""
         count = int(arguments[arguments.index("-n") + 1]) if "-n" in arguments else 1
         stamp = [item for name, value in ledger.STAMP for item in ("-H", f"{name}: {value}")]
         if self.certificates:
@@ -32,7 +32,7 @@ class Runner:
         return ["request", "--json", *protocol, *stamp, *arguments, *urls]
 
     def scenario(self, name, script, *arguments, expect, seconds=30):
-        """Name and check. The check asks `expect(run, log)` for problems, and the ledger for those of every request."""
+        """Name and check. The check collects the problems of `expect(run, log)` and the ledger's problems of every request."""
         def check():
             with p.peer(script, self.certificates) as (port, log):
                 run = tools.run(self.path, self._arguments(port, arguments), seconds)
@@ -80,7 +80,7 @@ def failed(code, progress, text="", requests=None, resets=None, within=10):
 
 
 def large(size):
-    """Arguments for a POST of so many bytes: command lines have a limit. No two parts of them are alike."""
+    """Arguments for a POST of `size` bytes from a file, because command lines have a limit. No two parts of it are alike."""
     file = tempfile.NamedTemporaryFile(prefix="bowline-http2-body-")
     file.write(random.Random(size).randbytes(size))
     file.flush()

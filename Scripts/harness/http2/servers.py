@@ -8,7 +8,7 @@ from harness.http2 import nghttpd_log, programs
 from harness.http2.recorder import Recorder
 from harness.ports import free_ports
 
-# Prints the fields and the lengths of what it gets, and sends each body back.
+# Prints the fields and the body lengths of requests, and sends each body back.
 ECHOING = ("--verbose", "--echo-upload")
 LOG_FORMAT = "    log_format ids '$request_method $http_x_id $status';\n"
 NGINX = """\
@@ -77,7 +77,7 @@ class Servers:
         (files / "1k").write_bytes(os.urandom(1024))
         with open(files / "large", "wb") as file:
             file.truncate(self.large)
-        # Longer than a frame, and no two parts of it alike.
+        # Longer than a frame; no two parts of it are alike.
         (files / "body").write_bytes(os.urandom(40_000))
         certificates.make(self.folder)
         self.commands = {
@@ -85,7 +85,7 @@ class Servers:
             "haproxy": programs.haproxy(self.folder, HAPROXY, **self.ports),
             "nghttpd": programs.nghttpd(self.folder, self.ports["nghttpd"], True),
             "h2c": programs.nghttpd(self.folder, self.ports["h2c"], False),
-            # Each line that they print costs time, so the servers under load are others.
+            # Printing costs time, so the servers under load are separate ones that do not print.
             "echo": programs.nghttpd(self.folder, self.ports["echo"], True, *ECHOING),
             "h2c-echo": programs.nghttpd(self.folder, self.ports["h2c-echo"], False, *ECHOING),
         }
@@ -98,13 +98,13 @@ class Servers:
         self.processes[name].wait()
 
     def arguments(self, name):
-        """What makes the tool talk to that server, its URL's beginning last."""
+        """The tool's options for that server; the last element is the beginning of its URLs."""
         if name in ("h2c", "h2c-echo"):
             return ["--h2c", f"http://localhost:{self.ports[name]}"]
         return ["--http2", "--cacert", str(self.folder / "ca.pem"), f"https://localhost:{self.ports[name]}"]
 
     def arrivals(self, name):
-        """The requests that an nghttpd that echoes has got since this was last asked."""
+        """The requests that an echoing nghttpd has received since the previous call."""
         return nghttpd_log.take(self.folder / f"{name}.out")
 
     @property

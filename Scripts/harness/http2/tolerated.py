@@ -23,7 +23,7 @@ def checks(scenario):
 
 
 def _answered_with(count, body):
-    """All were answered, each with these bytes on the one connection."""
+    """All requests were answered, each with these bytes, on one connection."""
     def expect(run, log):
         lengths = {line.get("bytes") for line in run.lines}
         return all_answered(count, connections=1, requests=count)(run, log) + (
@@ -39,7 +39,7 @@ def _padding(scenario):
             c.frame(HEADERS, END_HEADERS | PADDED, stream, b"\xff" + STATUS_200 + bytes(255))
             c.frame(DATA, PADDED, stream, b"\x00ab")
             c.frame(DATA, PADDED, stream, b"\x03c" + b"\xee" * 3)
-            # Nothing but padding.
+            # Only padding.
             c.frame(DATA, PADDED, stream, b"\x02\xee\xee")
             c.frame(DATA, PADDED | END_STREAM, stream, b"\x04de" + bytes(4))
             c.expects_body(stream, b"abcde")
@@ -54,7 +54,7 @@ def _padding(scenario):
     yield scenario("a priority and padding in HEADERS are left out", prioritized, *ONE, expect=_answered_with(1, b"ab"))
 
     def much(c):
-        """Three times the stream's window of padding, and never more than the windows allow."""
+        """Sends three times the stream's window as padding, but never more than the windows allow."""
         c.handshake()
         stream = c.request()
         c.head(stream, (":status", 200))
@@ -148,13 +148,13 @@ def _closed_streams(scenario):
                    + ([f"resets {log.resets}"] if log.resets else []))
 
     def own_reset(c):
-        """What the peer had sent before it reset the stream, in part of a field section that changes the table."""
+        """The peer resets a stream and then still sends a head and DATA on it. The head's field section changes the table."""
         c.handshake()
         about, other = sorted(c.request() for _ in range(2))
         c.reset(about, p.INTERNAL_ERROR)
         c.head(about, (":status", 200), ("x-indexed", "late"))
         c.data(about, b"late", end=True)
-        # By the table's entry that the dropped section has made.
+        # This answer uses the table entry that the dropped section has made.
         c.answer(other, 200, None, ("x-indexed", "late"))
         c.serve()
     yield scenario("HEADERS and DATA behind an own RST_STREAM are dropped, and HPACK stays in step", own_reset, *POST,
@@ -184,7 +184,7 @@ def _field_sections(scenario):
         c.handshake()
         for index in range(12):
             stream = c.request()
-            # The encoder writes the update before the next section.
+            # The encoder writes the size update before the next section.
             c.encoder.header_table_size = (0, 4096, 100, 1)[index % 4]
             c.answer(stream, 200, None, ("x-indexed", "a" * 20), ("x-other", str(index)))
     yield scenario("the peer's table shrinks and grows within the bounds", peers_table, "-n", "12", *ONE,
@@ -198,7 +198,7 @@ def _field_sections(scenario):
             stream = c.request()
             c.resize_table(sizes[index % len(sizes)])
             if index % 3 == 0:
-                # Two changes before the client's next section: the smaller of them has to show in it.
+                # Two changes before the client's next section: the section must announce the smaller size.
                 c.resize_table(0)
                 c.resize_table(4096)
             c.answer(stream)
@@ -212,7 +212,7 @@ def _limits(scenario):
 
         def script(c):
             if c.number > 1:
-                # The others never allow a stream.
+                # The other connections never allow a stream.
                 c.handshake(max_concurrent_streams=0)
                 c.drain(20)
                 return
@@ -246,7 +246,7 @@ def _send_windows(scenario):
         def grant(increment, total):
             c.frame(WINDOW_UPDATE, 0, 1, word(increment))
             c.grows_to(1, total)
-        # The window is -1000 now.
+        # The window is now -1000.
         grant(400, 1000)
         grant(600, 1000)
         grant(1, 1001)
@@ -259,7 +259,7 @@ def _send_windows(scenario):
                    *large(20000), *ONE, expect=all_answered(1, connections=1))
 
     def connection_window(c):
-        """The stream's window is wide, the connection's is spent: bytes come one for one as it is given."""
+        """The stream's window is large and the connection's is empty: the client sends one byte for each byte of new window."""
         c.handshake(initial_window_size=1 << 20)
         c.credits = False
         c.grows_to(1, 65535)
@@ -274,7 +274,7 @@ def _send_windows(scenario):
 
 def _going_away(scenario):
     def announced(c):
-        """2^31-1 refuses nothing: what is open ends here, what is new dials."""
+        """2^31-1 refuses nothing: open streams end on this connection, and new requests dial another."""
         c.handshake()
         if c.number == 1:
             streams = [c.request() for _ in range(3)]

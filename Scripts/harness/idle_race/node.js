@@ -2,7 +2,7 @@
 //
 //     node node.js PORT KEEP_ALIVE_MILLISECONDS LOG [hint]
 //
-// With `hint` Node says when it closes an unused connection (Keep-Alive: timeout); without it, nothing is said.
+// With `hint` Node announces when it closes an unused connection (Keep-Alive: timeout); without it, Node announces nothing.
 const fs = require('fs');
 const http = require('http');
 
@@ -19,6 +19,6 @@ const server = http.createServer((request, response) => {
   });
 });
 server.keepAliveTimeout = Number(keepAlive);
-// Newer versions add a second to what they say.
+// Newer versions of Node close a second later than they announce.
 server.keepAliveTimeoutBuffer = 0;
 server.listen(Number(port), '127.0.0.1', 4096);

@@ -75,7 +75,7 @@ CustomLog "{log}" ids
 
 
 class Server:
-    """One server, started on entry and removed on exit. `is_hinted`: it says in `Keep-Alive: timeout` when it closes."""
+    """One server, started on entry and removed on exit. `is_hinted`: it announces in `Keep-Alive: timeout` when it closes."""
 
     def __init__(self, name, milliseconds, is_hinted=False):
         self.name = name
@@ -85,7 +85,7 @@ class Server:
 
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"bowline-{self.name}-"))
-        # A worker that dropped root's rights still has to read the files.
+        # A worker without root's rights must still be able to read the files.
         self.folder.chmod(0o755)
         self.log = self.folder / "access.log"
         (self.folder / "files").mkdir()
@@ -154,7 +154,7 @@ class Server:
                 (self.process.stderr.read() if self.process.poll() is not None else ""))[-500:]
 
     def measure_close(self, samples=40):
-        """When the server closes an unused connection, in milliseconds: the median of samples, and their range."""
+        """The time after which the server closes an unused connection, in milliseconds: median of samples, and range."""
         found = []
 
         def sample(delay):

@@ -1,4 +1,4 @@
-"""A WSGI application for the Python servers: httpbin, and the targets that every server of the table has.
+"""A WSGI application for the Python servers: httpbin, and the targets that every server of the table serves.
 
 The environment variable INTEROP_FILES names the folder of the contents.
 """

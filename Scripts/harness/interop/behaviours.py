@@ -1,6 +1,6 @@
 """The rows of the table. Each drives the tool against a server over one protocol and returns the problems.
 
-A behaviour returns (problems, figures); a problem is a pair of a word for the cell and a sentence for below the table.
+A behaviour returns (problems, figures). A problem is a pair: a word for the cell, and a sentence for the text below the table.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ CONTINUE_TIMEOUT = 1000
 
 
 class Lacking(Exception):
-    """The server turns out not to do it, as it is known not to; the tool did what it should."""
+    """The server does not support the behaviour, as expected; the tool reacted correctly."""
 
 
 class Behaviour:
-    """A row: its key, its words, its check, and the protocols to run it by (None: all of the server; 1: the first)."""
+    """A row: its key, its label, its check, and the protocols to run it with (None: all of the server; 1: the first)."""
 
     def __init__(self, key, words, check, protocols=None):
         self.key = key
@@ -89,7 +89,7 @@ class Behaviours:
         return problems, "accepted; refused with the wrong name and with an unknown authority"
 
     def http2(self, server, protocol):
-        """No option asks for HTTP/2: the handshake settles it. lighttpd allows eight streams at a time."""
+        """No option asks for HTTP/2: the handshake negotiates it. lighttpd allows eight streams at a time."""
         count = 40
         run = self._request("--cacert", server.stage.authority, f"https://localhost:{server.tls_port}/1k", "-n",
                             str(count), "-c", "8")
@@ -133,7 +133,7 @@ class Behaviours:
         return problems, f"{self.contents.size('pieces')} bytes, hashed by the server"
 
     def redirects(self, server, protocol):
-        """302, then 301, to an absolute address where the server can; 307 with the body once more."""
+        """302, then 301, to an absolute URL if the server can send one; 307 with the body sent again."""
         run = self._run(server, protocol, "/redirect", "--follow", "5")
         problems = self._all(run, 1, "1k")
         file = ["--data-file", str(self.contents.folder / server.repeated)]
@@ -174,7 +174,7 @@ class Behaviours:
         return self._all(run, 1, receipt=server.receipt("large")) + self._memory(run), self._bulk(run)
 
     def slow(self, server, protocol):
-        """The whole takes longer than a pause in the body may."""
+        """The whole response takes longer than the timeout for a pause in the body."""
         run = self._run(server, protocol, "/slow", "--body-idle-timeout", "1")
         problems = self._all(run, 1, "pieces")
         took = run.lines[0].get("milliseconds", 0) if run.lines else 0
@@ -183,7 +183,7 @@ class Behaviours:
         return problems, f"{SLOW_PIECES} pieces in {took:.0f} ms"
 
     def reload(self, server, protocol):
-        """Reloads while paced GETs run; what a connection loses is sent again, and none may fail."""
+        """Reloads while paced GETs run. The client sends lost requests again, and none may fail."""
         count = 3 if self.is_short else 10
         with self._load(server, protocol) as process:
             for _ in range(count):
@@ -193,9 +193,9 @@ class Behaviours:
             return self._loaded(process, server, protocol, f"{count} reloads")
 
     def restart(self, server, protocol):
-        """Killed, with all that it had in flight, and started again while paced GETs run.
+        """Kills the server with all its requests in flight, and starts it again while paced GETs run.
 
-        None may fail, but those whose response had begun: these cannot be sent again, and say so.
+        Only requests whose response had begun may fail: the client cannot send them again, and their errors must say so.
         """
         count = 1 if self.is_short else 3
         with self._load(server, protocol) as process:
@@ -203,12 +203,12 @@ class Behaviours:
                 server.kill()
                 server.start()
                 self._await_more(process)
-                # The budget of retries recovers.
+                # A pause in which the retry budget recovers.
                 time.sleep(0 if self.is_short else 4)
             return self._loaded(process, server, protocol, f"killed {count} times", begun=WORKERS * count)
 
     def drain(self, server, protocol):
-        """Half of the GETs are in flight at the graceful end, the others wait until the server is back."""
+        """Half of the GETs are in flight at the graceful end; the others wait until the server runs again."""
         with self._running(server, protocol, "/slow", "-n", str(2 * WORKERS), "-c", str(WORKERS),
                            "--max-attempts", "15") as process:
             wanted = WORKERS if protocol == "1.1" else 1
@@ -228,7 +228,7 @@ class Behaviours:
             problems.append(("cut off", f"{len(cut)} of {WORKERS} in flight were sent more than once: {cut[0]}"))
         return problems, f"{WORKERS - len(cut)} of {WORKERS} in flight finished, the later ones after the restart"
 
-    # How the tool is run.
+    # How the tool runs.
 
     def _request(self, *arguments, seconds=120):
         return tool.run(self.path, ["request", "--json", *arguments], seconds)
@@ -255,14 +255,14 @@ class Behaviours:
 
     @contextlib.contextmanager
     def _load(self, server, protocol):
-        """GETs until `_loaded` ends them."""
+        """Runs GETs until `_loaded` ends them."""
         with self._running(server, protocol, "/1k", "-n", "1000000", "-c", str(WORKERS), "--interval", str(INTERVAL),
                            "--max-attempts", "15") as process:
             self._await_more(process)
             yield process
 
     def _await_more(self, process):
-        """Until all requests that run now and at least three more of each worker have ended, those that wait too."""
+        """Waits until all requests in flight, including waiting ones, and at least three more of each worker have ended."""
         last = max(process.ended_requests(), default=0) + 4 * WORKERS
         self._wait(lambda: process.ended_requests().issuperset(range(last)), "the load does not go on")
 
@@ -274,7 +274,7 @@ class Behaviours:
             time.sleep(0.01)
 
     def _loaded(self, process, server, protocol, what, begun=0):
-        """Ends the load as a signal does; so many may have failed after their responses had begun."""
+        """Ends the load with a signal. `begun` requests may have failed after their responses had begun."""
         process.send(signal.SIGTERM)
         run = process.wait(120)
         if protocol in server.cuts_off:
@@ -283,7 +283,7 @@ class Behaviours:
         if 0 < len(cut) <= begun:
             run.lines = [line for line in run.lines if line not in cut]
             run.status = 0
-        # Each worker's last, which the shutdown refused.
+        # The last request of each worker, which the shutdown refused.
         run.lines = [line for line in run.lines if line.get("error", {}).get("code") != "shuttingDown"]
         problems = self._all(run, len(run.lines), "1k")
         if len(run.lines) < WORKERS * 5 or run.summary.get("succeeded") != len(run.lines):
@@ -296,7 +296,8 @@ class Behaviours:
 
     @staticmethod
     def _leave_out_cut_off(run):
-        """Forgets what a server cut off that ends its connection at our GOAWAY: of the last calls, one for each worker at most."""
+        """Removes requests that a server cut off because it closes at our GOAWAY: among the last ones, at most one per
+        worker."""
         last = run.lines[-2 * WORKERS:]
         cut = [line for line in last if line.get("error", {}).get("code") == "connectionClosed"]
         if 0 < len(cut) <= WORKERS:
@@ -309,10 +310,10 @@ class Behaviours:
     def _pipe(self, server, name):
         return _Pipe(server.stage.folder, self.contents.folder / name)
 
-    # What is checked of every run.
+    # The checks of every run.
 
     def _all(self, run, count, name=None, receipt=None):
-        """Every request has status 200 and the body of that file, or the server's word that the upload arrived."""
+        """Every request has status 200 and the body of that file, or the server's receipt for the upload."""
         problems = []
         expected = receipt or self.contents.sha256[name]
         bad = [line for line in run.lines if "error" in line or line.get("status") != 200]
@@ -332,7 +333,7 @@ class Behaviours:
 
 
 class _Pipe:
-    """A named pipe through which a file comes: its length is not known."""
+    """A named pipe that delivers a file: the tool cannot know its length."""
 
     def __init__(self, folder, file):
         self.folder = Path(tempfile.mkdtemp(dir=folder))

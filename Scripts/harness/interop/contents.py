@@ -3,7 +3,7 @@
 import hashlib
 import os
 
-# The trickled body: this many pieces with this pause between them.
+# The trickled body: the number of pieces, and the pause between two pieces.
 SLOW_PIECES = 16
 SLOW_PAUSE = 0.1
 
@@ -21,7 +21,7 @@ class Contents:
         self._write("large", self._blocks(large))
 
     def _blocks(self, size):
-        """No block is like another, so that none can stand in another's place."""
+        """Blocks that all differ, so that a misplaced block is detected."""
         filler = os.urandom(1 << 20)
         for index in range(size >> 20):
             yield index.to_bytes(8, "big") + filler[8:]
@@ -38,5 +38,5 @@ class Contents:
         return (self.folder / name).stat().st_size
 
     def receipt(self, name):
-        """The hash of the body with which a server answers an upload of that file: its length and its hash."""
+        """The hash of the text with which a server confirms an upload of that file. The text has the file's length and hash."""
         return hashlib.sha256(f"{self.size(name)} {self.sha256[name]}\n".encode()).hexdigest()

@@ -51,7 +51,7 @@ EXPLANATIONS = [
 
 
 def _list(items):
-    """A list whose items are wrapped as the other pages are."""
+    """A list whose items are wrapped like the other pages."""
     return "\n".join(textwrap.fill(f"- {item}", 140, subsequent_indent="  ", break_long_words=False,
                                    break_on_hyphens=False) for item in items)
 

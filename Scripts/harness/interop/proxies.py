@@ -113,10 +113,10 @@ class HAProxy(Server):
         return [self.program, "-db", "-f", self.folder / "haproxy.cfg", *more]
 
     def generation(self):
-        """The old process says that it listens no more, which the new one asks of it once it has started."""
+        """How often an old process has logged that it stopped listening. The new process asks for that after its start."""
         return (self.folder / "output").read_text(errors="replace").count("Proxy front stopped")
 
     def order_reload(self):
-        """`-sf`: the new process takes over the listening sockets and tells the old one to finish."""
+        """`-sf`: the new process takes over the listening sockets and asks the old one to finish."""
         old = self.processes[0]
         self.processes.insert(0, self.launch(self._command("-x", self.folder / "admin.sock", "-sf", old.pid)))

@@ -27,7 +27,7 @@ class Nghttpd(Server):
         "reload": "no reload",
         "drain": "no graceful end",
     }
-    # Its answers say no length.
+    # Its answers have no length.
     targets = {"/chunked": "/pieces"}
 
     def commands(self):
@@ -36,7 +36,7 @@ class Nghttpd(Server):
                  self.tls_port, stage / "server.key", stage / "server.pem"]]
 
     def receipt(self, name):
-        """It sends the upload back."""
+        """nghttpd sends the upload back."""
         return self.contents.sha256[name]
 
 
@@ -56,7 +56,7 @@ class Node(Server):
 
 
 class Packages:
-    """What is installed from PyPI, into a folder of its own."""
+    """The packages from PyPI, in their own folder."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -83,11 +83,11 @@ class Packages:
 
 
 class HTTPBin(Server):
-    """A Python server with httpbin, and the targets of this table beside it: application.py."""
+    """A Python server with httpbin, and the targets of the table beside it: application.py."""
 
     package = ""
     drops_rights = False
-    # These are httpbin's own.
+    # These targets belong to httpbin.
     targets = {
         "/redirect": "/redirect-to?status_code=302&url=/redirect-to%3Fstatus_code%3D301%26url%3D%2F1k",
         "/again": "/redirect-to?status_code=307&url=/upload",

@@ -82,11 +82,11 @@ tls.on('session', (session) => {
 plain.listen(Number(port), '127.0.0.1');
 tls.listen(Number(tlsPort), '127.0.0.1');
 
-// A graceful end: no new connections, idle ones closed, a GOAWAY on each session, and the end once all are closed.
+// A graceful end: accepts no new connections, closes idle ones, sends GOAWAY on each session, and exits when all are closed.
 process.on('SIGTERM', () => {
     plain.close();
     plain.closeIdleConnections();
-    // A connection whose last response ends later stays open by itself.
+    // A connection whose last response ends later would otherwise stay open.
     setInterval(() => plain.closeIdleConnections(), 50).unref();
     tls.close();
     for (const session of sessions) session.close();

@@ -18,33 +18,33 @@ class Unavailable(Exception):
 
 
 class Server:
-    """A subclass says how its processes are started and what they cannot do."""
+    """A subclass defines how its processes start and which behaviours they lack."""
 
     name = ""
-    # The program, under whichever of these names it is found.
+    # The names under which the program may be installed.
     programs = ()
-    # Arguments that print the version.
+    # The arguments that print the version.
     version_arguments = ("-v",)
     protocols = ("1.1", "2")
-    # Why a behaviour cannot be shown: by the behaviour's key, or by "key/protocol".
+    # Why the server cannot show a behaviour: by the behaviour's key, or by "key/protocol".
     lacks = {}
-    # The protocols over which the server answers no `Expect`.
+    # The protocols over which the server does not answer `Expect`.
     sends_no_continue = ()
     # The protocols over which its graceful end cuts off responses that have begun.
     cuts_off = ()
-    # A sentence about a cell that needs one, by the behaviour's key.
+    # A sentence below the table about a cell, by the behaviour's key.
     notes = {}
-    # Options of the tool that a behaviour needs there, by the behaviour's key.
+    # Options of the tool that a behaviour needs with this server, by the behaviour's key.
     options = {}
-    # The file that it is sent twice by a 307.
+    # The file that the client sends twice because of a 307.
     repeated = "pieces"
-    # What it serves under another target than the others do.
+    # The targets that differ from the other servers' targets.
     targets = {}
-    # Ends the server after it has finished what is in flight.
+    # The signal that ends the server after the requests in flight.
     drain_signal = signal.SIGTERM
     # The signal that makes the first process reload; None if a subclass overrides `reload`, or cannot reload.
     reload_signal = None
-    # Runs as `nobody` when the script runs as root; not if the program may lie in a folder that only root reads.
+    # Whether it runs as `nobody` when the script runs as root; false if the program may be in a folder that only root reads.
     drops_rights = True
 
     def __init__(self, stage):
@@ -71,7 +71,7 @@ class Server:
     def __exit__(self, *_):
         self.kill()
 
-    # What a subclass says.
+    # Overridden by subclasses.
 
     def prepare(self):
         """Writes the configuration."""
@@ -84,16 +84,16 @@ class Server:
         return {}
 
     def generation(self):
-        """A value that a reload changes: by default the processes that the first one has started."""
+        """A value that a reload changes; by default, the processes that the first process has started."""
         process = self.processes[0].pid
         with contextlib.suppress(OSError):
             return frozenset(pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split())
         return None
 
-    # The client's way to it.
+    # How the client reaches the server.
 
     def arguments(self, protocol):
-        """What makes the tool use this protocol, and the beginning of the URL."""
+        """The tool's options for this protocol, and the beginning of the URL."""
         if protocol == "1.1":
             return ["--http1"], f"http://127.0.0.1:{self.plain_port}"
         return ["--http2", "--cacert", self.stage.authority], f"https://localhost:{self.tls_port}"
@@ -105,13 +105,13 @@ class Server:
         return "tls" not in self.lacks
 
     def receipt(self, name):
-        """The hash of the body with which the server answers an upload of that file."""
+        """The hash of the text with which the server confirms an upload of that file."""
         return self.contents.receipt(name)
 
     def in_use(self, protocol):
         return established(self.port(protocol))
 
-    # Its life.
+    # Start and stop.
 
     def start(self):
         self.processes = [self.launch(command) for command in self.commands()]
@@ -127,7 +127,7 @@ class Server:
         return ports + ([self.tls_port] if self.has_tls() else [])
 
     def launch(self, command):
-        """In a session of its own, so that all its processes can be ended together."""
+        """Starts a process in its own session, so that all its child processes can be ended together."""
         rights = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []} if self._is_demoted else {}
         with open(self.folder / "output", "ab") as output:
             return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output,
@@ -135,15 +135,15 @@ class Server:
                                     env={**os.environ, **self.environment()}, **rights)
 
     def run(self, command):
-        """Runs a command with the server's rights to its end."""
+        """Runs a command to its end, with the server's rights."""
         process = self.launch(command)
         if process.wait(20) != 0:
             raise RuntimeError(f"{' '.join(str(word) for word in command)}: {self.last_words()}")
 
     def kill(self):
-        """Ends all its processes at once, without a chance to finish anything."""
+        """Kills all processes of the server at once."""
         for process in self.processes:
-            # The number of one that has ended may belong to another process by now.
+            # If the process has ended, its id may belong to another process.
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -162,7 +162,7 @@ class Server:
         return ended
 
     def reload(self):
-        """Reloads and returns once the new generation is there."""
+        """Reloads, and returns when the new generation runs."""
         before = self.generation()
         self.order_reload()
         end = time.monotonic() + 10
@@ -175,7 +175,7 @@ class Server:
         self.processes[0].send_signal(self.reload_signal)
 
     def version(self):
-        """The first number with dots that the program prints about itself."""
+        """The first number with dots in the program's output about itself."""
         done = subprocess.run([self._find(), *self.version_arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True)
         found = re.search(r"\d+(\.\d+)+", done.stdout)

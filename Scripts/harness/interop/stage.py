@@ -18,7 +18,7 @@ class Stage:
 
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bowline-interop-"))
-        # The servers run as another user where the script runs as root; what is in here serves this run alone.
+        # If the script runs as root, the servers run as another user. The files in here are only used in this run.
         self.folder.chmod(0o755)
         if self.with_packages:
             self.packages = Packages(self.folder / "packages")

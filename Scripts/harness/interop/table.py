@@ -6,7 +6,7 @@ from harness.interop.behaviours import Lacking
 
 
 class Cell:
-    """What one behaviour shows at one server: by protocol, "ok", a reason why not, or the words of what failed."""
+    """The result of one behaviour with one server: for each protocol "ok", a reason why not, or words about the failure."""
 
     def __init__(self, server, behaviour):
         self.server = server
@@ -56,7 +56,7 @@ class Cell:
         return f"{self.server.name}, {self.behaviour.words}, HTTP/{protocol}"
 
     def __str__(self):
-        """Without a protocol where all have the same verdict."""
+        """Leaves the protocols out if all have the same verdict."""
         parts = []
         if self.failed:
             parts.append("FAILED: " + ", ".join(f"{word} ({protocol})" for protocol, word in self.failed.items()))
@@ -87,7 +87,7 @@ class Table:
         return len(cells) - lacking - len(self.failed()), lacking, len(self.failed())
 
     def rows(self):
-        """Lists of words, the heading first."""
+        """Lists of words, the header first."""
         yield ["", *(server.name for server, _ in self.columns)]
         for index, behaviour in enumerate(self.behaviours):
             yield [behaviour.words, *(str(cells[index]) for _, cells in self.columns)]

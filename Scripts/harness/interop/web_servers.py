@@ -1,4 +1,4 @@
-"""Apache httpd and lighttpd: files of their own, the rest from the origin."""
+"""Apache httpd and lighttpd: they serve files themselves and get the rest from the origin."""
 
 import os
 import pathlib
@@ -47,7 +47,7 @@ Protocols h2 http/1.1
 </VirtualHost>
 """
 
-# Debian's program has some of these built in.
+# Some of these modules are built into Debian's program.
 APACHE_MODULES = ("mpm_event", "unixd", "authz_core", "mime", "filter", "deflate", "alias", "proxy", "proxy_http",
                   "socache_shmcb", "ssl", "http2")
 APACHE_FOLDERS = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules")
@@ -78,7 +78,7 @@ class Apache(Server):
         return [self.program, "-d", self.folder, "-f", self.folder / "httpd.conf", *more]
 
     def order_reload(self):
-        """What `apachectl graceful` does."""
+        """Does what `apachectl graceful` does."""
         self.run(self._command("-k", "graceful"))
 
 
@@ -139,5 +139,5 @@ class Lighttpd(Server):
         return [[self.program, "-D", "-f", self.folder / "lighttpd.conf"]]
 
     def generation(self):
-        """It reloads in the same process, and says so."""
+        """How often lighttpd has logged a start: it reloads in the same process."""
         return (self.folder / "error.log").read_text(errors="replace").count("server started")

@@ -6,7 +6,7 @@ KEPT = 4096
 
 
 class Conversation(RelayedConnection):
-    """One connection; `said` has (is_from_client, bytes) for each piece, the first bytes of it."""
+    """One connection. `said` has (is_from_client, bytes) for each piece: the first bytes of the piece."""
 
     def __init__(self):
         self.said = []

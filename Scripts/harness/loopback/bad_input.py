@@ -1,4 +1,4 @@
-"""Input that is refused before a byte is sent, and the meaning of each exit status."""
+"""Input that the tool refuses before it sends a byte, and the meaning of each exit status."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ REFUSED = (64, 1)
 
 
 def refused_cases(server, missing):
-    """Name, arguments, exit statuses that will do, a word that the message must have (any case)."""
+    """Name, arguments, accepted exit statuses, a word that the message must contain (in any case)."""
     url = server.url("/")
     port = server.port
     return [
@@ -116,7 +116,7 @@ def exit_statuses(path):
 
 
 def json_lines(path):
-    """Each line has what the tool promises, the summary too."""
+    """Each line has the content that the tool's documentation promises, and so has the summary."""
     with ScriptedServer() as server:
         run = tool.run(path, ["request", server.url("/x"), "-n", "2", "-v", "--json", "-H", "X-Test: one"])
         problems = all_succeeded(run, 2) + server.broken
@@ -155,7 +155,7 @@ def output_file(path):
 
 
 def full_device(path):
-    """Output that cannot be written: the reason on standard error, and a failure."""
+    """Output that cannot be written: the tool prints the reason on standard error and fails."""
     with ScriptedServer() as server:
         run = tool.run(path, ["request", server.url(), "--json"], prefix=["sh", "-c", 'exec "$@" > /dev/full', "sh"])
         problems = equal("exit status", run.status, 1) + server.broken

@@ -10,7 +10,7 @@ from harness.scripted_server import ScriptedServer
 
 
 def holding(release):
-    """Answers nothing until released."""
+    """Sends no answer until released."""
     def script(connection):
         while connection.read_request():
             release.wait(30)
@@ -117,7 +117,7 @@ def shutdown_after(path):
 
 
 def idle_connections_close_at_once(path):
-    """One worker pauses with its connection idle while another's request is held: the signal ends the idle one first."""
+    """One worker pauses with its connection idle while another worker's request waits: the signal closes the idle one first."""
     release = threading.Event()
 
     def script(connection):

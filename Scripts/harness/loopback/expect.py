@@ -11,7 +11,7 @@ def equal(name, found, expected):
 
 
 def all_succeeded(run, count):
-    """Exit status 0, so many lines with status 200, a summary that agrees."""
+    """Exit status 0, `count` lines with status 200, and a summary that agrees."""
     problems = equal("exit status", run.status, 0)
     problems += equal("standard output that is not JSON", run.noise[:2], [])
     bad = [line for line in run.lines if line.get("status") != 200 or "error" in line]
@@ -25,7 +25,7 @@ def all_succeeded(run, count):
 
 
 def failed_with(run, index, codes, progress):
-    """The request of that index failed with one of the codes and that progress, and the exit status says so."""
+    """The request of that index failed with one of the codes and that progress; the exit status reports the failure."""
     problems = equal("exit status", run.status, 1)
     lines = [line for line in run.lines if line.get("index") == index]
     if len(lines) != 1 or "error" not in lines[0]:
@@ -37,7 +37,7 @@ def failed_with(run, index, codes, progress):
 
 
 def closed_by_client(connections):
-    """Each ended by the client, without a byte beyond its requests."""
+    """The client closed each connection, and sent no byte after its requests."""
     problems = []
     for connection in connections:
         for _ in range(200):
@@ -53,6 +53,6 @@ def closed_by_client(connections):
 
 
 def clean_bodies(run):
-    """Every body is the one that was asked for."""
+    """Every body is the expected one."""
     wrong = [line for line in run.lines if "error" not in line and line.get("sha256") != CLEAN]
     return [f"{len(wrong)} bodies are not the one asked for: {wrong[:1]}"] if wrong else []

@@ -4,10 +4,10 @@ from harness import tool
 from harness.scripted_server import ScriptedServer
 
 LIMITS = [*range(3, 33), 40, 48, 64]
-# The system's loader says this of a program that it cannot start.
+# The exit status of the system's loader if it cannot start a program.
 NOT_STARTED = 127
 # libdispatch, which runs Swift's tasks, counts its threads with files of /proc. If it cannot open one, it ends the process
-# (SIGILL); that is now and then quicker than our error. What we do wrong ourselves happens each time.
+# (SIGILL), sometimes before our error. A fault of ours would happen each time, so the check tries several times.
 LIBDISPATCH_ENDED_IT = -4
 TRIES = 5
 

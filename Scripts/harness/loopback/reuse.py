@@ -36,7 +36,7 @@ def idle_timeout(path):
 
 
 def maximum_idle(path):
-    """Five at once, answered one after another; of the five connections the two answered last are kept."""
+    """Five connections at once, answered one after another. The pool keeps the two that were answered last."""
     together = threading.Barrier(5)
 
     def script(connection):
@@ -84,7 +84,7 @@ def connection_close(path):
         def script(connection, fields=fields):
             connection.read_request()
             connection.reply(fields=fields)
-            # The server leaves the closing to the client.
+            # The client, not the server, must close.
             connection.wait_for_end()
 
         with ScriptedServer(script) as server:
@@ -97,7 +97,7 @@ def connection_close(path):
 
 
 def not_reusable(path):
-    """Responses after which a connection cannot be kept, though the server says nothing of closing."""
+    """Responses after which a connection cannot be kept, although the server does not announce a close."""
     cases = {
         "HTTP/1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nclean",
         "a body that ends with the connection": b"HTTP/1.1 200 OK\r\n\r\nclean",
@@ -169,7 +169,7 @@ def round_robin(path):
 
 
 def dropped_body(path):
-    """A short unread rest is drained and the connection kept; an endless one costs the connection, at once."""
+    """The client reads a short unread rest and keeps the connection; if the rest is endless, it closes at once."""
     def script(connection):
         while request := connection.read_request():
             if request.target == "/short":

@@ -1,4 +1,4 @@
-"""Connections that are dead when they are reused: which requests are resent, and which never are."""
+"""Connections that are dead when they are reused: which requests the client resends, and which never."""
 
 from harness import tool
 from harness.loopback.expect import all_succeeded, clean_bodies, equal, failed_with
@@ -8,7 +8,7 @@ BROKEN = ["connectionClosed", "incompleteBody", "connectFailed"]
 
 
 def dropping(how, stale_connections, partial=b""):
-    """The first request of a connection is answered; on the stale ones the second is read and the connection ended."""
+    """Answers the first request of a connection. On the stale connections, reads the second request and ends the connection."""
     def script(connection):
         while connection.read_request():
             if connection.index in stale_connections and len(connection.requests) > 1:
@@ -79,7 +79,7 @@ def no_resend_option(path):
 
 
 def never_two_resends(path):
-    """The resend's own connection is cut as well."""
+    """The server also cuts the resend's connection."""
     def script(connection):
         while connection.read_request():
             if connection.requests[-1].target == "/b":
@@ -95,7 +95,7 @@ def never_two_resends(path):
 
 
 def siblings_are_evicted(path):
-    """Five idle connections, all dead: each resend goes to a fresh connection, not to a sibling."""
+    """Five idle connections, all dead: each resend uses a new connection, not a sibling."""
     with ScriptedServer(dropping("reset", set(range(5)))) as server:
         held = {"released": False}
 
@@ -155,7 +155,7 @@ def body_cut_short(path):
 
 
 def closed_while_idle(path):
-    """The server ends the idle connection before the next request: nobody has to notice."""
+    """The server closes the idle connection before the next request: no request fails, and no resend is needed."""
     problems = []
     for method, options in (("GET", []), ("POST", ["-X", "POST", "-d", "order"])):
         def script(connection):

@@ -54,7 +54,7 @@ def body_idle_timeout(path):
 
 
 def slow_but_steady_body(path):
-    """Gaps shorter than the body's idle timeout are fine, however long the whole takes."""
+    """Gaps shorter than the body's idle timeout are allowed, however long the whole body takes."""
     def trickle(connection):
         connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
@@ -71,7 +71,7 @@ def slow_but_steady_body(path):
 
 
 def connect_timeout(path):
-    """A listener whose queue is full: the kernel answers no further SYN."""
+    """A listener whose queue is full: the kernel does not answer another SYN."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = listener.getsockname()[1]
         waiting = []
@@ -93,7 +93,7 @@ def connect_timeout(path):
 
 
 def handshake_timeout(path):
-    """A server that accepts and then says nothing to a TLS client."""
+    """A server that accepts the connection and then sends nothing to a TLS client."""
     with ScriptedServer(lambda connection: connection.wait_for_end()) as server:
         run = tool.run(path, ["request", f"https://127.0.0.1:{server.port}/", "--insecure", "--connect-timeout", "0.5",
                               "--json"])
@@ -113,7 +113,7 @@ def refused(path):
 def not_tls(path):
     def script(connection):
         connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        # A reset could overtake what was sent.
+        # Waits: a reset could overtake the bytes already sent.
         connection.wait_for_end()
 
     with ScriptedServer(script) as server:

@@ -17,8 +17,8 @@ REQUESTS = 20
 def poisoning(extra, delay, late):
     """Every response is followed by the extra bytes: in the same write, or after the delay.
 
-    On a busy machine the delay may last until the next request is there: bytes sent then would prove nothing, so they
-    are left out and the round is counted as late.
+    On a busy machine the delay may last until the next request arrives. Bytes sent then would prove nothing, so the script does
+    not send them and counts the round as late.
     """
     def script(connection):
         while connection.read_request():
@@ -36,7 +36,7 @@ def poisoning(extra, delay, late):
 
 
 def paced(path, extra, delay):
-    """The next request is written after the bytes came, by the one worker there is: each needs its own connection."""
+    """The only worker writes the next request after the bytes have arrived: each request needs its own connection."""
     late = []
     with ScriptedServer(poisoning(extra, delay, late)) as server:
         run = tool.run(path, ["request", server.url(), "-n", str(REQUESTS), "--interval", str(delay + 0.05),
@@ -49,7 +49,7 @@ def paced(path, extra, delay):
 
 
 def at_once(path, extra):
-    """Glued to the response, and the next request follows without a pause."""
+    """The bytes follow the response in the same write, and the next request follows without a pause."""
     with ScriptedServer(poisoning(extra, None, [])) as server:
         count = 200
         run = tool.run(path, ["request", server.url(), "-n", str(count), "-c", "4", "--json"])

@@ -28,7 +28,7 @@ static void stop_here(void) {
     if (file < 0 || write(file, text, length) != length) _exit(99);
     close(file);
     prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
-    /* To this thread: a signal to the process may stop another thread first, while this one goes on for a moment. */
+    /* To this thread only: a signal to the process may stop another thread first, while this one continues for a moment. */
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGSTOP);
 }
 

@@ -5,12 +5,12 @@ from harness.torture.run import Fault
 LOOP = "thread:NIO-SGLTN"
 RESOLVER = "resolve"
 PROCESS = "start"
-# What a program answers by making the same call again, for ever if need be.
+# Errors after which a program makes the same call again, perhaps without end.
 PASSING = {"EINTR", "EAGAIN"}
 
 
 class Kind:
-    """`on` is None for any descriptor, "file" for the scenario's input files, "output" for what the tool prints."""
+    """`on` is None for any descriptor, "file" for the scenario's input files, "output" for the tool's output."""
 
     def __init__(self, name, call, gate, errors, on=None):
         self.name = name
@@ -44,7 +44,7 @@ class Kind:
         return any(mark in call for call in outcome.injected for mark in own)
 
     def is_impossible(self, outcome):
-        """Whether the kernel never fails such a call: reading what woke the loop."""
+        """Whether the kernel never fails such a call: the read that follows a wake-up of the event loop."""
         return self.call == "read" and self.is_loop_own(outcome)
 
 
@@ -55,7 +55,7 @@ KINDS = [
     Kind("setsockopt", "setsockopt", LOOP, ["ENOBUFS", "EINVAL"]),
     Kind("getsockname", "getsockname", LOOP, ["ENOBUFS"]),
     Kind("getpeername", "getpeername", LOOP, ["ENOBUFS", "ENOTCONN"]),
-    # No EAGAIN: after it has announced the end of a stream, the kernel does not say that there is nothing to read.
+    # No EAGAIN: after the kernel has announced the end of a stream, it does not report that there is nothing to read.
     Kind("read", "read", LOOP, ["ECONNRESET", "EIO", "ETIMEDOUT", "EINTR"]),
     Kind("recvfrom", "recvfrom", LOOP, ["ECONNRESET", "ENOMEM", "EINTR"]),
     Kind("write", "write", LOOP, ["EPIPE", "ECONNRESET", "ENOBUFS", "EINTR", "EAGAIN"]),
@@ -66,7 +66,7 @@ KINDS = [
     Kind("eventfd2", "eventfd2", LOOP, ["EMFILE", "ENOMEM"]),
     Kind("timerfd_create", "timerfd_create", LOOP, ["EMFILE", "ENOMEM"]),
     Kind("epoll_ctl", "epoll_ctl", LOOP, ["ENOMEM", "ENOSPC"]),
-    # Its other errors, and those of timerfd_settime, say that the program has a bug.
+    # Its other errors, and those of timerfd_settime, mean that the program has a bug.
     Kind("epoll_wait", "epoll_wait", LOOP, ["EINTR"]),
     Kind("name-openat", "openat", RESOLVER, ["EMFILE", "EACCES", "ENOENT"]),
     Kind("name-read", "read", RESOLVER, ["EIO"]),

@@ -1,4 +1,4 @@
-"""A host name that only this run knows: namespaces with the script's own `/etc/hosts` and name server."""
+"""A host name that exists only in this run: namespaces with their own `/etc/hosts` and the script's name server."""
 
 import fcntl
 import os
@@ -14,9 +14,9 @@ MARK = "TORTURE_NAMESPACES"
 
 
 def enter(arguments):
-    """Starts the script again in namespaces of its own, if the system allows that; returns whether it runs in them.
+    """Starts the script again in its own namespaces, if the system allows that; returns whether it runs in them.
 
-    `arguments` are what the script has found out already, and cannot find out there."""
+    `arguments` are facts that the script has already found and cannot find in the namespaces."""
     if os.environ.get(MARK):
         return True
     command = ["unshare", "--map-root-user", "--net", "--mount"]
@@ -78,7 +78,7 @@ def _bring_up_loopback():
 
 
 class Nothing:
-    """In place of a name server, where there can be none."""
+    """Replaces a name server where none can run."""
 
     def __enter__(self):
         return self

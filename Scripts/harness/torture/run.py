@@ -10,7 +10,7 @@ import sys
 import time
 
 GATE_SOURCE = pathlib.Path(__file__).with_name("gate.c")
-# One event loop and one thread for files: the n-th call of a thread is then the same call in each run.
+# One event loop and one thread for files, so that the n-th call of a thread is the same call in each run.
 FEW_THREADS = {
     "NIO_SINGLETON_GROUP_LOOP_COUNT": "1", "NIO_SINGLETON_BLOCKING_POOL_THREAD_COUNT": "1",
     "LIBDISPATCH_COOPERATIVE_POOL_STRICT": "1", "SWIFT_BACKTRACE": "enable=no",
@@ -32,7 +32,7 @@ def build_gate(folder):
 
 
 class Fault:
-    """Which call fails, and how. `whole` follows every thread from the gate on, else only the one that stopped there."""
+    """Which call fails, and how. `whole` traces every thread from the gate on; otherwise only the thread that stopped there."""
 
     def __init__(self, call, error, number, gate, whole=False, path=None):
         self.call = call
@@ -50,7 +50,7 @@ class Fault:
 
 
 class Outcome:
-    """How a run ended: `status` is the exit status, negative for a signal, None if it had to be killed."""
+    """How a run ended: `status` is the exit status, negative for a signal, None if the script had to kill the tool."""
 
     def __init__(self, status, stdout, stderr, injected, seconds):
         self.status = status
@@ -68,7 +68,7 @@ class Runner:
         self.folder.mkdir(exist_ok=True)
 
     def run(self, arguments, fault, output=None):
-        """One run. Without an `output` file what the tool prints goes to a file of the runner."""
+        """One run. Without an `output` file, the tool's output goes to a file of the runner."""
         began = time.monotonic()
         tracee, log = self.folder / "tracee", self.folder / "strace"
         stdout, stderr = pathlib.Path(output or self.folder / "stdout"), self.folder / "stderr"
@@ -92,7 +92,7 @@ class Runner:
         if strace is not None:
             strace.wait(HANG_SECONDS)
         process.returncode = code = None if status is None else os.waitstatus_to_exitcode(status)
-        # Popen takes None for a process that still runs.
+        # Popen uses None for a process that still runs.
         process.returncode = -signal.SIGKILL if code is None else code
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return Outcome(code, stdout.read_text(errors="replace"), stderr.read_text(errors="replace"),
@@ -125,7 +125,7 @@ def _ended(pid, until):
 
 
 def _wait(pid, options, until):
-    """The status of the process, or None if it came to nothing in time."""
+    """The status of the process; None if the process did not change in time."""
     while True:
         found, status = os.waitpid(pid, os.WNOHANG | options)
         if found:

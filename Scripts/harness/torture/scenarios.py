@@ -12,7 +12,7 @@ from harness.scripted_server import ScriptedServer
 
 SMALL = b"the quick brown fox jumps over the lazy dog\n" * 20
 LARGE = bytes(i * 7 % 251 for i in range(300_000))
-# Short enough for a call whose event was lost to end by its limit, not as a hang.
+# Short, so that a call whose event was lost ends at its timeout and not as a hang.
 LIMITS = ["--connect-timeout", "2", "--head-timeout", "2", "--body-idle-timeout", "2", "--timeout", "5"]
 
 
@@ -34,7 +34,7 @@ class Nginx(Servers):
 
 
 class Scenario:
-    """`arguments(key)` are the tool's for one run, `bodies` what its requests must bring, in their order."""
+    """`arguments(key)` returns the tool's arguments for one run; `bodies` are the expected bodies of its requests, in order."""
 
     def __init__(self, name, arguments, bodies, files=()):
         self.name = name
@@ -80,7 +80,7 @@ class World:
         self._stack.close()
 
     def command(self, scenario, attempts):
-        """The tool's arguments for one more run, and the key by which the server's requests of this run are known."""
+        """The tool's arguments for one more run, and the key that marks this run's requests on the server."""
         key = str(next(self._keys))
         return ["request", "--json", "--max-attempts", str(attempts), *LIMITS, *scenario.arguments(key)], key
 
@@ -91,14 +91,14 @@ class World:
             elif request.target.startswith("/upload/"):
                 received = digest(request.body)
                 self.received.setdefault(request.target, []).append(received)
-                # Thousands of runs' bodies are not kept.
+                # Does not keep the bodies of thousands of runs.
                 request.body = b""
                 connection.reply(received.encode())
             else:
                 connection.reply(SMALL)
 
     def verdict(self, scenario, key, outcome):
-        """`correct`, `error`, `trap` or `violation`, and what to say about it."""
+        """`correct`, `error`, `trap` or `violation`, and a text about it."""
         executed = self.received.get(f"/upload/{key}", [])
         if len(executed) > 1:
             return "violation", f"the POST was executed {len(executed)} times"
@@ -128,7 +128,7 @@ class World:
 
 
 def _errors(stdout):
-    """The errors that the tool's JSON names, or nothing."""
+    """The errors in the tool's JSON; empty if there are none."""
     named = []
     for line in stdout.splitlines():
         with contextlib.suppress(ValueError):

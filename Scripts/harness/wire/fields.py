@@ -18,7 +18,7 @@ def table_size(random):
 
 
 class Drawing:
-    """The fields of one connection, which repeat those before them."""
+    """The fields of one connection. They repeat some of the earlier fields."""
 
     def __init__(self, random):
         self.random = random

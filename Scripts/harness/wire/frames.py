@@ -13,7 +13,7 @@ CONNECTIONS = 200
 FRAMES = 30
 LONGEST = 16_384
 PIECES = [1, 7, 50, 100, 1_000, 5_000, 20_000, 100_000]
-# The bits that mean something, by type; a receiver ignores all others (RFC 9113 §4.1).
+# The flags that have a meaning, by type; a receiver ignores all others (RFC 9113 §4.1).
 MEANING = {0: 0x09, 1: 0x2D, 2: 0, 3: 0, 4: 0x01, 5: 0x0C, 6: 0x01, 7: 0, 8: 0, 9: 0x04}
 
 
@@ -37,7 +37,7 @@ class Drawing:
         return self.draw.randint(0, 255) if self.draw.random() < 0.4 else None
 
     def frames(self):
-        """Frames that stand together, and what is to be seen of them."""
+        """Frames that belong together, and the line that describes them."""
         kinds = [self.data, self.headers, self.priority, self.reset, self.settings, self.push, self.ping, self.go_away,
                  self.window, self.unknown]
         return self.draw.choice(kinds)()
@@ -114,7 +114,7 @@ def _settings_line(entries):
 
 
 def _noisy(content, kind, draw):
-    """Sets bits that have no meaning: the reserved one of the stream, and flags."""
+    """Sets bits that have no meaning: the reserved bit of the stream number, and flags."""
     content = bytearray(content)
     if draw.random() < 0.3:
         content[5] |= 0x80
@@ -142,7 +142,7 @@ def write(folder, seed):
 
 
 class Reader:
-    """Reads frames with hyperframe, and tells those that belong together in one line."""
+    """Reads frames with hyperframe, and describes frames that belong together in one line."""
 
     def __init__(self, content, largest):
         self.content = memoryview(content)
@@ -164,7 +164,7 @@ class Reader:
         return frame
 
     def read(self):
-        """The lines of all frames; DATA frames of one stream that follow one another are one line."""
+        """The lines of all frames. Consecutive DATA frames of one stream are one line."""
         while (frame := self.next()) is not None:
             self.lines.append(self._line(frame))
         return self.lines
@@ -201,7 +201,7 @@ class Reader:
 
 
 def check(folder):
-    """Reads what the Swift side has written; returns (problems, figures)."""
+    """Reads the frames that the Swift side has written; returns (problems, figures)."""
     problems, frames, connections = [], 0, 0
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     for number, line in enumerate(read_lines(folder / "frames-out.jsonl")):

@@ -12,7 +12,7 @@ SECTIONS = 60
 
 
 def _size_changes(draw, current):
-    """No change mostly, else one, or a lower size and then a higher one: what RFC 7541 §4.2 lets an encoder announce."""
+    """Mostly no change, else one size, or a lower and then a higher size: the changes that RFC 7541 §4.2 allows."""
     if draw.random() > 0.16:
         return []
     if draw.random() < 0.5:
@@ -45,7 +45,7 @@ def write(folder, seed):
 
 
 def check(folder):
-    """Decodes what the Swift side has encoded; returns (problems, figures)."""
+    """Decodes the sections that the Swift side has encoded; returns (problems, figures)."""
     problems, count, fields_seen, compressed, plain = [], 0, 0, 0, 0
     decoder, connection = None, None
     for number, line in enumerate(read_lines(folder / "sections-out.jsonl")):

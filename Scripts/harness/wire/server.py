@@ -23,7 +23,7 @@ Codes = h2.settings.SettingCodes
 
 
 class Stream:
-    """What came on a stream, and what was sent on it."""
+    """What the server received and sent on a stream."""
 
     def __init__(self):
         self.received = {"sections": [], "body": bytearray(), "ended": False, "reset": False}
@@ -50,7 +50,7 @@ class Connection:
             client_side=False, header_encoding=None, validate_inbound_headers=False, validate_outbound_headers=False,
             normalize_inbound_headers=False, normalize_outbound_headers=False)
         self.h2 = h2.connection.H2Connection(config)
-        # In force from the client's acknowledgement, which it sends before its first request.
+        # In force after the client's acknowledgement, which the client sends before its first request.
         self.h2.initiate_connection()
         self.h2.update_settings({
             Codes.HEADER_TABLE_SIZE: table_size(self.random), Codes.MAX_CONCURRENT_STREAMS: 50,
@@ -58,7 +58,7 @@ class Connection:
             Codes.MAX_FRAME_SIZE: self.random.randint(16_384, 70_000)})
 
     def receive(self, content, is_finishing):
-        """Takes the client's bytes; returns the server's."""
+        """Takes the client's bytes and returns the server's bytes."""
         if self.problem is None:
             try:
                 for event in self.h2.receive_data(content):
@@ -76,7 +76,7 @@ class Connection:
         return {"problem": self.problem, "events": self.events,
                 "streams": {str(number): stream.told() for number, stream in self.streams.items()}}
 
-    # What the client has sent.
+    # Input from the client.
 
     def _note(self, event):
         self.events += 1
@@ -88,14 +88,14 @@ class Connection:
                 self._received(event)["sections"].append(_told(event.headers))
             case h2.events.DataReceived():
                 self._received(event)["body"] += event.data
-                # The windows of streams are given back later, at times; the connection's at once.
+                # Gives the windows of streams back later, in some cases; the connection's window at once.
                 if event.flow_controlled_length:
                     self.h2.increment_flow_control_window(event.flow_controlled_length)
             case h2.events.StreamEnded(): self._received(event)["ended"] = True
             case h2.events.StreamReset():
                 stream = self.streams[event.stream_id]
                 stream.received["reset"] = True
-                # Where the server has reset a stream itself, h2 tells of what comes behind that in the same way.
+                # If the server has reset a stream itself, h2 reports frames that follow in the same way.
                 if not event.remote_reset and not stream.sent["reset"]:
                     self.problem = f"h2 resets stream {event.stream_id}: {event.error_code!r}"
             case h2.events.ConnectionTerminated(): pass
@@ -103,7 +103,7 @@ class Connection:
     def _received(self, event):
         return self.streams[event.stream_id].received
 
-    # What the server does.
+    # Output of the server.
 
     def _writable(self):
         return [number for number, stream in self.streams.items()
@@ -133,7 +133,7 @@ class Connection:
 
     def _change_settings(self):
         draw = self.random
-        # Never lower: h2 takes an empty DATA frame on a window below 0 for a violation.
+        # Never lower: h2 treats an empty DATA frame on a window below 0 as a violation.
         self.window += draw.randint(0, 30_000)
         values = {Codes.HEADER_TABLE_SIZE: table_size(draw), Codes.INITIAL_WINDOW_SIZE: self.window,
                   Codes.MAX_FRAME_SIZE: draw.randint(16_384, 100_000),
@@ -145,12 +145,12 @@ class Connection:
             self.h2.increment_flow_control_window(self.random.randint(1, 50_000), number)
 
     def _send_section(self, number, ends=False):
-        """A response's head; behind it the trailers, which end the stream."""
+        """Sends a response's head; the next sections are trailers, which end the stream."""
         stream = self.streams[number].sent
         is_trailer = bool(stream["sections"])
         if is_trailer and not ends and self.random.random() < 0.5:
             return
-        # h2 cannot write a section of no field.
+        # h2 cannot write a section without a field.
         first = (b"x-sum", b"1") if is_trailer else (b":status", b"200")
         drawn = self.drawing.section(0, 8)
         fields = [first] + [(name, value) for name, value, _ in drawn if not name.startswith(b":")]
@@ -175,7 +175,7 @@ class Connection:
         stream["ended"] = ends
 
     def _finish(self):
-        """Ends what is open, and gives the client all the room that it needs."""
+        """Ends all open streams, and gives the client all windows that it needs."""
         for number in self._writable():
             if not self.streams[number].sent["sections"]:
                 self._send_section(number)
@@ -192,7 +192,7 @@ def _read(source):
 
 
 def serve(folder, result):
-    """Answers until the Swift side closes its end; puts what was seen into `result`."""
+    """Answers until the Swift side closes; stores the record in `result`."""
     connection = None
     with open(folder / "to-server", "rb") as source, open(folder / "to-client", "wb") as target:
         while True:

@@ -1,7 +1,7 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// What a server does with a call.
+/// How a server treats a call.
 enum ChurnBehaviour: String, Sendable, CaseIterable {
     /// A short response.
     case answer
@@ -9,15 +9,16 @@ enum ChurnBehaviour: String, Sendable, CaseIterable {
     case chunked
     /// A response of 256 KiB.
     case large
-    /// A short response with `Connection: close`. Over HTTP/2 a plain one: GOAWAY comes after so many requests.
+    /// A short response with `Connection: close`. Over HTTP/2 a short response without it; instead, some HTTP/2 servers
+    /// send GOAWAY after 20 requests.
     case close
-    /// A short response with `Keep-Alive: timeout=2`, and the connection's end one second later.
+    /// A short response with `Keep-Alive: timeout=2`; the server closes the connection one second later.
     case keepAliveShort
-    /// A short response, and the connection's end at once, unannounced.
+    /// A short response; the server closes the connection at once, without announcing it.
     case hangUp
-    /// A reset before an answer: of the connection, over HTTP/2 of the stream.
+    /// A reset instead of an answer: of the connection, or over HTTP/2 of the stream.
     case reset
-    /// Half a response, and the connection's end.
+    /// Half of a response; then the server closes the connection.
     case cut
     /// A short response after 20 to 200 ms.
     case slow
@@ -28,7 +29,7 @@ enum ChurnBehaviour: String, Sendable, CaseIterable {
     /// 503.
     case unavailable
 
-    /// How often it is drawn, of 100.
+    /// How often the behaviour is drawn, in percent.
     fileprivate var weight: Int {
         switch self {
         case .answer: 44
@@ -47,34 +48,34 @@ enum ChurnBehaviour: String, Sendable, CaseIterable {
     }
 }
 
-/// What a caller does with a response.
+/// How a caller reads a response.
 enum ChurnReading: Sendable, CaseIterable {
     case whole
-    /// The first chunk; then the response is let go.
+    /// Reads the first chunk, then drops the response.
     case beginning
     case discard
-    /// It is let go unread.
+    /// Drops the response without reading it.
     case drop
 }
 
-/// Everything about one call, drawn from the run's seed and its number: the caller and the server draw the same.
+/// The plan of one call, drawn from the run's seed and the call's number. The caller and the server draw the same plan.
 struct ChurnCall: Sendable, Hashable {
     let number: Int
     let origin: Int
     let method: HTTPRequest.Method
-    /// How many bytes its body has; 0: it has none.
+    /// How many bytes the request body has; 0: no body.
     let bodyBytes: Int
     let behaviour: ChurnBehaviour
     let reading: ChurnReading
-    /// When the caller cancels it, from its beginning; nil: never.
+    /// When the caller cancels the call, counted from its start; nil: never.
     let cancelledAfter: Duration?
-    /// How long the caller waits before it.
+    /// How long the caller waits before the call.
     let pause: Duration
-    /// How long a slow server waits.
+    /// How long a slow server waits before it answers.
     let slowness: Duration
 
     init(seed: UInt64, number: Int, origins: Int) {
-        // Two calls' sequences have nothing in common, though their numbers are neighbours.
+        // Mixes the seed, so that calls with neighbouring numbers draw unrelated sequences.
         var mixed = SeededRandom(seed: seed &+ UInt64(truncatingIfNeeded: number) &* 0x9E37_79B9_7F4A_7C15)
         var random = SeededRandom(seed: mixed.next() ^ seed)
         self.number = number
@@ -86,7 +87,7 @@ struct ChurnCall: Sendable, Hashable {
         let reading = random.next(in: 0..<100)
         self.reading = reading < 70 ? .whole : reading < 80 ? .beginning : reading < 90 ? .discard : .drop
         let isCancelled = random.nextBool(probability: 0.25)
-        // Most calls take a millisecond: half of the cancellations hit that.
+        // Most calls take about a millisecond: half of the cancellations fall within the first 2 ms.
         let moment = random.nextBool() ? random.next(in: 0..<2000) : random.next(in: 0..<60_000)
         cancelledAfter = isCancelled ? .microseconds(moment) : nil
         pause = .microseconds(random.next(in: 0..<40_000))
@@ -102,15 +103,15 @@ struct ChurnCall: Sendable, Hashable {
         return .answer
     }
 
-    /// The target, by which the server knows the call.
+    /// The target; it contains the number, so that the server knows the call.
     var target: String { "churn?call=\(number)" }
 
-    /// The number in a target; nil if there is none.
+    /// The call's number in a target; nil if there is none.
     static func number(of target: String) -> Int? {
         target.split(separator: "=").last.flatMap { Int($0) }
     }
 
-    /// What the server does.
+    /// The server's reply to the call.
     ///
     /// - Parameter isHTTP2: Whether it answers over HTTP/2.
     func reply(isHTTP2: Bool) -> ScriptedReply {

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// `bowline-trust churn`: minutes of callers that cancel and servers that misbehave; nothing may grow.
+/// `bowline-trust churn`: for minutes, callers cancel and servers misbehave; no gauge may rise beyond its limit.
 struct ChurnCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "churn",

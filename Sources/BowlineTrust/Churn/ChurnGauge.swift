@@ -1,10 +1,10 @@
-/// What was measured at one moment of a churn.
+/// The measurements of one moment of a churn.
 struct ChurnSample: Sendable {
-    /// Since the run began, in seconds.
+    /// The time since the run began, in seconds.
     var seconds = 0.0
     /// Calls that have ended.
     var calls = 0
-    /// Memory that the program holds; where that is not known, what is resident.
+    /// Memory that the program has allocated; if the system does not report that, the resident memory.
     var memoryKiB = 0
     /// Open file descriptors, the servers' included.
     var descriptors = 0
@@ -24,15 +24,16 @@ struct ChurnSample: Sendable {
     var pools = 0
 }
 
-/// One of the measurements, and how much it may rise during the tested part of a run.
+/// One of the measurements, with the rise that is allowed in the tested part of a run.
 struct ChurnGauge: Sendable {
-    /// A trend below this, in standard deviations, is noise: one series in a thousand without a trend is above.
+    /// The significance, in standard deviations, below which a trend counts as noise. About one series without a trend
+    /// in a thousand is above it.
     static let significance = 3.0
 
     let name: String
-    /// What a rise may be at least.
+    /// The smallest limit of the rise.
     let leastLimit: Double
-    /// What a rise may be as a share of the median.
+    /// The limit of the rise as a share of the median. The larger of the two limits applies.
     let share: Double
     private let read: @Sendable (ChurnSample) -> Int
 
@@ -45,10 +46,10 @@ struct ChurnGauge: Sendable {
 
     func value(_ sample: ChurnSample) -> Int { read(sample) }
 
-    /// The gauges of a churn with so many callers.
+    /// The gauges of a churn with this number of callers.
     ///
-    /// What is bounded by design (calls, connections, and the memory that they hold) fluctuates, so a part of its median is
-    /// allowed. A smaller leak of memory shows in what is left at the end of the run.
+    /// Calls, connections and the memory that they use are bounded but fluctuate, so these gauges may rise by a part of
+    /// their median. The memory check at the end of the run finds a smaller leak.
     static func all(callers: Int) -> [ChurnGauge] {
         let calls = Double(callers) / 4
         return [
@@ -65,7 +66,7 @@ struct ChurnGauge: Sendable {
         ]
     }
 
-    /// What the samples after the warm-up say of it.
+    /// Judges the gauge from the samples after the warm-up.
     func verdict(_ samples: [ChurnSample]) -> Verdict {
         let trend = Trend(times: samples.map(\.seconds), values: samples.map { Double(value($0)) })
         return Verdict(name: name, trend: trend, limit: max(leastLimit, share * trend.median))
@@ -75,10 +76,10 @@ struct ChurnGauge: Sendable {
     struct Verdict: Sendable, Hashable {
         let name: String
         let trend: Trend
-        /// How much it may rise from the first to the last sample.
+        /// How much the gauge may rise from the first to the last sample.
         let limit: Double
 
-        /// Whether it rises beyond its limit, and not by chance.
+        /// Whether the gauge rises beyond its limit, and not by chance.
         var isLeak: Bool { trend.rise > limit && trend.significance > ChurnGauge.significance }
     }
 }

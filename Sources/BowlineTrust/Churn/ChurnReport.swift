@@ -1,17 +1,18 @@
 internal import Bowline
 
-/// What a churn came to: its samples, the trends, and what was left at the end.
+/// The results of a churn: samples, trends, and what is left at the end.
 struct ChurnReport: Sendable {
     let seed: UInt64
     let callers: Int
     let samples: [ChurnSample]
     let tally: ChurnTally
-    /// How long a call may take.
+    /// The longest time that a call may take.
     let callLimit: Duration
-    /// What was left after the shutdown, or was wrong with it.
+    /// What the shutdown left, and problems of the shutdown.
     let leftovers: [String]
 
-    /// How many samples come before the tested part: a quarter of the run, 20 s at least, and never more than half of it.
+    /// How many samples come before the tested part: a quarter of the run, at least 20 (one a second), at most half of
+    /// the run.
     static func warmUp(_ samples: Int) -> Int {
         min(max(samples / 4, 20), samples / 2)
     }
@@ -22,7 +23,7 @@ struct ChurnReport: Sendable {
         return ChurnGauge.all(callers: callers).map { $0.verdict(tested) }
     }
 
-    /// What is beyond a limit; empty if nothing is.
+    /// The figures beyond their limits; empty if there are none.
     func violations(_ verdicts: [ChurnGauge.Verdict]) -> [String] {
         let leaks = verdicts.filter(\.isLeak).map { verdict in
             "\(verdict.name) rose by \(Self.number(verdict.trend.rise)), more than \(Self.number(verdict.limit))"
@@ -53,13 +54,13 @@ struct ChurnReport: Sendable {
         return table
     }
 
-    /// The first sample, and those at each tenth of the run.
+    /// The first sample and the sample at each tenth of the run.
     static func tenths(of samples: [ChurnSample]) -> [ChurnSample] {
         guard samples.count > 11 else { return samples }
         return (0...10).map { samples[$0 * (samples.count - 1) / 10] }
     }
 
-    /// With one digit after the point.
+    /// The number with one digit after the point.
     static func number(_ value: Double) -> String {
         let tenths = (value * 10).rounded()
         guard abs(tenths) < 1e15 else { return "\(value)" }

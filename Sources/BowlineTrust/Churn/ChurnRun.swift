@@ -1,7 +1,7 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// Callers that cancel at random, against servers that misbehave at random, for minutes; and what they leave.
+/// A run of minutes in which callers cancel at random and servers misbehave at random, with a check of what is left.
 final class ChurnRun: Sendable {
     private struct State: Sendable {
         var nextCall = 0
@@ -9,13 +9,14 @@ final class ChurnRun: Sendable {
         var samples: [ChurnSample] = []
     }
 
-    /// Of each call, all attempts together.
+    /// The total timeout of each call, over all its attempts.
     private static let total = Duration.seconds(2)
-    /// What a busy machine may add to a call's deadline.
+    /// How much later than its deadline a call may end on a busy machine.
     private static let lateness = Duration.seconds(1)
-    /// How much more memory may be held after a run than before, in KiB: the samples, and what event loops keep for their next tasks.
+    /// How much more memory than before the run may be in use after it, in KiB: the samples, and what event loops keep
+    /// for later tasks.
     private static let memoryLimit = 4096
-    /// What the servers' callbacks and the kernel get to close the last descriptors.
+    /// How long to wait until the servers' callbacks and the kernel have closed the last descriptors.
     private static let patience = Duration.seconds(10)
 
     private let seed: UInt64
@@ -49,9 +50,10 @@ final class ChurnRun: Sendable {
         end = began.advanced(by: duration)
     }
 
-    /// Runs a churn and looks at what it leaves.
+    /// Runs a churn and measures what it leaves.
     static func run(seed: UInt64, origins: Int, callers: Int, duration: Duration) async throws -> ChurnReport {
-        // What the process opens once (event loops, certificates, the resolver) is part of the baseline.
+        // A short churn first: what the process opens once (event loops, certificates, the resolver) is part of the
+        // baseline.
         _ = try await churn(seed: seed, origins: 5, callers: 2, duration: .seconds(1))
         try await Task.sleep(for: .milliseconds(200))
         let baseline = (descriptors: ProcessFigures.openDescriptors(), memory: ProcessFigures.allocatedKiB())
@@ -60,7 +62,7 @@ final class ChurnRun: Sendable {
         return run.report(leftovers + left.compactMap { $0 })
     }
 
-    /// Starts servers and a client, runs the churn, and ends them.
+    /// Starts servers and a client, runs the churn, and stops the client and the servers.
     private static func churn(
         seed: UInt64, origins: Int, callers: Int, duration: Duration
     ) async throws -> (ChurnRun, leftovers: [String]) {
@@ -108,7 +110,7 @@ final class ChurnRun: Sendable {
         }
     }
 
-    /// Makes a call, and cancels it when its time has come.
+    /// Makes a call, and cancels it at its drawn time.
     private func outcome(of call: ChurnCall) async -> ChurnTally.Outcome {
         guard let cancelledAfter = call.cancelledAfter else { return await send(call) }
         return await withTaskGroup(of: ChurnTally.Outcome?.self) { group in
@@ -119,7 +121,7 @@ final class ChurnRun: Sendable {
             }
             var outcome = ChurnTally.Outcome.cancelled
             for await ended in group {
-                // Whichever is first ends the other.
+                // The task that ends first cancels the other.
                 group.cancelAll()
                 if let ended { outcome = ended }
             }
@@ -191,12 +193,12 @@ final class ChurnRun: Sendable {
         return 0
     }
 
-    /// Ends the client. All calls have ended, so nothing may be in flight.
+    /// Shuts the client down. All calls have ended, so nothing may be in flight.
     ///
-    /// - Returns: what was left; empty if nothing was.
+    /// - Returns: descriptions of what is left; empty if nothing is.
     private func shutdown() async -> [String] {
         var leftovers: [String] = []
-        // A response that was let go is read off, or its connection closed, a moment later.
+        // After the caller drops a response, the client takes a moment to read its rest or to close its connection.
         try? await eventually("no call in flight", within: Self.total) { await inFlight() == 0 }
         let count = await inFlight()
         if count > 0 { leftovers.append("\(count) calls are in flight though all have ended") }
@@ -209,7 +211,8 @@ final class ChurnRun: Sendable {
         return leftovers
     }
 
-    /// Waits until the program holds about as much memory as before; says how much more it holds if that does not come.
+    /// Waits until the program uses about as much memory as before the run. Returns a description of the excess if it
+    /// stays.
     private static func memoryLeft(above baseline: Int?) async -> String? {
         guard let baseline else { return nil }
         try? await eventually("the memory of before", within: patience) {
@@ -219,7 +222,7 @@ final class ChurnRun: Sendable {
         return left > memoryLimit ? "\(left) KiB of memory are held that were not before the run (\(baseline))" : nil
     }
 
-    /// Waits until as many descriptors are open as before; says how many more there are if that does not come.
+    /// Waits until as many descriptors are open as before the run. Returns a description of the excess if it stays.
     private static func descriptorsLeft(above baseline: Int?) async -> String? {
         guard let baseline else { return nil }
         try? await eventually("the descriptors of before", within: patience) {

@@ -1,22 +1,22 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// The origins of a churn: each a server of its own, of five kinds in turn.
+/// The origins of a churn: each is a separate server, and the five kinds take turns.
 final class ChurnServers: Sendable {
     /// How an origin is reached.
     enum Kind: Sendable, CaseIterable {
         case http1
-        /// By a name, which is looked up for each dial.
+        /// Plain HTTP/1.1 by a host name, which the client resolves for each dial.
         case http1ByName
         case http1TLS
         case http2
-        /// HTTP/2 that goes away (GOAWAY) after 20 requests.
+        /// HTTP/2 with a GOAWAY after 20 requests.
         case http2GoingAway
 
         var isHTTP2: Bool { self == .http2 || self == .http2GoingAway }
         var isEncrypted: Bool { isHTTP2 || self == .http1TLS }
 
-        /// What an origin of this number is.
+        /// The kind of the origin with this number.
         static func of(origin: Int) -> Kind { allCases[origin % allCases.count] }
 
         fileprivate var options: LoopbackServer.Options {
@@ -39,7 +39,7 @@ final class ChurnServers: Sendable {
         self.servers = servers
     }
 
-    /// Starts so many servers that answer as the seed says.
+    /// Starts `count` servers that answer as the seed says.
     static func start(_ count: Int, seed: UInt64) async throws -> ChurnServers {
         var servers: [LoopbackServer] = []
         do {

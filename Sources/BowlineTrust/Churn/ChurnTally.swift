@@ -1,16 +1,16 @@
 internal import Bowline
 
-/// What became of a churn's calls.
+/// The outcomes of a churn's calls.
 struct ChurnTally: Sendable, Hashable {
-    /// What a call came to.
+    /// The outcome of a call.
     enum Outcome: Sendable, Hashable {
         case succeeded
         case cancelled
-        /// With this code, or what else there is to say.
+        /// Failed, with the error's code or type.
         case failed(String)
     }
 
-    /// What calls fail with in a churn: the servers reset, cut and stall.
+    /// The error codes that are expected in a churn, because the servers reset, cut and stall.
     private static let expectedCodes: Set<String> = [
         "connectTimeout", "poolAcquireTimeout", "responseHeadTimeout", "bodyIdleTimeout", "deadlineExceeded",
         "connectionClosed", "incompleteBody", "streamReset",
@@ -18,7 +18,7 @@ struct ChurnTally: Sendable, Hashable {
 
     private(set) var succeeded = 0
     private(set) var cancelled = 0
-    /// By code.
+    /// How many calls failed, by code.
     private(set) var failures: [String: Int] = [:]
     private(set) var longest = Duration.zero
 
@@ -34,22 +34,22 @@ struct ChurnTally: Sendable, Hashable {
         longest = max(longest, duration)
     }
 
-    /// What should not be; empty if nothing is.
+    /// The figures that are wrong; empty if there are none.
     ///
-    /// - Parameter limit: How long a call may take: its deadline, and what a busy machine adds.
+    /// - Parameter limit: The longest time that a call may take: its deadline plus the delay of a busy machine.
     func violations(limit: Duration) -> [String] {
         var found: [String] = []
         for (code, count) in failures.sorted(by: { $0.key < $1.key }) where !Self.expectedCodes.contains(code) {
             found.append("\(count) calls failed with \(code)")
         }
-        // Most behaviours are an answer: fewer successes mean that something else is broken.
+        // Most behaviours include an answer: fewer successes mean that something else is broken.
         if succeeded * 2 < ended { found.append("only \(succeeded) of \(ended) calls succeeded") }
         if ended == 0 { found.append("no call ended") }
         if longest > limit { found.append("a call took \(longest.readable), more than \(limit.readable)") }
         return found
     }
 
-    /// In one line.
+    /// The tally in one line.
     var text: String {
         let codes = failures.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.value) \($0.key)" }
         return "\(ended) calls: \(succeeded) succeeded, \(cancelled) cancelled, \(failed) failed"

@@ -1,17 +1,18 @@
 /// Whether a series of measurements rises, and how fast.
 ///
-/// The slope is Theil and Sen's: the median of the slopes between all pairs, which a few outliers and one step do not move. Its
-/// significance is Mann and Kendall's: how many standard deviations the number of rising pairs is above what a series without a
-/// trend would have.
+/// The slope is Theil and Sen's: the median of the slopes between all pairs. A few outliers or one step do not change
+/// it. The significance is Mann and Kendall's: the number of rising pairs, in standard deviations above its value for a
+/// series without a trend.
 struct Trend: Sendable, Hashable {
-    /// More points than these are joined in groups, each by its median: the pairs grow with the square of the points.
+    /// The largest number of points. A longer series is reduced to the medians of groups, because the number of pairs
+    /// grows with the square of the number of points.
     static let mostPoints = 600
 
-    /// The rise in a second; negative: a fall.
+    /// The rise per second; negative: a fall.
     let slope: Double
-    /// Standard deviations above no trend; negative: below.
+    /// How far the series is from one without a trend, in standard deviations; negative: it falls.
     let significance: Double
-    /// From the first to the last point, in seconds.
+    /// The time from the first to the last point, in seconds.
     let seconds: Double
     /// The median of the values.
     let median: Double
@@ -23,7 +24,7 @@ struct Trend: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - times: When each value was measured, in seconds, rising.
-    ///   - values: As many values. Fewer than three have no trend.
+    ///   - values: One value for each time. Fewer than three values have no trend.
     init(times: [Double], values: [Double]) {
         let (times, values) = Self.joined(times, values)
         seconds = (times.last ?? 0) - (times.first ?? 0)
@@ -65,7 +66,7 @@ struct Trend: Sendable, Hashable {
         return (groups.map { median(Array(times[$0])) }, groups.map { median(Array(values[$0])) })
     }
 
-    /// The middle value; of an even number the mean of the two in the middle; 0 of none.
+    /// The middle value; for an even number of values, the mean of the middle two; for no values, 0.
     private static func median(_ values: [Double]) -> Double {
         guard !values.isEmpty else { return 0 }
         let sorted = values.sorted()

@@ -1,6 +1,6 @@
 internal import BowlinePlatform
 
-/// What a server says that it executed: its access log, with a line `METHOD ID` for each request.
+/// The access log of a server: which requests the server executed, a line `METHOD ID` for each.
 struct AccessLog: Sendable {
     /// The file could not be read.
     struct Unreadable: Error, CustomStringConvertible {
@@ -12,7 +12,7 @@ struct AccessLog: Sendable {
 
     private var counts: [String: Int] = [:]
 
-    /// Reads the lines. A line of another form is not a request of the race: it is skipped.
+    /// Reads the lines. Skips a line of another form: it is not a request of the race.
     init(text: String) {
         for line in text.split(separator: "\n") {
             let words = line.split(separator: " ")
@@ -21,7 +21,7 @@ struct AccessLog: Sendable {
         }
     }
 
-    /// Reads the file of that name, to its present end.
+    /// Reads the file at `path`, up to its current end.
     init(path: String) throws {
         guard let file = fopen(path, "r") else {
             throw Unreadable(path: path, reason: String(cString: strerror(errno)))

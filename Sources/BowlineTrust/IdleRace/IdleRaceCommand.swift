@@ -2,8 +2,8 @@ internal import ArgumentParser
 internal import Bowline
 internal import BowlineTesting
 
-/// `bowline-trust idle-race`: sends requests while a server closes unused connections, and compares what the callers
-/// were told with the server's access log.
+/// `bowline-trust idle-race`: sends requests while a server closes unused connections. Compares the outcomes that the
+/// callers saw with the server's access log.
 struct IdleRaceCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "idle-race",
@@ -73,7 +73,7 @@ struct IdleRaceCommand: AsyncParsableCommand {
             timeout: .milliseconds(timeoutMilliseconds), sweep: .milliseconds(sweepMilliseconds))
         let lanes = min(connections, requests)
         return try (0..<lanes).map { number in
-            // A client for each lane: a lane never gets a connection that another lane used a moment ago.
+            // Each lane has its own client: a lane never gets a connection that another lane has just used.
             let client = try ServiceClient(baseURL: url) {
                 $0.retry.maximumAttempts = 1
                 $0.pool.maximumPerOrigin = 2
@@ -94,15 +94,15 @@ struct IdleRaceCommand: AsyncParsableCommand {
         }
     }
 
-    /// The log, once each request that was answered is in it: a server writes its line after its response. After five
-    /// seconds the log is taken as it is.
+    /// Reads the log when it contains every answered request: a server writes its line after its response. Reads the
+    /// log after five seconds even if lines are missing.
     private func completeLog(for records: [IdleRaceRecord]) async throws -> AccessLog {
         for _ in 0..<50 {
             let log = try AccessLog(path: accessLog)
             if IdleRaceJudgement.isComplete(log, for: records) { break }
             try await Task.sleep(for: .milliseconds(100))
         }
-        // A request that failed may be executed a moment later.
+        // The server may still execute a request that failed on the client.
         try await Task.sleep(for: .milliseconds(200))
         return try AccessLog(path: accessLog)
     }

@@ -1,13 +1,14 @@
 internal import BowlineTesting
 
-/// How long a connection is left unused before its next request: around the moment at which the server closes it.
+/// How long a connection stays unused before its next request: close to the time after which the server closes it.
 struct IdleRaceGaps: Sendable {
-    /// When the server closes an unused connection.
+    /// The time after which the server closes an unused connection.
     let timeout: Duration
-    /// How far a gap is from ``timeout`` at the most.
+    /// The largest difference between a gap and ``timeout``.
     let sweep: Duration
 
-    /// The next gap, never negative. Half of the gaps are spread over the whole sweep, the others over a tenth of it.
+    /// Draws the next gap, never negative. Half of the gaps are spread over the whole sweep, the others over a tenth of
+    /// it.
     func draw(from random: inout SeededRandom) -> Duration {
         let reach = random.nextBool() ? sweep : sweep / 10
         return max(.zero, timeout + reach * (2 * random.nextDouble() - 1))

@@ -1,26 +1,26 @@
 internal import Bowline
 
-/// Compares what the callers were told with what the server executed.
+/// Compares the outcomes that the callers saw with the requests that the server executed.
 struct IdleRaceJudgement: Sendable {
     /// The figures of one method.
     struct Row: Sendable, Equatable {
         var sent = 0
-        /// Answered on a connection that had carried a request before.
+        /// Requests answered on a connection that had carried a request before.
         var reused = 0
-        /// Sent a second time because the connection turned out to be dead.
+        /// Requests sent a second time because the connection was dead.
         var resent = 0
-        /// The caller was told an error, by how far the request had got.
+        /// Requests that failed with an error, by the progress in the error.
         var lost: [RequestProgress: Int] = [:]
-        /// The caller was told an error, and the server had executed the request.
+        /// Requests that failed with an error although the server executed them.
         var lostThoughExecuted = 0
         var executedTwice = 0
 
-        /// All that were lost.
+        /// The number of all failed requests.
         var totalLost: Int { lost.values.reduce(0, +) }
     }
 
     private(set) var rows: [IdleRaceMethod: Row] = [:]
-    /// What must not happen, a line for each.
+    /// The violated rules, a line for each.
     private(set) var violations: [String] = []
 
     init(_ records: [IdleRaceRecord], log: AccessLog) {
@@ -34,7 +34,7 @@ struct IdleRaceJudgement: Sendable {
         }
     }
 
-    /// Whether each request that was answered is in the log already.
+    /// Whether the log already contains each request that was answered.
     static func isComplete(_ log: AccessLog, for records: [IdleRaceRecord]) -> Bool {
         records.allSatisfy { record in
             guard case .answered = record.outcome else { return true }

@@ -1,7 +1,7 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// Sends one request after another over a connection of its own, and lets the drawn gap pass before each.
+/// Sends one request after another over its own connection, and waits for a drawn gap before each.
 struct IdleRaceLane: Sendable {
     let number: Int
     let requests: Int
@@ -13,7 +13,7 @@ struct IdleRaceLane: Sendable {
         var random = random
         var records: [IdleRaceRecord] = []
         records.reserveCapacity(requests)
-        // The lanes begin one after the other, so that they do not all send in the same instant.
+        // Each lane begins at a random time, so that the lanes do not all send at the same instant.
         var gap = gaps.timeout * random.nextDouble()
         for index in 0..<requests {
             guard (try? await Task.sleep(for: gap)) != nil else { break }

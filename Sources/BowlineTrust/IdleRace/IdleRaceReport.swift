@@ -1,9 +1,9 @@
 internal import BowlineCore
 
-/// What the command prints: the figures of each method, how connections ended, and what must not happen.
+/// The text that the command prints: the figures of each method, why connections closed, and the violations.
 struct IdleRaceReport: Sendable {
     let judgement: IdleRaceJudgement
-    /// Connections that were opened.
+    /// How many connections were opened.
     let opened: Int
     /// How many connections closed for each reason of `snapshot().closed`.
     let closed: [String: Int]
@@ -12,12 +12,12 @@ struct IdleRaceReport: Sendable {
 
     private static let shownViolations = 20
 
-    /// Connections that the server closed while they were unused, or in the instant of a request.
+    /// How many connections the server closed while they were unused or while a request began.
     var closedUnderUs: Int {
         ["closedByPeer", "transportError"].reduce(0) { $0 + (closed[$1] ?? 0) }
     }
 
-    /// What makes the run a failure.
+    /// The reasons why the run fails; empty if it does not.
     var problems: [String] {
         var problems = judgement.violations
         let posts = judgement.rows[.post]?.totalLost ?? 0
@@ -34,7 +34,7 @@ struct IdleRaceReport: Sendable {
         return problems
     }
 
-    /// Lines of text, without an end of line at the end.
+    /// The report as lines, without a newline at the end.
     var text: String {
         var table = TextTable([
             "method", "sent", "reused", "resent", "lost", "lost, executed", "executed twice",

@@ -1,45 +1,46 @@
-/// What the service does with one request.
+/// How the service handles one request.
 enum LedgerAct: Sendable, Hashable {
-    /// Executes it and answers, with the body's length in the head.
+    /// Executes the request and answers, with the body's length in the head.
     case answer
-    /// … in chunks of so many bytes; over HTTP/2 without the length.
+    /// Like `answer`, with the body in chunks of this many bytes; over HTTP/2 without the length.
     case answerInChunks(of: Int)
-    /// … and the end of the connection is the end of the body. HTTP/1.1.
+    /// Like `answer`, but the end of the connection ends the body. HTTP/1.1.
     case answerUntilClose
-    /// … and says `Connection: close`. HTTP/1.1.
+    /// Like `answer`, with `Connection: close`. HTTP/1.1.
     case answerSayingClose
-    /// … and closes the connection so many milliseconds later, unannounced.
+    /// Like `answer`; then closes the connection after this many milliseconds, without announcing it.
     case answerThenClose(milliseconds: Int)
-    /// … and resets the connection.
+    /// Like `answer`; then resets the connection.
     case answerThenReset
-    /// … in pieces of so many bytes, with a pause of one millisecond between two.
+    /// Like `answer`, in pieces of this many bytes, with a pause of one millisecond between two pieces.
     case answerSlowly(pieces: Int)
-    /// … with fields of so many bytes in all.
+    /// Like `answer`, with additional fields of this many bytes in all.
     case answerWithLargeFields(bytes: Int)
-    /// … after an informational response.
+    /// Like `answer`, after an informational response.
     case answerAfterHint
-    /// … so many milliseconds later.
+    /// Like `answer`, this many milliseconds later.
     case answerLate(milliseconds: Int)
-    /// Executes it and closes the connection after so many thousandths of the answer.
+    /// Executes the request and closes the connection after this many thousandths of the answer.
     case cut(thousandths: Int)
-    /// Executes it and closes the connection.
+    /// Executes the request and closes the connection.
     case actThenClose
-    /// Executes it and resets the connection.
+    /// Executes the request and resets the connection.
     case actThenReset
-    /// Executes it and resets the stream with this code; over HTTP/1.1 the connection.
+    /// Executes the request and resets the stream with this code; over HTTP/1.1, resets the connection.
     case actThenResetStream(code: Int)
-    /// Executes it and never answers.
+    /// Executes the request and never answers.
     case actThenStall
-    /// Does not execute it: 503 with `Retry-After`.
+    /// Does not execute the request: answers 503 with `Retry-After`.
     case unavailable(retryAfter: Int)
-    /// Does not execute it: REFUSED_STREAM; over HTTP/1.1 503.
+    /// Does not execute the request: resets the stream with REFUSED_STREAM; over HTTP/1.1, answers 503.
     case refuse
-    /// Does not execute it: 413 before the body was read, and then reads it, or closes the connection.
+    /// Does not execute the request: answers 413 before it reads the body. Then reads the body, or closes the
+    /// connection.
     case rejectEarly(closes: Bool)
-    /// Does not execute it: REFUSED_STREAM before the body was read. HTTP/2.
+    /// Does not execute the request: resets the stream with REFUSED_STREAM before it reads the body. HTTP/2.
     case refuseEarly
 
-    /// Whether the service answers before it has read the body.
+    /// Whether the service answers before it reads the body.
     var isEarly: Bool {
         switch self {
         case .rejectEarly, .refuseEarly: true

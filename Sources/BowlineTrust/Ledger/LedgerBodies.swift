@@ -2,7 +2,7 @@ internal import Bowline
 internal import BowlinePlatform
 internal import NIOCore
 
-/// The chunks of a body, from a sequence that may be slow.
+/// The chunks of a body, as a sequence that may be slow.
 struct LedgerChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 
@@ -28,13 +28,13 @@ struct LedgerChunks: AsyncSequence, Sendable {
     }
 }
 
-/// A file of an episode, for one request's body.
+/// A temporary file with one request's body.
 struct LedgerFile: Sendable {
     let path: String
 
     /// Writes the file.
     ///
-    /// - Throws: ``NotWritten`` if the system does not let us.
+    /// - Throws: ``NotWritten`` if the system does not allow it.
     init(_ body: ByteBuffer) throws {
         let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(folder)/bowline-ledger-XXXXXX".utf8CString)
@@ -62,7 +62,7 @@ struct LedgerFile: Sendable {
         _ = unlink(path)
     }
 
-    /// A file could not be written.
+    /// The file could not be written.
     struct NotWritten: Error {
         let path: String
     }

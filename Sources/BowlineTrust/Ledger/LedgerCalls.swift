@@ -1,7 +1,7 @@
 internal import Bowline
 internal import BowlineCore
 
-/// The client program's side of the ledger: each call from its beginning to its end.
+/// The client program's side of the ledger: when each call begins and ends, and its outcome.
 final class LedgerCalls: Sendable {
     private struct State: Sendable {
         var calls: [LedgerCall] = []
@@ -13,17 +13,17 @@ final class LedgerCalls: Sendable {
 
     /// The calls, in the order in which they began.
     var all: [LedgerCall] { state.withLock { $0.calls } }
-    /// Those that have not ended.
+    /// The calls that have not ended.
     var open: [LedgerCall] { all.filter { $0.endedAt == nil } }
-    /// When a shutdown in the middle cuts calls off.
+    /// When a shutdown during the run cancels the calls in flight; nil: no such shutdown has begun.
     var shutdownAt: Int64? { state.withLock { $0.shutdownAt } }
 
-    /// Nanoseconds on the clock of all times of a ledger.
+    /// The current time in nanoseconds, on the clock of all times of a ledger.
     static var now: Int64 { MonotonicClock().now.nanoseconds }
 
-    /// Notes a call that begins now.
+    /// Records a call that begins now.
     ///
-    /// - Returns: its number, for the other functions.
+    /// - Returns: the call's number, for the other functions.
     func begin(_ sent: LedgerSent, deadline: Int) -> Int {
         let now = Self.now
         var call = LedgerCall(sent: sent)
@@ -36,19 +36,19 @@ final class LedgerCalls: Sendable {
         }
     }
 
-    /// Notes that the program is about to cancel a call.
+    /// Records that the program is about to cancel a call.
     func cancelling(_ number: Int) {
         let now = Self.now
         state.withLock { $0.calls[number].cancelledAt = now }
     }
 
-    /// Notes that a shutdown begins, which cuts calls off after so many milliseconds.
+    /// Records that a shutdown begins, which cancels the calls in flight after `limit` milliseconds.
     func shuttingDown(within limit: Int) {
         let instant = Self.now + Int64(limit) * 1_000_000
         state.withLock { $0.shutdownAt = instant }
     }
 
-    /// Notes the end of a call.
+    /// Records the end of a call.
     ///
     /// - Returns: how many calls have ended.
     func end(_ number: Int, _ told: LedgerTold, requestsSent: Int?) -> Int {

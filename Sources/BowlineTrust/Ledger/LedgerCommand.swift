@@ -1,6 +1,6 @@
 internal import ArgumentParser
 
-/// `bowline-trust ledger`: what a client was told of its requests, compared with what the service executed.
+/// `bowline-trust ledger`: compares the outcomes that a client reported with the requests that the service executed.
 struct LedgerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ledger",

@@ -2,7 +2,7 @@ internal import Bowline
 internal import BowlineTesting
 internal import NIOCore
 
-/// A field as it is compared: the name in lower case.
+/// A field in the form used for comparisons: the name is in lower case.
 struct LedgerField: Sendable, Hashable, CustomStringConvertible {
     let name: String
     let value: String
@@ -12,13 +12,13 @@ struct LedgerField: Sendable, Hashable, CustomStringConvertible {
         self.value = value
     }
 
-    /// The name, and the beginning of the value.
+    /// The name and the beginning of the value.
     var description: String { "\(name): \(value.prefix(48))\(value.count > 48 ? "…" : "")" }
 }
 
-/// Bodies and fields that are functions of a request's id, so that both sides know what they have to be.
+/// Bodies and fields that are functions of a request's id, so that both sides know the expected content.
 enum LedgerContent {
-    /// What a body belongs to. Request and answer of the same id have different bytes.
+    /// The message that a body belongs to. The request and the answer of the same id have different bytes.
     enum Part: UInt64, Sendable {
         case request = 0x51ED_270B_9F3A_6C01
         case answer = 0xA24B_AED4_963E_E407
@@ -28,13 +28,13 @@ enum LedgerContent {
     static let executedField = "x-ledger-executed"
     static let episodeField = "x-ledger-episode"
 
-    /// The id as it stands in targets and fields: 16 hexadecimal digits.
+    /// The form of an id in targets and fields: 16 hexadecimal digits.
     static func text(of id: UInt64) -> String {
         let digits = String(id, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    /// Reads what ``text(of:)`` wrote; nil: it is something else.
+    /// Parses the form that ``text(of:)`` returns; nil: the text has another form.
     static func id(_ text: some StringProtocol) -> UInt64? {
         text.utf8.count == 16 ? UInt64(text, radix: 16) : nil
     }
@@ -53,14 +53,14 @@ enum LedgerContent {
         return buffer
     }
 
-    /// The body of an answer that says that the request was not executed.
+    /// The body of an answer to a request that was not executed.
     static func rejection(of id: UInt64) -> ByteBuffer {
         ByteBuffer(string: "rejected \(text(of: id))")
     }
 
     /// The fields of a request: names and values derive from its id; some are long, repeated, empty or not ASCII.
     ///
-    /// Together they stay under 12 KiB, which the HTTP/2 server's decoder takes.
+    /// All fields together are smaller than 12 KiB, so that the HTTP/2 server's decoder accepts them.
     static func fields(of id: UInt64) -> HTTPFields {
         var random = SeededRandom(seed: id ^ 0x0F1E_1D50_0F1E_1D50)
         let text = Self.text(of: id)
@@ -82,7 +82,7 @@ enum LedgerContent {
         return fields
     }
 
-    /// A value without blanks at its ends, because those are not part of a value.
+    /// A value without spaces at its ends, because a field's value does not include them.
     private static func value(_ text: String, _ random: inout SeededRandom) -> String {
         switch random.next(in: 0..<6) {
         case 0: ""
@@ -93,7 +93,7 @@ enum LedgerContent {
         }
     }
 
-    /// The trailer fields of a request that has some.
+    /// The trailer fields of a request with trailers.
     static func trailers(of id: UInt64) -> HTTPFields {
         var trailers = HTTPFields()
         if let name = HTTPField.Name("x-ledger-sum") {
@@ -102,7 +102,7 @@ enum LedgerContent {
         return trailers
     }
 
-    /// Fields as they are compared.
+    /// Converts fields to the form used for comparisons.
     static func comparable(_ fields: HTTPFields) -> [LedgerField] {
         fields.map { LedgerField($0.name.canonicalName, $0.value) }
     }

@@ -3,11 +3,11 @@ internal import BowlineTesting
 
 /// Draws the plan of an episode.
 ///
-/// The order of the draws is part of what a seed means.
+/// Invariant: the order of the draws decides the plan of a seed. A changed order changes the plans of all seeds.
 struct LedgerDrawing {
     private var random: SeededRandom
     private let wire: LedgerProtocol
-    /// How often the service misbehaves, from 0 to 1.
+    /// The probability that the service misbehaves, from 0 to 1.
     private var mischief = 0.0
     private var isCalm = false
     private var faults: LedgerFaults?
@@ -27,7 +27,7 @@ struct LedgerDrawing {
         }
         let drawnCount = random.next(in: 150..<400)
         let concurrency = pick([1, 2, 8, 16, 24, 32, 48, 64])
-        // Calls that wait for their deadlines one after another take long.
+        // With few calls at once, calls that wait for their deadlines one after another take long.
         let count = count ?? (isCalm ? drawnCount : min(drawnCount, 30 + 30 * concurrency))
         var plan = LedgerPlan(
             seed: seed, episode: episode, wire: wire, isCalm: isCalm, requests: [],
@@ -109,7 +109,7 @@ struct LedgerDrawing {
         plan.isMarkedNotIdempotent = !plan.isKeyed && random.nextBool(probability: 0.05)
         plan.allowsResend = !random.nextBool(probability: 0.1)
         if !isCalm {
-            // Of a call that may have to wait for a path that is silent.
+            // Short, because a call on a silent path waits for its deadline.
             plan.deadline = pick([60, 100, 150, 250])
             if random.nextBool(probability: 0.08) { plan.cancelAfter = random.next(in: 0..<40) }
         }
@@ -131,14 +131,15 @@ struct LedgerDrawing {
         guard [.post, .put, .patch].contains(plan.method) else { return }
         plan.bodyKind = pick([.none, .bytes, .bytes, .bytes, .sizedStream, .stream, .replayable, .trailed, .file])
         plan.bodySize = plan.bodyKind == .none ? 0 : size()
-        // A small body in large chunks, a large one never in single bytes.
+        // Limits the number of chunks: a large body is not split into single bytes.
         plan.chunkSize = pick([1, 100, 4096, 70_000])
         if plan.bodySize / plan.chunkSize > 64 { plan.chunkSize = plan.bodySize / 32 }
         if random.nextBool(probability: 0.1) { plan.chunkPause = 1 }
         plan.expectsContinue = plan.bodyKind != .none && random.nextBool(probability: 0.1)
     }
 
-    /// Mostly small, at times up to 300 KiB, at times around the sizes of frames, windows and buffers.
+    /// Draws a size: mostly small, sometimes up to 300 KiB, sometimes close to the sizes of frames, windows and
+    /// buffers.
     private mutating func size() -> Int {
         switch random.next(in: 0..<16) {
         case 0: 0
@@ -156,14 +157,14 @@ struct LedgerDrawing {
         return acts
     }
 
-    /// One of the ways to answer that every client has to take.
+    /// Draws a way of answering that every client must accept.
     private mutating func manner() -> LedgerAct {
         switch random.next(in: 0..<12) {
         case 0: return .answerInChunks(of: pick([1000, 5000, 16_384]))
         case 1: return .answerSlowly(pieces: pick([2000, 20_000, 100_000]))
         case 2: return .answerAfterHint
         case 3: return .answerLate(milliseconds: random.next(in: 1..<15))
-        // Over HTTP/2 all of it has to fit into one frame of 16 KiB: SwiftNIO writes no CONTINUATION.
+        // Over HTTP/2 all fields must fit into one frame of 16 KiB: SwiftNIO writes no CONTINUATION.
         case 4 where random.nextBool(probability: 0.3):
             return .answerWithLargeFields(
                 bytes: wire == .http2 ? random.next(in: 4000..<12_000) : pick([8000, 40_000]))
@@ -186,7 +187,8 @@ struct LedgerDrawing {
         case 12: return plan.bodySize > 0 ? .rejectEarly(closes: random.nextBool()) : .unavailable(retryAfter: 0)
         case 13: return wire == .http2 ? .refuseEarly : .answerSayingClose
         case 14: return .answerLate(milliseconds: random.next(in: 30..<90))
-        // Without TLS a path that ends connections would cut such an answer, and no client could tell.
+        // Without TLS, a path that cuts connections could cut off the end of such an answer, and the client could not
+        // detect it.
         case 15: return wire == .tls || (wire == .http1 && faults == nil) ? .answerUntilClose : .answerThenReset
         case 16 where wire != .http2: return .answerWithLargeFields(bytes: pick([60_000, 64_800, 66_000, 90_000]))
         default: return .answerLate(milliseconds: random.next(in: 5..<30))

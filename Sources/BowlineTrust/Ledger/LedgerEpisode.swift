@@ -1,27 +1,27 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// One run of a plan: a service, perhaps a path with faults, a client, and what both of them say afterwards.
+/// One run of a plan: a service, a client, in most episodes a path with faults, and the records of both sides.
 struct LedgerEpisode: Sendable {
-    /// What is known when an episode is over.
+    /// The result of an episode.
     struct Outcome: Sendable {
         let record: LedgerRecord
-        /// How often the path did what.
+        /// How often each kind of fault happened on the path.
         let faults: [String: Int]
     }
 
     private let plan: LedgerPlan
     private let calls: LedgerCalls
 
-    /// - Parameter calls: Where the program notes its calls, so that others can look at them meanwhile.
+    /// - Parameter calls: Records the calls, so that other code can read them during the run.
     init(_ plan: LedgerPlan, calls: LedgerCalls = LedgerCalls()) {
         self.plan = plan
         self.calls = calls
     }
 
-    /// Runs the plan, and waits until the process has no more descriptors than before.
+    /// Runs the plan, and waits at most 5 seconds until as many descriptors are open as before.
     ///
-    /// - Throws: what starting the service, the path or the client throws.
+    /// - Throws: the errors of starting the service, the path or the client.
     func run() async throws -> Outcome {
         let descriptors = ProcessFigures.openDescriptors()
         let service = LedgerService(plan)
@@ -32,7 +32,7 @@ struct LedgerEpisode: Sendable {
         record.executions = service.executions
         record.malformed = server.problems.filter { $0.contains("malformed request") }
         if let descriptors {
-            // Sockets are closed by their event loops, in their time. The judge looks at what is left of them.
+            // The event loops close sockets a little later. The judge checks the descriptors that remain.
             try? await eventually("descriptors to be closed", within: .seconds(5)) {
                 (ProcessFigures.openDescriptors() ?? 0) <= descriptors
             }
@@ -74,7 +74,7 @@ struct LedgerEpisode: Sendable {
         return record
     }
 
-    /// What the first word of a line of the log can be, where it tells of a fault.
+    /// The first words of the proxy's log lines that report a fault.
     private static let faultWords: Set<String> = [
         "cut", "half-close", "pause", "silence", "swallow", "duplicate", "corrupt", "refused", "dial",
     ]

@@ -2,17 +2,18 @@ internal import BowlineTesting
 
 /// The faults of the path between client and service, drawn per connection.
 ///
-/// Without TLS no byte is lost, doubled or changed: those faults would falsify requests and answers, and no client could tell.
+/// Without TLS the path does not lose, duplicate or change a byte: the client could not detect an altered request or
+/// answer.
 struct LedgerFaults: Sendable, Hashable {
     let seed: UInt64
-    /// How many of the connections have faults, from 0 to 1.
+    /// The share of the connections that have faults, from 0 to 1.
     let fraction: Double
     let isEncrypted: Bool
 
     /// The scripts of all connections.
     var plan: FaultPlan { .make { script(ofConnection: $0) } }
 
-    /// The same each time for the same connection.
+    /// The script of a connection, always the same for the same number.
     func script(ofConnection number: Int) -> FaultScript {
         var random = SeededRandom(seed: seed &+ UInt64(truncatingIfNeeded: number) &* 0x9FB2_1C65_1E98_DF25)
         var script = FaultScript()
@@ -52,7 +53,7 @@ struct LedgerFaults: Sendable, Hashable {
         return lane
     }
 
-    /// In a head, in a handshake, or anywhere.
+    /// Draws the position of a fault: in a head, in a handshake, or anywhere.
     private static func offset(_ random: inout SeededRandom) -> Int {
         switch random.next(in: 0..<3) {
         case 0: random.next(in: 0..<400)

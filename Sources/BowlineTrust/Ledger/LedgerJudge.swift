@@ -1,12 +1,13 @@
 internal import Bowline
 
-/// Compares what the client program was told with what the service executed.
+/// Compares the outcomes that the client program saw with the requests that the service executed.
 ///
 /// A pure function of the record of an episode.
 struct LedgerJudge {
     /// How much later than its deadline, its cancellation or the end of a shutdown a call may end, in nanoseconds.
     static let grace: Int64 = 250_000_000
-    /// Fields that the client adds to every request by itself. Their values are checked where there is only one right one.
+    /// Fields that the client may add to a request. The judge checks the value of a field that has only one correct
+    /// value.
     private static let automatic: Set<String> = [
         "host", "user-agent", "content-length", "transfer-encoding", "accept-encoding", "expect", "connection",
         "idempotency-key",
@@ -17,7 +18,7 @@ struct LedgerJudge {
     private let grace: Int64
     private var violations: [LedgerViolation] = []
 
-    /// Everything that the record shows and must not, in a stable order.
+    /// All violations of the rules in the record, in a stable order.
     static func violations(of record: LedgerRecord, grace: Int64 = grace) -> [LedgerViolation] {
         var judge = LedgerJudge(record, grace: grace)
         judge.judge()
@@ -134,7 +135,7 @@ struct LedgerJudge {
         }
     }
 
-    /// Whether an automatic field has a value that it may have.
+    /// Whether an automatic field has an allowed value.
     private func isRight(
         _ name: String, _ values: [String], of execution: LedgerExecution, _ sent: LedgerSent
     ) -> Bool {
@@ -150,7 +151,8 @@ struct LedgerJudge {
         }
     }
 
-    /// The values of each name, in their order: only that order means something (RFC 9110 §5.3).
+    /// The values of each name, in their order. Only the order of values with the same name has a meaning (RFC 9110
+    /// §5.3).
     private static func byName(_ fields: [LedgerField]) -> [String: [String]] {
         fields.reduce(into: [:]) { $0[$1.name, default: []].append($1.value) }
     }
@@ -160,7 +162,7 @@ struct LedgerJudge {
         return values.map { "\"\($0.prefix(40))\"" }.joined(separator: ", ")
     }
 
-    /// Each request that has a key has one of its own, the same each time.
+    /// Checks that each request with a key has its own key, and the same key each time.
     private mutating func judgeKeys() {
         var owners: [String: UInt64] = [:]
         for call in record.calls where call.sent.isKeyed {
@@ -187,7 +189,7 @@ struct LedgerJudge {
         add(.late, call.sent.id, "\((endedAt - limit) / 1_000_000) ms after its \(cause)")
     }
 
-    /// A call that begins after the shutdown is refused at once.
+    /// The time by which a shutdown ends a call. The client refuses a call that begins after the shutdown at once.
     private func shutdownLimit(of call: LedgerCall) -> Int64 {
         guard let shutdownAt = record.shutdownAt else { return .max }
         return max(shutdownAt, call.startedAt)

@@ -1,7 +1,7 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// What an episode speaks.
+/// The protocol of an episode.
 enum LedgerProtocol: String, Sendable, CaseIterable {
     case http1 = "HTTP/1.1"
     case tls = "HTTP/1.1, TLS"
@@ -10,30 +10,30 @@ enum LedgerProtocol: String, Sendable, CaseIterable {
     var isEncrypted: Bool { self != .http1 }
 }
 
-/// How a request's body is given to the client.
+/// The form in which a program gives a request's body to the client.
 enum LedgerBodyKind: Sendable, Hashable, CaseIterable {
     case none
     case bytes
-    /// A sequence that can be read once, of known length.
+    /// A sequence of known length that can be read once.
     case sizedStream
-    /// A sequence that can be read once, of unknown length.
+    /// A sequence of unknown length that can be read once.
     case stream
-    /// A closure that makes a sequence for each attempt, of known length.
+    /// A closure that makes a sequence of known length for each attempt.
     case replayable
-    /// A closure that makes a sequence for each attempt, of unknown length, and trailer fields.
+    /// A closure that makes a sequence of unknown length for each attempt, with trailer fields.
     case trailed
     case file
 }
 
-/// One request of an episode, and what the service does with it.
+/// One request of an episode, and how the service handles it.
 struct LedgerRequestPlan: Sendable, Hashable {
     var id: UInt64
     var method: HTTPRequest.Method
-    /// The target, which the client also takes as reference.
+    /// The request target. The program also passes it to the client as the reference to resolve.
     var target: String
     var bodyKind = LedgerBodyKind.none
     var bodySize = 0
-    /// How many bytes a sequence yields at once.
+    /// How many bytes each chunk of a sequence has.
     var chunkSize = 16_384
     /// How long a sequence pauses before each chunk, in milliseconds.
     var chunkPause = 0
@@ -42,11 +42,11 @@ struct LedgerRequestPlan: Sendable, Hashable {
     var isMarkedNotIdempotent = false
     var allowsResend = true
     var expectsContinue = false
-    /// The call's limit, in milliseconds.
+    /// The total timeout of the call, in milliseconds.
     var deadline: Int
     /// When the program cancels the call, in milliseconds after its start; nil: never.
     var cancelAfter: Int?
-    /// What the service does with the request's first arrival, its second …; the last again and again.
+    /// How the service handles each arrival of the request, in order. Further arrivals use the last act.
     var acts: [LedgerAct] = [.answer]
 
     var isIdempotent: Bool {
@@ -59,42 +59,42 @@ struct LedgerRequestPlan: Sendable, Hashable {
     }
 }
 
-/// Everything that is drawn for an episode.
+/// The complete drawn plan of an episode.
 struct LedgerPlan: Sendable {
     var seed: UInt64
     var episode: Int
     var wire: LedgerProtocol
-    /// Whether nothing disturbs the episode: each call has to succeed.
+    /// Whether nothing disturbs the episode, so that each call must succeed.
     var isCalm: Bool
     var requests: [LedgerRequestPlan]
     /// How many calls are in flight at the same time.
     var concurrency: Int
-    /// After how many ended calls the client is shut down; nil: after all.
+    /// After how many ended calls the client shuts down; nil: after all calls.
     var shutdownAfter: Int?
-    /// How long a shutdown in the middle lets calls finish, in milliseconds.
+    /// How many milliseconds a shutdown during the run lets calls continue.
     var shutdownLimit = 0
-    /// The faults of the path; nil: the client dials the service itself.
+    /// The faults of the path; nil: the client dials the service directly.
     var faults: LedgerFaults?
     var pool: PoolOptions
     var http2: HTTP2Options
     var retry: RetryOptions
     var timeouts: Timeouts
-    /// The service's limits (HTTP/2).
+    /// The limits of an HTTP/2 service.
     var serverStreams = 100
     var serverWindow: Int?
     var requestsPerConnection: Int?
-    /// The service's buffers, in bytes; nil: the system's.
+    /// The socket buffers of the service, in bytes; nil: the system's default.
     var serverBuffers: Int?
 
-    /// The plan of an episode: the same for the same seed and number.
+    /// Draws the plan of an episode: the same plan for the same seed and number.
     ///
     /// - Parameters:
-    ///   - seed: The run's.
+    ///   - seed: The seed of the run.
     ///   - episode: The number of the episode in the run, from 0.
-    ///   - wire: What it speaks; nil: drawn.
-    ///   - count: How many requests; nil: drawn, 150 to 400.
+    ///   - wire: The protocol; nil: drawn.
+    ///   - count: How many requests; nil: drawn, 150 to 400, fewer if few calls run at once.
     static func drawn(seed: UInt64, episode: Int, wire: LedgerProtocol? = nil, count: Int? = nil) -> LedgerPlan {
-        // Far apart for neighbours: a generator's first number mixes its seed.
+        // Mixes the seed, so that episodes with neighbouring numbers have unrelated plans.
         var mixing = SeededRandom(seed: seed)
         var random = SeededRandom(seed: mixing.next() ^ (UInt64(truncatingIfNeeded: episode) &* 0xD134_2543_DE82_EF95))
         var drawing = LedgerDrawing(random: SeededRandom(seed: random.next()), wire: wire)

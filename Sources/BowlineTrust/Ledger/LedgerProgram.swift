@@ -3,13 +3,13 @@ internal import BowlineTesting
 internal import Logging
 internal import NIOCore
 
-/// The client program: makes the planned calls, and notes what it sent and what it was told.
+/// The client program: makes the planned calls, and records what it sent and the outcome of each call.
 struct LedgerProgram: Sendable {
     private let plan: LedgerPlan
     private let client: ServiceClient
     private let calls: LedgerCalls
 
-    /// - Parameter baseURL: The service, or the path to it.
+    /// - Parameter baseURL: The URL of the service, or of the path to it.
     init(_ plan: LedgerPlan, baseURL: String, calls: LedgerCalls) throws {
         self.plan = plan
         self.calls = calls
@@ -19,16 +19,16 @@ struct LedgerProgram: Sendable {
             configuration.retry = plan.retry
             configuration.timeouts = plan.timeouts
             configuration.tls.trustRoots = .pem(TestCertificates.authority)
-            // Most plans end calls by force, and a line on each of them would hide the table.
+            // Most plans cancel calls, and a log line for each would hide the table.
             configuration.telemetry.logger = Logger(label: "ledger") { _ in SwiftLogNoOpLogHandler() }
             configuration.fields = Self.commonFields(plan)
             configuration.random = SeededRandom(seed: plan.seed ^ UInt64(truncatingIfNeeded: plan.episode)).source()
         }
     }
 
-    /// Makes all calls and shuts the client down, in the middle if the plan says so.
+    /// Makes all calls and shuts the client down: after the last call, or during the run if the plan says so.
     ///
-    /// - Returns: what is left of the client.
+    /// - Returns: what the client has not released.
     func run() async -> LedgerRemains {
         let next = Counter()
         let shutdown = Gate(isOpen: plan.shutdownAfter == 0)
@@ -48,7 +48,7 @@ struct LedgerProgram: Sendable {
                 await client.shutdown(within: .milliseconds(plan.shutdownLimit))
             }
         }
-        // Every call has ended, so there is nothing to wait for.
+        // Every call has ended, so this shutdown does not wait for calls.
         await client.shutdown(within: .seconds(5))
         return await remains()
     }
@@ -96,7 +96,7 @@ struct LedgerProgram: Sendable {
         let (told, requestsSent) = await task.value
         let ended = calls.end(number, told, requestsSent: requestsSent)
         canceller.cancel()
-        // Its note, if it makes one, is made before the record is read.
+        // If the canceller records a cancellation, it does so before the record is read.
         await canceller.value
         return ended
     }

@@ -1,46 +1,47 @@
 internal import Bowline
 
-/// What the client program wanted of one request.
+/// One request as the client program meant it, with the expected bodies of its answers.
 struct LedgerSent: Sendable {
     var id: UInt64
     var method: HTTPRequest.Method
-    /// The target as it has to stand in the request.
+    /// The target that the service must receive.
     var target: String
-    /// All fields that the program, and the client's configuration, add.
+    /// All fields that the program and the client's configuration add.
     var fields: [LedgerField]
     var trailers: [LedgerField] = []
     var body = BodyDigest.empty
-    /// Whether it has an `Idempotency-Key` that the client makes.
+    /// Whether the client adds an `Idempotency-Key`.
     var isKeyed = false
-    /// Whether the client may send it again when its outcome is unknown.
+    /// Whether the client may send the request again when its outcome is unknown.
     var isIdempotent: Bool
-    /// What a whole answer of the service that executed it has for a body.
+    /// The body of a complete answer if the service executed the request.
     var answer = BodyDigest.empty
-    /// What an answer of the service that did not execute it has for a body.
+    /// The body of a complete answer if the service did not execute the request.
     var rejection = BodyDigest.empty
 
-    /// Whether the service must not execute it twice: not idempotent, or recognised by its key.
+    /// Whether the service must execute the request at most once: it is not idempotent, or the service recognises its
+    /// key.
     var isOnce: Bool { !isIdempotent || isKeyed }
 }
 
-/// What the client program was told of a request.
+/// The outcome of a call, as the client program saw it.
 enum LedgerTold: Sendable {
-    /// A whole answer.
+    /// A complete answer.
     case answered(LedgerAnswer)
-    /// A ``ServiceError``: its code, its progress, and what it says.
+    /// A ``ServiceError``: its code, its progress and its description.
     case failed(code: String, progress: RequestProgress, text: String)
     /// `CancellationError`.
     case cancelled
     /// An error of another type.
     case other(String)
-    /// Nothing: the call has not ended.
+    /// No outcome: the call has not ended.
     case nothing
 }
 
-/// An answer that was read whole.
+/// An answer that the program read to its end.
 struct LedgerAnswer: Sendable {
     var status: Int
-    /// The id that it names.
+    /// The request's id in the answer's fields.
     var id: UInt64?
     /// Whether the service says that it executed the request.
     var saysExecuted: Bool
@@ -51,55 +52,56 @@ struct LedgerAnswer: Sendable {
 struct LedgerCall: Sendable {
     var sent: LedgerSent
     var told = LedgerTold.nothing
-    /// How many requests the client says that it sent for the call; nil: it does not say.
+    /// How many requests the client reports as sent for the call; nil: it does not report it.
     var requestsSent: Int?
-    /// Nanoseconds on the machine's monotonic clock, as are the others.
+    /// The start, in nanoseconds on the machine's monotonic clock. The other times use the same clock.
     var startedAt: Int64 = 0
-    /// When the program was told; nil: never.
+    /// When the program got the outcome; nil: it has not got it.
     var endedAt: Int64?
-    /// When the call's time was over.
+    /// The deadline of the call.
     var deadlineAt: Int64 = .max
-    /// When the program cancelled its task; nil: it did not.
+    /// When the program cancelled the call's task; nil: it did not.
     var cancelledAt: Int64?
 }
 
-/// One request that the service received whole and acted on.
+/// One request that the service received completely and executed.
 struct LedgerExecution: Sendable {
-    /// The id that a field names; nil: none does.
+    /// The id in the request's fields; nil: there is none.
     var id: UInt64?
     var method: HTTPRequest.Method
     var target: String
     var fields: [LedgerField]
     var trailers: [LedgerField] = []
     var body = BodyDigest.empty
-    /// The service had seen the request's `Idempotency-Key`, and answered from its memory.
+    /// Whether the service already knew the request's `Idempotency-Key`. A replay does not count as an execution.
     var isReplay = false
 }
 
-/// What was left when everything had been shut down.
+/// What is left after everything has shut down.
 struct LedgerRemains: Sendable {
     /// Connections, dials, waiters and streams in the client's pools.
     var pooled = 0
-    /// Calls in flight by the client's own count.
+    /// Calls in flight, by the client's own count.
     var inFlight = 0
-    /// Whether the client says that it is closed.
+    /// Whether the client reports that it is closed.
     var isClosed = true
-    /// Descriptors open before and after; nil: the system does not say.
+    /// Open descriptors before and after the episode; nil: the system does not report them.
     var descriptorsBefore: Int?
     var descriptorsAfter: Int?
 }
 
-/// Both sides of one episode.
+/// The records of both sides of one episode.
 struct LedgerRecord: Sendable {
     var calls: [LedgerCall]
     var executions: [LedgerExecution]
     var remains = LedgerRemains()
-    /// The value of the `Host` field that requests have to have over HTTP/1.1.
+    /// The value that the `Host` field of HTTP/1.1 requests must have.
     var authority = ""
-    /// Whether neither the server, the path nor the program disturbs: every call has to succeed.
+    /// Whether the server, the path and the program disturb no call, so that every call must succeed.
     var isCalm = false
-    /// When calls in flight were to be cut off by a shutdown; nil: there was none before the calls had ended.
+    /// When a shutdown during the run cancels the calls in flight; nil: there was no such shutdown.
     var shutdownAt: Int64?
-    /// What the service could not read as requests. On a path that keeps bytes as they are, there is none.
+    /// Input that the service could not parse as requests. There must be none: without TLS the path
+    /// changes no byte, and TLS rejects changed bytes.
     var malformed: [String] = []
 }

@@ -1,30 +1,30 @@
 internal import Bowline
 internal import BowlinePlatform
 
-/// The episodes of a seed, one after another.
+/// Runs the episodes of a seed, one after another.
 struct LedgerRun: Sendable {
-    /// So many failing episodes are described; the run then ends.
+    /// How many failing episodes are described. The run ends after this many.
     private static let failureLimit = 20
-    /// So many violations of an episode are described.
+    /// How many violations of an episode are described.
     private static let violationLimit = 12
-    /// Memory is looked at in runs of so many episodes or more: the first fourth of them warms the process up.
+    /// The smallest number of episodes for a memory check. The first quarter of the requests warms the process up.
     private static let episodesForMemory = 50
     private static let growthLimit = 64 * 1024
 
     let seed: UInt64
     let requests: Int
-    /// The one episode to run; nil: as many as the requests need.
+    /// The number of the only episode to run; nil: as many episodes as the requests need.
     let episode: Int?
-    /// How often the one episode is run.
+    /// How often the only episode runs.
     let times: Int
     let hangAfter: Duration
     /// How much later than its deadline a call may end, in nanoseconds.
     let grace: Int64
 
-    /// Runs, and prints what was found.
+    /// Runs the episodes, and prints the violations and the figures.
     ///
     /// - Returns: whether no rule was violated.
-    /// - Throws: what starting a server or a client throws.
+    /// - Throws: the errors of starting a server or a client.
     func run() async throws -> Bool {
         print("seed \(seed)")
         fflush(nil)
@@ -58,13 +58,13 @@ struct LedgerRun: Sendable {
         return tally.violations.isEmpty
     }
 
-    /// The number of the next episode; nil: there is none.
+    /// The number of the next episode; nil: the run is complete.
     private func episodeNumber(_ next: Int, _ tally: LedgerTally) -> Int? {
         if let episode { return next < times ? episode : nil }
         return tally.requests < requests ? next : nil
     }
 
-    /// Starts what the process keeps: event loops, threads, and their descriptors.
+    /// Starts the resources that the process keeps: event loops, threads and their descriptors.
     private func warmUp() async throws {
         for wire in LedgerProtocol.allCases {
             _ = try await LedgerEpisode(LedgerPlan.drawn(seed: seed, episode: 0, wire: wire, count: 40)).run()
@@ -106,12 +106,12 @@ struct LedgerRun: Sendable {
     }
 }
 
-/// How much more memory the program holds at the end of a run than after the first fourth of it, in KiB.
+/// The growth of the program's memory from the first quarter of a run to its end, in KiB.
 struct MemoryGrowth: Sendable, CustomStringConvertible {
     private var begin: Int?
     private var end: Int?
 
-    /// Looks at the process after so many of the run's requests.
+    /// Measures the process after `requests` of the `all` requests of a run.
     mutating func add(requests: Int, of all: Int) {
         end = ProcessFigures.allocatedKiB() ?? ProcessFigures.residentKiB()
         if begin == nil, requests * 4 >= all { begin = end }

@@ -3,15 +3,15 @@ internal import BowlineCore
 internal import BowlineTesting
 internal import NIOCore
 
-/// The service: acts on requests as planned, and remembers each that it executes.
+/// The service: handles requests as planned, and records each request that it executes.
 ///
-/// A request is executed when all of it has been received and its plan says so. That is on record before a byte of the
-/// answer is sent.
+/// It executes a request when it has received all of it and the plan says so. It records the execution before it sends
+/// the first byte of the answer.
 final class LedgerService: Sendable {
     private struct State: Sendable {
         var arrivals: [UInt64: Int] = [:]
         var executions: [LedgerExecution] = []
-        /// The keys of requests that were executed.
+        /// The idempotency keys of requests that were executed.
         var keys: Set<String> = []
     }
 
@@ -24,10 +24,10 @@ final class LedgerService: Sendable {
         wire = plan.wire
     }
 
-    /// Everything that was executed, in that order.
+    /// All executions, in their order.
     var executions: [LedgerExecution] { state.withLock { $0.executions } }
 
-    /// The options of a server for it.
+    /// The options of a server for the plan.
     static func options(_ plan: LedgerPlan) -> LoopbackServer.Options {
         var options = LoopbackServer.Options()
         if plan.wire.isEncrypted { options.tls = LoopbackTLS() }
@@ -43,16 +43,16 @@ final class LedgerService: Sendable {
         return options
     }
 
-    /// Lets a server act for it.
+    /// Lets a server answer through this service.
     func serve(on server: LoopbackServer) {
         server.respondEarly { [self] head in early(head) }
         server.respond { [self] request in
-            // On record before anything is sent: the whole request is here.
+            // The request is complete here. `act` records the execution before the server sends anything.
             act(on: request)
         }
     }
 
-    /// Answers before the body, if the plan says so.
+    /// Answers before the body arrives, if the plan says so.
     private func early(_ head: RecordedRequest) -> ScriptedReply? {
         let id = Self.id(of: head)
         guard let plan = plans[id ?? 0] else { return nil }
@@ -74,7 +74,7 @@ final class LedgerService: Sendable {
     private func act(on request: RecordedRequest) -> ScriptedReply {
         let id = Self.id(of: request)
         guard let id, let plan = plans[id] else {
-            // The judge finds it: an execution of no request.
+            // The judge reports this execution, because it belongs to no request of the run.
             state.withLock { $0.executions.append(Self.execution(request, id, isReplay: false)) }
             return .reply(404)
         }
@@ -118,7 +118,7 @@ final class LedgerService: Sendable {
         case .answerAfterHint: return .sequence(.reply(103, fields: [.vary: "*"]), .reply(response))
         case .answerLate(let milliseconds): return .reply(response).delayed(by: .milliseconds(milliseconds))
         case .cut(let thousandths):
-            // An answer to HEAD could be whole by then.
+            // An answer to HEAD has no body, so the cut could come after its end.
             guard plan.method != .head else { return .close }
             return .cut(after: response.bytes().readableBytes * thousandths / 1000, of: response)
         case .actThenClose: return .close
@@ -155,7 +155,7 @@ final class LedgerService: Sendable {
         return fields
     }
 
-    /// Adds fields of 1,000 bytes, name included, until there are so many bytes.
+    /// Adds fields of 1,000 bytes each, name included, up to `bytes` in all.
     private static func enlarge(_ fields: inout HTTPFields, to bytes: Int) {
         for index in 0..<(bytes / 1000) {
             guard let name = HTTPField.Name("x-large-\(index)") else { return }

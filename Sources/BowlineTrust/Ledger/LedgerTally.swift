@@ -1,6 +1,6 @@
 internal import Bowline
 
-/// What the episodes of a run came to, per protocol.
+/// The figures of a run, per protocol.
 struct LedgerTally: Sendable {
     private struct Row: Sendable {
         var requests = 0
@@ -10,7 +10,7 @@ struct LedgerTally: Sendable {
         var cancelled = 0
         var sent = 0
         var executions = 0
-        /// Nanoseconds.
+        /// The largest time by which a call ended after its deadline, in nanoseconds.
         var slowest: Int64 = 0
     }
 
@@ -20,7 +20,7 @@ struct LedgerTally: Sendable {
     private(set) var requests = 0
     private(set) var episodes = 0
 
-    /// Adds an episode.
+    /// Adds the outcome of an episode.
     mutating func add(_ outcome: LedgerEpisode.Outcome, _ violations: [LedgerViolation], wire: LedgerProtocol) {
         var row = rows[wire] ?? Row()
         for call in outcome.record.calls { Self.count(call, in: &row) }
@@ -32,7 +32,7 @@ struct LedgerTally: Sendable {
         for violation in violations { add(violation.rule) }
     }
 
-    /// Adds a violation that is no episode's.
+    /// Adds a violation that belongs to no episode.
     mutating func add(_ rule: LedgerRule) {
         violations[rule, default: 0] += 1
     }
@@ -47,7 +47,7 @@ struct LedgerTally: Sendable {
         case .cancelled: row.cancelled += 1
         case .other, .nothing: break
         }
-        // What is told early is told in time.
+        // A call that ends before its deadline has a negative value and does not count.
         if let endedAt = call.endedAt, call.deadlineAt < .max {
             row.slowest = max(row.slowest, endedAt - call.deadlineAt)
         }

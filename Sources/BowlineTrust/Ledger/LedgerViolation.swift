@@ -1,4 +1,4 @@
-/// What a run must never show.
+/// The rules of the ledger. Each case names what a run must never show.
 enum LedgerRule: String, Sendable, CaseIterable {
     case answeredNotExecuted = "answered, not executed"
     case foreignAnswer = "answer of another request"
@@ -29,10 +29,10 @@ enum LedgerRule: String, Sendable, CaseIterable {
     case hang = "hang"
 }
 
-/// One thing that a run showed and must not.
+/// One violation of a rule.
 struct LedgerViolation: Sendable, CustomStringConvertible {
     let rule: LedgerRule
-    /// The request; nil: it is none's.
+    /// The request; nil: the violation belongs to no request.
     let id: UInt64?
     let text: String
 

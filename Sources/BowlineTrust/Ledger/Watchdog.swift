@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import BowlinePlatform
 
-/// Ends the process when a piece of work takes too long, from a thread of its own: the runtime's threads may all be stuck.
+/// Ends the process when work takes too long. It uses its own thread, because all threads of the runtime may be stuck.
 final class Watchdog: Sendable {
     private struct Watch: Sendable {
         let until: Int64
@@ -12,9 +12,9 @@ final class Watchdog: Sendable {
 
     private init() {}
 
-    /// Starts a watchdog, whose thread goes on until the process ends.
+    /// Starts a watchdog. Its thread runs until the process ends.
     ///
-    /// - Throws: ``NotStarted`` if the system has no thread for it.
+    /// - Throws: ``NotStarted`` if the system cannot start the thread.
     static func start() throws -> Watchdog {
         let watchdog = Watchdog()
         let reason = PlatformThread.startDetached {
@@ -32,18 +32,18 @@ final class Watchdog: Sendable {
         let reason: String
     }
 
-    /// Watches what begins now, in place of what was watched before.
+    /// Watches work that begins now; the watchdog stops watching earlier work.
     ///
     /// - Parameters:
-    ///   - limit: How long it may take.
-    ///   - explain: What is printed when it takes longer, before the process ends with 1.
+    ///   - limit: How long the work may take.
+    ///   - explain: Makes the text that is printed if the work takes longer; then the process exits with status 1.
     func begin(limit: Duration, _ explain: @escaping @Sendable () -> String) {
         let until = MonotonicClock().now.advanced(by: limit).nanoseconds
         let watched = Watch(until: until, explain: explain)
         watch.withLock { $0 = watched }
     }
 
-    /// Notes that the work has ended.
+    /// Records that the work has ended.
     func end() {
         watch.withLock { $0 = nil }
     }

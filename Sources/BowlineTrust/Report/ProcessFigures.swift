@@ -1,7 +1,7 @@
 internal import BowlinePlatform
 internal import CMalloc
 
-/// What this process holds at the moment, from `/proc/self`. On systems without it each figure is nil.
+/// The resources that this process uses at the moment, from `/proc/self`. Each figure is nil on systems without it.
 enum ProcessFigures {
     /// How many file descriptors are open.
     static func openDescriptors() -> Int? {
@@ -13,8 +13,8 @@ enum ProcessFigures {
         return max(0, count - 3)
     }
 
-    /// How much memory the program holds, in KiB: what it has asked for and not given back. What the allocator keeps for later
-    /// does not count, as it does in ``residentKiB()``.
+    /// How much memory the program has allocated and not freed, in KiB. Unlike ``residentKiB()``, this leaves out the
+    /// memory that the allocator keeps for later.
     static func allocatedKiB() -> Int? {
         let bytes = bowline_allocated_bytes()
         return bytes < 0 ? nil : Int(bytes / 1024)
@@ -23,10 +23,10 @@ enum ProcessFigures {
     /// How much memory is resident, in KiB.
     static func residentKiB() -> Int? { status("VmRSS:") }
 
-    /// How many threads there are.
+    /// How many threads the process has.
     static func threads() -> Int? { status("Threads:") }
 
-    /// The number behind a name in `/proc/self/status`.
+    /// The number after a name in `/proc/self/status`.
     private static func status(_ name: String) -> Int? {
         guard let file = fopen("/proc/self/status", "r") else { return nil }
         defer { fclose(file) }

@@ -1,4 +1,4 @@
-/// A table of text with aligned columns: the first to the left, the others to the right.
+/// A table of text with aligned columns: the first column to the left, the others to the right.
 struct TextTable: Sendable, CustomStringConvertible {
     private let header: [String]
     private var rows: [[String]] = []
@@ -8,12 +8,12 @@ struct TextTable: Sendable, CustomStringConvertible {
         self.header = header
     }
 
-    /// Appends a row. Cells that are missing are empty; cells beyond the header are dropped.
+    /// Appends a row. Missing cells are empty; cells beyond the header are dropped.
     mutating func add(_ cells: [String]) {
         rows.append((0..<header.count).map { $0 < cells.count ? cells[$0] : "" })
     }
 
-    /// The header, a line of hyphens, and the rows; each line without trailing spaces.
+    /// The header, a line of hyphens, and the rows. No line has trailing spaces.
     var description: String {
         let widths = header.indices.map { column in
             ([header] + rows).map { $0[column].count }.max() ?? 0

@@ -1,9 +1,9 @@
 internal import Bowline
 
-/// What became of one call.
+/// The outcome of one call.
 struct SilenceCall: Sendable {
     enum Outcome: Sendable, Hashable {
-        /// The right answer; after how many requests sent.
+        /// The correct answer, with the number of requests that the client sent for it.
         case success(requestsSent: Int)
         case failure(SilenceFailure)
     }
@@ -20,7 +20,7 @@ struct SilenceCall: Sendable {
 
     var hasSucceeded: Bool { failure == nil }
 
-    /// Whether it took more than one request.
+    /// Whether the call succeeded after more than one request.
     var wasRepeated: Bool {
         if case .success(let requestsSent) = outcome { requestsSent > 1 } else { false }
     }

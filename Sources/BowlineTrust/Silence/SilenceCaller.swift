@@ -1,16 +1,16 @@
 internal import Bowline
 
-/// Makes the calls of a scenario, and keeps what became of each.
+/// Makes the calls of a scenario and keeps their outcomes.
 final class SilenceCaller: Sendable {
     private struct State: Sendable {
         var calls: [SilenceCall] = []
         var nextCall = 0
-        /// The calls of which the client has seen that a part of a body came or went.
+        /// The calls that have received a part of a response body or sent a part of a request body.
         var underWay: Set<Int> = []
         var areUploadsOver = false
     }
 
-    /// How much of a request body has gone when an upload counts as under way.
+    /// How many bytes of a request body must be sent before an upload counts as under way.
     private static let begunUpload = 262_144
 
     private let client: ServiceClient
@@ -22,15 +22,15 @@ final class SilenceCaller: Sendable {
     }
 
     var calls: [SilenceCall] { state.withLock { $0.calls } }
-    /// How many calls have had a part of a response body, or have sent a part of a request body.
+    /// How many calls have received a part of a response body or sent a part of a request body.
     var underWay: Int { state.withLock { $0.underWay.count } }
 
-    /// Lets the uploads that can still send come to their ends.
+    /// Ends the bodies of all uploads.
     func endUploads() {
         state.withLock { $0.areUploadsOver = true }
     }
 
-    /// Whether each of these workers has had a success that ended at `moment` or later.
+    /// Whether each of these workers has had a successful call that ended at `moment` or later.
     func haveSucceeded(workers: Int, since moment: MonotonicInstant) -> Bool {
         let succeeded = state.withLock { state in
             Set(state.calls.filter { $0.hasSucceeded && $0.ended >= moment }.map(\.worker))
@@ -55,12 +55,12 @@ final class SilenceCaller: Sendable {
         state.withLock { $0.calls.append(call) }
     }
 
-    /// Makes a call that is sent once, and keeps nothing of it.
+    /// Makes a call that is sent only once, without keeping its outcome.
     ///
     /// - Parameters:
-    ///   - route: How it is answered.
-    ///   - limit: How long it waits for the response head.
-    /// - Returns: whether it was answered.
+    ///   - route: How the service answers the call.
+    ///   - limit: The timeout of the response head.
+    /// - Returns: whether the call was answered.
     func probe(_ route: SilenceService.Route, within limit: Duration) async -> Bool {
         let number = nextNumber()
         var request = request(route, .get, number)

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// `bowline-trust silence`: the path goes dark at every phase of a request, and the table says what that costs.
+/// `bowline-trust silence`: makes the path silent in every phase of a request, and prints a table of the effects.
 struct SilenceCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "silence",
@@ -38,7 +38,7 @@ struct SilenceCommand: AsyncParsableCommand {
         guard !scenarios.isEmpty else { throw ValidationError("no scenario has this name") }
         let limits = SilenceLimits()
         let running = RunningScenarios()
-        // A scenario takes about two seconds, and at most twenty when its calls run into their own limits.
+        // A scenario takes about two seconds, or up to 20 seconds if its calls reach their timeouts.
         let limit = Duration.seconds(30 + 20 * scenarios.count / atOnce)
         try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.readable): \(running.names)" }
         let rows = await rows(of: scenarios, limits, running)
@@ -73,7 +73,7 @@ struct SilenceCommand: AsyncParsableCommand {
         return table
     }
 
-    /// What the calls failed with, what is beyond a limit, and the last line.
+    /// The errors of calls, the figures beyond a limit, and the last line.
     private static func summary(_ rows: [SilenceRow], _ limits: SilenceLimits) -> String {
         var lines = [""]
         for row in rows where !row.failures.isEmpty { lines.append("\(row.scenario): \(row.failureText)") }
@@ -88,7 +88,7 @@ struct SilenceCommand: AsyncParsableCommand {
     }
 }
 
-/// The scenarios under way, for the message of a run that hangs.
+/// The scenarios that are running, for the message of a run that hangs.
 private final class RunningScenarios: Sendable {
     private let scenarios = Guarded<[SilenceScenario]>([])
 

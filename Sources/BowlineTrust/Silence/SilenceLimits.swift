@@ -1,6 +1,6 @@
 internal import Bowline
 
-/// The limits of the client that meets a silent path, and what the documents promise with them.
+/// The timeouts of the client that uses a silent path, and the recovery times that the documents promise with them.
 struct SilenceLimits: Sendable {
     let connect = Duration.milliseconds(500)
     let poolAcquire = Duration.seconds(2)
@@ -9,48 +9,50 @@ struct SilenceLimits: Sendable {
     let total = Duration.seconds(5)
     let keepAliveInterval = Duration.seconds(1)
     let keepAliveTimeout = Duration.milliseconds(300)
-    /// The waits before two retries at their longest: 50 ms and 100 ms.
+    /// The longest waits before two retries: 50 ms and 100 ms.
     let retryWaits = Duration.milliseconds(150)
-    /// For a machine that is busy.
+    /// The additional time that a busy machine may need.
     let slack = Duration.milliseconds(300)
 
-    /// How long the path is dark where it comes back: longer than a limit of one attempt. In the dial of a plain connection
-    /// shorter: one that was accepted counts as established, and one that no request used in the dark would be left.
+    /// How long a path that recovers stays silent: longer than a timeout of one attempt. In the `dial` phase of a
+    /// connection without TLS it is shorter: the client counts an accepted connection as established, and a connection
+    /// that no request used during the silence would stay in the pool.
     func dark(_ scenario: SilenceScenario) -> Duration {
         scenario.phase == .dial && !scenario.speaks.isEncrypted ? .milliseconds(450) : .milliseconds(600)
     }
 
-    /// How long after the path has healed each caller succeeds again, at the latest.
+    /// The longest time from the recovery of the path to the next success of each caller.
     ///
-    /// A silent path costs one limit for each request that is under way (`Docs/Decisions/silent-connections.md`): a request that
-    /// began just before the path healed ends by then, and its retry, or the next call, finds a connection that works. Over
-    /// HTTP/2 a connection on which bytes of the response had come is not doubted; the PING that follows the reset stream
-    /// ends it (`Docs/HTTP2.md`).
+    /// A silent path costs each request in flight one timeout (`Docs/Decisions/silent-connections.md`). A request that
+    /// began just before the path recovered ends within that timeout. Its retry, or the next call, gets a working
+    /// connection. Over HTTP/2 the client does not doubt a connection on which bytes of the response have arrived. The
+    /// PING after the stream's reset finds that connection dead, and the client closes it (`Docs/HTTP2.md`).
     func promisedRecovery(_ scenario: SilenceScenario) -> Duration {
         let attempt = max(connect, responseHead, bodyIdle)
         let ping = scenario.speaks == .http2TLS ? keepAliveTimeout : .zero
-        // The first call of a worker that begins in the dark is answered slowly.
+        // The service answers the first call of a worker slowly if the call begins during the silence.
         let answer = scenario.phase == .idle || scenario.phase.isInDial ? SilenceService.slowness : .zero
         return attempt + ping + retryWaits + answer + slack
     }
 
-    /// How many calls may fail: those that were under way, and those that began while new connections were dark.
+    /// How many calls may fail: those in flight at the start of the silence, and those that began while new connections
+    /// were silent.
     func allowedFailures(_ scenario: SilenceScenario, workers: Int) -> Int {
         scenario.healsAtOnce ? workers : 2 * workers
     }
 
-    /// How many of them may be idempotent: a response body that ends early is not asked for again.
+    /// How many of the failed calls may be idempotent. The client does not retry a response whose body ended early.
     func allowedIdempotentFailures(_ scenario: SilenceScenario, workers: Int) -> Int {
         scenario.phase == .body ? workers : 0
     }
 
-    /// What a call may fail with.
+    /// The error codes with which a call may fail.
     static let expectedCodes: Set<String> = [
         "connectTimeout", "responseHeadTimeout", "bodyIdleTimeout", "attemptTimeout", "connectionClosed",
         "incompleteBody",
     ]
 
-    /// Gives a client these limits.
+    /// Sets these limits in a client's configuration.
     func apply(to configuration: inout ClientConfiguration, _ scenario: SilenceScenario) {
         configuration.timeouts.connect = connect
         configuration.timeouts.poolAcquire = poolAcquire

@@ -1,31 +1,31 @@
 internal import Bowline
 
-/// What a scenario cost.
+/// The figures of a scenario.
 struct SilenceRow: Sendable {
     let scenario: SilenceScenario
     let workers: Int
-    /// The calls that were under way at any time from the moment when the path went dark until the last worker succeeded again.
+    /// How many calls were in flight at any time between the start of the silence and the recovery of the last worker.
     let calls: Int
     let failures: [SilenceFailure: Int]
     let idempotentFailures: Int
-    /// How many calls succeeded by a retry or a resend.
+    /// How many calls succeeded after a retry or a resend.
     let repeated: Int
-    /// From the moment when the path had healed to each worker's first success after it, shortest first.
+    /// The times from the recovery of the path to the next success of each worker, shortest first.
     let recoveries: [Duration]
-    /// Connections that the pool still had and on which no request was answered.
+    /// Connections in the pool on which no request was answered.
     var deadConnections = 0
     /// POSTs that the server executed more than once.
     var postsExecutedTwice = 0
-    /// What went wrong with the run itself.
+    /// Problems of the run itself.
     var problems: [String] = []
 
-    /// Sums a scenario's calls up.
+    /// Sums up the calls of a scenario.
     ///
     /// - Parameters:
-    ///   - scenario: What was done to the path.
+    ///   - scenario: What happened to the path.
     ///   - calls: All calls, in any order.
     ///   - workers: How many callers there were, numbered from 0.
-    ///   - wentDark: When the path went dark.
+    ///   - wentDark: When the path became silent.
     ///   - healed: From when on new connections worked.
     init(
         _ scenario: SilenceScenario, calls: [SilenceCall], workers: Int, wentDark: MonotonicInstant,
@@ -42,7 +42,7 @@ struct SilenceRow: Sendable {
             recovered.count < workers ? MonotonicInstant.distantFuture : recovered.values.max() ?? .distantFuture
         let during = calls.filter { $0.ended >= wentDark && $0.began <= end }
         self.calls = during.count
-        // A failure counts whenever it happened: there is no fault but the silence.
+        // A failure counts whenever it happened: the silence is the only fault.
         failures = calls.compactMap(\.failure).reduce(into: [:]) { $0[$1, default: 0] += 1 }
         idempotentFailures = calls.count(where: { $0.isIdempotent && !$0.hasSucceeded })
         repeated = during.count(where: \.wasRepeated)
@@ -59,7 +59,7 @@ struct SilenceRow: Sendable {
     var median: Duration? { recoveries.isEmpty ? nil : recoveries[recoveries.count / 2] }
     var longest: Duration? { recoveries.last }
 
-    /// What is beyond its limit; empty if nothing is.
+    /// The figures beyond their limits; empty if there are none.
     func violations(_ limits: SilenceLimits) -> [String] {
         var found = problems
         let unexpected = failures.keys.filter { !SilenceLimits.expectedCodes.contains($0.code) }
@@ -102,7 +102,7 @@ extension SilenceRow {
         ]
     }
 
-    /// What the failed calls failed with, most frequent first; empty if none failed.
+    /// The errors of the failed calls, most frequent first; empty if no call failed.
     var failureText: String {
         failures.sorted { ($1.value, $0.key.description) < ($0.value, $1.key.description) }
             .map { "\($0.value) \($0.key)" }.joined(separator: ", ")

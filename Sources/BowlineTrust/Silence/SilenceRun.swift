@@ -1,7 +1,8 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// Runs one scenario: a service, a path before it, a client with callers, and the moment when the path goes dark.
+/// Runs one scenario: a service, a path in front of it, a client with callers, and the moment when the path becomes
+/// silent.
 final class SilenceRun: Sendable {
     private struct State: Sendable {
         var wentDark = MonotonicInstant.distantFuture
@@ -9,12 +10,13 @@ final class SilenceRun: Sendable {
         var problems: [String] = []
     }
 
-    /// How long after the path went dark the calls on live connections go on: what was on its way has then arrived.
+    /// How long the service waits after the start of the silence before it answers on live connections. By then, the
+    /// bytes that were on their way have arrived.
     private static let settling = Duration.milliseconds(30)
-    /// As ``settling``, for uploads: the buffers on the way are full then.
+    /// Like ``settling``, for uploads: by then, the buffers on the way are full.
     private static let filling = Duration.milliseconds(100)
     private static let pause = Duration.milliseconds(10)
-    /// How long to wait for what takes milliseconds, before the run counts as failed.
+    /// How long to wait for something that takes milliseconds before the run counts as failed.
     private static let patience = Duration.seconds(5)
 
     private let scenario: SilenceScenario
@@ -24,7 +26,7 @@ final class SilenceRun: Sendable {
     private let proxy: FaultProxy
     private let client: ServiceClient
     private let caller: SilenceCaller
-    /// Opens when the workers may begin, where they begin after the path went dark.
+    /// Opens when the path is silent; in some phases the workers wait for it before their first call.
     private let start = Gate()
     private let state = Guarded(State())
     private let clock = MonotonicClock()
@@ -45,7 +47,7 @@ final class SilenceRun: Sendable {
         caller = SilenceCaller(client)
     }
 
-    /// Runs a scenario with so many callers at once.
+    /// Runs a scenario with `workers` callers at once.
     static func run(_ scenario: SilenceScenario, _ limits: SilenceLimits, workers: Int) async -> SilenceRow {
         do {
             let service = SilenceService(
@@ -90,7 +92,7 @@ final class SilenceRun: Sendable {
         scenario.healsAtOnce ? wentDark : wentDark.advanced(by: limits.dark(scenario))
     }
 
-    /// One caller: the call that the path's silence meets, then one after the other until the run is over.
+    /// One caller: makes the call that meets the silence, then further calls, one after another, until the run is over.
     private func work(_ worker: Int) async {
         let isOdd = worker % 2 == 1
         switch scenario.phase {
@@ -111,7 +113,7 @@ final class SilenceRun: Sendable {
 
     private var isOver: Bool { state.withLock { $0.isOver } }
 
-    /// Makes as many calls at once as there are callers, so that there are connections for all.
+    /// Makes one call for each caller, all at the same time, so that there are connections for all callers.
     private func warmUp() async {
         let meeting = service.beginMeeting()
         let answered = await withTaskGroup(of: Bool.self) { group in
@@ -123,8 +125,8 @@ final class SilenceRun: Sendable {
         if answered < workers { note("\(workers - answered) calls failed before the path went dark") }
     }
 
-    /// Makes the path dark when all callers are where the scenario wants them, and heals it; returns when all have succeeded
-    /// again or should have.
+    /// Waits until all callers are in the scenario's phase, makes the path silent, and lets it recover. Returns when
+    /// all callers have succeeded again or twice the promised time is over.
     private func direct() async {
         defer { state.withLock { $0.isOver = true } }
         do {
@@ -145,7 +147,7 @@ final class SilenceRun: Sendable {
             try? await clock.sleep(until: healed, tolerance: nil)
             heal()
         }
-        // Longer than promised, so that the table says how long it took.
+        // Twice the promised time, so that the table shows a longer recovery.
         let end = healed.advanced(by: limits.promisedRecovery(scenario) * 2)
         try? await clock.sleep(until: clock.now.advanced(by: Self.filling), tolerance: nil)
         while clock.now < end, !caller.haveSucceeded(workers: workers, since: healed) {
@@ -192,9 +194,10 @@ final class SilenceRun: Sendable {
     /// The first bytes of the server's part of the handshake arrive, then nothing.
     private static let darkHandshake = FaultScript { $0.toClient.events = [FaultEvent(at: 200, .silenceBoth)] }
 
-    /// How many connections the pool has on which nothing is answered: each is given as many calls at once as it takes.
+    /// How many connections in the pool are dead. Sends as many calls at once as all connections together take; a dead
+    /// connection leaves its calls unanswered.
     private func deadConnections() async -> Int {
-        // A connection that is doubted is in use until its PING is answered, or was not.
+        // A doubted connection counts as active until its PING is answered or has timed out.
         try? await eventually("no connection in use", within: Self.patience) {
             let snapshot = client.pool.snapshot()
             return snapshot.active == 0 && snapshot.dialling == 0

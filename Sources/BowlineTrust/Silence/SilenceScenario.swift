@@ -1,4 +1,4 @@
-/// What a connection of a scenario speaks.
+/// The protocol of a scenario's connections.
 enum SilenceProtocol: String, Sendable, CaseIterable {
     case http1 = "HTTP/1.1"
     case http1TLS = "HTTP/1.1 TLS"
@@ -7,34 +7,34 @@ enum SilenceProtocol: String, Sendable, CaseIterable {
     var isEncrypted: Bool { self != .http1 }
 }
 
-/// What the requests under way are doing when the path goes dark.
+/// The phase of the requests in flight when the path becomes silent.
 enum SilencePhase: String, Sendable, CaseIterable {
-    /// The connections are unused; the requests come after.
+    /// The connections are idle; the requests begin later.
     case idle
-    /// The connections are being made: accepted, and not a byte comes.
+    /// The client dials: the connection is accepted, but no byte arrives.
     case dial
-    /// The same, in the middle of the server's part of the TLS handshake.
+    /// The client dials, and the path becomes silent in the middle of the server's part of the TLS handshake.
     case handshake
-    /// The response head is outstanding, over HTTP/1.1 after its first 20 bytes.
+    /// The client waits for the response head; over HTTP/1.1, it has received the first 20 bytes of it.
     case head
-    /// A part of the response body has come.
+    /// A part of the response body has arrived.
     case body
-    /// A part of the request body has been taken.
+    /// A part of the request body has been sent.
     case upload
 
-    /// Whether connections are made while the path is dark, and none before.
+    /// Whether the client makes its connections while the path is silent, and none before.
     var isInDial: Bool { self == .dial || self == .handshake }
 }
 
-/// What of the path goes dark, and what of it comes back.
+/// The part of the path that becomes silent, and the part of it that recovers.
 enum SilenceExtent: String, Sendable, CaseIterable {
-    /// Every second connection, for good. In a dial: every second one that is made for a while.
+    /// Every second connection, permanently. In a dial phase: every second new connection during the silence.
     case half
-    /// All open connections, for good; new ones work.
+    /// All open connections, permanently; new connections work.
     case open
-    /// All open connections for good, and new ones for a while; then new ones work.
+    /// All open connections permanently, and new connections until the path recovers.
     case path
-    /// Everything for a while; then everything goes on, and what was held back arrives.
+    /// Everything until the path recovers; then everything continues, and the delayed bytes arrive.
     case pause
 }
 
@@ -46,29 +46,30 @@ struct SilenceScenario: Sendable, Hashable, CustomStringConvertible {
 
     var description: String { "\(speaks.rawValue), \(phase.rawValue), \(extent.rawValue)" }
 
-    /// Whether the combination means anything.
+    /// Whether the combination makes sense.
     var isPossible: Bool {
         switch phase {
         case .dial: extent != .open
-        // A fault at a byte of the handshake is not taken back.
+        // The proxy cannot undo a fault at a byte of the handshake.
         case .handshake: speaks.isEncrypted && (extent == .half || extent == .path)
         case .idle, .head, .body, .upload: true
         }
     }
 
-    /// Whether new connections work from the moment on at which the path goes dark.
+    /// Whether new connections work from the start of the silence.
     var healsAtOnce: Bool { !phase.isInDial && (extent == .half || extent == .open) }
 
-    /// How many callers there are of those that a run is given: an upload fills megabytes of buffers on its way.
+    /// How many of the run's callers the scenario uses: fewer for an upload, because each upload fills megabytes of
+    /// buffers.
     func workers(of all: Int) -> Int { phase == .upload ? max(2, all / 4) : all }
 
-    /// How many calls a connection carries at once. Over HTTP/2 the server allows a quarter of the callers' calls, so that there
-    /// are four connections.
+    /// How many calls a connection carries at once. Over HTTP/2 the server allows a quarter of the callers' calls, so
+    /// that there are four connections.
     func callsPerConnection(workers: Int) -> Int { speaks == .http2TLS ? max(1, (workers + 3) / 4) : 1 }
 
     /// Every possible scenario, in the table's order.
     ///
-    /// - Parameter isShort: Without those whose extent is `open` or `pause`.
+    /// - Parameter isShort: Leaves out the extents `open` and `pause`.
     static func all(isShort: Bool) -> [SilenceScenario] {
         var scenarios: [SilenceScenario] = []
         for speaks in SilenceProtocol.allCases {

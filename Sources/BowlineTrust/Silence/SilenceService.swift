@@ -1,19 +1,20 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// The service behind the path: answers each call with its number, and holds calls in the phase that a scenario wants.
+/// The service behind the path: answers each call with its number, and delays calls in the phase that a scenario needs.
 final class SilenceService: Sendable {
     /// How a call is answered.
     enum Route: String, Sendable {
-        /// At once.
+        /// Immediately.
         case fast
-        /// After 100 ms, so that calls which begin together all have a connection before the first gives its back.
+        /// After 100 ms, so that all calls that begin together have a connection before the first one returns its
+        /// connection.
         case slow
-        /// When ``SilenceService/heads`` is open; over HTTP/1.1 the first 20 bytes of the head come before.
+        /// When ``SilenceService/heads`` is open; over HTTP/1.1 the first 20 bytes of the head come earlier.
         case head
-        /// At once, with a body that takes 400 ms.
+        /// Immediately, with a body that takes 400 ms.
         case body
-        /// When the request's body has come, at once.
+        /// As soon as the request's body has arrived.
         case upload
         /// When ``SilenceService/meeting`` is open.
         case meet
@@ -24,7 +25,7 @@ final class SilenceService: Sendable {
     private static let pieceBytes = 512
     private static let pieceInterval = Duration.milliseconds(40)
 
-    /// What calls of ``Route/head`` wait for.
+    /// The gate that calls of ``Route/head`` wait for.
     let heads = Gate()
     private let speaks: SilenceProtocol
     private let callsPerConnection: Int
@@ -37,13 +38,13 @@ final class SilenceService: Sendable {
         self.callsPerConnection = callsPerConnection
     }
 
-    /// What calls of ``Route/meet`` wait for.
+    /// The gate that calls of ``Route/meet`` wait for.
     var meeting: Gate { meetings.withLock { $0 } }
 
     /// How many POSTs were executed more than once.
     var postsExecutedTwice: Int { executions.withLock { $0.values.count(where: { $0 > 1 }) } }
 
-    /// Starts a server that answers as this service says.
+    /// Starts a server with this service's answers.
     func start() async throws -> LoopbackServer {
         var options = LoopbackServer.Options()
         if speaks.isEncrypted { options.tls = LoopbackTLS() }
@@ -59,14 +60,14 @@ final class SilenceService: Sendable {
         return server
     }
 
-    /// The next calls of ``Route/meet`` wait at a gate of their own.
+    /// Makes a new gate for the next calls of ``Route/meet``.
     func beginMeeting() -> Gate {
         let gate = Gate()
         meetings.withLock { $0 = gate }
         return gate
     }
 
-    /// What the body of the answer to this call is.
+    /// The body of the answer to a call.
     static func answer(_ route: Route, _ call: Int) -> String {
         let text = "\(call) "
         guard route == .body else { return text }

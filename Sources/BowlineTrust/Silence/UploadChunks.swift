@@ -1,14 +1,14 @@
 internal import Bowline
 
-/// A request body that ends when it is told to: its chunks fill whatever buffers are on the way until then.
+/// A request body without a fixed length: its chunks fill all buffers on the way until `isOver` returns true.
 struct UploadChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 
-    /// 256 MiB, more than any buffers on the way hold.
+    /// 256 MiB, more than all buffers on the way take.
     fileprivate static let mostChunks = 4096
     fileprivate static let chunk = ByteBuffer(repeating: 0x78, count: 65_536)
 
-    /// Whether no chunk is to follow.
+    /// Whether the body has no more chunks.
     let isOver: @Sendable () -> Bool
 
     func makeAsyncIterator() -> Iterator { Iterator(isOver: isOver) }

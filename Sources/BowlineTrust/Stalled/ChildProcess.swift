@@ -1,22 +1,22 @@
 internal import BowlineCore
 internal import BowlinePlatform
 
-/// This program once more, with other arguments, in a process of its own.
+/// A second process of this program, with other arguments.
 final class ChildProcess: Sendable {
-    /// The system did not start it.
+    /// The system did not start the process.
     struct NotStarted: Error, CustomStringConvertible {
         let reason: String
 
         var description: String { "the peer's process was not started: \(reason)" }
     }
 
-    /// What the program needs of the environment: where its libraries and its temporary files are.
+    /// The environment variables that the program needs: where its libraries and its temporary files are.
     private static let variables = ["LD_LIBRARY_PATH", "PATH", "HOME", "TMPDIR"]
 
     private let process: pid_t
     private let isEnded = Guarded(false)
 
-    /// Starts it.
+    /// Starts the process.
     ///
     /// - Throws: ``NotStarted``.
     init(_ arguments: [String]) throws {
@@ -31,7 +31,7 @@ final class ChildProcess: Sendable {
 
     deinit { end() }
 
-    /// Ends it, and waits until it has ended.
+    /// Kills the process and waits until it has ended.
     func end() {
         let isFirst = isEnded.withLock { isEnded -> Bool in
             defer { isEnded = true }

@@ -2,7 +2,8 @@ internal import ArgumentParser
 internal import Bowline
 internal import BowlineTesting
 
-/// `bowline-trust stalled`: what is held for responses that nobody reads, while the peer sends all that it may, byte by byte.
+/// `bowline-trust stalled`: measures the memory used for responses that are not read, while the peer sends all that it
+/// may, byte by byte.
 struct StalledCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stalled",
@@ -32,7 +33,7 @@ struct StalledCommand: AsyncParsableCommand {
 
     func run() async throws {
         let windows = short ? Array(window.sorted().prefix(1)) : window
-        // Each byte takes a frame. Half a million a second, where there are millions.
+        // Each byte needs a frame. The limit assumes 500,000 frames a second; normally there are millions.
         let limit = Duration.seconds(60 + windows.reduce(0, +) * streams / 500_000)
         try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.readable)" }
         var rows: [StalledRow] = []
@@ -49,7 +50,7 @@ struct StalledCommand: AsyncParsableCommand {
     }
 }
 
-/// `bowline-trust stalled-peer`: the other process of ``StalledCommand``. It ends with its connection.
+/// `bowline-trust stalled-peer`: the other process of ``StalledCommand``. It ends when its connection ends.
 struct StalledPeerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "stalled-peer", shouldDisplay: false)
 
@@ -66,7 +67,7 @@ struct StalledPeerCommand: AsyncParsableCommand {
             defer { ended.open() }
             try await StalledPeer.serve(connection)
         }
-        // Whoever started it may have ended before it connected.
+        // The process that started this one may end before it connects.
         try Watchdog.start().begin(limit: .seconds(1_800)) { "nobody came, or nobody went" }
         try await ended.wait()
         await server.stop()

@@ -4,14 +4,14 @@ internal import NIOCore
 
 /// The peer of ``StalledRun``, in a process of its own: fills the window of each stream with DATA frames of one byte.
 ///
-/// | target | what it does |
+/// | target | what the peer does |
 /// |---|---|
 /// | `/warm` | answers without a body |
 /// | `/stalled/n` | answers with a head, and leaves the stream open |
-/// | `/full` | fills all windows; then answers, with the number of bytes in ``sentField`` |
+/// | `/full` | fills all windows, then answers with the number of bytes in ``sentField`` |
 struct StalledPeer {
     static let sentField = "x-sent"
-    /// How many bytes of one stream go into one write.
+    /// How many one-byte frames of each stream go into one write.
     private static let roundsPerWrite = 64
 
     private let connection: LoopbackConnection
@@ -20,7 +20,7 @@ struct StalledPeer {
     /// The stream of the request `/full`.
     private var last: Int?
     private var unansweredPings = 0
-    /// The frames of one round, and the streams that it is for.
+    /// The frames of one round (one byte on each stream), and their streams.
     private var round = (streams: [Int](), bytes: ByteBuffer())
 
     /// Speaks HTTP/2 on a connection until the client ends it.
@@ -43,18 +43,18 @@ struct StalledPeer {
         }
     }
 
-    /// Uses up the windows, also what the client gives back of them meanwhile.
+    /// Uses up all windows, including the window that the client gives back meanwhile.
     private mutating func fill() async throws {
         repeat {
             while !windows.isUsedUp {
                 guard let part = windows.take(upTo: Self.roundsPerWrite) else {
-                    // The connection's window is empty: the client gives it back as bytes arrive.
+                    // The connection's window is empty. The client gives it back as bytes arrive.
                     guard try await readOn() else { return }
                     continue
                 }
                 try await connection.send(frames(of: part))
             }
-            // When this is answered, every WINDOW_UPDATE that the client wrote before has come.
+            // When the client answers this PING, every WINDOW_UPDATE that it wrote earlier has arrived.
             unansweredPings += 1
             try await send(HTTP2WireFrame(.ping, ByteBuffer(integer: UInt64(1))))
             while unansweredPings > 0 { guard try await readOn() else { return } }
@@ -75,9 +75,9 @@ struct StalledPeer {
         return all
     }
 
-    /// Waits for bytes, and looks at all frames in them.
+    /// Waits for bytes, and handles all frames in them.
     ///
-    /// - Returns: whether the client is there.
+    /// - Returns: false if the client has closed the connection.
     private mutating func readOn() async throws -> Bool {
         let bytes = try await connection.read()
         guard bytes.readableBytes > 0 else { return false }

@@ -1,6 +1,6 @@
-/// What one window size came to.
+/// The result for one window size.
 struct StalledRow: Sendable, Hashable {
-    /// What a stream may hold beside its window: one frame of the largest size that is agreed, which is 16 KiB.
+    /// How many bytes a stream may use beside its window: one frame of the agreed maximum size, 16 KiB.
     static let allowance = 16_384
     static let header = [
         "window", "streams", "bytes sent", "KiB before", "KiB at the peak", "bytes per stream", "limit",
@@ -10,14 +10,14 @@ struct StalledRow: Sendable, Hashable {
     let streams: Int
     /// How many bytes the peer sent, each in a frame of its own.
     var sent = 0
-    /// Memory that the program held before the requests, and the most that it held afterwards.
+    /// The memory that the program had allocated before the requests, and the maximum afterwards.
     var beforeKiB = 0
     var peakKiB = 0
 
     var limit: Int { window + Self.allowance }
     var bytesPerStream: Int { max(0, peakKiB - beforeKiB) * 1024 / max(1, streams) }
 
-    /// What is wrong; empty if nothing is.
+    /// The figures that are wrong; empty if there are none.
     var violations: [String] {
         var violations: [String] = []
         if sent < window * streams {

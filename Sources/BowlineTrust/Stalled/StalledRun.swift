@@ -3,20 +3,21 @@ internal import BowlinePlatform
 internal import BowlineTesting
 internal import Logging
 
-/// Responses whose readers stand still after the head, while the peer fills the window of each with frames of one byte.
+/// Sends requests and reads only the heads of the responses, while the peer fills the window of each stream with frames
+/// of one byte.
 struct StalledRun: Sendable {
-    /// How long the peer gets until it listens.
+    /// How long to wait until the peer listens.
     private static let patience = Duration.seconds(10)
 
     let window: Int
     let streams: Int
 
-    /// The run did not come to its measurement.
+    /// The run ended before its measurement.
     struct Failed: Error, CustomStringConvertible {
         let description: String
     }
 
-    /// Starts a peer, makes the requests, and measures.
+    /// Starts a peer, sends the requests, and measures.
     func run() async throws -> StalledRow {
         let socket = "/tmp/bowline-stalled-\(getpid())-\(window).sock"
         defer { unlink(socket) }
@@ -44,22 +45,22 @@ struct StalledRun: Sendable {
             $0.timeouts.responseHead = nil
             $0.timeouts.bodyIdle = nil
             $0.timeouts.total = nil
-            // Until the peer accepts.
+            // Retries until the peer accepts connections.
             $0.retry.maximumAttempts = 10
-            // The responses are cut off at the end, and a line on that would hide the table.
+            // The shutdown cuts the responses off, and a log line for each would hide the table.
             $0.telemetry.logger = Logger(label: "stalled") { _ in SwiftLogNoOpLogHandler() }
         }
     }
 
     private func measure(_ client: ServiceClient) async throws -> StalledRow {
-        // What the process and the connection keep is part of what is held before.
+        // A warm-up: the memory that the process and the connection keep belongs to the figure before the requests.
         for _ in 0..<3 { _ = try await head(client, "/warm").body.collect(upTo: 1) }
         var row = StalledRow(window: window, streams: streams)
         row.beforeKiB = try held()
         var responses: [ServiceResponse] = []
         for number in 0..<streams { responses.append(try await head(client, "/stalled/\(number)")) }
         let (sent, peak) = try await withThrowingTaskGroup(of: Int.self) { group in
-            // Measures until it is cancelled.
+            // Measures until the group cancels it.
             group.addTask {
                 var peak = try held()
                 while (try? await Task.sleep(for: .milliseconds(10))) != nil { peak = max(peak, try held()) }

@@ -1,8 +1,8 @@
 internal import BowlineTesting
 
-/// What a peer may still send: on the connection, and on each stream whose reader stands still (RFC 9113 §6.9).
+/// How many bytes a peer may still send: on the connection, and on each stream whose reader is stopped (RFC 9113 §6.9).
 struct StalledWindows: Sendable, Hashable {
-    /// The same number of bytes on each of some streams.
+    /// A number of bytes to send on each of some streams, the same for all.
     struct Part: Sendable, Hashable {
         let streams: [Int]
         let bytes: Int
@@ -14,19 +14,19 @@ struct StalledWindows: Sendable, Hashable {
     }
 
     private(set) var connection = 65_535
-    /// How many bytes were taken.
+    /// How many bytes ``take(upTo:)`` has returned in all.
     private(set) var sent = 0
     private var initial = 65_535
     private var streams: [Stream] = []
 
-    /// Whether no stream may send more.
+    /// Whether the window of every stream is used up.
     var isUsedUp: Bool { streams.allSatisfy { $0.left <= 0 } }
 
     mutating func opened(_ id: Int) {
         streams.append(Stream(id: id, left: initial))
     }
 
-    /// The client has changed SETTINGS_INITIAL_WINDOW_SIZE: all windows change with it.
+    /// The client has changed SETTINGS_INITIAL_WINDOW_SIZE: the windows of all streams change by the difference.
     mutating func initialChanged(to window: Int) {
         for index in streams.indices { streams[index].left += window - initial }
         initial = window
@@ -41,11 +41,12 @@ struct StalledWindows: Sendable, Hashable {
         }
     }
 
-    /// Takes what may be sent next: one byte or more, at most `limit`, on each stream that has a window; nil: nothing may be sent.
+    /// Takes the bytes to send next from the windows: the same number, 1 to `limit`, on each stream that has a window;
+    /// nil: nothing may be sent.
     mutating func take(upTo limit: Int) -> Part? {
         var open = streams.indices.filter { streams[$0].left > 0 }
         guard !open.isEmpty, connection > 0 else { return nil }
-        // A connection's window that is smaller than that is for the first of them.
+        // If the connection's window is smaller than the number of streams, only the first streams get a byte.
         open = Array(open.prefix(connection))
         let least = open.map { streams[$0].left }.min() ?? 0
         let bytes = max(1, min(limit, least, connection / open.count))

@@ -2,25 +2,26 @@ internal import Bowline
 internal import BowlineTesting
 internal import NIOCore
 
-/// One request, drawn from the run's seed and its number: the client and the peer draw the same.
+/// The plan of one request, drawn from the run's seed and the request's number. The client and the peer draw the same
+/// plan.
 struct StreamsCall: Sendable, Hashable {
-    /// The field that says the number of a request, and of a response.
+    /// The field with the number of a request or of a response.
     static let numberField = "x-call"
-    /// The longest body of a request.
+    /// The largest length of a request body, in bytes.
     private static let longestBody = 30_000
-    /// The longest body of a response. So many of them as a connection has streams fit in the window that the client gives at
-    /// first, so that the peer need not count it.
+    /// The largest length of a response body, in bytes. The responses of all streams of a connection fit in the window
+    /// that the client gives first, so the peer does not count that window.
     static let longestAnswer = 1_000
 
     let number: Int
     let method: HTTPRequest.Method
-    /// How many bytes its body has; 0: it has none.
+    /// How many bytes the request body has; 0: no body.
     let bodyCount: Int
-    /// How many bytes the body of its response has.
+    /// How many bytes the response body has.
     let answerCount: Int
 
     init(seed: UInt64, number: Int) {
-        // Two calls' sequences have nothing in common, though their numbers are neighbours.
+        // Mixes the seed, so that calls with neighbouring numbers draw unrelated sequences.
         var mixed = SeededRandom(seed: seed &+ UInt64(truncatingIfNeeded: number) &* 0x9E37_79B9_7F4A_7C15)
         var random = SeededRandom(seed: mixed.next() ^ seed)
         self.number = number
@@ -32,7 +33,7 @@ struct StreamsCall: Sendable, Hashable {
         answerCount = random.next(in: 1..<Self.longestAnswer)
     }
 
-    /// Its target.
+    /// The target of the request.
     var target: String { "/calls/\(number)" }
 
     /// The number in a target; nil if there is none.
@@ -46,7 +47,7 @@ struct StreamsCall: Sendable, Hashable {
     /// The response's body.
     var answer: ByteBuffer { Self.piece(of: ~number, at: 0, count: answerCount) }
 
-    /// A piece of a body: bytes that count up, from one that the number decides.
+    /// A piece of a body: bytes that count up. The number decides the first byte.
     static func piece(of number: Int, at offset: Int, count: Int) -> ByteBuffer {
         let start = (number &* 37 &+ offset) & 0xFF
         return pattern.getSlice(at: start, length: min(max(0, count), longestBody)) ?? ByteBuffer()

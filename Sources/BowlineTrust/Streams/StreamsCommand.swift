@@ -2,7 +2,8 @@ internal import ArgumentParser
 internal import Bowline
 internal import BowlinePlatform
 
-/// `bowline-trust streams`: requests over HTTP/2 connections whose stream numbers run out, to a peer that pauses and goes away.
+/// `bowline-trust streams`: sends requests over HTTP/2 connections whose stream numbers run out, to a peer that pauses
+/// and goes away.
 struct StreamsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "streams",
@@ -41,7 +42,7 @@ struct StreamsCommand: AsyncParsableCommand {
         print(command)
         fflush(nil)
         let watchdog = try Watchdog.start()
-        // A thousand a second, where there are ten thousand.
+        // The limit assumes 1,000 requests a second; normally there are 10,000.
         let limit = Duration.seconds(120 + requests / 1_000)
         let record = try await StreamsRun.run(seed: seed, requests: requests, workers: callers) { run in
             watchdog.begin(limit: limit) {

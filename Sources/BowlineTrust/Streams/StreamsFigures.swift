@@ -1,18 +1,18 @@
-/// What the peer did, on one connection or on all.
+/// The actions of the peer, counted on one connection or on all.
 struct StreamsFigures: Sendable, Hashable {
     var connections = 0
-    /// Requests that came, again and again those that came again.
+    /// Requests that arrived. A request that arrives again counts again.
     var arrived = 0
     var executed = 0
     /// Streams that were refused (REFUSED_STREAM).
     var refused = 0
-    /// Streams above the last one of a GOAWAY, which were not looked at.
+    /// Streams above the last stream of a GOAWAY, which the peer ignored.
     var ignored = 0
-    /// Connections whose last stream number was used.
+    /// Connections on which the client used its last stream number.
     var exhausted = 0
     /// Connections that ended with a GOAWAY.
     var goAways = 0
-    /// Connections that ended without a word.
+    /// Connections that the peer reset without a GOAWAY.
     var cuts = 0
     /// Changes of SETTINGS_INITIAL_WINDOW_SIZE while streams were open.
     var windowChanges = 0

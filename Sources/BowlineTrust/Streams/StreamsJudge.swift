@@ -1,54 +1,54 @@
 internal import Bowline
 
-/// What the client program was told of one request.
+/// The outcome of one request, as the client program saw it.
 enum StreamsTold: Sendable, Hashable {
-    /// Its call has not ended.
+    /// The call has not ended.
     case nothing
-    /// Its own answer.
+    /// The request's own answer.
     case answered
-    /// Status 200 with the number or the body of another request, or another status.
+    /// An answer with status 200 and the number or body of another request, or an answer with another status.
     case wrongAnswer
     case failed(RequestProgress)
-    /// It failed with an error that says nothing of its progress.
+    /// An error without a progress.
     case other
 }
 
-/// Everything that is known after a run.
+/// The complete record of a run.
 struct StreamsRecord: Sendable {
     let seed: UInt64
     /// How many calls were made at once.
     let workers: Int
-    /// By the request's number.
+    /// The outcomes, by the request's number.
     var told: [StreamsTold]
-    /// How often the peer executed each.
+    /// How often the peer executed each request, by the request's number.
     var executions: [UInt8]
     var figures = StreamsFigures()
-    /// What the client did and must not do, by the peer.
+    /// What the client did although it must not, as the peers saw it.
     var problems: [String] = []
-    /// Errors of calls, the first few.
+    /// The first few errors of calls.
     var errors: [String] = []
 }
 
-/// Compares what the client program was told with what the peer executed.
+/// Compares the outcomes that the client program saw with the requests that the peer executed.
 ///
 /// A pure function of the record of a run.
 struct StreamsJudge: Sendable, Hashable {
-    /// Runs of so many requests or more must have everything in them.
+    /// Runs with at least this many requests must show every behaviour of the peer.
     private static let representativeCount = 20_000
 
     private(set) var answered = 0
-    /// Calls that failed though their request may be repeated: GETs, and POSTs that were not executed.
+    /// Calls that failed although the client may repeat their requests: GETs, and POSTs that were not executed.
     private(set) var lost = 0
-    /// POSTs of which the client cannot know whether they were executed.
+    /// POSTs that may have been executed or not; the client cannot know.
     private(set) var ambiguous = 0
     /// POSTs that were executed more than once.
     private(set) var twice = 0
-    /// What must not be; empty if nothing is.
+    /// The violated rules; empty if there are none.
     private(set) var violations: [String] = []
 
     init(_ record: StreamsRecord) {
         for number in record.told.indices { judge(number, record) }
-        // A cut leaves those behind that were on their way: one for each caller at most.
+        // A cut leaves the outcome of the requests in flight unknown: at most one request of each caller.
         let explained = record.figures.cuts * record.workers
         if ambiguous > explained {
             violations.append("\(ambiguous) POSTs may have been executed or not, and cuts explain \(explained)")
@@ -82,7 +82,7 @@ struct StreamsJudge: Sendable, Hashable {
     }
 
     private mutating func add(_ violation: String) {
-        // All of them would hide the table.
+        // A longer list would hide the table.
         if violations.count < 20 { violations.append(violation) }
     }
 
@@ -96,7 +96,7 @@ struct StreamsJudge: Sendable, Hashable {
         for (what, count) in counts where count == 0 { violations.append("no \(what): the run says nothing") }
     }
 
-    /// The run's one row.
+    /// A table with the one row of the run.
     func table(_ figures: StreamsFigures, requests: Int) -> TextTable {
         var table = TextTable([
             "requests", "answered", "connections", "exhausted", "GOAWAYs", "ignored", "refused", "cuts", "windows",

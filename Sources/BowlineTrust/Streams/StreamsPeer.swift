@@ -1,33 +1,34 @@
 internal import BowlineTesting
 internal import NIOCore
 
-/// The peer's side of one HTTP/2 connection without its socket: frames in, frames out. It misbehaves only as a peer may.
+/// The peer's side of one HTTP/2 connection without its socket: frames in, frames out. It misbehaves only in ways that
+/// the protocol allows.
 ///
-/// Give it what came with ``received(_:_:)``, and take what it does with ``endTurn()`` once all that has come is there. A turn that
-/// pauses is followed by ``pauseEnded()``.
+/// Pass each frame that arrives to ``received(_:_:)``. When no more frames are waiting, call ``endTurn()``, which
+/// returns the peer's actions. After a turn with a pause, call ``pauseEnded()``.
 ///
-/// | what comes | what the peer does |
+/// | input | what the peer does |
 /// |---|---|
 /// | HEADERS | remembers the stream, or refuses it |
-/// | HEADERS above the last stream of its GOAWAY | nothing |
-/// | a request's end | executes it, and answers it at the end of the turn |
-/// | the end of a turn | gives windows back, changes settings, pauses, goes away or cuts, as drawn |
+/// | HEADERS above the last stream of its GOAWAY | ignores the stream |
+/// | the end of a request | executes it, and answers it at the end of the turn |
+/// | the end of a turn | raises windows, changes settings, pauses, sends GOAWAY or cuts the connection, as drawn |
 ///
-/// What the client must not do is in ``problems``: a stream number that does not rise, more streams than are allowed, DATA beyond
-/// a window, a request with the fields or the body of another.
+/// ``problems`` lists what the client must not do: a stream number that does not rise, more streams than allowed, DATA
+/// beyond a window, a request with the fields or the body of another.
 struct StreamsPeer: Sendable {
-    /// What one turn comes to.
+    /// The peer's actions in one turn.
     struct Turn: Sendable {
-        /// The numbers of the requests that are executed. They go on record before anything is sent.
+        /// The numbers of the executed requests. The service records them before it sends a frame.
         var executed: [Int] = []
         var frames: [HTTP2WireFrame] = []
-        /// For how many milliseconds the peer neither reads nor writes after that; 0: it goes on.
+        /// For how many milliseconds the peer neither reads nor writes after this turn; 0: no pause.
         var pause = 0
         var end: End?
     }
 
     enum End: Sendable, Hashable {
-        /// No stream is open, and none will be.
+        /// No stream is open, and the peer accepts no further stream.
         case finished
         case cut
     }
@@ -36,14 +37,14 @@ struct StreamsPeer: Sendable {
         let id: Int
         let call: StreamsCall
         var received = 0
-        /// How many bytes the client may send, by what it has acknowledged.
+        /// How many bytes the client may send, by the settings that it has acknowledged.
         var window: Int
         var isWhole = false
     }
 
     private enum GoingAway: Sendable, Hashable {
         case no
-        /// The last stream is still to be said.
+        /// The GOAWAY with the last stream 2³¹ − 1 is sent. The GOAWAY with the real last stream follows.
         case announced
         case yes(last: Int)
     }
@@ -55,22 +56,23 @@ struct StreamsPeer: Sendable {
     private let seed: UInt64
     private let requests: Int
     private let end: StreamsEnd
-    /// How likely it is that a stream is refused. Most connections refuse none: a client leaves a connection that refuses time after
-    /// time, long before its numbers run out.
+    /// The probability that the peer refuses a stream; 0 on most connections. A client leaves a connection that refuses
+    /// many streams, long before its stream numbers run out.
     private let refusalChance: Double
     private var random: SeededRandom
     private var streams: [Stream] = []
-    /// The stream that came last.
+    /// The latest stream that the client opened.
     private var latestID = 0
-    /// The highest stream that was executed or refused: a GOAWAY must not say less.
+    /// The highest stream that was executed or refused. The last stream of a GOAWAY must not be lower.
     private var highestDone = 0
-    /// What the client may send on all streams together.
+    /// How many bytes the client may send on all streams together.
     private var connectionWindow = 65_535
-    /// What the client has acknowledged.
+    /// The settings that the client has acknowledged.
     private var inForce = StreamsSettings()
-    /// What it has not, oldest first. Each is what is in force afterwards.
+    /// The settings that the client has not acknowledged, oldest first. Each element is the complete settings after its
+    /// acknowledgement.
     private var announced: [StreamsSettings] = []
-    /// What a pause ends with.
+    /// The frames that the peer sends after a pause.
     private var afterPause: [HTTP2WireFrame] = []
     private var goingAway = GoingAway.no
 
@@ -78,10 +80,10 @@ struct StreamsPeer: Sendable {
     private(set) var problems: [String] = []
 
     /// - Parameters:
-    ///   - seed: The run's.
+    ///   - seed: The seed of the run.
     ///   - connection: The connection's number.
-    ///   - requests: How many there are: theirs are the numbers from 0.
-    ///   - streams: How many streams the connection has before the client's numbers run out.
+    ///   - requests: How many requests the run has; their numbers begin at 0.
+    ///   - streams: How many streams the connection has before the client's stream numbers run out.
     init(seed: UInt64, connection: Int, requests: Int, streams: Int) {
         self.seed = seed
         self.requests = requests
@@ -92,7 +94,7 @@ struct StreamsPeer: Sendable {
         figures.connections = 1
     }
 
-    /// The first SETTINGS.
+    /// Returns the first SETTINGS.
     mutating func begin() -> [HTTP2WireFrame] {
         let settings = StreamsSettings.drawn(&random)
         announced.append(settings)
@@ -103,10 +105,10 @@ struct StreamsPeer: Sendable {
 
     // MARK: What comes
 
-    /// A frame has come.
+    /// Handles a frame that has arrived.
     ///
-    /// - Parameter fields: Those of HEADERS.
-    /// - Returns: What is answered at once.
+    /// - Parameter fields: The fields of HEADERS; empty for other frames.
+    /// - Returns: The frames to send at once.
     mutating func received(_ frame: HTTP2WireFrame, _ fields: [HTTP2WireField]) -> [HTTP2WireFrame] {
         switch frame.kind {
         case .headers: return headers(frame, fields)
@@ -142,7 +144,7 @@ struct StreamsPeer: Sendable {
         return []
     }
 
-    /// The request whose fields these are; nil: of none.
+    /// The request that these fields belong to; nil: no request of the run.
     private mutating func call(of fields: [HTTP2WireField]) -> StreamsCall? {
         let target = fields[":path"] ?? ""
         guard let number = StreamsCall.number(ofTarget: target), (0..<requests).contains(number) else {
@@ -167,7 +169,7 @@ struct StreamsPeer: Sendable {
         let count = frame.payload.readableBytes
         connectionWindow -= count
         if connectionWindow < 0, count > 0 { note("\(-connectionWindow) bytes beyond the connection's window") }
-        // A stream that was refused or is ignored: the client does not know yet.
+        // No such stream: the client does not know yet that the peer has refused or ignored it.
         guard let index = streams.firstIndex(where: { $0.id == frame.stream }) else { return }
         let call = streams[index].call
         if count > streams[index].window, count > 0 {
@@ -203,7 +205,7 @@ struct StreamsPeer: Sendable {
 
     // MARK: What the peer does
 
-    /// All that has come is there.
+    /// Ends a turn, after all frames that have arrived were handled, and returns the peer's actions.
     mutating func endTurn() -> Turn {
         var turn = Turn()
         if case .cut(let count) = end, figures.arrived >= count {
@@ -220,7 +222,7 @@ struct StreamsPeer: Sendable {
         return turn
     }
 
-    /// A pause is over.
+    /// Ends a pause, and returns the peer's actions.
     mutating func pauseEnded() -> Turn {
         var turn = Turn()
         turn.frames = afterPause
@@ -233,7 +235,7 @@ struct StreamsPeer: Sendable {
         return turn
     }
 
-    /// Executes what is whole, in an order that is drawn, and answers it.
+    /// Executes the complete requests, in a drawn order, and answers them.
     private mutating func answer(_ turn: inout Turn) {
         let whole = streams.filter(\.isWhole).shuffled(using: &random)
         guard !whole.isEmpty else { return }
@@ -255,7 +257,7 @@ struct StreamsPeer: Sendable {
         turn.frames.append(HTTP2WireFrame(.data, flags: Self.endStream, on: stream.id, stream.call.answer))
     }
 
-    /// Executes some of what is whole, answers some of that, and ends the connection without a word.
+    /// Executes some of the complete requests, answers some of those, and ends the connection without a GOAWAY.
     private mutating func cut(_ turn: inout Turn) {
         for stream in streams where stream.isWhole {
             let (isExecuted, isAnswered) = (random.nextBool(), random.nextBool())
@@ -266,7 +268,7 @@ struct StreamsPeer: Sendable {
         turn.end = .cut
     }
 
-    /// Goes away if it is time to.
+    /// Sends GOAWAY if enough requests have arrived.
     private mutating func goAway(_ turn: inout Turn) {
         guard goingAway == .no, case .goAway(let count, let isAnnounced) = end, figures.arrived >= count else { return }
         figures.goAways += 1
@@ -279,12 +281,13 @@ struct StreamsPeer: Sendable {
         turn.pause = random.next(in: 1..<15)
     }
 
-    /// Says which stream was the last: one that is drawn of those that are above everything executed.
+    /// Sends the GOAWAY with the real last stream: the latest stream, or a drawn earlier one. It is never below an
+    /// executed or refused stream.
     private mutating func sayLast(_ turn: inout Turn) {
         let refusable = streams.indices.filter { streams[$0].id > highestDone }
         var last = latestID
         if !refusable.isEmpty, random.nextBool(probability: 0.7) {
-            // That one and those above it are dropped.
+            // The peer drops this stream and the streams above it.
             let first = refusable[random.next(in: 0..<refusable.count)]
             last = max(highestDone, first > 0 ? streams[first - 1].id : 0)
             figures.ignored += streams.count - first
@@ -294,7 +297,7 @@ struct StreamsPeer: Sendable {
         turn.frames.append(.goAway(last: UInt32(clamping: last)))
     }
 
-    /// Gives windows back: always where nothing is left of one, and sometimes where little is.
+    /// Raises windows: always a window that is used up, sometimes a small one.
     private mutating func giveBack(_ turn: inout Turn) {
         for index in streams.indices where !streams[index].isWhole {
             let increment = increment(for: streams[index].window, low: 4_000, most: 20_000)
@@ -313,7 +316,7 @@ struct StreamsPeer: Sendable {
         return max(0, -window) + random.next(in: 1..<most)
     }
 
-    /// Changes a setting, at times.
+    /// Changes one setting in some turns.
     private mutating func changeSettings(_ turn: inout Turn) {
         guard announced.isEmpty, random.nextBool(probability: 0.02) else { return }
         var settings = inForce
@@ -327,7 +330,8 @@ struct StreamsPeer: Sendable {
         figures.limitChanges += 1
         settings.streams = StreamsSettings.limit(&random)
         if random.nextBool(probability: 0.3) {
-            // No stream at all, for as long as the pause: nothing comes that would end a turn.
+            // No stream is allowed during the pause. The second SETTINGS comes at the end of the pause and not in a later
+            // turn: while no stream is allowed, perhaps no frame arrives, and then no turn ends.
             var none = settings
             none.streams = 0
             announced.append(none)

@@ -2,12 +2,12 @@ internal import BowlineTesting
 
 /// How the peer ends a connection, drawn from the run's seed and the connection's number.
 enum StreamsEnd: Sendable, Hashable {
-    /// It does not: the client runs out of stream numbers.
+    /// The peer does not end the connection: the client runs out of stream numbers.
     case exhausted
-    /// GOAWAY once so many requests have come. If it is announced, one with the last stream 2³¹ − 1 goes before it
-    /// (RFC 9113 §6.8).
+    /// GOAWAY after this many requests. If it is announced, a GOAWAY with the last stream 2³¹ − 1 comes first (RFC 9113
+    /// §6.8).
     case goAway(after: Int, isAnnounced: Bool)
-    /// The connection is reset once so many requests have come.
+    /// A reset of the connection after this many requests.
     case cut(after: Int)
 
     /// - Parameter streams: How many streams the connection has.
@@ -22,7 +22,7 @@ enum StreamsEnd: Sendable, Hashable {
     }
 }
 
-/// What the peer's SETTINGS say.
+/// The values of the peer's SETTINGS.
 struct StreamsSettings: Sendable, Hashable {
     /// SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 §6.5.2).
     var window = 65_535
@@ -32,11 +32,11 @@ struct StreamsSettings: Sendable, Hashable {
     private static let windows = [1, 100, 5_000, 16_384, 65_535, 1_048_576]
     private static let limits = [1, 3, 20, 100, 256]
 
-    /// Each as it stands in a SETTINGS frame.
+    /// The two settings as entries of a SETTINGS frame.
     var windowEntry: (UInt16, UInt32) { (4, UInt32(clamping: window)) }
     var limitEntry: (UInt16, UInt32) { (3, UInt32(clamping: streams)) }
 
-    /// Draws both.
+    /// Draws both settings.
     static func drawn(_ random: inout SeededRandom) -> StreamsSettings {
         StreamsSettings(window: window(&random), streams: limit(&random))
     }

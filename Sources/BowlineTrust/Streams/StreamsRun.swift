@@ -5,8 +5,8 @@ internal import Logging
 internal import NIOCore
 internal import Synchronization
 
-/// Many requests over one connection at a time, whose stream numbers run out again and again, to a peer that pauses, changes its
-/// settings and goes away.
+/// A run of many requests over one connection at a time, whose stream numbers run out again and again. The peer pauses,
+/// changes its settings and goes away.
 final class StreamsRun: Sendable {
     private struct State: Sendable {
         var told: [StreamsTold]
@@ -16,7 +16,7 @@ final class StreamsRun: Sendable {
 
     /// How many streams a connection has before its numbers run out.
     static let streams = 250
-    /// So many errors are described.
+    /// How many errors are described.
     private static let errorLimit = 10
 
     private let seed: UInt64
@@ -34,8 +34,8 @@ final class StreamsRun: Sendable {
 
     /// Makes all requests.
     ///
-    /// - Parameter progress: Called with the run as soon as there is one.
-    /// - Throws: what starting the server or the client throws.
+    /// - Parameter progress: Called with the run before its first request.
+    /// - Throws: the errors of starting the server or the client.
     static func run(
         seed: UInt64, requests: Int, workers: Int, progress: (StreamsRun) -> Void = { _ in }
     ) async throws -> StreamsRecord {
@@ -50,7 +50,8 @@ final class StreamsRun: Sendable {
             progress(run)
             await run.call()
             await client.shutdown(within: .seconds(5))
-            // The peers' figures are there once their scripts have ended.
+            // Stops the server before the record is read: the peers' figures are complete when their scripts have
+            // ended.
             await server.stop()
             return run.record(service)
         } catch {
@@ -69,7 +70,7 @@ final class StreamsRun: Sendable {
         return try ServiceClient(baseURL: server.baseURL, transport: PooledTransport(options: options)) {
             $0.timeouts.poolAcquire = .seconds(30)
             $0.timeouts.total = .seconds(60)
-            // Each attempt may be refused, ignored or cut; ten in a row are not.
+            // The peer may refuse, ignore or cut each attempt, but practically never ten attempts in a row.
             $0.retry.maximumAttempts = 10
             $0.retry.baseDelay = .milliseconds(1)
             $0.retry.throttledBaseDelay = .milliseconds(1)

@@ -2,7 +2,7 @@ internal import Bowline
 internal import BowlineTesting
 internal import NIOCore
 
-/// Drives a ``StreamsPeer`` on each connection of a server, and remembers what was executed.
+/// Drives a ``StreamsPeer`` on each connection of a server, and records the executed requests.
 final class StreamsService: Sendable {
     private struct State: Sendable {
         var executions: [UInt8]
@@ -16,7 +16,7 @@ final class StreamsService: Sendable {
     private let state: Guarded<State>
 
     /// - Parameters:
-    ///   - seed: What the peers draw from.
+    ///   - seed: The seed that the peers draw from.
     ///   - requests: How many requests there are.
     ///   - streams: How many streams a connection has.
     init(seed: UInt64, requests: Int, streams: Int) {
@@ -26,10 +26,10 @@ final class StreamsService: Sendable {
         state = Guarded(State(executions: [UInt8](repeating: 0, count: requests)))
     }
 
-    /// How often each request was executed, by its number.
+    /// How often each request was executed, by the request's number.
     var executions: [UInt8] { state.withLock { $0.executions } }
     var figures: StreamsFigures { state.withLock { $0.figures } }
-    /// What the client must not have done.
+    /// What the client did although it must not.
     var problems: [String] { state.withLock { $0.problems } }
 
     /// Speaks HTTP/2 on a connection until it ends.
@@ -55,7 +55,7 @@ final class StreamsService: Sendable {
         }
     }
 
-    /// Does what a turn says.
+    /// Performs the actions of a turn.
     ///
     /// - Returns: whether the connection has ended.
     private func act(
@@ -69,7 +69,8 @@ final class StreamsService: Sendable {
         case nil: return false
         case .cut: try await connection.reset()
         case .finished:
-            // What the client sends meanwhile is read: otherwise the end would be a reset, and answers might be lost.
+            // Reads what the client still sends. Otherwise the system would reset the connection, and answers might be
+            // lost.
             try await connection.halfClose()
             try await connection.waitForClose(timeout: .seconds(30))
         }
