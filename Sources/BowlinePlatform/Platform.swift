@@ -1,4 +1,4 @@
-// The C library of the platform. Only the files of this module ask which platform it is; every other file imports
+// The C library of the platform. Only the files of this module check the platform; all other files import
 // `BowlinePlatform`.
 #if canImport(Glibc)
     @_exported public import Glibc
@@ -10,7 +10,7 @@
     @_exported public import Darwin
 #endif
 
-/// Names for what the platforms call differently.
+/// Constants that differ between the platforms.
 package enum Platform {
     /// The clock that SwiftNIO's event loops run on.
     #if canImport(Darwin)
@@ -26,9 +26,9 @@ package enum Platform {
         package static let streamSocket = CInt(SOCK_STREAM)
     #endif
 
-    /// What `getaddrinfo` returns for a name that exists and has no address; nil: nothing of its own.
+    /// What `getaddrinfo` returns for a name that exists but has no address; nil: the platform has no such error.
     #if canImport(Glibc)
-        // EAI_NODATA, which the headers show to GNU sources only.
+        // EAI_NODATA. The headers declare it for GNU sources only.
         package static let noAddressError: CInt? = -5
     #else
         package static let noAddressError: CInt? = nil

@@ -1,9 +1,9 @@
-/// A thread for work that blocks. SwiftNIO's and the runtime's threads end the process when they cannot be started; this one
-/// says so.
+/// A thread for work that blocks. If the system cannot start it, `init` throws. SwiftNIO's and the runtime's threads
+/// end the process in that case.
 package struct PlatformThread {
     /// The system did not start a thread.
     package struct NotStarted: Error {
-        /// Why, in the system's words.
+        /// The system's reason.
         package let reason: String
     }
 
@@ -27,7 +27,7 @@ package struct PlatformThread {
             return status
         }
 
-        /// Takes an optional, because the platforms differ in what they call it with.
+        /// Runs the work. Takes an optional, because the parameter's type differs between the platforms.
         private static func run(_ work: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
             if let work { Unmanaged<Work>.fromOpaque(work).takeRetainedValue().body() }
             return nil
@@ -36,7 +36,7 @@ package struct PlatformThread {
 
     private let thread: pthread_t
 
-    /// Runs `body` on a new thread, which ends with it and must be joined or detached.
+    /// Runs `body` on a new thread. The thread ends when `body` returns, and must be joined or detached.
     package init(_ body: @escaping @Sendable () -> Void) throws(NotStarted) {
         var made: pthread_t?
         let status = Work(body).start(&made)
@@ -44,9 +44,9 @@ package struct PlatformThread {
         thread = made
     }
 
-    /// Runs `body` on a new thread that is never waited for.
+    /// Runs `body` on a new thread without waiting for it.
     ///
-    /// - Returns: why the thread could not be started, in the system's words; nil: it runs.
+    /// - Returns: the system's reason why the thread could not be started; nil: it runs.
     package static func startDetached(_ body: @escaping @Sendable () -> Void) -> String? {
         do {
             pthread_detach(try PlatformThread(body).thread)

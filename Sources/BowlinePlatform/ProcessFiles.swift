@@ -1,11 +1,12 @@
-/// The file systems in which a link stands for a file that a process has open: `/proc/…/fd` and `/dev/fd`.
+/// The file systems in which a link represents a file that a process has open: `/proc/…/fd` and `/dev/fd`.
 package enum ProcessFiles {
-    /// Whether a folder belongs to one of them, whatever leads to it: a symbolic link, `..`, or the working directory.
+    /// Whether a folder belongs to one of them, even if the path leads there by a symbolic link, `..` or the working
+    /// directory.
     ///
     /// - Parameter folder: Its path; empty: the working directory.
     package static func areIn(_ folder: String) -> Bool {
         guard let device = deviceNumber(of: folder.isEmpty ? "." : folder) else { return false }
-        // Without such a file system, as in some containers, `/proc` is a folder like others.
+        // Without such a file system, as in some containers, `/proc` is an ordinary folder.
         return ["/proc", "/dev/fd"].contains { deviceNumber(of: $0) == device } && device != deviceNumber(of: "/")
     }
 

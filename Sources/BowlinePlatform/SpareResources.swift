@@ -1,8 +1,8 @@
-/// Finds out whether the process can have so many more of something, by taking them and giving them back.
+/// Checks whether the process can get more of a resource, by taking it and giving it back.
 package enum SpareResources {
-    /// Why the process cannot open `count` more descriptors (two or more), in the system's words; nil: it can.
+    /// Returns the system's reason why the process cannot open `count` more descriptors (two or more); nil: it can.
     package static func lackOfDescriptors(_ count: Int) -> String? {
-        // Works without any file, and without a network.
+        // A pipe needs neither a file nor a network.
         var held: [CInt] = [-1, -1]
         guard pipe(&held) == 0 else { return String(cString: strerror(errno)) }
         defer { for descriptor in held { close(descriptor) } }
@@ -14,7 +14,7 @@ package enum SpareResources {
         return nil
     }
 
-    /// Why the process cannot start `count` more threads, in the system's words; nil: it can.
+    /// Returns the system's reason why the process cannot start `count` more threads; nil: it can.
     package static func lackOfThreads(_ count: Int) -> String? {
         let barrier = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
         pthread_mutex_init(barrier, nil)
@@ -31,7 +31,7 @@ package enum SpareResources {
         while held.count < count {
             do {
                 let thread = try PlatformThread {
-                    // All of them are there at the same time.
+                    // Each thread waits here, so that all of them exist at the same time.
                     pthread_mutex_lock(shared)
                     pthread_mutex_unlock(shared)
                 }

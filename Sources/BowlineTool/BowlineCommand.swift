@@ -1,19 +1,20 @@
 internal import ArgumentParser
 internal import BowlinePlatform
 
-/// The tool `bowline`: shows what the SDK does to a URL, for people at a terminal, and scripts.
+/// The tool `bowline`: sends requests with the SDK and reports on them, for people at a terminal and for scripts.
 @main
 struct BowlineCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bowline",
-        abstract: "Sends HTTP requests the way a program on Bowline does, and says what became of them.",
+        abstract: "Sends HTTP requests as a program on Bowline does, and reports on each of them.",
         subcommands: [RequestCommand.self]
     )
 
-    /// What the runtime's threads open when the first of them starts: one that gets none ends the process.
+    /// The number of file descriptors that the runtime opens when its first thread starts. If it gets none, the process
+    /// ends.
     private static let descriptorsOfRuntime = 2
 
-    /// Starts on the main thread, before the runtime has started one of its own.
+    /// Runs on the main thread, before the runtime has started a thread of its own.
     @MainActor
     static func main() async {
         if let reason = SpareResources.lackOfDescriptors(descriptorsOfRuntime) {

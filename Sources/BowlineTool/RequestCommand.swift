@@ -1,20 +1,21 @@
 internal import ArgumentParser
 
-/// `bowline request`: what is asked on the command line becomes a plan, the plan is run, its outcome the exit status.
+/// `bowline request`: makes a plan from the command line, runs it, and exits with its status.
 struct RequestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "request",
-        abstract: "Sends requests to URLs and says what became of each.",
+        abstract: "Sends requests to URLs and reports on each.",
         discussion: """
-            Times are in seconds, with fractions. SIGINT and SIGTERM begin a shutdown: what is in flight finishes, what \
-            is new is refused; a second signal cuts off what is left.
+            Times are in seconds, with fractions. SIGINT and SIGTERM begin a shutdown: requests in flight finish, new \
+            requests are refused. A second signal cuts off the requests that are still in flight.
 
-            Exit status: 0 no request failed (a whole response of any status has not, unless --fail; what a shutdown \
-            refused has not), 1 some failed or nobody read the output, 64 the command line is wrong.
+            Exit status: 0 no request failed, 1 a request failed or the output could not be written, 64 the command \
+            line is wrong. A whole response is a success, whatever its status, unless --fail. A request that a \
+            shutdown refused has not failed.
             """
     )
 
-    @Argument(help: ArgumentHelp("Absolute URLs, asked in turn.", valueName: "url"))
+    @Argument(help: ArgumentHelp("Absolute URLs, requested in turn.", valueName: "url"))
     var urls: [String]
 
     @OptionGroup(title: "Message")
@@ -35,7 +36,7 @@ struct RequestCommand: AsyncParsableCommand {
     @OptionGroup(title: "Attempts")
     var attempts: AttemptArguments
 
-    /// Refuses here what can be refused here, because then the usage that is shown with it is this command's.
+    /// Checks the command line before `run()`, so that an error is shown with the usage of this command.
     func validate() throws {
         _ = try RequestPlan(self)
     }

@@ -1,6 +1,6 @@
 internal import Bowline
 
-/// What has come of a response body.
+/// What has been read of a response body.
 struct BodyTally {
     var bytes = 0
     /// nil: the body is not hashed.
@@ -13,9 +13,9 @@ struct BodyConsumer: Sendable {
     let file: OutputFile?
     let console: Console
 
-    /// Reads the body to its end; what came before an error stands in `tally`.
+    /// Reads the body to its end. If that fails, `tally` has what was read before.
     func consume(_ body: ResponseBody, into tally: inout BodyTally) async throws {
-        // A response that is let go is what dropping means: nothing else to do.
+        // To drop a body, release it without reading it. That happens when the response goes out of scope.
         if plan.dropsBodies { return }
         console.announce(bytes: body.announcedLength)
         try file?.beginBody()

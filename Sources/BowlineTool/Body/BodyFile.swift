@@ -2,21 +2,22 @@ internal import ArgumentParser
 internal import Bowline
 internal import BowlinePlatform
 
-/// A file that is sent as a request's body, in pieces: its size does not matter to memory.
+/// A file that is sent as a request's body, in pieces, so that memory does not grow with its size.
 ///
-/// A regular file has a length and can be read again for another attempt; a pipe, a device or standard input has neither. A
-/// file that says that it is empty and is not, as those under `/proc`, can be read again and has no length.
+/// A regular file has a length and can be read again for another attempt. A pipe, a device or standard input has
+/// neither. A file under `/proc` may have content although its size is 0: it can be read again, but has no known
+/// length.
 struct BodyFile: Sendable, Hashable {
     /// `-` is standard input.
     let path: String
-    /// Bytes of a regular file; nil: nobody knows.
+    /// The bytes of a regular file; nil: not known.
     let length: Int?
     /// Whether it can be sent again.
     let isReplayable: Bool
 
-    /// Looks at the file.
+    /// Checks the file.
     ///
-    /// - Throws: `ValidationError` with the path, if there is none, or if it cannot be read.
+    /// - Throws: `ValidationError` with the path, if there is no such file, it is a folder, or it cannot be read.
     init(_ path: String) throws {
         self.path = path
         guard path != "-" else {
@@ -44,7 +45,7 @@ struct BodyFile: Sendable, Hashable {
         return read(descriptor, &byte, 1) == 1
     }
 
-    /// Says by name which of the files on the command line is not there.
+    /// Checks that a file on the command line is readable; throws `ValidationError` with its option and path if not.
     static func requireReadable(_ path: String, for option: String) throws {
         guard access(path, R_OK) == 0 else {
             throw ValidationError("\(option): \(FileError("read", path: path))")
@@ -58,7 +59,7 @@ struct BodyFile: Sendable, Hashable {
     }
 }
 
-/// Something that could not be done to a file, and why.
+/// An action on a file that failed, and the system's reason.
 struct FileError: Error, Hashable, CustomStringConvertible {
     let action: String
     let path: String

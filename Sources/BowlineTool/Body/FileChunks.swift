@@ -17,8 +17,8 @@ struct FileChunks: AsyncSequence, Sendable {
     }
 }
 
-/// Reads a file on a thread of its own: opening and reading a pipe block until its writer does something, and neither an
-/// event loop nor Swift's few threads may wait for that.
+/// Reads a file on a queue of its own. Opening and reading a pipe block until its writer acts, and that must block
+/// neither an event loop nor one of Swift's few threads.
 final class FileReader: Sendable {
     private static let chunkSize = 131_072
 
@@ -29,7 +29,7 @@ final class FileReader: Sendable {
         file = OpenFile(path: path)
     }
 
-    /// The next piece; nil at the end.
+    /// Returns the next piece; nil at the end.
     func next() async throws -> ByteBuffer? {
         try await withCheckedThrowingContinuation { continuation in
             queue.async { [file] in
@@ -74,7 +74,7 @@ final class FileReader: Sendable {
     }
 }
 
-/// `read(2)`, which a method of that name hides.
+/// Calls `read(2)`. In `OpenFile` the method `read` hides it.
 private func systemRead(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer?, _ size: Int) -> Int {
     read(descriptor, buffer, size)
 }

@@ -5,10 +5,11 @@ internal import Synchronization
 final class OutputFile: Sendable {
     private let path: String
     private let descriptor: Int32
-    /// What was in the file goes when the first body begins, not before: a request that fails harms nothing.
+    /// Whether no body has begun yet. The old content is removed when the first body begins, so a request that fails
+    /// before that leaves it as it is.
     private let isFresh = Atomic(true)
 
-    /// Opens the file, or makes it; `-` is standard output.
+    /// Opens the file, or creates it; `-` is standard output.
     ///
     /// - Throws: `FileError`.
     init(_ path: String) throws {
@@ -21,16 +22,16 @@ final class OutputFile: Sendable {
         if descriptor != STDOUT_FILENO { close(descriptor) }
     }
 
-    /// A body begins.
+    /// Begins a body. The first body replaces the content of the file.
     ///
     /// - Throws: `FileError`.
     func beginBody() throws {
         guard isFresh.exchange(false, ordering: .relaxed), descriptor != STDOUT_FILENO else { return }
-        // Pipes and devices have nothing to cut.
+        // Pipes and devices cannot be truncated (EINVAL).
         guard ftruncate(descriptor, 0) == 0 || errno == EINVAL else { throw FileError("write", path: path) }
     }
 
-    /// Writes all of it.
+    /// Writes all of the bytes.
     ///
     /// - Throws: `FileError`.
     func write(_ bytes: UnsafeRawBufferPointer) throws {
@@ -38,9 +39,9 @@ final class OutputFile: Sendable {
     }
 }
 
-/// Writing to a descriptor until everything is written.
+/// Writes to a descriptor until everything is written.
 enum DescriptorWriting {
-    /// False, with the reason in `errno`, if it cannot be.
+    /// Writes all of the bytes. Returns false, with the reason in `errno`, if that fails.
     static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Bool {
         var rest = bytes
         while !rest.isEmpty {
@@ -48,7 +49,7 @@ enum DescriptorWriting {
             if count >= 0 {
                 rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
             } else if errno == EAGAIN {
-                // Somebody made our terminal or pipe non-blocking: wait until it takes more.
+                // Another process has made our terminal or pipe non-blocking: wait until it takes more.
                 var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 poll(&wanted, 1, -1)
             } else if errno != EINTR {

@@ -1,4 +1,4 @@
-/// The SHA-256 digest of bytes that come in pieces (FIPS 180-4 §6.2).
+/// The SHA-256 digest of bytes that arrive in pieces (FIPS 180-4 §6.2).
 ///
 /// `Docs/Decisions/sha256-in-the-tool.md` says why the tool has its own.
 struct SHA256 {
@@ -25,7 +25,7 @@ struct SHA256 {
         pending.reserveCapacity(Self.blockSize)
     }
 
-    /// Takes more bytes.
+    /// Adds bytes.
     mutating func update(_ bytes: UnsafeRawBufferPointer) {
         length &+= UInt64(bytes.count)
         var rest = bytes[...]
@@ -42,7 +42,7 @@ struct SHA256 {
         pending.append(contentsOf: rest.dropFirst(whole.count))
     }
 
-    /// The digest of everything taken so far, in hexadecimal.
+    /// Returns the digest of all bytes so far, in hexadecimal.
     func hexDigest() -> String {
         var last = pending
         last.append(0x80)
@@ -59,7 +59,7 @@ struct SHA256 {
         return text
     }
 
-    /// Works through whole blocks.
+    /// Adds whole blocks to the state.
     private static func compress(_ state: inout SIMD8<UInt32>, _ blocks: UnsafeRawBufferPointer) {
         guard !blocks.isEmpty else { return }
         roundConstants.withUnsafeBufferPointer { constants in

@@ -4,23 +4,24 @@ internal import ArgumentParser
 struct AmountArguments: ParsableArguments {
     @Option(
         name: .customShort("n"),
-        help: ArgumentHelp("How many requests, over the URLs in turn. (default: one for each URL)", valueName: "count")
+        help: ArgumentHelp(
+            "The number of requests, spread over the URLs in turn. (default: one for each URL)", valueName: "count")
     )
     var count: Int?
 
     @Option(
         name: .customShort("c"),
-        help: ArgumentHelp("How many workers; each has one request in flight.", valueName: "concurrency")
+        help: ArgumentHelp("The number of workers; each has one request in flight.", valueName: "concurrency")
     )
     var concurrency = 1
 
     @Option(help: ArgumentHelp("Each worker's pause between its requests.", valueName: "s"))
     var interval: Seconds?
 
-    @Option(help: ArgumentHelp("Begins a shutdown after that long, as a signal would.", valueName: "s"))
+    @Option(help: ArgumentHelp("Begins a shutdown after this time, as a signal would.", valueName: "s"))
     var shutdownAfter: Seconds?
 
-    @Option(help: ArgumentHelp("How long a shutdown waits for what is in flight. (default: 30)", valueName: "s"))
+    @Option(help: ArgumentHelp("How long a shutdown waits for requests in flight. (default: 25)", valueName: "s"))
     var drain: Seconds?
 
     @Flag(help: "Runs the workers on the client's event loops: no hop between threads.")
@@ -28,14 +29,14 @@ struct AmountArguments: ParsableArguments {
 }
 
 extension AmountArguments {
-    /// How many requests there are to be.
+    /// Returns how many requests to send.
     func requestCount(urls: Int) throws -> Int {
         guard let count else { return urls }
         guard count >= 1 else { throw ValidationError("-n must be at least 1, is \(count)") }
         return count
     }
 
-    /// How many workers share them.
+    /// Returns how many workers share the requests.
     func workerCount(requests: Int) throws -> Int {
         guard (1...100_000).contains(concurrency) else {
             throw ValidationError("-c must be from 1 to 100000, is \(concurrency)")

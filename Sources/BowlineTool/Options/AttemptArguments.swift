@@ -4,14 +4,13 @@ internal import Bowline
 /// Whether and how often a request may be sent again.
 struct AttemptArguments: ParsableArguments {
     @Option(
-        help: ArgumentHelp(
-            "Attempts, the first included; with waits between them, as the SDK makes them.", valueName: "n"))
+        help: ArgumentHelp("Attempts, the first included; the SDK waits between them.", valueName: "n"))
     var maxAttempts = RetryOptions().maximumAttempts
 
     @Flag(help: "The requests may be sent twice, whatever their method.")
     var idempotent = false
 
-    @Flag(help: "Does not send again when a reused connection turns out to be dead.")
+    @Flag(help: "No resend when a reused connection turns out to be dead.")
     var noResend = false
 
     @Option(help: ArgumentHelp("Redirects to follow.", valueName: "n"))
@@ -19,17 +18,17 @@ struct AttemptArguments: ParsableArguments {
 }
 
 extension AttemptArguments {
-    /// When a request is tried again: as the SDK does unless asked otherwise. The tool shows what the SDK does.
+    /// Makes the retry options: the SDK's defaults unless the command line says otherwise.
     func makeRetry() throws -> RetryOptions {
         guard (1...100).contains(maxAttempts) else {
-            throw ValidationError("--max-attempts counts the first: it must be from 1 to 100, is \(maxAttempts)")
+            throw ValidationError("--max-attempts includes the first: it must be from 1 to 100, is \(maxAttempts)")
         }
         var retry = RetryOptions()
         retry.maximumAttempts = maxAttempts
         return retry
     }
 
-    /// Which redirects are followed: as the SDK does unless asked otherwise.
+    /// Makes the redirect options: the SDK's defaults unless the command line says otherwise.
     func makeRedirect() throws -> RedirectOptions {
         guard (0...100).contains(follow) else {
             throw ValidationError("--follow must be from 0 to 100, is \(follow)")
@@ -39,7 +38,7 @@ extension AttemptArguments {
         return redirect
     }
 
-    /// The options of each request.
+    /// Makes the options of each request.
     func makeOptions() -> RequestOptions {
         var options = RequestOptions()
         if idempotent { options.idempotency = .idempotent }

@@ -1,40 +1,40 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// Which protocol is spoken, whom to trust, and how connections are kept.
+/// Which protocol is used, which certificates are trusted, and how connections are kept.
 struct ConnectionArguments: ParsableArguments {
     @Flag(exclusivity: .exclusive)
     var version: WireVersion?
 
-    @Option(help: ArgumentHelp("Trusted certificates, in PEM, in place of the system's.", valueName: "file"))
+    @Option(help: ArgumentHelp("Trusted certificates, in PEM, instead of the system's.", valueName: "file"))
     var cacert: String?
 
     @Option(help: ArgumentHelp("Our own certificate with its chain, in PEM.", valueName: "file"))
     var cert: String?
 
-    @Option(help: ArgumentHelp("Its private key, in PEM.", valueName: "file"))
+    @Option(help: ArgumentHelp("The private key of --cert, in PEM.", valueName: "file"))
     var key: String?
 
-    @Flag(help: "Talks to anyone, whatever certificate they have.")
+    @Flag(help: "Accepts any certificate from any peer.")
     var insecure = false
 
-    @Option(help: ArgumentHelp("A set of pool options; single ones go over it.", valueName: "name"))
+    @Option(help: ArgumentHelp("A set of pool options; single options override it.", valueName: "name"))
     var preset: PoolPreset?
 
     @Flag(help: "A connection for each request, closed after it.")
     var noPool = false
 
-    @Option(help: ArgumentHelp("How long an unused connection is kept. (default: 90)", valueName: "s"))
+    @Option(help: ArgumentHelp("How long an idle connection is kept. (default: 90)", valueName: "s"))
     var idleTimeout: Seconds?
 
-    @Option(help: ArgumentHelp("How many unused connections an origin keeps. (default: 64)", valueName: "n"))
+    @Option(help: ArgumentHelp("How many idle connections an origin keeps. (default: 64)", valueName: "n"))
     var maxIdle: Int?
 
     @Option(help: ArgumentHelp("How many connections an origin may have. (default: 256)", valueName: "n"))
     var maxConnections: Int?
 }
 
-/// The protocols that can be asked for.
+/// The protocols that the command line can ask for.
 enum WireVersion: String, EnumerableFlag {
     case http1, http2, h2c
 
@@ -47,7 +47,7 @@ enum WireVersion: String, EnumerableFlag {
     }
 }
 
-/// The presets of the pool, by name; hyphens and case do not matter.
+/// The presets of the pool, by name; hyphens, underscores and case do not matter.
 enum PoolPreset: String, ExpressibleByArgument, CaseIterable {
     case highThroughput, lowMemory, manyDestinations
 
@@ -67,7 +67,7 @@ enum PoolPreset: String, ExpressibleByArgument, CaseIterable {
 }
 
 extension ConnectionArguments {
-    /// The pool that was asked for.
+    /// Makes the options of the pool.
     func makePool() throws -> PoolOptions {
         var pool = preset?.options ?? PoolOptions()
         if noPool { pool.isEnabled = false }
@@ -75,7 +75,7 @@ extension ConnectionArguments {
         if let maxIdle {
             guard maxIdle >= 0 else { throw ValidationError("--max-idle must not be negative, is \(maxIdle)") }
             pool.maximumIdlePerOrigin = maxIdle
-            // The limit over all origins must not undercut what was asked for one.
+            // The limit over all origins must not be below the limit of one origin.
             pool.maximumIdle = max(pool.maximumIdle, maxIdle)
         }
         if let maxConnections {
@@ -87,7 +87,7 @@ extension ConnectionArguments {
         return pool
     }
 
-    /// Which protocol was asked for; the URLs are of its scheme.
+    /// Makes the options for HTTP/2. The URLs must have the scheme that the protocol needs.
     func makeHTTP2(for urls: [String]) throws -> HTTP2Options {
         var http2 = HTTP2Options()
         switch version {
@@ -95,10 +95,10 @@ extension ConnectionArguments {
         case .http1: http2.negotiation = .http1Only
         case .http2:
             http2.negotiation = .http2Only
-            try require("https", of: urls, for: "--http2 speaks over TLS; for a URL without it there is --h2c")
+            try require("https", of: urls, for: "--http2 needs URLs with https; for HTTP/2 without TLS, use --h2c")
         case .h2c:
             http2.negotiation = .http2Only
-            try require("http", of: urls, for: "--h2c speaks without TLS; for a URL with it there is --http2")
+            try require("http", of: urls, for: "--h2c needs URLs with http; for HTTP/2 over TLS, use --http2")
         }
         return http2
     }
@@ -110,7 +110,7 @@ extension ConnectionArguments {
         }
     }
 
-    /// Whom to trust and who to be; the files are there.
+    /// Makes the options for TLS: the trusted certificates and our own. The files must be readable.
     func makeTLS() throws -> TLSOptions {
         var tls = TLSOptions()
         if let cacert {

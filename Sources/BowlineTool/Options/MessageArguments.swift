@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// What each request says.
+/// The method, the fields and the body of each request.
 struct MessageArguments: ParsableArguments {
     @Option(
         name: .customShort("X"),
@@ -23,7 +23,7 @@ struct MessageArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "A file whose bytes are the body; - is standard input. What is not a regular file is sent chunked, once.",
+            "A file with the body; - is standard input. Anything but a regular file is sent chunked, once.",
             valueName: "file"
         )
     )
@@ -31,9 +31,9 @@ struct MessageArguments: ParsableArguments {
 }
 
 extension MessageArguments {
-    /// The request, as far as it does not depend on the URL.
+    /// Makes the part of the requests that does not depend on the URL.
     ///
-    /// - Throws: `ValidationError` that names what is wrong; of a header field at most its name.
+    /// - Throws: `ValidationError`, which says what is wrong. Of a header field it contains at most the name.
     func makeTemplate() throws -> ServiceRequest {
         let hasBody = data != nil || dataFile != nil
         let name = method ?? (hasBody ? "POST" : "GET")
@@ -64,7 +64,7 @@ extension MessageArguments {
         return try BodyFile(dataFile).requestBody
     }
 
-    /// Splits at the first colon; spaces and tabs around the value do not belong to it (RFC 9110 §5.5).
+    /// Splits a header at the first colon. Spaces and tabs around the value do not belong to it (RFC 9110 §5.5).
     static func split(_ header: String) throws -> (name: String, value: String) {
         let bytes = header.utf8
         guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else {

@@ -1,11 +1,11 @@
 internal import ArgumentParser
 
-/// What is said about the requests, and what becomes of the bodies.
+/// What the tool reports about the requests, and what it does with the bodies.
 struct OutputArguments: ParsableArguments {
     @Flag(help: "One JSON object per line as each request ends, and a summary.")
     var json = false
 
-    @Flag(name: .shortAndLong, help: "Header and trailer fields too, and where the time went.")
+    @Flag(name: .shortAndLong, help: "Also header and trailer fields, and where the time was spent.")
     var verbose = false
 
     @Flag(help: "The summary only; bodies are not hashed. For measuring.")
@@ -17,7 +17,7 @@ struct OutputArguments: ParsableArguments {
     @Option(
         name: .customShort("o"),
         help: ArgumentHelp(
-            "Where the body goes; - is standard output. There is then no total timeout unless --timeout sets one.",
+            "The file for the body; - is standard output. There is no total timeout unless --timeout sets one.",
             valueName: "file"
         )
     )
@@ -29,17 +29,17 @@ struct OutputArguments: ParsableArguments {
     @Flag(help: "Drops each response without reading its body.")
     var dropBody = false
 
-    @Flag(help: "Offers no content coding, and leaves bodies that come coded as they are.")
+    @Flag(help: "Offers no content coding, and does not decode bodies.")
     var noDecompress = false
 }
 
 extension OutputArguments {
-    /// Checks what can be checked without touching the file.
+    /// Makes the plan of the output. Does not touch the file.
     func makePlan(workers: Int) throws -> OutputPlan {
         if let maxBody, maxBody < 0 { throw ValidationError("--max-body must not be negative, is \(maxBody)") }
         if dropBody, file != nil { throw ValidationError("-o and --drop-body cannot be given together") }
         if file != nil, file != "/dev/null", workers > 1 {
-            throw ValidationError("-o takes one body at a time: leave out -c")
+            throw ValidationError("-o takes one body at a time: -c must be 1")
         }
         return OutputPlan(
             isJSON: json, isVerbose: verbose, isQuiet: quiet, failsOnStatus: fail, dropsBodies: dropBody,

@@ -1,29 +1,29 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// What a command line asks for, checked: nothing in it can be refused later for being malformed.
+/// A checked command line: no part of it can be refused later as malformed.
 struct RequestPlan: Sendable {
     /// The URLs as they were given.
     let urls: [String]
-    /// A request for each of them.
+    /// One request for each URL.
     let requests: [ServiceRequest]
     let count: Int
     let workers: Int
     /// Each worker's pause between its requests.
     let interval: Duration?
     let usesEventLoopExecutor: Bool
-    /// When to begin a shutdown unasked.
+    /// The time after which to begin a shutdown without a signal; nil: never.
     let shutdownAfter: Duration?
-    /// How long a shutdown waits.
+    /// How long a shutdown waits for requests in flight.
     let drain: Duration
     let output: OutputPlan
     let configuration: ClientConfiguration
-    /// What the picture of a request's time needs to know of dials; nil: nobody wants to see one.
+    /// Notes the times of dials for the picture of a request's time; nil: the picture is not shown.
     let dials: DialWatch?
 
     /// Checks the command line.
     ///
-    /// - Throws: `ValidationError` that names the option.
+    /// - Throws: `ValidationError`, which names the option.
     init(_ command: RequestCommand) throws {
         urls = command.urls
         count = try command.amount.requestCount(urls: urls.count)
@@ -50,7 +50,7 @@ struct RequestPlan: Sendable {
         var template = try command.message.makeTemplate()
         template.options = command.attempts.makeOptions()
         if count > 1, try command.message.hasOneShotBody() {
-            throw ValidationError("--data-file: what is not a regular file can be sent once: leave out -n")
+            throw ValidationError("--data-file: only a regular file can be sent more than once; send one request")
         }
         requests = try urls.map { url in
             var request = template
@@ -64,11 +64,11 @@ struct RequestPlan: Sendable {
         }
     }
 
-    /// The request of that index: the URLs take turns.
+    /// Returns the place in ``requests`` of the request with this index: the URLs take turns.
     func place(of index: Int) -> Int { index % requests.count }
 }
 
-/// What is said, and what becomes of the bodies.
+/// What the tool reports, and what it does with the bodies.
 struct OutputPlan: Sendable, Hashable {
     var isJSON = false
     var isVerbose = false

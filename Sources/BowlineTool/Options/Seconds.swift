@@ -1,8 +1,8 @@
 internal import ArgumentParser
 
-/// A length of time as it stands on the command line: seconds, with a fraction if need be.
+/// A duration on the command line: seconds, with an optional fraction.
 struct Seconds: ExpressibleByArgument, Hashable {
-    /// Far beyond any use, and far from where nanoseconds overflow.
+    /// Longer than any useful duration, and too short for nanoseconds to overflow.
     private static let largest = 1e9
 
     let duration: Duration
@@ -14,14 +14,14 @@ struct Seconds: ExpressibleByArgument, Hashable {
 }
 
 extension Seconds? {
-    /// The duration of an option that has to be longer than nothing.
+    /// Returns the duration of an option that must be above zero.
     func positive(_ option: String) throws -> Duration? {
         guard let self else { return nil }
         guard self.duration > .zero else { throw ValidationError("\(option) must be greater than zero seconds") }
         return self.duration
     }
 
-    /// The duration of an option that may be zero.
+    /// Returns the duration of an option that may be zero.
     func notNegative(_ option: String) throws -> Duration? {
         guard let self else { return nil }
         guard self.duration >= .zero else { throw ValidationError("\(option) must not be negative") }

@@ -1,7 +1,8 @@
 internal import Bowline
 internal import BowlinePlatform
 
-/// Standard output, line by line and at once, and the progress bar on standard error that lines must not run into.
+/// Writes lines to standard output at once, and shows the progress bar on standard error. Hides the bar before each
+/// line.
 final class Console: Sendable {
     private struct State {
         var isBroken = false
@@ -10,16 +11,16 @@ final class Console: Sendable {
     }
 
     private let state: Guarded<State>
-    /// Whether there is a bar at all: asked for each chunk, so that measuring costs no lock.
+    /// Whether there is a progress bar. Checked for each chunk without the lock, so that measuring costs nothing.
     private let hasBar: Bool
     private let descriptor: Int32
     private let clock = MonotonicClock()
     private let onBrokenPipe: @Sendable () -> Void
 
     /// - Parameters:
-    ///   - plan: When the body goes to standard output, lines go to standard error.
-    ///   - requests: How many there are to be.
-    ///   - onBrokenPipe: Called once, when our output cannot be written any more.
+    ///   - plan: The plan of the output. If the body goes to standard output, lines go to standard error.
+    ///   - requests: How many requests to expect.
+    ///   - onBrokenPipe: Called once, when the output can no longer be written.
     init(plan: OutputPlan, requests: Int, onBrokenPipe: @escaping @Sendable () -> Void) {
         descriptor = plan.file == "-" ? STDERR_FILENO : STDOUT_FILENO
         hasBar = isatty(STDERR_FILENO) == 1
@@ -27,7 +28,7 @@ final class Console: Sendable {
         self.onBrokenPipe = onBrokenPipe
     }
 
-    /// Writes a line; nothing of it waits in a buffer of ours.
+    /// Writes a line at once, without a buffer of ours.
     func writeLine(_ text: String) {
         let failure: CInt? = state.withLock { state in
             guard !state.isBroken else { return nil }
@@ -41,12 +42,12 @@ final class Console: Sendable {
         onBrokenPipe()
     }
 
-    /// What to say when the output cannot be written; nil: its reader has gone, which is no fault.
+    /// Returns the message for output that cannot be written; nil: its reader has closed the pipe, which is no fault.
     static func complaint(_ failure: CInt) -> String? {
         failure == EPIPE ? nil : "cannot write the output: \(String(cString: strerror(failure)))"
     }
 
-    /// Says something to a person, on standard error.
+    /// Writes a message for people to standard error.
     func note(_ text: String) {
         state.withLock { state in
             hideBar(&state)
@@ -54,19 +55,19 @@ final class Console: Sendable {
         }
     }
 
-    /// Whether something was said that nobody could hear.
+    /// Whether output could not be written.
     var isBroken: Bool { state.withLock { $0.isBroken } }
 
     // MARK: Progress
 
-    /// A body of that length begins, if it is known.
+    /// Notes that a body begins, and its length if known.
     func announce(bytes: @autoclosure () -> Int?) {
         guard hasBar else { return }
         let length = bytes()
         state.withLock { $0.bar?.announce(bytes: length) }
     }
 
-    /// Requests have ended, or bytes have come.
+    /// Notes that requests have ended or bytes have arrived, and shows the bar if it is time.
     func advance(requests: Int = 0, bytes: Int = 0) {
         guard hasBar else { return }
         let now = clock.now
@@ -77,7 +78,7 @@ final class Console: Sendable {
         }
     }
 
-    /// Nothing more will come.
+    /// Removes the progress bar.
     func endProgress() {
         state.withLock { state in
             hideBar(&state)
@@ -91,7 +92,7 @@ final class Console: Sendable {
         state.isBarShown = false
     }
 
-    /// nil, or the `errno` of a write that failed.
+    /// Writes to a descriptor. Returns the `errno` of a write that failed; nil: it succeeded.
     private static func write(_ text: String, to descriptor: Int32) -> CInt? {
         var text = text
         return text.withUTF8 {

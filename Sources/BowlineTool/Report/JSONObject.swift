@@ -10,7 +10,7 @@ struct JSONObject {
     mutating func add(_ key: String, _ value: Bool) { add(key, json: value ? "true" : "false") }
     mutating func add(_ key: String, _ value: JSONObject) { add(key, json: value.text) }
 
-    /// Adds a list of names and values, each a list of two.
+    /// Adds a list of fields, each as a list of its name and its value.
     mutating func add(_ key: String, _ fields: [Outcome.Field]) {
         let pairs = fields.map { "[\(Self.quoted($0.name)),\(Self.quoted($0.value))]" }
         add(key, json: "[" + pairs.joined(separator: ",") + "]")
@@ -30,7 +30,7 @@ struct JSONObject {
         members.append("\(Self.quoted(key)):\(json)")
     }
 
-    /// The text as a JSON string.
+    /// Returns the text as a JSON string.
     static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {

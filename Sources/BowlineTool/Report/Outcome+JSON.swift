@@ -1,9 +1,9 @@
 internal import Bowline
 
 extension Outcome {
-    /// The line that scripts read; its keys and their order are a promise.
+    /// Returns the JSON line for scripts. Its keys and their order must not change.
     ///
-    /// - Parameter isVerbose: With header and trailer fields.
+    /// - Parameter isVerbose: Whether to add header and trailer fields.
     func json(isVerbose: Bool) -> String {
         var line = JSONObject()
         line.add("index", index)

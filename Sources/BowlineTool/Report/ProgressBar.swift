@@ -1,6 +1,6 @@
 internal import Bowline
 
-/// How far long work is: what a terminal shows, and how often.
+/// The progress bar for long work: its text, and when to show it.
 struct ProgressBar: Sendable {
     private static let patience: Duration = .seconds(1)
     private static let interval: Duration = .milliseconds(100)
@@ -10,7 +10,7 @@ struct ProgressBar: Sendable {
     private let began: MonotonicInstant
     private var done = 0
     private var bytes = 0
-    /// Of a single request's body.
+    /// The length of the body, if there is only one request.
     private var announcedBytes: Int?
     private var lastShown: MonotonicInstant
 
@@ -20,14 +20,14 @@ struct ProgressBar: Sendable {
         lastShown = began
     }
 
-    /// A body of that length begins; it matters when it is the only one.
+    /// Notes the length of a body that begins. Used only if there is one request.
     mutating func announce(bytes: Int?) {
         if total == 1 { announcedBytes = bytes }
     }
 
-    /// Takes what has happened.
+    /// Counts progress.
     ///
-    /// - Returns: what to show now; nil: the work is not long yet, or the bar was shown a moment ago.
+    /// - Returns: the text to show now; nil: the work has not taken long yet, or the bar was shown a moment ago.
     mutating func advance(requests: Int, bytes: Int, now: MonotonicInstant) -> String? {
         done += requests
         self.bytes += bytes

@@ -1,7 +1,7 @@
 internal import Bowline
 
 extension Outcome {
-    /// The line that people read; with header and trailer fields below it if they are asked for.
+    /// Returns the line for people, with header and trailer fields below it if they are asked for.
     func readable(isVerbose: Bool) -> String {
         var parts = ["\(index)".padded(to: 5)]
         if let response { parts.append("\(response.status)") }
@@ -19,7 +19,7 @@ extension Outcome {
         if let redirects = response?.redirects, redirects > 0 { parts.append("\(redirects) redirects") }
         if let attempts, attempts > 1 { parts.append("\(attempts) attempts") }
         if let resends, resends > 0 { parts.append("sent again on a new connection") }
-        // Only where it is no sum of what the line says already.
+        // Shown only if the line does not already say it as attempts and resends.
         if let requestsSent, requestsSent > (attempts ?? 0) + (resends ?? 0) {
             parts.append("\(requestsSent) requests sent")
         }
@@ -42,7 +42,7 @@ extension Outcome {
 }
 
 extension Summary {
-    /// The table that people read at the end.
+    /// The table for people at the end.
     var readable: String {
         var rows = [("requests", requestWords)]
         if !tally.failures.isEmpty { rows.append(("failures", Self.list(tally.failures))) }
@@ -73,7 +73,7 @@ extension Summary {
         return words
     }
 
-    /// The failures, for standard error when standard output has no place for them.
+    /// The failures, for standard error if standard output has no place for them.
     var failureList: String? {
         tally.failures.isEmpty ? nil : "\(tally.failed) failed: \(Self.list(tally.failures))"
     }
@@ -84,7 +84,7 @@ extension Summary {
 }
 
 extension String {
-    /// This text with spaces before it, up to a width.
+    /// Returns this text with spaces before it, up to `width`.
     fileprivate func padded(to width: Int) -> String {
         String(repeating: " ", count: max(0, width - count)) + self
     }

@@ -1,4 +1,4 @@
-/// Says what happens, in JSON or in words.
+/// Reports what happens, in JSON or in words.
 struct RunReport: Sendable {
     private let plan: OutputPlan
     private let console: Console
@@ -8,28 +8,28 @@ struct RunReport: Sendable {
         self.console = console
     }
 
-    /// A request is over.
+    /// Reports a request that has ended.
     func requestEnded(_ outcome: Outcome) {
         console.writeLine(
             plan.isJSON ? outcome.json(isVerbose: plan.isVerbose) : outcome.readable(isVerbose: plan.isVerbose)
         )
     }
 
-    /// A signal has begun the shutdown.
+    /// Reports that a signal has begun the shutdown.
     func drainBegan(limit: Duration) {
-        console.note("draining: what is in flight gets \(DecimalText.seconds(limit)) s; signal again to cut it off")
+        console.note("draining: requests in flight get \(DecimalText.seconds(limit)) s; a second signal cuts them off")
     }
 
-    /// A second signal has come.
+    /// Reports that a second signal has arrived.
     func forced() {
-        console.note("cutting off what is in flight")
+        console.note("cutting off the requests in flight")
     }
 
-    /// Everything is over.
+    /// Reports the summary at the end.
     func runEnded(_ summary: Summary) {
         console.endProgress()
         if plan.isJSON {
-            // The summary in JSON has no place for them, and nothing else has said them.
+            // The JSON summary does not contain the failures, and with `--quiet` no line has reported them.
             if plan.isQuiet, let failures = summary.failureList { console.note(failures) }
             console.writeLine(summary.json)
         } else {

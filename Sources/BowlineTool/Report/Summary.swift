@@ -1,14 +1,14 @@
 internal import Bowline
 
-/// What came of all requests, of the pool, and of the shutdown.
+/// The results of all requests, of the pool and of the shutdown.
 struct Summary: Sendable {
     let tally: Tally
-    /// How many requests there were to be; a shutdown may have come before some were issued.
+    /// How many requests were planned. A shutdown may have begun before all of them were issued.
     let planned: Int
     /// From the first request to the end of the last.
     let duration: Duration
-    /// As it was when the last request had ended, before the shutdown that ends every run: a shutdown begun earlier, by
-    /// a signal, has left its traces.
+    /// The pool when the last request had ended, before the shutdown at the end of every run. A shutdown that a signal
+    /// began earlier has changed these figures already.
     let pool: PoolFigures
     let shutdown: ShutdownFigures
 
@@ -31,15 +31,15 @@ struct Summary: Sendable {
         )
     }
 
-    /// Connections.
+    /// How many connections the pool has.
     struct PoolFigures: Sendable, Hashable {
         var opened: Int
-        /// By reason.
+        /// How many were closed, by reason.
         var closed: [String: Int]
         var idle: Int
     }
 
-    /// The end.
+    /// The figures of the shutdown.
     struct ShutdownFigures: Sendable, Hashable {
         var drained: Int
         var forced: Int
@@ -49,7 +49,8 @@ struct Summary: Sendable {
 }
 
 extension Summary {
-    /// The last line that scripts read; its keys and their order are a promise. `refused` is there only if it is not 0.
+    /// The last JSON line for scripts. Its keys and their order must not change. `refused` is there only if it
+    /// is not 0.
     var json: String {
         var closed = JSONObject()
         for (reason, count) in pool.closed.sorted(by: { $0.key < $1.key }) { closed.add(reason, count) }

@@ -1,7 +1,7 @@
 internal import Bowline
 
 extension Timeline {
-    /// A small picture: a line for each stretch, its bar where it lies in the whole.
+    /// Returns a small picture: one line for each span, with a bar at its place in the whole time.
     ///
     /// - Parameter width: Columns for the bars.
     func picture(width: Int = 40) -> [String] {

@@ -1,13 +1,13 @@
 internal import Bowline
 internal import Synchronization
 
-/// Notes when each attempt of a request failed, and what was decided then.
+/// Notes when each attempt of a request failed, and what the client decided then.
 final class AttemptWatch: Sendable {
     private let noted = Mutex<[(at: MonotonicInstant, decision: RetryDecision)]>([])
 
     var decisions: [(at: MonotonicInstant, decision: RetryDecision)] { noted.withLock { $0 } }
 
-    /// Has the request's decisions come here.
+    /// Makes the request report its retry decisions to this watch.
     func follow(_ request: inout ServiceRequest) {
         request.options.retry.onDecision = { decision in
             let now = MonotonicClock().now

@@ -1,7 +1,7 @@
 internal import Bowline
 internal import Synchronization
 
-/// Notes when the sockets of encrypted connections were connected: there their dial ends and their TLS handshake begins.
+/// Notes when the socket of each TLS connection was connected: its handshake begins then.
 final class DialWatch: ServiceEventListener {
     private let connected = Mutex<[Int: MonotonicInstant]>([:])
 
@@ -14,8 +14,8 @@ final class DialWatch: ServiceEventListener {
         connected.withLock { _ = $0.removeValue(forKey: event.connection) }
     }
 
-    /// When the connection's handshake began; nil: it has none. Forgets it: only a connection's first request had to wait
-    /// for that.
+    /// Returns when the connection's handshake began, and forgets it; nil: there was none. Only the first request of a
+    /// connection waits for the handshake.
     func takeHandshakeStart(of connection: ConnectionFacts?) -> MonotonicInstant? {
         guard let connection, !connection.isReused else { return nil }
         return connected.withLock { $0.removeValue(forKey: connection.id) }

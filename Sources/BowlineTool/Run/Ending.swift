@@ -1,10 +1,11 @@
 internal import Bowline
 
-/// The client's end: begun once, by a signal, by the clock or by the last request, and cut short by who insists.
+/// The client's shutdown. It begins once: by a signal, by `--shutdown-after` or after the last request. A second signal
+/// cuts it short.
 final class Ending: Sendable {
     private struct State {
         var shutdown: Task<ShutdownReport, Never>?
-        /// Pauses that end when the shutdown begins.
+        /// The workers' pauses, which end when the shutdown begins.
         var pauses: [Int: Task<Void, Never>] = [:]
         var pausesMade = 0
         var signals = 0
@@ -22,11 +23,12 @@ final class Ending: Sendable {
     /// What a signal asks for.
     enum Demand: Equatable {
         case begin, force
-        /// Whoever signals a third time does not want to wait even for the report.
+        /// A third signal ends the process at once, without the report.
         case leave
     }
 
-    /// Counts a signal and does what it asks for: the first begins the shutdown, the second makes its deadline now.
+    /// Counts a signal and does what it asks for: the first begins the shutdown, the second cuts off the requests in
+    /// flight.
     func signalled() -> Demand {
         let number = state.withLock { state in
             state.signals += 1
@@ -43,27 +45,28 @@ final class Ending: Sendable {
         }
     }
 
-    /// Begins the shutdown, unless it has begun.
+    /// Begins the shutdown unless it has begun.
     func begin() {
         _ = shutdownTask()
     }
 
-    /// Cuts off what is in flight.
+    /// Cuts off the requests in flight.
     func force() {
         shutdownTask().cancel()
     }
 
-    /// Begins the shutdown if nobody has, and waits for its end.
+    /// Begins the shutdown unless it has begun, and waits for its end.
     func finish() async -> ShutdownReport {
         await shutdownTask().value
     }
 
-    /// Waits so long, or until the shutdown has begun: from then on the client refuses what comes.
+    /// Waits for `duration`, or until the shutdown has begun. In the second case the client refuses new requests when
+    /// this returns.
     func pause(for duration: Duration) async {
         guard duration > .zero else { return }
         await sleep(for: duration)
         guard state.withLock({ $0.shutdown != nil }) else { return }
-        // Its task may not have run yet.
+        // The shutdown's task may not have run yet.
         for await progress in client.shutdownProgress where progress.state != .running { return }
     }
 

@@ -1,9 +1,9 @@
-/// How long requests took: memory that does not grow with their number, and percentiles within 0.2 %.
+/// The durations of requests. Its memory does not grow with their number, and its percentiles are right within 0.2 %.
 ///
-/// Each power of two is divided into 256 cells of equal width; below 512 ns every nanosecond has its own.
+/// Each power of two is divided into 256 cells of equal width. Below 512 ns every nanosecond has its own cell.
 struct LatencyHistogram: Sendable {
     private static let subdivisionBits = 8
-    /// 2^41 ns are 36 minutes; what takes longer counts as that.
+    /// 2^41 ns are 36 minutes. Longer durations count in the last cell.
     private static let largestExponent = 41
     private static let cellCount = (largestExponent - subdivisionBits + 1) << subdivisionBits
 
@@ -11,21 +11,21 @@ struct LatencyHistogram: Sendable {
     private(set) var count = 0
     private var longest: Int64 = 0
 
-    /// Counts one.
+    /// Counts a duration.
     mutating func record(nanoseconds: Int64) {
         cells[Self.cell(of: nanoseconds)] &+= 1
         count += 1
         longest = max(longest, nanoseconds)
     }
 
-    /// Adds what another has counted.
+    /// Adds the counts of another histogram.
     mutating func add(_ other: LatencyHistogram) {
         for index in cells.indices { cells[index] &+= other.cells[index] }
         count += other.count
         longest = max(longest, other.longest)
     }
 
-    /// The duration that `percent` of all did not exceed (nearest rank); nil if nothing was counted.
+    /// Returns the duration that `percent` of all durations do not exceed (nearest rank); nil: nothing was counted.
     ///
     /// - Parameter percent: From 0 to 100.
     func percentile(_ percent: Int) -> Duration? {
@@ -35,7 +35,7 @@ struct LatencyHistogram: Sendable {
         for (index, number) in cells.enumerated() where number > 0 {
             seen += Int(number)
             guard seen >= rank else { continue }
-            // The last one is known exactly, and nothing before it was longer.
+            // The longest duration is known exactly, and no other is longer.
             return .nanoseconds(rank == count ? longest : min(longest, Self.middle(of: index)))
         }
         return nil

@@ -1,25 +1,25 @@
 internal import Bowline
 
-/// What became of one request.
+/// The result of one request.
 struct Outcome: Sendable {
-    /// How it counts.
+    /// How the result counts.
     enum Verdict: Sendable, Hashable {
         case succeeded, failed
-        /// It came after the shutdown had begun, so it was not sent: nobody's failure.
+        /// The client refused the request because the shutdown had begun. It was not sent, and is no failure.
         case refused
     }
 
     let index: Int
     let url: String
-    /// What was received of it, if anything was.
+    /// The response; nil: none was received.
     var response: Received?
-    /// Why it failed; beside a response: its body failed.
+    /// Why the request failed; nil: it did not. If there is a response too, its body failed.
     var failure: Failure?
     var duration: Duration = .zero
-    /// How it spent its time, if that was asked for.
+    /// How the request spent its time; nil: not asked for.
     var timeline: Timeline?
 
-    /// A response, its body read.
+    /// A response, and what was read of its body.
     struct Received: Sendable {
         var status: Int
         var connection: ConnectionFacts?
@@ -49,7 +49,7 @@ struct Outcome: Sendable {
         var value: String
     }
 
-    /// What carried it: the connection of its response, else the one that it failed on.
+    /// The connection of the response, or else the connection on which the request failed.
     var connection: ConnectionFacts? { response == nil ? failure?.connection : response?.connection }
     /// nil: not known.
     var attempts: Int? { response?.attempts ?? failure?.attempts }
@@ -58,9 +58,9 @@ struct Outcome: Sendable {
     /// nil: not known.
     var requestsSent: Int? { response?.requestsSent ?? failure?.requestsSent }
 
-    /// Whether it succeeded.
+    /// Returns how the result counts.
     ///
-    /// - Parameter failsOnStatus: A status of 400 or above is a failure.
+    /// - Parameter failsOnStatus: Whether a status of 400 or above is a failure.
     func verdict(failsOnStatus: Bool) -> Verdict {
         if let failure { return failure.isRefusal ? .refused : .failed }
         return failsOnStatus && (response?.status ?? 0) >= 400 ? .failed : .succeeded
@@ -77,7 +77,7 @@ struct Failure: Sendable, Hashable {
     var attempts: Int?
     var resends: Int?
     var requestsSent: Int?
-    /// What it failed on; nil: there was none.
+    /// The connection on which the request failed; nil: there was none.
     var connection: ConnectionFacts?
 
     init(_ error: any Error) {
@@ -87,7 +87,8 @@ struct Failure: Sendable, Hashable {
             progress = error.progress.rawValue
             phase = error.phase?.description
             message = error.message
-            // What our own file said, as "No such file or directory", is more use than that it failed.
+            // The system's reason for our file, such as "No such file or directory", is more use than the fact that it
+            // failed.
             if let cause = error.underlying as? FileError { message += ": \(cause)" }
             attempts = error.attempts
             resends = error.resends
@@ -105,6 +106,6 @@ struct Failure: Sendable, Hashable {
         }
     }
 
-    /// Whether it was refused because the shutdown had begun.
+    /// Whether the request was refused because the shutdown had begun.
     var isRefusal: Bool { code == ServiceError.Code.shuttingDown.rawValue }
 }

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// A plan as it is carried out: workers, signals, report, shutdown.
+/// Runs a plan: workers, signals, report, shutdown.
 struct RequestRun {
     private let plan: RequestPlan
 
@@ -9,10 +9,10 @@ struct RequestRun {
         self.plan = plan
     }
 
-    /// Carries it out.
+    /// Runs the plan.
     ///
-    /// - Returns: the exit status: 0, or 1 if a request failed or nobody read what was said.
-    /// - Throws: `ValidationError` if certificates or the output file turn out to be unusable; nothing was sent then.
+    /// - Returns: the exit status: 1 if a request failed or the output could not be written, else 0.
+    /// - Throws: `ValidationError` if certificates or the output file turn out to be unusable. Then nothing was sent.
     func run() async throws -> Int32 {
         let client = try makeClient()
         let file = try makeOutputFile()
@@ -43,7 +43,7 @@ struct RequestRun {
             consumer: BodyConsumer(plan: plan.output, file: file, console: console), report: report
         )
         let duration = began.duration(to: clock.now)
-        // Before the shutdown that ends every run closes what is idle.
+        // Before the shutdown at the end of every run, which closes the idle connections.
         let pool = client.pool.snapshot()
         let shutdown = await ending.finish()
         report.runEnded(
@@ -57,7 +57,7 @@ struct RequestRun {
             client: client, plan: plan, queue: WorkQueue(count: plan.count), ending: ending, consumer: consumer,
             report: report
         )
-        // A loop more than there are processors would only take turns with the others.
+        // More loops than processors would only take turns with each other.
         let executors = plan.usesEventLoopExecutor ? Array(client.eventLoopExecutors.prefix(UsableCores.count)) : []
         return await withTaskGroup { group in
             for number in 0..<plan.workers {

@@ -1,34 +1,34 @@
-/// How many requests ended, and how.
+/// How many requests have ended, by result.
 struct Tally: Sendable {
     private(set) var succeeded = 0
     private(set) var failed = 0
     private(set) var refused = 0
-    /// How long those took that succeeded.
+    /// The durations of the requests that succeeded.
     private(set) var latencies = LatencyHistogram()
-    /// Failures by their code; statuses that count as failures by their number.
+    /// How many requests failed, by error code, or by status for a status that counts as a failure.
     private(set) var failures: [String: Int] = [:]
 
-    /// Those that were issued and have ended.
+    /// All requests that were issued and have ended.
     var requests: Int { succeeded + failed + refused }
 
-    /// Counts one that succeeded.
+    /// Counts a request that succeeded.
     mutating func recordSuccess(nanoseconds: Int64) {
         succeeded += 1
         latencies.record(nanoseconds: nanoseconds)
     }
 
-    /// Counts one that failed.
+    /// Counts a request that failed.
     mutating func recordFailure(_ name: String) {
         failed += 1
         failures[name, default: 0] += 1
     }
 
-    /// Counts one that was refused.
+    /// Counts a request that was refused.
     mutating func recordRefusal() {
         refused += 1
     }
 
-    /// Counts one.
+    /// Counts the outcome of a request.
     mutating func record(_ outcome: Outcome, failsOnStatus: Bool) {
         switch outcome.verdict(failsOnStatus: failsOnStatus) {
         case .succeeded: recordSuccess(nanoseconds: outcome.duration.wholeNanoseconds)
@@ -37,7 +37,7 @@ struct Tally: Sendable {
         }
     }
 
-    /// Adds what another has counted.
+    /// Adds the counts of another tally.
     mutating func add(_ other: Tally) {
         succeeded += other.succeeded
         failed += other.failed
@@ -48,7 +48,7 @@ struct Tally: Sendable {
 }
 
 extension Duration {
-    /// Whole nanoseconds; what a request can take is far from where they overflow.
+    /// The duration in whole nanoseconds. It overflows after 292 years; no request takes that long.
     var wholeNanoseconds: Int64 {
         let (seconds, attoseconds) = components
         return seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000

@@ -1,11 +1,11 @@
 internal import BowlinePlatform
 internal import Dispatch
 
-/// SIGINT and SIGTERM as calls of a closure, instead of the process's end.
+/// Calls a closure on SIGINT and SIGTERM, which then do not end the process.
 struct TerminationSignals {
     private let sources: [any DispatchSourceSignal]
 
-    /// Listens from now on; the process does not end by these signals any more, nor by writing to a pipe nobody reads.
+    /// Begins to listen. From now on neither these signals nor a write to a pipe without a reader end the process.
     init(onSignal: @escaping @Sendable () -> Void) {
         signal(SIGPIPE, SIG_IGN)
         let queue = DispatchQueue(label: "bowline.signals")
@@ -22,7 +22,7 @@ struct TerminationSignals {
         for source in sources { source.cancel() }
     }
 
-    /// Ends the process here and now.
+    /// Ends the process at once, with status 1.
     static func leave() -> Never {
         exit(1)
     }

@@ -1,11 +1,11 @@
 internal import Bowline
 
-/// How one request spent its time, phase after phase, over all its attempts.
+/// How one request spent its time, phase by phase, over all its attempts.
 struct Timeline: Sendable, Hashable {
-    /// A stretch of it.
+    /// A phase of the request.
     struct Span: Sendable, Hashable {
         let name: String
-        /// From the beginning of the request.
+        /// The time from the beginning of the request.
         let start: Duration
         let duration: Duration
     }
@@ -13,13 +13,13 @@ struct Timeline: Sendable, Hashable {
     private(set) var spans: [Span] = []
 
     /// - Parameters:
-    ///   - began: When the request was sent, and its failed attempts began.
-    ///   - decisions: What was decided after each attempt that did not succeed, and when.
-    ///   - timings: The phases of the last attempt; nil: it brought no response.
+    ///   - began: When the request was given to the client.
+    ///   - decisions: What the client decided after each attempt that did not succeed, and when.
+    ///   - timings: The phases of the last attempt; nil: there is no response.
     ///   - redirects: How many redirects were followed.
     ///   - attempts: How many attempts the last hop had; nil: not known.
-    ///   - handshake: When the TLS handshake of the connection began that was dialled for it; nil: there was none.
-    ///   - ended: When it was over.
+    ///   - handshake: When the TLS handshake began, if a connection was dialled for the request; nil: there was none.
+    ///   - ended: When the request was over.
     init(
         began: MonotonicInstant, decisions: [(at: MonotonicInstant, decision: RetryDecision)], timings: PhaseTimings?,
         redirects: Int = 0, attempts: Int? = nil, handshake: MonotonicInstant? = nil, ended: MonotonicInstant
@@ -52,7 +52,7 @@ struct Timeline: Sendable, Hashable {
                 if redirects > 0 {
                     "redirects"
                 } else if let attempts, attempts > retries + 1 {
-                    // What was sent again after a 417 or a 401: no retry, so nothing was decided.
+                    // The request was sent again after a 417 or a 401. That is no retry, so there is no retry decision.
                     "attempts"
                 } else {
                     retries > 0 ? "resume" : "prepare"

@@ -1,15 +1,16 @@
 internal import BowlinePlatform
 
-/// How many processors this process may run on: fewer than the machine has when it is pinned, as by `taskset`.
+/// The number of processors that this process may use. A pinned process (for example by `taskset`) may use only some of
+/// the machine's processors.
 enum UsableCores {
-    /// All of them, where the system does not say.
+    /// `Int.max` if the system does not say.
     static var count: Int {
         processStatus().flatMap(count(inStatus:)) ?? .max
     }
 
-    /// Counts the processors in the text of `/proc/self/status`, whose line `Cpus_allowed:` is a mask in hexadecimal.
+    /// Counts the processors in the text of `/proc/self/status`. Its line `Cpus_allowed:` is a mask in hexadecimal.
     ///
-    /// The C library's `sched_getaffinity` would be the shorter way, but Swift does not see it.
+    /// The C library's `sched_getaffinity` would be shorter, but Swift does not import it.
     static func count(inStatus text: String) -> Int? {
         guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("Cpus_allowed:") }) else { return nil }
         let cores = line.drop { $0 != ":" }.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }

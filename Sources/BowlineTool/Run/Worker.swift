@@ -1,7 +1,7 @@
 internal import Bowline
 internal import Synchronization
 
-/// Which request comes next: workers take indices from it until none is left.
+/// The indices of the requests: workers take them until none is left.
 final class WorkQueue: Sendable {
     private let next = Atomic(0)
     private let count: Int
@@ -10,14 +10,14 @@ final class WorkQueue: Sendable {
         self.count = count
     }
 
-    /// The next index; nil: all were taken.
+    /// Returns the next index; nil: all were taken.
     func take() -> Int? {
         let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
         return index < count ? index : nil
     }
 }
 
-/// Sends one request after another until none is left, or the first is refused because the shutdown has begun.
+/// Sends one request after another until none is left, or until a request is refused because the shutdown has begun.
 struct Worker: Sendable {
     let client: ServiceClient
     let plan: RequestPlan
@@ -39,7 +39,7 @@ struct Worker: Sendable {
         self.report = report
     }
 
-    /// Works until there is nothing more to do.
+    /// Sends requests until there is nothing more to do.
     func run() async -> Tally {
         var tally = Tally()
         var isFirst = true
@@ -58,7 +58,7 @@ struct Worker: Sendable {
         return tally
     }
 
-    /// Sends a request and counts it, with nothing made for it that nobody would see: this is what is measured.
+    /// Sends a request and counts it. Makes nothing that the summary does not need, because `--quiet` is for measuring.
     private func sendQuietly(_ index: Int, counting tally: inout Tally) async {
         let began = clock.now
         do {

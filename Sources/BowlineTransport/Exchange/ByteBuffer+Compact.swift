@@ -1,13 +1,13 @@
 internal import NIOCore
 
 extension ByteBuffer {
-    /// Pieces up to this size are copied rather than left in something much larger.
+    /// The size of the largest piece that is copied out of a much larger buffer.
     private static let compactLimit = 4096
 
-    /// The same bytes, in memory of their own if they are few in much.
+    /// Returns the same bytes. Copies them into a buffer of their own if they are a small part of a large one.
     ///
-    /// What is read lies in the buffer that it was read into, which lives as long as the smallest piece of it. With TLS that
-    /// is 32 KiB for an event of 30 bytes or half a head, and the next read then finds the buffer taken and copies all of it.
+    /// A piece keeps alive the whole buffer that it was read into. With TLS that is 32 KiB for an event of 30 bytes or
+    /// half a head. The next read then cannot reuse the buffer: it copies all of it.
     func compact() -> ByteBuffer {
         guard readableBytes <= Self.compactLimit, storageCapacity > Self.compactLimit,
             storageCapacity >= readableBytes * 4

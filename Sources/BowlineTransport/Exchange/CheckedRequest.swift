@@ -1,45 +1,47 @@
 package import BowlineCore
 
-/// A request that may be sent, for either protocol to encode: its method, target, host and fields have been checked, and
-/// nothing of them can be read as something else than was meant (RFC 9110 §5.5, RFC 9112 §3, §11.1).
+/// A checked request, ready for either protocol to encode. No recipient can read its method, target, host or fields as
+/// anything other than the caller meant (RFC 9110 §5.5, RFC 9112 §3, §11.1).
 ///
-/// It has exactly one authority and one framing, however the caller's fields spell them. ``RequestFieldRole`` has the table of
-/// the fields that are not simply sent.
+/// It has exactly one authority and one framing, however the caller's fields spell them. The table of
+/// ``RequestFieldRole`` lists the fields that are not simply sent.
 package struct CheckedRequest: Sendable {
     package let method: String
     /// In origin form (`/users?id=1`), absolute form, authority form (CONNECT) or `*` (RFC 9112 §3.2).
     package let target: String
-    /// What `Host` or `:authority` says: the value of the caller's `Host` field, or else what the request was made with; empty
-    /// only if the target has no authority.
+    /// The value of `Host` or `:authority`: the caller's `Host` field if there is one, else the URL's host and port.
+    /// Empty only if the target has no authority.
     package let authority: String
-    /// The caller's fields, all of them.
+    /// All of the caller's fields.
     package let fields: HTTPFields
     package let framing: RequestFraming
-    /// What `Content-Length` says; nil: it is not sent.
+    /// The value of `Content-Length`; nil: the field is not sent.
     package let contentLength: Int64?
     /// How the response is to be parsed.
     package let kind: RequestKind
-    /// The connection is not to be used again after this request.
+    /// Whether the connection carries no other request after this one.
     package let closesConnection: Bool
-    /// The body is to wait for a 100 response, for a while.
+    /// Whether the body waits, for a limited time, for a 100 response.
     package let expectsContinue: Bool
-    /// A `TE` field says that trailers are understood.
+    /// Whether a `TE` field says that the caller accepts trailers.
     let asksForTrailers: Bool
-    /// Each field is sent as it is; over HTTP/2 only if the request has no secrets.
+    /// Whether each field has the role `plain` or `secret`. HTTP/1.1 then sends all fields unchanged; HTTP/2 does so
+    /// only if ``hasSecrets`` is false too.
     let isPlain: Bool
-    /// A field must not enter HTTP/2's compression table.
+    /// Whether a field must not enter HTTP/2's compression table.
     let hasSecrets: Bool
-    /// What the head takes at most as HTTP/1.1.
+    /// The most bytes that the head takes as HTTP/1.1.
     let maximumHeadBytes: Int
 
     /// Checks a request.
     ///
     /// - Parameters:
-    ///   - authority: The URL's host and port, which a `Host` field replaces.
-    ///   - hasContent: Whether the body has bytes, as far as is known; false for one that is in chunks for its trailers only.
-    ///   - connectionClose: Whether this is to be the connection's last request.
-    ///   - expectContinue: Whether to ask for a 100 response before the body; means nothing without content.
-    /// - Throws: ``RequestCheckError`` with what is wrong. Of several faults it names one.
+    ///   - authority: The URL's host and port; a `Host` field replaces it.
+    ///   - hasContent: Whether the body has bytes, as far as is known. False for a body that is chunked only because of
+    ///     its trailers.
+    ///   - connectionClose: Whether this is the connection's last request.
+    ///   - expectContinue: Whether to ask for a 100 response before the body. Ignored without content.
+    /// - Throws: ``RequestCheckError``, which names one fault even if there are several.
     package init(
         method: String, target: String, authority: String, fields: HTTPFields = HTTPFields(),
         framing: RequestFraming = .none, hasContent: Bool = true, connectionClose: Bool = false,
@@ -77,12 +79,12 @@ package struct CheckedRequest: Sendable {
         asksForTrailers = check.asksForTrailers
         isPlain = check.isPlain
         hasSecrets = check.hasSecrets
-        // What is written besides takes 59 bytes; with all that special fields and flags bring, 113.
+        // The rest of a plain head takes at most 59 bytes; with every special field and flag it takes 113.
         let others = isPlain && !closesConnection && !expectsContinue ? 64 : 128
         maximumHeadBytes = method.utf8.count + target.utf8.count + host.utf8.count + check.byteCount + others
     }
 
-    /// What the method means; nil: it is no token.
+    /// Returns the role of the method; nil: the method is not a token.
     private static func role(of method: String) -> RequestMethodRole? {
         var method = method
         return method.withUTF8 { bytes in
@@ -91,7 +93,7 @@ package struct CheckedRequest: Sendable {
         }
     }
 
-    /// Visible ASCII and nothing else; whether it is a good target is the URL's business.
+    /// Whether the bytes are visible ASCII, at least one. The checks of the URL decide whether they are a valid target.
     private static func isTarget(_ bytes: UnsafeRawBufferPointer) -> Bool {
         !bytes.isEmpty && bytes.allSatisfy { $0 > 0x20 && $0 < 0x7F }
     }

@@ -1,17 +1,17 @@
 package import BowlineCore
 
-/// Trailer fields of a request that may be sent, for either protocol to encode.
+/// The checked trailer fields of a request, ready for either protocol to encode.
 ///
-/// Fields that frame, route, authenticate or describe a message are refused (RFC 9110 §6.5.1): a recipient that merges them
-/// would read another message.
+/// Fields that frame, route, authenticate or describe a message are refused (RFC 9110 §6.5.1): a recipient that merges
+/// them into the head would read another message.
 package struct CheckedTrailers: Sendable {
     package let fields: HTTPFields
-    /// What the fields take as lines of HTTP/1.1.
+    /// The bytes that the fields take as lines of HTTP/1.1.
     let byteCount: Int
 
     /// Checks trailer fields.
     ///
-    /// - Throws: ``RequestCheckError`` with the field that may not be sent.
+    /// - Throws: ``RequestCheckError``, which names the field that must not be sent.
     package init(_ fields: HTTPFields) throws(RequestCheckError) {
         var check = RequestFieldCheck(framing: .none)
         for field in fields {

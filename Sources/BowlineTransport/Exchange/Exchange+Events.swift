@@ -1,8 +1,7 @@
 internal import BowlineCore
 
 extension Exchange {
-    /// Calls a client's listeners about something that happened to the request. Without listeners that is one comparison, made
-    /// in place.
+    /// Calls a client's listeners with an event of the request. Without listeners this costs one inlined comparison.
     @inline(__always)
     func tell(
         at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void
@@ -22,7 +21,7 @@ extension Exchange {
 }
 
 extension RequestEnding {
-    /// What an error that a caller gets makes of its request.
+    /// Makes the ending of a request from the error that its caller gets.
     init(_ error: any Error) {
         switch error {
         case let error as ServiceError: self = .failed(error)

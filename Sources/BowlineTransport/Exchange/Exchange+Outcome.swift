@@ -2,7 +2,7 @@ internal import BowlineCore
 internal import NIOCore
 
 extension Exchange {
-    /// The response as the caller gets it.
+    /// Makes the response that the caller gets.
     func response(
         _ head: ResponseHead, body: ResponseBody, arrival: ResponseArrival, stream: Int? = nil
     ) -> ServiceResponse {
@@ -36,7 +36,7 @@ extension Exchange {
         )
     }
 
-    /// What the errors of the response's body say about this exchange, without keeping it.
+    /// The facts about this exchange that errors of the response's body contain. They do not keep the exchange alive.
     var responseAttempt: ResponseAttempt {
         ResponseAttempt(
             origin: request.origin, number: attempt, started: started,
@@ -44,7 +44,8 @@ extension Exchange {
         )
     }
 
-    /// A failure, with all that is known about this exchange. Made on the connection's event loop.
+    /// Makes the outcome of a failure, with all that is known about this exchange. Call it on the connection's event
+    /// loop.
     func outcome(
         _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
         progress: RequestProgress = .neverSent, connection fate: TransportOutcome.Connection = .ordinary
@@ -58,7 +59,7 @@ extension Exchange {
         )
     }
 
-    /// The outcome of a request that a shutdown's deadline has cut off.
+    /// Makes the outcome of a request that a shutdown's deadline has cut off.
     func forciblyClosed(progress: RequestProgress) -> TransportOutcome {
         outcome(
             .forciblyClosed, "cut off by a shutdown's deadline in phase \(call.phase), attempt \(attempt)",

@@ -3,17 +3,17 @@ internal import NIOCore
 
 /// One request on one connection: the bridge between the caller's task and the connection's event loop.
 ///
-/// The connection tells it what arrives; the caller waits in it. Either side may end it first; what the other says after
-/// that is ignored.
+/// The connection reports what arrives, and the caller waits here for it. Either side may end the exchange first; what
+/// the other side reports after that is ignored.
 final class Exchange: Sendable {
     let request: PreparedRequest
     let connection: any HTTPConnection
     let lease: LeaseFacts
     let resends: Int
     let upload: RequestUpload?
-    /// Calls a client's listeners; nil without any.
+    /// Calls a client's listeners; nil: there are none.
     let events: EventDispatch?
-    /// The stream that carries it, over HTTP/2; 0: none yet.
+    /// The HTTP/2 stream that carries the request; 0: none yet.
     // Safety: written and read on the connection's event loop only.
     nonisolated(unsafe) var streamID = 0
 
@@ -23,8 +23,8 @@ final class Exchange: Sendable {
     var call: CallRecord { request.context.call }
     var attempt: Int { request.context.attempt }
 
-    /// Whether the connection may have died unnoticed before it was leased. An HTTP/2 connection that has never answered counts as
-    /// new, however many requests it has carried.
+    /// Whether the connection may have died unnoticed before it was leased. An HTTP/2 connection on which the peer has
+    /// never answered counts as new, even if it has carried requests.
     var wasPooled: Bool { lease.isReused && connection.hasAnswered || lease.wasIdle }
 
     private typealias Machine = ExchangeStateMachine<
@@ -33,11 +33,11 @@ final class Exchange: Sendable {
 
     private let state: Guarded<Machine>
 
-    /// What the pool said about the connection when it was leased.
+    /// What the pool knew about the connection when it was leased.
     struct LeaseFacts: Sendable {
         let isReused: Bool
         let uses: Int
-        /// It had been lying unused, though perhaps never used.
+        /// Whether the connection was idle before the lease, even if it had never carried a request.
         let wasIdle: Bool
         let leased: MonotonicInstant
     }
@@ -81,12 +81,12 @@ final class Exchange: Sendable {
         }
     }
 
-    /// The calling task was cancelled.
+    /// Ends the exchange because the calling task was cancelled.
     func cancel() {
         giveUp(CancellationError(), as: .cancelled) { connection.cancelled(self) }
     }
 
-    /// Nobody will read the rest of the body.
+    /// Ends the exchange because the caller does not want the rest of the body.
     func abandon() {
         giveUp(Self.abandoned, as: .abandoned) { connection.abandoned(self) }
     }
@@ -103,14 +103,14 @@ final class Exchange: Sendable {
         )
     }
 
-    /// A reader claims the body.
+    /// Claims the body for a reader. A second reader gets an error.
     func beginReading() throws {
         guard state.withLock({ $0.claim() }) else { throw ServiceError.bodyAlreadyConsumed }
     }
 
-    /// The next chunk, or the end, if it is here.
+    /// Returns the next chunk or the end if it has arrived, else `later`.
     func takeReady() throws -> ReadyChunk {
-        // A peer that is faster than its reader would otherwise keep a cancelled task going to the body's end.
+        // Without this check, a cancelled task would read to the body's end while the peer is faster than the task.
         if Task.isCancelled {
             cancel()
             throw CancellationError()
@@ -127,7 +127,7 @@ final class Exchange: Sendable {
         }
     }
 
-    /// The next chunk, waited for if it has to be; nil at the end.
+    /// Waits for the next chunk and returns it; nil at the end.
     func waitForNext() async throws -> ByteBuffer? {
         defer { state.synchronize() }
         return try await withTaskCancellationHandler {
@@ -148,7 +148,7 @@ final class Exchange: Sendable {
         }
     }
 
-    /// A chunk has been taken, which may have been the last.
+    /// Calls the connection and the observer, if needed, after the reader has taken a chunk.
     private func taken(_ shouldResume: Bool, _ observer: (any ResponseBodyObserver)?) {
         if shouldResume { connection.resumeReading(self) }
         observer?.responseBodyEnded()
@@ -164,15 +164,16 @@ final class Exchange: Sendable {
 
     // MARK: The connection's side
 
-    /// Nothing more goes to the caller: it has given up, or got the failure or the whole response.
+    /// Whether nothing that arrives now goes to the caller: the caller gave up, the exchange failed, or the whole
+    /// response was delivered.
     var isOver: Bool { state.withLock { $0.isOver } }
 
-    /// The response has arrived whole.
+    /// Delivers a response that has arrived whole.
     func receivedWhole(_ response: ServiceResponse) {
         state.withLock { $0.receivedWhole() }?.resume(returning: response)
     }
 
-    /// The head has arrived. Returns whether the socket is to be left unread for now.
+    /// Delivers the head. Returns whether the connection must stop reading the socket for now.
     ///
     /// - Parameter step: ``HTTPConnection/resumeReading(_:)`` is called each time the reader has taken this many bytes.
     func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?, step: Int = .max) -> Bool {
@@ -181,7 +182,7 @@ final class Exchange: Sendable {
         return delivery.shouldPause
     }
 
-    /// More of the body has arrived. Returns whether the socket is to be left unread for now.
+    /// Delivers or stores more of the body. Returns whether the connection must stop reading the socket for now.
     func received(_ chunk: ByteBuffer) -> Bool {
         switch state.withLock({ $0.received(chunk) }) {
         case .deliver(let waiter):
@@ -192,27 +193,29 @@ final class Exchange: Sendable {
         }
     }
 
-    /// ``received(_:)`` and then ``takeTaken()``, under one lock.
+    /// Does ``received(_:)`` and then ``takeTaken()``, under one lock.
     func receivedCounting(_ chunk: ByteBuffer) -> (taken: Int, isPaused: Bool) {
         let (delivery, taken) = state.withLock { ($0.received(chunk), $0.takeTaken()) }
         if case .deliver(let waiter) = delivery { waiter.resume(returning: chunk) }
         return (taken.count, taken.isPaused)
     }
 
-    /// What the reader has taken: ``ExchangeStateMachine/takeTaken()``.
+    /// Returns what the reader has taken: see ``ExchangeStateMachine/takeTaken()``.
     func takeTaken() -> (count: Int, isPaused: Bool) {
         state.withLock { $0.takeTaken() }
     }
 
-    /// The body has arrived to its end.
+    /// Ends the body: all of it has arrived.
     func completed(trailers: ReceivedFields?) {
         let ending = state.withLock { $0.completed(trailers: trailers) }
-        // Counted off before the reader can see the end: a shutdown that follows finds the call over.
+        // The observer counts the call as over before the reader sees the end. A shutdown that the reader then begins
+        // finds no such call in flight.
         ending.observer?.responseBodyEnded()
         ending.chunk?.resume(returning: nil)
     }
 
-    /// The exchange has failed. Before the head the transport gets the outcome, after it the reader of the body an error.
+    /// Fails the exchange. Before the head the transport gets the outcome; after the head the reader of the body gets
+    /// an error.
     func fail(_ outcome: TransportOutcome) {
         let error = ServiceError(outcome, of: self)
         let ending = state.withLock { $0.fail(error, beforeHead: outcome, isCutOff: outcome.leavesReceivedBytes) }
@@ -222,7 +225,7 @@ final class Exchange: Sendable {
     private func finish(
         _ ending: Machine.Ending, head: any Error, chunk: any Error, as reason: RequestEnding
     ) {
-        // Before the head the transport calls the listeners, as it knows whether the request is sent again.
+        // Before the head the transport calls the listeners: only the transport knows whether it resends the request.
         if ending.cutsBody { tell { $0.requestEnded($1, reason) } }
         ending.observer?.responseBodyEnded()
         ending.head?.resume(throwing: head)

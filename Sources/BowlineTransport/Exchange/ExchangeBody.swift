@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// The caller's hold on a body that is still arriving: when the last copy goes, the body is given up.
+/// The source of a body that is still arriving. When its last reference goes, it abandons the body.
 final class ExchangeBody: ResponseBodySource {
     private let exchange: Exchange
     let announcedLength: Int?

@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// The deadlines of one exchange: its attempt's, and that of the phase that it is in.
+/// The deadlines of one exchange: the deadline of its attempt, and the deadline of its current phase.
 ///
 /// | phase | its deadline passes when | then |
 /// |---|---|---|
@@ -8,17 +8,17 @@ internal import BowlineCore
 /// | awaitingContinue | the peer has not answered `Expect: 100-continue` | the upload opens |
 /// | bodyWrite | the network has taken nothing of the request | `bodyIdleTimeout`; extended if the network has taken some |
 /// | head | no head has come | `responseHeadTimeout` |
-/// | bodyRead | no byte of the body has come | `bodyIdleTimeout`; extended if an upload goes on and moves |
+/// | bodyRead | no byte of the body has come | `bodyIdleTimeout`; extended if the network has taken some of an upload |
 /// | discarding | the rest of an unwanted body has not come | discarding stops |
 ///
-/// The attempt's deadline comes before that of a phase. In `bodyRead` no deadline counts while the reader is behind: time in which we
-/// do not read is not the peer's.
+/// If both have passed, the attempt's deadline decides. In `bodyRead` the phase's deadline does not count while the
+/// reader is behind: the peer is not responsible for time in which we do not read.
 ///
-/// The driver gives ``phaseInstant`` to the sweep whenever it moves earlier.
+/// The driver announces ``phaseInstant`` to the sweep each time it moves earlier.
 struct ExchangeDeadlines {
     enum Phase: Hashable {
         case none
-        /// The peer may still say that it wants the body. After that it gets the body anyway.
+        /// The peer has time to ask for the body. When the time is over, the body is sent anyway.
         case awaitingContinue
         case bodyWrite
         case head
@@ -26,44 +26,46 @@ struct ExchangeDeadlines {
         case discarding
     }
 
-    /// What the driver knows when a deadline has passed.
+    /// The facts that the driver collects when a deadline may have passed.
     struct Facts {
-        /// The head of the response has come.
+        /// Whether the head of the response has arrived.
         var hasHead: Bool
-        /// The request was written whole, or its rest is not sent.
+        /// Whether the request was written whole, or its rest is not sent.
         var isRequestDone: Bool
-        /// Reading has stopped because the reader is behind.
+        /// Whether reading has stopped because the reader is behind.
         var isReaderBehind: Bool
-        /// The network has taken some of the request since this was last asked: see ``asksForProgress(now:isRequestDone:isReaderBehind:)``.
+        /// Whether the network has taken some of the request since the driver last looked. Valid only if
+        /// ``asksForProgress(now:isRequestDone:isReaderBehind:)`` has returned true.
         var hasUploadProgress: Bool
-        /// The connection was given the head of the request.
+        /// Whether the connection has written the head of the request.
         var hasBeenWritten: Bool
-        /// When the peer was asked for a head: when the request was written, or the connection was leased.
+        /// When the wait for the head began: when the request was written, or else when the connection was leased.
         var askedAt: MonotonicInstant
     }
 
-    /// What follows from a deadline that has passed.
+    /// What the driver must do after a deadline has passed.
     enum Consequence: Equatable {
-        /// None has passed, or it does not matter any more.
+        /// No deadline has passed, or the deadline that has passed does not matter any more.
         case nothing
-        /// The request moves: the phase has begun anew, and so does the driver's measure of progress.
+        /// The request makes progress: the phase begins again, and so does the driver's measure of progress.
         case extended
-        /// The peer has said nothing about `Expect: 100-continue`.
+        /// The peer has not answered `Expect: 100-continue`: the upload opens.
         case openUpload
-        /// The exchange fails. `silentSince`: since when the peer should have sent something; nil: that is not known.
+        /// The exchange fails. `silentSince`: the instant from which the peer should have sent something; nil: not
+        /// known.
         case failed(ServiceError.Code, String, silentSince: MonotonicInstant?)
-        /// What is left of an unwanted body has not come in time.
+        /// The rest of an unwanted body has not come in time.
         case stopDiscarding
     }
 
     private(set) var phase = Phase.none
-    /// When the phase has to be over; `distantFuture`: at any time.
+    /// The deadline of the phase; `distantFuture`: none.
     private(set) var phaseInstant = MonotonicInstant.distantFuture
     private let attempt: AttemptDeadline
     /// `timeouts.bodyIdle`.
     let bodyIdle: Duration?
 
-    /// The deadlines of no exchange: none passes.
+    /// Makes the deadlines of a connection without an exchange: none of them ever passes.
     init() {
         self.init(
             attempt: AttemptDeadline(deadline: nil, limit: nil, started: MonotonicInstant(nanoseconds: 0)),
@@ -75,27 +77,28 @@ struct ExchangeDeadlines {
         self.bodyIdle = bodyIdle
     }
 
-    /// The earlier of the deadlines of the attempt and of the phase.
+    /// Returns the earlier of the attempt's deadline and the phase's deadline.
     func instant(hasHead: Bool) -> MonotonicInstant { min(phaseInstant, attempt.instant(hasHead: hasHead)) }
 
-    /// The exchange has begun a phase that has to be over by `instant`.
+    /// Begins a phase that must be over by `instant`.
     mutating func began(_ phase: Phase, until instant: MonotonicInstant = .distantFuture) {
         self.phase = phase
         phaseInstant = instant
     }
 
-    /// Bytes of the response's body have come, or the network has taken some of the request while a response is being read. A peer that
-    /// answers before it has all of the request may wait for the rest.
+    /// Moves the deadline of `bodyRead`: bytes of the response's body have arrived, or the network has taken some of
+    /// the request while the response is being read. The upload counts because a peer that answers before it has the
+    /// whole request may wait for the rest.
     mutating func bodyProgressed(at instant: MonotonicInstant) {
         guard phase == .bodyRead, let bodyIdle else { return }
         phaseInstant = instant.advanced(by: bodyIdle)
     }
 
-    /// Since when no byte of a body has moved, if the phase is one of a body and its deadline passes now.
+    /// The instant since which no byte of a body has moved. Valid when the deadline of a body's phase passes.
     var idleSince: MonotonicInstant { phaseInstant.advanced(by: .zero - (bodyIdle ?? .zero)) }
 
-    /// Whether ``passed(now:_:)`` looks at ``Facts/hasUploadProgress``. Finding it out costs a look at the channel, and asking twice
-    /// changes the answer.
+    /// Returns whether ``passed(now:_:)`` needs ``Facts/hasUploadProgress``. The driver asks first, because finding it
+    /// out costs a look at the channel, and a second look changes the answer.
     func asksForProgress(now: MonotonicInstant, isRequestDone: Bool, isReaderBehind: Bool) -> Bool {
         guard phaseInstant <= now else { return false }
         return switch phase {
@@ -105,7 +108,7 @@ struct ExchangeDeadlines {
         }
     }
 
-    /// A deadline may have passed.
+    /// Decides what to do about deadlines that may have passed.
     mutating func passed(now: MonotonicInstant, _ facts: Facts) -> Consequence {
         let hasHead = facts.hasHead
         if attempt.instant(hasHead: hasHead) <= now {
@@ -129,7 +132,7 @@ struct ExchangeDeadlines {
             phaseInstant = .distantFuture
             return .nothing
         case .bodyRead:
-            // The network takes a chunk so large that nothing else tells of it.
+            // While the network takes one very large chunk, no other event reports progress.
             let hasMoved = !facts.isRequestDone && facts.hasUploadProgress
             return bodyIdled(now: now, hasMoved: hasMoved, TimeLimitMessage.responseBody)
         case .discarding: return .stopDiscarding

@@ -1,7 +1,8 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// The caller's side of one exchange: who waits for the head, what of the body waits for whom.
+/// The caller's side of one exchange: the waiter for the head, the chunks of the body that wait for the reader, and the
+/// waiter for the next chunk.
 ///
 /// | state | head | chunk | complete | fail | next | cancel, abandon |
 /// |---|---|---|---|---|---|---|
@@ -11,29 +12,30 @@ internal import NIOCore
 /// | cutOff | – | – | – | cutOff | cutOff, or over(error) | over(cancelled) |
 /// | over | over | over | over | over | over | over |
 ///
-/// `cutOff`: the connection ended before the body. The reader gets what had arrived, and then the error.
-/// A limit or a shutdown that ends it leaves nothing to be read.
+/// `cutOff`: the connection ended before the body was complete. The reader gets the chunks that had arrived, and then
+/// the error. If a limit or a shutdown ends the exchange, the reader gets only the error.
 ///
-/// Inputs that find the exchange over are ignored: the other side had the last word first.
+/// Inputs in the state `over` are ignored: the exchange has its result already.
 ///
 /// The machine stores waiters without interpreting them, and returns each once.
 struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
-    /// A body between two threads: what has arrived and was not read. An object, so that each chunk changes it in place.
+    /// The part of a body that has arrived and was not read yet. A class, so that each chunk changes it in place.
     private final class Stream {
         var chunks = ChunkQueue()
-        /// What the chunks cost us: their bytes, and something for each.
+        /// What the chunks count against the limit: their bytes, and 256 bytes for each chunk.
         var bufferedBytes: Int { chunks.byteCount + chunks.count * 256 }
         var waiter: ChunkWaiter?
         var isClaimed = false
-        /// The reader is behind: so much waits that the socket is not read, or that the peer may have no room on the stream.
+        /// Whether the reader is behind: so many bytes wait that the connection stops reading its socket (HTTP/1.1), or
+        /// that the peer may have no room left on the stream (HTTP/2).
         var isPaused = false
-        /// How much may wait before the reader is behind.
+        /// How many bytes may wait before the reader counts as behind.
         let limit: Int
-        /// After how many bytes the connection is told that the reader has taken them, if it does not ask.
+        /// After how many taken bytes the connection is notified, if it does not ask earlier.
         let step: Int
-        /// How many bytes the reader has taken that the connection has not asked for.
+        /// How many bytes the reader has taken since the connection last asked.
         var taken = 0
-        /// How many of them have been taken since it was last told.
+        /// How many bytes the reader has taken since the connection last asked or was last notified.
         var unannounced = 0
         var isComplete = false
         var trailers: ReceivedFields?
@@ -44,7 +46,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             self.step = step
         }
 
-        /// The reader has taken bytes that had waited. Returns whether the connection is to be told.
+        /// Counts bytes that the reader has taken from the queue. Returns whether to notify the connection.
         func took(_ count: Int) -> Bool {
             taken += count
             unannounced += count
@@ -79,7 +81,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         case failed(any Error)
     }
 
-    /// The caller waits for the head.
+    /// Begins the exchange: the caller waits for the head.
     mutating func begin(_ waiter: HeadWaiter) -> Begin {
         switch state {
         case .created:
@@ -92,7 +94,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         }
     }
 
-    /// The whole response has arrived.
+    /// The whole response has arrived. Returns the waiter that gets it.
     mutating func receivedWhole() -> HeadWaiter? {
         guard case .awaitingHead(let waiter) = state else { return nil }
         state = .over(.delivered(trailers: nil))
@@ -106,8 +108,9 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
 
     /// The head has arrived, and perhaps the beginning of the body; more is to come.
     ///
-    /// - Parameter step: Each time the reader has taken this many bytes, the connection learns it and gives them back to the stream's
-    ///   window. At most a quarter of the window, so that the peer has room left. `Int.max`: there is no window.
+    /// - Parameter step: Each time the reader has taken this many bytes, the connection is notified, and returns them
+    ///   to the stream's window. At most a quarter of the window, so that the peer has room left. `Int.max`: there is
+    ///   no window.
     mutating func receivedHead(first chunk: ByteBuffer?, step: Int = .max) -> HeadDelivery? {
         guard case .awaitingHead(let waiter) = state else { return nil }
         let stream = Stream(limit: min(bufferLimit, step), step: step)
@@ -132,28 +135,29 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             return .deliver(waiter)
         }
         stream.chunks.append(chunk)
-        // Once paused it stays so until the reader says otherwise, though chunks that were read already still come.
+        // Chunks that were already read from the socket may still arrive. `isPaused` stays set until the reader catches
+        // up.
         if stream.bufferedBytes >= stream.limit { stream.isPaused = true }
         return .stored(shouldPause: stream.isPaused)
     }
 
-    /// How many bytes of the body the reader has taken since this was last asked, and whether it is behind.
+    /// Returns how many bytes of the body the reader has taken since the last call, and whether the reader is behind.
     mutating func takeTaken() -> (count: Int, isPaused: Bool) {
         guard case .streaming(let stream) = state else { return (0, false) }
         defer { (stream.taken, stream.unannounced) = (0, 0) }
         return (stream.taken, stream.isPaused)
     }
 
-    /// Who is to be told what, after an input that may have ended the exchange.
+    /// The waiters to resume and the observer to call after an input that may have ended the exchange.
     struct Ending {
         var head: HeadWaiter?
         var chunk: ChunkWaiter?
         var observer: (any ResponseBodyObserver)?
-        /// It was the input that ended a body which was still arriving.
+        /// Whether this input ended a body that was still arriving.
         var cutsBody = false
     }
 
-    /// The body has arrived to its end.
+    /// The whole body has arrived.
     mutating func completed(trailers: ReceivedFields?) -> Ending {
         guard case .streaming(let stream) = state else { return Ending() }
         stream.isComplete = true
@@ -162,7 +166,8 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             state = .over(.delivered(trailers: trailers))
             return Ending(chunk: waiter, observer: stream.observer)
         }
-        // Nobody reads it: nothing is owed any more. Somebody does: it is over when they have read what is here.
+        // If a reader has claimed the body and chunks still wait, the observer is called when the reader takes the last
+        // of them. Otherwise it is called now.
         let observer = stream.isClaimed && !stream.chunks.isEmpty ? nil : stream.observer
         if observer != nil { stream.observer = nil }
         return Ending(observer: observer)
@@ -171,9 +176,10 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// The exchange has failed.
     ///
     /// - Parameters:
-    ///   - error: What the reader of the body is told.
-    ///   - beforeHead: What a caller is told that begins to wait for the head after this; nil: the same.
-    ///   - isCutOff: Whether what has arrived of the body is good, and only its rest will not come.
+    ///   - error: The error that the reader of the body gets.
+    ///   - beforeHead: The error for a caller that begins to wait for the head after this; nil: `error`.
+    ///   - isCutOff: Whether the reader may still get the chunks that have arrived, because only the rest of the body
+    ///     is missing.
     mutating func fail(_ error: any Error, beforeHead: (any Error)? = nil, isCutOff: Bool = false) -> Ending {
         switch state {
         case .created:
@@ -192,7 +198,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         }
     }
 
-    /// A reader claims the body. False if somebody has before.
+    /// Claims the body for a reader. Returns false if a reader has claimed it before.
     mutating func claim() -> Bool {
         switch state {
         case .streaming(let stream), .cutOff(let stream, _):
@@ -211,7 +217,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         case wait
     }
 
-    /// The reader wants the next chunk; with a waiter it will wait for it.
+    /// Returns the next chunk, the end or the error. If there is none of these yet, stores `waiter` and returns `wait`.
     mutating func next(_ waiter: ChunkWaiter?) -> Next {
         switch state {
         case .streaming(let stream):
@@ -242,11 +248,11 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
 
     struct GivenUp {
         var ending: Ending
-        /// Whether the connection still works for it.
+        /// Whether the connection is still working on the exchange.
         var isActive: Bool
     }
 
-    /// The caller gives up.
+    /// Ends the exchange because the caller gives up.
     mutating func giveUp(_ error: any Error) -> GivenUp {
         switch state {
         case .created:
@@ -269,7 +275,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         }
     }
 
-    /// Remembers who wants to know of the end. False if it is over already.
+    /// Stores an observer of the end. Returns false if the end has come already.
     mutating func observe(_ observer: any ResponseBodyObserver) -> Bool {
         guard case .streaming(let stream) = state, !stream.isComplete || (stream.isClaimed && !stream.chunks.isEmpty)
         else { return false }
@@ -284,7 +290,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         }
     }
 
-    /// What of the body waits for its reader: how many chunks, and how much memory they hold.
+    /// How much of the body waits for its reader: the number of chunks, and the memory that they occupy.
     var waiting: (chunks: Int, heldBytes: Int) {
         switch state {
         case .streaming(let stream), .cutOff(let stream, _): (stream.chunks.count, stream.chunks.heldBytes)

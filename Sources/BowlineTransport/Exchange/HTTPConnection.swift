@@ -1,17 +1,18 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// A connection as its exchanges see it, whichever protocol it speaks. What the pool asks of it is ``PooledConnection``.
+/// A connection as its exchanges use it, over either protocol. The pool uses it as a ``PooledConnection``.
 ///
 /// The functions may be called from any thread.
 protocol HTTPConnection: PooledConnection {
-    /// What is constant about it.
+    /// The constants of this connection.
     var traits: ConnectionTraits { get }
 
-    /// Whether a request was answered. Of a connection without streams that is so if it is leased again.
+    /// Whether the peer has answered a request. Asked only when the connection is leased again; over HTTP/1.1 the
+    /// answer is then always yes.
     var hasAnswered: Bool { get }
 
-    // What exchanges read of the traits, so that one of them costs no copy of all.
+    // The traits that exchanges read, one by one: reading one does not copy them all.
     var peer: String { get }
     var dialDuration: Duration { get }
     var sweep: DeadlineSweep { get }
@@ -19,7 +20,7 @@ protocol HTTPConnection: PooledConnection {
     /// Sends the exchange's request.
     func start(_ exchange: Exchange)
 
-    /// A lease that was not used goes back.
+    /// Gives back a lease that was not used.
     func returnUnused()
 
     /// The calling task was cancelled: the response is not wanted.
@@ -49,16 +50,16 @@ protocol HTTPConnection: PooledConnection {
     func poolReleased()
 }
 
-/// What is constant about one connection.
+/// The constants of one connection.
 struct ConnectionTraits: Sendable {
     let id: ConnectionID
-    /// Names the event loop, for the pool.
+    /// Identifies the event loop to the pool.
     let affinity: Int
     let channel: any Channel
     let eventLoop: any EventLoop
     let peer: String
     let isTLS: Bool
-    /// How long the dial took that made it.
+    /// How long the dial of this connection took.
     let dialDuration: Duration
     let sweep: DeadlineSweep
     /// Runs tasks on the event loop.

@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 extension PreparedRequest {
-    /// Why the request cannot be sent over HTTP/2, if so.
+    /// Why the request cannot be sent over HTTP/2; nil: it can.
     var http2Refusal: String? {
         switch kind {
         case .connect: "CONNECT is not supported over HTTP/2"
@@ -10,7 +10,7 @@ extension PreparedRequest {
         }
     }
 
-    /// The field section of its HTTP/2 head.
+    /// The request's head for HTTP/2.
     var http2Head: HTTP2RequestHead {
         HTTP2RequestHead(checked, scheme: origin.scheme.rawValue)
     }

@@ -1,28 +1,29 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// A request that was checked, and the limits that it is under: what any number of exchanges can be made from.
+/// A checked request of one attempt, with its limits. The first sending and each resend make an exchange from it.
 final class PreparedRequest: Sendable {
-    /// What of the body goes out with the head, in the same write.
+    /// How the body is sent.
     enum Upload: Sendable {
-        /// Nothing, or all of it: ``PreparedRequest/inlineBody``.
+        /// With the head, in the same write: ``PreparedRequest/inlineBody``. Also if there is no body.
         case inline
-        /// It is pulled and written chunk by chunk.
+        /// After the head, chunk by chunk, each pulled when the connection has room.
         case streamed(RequestBody, declaredLength: Int?)
     }
 
-    /// Bodies up to this size go out with the head, over HTTP/1.1 in one buffer.
+    /// The largest size of a body that is sent with the head. Over HTTP/1.1 both are in one buffer.
     static let inlineLimit = 65_536
-    /// How long a caller's own `Expect: 100-continue` is waited for.
+    /// How long the body waits for a 100 response if a field of the caller says `Expect: 100-continue` and no timeout
+    /// is set.
     static let defaultContinueTimeout = Duration.seconds(1)
 
     let context: RequestContext
-    /// When it has to be over, and what it is called if it is not.
+    /// The attempt's deadline, and the error code for it.
     let deadline: AttemptDeadline
     let origin: Origin
-    /// What each protocol encodes, each time that the request is sent.
+    /// The part that a protocol encodes, each time that the request is sent.
     let checked: CheckedRequest
-    /// The body that goes out with the head; empty if there is none, or if it is streamed.
+    /// The body that is sent with the head; empty if there is no body, or if it is streamed.
     let inlineBody: ByteBuffer
     let upload: Upload
     let isIdempotent: Bool
@@ -32,14 +33,15 @@ final class PreparedRequest: Sendable {
     let continueTimeout: Duration?
     let onInformational: (@Sendable (InformationalResponse) -> Void)?
     let onUploadProgress: (@Sendable (TransferProgress) -> Void)?
-    /// How many bytes the body has, if that is known.
+    /// How many bytes the body has; nil: not known.
     let bodyLength: Int?
-    /// The body is a file that was empty, and has to be looked at again before this is sent.
+    /// Whether the body is a file that was empty. The transport checks the file again before it sends the request.
     let isBodySaidToBeEmpty: Bool
 
     /// Checks `request`, for an attempt that began at `started`.
     ///
-    /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong.
+    /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong; `requestBodyConsumed` if
+    ///   the body is a one-shot stream that was sent before.
     init(
         _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant, isPooled: Bool
     ) throws {
@@ -85,7 +87,7 @@ final class PreparedRequest: Sendable {
     private static func framing(of body: RequestBody) -> RequestFraming {
         if body.isNone, body.makeTrailers == nil { return .none }
         if let length = body.length, length > 0 || !body.isSequence { return .length(Int64(length)) }
-        // Also a sequence of declared length zero: see `RequestUpload.isChunked`.
+        // Also for a sequence of declared length zero: see `RequestUpload.isChunked`.
         return .chunked
     }
 
@@ -113,24 +115,26 @@ final class PreparedRequest: Sendable {
         }
     }
 
-    /// A response has begun: a one-shot body is not kept for another attempt.
+    /// Commits a one-shot body: a response has begun, so no other attempt sends the body. Does nothing after a 417.
     func commitBody(after status: Int) {
         if case .streamed(let body, _) = upload, !isExpectationRefused(by: status) { body.commit() }
     }
 
-    /// A response has begun, and the body is not sent on: gives a one-shot body up for good.
+    /// Abandons a one-shot body permanently: a response has begun, and the rest of the body is not sent. After a 417
+    /// the call keeps the body instead.
     func abandonBody(after status: Int) {
         guard case .streamed(let body, _) = upload else { return }
         if isExpectationRefused(by: status) { context.call.hold(body) } else { body.abandon() }
     }
 
-    /// The attempt has failed: another may send the body, if one comes; middleware may hide the failure.
+    /// Keeps a one-shot body in the call, because the attempt has failed and another attempt may send the body. If none
+    /// does (middleware may hide the failure), the call abandons the body when it ends.
     func holdBody() {
         if case .streamed(let body, _) = upload, body.isStream { context.call.hold(body) }
     }
 
-    /// The body may yet be sent, without `Expect` (RFC 9110 §10.1.1): `ExpectationPolicy` decides. Middleware inside it may
-    /// hide the 417 from it: the call then abandons the body when it ends.
+    /// Whether another attempt may send the body, without `Expect` (RFC 9110 §10.1.1). `ExpectationPolicy` decides
+    /// that. If middleware hides the 417 from the policy, the call abandons the body when it ends.
     private func isExpectationRefused(by status: Int) -> Bool {
         status == 417 && continueTimeout != nil
     }

@@ -1,7 +1,8 @@
-/// Why a request, or its trailers, cannot be sent over any protocol. Nothing of it has been written.
+/// Why a request, or its trailers, cannot be sent over either protocol. Nothing of the refused head or trailers has
+/// been written.
 ///
-/// Names what is wrong and in which field; of the caller's text it holds a field's name, escaped and cut to 40
-/// characters, never a value or a target.
+/// Says what is wrong and in which field. Of the caller's text it contains at most the first 40 bytes of a field's
+/// name, escaped; never a value or a target.
 package struct RequestCheckError: Error, Hashable, Sendable {
     /// What is wrong.
     package enum Reason: String, Sendable, CaseIterable {
@@ -20,7 +21,7 @@ package struct RequestCheckError: Error, Hashable, Sendable {
     }
 
     package var reason: Reason
-    /// The field concerned; escaped and cut.
+    /// The name of the field, cut and escaped.
     package var fieldName: String?
 
     init(_ reason: Reason, fieldName: String? = nil) {

@@ -1,29 +1,29 @@
 internal import BowlineCore
 
-/// What the fields of a request say, found by checking them one after the other.
+/// Checks the fields of a request one after the other, and collects what they say.
 ///
-/// Each string is looked at once, in place.
+/// Reads each string once, in place.
 struct RequestFieldCheck {
     private let framing: RequestFraming
     /// The value of the `Host` field, if there is one.
     private(set) var host: String?
     private(set) var hasUpgrade = false
-    /// `Connection` says `close`.
+    /// Whether `Connection` says `close`.
     private(set) var saysClose = false
-    /// `Expect` says `100-continue`.
+    /// Whether `Expect` says `100-continue`.
     private(set) var saysExpect = false
     private(set) var asksForTrailers = false
-    /// Each field is `plain` or `secret`.
+    /// Whether each field is `plain` or `secret`.
     private(set) var isPlain = true
     private(set) var hasSecrets = false
-    /// What the fields take if each is a line of HTTP/1.1.
+    /// The bytes that the fields take as lines of HTTP/1.1.
     private(set) var byteCount = 0
 
     init(framing: RequestFraming) {
         self.framing = framing
     }
 
-    /// The next field.
+    /// Checks the next field.
     @inline(__always)
     mutating func take(_ field: HTTPField) throws(RequestCheckError) {
         let (role, nameCount) = try Self.role(of: field)
@@ -64,7 +64,7 @@ struct RequestFieldCheck {
         guard isText else { throw Self.invalidValue(of: field) }
     }
 
-    /// What becomes of the field, and how long its name is.
+    /// Returns the role of the field, and the length of its name.
     @inline(__always)
     private static func role(
         of field: HTTPField
@@ -112,7 +112,7 @@ struct RequestFieldCheck {
 }
 
 extension HTTPField {
-    /// Whether the value is this, in upper or lower case.
+    /// Whether the value is `text`, ignoring case. `text` must be in lower case.
     fileprivate func says(_ text: StaticString) -> Bool {
         withUnsafeBytesOfValue { UnsafeRawBufferPointer($0).equalsIgnoringCase(text) }
     }

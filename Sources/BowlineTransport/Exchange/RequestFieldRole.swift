@@ -1,6 +1,7 @@
 internal import BowlineCore
 
-/// What becomes of a caller's field, decided by its name alone. No other place tells the names of request fields apart.
+/// How a caller's header field is sent; its name alone decides. No other place tells the header fields of requests
+/// apart by name.
 ///
 /// ``RequestFieldCheck`` checks the value. Both encoders follow the role:
 ///
@@ -10,9 +11,9 @@ internal import BowlineCore
 /// | ``secret`` | likewise | as it is | never in the compression table |
 /// | ``cookie`` | likewise | several lines become one (RFC 6265 §5.4) | a field for each pair (RFC 9113 §8.2.3) |
 /// | ``upgrade`` | likewise | as it is, and adds `Connection: upgrade` | the request is refused |
-/// | ``host`` | stands once, is a host | replaces the URL's host | `:authority` |
+/// | ``host`` | appears once, is a host | replaces the URL's host | `:authority` |
 /// | ``contentLength`` | is the length of the body | written from the framing | written from the framing |
-/// | ``transferEncoding`` | is `chunked`, and the body too | written from the framing | not sent |
+/// | ``transferEncoding`` | is `chunked`, and the body is chunked | written from the framing | not sent |
 /// | ``connection`` | `close` is honoured; `keep-alive`, `te` and `upgrade` add nothing | written anew | not sent |
 /// | ``trailersWanted`` | is `trailers` | as it is, and adds `Connection: TE` | in lower case (RFC 9113 §8.2.2) |
 /// | ``expect`` | is `100-continue` | dropped if there is no body | likewise |
@@ -21,7 +22,7 @@ enum RequestFieldRole {
     case plain, secret, cookie, host, contentLength, transferEncoding, connection, upgrade, trailersWanted, expect
     case dropped
 
-    /// The role of the field with this name, in upper or lower case. The name is a token.
+    /// Makes the role of the field with this name, ignoring case. The name must be a token.
     @inline(__always)
     init(_ name: UnsafeRawBufferPointer) {
         guard let first = name.first, let (known, role) = Self.candidate(count: name.count, first: first | 0x20),
@@ -33,13 +34,14 @@ enum RequestFieldRole {
         self = role
     }
 
-    /// The role of a field that has been checked.
+    /// Makes the role of a field that has been checked.
     init(_ field: HTTPField) {
         var name = field.name.canonicalName
         self = name.withUTF8 { Self(UnsafeRawBufferPointer($0)) }
     }
 
-    /// Told apart by length and first letter: few others have both.
+    /// Returns the one known name that has this length and first letter. Few other names have both, so the full
+    /// comparison is rare.
     private static func candidate(count: Int, first: UInt8) -> (name: StaticString, role: Self)? {
         switch (count, first) {
         case (2, UInt8(ascii: "t")): ("te", .trailersWanted)
@@ -60,12 +62,12 @@ enum RequestFieldRole {
 }
 
 extension UnsafeRawBufferPointer {
-    /// Whether these bytes are `text`, in upper or lower case. `text` is in lower case.
+    /// Whether these bytes are `text`, ignoring case. `text` must be in lower case.
     func equalsIgnoringCase(_ text: StaticString) -> Bool {
         guard count == text.utf8CodeUnitCount else { return false }
         for position in 0..<count {
             let (byte, wanted) = (self[position], text.utf8Start[position])
-            // The bit makes a letter of ASCII lower case, and makes a letter of nothing else.
+            // Setting this bit turns an upper-case ASCII letter into lower case. It turns no other byte into a letter.
             guard byte == wanted || wanted > 0x60 && byte | 0x20 == wanted else { return false }
         }
         return true

@@ -1,7 +1,7 @@
 /// The value of `Host`: `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2).
 enum RequestHost {
-    /// Whether these bytes are a host with or without a port. Looks at the shape only: what an address means is the
-    /// dialler's business.
+    /// Whether these bytes are a host with or without a port. Checks the syntax only; the dialler interprets the
+    /// address.
     static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard let first = bytes.first else { return false }
         let host: Range<Int>
@@ -20,12 +20,12 @@ enum RequestHost {
         return port.allSatisfy { HTTP1Grammar.digit($0) != nil }
     }
 
-    /// What may stand between brackets: an IPv6 address, with a zone after `%25`.
+    /// Whether the byte is allowed between brackets: an IPv6 address, with a zone after `%25`.
     private static func isAddressByte(_ byte: UInt8) -> Bool {
         isNameByte(byte) || byte == UInt8(ascii: ":")
     }
 
-    /// `unreserved`, `pct-encoded` and the `sub-delims`.
+    /// Whether the byte is `unreserved`, a `sub-delim` or part of `pct-encoded`.
     private static func isNameByte(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

@@ -1,4 +1,4 @@
-/// What a request asks for, as far as it decides how its response is framed (RFC 9112 §6.3).
+/// The kind of a request, which decides how its response is framed (RFC 9112 §6.3).
 package enum RequestKind: Sendable, Hashable {
     /// HEAD: the response has no body, whatever its fields say.
     case head

@@ -1,10 +1,10 @@
 /// What a method means for its request's head and response.
 enum RequestMethodRole {
     case head, connect, other
-    /// Its semantics anticipate content: that there is none is said (RFC 9110 §8.6).
+    /// The method normally has content. A request without content says so by `Content-Length: 0` (RFC 9110 §8.6).
     case withContent
 
-    /// Methods are told apart as they are spelled.
+    /// Makes the role of a method. Methods are case-sensitive.
     init(_ method: UnsafeRawBufferPointer) {
         self =
             switch (method.count, method.first) {

@@ -1,10 +1,12 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// Pulls a request body and hands it, chunk by chunk, to the connection: the next only when the previous one was taken.
+/// Pulls a request body and gives it to the connection chunk by chunk. It pulls the next chunk when the connection has
+/// taken the previous one.
 ///
-/// Runs in a task of the caller's making, so that the body's sequence sees the caller's task-local values. It waits at a
-/// gate that the connection opens once the head is out (and the peer has agreed, where it was asked to).
+/// Runs in a task that the caller's task creates, so that the body's sequence sees the caller's task-local values. The
+/// task waits at a gate. The connection opens the gate when it has written the head. If the request expects a 100
+/// response, the connection also waits for that, for a limited time.
 final class RequestUpload: Sendable {
     private enum Gate {
         case shut
@@ -20,10 +22,10 @@ final class RequestUpload: Sendable {
 
     let body: RequestBody
     let declaredLength: Int?
-    /// Whether it is sent in chunks: its length is unknown, or declared to be zero.
+    /// Whether the body is sent in chunks: its length is unknown, or declared to be zero.
     ///
-    /// A head with `Content-Length: 0` is a complete request already, so it must not go out before the sequence has shown
-    /// that it is empty and does not throw.
+    /// A head with `Content-Length: 0` is already a complete request. So it must not be sent before the sequence has
+    /// shown that it is empty and does not throw.
     var isChunked: Bool { Self.isChunked(declaredLength: declaredLength) }
     private let replayLimit: Int
     private let state = Guarded(State())
@@ -36,7 +38,7 @@ final class RequestUpload: Sendable {
 
     static func isChunked(declaredLength: Int?) -> Bool { declaredLength == nil || declaredLength == 0 }
 
-    /// Begins to wait at the gate. Called once, by the caller's task.
+    /// Starts the task that waits at the gate. The caller's task calls this once.
     func start(_ exchange: Exchange) {
         let task = Task { await run(exchange) }
         let isStopped = state.withLock { state -> Bool in
@@ -47,7 +49,7 @@ final class RequestUpload: Sendable {
         if isStopped { task.cancel() }
     }
 
-    /// The connection is ready for the body.
+    /// Opens the gate: the connection is ready for the body.
     func open() {
         let waiter = state.withLock { state -> CheckedContinuation<Bool, Never>? in
             switch state.gate {
@@ -62,7 +64,7 @@ final class RequestUpload: Sendable {
         waiter?.resume(returning: true)
     }
 
-    /// The body is not wanted (any more): the sequence's pending read is cancelled.
+    /// Stops the upload: the body is not wanted. Cancels the sequence's pending read.
     func stop() {
         let (waiter, task) = state.withLock { state -> (CheckedContinuation<Bool, Never>?, Task<Void, Never>?) in
             var waiting: CheckedContinuation<Bool, Never>?
@@ -98,8 +100,9 @@ final class RequestUpload: Sendable {
         } catch let failure as RequestBodyFailure {
             exchange.connection.uploadFailed(exchange, failure.error.code, failure.error.message, nil)
         } catch {
-            // Whatever a sequence throws is its own, a `ServiceError` of another request included.
-            // A cancelled sequence is our own doing where the upload was stopped, and the sequence's failure elsewhere.
+            // Every error of a sequence is the body's failure, even a `ServiceError` of another request or a
+            // `CancellationError`. If we cancelled the sequence by stopping the upload, the connection ignores the
+            // failure.
             exchange.connection.uploadFailed(
                 exchange, .requestBodyFailed, "the request body's sequence threw \(type(of: error))", error
             )
@@ -112,12 +115,12 @@ final class RequestUpload: Sendable {
         while let chunk = try await reader.next() {
             sent += chunk.readableBytes
             if let declaredLength, sent >= declaredLength {
-                // The last bytes are held back until the sequence has ended: a body that outgrows its declared length
-                // must never look complete to the peer.
+                // The last bytes wait until the sequence has ended: a body that is longer than its declared length must
+                // never look complete to the peer.
                 guard sent == declaredLength, try await reader.next() == nil else {
                     throw lengthMismatch("longer than its declared length of \(declaredLength) bytes")
                 }
-                // Written and ended in one step: the peer may answer as soon as it has these bytes.
+                // One call writes the bytes and ends the body: the peer may answer as soon as it has these bytes.
                 exchange.connection.finishBody(chunk, for: exchange)
                 return
             }
@@ -138,7 +141,8 @@ final class RequestUpload: Sendable {
         }
     }
 
-    /// A stream that was sent before is our finding; what a factory throws is the user's failure.
+    /// Makes the reader of the body. If the body is a one-shot stream that was sent before, that is a
+    /// `RequestBodyFailure`. An error that the user's factory throws is passed on unchanged.
     private func makeReader() async throws -> RequestBodyReader {
         do {
             return try await body.makeReader(replayLimit: replayLimit)
@@ -152,5 +156,5 @@ final class RequestUpload: Sendable {
     }
 }
 
-/// The connection takes no more of a body: it was stopped, or the exchange is over.
+/// Thrown when the connection takes no more of a body: the upload was stopped, or the exchange is over.
 struct UploadStopped: Error {}

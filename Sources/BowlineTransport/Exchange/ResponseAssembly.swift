@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// A response that is being received: what of it has come, and what of that the caller has been given.
+/// A response that is being received: the parts that have arrived, and which of them the caller has.
 ///
 /// | stage | head received | read ended | ended |
 /// |---|---|---|---|
@@ -10,16 +10,16 @@ internal import NIOCore
 /// | delivered: bytes of the body go to the caller | – | nothing | over, with the body's end |
 /// | over | – | nothing | nothing |
 ///
-/// A response that has come whole before its first read has ended is handed over in one piece.
+/// A response that arrives whole in the same read as its head is delivered in one piece.
 struct ResponseAssembly {
-    /// What the caller is to be given.
+    /// What the driver must give to the caller.
     enum Delivery {
         case nothing
-        /// The head, and what of the body has come with it. The rest follows as it comes.
+        /// The head, and the bytes of the body that arrived with it. The rest follows as it arrives.
         case head(ResponseHead, first: ByteBuffer?)
-        /// All of the response.
+        /// The whole response.
         case whole(ResponseHead, body: ByteBuffer?, trailers: ReceivedFields?)
-        /// The end of the body that the caller is being given.
+        /// The end of the body. The caller has the head already.
         case rest(trailers: ReceivedFields?)
     }
 
@@ -34,26 +34,26 @@ struct ResponseAssembly {
     private var head: ResponseHead?
     private var body: ByteBuffer?
     private var trailers: ReceivedFields?
-    /// When the parts came, and what came before the head.
+    /// When the parts arrived, and the informational responses before the head.
     private(set) var arrival = ResponseArrival()
-    /// The status code of the head; 0: none has come.
+    /// The status code of the head; 0: no head has arrived.
     private(set) var status = 0
-    /// How long the body is, if the head says that.
+    /// The length of the body; nil: the head does not say it.
     private(set) var expectedLength: Int64?
 
-    /// A final head has come.
+    /// Whether the final head has arrived.
     var hasHead: Bool { stage != .awaitingHead }
-    /// The caller has the head, and gets bytes of the body as they come.
+    /// Whether the caller has the head, and gets bytes of the body as they arrive.
     var isDelivered: Bool { stage == .delivered }
-    /// The head has come, and the caller has yet to get it.
+    /// Whether the head has arrived and the caller does not have it yet.
     var awaitsDelivery: Bool { stage == .headWaits }
 
-    /// The network has taken the request whole.
+    /// Notes when the network had taken the whole request.
     mutating func requestSent(at instant: MonotonicInstant) {
         arrival.sent = instant
     }
 
-    /// Bytes of the response, or of one before it, have come.
+    /// Notes that bytes of the response, or of an informational one before it, have arrived.
     ///
     /// - Returns: Whether they are the first.
     mutating func bytesReceived(at instant: MonotonicInstant) -> Bool {
@@ -62,12 +62,12 @@ struct ResponseAssembly {
         return true
     }
 
-    /// An informational response has come.
+    /// Adds an informational response.
     mutating func informationalReceived(_ response: InformationalResponse) {
         arrival.informational.append(response)
     }
 
-    /// The final head has come.
+    /// Stores the final head.
     mutating func headReceived(_ head: ResponseHead, expectedLength: Int64?, at instant: MonotonicInstant) {
         guard stage == .awaitingHead else { return }
         stage = .headWaits
@@ -77,7 +77,7 @@ struct ResponseAssembly {
         arrival.head = instant
     }
 
-    /// Keeps bytes of the body until the head is handed over.
+    /// Keeps bytes of the body until the head is delivered.
     mutating func keep(_ bytes: ByteBuffer) {
         if body == nil {
             body = bytes
@@ -87,19 +87,20 @@ struct ResponseAssembly {
         }
     }
 
-    /// The fields behind the body have come.
+    /// Stores the trailers.
     mutating func trailersReceived(_ trailers: ReceivedFields) {
         self.trailers = trailers
     }
 
-    /// Everything that has come in this read is here, and the response goes on.
+    /// The current read has ended, and the response is not complete. Returns the head if the caller does not have it
+    /// yet.
     mutating func readEnded() -> Delivery {
         guard stage == .headWaits, let head = head.take() else { return .nothing }
         stage = .delivered
         return .head(head, first: body.take())
     }
 
-    /// The response is whole.
+    /// The response is complete. Returns the parts that the caller does not have yet.
     mutating func ended() -> Delivery {
         switch stage {
         case .awaitingHead, .over: return .nothing

@@ -1,15 +1,15 @@
 internal import BowlineCore
 
-/// The head of a final response, whichever protocol it came by.
+/// The head of a final response, from either protocol.
 struct ResponseHead {
     let status: HTTPResponse.Status
     let fields: ReceivedFields
     let version: ConnectionFacts.ProtocolVersion
 }
 
-/// How a response came in, and what came before it.
+/// When the parts of a response arrived, and the informational responses before it.
 struct ResponseArrival {
-    /// The request had been written whole.
+    /// When the request had been written whole.
     var sent: MonotonicInstant?
     var firstByte: MonotonicInstant?
     var head: MonotonicInstant?

@@ -1,22 +1,23 @@
 internal import BowlineCore
 
-/// How an exchange failed, as the transport knows it.
+/// How an exchange failed, for use inside the transport.
 ///
-/// Connections make it, and ``ResendPolicy`` and ``SiblingSuspicion`` decide by it. A caller never sees it: at the edge
-/// ``ServiceError/init(_:of:)`` makes the error of it.
+/// Connections make it; ``ResendPolicy`` and ``SiblingSuspicion`` decide by it. A caller never sees it:
+/// ``ServiceError/init(_:of:)`` converts it to the caller's error.
 struct TransportOutcome: Error {
-    /// What the transport knows of the connection beyond the code and the progress.
+    /// What the transport knows about the connection beyond the code and the progress.
     enum Connection: Equatable {
         /// Nothing more.
         case ordinary
-        /// It took no more requests when this one came to it: nothing of the request was written.
+        /// The connection took no more requests when this one reached it. Nothing of the request was written.
         ///
-        /// - hasCarriedOthers: Whether it has carried requests. If so, the next connection may well take this one.
+        /// - hasCarriedOthers: Whether the connection has carried other requests. If so, the next connection will
+        ///   probably take this one.
         case declined(hasCarriedOthers: Bool)
-        /// The peer announced its end, and has not processed this request (RFC 9113 §6.8).
+        /// The peer announced the end of the connection, and has not processed this request (RFC 9113 §6.8).
         ///
-        /// - isUsedUp: Whether it has taken other requests and ends in good order, which says nothing about the next
-        ///   connection.
+        /// - isUsedUp: Whether the connection has carried other requests and ends in good order. Such an end says
+        ///   nothing about the next connection.
         case goneAway(isUsedUp: Bool)
     }
 
@@ -32,7 +33,7 @@ struct TransportOutcome: Error {
     /// How long the attempt had taken.
     let elapsed: Duration
 
-    /// Whether what has arrived of the body is good, and only its rest will not come.
+    /// Whether the bytes of the body that have arrived are valid, and only the rest is missing.
     var leavesReceivedBytes: Bool {
         switch code {
         case .incompleteBody, .connectionClosed, .streamReset: true
@@ -46,7 +47,7 @@ struct TransportOutcome: Error {
 }
 
 extension ServiceError {
-    /// The error that the caller of the exchange's request gets.
+    /// Makes the error that the caller of the exchange's request gets.
     init(_ outcome: TransportOutcome, of exchange: Exchange) {
         self.init(
             outcome.code, outcome.message, underlying: outcome.underlying, progress: outcome.progress,

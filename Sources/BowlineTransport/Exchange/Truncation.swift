@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// What the end of a connection or of a stream has cut off, as the caller is told.
+/// The error for a response that the end of a connection or a stream has cut off.
 ///
 /// | cause | nothing received | part of the head | the head |
 /// |---|---|---|---|
@@ -9,7 +9,7 @@ internal import BowlineCore
 /// | pingUnanswered | `connectionClosed` | `connectionClosed` | `connectionClosed` |
 /// | streamReset | `streamReset` | `streamReset` | `incompleteBody` |
 struct Truncation: Equatable {
-    /// How much of the response had come.
+    /// How much of the response had arrived.
     enum Received {
         case nothing
         case partOfHead
@@ -17,7 +17,7 @@ struct Truncation: Equatable {
     }
 
     enum Cause {
-        /// - Parameter note: What the peer had said of the end before, to be added to the message.
+        /// - Parameter note: A text about what the peer announced before the end; added to the message.
         case connectionEnded(note: String)
         /// The peer has refused our certificate, or the lack of one, after the handshake (TLS 1.3).
         case handshakeRefused(String)

@@ -1,12 +1,13 @@
-/// What the first bytes of a peer look like that came before any request, for what an error says of them.
+/// The kind of the bytes that a peer sent before any request. Used for error messages.
 enum EarlyBytes: Sendable, Hashable {
-    /// An HTTP/2 server's first frame: it sends its settings before it has heard a word, and GOAWAY to whom it does not understand.
+    /// An HTTP/2 server's first frame: SETTINGS, which it sends unasked, or GOAWAY, which it sends to a client that
+    /// does not speak HTTP/2.
     case http2Frames
-    /// The status line of a response: servers say 408 or 503 to connections that they will not serve.
+    /// The status line of a response: servers send 408 or 503 on connections that they will not serve.
     case status(UInt16)
     case unknown
 
-    /// How many bytes are looked at, at most.
+    /// How many bytes are examined at most.
     static let neededBytes = 13
 
     init(_ bytes: some Collection<UInt8>) {
@@ -32,7 +33,8 @@ enum EarlyBytes: Sendable, Hashable {
         }
     }
 
-    /// SETTINGS, which is no acknowledgement, or GOAWAY: both for the connection as a whole (RFC 9113 §4.1, §6.5, §6.8).
+    /// Whether the bytes are a SETTINGS frame that is no acknowledgement, or a GOAWAY frame. Both concern the
+    /// connection as a whole (RFC 9113 §4.1, §6.5, §6.8).
     private static func isFirstFrame(_ bytes: [UInt8]) -> Bool {
         guard bytes.count >= 9, bytes[4] == 0, bytes[5...8].allSatisfy({ $0 == 0 }) else { return false }
         let length = bytes[..<3].reduce(0) { $0 << 8 | Int($1) }
@@ -44,7 +46,7 @@ enum EarlyBytes: Sendable, Hashable {
         }
     }
 
-    /// `HTTP/1.0 ` or `HTTP/1.1 `, and a status code.
+    /// Returns the status code after `HTTP/1.0 ` or `HTTP/1.1 `; nil: the bytes are no status line.
     private static func statusCode(_ bytes: [UInt8]) -> UInt16? {
         guard bytes.count >= 12, bytes[..<7].elementsEqual("HTTP/1.".utf8), [0x30, 0x31].contains(bytes[7]),
             bytes[8] == 0x20, bytes[9...11].allSatisfy({ (0x30...0x39).contains($0) }), bytes[9] != 0x30

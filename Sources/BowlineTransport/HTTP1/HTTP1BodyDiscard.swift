@@ -1,25 +1,26 @@
 internal import BowlineCore
 
-/// Whether the rest of a body that the caller has given up is read off, so that its connection can carry another request.
+/// Decides whether the connection reads and discards the rest of a body that the caller has abandoned. If it does, the
+/// connection can carry another request; if not, it closes.
 ///
 /// | body | request | what is left | decision |
 /// |---|---|---|---|
-/// | its head was not handed over | any | any | closes |
+/// | its head was not delivered | any | any | closes |
 /// | until the peer closes | any | any | closes |
 /// | any | open | any | closes |
 /// | of a known length | done | more than the limit | closes |
 /// | of a known length | done | at most the limit | discards |
-/// | in chunks | done | not known | discards; closes when more than the limit has come |
+/// | in chunks | done | not known | discards; closes when more than the limit has arrived |
 struct HTTP1BodyDiscard {
     private var framing = HTTP1BodyFraming.none
     private var receivedBytes: Int64 = 0
-    /// How many bytes may still be read off.
+    /// How many bytes may still be discarded; nil: no bytes are discarded.
     private var allowance: Int?
 
-    /// What comes of the body is thrown away.
+    /// Whether arriving bytes of the body are discarded.
     var isOn: Bool { allowance != nil }
 
-    /// The head has come, which says how the body is delimited.
+    /// Notes how the body is delimited: the head has arrived.
     mutating func headReceived(_ framing: HTTP1BodyFraming) {
         self.framing = framing
     }
@@ -29,7 +30,7 @@ struct HTTP1BodyDiscard {
         case closes
     }
 
-    /// The caller has given up the rest of the body.
+    /// Decides about the rest of the body, which the caller has abandoned.
     mutating func abandoned(isDelivered: Bool, isRequestDone: Bool, limit: Int) -> Decision {
         guard isDelivered, isRequestDone, allowance == nil else { return .closes }
         switch framing {
@@ -44,11 +45,11 @@ struct HTTP1BodyDiscard {
     enum Bytes {
         case wanted
         case discarded
-        /// There is more than is worth reading off.
+        /// More bytes than the limit have arrived.
         case tooMany
     }
 
-    /// Bytes of the body have come.
+    /// Counts arriving bytes of the body.
     mutating func received(_ count: Int) -> Bytes {
         receivedBytes += Int64(count)
         guard let left = allowance else { return .wanted }

@@ -18,7 +18,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
         if reading.requested() == .reads { context.read() }
     }
 
-    /// Reads the socket again, if reading had stopped.
+    /// Resumes reading the socket if it was paused.
     func readOn() {
         let resumption = reading.resume()
         guard resumption != .nothing else { return }
@@ -90,7 +90,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
             ResponseHead(head), expectedLength: framing.announcedLength, at: reading.lastRead)
         discard.headReceived(framing)
         exchange?.tell(at: reading.lastRead) { $0.responseHead($1, status: status) }
-        // A listener may have cancelled it.
+        // A listener may have cancelled the exchange.
         guard let exchange else { return }
         let decision = machine.headReceived(
             HTTP1ConnectionStateMachine.Head(
@@ -120,13 +120,13 @@ extension HTTP1Connection: ChannelDuplexHandler {
 
     private func responseEnded(_ trailers: ReceivedFields?) {
         if let trailers { assembly.trailersReceived(trailers) }
-        // A listener may cancel the exchange: then nothing of it is left to be handed over.
+        // A listener may cancel the exchange here. Then nothing is left to deliver.
         if !discard.isOn { exchange?.tell { $0.responseBodyEnd($1) } }
         handOver(assembly.ended())
     }
 
-    /// Gives the caller what has come since last time. A response that is complete goes as a whole; its connection goes
-    /// back to the pool before that, so that a caller's next request finds it there.
+    /// Gives the caller what has arrived since the last delivery. If the response is complete, its connection goes back
+    /// to the pool first, so that the caller's next request finds it there.
     private func handOver(_ delivery: ResponseAssembly.Delivery) {
         guard let exchange else { return }
         switch delivery {
@@ -138,7 +138,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
             exchange.call.enter(.receivingBody, attempt: exchange.attempt)
             enter(.bodyRead, within: deadlines.bodyIdle)
             let shouldPause = exchange.receivedHead(response, first: first)
-            // The caller may have dropped the body meanwhile: then its rest is discarded.
+            // The caller may have dropped the body already. Then its rest is discarded.
             if shouldPause, !discard.isOn { reading.pause() }
         case .whole(let head, let bytes, let trailers):
             let body = ResponseBody(received: bytes, trailers: trailers, attempt: exchange.responseAttempt)
@@ -151,7 +151,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
         }
     }
 
-    /// Discards the rest of a body that the caller has dropped if it is little, else closes.
+    /// Discards the rest of a body that the caller has abandoned if the rest is small; otherwise closes the connection.
     func discardRest() {
         let decision = discard.abandoned(
             isDelivered: assembly.isDelivered, isRequestDone: machine.isRequestDone, limit: options.discardLimit)
@@ -166,10 +166,11 @@ extension HTTP1Connection: ChannelDuplexHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if channelError == nil { channelError = TLSFailure(error) ?? error }
         if exchange == nil {
-            // In this turn: until the channel has closed, with TLS up to a second, it would be leased.
+            // Close in this turn of the event loop. The channel needs up to a second to close with TLS, and the pool
+            // must not lease the connection in that time.
             closeNow(.closedByPeer)
         } else {
-            // The rest of the response may still come before the channel has closed.
+            // The rest of the response may still arrive before the channel has closed.
             machine.becameUnusable(.transportError)
             channel.close(promise: nil)
         }
@@ -179,7 +180,7 @@ extension HTTP1Connection: ChannelDuplexHandler {
         connectionEnded()
     }
 
-    /// The channel is closed, by either side.
+    /// Ends or fails the exchange: the channel was closed, by either side.
     private func connectionEnded() {
         guard closeReason == nil else { return }
         guard exchange != nil else {
@@ -209,8 +210,8 @@ extension HTTP1Connection: ChannelDuplexHandler {
         )
     }
 
-    /// Why the connection was closed when a request came to it. With TLS 1.3 the alert of a peer that refuses our
-    /// certificate, or the lack of one, may come between the handshake and the first request.
+    /// Makes the outcome of a request that reached the connection after it had closed. With TLS 1.3, the alert of a
+    /// peer that refuses our certificate, or the lack of one, may arrive between the handshake and the first request.
     func closeBeforeRequest(_ exchange: Exchange) -> TransportOutcome {
         if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
         if let failure = handshakeFailure(for: exchange) {
@@ -224,14 +225,15 @@ extension HTTP1Connection: ChannelDuplexHandler {
         )
     }
 
-    /// With TLS 1.3 a peer refuses our certificate, or the lack of one, only after we have begun to send. On a connection
-    /// that has lain in the pool an alert says no more than that it has closed.
+    /// The peer's refusal of our certificate, or of the lack of one; nil: the channel failed for another reason. With
+    /// TLS 1.3 the refusal arrives after our side of the handshake has ended. If the connection was idle in the pool,
+    /// an alert means only that it has closed.
     private func handshakeFailure(for exchange: Exchange) -> TLSFailure? {
         guard !exchange.wasPooled, let failure = channelError as? TLSFailure, failure.isRefusal else { return nil }
         return failure
     }
 
-    /// What the end of the connection cut off.
+    /// The error for the response that the end of the connection has cut off.
     private var truncation: Truncation {
         let received: Truncation.Received =
             if assembly.hasHead { .head } else { machine.progress == .responseStarted ? .partOfHead : .nothing }
@@ -255,7 +257,7 @@ extension HTTP1BodyFraming {
 }
 
 extension HTTP1ParseError {
-    /// Whether the peer sent more than we accept, rather than something wrong.
+    /// Whether the response exceeds one of our limits. If not, it is invalid.
     fileprivate var isLimit: Bool {
         switch reason {
         case .headTooLarge, .tooManyFields, .trailersTooLarge, .tooManyInformationalResponses, .chunkExtensionsTooLong,

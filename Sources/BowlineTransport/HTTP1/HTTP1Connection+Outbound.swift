@@ -4,17 +4,17 @@ internal import NIOCore
 extension HTTP1Connection {
     // MARK: On the event loop
 
-    /// Writes the head, and the body behind it if the buffer ends with that.
+    /// Writes the head, and the body if the buffer contains it.
     func write(_ head: ByteBuffer, of exchange: Exchange) {
         body = HTTP1OutboundBody()
         machine.wrote()
         exchange.call.enter(.sending, attempt: exchange.attempt)
         guard let context else { return }
         context.writeAndFlush(wrapOutboundOut(head), promise: nil)
-        // A failed write closes the channel at once, and the exchange with it.
+        // A failed write closes the channel at once, which ends the exchange.
         guard self.exchange === exchange else { return }
         exchange.tell { $0.requestHeadSent($1) }
-        // A listener may have cancelled it.
+        // A listener may have cancelled the exchange.
         guard self.exchange === exchange else { return }
         switch exchange.upload {
         case nil:
@@ -61,7 +61,7 @@ extension HTTP1Connection {
         }
     }
 
-    /// The upload that waits goes on when the network has taken what the promise is about.
+    /// Resumes the waiting upload when the network has taken the write of `promise`.
     private func resumeWriter(
         of exchange: Exchange, after promise: EventLoopPromise<Void>, _ confirmation: UploadConfirmation
     ) {
@@ -72,7 +72,8 @@ extension HTTP1Connection {
         }
     }
 
-    /// Small chunks go out in one buffer, large ones are not copied.
+    /// Writes a chunk with its framing. A small chunk is copied into one buffer with the framing; a large chunk is not
+    /// copied.
     private func writeChunk(
         _ chunk: ByteBuffer, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?
     ) {
@@ -105,41 +106,43 @@ extension HTTP1Connection {
         enterBodyWrite()
     }
 
-    /// The response has arrived whole and the request goes on (RFC 9112 §9.5): only the network's pauses count now, not
-    /// the producer's.
+    /// The response has arrived whole and the request is still being sent (RFC 9112 §9.5). From now on, only time in
+    /// which the network takes nothing counts against `timeouts.bodyIdle`; the producer may be slow.
     func uploadOutlivedResponse() {
         enter(.none, within: nil)
         if body.hasWriter || unsentBytes > 0 { enterBodyWrite() }
     }
 
-    /// The network has bytes to take. While a response is being read, its deadline is the one that counts.
+    /// Starts the deadline for bytes that the network has yet to take. While a response is being read, the response's
+    /// deadline counts instead.
     private func enterBodyWrite() {
         body.noted(unsent: unsentBytes)
         guard !assembly.hasHead || machine.isResponseDone else { return }
         enter(.bodyWrite, within: deadlines.bodyIdle)
     }
 
-    /// How many bytes lie in the channel, which the network has yet to take.
+    /// How many bytes wait in the channel: the network has yet to take them.
     var unsentBytes: Int {
         (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     }
 
-    /// The request made progress. If a response is being read, its deadline moves.
+    /// Notes that the request makes progress. If a response is being read, its deadline moves.
     private func uploadProgressed() {
         guard deadlines.phase == .bodyRead, !machine.isRequestDone else { return }
         body.noted(unsent: unsentBytes)
         deadlines.bodyProgressed(at: sweep.now)
     }
 
-    /// Reports upload progress: the network has taken what was written last. The caller's code may end the exchange.
+    /// Reports upload progress to the caller: the network has taken the last write. The caller's closure may end the
+    /// exchange.
     ///
-    /// Done on the event loop, so that nothing is said of an attempt once it is over.
+    /// Runs on the event loop, so that no progress is reported for an attempt that is over.
     private func reportUpload(of exchange: Exchange) {
         guard let report = exchange.request.onUploadProgress, let bytes = body.taken() else { return }
         report(TransferProgress(bytes: bytes, total: exchange.request.bodyLength))
     }
 
-    /// No more of the body is written.
+    /// Stops the body: no more of it is written, and a waiting writer fails.
     func stopBody() {
         body.stop()?.resume(throwing: UploadStopped())
     }
@@ -150,7 +153,7 @@ extension HTTP1Connection {
         let now = sweep.now
         assembly.requestSent(at: now)
         exchange.tell(at: now) { $0.requestBodySent($1) }
-        // A listener may have cancelled it.
+        // A listener may have cancelled the exchange.
         guard self.exchange === exchange else { return }
         uploadProgressed()
         if !assembly.hasHead {
@@ -164,7 +167,7 @@ extension HTTP1Connection {
         if context.channel.isWritable { writeOn() }
     }
 
-    /// The network takes more: the upload that waits for that goes on.
+    /// Resumes the upload that waits for the network, which takes more now.
     private func writeOn() {
         guard let writer = body.resumed() else { return }
         if deadlines.phase == .bodyWrite { enter(.none, within: nil) }

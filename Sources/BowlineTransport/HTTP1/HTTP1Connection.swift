@@ -1,18 +1,18 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// One HTTP/1.1 connection: a channel's last handler, and the pool's idea of a connection.
+/// One HTTP/1.1 connection: the last handler of its channel, and a connection of the pool.
 ///
-/// It carries one exchange at a time. Everything below the line "on the event loop" runs there; what callers use from
-/// their own threads hops there first.
-// What every request touches is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md): nothing that
-// changes it in place calls out while it does.
+/// It carries one exchange at a time. The functions under "From any thread" hop to the event loop; the functions under
+/// "On the event loop" run there.
+// The state that every request uses is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md):
+// code that changes it in place calls nothing else meanwhile.
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     let traits: ConnectionTraits
-    /// Calls a client's listeners; nil without any. Set before the pool gets the connection.
+    /// Calls a client's listeners; nil: there are none. Set before the pool gets the connection.
     private(set) var events: ConnectionEvents?
-    /// One that is leased again has answered.
+    /// A connection that is leased again has answered a request.
     let hasAnswered = true
     let isMultiplexed = false
     let capacity = 1
@@ -22,16 +22,16 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var machine = HTTP1ConnectionStateMachine()
     @exclusivity(unchecked) var parser: HTTP1ResponseParser
     @exclusivity(unchecked) var exchange: Exchange?
-    /// What of the response has come, and what of that the caller has.
+    /// The parts of the response that have arrived, and which of them the caller has.
     @exclusivity(unchecked) var assembly = ResponseAssembly()
-    /// Whether the rest of the response's body is read off and thrown away.
+    /// Whether the rest of the response's body is read and discarded.
     @exclusivity(unchecked) var discard = HTTP1BodyDiscard()
     /// Whether the socket is read.
     @exclusivity(unchecked) var reading = HTTP1SocketReading()
     /// The request's body.
     @exclusivity(unchecked) var body = HTTP1OutboundBody<CheckedContinuation<Void, any Error>>()
     @exclusivity(unchecked) var deadlines = ExchangeDeadlines()
-    /// What the peer sends before a request.
+    /// Finds bytes that the peer sends before a request.
     @exclusivity(unchecked) var silence: HTTP1SilenceCheck
     /// The first error that the channel reported: the cause of the close that follows.
     var channelError: (any Error)?
@@ -39,7 +39,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // `DeadlineEntry`.
     @exclusivity(unchecked) var sweepIndex = -1
 
-    /// How long a TLS connection that was opened ahead may take to read what waits before its first request.
+    /// How long a TLS connection that was opened ahead waits, before its first request, to read session tickets.
     static let ticketWait: TimeAmount = .milliseconds(1)
 
     init(_ traits: ConnectionTraits) {
@@ -55,7 +55,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         parser = HTTP1ResponseParser(limits: limits)
     }
 
-    /// The connection is ready for requests. Called before the pool gets it.
+    /// Calls the listeners: the connection is ready for requests. Must be called before the pool gets it.
     func announce(_ events: ConnectionEvents?) {
         self.events = events?.established()
     }
@@ -63,7 +63,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // MARK: From any thread
 
     func start(_ exchange: Exchange) {
-        // Encoded by the caller's thread, which the event loop does not wait for.
+        // The caller's thread encodes the head, so that the event loop does not have to.
         let head = exchange.request.http1Head()
         onLoop { self.begin(exchange, head) }
     }
@@ -93,7 +93,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         }
     }
 
-    // A connection without streams has nothing to say to these: it closes with the exchange that it carries.
+    // An HTTP/1.1 connection needs none of these three: it closes with the exchange that it carries.
     func retire(_ reason: CloseReason, leases: Int) {}
     func leaseUnused() {}
     func probe() {}
@@ -136,13 +136,14 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 
     private func begin(_ exchange: Exchange, _ head: ByteBuffer) {
         guard !exchange.isOver else {
-            // Cancelled before a byte was written: the connection is as good as it was.
+            // Cancelled before a byte was written: the connection can be used again.
             exchange.upload?.stop()
             giveBackUnused()
             return
         }
         guard channel.isActive, machine.isIdle, context != nil else {
-            // It closed between the pool's decision and now; the pool has been told, or will be by the close.
+            // The connection closed after the pool had leased it. The pool knows it already, or learns it when the
+            // channel closes.
             exchange.upload?.stop()
             exchange.fail(closeBeforeRequest(exchange))
             return
@@ -163,7 +164,8 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         self.exchange = exchange
         deadlines = ExchangeDeadlines(attempt: exchange.deadline, bodyIdle: exchange.timeouts.bodyIdle)
         parser.beginResponse(to: exchange.request.kind)
-        // Before the write: one that fails at once ends the exchange, and takes the connection out again.
+        // Before the write: a write that fails at once ends the exchange, and removes the connection from the sweep
+        // again.
         sweep.add(self)
         write(head, of: exchange)
     }
@@ -180,7 +182,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         exchange.fail(exchange.outcome(.connectionClosed, message))
     }
 
-    /// Does what the machine has decided about the connection.
+    /// Carries out what the machine has decided about the connection.
     func apply(_ afterwards: HTTP1ConnectionStateMachine.Afterwards) {
         switch afterwards {
         case .goOn:
@@ -201,7 +203,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         sweep.remove(self)
         deadlines = ExchangeDeadlines()
         exchange?.upload?.stop()
-        // Once a response has begun no attempt sends the body again: its sequence is released.
+        // After a response has begun, no attempt sends the body again, so its sequence is released.
         if assembly.hasHead { exchange?.request.abandonBody(after: assembly.status) }
         exchange = nil
         stopBody()
@@ -209,7 +211,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         discard = HTTP1BodyDiscard()
     }
 
-    /// Fails the exchange and closes.
+    /// Fails the exchange and closes the connection.
     func fail(
         _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil, reason: CloseReason
     ) {
@@ -219,8 +221,8 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         if let exchange, let outcome { exchange.fail(outcome) }
     }
 
-    /// Closes the channel, with TLS after a close_notify. Whoever waits for the exchange has been told, or is told by the
-    /// caller; a forced close tells them here.
+    /// Closes the channel, with TLS after a close_notify. If the close is forced or the pool is gone, also fails the
+    /// exchange. In every other case the exchange has its result already, or the caller of this function fails it.
     func closeNow(_ reason: CloseReason) {
         guard closeReason == nil else { return }
         closeReason = reason
@@ -239,9 +241,9 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 extension HTTP1Connection: DeadlineEntry {
     var deadline: MonotonicInstant { deadlines.instant(hasHead: assembly.hasHead) }
 
-    /// The exchange begins a phase that may take so long; nil: any time.
+    /// Begins a phase that may last `limit`; nil: no limit.
     ///
-    /// - Parameter start: When it began; nil: now.
+    /// - Parameter start: When the phase began; nil: now.
     func enter(_ phase: ExchangeDeadlines.Phase, within limit: Duration?, from start: MonotonicInstant? = nil) {
         guard let limit else {
             deadlines.began(phase)

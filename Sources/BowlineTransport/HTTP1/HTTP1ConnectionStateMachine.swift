@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// What one HTTP/1.1 connection is doing, and what may become of it.
+/// The state of one HTTP/1.1 connection, and whether it can carry another request.
 ///
 /// | state | start | request finished | response ended | closed |
 /// |---|---|---|---|---|
@@ -21,9 +21,9 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         var hasReceived = false
         var isRequestDone = false
         var isResponseDone = false
-        /// Why the connection cannot carry another request, if so.
+        /// Why the connection cannot carry another request; nil: it can.
         var unusable: CloseReason?
-        /// How long the peer keeps the connection open after the response, if it says that.
+        /// How long the peer keeps the connection open after the response; nil: the peer does not say.
         var keepAlive: Duration?
     }
 
@@ -33,16 +33,16 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         if case .idle = state { true } else { false }
     }
 
-    /// A request takes the connection. False: it is closed, or busy.
+    /// Begins a request. Returns false if the connection is closed or busy.
     ///
-    /// - Parameter unusable: Why it cannot carry another one after that, if so.
+    /// - Parameter unusable: Why the connection cannot carry another request after this one; nil: it can.
     mutating func start(unusable: CloseReason?) -> Bool {
         guard case .idle = state else { return false }
         state = .busy(Busy(unusable: unusable))
         return true
     }
 
-    /// Bytes of the request were handed to the network.
+    /// Bytes of the request were given to the network.
     mutating func wrote() {
         update { $0.hasWritten = true }
     }
@@ -52,7 +52,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         update { $0.hasReceived = true }
     }
 
-    /// The connection cannot carry another request.
+    /// Notes that the connection cannot carry another request. The first reason counts.
     mutating func becameUnusable(_ reason: CloseReason) {
         update { $0.unusable = $0.unusable ?? reason }
     }
@@ -60,7 +60,8 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     enum Afterwards: Equatable {
         /// The exchange goes on.
         case goOn
-        /// Request and response are done: another request may come. `keepAlive`: within that time, if the peer says so.
+        /// Request and response are done, and the connection can carry another request. `keepAlive`: how long the peer
+        /// keeps it open; nil: the peer does not say.
         case reuse(keepAlive: Duration?)
         case close(CloseReason)
     }
@@ -75,9 +76,9 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     /// What a final response head says about its connection.
     struct Head {
         var status: Int
-        /// The request is a CONNECT: a success makes a tunnel of the connection.
+        /// Whether the request is a CONNECT: a success turns the connection into a tunnel.
         var isConnect = false
-        /// The body ends when the peer closes.
+        /// Whether the body ends when the peer closes.
         var isUntilClose = false
         var persistence: HTTP1ResponseHead.Persistence
 
@@ -88,7 +89,8 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         }
     }
 
-    /// A final response head was received. A connection whose upload it stops carries no other request: the peer waits for the rest.
+    /// A final response head was received. If it stops the upload, the connection carries no other request, because the
+    /// peer still waits for the rest of the body.
     mutating func headReceived(_ head: Head, hasBodyBegun: Bool) -> UploadDecision {
         guard case .busy(var busy) = state else { return .goesOn }
         let decision = UploadDecision(
@@ -106,7 +108,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         return finishIfDone(busy)
     }
 
-    /// The connection closes. How far the request had got, if there was one.
+    /// The connection closes. Returns how far the request had got; nil: there was none.
     mutating func close() -> RequestProgress? {
         defer { state = .closed }
         guard case .busy(let busy) = state else { return nil }
@@ -124,7 +126,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         return busy.isRequestDone
     }
 
-    /// The response has arrived whole, and the request has not been written whole.
+    /// Whether the response has arrived whole while the request has not been written whole.
     var isResponseDone: Bool {
         guard case .busy(let busy) = state else { return false }
         return busy.isResponseDone
@@ -135,7 +137,8 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         return busy.hasWritten ? .ambiguous : .neverSent
     }
 
-    /// Takes the new state of the exchange, and ends it if request and response are done.
+    /// Stores the new state of the exchange. Ends the exchange if the response is done and either the request is done
+    /// or the connection cannot carry another one.
     private mutating func finishIfDone(_ busy: Busy) -> Afterwards {
         guard busy.isResponseDone else {
             state = .busy(busy)

@@ -1,4 +1,4 @@
-/// The body of a request that is being written: the writer that waits, and what of the body the network has taken.
+/// The body of a request that is being written: the writer that waits, and how many bytes the network has taken.
 ///
 /// | state | writer waits | network took it | stopped |
 /// |---|---|---|---|
@@ -6,40 +6,40 @@
 /// | waiting | – | open; the writer goes on | stopped; the writer fails |
 /// | stopped | – | – | – |
 ///
-/// A writer is stored and given back once, without being looked at.
+/// The type stores a writer without interpreting it, and returns it once.
 struct HTTP1OutboundBody<Writer> {
-    /// Writes up to this size cost more memory than they have bytes, as long as they wait.
+    /// The largest size of a small write. While a small write waits, it costs more memory than it has bytes.
     static var smallWrite: Int { 1024 }
-    /// How many of them are written before the network must have taken them.
+    /// How many small writes are made before the network must have taken them.
     static var maximumSmallWrites: Int { 256 }
 
     private var writer: Writer?
-    /// No more of it is written.
+    /// Whether no more of the body is written.
     private(set) var isStopped = false
-    /// How many bytes the network had still to take when that was last noted.
+    /// How many bytes the network had yet to take at the last ``noted(unsent:)`` or ``moved(unsent:)``.
     private var unsentBytes = 0
-    /// Bytes that were given to the network, and that it has yet to take.
+    /// Bytes that were given to the network and that it has yet to take.
     private var unreportedBytes = 0
     /// Bytes that the network has taken.
     private var reportedBytes = 0
     /// Small writes since the network was last asked whether it has taken them.
     private var smallWrites = 0
 
-    /// A writer waits for the network.
+    /// Whether a writer waits for the network.
     var hasWriter: Bool { writer != nil }
 
-    /// Bytes of the body are given to the network, all that were given before having been taken.
+    /// Notes bytes of the body that are given to the network. It must have taken all bytes that were given before.
     mutating func gave(_ count: Int) {
         unreportedBytes = count
     }
 
     enum Confirmation {
         case notNeeded
-        /// The network has to take the write before there is another: so many small ones may be waiting.
+        /// The network must take this write before the next one, because many small writes may be waiting.
         case needed
     }
 
-    /// Counts a chunk that is about to be written.
+    /// Counts a chunk that is about to be written. Returns whether the network must confirm it.
     mutating func beginWrite(_ count: Int) -> Confirmation {
         guard count <= Self.smallWrite else { return .notNeeded }
         smallWrites += 1
@@ -53,27 +53,28 @@ struct HTTP1OutboundBody<Writer> {
         self.writer = writer
     }
 
-    /// The network takes more. Returns the writer that goes on.
+    /// The network takes more. Returns the writer to resume.
     mutating func resumed() -> Writer? { writer.take() }
 
-    /// No more is to be written. Returns the writer that waits in vain.
+    /// Stops the body. Returns the waiting writer, which must fail.
     mutating func stop() -> Writer? {
         isStopped = true
         return writer.take()
     }
 
-    /// So many bytes lie in the channel now: what ``moved(unsent:)`` compares with.
+    /// Notes how many bytes wait in the channel now. ``moved(unsent:)`` compares with this number.
     mutating func noted(unsent: Int) {
         unsentBytes = unsent
     }
 
-    /// So many bytes lie in the channel now. Returns whether the network has taken any since that was last noted.
+    /// Returns whether the network has taken bytes since the number was last noted, and notes the new number.
     mutating func moved(unsent: Int) -> Bool {
         defer { unsentBytes = unsent }
         return unsent < unsentBytes
     }
 
-    /// The network has taken what it was given. Returns how many bytes it has taken in all, if there is something new.
+    /// The network has taken all that it was given. Returns how many bytes it has taken in total; nil: there is nothing
+    /// new.
     mutating func taken() -> Int? {
         guard unreportedBytes > 0 else { return nil }
         reportedBytes += unreportedBytes

@@ -1,11 +1,11 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// Looks, before a request is written, whether the peer has sent something that no request asked for (RFC 9112 §9.2).
+/// Checks, before a request is written, whether the peer has sent bytes that no request asked for (RFC 9112 §9.2).
 ///
 /// | connection | socket | finding |
 /// |---|---|---|
-/// | TLS, carries its first request and was not opened ahead | not looked at: session tickets may wait there | silent |
+/// | TLS, carries its first request and was not opened ahead | not checked: session tickets may wait there | silent |
 /// | any other | nothing waits | silent |
 /// | TLS, opened ahead, carries its first request | bytes wait: session tickets, most likely | ticketsWait, once; then bytes |
 /// | any other | bytes wait | bytes |
@@ -13,7 +13,7 @@ internal import NIOCore
 struct HTTP1SilenceCheck {
     enum Finding {
         case silent
-        /// The event loop gets a turn to read them; then it is looked again.
+        /// The event loop gets time to read them. Then the check is made again.
         case ticketsWait
         case bytes(EarlyBytes)
         case closed
@@ -21,10 +21,10 @@ struct HTTP1SilenceCheck {
 
     private let peek: SocketPeek
     private let isTLS: Bool
-    /// Set with TLS.
+    /// Set only with TLS.
     private let recordBoundary: TLSRecordBoundary?
     private(set) var hasWaitedForTickets = false
-    /// What came before any request and was read, if something did.
+    /// The kind of the first bytes that were read without a request; nil: there were none.
     private(set) var earlyBytes: EarlyBytes?
 
     /// Must be made on the channel's event loop.
@@ -34,7 +34,7 @@ struct HTTP1SilenceCheck {
         recordBoundary = isTLS ? try? channel.pipeline.syncOperations.handler(type: TLSRecordBoundary.self) : nil
     }
 
-    /// Must be called on the event loop while the channel is active.
+    /// Checks the socket. Must be called on the event loop while the channel is active.
     mutating func look(wasPooled: Bool, isReused: Bool) -> Finding {
         if isTLS, !wasPooled { return .silent }
         switch recordBoundary?.isInsideRecord == true ? .bytesWaiting : peek.look() {
@@ -47,7 +47,7 @@ struct HTTP1SilenceCheck {
         }
     }
 
-    /// Bytes were read while there was no request.
+    /// Notes bytes that were read while there was no request.
     mutating func received(_ bytes: EarlyBytes) {
         if earlyBytes == nil { earlyBytes = bytes }
     }

@@ -1,6 +1,7 @@
 internal import BowlineCore
 
-/// Whether the connection reads its socket, and when it last has: reading stops while the reader of a body is behind.
+/// Whether the connection reads its socket, and when it last read bytes. Reading pauses while the reader of a body is
+/// behind.
 ///
 /// | state | read requested | paused | resumed |
 /// |---|---|---|---|
@@ -10,7 +11,7 @@ internal import BowlineCore
 struct HTTP1SocketReading {
     private(set) var isPaused = false
     private var owesRead = false
-    /// When bytes last came.
+    /// When bytes last arrived.
     private(set) var lastRead = MonotonicInstant(nanoseconds: 0)
 
     enum Request {
@@ -18,7 +19,7 @@ struct HTTP1SocketReading {
         case waits
     }
 
-    /// The channel is asked to read.
+    /// The channel is asked to read. Returns whether it may.
     mutating func requested() -> Request {
         guard isPaused else { return .reads }
         owesRead = true
@@ -29,20 +30,20 @@ struct HTTP1SocketReading {
         lastRead = instant
     }
 
-    /// The reader is behind.
+    /// Pauses reading: the reader is behind.
     mutating func pause() {
         isPaused = true
     }
 
     enum Resumption {
-        /// It had not stopped.
+        /// Reading was not paused.
         case nothing
         case goesOn
-        /// As `goesOn`, and the channel reads now: it was asked to meanwhile.
+        /// As `goesOn`, and the channel must read now: it was asked to while reading was paused.
         case reads
     }
 
-    /// The reader has caught up, or the body is not read any more.
+    /// Resumes reading: the reader has caught up, or the body is not read any more.
     mutating func resume() -> Resumption {
         guard isPaused else { return .nothing }
         isPaused = false

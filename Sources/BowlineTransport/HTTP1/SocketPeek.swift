@@ -1,10 +1,11 @@
 internal import BowlinePlatform
 internal import NIOCore
 
-/// Looks at a socket without reading it: has anything reached this machine that no request asked for?
+/// Looks at a socket without reading it, to find bytes that no request asked for.
 ///
-/// One `recv` with `MSG_PEEK`, about a quarter of a microsecond. The event loop cannot answer this: a response's last
-/// bytes and what follows them arrive in one readiness event, and only the former have been read.
+/// Costs one `recv` with `MSG_PEEK`, about a quarter of a microsecond. The event loop cannot answer this. The last
+/// bytes of a response and the bytes after them may arrive in one readiness event, and the loop may have read only the
+/// former.
 struct SocketPeek {
     enum Finding {
         case silent
@@ -21,7 +22,8 @@ struct SocketPeek {
         }
     }
 
-    /// What waits, as far as its first bytes say. Must be called like ``look()``, and when that has found bytes.
+    /// Returns the kind of the waiting bytes. Call it under the same conditions as ``look()``, and only after that has
+    /// found bytes.
     func firstBytes() -> EarlyBytes {
         guard let descriptor else { return .unknown }
         return withUnsafeTemporaryAllocation(byteCount: EarlyBytes.neededBytes, alignment: 1) { buffer in
@@ -30,7 +32,8 @@ struct SocketPeek {
         }
     }
 
-    /// Must be called on the event loop while the channel is active: that keeps the descriptor ours.
+    /// Returns whether bytes wait, or the peer has closed. Must be called on the event loop while the channel is
+    /// active: the descriptor belongs to the channel only while it is active.
     func look() -> Finding {
         guard let descriptor else { return .silent }
         var byte: UInt8 = 0

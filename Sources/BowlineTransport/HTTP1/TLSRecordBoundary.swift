@@ -1,10 +1,13 @@
 internal import NIOCore
 
-/// Knows whether the bytes received so far end between two TLS records or inside one.
+/// Tracks whether the bytes received so far end between two TLS records or inside one.
 ///
-/// What has arrived of an unfinished record is out of sight: the kernel no longer has it and TLS does not yet give it out.
-/// A connection on which that is so before a request is written is not silent, whatever ``SocketPeek`` finds. Stands
-/// before the TLS handler and passes everything on, but for what ``forbidRenegotiation()`` forbids.
+/// The received part of an unfinished record cannot be seen elsewhere: the kernel no longer has it, and the TLS handler
+/// does not deliver it yet. If there is such a part before a request is written, the connection is not silent, even if
+/// ``SocketPeek`` finds nothing.
+///
+/// This handler comes before the TLS handler. It passes on all bytes except those that ``forbidRenegotiation()``
+/// forbids.
 final class TLSRecordBoundary: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -20,12 +23,13 @@ final class TLSRecordBoundary: ChannelInboundHandler {
     private var length = 0
     private var remaining = 0
     private var hasChangedCipher = false
-    /// Handshake records since the peer has encrypted what it sends: the first one ends TLS 1.2's handshake.
+    /// Handshake records since the peer began to encrypt. The first one ends TLS 1.2's handshake. Not counted beyond
+    /// two.
     private var encryptedHandshakeRecords = 0
     private var forbidsRenegotiation = false
     private var hasEnded = false
 
-    /// Whether part of a record has arrived, and not all of it.
+    /// Whether a part of a record has arrived, but not all of it.
     var isInsideRecord: Bool { headerBytes > 0 || remaining > 0 }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -40,7 +44,8 @@ final class TLSRecordBoundary: ChannelInboundHandler {
         context.fireChannelRead(data)
     }
 
-    /// Ends the connection when a TLS 1.2 peer asks for a second handshake. To be called after the first one.
+    /// Makes the handler close the connection when a TLS 1.2 peer asks for a second handshake. Call it after the first
+    /// handshake.
     ///
     /// - Returns: false if the peer has asked already.
     func forbidRenegotiation() -> Bool {
@@ -48,10 +53,11 @@ final class TLSRecordBoundary: ChannelInboundHandler {
         return !asksToRenegotiate
     }
 
-    /// The header of a record is not encrypted, so that its type is there to be seen.
+    /// Whether the peer asks for a second handshake. The type of a record can be seen because its header is not
+    /// encrypted.
     private var asksToRenegotiate: Bool { encryptedHandshakeRecords > 1 }
 
-    /// Follows the records through `bytes`.
+    /// Follows the records in `bytes`.
     func follow(_ bytes: UnsafeRawBufferPointer) {
         var index = 0
         while index < bytes.count {

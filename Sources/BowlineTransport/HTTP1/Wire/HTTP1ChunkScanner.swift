@@ -3,11 +3,12 @@
 /// ```
 /// chunk-line     = 1*HEXDIG *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] ) CRLF
 /// ```
-/// Whitespace is accepted where the grammar has `BWS` and nowhere else: not before the size, not before the line end.
+/// Whitespace is accepted where the grammar has `BWS` and nowhere else: neither before the size nor before the line
+/// end.
 struct HTTP1ChunkScanner: Sendable {
     enum Result: Sendable {
         case needsMore
-        /// The line is complete; zero announces the trailer section.
+        /// The line is complete. A size of zero announces the trailer section.
         case chunk(size: Int64)
         /// The line end after the data is complete.
         case dataEnd
@@ -23,10 +24,10 @@ struct HTTP1ChunkScanner: Sendable {
     private var digits = 0
     private var lineSurplus = 0
     private var line = 1
-    /// Extension bytes of the body so far, less the bytes that it delivered; never below zero.
+    /// Bytes of the body so far that are not data, minus the data bytes that it delivered; never below zero.
     private var surplus: Int64 = 0
 
-    /// Takes note of body bytes that were delivered.
+    /// Notes data bytes that were delivered.
     mutating func dataDelivered(_ count: Int) {
         surplus = max(0, surplus - Int64(count))
     }
@@ -36,7 +37,7 @@ struct HTTP1ChunkScanner: Sendable {
         phase = .dataEnd
     }
 
-    /// Scans on; returns what came to an end and how many bytes were used.
+    /// Scans more bytes. Returns what is complete, and how many bytes were used.
     mutating func scan(
         _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
     ) throws(HTTP1ParseError) -> (result: Result, used: Int) {
@@ -74,7 +75,7 @@ struct HTTP1ChunkScanner: Sendable {
 
     private mutating func scanSize(_ byte: UInt8, _ limits: HTTP1Limits) throws(HTTP1ParseError) {
         if let digit = HTTP1Grammar.hexDigit(byte) {
-            // Zeros in front are legal, and free to a peer that wants to send bytes without end.
+            // Leading zeros are legal, but a peer must not be able to send them without end.
             if digits > 0, size == 0 { try countSurplus(limits) }
             guard size <= UInt64(Int64.max) >> 4 else { throw failure(.invalidChunkSize, byte) }
             size = size << 4 | digit
@@ -127,7 +128,8 @@ struct HTTP1ChunkScanner: Sendable {
         try countSurplus(limits)
     }
 
-    /// Counts a byte that brings no data, for its line and against what the body has delivered (CVE-2023-39326).
+    /// Counts a byte that is not data, against the limit for its line and against the data that the body has delivered
+    /// (CVE-2023-39326).
     private mutating func countSurplus(_ limits: HTTP1Limits) throws(HTTP1ParseError) {
         lineSurplus += 1
         surplus += 1

@@ -1,14 +1,15 @@
 import BowlineCore
 
-/// Scans the field lines of a head or a trailer section as their bytes arrive, no byte more than twice (RFC 9112 §5, §7.1.2).
+/// Scans the field lines of a head or a trailer section as their bytes arrive (RFC 9112 §5, §7.1.2). Reads no byte more
+/// than twice.
 ///
-/// The section's bytes are handed in from its beginning at each call; where the scan stopped is remembered. Positions
-/// are offsets into the section. A line that cannot be right is refused at the byte that makes it so.
+/// Each call gets the section's bytes from its beginning; the scanner continues where it stopped. Positions are offsets
+/// into the section. An invalid line is refused at its first invalid byte.
 ///
 /// | phase | next byte | then |
 /// |---|---|---|
 /// | `lineStart` | CR | `sectionEnd` |
-/// | | SP, HTAB | `value` of the field above (a head's only, and none that frames the message) |
+/// | | SP, HTAB | `value` of the field above (only in a head, and only if that field does not frame the message) |
 /// | | token | `name` |
 /// | `name` | token… `:` | `value` |
 /// | `value` | text… CR | `valueEnd` |
@@ -19,7 +20,7 @@ struct HTTP1FieldScanner: Sendable {
         case lineStart, name, value, valueEnd, sectionEnd
     }
 
-    /// A piece of a folded value, to be moved up against what it continues.
+    /// A piece of a folded value, which must be moved to follow the piece before it.
     struct Fold: Sendable {
         var source: UInt32
         var count: UInt32
@@ -34,10 +35,10 @@ struct HTTP1FieldScanner: Sendable {
     private var mayBeFolded = false
     private var lines = 0
 
-    /// The next byte to be looked at; after the section its length.
+    /// The position of the next byte to scan. When the section is complete: its length.
     private(set) var position: Int
     private(set) var spans: [ReceivedFields.Span] = []
-    /// Pieces that ``applyFolds(to:)`` has to move before the spans hold, in order.
+    /// The pieces that ``applyFolds(to:)`` must move, in this order. Until then the spans are not valid.
     private(set) var folds: [Fold] = []
     var framing = HTTP1FramingFields()
 
@@ -47,7 +48,7 @@ struct HTTP1FieldScanner: Sendable {
         lineStart = position
     }
 
-    /// Scans on; returns whether the section is complete.
+    /// Scans more bytes. Returns whether the section is complete.
     mutating func scan(
         _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
     ) throws(HTTP1ParseError) -> Bool {
@@ -71,8 +72,8 @@ struct HTTP1FieldScanner: Sendable {
         return false
     }
 
-    /// Takes the lines that are there whole and have nothing unusual about them, which is most of them. The first that has
-    /// is left to be looked at byte by byte.
+    /// Takes complete lines of the usual form; most lines have it. Stops at the first other line, which the caller
+    /// scans byte by byte.
     private mutating func takeWholeLines(
         _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
     ) throws(HTTP1ParseError) {
@@ -130,7 +131,8 @@ struct HTTP1FieldScanner: Sendable {
         switch byte {
         case _ where HTTP1Grammar.isToken(byte): phase = .name
         case HTTP1Grammar.space, HTTP1Grammar.tab:
-            // RFC 9112 §5.2 has a user agent unfold. It stays out where folding can hide how the message ends.
+            // RFC 9112 §5.2 requires a user agent to unfold. Folds that could hide how the message ends are refused all
+            // the same.
             guard !isTrailer else { throw failure(.foldedTrailer) }
             guard !spans.isEmpty else { throw failure(.foldBeforeFirstField) }
             guard mayBeFolded else { throw failure(.foldedFramingField) }
@@ -177,7 +179,7 @@ struct HTTP1FieldScanner: Sendable {
         phase = .valueEnd
     }
 
-    /// Notes the field whose line feed is the next byte.
+    /// Ends a field line: the next byte is its line feed.
     private mutating func endLine(
         _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
     ) throws(HTTP1ParseError) {
@@ -202,7 +204,7 @@ struct HTTP1FieldScanner: Sendable {
         }
     }
 
-    /// Joins a continuation to its value by one space (RFC 9112 §5.2: one or more). The bytes are moved when the
+    /// Joins a continuation to its value by one space (RFC 9112 §5.2 allows one or more). The bytes are moved when the
     /// section is complete, so that scanning never writes.
     private mutating func unfold(_ piece: Range<Int>, into index: Int) {
         guard !piece.isEmpty else { return }
@@ -212,14 +214,15 @@ struct HTTP1FieldScanner: Sendable {
             spans[index].valueStart = source
             spans[index].valueEnd = source + count
         } else {
-            // Invariant: the target lies below the source; a CR and an LF at least have been between them.
+            // Invariant: the target lies before the source, because at least a CR and an LF stand between the two
+            // pieces.
             let target = spans[index].valueEnd + 1
             folds.append(Fold(source: source, count: count, target: target))
             spans[index].valueEnd = target + count
         }
     }
 
-    /// Moves the pieces of folded values together; the spans hold after this.
+    /// Moves the pieces of folded values together. After this the spans are valid.
     func applyFolds(to bytes: UnsafeMutableRawBufferPointer) {
         for fold in folds {
             let (source, target, count) = (Int(fold.source), Int(fold.target), Int(fold.count))

@@ -1,10 +1,12 @@
 import BowlineCore
 
-/// What the fields of a head say about framing and persistence, gathered while they are scanned.
+/// What the fields of a head say about framing and persistence, collected during the scan.
 ///
-/// Strict where RFC 9112 §6.3 lets a recipient choose: whatever another recipient might read otherwise is an error.
+/// Strict where RFC 9112 §6.3 lets a recipient choose: a field that another recipient might read differently is an
+/// error.
 struct HTTP1FramingFields: Sendable {
-    /// A 1xx, or a 2xx to CONNECT: Content-Length and Transfer-Encoding mean nothing there and are not even read.
+    /// Whether the response is a 1xx, or a 2xx to CONNECT. Content-Length, Transfer-Encoding and Content-Encoding mean
+    /// nothing there and are not read.
     var ignoresFraming = false
     var isHTTP10 = false
     private(set) var contentLength: Int64?
@@ -17,7 +19,7 @@ struct HTTP1FramingFields: Sendable {
     private var lengthStart = 0
     private var lengthEnd = 0
 
-    /// Takes note of a field; returns whether it is one that must not be folded.
+    /// Evaluates a field. Returns whether the field must not be folded.
     ///
     /// - Parameters:
     ///   - bytes: the whole section so far.
@@ -51,8 +53,8 @@ struct HTTP1FramingFields: Sendable {
         return false
     }
 
-    /// RFC 9110 §8.6: digits and nothing else. A second line must repeat the first to the letter; a list of lengths in
-    /// one line is refused even if they agree.
+    /// Evaluates Content-Length, which must be digits only (RFC 9110 §8.6). A second line must have exactly the same
+    /// digits. A list of lengths in one line is refused, even if they agree.
     private mutating func noteContentLength(
         _ bytes: UnsafeRawBufferPointer, _ value: Range<Int>
     ) throws(HTTP1ParseError) {
@@ -74,8 +76,8 @@ struct HTTP1FramingFields: Sendable {
         }
     }
 
-    /// RFC 9112 §6.1, and stricter: we ask for no other coding than `chunked`, so no other is understood, and only
-    /// once.
+    /// Evaluates Transfer-Encoding (RFC 9112 §6.1). Stricter than the RFC: we ask for no coding but `chunked`, so the
+    /// value must be `chunked`, exactly once.
     private mutating func noteTransferEncoding(_ value: UnsafeRawBufferPointer) throws(HTTP1ParseError) {
         guard !isHTTP10 else { throw HTTP1ParseError(.transferEncodingOnHTTP10) }
         guard contentLength == nil else { throw HTTP1ParseError(.contentLengthAndTransferEncoding) }
@@ -97,7 +99,7 @@ struct HTTP1FramingFields: Sendable {
         }
     }
 
-    /// `timeout=5, max=100`; not standardised, so anything else is ignored.
+    /// Evaluates Keep-Alive, such as `timeout=5, max=100`. The field is not standardised, so anything else is ignored.
     private mutating func noteKeepAlive(_ value: UnsafeRawBufferPointer) {
         value.forEachListElement { parameter in
             guard let equals = parameter.firstIndex(of: UInt8(ascii: "=")) else { return }
@@ -109,7 +111,7 @@ struct HTTP1FramingFields: Sendable {
                 guard let digit = HTTP1Grammar.digit(byte) else { return }
                 seconds = seconds * 10 + digit
             }
-            // Of several, the shortest: closing early costs a dial, closing late a request.
+            // The shortest of several counts: to close too early costs a dial, to close too late costs a request.
             keepAliveTimeout = min(seconds, keepAliveTimeout ?? seconds)
         }
     }

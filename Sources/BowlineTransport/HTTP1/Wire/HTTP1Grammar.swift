@@ -1,4 +1,4 @@
-/// The character classes of RFC 9110 §5.6 and RFC 9112, and scans that run over them at the speed of the hot path.
+/// The character classes of RFC 9110 §5.6 and RFC 9112, and scans over them that are fast enough for the hot path.
 enum HTTP1Grammar {
     static let carriageReturn: UInt8 = 0x0D
     static let lineFeed: UInt8 = 0x0A
@@ -14,7 +14,7 @@ enum HTTP1Grammar {
         return byte < 128 && (mask >> UInt64(byte & 63)) & 1 == 1
     }
 
-    /// Whether the bytes are a token: never empty (RFC 9110 §5.6.2).
+    /// Whether the bytes are a token. An empty text is not a token (RFC 9110 §5.6.2).
     @inline(__always)
     static func isToken(_ bytes: UnsafeRawBufferPointer) -> Bool {
         !bytes.isEmpty && endOfToken(in: bytes, from: 0) == bytes.count
@@ -26,7 +26,7 @@ enum HTTP1Grammar {
         byte == space || byte == tab
     }
 
-    /// Where the bytes are without the whitespace at their ends.
+    /// Returns the range of the bytes without the whitespace at their ends.
     static func trimmed(_ bytes: UnsafeRawBufferPointer) -> Range<Int> {
         var (start, end) = (0, bytes.count)
         while start < end, isWhitespace(bytes[start]) { start += 1 }
@@ -34,7 +34,8 @@ enum HTTP1Grammar {
         return start..<end
     }
 
-    /// `VCHAR`, `obs-text`, `SP` or `HTAB`: what may stand in a field value or a reason phrase (RFC 9110 §5.5).
+    /// `VCHAR`, `obs-text`, `SP` or `HTAB`: the bytes that are allowed in a field value or a reason phrase (RFC 9110
+    /// §5.5).
     @inline(__always)
     static func isText(_ byte: UInt8) -> Bool {
         byte >= 0x20 && byte != 0x7F || byte == tab
@@ -56,13 +57,14 @@ enum HTTP1Grammar {
         }
     }
 
-    /// The first position at or after `start` whose byte is no ``isText(_:)``, or the count of the bytes.
+    /// Returns the first position at or after `start` with a byte that is not ``isText(_:)``, or the count of the
+    /// bytes.
     @inline(__always)
     static func endOfText(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
         var position = start
         while position < bytes.count {
-            // Eight bytes at a time: a byte below 0x20, or equal to 0x7F, leaves its top bit set. Borrows can only mark
-            // bytes above a true hit, so the lowest mark is exact.
+            // Eight bytes at a time. In `hits`, a byte below 0x20 or equal to 0x7F has its top bit set. A borrow can
+            // set further bits only above such a byte, so the lowest set bit is always right.
             if position + 8 <= bytes.count {
                 let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
                 let ones: UInt64 = 0x0101_0101_0101_0101
@@ -81,12 +83,13 @@ enum HTTP1Grammar {
         return position
     }
 
-    /// The first position at or after `start` whose byte is no ``isToken(_:)``, or the count of the bytes.
+    /// Returns the first position at or after `start` with a byte that is not ``isToken(_:)``, or the count of the
+    /// bytes.
     @inline(__always)
     static func endOfToken(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
         var position = start
         while position < bytes.count {
-            // Eight bytes at a time, as long as they are letters and hyphens: names rarely have anything else.
+            // Eight bytes at a time while they are letters and hyphens: names rarely have anything else.
             if position + 8 <= bytes.count {
                 let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
                 let others = bytesOtherThanLettersAndHyphens(in: word)
@@ -102,12 +105,12 @@ enum HTTP1Grammar {
         return position
     }
 
-    /// The top bit of each byte that is neither a letter of ASCII nor a hyphen.
+    /// Returns a word that has the top bit of a byte set if that byte is neither an ASCII letter nor a hyphen.
     @inline(__always)
     private static func bytesOtherThanLettersAndHyphens(in word: UInt64) -> UInt64 {
         let ones: UInt64 = 0x0101_0101_0101_0101
         let tops: UInt64 = 0x8080_8080_8080_8080
-        // Without its top bit no byte's sum below reaches the next byte.
+        // The top bits are cleared, so that no sum below carries into the next byte.
         let low = word & ~tops
         let lowercased = low | ones &* 0x20
         let letters = (lowercased &+ ones &* (0x80 - 0x61)) & ~(lowercased &+ ones &* (0x80 - 0x7B))

@@ -2,7 +2,7 @@ import BowlineCore
 
 /// Scans a status line and the fields after it as their bytes arrive (RFC 9112 §4).
 ///
-/// No empty line is tolerated before the status line: it would be a byte that nobody asked for.
+/// An empty line before the status line is an error: no request asked for its bytes.
 struct HTTP1HeadScanner: Sendable {
     private enum Phase {
         case prefix, reason, lineEnd, fields
@@ -21,16 +21,16 @@ struct HTTP1HeadScanner: Sendable {
         self.kind = kind
     }
 
-    /// Bytes of the head, once it is complete.
+    /// The length of the head in bytes. Valid when the head is complete.
     var length: Int { fields.position }
 
     /// Where the reason phrase starts.
     var reasonStart: Int { min(Self.prefixLength, reasonEnd) }
 
-    /// Scans on; returns whether the head is complete.
+    /// Scans more bytes. Returns whether the head is complete.
     mutating func scan(_ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits) throws(HTTP1ParseError) -> Bool {
-        // A window as large as the limit: what is wrong within it is refused for what it is, at whatever pace it
-        // arrives.
+        // The scan sees only the bytes within the limit. So a fault within the limit gives the same error, whether the
+        // bytes arrive at once or one by one.
         let window = UnsafeRawBufferPointer(rebasing: bytes[..<min(bytes.count, limits.maximumHeadBytes)])
         if phase != .fields, try !scanStatusLine(window) {
             return try incomplete(window, limits)
@@ -44,7 +44,7 @@ struct HTTP1HeadScanner: Sendable {
         return false
     }
 
-    /// Returns whether the line is complete.
+    /// Scans the status line. Returns whether the line is complete.
     private mutating func scanStatusLine(_ bytes: UnsafeRawBufferPointer) throws(HTTP1ParseError) -> Bool {
         while position < bytes.count {
             switch phase {
@@ -74,7 +74,7 @@ struct HTTP1HeadScanner: Sendable {
         return false
     }
 
-    /// `HTTP/1.x SP 3DIGIT (SP / CR)`, a byte at a time. Many servers leave out the space before an empty reason
+    /// Scans one byte of `HTTP/1.x SP 3DIGIT (SP / CR)`. Many servers leave out the space before an empty reason
     /// phrase.
     @inline(__always)
     private mutating func scanPrefixByte(_ byte: UInt8) throws(HTTP1ParseError) {

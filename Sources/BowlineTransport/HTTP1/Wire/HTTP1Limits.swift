@@ -1,6 +1,7 @@
-/// How much of a response a peer may make us hold, or chew, before the connection is given up.
+/// Limits on what a peer can make us keep or process for a response. When a response exceeds one, the connection
+/// closes.
 ///
-/// Each bound is inclusive: a message exactly as large passes, one byte or one field more does not.
+/// Each limit is inclusive: a message of exactly that size passes; one byte or one field more does not.
 package struct HTTP1Limits: Sendable, Hashable {
     /// Bytes of a response head, from the status line to the empty line that ends it. Default 64 KiB.
     package var maximumHeadBytes = 64 * 1024
@@ -10,14 +11,14 @@ package struct HTTP1Limits: Sendable, Hashable {
     package var maximumTrailerBytes = 64 * 1024
     /// Field lines of a trailer section. Default 512.
     package var maximumTrailerFields = 512
-    /// Informational responses before a final one; each has a head of its own to fill. Default 16.
+    /// Informational responses before a final one; each can have a full head of its own. Default 16.
     package var maximumInformationalResponses = 16
-    /// Bytes of one chunk's line that are neither its size nor the line end: extensions and superfluous zeros.
-    /// Default 4 KiB.
+    /// Bytes of one chunk's line besides its size and the line end: extensions and leading zeros. Default 4 KiB.
     package var maximumChunkExtensionBytes = 4 * 1024
-    /// How far the extension bytes of a body may exceed the bytes it has delivered. Default 16 KiB.
+    /// How far the extension bytes and leading zeros of a body may exceed the data bytes that it has delivered. Default
+    /// 16 KiB.
     package var maximumChunkExtensionSurplus = 16 * 1024
-    /// Codings that `Content-Encoding` may list; more is an attack on whoever decodes them. Default 16.
+    /// Codings that `Content-Encoding` may list. More would be an attack on the decoder. Default 16.
     package var maximumContentCodings = 16
 
     /// Makes the default limits.

@@ -1,7 +1,7 @@
-/// Why the bytes of a peer are not an HTTP/1.1 response that can be trusted. The connection is of no more use.
+/// Why the bytes of a peer are not a valid HTTP/1.1 response. The connection cannot be used any more.
 ///
-/// Says what was wrong and where; of the peer's bytes it holds one, and the name of a field (a token, at most 40
-/// characters), never a value.
+/// Says what was wrong and where. Of the peer's bytes it contains at most one byte, and the name of a field (a token,
+/// at most 40 characters); never a value.
 package struct HTTP1ParseError: Error, Hashable, Sendable {
     /// What was wrong.
     package enum Reason: String, Sendable, CaseIterable {
@@ -44,9 +44,9 @@ package struct HTTP1ParseError: Error, Hashable, Sendable {
     package var reason: Reason
     /// The line, counted from 1, of the head, the trailer section or the chunked body.
     package var line: Int?
-    /// The byte that could not be.
+    /// The invalid byte.
     package var byte: UInt8?
-    /// The name of the field concerned, cut to 40 characters.
+    /// The name of the field, cut to 40 characters.
     package var fieldName: String?
 
     init(_ reason: Reason, line: Int? = nil, byte: UInt8? = nil, fieldName: String? = nil) {
@@ -56,7 +56,7 @@ package struct HTTP1ParseError: Error, Hashable, Sendable {
         self.fieldName = fieldName
     }
 
-    /// Whether the peer went away in the midst of something, rather than sent something wrong.
+    /// Whether the connection ended too early. If not, the peer sent something invalid or too large.
     package var isTruncation: Bool {
         switch reason {
         case .closedBeforeResponse, .truncatedHead, .truncatedBody: true

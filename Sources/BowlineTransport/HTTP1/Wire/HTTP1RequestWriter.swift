@@ -1,9 +1,9 @@
 internal import BowlineCore
 package import NIOCore
 
-/// Writes request heads and chunked bodies. What it writes has been checked.
+/// Writes request heads and chunked bodies. The requests and trailers have been checked before.
 package enum HTTP1RequestWriter {
-    /// Appends a head to a buffer: with exactly one `Host`, one framing and one `Connection`.
+    /// Appends a head to a buffer, with exactly one `Host`, at most one framing and at most one `Connection`.
     package static func write(_ request: CheckedRequest, into buffer: inout ByteBuffer) {
         buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: request.maximumHeadBytes) { memory in
             var cursor = HTTP1WireCursor(memory)
@@ -25,7 +25,7 @@ package enum HTTP1RequestWriter {
         cursor.write(request.method)
         cursor.write(" ")
         cursor.write(request.target)
-        // RFC 9112 §3.2: exactly one Host, and first, so that nothing in front of it is acted upon.
+        // RFC 9112 §3.2: exactly one Host. It is the first field, so that a server acts on no field before it.
         cursor.write(" HTTP/1.1\r\nHost: ")
         cursor.write(request.authority)
         cursor.write("\r\n")
@@ -45,7 +45,7 @@ package enum HTTP1RequestWriter {
         }
     }
 
-    /// One line for all of them (RFC 6265 §5.4).
+    /// Writes one line for all cookies (RFC 6265 §5.4).
     private static func writeCookies(of request: CheckedRequest, to cursor: inout HTTP1WireCursor) {
         var isFirst = true
         for field in request.fields where field.name == .cookie {
@@ -81,9 +81,9 @@ package enum HTTP1RequestWriter {
         cursor.write("\r\n")
     }
 
-    /// Appends what stands before a chunk's data.
+    /// Appends the line before a chunk's data.
     ///
-    /// - Parameter count: the bytes of data; above zero, since a chunk of zero bytes would end the body.
+    /// - Parameter count: the bytes of data. Must be above zero, because a chunk of zero bytes would end the body.
     package static func writeChunkPrefix(count: Int, into buffer: inout ByteBuffer) {
         precondition(count > 0)
         let digits = (Int.bitWidth - count.leadingZeroBitCount + 3) / 4
@@ -94,12 +94,12 @@ package enum HTTP1RequestWriter {
         buffer.writeStaticString("\r\n")
     }
 
-    /// Appends what stands after a chunk's data.
+    /// Appends the line end after a chunk's data.
     package static func writeChunkSuffix(into buffer: inout ByteBuffer) {
         buffer.writeStaticString("\r\n")
     }
 
-    /// Appends the end of a chunked body.
+    /// Appends the end of a chunked body, with its trailers.
     package static func writeLastChunk(trailers: CheckedTrailers?, into buffer: inout ByteBuffer) {
         let length = 5 + (trailers?.byteCount ?? 0)
         buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { memory in

@@ -3,7 +3,7 @@ package import NIOCore
 
 /// The status line and fields of a response.
 package struct HTTP1ResponseHead: Sendable {
-    /// What a response says about the life of its connection (RFC 9112 §9.3).
+    /// What a response says about further use of its connection (RFC 9112 §9.3).
     package struct Persistence: Sendable, Hashable {
         /// Whether the connection may carry another request once this response has ended and nothing follows it.
         package var keepAlive: Bool
@@ -20,7 +20,7 @@ package struct HTTP1ResponseHead: Sendable {
     package var fields: ReceivedFields
     package var persistence: Persistence
 
-    /// The reason phrase, decoded as UTF-8 with U+FFFD for what is not.
+    /// The reason phrase, decoded as UTF-8. Invalid bytes become U+FFFD.
     package var reason: String { String(buffer: reasonBytes) }
 
     /// The status code with its reason phrase.

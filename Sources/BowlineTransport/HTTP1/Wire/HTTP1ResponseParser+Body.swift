@@ -66,7 +66,7 @@ extension HTTP1ResponseParser {
         return result
     }
 
-    /// Takes bytes off the buffer; nil if there are none.
+    /// Removes at most `limit` bytes from the buffer and returns them; nil: the buffer is empty.
     private mutating func takeBytes(upTo limit: Int64) -> ByteBuffer? {
         let available = buffer.readableBytes
         guard available > 0 else { return nil }

@@ -24,7 +24,7 @@ extension HTTP1ResponseParser {
         case .untilClose: state = .untilClose
         }
         if isUpgrade, buffer.readableBytes > 0 {
-            // Whatever they are, they are not HTTP, and nobody has spoken anything else yet.
+            // HTTP ends here, and no other protocol has begun yet, so the peer has no reason to send bytes.
             throw HTTP1ParseError(.bytesAfterUpgrade)
         }
         return .head(head, framing)
@@ -37,12 +37,12 @@ extension HTTP1ResponseParser {
         }
     }
 
-    /// Whether the head at hand ends HTTP on the connection.
+    /// Whether the current head ends HTTP on the connection.
     private var isUpgrade: Bool {
         head.statusCode == 101 || kind == .connect && 200...299 ~= head.statusCode
     }
 
-    /// RFC 9112 §6.3, in its order.
+    /// Returns the framing of the body, by the rules of RFC 9112 §6.3 in their order.
     private func bodyFraming() throws(HTTP1ParseError) -> HTTP1BodyFraming {
         let fields = head.fields.framing
         if head.statusCode == 101, kind != .upgrade { throw HTTP1ParseError(.unsolicitedUpgrade) }
@@ -52,7 +52,7 @@ extension HTTP1ResponseParser {
         return .untilClose
     }
 
-    /// Takes the head off the buffer.
+    /// Removes the head from the buffer and returns it.
     private mutating func takeHead(_ framing: HTTP1BodyFraming) throws(HTTP1ParseError) -> HTTP1ResponseHead {
         let bytes = takeSection(head.fields, isBodyHere: isBodyHere(framing))
         let reason = bytes.getSlice(at: bytes.readerIndex + head.reasonStart, length: head.reasonEnd - head.reasonStart)
@@ -68,7 +68,7 @@ extension HTTP1ResponseParser {
         )
     }
 
-    /// Whether the body is in the buffer, behind the head, to its end.
+    /// Whether the buffer contains the whole body after the head.
     private func isBodyHere(_ framing: HTTP1BodyFraming) -> Bool {
         switch framing {
         case .none: true
@@ -77,19 +77,19 @@ extension HTTP1ResponseParser {
         }
     }
 
-    /// Whether the connection may live on after this response (RFC 9112 §9.3).
+    /// Whether the connection may carry another request after this response (RFC 9112 §9.3).
     private func mayKeepAlive(_ framing: HTTP1BodyFraming) -> Bool {
         let fields = head.fields.framing
         guard !fields.closes, !informationalCloses, !isUpgrade, framing != .untilClose else { return false }
-        // A server that announces a body with a 204 may well send it too, when the next response is awaited.
+        // A server that announces a body with a 204 may also send it, and we would take it for the next response.
         if head.statusCode == 204, fields.isChunked || fields.contentLength ?? 0 > 0 { return false }
         return !fields.isHTTP10 || fields.keepsAlive
     }
 
-    /// Takes a complete section off the buffer, its folded values put together.
+    /// Removes a complete section from the buffer, and joins its folded values.
     ///
-    /// - Parameter isBodyHere: Whether the caller gets the body from the same bytes. If more is to be read, the buffer had
-    ///   better be free for that than held by fields, which live as long as the response.
+    /// - Parameter isBodyHere: Whether the caller gets the body from the same bytes. If more must be read, the section
+    ///   is copied: the fields live as long as the response and would keep the buffer from being reused.
     mutating func takeSection(_ section: HTTP1FieldScanner, isBodyHere: Bool) -> ByteBuffer {
         guard var bytes = buffer.readSlice(length: section.position) else { return ByteBuffer() }
         if buffer.readableBytes == 0 { buffer = ByteBuffer() }

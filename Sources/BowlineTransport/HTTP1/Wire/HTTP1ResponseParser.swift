@@ -1,11 +1,11 @@
 import BowlineCore
 package import NIOCore
 
-/// Parses the responses on one HTTP/1.1 connection, one request at a time, strictly and as their bytes arrive.
+/// Parses the responses on one HTTP/1.1 connection strictly, one request at a time, as their bytes arrive.
 ///
-/// A pure value. Call ``beginResponse(to:)`` when a request is written, ``append(_:)`` with what was read, then
-/// ``next()`` until it says `needMoreBytes` (appending before that costs a copy). After
-/// ``HTTP1ResponseEvent/end(trailers:)`` bytes are only counted, see ``leftoverByteCount``, until the next response
+/// A pure value. Call ``beginResponse(to:)`` when a request is written, and ``append(_:)`` with the bytes of each read.
+/// Then call ``next()`` until it returns `needMoreBytes`; appending before that costs a copy. After
+/// ``HTTP1ResponseEvent/end(trailers:)``, bytes are only counted (``leftoverByteCount``) until the next response
 /// begins. An error is final.
 ///
 /// | state | input | next state |
@@ -17,13 +17,13 @@ package import NIOCore
 /// | `chunkLine` | size, zero | `chunkData`, `trailers` |
 /// | `chunkData` | last byte, CRLF | `chunkLine` |
 /// | `trailers` | empty line | `ending` |
-/// | `untilClose` | end of input | `ending` |
+/// | `untilClose` | end of input (`end` is returned) | `idle` |
 /// | `ending` | (`end` is returned) | `idle` |
 /// | `upgraded` | a byte | `failed` |
-/// | any | what may not be, end of input | `failed` |
+/// | any | invalid bytes, unexpected end of input | `failed` |
 ///
-/// CPU is linear in the bytes received. Memory: one head or trailer section (see ``HTTP1Limits``) and what was
-/// appended.
+/// CPU time is linear in the bytes received. The memory is one head or trailer section (see ``HTTP1Limits``) and the
+/// appended bytes.
 package struct HTTP1ResponseParser: Sendable {
     enum State {
         case idle
@@ -41,25 +41,27 @@ package struct HTTP1ResponseParser: Sendable {
     let limits: HTTP1Limits
     var state = State.idle
     var kind = RequestKind.other
-    /// Received and not yet parsed; in `head` and `trailers` from the section's first byte.
+    /// Bytes that were received and not yet parsed. In the states `head` and `trailers` they begin with the section's
+    /// first byte.
     var buffer = ByteBuffer()
     var head = HTTP1HeadScanner(kind: .other)
     var chunks = HTTP1ChunkScanner()
     var trailers = HTTP1FieldScanner(isTrailer: true, startingAt: 0)
     var informationalCount = 0
-    /// A 1xx said `close`; RFC 9112 §9.3 goes by the most recent message, closing is the safe reading of the others.
+    /// Whether a 1xx said `close`. By RFC 9112 §9.3 only the most recent message counts; to close in this case too is
+    /// safe.
     var informationalCloses = false
     var hasReceivedEOF = false
 
-    /// Whether any byte has arrived since the response began. Until one has, the server may never have seen the
-    /// request.
+    /// Whether any byte has arrived since the response began. If none has, the server may never have seen the request.
     package private(set) var hasReceivedAnyByte = false
 
     /// Bytes that arrived after the end of the last response. The connection must not carry another request if there
     /// are any.
     package private(set) var leftoverByteCount = 0
 
-    /// Bytes that were received and not yet parsed: after `needMoreBytes`, of an unfinished head or trailer section.
+    /// Bytes that were received and not yet parsed. After `needMoreBytes` they belong to an unfinished head or trailer
+    /// section.
     package var bufferedByteCount: Int { buffer.readableBytes }
 
     /// Makes a parser for a connection.
@@ -67,9 +69,9 @@ package struct HTTP1ResponseParser: Sendable {
         self.limits = limits
     }
 
-    /// Expects the response to a request that is about to be written.
+    /// Begins the response to a request that is about to be written.
     ///
-    /// If bytes are left over, they cannot belong to it: the parser fails then, and ``next()`` says so.
+    /// Leftover bytes cannot belong to it: if there are any, the parser fails, and ``next()`` throws.
     package mutating func beginResponse(to kind: RequestKind) {
         if case .failed = state { return }
         guard leftoverByteCount == 0, case .idle = state else {
@@ -84,13 +86,13 @@ package struct HTTP1ResponseParser: Sendable {
         hasReceivedAnyByte = false
     }
 
-    /// Takes over bytes that were read.
+    /// Adds bytes that were read.
     package mutating func append(_ bytes: consuming ByteBuffer) {
         let count = bytes.readableBytes
         guard count > 0 else { return }
         switch state {
         case .idle, .upgraded:
-            // Nobody will read them: their number is all that matters, whatever a peer sends.
+            // These bytes are never parsed, so only their number is kept: a peer cannot fill the memory with them.
             leftoverByteCount += count
         case .failed: break
         default:
@@ -103,9 +105,9 @@ package struct HTTP1ResponseParser: Sendable {
         }
     }
 
-    /// Parses on as far as the next event.
+    /// Parses up to the next event.
     ///
-    /// - Throws: what is wrong with the response; the same again at each further call.
+    /// - Throws: what is wrong with the response. Each further call throws the same error.
     package mutating func next() throws(HTTP1ParseError) -> HTTP1ResponseEvent {
         do throws(HTTP1ParseError) {
             switch state {
@@ -131,12 +133,13 @@ package struct HTTP1ResponseParser: Sendable {
         }
     }
 
-    /// Says that no byte will follow; returns the event that this makes, if any.
+    /// Ends the input: no byte will follow. Returns the event that results from this.
     ///
-    /// Call it when ``next()`` has said `needMoreBytes`; if it has not, what is still to be parsed comes first.
+    /// Call it when ``next()`` has returned `needMoreBytes`. Otherwise bytes that are not parsed yet give the next
+    /// event.
     ///
-    /// - Returns: `end` if the body was delimited by this, nil if no response was under way.
-    /// - Throws: `closedBeforeResponse`, `truncatedHead` or `truncatedBody` if a response was.
+    /// - Returns: `end` if the end of the input ends the body; nil if no response was in progress.
+    /// - Throws: `closedBeforeResponse`, `truncatedHead` or `truncatedBody` if a response was in progress.
     package mutating func receivedEOF() throws(HTTP1ParseError) -> HTTP1ResponseEvent? {
         hasReceivedEOF = true
         let event = try next()
@@ -144,10 +147,11 @@ package struct HTTP1ResponseParser: Sendable {
         return event
     }
 
-    /// What to do when the bytes at hand are used up.
+    /// Returns `needMoreBytes`: all bytes are used up. Throws if no more will come.
     mutating func starved() throws(HTTP1ParseError) -> HTTP1ResponseEvent {
         guard hasReceivedEOF else {
-            // What the next read writes into is not to be held for the few bytes that are left of this one.
+            // Do not keep the whole buffer of this read for the few bytes that are left: the next read can then reuse
+            // it.
             buffer = buffer.readableBytes == 0 ? ByteBuffer() : buffer.compact()
             return .needMoreBytes
         }

@@ -1,8 +1,8 @@
 internal import BowlineCore
 
-/// Writes text, which has been checked, into memory that was measured for it.
+/// Writes checked text into memory that is large enough for it.
 ///
-/// One of these writes a whole head: a `ByteBuffer` asked for each piece would check its storage as often.
+/// One cursor writes a whole head. A `ByteBuffer` would check its storage for each piece.
 struct HTTP1WireCursor {
     private let memory: UnsafeMutableRawBufferPointer
     private(set) var count = 0
@@ -18,7 +18,7 @@ struct HTTP1WireCursor {
 
     @inline(__always)
     mutating func write(_ bytes: UnsafeRawBufferPointer) {
-        // Invariant: the memory was measured for all that is written; if that were wrong, stop before harm is done.
+        // Invariant: the memory is large enough for all that is written. If it is not, stop before memory is damaged.
         precondition(bytes.count <= memory.count - count)
         UnsafeMutableRawBufferPointer(rebasing: memory[count...]).copyMemory(from: bytes)
         count += bytes.count
