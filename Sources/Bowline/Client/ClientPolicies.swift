@@ -9,10 +9,8 @@ final class ClientPolicies: Sendable {
     let configuration: ClientConfiguration
     /// Runs a call's attempts.
     let executor: CallExecutor
-    /// Whether something stands in front of the executor: middleware of the user's, or the limit that such middleware needs.
-    let hasMiddleware: Bool
-    /// The executor, behind the user's middleware.
-    let road: Next
+    /// The user's `perCall` middleware, with the executor behind it; nil: the client has no middleware.
+    let middleware: Next?
     /// The decoder that responses get.
     let decoding: BodyDecoding
     private let userAgent: HTTPField?
@@ -28,7 +26,7 @@ final class ClientPolicies: Sendable {
         let executor = CallExecutor(plan)
         self.init(
             baseURL: baseURL, configuration: configuration, userAgent: userAgent, usualFields: usualFields,
-            executor: executor, road: plan.road(to: executor), hasMiddleware: plan.hasMiddleware
+            executor: executor, middleware: plan.middleware(before: executor)
         )
     }
 
@@ -36,21 +34,19 @@ final class ClientPolicies: Sendable {
     convenience init(_ other: ClientPolicies, baseURL: ServiceURL) {
         self.init(
             baseURL: baseURL, configuration: other.configuration, userAgent: other.userAgent,
-            usualFields: other.usualFields, executor: other.executor, road: other.road,
-            hasMiddleware: other.hasMiddleware)
+            usualFields: other.usualFields, executor: other.executor, middleware: other.middleware)
     }
 
     private init(
         baseURL: ServiceURL?, configuration: ClientConfiguration, userAgent: HTTPField?, usualFields: HTTPFields,
-        executor: CallExecutor, road: Next, hasMiddleware: Bool
+        executor: CallExecutor, middleware: Next?
     ) {
         self.baseURL = baseURL
         self.configuration = configuration
         self.userAgent = userAgent
         self.usualFields = usualFields
         self.executor = executor
-        self.road = road
-        self.hasMiddleware = hasMiddleware
+        self.middleware = middleware
         guardsFields = CallPlan.guardedFields(configuration, base: baseURL) != nil
         decoding = BodyDecoding(configuration.decoder)
     }

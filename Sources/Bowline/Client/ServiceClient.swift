@@ -108,8 +108,8 @@ public struct ServiceClient: Sendable {
         do {
             try check(options)
             var response =
-                if policies.hasMiddleware {
-                    try await policies.road(consume request, context: consume context)
+                if let middleware = policies.middleware {
+                    try await middleware(consume request, context: consume context)
                 } else {
                     try await policies.executor.handle(consume request, context: consume context)
                 }

@@ -65,7 +65,7 @@ package final class CallPlan: Sendable {
     }
 
     /// - Parameters:
-    ///   - transport: The end of the road.
+    ///   - transport: Sends each attempt.
     ///   - policies: How a call goes on after an outcome.
     ///   - budgets: What retries may cost, by origin.
     ///   - observers: What watches.
@@ -104,11 +104,8 @@ package final class CallPlan: Sendable {
         self.credentials = credentials.map { CredentialStep($0.authenticator, origins: $0.origins, clock: clock) }
     }
 
-    /// Whether something stands in front of the executor.
-    package var hasMiddleware: Bool { !perCall.isEmpty }
-
-    /// The executor, behind the user's `perCall` middleware.
-    package func road(to executor: CallExecutor) -> Next {
-        Next(executor).wrapped(by: perCall)
+    /// The user's `perCall` middleware, with the executor behind it; nil: the client has no middleware.
+    package func middleware(before executor: CallExecutor) -> Next? {
+        perCall.isEmpty ? nil : Next(executor).wrapped(by: perCall)
     }
 }

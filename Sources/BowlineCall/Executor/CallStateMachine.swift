@@ -107,6 +107,8 @@ struct CallStateMachine: ~Copyable {
     mutating func attemptEnded(
         _ number: Int, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
     ) -> Step {
+        // Invariant: one attempt is in flight at a time.
+        assert(number == attemptsStarted)
         if case .answered(let response, _) = outcome, response.status.code < 300, retries == 0,
             !policies.asksAboutResponses(of: hopRequest)
         {

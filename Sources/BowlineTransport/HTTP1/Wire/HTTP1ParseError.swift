@@ -1,7 +1,6 @@
 /// Why the bytes of a peer are not a valid HTTP/1.1 response. The connection cannot be used any more.
 ///
-/// Says what was wrong and where. Of the peer's bytes it contains at most one byte, and the name of a field (a token,
-/// at most 40 characters); never a value.
+/// Says what was wrong and where. Of the peer's bytes it contains at most one.
 package struct HTTP1ParseError: Error, Hashable, Sendable {
     /// What was wrong.
     package enum Reason: String, Sendable, CaseIterable {
@@ -46,14 +45,11 @@ package struct HTTP1ParseError: Error, Hashable, Sendable {
     package var line: Int?
     /// The invalid byte.
     package var byte: UInt8?
-    /// The name of the field, cut to 40 characters.
-    package var fieldName: String?
 
-    init(_ reason: Reason, line: Int? = nil, byte: UInt8? = nil, fieldName: String? = nil) {
+    init(_ reason: Reason, line: Int? = nil, byte: UInt8? = nil) {
         self.reason = reason
         self.line = line
         self.byte = byte
-        self.fieldName = fieldName
     }
 
     /// Whether the connection ended too early. If not, the peer sent something invalid or too large.
@@ -72,7 +68,6 @@ extension HTTP1ParseError: CustomStringConvertible {
         if let byte {
             circumstances.append("byte 0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))")
         }
-        if let fieldName { circumstances.append("field \(fieldName)") }
         guard !circumstances.isEmpty else { return reason.rawValue }
         return "\(reason.rawValue) (\(circumstances.joined(separator: ", ")))"
     }
