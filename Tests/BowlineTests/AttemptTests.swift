@@ -22,10 +22,12 @@ struct AttemptTests {
                 $0.retry.baseDelay = .microseconds(100)
             } _: { client in
                 let fetched = try await client.fetch("/")
-                #expect(fetched.text == "ok" && fetched.response.attempts == 2)
+                #expect(fetched.text == "ok")
+                #expect(fetched.response.attempts == 2)
                 #expect(fetched.connectionID == (body.isDrained ? 1 : 2))
                 let snapshot = client.pool.snapshot()
-                #expect(snapshot.active == 0 && snapshot.idle == 1)
+                #expect(snapshot.active == 0)
+                #expect(snapshot.idle == 1)
                 try await server.waitForOpenConnections(count: 1)
             }
         }
@@ -69,7 +71,8 @@ struct AttemptTests {
                 $0.middleware.perAttempt = [perAttempt]
             } _: { client in
                 let response = try await client.get("/")
-                #expect(response.status == .ok && response.attempts == 3)
+                #expect(response.status == .ok)
+                #expect(response.attempts == 3)
             }
         }
         #expect(perCall.attempts == [1])
@@ -92,7 +95,8 @@ struct AttemptTests {
                 #expect(error.code == .deadlineExceeded || error.code == .attemptTimeout)
                 #expect(error.attempts >= 2)
                 #expect(error.attempts == server.requests.count)
-                #expect(elapsed > .milliseconds(290) && elapsed < .seconds(3))
+                #expect(elapsed > .milliseconds(290))
+                #expect(elapsed < .seconds(3))
             }
         }
     }
@@ -103,7 +107,8 @@ struct AttemptTests {
             server.respond { _ in .bytes("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n") }
             try await withServiceClient(server.baseURL) { client in
                 let error = try await serviceError { _ = try await client.get("/") }
-                #expect(error.code == .protocolViolation && error.attempts == 1)
+                #expect(error.code == .protocolViolation)
+                #expect(error.attempts == 1)
                 #expect(server.requests.count == 1)
             }
         }
@@ -114,7 +119,8 @@ struct AttemptTests {
             }
             try await withServiceClient(server.baseURL.replacing("http://", with: "https://")) { client in
                 let error = try await serviceError { _ = try await client.get("/") }
-                #expect(error.code == .tlsHandshakeFailed && error.attempts == 1)
+                #expect(error.code == .tlsHandshakeFailed)
+                #expect(error.attempts == 1)
                 #expect(server.connections.count == 1)
             }
         }

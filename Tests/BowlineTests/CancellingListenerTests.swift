@@ -60,7 +60,9 @@ struct CancellingListenerTests {
                     started.open()
                     // It may have been answered in the same instant.
                     switch await task.result {
-                    case .success(let text): #expect(text == "rope" && moment == .bodyEnd)
+                    case .success(let text):
+                        #expect(text == "rope")
+                        #expect(moment == .bodyEnd)
                     case .failure(let error): #expect(error is CancellationError)
                     }
                 }

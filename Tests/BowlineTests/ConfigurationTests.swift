@@ -143,7 +143,8 @@ struct ConfigurationTests {
         let lifecycle = LifecycleOptions { $0.drainTimeout = .seconds(1) }
         #expect(lifecycle.drainTimeout == .seconds(1))
         let middleware = MiddlewareOptions { $0.perCall = [] }
-        #expect(middleware.perCall.isEmpty && middleware.perAttempt.isEmpty)
+        #expect(middleware.perCall.isEmpty)
+        #expect(middleware.perAttempt.isEmpty)
         let configuration = ClientConfiguration {
             $0.lifecycle = lifecycle
             $0.retry = RetryOptions { $0.maximumAttempts = 0 }

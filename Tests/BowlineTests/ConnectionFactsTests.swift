@@ -16,7 +16,9 @@ struct ConnectionFactsTests {
                 } _: { client in
                     for number in 1...3 {
                         let facts = try #require(try await client.fetch("/").response.connection)
-                        #expect(facts.id == 1 && facts.requests == number && facts.isReused == (number > 1))
+                        #expect(facts.id == 1)
+                        #expect(facts.requests == number)
+                        #expect(facts.isReused == (number > 1))
                         #expect(facts.protocolVersion == .http1_1)
                         let expected =
                             switch options.address {
@@ -61,7 +63,8 @@ struct ConnectionFactsTests {
                 #expect(timings.started == before)
                 #expect(timings.leased == before)
                 #expect(timings.sent == before || timings.sent == after)
-                #expect(timings.firstByte == after && timings.head == after)
+                #expect(timings.firstByte == after)
+                #expect(timings.head == after)
                 #expect(timings.dial == (number == 0 ? .zero : nil))
             }
             try await end(client, clock)
@@ -101,15 +104,24 @@ struct ConnectionFactsTests {
             let snapshot = client.pool.snapshot()
             #expect(snapshot.origins.count == 2)
             let first = try #require(snapshot.origins.first { $0.origin.port == servers[0].port })
-            #expect(first.active == 2 && first.idle == 0 && first.waiting == 1 && first.opened == 2)
-            #expect(first.dialling == 0 && first.closed.isEmpty)
+            #expect(first.active == 2)
+            #expect(first.idle == 0)
+            #expect(first.waiting == 1)
+            #expect(first.opened == 2)
+            #expect(first.dialling == 0)
+            #expect(first.closed.isEmpty)
             let second = try #require(snapshot.origins.first { $0.origin.port == servers[1].port })
-            #expect(second.opened == 1 && second.closed == ["connectionCloseRequested": 1] && second.active == 0)
-            #expect(snapshot.opened == 3 && snapshot.active == 2 && snapshot.waiting == 1)
+            #expect(second.opened == 1)
+            #expect(second.closed == ["connectionCloseRequested": 1])
+            #expect(second.active == 0)
+            #expect(snapshot.opened == 3)
+            #expect(snapshot.active == 2)
+            #expect(snapshot.waiting == 1)
             #expect(snapshot.closed == ["connectionCloseRequested": 1])
             gate.open()
             for task in held { _ = try await task.value }
-            #expect(client.pool.snapshot().idle == 2 && client.pool.snapshot().waiting == 0)
+            #expect(client.pool.snapshot().idle == 2)
+            #expect(client.pool.snapshot().waiting == 0)
             await client.shutdown()
         }
     }
@@ -125,7 +137,8 @@ struct ConnectionFactsTests {
             try await clock.waitForSleepers(count: 3)
             try await drive(clock, by: .seconds(90)) { client.pool.snapshot().origins.isEmpty }
             let snapshot = client.pool.snapshot()
-            #expect(snapshot.opened == 3 && snapshot.closed == ["idleTimeout": 3])
+            #expect(snapshot.opened == 3)
+            #expect(snapshot.closed == ["idleTimeout": 3])
             // They come back as if nothing had been.
             #expect(try await client.fetch(servers[0].url("/")).text == "x")
             #expect(client.pool.snapshot().opened == 4)

@@ -15,7 +15,8 @@ struct DefaultsDocumentTests {
         actual["random"] = "the system's generator"
         #expect(ClientConfiguration().clock is MonotonicClock)
         for coder in ["encoder", "decoder"] { actual[coder] = "JSON" }
-        #expect(ClientConfiguration().encoder is JSONEncoder && ClientConfiguration().decoder is JSONDecoder)
+        #expect(ClientConfiguration().encoder is JSONEncoder)
+        #expect(ClientConfiguration().decoder is JSONDecoder)
         expectSame(documented, actual)
     }
 
@@ -91,7 +92,10 @@ struct DefaultsDocumentTests {
 
     private func defaults(under heading: String) throws -> [String: String] {
         let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: heading)
-        for row in rows { #expect(row.count == 6 && !row[5].isEmpty, "\(row)") }
+        for row in rows {
+            try #require(row.count == 6, "\(row)")
+            #expect(!row[5].isEmpty, "\(row)")
+        }
         let paths = rows.map { unquoted($0[0]) }
         #expect(Set(paths).count == paths.count, "a knob is listed twice")
         return Dictionary(rows.map { (unquoted($0[0]), $0[1]) }) { first, _ in first }

@@ -105,7 +105,8 @@ struct DownloadDeadlineTests {
     func values() {
         var set = Timeouts()
         set.total = .seconds(60)
-        #expect(set == Timeouts() && set.hashValue == Timeouts().hashValue)
+        #expect(set == Timeouts())
+        #expect(set.hashValue == Timeouts().hashValue)
         #expect(
             Mirror(reflecting: set).children.compactMap(\.label)
                 == ["connect", "poolAcquire", "responseHead", "bodyIdle", "attempt", "total"])

@@ -89,9 +89,11 @@ struct EndpointTests {
         let (client, stub) = try Self.client(.respond(body: "all"))
         #expect(try await client.call(endpoint, .inProgress).text() == "all")
         let call = try #require(stub.calls.first)
-        #expect(call.path == "/v1/orders/in%20progress" && call.query == "status=in%20progress")
+        #expect(call.path == "/v1/orders/in%20progress")
+        #expect(call.query == "status=in%20progress")
         let error = try await serviceError { _ = try await client.call(endpoint, .up) }
-        #expect(error.code == .invalidRequest && error.message.contains("makes a segment . or .."))
+        #expect(error.code == .invalidRequest)
+        #expect(error.message.contains("makes a segment . or .."))
         #expect(stub.calls.count == 1)
     }
 

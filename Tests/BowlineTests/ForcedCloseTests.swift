@@ -224,7 +224,9 @@ struct ForcedCloseTests {
             for loop in client.eventLoopExecutors { await withTaskExecutorPreference(loop) {} }
             let report = await client.shutdown(within: .zero)
             let cut = try #require(report.forced.first { $0.target == "/victim" })
-            #expect(cut.method == "POST" && cut.phase == stage.phase && cut.attempt == 1)
+            #expect(cut.method == "POST")
+            #expect(cut.phase == stage.phase)
+            #expect(cut.attempt == 1)
             #expect(!report.isClean)
             waiting.gate.open()
             let error = try await serviceError { try await task.value }

@@ -59,7 +59,8 @@ struct HTTP2Tests {
                 #expect(response.connection?.stream == 2 * number - 1)
                 #expect(response.connection?.requests == number)
             }
-            #expect(client.pool.snapshot().opened == 1 && client.pool.snapshot().idle == 1)
+            #expect(client.pool.snapshot().opened == 1)
+            #expect(client.pool.snapshot().idle == 1)
         }
     }
 
@@ -87,7 +88,8 @@ struct HTTP2Tests {
                 $0.retry.maximumAttempts = 1
             } _: { client in
                 let error = try await serviceError { _ = try await client.fetch("/") }
-                #expect(error.code == .tlsHandshakeFailed && error.progress == .neverSent)
+                #expect(error.code == .tlsHandshakeFailed)
+                #expect(error.progress == .neverSent)
             }
         }
     }
@@ -123,7 +125,9 @@ struct HTTP2Tests {
                 for _ in 0..<100 { group.addTask { _ = try await client.fetch("/hold") } }
                 try await setting.gate.waitForWaiters(count: 100)
                 let snapshot = client.pool.snapshot()
-                #expect(snapshot.streams == 100 && snapshot.active == 1 && snapshot.opened == 1)
+                #expect(snapshot.streams == 100)
+                #expect(snapshot.active == 1)
+                #expect(snapshot.opened == 1)
                 setting.gate.open()
                 try await group.waitForAll()
             }
@@ -142,7 +146,8 @@ struct HTTP2Tests {
                 // A peer that was given more than it allows would have refused some.
                 #expect(try await group.reduce(0, +) == 0)
             }
-            #expect(setting.server.connections.count == 4 && setting.server.requests.count == 20)
+            #expect(setting.server.connections.count == 4)
+            #expect(setting.server.requests.count == 20)
         }
     }
 
@@ -206,7 +211,8 @@ struct HTTP2Tests {
     func timedOut() async throws {
         try await withClient(configure: { $0.timeouts.responseHead = .milliseconds(100) }) { client, setting in
             let error = try await serviceError { _ = try await client.fetch("/hold") }
-            #expect(error.code == .responseHeadTimeout && error.progress == .ambiguous)
+            #expect(error.code == .responseHeadTimeout)
+            #expect(error.progress == .ambiguous)
             #expect(try await client.fetch("/bytes/3").connectionID == 1)
             try await setting.waitForReset()
         }
@@ -259,10 +265,12 @@ struct HTTP2Tests {
                 } once: {
                     try await isAsked.wait()
                 }
-                #expect(error.code == .connectionClosed && error.message.contains("http2.keepAliveTimeout"))
+                #expect(error.code == .connectionClosed)
+                #expect(error.message.contains("http2.keepAliveTimeout"))
                 // The peer's last bytes, and the PING's way out, are noted in the loop's own time, perhaps a step of the clock later.
                 let elapsed = try #require(error.elapsed)
-                #expect(elapsed >= .seconds(45) && elapsed <= .seconds(90))
+                #expect(elapsed >= .seconds(45))
+                #expect(elapsed <= .seconds(90))
             }
             await sent.compare(with: server.rawRequests)
         }
@@ -295,7 +303,8 @@ struct HTTP2Tests {
                 $0.retry.maximumAttempts = 1
             } _: { client in
                 let error = try await serviceError { _ = try await client.fetch("/") }
-                #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+                #expect(error.code == .connectionClosed)
+                #expect(error.progress == .ambiguous)
                 #expect(error.message.contains("http2.keepAliveTimeout"))
                 #expect(client.pool.snapshot().closed == ["keepAliveFailed": 1])
             }
@@ -350,7 +359,8 @@ struct HTTP2Tests {
                 #expect(await shutdown.value.isClean)
                 return statuses
             }
-            #expect(statuses.count == 24 && statuses.filter { $0 == 200 }.count == setting.server.requests.count)
+            #expect(statuses.count == 24)
+            #expect(statuses.filter { $0 == 200 }.count == setting.server.requests.count)
             if isHeld { #expect(!statuses.contains(0)) }
         }
     }
@@ -363,7 +373,8 @@ struct HTTP2Tests {
             let report = await client.shutdown(within: .zero)
             #expect(!report.isClean)
             let error = try await serviceError { _ = try await held.value }
-            #expect(error.code == .forciblyClosed && error.progress == .ambiguous)
+            #expect(error.code == .forciblyClosed)
+            #expect(error.progress == .ambiguous)
         }
     }
 
@@ -373,7 +384,8 @@ struct HTTP2Tests {
     func refused(request: ServiceRequest) async throws {
         try await withClient { client, setting in
             let error = try await serviceError { _ = try await client.fetch(request) }
-            #expect(error.code == .invalidRequest && error.progress == .neverSent)
+            #expect(error.code == .invalidRequest)
+            #expect(error.progress == .neverSent)
             #expect(setting.server.requests.isEmpty)
             #expect(try await client.fetch("/bytes/3").connectionID == 1)
         }
@@ -416,7 +428,8 @@ struct HTTP2Tests {
                 try await gate.waitForWaiters(count: 10)
                 gate.open()
                 for try await error in group {
-                    #expect(error?.code == .connectionClosed && error?.progress == .ambiguous)
+                    #expect(error?.code == .connectionClosed)
+                    #expect(error?.progress == .ambiguous)
                 }
             }
             #expect(setting.server.requests.count == 10)

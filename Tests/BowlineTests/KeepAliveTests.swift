@@ -61,7 +61,8 @@ struct KeepAliveTests {
             try await withServiceClient(server.baseURL) { client in
                 for _ in 1...3 {
                     let fetched = try await client.fetch("/")
-                    #expect(fetched.connectionID == 1 && fetched.text == "hello")
+                    #expect(fetched.connectionID == 1)
+                    #expect(fetched.text == "hello")
                     #expect(fetched.response.connection?.protocolVersion == .http1_0)
                 }
             }
@@ -78,7 +79,8 @@ struct KeepAliveTests {
             try await withServiceClient(server.baseURL) { client in
                 for number in 1...2 {
                     let fetched = try await client.fetch("/")
-                    #expect(fetched.text == "hello" && fetched.connectionID == number)
+                    #expect(fetched.text == "hello")
+                    #expect(fetched.connectionID == number)
                 }
                 #expect(client.pool.snapshot().closed == ["eofDelimitedBody": 2])
             }
@@ -231,7 +233,8 @@ struct KeepAliveTests {
             try await withServiceClient(server.baseURL) { client in
                 for number in 1...2 {
                     let response = try await client.send(ServiceRequest(method: .connect, "/"))
-                    #expect(response.status == .ok && response.connection?.id == number)
+                    #expect(response.status == .ok)
+                    #expect(response.connection?.id == number)
                     response.body.discard()
                 }
                 try await server.waitForOpenConnections(count: 0)
@@ -340,7 +343,8 @@ struct KeepAliveTests {
             let client = try ServiceClient(baseURL: server.baseURL) { $0.clock = clock }
             for number in 1...3 {
                 let fetched = try await client.fetch("/")
-                #expect(fetched.connectionID == 1 && fetched.response.connection?.requests == number)
+                #expect(fetched.connectionID == 1)
+                #expect(fetched.response.connection?.requests == number)
                 clock.hook = {
                     // The request has its connection now, and has not written to it.
                     guard client.pool.snapshot().active == 1 else { return false }

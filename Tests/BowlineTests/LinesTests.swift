@@ -91,7 +91,8 @@ struct LinesTests {
     func lines(example: Case) async {
         for chunks in CutBody.everyCut(example.bytes) {
             let (lines, error) = await ResponseBody(CutBody(chunks: chunks)).lines().outcome()
-            #expect(lines == example.lines && error == nil, "\(chunks)")
+            #expect(lines == example.lines, "\(chunks)")
+            #expect(error == nil, "\(chunks)")
         }
     }
 
@@ -112,8 +113,9 @@ struct LinesTests {
             #expect((error == nil) == isWell, "\(chunks)")
             guard !isWell else { continue }
             let found = error as? ServiceError
-            #expect(
-                found?.code == .bodyTooLarge && found?.progress == .responseStarted && found?.phase == .receivingBody)
+            #expect(found?.code == .bodyTooLarge)
+            #expect(found?.progress == .responseStarted)
+            #expect(found?.phase == .receivingBody)
             #expect(found?.message == "a line of the response body is longer than \(maximum) bytes")
         }
     }
@@ -122,7 +124,8 @@ struct LinesTests {
     func endless() async {
         let source = CutBody(chunks: Array(repeating: Array(repeating: 0x61, count: 1000), count: 1000))
         let (lines, error) = await ResponseBody(source).lines(maximum: 4500).outcome()
-        #expect(lines.isEmpty && (error as? ServiceError)?.code == .bodyTooLarge)
+        #expect(lines.isEmpty)
+        #expect((error as? ServiceError)?.code == .bodyTooLarge)
         #expect(source.asked.value == 5)
     }
 
@@ -175,7 +178,8 @@ struct LinesTests {
         let text = ["{\"id\":1}", "", " \t", "{ \"id\" : 2 }", "{\"id\":3}"].joined(separator: end)
         for chunks in CutBody.everyCut(Array(text.utf8)) {
             let (items, error) = await ResponseBody(CutBody(chunks: chunks)).decodeLines(of: Item.self).outcome()
-            #expect(items.map(\.id) == [1, 2, 3] && error == nil, "\(chunks)")
+            #expect(items.map(\.id) == [1, 2, 3], "\(chunks)")
+            #expect(error == nil, "\(chunks)")
         }
     }
 
@@ -212,7 +216,8 @@ struct LinesTests {
         stub.on(.get, "/a", always: .respond(.ok, body: "x\ny\n"))
         let client = try ServiceClient(baseURL: "http://api.example", transport: stub) { $0.decoder = Fixed(number: 7) }
         let first = try await client.get("a").body.decodeLines(of: Int.self).outcome()
-        #expect(first.elements == [7, 7] && first.error == nil)
+        #expect(first.elements == [7, 7])
+        #expect(first.error == nil)
         let second = try await client.get("a").body.decodeLines(of: Int.self, using: Fixed(number: 8)).outcome()
         #expect(second.elements == [8, 8])
         let wrong = try await client.get("a").body.decodeLines(of: String.self).outcome()
@@ -261,7 +266,8 @@ struct LinesTests {
             let (lines, error) = await response.body.lines(maximum: 5).outcome()
             #expect(lines == ["abc"])
             let found = error as? ServiceError
-            #expect(found?.code == .bodyTooLarge && found?.attempts == 1)
+            #expect(found?.code == .bodyTooLarge)
+            #expect(found?.attempts == 1)
             let origin = try ServiceURL(server.baseURL).origin.description
             #expect(found?.origin == origin)
             try await closed.wait()

@@ -30,7 +30,8 @@ struct PoolDisorderTests {
                         }
                         return try await group.reduce(into: []) { $0 += [$1].compactMap { $0 } }
                     }
-                    #expect(failures.count == 1 && failures.allSatisfy { $0.progress == .neverSent })
+                    #expect(failures.count == 1)
+                    #expect(failures.allSatisfy { $0.progress == .neverSent })
                     #expect(client.pool.snapshot().waiting == 0)
                 }
             }
@@ -56,7 +57,8 @@ struct PoolDisorderTests {
                         // The pool's timer and the dial's own.
                         try await clock.waitForSleepers(count: 2)
                     }
-                    #expect(error.code == .connectTimeout && error.elapsed == .seconds(10))
+                    #expect(error.code == .connectTimeout)
+                    #expect(error.elapsed == .seconds(10))
                     await client.shutdown(within: .zero)
                 }
             }
@@ -140,7 +142,8 @@ struct PoolDisorderTests {
             let opened = client.pool.snapshot().opened
             #expect(opened <= 12)
             clock.advance(by: .seconds(3600))
-            #expect(client.pool.snapshot().opened == opened && client.pool.snapshot().dialling == 0)
+            #expect(client.pool.snapshot().opened == opened)
+            #expect(client.pool.snapshot().dialling == 0)
             await client.shutdown(within: .zero)
         }
     }

@@ -20,12 +20,16 @@ struct PoolLimitTests {
                 group.addTask { try await serviceError { _ = try await client.fetch(.post("/", body: .text("x"))) } }
             }
             for try await error in group {
-                #expect(error.code == .connectionRefused && error.progress == .neverSent)
+                #expect(error.code == .connectionRefused)
+                #expect(error.progress == .neverSent)
                 #expect(error.phase == .connecting)
             }
         }
         let snapshot = client.pool.snapshot()
-        #expect(snapshot.waiting == 0 && snapshot.dialling == 0 && snapshot.active == 0 && snapshot.opened == 0)
+        #expect(snapshot.waiting == 0)
+        #expect(snapshot.dialling == 0)
+        #expect(snapshot.active == 0)
+        #expect(snapshot.opened == 0)
         await client.shutdown()
     }
 
@@ -45,7 +49,9 @@ struct PoolLimitTests {
             try await eventually("a waiter") { client.pool.snapshot().waiting == 1 }
             clock.advance(by: .seconds(10))
             let error = try await serviceError { _ = try await late.value }
-            #expect(error.code == .poolAcquireTimeout && error.progress == .neverSent && error.phase == .queued)
+            #expect(error.code == .poolAcquireTimeout)
+            #expect(error.progress == .neverSent)
+            #expect(error.phase == .queued)
             #expect(error.elapsed == .seconds(10))
             gate.open()
             _ = try await first
@@ -114,7 +120,8 @@ struct PoolLimitTests {
                 }
                 try await eventually("no dial") { client.pool.snapshot().dialling == 0 }
                 let snapshot = client.pool.snapshot()
-                #expect(snapshot.opened == snapshot.idle && snapshot.closed.isEmpty)
+                #expect(snapshot.opened == snapshot.idle)
+                #expect(snapshot.closed.isEmpty)
                 try await server.waitForOpenConnections(count: snapshot.idle)
             }
         }
@@ -157,13 +164,16 @@ struct PoolLimitTests {
                 #expect(failures < 320)
             }
             let snapshot = client.pool.snapshot()
-            #expect(snapshot.active == 0 && snapshot.waiting == 0)
+            #expect(snapshot.active == 0)
+            #expect(snapshot.waiting == 0)
             #expect(snapshot.idle <= 16)
             await client.shutdown(within: .seconds(5))
             try await server.waitForOpenConnections(count: 0)
             let ended = client.pool.snapshot()
             #expect(ended.opened == ended.closed.values.reduce(0, +))
-            #expect(ended.idle == 0 && ended.active == 0 && ended.dialling == 0)
+            #expect(ended.idle == 0)
+            #expect(ended.active == 0)
+            #expect(ended.dialling == 0)
         }
     }
 

@@ -36,7 +36,8 @@ struct PooledTLSTests {
             try await eventually("nothing idle") { client.pool.snapshot().idle == 0 }
             try await server.waitForOpenConnections(count: 0)
             let fetched = try await client.fetch(.post("/next", body: .text("x")))
-            #expect(fetched.text == "/next" && fetched.connectionID == 2)
+            #expect(fetched.text == "/next")
+            #expect(fetched.connectionID == 2)
             #expect(fetched.response.resends == 0)
         }
     }
@@ -67,9 +68,9 @@ struct PooledTLSTests {
                         #expect(fetched.text == "/\(number)")
                         areRead[number].open()
                     } catch let error as ServiceError {
-                        #expect(
-                            number % 2 == 1 && error.code == .connectionClosed && error.progress == .ambiguous,
-                            "\(number) \(error)")
+                        #expect(number % 2 == 1, "\(number) \(error)")
+                        #expect(error.code == .connectionClosed, "\(number) \(error)")
+                        #expect(error.progress == .ambiguous, "\(number) \(error)")
                     }
                     #expect(server.executions(of: "/\(number)") <= 1)
                 }
@@ -83,7 +84,8 @@ struct PooledTLSTests {
     func afterWriting(end: End) async throws {
         try await withAlertedRequest(end) { client, server in
             let fetched = try await client.fetch("/victim")
-            #expect(fetched.text == "/victim" && fetched.connectionID == 2)
+            #expect(fetched.text == "/victim")
+            #expect(fetched.connectionID == 2)
             #expect(fetched.response.resends == 1)
             #expect(server.executions(of: "/victim") == 2)
         }
@@ -97,7 +99,8 @@ struct PooledTLSTests {
                 _ = try await client.fetch(.post("/victim", body: .text("x")))
             }
             // Not `tlsHandshakeFailed`: this connection's handshake was long over.
-            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .ambiguous)
             #expect(error.connectionWasReused == true)
             #expect(server.executions(of: "/victim") == 1)
         }

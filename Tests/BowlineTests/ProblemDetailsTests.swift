@@ -112,7 +112,8 @@ struct ProblemDetailsTests {
         let error = try await Self.failure("text/plain", #"{"title":"canary"}"#)
         let found = try #require(error.unexpectedStatus)
         let wrong = #expect(throws: ServiceError.self) { try found.decode(OutOfCredit.self) }
-        #expect(wrong?.code == .decodingFailed && wrong?.progress == .responseStarted)
+        #expect(wrong?.code == .decodingFailed)
+        #expect(wrong?.progress == .responseStarted)
         #expect(wrong?.message.hasPrefix("cannot decode OutOfCredit: ") == true)
         #expect(wrong?.message.contains("accountBalance") == true)
         #expect(!"\(wrong as Any)".contains("canary"))
@@ -149,7 +150,8 @@ struct ProblemDetailsTests {
             type: "canary", title: "canary", status: 403, detail: "canary", instance: "canary")
         var dumped = ""
         dump(problem, to: &dumped)
-        #expect("\(problem)" == "ProblemDetails(status: 403)" && "\(ProblemDetails())" == "ProblemDetails()")
+        #expect("\(problem)" == "ProblemDetails(status: 403)")
+        #expect("\(ProblemDetails())" == "ProblemDetails()")
         #expect(!(dumped + String(reflecting: problem)).contains("canary"))
     }
 }

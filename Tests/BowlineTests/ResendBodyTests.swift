@@ -104,9 +104,11 @@ struct ResendBodyTests {
             chunks.give(String(repeating: "b", count: 30_000))
             chunks.hand.finish()
             let response = try await fetched
-            #expect(response.text == "60000" && response.response.resends == 1)
+            #expect(response.text == "60000")
+            #expect(response.response.resends == 1)
             let resent = try #require(server.requests.last { $0.path == "/victim" })
-            #expect(resent.bodyText.hasPrefix("aaa") && resent.bodyText.hasSuffix("bbb"))
+            #expect(resent.bodyText.hasPrefix("aaa"))
+            #expect(resent.bodyText.hasSuffix("bbb"))
         }
     }
 
@@ -116,7 +118,8 @@ struct ResendBodyTests {
             let chunks = HandedOutChunks()
             for _ in 0..<7 { chunks.give(String(repeating: "a", count: 10_000)) }
             let error = try await serviceError { _ = try await client.fetch(.put("/victim", body: .stream(chunks))) }
-            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .ambiguous)
             #expect(server.executions(of: "/victim") == 1)
             try await eventually("the producer to be cancelled") { chunks.cancelled.isOpen }
         }
@@ -175,7 +178,8 @@ struct ResendBodyTests {
                 chunks.hand.finish()
                 #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "ok"))
                 let error = try await serviceError { _ = try await client.send(.put("/", body: body)) }
-                #expect(error.code == .requestBodyConsumed && error.progress == .neverSent)
+                #expect(error.code == .requestBodyConsumed)
+                #expect(error.progress == .neverSent)
             }
             #expect(server.connections.count == 1)
         }
@@ -226,11 +230,13 @@ struct ResendBodyTests {
         try await withDyingServer(.close, configure: configure) { client, server in
             let request = ServiceRequest(method: .put, "/victim", body: body)
             let response = try await client.send(request)
-            #expect(response.status == .ok && response.resends == 1)
+            #expect(response.status == .ok)
+            #expect(response.resends == 1)
             let received = server.requests.filter { $0.path == "/victim" }
             #expect(received.count == 2)
             for request in received {
-                #expect(request.isComplete && request.body == content)
+                #expect(request.isComplete)
+                #expect(request.body == content)
             }
             #expect(Set(received.map { $0[.contentLength] }).count == 1)
         }
@@ -244,7 +250,8 @@ struct ResendBodyTests {
             request.body = body
             let sent = request
             let error = try await serviceError { _ = try await client.send(sent) }
-            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .ambiguous)
             #expect(server.executions(of: "/victim") == 1)
         }
     }

@@ -26,7 +26,8 @@ struct ResendTests {
                 // The end of the connection is at this machine now: the pool has noticed, or the look before the write.
                 if isNoticedFirst { try await eventually("nothing idle") { client.pool.snapshot().idle == 0 } }
                 let response = try await client.send(Self.request(method, "/\(method)"))
-                #expect(response.status == .ok && response.connection?.id == index + 1, "\(method)")
+                #expect(response.status == .ok, "\(method)")
+                #expect(response.connection?.id == index + 1, "\(method)")
                 _ = try await response.body.collect(upTo: 100)
                 #expect(server.executions(of: "/\(method)") == 1, "\(method)")
                 try await death(index + 1)
@@ -42,8 +43,11 @@ struct ResendTests {
         try await withDyingServer(death) { client, server in
             let response = try await client.send(Self.request(method, "/victim"))
             #expect(response.status == .ok)
-            #expect(response.resends == 1 && response.attempts == 1 && response.requestsSent == 2)
-            #expect(response.connection?.requests == 1 && response.connection?.isReused == false)
+            #expect(response.resends == 1)
+            #expect(response.attempts == 1)
+            #expect(response.requestsSent == 2)
+            #expect(response.connection?.requests == 1)
+            #expect(response.connection?.isReused == false)
             #expect(server.executions(of: "/victim") == 2)
             #expect(Set(server.requests.filter { $0.path == "/victim" }.map(\.connection)).count == 2)
         }
@@ -102,7 +106,8 @@ struct ResendTests {
                     connections += 1
                     try await death(connections)
                 } catch let error as ServiceError {
-                    #expect(error.code == .connectionClosed && error.progress == .neverSent)
+                    #expect(error.code == .connectionClosed)
+                    #expect(error.progress == .neverSent)
                     #expect(server.executions(of: "/\(number)") == 0)
                 }
             }
@@ -145,7 +150,8 @@ struct ResendTests {
             server.respond { _ in death == .close ? .close : .reset }
             try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 let error = try await serviceError { _ = try await client.fetch(Self.request(method, "/victim")) }
-                #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+                #expect(error.code == .connectionClosed)
+                #expect(error.progress == .ambiguous)
                 #expect(error.connectionWasReused == false)
                 #expect(server.connections.count == 1)
                 #expect(server.executions(of: "/victim") == 1)
@@ -183,7 +189,8 @@ struct ResendTests {
             try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 _ = try await client.fetch("/first")
                 let error = try await serviceError { _ = try await client.fetch("/victim") }
-                #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+                #expect(error.code == .connectionClosed)
+                #expect(error.progress == .ambiguous)
                 #expect(server.executions(of: "/victim") == 2)
                 #expect(server.connections.count == 2)
             }
@@ -237,10 +244,12 @@ struct ResendTests {
                 try await server.waitForRequests(count: 3)
                 gates["/b"]?.open()
                 let younger = try await b.connectionID
-                #expect(client.pool.snapshot().idle == 1 && younger != first)
+                #expect(client.pool.snapshot().idle == 1)
+                #expect(younger != first)
                 gates["/victim"]?.open()
                 let resent = try await victim
-                #expect(resent.response.resends == 1 && resent.connectionID == 3)
+                #expect(resent.response.resends == 1)
+                #expect(resent.connectionID == 3)
                 #expect(resent.response.connection?.requests == 1)
                 #expect(client.pool.snapshot().idle == 2)
                 #expect(client.pool.snapshot().closed["stale"] == nil)
@@ -346,7 +355,8 @@ struct ResendTests {
                 gate.open()
                 try await sent.wait()
                 let fetched = try await client.fetch(.post("/second", body: .text("x")))
-                #expect(fetched.response.status == .ok && fetched.text == "/second")
+                #expect(fetched.response.status == .ok)
+                #expect(fetched.text == "/second")
                 #expect(fetched.connectionID == 2)
             }
         }

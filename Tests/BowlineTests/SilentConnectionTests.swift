@@ -61,10 +61,14 @@ struct SilentConnectionTests {
             $0.timeouts.responseHead = .milliseconds(300)
         } _: { client, server in
             let first = try await client.fetch("/")
-            #expect(first.text == "new" && first.response.attempts == 2 && first.response.resends == 0)
+            #expect(first.text == "new")
+            #expect(first.response.attempts == 2)
+            #expect(first.response.resends == 0)
             for _ in 0..<3 {
                 let next = try await client.fetch("/")
-                #expect(next.text == "new" && next.response.attempts == 1 && next.isReused)
+                #expect(next.text == "new")
+                #expect(next.response.attempts == 1)
+                #expect(next.isReused)
             }
             #expect(server.connections.count == Self.count + 1)
             #expect(client.pool.snapshot().closed == ["timedOut": 1, "stale": Self.count - 1])
@@ -87,7 +91,8 @@ struct SilentConnectionTests {
             default: request.options.timeouts.total = limit
             }
             let error = try await serviceError { [request] in _ = try await client.fetch(request) }
-            #expect(error.code == code && error.progress == .ambiguous)
+            #expect(error.code == code)
+            #expect(error.progress == .ambiguous)
             #expect(client.pool.snapshot().idle == 0)
             for _ in 0..<3 { #expect(try await client.fetch(.post("/orders", body: .text("x"))).text == "new") }
             #expect(server.connections.count == Self.count + 1)
@@ -104,8 +109,10 @@ struct SilentConnectionTests {
                 var request = ServiceRequest.get("/stuck")
                 request.options.timeouts.responseHead = .limited(.milliseconds(200))
                 let error = try await serviceError { [request] in _ = try await client.fetch(request) }
-                #expect(error.code == .responseHeadTimeout && error.progress == .responseStarted)
-                #expect(client.pool.snapshot().idle == 2 && client.pool.snapshot().closed["stale"] == nil)
+                #expect(error.code == .responseHeadTimeout)
+                #expect(error.progress == .responseStarted)
+                #expect(client.pool.snapshot().idle == 2)
+                #expect(client.pool.snapshot().closed["stale"] == nil)
             }
         }
     }
@@ -127,7 +134,8 @@ struct SilentConnectionTests {
                     failures.append(error)
                 }
             }
-            #expect(failures.map(\.code) == [.connectionClosed] && failures.map(\.progress) == [.ambiguous])
+            #expect(failures.map(\.code) == [.connectionClosed])
+            #expect(failures.map(\.progress) == [.ambiguous])
             #expect(server.connections.count == Self.count + 1)
             #expect(client.pool.snapshot().closed["stale"] == Self.count - 1)
         }

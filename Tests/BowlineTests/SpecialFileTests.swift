@@ -72,7 +72,8 @@ struct SpecialFileTests {
                 #expect(written == Self.content.count)
             }
             #expect(await content.value == Self.content)
-            #expect(Self.kind(path) == S_IFIFO && Self.kind(folder.file("link")) == S_IFLNK)
+            #expect(Self.kind(path) == S_IFIFO)
+            #expect(Self.kind(folder.file("link")) == S_IFLNK)
             #expect(try folder.names() == ["link", "pipe"])
         }
     }
@@ -213,7 +214,8 @@ struct SpecialFileTests {
             try await Self.withClient { client in
                 let path = folder.file(String(repeating: "n", count: 256))
                 let error = try await serviceError { try await client.download("a", to: path) }
-                #expect(error.code == .fileFailed && error.message.contains("too long"))
+                #expect(error.code == .fileFailed)
+                #expect(error.message.contains("too long"))
             }
             #expect(try folder.names().isEmpty)
         }

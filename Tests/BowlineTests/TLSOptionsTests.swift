@@ -63,7 +63,8 @@ struct TLSOptionsTests {
                 _ = try ServiceClient(baseURL: "https://localhost") { $0.tls.identity = identity }
             }
             #expect(error.code == .invalidConfiguration)
-            #expect(error.message.contains("tls.identity:") && error.message.contains(reason), "\(error)")
+            #expect(error.message.contains("tls.identity:"), "\(error)")
+            #expect(error.message.contains(reason), "\(error)")
             #expect(!"\(error) \(error.underlying as Any)".contains("canary"))
             // Options that nobody has validated reach the transport too.
             var options = TransportOptions()
@@ -232,7 +233,8 @@ struct TLSOptionsTests {
                         let error = try await serviceError { _ = try await client.fetch("/") }
                         #expect(error.code == code, "\(variables): \(error)")
                         #expect(error.message.contains("tls.trustRoots"))
-                        #expect(error.progress == .neverSent && error.attempts == 1)
+                        #expect(error.progress == .neverSent)
+                        #expect(error.attempts == 1)
                     }
                 }
             }
@@ -253,14 +255,16 @@ struct TLSOptionsTests {
                 for path in [pipe, folder.file("link"), folder.file("folder"), "/dev/null"] {
                     try await withClient(server, ["SSL_CERT_FILE": path]) { client in
                         let error = try await serviceError { _ = try await client.fetch("/") }
-                        #expect(error.code == .invalidConfiguration && error.progress == .neverSent)
+                        #expect(error.code == .invalidConfiguration)
+                        #expect(error.progress == .neverSent)
                         #expect(
                             error.message == "tls.trustRoots: SSL_CERT_FILE does not name a regular file", "\(path)")
                     }
                 }
                 try await withClient(server, ["SSL_CERT_DIR": folder.path]) { client in
                     let error = try await serviceError { _ = try await client.fetch("/") }
-                    #expect(error.code == .invalidConfiguration && error.message.contains("SSL_CERT_DIR"))
+                    #expect(error.code == .invalidConfiguration)
+                    #expect(error.message.contains("SSL_CERT_DIR"))
                 }
                 try folder.write("roots.pem", Data(TestCertificates.authority.utf8))
                 symlink("roots.pem", folder.file("roots-link"))
@@ -284,7 +288,8 @@ struct TLSOptionsTests {
                 server.respond { _ in .reply(200, body: "x") }
                 try await withClient(server, ["SSL_CERT_FILE": file]) { client in
                     let error = try await serviceError { _ = try await client.fetch("/") }
-                    #expect(error.code == .invalidConfiguration && error.message.contains("SSL_CERT_FILE"))
+                    #expect(error.code == .invalidConfiguration)
+                    #expect(error.message.contains("SSL_CERT_FILE"))
                     try folder.write("roots.pem", Data(TestCertificates.authority.utf8))
                     let fetched = try await client.fetch("/")
                     #expect(fetched.text == "x")

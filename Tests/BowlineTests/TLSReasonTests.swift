@@ -64,7 +64,9 @@ struct TLSReasonTests {
         try await withLoopbackServer(.tls(tls)) { server in
             let client = try client(server.baseURL)
             let error = try await serviceError { _ = try await client.fetch("/") }
-            #expect(error.code == .tlsHandshakeFailed && error.progress == .neverSent && error.attempts == 1)
+            #expect(error.code == .tlsHandshakeFailed)
+            #expect(error.progress == .neverSent)
+            #expect(error.attempts == 1)
             #expect(error.message.contains("the peer's certificate"), "\(error)")
             #expect(error.message.contains(`case`.reason), "\(error)")
             #expect(!error.message.contains("ended"))
@@ -97,7 +99,8 @@ struct TLSReasonTests {
             }
             let client = try client("https://localhost:\(server.port)")
             let error = try await serviceError { _ = try await client.fetch("/") }
-            #expect(error.code == .tlsHandshakeFailed && error.message == "the peer's answer is not TLS", "\(error)")
+            #expect(error.code == .tlsHandshakeFailed, "\(error)")
+            #expect(error.message == "the peer's answer is not TLS", "\(error)")
             expectOwnWords(error)
             await client.shutdown()
         }
@@ -119,7 +122,8 @@ struct TLSReasonTests {
                     $0.retry.baseDelay = .milliseconds(1)
                 }
                 let error = try await serviceError { _ = try await client.fetch(request) }
-                #expect(error.code == .connectFailed && error.progress == .neverSent, "\(error)")
+                #expect(error.code == .connectFailed, "\(error)")
+                #expect(error.progress == .neverSent, "\(error)")
                 #expect(error.attempts == 3)
                 #expect(server.connections.count == 3)
                 if !isReset { #expect(error.message.contains("closed the connection during the TLS handshake")) }
@@ -132,16 +136,21 @@ struct TLSReasonTests {
     @Test("What a certificate says of itself is read from its encoding")
     func facts() throws {
         let server = try #require(CertificateFacts(der: CertificateFolder.der(TestCertificates.server.certificate)))
-        #expect(server.issuer == "Bowline test authority" && !server.isSelfIssued && server.isForServers)
+        #expect(server.issuer == "Bowline test authority")
+        #expect(!server.isSelfIssued)
+        #expect(server.isForServers)
         #expect(server.notBefore == .init(seconds: 1_577_836_800, text: "2020-01-01 00:00:00 UTC"))
         // GeneralizedTime from 2050 on.
         #expect(server.notAfter == .init(seconds: 3_345_062_400, text: "2076-01-01 00:00:00 UTC"))
         #expect(server.usages == ["serverAuth"])
         let authority = try #require(CertificateFacts(der: CertificateFolder.der(TestCertificates.authority)))
-        #expect(authority.isSelfIssued && authority.usages == nil && !authority.isForServers)
+        #expect(authority.isSelfIssued)
+        #expect(authority.usages == nil)
+        #expect(!authority.isForServers)
         let clientOnly = try #require(
             CertificateFacts(der: CertificateFolder.der(try CertificateFolder.text("client-only.pem"))))
-        #expect(clientOnly.usages == ["clientAuth", "emailProtection"] && !clientOnly.isForServers)
+        #expect(clientOnly.usages == ["clientAuth", "emailProtection"])
+        #expect(!clientOnly.isForServers)
         let noSigning = try #require(
             CertificateFacts(der: CertificateFolder.der(try CertificateFolder.text("no-signing.pem"))))
         #expect("\(CertificateProblem(noSigning, now: 1_700_000_000))".hasSuffix("its key usage forbids it"))

@@ -50,16 +50,22 @@ struct TelemetryTests {
     @Test("without tracer, metrics backend and listeners, nothing of them is there to cost anything")
     func nothing() throws {
         let client = try ServiceClient()
-        #expect(client.core.tracing == nil && client.core.metrics == nil && client.core.events == nil)
+        #expect(client.core.tracing == nil)
+        #expect(client.core.metrics == nil)
+        #expect(client.core.events == nil)
         try withMetricsFactory(metrics) {
             try withTracer(tracer) {
                 let off = try ServiceClient {
                     $0.telemetry.isTracingEnabled = false
                     $0.telemetry.isMetricsEnabled = false
                 }
-                #expect(off.core.tracing == nil && off.core.metrics == nil && off.core.events == nil)
+                #expect(off.core.tracing == nil)
+                #expect(off.core.metrics == nil)
+                #expect(off.core.events == nil)
                 let on = try ServiceClient()
-                #expect(on.core.tracing != nil && on.core.metrics != nil && on.core.events != nil)
+                #expect(on.core.tracing != nil)
+                #expect(on.core.metrics != nil)
+                #expect(on.core.events != nil)
             }
         }
     }
@@ -105,10 +111,12 @@ struct TelemetryTests {
             gate.open()
             _ = try await task.value
             let idle = try metrics.expectMeter(name, [("http.connection.state", "idle")] + place(server))
-            #expect(active.lastValue == 0 && idle.lastValue == 1)
+            #expect(active.lastValue == 0)
+            #expect(idle.lastValue == 1)
             #expect(metrics.timers(label: "http.client.connection.duration").allSatisfy { $0.values.isEmpty })
             await client.shutdown()
-            #expect(active.lastValue == 0 && idle.lastValue == 0)
+            #expect(active.lastValue == 0)
+            #expect(idle.lastValue == 0)
             #expect(try metrics.expectTimer("http.client.connection.duration", place(server)).values.count == 1)
         }
     }
@@ -181,7 +189,8 @@ struct TelemetryTests {
             server.route(.get, "/a", inOrder: [.reply(503), .reply(302, fields: [.location: "/b"])])
             server.route(.get, "/b", always: .reply(200, body: "x"))
             let response = try await client.fetch("/a").response
-            #expect(response.attempts == 1 && response.requestsSent == 3)
+            #expect(response.attempts == 1)
+            #expect(response.requestsSent == 3)
             let spans = tracer.finishedSpans
             #expect(spans.map { attribute("http.request.resend_count", of: $0) } == [nil, "1", "2"])
             #expect(spans.map { attribute("http.response.status_code", of: $0) } == ["503", "302", "200"])
@@ -213,7 +222,8 @@ struct TelemetryTests {
             }
         }
         let response = try await client.get("/")
-        #expect(response.attempts == 2 && response.requestsSent == 2)
+        #expect(response.attempts == 2)
+        #expect(response.requestsSent == 2)
         let spans = tracer.finishedSpans
         #expect(spans.map { attribute("http.response.status_code", of: $0) } == ["401", "200"])
         #expect(spans.map { attribute("http.request.resend_count", of: $0) } == [nil, "1"])

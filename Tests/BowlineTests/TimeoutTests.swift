@@ -19,7 +19,8 @@ struct TimeoutTests {
             return
         }
         // Deadlines are noticed at most one sweep late.
-        #expect(elapsed >= expected && elapsed <= expected + .milliseconds(10), sourceLocation: sourceLocation)
+        #expect(elapsed >= expected, sourceLocation: sourceLocation)
+        #expect(elapsed <= expected + .milliseconds(10), sourceLocation: sourceLocation)
     }
 
     @Test("a peer that does not complete the TCP handshake: connectTimeout after exactly that long", .tags(.TO1))
@@ -111,7 +112,8 @@ struct TimeoutTests {
             #expect(error.phase == .awaitingHead)
             #expect(error.progress == (hasPartOfHead ? .responseStarted : .ambiguous))
             #expect(error.attempts == 1)
-            #expect(error.description.contains("phase: awaitingHead") && error.description.contains("after: 30 s"))
+            #expect(error.description.contains("phase: awaitingHead"))
+            #expect(error.description.contains("after: 30 s"))
             expectNear(error.elapsed, .seconds(30))
             // TO8: the connection of a request that timed out is closed.
             try await server.waitForOpenConnections(count: 0)
@@ -290,8 +292,12 @@ struct TimeoutTests {
             case .dialling:
                 #expect(error.phase == .queued || error.phase == .connecting)
                 #expect(error.progress == .neverSent)
-            case .sending: #expect(error.phase == .sending && error.progress == .ambiguous)
-            case .awaitingHead: #expect(error.phase == .awaitingHead && error.progress == .ambiguous)
+            case .sending:
+                #expect(error.phase == .sending)
+                #expect(error.progress == .ambiguous)
+            case .awaitingHead:
+                #expect(error.phase == .awaitingHead)
+                #expect(error.progress == .ambiguous)
             case .receivingBody: #expect(error.progress == .responseStarted)
             }
             blocker?.cancel()

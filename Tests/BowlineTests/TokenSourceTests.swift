@@ -40,7 +40,8 @@ struct TokenSourceTests {
             let response = try await client.post("/orders", body: .text("one"))
             #expect(response.status == .created)
             #expect(try await response.text() == "made")
-            #expect(response.attempts == 3 && response.requestsSent == 1)
+            #expect(response.attempts == 3)
+            #expect(response.requestsSent == 1)
             #expect(identity.requests.map(\.path) == ["/token", "/token", "/token"])
             #expect(server.requests.map { $0.fields[.authorization] } == ["Bearer t1"])
             #expect(server.requests.map(\.bodyText) == ["one"])
@@ -51,11 +52,13 @@ struct TokenSourceTests {
     func refusing() async throws {
         try await withClient(identity: [.reply(403, body: "locked"), Self.token]) { client, server, identity in
             let error = try await serviceError { _ = try await client.post("/orders", body: .text("one")) }
-            #expect(error.code == .authenticationFailed && error.progress == .neverSent)
+            #expect(error.code == .authenticationFailed)
+            #expect(error.progress == .neverSent)
             let reason = error.underlying as? ServiceError
             #expect(reason?.unexpectedStatus?.status == .forbidden)
             #expect(reason?.unexpectedStatus?.text == "locked")
-            #expect(error.attempts == 1 && error.requestsSent == 0)
+            #expect(error.attempts == 1)
+            #expect(error.requestsSent == 0)
             #expect(identity.requests.count == 1)
             #expect(server.requests.isEmpty)
         }

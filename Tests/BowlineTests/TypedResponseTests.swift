@@ -57,7 +57,9 @@ struct TypedResponseTests {
             try await withServiceClient(server.baseURL) { client in
                 let first = try await client.call(Self.plain)
                 let second = try await client.call(Self.plain)
-                #expect(first.value == [Order(id: 1), Order(id: 2)] && first.status == .ok && first.attempts == 1)
+                #expect(first.value == [Order(id: 1), Order(id: 2)])
+                #expect(first.status == .ok)
+                #expect(first.attempts == 1)
                 #expect(second.link("next")?.target.absoluteString == "\(server.baseURL)/orders?page=2")
             }
             #expect(server.connections.map(\.requests) == [2])
@@ -86,7 +88,9 @@ struct TypedResponseTests {
         dump(typed, to: &dumped)
         #expect("\(typed)" == "Typed<Array<String>>(200, 2 attempts)")
         #expect(!(dumped + String(reflecting: typed)).contains("canary"))
-        #expect(typed.value == ["canary"] && typed.url == url && typed.fields[.eTag] == "canary")
+        #expect(typed.value == ["canary"])
+        #expect(typed.url == url)
+        #expect(typed.fields[.eTag] == "canary")
     }
 
     @Test("a receive closure makes the output of the response and the decoder: nil for 404")
