@@ -88,8 +88,18 @@ struct ConnectionFactsTests {
         }
     }
 
-    @Test("A snapshot counts idle, active, waiting, opened and closed, for each origin and in sum")
-    func snapshot() async throws {
+    /// Snapshots of a pool that has at most two connections to an origin.
+    private struct Snapshots {
+        /// With three requests to the first origin that are not answered, and one to the second that was answered with
+        /// `Connection: close`.
+        let busy: PoolSnapshot
+        let first: OriginPoolSnapshot
+        let second: OriginPoolSnapshot
+        /// When all requests are answered.
+        let afterwards: PoolSnapshot
+    }
+
+    private func snapshots() async throws -> Snapshots {
         try await withLoopbackServers(2) { servers in
             let gate = Gate()
             for server in servers {
@@ -101,29 +111,41 @@ struct ConnectionFactsTests {
             try await servers[0].waitForRequests(count: 2)
             try await eventually("a waiter") { client.pool.snapshot().waiting == 1 }
             _ = try await client.fetch(servers[1].url("/close"))
-            let snapshot = client.pool.snapshot()
-            #expect(snapshot.origins.count == 2)
-            let first = try #require(snapshot.origins.first { $0.origin.port == servers[0].port })
-            #expect(first.active == 2)
-            #expect(first.idle == 0)
-            #expect(first.waiting == 1)
-            #expect(first.opened == 2)
-            #expect(first.dialling == 0)
-            #expect(first.closed.isEmpty)
-            let second = try #require(snapshot.origins.first { $0.origin.port == servers[1].port })
-            #expect(second.opened == 1)
-            #expect(second.closed == ["connectionCloseRequested": 1])
-            #expect(second.active == 0)
-            #expect(snapshot.opened == 3)
-            #expect(snapshot.active == 2)
-            #expect(snapshot.waiting == 1)
-            #expect(snapshot.closed == ["connectionCloseRequested": 1])
+            let busy = client.pool.snapshot()
             gate.open()
             for task in held { _ = try await task.value }
-            #expect(client.pool.snapshot().idle == 2)
-            #expect(client.pool.snapshot().waiting == 0)
+            let afterwards = client.pool.snapshot()
             await client.shutdown()
+            return Snapshots(
+                busy: busy, first: try #require(busy.origins.first { $0.origin.port == servers[0].port }),
+                second: try #require(busy.origins.first { $0.origin.port == servers[1].port }), afterwards: afterwards)
         }
+    }
+
+    @Test("A snapshot counts the connections and the waiters of each origin")
+    func snapshotOfOrigins() async throws {
+        let seen = try await snapshots()
+        #expect(seen.busy.origins.count == 2)
+        #expect(seen.first.active == 2)
+        #expect(seen.first.idle == 0)
+        #expect(seen.first.waiting == 1)
+        #expect(seen.first.opened == 2)
+        #expect(seen.first.dialling == 0)
+        #expect(seen.first.closed.isEmpty)
+        #expect(seen.second.opened == 1)
+        #expect(seen.second.closed == ["connectionCloseRequested": 1])
+        #expect(seen.second.active == 0)
+    }
+
+    @Test("A snapshot counts the connections and the waiters of all origins together")
+    func snapshotOfAll() async throws {
+        let seen = try await snapshots()
+        #expect(seen.busy.opened == 3)
+        #expect(seen.busy.active == 2)
+        #expect(seen.busy.waiting == 1)
+        #expect(seen.busy.closed == ["connectionCloseRequested": 1])
+        #expect(seen.afterwards.idle == 2)
+        #expect(seen.afterwards.waiting == 0)
     }
 
     @Test("Pools of origins that have gone cold disappear; what they counted stays")

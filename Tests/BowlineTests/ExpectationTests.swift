@@ -39,10 +39,15 @@ struct ExpectationTests {
         return request
     }
 
-    @Test(
-        "over HTTP/1.1 it is sent once more without Expect, on another connection, with its body", .tags(.H1c),
-        arguments: Body.allCases, [false, true])
-    func overHTTP1(body: Body, ownField: Bool) async throws {
+    /// A request that is answered with 417 over HTTP/1.1, and another one after it.
+    private struct Exchange {
+        let fetched: FetchedResponse
+        let next: FetchedResponse
+        let requests: [RecordedRequest]
+        let bytesOnFirstConnection: Int
+    }
+
+    private func exchangeOverHTTP1(_ body: Body, ownField: Bool) async throws -> Exchange {
         try await withLoopbackServer { server in
             server.onConnection { connection in
                 while let head = try await connection.readRequestHead() {
@@ -56,27 +61,47 @@ struct ExpectationTests {
                     try await connection.reply(200, body: request.bodyText)
                 }
             }
-            try await withServiceClient(server.baseURL) {
+            let (fetched, next) = try await withServiceClient(server.baseURL) {
                 // Neither counts: it is no retry.
                 $0.retry = .never
             } _: { client in
                 let fetched = try await client.fetch(Self.request(body.make(), ownField: ownField))
-                #expect(fetched.text == "payload")
-                #expect(fetched.response.attempts == 2)
-                #expect(fetched.response.requestsSent == 2)
-                #expect(fetched.response.resends == 0)
-                #expect(fetched.connectionID == 2)
-                // Each answer is that of its own request.
-                #expect(try await client.fetch("/next").text == "")
+                return (fetched, try await client.fetch("/next"))
             }
-            #expect(server.requests.map(\.path) == ["/up", "/up", "/next"])
-            #expect(server.requests[0].bodyLength == 0)
-            #expect(!server.requests[0].isComplete)
-            #expect(server.requests[1][.expect] == nil)
-            #expect(server.requests[1][.userAgent] == "test")
-            #expect(server.requests[1].bodyText == "payload")
-            #expect(server.connections[0].bytesReceived == server.requests[0].head.utf8.count)
+            return Exchange(
+                fetched: fetched, next: next, requests: server.requests,
+                bytesOnFirstConnection: server.connections[0].bytesReceived)
         }
+    }
+
+    @Test(
+        "over HTTP/1.1 the caller gets the second attempt's response, from another connection", .tags(.H1c),
+        arguments: Body.allCases, [false, true])
+    func responseOverHTTP1(body: Body, ownField: Bool) async throws {
+        let exchange = try await exchangeOverHTTP1(body, ownField: ownField)
+        let fetched = exchange.fetched
+        #expect(fetched.text == "payload")
+        #expect(fetched.response.attempts == 2)
+        #expect(fetched.response.requestsSent == 2)
+        #expect(fetched.response.resends == 0)
+        #expect(fetched.connectionID == 2)
+        // Each answer is that of its own request.
+        #expect(exchange.next.text == "")
+    }
+
+    @Test(
+        "over HTTP/1.1 the body is sent only with the second attempt, which has no Expect", .tags(.H1c),
+        arguments: Body.allCases, [false, true])
+    func requestsOverHTTP1(body: Body, ownField: Bool) async throws {
+        let exchange = try await exchangeOverHTTP1(body, ownField: ownField)
+        let requests = exchange.requests
+        try #require(requests.map(\.path) == ["/up", "/up", "/next"])
+        #expect(requests[0].bodyLength == 0)
+        #expect(!requests[0].isComplete)
+        #expect(requests[1][.expect] == nil)
+        #expect(requests[1][.userAgent] == "test")
+        #expect(requests[1].bodyText == "payload")
+        #expect(exchange.bytesOnFirstConnection == requests[0].head.utf8.count)
     }
 
     @Test(

@@ -22,18 +22,41 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    @Test("A request is recorded with its stream, its fields as they came, and its body")
-    func records() async throws {
+    /// Posts "rope" twice on one connection to a server that echoes it; passes on what was fetched.
+    private func withTwoPosts(_ look: ([FetchedResponse], LoopbackServer) throws -> Void) async throws {
         try await withPair { client, server in
             server.respond { .reply(201, fields: [.contentType: "text/plain"], body: $0.bodyText) }
-            for _ in 0..<2 {
-                let response = try await client.fetch(.post("/a?b=c", body: .text("rope")))
-                #expect(response.response.status == .created)
-                #expect(response.text == "rope")
-                #expect(response.response.fields[.contentType] == "text/plain")
+            var fetched: [FetchedResponse] = []
+            for _ in 0..<2 { fetched.append(try await client.fetch(.post("/a?b=c", body: .text("rope")))) }
+            try look(fetched, server)
+        }
+    }
+
+    @Test("A reply arrives with its status, its fields and its body")
+    func reply() async throws {
+        try await withTwoPosts { responses, _ in
+            #expect(responses.count == 2)
+            for fetched in responses {
+                #expect(fetched.response.status == .created)
+                #expect(fetched.text == "rope")
+                #expect(fetched.response.fields[.contentType] == "text/plain")
             }
+        }
+    }
+
+    @Test("Requests on one connection are recorded with their streams and their numbers")
+    func recordsStreams() async throws {
+        try await withTwoPosts { _, server in
             #expect(server.requests.map(\.stream) == [1, 3])
             #expect(server.requests.map(\.number) == [1, 2])
+            #expect(server.connections.map(\.requests) == [2])
+            #expect(server.problems.isEmpty)
+        }
+    }
+
+    @Test("A request is recorded with its fields as they came, and its body")
+    func records() async throws {
+        try await withTwoPosts { _, server in
             let request = try #require(server.requests.first)
             #expect(request.method == .post)
             #expect(request.target == "/a?b=c")
@@ -41,8 +64,6 @@ struct LoopbackHTTP2Tests {
             #expect(!request.wasReset)
             #expect(request.head.hasPrefix(":method: POST\r\n"))
             #expect(request[.contentLength] == "4")
-            #expect(server.connections.map(\.requests) == [2])
-            #expect(server.problems.isEmpty)
         }
     }
 

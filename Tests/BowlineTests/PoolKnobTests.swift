@@ -349,14 +349,19 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("Presets carry the design's numbers")
-    func presets() {
-        #expect(PoolOptions.highThroughput.maximumIdlePerOrigin == 50)
-        #expect(PoolOptions.highThroughput.idleTimeout == .seconds(120))
-        #expect(PoolOptions.lowMemory.maximumIdlePerOrigin == 2)
-        #expect(PoolOptions.lowMemory.idleTimeout == .seconds(10))
-        #expect(PoolOptions.manyDestinations.maximumIdlePerOrigin == 1)
-        #expect(PoolOptions.manyDestinations.idleTimeout == .seconds(30))
+    @Test(
+        "A preset has the design's numbers",
+        arguments: [
+            (PoolOptions.highThroughput, 50, Duration.seconds(120)), (.lowMemory, 2, .seconds(10)),
+            (.manyDestinations, 1, .seconds(30)),
+        ])
+    func presets(preset: PoolOptions, maximumIdlePerOrigin: Int, idleTimeout: Duration) {
+        #expect(preset.maximumIdlePerOrigin == maximumIdlePerOrigin)
+        #expect(preset.idleTimeout == idleTimeout)
+    }
+
+    @Test("The defaults are the design's numbers")
+    func defaults() {
         let defaults = PoolOptions()
         #expect(defaults.isEnabled)
         #expect(defaults.idleTimeout == .seconds(90))
@@ -405,14 +410,17 @@ func end(_ client: ServiceClient, _ clock: TestClock) async throws {
 }
 
 /// Runs `body` with several servers.
-func withLoopbackServers(_ count: Int, _ body: ([LoopbackServer]) async throws -> Void) async throws {
+func withLoopbackServers<Result>(
+    _ count: Int, _ body: ([LoopbackServer]) async throws -> Result
+) async throws -> Result {
     var servers: [LoopbackServer] = []
     for _ in 0..<count { servers.append(try await LoopbackServer.start()) }
     do {
-        try await body(servers)
+        let result = try await body(servers)
+        for server in servers { await server.stop() }
+        return result
     } catch {
         for server in servers { await server.stop() }
         throw error
     }
-    for server in servers { await server.stop() }
 }

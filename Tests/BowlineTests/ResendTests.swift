@@ -234,16 +234,16 @@ struct ResendTests {
                 return .reply(200, body: "x").held(by: gate)
             }
             try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
-                async let a = client.fetch("/a")
+                async let older = client.fetch("/a")
                 try await server.waitForRequests(count: 1)
-                async let b = client.fetch("/b")
+                async let newer = client.fetch("/b")
                 try await server.waitForRequests(count: 2)
                 gates["/a"]?.open()
-                let first = try await a.connectionID
+                let first = try await older.connectionID
                 async let victim = client.fetch("/victim")
                 try await server.waitForRequests(count: 3)
                 gates["/b"]?.open()
-                let younger = try await b.connectionID
+                let younger = try await newer.connectionID
                 #expect(client.pool.snapshot().idle == 1)
                 #expect(younger != first)
                 gates["/victim"]?.open()

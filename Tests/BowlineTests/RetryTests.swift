@@ -50,10 +50,8 @@ struct RetryTests {
         }
     }
 
-    @Test(
-        "the last response is the caller's with its body; a POST's first one is; so is one nobody retries", .tags(.RT14)
-    )
-    func outcomes() async throws {
+    @Test("the caller gets the last response, with its body, when no attempt is left", .tags(.RT14))
+    func lastResponse() async throws {
         try await withRetrying([.reply(503, body: "busy")]) { client, server, decisions in
             let response = try await client.get("/")
             #expect(response.status == .serviceUnavailable)
@@ -61,26 +59,41 @@ struct RetryTests {
             #expect(try await response.body.collect(upTo: 100) == ByteBuffer(string: "busy"))
             #expect(server.requests.count == 3)
             #expect(decisions.verdicts.last == .giveUp(.attemptsExhausted))
+        }
+    }
 
+    @Test("the caller gets the first response to a POST", .tags(.RT14))
+    func post() async throws {
+        try await withRetrying([.reply(503, body: "busy")]) { client, server, decisions in
             let posted = try await client.post("/", body: .text("x"))
             #expect(posted.status == .serviceUnavailable)
             #expect(posted.attempts == 1)
             #expect(decisions.verdicts.last == .giveUp(.notIdempotent))
             _ = try await posted.body.collect(upTo: 100)
+            #expect(server.requests.count == 1)
+        }
+    }
 
+    @Test("a POST that is marked as idempotent is retried, a GET with retries off is not", .tags(.RT14))
+    func optionsOfRequest() async throws {
+        try await withRetrying([.reply(503, body: "busy")]) { client, server, _ in
             var marked = ServiceRequest.post("/", body: .text("x"))
             marked.options.idempotency = .idempotent
-            let attempts1 = try await client.send(marked).attempts
-            #expect(attempts1 == 3)
+            let attemptsOfMarked = try await client.send(marked).attempts
+            #expect(attemptsOfMarked == 3)
             var once = ServiceRequest.get("/")
             once.options.retry = .never
-            let attempts2 = try await client.send(once).attempts
-            #expect(attempts2 == 1)
-            #expect(server.requests.count == 8)
+            let attemptsOfOnce = try await client.send(once).attempts
+            #expect(attemptsOfOnce == 1)
+            #expect(server.requests.count == 4)
         }
+    }
+
+    @Test("a status that is not retried is the outcome, and no decision is reported", .tags(.RT14))
+    func statusWithoutRetry() async throws {
         try await withRetrying([.reply(500)]) { client, server, decisions in
-            let attempts3 = try await client.get("/").attempts
-            #expect(attempts3 == 1)
+            let attempts = try await client.get("/").attempts
+            #expect(attempts == 1)
             #expect(decisions.all.isEmpty)
         }
     }
@@ -189,14 +202,14 @@ struct RetryTests {
             await client.shutdown()
         }
         try await withRetrying([.reply(503, fields: [.retryAfter: "31"], body: "busy")]) { client, server, decisions in
-            let attempts4 = try await client.get("/").attempts
-            #expect(attempts4 == 1)
+            let attemptsOverCap = try await client.get("/").attempts
+            #expect(attemptsOverCap == 1)
             #expect(decisions.verdicts == [.giveUp(.retryAfterTooLong)])
             var short = ServiceRequest.get("/")
             short.options.timeouts.total = .seconds(20)
             short.options.retry.maximumRetryAfter = .seconds(100)
-            let attempts5 = try await client.send(short).attempts
-            #expect(attempts5 == 1)
+            let attemptsPastDeadline = try await client.send(short).attempts
+            #expect(attemptsPastDeadline == 1)
             #expect(server.requests.count == 2)
         }
     }

@@ -87,8 +87,14 @@ struct ShutdownTests {
         }
     }
 
-    @Test("at the deadline what is left is cut off, each with its error, and reported", .tags(.LC3))
-    func forced() async throws {
+    /// What a shutdown at its deadline leaves: one call waits for a response head, another one for a connection.
+    private struct CutOff {
+        let report: ShutdownReport
+        let waiting: (any Error)?
+        let queued: (any Error)?
+    }
+
+    private func cutOff() async throws -> CutOff {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
             let client = try ServiceClient(baseURL: server.baseURL) { $0.pool.maximumPerOrigin = 1 }
@@ -100,25 +106,36 @@ struct ShutdownTests {
             try await eventually("the second request to wait") { client.pool.snapshot().waiting == 1 }
 
             let report = await client.shutdown(within: .milliseconds(50))
-            #expect(!report.isClean)
-            #expect(report.forced.count == 2)
-            let cut = try #require(report.forced.first { $0.method == "POST" })
-            #expect(cut.target == "/orders/{id}")
-            #expect(cut.phase == .awaitingHead)
-            #expect(cut.attempt == 1)
-            #expect(cut.age >= .milliseconds(50))
-            // Without a template the path, without its query.
-            #expect(report.forced.contains { $0.method == "GET" && $0.target == "/queued" && $0.phase == .queued })
-            #expect(report.duration < .seconds(2))
-
-            let error = try #require(await waiting as? ServiceError)
-            #expect(error.code == .forciblyClosed)
-            #expect(error.progress == .ambiguous)
-            let queuedError = try #require(await queued as? ServiceError)
-            #expect(queuedError.code == .forciblyClosed)
-            #expect(queuedError.progress == .neverSent)
+            let seen = CutOff(report: report, waiting: await waiting, queued: await queued)
             try await server.waitForOpenConnections(count: 0)
+            return seen
         }
+    }
+
+    @Test("a shutdown reports the calls that it cuts off at its deadline, without their queries", .tags(.LC3))
+    func reportOfCutOff() async throws {
+        let report = try await cutOff().report
+        #expect(!report.isClean)
+        #expect(report.forced.count == 2)
+        let cut = try #require(report.forced.first { $0.method == "POST" })
+        #expect(cut.target == "/orders/{id}")
+        #expect(cut.phase == .awaitingHead)
+        #expect(cut.attempt == 1)
+        #expect(cut.age >= .milliseconds(50))
+        // Without a template the path, without its query.
+        #expect(report.forced.contains { $0.method == "GET" && $0.target == "/queued" && $0.phase == .queued })
+        #expect(report.duration < .seconds(2))
+    }
+
+    @Test("a call that a shutdown cuts off fails, and says how far it got", .tags(.LC3))
+    func errorsOfCutOff() async throws {
+        let cut = try await cutOff()
+        let waiting = try #require(cut.waiting as? ServiceError)
+        #expect(waiting.code == .forciblyClosed)
+        #expect(waiting.progress == .ambiguous)
+        let queued = try #require(cut.queued as? ServiceError)
+        #expect(queued.code == .forciblyClosed)
+        #expect(queued.progress == .neverSent)
     }
 
     @Test("a body that is cut off fails its reader", .tags(.LC3))

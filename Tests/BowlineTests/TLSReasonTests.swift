@@ -133,9 +133,13 @@ struct TLSReasonTests {
         }
     }
 
-    @Test("What a certificate says of itself is read from its encoding")
-    func facts() throws {
-        let server = try #require(CertificateFacts(der: CertificateFolder.der(TestCertificates.server.certificate)))
+    private static func facts(ofCertificateIn pem: String) throws -> CertificateFacts {
+        try #require(CertificateFacts(der: CertificateFolder.der(pem)))
+    }
+
+    @Test("Issuer, dates and usages of a server's certificate are read from its encoding")
+    func factsOfServer() throws {
+        let server = try Self.facts(ofCertificateIn: TestCertificates.server.certificate)
         #expect(server.issuer == "Bowline test authority")
         #expect(!server.isSelfIssued)
         #expect(server.isForServers)
@@ -143,16 +147,26 @@ struct TLSReasonTests {
         // GeneralizedTime from 2050 on.
         #expect(server.notAfter == .init(seconds: 3_345_062_400, text: "2076-01-01 00:00:00 UTC"))
         #expect(server.usages == ["serverAuth"])
-        let authority = try #require(CertificateFacts(der: CertificateFolder.der(TestCertificates.authority)))
+    }
+
+    @Test("An authority's certificate is self-issued, names no usage and is not for servers")
+    func factsOfAuthority() throws {
+        let authority = try Self.facts(ofCertificateIn: TestCertificates.authority)
         #expect(authority.isSelfIssued)
         #expect(authority.usages == nil)
         #expect(!authority.isForServers)
-        let clientOnly = try #require(
-            CertificateFacts(der: CertificateFolder.der(try CertificateFolder.text("client-only.pem"))))
+    }
+
+    @Test("A certificate whose usages do not include serverAuth is not for servers")
+    func factsOfClient() throws {
+        let clientOnly = try Self.facts(ofCertificateIn: CertificateFolder.text("client-only.pem"))
         #expect(clientOnly.usages == ["clientAuth", "emailProtection"])
         #expect(!clientOnly.isForServers)
-        let noSigning = try #require(
-            CertificateFacts(der: CertificateFolder.der(try CertificateFolder.text("no-signing.pem"))))
+    }
+
+    @Test("A key usage that forbids signing is the problem that is named")
+    func keyUsage() throws {
+        let noSigning = try Self.facts(ofCertificateIn: CertificateFolder.text("no-signing.pem"))
         #expect("\(CertificateProblem(noSigning, now: 1_700_000_000))".hasSuffix("its key usage forbids it"))
     }
 
@@ -173,7 +187,7 @@ struct TLSReasonTests {
 
     @Test("Dates decide before usage, and usage before trust")
     func problems() throws {
-        let facts = try #require(CertificateFacts(der: CertificateFolder.der(TestCertificates.server.certificate)))
+        let facts = try Self.facts(ofCertificateIn: TestCertificates.server.certificate)
         #expect(
             "\(CertificateProblem(facts, now: 1_577_836_799))"
                 == "is not valid yet: it is valid from 2020-01-01 00:00:00 UTC")

@@ -284,27 +284,32 @@ struct TimeoutTests {
             let phase = try #require(error.phase)
             #expect(error.description.contains("phase: \(phase), attempt: 1, after: \(isAttemptOver ? 100 : 70)"))
             expectNear(error.elapsed, .seconds(isAttemptOver ? 1000 : 7))
-            switch stage {
-            case .queued:
-                #expect(error.phase == .queued)
-                #expect(error.progress == .neverSent)
-                #expect(error.message.contains("waiting for a connection"))
-            case .dialling:
-                #expect(error.phase == .queued || error.phase == .connecting)
-                #expect(error.progress == .neverSent)
-            case .sending:
-                #expect(error.phase == .sending)
-                #expect(error.progress == .ambiguous)
-            case .awaitingHead:
-                #expect(error.phase == .awaitingHead)
-                #expect(error.progress == .ambiguous)
-            case .receivingBody: #expect(error.progress == .responseStarted)
-            }
+            expectPlace(of: error, at: stage)
             blocker?.cancel()
             _ = await blocker?.result
             if stage != .dialling { try await server.waitForOpenConnections(count: 0) }
             #expect(client.pool.snapshot().waiting == 0)
             await client.shutdown(within: .zero)
+        }
+    }
+
+    /// The error says how far the request got.
+    private func expectPlace(of error: ServiceError, at stage: Stage) {
+        switch stage {
+        case .queued:
+            #expect(error.phase == .queued)
+            #expect(error.progress == .neverSent)
+            #expect(error.message.contains("waiting for a connection"))
+        case .dialling:
+            #expect(error.phase == .queued || error.phase == .connecting)
+            #expect(error.progress == .neverSent)
+        case .sending:
+            #expect(error.phase == .sending)
+            #expect(error.progress == .ambiguous)
+        case .awaitingHead:
+            #expect(error.phase == .awaitingHead)
+            #expect(error.progress == .ambiguous)
+        case .receivingBody: #expect(error.progress == .responseStarted)
         }
     }
 
