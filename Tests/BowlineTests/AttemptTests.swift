@@ -4,11 +4,11 @@ import HTTPTypes
 import NIOCore
 import Testing
 
-/// What attempts do to connections, behaviours and time. The server counts.
+/// What attempts do to connections, middleware and time. The server counts the requests.
 @Suite("Attempts over sockets", .timeLimit(.minutes(1)))
 struct AttemptTests {
     @Test(
-        "with one connection at most, a retry gets it or its successor, whatever became of the failed body",
+        "With a limit of one connection, a retry gets that connection or its successor, whatever the failed body was",
         .tags(.RT15),
         arguments: FailedBody.allCases)
     func poolOfOne(body: FailedBody) async throws {
@@ -33,7 +33,7 @@ struct AttemptTests {
         }
     }
 
-    /// What a 502 that is going to be retried has for a body.
+    /// The body of a 502 that is retried.
     enum FailedBody: CaseIterable, Sendable {
         case none, small, chunked, slow, large, unfinished
 
@@ -59,7 +59,7 @@ struct AttemptTests {
         }
     }
 
-    @Test("behaviours of each attempt run again for each, those of the call once", .tags(.RT19))
+    @Test("perAttempt middleware runs for each attempt, perCall middleware once for each call", .tags(.RT19))
     func middleware() async throws {
         let perCall = AttemptRecorder()
         let perAttempt = AttemptRecorder()
@@ -79,7 +79,7 @@ struct AttemptTests {
         #expect(perAttempt.attempts == [1, 2, 3])
     }
 
-    @Test("the total deadline spans attempts and sleeps", .tags(.TO5))
+    @Test("The total deadline covers all attempts and the sleeps between them", .tags(.TO5))
     func totalDeadline() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
@@ -101,7 +101,7 @@ struct AttemptTests {
         }
     }
 
-    @Test("a peer that does not speak TLS, or breaks the protocol, is not asked again", .tags(.RT20))
+    @Test("A peer that does not speak TLS, or breaks the protocol, gets no retry", .tags(.RT20))
     func neverRetried() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .bytes("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n") }
@@ -126,7 +126,7 @@ struct AttemptTests {
         }
     }
 
-    @Test("a derived client shares the budget of the one it comes from", .tags(.RT17))
+    @Test("A derived client shares the retry budget of its parent", .tags(.RT17))
     func sharedBudget() async throws {
         let stub = StubTransport()
         stub.on(.get, "/", always: .respond(.badGateway))
@@ -144,7 +144,7 @@ struct AttemptTests {
     }
 }
 
-/// Notes which attempts it was run for.
+/// Notes the attempts for which it runs.
 struct AttemptRecorder: ServiceMiddleware {
     private final class Notes: Sendable {
         let attempts = Guarded([Int]())
@@ -160,7 +160,7 @@ struct AttemptRecorder: ServiceMiddleware {
     }
 }
 
-/// Keeps what was decided; opens a gate with the first decision to wait.
+/// Keeps the decisions; opens a gate at the first decision to wait.
 final class DecisionRecorder: Sendable {
     private let decisions = Guarded([RetryDecision]())
     let willWait = Gate()

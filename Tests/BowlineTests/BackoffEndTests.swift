@@ -3,10 +3,10 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// What ends a sleep before its time. The sleeps here would last for ten seconds and more.
+/// What ends a sleep early. Each sleep here lasts more than ten seconds if nothing ends it.
 @Suite("The end of a backoff", .timeLimit(.minutes(1)))
 struct BackoffEndTests {
-    @Test("a shutdown ends a backoff at once; the caller gets the last response, its body included", .tags(.LC5))
+    @Test("A shutdown ends a backoff at once; the caller gets the last response with its body", .tags(.LC5))
     func drainReturnsResponse() async throws {
         try await whileBackingOff({ _ in .reply(503, body: "busy") }) { client, call, decisions in
             let report = await client.shutdown(within: .seconds(30))
@@ -20,7 +20,7 @@ struct BackoffEndTests {
         }
     }
 
-    @Test("a body that came in pieces is kept over the sleep, with its trailers", .tags(.LC5))
+    @Test("A body that came in pieces is kept during the sleep, with its trailers", .tags(.LC5))
     func drainReturnsStreamedBody() async throws {
         let text = String(repeating: "0123456789", count: 6000)
         try await whileBackingOff(
@@ -35,7 +35,7 @@ struct BackoffEndTests {
             })
     }
 
-    @Test("a body that was too slow to be kept is an error to read, never a clean end", .tags(.LC5))
+    @Test("A body that was too slow to be kept fails its reader; it never ends cleanly", .tags(.LC5))
     func drainReturnsHead() async throws {
         try await whileBackingOff(
             { _ in .bytes("HTTP/1.1 503 Busy\r\nContent-Length: 10\r\n\r\nhello").thenStall() },
@@ -50,7 +50,7 @@ struct BackoffEndTests {
             })
     }
 
-    @Test("a shutdown ends the backoff after an error with that error", .tags(.LC5))
+    @Test("A shutdown ends the backoff after an error; the call fails with that error", .tags(.LC5))
     func drainThrowsError() async throws {
         try await whileBackingOff({ _ in .close }) { client, call, _ in
             let report = await client.shutdown(within: .seconds(30))
@@ -62,7 +62,7 @@ struct BackoffEndTests {
         }
     }
 
-    @Test("while a client drains, no retry begins", .tags(.LC5))
+    @Test("No retry begins while a client drains", .tags(.LC5))
     func noRetryWhileDraining() async throws {
         let gate = Gate()
         let decisions = DecisionRecorder()
@@ -83,7 +83,8 @@ struct BackoffEndTests {
         }
     }
 
-    @Test("cancelled in a backoff, a call ends with CancellationError, and nothing of it is left", .tags(.CA10, .RT18))
+    @Test(
+        "A call that is cancelled in a backoff throws CancellationError and leaves nothing behind", .tags(.CA10, .RT18))
     func cancelled() async throws {
         try await whileBackingOff({ _ in .reply(503, body: "busy") }) { client, call, decisions in
             call.cancel()
@@ -96,7 +97,7 @@ struct BackoffEndTests {
         }
     }
 
-    @Test("200 sleeps that are cancelled or drained in the same instant all end, each once", .tags(.CA10))
+    @Test("200 sleeps that are cancelled or drained at the same time all end, each once", .tags(.CA10))
     func manyAtOnce() async throws {
         let stub = StubTransport()
         stub.on(.get, "/", always: .respond(.badGateway))
@@ -121,8 +122,8 @@ struct BackoffEndTests {
         #expect(stub.calls.count == 200)
     }
 
-    /// Calls a service that answers like `reply`, and runs `body` when the first attempt has failed and a sleep of 15 s
-    /// or more begins.
+    /// Calls a service that answers with `reply`. Runs `body` when the first attempt has failed and a sleep begins, of
+    /// 15 s or more.
     private func whileBackingOff(
         _ reply: @escaping @Sendable (RecordedRequest) async throws -> ScriptedReply,
         _ body: (ServiceClient, Task<ServiceResponse, any Error>, DecisionRecorder) async throws -> Void

@@ -3,7 +3,7 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// What a response and a snapshot say about connections.
+/// What a response and a snapshot tell about connections.
 @Suite("Connection facts", .timeLimit(.minutes(1)))
 struct ConnectionFactsTests {
     @Test("A response says which connection served it, over IPv4, IPv6, a Unix domain socket and TLS")
@@ -43,7 +43,7 @@ struct ConnectionFactsTests {
         }
     }
 
-    @Test("Phase timings are in order, on the client's clock, and the dial is told where there was one")
+    @Test("Phase timings are in order, on the client's clock, and the dial has a time if there was one")
     func timings() async throws {
         let clock = TestClock(start: MonotonicInstant(nanoseconds: 1_000))
         let gates = [Gate(), Gate()]
@@ -54,7 +54,7 @@ struct ConnectionFactsTests {
                 let before = clock.now
                 async let fetched = client.fetch("/")
                 try await server.waitForRequests(count: number + 1)
-                // The server may have the request before our own loop has noted that it was written.
+                // The server may have the request before the client's loop has noted that it was written.
                 try await eventually("sent") { client.pool.snapshot().active == 1 }
                 clock.advance(by: .seconds(3))
                 gates[number].open()
@@ -95,7 +95,7 @@ struct ConnectionFactsTests {
         let busy: PoolSnapshot
         let first: OriginPoolSnapshot
         let second: OriginPoolSnapshot
-        /// When all requests are answered.
+        /// After all requests were answered.
         let afterwards: PoolSnapshot
     }
 
@@ -148,7 +148,7 @@ struct ConnectionFactsTests {
         #expect(seen.afterwards.waiting == 0)
     }
 
-    @Test("Pools of origins that have gone cold disappear; what they counted stays")
+    @Test("Pools of idle origins disappear; their counts stay")
     func coldPools() async throws {
         let clock = TestClock()
         try await withLoopbackServers(3) { servers in
@@ -161,14 +161,14 @@ struct ConnectionFactsTests {
             let snapshot = client.pool.snapshot()
             #expect(snapshot.opened == 3)
             #expect(snapshot.closed == ["idleTimeout": 3])
-            // They come back as if nothing had been.
+            // The pools come back as new ones.
             #expect(try await client.fetch(servers[0].url("/")).text == "x")
             #expect(client.pool.snapshot().opened == 4)
             try await end(client, clock)
         }
     }
 
-    @Test("Pools whose servers went away disappear when there are many: no growth with the number of origins seen")
+    @Test("Pools of many vanished servers disappear: memory does not grow with the number of origins seen")
     func coldPoolsOfManyOrigins() async throws {
         let client = try ServiceClient()
         for _ in 0..<200 {

@@ -72,7 +72,7 @@ struct ErrorProgressTests {
         }
     }
 
-    @Test("A failure without a connection says that nothing was sent, and of no connection that it was reused")
+    @Test("A failure without a connection says that nothing was sent, and does not say that a connection was reused")
     func withoutConnection() async throws {
         let server = try await LoopbackServer.start()
         await server.stop()

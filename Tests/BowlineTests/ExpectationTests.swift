@@ -7,7 +7,7 @@ import Testing
 
 @Suite("A request with Expect that is answered with 417 (RFC 9110 §10.1.1)", .timeLimit(.minutes(1)))
 struct ExpectationTests {
-    /// What the body is; the one-shot ones can be sent once.
+    /// The kind of body; the one-shot kinds can be sent once.
     enum Body: String, CaseIterable, Sendable {
         case bytes, replayable, stream, streamOfKnownLength
 
@@ -52,7 +52,7 @@ struct ExpectationTests {
             server.onConnection { connection in
                 while let head = try await connection.readRequestHead() {
                     if head.expectsContinue {
-                        // The client may take the connection for usable: what follows would be the body, or another request.
+                        // The client may reuse the connection: the next bytes would be the body, or another request.
                         try await connection.reply(417, body: "no")
                         try await connection.waitForClose()
                         return
@@ -62,7 +62,7 @@ struct ExpectationTests {
                 }
             }
             let (fetched, next) = try await withServiceClient(server.baseURL) {
-                // Neither counts: it is no retry.
+                // Retries are off: the second attempt is not a retry.
                 $0.retry = .never
             } _: { client in
                 let fetched = try await client.fetch(Self.request(body.make(), ownField: ownField))
@@ -85,7 +85,7 @@ struct ExpectationTests {
         #expect(fetched.response.requestsSent == 2)
         #expect(fetched.response.resends == 0)
         #expect(fetched.connectionID == 2)
-        // Each answer is that of its own request.
+        // Each request gets its own answer.
         #expect(exchange.next.text == "")
     }
 
@@ -105,7 +105,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "over HTTP/2 it is sent once more without Expect, on the same connection, with its body", .tags(.H1c),
+        "Over HTTP/2 the request is sent once more without Expect, on the same connection, with its body", .tags(.H1c),
         arguments: Body.allCases, [false, true])
     func overHTTP2(body: Body, ownField: Bool) async throws {
         try await withLoopbackServer { server in
@@ -149,7 +149,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "a 417 that comes after the body is the answer to a POST, and is not sent again; a PUT is", .tags(.H1c),
+        "A POST whose 417 comes after the body is not sent again; a PUT is", .tags(.H1c),
         arguments: [HTTPRequest.Method.post, .put])
     func afterTheBody(method: HTTPRequest.Method) async throws {
         try await withLoopbackServer { server in
@@ -172,7 +172,7 @@ struct ExpectationTests {
         }
     }
 
-    @Test("a second 417 is the caller's; a 417 to a request without Expect is so at once", .tags(.H1c))
+    @Test("The caller gets a second 417, and the first 417 to a request without Expect", .tags(.H1c))
     func onlyOnce() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -195,7 +195,7 @@ struct ExpectationTests {
         }
     }
 
-    @Test("a one-shot body that was begun and is gone is not sent again; its sequence is cancelled", .tags(.H1c))
+    @Test("A one-shot body that has been partly sent is not sent again; its sequence is cancelled", .tags(.H1c))
     func bodyIsGone() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -222,7 +222,7 @@ struct ExpectationTests {
         }
     }
 
-    /// What middleware makes of a 417, so that the one that would send again does not see it.
+    /// What middleware turns a 417 into, so that the client does not see it.
     enum Disguise: CaseIterable, Sendable {
         case errorPerAttempt, responsePerAttempt, errorThatPerCallAnswers
     }
@@ -237,7 +237,7 @@ struct ExpectationTests {
             _ request: ServiceRequest, context: RequestContext, next: Next
         ) async throws -> ServiceResponse {
             var request = request
-            // Its own: the client does not know of it.
+            // The middleware's own body: the client does not know it.
             request.body = body
             let response = try await next(request, context: context)
             #expect(response.status.code == 417)
@@ -260,7 +260,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "a one-shot body whose 417 middleware turns into something else is given up when the call ends", .tags(.H1c),
+        "A one-shot body is released at the call's end if middleware turns its 417 into something else", .tags(.H1c),
         arguments: Disguise.allCases, [false, true])
     func disguised(disguise: Disguise, overHTTP2: Bool) async throws {
         try await withLoopbackServer { server in
@@ -277,7 +277,7 @@ struct ExpectationTests {
                 }
                 try await connection.waitForClose()
             }
-            // Begun, and short enough to be sent again.
+            // Partly sent, and short enough to be sent again.
             let chunks = AsyncStream<ByteBuffer> { $0.yield(ByteBuffer(string: "part")) }
             let body = RequestBody.stream(chunks)
             let sent = SentFields(isMarking: false)
@@ -305,7 +305,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "an early response to the second sending leaves its upload running, also after the call's end", .tags(.H1c),
+        "An early response to the second attempt leaves its upload running, also after the call's end", .tags(.H1c),
         arguments: [false, true])
     func earlyResponse(isRefusedFirst: Bool) async throws {
         try await withLoopbackServer { server in
@@ -337,7 +337,7 @@ struct ExpectationTests {
         }
     }
 
-    /// Sends another body, and answers for an attempt that fails.
+    /// Sends another body, and answers in place of a failed attempt.
     private struct Swallowing: ServiceMiddleware {
         let body: RequestBody
 
@@ -355,7 +355,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "A one-shot body of a failed attempt that middleware answers for is given up with the call",
+        "A one-shot body of a failed attempt that middleware answers for is released at the call's end",
         arguments: [false, true])
     func swallowed(isOwn: Bool) async throws {
         try await withLoopbackServer { server in
@@ -379,7 +379,7 @@ struct ExpectationTests {
         }
     }
 
-    @Test("what the second sending ends with is the call's end; what was answered before is not unseen", .tags(.H1c))
+    @Test("The second attempt's error is the call's outcome, and its progress includes the first response", .tags(.H1c))
     func secondFails() async throws {
         let stub = StubTransport()
         stub.on(.put, "/up", inOrder: [.respond(.init(code: 417)), .fail(.connectFailed, progress: .neverSent)])
