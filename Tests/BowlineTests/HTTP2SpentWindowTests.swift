@@ -3,12 +3,13 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// A peer that never gives back the connection's window after a body that was broken off, as HAProxy 2.6.
+/// A peer that never returns the connection's window after a body that was broken off, as HAProxy 2.6.
 @Suite("HTTP/2: a connection whose window a broken-off body has used up", .timeLimit(.minutes(1)))
 struct HTTP2SpentWindowTests {
     private static let window = 65_535
 
-    /// Answers the first request of the first connection in the middle of its body, and all requests of the others at their ends.
+    /// Answers the first connection's first request in the middle of its body, and the other connections' requests at
+    /// their ends.
     private static func serve(_ server: LoopbackServer, status: Int, taking bytes: Int) {
         let connections = Guarded(0)
         server.onConnection { connection in
@@ -34,7 +35,7 @@ struct HTTP2SpentWindowTests {
         }
     }
 
-    @Test("A refused upload that used it up: the next body goes over another connection, in time")
+    @Test("A refused upload that used up the window: the next body goes over another connection, in time")
     func spent() async throws {
         try await withLoopbackServer { server in
             Self.serve(server, status: 413, taking: Self.window)
@@ -60,7 +61,7 @@ struct HTTP2SpentWindowTests {
         }
     }
 
-    @Test("A refused upload that left a part of it: the connection goes on")
+    @Test("A refused upload that left a part of the window: the connection goes on")
     func left() async throws {
         try await withLoopbackServer { server in
             Self.serve(server, status: 413, taking: 1000)

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("HTTP/2 over sockets", .timeLimit(.minutes(1)))
 struct HTTP2Tests {
-    /// What a test has at hand: `/hold` answers once the gate is open.
+    /// The server and the gate of a test: `/hold` answers when the gate is open.
     private struct Setting {
         let server: LoopbackServer
         let gate: Gate
@@ -49,7 +49,7 @@ struct HTTP2Tests {
     }
 
     @Test(
-        "with TLS the protocol that the peer chooses is spoken; the response says which, and on what stream",
+        "With TLS client and peer speak the protocol that the peer chooses; the response names it, and the stream",
         .tags(.H2u))
     func negotiated() async throws {
         try await withClient { client, _ in
@@ -64,7 +64,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a peer that chooses HTTP/1.1, or nothing, gets HTTP/1.1", .tags(.H2u), arguments: [["http/1.1"], []])
+    @Test("A peer that chooses HTTP/1.1, or nothing, gets HTTP/1.1", .tags(.H2u), arguments: [["http/1.1"], []])
     func fallsBack(protocols: [String]) async throws {
         var tls = LoopbackTLS()
         tls.applicationProtocols = protocols
@@ -79,7 +79,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("where only HTTP/2 will do, a peer without it is a failed dial", .tags(.H2u))
+    @Test("With http2Only a peer without HTTP/2 is a failed dial", .tags(.H2u))
     func insists() async throws {
         try await withLoopbackServer(.tls()) { server in
             try await withServiceClient(server.baseURL) {
@@ -103,7 +103,9 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a peer that answers HTTP/1.1 with HTTP/2's settings is asked about it", arguments: [true, false])
+    @Test(
+        "The error of a peer that answers HTTP/1.1 with HTTP/2's SETTINGS asks whether it speaks HTTP/2 only",
+        arguments: [true, false])
     func speaksHTTP2Only(waitsForRequest: Bool) async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -118,7 +120,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a cold burst of 100 requests makes one dial", .tags(.PO12), arguments: [true, false])
+    @Test("A cold burst of 100 requests makes one dial", .tags(.PO12), arguments: [true, false])
     func coldBurst(isEncrypted: Bool) async throws {
         try await withClient(isEncrypted: isEncrypted) { client, setting in
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -135,7 +137,9 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("with one stream allowed, four connections are made, and the others wait and are served", .tags(.H2g))
+    @Test(
+        "With one stream allowed, the client makes four connections, and the other requests wait and are served",
+        .tags(.H2g))
     func streamLimit() async throws {
         try await withClient(streams: 1) { client, setting in
             try await withThrowingTaskGroup(of: Int.self) { group in
@@ -143,7 +147,7 @@ struct HTTP2Tests {
                 try await setting.gate.waitForWaiters(count: 4)
                 try await eventually("the others wait") { client.pool.snapshot().waiting == 16 }
                 setting.gate.open()
-                // A peer that was given more than it allows would have refused some.
+                // A peer that got more streams than it allows would have refused some.
                 #expect(try await group.reduce(0, +) == 0)
             }
             #expect(setting.server.connections.count == 4)
@@ -151,7 +155,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a reader that stops holds up its own stream, and not the others", .tags(.H2j))
+    @Test("A reader that stops blocks its own stream, and not the others", .tags(.H2j))
     func slowReader() async throws {
         let configure: @Sendable (inout ClientConfiguration) -> Void = {
             $0.http2.streamWindow = 65_535
@@ -171,7 +175,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a body and trailers go there and back", .tags(.H2s), arguments: [0, 1, 65_536, 3_000_000])
+    @Test("A body and trailers pass in both directions", .tags(.H2s), arguments: [0, 1, 65_536, 3_000_000])
     func echo(size: Int) async throws {
         let sent = SentFields()
         try await withClient(sent: sent) { client, _ in
@@ -193,7 +197,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a cancelled request resets its stream and leaves the connection in use", .tags(.CA8, .H2w))
+    @Test("A cancelled request resets its stream and leaves the connection in use", .tags(.CA8, .H2w))
     func cancelled() async throws {
         try await withClient { client, setting in
             let held = Task { try await client.fetch("/hold") }
@@ -207,7 +211,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a timeout resets its stream and leaves the connection in use", .tags(.TO3, .TO8))
+    @Test("A timeout resets its stream and leaves the connection in use", .tags(.TO3, .TO8))
     func timedOut() async throws {
         try await withClient(configure: { $0.timeouts.responseHead = .milliseconds(100) }) { client, setting in
             let error = try await serviceError { _ = try await client.fetch("/hold") }
@@ -219,7 +223,7 @@ struct HTTP2Tests {
     }
 
     @Test(
-        "the limit of the response's head ends a request when it has passed, and not with the next limit of another kind",
+        "responseHead ends a request on time, and not with the next limit of another kind",
         .tags(.TO3)
     )
     func timedOutOnTime() async throws {
@@ -239,7 +243,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a silent peer is asked and given up though nothing but its PING's times moves the clock", .tags(.H2n))
+    @Test("A silent peer gets a PING and is closed on time, even if no other limit moves the clock", .tags(.H2n))
     func silentPeerOnTime() async throws {
         let clock = TestClock()
         let isAsked = Gate()
@@ -267,7 +271,8 @@ struct HTTP2Tests {
                 }
                 #expect(error.code == .connectionClosed)
                 #expect(error.message.contains("http2.keepAliveTimeout"))
-                // The peer's last bytes, and the PING's way out, are noted in the loop's own time, perhaps a step of the clock later.
+                // The client's loop notes the peer's last bytes, and the sent PING, in its own time, perhaps one clock
+                // step later.
                 let elapsed = try #require(error.elapsed)
                 #expect(elapsed >= .seconds(45))
                 #expect(elapsed <= .seconds(90))
@@ -276,7 +281,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a body that is let go resets its stream and leaves the connection in use", .tags(.KA8))
+    @Test("A body that is dropped resets its stream and leaves the connection in use", .tags(.KA8))
     func abandoned() async throws {
         try await withClient { client, setting in
             do {
@@ -288,11 +293,12 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("a peer that neither answers a PING nor sends anything is given up, and its requests say so", .tags(.H2n))
+    @Test(
+        "A peer that neither answers a PING nor sends anything is closed, and its requests' errors say so", .tags(.H2n))
     func silentPeer() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
-                // SETTINGS, and never again a word.
+                // SETTINGS, and nothing more.
                 try await connection.send(String(decoding: [0, 0, 0, 4, 0, 0, 0, 0, 0] as [UInt8], as: UTF8.self))
                 try await connection.waitForClose()
             }
@@ -311,7 +317,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("Drain lets the streams end and then closes; nothing is cut", .tags(.LC14))
+    @Test("A drain lets the streams end and then closes; it cuts nothing", .tags(.LC14))
     func drains() async throws {
         try await withClient { client, setting in
             let held = Task { try await client.fetch("/hold").text }
@@ -328,7 +334,7 @@ struct HTTP2Tests {
     }
 
     @Test(
-        "Drain serves everyone who was admitted and waits for a stream, or for the dial, nobody twice",
+        "A drain serves every admitted request that waits for a stream or a dial, and none twice",
         arguments: 0..<10)
     func drainsWaiters(round: Int) async throws {
         try await withClient(streams: 2) { client, setting in
@@ -351,7 +357,7 @@ struct HTTP2Tests {
                 while let result = await group.nextResult() {
                     switch result {
                     case .success(let status): statuses.append(status)
-                    // Whoever came after the flip.
+                    // The requests that came after the drain began.
                     case .failure(let error as ServiceError) where error.code == .shuttingDown: statuses.append(0)
                     case .failure(let error): throw error
                     }
@@ -365,7 +371,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("A shutdown that runs out of time resets what is left, and says so", .tags(.LC3))
+    @Test("A shutdown that runs out of time resets the streams that are left, and reports them", .tags(.LC3))
     func forced() async throws {
         try await withClient { client, setting in
             let held = Task { try await client.fetch("/hold").text }
@@ -392,7 +398,7 @@ struct HTTP2Tests {
     }
 
     @Test(
-        "a connection carries as many requests as it may, and none fails, also if it must not be sent again",
+        "A connection carries its maximum of requests, and none fails, even if it must not be sent again",
         .tags(.KA18),
         arguments: [1, 3])
     func maximumUses(uses: Int) async throws {
@@ -415,7 +421,7 @@ struct HTTP2Tests {
     }
 
     @Test(
-        "a connection that ends before it answered anything was no reused one: its requests are not sent again",
+        "A connection that ends before its first answer is not a reused one: its requests are not sent again",
         .tags(.RT8))
     func newConnectionLost() async throws {
         try await withClient { client, setting in
@@ -436,7 +442,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test("Places of streams that were reset together become free, and the connection idle")
+    @Test("The places of streams that were reset together become free, and the connection idle")
     func resetTogether() async throws {
         let configure: @Sendable (inout ClientConfiguration) -> Void = {
             $0.timeouts.responseHead = .milliseconds(100)
@@ -454,7 +460,7 @@ struct HTTP2Tests {
     }
 
     @Test(
-        "hundreds of requests that are cancelled at random leave a connection that works, and no place taken",
+        "Hundreds of requests that are cancelled at random leave a connection that works, and no place taken",
         .tags(.CA16))
     func cancelledAtRandom() async throws {
         let seed = UInt64.random(in: 0...UInt64.max)

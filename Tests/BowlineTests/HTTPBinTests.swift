@@ -3,7 +3,7 @@ import BowlinePlatform
 import BowlineTesting
 import Testing
 
-/// Against a real httpbin, which `Scripts/httpbin-checks` starts; without one there is nothing to run.
+/// Against a real httpbin, which `Scripts/httpbin-checks` starts. Without one the suite is skipped.
 private enum HTTPBin {
     static let base: String? = getenv("BOWLINE_HTTPBIN").map { String(cString: $0) }
     static var isThere: Bool { base != nil }
@@ -37,7 +37,7 @@ private struct Echo: Decodable {
 @Suite("Against httpbin", .enabled(if: HTTPBin.isThere), .timeLimit(.minutes(2)))
 struct HTTPBinTests {
     @Test(
-        "gzip and deflate are decoded, and say so; with decompression off they come as they are",
+        "gzip and deflate are decoded and recorded; with decompression off they stay as they came",
         arguments: ["gzip", "deflate"])
     func codings(coding: String) async throws {
         try await HTTPBin.with { client in
@@ -57,7 +57,7 @@ struct HTTPBinTests {
         }
     }
 
-    @Test("redirects: relative, absolute, to the end; the last says where it comes from")
+    @Test("Relative and absolute redirects are followed to the end; the last response has its own URL")
     func redirectChains() async throws {
         try await HTTPBin.with { client in
             for path in ["redirect/5", "relative-redirect/5", "absolute-redirect/5"] {
@@ -78,7 +78,7 @@ struct HTTPBinTests {
     }
 
     @Test(
-        "a redirect of each kind keeps or changes method and body as RFC 9110 §15.4 says",
+        "A redirect of each kind keeps or changes method and body by RFC 9110 §15.4",
         arguments: [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")])
     func redirectKinds(status: Int, method: String) async throws {
         try await HTTPBin.with { client in
@@ -92,7 +92,8 @@ struct HTTPBinTests {
         }
     }
 
-    @Test("statuses are responses until something else is expected", arguments: [400, 401, 403, 404, 418, 500, 501])
+    @Test(
+        "A status is a response until the caller expects another one", arguments: [400, 401, 403, 404, 418, 500, 501])
     func statuses(status: Int) async throws {
         try await HTTPBin.with { client in
             let response = try await client.get("status/\(status)")
@@ -107,7 +108,7 @@ struct HTTPBinTests {
         }
     }
 
-    @Test("statuses that pass are tried again", arguments: [429, 502, 503, 504])
+    @Test("A temporary status is retried", arguments: [429, 502, 503, 504])
     func retried(status: Int) async throws {
         try await HTTPBin.with({
             $0.retry.baseDelay = .milliseconds(1)
@@ -123,7 +124,7 @@ struct HTTPBinTests {
         }
     }
 
-    @Test("streams, drips and bytes arrive whole")
+    @Test("Streams, drips and bytes arrive whole")
     func bodies() async throws {
         try await HTTPBin.with { client in
             var lines = 0
@@ -140,7 +141,7 @@ struct HTTPBinTests {
         }
     }
 
-    @Test("a range is answered with 206, unasked for codings, and its bytes alone")
+    @Test("A range is answered with 206 and its bytes alone; the client offers no codings for it")
     func range() async throws {
         try await HTTPBin.with { client in
             let response = try await client.get("range/1024", fields: [.range: "bytes=10-19"])
@@ -152,7 +153,7 @@ struct HTTPBinTests {
         }
     }
 
-    @Test("basic authentication: with the right password in, with a wrong one 401")
+    @Test("Basic authentication succeeds with the right password and gets 401 with a wrong one")
     func basic() async throws {
         let right = try BasicAuthentication(user: "ada", password: "s3cret")
         try await HTTPBin.with({ $0.authentication = right }) { client in
@@ -165,7 +166,7 @@ struct HTTPBinTests {
         }
     }
 
-    @Test("bearer authentication: the token is sent, and no other header of ours")
+    @Test("Bearer authentication sends the token, and no other client field")
     func bearer() async throws {
         let token = try BearerAuthentication(token: "t0ken")
         try await HTTPBin.with({ $0.authentication = token }) { client in
@@ -181,7 +182,7 @@ struct HTTPBinTests {
         }
     }
 
-    @Test("cookies are untouched: those of a response are not kept, those of a request are sent")
+    @Test("Cookies are untouched: those of a response are not kept, those of a request are sent")
     func cookies() async throws {
         try await HTTPBin.with { client in
             struct Answer: Decodable { let cookies: [String: String] }
@@ -192,7 +193,7 @@ struct HTTPBinTests {
         }
     }
 
-    @Test("a delay longer than each limit is that limit's error; shorter ones are waited for")
+    @Test("A delay longer than a limit is that limit's error; a shorter one is waited for")
     func delays() async throws {
         let limits: [(ServiceError.Code, (inout ClientConfiguration) -> Void)] = [
             (.responseHeadTimeout, { $0.timeouts.responseHead = .milliseconds(300) }),

@@ -4,9 +4,9 @@ import Testing
 
 @testable import Bowline
 
-@Suite("The lifecycle's machine")
+@Suite("The lifecycle's state machine")
 struct LifecycleMachineTests {
-    @Test("an earlier deadline moves the drain, a later one does not")
+    @Test("An earlier deadline moves the drain's deadline, a later one does not")
     func deadlines() {
         var machine = LifecycleStateMachine()
         let isAdmitted = machine.admit(CallRecord())
@@ -25,7 +25,7 @@ struct LifecycleMachineTests {
         #expect(drainAtDeadline == .close)
     }
 
-    @Test("nothing is admitted from the flip on", .tags(.LC4))
+    @Test("No call is admitted once a drain has begun", .tags(.LC4))
     func admission() {
         var machine = LifecycleStateMachine()
         _ = machine.beginDrain(deadline: Self.instant(10))
@@ -46,7 +46,7 @@ struct LifecycleMachineTests {
         #expect(drainAfterClose == .join)
     }
 
-    @Test("a seeded walk: calls in flight are those admitted and not ended, a call that ends twice counts once")
+    @Test("A seeded walk: calls in flight are those admitted and not ended, a call that ends twice counts once")
     func walk() {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<500 {

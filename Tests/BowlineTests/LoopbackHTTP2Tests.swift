@@ -22,7 +22,8 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    /// Posts "rope" twice on one connection to a server that echoes it; passes on what was fetched.
+    /// Posts "rope" twice on one connection to a server that echoes it. Passes the fetched responses and the server to
+    /// `look`.
     private func withTwoPosts(_ look: ([FetchedResponse], LoopbackServer) throws -> Void) async throws {
         try await withPair { client, server in
             server.respond { .reply(201, fields: [.contentType: "text/plain"], body: $0.bodyText) }
@@ -67,7 +68,7 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    @Test("A server that has stopped goes away; a body on record takes no more memory than it needs")
+    @Test("A stopped server is released; a recorded body takes no more memory than it needs")
     func released() async throws {
         weak var server: LoopbackServer?
         try await withPair(.http2(LoopbackTLS())) { client, started in
@@ -82,7 +83,7 @@ struct LoopbackHTTP2Tests {
         #expect(server == nil)
     }
 
-    @Test("HEAD, 204, an informational response, trailers and slow pieces arrive as they were scripted")
+    @Test("HEAD, 204, an informational response, trailers and slow pieces arrive as scripted")
     func shapes() async throws {
         try await withPair { client, server in
             server.route(.head, "/", always: .reply(200, body: "rope"))
@@ -108,7 +109,7 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    @Test("A stream that is refused is sent again; one that is cancelled is the caller's affair", .tags(.H2e))
+    @Test("A refused stream is sent again; a cancelled one is an error for the caller", .tags(.H2e))
     func resets() async throws {
         try await withPair { client, server in
             server.route(.post, "/refused", inOrder: [.resetStream(code: 7), .reply(200)])
@@ -123,7 +124,7 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    @Test("A response is cut where the script says, and the connection with it")
+    @Test("The script cuts a response, and the connection with it")
     func cut() async throws {
         try await withPair { client, server in
             let whole = ScriptedResponse(200, body: "rope")
@@ -141,7 +142,7 @@ struct LoopbackHTTP2Tests {
     }
 
     @Test(
-        "A connection that goes away after five requests fails none of forty, each of which arrives once", .tags(.H2a),
+        "A connection that goes away after five requests fails none of forty, and each arrives once", .tags(.H2a),
         arguments: [false, true])
     func goesAway(isEncrypted: Bool) async throws {
         var options: LoopbackServer.Options = isEncrypted ? .http2(LoopbackTLS()) : .http2
@@ -162,7 +163,7 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    @Test("A request is answered, or refused, before its body; others are answered when they are whole")
+    @Test("A scripted reply may come before the request's body; other replies come when the request is whole")
     func early() async throws {
         let sent = SentFields()
         try await withPair(sent: sent) { client, server in
@@ -196,7 +197,7 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    @Test("A body larger than the first window of its stream arrives whole", arguments: [1, 1000, 65_535, 200_000])
+    @Test("A body larger than its stream's first window arrives whole", arguments: [1, 1000, 65_535, 200_000])
     func window(bytes: Int) async throws {
         var options = LoopbackServer.Options.http2
         options.http2?.initialWindow = bytes
@@ -213,7 +214,7 @@ struct LoopbackHTTP2Tests {
         }
     }
 
-    @Test("A reply that HTTP/2 cannot send is a problem on record")
+    @Test("A reply that HTTP/2 cannot send is recorded as a problem")
     func impossible() async throws {
         try await withPair { client, server in
             server.respond { _ in .bytes("HTTP/1.1 200 OK\r\n\r\n") }

@@ -3,10 +3,10 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// What the pool does at its limits and under disorder; its knobs one by one are in `PoolKnobTests`.
+/// The pool at its limits and under disorder. `PoolKnobTests` covers the knobs one by one.
 @Suite("Pool limits", .timeLimit(.minutes(1)))
 struct PoolLimitTests {
-    @Test("a failed dial fails its waiter at once and frees its place for the next", .tags(.PO2, .PO9))
+    @Test("A failed dial fails its waiter at once and frees its place for the next waiter", .tags(.PO2, .PO9))
     func failedDials() async throws {
         let server = try await LoopbackServer.start()
         await server.stop()
@@ -33,7 +33,7 @@ struct PoolLimitTests {
         await client.shutdown()
     }
 
-    @Test("a wait for a connection that is too long fails, and the one who waited takes none later", .tags(.PO3))
+    @Test("A wait for a connection that is too long fails, and the waiter takes no connection later", .tags(.PO3))
     func acquireTimeout() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -61,7 +61,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("a lease takes the connection that was used last", .tags(.PO5))
+    @Test("A lease takes the most recently used connection", .tags(.PO5))
     func mostRecentlyUsed() async throws {
         try await withLoopbackServer { server in
             let gates = (0..<3).map { _ in Gate() }
@@ -82,7 +82,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("the idle timer and a lease race for a connection: one wins, and no request is lost", .tags(.PO6))
+    @Test("The idle timer and a lease race for a connection: one wins, and no request is lost", .tags(.PO6))
     func idleTimerAgainstLease() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -108,7 +108,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("a dial that finishes after a returned connection served its request goes to the pool", .tags(.PO8))
+    @Test("A dial that finishes after a returned connection served its request goes to the pool", .tags(.PO8))
     func lateDial() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -127,7 +127,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("servers that close at random lose no GET, and the books are balanced at the end", .tags(.PO10))
+    @Test("Servers that close at random lose no GET, and the pool's counts are balanced at the end", .tags(.PO10))
     func churn() async throws {
         let random = SeededRandom.fromEnvironment().source()
         try await withLoopbackServer { server in
@@ -152,7 +152,7 @@ struct PoolLimitTests {
                                 let fetched = try await client.fetch(path)
                                 #expect(fetched.text == path)
                             } catch let error as ServiceError {
-                                // A reset may destroy a response that is on its way; a resend may meet another.
+                                // A reset may destroy a response in flight; a resend may meet another reset.
                                 #expect(error.code == .connectionClosed || error.code == .incompleteBody)
                                 failures += 1
                             }
@@ -177,7 +177,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("one slow host keeps no other from being served", .tags(.PO11))
+    @Test("One slow host does not delay requests to another", .tags(.PO11))
     func slowHost() async throws {
         try await withLoopbackServers(2) { servers in
             servers[0].respond { _ in .stall }

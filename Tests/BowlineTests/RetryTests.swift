@@ -31,7 +31,7 @@ struct RetryTests {
     }
 
     @Test(
-        "a GET is tried again after each of the statuses, on the same connection, and its attempts are counted",
+        "A GET is retried after each of the statuses, on the same connection, and its attempts are counted",
         .tags(.RT14),
         arguments: [408, 429, 502, 503, 504])
     func statuses(status: Int) async throws {
@@ -98,7 +98,7 @@ struct RetryTests {
         }
     }
 
-    @Test("a pool of one connection is enough: a failed response does not hold it, nor does a large one", .tags(.RT15))
+    @Test("A pool of one connection is enough: a failed response does not keep it, nor does a large one", .tags(.RT15))
     func poolOfOne() async throws {
         let large = String(repeating: "x", count: 2_000_000)
         try await withRetrying(
@@ -114,7 +114,7 @@ struct RetryTests {
         }
     }
 
-    @Test("a connection that ends without a response: tried again for a GET, the outcome of a POST, which arrives once")
+    @Test("After a connection that ends without a response a GET is retried; a POST fails and arrives once")
     func connectionLost() async throws {
         try await withRetrying([.nothing.thenClose(), .reply(200, body: "ok")]) { client, server, decisions in
             let response = try await client.get("/")
@@ -132,7 +132,7 @@ struct RetryTests {
     }
 
     @Test(
-        "a refused connection is dialled again for any method, and the last error says how many attempts there were",
+        "A refused connection is dialled again for any method, and the last error has the number of attempts",
         .tags(.RT21)
     )
     func refused() async throws {
@@ -152,7 +152,7 @@ struct RetryTests {
     }
 
     @Test(
-        "an attempt that takes too long is tried again if that can do no harm; the whole stays within the total",
+        "An attempt that takes too long is retried if the request is idempotent, within the total",
         .tags(.TO11))
     func attemptTimeout() async throws {
         try await withRetrying(
@@ -178,7 +178,9 @@ struct RetryTests {
         }
     }
 
-    @Test("Retry-After is waited for, on the client's clock; one above the cap, or past the deadline, is returned now")
+    @Test(
+        "The client waits for Retry-After on its clock; it returns at once if that is above the cap or past the deadline"
+    )
     func retryAfter() async throws {
         let clock = TestClock()
         let decisions = Decisions()
@@ -214,7 +216,7 @@ struct RetryTests {
         }
     }
 
-    @Test("a test moves its clock by what Retry-After asks for, and the next attempt is made: Docs/Testing.md")
+    @Test("A test moves its clock by Retry-After, and the next attempt is made: Docs/Testing.md")
     func documentedTest() async throws {
         let clock = TestClock()
         let stub = StubTransport()
@@ -231,7 +233,7 @@ struct RetryTests {
         await client.shutdown()
     }
 
-    @Test("a failure of another service that middleware passes on is not tried again: it says nothing of this request")
+    @Test("Another service's failure that middleware throws is not retried: it says nothing about this request")
     func foreignFailure() async throws {
         struct Audit: ServiceMiddleware {
             func intercept(
@@ -253,7 +255,7 @@ struct RetryTests {
     }
 
     @Test(
-        "cancelling during the wait returns at once with CancellationError, and no attempt follows", .tags(.CA10, .RT18)
+        "Cancelling during the wait throws CancellationError at once, and no attempt follows", .tags(.CA10, .RT18)
     )
     func cancelled() async throws {
         let clock = TestClock()
@@ -278,7 +280,7 @@ struct RetryTests {
         }
     }
 
-    @Test("a drain ends a wait at once, with the outcome at hand and its body; nothing is tried again", .tags(.LC5))
+    @Test("A drain ends a wait at once, with the last outcome and its body, and there is no retry", .tags(.LC5))
     func drained() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -302,13 +304,13 @@ struct RetryTests {
             #expect(report.isClean)
             #expect(server.requests.count == 1)
             #expect(decisions.verdicts == [.retry(after: .seconds(20))])
-            // The clock has not moved: nobody waited.
+            // The clock has not moved: the call did not wait.
             #expect(clock.now == MonotonicInstant(nanoseconds: 0))
         }
     }
 
     @Test(
-        "a factory is made anew for each attempt; a stream is replayed from what was kept, and past that it is not",
+        "A factory is made anew for each attempt; a stream is replayed only from its kept bytes",
         .tags(.RT5)
     )
     func replay() async throws {
@@ -340,7 +342,7 @@ struct RetryTests {
     }
 
     @Test(
-        "1,000 calls at a service that is down make at most 20 % and the floor more; when it is back, all succeed",
+        "1,000 calls to a failing service add at most 20 % and the floor of retries; all succeed when it recovers",
         .tags(.RT17)
     )
     func hardDown() async throws {
@@ -359,7 +361,7 @@ struct RetryTests {
                 let clock = MonotonicClock()
                 let began = clock.now
                 try await Self.call(client, 1000, expecting: .serviceUnavailable)
-                // The window slides while this runs: the floor is what it allows over the time that it took.
+                // The window moves while this runs: the floor is what the window allows in that time.
                 let seconds = Int(began.duration(to: clock.now).components.seconds) + 1
                 let floor = 100 + 10 * seconds
                 #expect(server.requests.count > 1000)

@@ -3,12 +3,12 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// Unused connections that have died without a word: the path has forgotten them (a NAT, a failover, a stopped process), or
-/// the peer has, and resets each at its next byte.
+/// Unused connections that have died silently. Either the path has forgotten them (a NAT, a failover, a stopped
+/// process), or the peer has, and resets each connection at its next byte.
 @Suite("Silent connections (HTTP/1.1)", .timeLimit(.minutes(1)))
 struct SilentConnectionTests {
     enum Death: Sendable {
-        /// Nothing comes back.
+        /// No byte comes back.
         case silence
         /// A reset answers the next byte.
         case reset
@@ -54,7 +54,7 @@ struct SilentConnectionTests {
     }
 
     @Test(
-        "one timeout, then success: the retry and later calls try no other dead connection", .tags(.RT2),
+        "One timeout, then success: the retry and later calls use no other dead connection", .tags(.RT2),
         arguments: [false, true])
     func retried(isEncrypted: Bool) async throws {
         try await withDeadConnections(.silence, isEncrypted: isEncrypted) {
@@ -76,7 +76,7 @@ struct SilentConnectionTests {
     }
 
     @Test(
-        "whichever limit ends the attempt, and though it is not tried again, the next call gets a new connection",
+        "Whichever limit ends the attempt, even without a retry, the next call gets a new connection",
         .tags(.RT2),
         arguments: [ServiceError.Code.responseHeadTimeout, .attemptTimeout, .deadlineExceeded])
     func notRetried(code: ServiceError.Code) async throws {
@@ -99,7 +99,7 @@ struct SilentConnectionTests {
         }
     }
 
-    @Test("a response whose head has begun and stops says nothing of the other connections", .tags(.RT2))
+    @Test("A response that stops after its head began does not affect the other connections", .tags(.RT2))
     func begun() async throws {
         try await withLoopbackServer { server in
             server.route(.get, "/stuck", always: .bytes("HTTP/1.1 200 OK\r\nx-part-of-the").thenStall())
@@ -118,7 +118,7 @@ struct SilentConnectionTests {
     }
 
     @Test(
-        "a POST that meets a dead connection fails, as it may have been executed, and closes the dead one's siblings",
+        "A POST on a dead connection fails, as it may have been executed, and closes the other dead connections",
         .tags(.RT2)
     )
     func postMeetsReset() async throws {

@@ -46,7 +46,7 @@ struct TLSReasonTests {
         }
     }
 
-    /// Neither source files of the TLS library nor its dumps belong into an error.
+    /// An error contains neither source files of the TLS library nor its dumps.
     private func expectOwnWords(_ error: ServiceError, sourceLocation: SourceLocation = #_sourceLocation) {
         for text in [error.message, error.description, "\(error.underlying as Any)"] {
             for foreign in [".cc", "checkouts", "OPENSSL", "NIOSSL", "Error: "] {
@@ -56,7 +56,7 @@ struct TLSReasonTests {
     }
 
     @Test(
-        "a refused certificate says why, in our words, with either version", .tags(.TL1),
+        "A refused certificate's error says why, in our own words, with either TLS version", .tags(.TL1),
         arguments: cases, [LoopbackTLS.Version.tls12, .tls13])
     func certificate(case: Case, version: LoopbackTLS.Version) async throws {
         var tls = LoopbackTLS(try `case`.identity())
@@ -76,7 +76,8 @@ struct TLSReasonTests {
     }
 
     @Test(
-        "a peer that refuses our certificate is named as the one that ended the handshake, with its alert", .tags(.TL4))
+        "The error names a peer that refuses our certificate as the side that ended the handshake, with its alert",
+        .tags(.TL4))
     func alert() async throws {
         var tls = LoopbackTLS.requiringClientCertificate
         tls.maximumVersion = .tls12
@@ -90,7 +91,7 @@ struct TLSReasonTests {
         }
     }
 
-    @Test("a peer that does not speak TLS is said not to", .tags(.TL7))
+    @Test("The error says that a peer does not speak TLS", .tags(.TL7))
     func plain() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -107,7 +108,7 @@ struct TLSReasonTests {
     }
 
     @Test(
-        "a FIN during the handshake is a failed connection, and tried again like a reset, whatever the method",
+        "A FIN during the handshake is a failed connection, and retried like a reset, whatever the method",
         .tags(.TL7),
         arguments: [ServiceRequest.get("/"), .post("/", body: .text("x"))])
     func closedDuringHandshake(request: ServiceRequest) async throws {
@@ -185,7 +186,7 @@ struct TLSReasonTests {
         }
     }
 
-    @Test("Dates decide before usage, and usage before trust")
+    @Test("Dates are checked before usage, and usage before trust")
     func problems() throws {
         let facts = try Self.facts(ofCertificateIn: TestCertificates.server.certificate)
         #expect(

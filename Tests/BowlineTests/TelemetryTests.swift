@@ -8,7 +8,7 @@ import Tracing
 
 @testable import Bowline
 
-/// What a whole client tells tracers and metrics backends, over real sockets.
+/// The reports of a whole client to tracers and metrics backends, over real sockets.
 @Suite("Telemetry", .timeLimit(.minutes(1)))
 struct TelemetryTests {
     private let tracer = InMemoryTracer()
@@ -47,7 +47,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("without tracer, metrics backend and listeners, nothing of them is there to cost anything")
+    @Test("Without tracer, metrics backend and listeners, their parts of the client do not exist")
     func nothing() throws {
         let client = try ServiceClient()
         #expect(client.core.tracing == nil)
@@ -70,7 +70,8 @@ struct TelemetryTests {
         }
     }
 
-    @Test("each attempt of a call has a span of its own, counts those before it, and takes its own context along")
+    @Test(
+        "Each attempt of a call has a span of its own, counts the attempts before it, and sends its own trace context")
     func retries() async throws {
         try await withClient { client, server in
             server.respond(inOrder: [.reply(503), .reply(502), .reply(200, body: "x")])
@@ -86,7 +87,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("a derived client may switch spans off")
+    @Test("A derived client may switch spans off")
     func derived() async throws {
         try await withClient { client, server in
             server.respond { _ in .reply(200, body: "x") }
@@ -98,7 +99,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("open connections are counted as active and idle, and timed when they close")
+    @Test("Open connections are counted as active and idle, and timed when they close")
     func connections() async throws {
         try await withClient { client, server in
             let gate = Gate()
@@ -121,7 +122,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("requests that wait for a connection are counted, and timed when they wait no longer")
+    @Test("Requests that wait for a connection are counted, and timed when their wait ends")
     func queue() async throws {
         try await withClient {
             $0.pool.maximumPerOrigin = 1
@@ -140,7 +141,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("resends, retries and the budget that is left are counted")
+    @Test("Resends, retries and the remaining budget are counted")
     func resendsAndRetries() async throws {
         try await withClient {
             $0.retry.maximumAttempts = 2
@@ -166,7 +167,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("a retry whose wait a shutdown ends is not counted: it never was")
+    @Test("A retry whose wait a shutdown ends is not counted, because it was never made")
     func abandonedRetry() async throws {
         let stub = StubTransport()
         stub.on(.get, "/", always: .respond(.badGateway))
@@ -183,7 +184,7 @@ struct TelemetryTests {
         #expect(metrics.counters(label: "bowline.client.retries").allSatisfy { $0.values.isEmpty })
     }
 
-    @Test("after a redirect, spans go on counting what was sent, though attempts begin at 1 again")
+    @Test("After a redirect, spans keep counting sendings, though attempts begin at 1 again")
     func redirected() async throws {
         try await withClient { client, server in
             server.route(.get, "/a", inOrder: [.reply(503), .reply(302, fields: [.location: "/b"])])
@@ -198,7 +199,7 @@ struct TelemetryTests {
     }
 
     @Test(
-        "what is sent again after a 401 is an attempt: a span with its resend count, a measurement, a line",
+        "The second sending after a 401 is an attempt: a span with its resend count, a measurement, a line",
         .tags(.RT19))
     func reauthenticated() async throws {
         let clock = TestClock()

@@ -92,7 +92,7 @@ struct WriteAMiddleware {
         }
     }
 
-    @Test("the first step changes nothing") func passesOn() async throws {
+    @Test("The first step changes nothing") func passesOn() async throws {
         let stub = StubTransport()
         stub.on(.get, "/orders", always: .respond(.ok, body: "[]"))
         let response = try await client(stub, FirstStep.Courtesy()).get("orders")
@@ -102,7 +102,7 @@ struct WriteAMiddleware {
     }
 
     @Test(
-        "the id is the caller's if there is one; the time is that of the client's clock, and is taken of failures, too")
+        "The caller's id wins; the time is that of the client's clock, also for a failure")
     func measures() async throws {
         let clock = TestClock()
         let (times, hand) = AsyncStream.makeStream(of: Duration.self)
@@ -128,7 +128,7 @@ struct WriteAMiddleware {
         #expect(measured == [.seconds(3)])
     }
 
-    @Test("a page about maintenance is an error") func maintenance() async throws {
+    @Test("A maintenance page is an error") func maintenance() async throws {
         let stub = StubTransport()
         stub.on(.get, "/orders", always: .respond(.serviceUnavailable, body: "<html>"))
         let error = await #expect(throws: ServiceError.self) { try await client(stub, Courtesy()).get("orders") }
@@ -136,7 +136,7 @@ struct WriteAMiddleware {
         #expect(stub.calls.count == 1)
     }
 
-    @Test("a shutdown ends the pause") func shutdown() async throws {
+    @Test("A shutdown ends the pause") func shutdown() async throws {
         let (stub, clock) = (StubTransport(), TestClock())
         stub.on(.get, "/orders", always: .respond(.tooManyRequests, body: "20"))
         let client = try ServiceClient(baseURL: "https://api.example.com", transport: stub) {
