@@ -30,13 +30,7 @@ struct ClientEndTests {
     func activeConnectionFinishes() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
-            server.onConnection { connection in
-                _ = try await connection.readRequest()
-                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
-                try await gate.wait()
-                try await connection.send("world")
-                try await connection.waitForClose()
-            }
+            server.answerInHalves(second: gate)
             func begin() async throws -> ServiceResponse {
                 try await ServiceClient(baseURL: server.baseURL).get("/")
             }

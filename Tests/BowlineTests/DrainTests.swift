@@ -194,14 +194,7 @@ struct DrainTests {
     func inFlightUntilTheBodyEnds(end: BodyEnd) async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
-            server.onConnection { connection in
-                _ = try await connection.readRequest()
-                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
-                try await gate.wait()
-                if end == .cut { return try await connection.closeNow() }
-                try await connection.send("world")
-                try await connection.waitForClose()
-            }
+            server.answerInHalves(second: gate, isCut: end == .cut)
             let client = try ServiceClient(baseURL: server.baseURL)
             var response: ServiceResponse? = try await client.get("/")
             async let report = client.shutdown(within: .seconds(600))

@@ -124,12 +124,9 @@ struct ExpectationTests {
                         FramePeer.frame(FramePeer.data, flags: 1, on: head.stream, payload: body))
                 }
             }
-            let sent = SentFields(isMarking: false)
-            try await withServiceClient(server.baseURL) {
-                $0.http2.negotiation = .http2Only
+            try await withComparedHTTP2Client(server) {
                 $0.retry = .never
-                $0.middleware.perAttempt = [sent]
-            } _: { client in
+            } _: { client, sent in
                 let body = body.make()
                 if body.isStream { sent.note(body, yields: ByteBuffer(string: "payload")) }
                 let fetched = try await client.fetch(Self.request(body, ownField: ownField))
@@ -143,7 +140,6 @@ struct ExpectationTests {
             #expect(fields[0].filter { $0 != "expect: 100-continue" } == fields[1])
             #expect(fields[1].contains("user-agent: test"))
             #expect(fields[1].contains(":path: /up"))
-            await sent.compare(with: server.rawRequests)
             #expect(server.rawRequests.map { String(buffer: $0.body) } == ["", "payload"])
         }
     }

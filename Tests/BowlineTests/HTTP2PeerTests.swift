@@ -21,16 +21,12 @@ struct HTTP2PeerTests {
                     // The client has gone; the test looks at what it got.
                 }
             }
-            let sent = SentFields(isMarking: false)
-            try await withServiceClient(server.baseURL) {
-                $0.http2.negotiation = .http2Only
+            try await withComparedHTTP2Client(server) {
                 $0.retry.maximumAttempts = 1
-                $0.middleware.perAttempt = [sent]
                 configure(&$0)
-            } _: { client in
+            } _: { client, _ in
                 try await body(client, server)
             }
-            await sent.compare(with: server.rawRequests)
         }
     }
 

@@ -39,12 +39,9 @@ struct HTTP2SpentWindowTests {
     func spent() async throws {
         try await withLoopbackServer { server in
             Self.serve(server, status: 413, taking: Self.window)
-            let sent = SentFields(isMarking: false)
-            try await withServiceClient(server.baseURL) {
-                $0.http2.negotiation = .http2Only
+            try await withComparedHTTP2Client(server) {
                 $0.retry = .never
-                $0.middleware.perAttempt = [sent]
-            } _: { client in
+            } _: { client, _ in
                 let large = RequestBody.bytes([UInt8](repeating: 1, count: 4 * Self.window))
                 let refused = try await client.post("upload", body: large)
                 #expect(refused.status == .contentTooLarge)
@@ -57,7 +54,6 @@ struct HTTP2SpentWindowTests {
                     client.pool.snapshot().closed["requestUnfinished"] == 1
                 }
             }
-            await sent.compare(with: server.rawRequests)
         }
     }
 
@@ -65,12 +61,9 @@ struct HTTP2SpentWindowTests {
     func left() async throws {
         try await withLoopbackServer { server in
             Self.serve(server, status: 413, taking: 1000)
-            let sent = SentFields(isMarking: false)
-            try await withServiceClient(server.baseURL) {
-                $0.http2.negotiation = .http2Only
+            try await withComparedHTTP2Client(server) {
                 $0.retry = .never
-                $0.middleware.perAttempt = [sent]
-            } _: { client in
+            } _: { client, sent in
                 let (chunks, source) = AsyncStream.makeStream(of: ByteBuffer.self)
                 let part = ByteBuffer(bytes: (0..<1000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
                 source.yield(part)
@@ -84,7 +77,6 @@ struct HTTP2SpentWindowTests {
                 #expect(next.fields[HTTPField.Name("x-bytes")!] == "5")
                 #expect(client.pool.snapshot().opened == 1)
             }
-            await sent.compare(with: server.rawRequests)
         }
     }
 }

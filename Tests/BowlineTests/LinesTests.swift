@@ -231,13 +231,8 @@ struct LinesTests {
     @Test("Over a socket a line arrives before the body ends; cancelling the reader closes the connection")
     func cancelled() async throws {
         try await withLoopbackServer { server in
-            let closed = Gate()
-            server.onConnection { connection in
-                _ = try await connection.readRequest()
-                try await connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\none\nt\r\n")
-                try await connection.waitForClose()
-                closed.open()
-            }
+            let closed = server.answerUntilClosed(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\none\nt\r\n")
             let client = try ServiceClient(baseURL: server.baseURL)
             let response = try await client.get("/")
             let (lines, line) = AsyncStream.makeStream(of: String.self)
@@ -258,13 +253,7 @@ struct LinesTests {
     @Test("Over a socket a line that is too long closes the connection, though its body never ends")
     func tooLongOverSocket() async throws {
         try await withLoopbackServer { server in
-            let closed = Gate()
-            server.onConnection { connection in
-                _ = try await connection.readRequest()
-                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nabc\nabcdef")
-                try await connection.waitForClose()
-                closed.open()
-            }
+            let closed = server.answerUntilClosed("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nabc\nabcdef")
             let client = try ServiceClient(baseURL: server.baseURL)
             let response = try await client.get("/")
             let (lines, error) = await response.body.lines(maximum: 5).outcome()

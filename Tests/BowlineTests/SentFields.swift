@@ -160,3 +160,21 @@ final class SentFields: ServiceMiddleware {
         return bytes
     }
 }
+
+/// Runs `body` with a client that speaks only HTTP/2. Then compares the requests that it sent with those that the server's
+/// scripts have read frame by frame.
+func withComparedHTTP2Client(
+    _ server: LoopbackServer, configure: (inout ClientConfiguration) throws -> Void = { _ in },
+    sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: (ServiceClient, SentFields) async throws -> Void
+) async throws {
+    let sent = SentFields(isMarking: false)
+    try await withServiceClient(server.baseURL) {
+        $0.http2.negotiation = .http2Only
+        $0.middleware.perAttempt = [sent]
+        try configure(&$0)
+    } _: { client in
+        try await body(client, sent)
+    }
+    await sent.compare(with: server.rawRequests, sourceLocation: sourceLocation)
+}

@@ -152,14 +152,8 @@ struct ServerSentEventTests {
     @Test("Over a socket an event arrives while the body goes on; leaving and discarding closes the connection")
     func discarded() async throws {
         try await withLoopbackServer { server in
-            let closed = Gate()
-            server.onConnection { connection in
-                _ = try await connection.readRequest()
-                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-                try await connection.send(head + "9\r\ndata: 1\n\n\r\n")
-                try await connection.waitForClose()
-                closed.open()
-            }
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            let closed = server.answerUntilClosed(head + "9\r\ndata: 1\n\n\r\n")
             let client = try ServiceClient(baseURL: server.baseURL)
             let response = try await client.get("/")
             for try await event in response.body.serverSentEvents() {

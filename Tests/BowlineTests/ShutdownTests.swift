@@ -51,13 +51,7 @@ struct ShutdownTests {
     func bodyBeingRead() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
-            server.onConnection { connection in
-                _ = try await connection.readRequest()
-                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
-                try await gate.wait()
-                try await connection.send("world")
-                try await connection.waitForClose()
-            }
+            server.answerInHalves(second: gate)
             let client = try ServiceClient(baseURL: server.baseURL)
             let response = try await client.get("/")
             var body = response.body.makeAsyncIterator()
