@@ -29,7 +29,7 @@ struct CodedCorpusTests {
     }
 
     @Test(
-        "every coded case of the corpus reaches its reader decoded, untouched, or as an error",
+        "Every coded case of the corpus reaches its reader decoded, untouched, or as an error",
         .tags(.DC1, .DC2, .DC3, .DC4, .DC5, .DC6, .DC7))
     func cases() async throws {
         let cases = try Corpus.load().filter { $0.group == "encoding" }

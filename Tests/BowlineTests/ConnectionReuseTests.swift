@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Connection reuse")
 struct ConnectionReuseTests {
-    @Test("two sequential GETs whose bodies are read use one connection", .tags(.KA1), arguments: [false, true])
+    @Test("Two sequential GETs whose bodies are read use one connection", .tags(.KA1), arguments: [false, true])
     func sequentialRequestsShareAConnection(chunked: Bool) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "hello", framing: chunked ? .chunked : .length) }

@@ -75,7 +75,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "over HTTP/1.1 the caller gets the second attempt's response, from another connection", .tags(.H1c),
+        "Over HTTP/1.1 the caller gets the second attempt's response, from another connection", .tags(.H1c),
         arguments: Body.allCases, [false, true])
     func responseOverHTTP1(body: Body, ownField: Bool) async throws {
         let exchange = try await exchangeOverHTTP1(body, ownField: ownField)
@@ -90,7 +90,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "over HTTP/1.1 the body is sent only with the second attempt, which has no Expect", .tags(.H1c),
+        "Over HTTP/1.1 the body is sent only with the second attempt, which has no Expect", .tags(.H1c),
         arguments: Body.allCases, [false, true])
     func requestsOverHTTP1(body: Body, ownField: Bool) async throws {
         let exchange = try await exchangeOverHTTP1(body, ownField: ownField)

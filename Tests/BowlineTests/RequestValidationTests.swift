@@ -33,7 +33,7 @@ struct RequestValidationTests {
     static let controls: [String] = ["\r", "\n", "\r\n", "\0", "\u{1}", "\u{7F}", "\r\nX-Injected: 1", "\n\nGET / "]
 
     @Test(
-        "control characters in a field's value are refused before a connection is made", .tags(.H1d),
+        "Control characters in a field's value are refused before a connection is made", .tags(.H1d),
         arguments: controls)
     func controlsInValue(control: String) async throws {
         try await expectRefusal(naming: "X-Test") { try $0.setField("X-Test", "a\(control)b") }
@@ -78,12 +78,12 @@ struct RequestValidationTests {
     }
 
     @Test(
-        "control characters in a Host field are refused before a connection is made", .tags(.H1d), arguments: controls)
+        "Control characters in a Host field are refused before a connection is made", .tags(.H1d), arguments: controls)
     func controlsInHost(control: String) async throws {
         try await expectRefusal { try $0.setField("Host", "a\(control)b") }
     }
 
-    @Test("two Host fields are refused", .tags(.H1d))
+    @Test("Two Host fields are refused", .tags(.H1d))
     func twoHosts() async throws {
         try await expectRefusal {
             try $0.setField("Host", "a")
@@ -91,7 +91,7 @@ struct RequestValidationTests {
         }
     }
 
-    @Test("control characters in an absolute URL's host are refused", .tags(.H1d), arguments: controls)
+    @Test("Control characters in an absolute URL's host are refused", .tags(.H1d), arguments: controls)
     func controlsInAuthority(control: String) async throws {
         try await expectRefusal(.invalidURL) { $0.reference = "http://a\(control)b/" }
     }
@@ -122,7 +122,7 @@ struct RequestValidationTests {
     // MARK: Fields that are the client's to write
 
     @Test(
-        "framing fields that contradict the body are refused", .tags(.H1f),
+        "Framing fields that contradict the body are refused", .tags(.H1f),
         arguments: [
             ["Content-Length": "2"], ["content-length": "+1"], ["CONTENT-LENGTH": "1, 1"], ["Content-Length": ""],
             ["Transfer-Encoding": "chunked"], ["transfer-encoding": "gzip, chunked"], ["TRANSFER-ENCODING": "identity"],
@@ -135,7 +135,7 @@ struct RequestValidationTests {
         }
     }
 
-    @Test("framing fields that agree with the body are sent once", .tags(.H1f), arguments: [true, false])
+    @Test("Framing fields that agree with the body are sent once", .tags(.H1f), arguments: [true, false])
     func agreeingFraming(isChunked: Bool) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }

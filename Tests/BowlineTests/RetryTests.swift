@@ -50,7 +50,7 @@ struct RetryTests {
         }
     }
 
-    @Test("the caller gets the last response, with its body, when no attempt is left", .tags(.RT14))
+    @Test("The caller gets the last response, with its body, when no attempt is left", .tags(.RT14))
     func lastResponse() async throws {
         try await withRetrying([.reply(503, body: "busy")]) { client, server, decisions in
             let response = try await client.get("/")
@@ -62,7 +62,7 @@ struct RetryTests {
         }
     }
 
-    @Test("the caller gets the first response to a POST", .tags(.RT14))
+    @Test("The caller gets the first response to a POST", .tags(.RT14))
     func post() async throws {
         try await withRetrying([.reply(503, body: "busy")]) { client, server, decisions in
             let posted = try await client.post("/", body: .text("x"))
@@ -74,7 +74,7 @@ struct RetryTests {
         }
     }
 
-    @Test("a POST that is marked as idempotent is retried, a GET with retries off is not", .tags(.RT14))
+    @Test("A POST that is marked as idempotent is retried, a GET with retries off is not", .tags(.RT14))
     func optionsOfRequest() async throws {
         try await withRetrying([.reply(503, body: "busy")]) { client, server, _ in
             var marked = ServiceRequest.post("/", body: .text("x"))
@@ -89,7 +89,7 @@ struct RetryTests {
         }
     }
 
-    @Test("a status that is not retried is the outcome, and no decision is reported", .tags(.RT14))
+    @Test("A status that is not retried is the outcome, and no decision is reported", .tags(.RT14))
     func statusWithoutRetry() async throws {
         try await withRetrying([.reply(500)]) { client, server, decisions in
             let attempts = try await client.get("/").attempts
