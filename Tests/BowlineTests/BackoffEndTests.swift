@@ -3,22 +3,24 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// What ends a sleep before its time. The sleeps here would last for ten seconds and more.
+/// What ends a sleep early. Each sleep here lasts more than ten seconds if nothing ends it.
 @Suite("The end of a backoff", .timeLimit(.minutes(1)))
 struct BackoffEndTests {
-    @Test("a shutdown ends a backoff at once; the caller gets the last response, its body included", .tags(.LC5))
+    @Test("A shutdown ends a backoff at once; the caller gets the last response with its body", .tags(.LC5))
     func drainReturnsResponse() async throws {
         try await whileBackingOff({ _ in .reply(503, body: "busy") }) { client, call, decisions in
             let report = await client.shutdown(within: .seconds(30))
-            #expect(report.isClean && report.drained == 1)
+            #expect(report.isClean)
+            #expect(report.drained == 1)
             let response = try await call.value
-            #expect(response.status == .serviceUnavailable && response.attempts == 1)
+            #expect(response.status == .serviceUnavailable)
+            #expect(response.attempts == 1)
             #expect(String(buffer: try await response.body.collect(upTo: 100)) == "busy")
             #expect(decisions.all.map(\.verdict) == [.retry(after: .seconds(15))])
         }
     }
 
-    @Test("a body that came in pieces is kept over the sleep, with its trailers", .tags(.LC5))
+    @Test("A body that came in pieces is kept during the sleep, with its trailers", .tags(.LC5))
     func drainReturnsStreamedBody() async throws {
         let text = String(repeating: "0123456789", count: 6000)
         try await whileBackingOff(
@@ -33,7 +35,7 @@ struct BackoffEndTests {
             })
     }
 
-    @Test("a body that was too slow to be kept is an error to read, never a clean end", .tags(.LC5))
+    @Test("A body that was too slow to be kept fails its reader; it never ends cleanly", .tags(.LC5))
     func drainReturnsHead() async throws {
         try await whileBackingOff(
             { _ in .bytes("HTTP/1.1 503 Busy\r\nContent-Length: 10\r\n\r\nhello").thenStall() },
@@ -48,17 +50,19 @@ struct BackoffEndTests {
             })
     }
 
-    @Test("a shutdown ends the backoff after an error with that error", .tags(.LC5))
+    @Test("A shutdown ends the backoff after an error; the call fails with that error", .tags(.LC5))
     func drainThrowsError() async throws {
         try await whileBackingOff({ _ in .close }) { client, call, _ in
             let report = await client.shutdown(within: .seconds(30))
-            #expect(report.isClean && report.drained == 1)
+            #expect(report.isClean)
+            #expect(report.drained == 1)
             let error = try await serviceError { _ = try await call.value }
-            #expect(error.code == .connectionClosed && error.attempts == 1)
+            #expect(error.code == .connectionClosed)
+            #expect(error.attempts == 1)
         }
     }
 
-    @Test("while a client drains, no retry begins", .tags(.LC5))
+    @Test("No retry begins while a client drains", .tags(.LC5))
     func noRetryWhileDraining() async throws {
         let gate = Gate()
         let decisions = DecisionRecorder()
@@ -79,7 +83,8 @@ struct BackoffEndTests {
         }
     }
 
-    @Test("cancelled in a backoff, a call ends with CancellationError, and nothing of it is left", .tags(.CA10, .RT18))
+    @Test(
+        "A call that is cancelled in a backoff throws CancellationError and leaves nothing behind", .tags(.CA10, .RT18))
     func cancelled() async throws {
         try await whileBackingOff({ _ in .reply(503, body: "busy") }) { client, call, decisions in
             call.cancel()
@@ -87,11 +92,12 @@ struct BackoffEndTests {
             #expect(client.pool.snapshot().active == 0)
             #expect(decisions.all.count == 1)
             let report = await client.shutdown(within: .zero)
-            #expect(report.isClean && report.drained == 0)
+            #expect(report.isClean)
+            #expect(report.drained == 0)
         }
     }
 
-    @Test("200 sleeps that are cancelled or drained in the same instant all end, each once", .tags(.CA10))
+    @Test("200 sleeps that are cancelled or drained at the same time all end, each once", .tags(.CA10))
     func manyAtOnce() async throws {
         let stub = StubTransport()
         stub.on(.get, "/", always: .respond(.badGateway))
@@ -116,8 +122,8 @@ struct BackoffEndTests {
         #expect(stub.calls.count == 200)
     }
 
-    /// Calls a service that answers like `reply`, and runs `body` when the first attempt has failed and a sleep of 15 s
-    /// or more begins.
+    /// Calls a service that answers with `reply`. Runs `body` when the first attempt has failed and a sleep begins, of
+    /// 15 s or more.
     private func whileBackingOff(
         _ reply: @escaping @Sendable (RecordedRequest) async throws -> ScriptedReply,
         _ body: (ServiceClient, Task<ServiceResponse, any Error>, DecisionRecorder) async throws -> Void

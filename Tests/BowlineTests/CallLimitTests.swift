@@ -3,10 +3,10 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// Calls that somebody else's code keeps: the time that ends them all the same.
+/// Calls that the user's own code delays: a deadline, a shutdown or a cancellation ends them all the same.
 @Suite("Calls that hang outside the transport", .timeLimit(.minutes(1)))
 struct CallLimitTests {
-    /// Whose code a call hangs in.
+    /// The code in which a call hangs.
     enum Place: String, CaseIterable, Sendable {
         case perCall, perAttempt, afterResponse, tokenSource, authenticator
 
@@ -37,7 +37,7 @@ struct CallLimitTests {
         }
     }
 
-    /// Keeps each call for ever.
+    /// Keeps each call until it is cancelled.
     struct Hang: ServiceMiddleware {
         let entered: Gate
         let left: Gate
@@ -82,7 +82,7 @@ struct CallLimitTests {
     }
 
     @Test(
-        "at a shutdown's deadline a call that hangs outside the transport fails with forciblyClosed, reported",
+        "At a shutdown's deadline a call that hangs outside the transport fails with forciblyClosed and is reported",
         .tags(.LC3),
         arguments: Place.allCases)
     func shutdown(place: Place) async throws {
@@ -98,14 +98,15 @@ struct CallLimitTests {
         }
         let error = try await serviceError { _ = try await call.value }
         #expect(error.code == .forciblyClosed)
-        #expect(error.phase == .pipeline && error.attempts == 1)
+        #expect(error.phase == .pipeline)
+        #expect(error.attempts == 1)
         #expect(error.progress == place.progress)
         #expect(error.message.contains("phase pipeline, attempt 1"))
         #expect(await report.forced.map(\.target) == ["/a"])
     }
 
     @Test(
-        "the request's deadline ends a call that hangs outside the transport, with deadlineExceeded",
+        "The request's deadline ends a call that hangs outside the transport, with deadlineExceeded",
         arguments: Place.allCases)
     func deadline(place: Place) async throws {
         let client = try client(place) { $0.timeouts.total = .seconds(5) }
@@ -117,13 +118,14 @@ struct CallLimitTests {
         clock.advance(by: .milliseconds(1))
         let error = try await serviceError { _ = try await call.value }
         #expect(error.code == .deadlineExceeded)
-        #expect(error.phase == .pipeline && error.progress == place.progress)
+        #expect(error.phase == .pipeline)
+        #expect(error.progress == place.progress)
         #expect(hang.left.isOpen || place == .tokenSource || place == .authenticator)
         try await hang.left.wait()
         #expect(clock.sleeperCount == 0)
     }
 
-    @Test("cancelling the caller's task ends a call that hangs, with CancellationError", arguments: Place.allCases)
+    @Test("A cancelled call that hangs outside the transport throws CancellationError", arguments: Place.allCases)
     func cancelled(place: Place) async throws {
         let client = try client(place)
         let call = Task { try await client.post("/a", body: .text("x")) }
@@ -150,7 +152,7 @@ struct CallLimitTests {
         }
     }
 
-    @Test("what a middleware makes of its cancellation at the deadline is the call's outcome")
+    @Test("A middleware may answer when the deadline cancels it; its answer is the call's outcome")
     func fallback() async throws {
         let fallback = Fallback()
         let client = try client(.perCall) {
@@ -164,7 +166,7 @@ struct CallLimitTests {
         #expect(try await call.value == "kept")
     }
 
-    @Test("a call that the transport has at the deadline ends with what the transport knows of it")
+    @Test("A call that is in the transport at the deadline fails with the transport's phase and progress")
     func transportFirst() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .nothing.thenStall() }
@@ -174,11 +176,12 @@ struct CallLimitTests {
             }
             let error = try await serviceError { _ = try await client.get("/a") }
             #expect(error.code == .deadlineExceeded)
-            #expect(error.phase == .awaitingHead && error.progress == .ambiguous)
+            #expect(error.phase == .awaitingHead)
+            #expect(error.progress == .ambiguous)
         }
     }
 
-    @Test("a middleware that hangs with a response is ended at the deadline, not a second later")
+    @Test("The deadline ends a middleware that hangs after the response, without a second of grace")
     func hangsWithResponse() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -190,11 +193,12 @@ struct CallLimitTests {
             let call = Task { try await client.post("/a") }
             try await hang.entered.wait()
             try await clock.waitForSleepers()
-            // To the deadline and no further: whoever grants the transport more time sleeps on.
+            // The clock stops at the deadline: a call that gives the transport more time would sleep on.
             clock.advance(by: .seconds(5))
             try await eventually("the end of the call") { hang.left.isOpen }
             let error = try await serviceError { _ = try await call.value }
-            #expect(error.code == .deadlineExceeded && error.phase == .pipeline)
+            #expect(error.code == .deadlineExceeded)
+            #expect(error.phase == .pipeline)
             #expect(error.progress == .ambiguous)
             await client.shutdown(within: .zero)
         }

@@ -10,12 +10,12 @@ import Tracing
 
 @testable import Bowline
 
-/// A secret is put wherever a program may have one, and looked for wherever somebody may see it.
+/// Puts a secret in every place where a program may have one, and searches every place where a reader may see it.
 @Suite("Secrets stay secret", .timeLimit(.minutes(1)))
 struct CanaryTests {
     private static let canary = "c4nary-5ecret"
 
-    /// What becomes of a request that carries secrets.
+    /// The outcome of a request that carries secrets.
     enum Outcome: String, CaseIterable, Sendable {
         case succeeds, unexpectedStatus, undecodable, tooLarge, brokenCoding
         case closed, cutBody, malformedHead, timedOut, cancelled, unreachable, untrusted
@@ -38,7 +38,7 @@ struct CanaryTests {
         }
     }
 
-    /// Where secrets would be seen.
+    /// The places where secrets would be visible.
     private final class Watchers: Sendable {
         let log = Mutex([String]())
         let tracer = InMemoryTracer()
@@ -52,14 +52,14 @@ struct CanaryTests {
             return logger
         }
 
-        /// Writes a value out in each of the ways in which a program might.
+        /// Writes a value out in each way in which a program might.
         func show(_ value: some Any) {
             var dumped = ""
             dump(value, to: &dumped)
             shown.withLock { $0 += ["\(value)", String(reflecting: value), dumped] }
         }
 
-        /// The places in which the canary stands.
+        /// The places that contain the canary.
         var leaks: [String] {
             var everything = [
                 "log": log.withLock { $0 }, "event": events.withLock { $0 }, "description": shown.withLock { $0 },
@@ -133,7 +133,7 @@ struct CanaryTests {
             await task.value
             watchers.show(client.pool.snapshot())
             watchers.show(await client.shutdown(within: .seconds(1)))
-            // The secret was really there: what is looked for could have been found.
+            // The secret was really sent, so the search could have found it.
             let wasSent = !server.requests.isEmpty
             let sent = server.requests.map { "\($0)" }.joined()
             if wasSent { #expect(sent.contains("Bearer \(Self.canary)")) }
@@ -175,7 +175,7 @@ struct CanaryTests {
         }
     }
 
-    /// Sends the request and writes out everything that comes of it.
+    /// Sends the request and writes out every result of it.
     private static func run(_ outcome: Outcome, _ client: ServiceClient, _ watchers: Watchers) async {
         do {
             let request = try request(outcome)
@@ -192,7 +192,7 @@ struct CanaryTests {
             default: _ = try await response.decode(Login.self)
             }
         } catch {
-            // What the test threw itself comes back as it was: what that says is its author's business.
+            // An error that the test threw comes back unchanged: its author is responsible for its text.
             if error is Leaky { return }
             watchers.show(error)
             if let underlying = (error as? ServiceError)?.underlying, !(underlying is Leaky) {
@@ -219,14 +219,14 @@ struct CanaryTests {
         return request
     }
 
-    @Test("A secret stands in no description, mirror or dump of what a program fills in for a request or a client")
+    @Test("No description, mirror or dump of a request's or a client's values contains a secret")
     func values() throws {
         let watchers = Watchers()
         let text = Self.canary
         let url = try ServiceURL("http://localhost/a?token=\(text)#\(text)")
         watchers.show(url)
         watchers.show(Optional(url) as Any)
-        // A "?" or "#" that a combining mark makes another character.
+        // A "?" or "#" that becomes another character through a combining mark.
         watchers.show(ServiceRequest.get("search?\u{301}token=\(text)"))
         watchers.show(ServiceRequest.get("search#\u{301}\(text)"))
         let query: QueryItems = ["token": text]
@@ -257,7 +257,7 @@ struct CanaryTests {
         watchers.show(facts)
         watchers.show(ResponseBody(bytes))
         #expect(watchers.leaks == [])
-        // Nor as the hexadecimal digits that a buffer is written as.
+        // Nor as the hexadecimal digits of a buffer.
         let digits = text.utf8.map { String($0, radix: 16) }.joined()
         #expect(watchers.shown.withLock { $0.filter { $0.contains(digits) } } == [])
     }

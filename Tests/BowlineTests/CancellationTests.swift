@@ -13,7 +13,7 @@ struct CancellationTests {
     }
 
     @Test(
-        "cancelling ends a request in each phase with CancellationError, and leaves nothing",
+        "Cancelling a request throws CancellationError in each phase, and leaves nothing behind",
         .tags(.CA1, .CA2, .CA4, .CA5, .CA6, .CA8, .CA9, .CA12),
         arguments: Stage.allCases
     )
@@ -55,7 +55,7 @@ struct CancellationTests {
             let reached = Gate()
             let mayStart = Gate(isOpen: stage != .beforeStart)
             let task = Task {
-                // A gate's wait would throw; this has to reach the client with a cancelled task.
+                // A gate's wait would throw; the cancelled task has to call the client.
                 while !mayStart.isOpen { await Task.yield() }
                 var request = ServiceRequest.post("/", body: stage == .awaitingContinue ? .text("body") : .none)
                 if stage == .awaitingContinue { request.options.continueTimeout = .seconds(50) }
@@ -114,7 +114,7 @@ struct CancellationTests {
     }
 
     @Test(
-        "cancelling during an upload ends it, cancels the producer and closes the connection", .tags(.CA7),
+        "Cancelling during an upload ends the upload, cancels the producer and closes the connection", .tags(.CA7),
         arguments: [false, true])
     func cancelledUpload(isNetworkFull: Bool) async throws {
         try await withLoopbackServer { server in
@@ -131,7 +131,7 @@ struct CancellationTests {
             }
             try await server.waitForRequestHeads(count: 1)
             if isNetworkFull {
-                // The writer waits for the network; the producer is not asked.
+                // The writer waits for the network and does not ask the producer.
                 #expect(try await settled("the upload") { counted.bytesTaken } > 65_536)
             }
             task.cancel()
@@ -149,7 +149,7 @@ struct CancellationTests {
     }
 
     @Test(
-        "cancelling while the transport dials to send a request again: CancellationError, and no third sending",
+        "Cancelling while the transport dials for a resend throws CancellationError, and there is no third sending",
         .tags(.CA4))
     func cancelledResend() async throws {
         try await StalledNames.with { client, transport, names, server in
@@ -169,7 +169,7 @@ struct CancellationTests {
         }
     }
 
-    @Test("cancelling after the response was read changes nothing", .tags(.CA13))
+    @Test("Cancelling after the response was read changes nothing", .tags(.CA13))
     func cancelledAfterwards() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x", framing: .chunked) }
@@ -178,7 +178,8 @@ struct CancellationTests {
                 let before = try await task.value
                 task.cancel()
                 let after = try await task.value
-                #expect(before.text == "x" && after.text == "x")
+                #expect(before.text == "x")
+                #expect(after.text == "x")
                 let next = try await client.fetch("/")
                 #expect(next.isReused)
             }
@@ -186,7 +187,7 @@ struct CancellationTests {
         }
     }
 
-    @Test("a request cancelled before a byte was written leaves its connection usable", .tags(.CA14))
+    @Test("A request that is cancelled before its first byte leaves its connection usable", .tags(.CA14))
     func cancelledBeforeTheFirstByte() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -210,7 +211,7 @@ struct CancellationTests {
     }
 
     @Test(
-        "a response that is dropped without being read gives its connection up", .tags(.CA15), arguments: [false, true])
+        "A response that is dropped unread releases its connection", .tags(.CA15), arguments: [false, true])
     func droppedResponse(hasBegunReading: Bool) async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -235,7 +236,8 @@ struct CancellationTests {
     }
 
     @Test(
-        "a thousand tasks cancelled at random moments leave nothing, and the next request is fine", .tags(.CA16),
+        "A thousand tasks that are cancelled at random moments leave nothing behind, and the next request succeeds",
+        .tags(.CA16),
         arguments: 1...4)
     func stress(round: Int) async throws {
         var random = SeededRandom.fromEnvironment("CA16 round \(round)")
@@ -261,7 +263,7 @@ struct CancellationTests {
                                 }
                             return try await client.fetch(.put("/\(index)", body: body)).text
                         }
-                        // A random moment to cancel at; nothing is waited for.
+                        // A random moment to cancel at. The test does not wait for an event here.
                         try? await clock.sleep(for: .microseconds(delays[index]))
                         task.cancel()
                         do {

@@ -3,9 +3,9 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-@Suite("Listeners that cancel the request they are told of", .timeLimit(.minutes(1)))
+@Suite("Listeners that cancel their own request", .timeLimit(.minutes(1)))
 struct CancellingListenerTests {
-    /// Does what it is told when the event comes; the first time only.
+    /// Runs its action at the event, the first time only.
     private final class Trigger: ServiceEventListener {
         enum Moment: CaseIterable {
             case leased, headSent, bodySent, firstByte, head, bodyEnd
@@ -36,7 +36,7 @@ struct CancellingListenerTests {
     }
 
     @Test(
-        "cancelling in any event ends the request, traps nowhere, and leaves no place taken", .tags(.CA1),
+        "Cancelling in any event ends the request, traps nowhere and leaves no place taken", .tags(.CA1),
         arguments: Trigger.Moment.allCases, [true, false])
     private func cancelling(at moment: Trigger.Moment, isHTTP2: Bool) async throws {
         try await withLoopbackServer(isHTTP2 ? .http2 : LoopbackServer.Options()) { server in
@@ -58,9 +58,11 @@ struct CancellingListenerTests {
                     }
                     trigger.arm { task.cancel() }
                     started.open()
-                    // It may have been answered in the same instant.
+                    // The request may have been answered at the same moment.
                     switch await task.result {
-                    case .success(let text): #expect(text == "rope" && moment == .bodyEnd)
+                    case .success(let text):
+                        #expect(text == "rope")
+                        #expect(moment == .bodyEnd)
                     case .failure(let error): #expect(error is CancellationError)
                     }
                 }

@@ -2,7 +2,7 @@ import BowlineTesting
 import Foundation
 import Testing
 
-/// The certificates of `Tests/Certificates`, which are like those of `TestCertificates`, in odder shapes.
+/// The certificates of `Tests/Certificates`. They resemble those of `TestCertificates`, in less common shapes.
 enum CertificateFolder {
     private static var folder: URL {
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -15,7 +15,7 @@ enum CertificateFolder {
         try String(contentsOf: folder.appendingPathComponent(name), encoding: .utf8)
     }
 
-    /// The authority that issued them.
+    /// The authority that issued the certificates.
     static func authority() throws -> String { try text("authority.pem") }
 
     static func identity(_ name: String) throws -> TestCertificates.Identity {
@@ -36,7 +36,7 @@ struct IdentityRow: Decodable, Sendable, CustomTestStringConvertible {
     let serverName: String?
     let names: [String]
     let verdict: String
-    /// What curl says of the same certificate; `-`: it does not come to look at it.
+    /// curl's verdict on the same certificate; `-`: curl does not get as far as a verdict.
     let curl: String
 
     var testDescription: String { id }

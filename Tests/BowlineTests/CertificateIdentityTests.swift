@@ -4,9 +4,9 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Whom a certificate is for", .timeLimit(.minutes(2)))
+@Suite("The hosts that a certificate is for", .timeLimit(.minutes(2)))
 struct CertificateIdentityTests {
-    @Test("each row of the table has our verdict, by RFC 9525 and RFC 9110 §4.3.4", .tags(.TL1))
+    @Test("Each row of the table has our verdict, by RFC 9525 and RFC 9110 §4.3.4", .tags(.TL1))
     func table() throws {
         let rows = try IdentityRow.load()
         #expect(rows.count >= 80)
@@ -15,13 +15,13 @@ struct CertificateIdentityTests {
             let matches = ReferenceIdentity(host: row.serverName ?? row.host).matches(try row.names.map(Self.name))
             #expect(matches == (row.verdict == "accepted"), "\(row.id): \(row.host), \(row.names)")
         }
-        // Both verdicts, ours and curl's, have to be there for the table to say anything.
+        // The table must contain both verdicts, on which we and curl agree; otherwise it shows nothing.
         for verdict in ["accepted", "refused"] {
             #expect(rows.contains { $0.verdict == verdict && $0.curl == verdict })
         }
     }
 
-    @Test("a host is the same to the matching whether it comes from a URL or by itself", .tags(.TL1, .I16))
+    @Test("A host matches the same names whether it comes from a URL or stands alone", .tags(.TL1, .I16))
     func hostsOfURLs() throws {
         for row in try IdentityRow.load() where row.serverName == nil {
             let host = row.host.contains(":") ? "[\(row.host)]" : row.host
@@ -32,7 +32,7 @@ struct CertificateIdentityTests {
         }
     }
 
-    @Test("neither order nor other names change a verdict, and no other host takes a name of this one", .tags(.TL1))
+    @Test("Neither order nor additional names change a verdict", .tags(.TL1))
     func random() throws {
         let rows = try IdentityRow.load()
         var random = SeededRandom.fromEnvironment()
@@ -50,7 +50,7 @@ struct CertificateIdentityTests {
     }
 
     @Test(
-        "names are sent as server name, without a dot at the end; addresses and what looks like one are not",
+        "A host name is sent as server name, without its final dot; an address, or a text like one, is not sent",
         .tags(.TL3),
         arguments: [
             ("A.test", "a.test"), ("a.test.", "a.test"), ("my_host.test", "my_host.test"), ("127.0.0.1", nil),
@@ -62,7 +62,7 @@ struct CertificateIdentityTests {
         #expect(ReferenceIdentity(host: host).serverName == expected)
     }
 
-    @Test("What a message says of the names is bounded and printable, whatever the peer wrote")
+    @Test("The names in a message are bounded and printable, whatever the peer wrote")
     func summary() {
         let nasty = (0...255).map { UInt8($0) }
         let names =
@@ -95,7 +95,7 @@ struct CertificateIdentityTests {
 
     // MARK: On sockets
 
-    /// A certificate, how it is addressed, and whether it is for that.
+    /// A certificate, the address by which it is reached, and whether it is for that address.
     struct Meeting: Sendable, CustomTestStringConvertible {
         let certificate: String
         let host: String
@@ -127,7 +127,7 @@ struct CertificateIdentityTests {
     ]
 
     @Test(
-        "a certificate for another name is refused before a byte is sent, over both protocols", .tags(.TL1, .TL2),
+        "A certificate for another name is refused before a byte is sent, over both protocols", .tags(.TL1, .TL2),
         arguments: meetings, [HTTP2Options.Negotiation.http1Only, .http2Only])
     func onSockets(meeting: Meeting, negotiation: HTTP2Options.Negotiation) async throws {
         let tls = LoopbackTLS(try CertificateFolder.identity(meeting.certificate))
@@ -148,7 +148,9 @@ struct CertificateIdentityTests {
                 #expect(fetched.response.connection?.protocolVersion == (negotiation == .http2Only ? .http2 : .http1_1))
             } else {
                 let error = try await serviceError { _ = try await client.fetch("/secret") }
-                #expect(error.code == .tlsHandshakeFailed && error.progress == .neverSent && error.attempts == 1)
+                #expect(error.code == .tlsHandshakeFailed)
+                #expect(error.progress == .neverSent)
+                #expect(error.attempts == 1)
                 #expect(error.message.contains("is not for \"\(meeting.serverName ?? meeting.host)\""), "\(error)")
                 try await server.waitForOpenConnections(count: 0)
                 #expect(server.requests.isEmpty)
@@ -160,12 +162,13 @@ struct CertificateIdentityTests {
     }
 
     @Test(
-        "a host that no certificate can name is not even dialled", .tags(.TL1),
+        "A host that no certificate can name is not dialled", .tags(.TL1),
         arguments: ["127.1", "2130706433", "a..test"])
     func unnamable(host: String) async throws {
         let client = try ServiceClient(baseURL: "https://\(host):1")
         let error = try await serviceError { _ = try await client.fetch("/") }
-        #expect(error.code == .tlsHandshakeFailed && error.attempts == 1)
+        #expect(error.code == .tlsHandshakeFailed)
+        #expect(error.attempts == 1)
         #expect(error.message.contains("no certificate can name \"\(host)\""), "\(error)")
         await client.shutdown()
     }

@@ -9,7 +9,7 @@ import Testing
 
 @Suite("The end of a client without shutdown, in a scope, and in a service group", .timeLimit(.minutes(1)))
 struct ClientEndTests {
-    @Test("when the last value of a client goes, its unused connections close", .tags(.LC11))
+    @Test("When the last value of a client goes away, its unused connections close", .tags(.LC11))
     func lastValueGoes() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -24,17 +24,13 @@ struct ClientEndTests {
         }
     }
 
-    @Test("a connection in use when the last value goes finishes its response, then closes", .tags(.LC11))
+    @Test(
+        "A connection in use when the last value of its client goes away finishes its response, then closes",
+        .tags(.LC11))
     func activeConnectionFinishes() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
-            server.onConnection { connection in
-                _ = try await connection.readRequest()
-                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
-                try await gate.wait()
-                try await connection.send("world")
-                try await connection.waitForClose()
-            }
+            server.answerInHalves(second: gate)
             func begin() async throws -> ServiceResponse {
                 try await ServiceClient(baseURL: server.baseURL).get("/")
             }
@@ -45,7 +41,7 @@ struct ClientEndTests {
         }
     }
 
-    @Test("nothing leaks: descriptors return to the start's count after 1,000 clients were made, used and dropped")
+    @Test("Nothing leaks: after 1,000 clients were made, used and dropped, as many descriptors are open as before")
     func descriptors() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -73,12 +69,12 @@ struct ClientEndTests {
         }
     }
 
-    /// How many descriptors this process has open.
+    /// The number of descriptors that this process has open.
     private static func openDescriptors() -> Int {
         (0..<Int32(4096)).reduce(0) { $0 + (fcntl($1, F_GETFD) >= 0 ? 1 : 0) }
     }
 
-    @Test("a scope drains its client, also when its body throws")
+    @Test("A scope drains its client, also when its body throws")
     func scope() async throws {
         struct Stop: Error {}
         try await withLoopbackServer { server in
@@ -118,7 +114,7 @@ struct ClientEndTests {
         }
     }
 
-    @Test("cancelling run() cuts off what is in flight", .tags(.LC12))
+    @Test("Cancelling run() cuts off the calls in flight", .tags(.LC12))
     func cancelledRun() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
@@ -141,7 +137,7 @@ struct ClientEndTests {
         try await running
     }
 
-    @Test("a middleware that throws while the client drains does not stop the drain", .tags(.LC13))
+    @Test("A middleware that throws while the client drains does not stop the drain", .tags(.LC13))
     func throwingMiddleware() async throws {
         struct Thrower: ServiceMiddleware {
             struct Failure: Error {}

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("The client's fields and middleware that sends requests elsewhere", .timeLimit(.minutes(1)))
 struct ClientFieldsTests {
-    /// Sends requests below `/moved` to another server.
+    /// Sends requests for paths under `/moved` to another server.
     private struct Moving: ServiceMiddleware {
         let base: String
 
@@ -25,7 +25,7 @@ struct ClientFieldsTests {
     private static let region = HTTPField.Name("X-Region")!
     private static let own = HTTPField.Name("X-Own")!
 
-    /// All fields of a request that are not about its connection, as text.
+    /// All fields of a request except those about its connection, as text.
     private func fields(_ request: RecordedRequest?) -> [String] {
         (request?.fields ?? [:]).map { "\($0.name.canonicalName): \($0.value)" }
             .filter { !$0.hasPrefix("host:") && !$0.hasPrefix("connection:") }.sorted()
@@ -60,7 +60,7 @@ struct ClientFieldsTests {
     }
 
     @Test(
-        "another server gets none of them but the harmless ones, and all that the request has of its own",
+        "Another server gets only the client's harmless fields, and all of the request's own fields",
         arguments: Place.allCases)
     func moved(place: Place) async throws {
         try await withClient(place) { client, server, other in
@@ -75,7 +75,7 @@ struct ClientFieldsTests {
         }
     }
 
-    @Test("the client's own server gets all of them", arguments: Place.allCases)
+    @Test("The client's own server gets all of the client's fields", arguments: Place.allCases)
     func home(place: Place) async throws {
         try await withClient(place) { client, server, other in
             let text = try await client.get("/home", fields: [Self.own: "mine"]).text()
@@ -88,7 +88,9 @@ struct ClientFieldsTests {
         }
     }
 
-    @Test("a field that the caller sends to another server by an absolute URL stays, also with the client's value")
+    @Test(
+        "A field that the caller sends to another server by an absolute URL stays, even if the client has the same value"
+    )
     func absolute() async throws {
         try await withClient(.perAttempt) { client, server, other in
             let response = try await client.get(other.url("/direct"), fields: [Self.key: "canary"])
@@ -98,7 +100,7 @@ struct ClientFieldsTests {
         }
     }
 
-    @Test("what signs a request sees what is sent: the other server's request without the client's fields")
+    @Test("A signer sees the request that is sent: for another server, without the client's fields")
     func signed() async throws {
         let seen = Guarded([Bool]())
         let signs: (inout ClientConfiguration, LoopbackServer) -> Void = { configuration, other in

@@ -3,14 +3,14 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// Every reason for closing a connection that a pool's snapshot can count, brought about through the client.
+/// Causes, through the client, every reason for closing a connection that a pool's snapshot can count.
 ///
-/// `PoolKnobTests` and `KeepAliveTests` bring about `idleTimeout`, `idleCapacity`, `totalIdleCapacity`,
+/// `PoolKnobTests` and `KeepAliveTests` cause `idleTimeout`, `idleCapacity`, `totalIdleCapacity`,
 /// `lifetimeExceeded`, `usesExceeded`, `poolingDisabled`, `connectionCloseRequested`, `eofDelimitedBody`,
 /// `leftoverBytes`, `keepAliveTimeout` and `bodyAbandoned`.
 @Suite("Close reasons", .timeLimit(.minutes(1)))
 struct CloseReasonTests {
-    @Test("closedByPeer: a server that closes an unused connection is noticed without a request", .tags(.PO7))
+    @Test("closedByPeer: the pool notices without a request that the server closed an unused connection", .tags(.PO7))
     func closedByPeer() async throws {
         try await expect("closedByPeer") { client, server in
             server.respond { _ in .reply(200, body: "x").thenClose() }
@@ -18,7 +18,9 @@ struct CloseReasonTests {
         }
     }
 
-    @Test("transportError or closedByPeer: a reset of an unused connection is noticed without a request", .tags(.PO7))
+    @Test(
+        "transportError or closedByPeer: the pool notices without a request that an unused connection was reset",
+        .tags(.PO7))
     func resetWhileIdle() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x").thenReset() }
@@ -41,7 +43,7 @@ struct CloseReasonTests {
         }
     }
 
-    @Test("upgraded: a tunnel is no connection for requests")
+    @Test("upgraded: a tunnel's connection is not used for requests")
     func upgraded() async throws {
         try await expect("upgraded") { client, server in
             server.onConnection { connection in
@@ -59,7 +61,8 @@ struct CloseReasonTests {
         try await expect("protocolError") { client, server in
             server.respond { _ in .bytes("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx") }
             let error = try await serviceError { _ = try await client.fetch("/") }
-            #expect(error.code == .protocolViolation && error.progress == .responseStarted)
+            #expect(error.code == .protocolViolation)
+            #expect(error.progress == .responseStarted)
         }
     }
 
@@ -85,7 +88,7 @@ struct CloseReasonTests {
         }
     }
 
-    @Test("requestUnfinished: an answer that refuses an upload ends its connection")
+    @Test("requestUnfinished: a response that refuses an upload ends its connection")
     func requestUnfinished() async throws {
         try await expect("requestUnfinished") { client, server in
             server.onConnection { connection in
@@ -100,16 +103,17 @@ struct CloseReasonTests {
         }
     }
 
-    @Test("transportError: a reset while a response is awaited")
+    @Test("transportError: a reset ends a connection that waits for a response")
     func transportError() async throws {
         try await expect("transportError") { client, server in
             server.respond { _ in .reset }
             let error = try await serviceError { _ = try await client.fetch(.post("/", body: .text("x"))) }
-            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .ambiguous)
         }
     }
 
-    @Test("replaced: at the limit a connection makes room for one that has to be new")
+    @Test("replaced: at the limit the pool closes a connection to make room for one that must be new")
     func replaced() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -128,14 +132,15 @@ struct CloseReasonTests {
                 _ = try await client.fetch("/0")
                 async let resent = client.fetch("/resent")
                 try await server.waitForRequests(count: 2)
-                // Waits in line, so that the place of the connection that dies is taken when the resend wants it.
+                // This request waits in the queue, so it takes the dead connection's place when the resend needs one.
                 async let queued = client.fetch("/queued")
                 try await eventually("a waiter") { client.pool.snapshot().waiting == 1 }
                 gate.open()
                 #expect(try await queued.text == "/queued")
                 let response = try await resent
-                #expect(response.text == "/resent" && response.response.resends == 1)
-                // Either dial may have been first; if the one in line was, its connection had to go.
+                #expect(response.text == "/resent")
+                #expect(response.response.resends == 1)
+                // Either dial may finish first. If the queued request's dial did, its connection was closed.
                 let replaced = client.pool.snapshot().closed["replaced", default: 0]
                 #expect(replaced == (response.connectionID == 2 ? 0 : 1))
                 #expect(response.response.connection?.requests == 1)
@@ -143,7 +148,7 @@ struct CloseReasonTests {
         }
     }
 
-    @Test("dialUnneeded: a dial that nobody waits for any more ends with the drain")
+    @Test("dialUnneeded: a dial that no request needs ends with the drain")
     func dialUnneeded() async throws {
         try await withLoopbackServer(.tls()) { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -162,7 +167,7 @@ struct CloseReasonTests {
         }
     }
 
-    @Test("shutdown: unused connections end with the client; forced: used ones at its deadline")
+    @Test("shutdown and forced: unused connections end with the client, used ones at its deadline")
     func endOfClient() async throws {
         try await withLoopbackServer { server in
             server.route(.get, "/stall") { _ in .stall }
@@ -180,7 +185,7 @@ struct CloseReasonTests {
         }
     }
 
-    @Test("A client that is let go closes its unused connections")
+    @Test("A client that goes away closes its unused connections")
     func poolReleased() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -193,7 +198,7 @@ struct CloseReasonTests {
         }
     }
 
-    /// What `bring` does closes one connection for this reason, and no other.
+    /// `bring` closes one connection, for this reason, and no other connection.
     private func expect(
         _ reason: String, _ bring: (ServiceClient, LoopbackServer) async throws -> Void
     ) async throws {
@@ -202,14 +207,15 @@ struct CloseReasonTests {
                 try await bring(client, server)
                 try await eventually("a close") { !client.pool.snapshot().closed.isEmpty }
                 #expect(client.pool.snapshot().closed == [reason: 1])
-                #expect(client.pool.snapshot().idle == 0 && client.pool.snapshot().active == 0)
+                #expect(client.pool.snapshot().idle == 0)
+                #expect(client.pool.snapshot().active == 0)
                 try await server.waitForOpenConnections(count: 0)
             }
         }
     }
 }
 
-/// Chunks of which some come only once a gate is open. Counts the iterators that were made of it.
+/// Chunks, some of which come only when a gate is open. Counts the iterators that were made.
 struct GatedChunks: AsyncSequence, Sendable {
     let first: [ByteBuffer]
     let gate: Gate

@@ -4,7 +4,7 @@ import CorpusSupport
 import NIOCore
 import Testing
 
-/// The group `encoding` of the corpus with decompression on: what the reader gets.
+/// The group `encoding` of the corpus with decompression on: what the reader sees.
 @Suite("Coded corpus cases", .timeLimit(.minutes(1)))
 struct CodedCorpusTests {
     /// What the reader of a case's body must see.
@@ -17,7 +17,7 @@ struct CodedCorpusTests {
 
     private static func outcome(of corpusCase: CorpusCase) throws -> Outcome {
         let raw = Outcome.untouched(corpusCase.body ?? [])
-        // Codings that are not decoded yet, a part that cannot be decoded by itself, and more layers than are undone.
+        // Codings that are not decoded yet, a part that cannot be decoded alone, and more layers than are decoded.
         if corpusCase.id.hasPrefix("enc-br-") || corpusCase.id.hasPrefix("enc-zstd-") { return raw }
         if corpusCase.status == 206 || corpusCase.id == "enc-chain-6" || corpusCase.body?.isEmpty == true { return raw }
         switch try #require(corpusCase.decoding) {
@@ -29,14 +29,14 @@ struct CodedCorpusTests {
     }
 
     @Test(
-        "every coded case of the corpus reaches its reader decoded, untouched, or as an error",
+        "Every coded case of the corpus reaches its reader decoded, untouched, or as an error",
         .tags(.DC1, .DC2, .DC3, .DC4, .DC5, .DC6, .DC7))
     func cases() async throws {
         let cases = try Corpus.load().filter { $0.group == "encoding" }
         #expect(cases.count >= 23)
         for corpusCase in cases {
             try await check(corpusCase, pieces: corpusCase.chunking)
-            // However it is cut up.
+            // In every segmentation.
             try await check(corpusCase, pieces: Array(stride(from: 7, to: min(corpusCase.bytes.count, 700), by: 7)))
         }
     }
@@ -79,7 +79,7 @@ struct CodedCorpusTests {
                 case .failure(let code):
                     Issue.record("\(corpusCase.id) must fail with \(code)")
                 }
-                // DC1: the connection is as good as after a body that was not coded.
+                // DC1: the connection is as reusable as after an uncoded body.
                 let second = try await client.fetch("/second")
                 #expect(second.text == "second", id)
                 #expect(second.isReused == (corpusCase.isReusable == true && corpusCase.end == .open), id)

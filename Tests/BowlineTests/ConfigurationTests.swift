@@ -72,7 +72,7 @@ struct ConfigurationTests {
     ]
 
     @Test(
-        "A value out of range, or that contradicts another, is an error that names its property",
+        "A value that is out of range, or contradicts another one, is an error that names its property",
         arguments: mistakes.indices)
     func mistakeIsNamed(index: Int) async throws {
         let (path, change) = Self.mistakes[index]
@@ -109,7 +109,7 @@ struct ConfigurationTests {
         await client.shutdown(within: .zero)
     }
 
-    @Test("A client with the largest values works: nothing overflows", .timeLimit(.minutes(1)))
+    @Test("A client with the largest values works without overflow", .timeLimit(.minutes(1)))
     func largestValuesWork() async throws {
         try await withLoopbackServer { server in
             server.respond { .reply(200, body: $0.bodyText) }
@@ -138,12 +138,13 @@ struct ConfigurationTests {
         }
     }
 
-    @Test("A configuration and its groups are made by closures, as the groups of a request are")
+    @Test("Closures set a configuration and its groups, in the same way as those of a request")
     func closures() throws {
         let lifecycle = LifecycleOptions { $0.drainTimeout = .seconds(1) }
         #expect(lifecycle.drainTimeout == .seconds(1))
         let middleware = MiddlewareOptions { $0.perCall = [] }
-        #expect(middleware.perCall.isEmpty && middleware.perAttempt.isEmpty)
+        #expect(middleware.perCall.isEmpty)
+        #expect(middleware.perAttempt.isEmpty)
         let configuration = ClientConfiguration {
             $0.lifecycle = lifecycle
             $0.retry = RetryOptions { $0.maximumAttempts = 0 }
@@ -152,7 +153,7 @@ struct ConfigurationTests {
         #expect(configuration.problems().map(\.path) == ["retry.maximumAttempts"])
     }
 
-    @Test("All problems are reported together")
+    @Test("All problems of a configuration are reported together")
     func problemsTogether() async throws {
         let error = try await serviceError {
             _ = try ServiceClient(baseURL: "http://example.com") {
@@ -166,7 +167,7 @@ struct ConfigurationTests {
         }
     }
 
-    @Test("What the configuring closure throws comes through unchanged")
+    @Test("An error of the configuring closure is thrown unchanged")
     func configureThrows() {
         struct Mine: Error {}
         #expect(throws: Mine.self) { _ = try ServiceClient(baseURL: "http://example.com") { _ in throw Mine() } }
@@ -220,7 +221,7 @@ struct ConfigurationTests {
         }
     }
 
-    @Test("A client over a transport of one's own needs no base either")
+    @Test("A client over a custom transport needs no base either")
     func transportWithoutBase() async throws {
         let client = try ServiceClient(transport: Echo())
         #expect(client.baseURL == nil)

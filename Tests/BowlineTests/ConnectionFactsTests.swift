@@ -3,7 +3,7 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// What a response and a snapshot say about connections.
+/// What a response and a snapshot tell about connections.
 @Suite("Connection facts", .timeLimit(.minutes(1)))
 struct ConnectionFactsTests {
     @Test("A response says which connection served it, over IPv4, IPv6, a Unix domain socket and TLS")
@@ -16,7 +16,9 @@ struct ConnectionFactsTests {
                 } _: { client in
                     for number in 1...3 {
                         let facts = try #require(try await client.fetch("/").response.connection)
-                        #expect(facts.id == 1 && facts.requests == number && facts.isReused == (number > 1))
+                        #expect(facts.id == 1)
+                        #expect(facts.requests == number)
+                        #expect(facts.isReused == (number > 1))
                         #expect(facts.protocolVersion == .http1_1)
                         let expected =
                             switch options.address {
@@ -41,7 +43,7 @@ struct ConnectionFactsTests {
         }
     }
 
-    @Test("Phase timings are in order, on the client's clock, and the dial is told where there was one")
+    @Test("Phase timings are in order, on the client's clock, and the dial has a time if there was one")
     func timings() async throws {
         let clock = TestClock(start: MonotonicInstant(nanoseconds: 1_000))
         let gates = [Gate(), Gate()]
@@ -52,7 +54,7 @@ struct ConnectionFactsTests {
                 let before = clock.now
                 async let fetched = client.fetch("/")
                 try await server.waitForRequests(count: number + 1)
-                // The server may have the request before our own loop has noted that it was written.
+                // The server may have the request before the client's loop has noted that it was written.
                 try await eventually("sent") { client.pool.snapshot().active == 1 }
                 clock.advance(by: .seconds(3))
                 gates[number].open()
@@ -61,7 +63,8 @@ struct ConnectionFactsTests {
                 #expect(timings.started == before)
                 #expect(timings.leased == before)
                 #expect(timings.sent == before || timings.sent == after)
-                #expect(timings.firstByte == after && timings.head == after)
+                #expect(timings.firstByte == after)
+                #expect(timings.head == after)
                 #expect(timings.dial == (number == 0 ? .zero : nil))
             }
             try await end(client, clock)
@@ -85,8 +88,18 @@ struct ConnectionFactsTests {
         }
     }
 
-    @Test("A snapshot counts idle, active, waiting, opened and closed, for each origin and in sum")
-    func snapshot() async throws {
+    /// Snapshots of a pool that has at most two connections to an origin.
+    private struct Snapshots {
+        /// With three requests to the first origin that are not answered, and one to the second that was answered with
+        /// `Connection: close`.
+        let busy: PoolSnapshot
+        let first: OriginPoolSnapshot
+        let second: OriginPoolSnapshot
+        /// After all requests were answered.
+        let afterwards: PoolSnapshot
+    }
+
+    private func snapshots() async throws -> Snapshots {
         try await withLoopbackServers(2) { servers in
             let gate = Gate()
             for server in servers {
@@ -98,23 +111,44 @@ struct ConnectionFactsTests {
             try await servers[0].waitForRequests(count: 2)
             try await eventually("a waiter") { client.pool.snapshot().waiting == 1 }
             _ = try await client.fetch(servers[1].url("/close"))
-            let snapshot = client.pool.snapshot()
-            #expect(snapshot.origins.count == 2)
-            let first = try #require(snapshot.origins.first { $0.origin.port == servers[0].port })
-            #expect(first.active == 2 && first.idle == 0 && first.waiting == 1 && first.opened == 2)
-            #expect(first.dialling == 0 && first.closed.isEmpty)
-            let second = try #require(snapshot.origins.first { $0.origin.port == servers[1].port })
-            #expect(second.opened == 1 && second.closed == ["connectionCloseRequested": 1] && second.active == 0)
-            #expect(snapshot.opened == 3 && snapshot.active == 2 && snapshot.waiting == 1)
-            #expect(snapshot.closed == ["connectionCloseRequested": 1])
+            let busy = client.pool.snapshot()
             gate.open()
             for task in held { _ = try await task.value }
-            #expect(client.pool.snapshot().idle == 2 && client.pool.snapshot().waiting == 0)
+            let afterwards = client.pool.snapshot()
             await client.shutdown()
+            return Snapshots(
+                busy: busy, first: try #require(busy.origins.first { $0.origin.port == servers[0].port }),
+                second: try #require(busy.origins.first { $0.origin.port == servers[1].port }), afterwards: afterwards)
         }
     }
 
-    @Test("Pools of origins that have gone cold disappear; what they counted stays")
+    @Test("A snapshot counts the connections and the waiters of each origin")
+    func snapshotOfOrigins() async throws {
+        let seen = try await snapshots()
+        #expect(seen.busy.origins.count == 2)
+        #expect(seen.first.active == 2)
+        #expect(seen.first.idle == 0)
+        #expect(seen.first.waiting == 1)
+        #expect(seen.first.opened == 2)
+        #expect(seen.first.dialling == 0)
+        #expect(seen.first.closed.isEmpty)
+        #expect(seen.second.opened == 1)
+        #expect(seen.second.closed == ["connectionCloseRequested": 1])
+        #expect(seen.second.active == 0)
+    }
+
+    @Test("A snapshot counts the connections and the waiters of all origins together")
+    func snapshotOfAll() async throws {
+        let seen = try await snapshots()
+        #expect(seen.busy.opened == 3)
+        #expect(seen.busy.active == 2)
+        #expect(seen.busy.waiting == 1)
+        #expect(seen.busy.closed == ["connectionCloseRequested": 1])
+        #expect(seen.afterwards.idle == 2)
+        #expect(seen.afterwards.waiting == 0)
+    }
+
+    @Test("Pools of idle origins disappear; their counts stay")
     func coldPools() async throws {
         let clock = TestClock()
         try await withLoopbackServers(3) { servers in
@@ -125,15 +159,16 @@ struct ConnectionFactsTests {
             try await clock.waitForSleepers(count: 3)
             try await drive(clock, by: .seconds(90)) { client.pool.snapshot().origins.isEmpty }
             let snapshot = client.pool.snapshot()
-            #expect(snapshot.opened == 3 && snapshot.closed == ["idleTimeout": 3])
-            // They come back as if nothing had been.
+            #expect(snapshot.opened == 3)
+            #expect(snapshot.closed == ["idleTimeout": 3])
+            // The pools come back as new ones.
             #expect(try await client.fetch(servers[0].url("/")).text == "x")
             #expect(client.pool.snapshot().opened == 4)
             try await end(client, clock)
         }
     }
 
-    @Test("Pools whose servers went away disappear when there are many: no growth with the number of origins seen")
+    @Test("Pools of many vanished servers disappear: memory does not grow with the number of origins seen")
     func coldPoolsOfManyOrigins() async throws {
         let client = try ServiceClient()
         for _ in 0..<200 {

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Connection reuse")
 struct ConnectionReuseTests {
-    @Test("two sequential GETs whose bodies are read use one connection", .tags(.KA1), arguments: [false, true])
+    @Test("Two sequential GETs whose bodies are read use one connection", .tags(.KA1), arguments: [false, true])
     func sequentialRequestsShareAConnection(chunked: Bool) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "hello", framing: chunked ? .chunked : .length) }
@@ -24,8 +24,8 @@ struct ConnectionReuseTests {
     }
 }
 
-/// How a response ends, and what its connection does then.
-@Suite("When a connection is free again", .timeLimit(.minutes(1)))
+/// How a response ends, and what happens to its connection then.
+@Suite("When a connection is idle again", .timeLimit(.minutes(1)))
 struct ConnectionReturnTests {
     enum Shape: String, CaseIterable, Sendable {
         case whole, length, chunked, trailers
@@ -42,7 +42,7 @@ struct ConnectionReturnTests {
     }
 
     @Test(
-        "the connection is in the pool before the caller sees the end, so that a sequential caller always reuses it",
+        "The connection is in the pool before the caller sees the body's end, so a sequential caller always reuses it",
         .tags(.KA1),
         arguments: Shape.allCases
     )
@@ -63,28 +63,32 @@ struct ConnectionReturnTests {
             try await withServiceClient(server.baseURL) { client in
                 for _ in 1...200 {
                     let response = try await client.get("/")
-                    // A response in one piece has freed its connection already.
+                    // After a response in one piece the connection is idle already.
                     #expect(client.pool.snapshot().idle == (shape == .whole ? 1 : 0))
                     next.open()
                     var text = ""
                     for try await chunk in response.body { text += String(buffer: chunk) }
                     #expect(client.pool.snapshot().idle == 1)
-                    #expect(text == "abcd" && response.connection?.id == 1)
+                    #expect(text == "abcd")
+                    #expect(response.connection?.id == 1)
                 }
             }
             #expect(server.connections.count == 1)
         }
     }
 
-    @Test("A snapshot counts a dial that is under way, and the request that waits for it")
+    @Test("A snapshot counts a dial in progress and the request that waits for it")
     func diallingCounted() async throws {
         try await withLoopbackServer(.unreachable) { server in
             try await withServiceClient(server.baseURL) { client in
                 let task = Task { try await client.fetch("/") }
                 try await eventually("the dial") { client.pool.snapshot().dialling == 1 }
                 let snapshot = client.pool.snapshot()
-                #expect(snapshot.waiting == 1 && snapshot.opened == 0 && snapshot.active == 0)
-                #expect(snapshot.origins.map(\.dialling) == [1] && snapshot.origins.map(\.waiting) == [1])
+                #expect(snapshot.waiting == 1)
+                #expect(snapshot.opened == 0)
+                #expect(snapshot.active == 0)
+                #expect(snapshot.origins.map(\.dialling) == [1])
+                #expect(snapshot.origins.map(\.waiting) == [1])
                 task.cancel()
                 await #expect(throws: CancellationError.self) { try await task.value }
                 #expect(client.pool.snapshot().waiting == 0)
@@ -93,7 +97,7 @@ struct ConnectionReturnTests {
     }
 
     @Test(
-        "a response that came too late to be told apart: the desync is noticed with the next, the connection closed",
+        "A stray response that answers a request is noticed at the next one, and the connection is closed",
         .tags(.KA13)
     )
     func desync() async throws {
@@ -104,7 +108,8 @@ struct ConnectionReturnTests {
                 _ = try await connection.readRequest()
                 try await connection.reply(200, body: "first")
                 _ = try await connection.readRequest()
-                // Nobody can know that this is no answer to the second request; its own answer gives it away.
+                // The client cannot know that this does not answer the second request. The request's own answer shows
+                // it.
                 try await connection.reply(200, body: "stray")
                 try await connection.reply(200, body: "second")
                 sent.open()
@@ -116,7 +121,8 @@ struct ConnectionReturnTests {
                 #expect(try await client.fetch("/second").text == "stray")
                 try await sent.wait()
                 let third = try await client.fetch(.post("/third", body: .text("x")))
-                #expect(third.text == "/third" && third.connectionID == 2)
+                #expect(third.text == "/third")
+                #expect(third.connectionID == 2)
                 try await server.waitForOpenConnections(count: 1)
                 let closed = client.pool.snapshot().closed
                 #expect(closed == ["unsolicitedBytes": 1] || closed == ["leftoverBytes": 1], "\(closed)")

@@ -5,13 +5,13 @@ import HTTPTypes
 import NIOCore
 import Testing
 
-/// Every case of the corpus, served by a socket: verdict, delivered message, and what becomes of the connection.
+/// Serves every case of the corpus over a socket: the verdict, the delivered message, and the connection's fate.
 @Suite("The corpus over a socket", .timeLimit(.minutes(2)))
 struct CorpusOverSocketTests {
-    /// How many cases run at once.
+    /// The number of cases that run at once.
     private static let width = 16
 
-    @Test("every corpus case gets its verdict through the client", .tags(.H1a), arguments: try Corpus.groups())
+    @Test("Every case of the corpus gets its verdict through the client", .tags(.H1a), arguments: try Corpus.groups())
     func verdicts(group: String) async throws {
         let cases = try Corpus.load().filter { $0.group == group }
         try await withThrowingTaskGroup(of: [String].self) { tasks in
@@ -44,12 +44,12 @@ struct CorpusOverSocketTests {
             server.respond { _ in .reply(200, fields: [.server: "second"], body: "second") }
             let client = try ServiceClient(baseURL: server.baseURL) {
                 $0.retry = .never
-                // What is refused must be refused by its bytes, not by a timeout.
+                // The bytes must cause a refusal, not a timeout.
                 $0.timeouts.total = .seconds(20)
                 $0.connection.discardTimeout = .seconds(5)
-                // The corpus tells bodies as they come over the wire; `CodedCorpusTests` has what they decode to.
+                // The corpus contains bodies as they come over the wire; `CodedCorpusTests` has their decoded forms.
                 $0.decompression = .off
-                // One response is what a case is about, not what another attempt or another place has.
+                // A case is about one response; a retry or a redirect would show another one.
                 $0.retry = .never
                 $0.redirect = .never
             }
@@ -57,10 +57,10 @@ struct CorpusOverSocketTests {
             if hasTimedOut { observation.outcome = .undecided }
             var complaints: [String] = []
             if observation.outcome == .failed, corpusCase.end == .open {
-                // Refused without the end of the connection: we are the one that ends it.
+                // A refusal without the end of the connection: our side closes it.
                 try await server.waitForOpenConnections(count: 0)
             }
-            // A POST that is written in the moment in which the server closes is lost, as it should be; a PUT is sent again.
+            // A POST that is written just when the server closes is lost, as it should be; a PUT is sent again.
             let method = corpusCase.end == .close ? HTTPRequest.Method.put : .post
             let second = try await client.fetch(ServiceRequest(method: method, "/second", body: .text("x")))
             observation.isReusable = second.isReused

@@ -13,7 +13,7 @@ struct DecompressionTests {
     }
 
     @Test(
-        "a decoded body leaves its connection fit for reuse, whichever way it is framed", .tags(.DC1),
+        "A decoded body leaves its connection reusable, in each framing", .tags(.DC1),
         arguments: CodedBytes.Envelope.allCases,
         [ScriptedResponse.Framing.length, .chunks(of: 1), .chunked, .untilClose])
     func reuse(envelope: CodedBytes.Envelope, framing: ScriptedResponse.Framing) async throws {
@@ -33,7 +33,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("what is offered stands on the wire once, and not beside a range or what the caller accepts", .tags(.DC10))
+    @Test("Accept-Encoding is sent once, and not with a range or with the caller's own value", .tags(.DC10))
     func offer() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply() }
@@ -49,7 +49,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("HEAD to a gzipped resource, and 304 of one, keep their fields and their connection", .tags(.DC4))
+    @Test("HEAD of a gzipped resource, and a 304 for one, keep their fields and their connection", .tags(.DC4))
     func noContent() async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -67,7 +67,9 @@ struct DecompressionTests {
         }
     }
 
-    @Test("a coded body cut off by the end of the connection fails, whoever notices first", .tags(.DC2))
+    @Test(
+        "A coded body that the end of the connection cuts off fails, whether the decoder or the framing notices first",
+        .tags(.DC2))
     func cutOff() async throws {
         try await withLoopbackServer { server in
             let whole = ScriptedResponse(200, fields: [.contentEncoding: "gzip"], body: Self.coded(.gzip))
@@ -84,7 +86,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("a bomb of 1 GiB from 1 MB, and one nested in another, fail under 16 MiB of memory", .tags(.DC7))
+    @Test("A bomb of 1 GiB from 1 MB, and one nested in another, fail with less than 16 MiB of memory", .tags(.DC7))
     func bombs() async throws {
         let piece = ByteBuffer(bytes: CodedBytes.encode([UInt8](repeating: 0, count: 1 << 20), as: .gzip))
         let members = (0..<1024).flatMap { _ in piece.readableBytesView }
@@ -116,19 +118,19 @@ struct DecompressionTests {
                 }
                 #expect(growth ?? 0 < 16 << 20)
             }
-            // Given up, not read to its end.
+            // Closed, not read to its end.
             try await server.waitForOpenConnections(count: 0)
             await client.shutdown(within: .zero)
         }
     }
 
     @Test(
-        "the coded body of a response that is retried is not decoded, and its connection serves the next attempt",
+        "The coded body of a retried response is not decoded, and its connection serves the next attempt",
         .tags(.DC8))
     func retried() async throws {
         try await withLoopbackServer { server in
             server.respond { request in
-                // The first would fail if anybody decoded it.
+                // The first body would fail if it were decoded.
                 request.number == 1
                     ? .reply(503, fields: [.contentEncoding: "gzip"], body: "not gzip")
                     : .reply(200, fields: [.contentEncoding: "gzip"], body: Self.coded(.gzip))
@@ -143,7 +145,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("a compressed body is compressed once for all attempts, or anew where its sequence is made anew")
+    @Test("A compressed body is compressed once for all attempts, or again if its sequence is made again")
     func retriedUpload() async throws {
         try await withLoopbackServer { server in
             server.respond { request in request.number == 1 ? .reply(503) : .reply(200) }
@@ -168,11 +170,11 @@ struct DecompressionTests {
         }
     }
 
-    @Test("a coded body that is let go unread is drained as it is, and the connection kept", .tags(.DC8))
+    @Test("A coded body that is dropped unread is drained without decoding, and the connection is kept", .tags(.DC8))
     func unread() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in
-                // Would fail if anybody decoded it.
+                // Would fail if it were decoded.
                 .reply(200, fields: [.contentEncoding: "gzip"], body: "not gzip", framing: .chunked)
             }
             let client = try ServiceClient(baseURL: server.baseURL)

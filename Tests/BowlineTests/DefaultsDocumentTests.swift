@@ -10,12 +10,13 @@ struct DefaultsDocumentTests {
     func clientDefaults() throws {
         let documented = try defaults(under: "## The client: `ClientConfiguration`")
         var actual = Knobs.values(of: ClientConfiguration(), special: ["surroundings", "encoder", "decoder"])
-        // A clock, a closure and a coder have no value that could be written down; that they are there is checked.
+        // A clock, a closure and a coder have no value to write down. The test checks that they are set.
         actual["clock"] = "MonotonicClock()"
         actual["random"] = "the system's generator"
         #expect(ClientConfiguration().clock is MonotonicClock)
         for coder in ["encoder", "decoder"] { actual[coder] = "JSON" }
-        #expect(ClientConfiguration().encoder is JSONEncoder && ClientConfiguration().decoder is JSONDecoder)
+        #expect(ClientConfiguration().encoder is JSONEncoder)
+        #expect(ClientConfiguration().decoder is JSONDecoder)
         expectSame(documented, actual)
     }
 
@@ -75,7 +76,7 @@ struct DefaultsDocumentTests {
         }
     }
 
-    @Test("each knob is declared with the name of its own property")
+    @Test("Each knob has the name of its own property")
     func names() {
         Knobs.expectOwnNames(Timeouts.knobs)
         Knobs.expectOwnNames(RetryOptions.knobs)
@@ -91,7 +92,10 @@ struct DefaultsDocumentTests {
 
     private func defaults(under heading: String) throws -> [String: String] {
         let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: heading)
-        for row in rows { #expect(row.count == 6 && !row[5].isEmpty, "\(row)") }
+        for row in rows {
+            try #require(row.count == 6, "\(row)")
+            #expect(!row[5].isEmpty, "\(row)")
+        }
         let paths = rows.map { unquoted($0[0]) }
         #expect(Set(paths).count == paths.count, "a knob is listed twice")
         return Dictionary(rows.map { (unquoted($0[0]), $0[1]) }) { first, _ in first }
@@ -117,9 +121,9 @@ extension Optional: OptionalKnobs where Wrapped == RetryBudgetOptions {
     var present: Any? { map { $0 as Any } }
 }
 
-/// The stored properties of nested value structs, by path, as `Docs/Defaults.md` writes their values.
+/// The stored properties of nested value structs, by path, with their values as `Docs/Defaults.md` writes them.
 private enum Knobs {
-    /// - Parameter special: Paths that have no value to write down; they are left out.
+    /// - Parameter special: Paths without a value to write down; they are left out.
     static func values(of root: Any, at path: String = "", special: Set<String> = []) -> [String: String] {
         var found: [String: String] = [:]
         walk(root, path) { path, value in
@@ -159,7 +163,7 @@ private enum Knobs {
         }
     }
 
-    /// Changes each property through its knob, and expects that the property of the knob's name has changed, and no other.
+    /// Changes each property through its knob, and expects that only the property with the knob's name has changed.
     static func expectOwnNames<Options: ConfigurableOptions>(_ knobs: [OptionKnob<Options>]) {
         let defaults = values(of: Options())
         for knob in knobs {
@@ -180,7 +184,7 @@ private enum Knobs {
     private static func walk(_ value: Any, _ path: String, _ visit: (String, Any) -> Void) {
         for case (let label?, let child) in Mirror(reflecting: value).children {
             let childPath = path.isEmpty ? label : "\(path).\(label)"
-            // What is there by default, and could be nil, is listed by its own knobs.
+            // A group that is set by default, and could be nil, is listed by its own knobs.
             let present = (child as? any OptionalKnobs)?.present ?? child
             let isGroup = Mirror(reflecting: present).displayStyle == .struct && !isLeaf(present)
             if isGroup { walk(present, childPath, visit) } else { visit(childPath, child) }

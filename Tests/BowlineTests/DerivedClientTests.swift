@@ -30,7 +30,7 @@ struct DerivedClientTests {
         }
     }
 
-    @Test("Derived clients share one lifecycle: shutting one down drains and ends all")
+    @Test("Derived clients share one lifecycle: the shutdown of one drains and ends all")
     func sharedLifecycle() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -52,7 +52,7 @@ struct DerivedClientTests {
         }
     }
 
-    @Test("A derived client has its own policies, and the one it came from keeps its own")
+    @Test("A derived client has its own policies, and its parent keeps its own")
     func ownPolicies() async throws {
         let stub = StubTransport()
         stub.on(.get, "/a", always: .respond(.ok))
@@ -79,7 +79,7 @@ struct DerivedClientTests {
     ]
 
     @Test(
-        "What a derived client shares cannot be changed, and values out of range are refused", arguments: shared.indices
+        "A derived client cannot change shared settings, and out-of-range values are refused", arguments: shared.indices
     )
     func refused(index: Int) throws {
         let (path, change) = Self.shared[index]
@@ -92,7 +92,7 @@ struct DerivedClientTests {
         #expect(error?.message.hasPrefix("\(path):") == true, "\(error?.message ?? "")")
     }
 
-    @Test("scoped appends to the base URL and adds fields; a request's own fields win, other names stay")
+    @Test("scoped appends to the base URL and adds fields; a request's own fields win, and fields of other names stay")
     func scopedFields() async throws {
         let stub = StubTransport()
         stub.on(nil, "/v1/users/42", always: .respond(.ok))
@@ -110,7 +110,7 @@ struct DerivedClientTests {
         #expect(users.baseURL?.path == "/v1/users")
     }
 
-    @Test("a client's fields do not follow an absolute URL to another origin", .tags(.I9))
+    @Test("A client's fields are not sent to another origin by an absolute URL", .tags(.I9))
     func fieldsStayHome() async throws {
         let stub = StubTransport()
         stub.on(nil, "http://example.com/a", always: .respond(.ok))
@@ -136,7 +136,7 @@ struct DerivedClientTests {
         #expect(baseless?.code == .invalidURL)
     }
 
-    @Test("print(client) is short and has neither query nor fields; so is a configuration's text")
+    @Test("print(client) is short and contains neither query nor fields; so is a configuration's text")
     func descriptions() async throws {
         let client = try ServiceClient(baseURL: "http://example.com/v1?key=canary", transport: StubTransport()) {
             $0.fields = [.authorization: "canary"]

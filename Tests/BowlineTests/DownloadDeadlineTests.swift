@@ -6,11 +6,11 @@ import Testing
 
 @Suite("How long a download may take", .timeLimit(.minutes(1)))
 struct DownloadDeadlineTests {
-    /// Where a total is asked for.
+    /// The place that asks for a total.
     enum Asked: String, CaseIterable, Sendable {
         case nowhere, configuration, sixtySecondsInConfiguration, derived, options, task
 
-        /// After how long the download ends; nil: it does not.
+        /// The time after which the download ends; nil: no limit.
         var limit: Duration? {
             switch self {
             case .nowhere: nil
@@ -20,7 +20,7 @@ struct DownloadDeadlineTests {
         }
     }
 
-    /// Sends a byte every ten seconds of the clock, thirty of them, so that bodyIdle (30 s) never passes: 300 seconds.
+    /// Sends a byte every ten seconds of the clock for 300 seconds, so that bodyIdle (30 s) never passes.
     private static func serve(_ server: LoopbackServer, _ clock: TestClock) {
         server.onConnection { connection in
             _ = try await connection.readRequest()
@@ -46,7 +46,8 @@ struct DownloadDeadlineTests {
     }
 
     @Test(
-        "A download has no total limit unless one was asked for or the task has a deadline", arguments: Asked.allCases)
+        "A download has no total limit unless the program asks for one or the task has a deadline",
+        arguments: Asked.allCases)
     func total(asked: Asked) async throws {
         let clock = TestClock()
         try await withTemporaryFolder { folder in
@@ -80,7 +81,7 @@ struct DownloadDeadlineTests {
         }
     }
 
-    @Test("bodyIdle guards a download without a total")
+    @Test("bodyIdle applies to a download without a total")
     func idle() async throws {
         let clock = TestClock()
         try await withTemporaryFolder { folder in
@@ -101,11 +102,12 @@ struct DownloadDeadlineTests {
         }
     }
 
-    @Test("Limits are equal by what they are, whether they were set or not, and list no more than themselves")
+    @Test("Timeouts are equal by value, whether set or default, and a mirror lists the limits alone")
     func values() {
         var set = Timeouts()
         set.total = .seconds(60)
-        #expect(set == Timeouts() && set.hashValue == Timeouts().hashValue)
+        #expect(set == Timeouts())
+        #expect(set.hashValue == Timeouts().hashValue)
         #expect(
             Mirror(reflecting: set).children.compactMap(\.label)
                 == ["connect", "poolAcquire", "responseHead", "bodyIdle", "attempt", "total"])

@@ -2,7 +2,7 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// A relay to a server on this machine that ends its first connections at once: what a dial meets while a service starts.
+/// A relay to a local server that ends its first connections at once, as a dial may see while a service starts.
 enum EndingRelay {
     /// Runs `body` with the relay's port.
     static func with(

@@ -18,7 +18,7 @@ struct EndpointTests {
         var tags: [String]
     }
 
-    /// What an author writes.
+    /// An endpoint as an author writes it.
     private struct Orders: Sendable {
         let client: ServiceClient
 
@@ -74,7 +74,7 @@ struct EndpointTests {
         #expect(stub.calls[1].context.timeouts.attempt == .seconds(2))
     }
 
-    @Test("An enum with a raw value fills a placeholder and a query with that")
+    @Test("An enum with a raw value fills a placeholder and a query with its raw value")
     func rawValues() async throws {
         enum Status: String, ParameterValue {
             case inProgress = "in progress"
@@ -89,13 +89,15 @@ struct EndpointTests {
         let (client, stub) = try Self.client(.respond(body: "all"))
         #expect(try await client.call(endpoint, .inProgress).text() == "all")
         let call = try #require(stub.calls.first)
-        #expect(call.path == "/v1/orders/in%20progress" && call.query == "status=in%20progress")
+        #expect(call.path == "/v1/orders/in%20progress")
+        #expect(call.query == "status=in%20progress")
         let error = try await serviceError { _ = try await client.call(endpoint, .up) }
-        #expect(error.code == .invalidRequest && error.message.contains("makes a segment . or .."))
+        #expect(error.code == .invalidRequest)
+        #expect(error.message.contains("makes a segment . or .."))
         #expect(stub.calls.count == 1)
     }
 
-    @Test("The template stands for the target; a call's own options come last")
+    @Test("The template is used in place of the target; a call's own options are applied last")
     func targetTemplate() async throws {
         let (client, stub) = try Self.client(.respond(body: #"{"id":7,"item":""}"#))
         _ = try await client.call(Orders.find, 7)
@@ -107,7 +109,7 @@ struct EndpointTests {
         #expect(stub.calls.map(\.context.timeouts.attempt) == [nil, .seconds(9)])
     }
 
-    @Test("Only the expected statuses are a success: those of the endpoint, or any 2xx", arguments: [200, 201, 404])
+    @Test("Only an expected status is a success: the endpoint's own list, or any 2xx", arguments: [200, 201, 404])
     func statuses(code: Int) async throws {
         let (client, _) = try Self.client(.respond(.init(code: code), body: #"{"id":7,"item":""}"#))
         for (isExpected, call) in [
@@ -148,7 +150,7 @@ struct EndpointTests {
         ("tenants/{id}/\u{301}data", ["id": ".."], "segment . or .."), ("a/{b/c}", ["b/c": "1"], "beyond its segment"),
     ]
 
-    @Test("A template that is none, or is not filled in, is a clear error before anything is sent", arguments: mistakes)
+    @Test("A malformed or unfilled template is a clear error before anything is sent", arguments: mistakes)
     func badTemplate(example: (template: String, values: [String: String], problem: String)) async throws {
         let (client, stub) = try Self.client(.respond())
         let endpoint = Endpoint<[String: String], Void>(.get, example.template) { $1.path = $0 }

@@ -16,7 +16,7 @@ struct ErrorNamingTests {
         }
     }
 
-    /// How a call can fail, and what its error says of the response.
+    /// How a call can fail, and what its error says about the response.
     struct Failure: CustomStringConvertible, Sendable {
         let description: String
         let reply: ScriptedReply
@@ -72,7 +72,8 @@ struct ErrorNamingTests {
     ]
 
     @Test(
-        "Method and template are in every error, status and media type where there was a response", arguments: failures)
+        "Every error contains method and template, and status and media type if there was a response",
+        arguments: failures)
     func named(failure: Failure) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in failure.reply }
@@ -97,7 +98,7 @@ struct ErrorNamingTests {
         }
     }
 
-    @Test("A body that is not JSON says what it is instead")
+    @Test("The error of a body that is not JSON names its media type")
     func whatItIsInstead() async throws {
         let examples: [(type: String?, message: String)] = [
             (
@@ -116,7 +117,7 @@ struct ErrorNamingTests {
         }
     }
 
-    @Test("Without a template the path is not said, unless the user asks for it; the query never")
+    @Test("Without a template the error contains no path, unless the user asks for it, and never the query")
     func paths() async throws {
         for isAskedFor in [false, true] {
             try await withLoopbackServer { server in
@@ -136,7 +137,7 @@ struct ErrorNamingTests {
         }
     }
 
-    @Test("What fails before anything is sent names the call, too")
+    @Test("An error before anything is sent names the call, too")
     func beforeSending() async throws {
         let stub = StubTransport()
         let client = try ServiceClient(baseURL: "http://example.com", transport: stub)
@@ -157,7 +158,7 @@ struct ErrorNamingTests {
         #expect(stub.calls.isEmpty)
     }
 
-    /// Asks another service first, and fails as that fails.
+    /// Calls another service first, and fails with that call's error.
     private struct AsksFirst: ServiceMiddleware {
         let other: ServiceClient
 

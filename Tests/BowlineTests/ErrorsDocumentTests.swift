@@ -11,7 +11,8 @@ struct ErrorsDocumentTests {
         let rows = try MarkdownDocument("Docs/Errors.md").rows(under: "## Every code")
         #expect(rows.map { $0[0] }.sorted() == declared.map { "`\($0.1)`" }.sorted())
         for row in rows {
-            #expect(row.count == 4 && row.allSatisfy { !$0.isEmpty }, "\(row)")
+            #expect(row.count == 4, "\(row)")
+            #expect(row.allSatisfy { !$0.isEmpty }, "\(row)")
             let named = RequestProgress.allCases.contains { row[2].contains("`\($0.rawValue)`") }
             #expect(named || row[2].hasPrefix("any"), "\(row[0]) does not name its progress")
         }
@@ -30,6 +31,9 @@ struct ErrorsDocumentTests {
         #expect(!declared.isEmpty)
         let rows = try MarkdownDocument("Docs/ConnectionReuse.md").rows(under: "## Every reason to close")
         #expect(rows.map { $0[0] }.sorted() == declared.sorted())
-        for row in rows { #expect(row.count == 3 && row.allSatisfy { !$0.isEmpty }, "\(row)") }
+        for row in rows {
+            #expect(row.count == 3, "\(row)")
+            #expect(row.allSatisfy { !$0.isEmpty }, "\(row)")
+        }
     }
 }

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Tasks on the event loops' executors", .timeLimit(.minutes(1)))
 struct EventLoopExecutorTests {
-    @Test("a task on an event loop's executor gets its response without leaving the loop")
+    @Test("A task on an event loop's executor gets its response without leaving the loop")
     func staysOnLoop() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -23,7 +23,7 @@ struct EventLoopExecutorTests {
         }
     }
 
-    @Test("tasks that yield until a response is there do not keep the loop from reading it")
+    @Test("A task that yields until its response arrives does not keep the loop from reading it")
     func yielding() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -31,11 +31,11 @@ struct EventLoopExecutorTests {
                 let flag = Flag()
                 let status = try await client.withEventLoopExecutor {
                     async let response = {
-                        // Also when it fails: the loop below is to end.
+                        // Also on failure, so that the loop below ends.
                         defer { flag.isSet.store(true, ordering: .relaxed) }
                         return try await client.get("/").status.code
                     }()
-                    // Ends with the suite's limit, too: a loop that is kept from reading would keep this one going for ever.
+                    // Ends with the suite's time limit, too: otherwise a loop that cannot read would never end.
                     while !flag.isSet.load(ordering: .relaxed), !Task.isCancelled { await Task.yield() }
                     return try await response
                 }
@@ -44,12 +44,12 @@ struct EventLoopExecutorTests {
         }
     }
 
-    @Test("tasks of several clients that compute and yield do not keep the loops from reading either")
+    @Test("Tasks of several clients that compute and yield do not keep the loops from reading either")
     func yieldingInSeveralClients() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
             let baseURL = server.baseURL
-            // More clients than loops: some share one.
+            // More clients than loops: some share a loop.
             let statuses = try await withThrowingTaskGroup { group in
                 for _ in 0..<(2 * System.coreCount + 2) {
                     group.addTask {
@@ -60,11 +60,12 @@ struct EventLoopExecutorTests {
                 }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
-            #expect(statuses.count == 2 * System.coreCount + 2 && statuses.allSatisfy { $0 == 200 })
+            #expect(statuses.count == 2 * System.coreCount + 2)
+            #expect(statuses.allSatisfy { $0 == 200 })
         }
     }
 
-    /// Computes for longer than the shortest pause between one yield and the next, until the response is there.
+    /// Computes between two yields for longer than the shortest pause, until the response arrives.
     private static func getWhileBusy(_ client: ServiceClient) async throws -> Int {
         let flag = Flag()
         async let response = {
@@ -79,7 +80,7 @@ struct EventLoopExecutorTests {
         return try await response
     }
 
-    @Test("tasks that wake each other without end do not keep the loop from reading")
+    @Test("Tasks that wake each other without end do not keep the loop from reading")
     func wakingEachOther() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }

@@ -3,7 +3,7 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// What listeners are told, in which order, over real sockets.
+/// The events that listeners get, and their order, over real sockets.
 @Suite("Events", .timeLimit(.minutes(1)))
 struct EventTests {
     private static let exchange = ["head sent", "body sent", "first byte", "head 200", "body end"]
@@ -28,7 +28,7 @@ struct EventTests {
         }
     }
 
-    @Test("a request on a fresh connection, one on a reused connection, and the connection's end, in order")
+    @Test("Events come in order: a request on a new connection, one on a reused connection, the connection's end")
     func freshAndReused() async throws {
         try await withClient { client, server in
             server.respond { _ in .reply(200, body: "x") }
@@ -43,7 +43,7 @@ struct EventTests {
         }
     }
 
-    @Test("with TLS the handshake is told of between the socket and the connection")
+    @Test("With TLS the handshake's event comes between the socket's and the connection's")
     func encrypted() async throws {
         try await withClient(.tls()) { client, server in
             server.respond { _ in .reply(200, body: "x") }
@@ -53,7 +53,7 @@ struct EventTests {
         }
     }
 
-    @Test("events say which call, attempt, origin and connection they are about, and when, on the client's clock")
+    @Test("Events name their call, attempt, origin and connection, and their time on the client's clock")
     func facts() async throws {
         let clock = TestClock(start: MonotonicInstant(nanoseconds: 7_000))
         try await withClient {
@@ -76,7 +76,7 @@ struct EventTests {
         }
     }
 
-    @Test("a resend: the failure on the reused connection, then the same attempt on another")
+    @Test("A resend shows the failure on the reused connection, then the same attempt on another connection")
     func resend() async throws {
         try await withClient { client, server in
             server.onConnection { connection in
@@ -98,7 +98,7 @@ struct EventTests {
         }
     }
 
-    @Test("a retry: the decision stands between the attempts of one call")
+    @Test("A retry's decision comes between the attempts of one call")
     func retry() async throws {
         try await withClient {
             $0.retry.maximumAttempts = 2
@@ -117,7 +117,7 @@ struct EventTests {
         }
     }
 
-    @Test("a redirect: the hops of one call are told apart, and each counts its attempts from 1")
+    @Test("The events of a redirected call tell its hops apart, and each hop counts its attempts from 1")
     func redirect() async throws {
         try await withClient {
             $0.retry.maximumAttempts = 2
@@ -128,7 +128,8 @@ struct EventTests {
             server.route(.get, "/b", inOrder: [.reply(503), .reply(200, body: "x")])
             let fetched = try await client.fetch("/a")
             #expect(fetched.text == "x")
-            #expect(fetched.response.attempts == 2 && fetched.response.requestsSent == 3)
+            #expect(fetched.response.attempts == 2)
+            #expect(fetched.response.requestsSent == 3)
             let heads = events.entries.filter { $0.text.hasPrefix("head ") && $0.text != "head sent" }
             #expect(heads.map(\.text) == ["head 302", "head 503", "head 200"])
             #expect(heads.compactMap(\.request?.hop) == [0, 1, 1])
@@ -137,7 +138,7 @@ struct EventTests {
         }
     }
 
-    @Test("a dial that fails ends the wait and the request")
+    @Test("A failed dial ends the wait and the request")
     func dialFails() async throws {
         try await withLoopbackServer { server in
             let url = server.baseURL
@@ -155,7 +156,7 @@ struct EventTests {
         }
     }
 
-    @Test("a response that breaks off is a failure after its head")
+    @Test("A response that breaks off is a failure after its head")
     func bodyFails() async throws {
         try await withClient { client, server in
             let response = ScriptedResponse(200, body: String(repeating: "x", count: 1000))
@@ -166,7 +167,7 @@ struct EventTests {
         }
     }
 
-    @Test("a cancelled call is told of as such, before its head and after")
+    @Test("A cancelled call has a cancelled event, before its head and after")
     func cancelled() async throws {
         try await withClient { client, server in
             let gate = Gate()
@@ -186,11 +187,12 @@ struct EventTests {
             try await events.wait(for: "head 200")
             reading.cancel()
             await #expect(throws: CancellationError.self) { try await reading.value }
-            #expect(events.requestTexts.last == "cancelled" && events.requestTexts.contains("head 200"))
+            #expect(events.requestTexts.last == "cancelled")
+            #expect(events.requestTexts.contains("head 200"))
         }
     }
 
-    @Test("a body that the caller lets go is told of as abandoned, once")
+    @Test("A body that the caller drops has an abandoned event, once")
     func abandoned() async throws {
         try await withClient { client, server in
             let gate = Gate()
@@ -206,7 +208,7 @@ struct EventTests {
         }
     }
 
-    @Test("a saturated pool refuses with an event, and whoever waits is told of when the wait is over")
+    @Test("A saturated pool refuses with an event, and a waiter's event comes when its wait is over")
     func waiting() async throws {
         try await withClient {
             $0.pool.maximumPerOrigin = 1
@@ -222,7 +224,7 @@ struct EventTests {
             let error = try await serviceError { _ = try await client.fetch("/3") }
             #expect(error.code == .poolSaturated)
             let refused = ["queued", "queued", "dequeued", "failed poolSaturated", "gives up: notRetryable"]
-            // The server may have the first one before our own loop has told that it was sent.
+            // The server may have the first request before the client's loop has sent its event.
             let others = events.entries.filter { $0.request.map { $0.target != "/1" } ?? false }
             #expect(others.map(\.text) == refused)
             gate.open()
@@ -232,7 +234,7 @@ struct EventTests {
         }
     }
 
-    @Test("a connection has its events whole: as many established as closed, whatever became of the requests")
+    @Test("A connection's events are complete: as many established as closed, whatever happened to the requests")
     func balance() async throws {
         try await withClient { client, server in
             server.respond { request in

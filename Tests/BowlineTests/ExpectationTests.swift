@@ -7,7 +7,7 @@ import Testing
 
 @Suite("A request with Expect that is answered with 417 (RFC 9110 §10.1.1)", .timeLimit(.minutes(1)))
 struct ExpectationTests {
-    /// What the body is; the one-shot ones can be sent once.
+    /// The kind of body; the one-shot kinds can be sent once.
     enum Body: String, CaseIterable, Sendable {
         case bytes, replayable, stream, streamOfKnownLength
 
@@ -39,15 +39,20 @@ struct ExpectationTests {
         return request
     }
 
-    @Test(
-        "over HTTP/1.1 it is sent once more without Expect, on another connection, with its body", .tags(.H1c),
-        arguments: Body.allCases, [false, true])
-    func overHTTP1(body: Body, ownField: Bool) async throws {
+    /// A request that is answered with 417 over HTTP/1.1, and another one after it.
+    private struct Exchange {
+        let fetched: FetchedResponse
+        let next: FetchedResponse
+        let requests: [RecordedRequest]
+        let bytesOnFirstConnection: Int
+    }
+
+    private func exchangeOverHTTP1(_ body: Body, ownField: Bool) async throws -> Exchange {
         try await withLoopbackServer { server in
             server.onConnection { connection in
                 while let head = try await connection.readRequestHead() {
                     if head.expectsContinue {
-                        // The client may take the connection for usable: what follows would be the body, or another request.
+                        // The client may reuse the connection: the next bytes would be the body, or another request.
                         try await connection.reply(417, body: "no")
                         try await connection.waitForClose()
                         return
@@ -56,29 +61,51 @@ struct ExpectationTests {
                     try await connection.reply(200, body: request.bodyText)
                 }
             }
-            try await withServiceClient(server.baseURL) {
-                // Neither counts: it is no retry.
+            let (fetched, next) = try await withServiceClient(server.baseURL) {
+                // Retries are off: the second attempt is not a retry.
                 $0.retry = .never
             } _: { client in
                 let fetched = try await client.fetch(Self.request(body.make(), ownField: ownField))
-                #expect(fetched.text == "payload")
-                #expect(fetched.response.attempts == 2 && fetched.response.requestsSent == 2)
-                #expect(fetched.response.resends == 0)
-                #expect(fetched.connectionID == 2)
-                // Each answer is that of its own request.
-                #expect(try await client.fetch("/next").text == "")
+                return (fetched, try await client.fetch("/next"))
             }
-            #expect(server.requests.map(\.path) == ["/up", "/up", "/next"])
-            #expect(server.requests[0].bodyLength == 0 && !server.requests[0].isComplete)
-            #expect(server.requests[1][.expect] == nil)
-            #expect(server.requests[1][.userAgent] == "test")
-            #expect(server.requests[1].bodyText == "payload")
-            #expect(server.connections[0].bytesReceived == server.requests[0].head.utf8.count)
+            return Exchange(
+                fetched: fetched, next: next, requests: server.requests,
+                bytesOnFirstConnection: server.connections[0].bytesReceived)
         }
     }
 
     @Test(
-        "over HTTP/2 it is sent once more without Expect, on the same connection, with its body", .tags(.H1c),
+        "Over HTTP/1.1 the caller gets the second attempt's response, from another connection", .tags(.H1c),
+        arguments: Body.allCases, [false, true])
+    func responseOverHTTP1(body: Body, ownField: Bool) async throws {
+        let exchange = try await exchangeOverHTTP1(body, ownField: ownField)
+        let fetched = exchange.fetched
+        #expect(fetched.text == "payload")
+        #expect(fetched.response.attempts == 2)
+        #expect(fetched.response.requestsSent == 2)
+        #expect(fetched.response.resends == 0)
+        #expect(fetched.connectionID == 2)
+        // Each request gets its own answer.
+        #expect(exchange.next.text == "")
+    }
+
+    @Test(
+        "Over HTTP/1.1 the body is sent only with the second attempt, which has no Expect", .tags(.H1c),
+        arguments: Body.allCases, [false, true])
+    func requestsOverHTTP1(body: Body, ownField: Bool) async throws {
+        let exchange = try await exchangeOverHTTP1(body, ownField: ownField)
+        let requests = exchange.requests
+        try #require(requests.map(\.path) == ["/up", "/up", "/next"])
+        #expect(requests[0].bodyLength == 0)
+        #expect(!requests[0].isComplete)
+        #expect(requests[1][.expect] == nil)
+        #expect(requests[1][.userAgent] == "test")
+        #expect(requests[1].bodyText == "payload")
+        #expect(exchange.bytesOnFirstConnection == requests[0].head.utf8.count)
+    }
+
+    @Test(
+        "Over HTTP/2 the request is sent once more without Expect, on the same connection, with its body", .tags(.H1c),
         arguments: Body.allCases, [false, true])
     func overHTTP2(body: Body, ownField: Bool) async throws {
         try await withLoopbackServer { server in
@@ -97,12 +124,9 @@ struct ExpectationTests {
                         FramePeer.frame(FramePeer.data, flags: 1, on: head.stream, payload: body))
                 }
             }
-            let sent = SentFields(isMarking: false)
-            try await withServiceClient(server.baseURL) {
-                $0.http2.negotiation = .http2Only
+            try await withComparedHTTP2Client(server) {
                 $0.retry = .never
-                $0.middleware.perAttempt = [sent]
-            } _: { client in
+            } _: { client, sent in
                 let body = body.make()
                 if body.isStream { sent.note(body, yields: ByteBuffer(string: "payload")) }
                 let fetched = try await client.fetch(Self.request(body, ownField: ownField))
@@ -114,14 +138,14 @@ struct ExpectationTests {
             #expect(fields.count == 2)
             #expect(fields[0].contains("expect: 100-continue"))
             #expect(fields[0].filter { $0 != "expect: 100-continue" } == fields[1])
-            #expect(fields[1].contains("user-agent: test") && fields[1].contains(":path: /up"))
-            await sent.compare(with: server.rawRequests)
+            #expect(fields[1].contains("user-agent: test"))
+            #expect(fields[1].contains(":path: /up"))
             #expect(server.rawRequests.map { String(buffer: $0.body) } == ["", "payload"])
         }
     }
 
     @Test(
-        "a 417 that comes after the body is the answer to a POST, and is not sent again; a PUT is", .tags(.H1c),
+        "A POST whose 417 comes after the body is not sent again; a PUT is", .tags(.H1c),
         arguments: [HTTPRequest.Method.post, .put])
     func afterTheBody(method: HTTPRequest.Method) async throws {
         try await withLoopbackServer { server in
@@ -136,14 +160,15 @@ struct ExpectationTests {
                 var request = Self.request(.text("payload"))
                 request.method = method
                 let fetched = try await client.fetch(request)
-                #expect(fetched.response.status.code == 417 && fetched.text == "no")
+                #expect(fetched.response.status.code == 417)
+                #expect(fetched.text == "no")
                 #expect(fetched.response.attempts == (method == .post ? 1 : 2))
             }
             #expect(server.requests.map(\.bodyText) == Array(repeating: "payload", count: method == .post ? 1 : 2))
         }
     }
 
-    @Test("a second 417 is the caller's; a 417 to a request without Expect is so at once", .tags(.H1c))
+    @Test("The caller gets a second 417, and the first 417 to a request without Expect", .tags(.H1c))
     func onlyOnce() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -155,16 +180,18 @@ struct ExpectationTests {
             }
             try await withServiceClient(server.baseURL) { client in
                 let fetched = try await client.fetch(Self.request(.text("payload")))
-                #expect(fetched.response.status.code == 417 && fetched.text == "no")
+                #expect(fetched.response.status.code == 417)
+                #expect(fetched.text == "no")
                 #expect(fetched.response.attempts == 2)
                 let plain = try await client.fetch(.post("plain", body: .text("payload")))
-                #expect(plain.response.status.code == 417 && plain.response.attempts == 1)
+                #expect(plain.response.status.code == 417)
+                #expect(plain.response.attempts == 1)
             }
             #expect(server.requests.map(\.path) == ["/up", "/up", "/plain"])
         }
     }
 
-    @Test("a one-shot body that was begun and is gone is not sent again; its sequence is cancelled", .tags(.H1c))
+    @Test("A one-shot body that has been partly sent is not sent again; its sequence is cancelled", .tags(.H1c))
     func bodyIsGone() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -182,7 +209,8 @@ struct ExpectationTests {
                 var request = Self.request(.stream(chunks))
                 request.options.continueTimeout = .milliseconds(1)
                 let fetched = try await client.fetch(request)
-                #expect(fetched.response.status.code == 417 && fetched.text == "no")
+                #expect(fetched.response.status.code == 417)
+                #expect(fetched.text == "no")
                 #expect(fetched.response.attempts == 1)
                 try await cancelled.wait()
             }
@@ -190,7 +218,7 @@ struct ExpectationTests {
         }
     }
 
-    /// What middleware makes of a 417, so that the one that would send again does not see it.
+    /// What middleware turns a 417 into, so that the client does not see it.
     enum Disguise: CaseIterable, Sendable {
         case errorPerAttempt, responsePerAttempt, errorThatPerCallAnswers
     }
@@ -205,7 +233,7 @@ struct ExpectationTests {
             _ request: ServiceRequest, context: RequestContext, next: Next
         ) async throws -> ServiceResponse {
             var request = request
-            // Its own: the client does not know of it.
+            // The middleware's own body: the client does not know it.
             request.body = body
             let response = try await next(request, context: context)
             #expect(response.status.code == 417)
@@ -228,7 +256,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "a one-shot body whose 417 middleware turns into something else is given up when the call ends", .tags(.H1c),
+        "A one-shot body is released at the call's end if middleware turns its 417 into something else", .tags(.H1c),
         arguments: Disguise.allCases, [false, true])
     func disguised(disguise: Disguise, overHTTP2: Bool) async throws {
         try await withLoopbackServer { server in
@@ -245,7 +273,7 @@ struct ExpectationTests {
                 }
                 try await connection.waitForClose()
             }
-            // Begun, and short enough to be sent again.
+            // Partly sent, and short enough to be sent again.
             let chunks = AsyncStream<ByteBuffer> { $0.yield(ByteBuffer(string: "part")) }
             let body = RequestBody.stream(chunks)
             let sent = SentFields(isMarking: false)
@@ -273,7 +301,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "an early response to the second sending leaves its upload running, also after the call's end", .tags(.H1c),
+        "An early response to the second attempt leaves its upload running, also after the call's end", .tags(.H1c),
         arguments: [false, true])
     func earlyResponse(isRefusedFirst: Bool) async throws {
         try await withLoopbackServer { server in
@@ -305,7 +333,7 @@ struct ExpectationTests {
         }
     }
 
-    /// Sends another body, and answers for an attempt that fails.
+    /// Sends another body, and answers in place of a failed attempt.
     private struct Swallowing: ServiceMiddleware {
         let body: RequestBody
 
@@ -323,7 +351,7 @@ struct ExpectationTests {
     }
 
     @Test(
-        "A one-shot body of a failed attempt that middleware answers for is given up with the call",
+        "A one-shot body of a failed attempt that middleware answers for is released at the call's end",
         arguments: [false, true])
     func swallowed(isOwn: Bool) async throws {
         try await withLoopbackServer { server in
@@ -347,7 +375,7 @@ struct ExpectationTests {
         }
     }
 
-    @Test("what the second sending ends with is the call's end; what was answered before is not unseen", .tags(.H1c))
+    @Test("The second attempt's error is the call's outcome, and its progress includes the first response", .tags(.H1c))
     func secondFails() async throws {
         let stub = StubTransport()
         stub.on(.put, "/up", inOrder: [.respond(.init(code: 417)), .fail(.connectFailed, progress: .neverSent)])

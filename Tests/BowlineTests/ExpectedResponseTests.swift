@@ -16,14 +16,14 @@ struct ExpectedResponseTests {
         var label: String
     }
 
-    /// What a client makes of one answer.
+    /// A client with a service that gives one answer.
     private static func response(_ answer: StubAnswer) async throws -> ServiceResponse {
         let stub = StubTransport()
         stub.on(.get, "/", always: answer)
         return try await ServiceClient(baseURL: "http://example.com", transport: stub).get("")
     }
 
-    @Test("A status of 400 or above is a response, not an error, until the caller says what it expects")
+    @Test("A status of 400 or above is a response, not an error, until the caller says which status it expects")
     func statusIsNoError() async throws {
         let response = try await Self.response(.respond(.notFound, body: "nothing here"))
         #expect(response.status == .notFound)
@@ -36,7 +36,7 @@ struct ExpectedResponseTests {
         (418, "rule", true), (200, "rule", false),
     ]
 
-    @Test("expecting lets what is expected through, and nothing else", arguments: expectations)
+    @Test("expecting accepts the expected statuses, and nothing else", arguments: expectations)
     func expecting(example: (status: Int, rule: String, isExpected: Bool)) async throws {
         let response = try await Self.response(.respond(.init(code: example.status), body: "body"))
         let checked: Void? = try? await {
@@ -65,7 +65,8 @@ struct ExpectedResponseTests {
         var dumped = ""
         dump(error, to: &dumped)
         let shown = ["\(error)", "\(found)", String(reflecting: error), String(reflecting: found), dumped].joined()
-        #expect(shown.contains("409") && !shown.contains("canary"))
+        #expect(shown.contains("409"))
+        #expect(!shown.contains("canary"))
     }
 
     @Test("An unexpected response's body is kept up to 64 KiB", arguments: [65_535, 65_536, 65_537, 300_000])
@@ -83,7 +84,7 @@ struct ExpectedResponseTests {
         }
     }
 
-    @Test("An unexpected response whose body fails underway keeps what had come")
+    @Test("An unexpected response keeps the part of its body that came before a failure")
     func brokenBody() async throws {
         let broken = StubAnswer.respond { _ in
             let chunks = AsyncThrowingStream<ByteBuffer, any Error> { hand in
@@ -100,7 +101,7 @@ struct ExpectedResponseTests {
         #expect(found.isTruncated)
     }
 
-    @Test("An unexpected response whose body was read before is still what it is")
+    @Test("An unexpected response is an unexpectedStatus error even if its body was read before")
     func readBefore() async throws {
         let response = try await Self.response(.respond(.badRequest, body: "read"))
         _ = try await response.text()
@@ -108,7 +109,7 @@ struct ExpectedResponseTests {
         #expect(error.unexpectedStatus?.status == .badRequest)
     }
 
-    @Test("cancelling the task while an unexpected response is read is CancellationError", .tags(.CA9))
+    @Test("Cancelling the task while an unexpected response is read throws CancellationError", .tags(.CA9))
     func cancelledWhileRead() async throws {
         try await withLoopbackServer { server in
             let head = "HTTP/1.1 400 No\r\nContent-Length: 100\r\n\r\n"
@@ -122,7 +123,7 @@ struct ExpectedResponseTests {
         }
     }
 
-    @Test("decode reads a value from a 2xx, dates in ISO 8601 with and without fractions", arguments: ["", ".250"])
+    @Test("decode reads a value from a 2xx, with ISO 8601 dates with and without fractions", arguments: ["", ".250"])
     func decoding(fraction: String) async throws {
         let body = #"{"name":"Ada","born":"1970-01-01T00:00:10\#(fraction)Z","tags":[{"label":"x"}]}"#
         let user = try await Self.response(.respond(.created, body: body)).decode(User.self)
@@ -132,7 +133,7 @@ struct ExpectedResponseTests {
         #expect(inferred == user)
     }
 
-    @Test("decode asks for a 2xx unless expecting named the status")
+    @Test("decode requires a 2xx unless expecting named the status")
     func decodingErrors() async throws {
         let body = #"{"label":"why"}"#
         let error = try await serviceError {
@@ -154,7 +155,9 @@ struct ExpectedResponseTests {
         ("canary", "cannot decode User: the body is not valid JSON"), ("", "cannot decode User: the body is empty"),
     ]
 
-    @Test("A body that cannot be decoded names type and coding path, and nothing of the body", arguments: undecodable)
+    @Test(
+        "The error of a body that cannot be decoded names type and coding path, and shows nothing of the body",
+        arguments: undecodable)
     func decodingFails(example: (body: String, message: String)) async throws {
         let response = try await Self.response(.respond(body: example.body))
         let error = try await serviceError { _ = try await response.decode(User.self) }
@@ -164,7 +167,7 @@ struct ExpectedResponseTests {
         #expect(!"\(error)\(String(reflecting: error))".contains("canary"))
     }
 
-    @Test("A key that a program makes of whatever the body says is not shown")
+    @Test("The error does not show a key that the program takes from the body")
     func dynamicKeys() async throws {
         let response = try await Self.response(.respond(body: #"{"canary":"x"}"#))
         let error = try await serviceError { _ = try await response.decode(AnyKeys.self) }
@@ -191,7 +194,7 @@ struct ExpectedResponseTests {
     }
 
     @Test(
-        "A body beyond the limit of decode, text or collect is refused; what is not announced too",
+        "A body beyond the limit of decode, text or collect is refused, also without an announced length",
         arguments: [true, false])
     func tooLarge(isAnnounced: Bool) async throws {
         try await withLoopbackServer { server in
@@ -211,7 +214,7 @@ struct ExpectedResponseTests {
         }
     }
 
-    @Test("text is UTF-8, repaired, or ISO-8859-1 where the response says so")
+    @Test("text decodes UTF-8 with repairs, or ISO-8859-1 if the response says so")
     func texts() async throws {
         let bytes = ByteBuffer(bytes: [0x61, 0xE9])
         #expect(try await Self.response(.respond(body: bytes)).text() == "a\u{FFFD}")
@@ -219,7 +222,7 @@ struct ExpectedResponseTests {
         #expect(try await Self.response(.respond(fields: fields, body: bytes)).text() == "aé")
     }
 
-    @Test("A client's own decoder and encoder are used, also by derived clients; a call's own wins")
+    @Test("A client and its derived clients use the client's own decoder and encoder; a call's own ones win")
     func coders() async throws {
         let stub = StubTransport()
         stub.on(.post, "/") { call in .respond(body: call.body) }
@@ -241,7 +244,7 @@ struct ExpectedResponseTests {
         #expect(stub.calls.last?.bodyText == #"{"fullName":"Ada"}"#)
     }
 
-    @Test("a response that is made anew with another's body is decoded as the client decodes")
+    @Test("A response that a middleware makes with another's body is decoded with the client's decoder")
     func rebuilt() async throws {
         let stub = StubTransport()
         stub.on(.get, "/", always: .respond(.notFound, body: #"{"full_name":"Ada"}"#))
@@ -254,11 +257,11 @@ struct ExpectedResponseTests {
         let response = try await client.get("").expecting(.notFound)
         let rebuilt = ServiceResponse(
             status: response.status, fields: response.fields, body: response.body, facts: response.facts)
-        // What the caller expected of the first is not known of the second.
+        // The new response does not inherit the statuses that the caller expected of the first.
         #expect(try await rebuilt.expecting(.notFound).decode(Named.self) == Named(fullName: "Ada"))
     }
 
-    @Test("print(response) has status, connection and attempts, and neither fields nor body")
+    @Test("print(response) contains status, connection and attempts, and neither fields nor body")
     func description() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, fields: [.server: "canary"], body: "canary") }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("A client behind a fault proxy", .timeLimit(.minutes(1)))
 struct FaultProxyClientTests {
-    /// How the client speaks to the server.
+    /// The protocol between client and server.
     enum Wire: String, CaseIterable {
         case plain, encrypted, http2
 
@@ -20,7 +20,7 @@ struct FaultProxyClientTests {
         var scheme: String { self == .plain ? "http" : "https" }
     }
 
-    /// Runs `body` with a client whose connections lead through a proxy to a server that echoes bodies.
+    /// Runs `body` with a client whose connections go through a proxy to a server that echoes bodies.
     private func withClient(
         _ wire: Wire, _ plan: FaultPlan = .none, configure: @escaping (inout ClientConfiguration) -> Void = { _ in },
         _ body: (ServiceClient, FaultProxy, LoopbackServer) async throws -> Void
@@ -44,7 +44,7 @@ struct FaultProxyClientTests {
         }
     }
 
-    @Test("requests and responses pass untouched", arguments: Wire.allCases)
+    @Test("Requests and responses pass unchanged", arguments: Wire.allCases)
     func untouched(wire: Wire) async throws {
         try await withClient(wire) { client, proxy, server in
             let hello = try await client.fetch("/hello")
@@ -60,7 +60,7 @@ struct FaultProxyClientTests {
         }
     }
 
-    @Test("requests and responses pass in slices, late and slowly", arguments: Wire.allCases)
+    @Test("Requests and responses pass in slices, late and slowly", arguments: Wire.allCases)
     func slow(wire: Wire) async throws {
         let script = FaultScript {
             $0.toServer.sliceBytes = 7
@@ -77,7 +77,7 @@ struct FaultProxyClientTests {
     }
 
     @Test(
-        "a response that is reset in its head fails; the client goes on with another connection",
+        "A response that is reset in its head fails; the client goes on with another connection",
         arguments: [1, 12, 30])
     func resetInHead(offset: Int) async throws {
         let script = FaultScript { $0.toClient.events = [FaultEvent(at: offset, .cut(.reset))] }
@@ -93,7 +93,7 @@ struct FaultProxyClientTests {
         }
     }
 
-    @Test("a response that is reset in its head is asked for again")
+    @Test("A request whose response is reset in its head is retried")
     func retriedAfterReset() async throws {
         let script = FaultScript { $0.toClient.events = [FaultEvent(at: 20, .cut(.reset))] }
         try await withClient(
@@ -112,7 +112,7 @@ struct FaultProxyClientTests {
     }
 
     @Test(
-        "a request on a connection that the network refuses is executed once, on another",
+        "A request on a connection that the network refuses is executed once, on another connection",
         arguments: [FaultCut.fin, .reset])
     func refused(how: FaultCut) async throws {
         let script = FaultScript { $0.opening = .refuse(how) }
@@ -130,7 +130,7 @@ struct FaultProxyClientTests {
         }
     }
 
-    @Test("a corrupted record fails the connection, not the caller's data")
+    @Test("A corrupted record fails the connection and never reaches the caller as data")
     func corrupted() async throws {
         try await withClient(.encrypted) { client, proxy, _ in
             proxy.use(.every(FaultScript { $0.toClient.events = [FaultEvent(at: 1500, .corrupt(1))] }))
@@ -140,7 +140,8 @@ struct FaultProxyClientTests {
         }
     }
 
-    @Test("a silent path ends a call at its limit, and calls succeed once it is over", arguments: Wire.allCases)
+    @Test(
+        "A silent path ends a call at its limit, and calls succeed when the silence is over", arguments: Wire.allCases)
     func silent(wire: Wire) async throws {
         try await withClient(wire) { client, proxy, _ in
             let before = try await client.fetch("/hello")

@@ -26,7 +26,7 @@ struct FetchedResponse: Sendable {
     var isReused: Bool { response.connection?.isReused ?? false }
 }
 
-/// Runs `body`, which must fail with a `ServiceError`, and returns that.
+/// Runs `body`, which must fail with a `ServiceError`, and returns the error.
 func serviceError(
     _ body: () async throws -> Void, isolation: isolated (any Actor)? = #isolation,
     sourceLocation: SourceLocation = #_sourceLocation
@@ -36,7 +36,7 @@ func serviceError(
 }
 
 extension LoopbackServer {
-    /// How many requests with this path were received, whole or begun.
+    /// The number of requests with this path that were received, whole or in part.
     func executions(of path: String) -> Int {
         requests.count { $0.path == path }
     }

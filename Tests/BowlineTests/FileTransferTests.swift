@@ -28,7 +28,7 @@ struct FileTransferTests {
         }
     }
 
-    @Test("a file is opened anew and sent from its first byte when a pooled connection was dead", .tags(.RT5))
+    @Test("A file is opened again and sent from its first byte when a pooled connection was dead", .tags(.RT5))
     func uploadResent() async throws {
         try await withTemporaryFolder { folder in
             let content = Self.bytes(300_000)
@@ -47,7 +47,7 @@ struct FileTransferTests {
         }
     }
 
-    /// What a file is sent as.
+    /// The ways in which a file is sent.
     enum Sent: String, CaseIterable, Sendable {
         case body, part, compressed
 
@@ -64,7 +64,7 @@ struct FileTransferTests {
     }
 
     @Test(
-        "A file that grows or shrinks before it is sent fails with requestBodyLengthMismatch: whole, in a form, compressed",
+        "A file that grows or shrinks before it is sent fails with requestBodyLengthMismatch: alone, in a form, compressed",
         arguments: Sent.allCases, [100, 300_000])
     func changedLength(sent: Sent, size: Int) async throws {
         try await withTemporaryFolder { folder in
@@ -85,7 +85,7 @@ struct FileTransferTests {
     }
 
     @Test(
-        "A file that was empty and has content when it is sent fails with requestBodyLengthMismatch, before a byte is sent",
+        "A file that was empty and then has content fails with requestBodyLengthMismatch, before a byte is sent",
         arguments: Sent.allCases, [1, 300_000])
     func emptyFileThatGrows(sent: Sent, size: Int) async throws {
         try await withTemporaryFolder { folder in
@@ -98,7 +98,7 @@ struct FileTransferTests {
                     let error = try await serviceError { _ = try await client.send(request) }
                     #expect(error.code == .requestBodyLengthMismatch)
                     #expect(error.message.contains("longer than its declared length of 0 bytes"))
-                    // In a form the parts before it have been sent by then.
+                    // In a form, the parts before the file have been sent by this time.
                     if sent != .part {
                         #expect(error.progress == .neverSent)
                         #expect(error.attempts == 1)
@@ -126,7 +126,8 @@ struct FileTransferTests {
                 }
                 #expect(server.requests.count == 2)
                 for request in server.requests {
-                    #expect(request.isComplete && request[.transferEncoding] == nil)
+                    #expect(request.isComplete)
+                    #expect(request[.transferEncoding] == nil)
                     #expect(request[.contentLength] == (sent == .part ? "\(request.bodyLength)" : "0"))
                     if sent == .part { #expect(request.bodyText.contains("filename=\"up.bin\"")) }
                 }
@@ -135,7 +136,7 @@ struct FileTransferTests {
     }
 
     @Test(
-        "A file that says that it is empty and is not, as those under /proc, is sent to its end",
+        "A file that reports no size but has content, as under /proc, is sent to its end",
         arguments: Sent.allCases)
     func fileOfUnknownSize(sent: Sent) async throws {
         let path = "/proc/self/limits"
@@ -150,11 +151,14 @@ struct FileTransferTests {
             #expect(request[.transferEncoding] == "chunked")
             if sent == .body { #expect(Data(request.body.readableBytesView) == content) }
             if sent == .part { #expect(request.bodyText.contains(String(decoding: content, as: UTF8.self))) }
-            if sent == .compressed { #expect(request[.contentEncoding] == "gzip" && request.bodyLength > 20) }
+            if sent == .compressed {
+                #expect(request[.contentEncoding] == "gzip")
+                #expect(request.bodyLength > 20)
+            }
         }
     }
 
-    @Test("A file that is missing, a folder or a device fails before a byte is sent, and says why")
+    @Test("A missing file, a folder or a device fails before a byte is sent, and the error says why")
     func missing() async throws {
         try await withTemporaryFolder { folder in
             try await withLoopbackServer { server in
@@ -177,7 +181,7 @@ struct FileTransferTests {
     }
 
     @Test(
-        "a file that shrinks, grows or goes before it is sent fails the request", .tags(.H1e),
+        "A file that shrinks, grows or disappears before it is sent fails the request", .tags(.H1e),
         arguments: ["shrinks", "grows", "goes"])
     func changed(how: String) async throws {
         try await withTemporaryFolder { folder in
@@ -200,7 +204,7 @@ struct FileTransferTests {
     }
 
     @Test(
-        "A download is the whole body under the name, replaces what was there, and leaves nothing else",
+        "A download writes the whole body under the name, replaces an older file, and leaves no other file",
         arguments: [0, 1, 262_144, 3_000_000])
     func download(size: Int) async throws {
         try await withTemporaryFolder { folder in
@@ -211,7 +215,7 @@ struct FileTransferTests {
                 try await withServiceClient(server.baseURL) { client in
                     let written = try await client.download("a", to: folder.file("down.bin"))
                     #expect(written == size)
-                    // A hidden name, as long as names may be.
+                    // A hidden name of the maximum length.
                     let long = "." + String(repeating: "n", count: 254)
                     #expect(try await client.get("a").download(to: folder.file(long)) == size)
                     #expect(try folder.read("down.bin") == content)
@@ -238,7 +242,7 @@ struct FileTransferTests {
         }
     }
 
-    @Test("A path with a NUL is refused, not cut off there")
+    @Test("A path with a NUL is refused and not cut off at the NUL")
     func pathWithNUL() async throws {
         try await withTemporaryFolder { folder in
             try folder.write("report.sh", Data("x".utf8))
@@ -252,7 +256,7 @@ struct FileTransferTests {
         }
     }
 
-    @Test("A download that fails underway leaves what was there, and nothing beside it")
+    @Test("A download that fails underway leaves the old file, and no other file beside it")
     func downloadFails() async throws {
         try await withTemporaryFolder { folder in
             try folder.write("down.bin", Data("before".utf8))
@@ -269,7 +273,7 @@ struct FileTransferTests {
         }
     }
 
-    @Test("a download that is cancelled leaves nothing", .tags(.CA9))
+    @Test("A cancelled download leaves no file", .tags(.CA9))
     func downloadCancelled() async throws {
         try await withTemporaryFolder { folder in
             try await withLoopbackServer { server in
@@ -290,7 +294,7 @@ struct FileTransferTests {
         }
     }
 
-    @Test("A download to where nothing can be written fails and gives the body up; an unexpected status makes no file")
+    @Test("A download to an unwritable place fails and releases the body; an unexpected status makes no file")
     func downloadRefused() async throws {
         try await withTemporaryFolder { folder in
             try await withLoopbackServer { server in

@@ -9,10 +9,10 @@ struct ForcedCloseTests {
     enum Force: String, CaseIterable, Sendable {
         case deadline, secondShutdown, cancelledShutdown
 
-        /// Ends the client by force in this way.
+        /// Closes the client by force in this way.
         func strike(_ client: ServiceClient) async throws -> ShutdownReport {
             if self == .deadline { return await client.shutdown(within: .zero) }
-            // Long enough to tell it from an end by force, and no longer: a fault makes the test red, not endless.
+            // Long enough to differ from a forced close, and short enough for a fault to fail the test soon.
             let first = Task { await client.shutdown(within: .seconds(30)) }
             try await ShutdownTests.waitUntil(.draining, client)
             if self == .cancelledShutdown { first.cancel() } else { await client.shutdown(within: .zero) }
@@ -23,7 +23,7 @@ struct ForcedCloseTests {
     }
 
     @Test(
-        "striking between a new connection's lease and the request's first byte: forciblyClosed, never sent, no leak",
+        "A forced close between a new connection's lease and the first byte: forciblyClosed, neverSent, no leak",
         .tags(.LC3),
         arguments: Force.allCases
     )
@@ -40,9 +40,9 @@ struct ForcedCloseTests {
             try await eventually("the request to wait") { transport.snapshot().waiting == 1 && executor.isQuiet }
             executor.hold()
             try await names.answer(port: server.port)
-            // The pool has given the connection away; the task that gets it has not run since.
+            // The pool has leased the connection; the task that gets it has not run since.
             try await eventually("the lease") { transport.snapshot().active == 1 && executor.heldCount > 0 }
-            // The client has a connection once the kernel has it; the server may take a moment to accept it.
+            // The client has a connection when the kernel has it; the server may take a moment to accept it.
             try await server.waitForConnections(count: 1)
             let report = try await force.strike(client)
             #expect(report.forced.map(\.target) == ["/victim"])
@@ -56,7 +56,7 @@ struct ForcedCloseTests {
     }
 
     @Test(
-        "striking between a connection's hand-over to a waiting request and its first byte: the same", .tags(.LC3),
+        "A forced close between a waiter's lease and its first byte: forciblyClosed, neverSent, no leak", .tags(.LC3),
         arguments: Force.allCases
     )
     func betweenHandOverAndFirstByte(force: Force) async throws {
@@ -107,11 +107,11 @@ struct ForcedCloseTests {
         #expect(snapshot.opened == snapshot.closed.values.reduce(0, +))
         #expect(transport.openChannels == 0)
         try await server.waitForOpenConnections(count: 0)
-        // The producer of the body was let go.
+        // The producer of the body was cancelled.
         try await chunks.cancelled.wait()
     }
 
-    @Test("striking while a request is sent a second time: what was ambiguous once stays so", .tags(.LC3))
+    @Test("A forced close during a resend keeps the first sending's ambiguous progress", .tags(.LC3))
     func duringResend() async throws {
         try await StalledNames.with { client, transport, names, server in
             server.respond { request in request.path == "/first" ? .reply(200, body: "x") : .close }
@@ -121,7 +121,7 @@ struct ForcedCloseTests {
             _ = try await first
             names.asked.close()
             let task = Task { try await client.fetch("/victim") }
-            // Asked again: the resend's new connection.
+            // The name is resolved again, for the resend's new connection.
             try await names.asked.wait()
             #expect(server.executions(of: "/victim") == 1)
             let report = await client.shutdown(within: .zero)
@@ -155,7 +155,7 @@ struct ForcedCloseTests {
         }
     }
 
-    /// Lets requests for `/victim` wait.
+    /// Delays requests for `/victim`.
     private struct Waiting: ServiceMiddleware {
         let gate: Gate
         let reached: Gate
@@ -172,7 +172,7 @@ struct ForcedCloseTests {
     }
 
     @Test(
-        "what is left then fails with forciblyClosed, which names phase and attempt, in each phase; so does the report",
+        "A forced close fails each call with forciblyClosed; error and report name phase and attempt, in each phase",
         .tags(.LC3),
         arguments: Stage.allCases
     )
@@ -218,13 +218,15 @@ struct ForcedCloseTests {
             case .sending, .awaitingContinue, .awaitingHead: try await server.waitForRequestHeads(count: 1)
             case .receivingBody: try await hasHead.wait()
             }
-            // The server may have the request's head before the upload, a task of its own, has asked for the body.
+            // The server may have the request's head before the upload's task has asked for the body.
             if stage == .sending { try await chunks.asked.wait() }
-            // The server may have the request before our loop has noted that it is sent: a turn of each loop for that.
+            // The server may have the request before the client's loop has noted the sending: one turn of each loop.
             for loop in client.eventLoopExecutors { await withTaskExecutorPreference(loop) {} }
             let report = await client.shutdown(within: .zero)
             let cut = try #require(report.forced.first { $0.target == "/victim" })
-            #expect(cut.method == "POST" && cut.phase == stage.phase && cut.attempt == 1)
+            #expect(cut.method == "POST")
+            #expect(cut.phase == stage.phase)
+            #expect(cut.attempt == 1)
             #expect(!report.isClean)
             waiting.gate.open()
             let error = try await serviceError { try await task.value }
@@ -241,7 +243,7 @@ struct ForcedCloseTests {
     }
 
     @Test(
-        "striking at random moments: what is said never to have been sent, the server has not seen",
+        "After a forced close at a random moment, the server has seen no request that failed as neverSent",
         .tags(.LC3, .LC9, .LC10))
     func atRandomMoments() async throws {
         var random = SeededRandom.fromEnvironment()
@@ -278,7 +280,7 @@ struct ForcedCloseTests {
                 }
                 #expect(transport.openChannels == 0)
                 try await server.waitForOpenConnections(count: 0)
-                // Its scripts have read all that came.
+                // The server's scripts have read every byte that came.
                 await server.stop()
                 let paths = server.requests.map(\.path)
                 let seen = Set(paths)
@@ -298,13 +300,13 @@ struct ForcedCloseTests {
         print("forced at random moments: \(counts)")
     }
 
-    @Test("a shutdown returns when channels in the handshake are closed, too: none is left open behind it", .tags(.LC8))
+    @Test("A shutdown returns after it has closed the channels in a handshake as well: none stays open", .tags(.LC8))
     func dialsAreClosed() async throws {
         for _ in 0..<30 {
             try await withLoopbackServer { server in
                 server.onConnection { connection in _ = try await connection.waitForClose() }
                 var options = TransportOptions()
-                // Where HTTP/2 is possible one dial comes first and the others wait for what it finds.
+                // If HTTP/2 is possible, one dial comes first and the others wait for its result.
                 options.http2.negotiation = .http1Only
                 let transport = try PooledTransport(options: options)
                 let client = try ServiceClient(baseURL: "https://127.0.0.1:\(server.port)", transport: transport)
@@ -323,7 +325,7 @@ struct ForcedCloseTests {
         }
     }
 
-    @Test("channels are counted once from dial to end, and dials that fail leave no count")
+    @Test("A channel counts from its dial to its end, and a failed dial leaves no count")
     func channelCount() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -340,14 +342,14 @@ struct ForcedCloseTests {
         }
     }
 
-    @Test("then connections get one more second to close, and the shutdown returns")
+    @Test("After the deadline connections get one more second to close, then the shutdown returns")
     func oneMoreSecond() async throws {
         let clock = TestClock()
         try await withLoopbackServer(.tls()) { server in
             let isServed = Gate()
             server.onConnection { connection in
                 guard try await connection.readRequest() != nil else { return }
-                // From here on the peer reads nothing, a close_notify neither.
+                // From here the peer reads nothing, not even a close_notify.
                 try await connection.pauseReading()
                 isServed.open()
                 try await connection.stall()
@@ -361,7 +363,7 @@ struct ForcedCloseTests {
             try await isServed.wait()
             let shutdown = Task { await client.shutdown(within: .seconds(3)) }
             try await ShutdownTests.waitUntil(.draining, client)
-            // The deadline; then the second that closing gets.
+            // The deadline, then the second for closing.
             for _ in 1...2 {
                 try await clock.waitForSleepers()
                 clock.advanceToNextDeadline()

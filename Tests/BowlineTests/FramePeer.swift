@@ -2,8 +2,8 @@ import BowlineTesting
 import NIOCore
 import NIOHPACK
 
-/// The server's side of an HTTP/2 connection, frame by frame (prior knowledge): for what a server does that answers before a
-/// request is whole, or in frames of its own making. Requests whose heads are read with ``nextHead()`` go on the server's record:
+/// The server's side of an HTTP/2 connection, frame by frame (prior knowledge): for servers that answer before a request
+/// is whole, or that need unusual frames. Requests whose heads are read with ``nextHead()`` are recorded in
 /// `LoopbackServer.rawRequests`.
 struct FramePeer {
     struct Frame {
@@ -27,7 +27,7 @@ struct FramePeer {
 
     /// Reads the client's preface and sends SETTINGS.
     ///
-    /// - Parameter window: How many bytes of a request's body it takes; nil: the protocol's 65,535.
+    /// - Parameter window: The number of bytes of a request's body that it accepts; nil: the protocol's 65,535.
     init(_ connection: LoopbackConnection, window: UInt32? = nil) async throws {
         self.connection = connection
         try await receive(24)
@@ -48,7 +48,7 @@ struct FramePeer {
         }
     }
 
-    /// The next frame that belongs to a request; SETTINGS and PING are answered.
+    /// The next frame that belongs to a request. It answers SETTINGS and PING itself.
     mutating func next() async throws -> Frame {
         while true {
             try await receive(9)

@@ -2,8 +2,8 @@ import Bowline
 import BowlineTesting
 import NIOPosix
 
-/// Runs tasks, until a test holds it: then what becomes ready to run waits. So a test can act between two steps of a
-/// task that no event separates.
+/// Runs tasks until a test holds it. While it is held, jobs that become ready wait, so that a test can act between two
+/// steps of a task that no event separates.
 final class HeldExecutor: TaskExecutor {
     private struct State {
         var isHolding = false
@@ -13,18 +13,18 @@ final class HeldExecutor: TaskExecutor {
 
     private let state = Guarded(State())
 
-    /// How much is ready and held back.
+    /// The number of jobs that are ready and held.
     var heldCount: Int { state.withLock { $0.held.count } }
 
-    /// Nothing runs or is about to: every task has got as far as it can by itself.
+    /// No job runs or is about to: every task has got as far as it can without another event.
     var isQuiet: Bool { state.withLock { $0.running == 0 } }
 
-    /// From now on nothing begins to run.
+    /// From now on no job begins to run.
     func hold() {
         state.withLock { $0.isHolding = true }
     }
 
-    /// Runs what was held back and what still comes.
+    /// Runs the held jobs and all later ones.
     func release() {
         let jobs = state.withLock { state in
             state.isHolding = false

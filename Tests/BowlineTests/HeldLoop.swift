@@ -2,8 +2,8 @@ import Bowline
 import BowlineTesting
 
 extension ServiceClient {
-    /// Runs `body` on one of the client's event loops after having held that loop until `gate` was open: what has
-    /// reached this machine meanwhile on the loop's connections nobody has read when `body` begins.
+    /// Blocks one of the client's event loops until `gate` is open, then runs `body` on that loop. Bytes that reached
+    /// this machine on the loop's connections in the meantime are still unread when `body` begins.
     ///
     /// The servers involved need an event loop group of their own.
     func afterHoldingLoop<Success: Sendable>(

@@ -4,17 +4,17 @@ import Foundation
 import HTTPTypes
 import Testing
 
-/// Requests that cross the server's close of an unused connection, at every distance from it.
+/// Requests that cross the server's close of an unused connection, at many intervals.
 ///
-/// `BOWLINE_ROUNDS` says how many requests for each distance; 2,000 make the 100,000 that a release is measured with.
+/// `BOWLINE_ROUNDS`: the number of requests for each interval. 2,000 make the 100,000 that a release is measured with.
 @Suite("The idle race", .timeLimit(.minutes(10)))
 struct IdleRaceTests {
     private static let rounds = ProcessInfo.processInfo.environment["BOWLINE_ROUNDS"].flatMap { Int($0) } ?? 20
-    /// How long after a response the server closes, in microseconds: around the time that a next request takes.
+    /// The time between a response and the server's close, in microseconds: near the time that a next request takes.
     private static let distances = Array(stride(from: 0, to: 1000, by: 20))
 
     @Test(
-        "over a sweep of the close around the next request, no GET is lost, and no POST is executed twice", .tags(.RT22)
+        "When the close sweeps across the next request, no GET is lost, and no POST is executed twice", .tags(.RT22)
     )
     func sweep() async throws {
         var random = SeededRandom.fromEnvironment()
@@ -23,7 +23,7 @@ struct IdleRaceTests {
                 let distance = Int(request.path.split(separator: "/").first ?? "") ?? 0
                 return .reply(200, body: request.path).thenClose(after: .microseconds(distance))
             }
-            // The transport alone has to do it: without retries.
+            // The transport alone has to succeed, without retries.
             let client = try ServiceClient(baseURL: server.baseURL) { $0.retry = .never }
             var plan = Self.distances.flatMap { distance in (0..<Self.rounds).map { (distance, $0) } }
             plan.shuffle(using: &random)
@@ -39,7 +39,8 @@ struct IdleRaceTests {
                     #expect(post.text == "\(path)/post")
                     resent += post.response.resends
                 } catch let error as ServiceError {
-                    #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+                    #expect(error.code == .connectionClosed)
+                    #expect(error.progress == .ambiguous)
                     lost += 1
                 }
             }

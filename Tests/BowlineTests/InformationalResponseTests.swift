@@ -9,7 +9,7 @@ struct InformationalResponseTests {
     private static let link = HTTPField.Name("Link")!
 
     @Test(
-        "informational responses come in order, to the callback as they arrive and in the response's list", .tags(.H1b))
+        "Informational responses come in order, to the callback as they arrive and in the response's list", .tags(.H1b))
     func informationalInOrder() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -31,7 +31,7 @@ struct InformationalResponseTests {
                         seen.append(response.status.code)
                         return seen.count
                     }
-                    // The rest is sent only once the first two have been surfaced.
+                    // The rest is sent only after the callback has seen the first two.
                     if count == 2 { gate.open() }
                 }
                 let fetched = try await client.fetch(request)
@@ -47,7 +47,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("as many informational responses as allowed pass, one more fails", .tags(.H1b), arguments: [0, 1, 3])
+    @Test("The maximum of informational responses passes, one more fails", .tags(.H1b), arguments: [0, 1, 3])
     func informationalLimit(limit: Int) async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -67,7 +67,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("an informational response does not make the answer to HEAD have a body", .tags(.H1b))
+    @Test("After an informational response, the response to HEAD still has no body", .tags(.H1b))
     func informationalBeforeHead() async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -86,7 +86,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("an unsolicited 101 is a protocol violation and ends the connection", .tags(.H1b))
+    @Test("An unsolicited 101 is a protocol violation and ends the connection", .tags(.H1b))
     func unsolicitedUpgrade() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in
@@ -100,7 +100,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("a response may have 512 fields, over both protocols; one more fails", .tags(.I2), arguments: [false, true])
+    @Test("A response may have 512 fields, over both protocols; one more fails", .tags(.I2), arguments: [false, true])
     func manyFields(overHTTP2: Bool) async throws {
         try await withLoopbackServer(overHTTP2 ? .http2 : .init()) { server in
             server.respond { request in
@@ -128,7 +128,7 @@ struct InformationalResponseTests {
     }
 
     @Test(
-        "a response head of as many bytes, or fields, as allowed passes, one more fails", .tags(.I2),
+        "A response head of the maximum of bytes, or fields, passes, one more fails", .tags(.I2),
         arguments: [false, true])
     func headLimits(counted: Bool) async throws {
         try await withLoopbackServer { server in
@@ -161,7 +161,7 @@ struct InformationalResponseTests {
         return request
     }
 
-    @Test("with Expect the body waits for 100 Continue", .tags(.H1c), arguments: [true, false])
+    @Test("With Expect the body waits for 100 Continue", .tags(.H1c), arguments: [true, false])
     func bodyWaitsForContinue(asBytes: Bool) async throws {
         try await withLoopbackServer { server in
             let bytesBefore = Guarded(-1)
@@ -187,7 +187,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("without an answer to Expect the body is sent when the wait is over", .tags(.H1c))
+    @Test("Without an answer to Expect the body is sent when the wait is over", .tags(.H1c))
     func bodyIsSentAnyway() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -211,7 +211,7 @@ struct InformationalResponseTests {
     }
 
     @Test(
-        "a final status instead of 100 keeps the body back and the connection is not reused", .tags(.H1c, .I14),
+        "After a final status in place of 100 the body is not sent and the connection is not reused", .tags(.H1c, .I14),
         arguments: [
             403, 413, 200, 307,
         ])
@@ -237,13 +237,15 @@ struct InformationalResponseTests {
                 for record in server.connections {
                     #expect(record.bytesReceived == server.requests[record.number - 1].head.utf8.count)
                 }
-                // Two requests after an early response are answered each by its own response (CVE-2024-24791).
+                // Two requests after an early response each get their own response (CVE-2024-24791).
                 #expect(try await client.fetch("/a").text == "no")
             }
         }
     }
 
-    @Test("a connection that closes during the wait fails the request and never sees its body", .tags(.H1c, .I14))
+    @Test(
+        "A connection that closes during the wait fails the request, and no byte of its body is sent", .tags(.H1c, .I14)
+    )
     func closeDuringTheWait() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -258,7 +260,7 @@ struct InformationalResponseTests {
         }
     }
 
-    @Test("without a body nothing is expected", .tags(.H1c))
+    @Test("Without a body no Expect is sent", .tags(.H1c))
     func nothingExpectedWithoutBody() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }

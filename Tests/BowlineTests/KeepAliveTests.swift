@@ -4,11 +4,11 @@ import HTTPTypes
 import NIOCore
 import Testing
 
-/// What makes a connection fit for another request, and what does not.
+/// What makes a connection reusable for another request, and what does not.
 @Suite("Keep-alive", .timeLimit(.minutes(1)))
 struct KeepAliveTests {
     @Test(
-        "Connection: close in the response, however spelled: body delivered, closed by us, next request new",
+        "After Connection: close, however spelled, the body is delivered, and the client closes and dials anew",
         .tags(.KA2),
         arguments: [
             "Connection: close\r\n", "connection: Close\r\n", "Connection: keep-alive, CLOSE\r\n",
@@ -22,7 +22,7 @@ struct KeepAliveTests {
         )
     }
 
-    @Test("a request with Connection: close is never pooled, whatever the server says", .tags(.KA3))
+    @Test("The connection of a request with Connection: close is never pooled, whatever the server says", .tags(.KA3))
     func closeInRequest() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -61,7 +61,8 @@ struct KeepAliveTests {
             try await withServiceClient(server.baseURL) { client in
                 for _ in 1...3 {
                     let fetched = try await client.fetch("/")
-                    #expect(fetched.connectionID == 1 && fetched.text == "hello")
+                    #expect(fetched.connectionID == 1)
+                    #expect(fetched.text == "hello")
                     #expect(fetched.response.connection?.protocolVersion == .http1_0)
                 }
             }
@@ -69,7 +70,7 @@ struct KeepAliveTests {
     }
 
     @Test(
-        "a body that ends with the connection is delivered and not pooled, keep-alive or not", .tags(.KA5),
+        "A body that ends with the connection is delivered and not pooled, with or without keep-alive", .tags(.KA5),
         arguments: ["HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"]
     )
     func closeDelimited(head: String) async throws {
@@ -78,7 +79,8 @@ struct KeepAliveTests {
             try await withServiceClient(server.baseURL) { client in
                 for number in 1...2 {
                     let fetched = try await client.fetch("/")
-                    #expect(fetched.text == "hello" && fetched.connectionID == number)
+                    #expect(fetched.text == "hello")
+                    #expect(fetched.connectionID == number)
                 }
                 #expect(client.pool.snapshot().closed == ["eofDelimitedBody": 2])
             }
@@ -86,7 +88,7 @@ struct KeepAliveTests {
     }
 
     @Test(
-        "a response without a body frees its connection at the end of its head, before anybody reads", .tags(.KA6),
+        "A response without a body frees its connection at the end of its head, before a reader comes", .tags(.KA6),
         arguments: [
             ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
             ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),
@@ -112,7 +114,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("a last chunk that comes late still frees the connection", .tags(.KA7), arguments: [true, false])
+    @Test("A last chunk that comes late still frees the connection", .tags(.KA7), arguments: [true, false])
     func lateLastChunk(isReadToTheEnd: Bool) async throws {
         let gate = Gate()
         try await withLoopbackServer { server in
@@ -140,7 +142,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("an unread body is drained and its connection reused if it is small, else closed", .tags(.KA8))
+    @Test("An unread body is drained and its connection reused if it is small, otherwise closed", .tags(.KA8))
     func droppedBody() async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -172,7 +174,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("draining what nobody reads does not wait longer than 50 ms for it", .tags(.KA8))
+    @Test("Draining an unread body waits at most 50 ms for its bytes", .tags(.KA8))
     func slowDroppedBody() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").thenStall() }
@@ -185,7 +187,8 @@ struct KeepAliveTests {
     }
 
     @Test(
-        "bytes after the message in the same segment: response delivered, connection never reused", .tags(.KA11),
+        "Bytes after the message in the same segment: the response is delivered, the connection never reused",
+        .tags(.KA11),
         arguments: ["x", "\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL", "HTTP/1.1 200 OK\r\nX: "]
     )
     func extraBytes(extra: String) async throws {
@@ -194,7 +197,7 @@ struct KeepAliveTests {
         )
     }
 
-    @Test("a second response in the same segment does not answer the request that waits in the queue", .tags(.KA12))
+    @Test("A second response in the same segment does not answer the request that waits in the queue", .tags(.KA12))
     func extraResponseForQueued() async throws {
         let gate = Gate()
         let good = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
@@ -220,7 +223,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("a tunnel of CONNECT is never pooled", .tags(.KA15))
+    @Test("A CONNECT tunnel is never pooled", .tags(.KA15))
     func tunnel() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -231,7 +234,8 @@ struct KeepAliveTests {
             try await withServiceClient(server.baseURL) { client in
                 for number in 1...2 {
                     let response = try await client.send(ServiceRequest(method: .connect, "/"))
-                    #expect(response.status == .ok && response.connection?.id == number)
+                    #expect(response.status == .ok)
+                    #expect(response.connection?.id == number)
                     response.body.discard()
                 }
                 try await server.waitForOpenConnections(count: 0)
@@ -240,7 +244,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("a 101 that nobody asked for fails the request and closes the connection", .tags(.KA15))
+    @Test("An unrequested 101 fails the request and closes the connection", .tags(.KA15))
     func unsolicitedUpgrade() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in
@@ -255,7 +259,7 @@ struct KeepAliveTests {
         }
     }
 
-    @Test("other schemes, socket paths and clients mean other connections", .tags(.KA16, .I10))
+    @Test("Another scheme, socket path or client means another connection", .tags(.KA16, .I10))
     func whatIsApart() async throws {
         let unix = try await LoopbackServer.start(.unixSocket)
         let other = try await LoopbackServer.start(.unixSocket)
@@ -273,7 +277,7 @@ struct KeepAliveTests {
         await other.stop()
     }
 
-    @Test("one host however spelled is one origin; another name for it is another", .tags(.KA17))
+    @Test("One host is one origin in any spelling; another name for it is another origin", .tags(.KA17))
     func hostKey() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -305,13 +309,13 @@ struct KeepAliveTests {
             let client = try ServiceClient(baseURL: server.baseURL) { $0.clock = clock }
             _ = try await client.fetch("/")
             clock.advance(by: .seconds(seconds) - .nanoseconds(1))
-            // It counts from the last response.
+            // The time counts from the last response.
             #expect(try await client.fetch("/").isReused)
             try await clock.waitForSleepers(count: 1)
             clock.advance(by: .seconds(seconds) - .nanoseconds(1))
             #expect(client.pool.snapshot().idle == 1)
             clock.advance(by: .nanoseconds(1))
-            // Whether the timer has fired yet or not: nobody gets it any more.
+            // Whether the timer has fired or not, no request gets the connection.
             #expect(try await client.fetch("/").isReused == false)
             let reason = seconds == 90 ? "idleTimeout" : "keepAliveTimeout"
             #expect(client.pool.snapshot().closed == [reason: 1])
@@ -340,7 +344,8 @@ struct KeepAliveTests {
             let client = try ServiceClient(baseURL: server.baseURL) { $0.clock = clock }
             for number in 1...3 {
                 let fetched = try await client.fetch("/")
-                #expect(fetched.connectionID == 1 && fetched.response.connection?.requests == number)
+                #expect(fetched.connectionID == 1)
+                #expect(fetched.response.connection?.requests == number)
                 clock.hook = {
                     // The request has its connection now, and has not written to it.
                     guard client.pool.snapshot().active == 1 else { return false }
@@ -359,7 +364,7 @@ struct KeepAliveTests {
         }
     }
 
-    /// Two requests that are answered so need two connections, and we are the one that closes them.
+    /// Two requests with this response need two connections, and the client closes both.
     private func expectClosed(after bytes: String, body: String, reason: String) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .bytes(bytes) }
@@ -378,7 +383,7 @@ struct KeepAliveTests {
     }
 }
 
-/// A test's clock that calls a hook when somebody reads it, until the hook says that it has done its work.
+/// A test's clock that calls a hook at each reading, until the hook reports that it is done.
 private final class HookedClock: ServiceClock {
     let base = TestClock()
     private let current = Guarded<(@Sendable () -> Bool)?>(nil)

@@ -10,7 +10,7 @@ struct KnobNamesTests {
         scope: "http.client")
 
     @Test(
-        "a path is read from its capitals, with an underscore between words and parts",
+        "A path is read from its capitals, with an underscore between words and parts",
         arguments: [
             ("timeouts.total", "TIMEOUTS_TOTAL"), ("pool.maximumIdlePerOrigin", "POOL_MAXIMUM_IDLE_PER_ORIGIN"),
             ("tls.identity.keyPEM", "TLS_IDENTITY_KEY_PEM"), ("http2.streamWindow", "HTTP2_STREAM_WINDOW"),
@@ -21,7 +21,7 @@ struct KnobNamesTests {
     }
 
     @Test(
-        "a variable that is no knob is found, with the nearest knob if one is near",
+        "A variable that is no knob is reported, with the nearest knob if one is near",
         arguments: [
             ("HTTP_CLIENT_TIMEOUT_TOTAL", "HTTP_CLIENT_TIMEOUTS_TOTAL"),
             ("HTTP_CLIENT_TIMEOUTS_ATTEMPTS", "HTTP_CLIENT_TIMEOUTS_ATTEMPT"),
@@ -32,7 +32,7 @@ struct KnobNamesTests {
         #expect(names.strays(among: [name]) == [KnobNames.Stray(name: name, nearest: nearest)])
     }
 
-    @Test("knobs, other scopes and other variables are left alone; strays come in order")
+    @Test("Knobs, other scopes and other variables are not reported; unknown ones come in order")
     func order() {
         let found = names.strays(among: [
             "HTTP_CLIENT_Z", "HTTP_CLIENT_TIMEOUTS_TOTAL", "HTTP_CLIENTS_TIMEOUTS_TOTAL", "TIMEOUTS_TOTAL", "PATH",
@@ -44,7 +44,7 @@ struct KnobNamesTests {
     }
 
     @Test(
-        "What a reader found odd is said once, when the client is made: where its lines go, and not for derived clients"
+        "A reader's findings are logged once, when the client is made, in the client's log, and not for derived clients"
     )
     func warnings() async throws {
         let lines = LogLines()

@@ -4,49 +4,49 @@ import Testing
 
 @testable import Bowline
 
-@Suite("The lifecycle's machine")
+@Suite("The lifecycle's state machine")
 struct LifecycleMachineTests {
-    @Test("an earlier deadline moves the drain, a later one does not")
+    @Test("An earlier deadline moves the drain's deadline, a later one does not")
     func deadlines() {
         var machine = LifecycleStateMachine()
-        let result1 = machine.admit(CallRecord())
-        #expect(result1)
-        let result2 = machine.beginDrain(deadline: Self.instant(10))
-        #expect(result2 == .begin)
-        let result3 = machine.beginDrain(deadline: Self.instant(20))
-        #expect(result3 == .join)
-        let result4 = machine.drain(now: Self.instant(0))
-        #expect(result4 == .wait(until: Self.instant(10)))
-        let result5 = machine.beginDrain(deadline: Self.instant(5))
-        #expect(result5 == .joinEarlier)
-        let result6 = machine.drain(now: Self.instant(0))
-        #expect(result6 == .wait(until: Self.instant(5)))
-        let result7 = machine.drain(now: Self.instant(5))
-        #expect(result7 == .close)
+        let isAdmitted = machine.admit(CallRecord())
+        #expect(isAdmitted)
+        let first = machine.beginDrain(deadline: Self.instant(10))
+        #expect(first == .begin)
+        let withLaterDeadline = machine.beginDrain(deadline: Self.instant(20))
+        #expect(withLaterDeadline == .join)
+        let drainUntilFirst = machine.drain(now: Self.instant(0))
+        #expect(drainUntilFirst == .wait(until: Self.instant(10)))
+        let withEarlierDeadline = machine.beginDrain(deadline: Self.instant(5))
+        #expect(withEarlierDeadline == .joinEarlier)
+        let drainUntilEarlier = machine.drain(now: Self.instant(0))
+        #expect(drainUntilEarlier == .wait(until: Self.instant(5)))
+        let drainAtDeadline = machine.drain(now: Self.instant(5))
+        #expect(drainAtDeadline == .close)
     }
 
-    @Test("nothing is admitted from the flip on", .tags(.LC4))
+    @Test("No call is admitted once a drain has begun", .tags(.LC4))
     func admission() {
         var machine = LifecycleStateMachine()
         _ = machine.beginDrain(deadline: Self.instant(10))
-        let result8 = machine.admit(CallRecord())
-        #expect(!result8)
-        let result9 = machine.inFlight
-        #expect(result9 == 0)
-        let result10 = machine.drain(now: Self.instant(0))
-        #expect(result10 == .close)
-        let result11 = machine.beginClosing().isEmpty
-        #expect(result11)
-        let result12 = machine.admit(CallRecord())
-        #expect(!result12)
+        let isAdmittedWhileDraining = machine.admit(CallRecord())
+        #expect(!isAdmittedWhileDraining)
+        let inFlight = machine.inFlight
+        #expect(inFlight == 0)
+        let drain = machine.drain(now: Self.instant(0))
+        #expect(drain == .close)
+        let hasNothingToCut = machine.beginClosing().isEmpty
+        #expect(hasNothingToCut)
+        let isAdmittedWhileClosing = machine.admit(CallRecord())
+        #expect(!isAdmittedWhileClosing)
         machine.closed()
-        let result13 = machine.admit(CallRecord())
-        #expect(!result13)
-        let result14 = machine.beginDrain(deadline: Self.instant(1))
-        #expect(result14 == .join)
+        let isAdmittedAfterClose = machine.admit(CallRecord())
+        #expect(!isAdmittedAfterClose)
+        let drainAfterClose = machine.beginDrain(deadline: Self.instant(1))
+        #expect(drainAfterClose == .join)
     }
 
-    @Test("a seeded walk: calls in flight are those admitted and not ended, a call that ends twice counts once")
+    @Test("A seeded walk: calls in flight are those admitted and not ended, a call that ends twice counts once")
     func walk() {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<500 {
@@ -59,8 +59,8 @@ struct LifecycleMachineTests {
                 switch random.next(in: 0..<10) {
                 case 0..<5:
                     let call = CallRecord(method: "GET", target: "\(step)")
-                    let result15 = machine.admit(call)
-                    #expect(result15 == !isDraining)
+                    let isAdmitted = machine.admit(call)
+                    #expect(isAdmitted == !isDraining)
                     if !isDraining { live.append(call) }
                 case 5..<8 where !live.isEmpty:
                     let call = live.remove(at: random.next(in: 0..<live.count))
@@ -74,10 +74,10 @@ struct LifecycleMachineTests {
                     isDraining = true
                 default: break
                 }
-                let result16 = machine.inFlight
-                #expect(result16 == live.count)
-                let result17 = machine.drained
-                #expect(result17 == drained)
+                let inFlight = machine.inFlight
+                #expect(inFlight == live.count)
+                let countedAsDrained = machine.drained
+                #expect(countedAsDrained == drained)
             }
             let left = machine.beginClosing().map(\.target)
             #expect(Set(left) == Set(live.map(\.target)))

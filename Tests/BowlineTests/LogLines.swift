@@ -1,7 +1,7 @@
 import Logging
 import Synchronization
 
-/// Keeps the lines that its logger is given.
+/// Keeps the lines that its logger gets.
 final class LogLines: Sendable {
     struct Line: Sendable {
         let level: Logger.Level
@@ -13,14 +13,14 @@ final class LogLines: Sendable {
 
     var all: [Line] { kept.withLock { $0 } }
 
-    /// - Parameter level: From which level on.
+    /// - Parameter level: The lowest level that it keeps.
     func logger(_ level: Logger.Level = .info) -> Logger {
         var logger = Logger(label: "test") { _ in Handler(lines: self) }
         logger.logLevel = level
         return logger
     }
 
-    /// What lines with this message say under a key; nil: nothing.
+    /// The values that lines with this message have under a key; nil: no value.
     func values(of key: String, where message: String) -> [String?] {
         all.filter { $0.message == message }.map { $0.metadata[key] }
     }

@@ -4,8 +4,8 @@ import NIOCore
 import NIOPosix
 import Testing
 
-/// What the look before a write finds when the event loop had no turn to notice it first (KA13 says the rest).
-@Suite("The look before a write", .timeLimit(.minutes(1)))
+/// What the check before a write finds when the event loop had no turn to notice it earlier (KA13 covers the rest).
+@Suite("The check before a write", .timeLimit(.minutes(1)))
 struct LookBeforeWritingTests {
     enum Life: String, CaseIterable, Sendable {
         case prewarmed, used
@@ -15,7 +15,7 @@ struct LookBeforeWritingTests {
     enum Surprise: String, CaseIterable, Sendable {
         case response, partOfRecord, fatalAlert, close, reset
 
-        /// What TLS never shows to the connection, where there is TLS.
+        /// Bytes that TLS, if there is TLS, never delivers to the connection.
         static let fatal = ByteBuffer(bytes: [21, 3, 3, 0, 2, 2, 40])
         static let beginning = ByteBuffer(bytes: [23, 3, 3])
 
@@ -31,7 +31,7 @@ struct LookBeforeWritingTests {
     }
 
     @Test(
-        "an unencrypted connection on which something waits unread takes no request, opened ahead or used",
+        "An unencrypted connection with something unread takes no request, whether prewarmed or used",
         .tags(.KA13),
         arguments: Life.allCases, [Surprise.response, .close, .reset]
     )
@@ -40,14 +40,16 @@ struct LookBeforeWritingTests {
     }
 
     @Test(
-        "an encrypted connection on which something waits unread takes no request, opened ahead or used", .tags(.KA13),
+        "An encrypted connection with something unread takes no request, whether prewarmed or used", .tags(.KA13),
         arguments: Life.allCases, Surprise.allCases
     )
     func encrypted(life: Life, surprise: Surprise) async throws {
         try await expectMoved(.tls(), life, surprise)
     }
 
-    @Test("part of a TLS record that was read from the socket already is a byte before a request, too", .tags(.KA13))
+    @Test(
+        "Part of a TLS record that was already read from the socket also counts as a byte before a request",
+        .tags(.KA13))
     func partThatWasRead() async throws {
         try await withLoopbackServer(.tls()) { server in
             let sent = Gate()
@@ -65,17 +67,18 @@ struct LookBeforeWritingTests {
             } _: { client in
                 #expect(try await client.fetch("/first").text == "first")
                 try await sent.wait()
-                // A turn of every loop: they have read what had come.
+                // One turn of every loop: the loops have read the bytes that came.
                 for loop in client.eventLoopExecutors { await withTaskExecutorPreference(loop) { await Task.yield() } }
                 let fetched = try await client.fetch(.post("/next", body: .text("x")))
-                #expect(fetched.text == "/next" && fetched.connectionID == 2)
+                #expect(fetched.text == "/next")
+                #expect(fetched.connectionID == 2)
                 #expect(client.pool.snapshot().closed["unsolicitedBytes"] == 1)
             }
             #expect(server.executions(of: "/next") == 1)
         }
     }
 
-    /// A POST that meets such a connection moves to a new one, unwritten.
+    /// A POST that gets such a connection moves to a new one, unwritten.
     private func expectMoved(_ options: LoopbackServer.Options, _ life: Life, _ surprise: Surprise) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var options = options
@@ -101,7 +104,7 @@ struct LookBeforeWritingTests {
             server.respond { .reply(200, body: $0.path) }
             let client = try ServiceClient(baseURL: server.baseURL) {
                 $0.tls.trustRoots = .pem(TestCertificates.authority)
-                // The connections of loops that are not held are none of this.
+                // Connections of loops that are not held do not matter here.
                 $0.pool.maximumPerOrigin = nil
             }
             switch life {
@@ -119,7 +122,7 @@ struct LookBeforeWritingTests {
             #expect(isThere.gate.isOpen)
             #expect(fetched.text == "/next")
             #expect(fetched.connectionID > count)
-            // Not the pool noticed it but the look, with the request in hand.
+            // The check noticed it, not the pool: the request had the connection already.
             #expect(fetched.response.resends == 1)
             #expect(server.requests.filter { $0.path == "/next" }.map(\.connection) == [count + 1])
             let closed = client.pool.snapshot().closed
@@ -131,7 +134,7 @@ struct LookBeforeWritingTests {
     }
 }
 
-/// Opens a gate when so many have come.
+/// Opens a gate at a number of arrivals.
 private final class Countdown: Sendable {
     let gate = Gate()
     private let remaining: Guarded<Int>

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A page of this package's documentation, as a test reads it.
+/// A page of this package's documentation, for tests.
 struct MarkdownDocument {
     let lines: [String]
 
@@ -13,7 +13,7 @@ struct MarkdownDocument {
 
     /// The text of a file of this package.
     static func text(of path: String) throws -> String {
-        // The folder may be a link, where a package borrows these tests.
+        // The folder may be a link, if another package uses these tests.
         let here = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
         let root = here.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         return try String(contentsOf: root.appendingPathComponent(path), encoding: .utf8)

@@ -6,7 +6,7 @@ import Testing
 @Suite("While a host name is being resolved", .timeLimit(.minutes(1)))
 struct NameResolutionTests {
     @Test(
-        "cancelling ends the request at once; the dial goes on, and its connection serves the next request", .tags(.CA3)
+        "Cancelling ends the request at once; the dial goes on, and its connection serves the next request", .tags(.CA3)
     )
     func cancelled() async throws {
         try await StalledNames.with { client, transport, names, server in
@@ -26,7 +26,7 @@ struct NameResolutionTests {
         }
     }
 
-    @Test("cancelling without a pool gives the dial up: an answer that comes later opens no socket", .tags(.CA3))
+    @Test("Cancelling without a pool cancels the dial: a later answer opens no socket", .tags(.CA3))
     func cancelledWithoutPool() async throws {
         try await StalledNames.with(configure: { $1.pool.isEnabled = false }) { client, transport, names, server in
             let task = Task { try await client.fetch("/never") }
@@ -41,7 +41,7 @@ struct NameResolutionTests {
     }
 
     @Test(
-        "connect, poolAcquire, attempt and total bound name resolution as well, and a late answer is used by nobody",
+        "connect, poolAcquire, attempt and total bound name resolution as well, and a late answer is not used",
         arguments: [
             ServiceError.Code.connectTimeout, .poolAcquireTimeout, .attemptTimeout, .deadlineExceeded,
         ]
@@ -74,14 +74,14 @@ struct NameResolutionTests {
         }
     }
 
-    @Test("a forced close does not wait for the resolver, and an answer that comes later opens no socket", .tags(.LC8))
+    @Test("A forced close does not wait for the resolver, and a later answer opens no socket", .tags(.LC8))
     func forced() async throws {
         let clock = TestClock()
         try await StalledNames.with(configure: { configuration, _ in configuration.useOnly(clock) }) {
             client, transport, names, server in
             let task = Task { try await client.fetch("/") }
             try await names.asked.wait()
-            // The clock stands still: nothing here takes the second that connections get to close.
+            // The clock stands still: nothing here takes the second that connections have to close.
             let report = await client.shutdown(within: .zero)
             #expect(report.forced.map(\.phase) == [.connecting])
             let error = try await serviceError { _ = try await task.value }
@@ -93,7 +93,7 @@ struct NameResolutionTests {
         }
     }
 
-    @Test("a name that does not exist fails its request with nameResolutionFailed, and the next one asks again")
+    @Test("A name that does not exist fails its request with nameResolutionFailed, and the next request asks again")
     func unknownName() async throws {
         try await StalledNames.with { client, _, names, server in
             server.respond { _ in .reply(200, body: "x") }

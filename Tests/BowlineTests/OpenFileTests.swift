@@ -31,14 +31,15 @@ struct OpenFileTests {
         return fstat(descriptor, &opened) == 0 && lstat(path, &named) == 0 && opened.st_ino == named.st_ino
     }
 
-    /// What leads to descriptor `N`; `F` is the test's folder, where `p` leads to `/proc/self` and `link` to the descriptor.
+    /// Names that lead to descriptor `N`. `F` is the test's folder, where `p` leads to `/proc/self` and `link` to the
+    /// descriptor.
     static let ways = [
         "/dev/fd/N", "/proc/self/fd/N", "/proc/thread-self/fd/N", "//proc/self/fd/N", "/dev/../proc/self/./fd/N",
         "F/p/fd/N",
         "F/link", "F/linkToLink", "F/linkThroughFolder",
     ]
 
-    @Test("It is emptied and written into, not replaced, whatever leads to it", arguments: ways)
+    @Test("A download empties the open file and writes into it, whatever name leads to it", arguments: ways)
     func writtenInto(way: String) async throws {
         try await withTemporaryFolder { folder in
             let path = try folder.write("open", Self.before)
@@ -57,7 +58,7 @@ struct OpenFileTests {
         }
     }
 
-    @Test("Also by a relative path, where the working directory is in /proc")
+    @Test("A relative path works as well, with a working directory in /proc")
     func workingDirectory() async {
         await #expect(processExitsWith: .success) {
             try await withTemporaryFolder { folder in
@@ -76,7 +77,7 @@ struct OpenFileTests {
         }
     }
 
-    @Test("A file in a folder that /proc only leads to is replaced like any other")
+    @Test("A file in a folder that /proc leads to is replaced like any other file")
     func folderBehindLink() async throws {
         try await withTemporaryFolder { folder in
             let path = try folder.write("open", Self.before)

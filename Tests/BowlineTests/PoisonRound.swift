@@ -2,7 +2,7 @@ import Bowline
 import BowlineTesting
 import NIOCore
 
-/// What a server sends that nobody asked for.
+/// Bytes that a server sends without a request.
 enum Poison: String, CaseIterable, Sendable {
     case wholeResponse, halfHead, garbage
 
@@ -15,7 +15,7 @@ enum Poison: String, CaseIterable, Sendable {
     }
 }
 
-/// When it sends that: in the same write as a response, or so many milliseconds after it.
+/// When the server sends them: in the same write as a response, or so many milliseconds after it.
 enum PoisonDelay: Int, CaseIterable, Sendable {
     case glued = 0, one = 1, five = 5, fifty = 50
 }
@@ -24,13 +24,13 @@ enum PoisonDelay: Int, CaseIterable, Sendable {
 enum PoisonPace: CaseIterable, Sendable {
     /// Nothing: the connection is unused until it has been closed.
     case idle
-    /// Sends the next request in the instant in which the poison has reached this machine.
+    /// Sends the next request at the moment when the poison has reached this machine.
     case atArrival
     /// Sends one request after another, without a pause.
     case busy
 }
 
-/// One poisoned connection: when the server had sent what, on the clock that the client uses too.
+/// One poisoned connection: what the server sent and when, on the clock that the client uses too.
 final class PoisonRound: Sendable {
     private struct State {
         var isPoisoned = false
@@ -44,7 +44,7 @@ final class PoisonRound: Sendable {
     let poison: Poison
     let delay: PoisonDelay
     let pace: PoisonPace
-    /// Opens when the poison was sent and its time noted; with ``PoisonPace/idle`` when the client has closed after it.
+    /// Opens when the poison was sent and its time noted; with ``PoisonPace/idle`` when the client has then closed.
     let isOver = Gate()
     /// Opens when the client has closed the poisoned connection.
     let isClosed = Gate()
@@ -70,8 +70,8 @@ final class PoisonRound: Sendable {
         state.withLock { $0.violations.append(text) }
     }
 
-    /// Whether what answered a request may have: it had not been sent before the client took the connection. What the
-    /// server has not noted yet was sent just now.
+    /// Whether the bytes that answered a request may have done so: they had not been sent before the client leased the
+    /// connection. Bytes that the server has not noted yet were sent just now.
     func mayHaveAnswered(_ answered: String?, leased: MonotonicInstant) -> Bool {
         state.withLock { state in
             let sent = answered.map { state.answers[$0] } ?? state.poisonSent
@@ -81,7 +81,7 @@ final class PoisonRound: Sendable {
 
     // MARK: The server's side
 
-    /// Serves a request of this round. Returns whether the connection may get another.
+    /// Serves a request of this round. Returns whether the connection may get another request.
     func serve(_ request: RecordedRequest, on connection: LoopbackConnection) async throws -> Bool {
         let isFirst = state.withLock { state in
             defer { state.isPoisoned = true }
@@ -114,7 +114,7 @@ final class PoisonRound: Sendable {
                 }
             }
             while let result = await group.nextResult() {
-                // The client may have closed before the poison was out; that ends the round as well.
+                // The client may have closed before the poison was sent; that ends the round as well.
                 if case .failure = result { break }
             }
             group.cancelAll()
@@ -137,7 +137,7 @@ final class PoisonRound: Sendable {
 
     private func sendPoison(on connection: LoopbackConnection) async throws {
         guard delay != .glued else { return }
-        // The delay is what the round is about; nothing is waited for.
+        // The delay is the subject of the round; the test does not wait for an event here.
         let clock = ContinuousClock()
         try await clock.sleep(for: .milliseconds(delay.rawValue), tolerance: .zero)
         try await connection.send(poison.bytes)

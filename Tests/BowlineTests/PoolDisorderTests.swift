@@ -3,11 +3,11 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// The pool among dials that fail or hang, connections that are of no use, and many origins at once.
+/// The pool with dials that fail or hang, useless connections, and many origins at once.
 @Suite("The pool in disorder", .timeLimit(.minutes(1)))
 struct PoolDisorderTests {
     @Test(
-        "a cold burst to an https origin: a dial that fails costs one request, and the others are served", .tags(.PO12))
+        "In a cold burst to an https origin, a failed dial costs one request, and the others are served", .tags(.PO12))
     func coldBurst() async throws {
         try await withLoopbackServer(.tls()) { server in
             server.respond { .reply(200, body: $0.path) }
@@ -30,7 +30,8 @@ struct PoolDisorderTests {
                         }
                         return try await group.reduce(into: []) { $0 += [$1].compactMap { $0 } }
                     }
-                    #expect(failures.count == 1 && failures.allSatisfy { $0.progress == .neverSent })
+                    #expect(failures.count == 1)
+                    #expect(failures.allSatisfy { $0.progress == .neverSent })
                     #expect(client.pool.snapshot().waiting == 0)
                 }
             }
@@ -38,7 +39,7 @@ struct PoolDisorderTests {
     }
 
     @Test(
-        "a dial that hangs ends by timeouts.connect, also where timeouts.poolAcquire is as long, or shorter",
+        "timeouts.connect ends a dial that hangs, also if timeouts.poolAcquire is as long, or shorter",
         .tags(.TO5))
     func hangingDial() async throws {
         try await withLoopbackServer(.unreachable) { server in
@@ -53,17 +54,18 @@ struct PoolDisorderTests {
                     let error = try await clock.failure {
                         try await client.fetch("/")
                     } once: {
-                        // The pool's timer and the dial's own.
+                        // The pool's timer and the dial's own timer.
                         try await clock.waitForSleepers(count: 2)
                     }
-                    #expect(error.code == .connectTimeout && error.elapsed == .seconds(10))
+                    #expect(error.code == .connectTimeout)
+                    #expect(error.elapsed == .seconds(10))
                     await client.shutdown(within: .zero)
                 }
             }
         }
     }
 
-    @Test("a connection that allows no stream is closed by idleTimeout, and its origin's pool goes", .tags(.H2g))
+    @Test("idleTimeout closes a connection that allows no stream, and its origin's pool goes away", .tags(.H2g))
     func noStreams() async throws {
         var options = LoopbackServer.Options.http2
         options.http2?.maximumStreams = 0
@@ -92,7 +94,7 @@ struct PoolDisorderTests {
         }
     }
 
-    @Test("maximumIdle holds when connections of many origins become free at once")
+    @Test("maximumIdle holds when connections of many origins become idle at once")
     func maximumIdleUnderConcurrency() async throws {
         try await withLoopbackServers(12) { servers in
             for server in servers { server.respond { _ in .reply(200, body: "x") } }
@@ -110,7 +112,7 @@ struct PoolDisorderTests {
                     }
                     try await group.waitForAll()
                 }
-                // A dial that no request needed any more may still be on its way.
+                // A dial that no request needs any more may still be in progress.
                 try await eventually("no dials, and no surplus") {
                     let snapshot = client.pool.snapshot()
                     return snapshot.dialling == 0 && snapshot.active == 0 && snapshot.idle <= 5
@@ -121,7 +123,7 @@ struct PoolDisorderTests {
     }
 
     @Test(
-        "minimumIdlePerOrigin of more origins than maximumIdle allows for: the surplus is not dialled again and again")
+        "With more minimumIdlePerOrigin than maximumIdle allows, the pool does not dial the surplus repeatedly")
     func minimumAboveMaximum() async throws {
         try await withLoopbackServers(4) { servers in
             for server in servers { server.respond { _ in .reply(200, body: "x") } }
@@ -140,7 +142,8 @@ struct PoolDisorderTests {
             let opened = client.pool.snapshot().opened
             #expect(opened <= 12)
             clock.advance(by: .seconds(3600))
-            #expect(client.pool.snapshot().opened == opened && client.pool.snapshot().dialling == 0)
+            #expect(client.pool.snapshot().opened == opened)
+            #expect(client.pool.snapshot().dialling == 0)
             await client.shutdown(within: .zero)
         }
     }

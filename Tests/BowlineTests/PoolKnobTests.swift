@@ -29,7 +29,7 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("idleTimeout: an unused connection is closed when it is that old, by a timer", arguments: [90, 7])
+    @Test("idleTimeout: a timer closes a connection that has been unused for that time", arguments: [90, 7])
     func idleTimeout(seconds: Int) async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -42,7 +42,7 @@ struct PoolKnobTests {
             try await clock.waitForSleepers(count: 1)
             clock.advance(by: .seconds(seconds) - .nanoseconds(1))
             #expect(try await client.fetch("/").isReused)
-            // Its last use counts, not its birth.
+            // The time counts from its last use, not from its opening.
             try await clock.waitForSleepers(count: 1)
             clock.advance(by: .seconds(seconds) - .nanoseconds(1))
             #expect(client.pool.snapshot().idle == 1)
@@ -74,7 +74,7 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("maximumIdlePerOrigin: at capacity the connection idle longest is closed and the returning one kept")
+    @Test("maximumIdlePerOrigin: at capacity the longest idle connection is closed and the returning one kept")
     func maximumIdlePerOrigin() async throws {
         let gates = (0..<3).map { _ in Gate() }
         try await withLoopbackServer { server in
@@ -95,7 +95,7 @@ struct PoolKnobTests {
                 let snapshot = client.pool.snapshot()
                 #expect(snapshot.idle == 2)
                 #expect(snapshot.closed == ["idleCapacity": 1])
-                // The newest two are left, the most recently used comes first.
+                // The newest two are left. The most recently used comes first.
                 #expect(try await client.fetch("/0").connectionID == connections[2])
                 let both = (0..<2).map { index in Task { try await client.fetch("/\(index)").connectionID } }
                 var seen: Set<Int> = []
@@ -119,12 +119,12 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("maximumIdle: over all origins the least recently used connection goes first")
+    @Test("maximumIdle: over all origins the least recently used connection is closed first")
     func maximumIdle() async throws {
         try await withLoopbackServers(4) { servers in
             for server in servers { server.respond { _ in .reply(200, body: "x") } }
             let client = try ServiceClient { $0.pool.maximumIdle = 2 }
-            // The order of use is 1 2 1 3 4: what has been unused longest at each turn goes.
+            // The order of use is 1 2 1 3 4: at each turn the longest unused connection is closed.
             for index in [0, 1, 0] { _ = try await client.fetch(servers[index].url("/")) }
             _ = try await client.fetch(servers[2].url("/"))
             try await servers[1].waitForOpenConnections(count: 0)
@@ -139,7 +139,7 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("maximumPerOrigin: beyond it requests wait, and are served in the order in which they came")
+    @Test("maximumPerOrigin: beyond it requests wait, and are served in the order of their arrival")
     func maximumPerOrigin() async throws {
         let gate = Gate()
         try await withLoopbackServer { server in
@@ -181,7 +181,7 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("maximumWaiting: one more fails with poolSaturated at once", arguments: [0, 1, 3])
+    @Test("maximumWaiting: one waiter more fails with poolSaturated at once", arguments: [0, 1, 3])
     func maximumWaiting(limit: Int) async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -206,7 +206,7 @@ struct PoolKnobTests {
     }
 
     @Test(
-        "maximumLifetime: a connection is retired within ± 10 % of it when next unused, and no request is cut",
+        "maximumLifetime: a connection is retired within ± 10 % of it when it is next unused, and no request is cut",
         arguments: [(0.0, 90), (0.5, 100), (0.999999, 110)]
     )
     func maximumLifetime(random: Double, seconds: Int) async throws {
@@ -259,7 +259,7 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("maximumUses: a connection is retired after so many requests", .tags(.KA18), arguments: [1, 3])
+    @Test("maximumUses: a connection is retired after this number of requests", .tags(.KA18), arguments: [1, 3])
     func maximumUses(limit: Int) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -278,7 +278,7 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("minimumIdlePerOrigin: so many unused connections are kept ready, and lost ones are replaced")
+    @Test("minimumIdlePerOrigin: this number of unused connections is kept ready, and lost ones are replaced")
     func minimumIdlePerOrigin() async throws {
         try await withLoopbackServer { server in
             server.route(.get, "/close") { _ in .reply(200, fields: [.connection: "close"], body: "x") }
@@ -287,20 +287,20 @@ struct PoolKnobTests {
                 $0.pool.minimumIdlePerOrigin = 3
             } _: { client in
                 _ = try await client.fetch("/")
-                // Those kept ready came on top of the one in use, which then joined them.
+                // The ready connections came on top of the one in use, which then joined them.
                 try await eventually("4 idle") { client.pool.snapshot().idle == 4 }
                 _ = try await client.fetch("/close")
                 #expect(client.pool.snapshot().idle == 3)
                 _ = try await client.fetch("/close")
                 try await eventually("3 idle again") { client.pool.snapshot().idle == 3 }
-                // A connection that the client has may not be accepted yet.
+                // The server may not have accepted a connection that the client already has.
                 try await server.waitForConnections(count: 5)
                 #expect(server.connections.count == 5)
             }
         }
     }
 
-    @Test("prewarm: opens connections ahead, and the first requests find them ready")
+    @Test("prewarm opens connections ahead, and the first requests use them")
     func prewarm() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -308,7 +308,7 @@ struct PoolKnobTests {
             try await withServiceClient(server.baseURL) { client in
                 try await client.pool.prewarm(origin: server.url("/some/path"), connections: 3)
                 #expect(client.pool.snapshot().idle == 3)
-                // Those that are ready count.
+                // Ready connections count.
                 try await client.pool.prewarm(origin: server.baseURL, connections: 3)
                 try await server.waitForConnections(count: 3)
                 #expect(client.pool.snapshot().opened == 3)
@@ -317,14 +317,15 @@ struct PoolKnobTests {
                 gate.open()
                 for task in tasks {
                     let facts = try #require(try await task.value.response.connection)
-                    #expect(facts.requests == 1 && !facts.isReused)
+                    #expect(facts.requests == 1)
+                    #expect(!facts.isReused)
                 }
                 #expect(server.connections.count == 3)
             }
         }
     }
 
-    @Test("prewarm: stops at the pool's limits, and says why a dial failed")
+    @Test("prewarm stops at the pool's limits, and says why a dial failed")
     func prewarmLimits() async throws {
         try await withLoopbackServer { server in
             try await withServiceClient(server.baseURL) {
@@ -348,24 +349,33 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("Presets carry the design's numbers")
-    func presets() {
-        #expect(PoolOptions.highThroughput.maximumIdlePerOrigin == 50)
-        #expect(PoolOptions.highThroughput.idleTimeout == .seconds(120))
-        #expect(PoolOptions.lowMemory.maximumIdlePerOrigin == 2)
-        #expect(PoolOptions.lowMemory.idleTimeout == .seconds(10))
-        #expect(PoolOptions.manyDestinations.maximumIdlePerOrigin == 1)
-        #expect(PoolOptions.manyDestinations.idleTimeout == .seconds(30))
+    @Test(
+        "A preset has the design's numbers",
+        arguments: [
+            (PoolOptions.highThroughput, 50, Duration.seconds(120)), (.lowMemory, 2, .seconds(10)),
+            (.manyDestinations, 1, .seconds(30)),
+        ])
+    func presets(preset: PoolOptions, maximumIdlePerOrigin: Int, idleTimeout: Duration) {
+        #expect(preset.maximumIdlePerOrigin == maximumIdlePerOrigin)
+        #expect(preset.idleTimeout == idleTimeout)
+    }
+
+    @Test("The defaults are the design's numbers")
+    func defaults() {
         let defaults = PoolOptions()
-        #expect(defaults.isEnabled && defaults.idleTimeout == .seconds(90))
-        #expect(defaults.maximumIdlePerOrigin == 64 && defaults.maximumIdle == 512)
-        #expect(defaults.maximumPerOrigin == 256 && defaults.maximumWaiting == 10_000)
-        #expect(defaults.maximumLifetime == .seconds(600) && defaults.maximumUses == nil)
+        #expect(defaults.isEnabled)
+        #expect(defaults.idleTimeout == .seconds(90))
+        #expect(defaults.maximumIdlePerOrigin == 64)
+        #expect(defaults.maximumIdle == 512)
+        #expect(defaults.maximumPerOrigin == 256)
+        #expect(defaults.maximumWaiting == 10_000)
+        #expect(defaults.maximumLifetime == .seconds(600))
+        #expect(defaults.maximumUses == nil)
         #expect(defaults.minimumIdlePerOrigin == 0)
     }
 
     @Test(
-        "Presets have their effect",
+        "A preset keeps its number of unused connections",
         arguments: [(PoolOptions.highThroughput, 50), (.lowMemory, 2), (.manyDestinations, 1)]
     )
     func presetEffect(preset: PoolOptions, kept: Int) async throws {
@@ -387,7 +397,7 @@ struct PoolKnobTests {
     }
 }
 
-/// Moves the clock once, and on by nothing until what that sets off has happened on other threads.
+/// Moves the clock once, then lets other threads run until the effect shows.
 func drive(_ clock: TestClock, by duration: Duration, until condition: () -> Bool) async throws {
     clock.advance(by: duration)
     try await eventually("the clock's effect") { condition() }
@@ -400,14 +410,17 @@ func end(_ client: ServiceClient, _ clock: TestClock) async throws {
 }
 
 /// Runs `body` with several servers.
-func withLoopbackServers(_ count: Int, _ body: ([LoopbackServer]) async throws -> Void) async throws {
+func withLoopbackServers<Result>(
+    _ count: Int, _ body: ([LoopbackServer]) async throws -> Result
+) async throws -> Result {
     var servers: [LoopbackServer] = []
     for _ in 0..<count { servers.append(try await LoopbackServer.start()) }
     do {
-        try await body(servers)
+        let result = try await body(servers)
+        for server in servers { await server.stop() }
+        return result
     } catch {
         for server in servers { await server.stop() }
         throw error
     }
-    for server in servers { await server.stop() }
 }

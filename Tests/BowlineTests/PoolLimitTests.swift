@@ -3,10 +3,10 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// What the pool does at its limits and under disorder; its knobs one by one are in `PoolKnobTests`.
+/// The pool at its limits and under disorder. `PoolKnobTests` covers the knobs one by one.
 @Suite("Pool limits", .timeLimit(.minutes(1)))
 struct PoolLimitTests {
-    @Test("a failed dial fails its waiter at once and frees its place for the next", .tags(.PO2, .PO9))
+    @Test("A failed dial fails its waiter at once and frees its place for the next waiter", .tags(.PO2, .PO9))
     func failedDials() async throws {
         let server = try await LoopbackServer.start()
         await server.stop()
@@ -20,16 +20,20 @@ struct PoolLimitTests {
                 group.addTask { try await serviceError { _ = try await client.fetch(.post("/", body: .text("x"))) } }
             }
             for try await error in group {
-                #expect(error.code == .connectionRefused && error.progress == .neverSent)
+                #expect(error.code == .connectionRefused)
+                #expect(error.progress == .neverSent)
                 #expect(error.phase == .connecting)
             }
         }
         let snapshot = client.pool.snapshot()
-        #expect(snapshot.waiting == 0 && snapshot.dialling == 0 && snapshot.active == 0 && snapshot.opened == 0)
+        #expect(snapshot.waiting == 0)
+        #expect(snapshot.dialling == 0)
+        #expect(snapshot.active == 0)
+        #expect(snapshot.opened == 0)
         await client.shutdown()
     }
 
-    @Test("a wait for a connection that is too long fails, and the one who waited takes none later", .tags(.PO3))
+    @Test("A wait for a connection that is too long fails, and the waiter takes no connection later", .tags(.PO3))
     func acquireTimeout() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -45,7 +49,9 @@ struct PoolLimitTests {
             try await eventually("a waiter") { client.pool.snapshot().waiting == 1 }
             clock.advance(by: .seconds(10))
             let error = try await serviceError { _ = try await late.value }
-            #expect(error.code == .poolAcquireTimeout && error.progress == .neverSent && error.phase == .queued)
+            #expect(error.code == .poolAcquireTimeout)
+            #expect(error.progress == .neverSent)
+            #expect(error.phase == .queued)
             #expect(error.elapsed == .seconds(10))
             gate.open()
             _ = try await first
@@ -55,7 +61,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("a lease takes the connection that was used last", .tags(.PO5))
+    @Test("A lease takes the most recently used connection", .tags(.PO5))
     func mostRecentlyUsed() async throws {
         try await withLoopbackServer { server in
             let gates = (0..<3).map { _ in Gate() }
@@ -76,7 +82,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("the idle timer and a lease race for a connection: one wins, and no request is lost", .tags(.PO6))
+    @Test("The idle timer and a lease race for a connection: one wins, and no request is lost", .tags(.PO6))
     func idleTimerAgainstLease() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -102,7 +108,7 @@ struct PoolLimitTests {
         }
     }
 
-    @Test("a dial that finishes after a returned connection served its request goes to the pool", .tags(.PO8))
+    @Test("A dial that finishes after a returned connection served its request goes to the pool", .tags(.PO8))
     func lateDial() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -114,13 +120,14 @@ struct PoolLimitTests {
                 }
                 try await eventually("no dial") { client.pool.snapshot().dialling == 0 }
                 let snapshot = client.pool.snapshot()
-                #expect(snapshot.opened == snapshot.idle && snapshot.closed.isEmpty)
+                #expect(snapshot.opened == snapshot.idle)
+                #expect(snapshot.closed.isEmpty)
                 try await server.waitForOpenConnections(count: snapshot.idle)
             }
         }
     }
 
-    @Test("servers that close at random lose no GET, and the books are balanced at the end", .tags(.PO10))
+    @Test("Servers that close at random lose no GET, and the pool's counts are balanced at the end", .tags(.PO10))
     func churn() async throws {
         let random = SeededRandom.fromEnvironment().source()
         try await withLoopbackServer { server in
@@ -145,7 +152,7 @@ struct PoolLimitTests {
                                 let fetched = try await client.fetch(path)
                                 #expect(fetched.text == path)
                             } catch let error as ServiceError {
-                                // A reset may destroy a response that is on its way; a resend may meet another.
+                                // A reset may destroy a response in flight; a resend may meet another reset.
                                 #expect(error.code == .connectionClosed || error.code == .incompleteBody)
                                 failures += 1
                             }
@@ -157,17 +164,20 @@ struct PoolLimitTests {
                 #expect(failures < 320)
             }
             let snapshot = client.pool.snapshot()
-            #expect(snapshot.active == 0 && snapshot.waiting == 0)
+            #expect(snapshot.active == 0)
+            #expect(snapshot.waiting == 0)
             #expect(snapshot.idle <= 16)
             await client.shutdown(within: .seconds(5))
             try await server.waitForOpenConnections(count: 0)
             let ended = client.pool.snapshot()
             #expect(ended.opened == ended.closed.values.reduce(0, +))
-            #expect(ended.idle == 0 && ended.active == 0 && ended.dialling == 0)
+            #expect(ended.idle == 0)
+            #expect(ended.active == 0)
+            #expect(ended.dialling == 0)
         }
     }
 
-    @Test("one slow host keeps no other from being served", .tags(.PO11))
+    @Test("One slow host does not delay requests to another", .tags(.PO11))
     func slowHost() async throws {
         try await withLoopbackServers(2) { servers in
             servers[0].respond { _ in .stall }

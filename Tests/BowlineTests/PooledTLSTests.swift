@@ -3,7 +3,7 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// How an encrypted connection that has lain in the pool may end: an alert there is no failed handshake.
+/// How an encrypted connection in the pool may end: an alert there is no failed handshake.
 @Suite("The end of pooled encrypted connections", .timeLimit(.minutes(1)))
 struct PooledTLSTests {
     enum End: String, CaseIterable, Sendable {
@@ -23,7 +23,7 @@ struct PooledTLSTests {
     @Test(
         "TLS's close_notify, an alert or a bare FIN removes an unused connection", .tags(.PO7), arguments: End.allCases)
     func whileIdle(end: End) async throws {
-        // Not glued to the response: bytes that TLS cannot read take those of the same read with them.
+        // Not in the same segment as the response: bytes that TLS cannot read destroy the other bytes of their read.
         let isRead = Gate()
         try await withServer { connection in
             _ = try await connection.readRequest()
@@ -36,13 +36,14 @@ struct PooledTLSTests {
             try await eventually("nothing idle") { client.pool.snapshot().idle == 0 }
             try await server.waitForOpenConnections(count: 0)
             let fetched = try await client.fetch(.post("/next", body: .text("x")))
-            #expect(fetched.text == "/next" && fetched.connectionID == 2)
+            #expect(fetched.text == "/next")
+            #expect(fetched.connectionID == 2)
             #expect(fetched.response.resends == 0)
         }
     }
 
     @Test(
-        "a request that races with an alert on its pooled connection is not lost, whatever the method",
+        "A request that races with an alert on its pooled connection is not lost, whatever the method",
         .tags(.RT1, .RT4),
         arguments: End.allCases)
     func racing(end: End) async throws {
@@ -58,7 +59,7 @@ struct PooledTLSTests {
                 $0.tls.trustRoots = .pem(TestCertificates.authority)
             } _: { client in
                 for number in 1...50 {
-                    // A POST that was written when the alert came may have been acted upon: it fails, and says so.
+                    // The server may have executed a POST that was written when the alert came: it fails, and says so.
                     let request =
                         number % 2 == 0
                         ? ServiceRequest.get("/\(number)") : .post("/\(number)", body: .text("x"))
@@ -67,9 +68,9 @@ struct PooledTLSTests {
                         #expect(fetched.text == "/\(number)")
                         areRead[number].open()
                     } catch let error as ServiceError {
-                        #expect(
-                            number % 2 == 1 && error.code == .connectionClosed && error.progress == .ambiguous,
-                            "\(number) \(error)")
+                        #expect(number % 2 == 1, "\(number) \(error)")
+                        #expect(error.code == .connectionClosed, "\(number) \(error)")
+                        #expect(error.progress == .ambiguous, "\(number) \(error)")
                     }
                     #expect(server.executions(of: "/\(number)") <= 1)
                 }
@@ -78,33 +79,35 @@ struct PooledTLSTests {
     }
 
     @Test(
-        "an alert in answer to a request on a reused connection: GET is sent again once", .tags(.RT2),
+        "A GET that an alert answers on a reused connection is sent again once", .tags(.RT2),
         arguments: End.allCases)
     func afterWriting(end: End) async throws {
         try await withAlertedRequest(end) { client, server in
             let fetched = try await client.fetch("/victim")
-            #expect(fetched.text == "/victim" && fetched.connectionID == 2)
+            #expect(fetched.text == "/victim")
+            #expect(fetched.connectionID == 2)
             #expect(fetched.response.resends == 1)
             #expect(server.executions(of: "/victim") == 2)
         }
     }
 
     @Test(
-        "an alert in answer to a POST on a reused connection is an ambiguous end", .tags(.RT3), arguments: End.allCases)
+        "A POST that an alert answers on a reused connection fails as ambiguous", .tags(.RT3), arguments: End.allCases)
     func afterWritingPOST(end: End) async throws {
         try await withAlertedRequest(end) { client, server in
             let error = try await serviceError {
                 _ = try await client.fetch(.post("/victim", body: .text("x")))
             }
             // Not `tlsHandshakeFailed`: this connection's handshake was long over.
-            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .ambiguous)
             #expect(error.connectionWasReused == true)
             #expect(server.executions(of: "/victim") == 1)
         }
     }
 
     @Test(
-        "a refusal that comes while a connection opened ahead lies unused fails the request as a handshake does",
+        "A refusal of our certificate on a prewarmed, unused connection fails the next request as a handshake failure",
         .tags(.TL4))
     func refusedAfterHandshake() async throws {
         try await withLoopbackServer(.tls(.requiringClientCertificate)) { server in
@@ -136,7 +139,7 @@ struct PooledTLSTests {
         }
     }
 
-    /// A server whose first connection does what `first` says; the others answer with the path.
+    /// A server whose first connection runs `first`; the others answer with the path.
     private func withServer(
         first: @escaping @Sendable (LoopbackConnection) async throws -> Void,
         _ body: (ServiceClient, LoopbackServer) async throws -> Void

@@ -2,10 +2,10 @@ import Bowline
 import BowlineTesting
 import Testing
 
-@Suite("A program's own source of chance", .timeLimit(.minutes(1)))
+@Suite("A program's own random source", .timeLimit(.minutes(1)))
 struct RandomSourceTests {
     @Test(
-        "Numbers that are none, or outside of 0 to 1, end no process: pool, retries and keys clamp them",
+        "Random numbers that are NaN, or outside 0 to 1, end no process: pool, retries and keys clamp them",
         arguments: [Double.nan, .infinity, -.infinity, 1e300, -1e300, 2, -1])
     func outside(number: Double) async throws {
         try await withLoopbackServer { server in

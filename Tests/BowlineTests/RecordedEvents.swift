@@ -1,7 +1,7 @@
 import Bowline
 import BowlineTesting
 
-/// A listener that keeps the events it is told of, as short texts.
+/// A listener that keeps its events as short texts.
 final class RecordedEvents: ServiceEventListener {
     struct Entry: Sendable {
         let text: String
@@ -13,12 +13,12 @@ final class RecordedEvents: ServiceEventListener {
 
     var entries: [Entry] { kept.withLock { $0 } }
     var texts: [String] { entries.map(\.text) }
-    /// Without those of connections.
+    /// The events except those of connections.
     var requestTexts: [String] { entries.filter { $0.request != nil }.map(\.text) }
 
     func reset() { kept.withLock { $0 = [] } }
 
-    /// Waits until something of that name has happened.
+    /// Waits until an event of that name has happened.
     func wait(for text: String, file: String = #fileID, line: Int = #line) async throws {
         try await eventually(text, file: file, line: line) { self.texts.contains { $0.hasPrefix(text) } }
     }

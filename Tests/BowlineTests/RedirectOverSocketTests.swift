@@ -6,7 +6,7 @@ import Testing
 @Suite("Redirects over sockets", .timeLimit(.minutes(1)))
 struct RedirectOverSocketTests {
     @Test(
-        "with a pool of one connection, redirects with bodies of any size are followed", .tags(.RD7),
+        "With a pool of one connection, redirects with bodies of any size are followed", .tags(.RD7),
         arguments: [0, 10, 1 << 22])
     func poolOfOne(size: Int) async throws {
         try await withLoopbackServer { server in
@@ -18,13 +18,14 @@ struct RedirectOverSocketTests {
             let response = try await client.fetch("/a")
             #expect(response.text == "end")
             #expect(response.response.facts.redirects.map(\.path) == ["/b", "/c"])
-            #expect(response.response.attempts == 1 && response.response.requestsSent == 3)
+            #expect(response.response.attempts == 1)
+            #expect(response.response.requestsSent == 3)
             #expect(await client.shutdown(within: .seconds(5)).isClean)
         }
     }
 
     @Test(
-        "a redirect whose body never ends does not hold up the next hop, which may be on the same connection's place",
+        "A redirect whose body never ends does not delay the next hop, which may need the connection's place",
         .tags(.RD7)
     )
     func endlessBody() async throws {
@@ -45,7 +46,7 @@ struct RedirectOverSocketTests {
     }
 
     @Test(
-        "over the wire, another port gets no credentials: the caller's, the client's and the authenticator's",
+        "Over the wire, another port gets no credentials of the caller, the client or the authenticator",
         .tags(.RD2, .I9))
     func otherOrigin() async throws {
         let key = try #require(HTTPField.Name("X-Api-Key"))
@@ -69,7 +70,7 @@ struct RedirectOverSocketTests {
                 #expect(other.requests.first?.head.contains("Host: 127.0.0.1:\(other.port)\r\n") == true)
                 let scoped = try client.scoped(to: "", fields: [secret: "canary"])
                 #expect(try await scoped.fetch("/a").response.status == .ok)
-                // Options of its own do not take the client's word back.
+                // The request's options do not remove a sensitive field that the client names.
                 let own = try await client.get("/a", fields: [secret: "canary"]) { $0.redirect.sensitiveFields = [] }
                 #expect(own.status == .ok)
                 #expect(other.requests.allSatisfy { !$0.head.contains("canary") })
@@ -79,7 +80,7 @@ struct RedirectOverSocketTests {
     }
 
     @Test(
-        "a Location with a bare CR or LF is a violation of the protocol, and one of 8 MB exceeds the head's limit",
+        "A Location with a bare CR or LF is a protocol violation, and one of 8 MB exceeds the head's limit",
         .tags(.RD5))
     func hostileLocation() async throws {
         let hostile: [(String, ServiceError.Code)] = [
@@ -104,7 +105,7 @@ struct RedirectOverSocketTests {
     }
 
     @Test(
-        "a Location with a line break in it splits no request: what follows it is a field of the response", .tags(.RD5))
+        "A Location with a line break in it splits no request: the rest is a field of the response", .tags(.RD5))
     func splitLocation() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -125,7 +126,7 @@ struct RedirectOverSocketTests {
         }
     }
 
-    @Test("the total deadline spans the hops", .tags(.RD7))
+    @Test("The total deadline covers all hops", .tags(.RD7))
     func deadline() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -139,13 +140,14 @@ struct RedirectOverSocketTests {
             let error = try await clock.failure(
                 of: { _ = try await client.fetch("/a") }, once: { try await gate.waitForWaiters() })
             #expect(error.code == .deadlineExceeded)
-            #expect(error.attempts == 1 && error.requestsSent == 2)
+            #expect(error.attempts == 1)
+            #expect(error.requestsSent == 2)
             #expect(clock.now <= MonotonicInstant(nanoseconds: 7_100_000_000))
             _ = await client.shutdown(within: .zero)
         }
     }
 
-    @Test("cancelling while the second hop waits ends the call", .tags(.CA11))
+    @Test("Cancelling while the second hop waits ends the call", .tags(.CA11))
     func cancelled() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -160,7 +162,7 @@ struct RedirectOverSocketTests {
         }
     }
 
-    @Test("a call that is redirected while the client drains goes on to its end")
+    @Test("A call that is redirected while the client drains goes on to its end")
     func draining() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -178,7 +180,7 @@ struct RedirectOverSocketTests {
     }
 
     @Test(
-        "a service on a Unix domain socket redirects to paths of its own, and by the name it has for itself",
+        "A service on a Unix domain socket redirects to its own paths, and by its own name",
         .tags(.RD5))
     func unixSocket() async throws {
         try await withLoopbackServer(.unixSocket) { server in

@@ -44,7 +44,8 @@ struct RenegotiationTests {
         try await server.waitFor("GET /late HTTP/1.1")
         server.send("R\n")
         let error = try await serviceError { _ = try await pending.value }
-        #expect(error.code == .tlsHandshakeFailed && error.progress == .ambiguous)
+        #expect(error.code == .tlsHandshakeFailed)
+        #expect(error.progress == .ambiguous)
         #expect(error.message.contains("tls.renegotiation"), "\(error)")
         #expect(!server.output.contains("read client certificate"))
         await client.shutdown()
@@ -69,7 +70,7 @@ struct RenegotiationTests {
     }
 }
 
-/// `openssl s_server`: shows what it receives, sends what it is given, and renegotiates when a line says `R`.
+/// `openssl s_server`: shows what it receives, sends what it is given, and renegotiates at a line with `R`.
 // Safety: the process and its pipes are only used through calls that may come from any thread; the output is locked.
 final class OpenSSLServer: @unchecked Sendable {
     static let isThere = FileManager.default.isExecutableFile(atPath: "/usr/bin/openssl")
@@ -118,7 +119,7 @@ final class OpenSSLServer: @unchecked Sendable {
 
     func stop() {
         outputs.fileHandleForReading.readabilityHandler = nil
-        // Not `terminate()`: a process that a thread of the test's pool started inherits its mask, which holds SIGTERM back.
+        // Not `terminate()`: the process inherits the signal mask of the test's thread, which blocks SIGTERM.
         kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
     }

@@ -9,7 +9,7 @@ import Testing
 struct RequestBodyTests {
     private struct Broken: Error {}
 
-    /// Chunks, empty ones among them, and then perhaps an error.
+    /// Chunks, some of them empty, and then perhaps an error.
     private static func chunks(_ texts: [String], failing: Bool = false) -> AsyncThrowingStream<ByteBuffer, any Error> {
         AsyncThrowingStream { continuation in
             for text in texts { continuation.yield(ByteBuffer(string: text)) }
@@ -34,7 +34,7 @@ struct RequestBodyTests {
         }
     }
 
-    @Test("A body arrives as it is, empty chunks left out, and the connection is reused", arguments: kinds)
+    @Test("A body arrives unchanged, without empty chunks, and the connection is reused", arguments: kinds)
     func bodiesArrive(kind: String) async throws {
         try await withLoopbackServer { server in
             server.respond { .reply(200, body: $0.bodyText) }
@@ -49,7 +49,7 @@ struct RequestBodyTests {
         }
     }
 
-    @Test("Bytes beyond what goes out with the head arrive whole", arguments: [65_535, 65_536, 65_537, 1 << 20])
+    @Test("Bytes beyond the first segment with the head arrive whole", arguments: [65_535, 65_536, 65_537, 1 << 20])
     func largeBytes(count: Int) async throws {
         try await withLoopbackServer { server in
             server.respond { .reply(200, body: "\($0.bodyLength)") }
@@ -74,7 +74,7 @@ struct RequestBodyTests {
         }
     }
 
-    @Test("Trailers follow a chunked body and are made after it was sent; those of the response are there at its end")
+    @Test("A chunked body's trailers are made after it was sent; a response's trailers are there at its end")
     func trailersBothWays() async throws {
         try await withLoopbackServer { server in
             let name = try #require(HTTPField.Name("X-Digest"))
@@ -95,7 +95,7 @@ struct RequestBodyTests {
         }
     }
 
-    /// Sends a body that cannot be completed; the server must not see a complete request.
+    /// Sends a body that cannot be completed. The server must not see a complete request.
     private func expectIncomplete(
         _ code: ServiceError.Code, _ body: RequestBody, isChunked: Bool,
         sourceLocation: SourceLocation = #_sourceLocation
@@ -120,7 +120,7 @@ struct RequestBodyTests {
     }
 
     @Test(
-        "a body that is not as long as declared fails and the server never sees a complete request", .tags(.H1e),
+        "A body that is not as long as declared fails and the server never sees a complete request", .tags(.H1e),
         arguments: [
             (["abc"], 4), (["abc"], 2), (["abc"], 0), (["ab", "c"], 2), (["abc", ""], 4), ([], 1),
             (["a", "b", "c"], 1),
@@ -157,7 +157,7 @@ struct RequestBodyTests {
         )
     }
 
-    @Test("A sequence that throws: the error is the underlying one")
+    @Test("The error of a sequence that throws is the underlying error")
     func underlyingError() async throws {
         try await withLoopbackServer { server in
             try await withServiceClient(server.baseURL) { client in
@@ -197,7 +197,7 @@ struct RequestBodyTests {
     }
 
     @Test(
-        "cancelling during an upload cancels the producer and closes the connection", .tags(.CA7),
+        "Cancelling during an upload cancels the producer and closes the connection", .tags(.CA7),
         arguments: [true, false])
     func cancellingCancelsTheProducer(isStream: Bool) async throws {
         try await withLoopbackServer { server in
@@ -221,7 +221,7 @@ struct RequestBodyTests {
         }
     }
 
-    @Test("A producer of an upload is cancelled when the connection ends")
+    @Test("An upload's producer is cancelled when the connection ends")
     func closeCancelsTheProducer() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in

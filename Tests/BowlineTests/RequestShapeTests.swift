@@ -19,7 +19,7 @@ struct RequestShapeTests {
         func encode(to encoder: any Encoder) throws { throw Refusal() }
     }
 
-    /// A sequence that never yields, and tells when it is asked and when that is cancelled.
+    /// A sequence that never yields. It reports when it is asked, and when the request for a chunk is cancelled.
     private struct EndlessWait: AsyncSequence, AsyncIteratorProtocol, Sendable {
         let asked = Gate()
         let cancelled = Gate()
@@ -78,7 +78,7 @@ struct RequestShapeTests {
         }
     }
 
-    @Test("The closure of a verb sets the request's options, and only then are there any")
+    @Test("A verb's closure sets the request's options; without one the request has none")
     func options() async throws {
         let stub = StubTransport()
         stub.on(nil, "/", always: .respond(.ok))
@@ -106,7 +106,7 @@ struct RequestShapeTests {
         #expect(own.bodyText == #"{"a":1}"#)
     }
 
-    @Test("A value that cannot be encoded fails before a byte is sent, and names type and coding path")
+    @Test("A value that cannot be encoded fails before a byte is sent, and the error names type and coding path")
     func encodingFails() async throws {
         try await withLoopbackServer { server in
             try await withServiceClient(server.baseURL) { client in
@@ -123,7 +123,7 @@ struct RequestShapeTests {
         }
     }
 
-    @Test("A form is sent as browsers do: + for a space, UTF-8, everything else that matters escaped")
+    @Test("A form is sent as browsers do it: + for a space, UTF-8, other reserved characters escaped")
     func form() async throws {
         let request = try await received {
             try await $0.post(
@@ -134,7 +134,7 @@ struct RequestShapeTests {
     }
 
     @Test(
-        "A multipart form is streamed with its length where parts know theirs, else in chunks",
+        "A multipart form is sent with its length if all parts know theirs, otherwise in chunks",
         arguments: [true, false])
     func multipart(isLengthKnown: Bool) async throws {
         let request = try await received { client in
@@ -157,12 +157,12 @@ struct RequestShapeTests {
         #expect((request[.contentLength] != nil) == isLengthKnown)
     }
 
-    @Test("cancelling a request cancels the one-shot stream in its form", .tags(.CA7))
+    @Test("Cancelling a request cancels the one-shot stream in its form", .tags(.CA7))
     func cancelledForm() async throws {
         try await withLoopbackServer { server in
             try await withServiceClient(server.baseURL) { client in
                 let chunks = EndlessWait()
-                // Kept to the end: that nobody holds the stream any more is not what ends it.
+                // Kept to the end, so that the stream does not end because of its release.
                 let body = try RequestBody.multipart(MultipartForm([.init("f", body: .stream(chunks), fileName: "f")]))
                 let task = Task { _ = try await client.post("", body: body) }
                 try await chunks.asked.wait()
@@ -174,7 +174,7 @@ struct RequestShapeTests {
         }
     }
 
-    @Test("a form of replayable parts is sent again from its first byte when a pooled connection was dead", .tags(.RT5))
+    @Test("A form of replayable parts is sent again from its first byte when a pooled connection was dead", .tags(.RT5))
     func multipartResend() async throws {
         try await withLoopbackServer { server in
             server.route(.get, "/warm", always: .reply(200))

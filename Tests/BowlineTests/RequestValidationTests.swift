@@ -6,7 +6,7 @@ import Testing
 
 @Suite("What may be sent", .timeLimit(.minutes(1)))
 struct RequestValidationTests {
-    /// Sends what has to be refused, and proves that the server was not even dialled.
+    /// Sends a request that has to be refused, and proves that the server was not even dialled.
     private func expectRefusal(
         _ code: ServiceError.Code = .invalidRequest, naming text: String? = nil,
         sourceLocation: SourceLocation = #_sourceLocation, _ change: (inout ServiceRequest) throws -> Void
@@ -33,14 +33,14 @@ struct RequestValidationTests {
     static let controls: [String] = ["\r", "\n", "\r\n", "\0", "\u{1}", "\u{7F}", "\r\nX-Injected: 1", "\n\nGET / "]
 
     @Test(
-        "control characters in a field's value are refused before a connection is made", .tags(.H1d),
+        "Control characters in a field's value are refused before a connection is made", .tags(.H1d),
         arguments: controls)
     func controlsInValue(control: String) async throws {
         try await expectRefusal(naming: "X-Test") { try $0.setField("X-Test", "a\(control)b") }
     }
 
     @Test(
-        "names that are no token are refused before a connection is made", .tags(.H1d),
+        "Names that are no token are refused before a connection is made", .tags(.H1d),
         arguments: controls + ["", " ", ":", "ä"])
     func badNames(part: String) async throws {
         let name = part.isEmpty ? "" : "X\(part)Y"
@@ -48,7 +48,7 @@ struct RequestValidationTests {
         try await expectRefusal { try $0.appendField(name, "v") }
     }
 
-    @Test("control characters in a target never reach the wire as such", .tags(.H1d), arguments: controls)
+    @Test("Control characters in a target never reach the wire unescaped", .tags(.H1d), arguments: controls)
     func controlsInTarget(control: String) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -69,7 +69,7 @@ struct RequestValidationTests {
     }
 
     @Test(
-        "a Host field that is no host is refused before a connection is made", .tags(.H1d),
+        "A Host field that is no host is refused before a connection is made", .tags(.H1d),
         arguments: [
             "", "a b", "a/b", "a@b", "user:pass@host", "host:port", "host:", "[::1", "::1", "a\tb", "a?b", "a#b",
         ])
@@ -78,12 +78,12 @@ struct RequestValidationTests {
     }
 
     @Test(
-        "control characters in a Host field are refused before a connection is made", .tags(.H1d), arguments: controls)
+        "Control characters in a Host field are refused before a connection is made", .tags(.H1d), arguments: controls)
     func controlsInHost(control: String) async throws {
         try await expectRefusal { try $0.setField("Host", "a\(control)b") }
     }
 
-    @Test("two Host fields are refused", .tags(.H1d))
+    @Test("Two Host fields are refused", .tags(.H1d))
     func twoHosts() async throws {
         try await expectRefusal {
             try $0.setField("Host", "a")
@@ -91,20 +91,20 @@ struct RequestValidationTests {
         }
     }
 
-    @Test("control characters in an absolute URL's host are refused", .tags(.H1d), arguments: controls)
+    @Test("Control characters in an absolute URL's host are refused", .tags(.H1d), arguments: controls)
     func controlsInAuthority(control: String) async throws {
         try await expectRefusal(.invalidURL) { $0.reference = "http://a\(control)b/" }
     }
 
     @Test(
-        "trailers that may not be sent fail the request and the server never sees a complete one", .tags(.H1d),
+        "Trailers that may not be sent fail the request and the server never sees a complete one", .tags(.H1d),
         arguments: [
             "Content-Length", "Transfer-Encoding", "Host", "Authorization", "Trailer",
         ])
     func forbiddenTrailers(name: String) async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
-                // Nil: the connection closed before a byte of the request had come.
+                // nil: the connection closed before a byte of the request had come.
                 if try await connection.readRequest() != nil { Issue.record("the request was completed") }
             }
             try await withServiceClient(server.baseURL) { client in
@@ -122,7 +122,7 @@ struct RequestValidationTests {
     // MARK: Fields that are the client's to write
 
     @Test(
-        "framing fields that contradict the body are refused", .tags(.H1f),
+        "Framing fields that contradict the body are refused", .tags(.H1f),
         arguments: [
             ["Content-Length": "2"], ["content-length": "+1"], ["CONTENT-LENGTH": "1, 1"], ["Content-Length": ""],
             ["Transfer-Encoding": "chunked"], ["transfer-encoding": "gzip, chunked"], ["TRANSFER-ENCODING": "identity"],
@@ -135,7 +135,7 @@ struct RequestValidationTests {
         }
     }
 
-    @Test("framing fields that agree with the body are sent once", .tags(.H1f), arguments: [true, false])
+    @Test("Framing fields that agree with the body are sent once", .tags(.H1f), arguments: [true, false])
     func agreeingFraming(isChunked: Bool) async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -179,7 +179,7 @@ struct RequestValidationTests {
         }
     }
 
-    @Test("a Host field of the caller's replaces the URL's, once and first", .tags(.H1f))
+    @Test("The caller's Host field replaces the URL's, once and first", .tags(.H1f))
     func callersHost() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -198,7 +198,7 @@ struct RequestValidationTests {
     }
 
     @Test(
-        "every method's body is framed explicitly", .tags(.H1g),
+        "Every method's body is framed explicitly", .tags(.H1g),
         arguments: [
             "GET", "HEAD", "DELETE", "OPTIONS", "POST", "PUT", "PATCH", "QUERY", "MKCOL",
         ])

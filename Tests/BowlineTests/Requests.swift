@@ -3,7 +3,7 @@ import BowlineTesting
 
 /// Requests that several suites make.
 enum Requests {
-    /// `count` requests at once, each on a connection of its own. The server has to answer all with anything.
+    /// Sends `count` requests at once, each on a connection of its own. The server must answer all of them.
     static func concurrently(_ count: Int, _ client: ServiceClient, _ server: LoopbackServer) async throws {
         let gate = Gate()
         server.route(.get, "/concurrent") { _ in .reply(200, body: "x").held(by: gate) }
@@ -17,7 +17,7 @@ enum Requests {
         }
     }
 
-    /// What `operation` throws; nil if it does not.
+    /// The error that `operation` throws; nil if it does not throw.
     static func failure(_ operation: () async throws -> some Any) async -> (any Error)? {
         do {
             _ = try await operation()

@@ -3,16 +3,16 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// Which bodies can be sent again, and that they are sent from their first byte.
+/// Which bodies can be sent again, always from their first byte.
 @Suite("Resends of bodies", .timeLimit(.minutes(1)))
 struct ResendBodyTests {
-    @Test("bytes are sent again from the first byte", .tags(.RT5), arguments: [0, 7, 65_536, 300_000])
+    @Test("Bytes are sent again from the first byte", .tags(.RT5), arguments: [0, 7, 65_536, 300_000])
     func bytes(count: Int) async throws {
         let content = Self.content(count)
         try await expectResent(.bytes(content), content)
     }
 
-    @Test("a factory's body is made anew, with the same bytes and length", .tags(.RT5), arguments: [true, false])
+    @Test("A factory's body is made anew, with the same bytes and length", .tags(.RT5), arguments: [true, false])
     func factory(hasLength: Bool) async throws {
         let content = Self.content(200_000)
         let made = Guarded(0)
@@ -25,7 +25,7 @@ struct ResendBodyTests {
     }
 
     @Test(
-        "what a one-shot stream has yielded is kept, up to 64 KiB, and sent again", .tags(.RT5),
+        "A one-shot stream's first 64 KiB are kept, and sent again", .tags(.RT5),
         arguments: [true, false])
     func keptStream(hasLength: Bool) async throws {
         let content = Self.content(65_536)
@@ -33,14 +33,16 @@ struct ResendBodyTests {
         try await expectResent(.stream(chunks, length: hasLength ? content.readableBytes : nil), content)
     }
 
-    @Test("a one-shot stream of more than 64 KiB is not sent again, although PUT is idempotent", .tags(.RT5))
+    @Test("A one-shot stream of more than 64 KiB is not sent again, although PUT is idempotent", .tags(.RT5))
     func longStream() async throws {
         let content = Self.content(65_537)
         let chunks = GatedChunks(first: Self.chunks(content), gate: Gate(isOpen: true), then: [])
         try await expectNotResent(.stream(chunks), method: "PUT")
     }
 
-    @Test("replayLimit says how much of a stream is kept", .tags(.RT5), arguments: [(10, true), (11, false)])
+    @Test(
+        "replayLimit is the number of a stream's bytes that are kept", .tags(.RT5),
+        arguments: [(10, true), (11, false)])
     func replayLimit(count: Int, isResent: Bool) async throws {
         let content = Self.content(count)
         let body = RequestBody.stream(GatedChunks(first: [content], gate: Gate(isOpen: true), then: []))
@@ -51,13 +53,13 @@ struct ResendBodyTests {
         }
     }
 
-    @Test("a stream that is not idempotent to send is not sent again, short or not", .tags(.RT5))
+    @Test("The stream of a POST is not sent again, short or not", .tags(.RT5))
     func streamOfPOST() async throws {
         let chunks = GatedChunks(first: [ByteBuffer(string: "abc")], gate: Gate(isOpen: true), then: [])
         try await expectNotResent(.stream(chunks), method: "POST")
     }
 
-    @Test("a one-shot stream that nobody has asked for a chunk moves with its request, POST or not", .tags(.RT5))
+    @Test("A one-shot stream that was not asked for a chunk moves with its request, POST or not", .tags(.RT5))
     func untouchedStream() async throws {
         let content = Self.content(100_000)
         try await withOneRequestServer(.close) { client, server, death in
@@ -71,7 +73,7 @@ struct ResendBodyTests {
         }
     }
 
-    @Test("the connection dies in the middle of an upload: bytes go again from the first", .tags(.RT5))
+    @Test("When the connection dies in the middle of an upload, bytes go again from the first", .tags(.RT5))
     func deathDuringUpload() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -94,7 +96,8 @@ struct ResendBodyTests {
     }
 
     @Test(
-        "a short stream whose connection dies in the middle is sent again, with what it yields only then", .tags(.RT5))
+        "A short stream whose connection dies in the middle is sent again, with the chunks that come only then",
+        .tags(.RT5))
     func deathDuringShortStream() async throws {
         try await withDeathInBody(after: 30_000) { client, server, isDead in
             let chunks = HandedOutChunks()
@@ -104,19 +107,22 @@ struct ResendBodyTests {
             chunks.give(String(repeating: "b", count: 30_000))
             chunks.hand.finish()
             let response = try await fetched
-            #expect(response.text == "60000" && response.response.resends == 1)
+            #expect(response.text == "60000")
+            #expect(response.response.resends == 1)
             let resent = try #require(server.requests.last { $0.path == "/victim" })
-            #expect(resent.bodyText.hasPrefix("aaa") && resent.bodyText.hasSuffix("bbb"))
+            #expect(resent.bodyText.hasPrefix("aaa"))
+            #expect(resent.bodyText.hasSuffix("bbb"))
         }
     }
 
-    @Test("a long stream whose connection dies in the middle is committed: PUT fails, and goes out once", .tags(.RT5))
+    @Test("A long stream whose connection dies in the middle is committed: PUT fails, and is sent once", .tags(.RT5))
     func deathDuringLongStream() async throws {
         try await withDeathInBody(after: 70_000) { client, server, _ in
             let chunks = HandedOutChunks()
             for _ in 0..<7 { chunks.give(String(repeating: "a", count: 10_000)) }
             let error = try await serviceError { _ = try await client.fetch(.put("/victim", body: .stream(chunks))) }
-            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .ambiguous)
             #expect(server.executions(of: "/victim") == 1)
             try await eventually("the producer to be cancelled") { chunks.cancelled.isOpen }
         }
@@ -145,7 +151,7 @@ struct ResendBodyTests {
                     async let fetched = client.fetch(.put(path, body: body))
                     chunks.give(String(repeating: "a", count: count))
                     try await eventually("the chunk") {
-                        // Its last chunk is behind the head: all of the stream has been read.
+                        // Its last chunk follows the head: the whole stream has been read.
                         server.connections.contains { $0.end == nil && $0.bytesReceived > received + count }
                     }
                     #expect(body.isReplayable == isKept)
@@ -157,7 +163,7 @@ struct ResendBodyTests {
         }
     }
 
-    @Test("Once the response has begun a stream is committed, however short, and is not failed for it")
+    @Test("A response commits a stream, however short, and does not fail the request")
     func committedByResponse() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -175,13 +181,14 @@ struct ResendBodyTests {
                 chunks.hand.finish()
                 #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "ok"))
                 let error = try await serviceError { _ = try await client.send(.put("/", body: body)) }
-                #expect(error.code == .requestBodyConsumed && error.progress == .neverSent)
+                #expect(error.code == .requestBodyConsumed)
+                #expect(error.progress == .neverSent)
             }
             #expect(server.connections.count == 1)
         }
     }
 
-    @Test("A committed body is not failed for it: a long stream on a healthy connection arrives whole")
+    @Test("A committed body does not fail its request: a long stream on a healthy connection arrives whole")
     func committed() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: "\(request.bodyLength)") }
@@ -194,7 +201,7 @@ struct ResendBodyTests {
         }
     }
 
-    /// A client whose only connection was used once, and is reset when so many bytes of `/victim`'s body have come.
+    /// A client whose only connection was used once, and is reset after a number of bytes of `/victim`'s body.
     private func withDeathInBody(
         after count: Int, _ body: (ServiceClient, LoopbackServer, Gate) async throws -> Void
     ) async throws {
@@ -226,11 +233,13 @@ struct ResendBodyTests {
         try await withDyingServer(.close, configure: configure) { client, server in
             let request = ServiceRequest(method: .put, "/victim", body: body)
             let response = try await client.send(request)
-            #expect(response.status == .ok && response.resends == 1)
+            #expect(response.status == .ok)
+            #expect(response.resends == 1)
             let received = server.requests.filter { $0.path == "/victim" }
             #expect(received.count == 2)
             for request in received {
-                #expect(request.isComplete && request.body == content)
+                #expect(request.isComplete)
+                #expect(request.body == content)
             }
             #expect(Set(received.map { $0[.contentLength] }).count == 1)
         }
@@ -244,12 +253,13 @@ struct ResendBodyTests {
             request.body = body
             let sent = request
             let error = try await serviceError { _ = try await client.send(sent) }
-            #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .ambiguous)
             #expect(server.executions(of: "/victim") == 1)
         }
     }
 
-    /// So many bytes of text, different at each place.
+    /// A text of so many bytes, different at each place.
     private static func content(_ count: Int) -> ByteBuffer {
         var buffer = ByteBuffer()
         var number = 0

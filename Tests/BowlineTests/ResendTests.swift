@@ -16,17 +16,19 @@ struct ResendTests {
     static let others = ["POST", "PATCH", "FROB"]
 
     @Test(
-        "what was never written moves to another connection, whatever the method", .tags(.RT1, .RT4),
+        "A request that was never written moves to another connection, whatever the method", .tags(.RT1, .RT4),
         arguments: Death.allCases,
         [true, false]
     )
     func deadBeforeWrite(death: Death, isNoticedFirst: Bool) async throws {
         try await withOneRequestServer(death) { client, server, death in
             for (index, method) in (Self.idempotent + Self.others).enumerated() {
-                // The end of the connection is at this machine now: the pool has noticed, or the look before the write.
+                // The end of the connection has reached this machine: the pool has noticed it, or the check before the
+                // write will.
                 if isNoticedFirst { try await eventually("nothing idle") { client.pool.snapshot().idle == 0 } }
                 let response = try await client.send(Self.request(method, "/\(method)"))
-                #expect(response.status == .ok && response.connection?.id == index + 1, "\(method)")
+                #expect(response.status == .ok, "\(method)")
+                #expect(response.connection?.id == index + 1, "\(method)")
                 _ = try await response.body.collect(upTo: 100)
                 #expect(server.executions(of: "/\(method)") == 1, "\(method)")
                 try await death(index + 1)
@@ -35,22 +37,25 @@ struct ResendTests {
     }
 
     @Test(
-        "an idempotent request on a reused connection that dies is sent again once, on a new connection", .tags(.RT2),
+        "An idempotent request on a reused connection that dies is sent again once, on a new connection", .tags(.RT2),
         arguments: idempotent, Death.allCases
     )
     func idempotentIsResent(method: String, death: Death) async throws {
         try await withDyingServer(death) { client, server in
             let response = try await client.send(Self.request(method, "/victim"))
             #expect(response.status == .ok)
-            #expect(response.resends == 1 && response.attempts == 1 && response.requestsSent == 2)
-            #expect(response.connection?.requests == 1 && response.connection?.isReused == false)
+            #expect(response.resends == 1)
+            #expect(response.attempts == 1)
+            #expect(response.requestsSent == 2)
+            #expect(response.connection?.requests == 1)
+            #expect(response.connection?.isReused == false)
             #expect(server.executions(of: "/victim") == 2)
             #expect(Set(server.requests.filter { $0.path == "/victim" }.map(\.connection)).count == 2)
         }
     }
 
     @Test(
-        "any other request fails as ambiguous, and the server has seen it once", .tags(.RT3),
+        "Any other request fails as ambiguous, and the server has seen it once", .tags(.RT3),
         arguments: others, Death.allCases
     )
     func othersAreNot(method: String, death: Death) async throws {
@@ -64,7 +69,7 @@ struct ResendTests {
         }
     }
 
-    @Test("what a request says of itself counts more than its method", .tags(.RT3))
+    @Test("A request's own idempotency option wins over its method", .tags(.RT3))
     func declaredIdempotency() async throws {
         var marked = Self.request("POST", "/victim")
         marked.options.idempotency = .idempotent
@@ -90,7 +95,9 @@ struct ResendTests {
         }
     }
 
-    @Test("with allowsResend off, what was never written may fail, but says that it was never sent", .tags(.RT4))
+    @Test(
+        "With allowsResend off, a request that was never written may fail, but says that it was never sent", .tags(.RT4)
+    )
     func nothingWrittenAndNoResend() async throws {
         try await withOneRequestServer(.close) { client, server, death in
             var connections = 0
@@ -102,7 +109,8 @@ struct ResendTests {
                     connections += 1
                     try await death(connections)
                 } catch let error as ServiceError {
-                    #expect(error.code == .connectionClosed && error.progress == .neverSent)
+                    #expect(error.code == .connectionClosed)
+                    #expect(error.progress == .neverSent)
                     #expect(server.executions(of: "/\(number)") == 0)
                 }
             }
@@ -110,20 +118,21 @@ struct ResendTests {
     }
 
     @Test(
-        "with one byte of a response, nothing is sent again", .tags(.RT6),
+        "After one byte of a response nothing is sent again", .tags(.RT6),
         arguments: ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel"], Death.allCases
     )
     func responseBegun(bytes: String, death: Death) async throws {
         try await withDyingServer(death, after: bytes) { client, server in
             let error = try await serviceError { _ = try await client.fetch(Self.request("GET", "/victim")) }
-            // A reset may overtake the bytes: then nothing was received, and GET goes again, which must fail as well.
+            // A reset may overtake the bytes: then the client received none, and GET goes again, which must fail as
+            // well.
             #expect(error.progress == .responseStarted)
             #expect(server.executions(of: "/victim") == 1)
         }
     }
 
     @Test(
-        "an informational response, then the end: the response had begun, nothing is sent again", .tags(.RT7),
+        "After an informational response nothing is sent again: the response had begun", .tags(.RT7),
         arguments: ["GET", "POST"],
         ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"]
     )
@@ -137,7 +146,7 @@ struct ResendTests {
     }
 
     @Test(
-        "a new connection that ends without a byte is not tried again by the transport", .tags(.RT8),
+        "The transport does not retry on a new connection that ends without a byte", .tags(.RT8),
         arguments: ["GET", "PUT", "POST"], Death.allCases
     )
     func freshConnection(method: String, death: Death) async throws {
@@ -145,7 +154,8 @@ struct ResendTests {
             server.respond { _ in death == .close ? .close : .reset }
             try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 let error = try await serviceError { _ = try await client.fetch(Self.request(method, "/victim")) }
-                #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+                #expect(error.code == .connectionClosed)
+                #expect(error.progress == .ambiguous)
                 #expect(error.connectionWasReused == false)
                 #expect(server.connections.count == 1)
                 #expect(server.executions(of: "/victim") == 1)
@@ -153,7 +163,7 @@ struct ResendTests {
         }
     }
 
-    @Test("a connection that was opened ahead and waited counts as one that may have died there", .tags(.RT8))
+    @Test("A prewarmed connection that waited counts as a reused one, which may have died", .tags(.RT8))
     func prewarmedConnection() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -173,7 +183,9 @@ struct ResendTests {
         }
     }
 
-    @Test("when the resend fails too, that is the outcome: never two resends", .tags(.RT9), arguments: Death.allCases)
+    @Test(
+        "When the resend fails too, its error is the outcome: the transport never resends twice", .tags(.RT9),
+        arguments: Death.allCases)
     func neverTwice(death: Death) async throws {
         try await withLoopbackServer { server in
             server.respond { request in
@@ -183,14 +195,15 @@ struct ResendTests {
             try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 _ = try await client.fetch("/first")
                 let error = try await serviceError { _ = try await client.fetch("/victim") }
-                #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+                #expect(error.code == .connectionClosed)
+                #expect(error.progress == .ambiguous)
                 #expect(server.executions(of: "/victim") == 2)
                 #expect(server.connections.count == 2)
             }
         }
     }
 
-    @Test("connections that have been unused as long are closed with the one found dead", .tags(.RT2))
+    @Test("Connections that have been unused for as long are closed with the dead one", .tags(.RT2))
     func siblings() async throws {
         try await withLoopbackServer { server in
             let gates = (0..<4).map { _ in Gate() }
@@ -201,7 +214,7 @@ struct ResendTests {
             try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
                 let tasks = (0..<4).map { index in Task { try await client.fetch("/\(index)") } }
                 try await server.waitForRequests(count: 4)
-                // One after the other: two loops that return connections at once do not agree on who was first.
+                // One after the other: with two loops at once the order of return is not defined.
                 for (task, gate) in zip(tasks, gates) {
                     gate.open()
                     _ = try await task.value
@@ -209,7 +222,7 @@ struct ResendTests {
                 #expect(client.pool.snapshot().idle == 4)
                 let response = try await client.fetch("/victim")
                 #expect(response.response.resends == 1)
-                // The one that died was the latest: all others had been unused for longer.
+                // The dead connection was the latest: all others had been unused for longer.
                 try await server.waitForOpenConnections(count: 1)
                 #expect(client.pool.snapshot().closed["stale"] == 3)
                 #expect(client.pool.snapshot().idle == 1)
@@ -217,7 +230,7 @@ struct ResendTests {
         }
     }
 
-    @Test("the resend goes to a new connection even if a younger one lies unused, which is kept", .tags(.RT2))
+    @Test("The resend gets a new connection even if a younger one is unused, and the younger one is kept", .tags(.RT2))
     func youngerSibling() async throws {
         try await withLoopbackServer { server in
             let gates = ["/a": Gate(), "/b": Gate(), "/victim": Gate()]
@@ -227,20 +240,22 @@ struct ResendTests {
                 return .reply(200, body: "x").held(by: gate)
             }
             try await withServiceClient(server.baseURL, configure: { $0.retry = .never }) { client in
-                async let a = client.fetch("/a")
+                async let older = client.fetch("/a")
                 try await server.waitForRequests(count: 1)
-                async let b = client.fetch("/b")
+                async let newer = client.fetch("/b")
                 try await server.waitForRequests(count: 2)
                 gates["/a"]?.open()
-                let first = try await a.connectionID
+                let first = try await older.connectionID
                 async let victim = client.fetch("/victim")
                 try await server.waitForRequests(count: 3)
                 gates["/b"]?.open()
-                let younger = try await b.connectionID
-                #expect(client.pool.snapshot().idle == 1 && younger != first)
+                let younger = try await newer.connectionID
+                #expect(client.pool.snapshot().idle == 1)
+                #expect(younger != first)
                 gates["/victim"]?.open()
                 let resent = try await victim
-                #expect(resent.response.resends == 1 && resent.connectionID == 3)
+                #expect(resent.response.resends == 1)
+                #expect(resent.connectionID == 3)
                 #expect(resent.response.connection?.requests == 1)
                 #expect(client.pool.snapshot().idle == 2)
                 #expect(client.pool.snapshot().closed["stale"] == nil)
@@ -248,7 +263,7 @@ struct ResendTests {
         }
     }
 
-    @Test("at the pool's limit the resend still gets a new connection", .tags(.RT2))
+    @Test("At the pool's limit the resend still gets a new connection", .tags(.RT2))
     func resendAtLimit() async throws {
         try await withDyingServer(.close, configure: { $0.pool.maximumPerOrigin = 1 }) { client, server in
             let response = try await client.fetch("/victim")
@@ -257,7 +272,9 @@ struct ResendTests {
         }
     }
 
-    @Test("a complete response followed by FIN is intact, and the request racing with it is not lost", .tags(.RT10))
+    @Test(
+        "A complete response followed by FIN is intact, and the request that races with the FIN is not lost",
+        .tags(.RT10))
     func responseThenFIN() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: request.path).thenClose() }
@@ -266,13 +283,13 @@ struct ResendTests {
                     let fetched = try await client.fetch("/\(number)")
                     #expect(fetched.text == "/\(number)")
                 }
-                // A request that was written while the FIN was on its way may have gone out twice, never more.
+                // A request that was written while the FIN was in flight may have been sent twice, never more.
                 for number in 1...200 { #expect((1...2).contains(server.executions(of: "/\(number)"))) }
             }
         }
     }
 
-    @Test("POSTs racing with FIN are executed at most once, and exactly once if they succeed", .tags(.RT10))
+    @Test("POSTs that race with FIN are executed at most once, and exactly once if they succeed", .tags(.RT10))
     func postsRacingFIN() async throws {
         try await withLoopbackServer { server in
             server.respond { request in .reply(200, body: request.path).thenClose() }
@@ -291,7 +308,7 @@ struct ResendTests {
         }
     }
 
-    @Test("a response that had arrived before the FIN is delivered whole, although nobody was reading", .tags(.RT11))
+    @Test("A response that had arrived before the FIN is delivered whole, although no reader had come", .tags(.RT11))
     func finBehindUnreadResponse() async throws {
         let body = String(repeating: "0123456789", count: 20_000)
         try await withLoopbackServer { server in
@@ -307,7 +324,7 @@ struct ResendTests {
     }
 
     @Test(
-        "a reset behind a complete response: the response if it was read, else an error; a POST never twice",
+        "A reset after a complete response: the response if it was read, otherwise an error; a POST never twice",
         .tags(.RT12))
     func resetBehindResponse() async throws {
         try await withLoopbackServer { server in
@@ -326,7 +343,7 @@ struct ResendTests {
         }
     }
 
-    @Test("a 408 on an unused connection is not the answer to the next request", .tags(.RT13))
+    @Test("A 408 on an unused connection does not answer the next request", .tags(.RT13))
     func timeoutOnIdle() async throws {
         let gate = Gate()
         let sent = Gate()
@@ -346,7 +363,8 @@ struct ResendTests {
                 gate.open()
                 try await sent.wait()
                 let fetched = try await client.fetch(.post("/second", body: .text("x")))
-                #expect(fetched.response.status == .ok && fetched.text == "/second")
+                #expect(fetched.response.status == .ok)
+                #expect(fetched.text == "/second")
                 #expect(fetched.connectionID == 2)
             }
         }
@@ -360,8 +378,8 @@ struct ResendTests {
     }
 }
 
-/// Runs `body` with a server whose connections die after one request each; the last argument waits until the connection
-/// of that number is dead as far as this machine's kernel knows.
+/// Runs `body` with a server whose connections die after one request each. The last argument waits until this machine's
+/// kernel knows that the connection of that number is dead.
 func withOneRequestServer(
     _ death: ResendTests.Death, _ body: (ServiceClient, LoopbackServer, (Int) async throws -> Void) async throws -> Void
 ) async throws {
@@ -409,7 +427,7 @@ func withDyingServer(
 }
 
 extension ScriptedReply {
-    /// This reply, then a reset; with bytes before it long enough after them that they are read first.
+    /// This reply, then a reset. If there are bytes, the reset comes late enough for the client to read them first.
     fileprivate func delayedReset(isNeeded: Bool) -> ScriptedReply {
         thenReset(after: isNeeded ? .milliseconds(50) : .zero)
     }

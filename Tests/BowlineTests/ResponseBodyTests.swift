@@ -6,12 +6,12 @@ import Testing
 
 @Suite("Response bodies", .timeLimit(.minutes(1)))
 struct ResponseBodyTests {
-    /// Where a body is when it is read: here with its head, still arriving, or at its end.
+    /// Where a body is when it is read: it came with its head, or it is still arriving.
     enum Arrival: String, CaseIterable, Sendable {
         case whole, streamed
     }
 
-    /// Answers every request. A streamed body goes on when the gate is opened: once the head was handed over.
+    /// Answers every request. A streamed body goes on when the gate is opened, after the head was delivered.
     private static func serve(_ arrival: Arrival, _ server: LoopbackServer) -> Gate {
         let rest = Gate()
         server.onConnection { connection in
@@ -28,7 +28,7 @@ struct ResponseBodyTests {
         return rest
     }
 
-    @Test("A body that was read is not read again: bodyAlreadyConsumed", arguments: Arrival.allCases)
+    @Test("A second reading of a body fails with bodyAlreadyConsumed", arguments: Arrival.allCases)
     func readTwice(arrival: Arrival) async throws {
         try await withLoopbackServer { server in
             let rest = Self.serve(arrival, server)
@@ -47,7 +47,7 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "What had arrived of a body that is cut off is read before the error, however late", arguments: [false, true])
+        "The received part of a body that is cut off is read before the error, however late", arguments: [false, true])
     func cutOff(isReset: Bool) async throws {
         try await withLoopbackServer { server in
             let half = ScriptedReply.bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
@@ -57,7 +57,7 @@ struct ResponseBodyTests {
                 do {
                     response = try await client.get("/")
                 } catch let error as ServiceError where isReset {
-                    // A reset may overtake what was sent before it.
+                    // A reset may overtake bytes that were sent before it.
                     #expect(error.code == .connectionClosed)
                     return
                 }
@@ -72,7 +72,8 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "Of those that read a body at once, one gets it and the others bodyAlreadyConsumed", arguments: Arrival.allCases
+        "One of several concurrent readers gets the body, and the others get bodyAlreadyConsumed",
+        arguments: Arrival.allCases
     )
     func readConcurrently(arrival: Arrival) async throws {
         try await withLoopbackServer { server in
@@ -100,7 +101,7 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "collect(upTo:) takes a body of exactly that size, and refuses one byte more with an error that says all",
+        "collect(upTo:) takes a body of exactly that size, and refuses one byte more with a complete error",
         arguments: [
             ScriptedResponse.Framing.length, .chunks(of: 1), .chunks(of: 400), .untilClose,
         ])
@@ -120,7 +121,7 @@ struct ResponseBodyTests {
                     #expect(try #require(error.elapsed) > .zero)
                     #expect(error.connectionWasReused != nil)
                 }
-                // Drained or closed, never left half-read.
+                // Drained or closed, never half-read.
                 try await eventually("no connection in use") { client.pool.snapshot().active == 0 }
                 let again = try await client.get("/").body.collect(upTo: 1000)
                 #expect(again.readableBytes == 1000)
@@ -129,7 +130,7 @@ struct ResponseBodyTests {
         }
     }
 
-    @Test("A body too large to collect that is still arriving: the connection is closed, not read on")
+    @Test("A body too large to collect that is still arriving closes the connection and is not read on")
     func tooLargeAndStillArriving() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: ByteBuffer(repeating: 0x61, count: 32 << 20), framing: .chunked) }
@@ -143,7 +144,7 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "what is left of a small body that is given up is read off, and the connection used again", .tags(.KA8),
+        "The rest of a small dropped body is drained, and the connection used again", .tags(.KA8),
         arguments: [
             "discard", "drop",
         ])
@@ -176,7 +177,7 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "a rest that is large, or has no known end, closes the connection", .tags(.KA8),
+        "A rest that is large, or has no known end, closes the connection", .tags(.KA8),
         arguments: [
             "Content-Length: 262150", "Content-Length: 9000000000", "X: until-close",
         ])
@@ -195,7 +196,7 @@ struct ResponseBodyTests {
         }
     }
 
-    @Test("a small rest that does not come within discardTimeout closes the connection", .tags(.KA8))
+    @Test("A small rest that does not come within discardTimeout closes the connection", .tags(.KA8))
     func slowRest() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -216,7 +217,7 @@ struct ResponseBodyTests {
         }
     }
 
-    @Test("A body given up reads as given up, and its request no longer counts as in flight")
+    @Test("A discarded body reads as discarded, and its request is no longer in flight")
     func readingAfterDiscard() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -234,7 +235,7 @@ struct ResponseBodyTests {
         }
     }
 
-    @Test("a discarded body that had arrived whole cannot be read, no more than one that had not")
+    @Test("A discarded body cannot be read, even if it had arrived whole")
     func readingWholeAfterDiscard() async throws {
         let body = ResponseBody(ByteBuffer(string: "abc"))
         body.discard()
@@ -245,7 +246,7 @@ struct ResponseBodyTests {
     // MARK: Slow and fast
 
     @Test(
-        "a response that comes byte by byte is read whole", .tags(.H1h),
+        "A response that comes byte by byte is read whole", .tags(.H1h),
         arguments: [
             ScriptedResponse.Framing.length, .chunks(of: 2), .untilClose,
         ])
@@ -265,7 +266,7 @@ struct ResponseBodyTests {
     }
 
     @Test(
-        "a reader that does not read stops the server; reading on loses nothing", .tags(.H1i),
+        "A reader that does not read stops the server; reading on loses nothing", .tags(.H1i),
         arguments: [
             ScriptedResponse.Framing.length, .chunks(of: 1000), .chunks(of: 100_000), .untilClose,
         ])
@@ -285,7 +286,7 @@ struct ResponseBodyTests {
                 var sent = 0
                 while sent < count {
                     let length = min(size, count - sent)
-                    // Each piece says where it stands.
+                    // Each piece contains its own position.
                     var piece = ByteBuffer(repeating: UInt8(truncatingIfNeeded: sent / size), count: length)
                     if case .chunks = framing {
                         var framed = ByteBuffer(string: String(length, radix: 16) + "\r\n")
@@ -305,7 +306,7 @@ struct ResponseBodyTests {
                 var isRight = true
                 var pauses = 0
                 for try await chunk in response.body {
-                    // Not reading for a while, at the beginning and in the middle.
+                    // The reader pauses at the beginning and in the middle.
                     if received == 0 || (received > count / 2 && pauses == 1) {
                         pauses += 1
                         let sent = try await settled("the bytes sent") { server.connections[0].bytesSent }
@@ -329,7 +330,7 @@ struct ResponseBodyTests {
         }
     }
 
-    @Test("readers of any pace lose nothing and never hang", .tags(.H1i), arguments: 1...3)
+    @Test("Readers of any pace lose nothing and never hang", .tags(.H1i), arguments: 1...3)
     func randomPace(round: Int) async throws {
         var random = SeededRandom.fromEnvironment("H1i round \(round)")
         let paces = (0..<16).map { _ in random.next(in: 0..<40) }

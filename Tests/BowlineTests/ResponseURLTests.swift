@@ -18,7 +18,7 @@ struct ResponseURLTests {
         try ServiceClient(baseURL: "https://api.example/v1", transport: stub, configure: configure)
     }
 
-    @Test("it is the request's, with the query; after redirects the last hop's; after a retry still the same")
+    @Test("The URL is the request's, with the query; after redirects the last hop's; after a retry unchanged")
     func places() async throws {
         let stub = StubTransport()
         stub.on(.get, "/v1/a?x=1", inOrder: [.respond(.serviceUnavailable), .respond(.ok)])
@@ -26,15 +26,17 @@ struct ResponseURLTests {
         stub.on(.get, "/v2/here?y=2", always: .respond(.ok))
         let client = try client(stub) { $0.retry.baseDelay = .milliseconds(1) }
         let first = try await client.get("a", query: ["x": 1])
-        #expect(first.attempts == 2 && first.requestsSent == 2)
+        #expect(first.attempts == 2)
+        #expect(first.requestsSent == 2)
         #expect(first.url?.absoluteString == "https://api.example/v1/a?x=1")
         let moved = try await client.get("moved")
         #expect(moved.url?.absoluteString == "https://api.example/v2/here?y=2")
         #expect(moved.url == moved.facts.redirects.last)
-        #expect(moved.attempts == 1 && moved.requestsSent == 2)
+        #expect(moved.attempts == 1)
+        #expect(moved.requestsSent == 2)
     }
 
-    @Test("a middleware's own answer has the URL of the request that it was given")
+    @Test("A middleware's own answer has the URL of the request that the middleware got")
     func madeUp() async throws {
         let client = try client(StubTransport()) { $0.middleware.perCall = [Stored()] }
         let response = try await client.get("a")
@@ -43,7 +45,7 @@ struct ResponseURLTests {
         #expect(response.requestsSent == 0)
     }
 
-    @Test("what a signer adds to the query is in it; what a transport says stays")
+    @Test("The URL contains a signer's addition to the query; a transport's own URL stays")
     func changed() async throws {
         let stub = StubTransport()
         let elsewhere = try ServiceURL("https://mirror.example/x")
@@ -60,7 +62,7 @@ struct ResponseURLTests {
         #expect(try await client.get("b").url == elsewhere)
     }
 
-    @Test("a list is paged by its Link fields, whose targets begin with the base's path, without doubling it")
+    @Test("A list is paged by its Link fields; targets that begin with the base's path do not double it")
     func paging() async throws {
         try await withLoopbackServer { server in
             let link = try #require(HTTPField.Name("Link"))

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Numbers and words of the lines about retries", .timeLimit(.minutes(1)))
 struct RetryLogNumberTests {
-    @Test("the line of a retry names the attempt that follows, also after one was two because of a 417")
+    @Test("A retry's line names the following attempt, also if one attempt became two because of a 417")
     func numbers() async throws {
         let (lines, stub) = (LogLines(), StubTransport())
         stub.on(.put, "/a", inOrder: [.respond(.expectationFailed), .respond(.serviceUnavailable), .respond(.ok)])
@@ -20,7 +20,7 @@ struct RetryLogNumberTests {
         #expect(line.metadata["bowline.attempt"] == "2")
     }
 
-    @Test("a call that ended with an error's status has not succeeded")
+    @Test("A call that ended with an error's status has not succeeded")
     func success() async throws {
         let (lines, stub) = (LogLines(), StubTransport())
         stub.on(.get, "/a", inOrder: [.respond(.serviceUnavailable), .respond(.internalServerError)])

@@ -31,7 +31,7 @@ struct RetryTests {
     }
 
     @Test(
-        "a GET is tried again after each of the statuses, on the same connection, and its attempts are counted",
+        "A GET is retried after each of the statuses, on the same connection, and its attempts are counted",
         .tags(.RT14),
         arguments: [408, 429, 502, 503, 504])
     func statuses(status: Int) async throws {
@@ -39,7 +39,8 @@ struct RetryTests {
             client, server, decisions in
             let response = try await client.get("/")
             #expect(response.status == .ok)
-            #expect(response.attempts == 3 && response.requestsSent == 3)
+            #expect(response.attempts == 3)
+            #expect(response.requestsSent == 3)
             #expect(response.resends == 0)
             #expect(server.requests.count == 3)
             #expect(server.connections.count == 1)
@@ -49,10 +50,8 @@ struct RetryTests {
         }
     }
 
-    @Test(
-        "the last response is the caller's with its body; a POST's first one is; so is one nobody retries", .tags(.RT14)
-    )
-    func outcomes() async throws {
+    @Test("The caller gets the last response, with its body, when no attempt is left", .tags(.RT14))
+    func lastResponse() async throws {
         try await withRetrying([.reply(503, body: "busy")]) { client, server, decisions in
             let response = try await client.get("/")
             #expect(response.status == .serviceUnavailable)
@@ -60,30 +59,46 @@ struct RetryTests {
             #expect(try await response.body.collect(upTo: 100) == ByteBuffer(string: "busy"))
             #expect(server.requests.count == 3)
             #expect(decisions.verdicts.last == .giveUp(.attemptsExhausted))
+        }
+    }
 
+    @Test("The caller gets the first response to a POST", .tags(.RT14))
+    func post() async throws {
+        try await withRetrying([.reply(503, body: "busy")]) { client, server, decisions in
             let posted = try await client.post("/", body: .text("x"))
-            #expect(posted.status == .serviceUnavailable && posted.attempts == 1)
+            #expect(posted.status == .serviceUnavailable)
+            #expect(posted.attempts == 1)
             #expect(decisions.verdicts.last == .giveUp(.notIdempotent))
             _ = try await posted.body.collect(upTo: 100)
+            #expect(server.requests.count == 1)
+        }
+    }
 
+    @Test("A POST that is marked as idempotent is retried, a GET with retries off is not", .tags(.RT14))
+    func optionsOfRequest() async throws {
+        try await withRetrying([.reply(503, body: "busy")]) { client, server, _ in
             var marked = ServiceRequest.post("/", body: .text("x"))
             marked.options.idempotency = .idempotent
-            let attempts1 = try await client.send(marked).attempts
-            #expect(attempts1 == 3)
+            let attemptsOfMarked = try await client.send(marked).attempts
+            #expect(attemptsOfMarked == 3)
             var once = ServiceRequest.get("/")
             once.options.retry = .never
-            let attempts2 = try await client.send(once).attempts
-            #expect(attempts2 == 1)
-            #expect(server.requests.count == 8)
+            let attemptsOfOnce = try await client.send(once).attempts
+            #expect(attemptsOfOnce == 1)
+            #expect(server.requests.count == 4)
         }
+    }
+
+    @Test("A status that is not retried is the outcome, and no decision is reported", .tags(.RT14))
+    func statusWithoutRetry() async throws {
         try await withRetrying([.reply(500)]) { client, server, decisions in
-            let attempts3 = try await client.get("/").attempts
-            #expect(attempts3 == 1)
+            let attempts = try await client.get("/").attempts
+            #expect(attempts == 1)
             #expect(decisions.all.isEmpty)
         }
     }
 
-    @Test("a pool of one connection is enough: a failed response does not hold it, nor does a large one", .tags(.RT15))
+    @Test("A pool of one connection is enough: a failed response does not keep it, nor does a large one", .tags(.RT15))
     func poolOfOne() async throws {
         let large = String(repeating: "x", count: 2_000_000)
         try await withRetrying(
@@ -94,27 +109,30 @@ struct RetryTests {
             #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "ok"))
             #expect(response.attempts == 3)
             let snapshot = client.pool.snapshot()
-            #expect(snapshot.active == 0 && snapshot.idle == 1)
+            #expect(snapshot.active == 0)
+            #expect(snapshot.idle == 1)
         }
     }
 
-    @Test("a connection that ends without a response: tried again for a GET, the outcome of a POST, which arrives once")
+    @Test("After a connection that ends without a response a GET is retried; a POST fails and arrives once")
     func connectionLost() async throws {
         try await withRetrying([.nothing.thenClose(), .reply(200, body: "ok")]) { client, server, decisions in
             let response = try await client.get("/")
-            #expect(response.attempts == 2 && response.resends == 0)
+            #expect(response.attempts == 2)
+            #expect(response.resends == 0)
             #expect(decisions.all.map(\.cause) == [.error(.connectionClosed)])
         }
         try await withRetrying([.nothing.thenClose(), .reply(200)]) { client, server, decisions in
             let error = await #expect(throws: ServiceError.self) { try await client.post("/", body: .text("x")) }
-            #expect(error?.progress == .ambiguous && error?.attempts == 1)
+            #expect(error?.progress == .ambiguous)
+            #expect(error?.attempts == 1)
             #expect(server.requests.count == 1)
             #expect(decisions.verdicts == [.giveUp(.notIdempotent)])
         }
     }
 
     @Test(
-        "a refused connection is dialled again for any method, and the last error says how many attempts there were",
+        "A refused connection is dialled again for any method, and the last error has the number of attempts",
         .tags(.RT21)
     )
     func refused() async throws {
@@ -134,7 +152,7 @@ struct RetryTests {
     }
 
     @Test(
-        "an attempt that takes too long is tried again if that can do no harm; the whole stays within the total",
+        "An attempt that takes too long is retried if the request is idempotent, within the total",
         .tags(.TO11))
     func attemptTimeout() async throws {
         try await withRetrying(
@@ -145,20 +163,24 @@ struct RetryTests {
             }
         ) { client, server, decisions in
             let response = try await client.get("/")
-            #expect(response.status == .ok && response.attempts == 2)
+            #expect(response.status == .ok)
+            #expect(response.attempts == 2)
             #expect(decisions.all.map(\.cause) == [.error(.attemptTimeout)])
             #expect(server.requests.count == 2)
         }
         try await withRetrying([.stall], configure: { $0.timeouts.attempt = .milliseconds(50) }) {
             client, server, decisions in
             let error = await #expect(throws: ServiceError.self) { try await client.post("/", body: .text("x")) }
-            #expect(error?.code == .attemptTimeout && error?.attempts == 1)
+            #expect(error?.code == .attemptTimeout)
+            #expect(error?.attempts == 1)
             #expect(decisions.verdicts == [.giveUp(.notIdempotent)])
             #expect(server.requests.count == 1)
         }
     }
 
-    @Test("Retry-After is waited for, on the client's clock; one above the cap, or past the deadline, is returned now")
+    @Test(
+        "The client waits for Retry-After on its clock; it returns at once if that is above the cap or past the deadline"
+    )
     func retryAfter() async throws {
         let clock = TestClock()
         let decisions = Decisions()
@@ -182,19 +204,19 @@ struct RetryTests {
             await client.shutdown()
         }
         try await withRetrying([.reply(503, fields: [.retryAfter: "31"], body: "busy")]) { client, server, decisions in
-            let attempts4 = try await client.get("/").attempts
-            #expect(attempts4 == 1)
+            let attemptsOverCap = try await client.get("/").attempts
+            #expect(attemptsOverCap == 1)
             #expect(decisions.verdicts == [.giveUp(.retryAfterTooLong)])
             var short = ServiceRequest.get("/")
             short.options.timeouts.total = .seconds(20)
             short.options.retry.maximumRetryAfter = .seconds(100)
-            let attempts5 = try await client.send(short).attempts
-            #expect(attempts5 == 1)
+            let attemptsPastDeadline = try await client.send(short).attempts
+            #expect(attemptsPastDeadline == 1)
             #expect(server.requests.count == 2)
         }
     }
 
-    @Test("a test moves its clock by what Retry-After asks for, and the next attempt is made: Docs/Testing.md")
+    @Test("A test moves its clock by Retry-After, and the next attempt is made: Docs/Testing.md")
     func documentedTest() async throws {
         let clock = TestClock()
         let stub = StubTransport()
@@ -211,7 +233,7 @@ struct RetryTests {
         await client.shutdown()
     }
 
-    @Test("a failure of another service that middleware passes on is not tried again: it says nothing of this request")
+    @Test("Another service's failure that middleware throws is not retried: it says nothing about this request")
     func foreignFailure() async throws {
         struct Audit: ServiceMiddleware {
             func intercept(
@@ -233,7 +255,7 @@ struct RetryTests {
     }
 
     @Test(
-        "cancelling during the wait returns at once with CancellationError, and no attempt follows", .tags(.CA10, .RT18)
+        "Cancelling during the wait throws CancellationError at once, and no attempt follows", .tags(.CA10, .RT18)
     )
     func cancelled() async throws {
         let clock = TestClock()
@@ -258,7 +280,7 @@ struct RetryTests {
         }
     }
 
-    @Test("a drain ends a wait at once, with the outcome at hand and its body; nothing is tried again", .tags(.LC5))
+    @Test("A drain ends a wait at once, with the last outcome and its body, and there is no retry", .tags(.LC5))
     func drained() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -282,13 +304,13 @@ struct RetryTests {
             #expect(report.isClean)
             #expect(server.requests.count == 1)
             #expect(decisions.verdicts == [.retry(after: .seconds(20))])
-            // The clock has not moved: nobody waited.
+            // The clock has not moved: the call did not wait.
             #expect(clock.now == MonotonicInstant(nanoseconds: 0))
         }
     }
 
     @Test(
-        "a factory is made anew for each attempt; a stream is replayed from what was kept, and past that it is not",
+        "A factory is made anew for each attempt; a stream is replayed only from its kept bytes",
         .tags(.RT5)
     )
     func replay() async throws {
@@ -302,7 +324,8 @@ struct RetryTests {
                 }
             }
             let response = try await client.put("/", body: factory)
-            #expect(response.attempts == 2 && made.withLock { $0 } == 2)
+            #expect(response.attempts == 2)
+            #expect(made.withLock { $0 } == 2)
             #expect(server.requests.map { String(buffer: $0.body) } == ["abc", "abc"])
         }
         try await withRetrying([.reply(503), .reply(200)]) { client, server, decisions in
@@ -312,13 +335,14 @@ struct RetryTests {
             }
             // A response had begun: the stream is committed, and the response is the outcome.
             let response = try await client.put("/", body: .stream(stream))
-            #expect(response.status == .serviceUnavailable && response.attempts == 1)
+            #expect(response.status == .serviceUnavailable)
+            #expect(response.attempts == 1)
             #expect(decisions.verdicts == [.giveUp(.bodyNotReplayable)])
         }
     }
 
     @Test(
-        "1,000 calls at a service that is down make at most 20 % and the floor more; when it is back, all succeed",
+        "1,000 calls to a failing service add at most 20 % and the floor of retries; all succeed when it recovers",
         .tags(.RT17)
     )
     func hardDown() async throws {
@@ -337,7 +361,7 @@ struct RetryTests {
                 let clock = MonotonicClock()
                 let began = clock.now
                 try await Self.call(client, 1000, expecting: .serviceUnavailable)
-                // The window slides while this runs: the floor is what it allows over the time that it took.
+                // The window moves while this runs: the floor is what the window allows in that time.
                 let seconds = Int(began.duration(to: clock.now).components.seconds) + 1
                 let floor = 100 + 10 * seconds
                 #expect(server.requests.count > 1000)

@@ -3,7 +3,7 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-@Suite("Failures that are not what they seem", .timeLimit(.minutes(1)))
+@Suite("Failures whose cause is easy to mistake", .timeLimit(.minutes(1)))
 struct ReviewedFailureTests {
     /// A sequence that relays the failure of another request.
     private struct Relay: AsyncSequence, AsyncIteratorProtocol, Sendable {
@@ -13,7 +13,7 @@ struct ReviewedFailureTests {
     }
 
     @Test(
-        "what a request body's sequence throws is requestBodyFailed, another request's ServiceError included",
+        "An error of a request body's sequence is requestBodyFailed, even another request's ServiceError",
         arguments: [ServiceError.Code.connectionClosed, .shuttingDown, .deadlineExceeded]
     )
     func foreignError(code: ServiceError.Code) async throws {
@@ -34,9 +34,9 @@ struct ReviewedFailureTests {
         }
     }
 
-    @Test("a one-shot body that no connection has read survives a failed attempt")
+    @Test("A one-shot body that no connection has read survives a failed attempt")
     func unreadStream() async throws {
-        /// Tries again, once, whatever happened.
+        /// Retries once, after any error.
         struct Again: ServiceMiddleware {
             func intercept(
                 _ request: ServiceRequest, context: RequestContext, next: Next
@@ -67,7 +67,7 @@ struct ReviewedFailureTests {
         }
     }
 
-    @Test("every problem of a configuration is reported, also where the message has no room")
+    @Test("Every problem of a configuration is reported, even if the message has no room")
     func allProblems() throws {
         let error = #expect(throws: ServiceError.self) {
             try ServiceClient(baseURL: "http://a.example") {
@@ -89,7 +89,7 @@ struct ReviewedFailureTests {
         #expect(error?.message.contains("timeouts.total") == true)
     }
 
-    @Test("descriptions of a client, its configuration and a request carry no key, field, query or body", .tags(.I15))
+    @Test("Descriptions of a client, its configuration and a request contain no key, field, query or body", .tags(.I15))
     func canary() throws {
         let canary = "CANARY"
         let client = try ServiceClient(baseURL: "http://a.example")
@@ -118,7 +118,7 @@ struct ReviewedFailureTests {
         }
     }
 
-    @Test("a CONNECT to an IPv6 address brackets it, with the port always")
+    @Test("A CONNECT to an IPv6 address brackets it, and always has the port")
     func connectTarget() throws {
         #expect(try ServiceURL("http://[::1]").origin.authorityWithPort == "[::1]:80")
         #expect(try ServiceURL("https://a.example:8443").origin.authorityWithPort == "a.example:8443")
@@ -127,7 +127,7 @@ struct ReviewedFailureTests {
 }
 
 extension ReviewedFailureTests {
-    @Test("a call whose body was read to its end is not in flight any more")
+    @Test("A call whose body was read to its end is no longer in flight")
     func drainedAfterReading() async throws {
         try await withLoopbackServer { server in
             server.route(.get, "/", always: .reply(200, body: String(repeating: "x", count: 300_000)))

@@ -3,10 +3,10 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// Keeps each attempt as it goes to the transport, and compares it with what a server has received: a client whose compression
-/// table differs from its peer's sends other fields than it was given, and statuses do not show it.
+/// Keeps each attempt as it goes to the transport, and compares it with the request that a server received. If a
+/// client's compression table differs from its peer's, other fields arrive than were sent, and statuses do not show it.
 ///
-/// Each attempt gets a number, and a field that is as long as the number says, so that the tables are never at rest.
+/// Each attempt gets a number, and a field whose length depends on the number, so that the tables change all the time.
 final class SentFields: ServiceMiddleware {
     private static let number = name("x-sent-number")
     private static let filler = name("x-sent-filler")
@@ -18,13 +18,13 @@ final class SentFields: ServiceMiddleware {
     /// A request as a server received it.
     private struct Arrival {
         let lines: [String]
-        /// The first bytes only, where the body is long.
+        /// Only the first bytes of a long body.
         let body: ByteBuffer
         let bodyLength: Int
         let isComplete: Bool
     }
 
-    /// - Parameter isMarking: false: attempts go out as they are, and a request that arrives has to be like one of them.
+    /// - Parameter isMarking: false: attempts are sent unchanged, and a received request must equal one of them.
     init(isMarking: Bool = true) {
         self.isMarking = isMarking
     }
@@ -48,14 +48,15 @@ final class SentFields: ServiceMiddleware {
         return try await next(request, context: context)
     }
 
-    /// Says what the sequence of a `.stream` yields. It cannot be read again, so a comparison that has not been told fails. What the
-    /// sequence of a `.replayable` yields is read again.
+    /// Registers the content of a `.stream`, which cannot be read again; without it the comparison fails. The content
+    /// of a `.replayable` is read again.
     func note(_ stream: RequestBody, yields bytes: ByteBuffer) {
         precondition(stream.isStream, "all but streams are read again")
         streams.withLock { $0.append((stream, bytes)) }
     }
 
-    /// Compares the requests that came over HTTP/2: whole field lists, pseudo-fields, names, values and order, and bodies.
+    /// Compares the requests that came over HTTP/2: whole field lists, pseudo-fields, names, values and order, and
+    /// bodies.
     func compare(with received: [RecordedRequest], sourceLocation: SourceLocation = #_sourceLocation) async {
         for received in received where received.stream != nil {
             let lines = received.head.split(separator: "\r\n").map { String($0) }
@@ -66,7 +67,7 @@ final class SentFields: ServiceMiddleware {
         }
     }
 
-    /// Compares the requests that scripts have read frame by frame, as far as they have.
+    /// Compares the requests that scripts have read frame by frame, up to the last frame read.
     func compare(with received: [RawHTTP2Request], sourceLocation: SourceLocation = #_sourceLocation) async {
         for received in received {
             let lines = received.fields.map { "\($0.name): \($0.value)" }
@@ -104,7 +105,7 @@ final class SentFields: ServiceMiddleware {
         kept.withLock { $0.indices.contains(number - 1) ? $0[number - 1] : nil }
     }
 
-    /// What the transport adds about the body is none of the sender's fields.
+    /// The fields about the body that the transport adds are not the sender's.
     private static func sentLines(_ lines: [String]) -> [String] {
         lines.filter { !$0.hasPrefix("content-length: ") && !$0.hasPrefix("expect: ") }
     }
@@ -127,7 +128,7 @@ final class SentFields: ServiceMiddleware {
         return lines
     }
 
-    /// Whether what has come is the body that was sent, or the beginning of it where the request did not come whole.
+    /// Whether the received body is the one that was sent, or its beginning if the request did not come whole.
     private func isBody(of arrival: Arrival, from sent: RequestBody, _ sourceLocation: SourceLocation) async -> Bool {
         do {
             let bytes = try await bytes(of: sent, for: arrival)
@@ -143,7 +144,7 @@ final class SentFields: ServiceMiddleware {
 
     private struct UnknownStream: Error {}
 
-    /// The body's bytes, as many as are to be compared: a sequence may have no end, or none before more has come.
+    /// The first bytes of the body, up to the number to compare: a sequence may be endless, or wait for more to arrive.
     private func bytes(of body: RequestBody, for arrival: Arrival) async throws -> ByteBuffer {
         if let bytes = body.bytes { return bytes }
         guard !body.isStream else {
@@ -151,11 +152,29 @@ final class SentFields: ServiceMiddleware {
             guard let known else { throw UnknownStream() }
             return known.bytes
         }
-        // To the end of one that has come whole.
+        // To the end if the request came whole.
         let count = arrival.bodyLength + (arrival.isComplete ? 1 : 0)
         var bytes = ByteBuffer()
         var chunks = body.chunks.makeAsyncIterator()
         while bytes.readableBytes < count, let chunk = try await chunks.next() { bytes.writeImmutableBuffer(chunk) }
         return bytes
     }
+}
+
+/// Runs `body` with a client that speaks only HTTP/2. Then compares the requests that it sent with those that the server's
+/// scripts have read frame by frame.
+func withComparedHTTP2Client(
+    _ server: LoopbackServer, configure: (inout ClientConfiguration) throws -> Void = { _ in },
+    sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: (ServiceClient, SentFields) async throws -> Void
+) async throws {
+    let sent = SentFields(isMarking: false)
+    try await withServiceClient(server.baseURL) {
+        $0.http2.negotiation = .http2Only
+        $0.middleware.perAttempt = [sent]
+        try configure(&$0)
+    } _: { client in
+        try await body(client, sent)
+    }
+    await sent.compare(with: server.rawRequests, sourceLocation: sourceLocation)
 }

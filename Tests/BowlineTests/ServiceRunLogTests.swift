@@ -3,10 +3,13 @@ import BowlineTesting
 import Logging
 import Testing
 
-/// `ServiceClient.run()`: "it is always in the log: where the client's lines go, and else under the label `bowline.client`".
+/// `ServiceClient.run()`: "it is always in the log: where the client's lines go, and else under the label
+/// `bowline.client`".
 @Suite("The report of a client that runs as a service", .timeLimit(.minutes(1)))
 struct ServiceRunLogTests {
-    @Test("it is in the log of the task that runs the service, also if a task without a logger began the shutdown")
+    @Test(
+        "The report is in the log of the task that runs the service, also if a task without a logger began the shutdown"
+    )
     func report() async throws {
         let lines = LogLines()
         let client = try ServiceClient(baseURL: "http://example.com", transport: StubTransport())

@@ -3,9 +3,9 @@ import Testing
 
 @testable import Bowline
 
-@Suite("Limits that were read, in derived clients")
+@Suite("Limits from the environment, in derived clients")
 struct SettledLimitsDerivedTests {
-    /// The environment has said 90 s for an attempt; the program's total is the default, 60 s.
+    /// The environment sets 90 s for an attempt; the program's total is the default, 60 s.
     private func client() throws -> ServiceClient {
         try ServiceClient(baseURL: "http://a.example", transport: StubTransport()) {
             $0.timeouts.attempt = .seconds(90)
@@ -13,7 +13,8 @@ struct SettledLimitsDerivedTests {
         }
     }
 
-    @Test("a derived client with a shorter total settles the attempt again, and does not fail for the environment")
+    @Test(
+        "A derived client with a shorter total limits the attempt again, and does not fail because of the environment")
     func shorter() throws {
         let client = try client()
         #expect(client.configuration.timeouts.attempt == .seconds(60))
@@ -21,7 +22,7 @@ struct SettledLimitsDerivedTests {
         #expect(quick.configuration.timeouts.attempt == .seconds(10))
     }
 
-    @Test("settled once, it can be settled twice")
+    @Test("A limit from the environment can be shortened twice")
     func twice() throws {
         let client = try ServiceClient(baseURL: "http://a.example", transport: StubTransport()) {
             $0.timeouts.attempt = .seconds(5)

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("shouldRetry and redirects", .timeLimit(.minutes(1)))
 struct ShouldRetryRedirectTests {
-    @Test("it is not asked about the 3xx that a redirect follows, as Docs/Retries.md says")
+    @Test("shouldRetry is not asked about a 3xx that is followed, as Docs/Retries.md says")
     func redirects() async throws {
         let stub = StubTransport()
         stub.on(.get, "/a", always: .respond(.found, fields: [.location: "/b"]))
@@ -21,7 +21,7 @@ struct ShouldRetryRedirectTests {
         #expect(asked.withLock { $0 } == [200])
     }
 
-    @Test("a closure that wants nothing but a 200 does not repeat the hop that redirects")
+    @Test("A closure that accepts only a 200 does not repeat the hop that redirects")
     func repeated() async throws {
         let stub = StubTransport()
         stub.on(.get, "/a", always: .respond(.found, fields: [.location: "/b"]))

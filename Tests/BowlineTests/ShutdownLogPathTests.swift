@@ -5,7 +5,7 @@ import Testing
 
 @Suite("The line of a shutdown has no path", .timeLimit(.minutes(1)))
 struct ShutdownLogPathTests {
-    @Test("the warning about calls that were cut off says no path of a call without a template, as errors do not")
+    @Test("The warning about calls that were cut off contains no path of a call without a template, as errors do not")
     func paths() async throws {
         let lines = LogLines()
         try await withLoopbackServer { server in

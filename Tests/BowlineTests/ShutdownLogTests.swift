@@ -4,9 +4,9 @@ import Logging
 import ServiceLifecycleTestKit
 import Testing
 
-@Suite("What the log says of a shutdown", .timeLimit(.minutes(1)))
+@Suite("The log of a shutdown", .timeLimit(.minutes(1)))
 struct ShutdownLogTests {
-    @Test("A clean shutdown writes its report at info, once, however many ask for it")
+    @Test("A clean shutdown writes its report at info, once, however many callers ask for it")
     func clean() async throws {
         let lines = LogLines()
         let client = try ServiceClient(baseURL: "http://example.com", transport: StubTransport()) {
@@ -44,7 +44,7 @@ struct ShutdownLogTests {
         #expect(!"\(lines.all)".contains("canary"))
     }
 
-    @Test("In a service group the report is in the log, though nobody gets it")
+    @Test("In a service group the report is in the log, though no caller gets it")
     func serviceGroup() async throws {
         let lines = LogLines()
         let client = try ServiceClient(baseURL: "http://example.com", transport: StubTransport()) {

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Shutdown", .timeLimit(.minutes(1)))
 struct ShutdownTests {
-    @Test("an idle client shuts down at once and closes every connection", .tags(.LC1))
+    @Test("An idle client shuts down at once and closes every connection", .tags(.LC1))
     func idleClient() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
@@ -21,7 +21,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("a drain waits for requests in flight and for those that wait for a connection", .tags(.LC2, .LC6))
+    @Test("A drain waits for requests in flight and for those that wait for a connection", .tags(.LC2, .LC6))
     func drainWaits() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
@@ -47,17 +47,11 @@ struct ShutdownTests {
         }
     }
 
-    @Test("a body that is being read is in flight until its end", .tags(.LC2))
+    @Test("A body that is being read is in flight until its end", .tags(.LC2))
     func bodyBeingRead() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()
-            server.onConnection { connection in
-                _ = try await connection.readRequest()
-                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
-                try await gate.wait()
-                try await connection.send("world")
-                try await connection.waitForClose()
-            }
+            server.answerInHalves(second: gate)
             let client = try ServiceClient(baseURL: server.baseURL)
             let response = try await client.get("/")
             var body = response.body.makeAsyncIterator()
@@ -74,7 +68,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("a response that arrived whole and is not read does not hold up a drain")
+    @Test("An unread response that arrived whole does not delay a drain")
     func unreadWholeBody() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "unread") }
@@ -87,8 +81,14 @@ struct ShutdownTests {
         }
     }
 
-    @Test("at the deadline what is left is cut off, each with its error, and reported", .tags(.LC3))
-    func forced() async throws {
+    /// The result of a shutdown at its deadline: one call waits for a response head, another one for a connection.
+    private struct CutOff {
+        let report: ShutdownReport
+        let waiting: (any Error)?
+        let queued: (any Error)?
+    }
+
+    private func cutOff() async throws -> CutOff {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
             let client = try ServiceClient(baseURL: server.baseURL) { $0.pool.maximumPerOrigin = 1 }
@@ -100,28 +100,39 @@ struct ShutdownTests {
             try await eventually("the second request to wait") { client.pool.snapshot().waiting == 1 }
 
             let report = await client.shutdown(within: .milliseconds(50))
-            #expect(!report.isClean)
-            #expect(report.forced.count == 2)
-            let cut = try #require(report.forced.first { $0.method == "POST" })
-            #expect(cut.target == "/orders/{id}")
-            #expect(cut.phase == .awaitingHead)
-            #expect(cut.attempt == 1)
-            #expect(cut.age >= .milliseconds(50))
-            // Without a template the path, without its query.
-            #expect(report.forced.contains { $0.method == "GET" && $0.target == "/queued" && $0.phase == .queued })
-            #expect(report.duration < .seconds(2))
-
-            let error = try #require(await waiting as? ServiceError)
-            #expect(error.code == .forciblyClosed)
-            #expect(error.progress == .ambiguous)
-            let queuedError = try #require(await queued as? ServiceError)
-            #expect(queuedError.code == .forciblyClosed)
-            #expect(queuedError.progress == .neverSent)
+            let seen = CutOff(report: report, waiting: await waiting, queued: await queued)
             try await server.waitForOpenConnections(count: 0)
+            return seen
         }
     }
 
-    @Test("a body that is cut off fails its reader", .tags(.LC3))
+    @Test("A shutdown reports the calls that it cuts off at its deadline, without their queries", .tags(.LC3))
+    func reportOfCutOff() async throws {
+        let report = try await cutOff().report
+        #expect(!report.isClean)
+        #expect(report.forced.count == 2)
+        let cut = try #require(report.forced.first { $0.method == "POST" })
+        #expect(cut.target == "/orders/{id}")
+        #expect(cut.phase == .awaitingHead)
+        #expect(cut.attempt == 1)
+        #expect(cut.age >= .milliseconds(50))
+        // A call without a template has its path, without the query.
+        #expect(report.forced.contains { $0.method == "GET" && $0.target == "/queued" && $0.phase == .queued })
+        #expect(report.duration < .seconds(2))
+    }
+
+    @Test("A call that a shutdown cuts off fails, and its error says how far it got", .tags(.LC3))
+    func errorsOfCutOff() async throws {
+        let cut = try await cutOff()
+        let waiting = try #require(cut.waiting as? ServiceError)
+        #expect(waiting.code == .forciblyClosed)
+        #expect(waiting.progress == .ambiguous)
+        let queued = try #require(cut.queued as? ServiceError)
+        #expect(queued.code == .forciblyClosed)
+        #expect(queued.progress == .neverSent)
+    }
+
+    @Test("A body that is cut off fails its reader", .tags(.LC3))
     func forcedWhileReading() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in
@@ -138,7 +149,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("a hundred shutdowns at once, and later ones, give one result", .tags(.LC7))
+    @Test("A hundred shutdowns at once, and later ones, give one result", .tags(.LC7))
     func manyShutdowns() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -153,7 +164,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("the earlier deadline wins")
+    @Test("The earlier deadline wins")
     func earlierDeadlineWins() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
@@ -170,16 +181,17 @@ struct ShutdownTests {
                     clock.nextDeadline == began.advanced(by: .seconds(5))
                 }) != nil
             #expect(isEarlier)
-            // Where the earlier one does not count, the later one ends the test.
+            // If the earlier deadline does not count, the later one ends the test.
             clock.advance(by: isEarlier ? .seconds(5) : .seconds(600))
             let report = await short.value
-            #expect(report.forced.count == 1 && report.duration == .seconds(5))
+            #expect(report.forced.count == 1)
+            #expect(report.duration == .seconds(5))
             #expect(await long.value.duration == .seconds(5))
             _ = await failure
         }
     }
 
-    @Test("cancelling the task that shuts down means: deadline now")
+    @Test("Cancelling the task that shuts down moves the deadline to now")
     func cancelledShutdown() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .stall }
@@ -190,14 +202,15 @@ struct ShutdownTests {
             try await Self.waitUntil(.draining, client)
             shutdown.cancel()
             let report = await shutdown.value
-            #expect(report.forced.count == 1 && report.duration < .seconds(20))
+            #expect(report.forced.count == 1)
+            #expect(report.duration < .seconds(20))
             let error = await failure as? ServiceError
             #expect(error?.code == .forciblyClosed)
         }
     }
 
     @Test(
-        "a shutdown while connecting or in the TLS handshake leaves no socket", .tags(.LC8), arguments: [false, true])
+        "A shutdown while connecting or in the TLS handshake leaves no socket", .tags(.LC8), arguments: [false, true])
     func shutdownWhileDialling(hasWaiter: Bool) async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in _ = try await connection.waitForClose() }
@@ -220,7 +233,7 @@ struct ShutdownTests {
     }
 
     @Test(
-        "of requests that race the flip each is answered or refused, and the server saw no refused one",
+        "Each request that races a shutdown is answered or refused, and the server saw no refused one",
         .tags(.LC9, .LC15))
     func requestsRaceShutdown() async throws {
         var random = SeededRandom.fromEnvironment()
@@ -250,7 +263,7 @@ struct ShutdownTests {
                 #expect(answered + refused.count == 16 * 200)
                 try await server.waitForOpenConnections(count: 0)
                 await server.stop()
-                // The server's ledger: each answered request once, and none that was refused.
+                // The server's record: each answered request once, and no refused one.
                 #expect(server.requests.count == answered)
                 #expect(server.requests.allSatisfy { $0.isComplete })
                 let seen = Set(server.requests.map(\.path))
@@ -274,7 +287,7 @@ struct ShutdownTests {
         return outcomes
     }
 
-    @Test("progress is a sequence that begins with the present state and ends with closed")
+    @Test("Progress is a sequence that begins with the present state and ends with closed")
     func progress() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()

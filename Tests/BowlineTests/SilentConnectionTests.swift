@@ -3,12 +3,12 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// Unused connections that have died without a word: the path has forgotten them (a NAT, a failover, a stopped process), or
-/// the peer has, and resets each at its next byte.
+/// Unused connections that have died silently. Either the path has forgotten them (a NAT, a failover, a stopped
+/// process), or the peer has, and resets each connection at its next byte.
 @Suite("Silent connections (HTTP/1.1)", .timeLimit(.minutes(1)))
 struct SilentConnectionTests {
     enum Death: Sendable {
-        /// Nothing comes back.
+        /// No byte comes back.
         case silence
         /// A reset answers the next byte.
         case reset
@@ -54,17 +54,21 @@ struct SilentConnectionTests {
     }
 
     @Test(
-        "one timeout, then success: the retry and later calls try no other dead connection", .tags(.RT2),
+        "One timeout, then success: the retry and later calls use no other dead connection", .tags(.RT2),
         arguments: [false, true])
     func retried(isEncrypted: Bool) async throws {
         try await withDeadConnections(.silence, isEncrypted: isEncrypted) {
             $0.timeouts.responseHead = .milliseconds(300)
         } _: { client, server in
             let first = try await client.fetch("/")
-            #expect(first.text == "new" && first.response.attempts == 2 && first.response.resends == 0)
+            #expect(first.text == "new")
+            #expect(first.response.attempts == 2)
+            #expect(first.response.resends == 0)
             for _ in 0..<3 {
                 let next = try await client.fetch("/")
-                #expect(next.text == "new" && next.response.attempts == 1 && next.isReused)
+                #expect(next.text == "new")
+                #expect(next.response.attempts == 1)
+                #expect(next.isReused)
             }
             #expect(server.connections.count == Self.count + 1)
             #expect(client.pool.snapshot().closed == ["timedOut": 1, "stale": Self.count - 1])
@@ -72,7 +76,7 @@ struct SilentConnectionTests {
     }
 
     @Test(
-        "whichever limit ends the attempt, and though it is not tried again, the next call gets a new connection",
+        "Whichever limit ends the attempt, even without a retry, the next call gets a new connection",
         .tags(.RT2),
         arguments: [ServiceError.Code.responseHeadTimeout, .attemptTimeout, .deadlineExceeded])
     func notRetried(code: ServiceError.Code) async throws {
@@ -87,14 +91,15 @@ struct SilentConnectionTests {
             default: request.options.timeouts.total = limit
             }
             let error = try await serviceError { [request] in _ = try await client.fetch(request) }
-            #expect(error.code == code && error.progress == .ambiguous)
+            #expect(error.code == code)
+            #expect(error.progress == .ambiguous)
             #expect(client.pool.snapshot().idle == 0)
             for _ in 0..<3 { #expect(try await client.fetch(.post("/orders", body: .text("x"))).text == "new") }
             #expect(server.connections.count == Self.count + 1)
         }
     }
 
-    @Test("a response whose head has begun and stops says nothing of the other connections", .tags(.RT2))
+    @Test("A response that stops after its head began does not affect the other connections", .tags(.RT2))
     func begun() async throws {
         try await withLoopbackServer { server in
             server.route(.get, "/stuck", always: .bytes("HTTP/1.1 200 OK\r\nx-part-of-the").thenStall())
@@ -104,14 +109,16 @@ struct SilentConnectionTests {
                 var request = ServiceRequest.get("/stuck")
                 request.options.timeouts.responseHead = .limited(.milliseconds(200))
                 let error = try await serviceError { [request] in _ = try await client.fetch(request) }
-                #expect(error.code == .responseHeadTimeout && error.progress == .responseStarted)
-                #expect(client.pool.snapshot().idle == 2 && client.pool.snapshot().closed["stale"] == nil)
+                #expect(error.code == .responseHeadTimeout)
+                #expect(error.progress == .responseStarted)
+                #expect(client.pool.snapshot().idle == 2)
+                #expect(client.pool.snapshot().closed["stale"] == nil)
             }
         }
     }
 
     @Test(
-        "a POST that meets a dead connection fails, as it may have been executed, and closes the dead one's siblings",
+        "A POST on a dead connection fails, as it may have been executed, and closes the other dead connections",
         .tags(.RT2)
     )
     func postMeetsReset() async throws {
@@ -127,7 +134,8 @@ struct SilentConnectionTests {
                     failures.append(error)
                 }
             }
-            #expect(failures.map(\.code) == [.connectionClosed] && failures.map(\.progress) == [.ambiguous])
+            #expect(failures.map(\.code) == [.connectionClosed])
+            #expect(failures.map(\.progress) == [.ambiguous])
             #expect(server.connections.count == Self.count + 1)
             #expect(client.pool.snapshot().closed["stale"] == Self.count - 1)
         }

@@ -4,7 +4,7 @@ import BowlineTransport
 import NIOCore
 import NIOPosix
 
-/// Names that resolve when a test says so: what a slow or dead DNS server looks like to a dial.
+/// Names that resolve when a test says so. A slow or dead DNS server looks like this to a dial.
 final class StalledNames: Sendable {
     private struct Query: Resolver {
         let loop: any EventLoop
@@ -53,18 +53,18 @@ final class StalledNames: Sendable {
         return options
     }
 
-    /// Answers all who have asked: 127.0.0.1. What follows from it at once has happened when this returns.
+    /// Answers all pending questions with 127.0.0.1. The immediate effects have happened when this returns.
     func answer(port: Int) async throws {
         let address = try SocketAddress(ipAddress: "127.0.0.1", port: port)
         try await settle { $0.succeed([address]) }
     }
 
-    /// Tells all who have asked that there is no such name.
+    /// Answers all pending questions: there is no such name.
     func fail() async throws {
         try await settle { $0.fail(Unknown()) }
     }
 
-    /// Tells all who have asked, and who still ask, that there is no such name.
+    /// Answers all pending and later questions: there is no such name.
     func end() async throws {
         state.withLock { $0.isOver = true }
         try await fail()
@@ -80,14 +80,14 @@ final class StalledNames: Sendable {
                 query.ipv6.succeed([])
                 end(query.ipv4)
             }.get()
-            // A turn of the loop for what the answer set off.
+            // One turn of the loop for the effects of the answer.
             try await query.loop.submit {}.get()
         }
     }
 }
 
 extension StalledNames {
-    /// Runs `body` with a client of `http://stalled.test`, a name that is being resolved until the test says otherwise.
+    /// Runs `body` with a client of `http://stalled.test`, a name whose resolution waits for the test.
     static func with(
         configure: (inout ClientConfiguration, inout TransportOptions) throws -> Void = { _, _ in },
         _ body: (ServiceClient, PooledTransport, StalledNames, LoopbackServer) async throws -> Void

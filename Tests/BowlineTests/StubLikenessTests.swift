@@ -2,7 +2,7 @@ import Bowline
 import BowlineTesting
 import Testing
 
-/// What a test over a stub says of limits holds over a connection.
+/// A test of limits over a stub sees the same as over a connection.
 @Suite("The stub fails as a connection does", .timeLimit(.minutes(1)))
 struct StubLikenessTests {
     enum Limit: String, CaseIterable {
@@ -28,7 +28,7 @@ struct StubLikenessTests {
     }
 
     @Test(
-        "a service that does not answer: code, message, progress, phase and attempts are the same",
+        "A service that does not answer gives the same code, message, progress, phase and attempts",
         arguments: Limit.allCases)
     func heads(limit: Limit) async throws {
         let stub = StubTransport()
@@ -44,7 +44,7 @@ struct StubLikenessTests {
         }
     }
 
-    @Test("a body that stops: the same again", arguments: [true, false])
+    @Test("A body that stops gives the same error", arguments: [true, false])
     func bodies(isIdle: Bool) async throws {
         let configure: @Sendable (inout ClientConfiguration) -> Void = {
             $0.timeouts.total = isIdle ? .seconds(30) : .milliseconds(300)

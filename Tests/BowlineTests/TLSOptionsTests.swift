@@ -4,7 +4,7 @@ import BowlineTransport
 import Foundation
 import Testing
 
-@Suite("Keys, certificates and roots as they come", .timeLimit(.minutes(1)))
+@Suite("Keys, certificates and roots in many formats", .timeLimit(.minutes(1)))
 struct TLSOptionsTests {
     private static let passphrase = "canary-passphrase"
 
@@ -26,7 +26,7 @@ struct TLSOptionsTests {
     }
 
     @Test(
-        "a key with a passphrase is decrypted, as PKCS #8 and as older tools write it", .tags(.TL4),
+        "A key with a passphrase is decrypted, as PKCS #8 and as older tools write it", .tags(.TL4),
         arguments: ["client-pkcs8.key", "client-traditional.key"], [true, false])
     func passphrase(key: String, isFile: Bool) async throws {
         var tls = LoopbackTLS()
@@ -63,9 +63,10 @@ struct TLSOptionsTests {
                 _ = try ServiceClient(baseURL: "https://localhost") { $0.tls.identity = identity }
             }
             #expect(error.code == .invalidConfiguration)
-            #expect(error.message.contains("tls.identity:") && error.message.contains(reason), "\(error)")
+            #expect(error.message.contains("tls.identity:"), "\(error)")
+            #expect(error.message.contains(reason), "\(error)")
             #expect(!"\(error) \(error.underlying as Any)".contains("canary"))
-            // Options that nobody has validated reach the transport too.
+            // Options that were not validated reach the transport too.
             var options = TransportOptions()
             options.tls.identity = identity
             let unchecked = try await serviceError { _ = try PooledTransport(options: options) }
@@ -88,7 +89,7 @@ struct TLSOptionsTests {
         #expect(error.code == .invalidConfiguration)
     }
 
-    @Test("A file that cannot be read is named, without its folder; a key of another certificate is told as such")
+    @Test("An unreadable file is named, without its folder; a key of another certificate is reported as such")
     func unreadableIdentity() async throws {
         let certificate = CertificateFolder.path("client.pem")
         let examples: [((inout TLSOptions) -> Void, String)] = [
@@ -138,7 +139,7 @@ struct TLSOptionsTests {
         tls.clientAuthority = try CertificateFolder.authority()
         try await withLoopbackServer(.tls(tls)) { server in
             server.respond { _ in .reply(200, body: "x") }
-            // The one that is needed comes second: a mark in the middle must not hide it.
+            // The needed one comes second: a mark in the middle must not hide it.
             let roots = marked(TestCertificates.otherAuthority) + marked(TestCertificates.authority)
             let certificate = marked(try CertificateFolder.text("client.pem"))
             let key = marked(try CertificateFolder.text("client.key"))
@@ -160,7 +161,7 @@ struct TLSOptionsTests {
     }
 
     @Test(
-        "certificates with Ed25519 and P-521 keys are accepted", .tags(.TL1),
+        "Certificates with Ed25519 and P-521 keys are accepted", .tags(.TL1),
         arguments: ["ed25519", "p521"], [LoopbackTLS.Version.tls12, .tls13])
     func otherKeys(name: String, version: LoopbackTLS.Version) async throws {
         var tls = LoopbackTLS(try CertificateFolder.identity(name))
@@ -175,7 +176,7 @@ struct TLSOptionsTests {
 
     // MARK: The system's roots
 
-    /// A client whose environment has these variables, and no other.
+    /// A client whose environment has only these variables.
     private func withClient(
         _ server: LoopbackServer, _ variables: [String: String], _ body: (ServiceClient) async throws -> Void
     ) async throws {
@@ -193,7 +194,7 @@ struct TLSOptionsTests {
         await client.shutdown()
     }
 
-    @Test("SSL_CERT_FILE and SSL_CERT_DIR take the place of the system's roots")
+    @Test("SSL_CERT_FILE and SSL_CERT_DIR replace the system's roots")
     func environment() async throws {
         try await withTemporaryFolder { folder in
             let file = try folder.write("roots", Data(("\u{FEFF}" + TestCertificates.authority).utf8))
@@ -232,7 +233,8 @@ struct TLSOptionsTests {
                         let error = try await serviceError { _ = try await client.fetch("/") }
                         #expect(error.code == code, "\(variables): \(error)")
                         #expect(error.message.contains("tls.trustRoots"))
-                        #expect(error.progress == .neverSent && error.attempts == 1)
+                        #expect(error.progress == .neverSent)
+                        #expect(error.attempts == 1)
                     }
                 }
             }
@@ -240,7 +242,7 @@ struct TLSOptionsTests {
     }
 
     @Test(
-        "SSL_CERT_FILE that is no regular file is an error at once, which says so; such entries of SSL_CERT_DIR are skipped"
+        "An SSL_CERT_FILE that is no regular file is an error at once; such entries of SSL_CERT_DIR are skipped"
     )
     func irregularRoots() async throws {
         try await withTemporaryFolder { folder in
@@ -253,14 +255,16 @@ struct TLSOptionsTests {
                 for path in [pipe, folder.file("link"), folder.file("folder"), "/dev/null"] {
                     try await withClient(server, ["SSL_CERT_FILE": path]) { client in
                         let error = try await serviceError { _ = try await client.fetch("/") }
-                        #expect(error.code == .invalidConfiguration && error.progress == .neverSent)
+                        #expect(error.code == .invalidConfiguration)
+                        #expect(error.progress == .neverSent)
                         #expect(
                             error.message == "tls.trustRoots: SSL_CERT_FILE does not name a regular file", "\(path)")
                     }
                 }
                 try await withClient(server, ["SSL_CERT_DIR": folder.path]) { client in
                     let error = try await serviceError { _ = try await client.fetch("/") }
-                    #expect(error.code == .invalidConfiguration && error.message.contains("SSL_CERT_DIR"))
+                    #expect(error.code == .invalidConfiguration)
+                    #expect(error.message.contains("SSL_CERT_DIR"))
                 }
                 try folder.write("roots.pem", Data(TestCertificates.authority.utf8))
                 symlink("roots.pem", folder.file("roots-link"))
@@ -275,7 +279,7 @@ struct TLSOptionsTests {
     }
 
     @Test(
-        "Roots that could not be loaded are looked for again with the next dial, and broken ones disturb no plain request"
+        "Roots that failed to load are loaded again at the next dial, and do not affect plain requests"
     )
     func loadedAgain() async throws {
         try await withTemporaryFolder { folder in
@@ -284,11 +288,12 @@ struct TLSOptionsTests {
                 server.respond { _ in .reply(200, body: "x") }
                 try await withClient(server, ["SSL_CERT_FILE": file]) { client in
                     let error = try await serviceError { _ = try await client.fetch("/") }
-                    #expect(error.code == .invalidConfiguration && error.message.contains("SSL_CERT_FILE"))
+                    #expect(error.code == .invalidConfiguration)
+                    #expect(error.message.contains("SSL_CERT_FILE"))
                     try folder.write("roots.pem", Data(TestCertificates.authority.utf8))
                     let fetched = try await client.fetch("/")
                     #expect(fetched.text == "x")
-                    // Once loaded they are not read again.
+                    // Loaded roots are not read again.
                     try folder.write("roots.pem", Data())
                     await server.closeConnections()
                     let again = try await client.fetch(.post("/", body: .text("x")))

@@ -46,7 +46,7 @@ struct TLSReasonTests {
         }
     }
 
-    /// Neither source files of the TLS library nor its dumps belong into an error.
+    /// An error contains neither source files of the TLS library nor its dumps.
     private func expectOwnWords(_ error: ServiceError, sourceLocation: SourceLocation = #_sourceLocation) {
         for text in [error.message, error.description, "\(error.underlying as Any)"] {
             for foreign in [".cc", "checkouts", "OPENSSL", "NIOSSL", "Error: "] {
@@ -56,7 +56,7 @@ struct TLSReasonTests {
     }
 
     @Test(
-        "a refused certificate says why, in our words, with either version", .tags(.TL1),
+        "A refused certificate's error says why, in our own words, with either TLS version", .tags(.TL1),
         arguments: cases, [LoopbackTLS.Version.tls12, .tls13])
     func certificate(case: Case, version: LoopbackTLS.Version) async throws {
         var tls = LoopbackTLS(try `case`.identity())
@@ -64,7 +64,9 @@ struct TLSReasonTests {
         try await withLoopbackServer(.tls(tls)) { server in
             let client = try client(server.baseURL)
             let error = try await serviceError { _ = try await client.fetch("/") }
-            #expect(error.code == .tlsHandshakeFailed && error.progress == .neverSent && error.attempts == 1)
+            #expect(error.code == .tlsHandshakeFailed)
+            #expect(error.progress == .neverSent)
+            #expect(error.attempts == 1)
             #expect(error.message.contains("the peer's certificate"), "\(error)")
             #expect(error.message.contains(`case`.reason), "\(error)")
             #expect(!error.message.contains("ended"))
@@ -74,7 +76,8 @@ struct TLSReasonTests {
     }
 
     @Test(
-        "a peer that refuses our certificate is named as the one that ended the handshake, with its alert", .tags(.TL4))
+        "The error names a peer that refuses our certificate as the side that ended the handshake, with its alert",
+        .tags(.TL4))
     func alert() async throws {
         var tls = LoopbackTLS.requiringClientCertificate
         tls.maximumVersion = .tls12
@@ -88,7 +91,7 @@ struct TLSReasonTests {
         }
     }
 
-    @Test("a peer that does not speak TLS is said not to", .tags(.TL7))
+    @Test("The error says that a peer does not speak TLS", .tags(.TL7))
     func plain() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
@@ -97,14 +100,15 @@ struct TLSReasonTests {
             }
             let client = try client("https://localhost:\(server.port)")
             let error = try await serviceError { _ = try await client.fetch("/") }
-            #expect(error.code == .tlsHandshakeFailed && error.message == "the peer's answer is not TLS", "\(error)")
+            #expect(error.code == .tlsHandshakeFailed, "\(error)")
+            #expect(error.message == "the peer's answer is not TLS", "\(error)")
             expectOwnWords(error)
             await client.shutdown()
         }
     }
 
     @Test(
-        "a FIN during the handshake is a failed connection, and tried again like a reset, whatever the method",
+        "A FIN during the handshake is a failed connection, and retried like a reset, whatever the method",
         .tags(.TL7),
         arguments: [ServiceRequest.get("/"), .post("/", body: .text("x"))])
     func closedDuringHandshake(request: ServiceRequest) async throws {
@@ -119,7 +123,8 @@ struct TLSReasonTests {
                     $0.retry.baseDelay = .milliseconds(1)
                 }
                 let error = try await serviceError { _ = try await client.fetch(request) }
-                #expect(error.code == .connectFailed && error.progress == .neverSent, "\(error)")
+                #expect(error.code == .connectFailed, "\(error)")
+                #expect(error.progress == .neverSent, "\(error)")
                 #expect(error.attempts == 3)
                 #expect(server.connections.count == 3)
                 if !isReset { #expect(error.message.contains("closed the connection during the TLS handshake")) }
@@ -129,21 +134,40 @@ struct TLSReasonTests {
         }
     }
 
-    @Test("What a certificate says of itself is read from its encoding")
-    func facts() throws {
-        let server = try #require(CertificateFacts(der: CertificateFolder.der(TestCertificates.server.certificate)))
-        #expect(server.issuer == "Bowline test authority" && !server.isSelfIssued && server.isForServers)
+    private static func facts(ofCertificateIn pem: String) throws -> CertificateFacts {
+        try #require(CertificateFacts(der: CertificateFolder.der(pem)))
+    }
+
+    @Test("Issuer, dates and usages of a server's certificate are read from its encoding")
+    func factsOfServer() throws {
+        let server = try Self.facts(ofCertificateIn: TestCertificates.server.certificate)
+        #expect(server.issuer == "Bowline test authority")
+        #expect(!server.isSelfIssued)
+        #expect(server.isForServers)
         #expect(server.notBefore == .init(seconds: 1_577_836_800, text: "2020-01-01 00:00:00 UTC"))
         // GeneralizedTime from 2050 on.
         #expect(server.notAfter == .init(seconds: 3_345_062_400, text: "2076-01-01 00:00:00 UTC"))
         #expect(server.usages == ["serverAuth"])
-        let authority = try #require(CertificateFacts(der: CertificateFolder.der(TestCertificates.authority)))
-        #expect(authority.isSelfIssued && authority.usages == nil && !authority.isForServers)
-        let clientOnly = try #require(
-            CertificateFacts(der: CertificateFolder.der(try CertificateFolder.text("client-only.pem"))))
-        #expect(clientOnly.usages == ["clientAuth", "emailProtection"] && !clientOnly.isForServers)
-        let noSigning = try #require(
-            CertificateFacts(der: CertificateFolder.der(try CertificateFolder.text("no-signing.pem"))))
+    }
+
+    @Test("An authority's certificate is self-issued, names no usage and is not for servers")
+    func factsOfAuthority() throws {
+        let authority = try Self.facts(ofCertificateIn: TestCertificates.authority)
+        #expect(authority.isSelfIssued)
+        #expect(authority.usages == nil)
+        #expect(!authority.isForServers)
+    }
+
+    @Test("A certificate whose usages do not include serverAuth is not for servers")
+    func factsOfClient() throws {
+        let clientOnly = try Self.facts(ofCertificateIn: CertificateFolder.text("client-only.pem"))
+        #expect(clientOnly.usages == ["clientAuth", "emailProtection"])
+        #expect(!clientOnly.isForServers)
+    }
+
+    @Test("A key usage that forbids signing is the problem that is named")
+    func keyUsage() throws {
+        let noSigning = try Self.facts(ofCertificateIn: CertificateFolder.text("no-signing.pem"))
         #expect("\(CertificateProblem(noSigning, now: 1_700_000_000))".hasSuffix("its key usage forbids it"))
     }
 
@@ -162,9 +186,9 @@ struct TLSReasonTests {
         }
     }
 
-    @Test("Dates decide before usage, and usage before trust")
+    @Test("Dates are checked before usage, and usage before trust")
     func problems() throws {
-        let facts = try #require(CertificateFacts(der: CertificateFolder.der(TestCertificates.server.certificate)))
+        let facts = try Self.facts(ofCertificateIn: TestCertificates.server.certificate)
         #expect(
             "\(CertificateProblem(facts, now: 1_577_836_799))"
                 == "is not valid yet: it is valid from 2020-01-01 00:00:00 UTC")

@@ -8,7 +8,7 @@ import Tracing
 
 @testable import Bowline
 
-/// What a whole client tells tracers and metrics backends, over real sockets.
+/// The reports of a whole client to tracers and metrics backends, over real sockets.
 @Suite("Telemetry", .timeLimit(.minutes(1)))
 struct TelemetryTests {
     private let tracer = InMemoryTracer()
@@ -47,24 +47,31 @@ struct TelemetryTests {
         }
     }
 
-    @Test("without tracer, metrics backend and listeners, nothing of them is there to cost anything")
+    @Test("Without tracer, metrics backend and listeners, their parts of the client do not exist")
     func nothing() throws {
         let client = try ServiceClient()
-        #expect(client.core.tracing == nil && client.core.metrics == nil && client.core.events == nil)
+        #expect(client.core.tracing == nil)
+        #expect(client.core.metrics == nil)
+        #expect(client.core.events == nil)
         try withMetricsFactory(metrics) {
             try withTracer(tracer) {
                 let off = try ServiceClient {
                     $0.telemetry.isTracingEnabled = false
                     $0.telemetry.isMetricsEnabled = false
                 }
-                #expect(off.core.tracing == nil && off.core.metrics == nil && off.core.events == nil)
+                #expect(off.core.tracing == nil)
+                #expect(off.core.metrics == nil)
+                #expect(off.core.events == nil)
                 let on = try ServiceClient()
-                #expect(on.core.tracing != nil && on.core.metrics != nil && on.core.events != nil)
+                #expect(on.core.tracing != nil)
+                #expect(on.core.metrics != nil)
+                #expect(on.core.events != nil)
             }
         }
     }
 
-    @Test("each attempt of a call has a span of its own, counts those before it, and takes its own context along")
+    @Test(
+        "Each attempt of a call has a span of its own, counts the attempts before it, and sends its own trace context")
     func retries() async throws {
         try await withClient { client, server in
             server.respond(inOrder: [.reply(503), .reply(502), .reply(200, body: "x")])
@@ -80,7 +87,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("a derived client may switch spans off")
+    @Test("A derived client may switch spans off")
     func derived() async throws {
         try await withClient { client, server in
             server.respond { _ in .reply(200, body: "x") }
@@ -92,7 +99,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("open connections are counted as active and idle, and timed when they close")
+    @Test("Open connections are counted as active and idle, and timed when they close")
     func connections() async throws {
         try await withClient { client, server in
             let gate = Gate()
@@ -105,15 +112,17 @@ struct TelemetryTests {
             gate.open()
             _ = try await task.value
             let idle = try metrics.expectMeter(name, [("http.connection.state", "idle")] + place(server))
-            #expect(active.lastValue == 0 && idle.lastValue == 1)
+            #expect(active.lastValue == 0)
+            #expect(idle.lastValue == 1)
             #expect(metrics.timers(label: "http.client.connection.duration").allSatisfy { $0.values.isEmpty })
             await client.shutdown()
-            #expect(active.lastValue == 0 && idle.lastValue == 0)
+            #expect(active.lastValue == 0)
+            #expect(idle.lastValue == 0)
             #expect(try metrics.expectTimer("http.client.connection.duration", place(server)).values.count == 1)
         }
     }
 
-    @Test("requests that wait for a connection are counted, and timed when they wait no longer")
+    @Test("Requests that wait for a connection are counted, and timed when their wait ends")
     func queue() async throws {
         try await withClient {
             $0.pool.maximumPerOrigin = 1
@@ -132,7 +141,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("resends, retries and the budget that is left are counted")
+    @Test("Resends, retries and the remaining budget are counted")
     func resendsAndRetries() async throws {
         try await withClient {
             $0.retry.maximumAttempts = 2
@@ -158,7 +167,7 @@ struct TelemetryTests {
         }
     }
 
-    @Test("a retry whose wait a shutdown ends is not counted: it never was")
+    @Test("A retry whose wait a shutdown ends is not counted, because it was never made")
     func abandonedRetry() async throws {
         let stub = StubTransport()
         stub.on(.get, "/", always: .respond(.badGateway))
@@ -175,13 +184,14 @@ struct TelemetryTests {
         #expect(metrics.counters(label: "bowline.client.retries").allSatisfy { $0.values.isEmpty })
     }
 
-    @Test("after a redirect, spans go on counting what was sent, though attempts begin at 1 again")
+    @Test("After a redirect, spans keep counting sendings, though attempts begin at 1 again")
     func redirected() async throws {
         try await withClient { client, server in
             server.route(.get, "/a", inOrder: [.reply(503), .reply(302, fields: [.location: "/b"])])
             server.route(.get, "/b", always: .reply(200, body: "x"))
             let response = try await client.fetch("/a").response
-            #expect(response.attempts == 1 && response.requestsSent == 3)
+            #expect(response.attempts == 1)
+            #expect(response.requestsSent == 3)
             let spans = tracer.finishedSpans
             #expect(spans.map { attribute("http.request.resend_count", of: $0) } == [nil, "1", "2"])
             #expect(spans.map { attribute("http.response.status_code", of: $0) } == ["503", "302", "200"])
@@ -189,7 +199,7 @@ struct TelemetryTests {
     }
 
     @Test(
-        "what is sent again after a 401 is an attempt: a span with its resend count, a measurement, a line",
+        "The second sending after a 401 is an attempt: a span with its resend count, a measurement, a line",
         .tags(.RT19))
     func reauthenticated() async throws {
         let clock = TestClock()
@@ -213,7 +223,8 @@ struct TelemetryTests {
             }
         }
         let response = try await client.get("/")
-        #expect(response.attempts == 2 && response.requestsSent == 2)
+        #expect(response.attempts == 2)
+        #expect(response.requestsSent == 2)
         let spans = tracer.finishedSpans
         #expect(spans.map { attribute("http.response.status_code", of: $0) } == ["401", "200"])
         #expect(spans.map { attribute("http.request.resend_count", of: $0) } == [nil, "1"])

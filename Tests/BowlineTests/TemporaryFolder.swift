@@ -36,7 +36,7 @@ struct TemporaryFolder: Sendable {
         try Data(contentsOf: URL(fileURLWithPath: file(name)))
     }
 
-    /// The names of what is in it, hidden files included.
+    /// The names of its entries, hidden files included.
     func names() throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: path).sorted()
     }

@@ -6,7 +6,7 @@ import Testing
 extension TestClock {
     /// Runs `operation`; once `isReady` has returned, moves the clock from one deadline to the next until it has ended.
     ///
-    /// Times are exact if only one limit is set: nothing else then moves the clock.
+    /// Times are exact if only one limit is set, because then nothing else moves the clock.
     func run<Success: Sendable>(
         _ operation: @escaping @Sendable () async throws -> Success, once isReady: () async throws -> Void = {}
     ) async throws -> Result<Success, any Error> {
@@ -30,7 +30,7 @@ extension TestClock {
         return await task.result
     }
 
-    /// As ``run(_:once:)`` for what has to fail with a `ServiceError`.
+    /// Like ``run(_:once:)``, for an operation that must fail with a `ServiceError`.
     func failure<Success: Sendable>(
         of operation: @escaping @Sendable () async throws -> Success, once isReady: () async throws -> Void = {},
         sourceLocation: SourceLocation = #_sourceLocation
@@ -42,7 +42,7 @@ extension TestClock {
 }
 
 extension ClientConfiguration {
-    /// No limit of any kind and one attempt, on this clock: what a test of one limit starts from.
+    /// No limit of any kind and one attempt, on this clock: the starting point of a test of one limit.
     mutating func useOnly(_ clock: TestClock) {
         self.clock = clock
         retry = .never
@@ -57,7 +57,8 @@ extension ClientConfiguration {
     }
 }
 
-/// Waits until what `value` says has not changed for a while: for what nothing announces, as a socket that is full.
+/// Waits until the result of `value` has not changed for a while. For conditions without an event, such as a full
+/// socket.
 func settled(_ awaited: String, within timeout: Duration = .seconds(10), _ value: () -> Int) async throws -> Int {
     var last = value()
     var unchanged = 0
@@ -74,9 +75,9 @@ func settled(_ awaited: String, within timeout: Duration = .seconds(10), _ value
 struct HandedOutChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 
-    /// Open when the sequence's pending read was cancelled, or its iterator let go: nobody reads on.
+    /// Open when the sequence's pending read was cancelled, or its iterator released: no reader is left.
     let cancelled = Gate()
-    /// Open when a chunk has been asked for: a request that ends before that leaves the sequence as it is.
+    /// Open when a chunk has been asked for. A request that ends before that leaves the sequence unread.
     let asked = Gate()
     private let stream: AsyncThrowingStream<ByteBuffer, any Error>
     let hand: AsyncThrowingStream<ByteBuffer, any Error>.Continuation
@@ -113,7 +114,7 @@ struct HandedOutChunks: AsyncSequence, Sendable {
     }
 }
 
-/// Chunks without end, or so many; counts those that were taken.
+/// Endless chunks, or a limited number. Counts the chunks that were taken.
 struct CountedChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 
@@ -130,7 +131,7 @@ struct CountedChunks: AsyncSequence, Sendable {
         self.limit = limit
     }
 
-    /// How many bytes were asked for.
+    /// The number of bytes that were asked for.
     var bytesTaken: Int { counter.taken.withLock { $0 } * size }
 
     func makeAsyncIterator() -> Iterator {

@@ -3,17 +3,17 @@ import BowlineTesting
 import Testing
 
 /// The table under "What middleware throws" in Docs/Retries.md.
-@Suite("What middleware throws", .timeLimit(.minutes(1)))
+@Suite("Errors that middleware throws", .timeLimit(.minutes(1)))
 struct ThrownByMiddlewareTests {
     private struct Stop: Error {}
 
-    /// Throws, before it calls `next` or after; counts how often.
+    /// Throws, before it calls `next` or after. Counts its calls.
     private final class Throwing: ServiceMiddleware {
         private let count = Guarded(0)
         private let isAfterSending: Bool
         private let makeError: @Sendable (ServiceError?) -> any Error
 
-        /// - Parameter makeError: Gets what `next` threw.
+        /// - Parameter makeError: Gets the error that `next` threw.
         init(afterSending isAfterSending: Bool = false, _ makeError: @escaping @Sendable (ServiceError?) -> any Error) {
             self.isAfterSending = isAfterSending
             self.makeError = makeError
@@ -55,19 +55,20 @@ struct ThrownByMiddlewareTests {
         await Requests.failure { try await client.send(ServiceRequest(method: method, "orders")) }
     }
 
-    @Test("a ServiceError of its own is not tried again, unless shouldRetry says yes")
+    @Test("A middleware's own ServiceError is not retried, unless shouldRetry says yes")
     func ownError() async throws {
         for (answer, times) in [(RetryAnswer.asUsual, 1), (.no, 1), (.yes, 3)] {
             let middleware = Throwing { _ in ServiceError(.connectionRefused, "its own") }
             let error = await failure(.get, try client(answer, middleware)) as? ServiceError
-            #expect(error?.code == .connectionRefused && error?.message == "its own")
+            #expect(error?.code == .connectionRefused)
+            #expect(error?.message == "its own")
             #expect(middleware.times == times, "\(answer)")
         }
         #expect(stub.calls.isEmpty)
     }
 
     @Test(
-        "a yes goes by what the attempt has sent",
+        "After a yes, the progress of the attempt decides",
         arguments: [(false, 3, RequestProgress.neverSent), (true, 1, .ambiguous)])
     func ownErrorOfAPost(isAfterSending: Bool, times: Int, progress: RequestProgress) async throws {
         if isAfterSending { stub.on(.post, "/orders", always: .respond(.created)) }
@@ -78,7 +79,7 @@ struct ThrownByMiddlewareTests {
         #expect(stub.calls.count == (isAfterSending ? 1 : 0))
     }
 
-    @Test("an error of another type is not tried again, and shouldRetry is not asked")
+    @Test("An error of another type is not retried, and shouldRetry is not asked")
     func anotherType() async throws {
         let middleware = Throwing { _ in Stop() }
         let error = await failure(.get, try client(.yes, middleware))
@@ -87,7 +88,7 @@ struct ThrownByMiddlewareTests {
         #expect(!asked.isOpen)
     }
 
-    @Test("what perCall middleware throws is not tried again, and shouldRetry is not asked")
+    @Test("An error of perCall middleware is not retried, and shouldRetry is not asked")
     func perCall() async throws {
         let middleware = Throwing { _ in ServiceError(.connectionRefused, "its own") }
         let error = await failure(.get, try client(.yes, middleware, perCall: true)) as? ServiceError
@@ -96,7 +97,7 @@ struct ThrownByMiddlewareTests {
         #expect(!asked.isOpen)
     }
 
-    @Test("the transport's error, changed in a copy, is tried again as if it were passed on")
+    @Test("The transport's error, changed in a copy, is retried like the original")
     func changedCopy() async throws {
         stub.on(.post, "/orders", always: .fail(.connectionRefused, progress: .neverSent))
         let middleware = Throwing(afterSending: true) { error in
@@ -105,7 +106,8 @@ struct ThrownByMiddlewareTests {
             return error
         }
         let error = await failure(.post, try client(.asUsual, middleware)) as? ServiceError
-        #expect(error?.code == .connectionRefused && error?.message == "changed")
+        #expect(error?.code == .connectionRefused)
+        #expect(error?.message == "changed")
         #expect(error?.attempts == 3)
         #expect(middleware.times == 3)
     }

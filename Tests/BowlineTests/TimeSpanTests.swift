@@ -3,9 +3,9 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-@Suite("What the limits span, and whose clock they run on", .timeLimit(.minutes(1)))
+@Suite("What the limits cover, and the clock that they use", .timeLimit(.minutes(1)))
 struct TimeSpanTests {
-    /// Lets a request on once its gate is open (a blocker at once); tries again, once, if that fails.
+    /// Lets a request on when its gate is open (a blocker at once); retries once if the request fails.
     private struct Twice: ServiceMiddleware {
         let gate: Gate
 
@@ -23,7 +23,7 @@ struct TimeSpanTests {
         }
     }
 
-    @Test("total runs from admission to the last byte: middleware, queue, attempts and body share one limit")
+    @Test("total covers admission to last byte: middleware, queue, attempts and body share one limit")
     func totalSpansEverything() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -63,7 +63,7 @@ struct TimeSpanTests {
             // An attempt whose head does not come, until 40 s.
             try await server.waitForRequests(count: 2)
             try await Self.pass(20, on: clock)
-            // Another, whose body does not end.
+            // Another attempt, whose body does not end.
             try await hasHead.wait()
             try await Self.pass(10, on: clock)
             let error = try await serviceError { _ = try await task.value }
@@ -76,14 +76,14 @@ struct TimeSpanTests {
         }
     }
 
-    /// Moves the clock on by as many seconds, and by as little more as a sweep of deadlines may come late.
+    /// Moves the clock by a number of seconds, and by the little that a sweep of deadlines may be late.
     private static func pass(_ seconds: Int, on clock: TestClock) async throws {
         let end = clock.now.advanced(by: .seconds(seconds))
         try await eventually("a timer that is due by then") { (clock.nextDeadline ?? .distantFuture) <= end }
         clock.advance(by: .seconds(seconds))
     }
 
-    @Test("attempt bounds each attempt anew, total all of them")
+    @Test("attempt limits each attempt, total limits all of them together")
     func attemptBoundsEach() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -101,17 +101,18 @@ struct TimeSpanTests {
                 clock.advanceToNextDeadline()
                 try await server.waitForRequests(count: 2)
             }
-            // The second one had 5 s of its own, of which the whole request's 8 s left 3.
+            // The second attempt had 5 s of its own, of which the whole request's 8 s left 3.
             #expect(error.code == .deadlineExceeded)
             #expect(error.attempts == 2)
             let elapsed = try #require(error.elapsed)
-            #expect(elapsed > .milliseconds(2980) && elapsed <= .milliseconds(3010))
+            #expect(elapsed > .milliseconds(2980))
+            #expect(elapsed <= .milliseconds(3010))
             await client.shutdown()
         }
     }
 
     @Test(
-        "clocks are injected everywhere: on one that stands still no limit passes, however small",
+        "Every limit uses the injected clock: on a clock that stands still no limit passes, however small",
         arguments: [false, true])
     func clockStandsStill(isEncrypted: Bool) async throws {
         let clock = TestClock()
@@ -138,16 +139,17 @@ struct TimeSpanTests {
                 #expect(fetched.isReused == (round == 2))
                 #expect(fetched.response.timings.started == clock.now)
             }
-            // A drain of no time at all as well: it is over when its request is.
+            // The same for a drain with a limit of zero: it is over when its request is.
             let last = Task { try await client.fetch("/") }
             try await server.waitForRequests(count: 3)
             let report = await client.shutdown(within: tick)
-            #expect(report.isClean && report.duration == .zero)
+            #expect(report.isClean)
+            #expect(report.duration == .zero)
             #expect(try await last.value.text == "as slow as it likes")
         }
     }
 
-    @Test("requests in flight share one timer for each event loop, whatever their number and their limits", .tags(.TO9))
+    @Test("Requests in flight share one timer for each event loop, whatever their number and their limits", .tags(.TO9))
     func oneTimerPerLoop() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -163,7 +165,7 @@ struct TimeSpanTests {
                 }
             }
             try await server.waitForRequests(count: 200)
-            // One for each loop and one for the pool.
+            // One timer for each loop and one for the pool.
             try await eventually("the dials' timers to go") { clock.sleeperCount <= System.coreCount + 1 }
             #expect(client.pool.snapshot().active == 200)
             gate.open()
@@ -172,7 +174,9 @@ struct TimeSpanTests {
         }
     }
 
-    @Test("Deadline.current reaches requests of child tasks, and of tasks that a task starts; not beyond its scope")
+    @Test(
+        "Deadline.current applies to requests of child tasks, and of tasks that a task starts, and not beyond its scope"
+    )
     func inheritance() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }

@@ -18,11 +18,12 @@ struct TimeoutTests {
             Issue.record("no elapsed time", sourceLocation: sourceLocation)
             return
         }
-        // Deadlines are noticed at most one sweep late.
-        #expect(elapsed >= expected && elapsed <= expected + .milliseconds(10), sourceLocation: sourceLocation)
+        // A deadline is noticed at most one sweep late.
+        #expect(elapsed >= expected, sourceLocation: sourceLocation)
+        #expect(elapsed <= expected + .milliseconds(10), sourceLocation: sourceLocation)
     }
 
-    @Test("a peer that does not complete the TCP handshake: connectTimeout after exactly that long", .tags(.TO1))
+    @Test("A peer that does not complete the TCP handshake causes connectTimeout after exactly that time", .tags(.TO1))
     func connectBlackhole() async throws {
         let clock = TestClock()
         var options = LoopbackServer.Options()
@@ -52,7 +53,8 @@ struct TimeoutTests {
         }
     }
 
-    @Test("a peer that accepts and never speaks TLS: connectTimeout, and no byte of the request", .tags(.TO2))
+    @Test(
+        "A peer that accepts and never speaks TLS causes connectTimeout, and gets no byte of the request", .tags(.TO2))
     func silentHandshake() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -82,7 +84,8 @@ struct TimeoutTests {
     }
 
     @Test(
-        "no response head within responseHead of the request's end", .tags(.TO3, .TO8, .TO10), arguments: [false, true])
+        "responseHead ends a request whose response head does not come in time after the request's end",
+        .tags(.TO3, .TO8, .TO10), arguments: [false, true])
     func responseHead(hasPartOfHead: Bool) async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -97,7 +100,7 @@ struct TimeoutTests {
                 $0.useOnly(clock)
                 $0.timeouts.responseHead = .seconds(30)
             }
-            // The 103 and the part of a head are one segment: who has seen the former has the latter.
+            // The 103 and the part of a head are one segment: a client that has seen the former has the latter.
             let isSeen = Gate(isOpen: !hasPartOfHead)
             let error = try await clock.failure {
                 var request = ServiceRequest.get("/")
@@ -111,7 +114,8 @@ struct TimeoutTests {
             #expect(error.phase == .awaitingHead)
             #expect(error.progress == (hasPartOfHead ? .responseStarted : .ambiguous))
             #expect(error.attempts == 1)
-            #expect(error.description.contains("phase: awaitingHead") && error.description.contains("after: 30 s"))
+            #expect(error.description.contains("phase: awaitingHead"))
+            #expect(error.description.contains("after: 30 s"))
             expectNear(error.elapsed, .seconds(30))
             // TO8: the connection of a request that timed out is closed.
             try await server.waitForOpenConnections(count: 0)
@@ -120,7 +124,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("the wait for the head begins when the request was sent, however slow its producer is", .tags(.TO3))
+    @Test("The wait for the head begins when the request was sent, however slow its producer is", .tags(.TO3))
     func responseHeadBeginsAfterTheBody() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -147,7 +151,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("gaps in a response body shorter than bodyIdle pass, a longer one fails", .tags(.TO4))
+    @Test("Gaps in a response body shorter than bodyIdle pass, a longer one fails", .tags(.TO4))
     func bodyIdle() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -191,7 +195,8 @@ struct TimeoutTests {
     }
 
     @Test(
-        "time in which we do not read, because our reader is slow, does not count as the peer's idleness", .tags(.TO4))
+        "Time in which the client does not read, because the reader is slow, does not count as the peer's idleness",
+        .tags(.TO4))
     func pausedReader() async throws {
         let clock = TestClock()
         try await withLoopbackServer(.unixSocket) { server in
@@ -205,7 +210,7 @@ struct TimeoutTests {
             _ = try await settled("what the reader is sent") { 0 }
             for _ in 1...3 {
                 clock.advance(by: .seconds(100))
-                // What a timer that is due does shows as the server's connection ending.
+                // The action of a due timer would end the server's connection.
                 let open = try await settled("the connection") { server.openConnectionCount }
                 #expect(open == 1)
             }
@@ -275,25 +280,14 @@ struct TimeoutTests {
                 case .receivingBody: try await events.wait(for: "head 200")
                 }
             }
-            // An attempt's limit ends with the response head: the body runs on, until the task's deadline.
+            // The attempt's limit ends with the response head: the body continues until the task's deadline.
             let isAttemptOver = limit == "attempt" && stage == .receivingBody
             #expect(error.code == (limit == "attempt" && !isAttemptOver ? .attemptTimeout : .deadlineExceeded))
             #expect(error.attempts == 1)
             let phase = try #require(error.phase)
             #expect(error.description.contains("phase: \(phase), attempt: 1, after: \(isAttemptOver ? 100 : 70)"))
             expectNear(error.elapsed, .seconds(isAttemptOver ? 1000 : 7))
-            switch stage {
-            case .queued:
-                #expect(error.phase == .queued)
-                #expect(error.progress == .neverSent)
-                #expect(error.message.contains("waiting for a connection"))
-            case .dialling:
-                #expect(error.phase == .queued || error.phase == .connecting)
-                #expect(error.progress == .neverSent)
-            case .sending: #expect(error.phase == .sending && error.progress == .ambiguous)
-            case .awaitingHead: #expect(error.phase == .awaitingHead && error.progress == .ambiguous)
-            case .receivingBody: #expect(error.progress == .responseStarted)
-            }
+            expectPlace(of: error, at: stage)
             blocker?.cancel()
             _ = await blocker?.result
             if stage != .dialling { try await server.waitForOpenConnections(count: 0) }
@@ -302,8 +296,28 @@ struct TimeoutTests {
         }
     }
 
+    /// The error says how far the request got.
+    private func expectPlace(of error: ServiceError, at stage: Stage) {
+        switch stage {
+        case .queued:
+            #expect(error.phase == .queued)
+            #expect(error.progress == .neverSent)
+            #expect(error.message.contains("waiting for a connection"))
+        case .dialling:
+            #expect(error.phase == .queued || error.phase == .connecting)
+            #expect(error.progress == .neverSent)
+        case .sending:
+            #expect(error.phase == .sending)
+            #expect(error.progress == .ambiguous)
+        case .awaitingHead:
+            #expect(error.phase == .awaitingHead)
+            #expect(error.progress == .ambiguous)
+        case .receivingBody: #expect(error.progress == .responseStarted)
+        }
+    }
+
     @Test(
-        "a body that takes longer than timeouts.attempt arrives whole, with .streaming also one that outlasts the total",
+        "A body that takes longer than timeouts.attempt arrives whole; with .streaming also one that outlasts the total",
         arguments: [false, true], [false, true])
     func attemptEndsWithHead(isHTTP2: Bool, isStreaming: Bool) async throws {
         let clock = TestClock()
@@ -320,7 +334,7 @@ struct TimeoutTests {
                 $0.http2.keepAliveInterval = nil
             }
             let response = try await client.get("/") { if isStreaming { $0.timeouts = .streaming } }
-            // The reader is behind, so the exchange goes on while time passes.
+            // The reader is slow, so the exchange is still open while time passes.
             _ = try await settled("what the reader is sent") { 0 }
             clock.advance(by: isStreaming ? .seconds(1000) : .seconds(59))
             let open = try await settled("the connection") { server.openConnectionCount }
@@ -331,7 +345,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("poolAcquire bounds the wait for a connection, dialling included", .tags(.TO5), arguments: [true, false])
+    @Test("poolAcquire limits the wait for a connection, the dial included", .tags(.TO5), arguments: [true, false])
     func poolAcquire(isQueued: Bool) async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -369,7 +383,7 @@ struct TimeoutTests {
     }
 
     @Test(
-        "a deadline that has passed: an error at once, and no dial", .tags(.TO6),
+        "After a deadline has passed a request fails at once, without a dial", .tags(.TO6),
         arguments: [0, -1, -1_000_000_000_000])
     func deadlineInThePast(seconds: Int) async throws {
         try await withLoopbackServer { server in
@@ -412,7 +426,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("A request's own limit stands over the client's, be it shorter or longer", arguments: [nil, 2, 200])
+    @Test("A request's own limit wins over the client's, whether shorter or longer", arguments: [nil, 2, 200])
     func overrides(seconds: Int?) async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -436,7 +450,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("A request's limits of zero and less are refused by name before a connection is made", arguments: [0, -1])
+    @Test("A request's limit of zero or less is refused by name before a connection is made", arguments: [0, -1])
     func badOverrides(seconds: Int) async throws {
         let changes: [(String, (inout RequestOptions) -> Void)] = [
             ("timeouts.poolAcquire", { $0.timeouts.poolAcquire = .limited(.seconds(seconds)) }),
@@ -460,7 +474,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("a limit that races the response: exactly one outcome, and the next request is fine", .tags(.TO7))
+    @Test("A limit that races the response has exactly one outcome, and the next request succeeds", .tags(.TO7))
     func limitRacesResponse() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -493,14 +507,14 @@ struct TimeoutTests {
         }
     }
 
-    @Test("requests that have ended leave no timers", .tags(.TO9))
+    @Test("Requests that have ended leave no timers", .tags(.TO9))
     func noTimersAreLeft() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
             var client: ServiceClient? = try ServiceClient(baseURL: server.baseURL) { $0.clock = clock }
             for _ in 1...500 { _ = try await client?.fetch("/") }
-            // One per event loop and one for the pool at most: none per request.
+            // At most one per event loop and one for the pool: none per request.
             #expect(clock.sleeperCount <= System.coreCount + 1)
             await client?.shutdown()
             client = nil

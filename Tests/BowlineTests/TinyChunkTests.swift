@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Bodies in chunks of one byte", .timeLimit(.minutes(2)), .serialized)
 struct TinyChunkTests {
-    /// The byte at a place of the bodies that are sent here.
+    /// The byte at an index of the bodies in these tests.
     private static func byte(_ index: Int) -> UInt8 { UInt8(truncatingIfNeeded: index &* 7 &+ index >> 8) }
 
     private static func isBody(_ bytes: ByteBuffer, of count: Int) -> Bool {
@@ -16,7 +16,7 @@ struct TinyChunkTests {
     }
 
     @Test(
-        "Over HTTP/2 a full window of one-byte DATA frames holds little more than the window, and is read as it was sent"
+        "Over HTTP/2 a full window of one-byte DATA frames takes little more memory than the window, and is read unchanged"
     )
     func http2Download() async throws {
         // Thread sanitizer makes each frame cost about half a millisecond.
@@ -44,32 +44,28 @@ struct TinyChunkTests {
                 isSent.open()
                 try await connection.stall()
             }
-            let sent = SentFields(isMarking: false)
-            try await withServiceClient(server.baseURL) {
-                $0.http2.negotiation = .http2Only
+            try await withComparedHTTP2Client(server) {
                 $0.http2.streamWindow = count
-                $0.middleware.perAttempt = [sent]
-            } _: { client in
+            } _: { client, _ in
                 var response: ServiceResponse?
                 let growth = try await ProcessMemory.peakGrowth {
                     response = try await client.get("/")
                     try await isSent.wait()
-                    // What was sent last has been received when the peer's window is used up and the body is whole.
+                    // The last bytes have been received when the peer's window is used up and the body is whole.
                     try await eventually("the end of the stream", within: .seconds(60)) {
                         client.pool.snapshot().idle == 1
                     }
                 }
-                // Each byte in a buffer of its own would hold a hundred times as much.
+                // Each byte in a buffer of its own would take a hundred times as much.
                 if let growth { #expect(growth < 6 << 20, "\(growth >> 10) KiB") }
                 let body = try await #require(response).body.collect(upTo: count)
                 #expect(Self.isBody(body, of: count))
             }
-            await sent.compare(with: server.rawRequests)
             #expect(server.rawRequests.count == 1)
         }
     }
 
-    @Test("Over HTTP/1.1 a chunked body in chunks of one byte is read as it was sent, by a reader who comes late")
+    @Test("Over HTTP/1.1 a slow reader gets a chunked body in chunks of one byte unchanged")
     func http1Download() async throws {
         let count = 40_000
         try await withLoopbackServer { server in
@@ -93,7 +89,8 @@ struct TinyChunkTests {
             try await withServiceClient(server.baseURL) { client in
                 let response = try await client.get("/")
                 try await isWaiting.wait()
-                // How many chunks are joined depends on how far the reader is behind: the machine's tests count them.
+                // The number of chunks that are joined depends on the reader's delay: the state machine's tests count
+                // them.
                 var body = ByteBuffer()
                 for try await var chunk in response.body { body.writeBuffer(&chunk) }
                 #expect(Self.isBody(body, of: count))
@@ -103,7 +100,7 @@ struct TinyChunkTests {
         }
     }
 
-    /// How a body of one-byte chunks is sent.
+    /// The ways in which a body of one-byte chunks is sent.
     enum Upload: String, CaseIterable, Sendable {
         case replayable, replayableOfKnownLength, stream, streamOfKnownLength
 
@@ -135,7 +132,7 @@ struct TinyChunkTests {
     }
 
     @Test(
-        "A request body in chunks of one byte arrives as it was made, over both protocols", arguments: Upload.allCases,
+        "A request body in chunks of one byte arrives unchanged, over both protocols", arguments: Upload.allCases,
         [false, true])
     func upload(upload: Upload, overHTTP2: Bool) async throws {
         let count = 2500
@@ -157,7 +154,7 @@ struct TinyChunkTests {
         }
     }
 
-    @Test("A one-shot body in chunks of one byte that a dead connection took is sent again as it was made")
+    @Test("A one-shot body in chunks of one byte is sent again unchanged after a dead connection took it")
     func resent() async throws {
         let count = 2000
         try await withLoopbackServer { server in
@@ -174,27 +171,25 @@ struct TinyChunkTests {
         }
     }
 
-    @Test("Over HTTP/2 a body of one-byte chunks is not taken on faster than the peer takes it")
+    @Test("Over HTTP/2 the client does not read a body of one-byte chunks faster than the peer takes it")
     func http2UploadWaits() async throws {
-        // Each chunk costs the loop a turn. On a loaded machine, under thread sanitizer, 64 KiB of them (the default of the limit) took
-        // longer than `settled` waits.
+        // Each chunk costs the loop a turn. On a loaded machine, under thread sanitizer, 64 KiB of chunks (the limit's
+        // default) took longer than `settled` waits.
         let (window, limit) = (1000, 8192)
         try await withLoopbackServer { server in
             server.onConnection { connection in
                 var peer = try await FramePeer(connection, window: UInt32(window))
-                // Reads on and never gives more room than that.
+                // Reads on and never gives more room than the window.
                 while true { _ = try await peer.nextHead() }
             }
-            let sent = SentFields(isMarking: false)
-            try await withServiceClient(server.baseURL) {
-                $0.http2.negotiation = .http2Only
+            try await withComparedHTTP2Client(server) {
                 $0.connection.writeBufferLimit = limit
                 $0.timeouts.bodyIdle = nil
-                $0.middleware.perAttempt = [sent]
-            } _: { client in
+            } _: { client, _ in
                 let chunks = CountedChunks(of: 1)
                 let task = Task { try await client.post("/", body: .replayable { chunks }) }
-                // However slow the machine is. Small chunks are joined: in buffers of their own, fewer than a hundred would wait.
+                // True on the slowest machine. Small chunks are joined: in buffers of their own, fewer than 100 would
+                // wait.
                 try await eventually("what fits is taken", within: .seconds(60)) {
                     chunks.bytesTaken >= window + limit / 2 && server.rawRequests.first?.bodyLength == window
                 }
@@ -203,7 +198,6 @@ struct TinyChunkTests {
                 task.cancel()
                 _ = await task.result
             }
-            await sent.compare(with: server.rawRequests)
             #expect(server.rawRequests.map(\.bodyLength) == [window])
         }
     }

@@ -2,13 +2,13 @@ import Bowline
 import BowlineTesting
 import Testing
 
-@Suite("Sources of tokens whose answer breaks off", .timeLimit(.minutes(1)))
+@Suite("Token sources whose answer breaks off", .timeLimit(.minutes(1)))
 struct TokenSourceBreaksOffTests {
     private struct Answer: Decodable {
         var token: String
     }
 
-    @Test("an answer that is cut in its body passes as one that is cut before its head does")
+    @Test("A source's answer that breaks off in its body is retried like one that breaks off before its head")
     func cut() async throws {
         try await withLoopbackServer { identity in
             try await withLoopbackServer { server in

@@ -2,7 +2,7 @@ import Bowline
 import BowlineTesting
 import Testing
 
-@Suite("Sources of tokens over sockets", .timeLimit(.minutes(1)))
+@Suite("Token sources over sockets", .timeLimit(.minutes(1)))
 struct TokenSourceTests {
     private struct Answer: Decodable {
         var token: String
@@ -34,28 +34,31 @@ struct TokenSourceTests {
     private static let token = ScriptedReply.reply(
         200, fields: [.contentType: "application/json"], body: #"{"token":"t1"}"#)
 
-    @Test("a POST waits out a source that is busy or breaks off, and is sent once, with the token")
+    @Test("A POST waits while its token source is busy or breaks off, and is sent once, with the token")
     func passing() async throws {
         try await withClient(identity: [.reply(503), .nothing.thenClose(), Self.token]) { client, server, identity in
             let response = try await client.post("/orders", body: .text("one"))
             #expect(response.status == .created)
             #expect(try await response.text() == "made")
-            #expect(response.attempts == 3 && response.requestsSent == 1)
+            #expect(response.attempts == 3)
+            #expect(response.requestsSent == 1)
             #expect(identity.requests.map(\.path) == ["/token", "/token", "/token"])
             #expect(server.requests.map { $0.fields[.authorization] } == ["Bearer t1"])
             #expect(server.requests.map(\.bodyText) == ["one"])
         }
     }
 
-    @Test("a source that refuses is asked once: the error has its answer, and the service sees nothing")
+    @Test("A source that refuses is asked once: the error contains its answer, and the service gets no request")
     func refusing() async throws {
         try await withClient(identity: [.reply(403, body: "locked"), Self.token]) { client, server, identity in
             let error = try await serviceError { _ = try await client.post("/orders", body: .text("one")) }
-            #expect(error.code == .authenticationFailed && error.progress == .neverSent)
+            #expect(error.code == .authenticationFailed)
+            #expect(error.progress == .neverSent)
             let reason = error.underlying as? ServiceError
             #expect(reason?.unexpectedStatus?.status == .forbidden)
             #expect(reason?.unexpectedStatus?.text == "locked")
-            #expect(error.attempts == 1 && error.requestsSent == 0)
+            #expect(error.attempts == 1)
+            #expect(error.requestsSent == 0)
             #expect(identity.requests.count == 1)
             #expect(server.requests.isEmpty)
         }

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Progress of transfers", .timeLimit(.minutes(1)))
 struct TransferProgressTests {
-    /// What was reported, in order.
+    /// The reports in their order.
     private final class Reports: Sendable {
         private let state = Guarded<[TransferProgress]>([])
 
@@ -31,7 +31,7 @@ struct TransferProgressTests {
         return request
     }
 
-    @Test("an upload is reported as the network takes it, to its last byte, before its response is there")
+    @Test("An upload is reported as the network takes it, to its last byte, before its response comes")
     func upload() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply() }
@@ -55,7 +55,7 @@ struct TransferProgressTests {
         }
     }
 
-    @Test("a compressed upload is reported as it is sent")
+    @Test("A compressed upload is reported as it is sent")
     func compressedUpload() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply() }
@@ -73,11 +73,11 @@ struct TransferProgressTests {
         }
     }
 
-    @Test("an upload that is sent again is reported from zero again")
+    @Test("An upload that is sent again is reported from zero again")
     func resentUpload() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
-                // Takes one request and drops the second with the connection.
+                // Takes one request, and drops the second one with the connection.
                 guard try await connection.readRequest() != nil else { return }
                 try await connection.reply(200)
                 guard connection.number == 1, try await connection.readRequest() != nil else {
@@ -97,7 +97,7 @@ struct TransferProgressTests {
         }
     }
 
-    @Test("a task that is cancelled by what its upload reports ends with that")
+    @Test("A progress callback that cancels its task ends the upload with CancellationError")
     func cancelledByReport() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply() }
@@ -120,7 +120,7 @@ struct TransferProgressTests {
         }
     }
 
-    @Test("a download is reported as it is read: what was announced is the whole, unless it was decoded")
+    @Test("A download is reported as it is read; its total is the announced length, unless the body is decoded")
     func download() async throws {
         try await withLoopbackServer { server in
             let bytes = [UInt8](repeating: 3, count: 200_000)

@@ -2,7 +2,7 @@ import Bowline
 import BowlineTesting
 import Testing
 
-@Suite("Values with what else their response said", .timeLimit(.minutes(1)))
+@Suite("Values with the rest of their response", .timeLimit(.minutes(1)))
 struct TypedResponseTests {
     private struct Order: Codable, Sendable, Equatable {
         var id: Int
@@ -20,7 +20,7 @@ struct TypedResponseTests {
             return try await response.decode(Order.self, using: decoder)
         })
 
-    @Test("a typed output has the value, status, fields, URL, links and attempts")
+    @Test("A typed output has the value, status, fields, URL, links and attempts")
     func overStub() async throws {
         let link = try #require(HTTPField.Name("Link"))
         let stub = StubTransport()
@@ -47,7 +47,7 @@ struct TypedResponseTests {
         #expect(stub.calls.last?.fields[.accept] == "application/json")
     }
 
-    @Test("over a connection it is the same, and the connection is free for the next request")
+    @Test("Over a connection the output is the same, and the connection is free for the next request")
     func overConnection() async throws {
         let link = try #require(HTTPField.Name("Link"))
         try await withLoopbackServer { server in
@@ -57,14 +57,16 @@ struct TypedResponseTests {
             try await withServiceClient(server.baseURL) { client in
                 let first = try await client.call(Self.plain)
                 let second = try await client.call(Self.plain)
-                #expect(first.value == [Order(id: 1), Order(id: 2)] && first.status == .ok && first.attempts == 1)
+                #expect(first.value == [Order(id: 1), Order(id: 2)])
+                #expect(first.status == .ok)
+                #expect(first.attempts == 1)
                 #expect(second.link("next")?.target.absoluteString == "\(server.baseURL)/orders?page=2")
             }
             #expect(server.connections.map(\.requests) == [2])
         }
     }
 
-    @Test("statuses that are not expected, bodies that are no such value and limits fail as without it")
+    @Test("Unexpected statuses, undecodable bodies and limits fail as they do without the typed output")
     func failures() async throws {
         let stub = StubTransport()
         stub.on(.get, "/orders", inOrder: [.respond(.conflict), .respond(body: "{}"), .respond(body: "[]")])
@@ -78,7 +80,7 @@ struct TypedResponseTests {
         #expect(large.code == .bodyTooLarge)
     }
 
-    @Test("its description shows nothing of value, fields and URL")
+    @Test("The description of a typed output shows nothing of value, fields and URL")
     func description() throws {
         let url = try ServiceURL("https://api.example/canary?canary")
         let typed = Typed(["canary"], fields: [.eTag: "canary"], url: url, attempts: 2)
@@ -86,10 +88,12 @@ struct TypedResponseTests {
         dump(typed, to: &dumped)
         #expect("\(typed)" == "Typed<Array<String>>(200, 2 attempts)")
         #expect(!(dumped + String(reflecting: typed)).contains("canary"))
-        #expect(typed.value == ["canary"] && typed.url == url && typed.fields[.eTag] == "canary")
+        #expect(typed.value == ["canary"])
+        #expect(typed.url == url)
+        #expect(typed.fields[.eTag] == "canary")
     }
 
-    @Test("a receive closure makes the output of the response and the decoder: nil for 404")
+    @Test("A receive closure makes the output from the response and the decoder: nil for 404")
     func receive() async throws {
         let stub = StubTransport()
         stub.on(.get, "/orders/{id}") { call in

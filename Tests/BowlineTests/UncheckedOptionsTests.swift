@@ -3,7 +3,7 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// What middleware changes is not validated again: whatever it is, nothing traps.
+/// Changes by middleware are not validated again: no value of theirs traps.
 @Suite("Options that middleware sets", .timeLimit(.minutes(1)))
 struct UncheckedOptionsTests {
     private static let badNumbers: [Int] = [.min, -1, 0, 1, .max]
@@ -23,7 +23,8 @@ struct UncheckedOptionsTests {
         }
     }
 
-    /// Sends requests to a service that redirects once, then is busy, then answers with a coded body of over a megabyte.
+    /// Sends requests to a service that redirects once, then is busy, then answers with a coded body of over a
+    /// megabyte.
     private func run(_ set: @escaping @Sendable (inout ServiceRequest, inout RequestContext) -> Void) async throws {
         let body = try await Self.coded.value
         try await withLoopbackServer { server in
@@ -47,7 +48,7 @@ struct UncheckedOptionsTests {
         }
     }
 
-    /// Two megabytes of zeros, as a client of ours compresses them.
+    /// Two megabytes of zeros, as our own client compresses them.
     private static let coded = Task<ByteBuffer, any Error> {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -60,7 +61,7 @@ struct UncheckedOptionsTests {
         }
     }
 
-    @Test("numbers out of range in retry, redirect, decompression and the attempt trap nowhere", arguments: badNumbers)
+    @Test("Numbers out of range in retry, redirect, decompression and the attempt do not trap", arguments: badNumbers)
     func numbers(number: Int) async throws {
         try await run { request, context in
             var options = request.options
@@ -90,7 +91,7 @@ struct UncheckedOptionsTests {
         }
     }
 
-    @Test("spans of time out of range in timeouts, retry and continueTimeout trap nowhere", arguments: badSpans)
+    @Test("Durations out of range in timeouts, retry and continueTimeout do not trap", arguments: badSpans)
     func spans(span: Duration) async throws {
         try await run { request, _ in
             var budget = RetryBudgetOptions()

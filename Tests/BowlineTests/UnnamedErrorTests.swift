@@ -14,7 +14,7 @@ struct UnnamedErrorTests {
         try ServiceClient(baseURL: "http://api.example", transport: stub, configure: configure)
     }
 
-    @Test("a download whose file cannot be written")
+    @Test("The error of a download whose file cannot be written names call and response")
     func file() async throws {
         stub.on(.get, "/export", always: .respond(fields: [.contentType: "text/csv"], body: "a,b"))
         let client = try client()
@@ -28,7 +28,7 @@ struct UnnamedErrorTests {
         #expect(error.mediaType == "text/csv")
     }
 
-    @Test("a redirect that is refused has the status of the response that asked for it")
+    @Test("The error of a refused redirect has the status of the response that asked for it")
     func redirects() async throws {
         stub.on(.get, "/a", always: .respond(.found, fields: [.location: "/a"]))
         let client = try client { $0.redirect.maximum = 1 }
@@ -38,7 +38,7 @@ struct UnnamedErrorTests {
         #expect(error.status?.code == 302)
     }
 
-    @Test("the body of an unexpected status that is a page of HTML")
+    @Test("The error of decoding an unexpected page of HTML has its status and media type")
     func unexpected() async throws {
         stub.on(.get, "/users", always: .respond(.badGateway, fields: [.contentType: "text/html"], body: "<html>"))
         let client = try client { $0.retry = .never }

@@ -5,22 +5,22 @@ import HTTPTypes
 import NIOCore
 import Testing
 
-/// After a complete response the server goes on sending. Nothing that had reached this machine before a request was
-/// written may answer that request (RFC 9112 §9.2).
+/// After a complete response the server goes on sending. Bytes that had reached this machine before a request was
+/// written must not answer that request (RFC 9112 §9.2).
 ///
 /// `BOWLINE_ROUNDS` says how many rounds of each kind; the measure of a release is 10,000.
 @Suite("Unsolicited bytes", .serialized, .timeLimit(.minutes(10)))
 struct UnsolicitedBytesTests {
     private static let rounds = ProcessInfo.processInfo.environment["BOWLINE_ROUNDS"].flatMap { Int($0) } ?? 48
     private static let workers = 48
-    /// Rounds that share a server, so that neither its ledger nor the system's ports run out.
+    /// Rounds that share a server, so that neither its record nor the system's ports run out.
     private static let batch = 480
 
-    /// What came of the rounds.
+    /// The results of the rounds.
     private struct Tally {
         var rounds = 0
         var requests = 0
-        /// Requests in flight that the poison answered or failed: it came after they were written.
+        /// Requests in flight that the poison answered or failed: the poison came after they were written.
         var inFlight = 0
         var violations: [String] = []
 
@@ -33,7 +33,7 @@ struct UnsolicitedBytesTests {
     }
 
     @Test(
-        "what arrived before a request was written never answers it", .tags(.KA13, .KA14, .I8),
+        "Bytes that arrived before a request was written never answer it", .tags(.KA13, .KA14, .I8),
         arguments: Poison.allCases,
         PoisonDelay.allCases
     )
@@ -66,7 +66,8 @@ struct UnsolicitedBytesTests {
             return try await withThrowingTaskGroup(of: Tally.self) { group in
                 for worker in 0..<min(workers, numbers.count) {
                     group.addTask {
-                        // Each has a client of its own, so that its next request finds the connection it left.
+                        // Each worker has a client of its own, so that its next request finds the connection of its
+                        // last one.
                         let client = try ServiceClient(baseURL: server.baseURL)
                         var tally = Tally()
                         for number in numbers where number % workers == worker {
@@ -109,10 +110,10 @@ struct UnsolicitedBytesTests {
         }
     }
 
-    /// Requests without a pause, until the poisoned connection is out of use.
+    /// Sends requests without a pause until the poisoned connection is out of use.
     ///
-    /// Poison that met a request in flight has answered it, and that request's own answer meets the next: a server that
-    /// is slower than its client keeps that up as long as there is no pause. It is noticed at the first one.
+    /// Poison that came during a request has answered it, and the request's own answer meets the next request. A server
+    /// that is slower than its client continues this until there is a pause. The client notices at the first pause.
     private static func playBusy(
         _ round: PoisonRound, _ client: ServiceClient, _ connection: Int, _ tally: inout Tally
     ) async throws {
@@ -134,7 +135,7 @@ struct UnsolicitedBytesTests {
                         round.violated("\(path) was answered by \(isPoison ? "poison" : fetched.text) that was there")
                     }
                 }
-                // Half a head became part of the answer in flight, which used it up: nothing is left to be noticed.
+                // Half a head became part of the answer in flight, which consumed it: nothing is left to notice.
                 if isPoison, round.poison == .halfHead {
                     _ = try await client.fetch(ServiceRequest(round.path(number + 1), fields: [.connection: "close"]))
                     return

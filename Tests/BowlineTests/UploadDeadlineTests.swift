@@ -3,8 +3,8 @@ import BowlineTesting
 import NIOCore
 import Testing
 
-/// bodyIdle counts "between reads or writes": with a response begun and the request unfinished, either keeps it away.
-@Suite("Deadlines of an upload that outlasts the response's beginning", .timeLimit(.minutes(1)))
+/// bodyIdle counts "between reads or writes": if the response began before the request ended, either one resets it.
+@Suite("Deadlines of an upload that outlasts the beginning of its response", .timeLimit(.minutes(1)))
 struct UploadDeadlineTests {
     private static let limit = Duration.seconds(30)
 
@@ -15,7 +15,7 @@ struct UploadDeadlineTests {
         }
     }
 
-    /// Answers before it has read the body, and ends the answer when it has.
+    /// Answers before it has read the body, and ends the answer after the body's end.
     private static func answerEarly(_ server: LoopbackServer) {
         server.onConnection { connection in
             guard let head = try await connection.readRequestHead() else { return }
@@ -26,13 +26,13 @@ struct UploadDeadlineTests {
         }
     }
 
-    /// Moves the clock and waits until every timer that is due has run.
+    /// Moves the clock and waits until every due timer has run.
     private static func advance(_ clock: TestClock, by duration: Duration) async throws {
         clock.advance(by: duration)
         try await eventually("no timer that is due") { (clock.nextDeadline ?? .distantFuture) > clock.now }
     }
 
-    @Test("an upload that moves past bodyIdle keeps a response alive that began early", .tags(.TO4, .KA9))
+    @Test("An upload that makes progress past bodyIdle keeps an early response alive", .tags(.TO4, .KA9))
     func uploadMoves() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -44,7 +44,7 @@ struct UploadDeadlineTests {
             for round in 1...6 {
                 try await Self.advance(clock, by: .seconds(20))
                 chunks.give("x")
-                // It reaches the server after the deadline was moved for it.
+                // The chunk reaches the server after the client moved the deadline for it.
                 try await eventually("a chunk") {
                     server.connections[0].bytesReceived >= server.requests[0].head.utf8.count + 6 * round
                 }
@@ -58,7 +58,7 @@ struct UploadDeadlineTests {
         }
     }
 
-    @Test("once the upload has ended too, bodyIdle counts from its last byte", .tags(.TO4))
+    @Test("After the upload's end, bodyIdle counts from its last byte", .tags(.TO4))
     func countsFromTheUploadsEnd() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -78,16 +78,19 @@ struct UploadDeadlineTests {
                 chunks.hand.finish()
                 try await server.waitForRequests(count: 1)
             }
-            #expect(error.code == .bodyIdleTimeout && error.phase == .receivingBody)
+            #expect(error.code == .bodyIdleTimeout)
+            #expect(error.phase == .receivingBody)
             #expect(error.progress == .responseStarted)
             #expect(try #require(error.elapsed) >= .seconds(50))
-            // The client's loop notes the last byte in its own time, perhaps a step of the clock later.
+            // The client's loop notes the last byte in its own time, perhaps one clock step later.
             #expect(try #require(error.elapsed) <= .seconds(81))
             await client.shutdown()
         }
     }
 
-    @Test("neither response nor upload moves: bodyIdle ends the request, from the last byte of either", .tags(.TO4))
+    @Test(
+        "If neither response nor upload moves, bodyIdle ends the request, counted from the last byte of either",
+        .tags(.TO4))
     func nothingMoves() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -106,14 +109,14 @@ struct UploadDeadlineTests {
             }
             #expect(error.code == .bodyIdleTimeout)
             #expect(try #require(error.elapsed) >= .seconds(50))
-            // The client's loop notes the last byte in its own time, perhaps a step of the clock later.
+            // The client's loop notes the last byte in its own time, perhaps one clock step later.
             #expect(try #require(error.elapsed) <= .seconds(81))
             try await eventually("the producer to be cancelled") { chunks.cancelled.isOpen }
             await client.shutdown()
         }
     }
 
-    @Test("one large chunk that the peer takes bit by bit is an upload that moves", .tags(.TO4, .KA9))
+    @Test("A large chunk that the peer takes bit by bit counts as an upload in progress", .tags(.TO4, .KA9))
     func largeChunkMoves() async throws {
         let clock = TestClock()
         let count = 8 << 20
@@ -129,7 +132,7 @@ struct UploadDeadlineTests {
                 while read < count {
                     try await mayRead.wait()
                     mayRead.close()
-                    // The last time all that is left.
+                    // The last time, all the remaining bytes.
                     let wanted = min(1 << 20, count - read)
                     read += try await connection.read(atLeast: wanted).readableBytes
                     taken.withLock { $0 = read }
@@ -142,7 +145,7 @@ struct UploadDeadlineTests {
             async let body = response.body.collect(upTo: 10)
             var before = 0
             while before < count {
-                // The server reads ahead: what it takes in one round, or in two, may have left the client long before.
+                // The server reads ahead: the bytes of one round, or of two, may have left the client long before.
                 try await Self.advance(clock, by: .seconds(10))
                 mayRead.open()
                 try await eventually("the server to read") { taken.withLock { $0 } > before }

@@ -4,10 +4,10 @@ import NIOCore
 import Synchronization
 import Testing
 
-@Suite("Uploads against servers that answer early, or do not read", .timeLimit(.minutes(1)))
+@Suite("Uploads to servers that answer early, or do not read", .timeLimit(.minutes(1)))
 struct UploadTests {
     @Test(
-        "after an early success the upload goes on and the connection is reused", .tags(.KA9), arguments: [true, false])
+        "After an early success the upload goes on and the connection is reused", .tags(.KA9), arguments: [true, false])
     func earlySuccess(isResponseWhole: Bool) async throws {
         try await withLoopbackServer { server in
             let sent = Gate()
@@ -40,7 +40,7 @@ struct UploadTests {
         }
     }
 
-    @Test("a slow producer after an early success is not the peer's idleness", .tags(.KA9))
+    @Test("A slow producer after an early success does not count as the peer's idleness", .tags(.KA9))
     func slowProducerAfterEarlySuccess() async throws {
         let clock = TestClock()
         try await withLoopbackServer { server in
@@ -76,7 +76,7 @@ struct UploadTests {
     }
 
     @Test(
-        "An answer that comes right after the last byte is not an early one, whatever its status",
+        "An answer right after the last byte is not an early one, whatever its status",
         arguments: [true, false])
     func answerAfterTheLastByte(asBytes: Bool) async throws {
         try await withLoopbackServer { server in
@@ -96,7 +96,7 @@ struct UploadTests {
     }
 
     @Test(
-        "an early answer that is no success stops the upload, is delivered, and ends the connection", .tags(.KA9),
+        "An early answer that is no success stops the upload, is delivered, and ends the connection", .tags(.KA9),
         arguments: [
             301, 401, 413, 500,
         ])
@@ -122,7 +122,7 @@ struct UploadTests {
     }
 
     @Test(
-        "an early answer is delivered although the peer then closes or resets while we write", .tags(.KA10),
+        "An early answer is delivered although the peer then closes or resets during the upload", .tags(.KA10),
         arguments: [
             true, false,
         ])
@@ -145,7 +145,7 @@ struct UploadTests {
     }
 
     @Test(
-        "a server that does not read stops the body's sequence; what was taken stays bounded and bodyIdle ends it",
+        "A server that does not read stops the body's sequence; the bytes taken stay bounded and bodyIdle ends it",
         .tags(.H1j))
     func serverDoesNotRead() async throws {
         let clock = TestClock()
@@ -169,7 +169,8 @@ struct UploadTests {
                 settledAt = try await settled("the bytes taken") { chunks.bytesTaken }
             }
             print("H1j: the sequence was asked for \(settledAt) bytes")
-            // The kernel's buffer of a Unix socket (net.core.wmem_default, 208 KiB here) and `connection.writeBufferLimit`.
+            // The kernel's buffer of a Unix socket (net.core.wmem_default, 208 KiB here) and
+            // `connection.writeBufferLimit`.
             #expect(settledAt < 1 << 20)
             #expect(chunks.bytesTaken < 1 << 20)
             #expect(error.code == .bodyIdleTimeout)
@@ -182,7 +183,7 @@ struct UploadTests {
         }
     }
 
-    @Test("an upload that was suspended goes on when the server reads again and loses nothing", .tags(.H1j))
+    @Test("A suspended upload goes on when the server reads again and loses nothing", .tags(.H1j))
     func serverReadsAgain() async throws {
         try await withLoopbackServer(.unixSocket) { server in
             let resume = Gate()
@@ -205,7 +206,7 @@ struct UploadTests {
         }
     }
 
-    @Test("a peer that has closed its direction while a body is open does not make us spin", .tags(.H1k))
+    @Test("A peer that closes its direction during an upload does not make the client spin", .tags(.H1k))
     func halfClosedPeer() async throws {
         try await withLoopbackServer { server in
             let isClosed = Gate()
@@ -228,7 +229,9 @@ struct UploadTests {
         }
     }
 
-    @Test("a peer that has answered and closed its direction while a body is open: answer, no spinning", .tags(.H1k))
+    @Test(
+        "A peer that answers and closes its direction during an upload: the answer is delivered, and nothing spins",
+        .tags(.H1k))
     func halfClosedAfterAnswer() async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in

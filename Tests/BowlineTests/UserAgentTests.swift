@@ -6,7 +6,7 @@ import Testing
 
 @Suite("The User-Agent field", .timeLimit(.minutes(1)))
 struct UserAgentTests {
-    /// What the server receives as `User-Agent` of one request.
+    /// The `User-Agent` field that the server receives with one request.
     private func received(
         fields: HTTPFields = [:], _ configure: @Sendable (inout ClientConfiguration) -> Void = { _ in }
     ) async throws -> [String] {
@@ -20,24 +20,24 @@ struct UserAgentTests {
         }
     }
 
-    @Test("A request says bowline and its version, once")
+    @Test("A request names bowline and its version, once")
     func usual() async throws {
         #expect(try await received() == ["bowline/\(BowlineVersion.text)"])
     }
 
-    @Test("A request with other fields says it, too")
+    @Test("A request with other fields names them, too")
     func besideOthers() async throws {
         #expect(try await received(fields: [.accept: "text/plain"]) == ["bowline/\(BowlineVersion.text)"])
     }
 
-    @Test("The request's own field, and then the client's, come first")
+    @Test("The request's own field wins, then the client's")
     func own() async throws {
         #expect(try await received(fields: [.userAgent: "orders/2"]) == ["orders/2"])
         #expect(try await received { $0.fields = [.userAgent: "orders/3"] } == ["orders/3"])
         #expect(try await received { $0.userAgent = "orders/4 (test)" } == ["orders/4 (test)"])
     }
 
-    @Test("A scoped client says it as well, beside the codings that it understands, once each")
+    @Test("A scoped client names them as well, beside the codings that it understands, once each")
     func scoped() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -51,13 +51,13 @@ struct UserAgentTests {
         }
     }
 
-    @Test("With nil there is none")
+    @Test("With nil there is no User-Agent")
     func none() async throws {
         #expect(try await received { $0.userAgent = nil } == [])
     }
 
     @Test(
-        "A text that cannot be a field's value is a problem of the configuration",
+        "A text that cannot be a field's value is a configuration problem",
         arguments: ["", "a\r\nb", "é", " a", "a\0"])
     func invalid(text: String) throws {
         #expect(throws: ServiceError.self) { try ServiceClient(baseURL: "http://127.0.0.1") { $0.userAgent = text } }

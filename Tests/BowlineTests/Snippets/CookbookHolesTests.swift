@@ -4,7 +4,7 @@ import Testing
 
 @Suite("What the recipes do when a service is in trouble", .timeLimit(.minutes(1)))
 struct CookbookHolesTests {
-    @Test("a followed stream comes back after its service has restarted: the first reconnection is refused")
+    @Test("A followed stream comes back after its service has restarted, also if the first reconnection is refused")
     func follow() async throws {
         let stub = StubTransport()
         stub.on(
@@ -20,7 +20,7 @@ struct CookbookHolesTests {
         #expect(seen.withLock { $0 } == ["a", "b"])
     }
 
-    @Test("a breaker is not opened by requests that were never sent because they were wrong")
+    @Test("Requests that were never sent because they were invalid do not open a breaker")
     func breaker() async throws {
         let stub = StubTransport()
         stub.on(

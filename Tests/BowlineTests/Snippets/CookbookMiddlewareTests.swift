@@ -28,7 +28,7 @@ struct CookbookMiddlewareTests {
         (await Requests.failure(operation) as? ServiceError)?.code
     }
 
-    @Test("every attempt of a call has one id, in its field and in the lines of the log")
+    @Test("Every attempt of a call has one id, in its field and in the lines of the log")
     func requestIDs() async throws {
         let log = LogLines()
         let numbers = Guarded(0)
@@ -51,7 +51,7 @@ struct CookbookMiddlewareTests {
             log.values(of: "request.id", where: "attempt ended with a response") == ["id-1", "id-1", "the caller's"])
     }
 
-    @Test("a call is measured by its template and by what came of it")
+    @Test("A call is measured by its template and its outcome")
     func callTimes() async throws {
         let metrics = TestMetrics()
         stub.on(.get, "/v1/orders/7", always: .respond(.ok).delayed(by: .milliseconds(250), on: clock))
@@ -73,7 +73,7 @@ struct CookbookMiddlewareTests {
         #expect(bad.values == [0])
     }
 
-    @Test("a breaker opens after failures in a row, sends nothing for its pause, then one call that finds out")
+    @Test("A breaker opens after failures in a row, sends nothing for its pause, then lets one call check the service")
     func breaker() async throws {
         let down = StubAnswer.respond(.internalServerError)
         stub.on(.get, "/v1/orders", inOrder: [down, .respond(.ok), down, down, down, .respond(.ok), .respond(.ok)])
@@ -101,7 +101,7 @@ struct CookbookMiddlewareTests {
     }
 
     @Test(
-        "while one call finds out whether the service is back, others are refused; one that is cancelled is no answer")
+        "While one call checks the service, others are refused; a cancelled check gives no answer")
     func breakerProbe() async throws {
         let gate = Gate()
         let stub = stub
@@ -124,7 +124,7 @@ struct CookbookMiddlewareTests {
         #expect(stub.calls.count == 2)
     }
 
-    @Test("a rate limit lets a burst pass, then one request for each interval, retries included")
+    @Test("A rate limit lets a burst pass, then one request for each interval, retries included")
     func rateLimit() async throws {
         stub.on(.get, "/v1/orders", inOrder: [.respond(.ok), .respond(.serviceUnavailable), .respond(.ok)])
         let stub = stub
@@ -137,11 +137,12 @@ struct CookbookMiddlewareTests {
         try await stub.waitForCalls(count: 2)
         try await clock.advance(toSleeperAt: 2)
         let response = try await second
-        #expect(response.status == .ok && response.attempts == 2)
+        #expect(response.status == .ok)
+        #expect(response.attempts == 2)
         #expect(stub.calls.count == 3)
     }
 
-    @Test("a request that would get its token too late fails at once, unsent, and leaves the token to others")
+    @Test("A request that would get its token too late fails at once, unsent, and leaves the token to others")
     func rateLimitDeadline() async throws {
         let stub = stub
         let clock = clock
@@ -150,7 +151,8 @@ struct CookbookMiddlewareTests {
         _ = try await client.get("orders")
         let error = await Requests.failure { try await client.get("orders") { $0.timeouts.total = .seconds(3) } }
         let refused = try #require(error as? ServiceError)
-        #expect(refused.code == RateLimit.exceeded && refused.progress == .neverSent)
+        #expect(refused.code == RateLimit.exceeded)
+        #expect(refused.progress == .neverSent)
         #expect(clock.now == MonotonicInstant(nanoseconds: 0))
         async let third = client.get("orders")
         try await clock.advance(toSleeperAt: 5)
@@ -158,7 +160,7 @@ struct CookbookMiddlewareTests {
         #expect(stub.calls.count == 2)
     }
 
-    @Test("a request that waits for its token ends with a shutdown, unsent")
+    @Test("A shutdown ends a request that waits for its token, unsent")
     func rateLimitShutdown() async throws {
         let stub = stub
         let clock = clock
@@ -173,7 +175,8 @@ struct CookbookMiddlewareTests {
         #expect(report.isClean)
         let outcome = await waiting.result
         let error = #expect(throws: ServiceError.self) { _ = try outcome.get() }
-        #expect(error?.code == .shuttingDown && error?.progress == .neverSent)
+        #expect(error?.code == .shuttingDown)
+        #expect(error?.progress == .neverSent)
         #expect(stub.calls.count == 1)
     }
 
@@ -182,7 +185,7 @@ struct CookbookMiddlewareTests {
             primary: try ServiceURL("https://api.example.com"), spare: try ServiceURL("https://spare.example.com"))
     }
 
-    @Test("what the first service cannot have seen goes to the second, without what was for the first alone")
+    @Test("A request that the first service cannot have seen goes to the second, without the first one's own fields")
     func failoverBeforeSending() async throws {
         stub.on(
             .post, "https://api.example.com/v1/orders", inOrder: [.fail(.connectionRefused, progress: .neverSent)])
@@ -204,7 +207,7 @@ struct CookbookMiddlewareTests {
     }
 
     @Test(
-        "what the first service may have acted on goes to the second only if it may be repeated",
+        "A request that the first service may have executed goes to the second only if it may be repeated",
         arguments: [(HTTPRequest.Method.get, true), (.post, false)])
     func failoverAfterSending(method: HTTPRequest.Method, goesOn: Bool) async throws {
         stub.on(

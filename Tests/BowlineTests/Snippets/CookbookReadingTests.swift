@@ -21,7 +21,7 @@ struct CookbookReadingTests {
         }
     }
 
-    @Test("a list is paged by its Link fields, from the root of the service, and the last page ends it")
+    @Test("A list is paged by its Link fields, from the root of the service, and the last page ends it")
     func links() async throws {
         try await withService { server, client in
             server.route(.get, "/v1/orders") { request in
@@ -35,7 +35,7 @@ struct CookbookReadingTests {
         }
     }
 
-    @Test("a list that goes on at another origin ends there")
+    @Test("A list that goes on at another origin ends there")
     func foreignLink() async throws {
         try await withLoopbackServer { other in
             try await withService { server, client in
@@ -48,7 +48,7 @@ struct CookbookReadingTests {
         }
     }
 
-    @Test("a list is paged by a cursor, which is sent as the service wrote it")
+    @Test("A list is paged by a cursor, which is sent as the service wrote it")
     func cursor() async throws {
         try await withService { server, client in
             server.route(
@@ -64,7 +64,7 @@ struct CookbookReadingTests {
         }
     }
 
-    @Test("values come line by line, and the service is told what form is wanted")
+    @Test("Values come line by line, and the request names the wanted form")
     func ndjson() async throws {
         try await withService { server, client in
             server.route(
@@ -77,7 +77,7 @@ struct CookbookReadingTests {
         }
     }
 
-    @Test("a stream of events that breaks off goes on after the last event, until the service says that it is over")
+    @Test("A stream of events that breaks off goes on after the last event, until the service ends it")
     func events() async throws {
         let whole = ScriptedResponse(200, body: "retry: 0\nid: 7\ndata: a\n\n", framing: .chunked).bytes()
         let length = whole.readableBytes - "0\r\n\r\n".utf8.count
@@ -101,7 +101,7 @@ struct CookbookReadingTests {
         }
     }
 
-    @Test("what has not changed is not sent again")
+    @Test("An unchanged answer is not sent again")
     func conditional() async throws {
         try await withService { server, client in
             server.route(.get, "/v1/orders") { request in
@@ -116,7 +116,7 @@ struct CookbookReadingTests {
         }
     }
 
-    @Test("a change is made to the version that was read, and to no other", arguments: [true, false])
+    @Test("A change is made to the version that was read, and to no other", arguments: [true, false])
     func match(isCurrent: Bool) async throws {
         try await withService { server, client in
             server.route(.get, "/v1/orders/{id}", always: .reply(200, fields: [.eTag: "\"1\""], body: #"{"id":7}"#))
@@ -129,7 +129,7 @@ struct CookbookReadingTests {
         }
     }
 
-    @Test("a change without a version to name is not made")
+    @Test("A change without a version is not made")
     func matchWithoutTag() async throws {
         try await withService { server, client in
             server.route(.get, "/v1/orders/{id}", always: .reply(200, body: #"{"id":7}"#))
@@ -139,7 +139,7 @@ struct CookbookReadingTests {
         }
     }
 
-    @Test("a job is asked for as often as the service says, and its result decoded")
+    @Test("A job is polled as often as the service says, and its result decoded")
     func polling() async throws {
         let (stub, clock) = (StubTransport(), TestClock())
         stub.on(.post, "/v1/reports", always: .respond(.accepted, fields: [.location: "/v1/jobs/7"]))
@@ -156,7 +156,7 @@ struct CookbookReadingTests {
         try stub.verify()
     }
 
-    @Test("a job that would be asked for after its time is up fails without a wait")
+    @Test("A job whose next poll would come after its deadline fails without a wait")
     func pollingTooLong() async throws {
         let (stub, clock) = (StubTransport(), TestClock())
         stub.on(.post, "/v1/reports", always: .respond(.accepted, fields: [.location: "/v1/jobs/7"]))
@@ -168,7 +168,7 @@ struct CookbookReadingTests {
         #expect(clock.now == MonotonicInstant(nanoseconds: 0))
     }
 
-    @Test("an export is written to a file as it comes; one that breaks off leaves the file as it was")
+    @Test("An export is written to a file as it comes; one that breaks off leaves the old file unchanged")
     func download() async throws {
         let export = "id\n" + (1...20_000).map { "\($0)\n" }.joined()
         let first = ScriptedResponse(200, body: export)
@@ -195,7 +195,7 @@ struct CookbookReadingTests {
 }
 
 extension TestClock {
-    /// Moves the clock so many seconds after its start, once that is what the first of those that sleep waits for.
+    /// Moves the clock to so many seconds after its start, once the first sleeper waits for that time.
     func advance(toSleeperAt seconds: Int) async throws {
         let instant = MonotonicInstant(nanoseconds: 0).advanced(by: .seconds(seconds))
         try await eventually("a sleeper until \(seconds) s") { nextDeadline == instant }

@@ -11,7 +11,7 @@ struct CookbookSendingTests {
 
     private let recipes = CookbookSending()
 
-    /// A keyed checksum that stands for an HMAC: what is tested is which bytes it covers.
+    /// A keyed checksum in place of an HMAC: the test is about the bytes that it covers.
     @Sendable private static func code(_ parts: String...) -> String {
         var sum: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in (["a secret"] + parts).joined(separator: "\n").utf8 {
@@ -20,7 +20,7 @@ struct CookbookSendingTests {
         return String(sum, radix: 16)
     }
 
-    @Test("one call has more attempts than its client, another has one")
+    @Test("One call has more attempts than its client, another has one")
     func retries() async throws {
         let (stub, clock) = (StubTransport(), TestClock())
         let busy = StubAnswer.respond(.serviceUnavailable)
@@ -31,13 +31,15 @@ struct CookbookSendingTests {
             $0.random = { 0 }
         }
         let report = try await recipes.report(client)
-        #expect(report.status == .ok && report.attempts == 6)
+        #expect(report.status == .ok)
+        #expect(report.attempts == 6)
         let status = try await recipes.status(client)
-        #expect(status.status == .serviceUnavailable && status.attempts == 1)
+        #expect(status.status == .serviceUnavailable)
+        #expect(status.attempts == 1)
         try stub.verify()
     }
 
-    @Test("a refusal says why, and what is no refusal stays an error")
+    @Test("A refusal says why, and any other error stays an error")
     func problem() async throws {
         let stub = StubTransport()
         let refusal = #"{"type":"https://example.com/no-stock","title":"No stock","detail":"none of 7 left"}"#
@@ -61,7 +63,7 @@ struct CookbookSendingTests {
         #expect(stub.calls.map(\.bodyText) == Array(repeating: #"{"id":7}"#, count: 3))
     }
 
-    @Test("a file goes up when the service has said that it may, and its progress is told to the end")
+    @Test("A file is sent after the service has agreed, and its progress is reported to the end")
     func upload() async throws {
         let content = Data((0..<300_000).map { UInt8(truncatingIfNeeded: $0) })
         try await withTemporaryFolder { folder in
@@ -81,7 +83,7 @@ struct CookbookSendingTests {
         }
     }
 
-    @Test("an upload that the service refuses is not sent")
+    @Test("An upload that the service refuses is not sent")
     func refusedUpload() async throws {
         try await withTemporaryFolder { folder in
             let path = try folder.write("today.tar", Data(repeating: 7, count: 300_000))
@@ -100,7 +102,7 @@ struct CookbookSendingTests {
         }
     }
 
-    @Test("a token is fetched once, with the client's own credentials, and sent with each request")
+    @Test("A token is fetched once, with the client's own credentials, and sent with each request")
     func oauth() async throws {
         try await withLoopbackServer { server in
             let answer = #"{"access_token":"t-1","token_type":"Bearer","expires_in":3600}"#
@@ -121,7 +123,7 @@ struct CookbookSendingTests {
         }
     }
 
-    @Test("method, target, date and body are signed, for each attempt anew")
+    @Test("Method, target, date and body are signed, again for each attempt")
     func hmac() async throws {
         typealias Secret = CookbookSending.SharedSecret
         let ticks = Guarded(0)
@@ -154,7 +156,7 @@ struct CookbookSendingTests {
         }
     }
 
-    @Test("after a 401 the request has a fresh token and a signature over it; the token is fetched once")
+    @Test("After a 401 the request has a new token and a signature over it; the token is fetched once")
     func signedToken() async throws {
         typealias Signed = CookbookSending.SignedToken
         let (stub, clock) = (StubTransport(), TestClock())
@@ -179,7 +181,8 @@ struct CookbookSendingTests {
             $0.retry = .never
         }
         let response = try await client.put("orders/7", json: Order(id: 7))
-        #expect(response.status == .ok && response.attempts == 2)
+        #expect(response.status == .ok)
+        #expect(response.attempts == 2)
         #expect(stub.calls.map { $0.fields[.authorization] } == ["Bearer t-1", "Bearer t-2"])
         #expect(
             stub.calls.map { $0.fields[Signed.signature] }
@@ -187,7 +190,7 @@ struct CookbookSendingTests {
         #expect(fetched.withLock { $0 } == 2)
     }
 
-    /// The bytes themselves: what is tested is which bytes are digested.
+    /// The bytes themselves: the test is about the bytes that are digested.
     private struct AllBytes: CookbookSending.BodyDigest {
         var text = ""
         var chunks = 0
@@ -200,7 +203,7 @@ struct CookbookSendingTests {
         func finish() -> String { "\(chunks) chunks of \(text)" }
     }
 
-    @Test("a body of any size is digested in chunks, and the same bytes are sent")
+    @Test("A body of any size is digested in chunks, and the same bytes are sent")
     func contentSignature() async throws {
         typealias Signature = CookbookSending.ContentSignature
         let signature = Signature(
@@ -228,7 +231,7 @@ struct CookbookSendingTests {
         }
     }
 
-    @Test("a webhook is delivered again under the same key, and its receiver can tell that it is authentic")
+    @Test("A webhook is delivered again under the same key, and its receiver can check that it is authentic")
     func webhooks() async throws {
         typealias Webhooks = CookbookSending.Webhooks
         let code: @Sendable (ByteBuffer) -> String = { Self.code(String(buffer: $0)) }
@@ -252,11 +255,12 @@ struct CookbookSendingTests {
             #expect(receiver.requests.first?.bodyText == receiver.requests.last?.bodyText)
             let body = try #require(receiver.requests.last).body
             let event = try JSONDecoder().decode(Webhooks.Event.self, from: Data(body.readableBytesView))
-            #expect(event.id == "e-1" && event.type == "order.placed")
+            #expect(event.id == "e-1")
+            #expect(event.type == "order.placed")
         }
     }
 
-    @Test("a webhook to an address that redirects is not delivered elsewhere")
+    @Test("A webhook to an address that redirects is not delivered elsewhere")
     func redirectedWebhook() async throws {
         try await withLoopbackServer { receiver in
             receiver.route(.post, "/hooks", always: .reply(307, fields: [.location: "/elsewhere"]))
@@ -272,7 +276,7 @@ struct CookbookSendingTests {
     }
 
     @Test(
-        "a signature is authentic if it is the whole of what the body has",
+        "A signature is authentic only if the whole of it equals the body's code",
         arguments: [("abc", true), ("abd", false), ("ab", false), ("abcd", false), ("", false)])
     func verifying(signature: String, isAuthentic: Bool) {
         let found = recipes.isAuthentic(signature, of: ByteBuffer(), code: { _ in "abc" })

@@ -7,7 +7,7 @@ import Testing
 /// Runs the recipe of Docs/Cookbook.md about a service group.
 @Suite("Recipes of the cookbook: shutdown", .timeLimit(.minutes(1)))
 struct CookbookShutdownTests {
-    @Test("a group that ends lets the call under way finish, and then ends the client")
+    @Test("A group that ends lets the call in flight finish, and then ends the client")
     func group() async throws {
         try await withLoopbackServer { server in
             let gate = Gate()

@@ -14,12 +14,12 @@ struct DocumentedSnippetTests {
         "Sources/BowlineTesting/BowlineTesting.docc/BowlineTesting.md",
     ]
 
-    /// Pages whose snippets stand in several files.
+    /// Pages whose snippets are in several files.
     private static let parts = [
         "Cookbook": ["Reading", "Sending", "Middleware", "Metrics", "Shutdown", "Testing"]
     ]
 
-    @Test("every Swift snippet of a page is compiled, with the imports that the page shows", arguments: pages)
+    @Test("Every Swift snippet of a page is compiled, with the imports that the page shows", arguments: pages)
     func snippetsCompile(page: String) throws {
         let snippets = try snippets(of: page).map { $0.map(trimmed).filter { !$0.isEmpty } }
         guard !snippets.isEmpty else { return }
@@ -34,7 +34,7 @@ struct DocumentedSnippetTests {
             shown.isSuperset(of: files.joined().filter(isImport)), "\(page): a module that the page does not import")
     }
 
-    /// The lines, none of them empty, of the files in which a page's snippets are compiled.
+    /// The non-empty lines of the files in which a page's snippets are compiled.
     private func compiledFiles(of page: String) throws -> [[String]] {
         let name = String(page.split(separator: "/").last?.dropLast(".md".count) ?? "")
         let files = Self.parts[name].map { parts in parts.map { name + $0 } } ?? [name]
@@ -46,12 +46,12 @@ struct DocumentedSnippetTests {
 
     private func isImport(_ line: String) -> Bool { line.hasPrefix("import ") }
 
-    @Test("the documentation that has snippets is compared: there are some")
+    @Test("There are snippets to compare")
     func hasSnippets() throws {
         #expect(try Self.pages.map { try snippets(of: $0).count }.reduce(0, +) > 10)
     }
 
-    /// The Swift blocks of a page; a manifest, which begins by saying so, is none.
+    /// The Swift blocks of a page. A manifest, whose first line says so, is not a snippet.
     private func snippets(of page: String) throws -> [[String]] {
         var found: [[String]] = []
         var current: [String]?

@@ -76,7 +76,9 @@ struct WriteAMiddleware {
         }
         let busy = try await client.get("orders").text()
         let hurried = try await client.get("orders") { $0.timeouts.total = .seconds(5) }
-        #expect(busy == "20" && hurried.status == .tooManyRequests && stub.calls.count == 1)
+        #expect(busy == "20")
+        #expect(hurried.status == .tooManyRequests)
+        #expect(stub.calls.count == 1)
         async let response = client.get("orders")
         try await eventually("the pause") { clock.nextDeadline == clock.now.advanced(by: .seconds(20)) }
         clock.advance(by: .seconds(20))
@@ -90,16 +92,17 @@ struct WriteAMiddleware {
         }
     }
 
-    @Test("the first step changes nothing") func passesOn() async throws {
+    @Test("The first step changes nothing") func passesOn() async throws {
         let stub = StubTransport()
         stub.on(.get, "/orders", always: .respond(.ok, body: "[]"))
         let response = try await client(stub, FirstStep.Courtesy()).get("orders")
         let text = try await response.text()
-        #expect(response.status == .ok && text == "[]")
+        #expect(response.status == .ok)
+        #expect(text == "[]")
     }
 
     @Test(
-        "the id is the caller's if there is one; the time is that of the client's clock, and is taken of failures, too")
+        "The caller's id wins; the time is that of the client's clock, also for a failure")
     func measures() async throws {
         let clock = TestClock()
         let (times, hand) = AsyncStream.makeStream(of: Duration.self)
@@ -116,7 +119,8 @@ struct WriteAMiddleware {
             _ = try await courtesy.intercept(request, context: context, next: next)
             Issue.record("the failure was not passed on")
         } catch let error as ServiceError {
-            #expect(error.code == .connectionClosed && error.message == "mine")
+            #expect(error.code == .connectionClosed)
+            #expect(error.message == "mine")
         }
         hand.finish()
         var measured: [Duration] = []
@@ -124,7 +128,7 @@ struct WriteAMiddleware {
         #expect(measured == [.seconds(3)])
     }
 
-    @Test("a page about maintenance is an error") func maintenance() async throws {
+    @Test("A maintenance page is an error") func maintenance() async throws {
         let stub = StubTransport()
         stub.on(.get, "/orders", always: .respond(.serviceUnavailable, body: "<html>"))
         let error = await #expect(throws: ServiceError.self) { try await client(stub, Courtesy()).get("orders") }
@@ -132,7 +136,7 @@ struct WriteAMiddleware {
         #expect(stub.calls.count == 1)
     }
 
-    @Test("a shutdown ends the pause") func shutdown() async throws {
+    @Test("A shutdown ends the pause") func shutdown() async throws {
         let (stub, clock) = (StubTransport(), TestClock())
         stub.on(.get, "/orders", always: .respond(.tooManyRequests, body: "20"))
         let client = try ServiceClient(baseURL: "https://api.example.com", transport: stub) {
