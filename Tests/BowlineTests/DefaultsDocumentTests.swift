@@ -51,7 +51,7 @@ struct DefaultsDocumentTests {
         }
     }
 
-    @Test("Docs/Defaults.md says the range that the code checks, for each number and duration of a client or a request")
+    @Test("Docs/Defaults.md says the range that the code checks, for each knob that declares one")
     func ranges() throws {
         let declared =
             Knobs.ranges(Timeouts.knobs, at: "timeouts") + Knobs.ranges(RetryOptions.knobs, at: "retry")
@@ -60,13 +60,18 @@ struct DefaultsDocumentTests {
             + Knobs.ranges(RedirectOptions.knobs, at: "redirect")
             + Knobs.ranges(DecompressionOptions.knobs, at: "decompression")
             + Knobs.ranges(PoolOptions.knobs, at: "pool") + Knobs.ranges(ConnectionOptions.knobs, at: "connection")
-            + Knobs.ranges(HTTP2Options.knobs, at: "http2") + Knobs.ranges(LifecycleOptions.knobs, at: "lifecycle")
+            + Knobs.ranges(HTTP2Options.knobs, at: "http2") + Knobs.ranges(TLSOptions.knobs, at: "tls")
+            + Knobs.ranges(LifecycleOptions.knobs, at: "lifecycle")
         let ranges = Dictionary(uniqueKeysWithValues: declared)
         let document = try MarkdownDocument("Docs/Defaults.md")
         for row in try document.rows(under: "## The client: `ClientConfiguration`") {
             let path = unquoted(row[0])
-            guard ["Duration", "Int"].contains(Knobs.typeNames[path]) else { continue }
-            let range = try #require(ranges[path], "\(path) declares no range")
+            let range =
+                if ["Duration", "Int"].contains(Knobs.typeNames[path]) {
+                    try #require(ranges[path], "\(path) declares no range")
+                } else {
+                    ranges[path] ?? row[3]
+                }
             // A limit that depends on another knob follows a comma.
             #expect(row[3] == range || row[3].hasPrefix("\(range), "), "\(path)")
         }
@@ -87,7 +92,9 @@ struct DefaultsDocumentTests {
         Knobs.expectOwnNames(PoolOptions.knobs)
         Knobs.expectOwnNames(ConnectionOptions.knobs)
         Knobs.expectOwnNames(HTTP2Options.knobs)
+        Knobs.expectOwnNames(TLSOptions.knobs)
         Knobs.expectOwnNames(LifecycleOptions.knobs)
+        Knobs.expectOwnNames(TelemetryOptions.knobs)
     }
 
     private func defaults(under heading: String) throws -> [String: String] {
@@ -157,6 +164,9 @@ private enum Knobs {
                 switch knob.property {
                 case .integer(_, let range), .optionalInteger(_, let range): range.knobText
                 case .duration(_, let range), .optionalDuration(_, let range): range.text
+                case .number(_, let range): range.knobText
+                case .integers(_, let range): "\(range.knobText) each"
+                case .words(let words, _): words.map { "`.\($0)`" }.joined(separator: ", ")
                 case .flag, .other: nil
                 }
             return range.map { ("\(path).\(knob.name)", $0) }
@@ -174,6 +184,10 @@ private enum Knobs {
             case .optionalInteger(let property, _): options[keyPath: property] = 4321
             case .duration(let property, _): options[keyPath: property] += .seconds(4321)
             case .optionalDuration(let property, _): options[keyPath: property] = .seconds(4321)
+            case .number(let property, _): options[keyPath: property] += 1
+            case .integers(let property, _): options[keyPath: property] = [4321]
+            case .words(let words, let set):
+                if let last = words.last { set(last, &options) }
             case .other: continue
             }
             let changed = values(of: options).filter { defaults[$0.key] != $0.value }

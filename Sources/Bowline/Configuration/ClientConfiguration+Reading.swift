@@ -62,34 +62,37 @@
         static var knobs: [ConfigurationKnob] {
             group(Timeouts.knobs, \.timeouts, at: "timeouts")
                 + group(RetryOptions.knobs, \.retry, at: "retry")
-                + group(RetryBackoff.knobs, \.retry.backoff, at: "retry.backoff") + retryKnobs
+                + group(RetryBackoff.knobs, \.retry.backoff, at: "retry.backoff")
+                + [budget] + group(RetryBudgetOptions.knobs, at: "retry.budget") { try $0.changeBudget($1) }
                 + group(RedirectOptions.knobs, \.redirect, at: "redirect")
                 + group(DecompressionOptions.knobs, \.decompression, at: "decompression") + behaviourKnobs
                 + group(PoolOptions.knobs, \.pool, at: "pool")
                 + group(ConnectionOptions.knobs, \.connection, at: "connection")
-                + [negotiation] + group(HTTP2Options.knobs, \.http2, at: "http2") + tlsKnobs
+                + group(HTTP2Options.knobs, \.http2, at: "http2")
+                + group(TLSOptions.knobs, \.tls, at: "tls") + tlsKnobs
                 + group(LifecycleOptions.knobs, \.lifecycle, at: "lifecycle")
+                + group(TelemetryOptions.knobs, \.telemetry, at: "telemetry")
         }
 
         /// The knobs that a group of options declares.
         private static func group<Options>(
             _ knobs: [OptionKnob<Options>], _ options: WritableKeyPath<ClientConfiguration, Options>, at path: String
         ) -> [ConfigurationKnob] {
-            knobs.compactMap { ConfigurationKnob($0, of: options, at: path) }
+            group(knobs, at: path) { try $1(&$0[keyPath: options]) }
         }
 
-        private static var retryKnobs: [ConfigurationKnob] {
-            [
-                .custom("retry.statuses") { $0.retry.statuses = Set(try $1.integers()) },
-                .custom("retry.budget") { configuration, found in
-                    _ = try found.text()
-                    guard found.saysNone else { throw Unreadable(reason: "must be unlimited or none, or not there") }
-                    configuration.retry.budget = nil
-                },
-                .custom("retry.budget.ratio") { try $0.setBudget(\.ratio, try $1.number()) },
-                .custom("retry.budget.perSecond") { try $0.setBudget(\.perSecond, try $1.integer()) },
-                .custom("retry.budget.window") { try $0.setBudget(\.window, try $1.duration()) },
-            ]
+        private static func group<Options>(
+            _ knobs: [OptionKnob<Options>], at path: String, change: @escaping ConfigurationKnob.Change<Options>
+        ) -> [ConfigurationKnob] {
+            knobs.compactMap { ConfigurationKnob.declared($0, at: path, change: change) }
+        }
+
+        private static var budget: ConfigurationKnob {
+            .custom("retry.budget") { configuration, found in
+                _ = try found.text()
+                guard found.saysNone else { throw Unreadable(reason: "must be unlimited or none, or not there") }
+                configuration.retry.budget = nil
+            }
         }
 
         private static var behaviourKnobs: [ConfigurationKnob] {
@@ -103,19 +106,10 @@
                             return field
                         })
                 },
-                .flag("makesIdempotencyKeys", \.makesIdempotencyKeys),
+                .custom("makesIdempotencyKeys") { $0.makesIdempotencyKeys = try $1.flag() },
                 .custom("userAgent") { $0.userAgent = try $1.saysNone ? nil : $1.text() },
                 .custom("authenticatedOrigins") { $0.authenticatedOrigins = try $1.texts() },
-                .flag("telemetry.isTracingEnabled", \.telemetry.isTracingEnabled),
-                .flag("telemetry.namesPathsInErrors", \.telemetry.namesPathsInErrors),
-                .flag("telemetry.isMetricsEnabled", \.telemetry.isMetricsEnabled),
             ]
-        }
-
-        private static var negotiation: ConfigurationKnob {
-            .choice(
-                "http2.negotiation", \.http2.negotiation,
-                ["automatic": .automatic, "http1Only": .http1Only, "http2Only": .http2Only])
         }
 
         private static var tlsKnobs: [ConfigurationKnob] {
@@ -133,21 +127,17 @@
                 .custom("tls.identity.passphrase", isSecret: true) { configuration, found in
                     try configuration.setPassphrase(try found.text())
                 },
-                .choice(
-                    "tls.verification", \.tls.verification,
-                    ["full": .full, "withoutHostName": .withoutHostName, "disabled": .disabled]),
-                .choice("tls.minimumVersion", \.tls.minimumVersion, ["tls12": .tls12, "tls13": .tls13]),
-                .name("tls.serverName", \.tls.serverName),
-                .choice("tls.renegotiation", \.tls.renegotiation, ["never": .never, "once": .once]),
+                .custom("tls.serverName") { $0.tls.serverName = try $1.text() },
             ]
         }
 
-        /// A part of the budget, if there is one to be set.
-        private mutating func setBudget<Value>(
-            _ part: WritableKeyPath<RetryBudgetOptions, Value>, _ value: Value
-        ) throws {
-            guard retry.budget != nil else { throw Unreadable(reason: "sets a budget that there is not") }
-            retry.budget?[keyPath: part] = value
+        /// Changes the retry budget.
+        ///
+        /// - Throws: ``Unreadable`` if the configuration has no budget.
+        private mutating func changeBudget(_ change: (inout RetryBudgetOptions) throws -> Void) throws {
+            guard var budget = retry.budget else { throw Unreadable(reason: "sets a budget that there is not") }
+            try change(&budget)
+            retry.budget = budget
         }
 
         /// A certificate together with its key, which has a key of its own and is a secret where it is the key itself.

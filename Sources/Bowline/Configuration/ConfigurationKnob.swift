@@ -51,50 +51,48 @@
     }
 
     extension ConfigurationKnob {
-        /// Reads a knob that a group of options declares. nil: a knob of another type, which has a reading of its own.
-        ///
-        /// `none` lifts a limit that may be nil.
-        init?<Options>(
-            _ knob: OptionKnob<Options>, of group: WritableKeyPath<ClientConfiguration, Options>, at path: String
-        ) {
-            let path = "\(path).\(knob.name)"
-            switch knob.property {
-            case .flag(let property):
-                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.flag() }
-            case .integer(let property, _):
-                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.integer() }
-            case .optionalInteger(let property, _):
-                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.saysNone ? nil : $1.integer() }
-            case .duration(let property, _):
-                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.duration() }
-            case .optionalDuration(let property, _):
-                self.init(path) { $0[keyPath: group][keyPath: property] = try $1.saysNone ? nil : $1.duration() }
-            case .other:
-                return nil
+        /// Changes the options of one group within a configuration.
+        typealias Change<Options> = (
+            _ configuration: inout ClientConfiguration, _ change: (inout Options) throws -> Void
+        ) throws -> Void
+
+        /// Returns the reading of a knob that a group of options declares; nil: the knob has another type, and needs a
+        /// reading of its own. The value `none` lifts a limit that may be nil.
+        static func declared<Options>(
+            _ knob: OptionKnob<Options>, at path: String, change: @escaping Change<Options>
+        ) -> ConfigurationKnob? {
+            func setting<Value>(
+                _ property: WritableKeyPath<Options, Value>, _ value: @escaping (Found) throws -> Value
+            ) -> ConfigurationKnob {
+                ConfigurationKnob("\(path).\(knob.name)") { configuration, found in
+                    let value = try value(found)
+                    try change(&configuration) { $0[keyPath: property] = value }
+                }
+            }
+            return switch knob.property {
+            case .flag(let property): setting(property) { try $0.flag() }
+            case .integer(let property, _): setting(property) { try $0.integer() }
+            case .optionalInteger(let property, _): setting(property) { try $0.saysNone ? nil : $0.integer() }
+            case .duration(let property, _): setting(property) { try $0.duration() }
+            case .optionalDuration(let property, _): setting(property) { try $0.saysNone ? nil : $0.duration() }
+            case .number(let property, _): setting(property) { try $0.number() }
+            case .integers(let property, _): setting(property) { Set(try $0.integers()) }
+            case .words(let words, let set):
+                ConfigurationKnob("\(path).\(knob.name)") { configuration, found in
+                    let word = try found.word(of: words)
+                    try change(&configuration) { set(word, &$0) }
+                }
+            case .other: nil
             }
         }
 
-        static func flag(
-            _ path: String, _ property: WritableKeyPath<ClientConfiguration, Bool>
-        ) -> ConfigurationKnob {
-            ConfigurationKnob(path) { $0[keyPath: property] = try $1.flag() }
-        }
-
-        static func name(
-            _ path: String, _ property: WritableKeyPath<ClientConfiguration, String?>
-        ) -> ConfigurationKnob {
-            ConfigurationKnob(path) { $0[keyPath: property] = try $1.text() }
-        }
-
-        /// One of a few words.
+        /// One of a few values that have names.
         static func choice<Value>(
             _ path: String, _ property: WritableKeyPath<ClientConfiguration, Value>, _ values: [String: Value]
         ) -> ConfigurationKnob {
             ConfigurationKnob(path) { configuration, found in
-                guard let value = values[try found.text()] else {
-                    throw Unreadable(reason: "must be one of \(values.keys.sorted().joined(separator: ", "))")
-                }
-                configuration[keyPath: property] = value
+                let word = try found.word(of: Array(values.keys))
+                if let value = values[word] { configuration[keyPath: property] = value }
             }
         }
 
@@ -122,6 +120,15 @@
 
         func text() throws -> String {
             try value("text") { try reader.requiredString(forKey: key, isSecret: isSecret) }
+        }
+
+        /// One of `words`.
+        func word(of words: [String]) throws -> String {
+            let word = try text()
+            guard words.contains(word) else {
+                throw Unreadable(reason: "must be one of \(words.sorted().joined(separator: ", "))")
+            }
+            return word
         }
 
         func integer() throws -> Int {

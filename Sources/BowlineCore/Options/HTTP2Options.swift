@@ -35,6 +35,9 @@ public struct HTTP2Options: Sendable, Hashable, ConfigurableOptions {
 
     package static var knobs: [OptionKnob<Self>] {
         [
+            .choice(
+                "negotiation", \.negotiation,
+                ["automatic": .automatic, "http1Only": .http1Only, "http2Only": .http2Only]),
             OptionKnob("maximumConnectionsPerOrigin", .integer(\.maximumConnectionsPerOrigin, 1...1000)),
             OptionKnob("maximumStreams", .integer(\.maximumStreams, 1...10_000)),
             OptionKnob("streamWindow", .integer(\.streamWindow, 65_535...2_147_483_647)),

@@ -9,6 +9,11 @@ package struct OptionKnob<Options> {
         case optionalInteger(WritableKeyPath<Options, Int?>, ClosedRange<Int>)
         case duration(WritableKeyPath<Options, Duration>, DurationRange)
         case optionalDuration(WritableKeyPath<Options, Duration?>, DurationRange)
+        case number(WritableKeyPath<Options, Double>, ClosedRange<Double>)
+        /// A set of numbers, each in the range.
+        case integers(WritableKeyPath<Options, Set<Int>>, ClosedRange<Int>)
+        /// An enumeration: the words for its values, and a function that sets the value of a word.
+        case words([String], set: (_ word: String, _ options: inout Options) -> Void)
         /// A property of another type, or a group of its own. The function returns the problems, given the knob's path.
         case other((_ options: Options, _ path: String) -> [ConfigurationProblem])
     }
@@ -16,6 +21,18 @@ package struct OptionKnob<Options> {
     /// The property's name.
     package let name: String
     package let property: Property
+
+    /// An enumeration whose values have names.
+    package static func choice<Value>(
+        _ name: String, _ property: WritableKeyPath<Options, Value>, _ values: KeyValuePairs<String, Value>
+    ) -> Self {
+        Self(
+            name,
+            .words(values.map(\.key)) { word, options in
+                guard let value = values.first(where: { $0.key == word })?.value else { return }
+                options[keyPath: property] = value
+            })
+    }
 
     package init(_ name: String, _ property: Property) {
         self.name = name
@@ -25,13 +42,18 @@ package struct OptionKnob<Options> {
     /// The problems of the knob's value, whose path is `path`.
     func problems(of options: Options, at path: String) -> [ConfigurationProblem] {
         switch property {
-        case .flag: []
+        case .flag, .words: []
         case .integer(let property, let range): range.problems(of: options[keyPath: property], at: path)
         case .optionalInteger(let property, let range):
             options[keyPath: property].map { range.problems(of: $0, at: path) } ?? []
         case .duration(let property, let range): range.problems(of: options[keyPath: property], at: path)
         case .optionalDuration(let property, let range):
             options[keyPath: property].map { range.problems(of: $0, at: path) } ?? []
+        case .number(let property, let range): range.problems(of: options[keyPath: property], at: path)
+        case .integers(let property, let range):
+            options[keyPath: property].sorted().first { !range.contains($0) }.map {
+                [ConfigurationProblem(path, "must be \(range.lowerBound) to \(range.upperBound) each, has \($0)")]
+            } ?? []
         case .other(let problems): problems(options, path)
         }
     }
@@ -74,4 +96,19 @@ extension ClosedRange<Int> {
         let upper = upperBound == .max ? "" : " and at most \(upperBound)"
         return [ConfigurationProblem(path, "must be at least \(lowerBound)\(upper), is \(value)")]
     }
+}
+
+extension ClosedRange<Double> {
+    /// The range as `Docs/Defaults.md` writes it.
+    package var knobText: String { "\(lowerBound.knobText)…\(upperBound.knobText)" }
+
+    fileprivate func problems(of value: Double, at path: String) -> [ConfigurationProblem] {
+        guard !contains(value) else { return [] }
+        return [ConfigurationProblem(path, "must be \(lowerBound.knobText) to \(upperBound.knobText), is \(value)")]
+    }
+}
+
+extension Double {
+    /// Without `.0`, if it is a whole number.
+    fileprivate var knobText: String { Int(exactly: self).map { "\($0)" } ?? "\(self)" }
 }

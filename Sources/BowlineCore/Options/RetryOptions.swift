@@ -59,7 +59,7 @@ public struct RetryOptions: Sendable, ConfigurableOptions {
     package static var knobs: [OptionKnob<Self>] {
         [
             OptionKnob("maximumAttempts", .integer(\.maximumAttempts, 1...100)),
-            OptionKnob("statuses", .other { $0.statusProblems(at: $1) }),
+            OptionKnob("statuses", .integers(\.statuses, 400...599)),
             OptionKnob("backoff", .other { $0.backoff.problems(at: $1) }),
             OptionKnob("maximumRetryAfter", .duration(\.maximumRetryAfter, .notNegative)),
             OptionKnob("budget", .other { $0.budget?.problems(at: $1) ?? [] }),
@@ -67,11 +67,6 @@ public struct RetryOptions: Sendable, ConfigurableOptions {
     }
 
     package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
-
-    private func statusProblems(at path: String) -> [ConfigurationProblem] {
-        let status = statuses.sorted().first { !(400...599).contains($0) }
-        return status.map { [ConfigurationProblem(path, "must be 400 to 599 each, has \($0)")] } ?? []
-    }
 }
 
 /// How many retries the requests to one origin may make together, over a sliding window.
@@ -92,17 +87,13 @@ public struct RetryBudgetOptions: Sendable, Hashable, ConfigurableOptions {
 
     package static var knobs: [OptionKnob<Self>] {
         [
-            OptionKnob("ratio", .other { $0.ratioProblems(at: $1) }),
+            OptionKnob("ratio", .number(\.ratio, 0...1)),
             OptionKnob("perSecond", .integer(\.perSecond, 0...1_000_000)),
             OptionKnob("window", .duration(\.window, .budgetWindow)),
         ]
     }
 
     func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
-
-    private func ratioProblems(at path: String) -> [ConfigurationProblem] {
-        (0...1).contains(ratio) ? [] : [ConfigurationProblem(path, "must be 0 to 1, is \(ratio)")]
-    }
 }
 
 extension DurationRange {

@@ -71,6 +71,16 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     /// Makes the defaults.
     public init() {}
 
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            .choice(
+                "verification", \.verification,
+                ["full": .full, "withoutHostName": .withoutHostName, "disabled": .disabled]),
+            .choice("minimumVersion", \.minimumVersion, ["tls12": .tls12, "tls13": .tls13]),
+            .choice("renegotiation", \.renegotiation, ["never": .never, "once": .once]),
+        ]
+    }
+
     package func problems(at path: String) -> [ConfigurationProblem] {
         var problems: [ConfigurationProblem] = []
         if let serverName {

@@ -19,4 +19,12 @@ public struct TelemetryOptions: Sendable, ConfigurableOptions {
 
     /// Makes the defaults.
     public init() {}
+
+    package static var knobs: [OptionKnob<Self>] {
+        [
+            OptionKnob("isTracingEnabled", .flag(\.isTracingEnabled)),
+            OptionKnob("isMetricsEnabled", .flag(\.isMetricsEnabled)),
+            OptionKnob("namesPathsInErrors", .flag(\.namesPathsInErrors)),
+        ]
+    }
 }
