@@ -41,7 +41,8 @@ struct AttemptFailureTests {
         for method in [HTTPRequest.Method.post, .get] {
             let request = try harness.request(method)
             let thrown = await serviceError { try await next(request, context: harness.context()) }
-            #expect(thrown?.code == error.code && thrown?.progress == .ambiguous)
+            #expect(thrown?.code == error.code)
+            #expect(thrown?.progress == .ambiguous)
         }
         #expect(harness.stub.calls.count == 2)
         #expect(harness.decisions.verdicts == [.giveUp(.notRetryable), .giveUp(.notRetryable)])
@@ -137,7 +138,8 @@ struct AttemptFailureTests {
             try await stub.send(
                 .post("http://a.example/orders", body: .text("x")), along: TestRoad { $0.redirect = RedirectOptions() })
         }
-        #expect(error?.code == .connectionRefused && error?.progress == .responseStarted)
+        #expect(error?.code == .connectionRefused)
+        #expect(error?.progress == .responseStarted)
     }
 
     @Test("an attempt does not begin after the deadline because the failed body took its time")
@@ -160,7 +162,8 @@ struct AttemptFailureTests {
         try await eventually("the wait before the retry") { clock.nextDeadline == retry }
         clock.advance(to: retry)
         let response = try await call.value
-        #expect(response.status == .badGateway && response.attempts == 2)
+        #expect(response.status == .badGateway)
+        #expect(response.attempts == 2)
         #expect(clock.now == retry)
         end.finish()
     }
@@ -254,7 +257,8 @@ struct AttemptFailureTests {
         }
         let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
         let error = await serviceError { try await sendAll(1, bearer, harness) }
-        #expect(error?.code == .connectionRefused && error?.progress == .responseStarted)
+        #expect(error?.code == .connectionRefused)
+        #expect(error?.progress == .responseStarted)
     }
 
     /// A client that has begun to shut down.
@@ -281,6 +285,7 @@ struct AttemptFailureTests {
         let next = try road.over(harness.stub)
         let context = RequestContext(deadline: nil, timeouts: Timeouts(), call: CallRecord(registry: Draining()))
         #expect(try await next(harness.request(), context: context).status == .unauthorized)
-        #expect(fetched.value == 1 && harness.stub.calls.count == 1)
+        #expect(fetched.value == 1)
+        #expect(harness.stub.calls.count == 1)
     }
 }

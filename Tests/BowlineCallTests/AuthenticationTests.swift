@@ -81,7 +81,8 @@ struct AuthenticationTests {
             var dumped = ""
             dump(value, to: &dumped)
             for text in ["\(value)", String(reflecting: value), dumped] {
-                #expect(!text.contains("canary") && !text.contains("Y2FuYXJ5"), "\(type(of: value))")
+                #expect(!text.contains("canary"), "\(type(of: value))")
+                #expect(!text.contains("Y2FuYXJ5"), "\(type(of: value))")
             }
         }
     }
@@ -243,10 +244,12 @@ struct AuthenticationTests {
         let bearer = BearerAuthentication { tokens.next() }
         stub.on(nil, "/a", always: .respond(.unauthorized, body: "why"))
         for _ in 0..<20 { #expect(try await send(with: bearer).status == .unauthorized) }
-        #expect(tokens.fetched == 1 && stub.calls.count == 20)
+        #expect(tokens.fetched == 1)
+        #expect(stub.calls.count == 20)
         clock.advance(by: .seconds(1))
         for _ in 0..<20 { #expect(try await send(with: bearer).status == .unauthorized) }
-        #expect(tokens.fetched == 2 && stub.calls.count == 41)
+        #expect(tokens.fetched == 2)
+        #expect(stub.calls.count == 41)
     }
 
     @Test("a 401 whose body does not end is given up after 50 ms; the request goes on with the new token")

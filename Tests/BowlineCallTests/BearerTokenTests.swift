@@ -423,7 +423,8 @@ struct BearerTokenTests {
                     } catch let error as ServiceError {
                         #expect(error.code == .authenticationFailed)
                     } catch {
-                        #expect(error is CancellationError && isCancelled)
+                        #expect(error is CancellationError)
+                        #expect(isCancelled)
                     }
                 }
             }

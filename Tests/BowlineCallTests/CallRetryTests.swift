@@ -12,7 +12,8 @@ struct CallRetryTests {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", inOrder: [.respond(.badGateway), .respond(.gatewayTimeout), .respond(body: "ok")])
         let response = try await harness.send().get()
-        #expect(response.status == .ok && response.attempts == 3)
+        #expect(response.status == .ok)
+        #expect(response.attempts == 3)
         #expect(harness.stub.calls.map(\.attempt) == [1, 2, 3])
         // Half of 50 ms, then half of 100 ms.
         #expect(harness.clock.now == MonotonicInstant(nanoseconds: 75_000_000))
@@ -25,7 +26,8 @@ struct CallRetryTests {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable, body: "busy"))
         let response = try await harness.send().get()
-        #expect(response.status == .serviceUnavailable && response.attempts == 3)
+        #expect(response.status == .serviceUnavailable)
+        #expect(response.attempts == 3)
         #expect(String(buffer: try await response.body.collect(upTo: 100)) == "busy")
         #expect(harness.stub.calls.count == 3)
         #expect(harness.decisions.verdicts.last == .giveUp(.attemptsExhausted))
@@ -42,7 +44,8 @@ struct CallRetryTests {
             ])
         let result = try await harness.send()
         let error = try #require(throws: ServiceError.self) { try result.get() }
-        #expect(error.code == .connectionRefused && error.attempts == 3)
+        #expect(error.code == .connectionRefused)
+        #expect(error.attempts == 3)
         #expect(error.progress == .ambiguous, "the first attempt may have been acted on")
     }
 
@@ -98,7 +101,8 @@ struct CallRetryTests {
         harness.stub.on(
             .put, "/x", inOrder: [.fail(.connectionClosed, progress: .ambiguous), .respond(.serviceUnavailable)])
         let response = try await harness.send(try harness.request(.put, body: stream(1000))).get()
-        #expect(response.status == .serviceUnavailable && response.attempts == 2)
+        #expect(response.status == .serviceUnavailable)
+        #expect(response.attempts == 2)
         #expect(harness.stub.calls.map { $0.body.readableBytes } == [1000, 1000])
         #expect(harness.decisions.verdicts.last == .giveUp(.bodyNotReplayable), "a response commits it")
 
@@ -134,7 +138,8 @@ struct CallRetryTests {
             harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable, fields: [.retryAfter: value], body: "b"))
             let response = try await harness.send(context: harness.context(deadline: .seconds(10))).get()
             #expect(String(buffer: try await response.body.collect(upTo: 10)) == "b")
-            #expect(harness.clock.now.nanoseconds == 0 && harness.stub.calls.count == 1)
+            #expect(harness.clock.now.nanoseconds == 0)
+            #expect(harness.stub.calls.count == 1)
             #expect(harness.decisions.verdicts == [.giveUp(reason)])
         }
     }
@@ -230,7 +235,8 @@ struct CallRetryTests {
                 .respond(.badGateway, fields: [hint: "false"], body: "as it came"),
             ])
         let response = try await harness.send().get()
-        #expect(response.status == .badGateway && response.attempts == 5)
+        #expect(response.status == .badGateway)
+        #expect(response.attempts == 5)
         #expect(String(buffer: try await response.body.collect(upTo: 100)) == "as it came")
         #expect(
             told.withLock { $0 } == [
@@ -303,7 +309,8 @@ struct CallRetryTests {
         let (request, context, pipeline) = (try harness.request(), harness.context(), try harness.pipeline)
         let task = Task { try await pipeline(request, context: context) }
         try await harness.clock.waitForSleepers()
-        #expect(context.call.phase == .backoff && context.call.attempt == 1)
+        #expect(context.call.phase == .backoff)
+        #expect(context.call.attempt == 1)
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
         #expect(harness.clock.sleeperCount == 0)
@@ -369,7 +376,8 @@ struct CallRetryTests {
         }
         #expect(harness.stub.calls.count == 15)
         #expect(harness.decisions.verdicts.last == .giveUp(.budgetExhausted))
-        #expect(harness.decisions.all.first?.budgetLeft == 4 && harness.decisions.all.last?.budgetLeft == 0)
+        #expect(harness.decisions.all.first?.budgetLeft == 4)
+        #expect(harness.decisions.all.last?.budgetLeft == 0)
         // In time it fills again.
         harness.clock.advance(by: .seconds(6))
         #expect(try await harness.send().get().attempts == 3)

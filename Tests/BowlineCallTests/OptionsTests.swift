@@ -70,9 +70,11 @@ struct OptionsTests {
         let request = try make { (options: inout RequestOptions) in options.authenticates = false }
         #expect(!request.made.authenticates)
         let telemetry = try make { (options: inout TelemetryOptions) in options.isTracingEnabled = false }
-        #expect(!telemetry.made.isTracingEnabled && telemetry.made.isMetricsEnabled)
+        #expect(!telemetry.made.isTracingEnabled)
+        #expect(telemetry.made.isMetricsEnabled)
         let short = RetryOptions { $0.maximumAttempts = 4 }
-        #expect(short.maximumAttempts == 4 && short.statuses == RetryOptions().statuses)
+        #expect(short.maximumAttempts == 4)
+        #expect(short.statuses == RetryOptions().statuses)
     }
 
     @Test("a decision about another attempt reads as a few words, without the names of types")
@@ -98,10 +100,12 @@ struct OptionsTests {
         let resolved = own.resolved(over: retry)
         #expect(resolved.maximumAttempts == 6)
         #expect(resolved.statuses == [500])
-        #expect(resolved.backoff.base == .seconds(3) && resolved.backoff.maximum == .seconds(4))
+        #expect(resolved.backoff.base == .seconds(3))
+        #expect(resolved.backoff.maximum == .seconds(4))
         #expect(resolved.maximumRetryAfter == .seconds(30))
         #expect(resolved.budget?.perSecond == 7)
-        #expect(resolved.onDecision != nil && resolved.shouldRetry != nil)
+        #expect(resolved.onDecision != nil)
+        #expect(resolved.shouldRetry != nil)
         own.budget = .unlimited
         own.maximumRetryAfter = .zero
         own.backoff = .exponential(base: .zero, maximum: .zero)
@@ -113,7 +117,9 @@ struct OptionsTests {
         own.backoff = RetryBackoffOverrides { $0.maximum = .seconds(1) }
         retry.backoff.custom = { _, _ in .seconds(9) }
         let waits = own.resolved(over: retry).backoff
-        #expect(waits.base == .seconds(3) && waits.throttledBase == .seconds(3) && waits.maximum == .seconds(1))
+        #expect(waits.base == .seconds(3))
+        #expect(waits.throttledBase == .seconds(3))
+        #expect(waits.maximum == .seconds(1))
         #expect(waits.custom == nil)
         #expect(RetryOverrides().resolved(over: retry).backoff.custom != nil)
 
@@ -123,7 +129,8 @@ struct OptionsTests {
         var hops = RedirectOverrides()
         hops.maximum = 1
         hops.sensitiveFields = [.eTag]
-        #expect(hops.resolved(over: redirect).allowsDowngrade && hops.resolved(over: redirect).maximum == 1)
+        #expect(hops.resolved(over: redirect).allowsDowngrade)
+        #expect(hops.resolved(over: redirect).maximum == 1)
         #expect(hops.resolved(over: redirect).sensitiveFields == [.cookie, .eTag])
 
         var decoding = DecompressionOptions()
@@ -133,7 +140,8 @@ struct OptionsTests {
         growth.maximumRatio = .unlimited
         #expect(growth.resolved(over: decoding).maximumBytes == 100)
         #expect(growth.resolved(over: decoding).maximumRatio == nil)
-        #expect(growth.resolved(over: decoding).maximumLayers == 2 && growth.resolved(over: decoding).isEnabled)
+        #expect(growth.resolved(over: decoding).maximumLayers == 2)
+        #expect(growth.resolved(over: decoding).isEnabled)
     }
 
     @Test("a request's set replaces the client's, or changes it")
@@ -155,7 +163,8 @@ struct OptionsTests {
         #expect(statuses.resolved(over: [502, 503]) == [502])
         var hops = RedirectOverrides()
         hops.sensitiveFields.insert(.eTag)
-        #expect(!hops.isInherited && hops.resolved(over: RedirectOptions()).sensitiveFields.contains(.eTag))
+        #expect(!hops.isInherited)
+        #expect(hops.resolved(over: RedirectOptions()).sensitiveFields.contains(.eTag))
     }
 
     @Test("overrides of each kind count as set", arguments: 0..<7)
@@ -181,10 +190,14 @@ struct OptionsTests {
         retry.budget = .unlimited
         var decompression = DecompressionOptions()
         decompression.maximumBytes = .unlimited
-        #expect(timeouts.total == nil && retry.budget == nil && decompression.maximumBytes == nil)
+        #expect(timeouts.total == nil)
+        #expect(retry.budget == nil)
+        #expect(decompression.maximumBytes == nil)
         let streaming = TimeoutOverrides.streaming.resolved(over: Timeouts())
-        #expect(streaming.total == nil && streaming.attempt == nil)
-        #expect(streaming.bodyIdle == .seconds(30) && streaming.responseHead == .seconds(30))
+        #expect(streaming.total == nil)
+        #expect(streaming.attempt == nil)
+        #expect(streaming.bodyIdle == .seconds(30))
+        #expect(streaming.responseHead == .seconds(30))
         #expect(streaming.poolAcquire == .seconds(10))
     }
 

@@ -105,7 +105,8 @@ struct TokenRetryTests {
             let source = Source(.failure(failure), .success(BearerToken("t1")))
             let response = try await test.send(method, through: test.pipeline(test.bearer(source))).get()
             #expect(try await response.text() == "done")
-            #expect(response.attempts == 2 && response.requestsSent == 1)
+            #expect(response.attempts == 2)
+            #expect(response.requestsSent == 1)
             #expect(source.asked == 2)
             #expect(test.tokens == ["Bearer t1"])
             #expect(test.harness.decisions.verdicts == [.retry(after: .milliseconds(25))])
@@ -124,7 +125,8 @@ struct TokenRetryTests {
         let source = Source(.failure(Self.refusals[index]), .success(BearerToken("t1")))
         let result = try await send(.get, through: pipeline(bearer(source)))
         let error = try failure(of: result)
-        #expect(error.code == .authenticationFailed && error.progress == .neverSent)
+        #expect(error.code == .authenticationFailed)
+        #expect(error.progress == .neverSent)
         #expect(source.asked == 1)
         #expect(harness.stub.calls.isEmpty)
         #expect(harness.decisions.verdicts == [.giveUp(.notRetryable)])
@@ -135,9 +137,11 @@ struct TokenRetryTests {
         let source = Source(.failure(Self.refused))
         let result = try await send(.post, through: pipeline(bearer(source)))
         let error = try failure(of: result)
-        #expect(error.code == .authenticationFailed && error.progress == .neverSent)
+        #expect(error.code == .authenticationFailed)
+        #expect(error.progress == .neverSent)
         #expect((error.underlying as? ServiceError)?.code == .connectionRefused)
-        #expect(error.attempts == 3 && error.requestsSent == 0)
+        #expect(error.attempts == 3)
+        #expect(error.requestsSent == 0)
         #expect(error.origin == "http://stub.invalid:80")
         #expect(source.asked == 3)
         #expect(harness.stub.calls.isEmpty)
@@ -187,7 +191,8 @@ struct TokenRetryTests {
         try await eventually("the wait before the retry") { clock.nextDeadline == retry }
         clock.advance(to: retry)
         let response = try await sending.value
-        #expect(response.attempts == 2 && response.requestsSent == 1)
+        #expect(response.attempts == 2)
+        #expect(response.requestsSent == 1)
         #expect(tokens == ["Bearer t2"])
     }
 
@@ -247,7 +252,10 @@ struct TokenRetryTests {
                     return source.asked == round + 1
                 }
             }
-            for try await response in group { #expect(response.attempts == 3 && response.requestsSent == 1) }
+            for try await response in group {
+                #expect(response.attempts == 3)
+                #expect(response.requestsSent == 1)
+            }
         }
         #expect(source.asked == 3)
         #expect(tokens == Array(repeating: "Bearer t1", count: count))
@@ -268,11 +276,14 @@ struct TokenRetryTests {
             let result = try await test.send(method, through: test.pipeline(test.bearer(source)))
             if method == .get {
                 let response = try result.get()
-                #expect(response.status == .ok && response.attempts == 2 && response.requestsSent == 2)
+                #expect(response.status == .ok)
+                #expect(response.attempts == 2)
+                #expect(response.requestsSent == 2)
                 #expect(test.tokens == ["Bearer t1", "Bearer t2"])
             } else {
                 let error = try test.failure(of: result)
-                #expect(error.code == .authenticationFailed && error.progress == .responseStarted)
+                #expect(error.code == .authenticationFailed)
+                #expect(error.progress == .responseStarted)
                 #expect(test.tokens == ["Bearer t1"])
                 #expect(test.harness.decisions.verdicts == [.giveUp(.notIdempotent)])
             }
@@ -291,7 +302,8 @@ struct TokenRetryTests {
         }
         let result = try await send(.post, through: pipeline(bearer(source), [twice]))
         let error = try failure(of: result)
-        #expect(error.code == .authenticationFailed && error.progress == .ambiguous)
+        #expect(error.code == .authenticationFailed)
+        #expect(error.progress == .ambiguous)
         #expect(harness.stub.calls.count == 1)
         #expect(harness.decisions.verdicts == [.giveUp(.notIdempotent)])
     }

@@ -15,10 +15,18 @@ struct MessageCopyTests {
         copy.body = .text("body")
         copy.options.allowsResend = true
         copy.url = try ServiceURL("http://a/b")
-        #expect(original.method == .get && original.reference == "a" && original.fields[.accept] == "x")
-        #expect(original.body.length == 0 && !original.options.allowsResend && original.url == nil)
-        #expect(copy.method == .put && copy.reference == "b" && copy.fields[.accept] == "y")
-        #expect(copy.body.length == 4 && copy.options.allowsResend && copy.url?.path == "/b")
+        #expect(original.method == .get)
+        #expect(original.reference == "a")
+        #expect(original.fields[.accept] == "x")
+        #expect(original.body.length == 0)
+        #expect(!original.options.allowsResend)
+        #expect(original.url == nil)
+        #expect(copy.method == .put)
+        #expect(copy.reference == "b")
+        #expect(copy.fields[.accept] == "y")
+        #expect(copy.body.length == 4)
+        #expect(copy.options.allowsResend)
+        #expect(copy.url?.path == "/b")
     }
 
     @Test("changing a copy of a response leaves the original as it was, property by property")
@@ -28,8 +36,12 @@ struct MessageCopyTests {
         copy.status = .notFound
         copy.fields[.server] = "y"
         copy.facts.attempts = 2
-        #expect(original.status == .ok && original.fields[.server] == "x" && original.attempts == 1)
-        #expect(copy.status == .notFound && copy.fields[.server] == "y" && copy.attempts == 2)
+        #expect(original.status == .ok)
+        #expect(original.fields[.server] == "x")
+        #expect(original.attempts == 1)
+        #expect(copy.status == .notFound)
+        #expect(copy.fields[.server] == "y")
+        #expect(copy.attempts == 2)
     }
 
     @Test(

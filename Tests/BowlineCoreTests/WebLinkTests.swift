@@ -187,7 +187,8 @@ struct WebLinkTests {
         #expect(try response(Array(repeating: "</a>", count: 256) + ["</b>; rel=x"]).links.isEmpty)
         let parameters = (0..<10_000).map { "; p\($0)=\"\($0)\"" }.joined()
         let link = try #require(try response(["</a>; rel=x" + parameters]).links.first)
-        #expect(link.parameter("p30") == "30" && link.parameter("p31") == nil)
+        #expect(link.parameter("p30") == "30")
+        #expect(link.parameter("p31") == nil)
         #expect(try response([String(repeating: "<", count: 1 << 20)]).links.isEmpty)
         #expect(try response(["</a>; rel=\"" + String(repeating: "\\", count: 1 << 20)]).links.count == 1)
     }

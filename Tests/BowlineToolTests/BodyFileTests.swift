@@ -46,12 +46,15 @@ struct BodyFileTests {
         let path = "/proc/self/limits"
         guard access(path, R_OK) == 0 else { return }
         let file = try BodyFile(path)
-        #expect(file.length == nil && file.isReplayable)
-        #expect(file.requestBody.length == nil && file.requestBody.isReplayable)
+        #expect(file.length == nil)
+        #expect(file.isReplayable)
+        #expect(file.requestBody.length == nil)
+        #expect(file.requestBody.isReplayable)
         #expect(try await Self.contents(of: path).count > 100)
         try await Self.withFile([]) { path in
             let empty = try BodyFile(path)
-            #expect(empty.length == 0 && empty.isReplayable)
+            #expect(empty.length == 0)
+            #expect(empty.isReplayable)
         }
     }
 
@@ -72,7 +75,8 @@ struct BodyFileTests {
                 unlink(pipe)
                 unlink(link)
             }
-            #expect(mkfifo(pipe, 0o600) == 0 && symlink(path, link) == 0)
+            #expect(mkfifo(pipe, 0o600) == 0)
+            #expect(symlink(path, link) == 0)
             let reader = open(pipe, O_RDONLY | O_NONBLOCK)
             defer { close(reader) }
             try say("hello", to: pipe)
@@ -80,7 +84,8 @@ struct BodyFileTests {
             #expect(read(reader, &bytes, 16) == 5)
             try say("hello", to: link)
             #expect(try await Self.contents(of: path) == Array("hello".utf8))
-            #expect(kind(pipe) == S_IFIFO && kind(link) == S_IFLNK)
+            #expect(kind(pipe) == S_IFIFO)
+            #expect(kind(link) == S_IFLNK)
         }
     }
 

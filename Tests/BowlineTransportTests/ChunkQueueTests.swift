@@ -27,7 +27,9 @@ struct ChunkQueueTests {
             received.writeImmutableBuffer(chunk)
         }
         #expect(received == sent)
-        #expect(queue.isEmpty && queue.byteCount == 0 && queue.heldBytes == 0)
+        #expect(queue.isEmpty)
+        #expect(queue.byteCount == 0)
+        #expect(queue.heldBytes == 0)
     }
 
     @Test("Joining copies each byte a bounded number of times: a block is not copied for each chunk")
@@ -116,7 +118,9 @@ struct ChunkQueueTests {
                 #expect(Array(model.prefix(chunk.readableBytes)) == Array(chunk.readableBytesView))
                 model.removeFirst(chunk.readableBytes)
             }
-            #expect(model.isEmpty && queue.byteCount == 0 && queue.heldBytes == 0)
+            #expect(model.isEmpty)
+            #expect(queue.byteCount == 0)
+            #expect(queue.heldBytes == 0)
         }
     }
 

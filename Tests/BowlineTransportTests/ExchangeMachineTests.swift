@@ -104,7 +104,8 @@ struct ExchangeMachineTests {
         _ = machine.receivedHead(first: Self.bytes(1500), step: 6000)
         _ = machine.received(Self.bytes(2000))
         let waiting = machine.takeTaken()
-        #expect(waiting.count == 0 && !waiting.isPaused, "nothing was read")
+        #expect(waiting.count == 0, "nothing was read")
+        #expect(!waiting.isPaused, "nothing was read")
         guard case .chunk(_, shouldResume: false, _) = machine.next(nil),
             case .chunk(_, shouldResume: false, _) = machine.next(nil)
         else {
@@ -127,7 +128,8 @@ struct ExchangeMachineTests {
             return
         }
         let behind = machine.takeTaken()
-        #expect(behind.count == 0 && behind.isPaused)
+        #expect(behind.count == 0)
+        #expect(behind.isPaused)
         guard case .chunk(_, shouldResume: false, _) = machine.next(nil),
             case .chunk(_, shouldResume: true, _) = machine.next(nil)
         else {
@@ -135,7 +137,8 @@ struct ExchangeMachineTests {
             return
         }
         let last = machine.takeTaken()
-        #expect(last.count == 6000 && !last.isPaused)
+        #expect(last.count == 6000)
+        #expect(!last.isPaused)
     }
 
     @Test("a second reader is refused while one waits")
@@ -164,12 +167,16 @@ struct ExchangeMachineTests {
         _ = machine.receivedHead(first: Self.bytes(3))
         let isClaimed = machine.claim()
         let ending = machine.fail(Failure(), isCutOff: true)
-        #expect(isClaimed && ending.cutsBody && ending.chunk == nil)
+        #expect(isClaimed)
+        #expect(ending.cutsBody)
+        #expect(ending.chunk == nil)
         let (isOver, waiting) = (machine.isOver, machine.waiting.chunks)
-        #expect(isOver && waiting == 1)
+        #expect(isOver)
+        #expect(waiting == 1)
         let again = machine.fail(Failure())
         let isClaimedAgain = machine.claim()
-        #expect(!again.cutsBody && !isClaimedAgain)
+        #expect(!again.cutsBody)
+        #expect(!isClaimedAgain)
         guard case .ignored = machine.received(Self.bytes(2)), case .chunk(let chunk, false, nil) = machine.next(nil)
         else {
             Issue.record("what had arrived is lost")
@@ -202,7 +209,8 @@ struct ExchangeMachineTests {
         _ = given.fail(Failure(), isCutOff: true)
         let gaveUp = given.giveUp(Failure())
         let kept = given.waiting.chunks
-        #expect(!gaveUp.isActive && kept == 0)
+        #expect(!gaveUp.isActive)
+        #expect(kept == 0)
         guard case .failed = given.next(nil) else {
             Issue.record("what was given up is read")
             return

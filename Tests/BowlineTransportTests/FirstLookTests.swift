@@ -36,7 +36,8 @@ struct FirstLookTests {
         try await withExchange(isReused: false) { channel, owner, running in
             await channel.testingEventLoop.advanceTime(by: HTTP1Connection.ticketWait)
             let error = try await #require(throws: TransportOutcome.self) { try await running.value }
-            #expect(error.code == .connectionClosed && error.progress == .neverSent)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .neverSent)
             #expect(owner.notes == ["closed unsolicitedBytes"])
             #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
         }
@@ -46,7 +47,8 @@ struct FirstLookTests {
     func used() async throws {
         try await withExchange(isReused: true) { channel, owner, running in
             let error = try await #require(throws: TransportOutcome.self) { try await running.value }
-            #expect(error.code == .connectionClosed && error.progress == .neverSent)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .neverSent)
             #expect(owner.notes == ["closed unsolicitedBytes"])
             #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
         }

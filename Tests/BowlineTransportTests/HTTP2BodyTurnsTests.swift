@@ -18,14 +18,17 @@ struct HTTP2BodyTurnsTests {
         let (a, b) = (Sender("a"), Sender("b"))
         var turns = HTTP2BodyTurns<Sender>(channelLimit: 65_536)
         for sender in [a, b, a, b] { turns.add(sender) }
-        #expect(a.isQueued && b.isQueued)
+        #expect(a.isQueued)
+        #expect(b.isQueued)
         var names: [String] = []
         while let (sender, _) = turns.next(outputByteCount: 0) {
             names.append(sender.name)
             if names.count < 4 { turns.add(sender) }
         }
         #expect(names == ["a", "b", "a", "b", "a"])
-        #expect(turns.isEmpty && !a.isQueued && !b.isQueued)
+        #expect(turns.isEmpty)
+        #expect(!a.isQueued)
+        #expect(!b.isQueued)
     }
 
     struct Share: Sendable {
@@ -75,7 +78,8 @@ struct HTTP2BodyTurnsTests {
         turns.add(sender)
         turns.wrote(on: 5)
         turns.removeAll()
-        #expect(turns.isEmpty && !sender.isQueued)
+        #expect(turns.isEmpty)
+        #expect(!sender.isQueued)
         #expect(turns.lastSender == 5)
         turns.add(sender)
         #expect(!turns.isEmpty)

@@ -55,7 +55,8 @@ struct HTTP2HeldRequestTests {
         try await harness.receive(.goAway(last: lastID))
         for call in held {
             let error = try #require(await call.error)
-            #expect(error.progress == .neverSent && error.code == .connectionClosed)
+            #expect(error.progress == .neverSent)
+            #expect(error.code == .connectionClosed)
             #expect(error.connection == .declined(hasCarriedOthers: true))
         }
         let entries = harness.entries()
@@ -102,7 +103,8 @@ struct HTTP2HeldRequestTests {
         } else {
             try await harness.advance(by: .seconds(3))
             let error = try #require(await held.error)
-            #expect(error.code == .responseHeadTimeout && error.progress == .neverSent)
+            #expect(error.code == .responseHeadTimeout)
+            #expect(error.progress == .neverSent)
         }
         try await eventually("its lease went back") { harness.log.contains("returned unused") }
         try await harness.setWritable(true)
@@ -198,7 +200,8 @@ struct HTTP2HeldRequestTests {
             harness.channel.pipeline.fireErrorCaught(IOError(errnoCode: 104, reason: "read"))
         }
         let error = try await #require(throws: TransportOutcome.self) { _ = try await exchange.run() }
-        #expect(error.progress == .neverSent && error.isDeclined)
+        #expect(error.progress == .neverSent)
+        #expect(error.isDeclined)
         #expect(try await harness.frames().isEmpty)
         await harness.finish()
     }

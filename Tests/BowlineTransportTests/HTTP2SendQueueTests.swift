@@ -23,7 +23,8 @@ struct HTTP2SendQueueTests {
                 } else if queue.byteCount > 0 {
                     let wanted = Int.random(in: 1...queue.byteCount, using: &random)
                     let piece = queue.take(wanted)
-                    #expect(piece.readableBytes > 0 && piece.readableBytes <= wanted, "seed \(seed)")
+                    #expect(piece.readableBytes > 0, "seed \(seed)")
+                    #expect(piece.readableBytes <= wanted, "seed \(seed)")
                     taken += Array(piece.readableBytesView)
                 }
                 #expect(queue.byteCount == given.count - taken.count, "seed \(seed)")
@@ -37,16 +38,19 @@ struct HTTP2SendQueueTests {
     @Test("It is due while bytes or an end wait; what is dropped is not")
     func due() throws {
         var queue = HTTP2SendQueue()
-        #expect(!queue.isDue && queue.cost == 0)
+        #expect(!queue.isDue)
+        #expect(queue.cost == 0)
         queue.ending = .withBody
         #expect(queue.isDue)
         queue.ending = .written
         #expect(!queue.isDue)
         queue.append(ByteBuffer(string: "abc"))
-        #expect(queue.isDue && queue.byteCount == 3)
+        #expect(queue.isDue)
+        #expect(queue.byteCount == 3)
         queue.ending = .withTrailers(try CheckedTrailers([:]))
         queue.drop()
-        #expect(!queue.isDue && queue.byteCount == 0)
+        #expect(!queue.isDue)
+        #expect(queue.byteCount == 0)
     }
 
     /// A piece of a body as text: its size, and how the stream ends with it or behind it.
@@ -87,14 +91,20 @@ struct HTTP2SendQueueTests {
         var queue = HTTP2SendQueue()
         queue.append(ByteBuffer(repeating: 1, count: 100))
         _ = queue.next(upTo: 60)
-        #expect(queue.bytesInChannel == 60 && queue.byteCount == 40)
-        #expect(queue.cost == 40 && queue.unsentCost == 100)
-        #expect(!queue.hasProgress && queue.sentBytes == 0)
+        #expect(queue.bytesInChannel == 60)
+        #expect(queue.byteCount == 40)
+        #expect(queue.cost == 40)
+        #expect(queue.unsentCost == 100)
+        #expect(!queue.hasProgress)
+        #expect(queue.sentBytes == 0)
         queue.sent(50)
-        #expect(queue.bytesInChannel == 10 && queue.unsentCost == 50)
-        #expect(queue.hasProgress && queue.sentBytes == 50)
+        #expect(queue.bytesInChannel == 10)
+        #expect(queue.unsentCost == 50)
+        #expect(queue.hasProgress)
+        #expect(queue.sentBytes == 50)
         queue.forgetProgress()
-        #expect(!queue.hasProgress && queue.sentBytes == 50)
+        #expect(!queue.hasProgress)
+        #expect(queue.sentBytes == 50)
     }
 }
 
@@ -137,7 +147,8 @@ struct HTTP2SentMarksTests {
         seen = []
         while let mark = marks.next(upTo: second ?? 0) { seen.append(describe(mark, bodies)) }
         #expect(seen == ["1: 8", "ping 3"])
-        #expect(!marks.isEmpty && !marks.awaitsNetwork)
+        #expect(!marks.isEmpty)
+        #expect(!marks.awaitsNetwork)
         marks.removeAll()
         let gone = marks.next(upTo: 100)
         #expect(describe(gone, bodies) == "none")

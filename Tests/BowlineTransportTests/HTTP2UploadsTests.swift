@@ -106,7 +106,8 @@ struct HTTP2UploadsTests {
             #expect(shapes == [String](repeating: "1: 16384", count: 4))
         }
         let rest = peer.write()
-        #expect(rest.isEmpty && !peer.uploads.isDue)
+        #expect(rest.isEmpty)
+        #expect(!peer.uploads.isDue)
     }
 
     @Test("two bodies take turns, frame by frame, and end with their last bytes")
@@ -166,7 +167,8 @@ struct HTTP2UploadsTests {
         peer.append(3, to: 0)
         peer.append(0, to: 1)
         peer.streams[0].isOpen = false
-        #expect(peer.uploads.isDue && !peer.streams[1].isQueued)
+        #expect(peer.uploads.isDue)
+        #expect(!peer.streams[1].isQueued)
         let shapes = peer.write()
         #expect(shapes.isEmpty)
         peer.uploads.add(peer.streams[0])
@@ -179,7 +181,8 @@ struct HTTP2UploadsTests {
         let nothing = peer.uploads.flushed()
         #expect(nothing == nil)
         peer.uploads.wrotePing(4)
-        #expect(!peer.uploads.awaitsNetwork && !peer.uploads.isAllTaken)
+        #expect(!peer.uploads.awaitsNetwork)
+        #expect(!peer.uploads.isAllTaken)
         let end = peer.uploads.flushed()
         #expect(peer.uploads.awaitsNetwork)
         let taken = peer.taken(upTo: end)
@@ -227,7 +230,8 @@ struct HTTP2UploadsTests {
         peer.streams[0].isWaitingForRoom = true
         peer.uploads.waitForRoom(peer.streams[0])
         peer.uploads.removeAll()
-        #expect(!peer.uploads.isDue && peer.uploads.isAllTaken)
+        #expect(!peer.uploads.isDue)
+        #expect(peer.uploads.isAllTaken)
         let roomy = peer.uploads.popRoomy(upTo: 100)
         #expect(roomy == nil)
     }

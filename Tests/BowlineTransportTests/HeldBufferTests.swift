@@ -70,7 +70,9 @@ import Testing
                     }
                 }
             }
-            #expect(body == "abcde" && folded == "b c" && trailer == "u", "cut at \(cut)")
+            #expect(body == "abcde", "cut at \(cut)")
+            #expect(folded == "b c", "cut at \(cut)")
+            #expect(trailer == "u", "cut at \(cut)")
         }
     }
 

@@ -87,7 +87,9 @@ struct ResendPolicyTests {
             return (count, policy)
         }
         let (often, policy) = try leases(hasCarriedOthers: true)
-        #expect(often == 100 && policy.count == 0 && !policy.requiresFresh)
+        #expect(often == 100)
+        #expect(policy.count == 0)
+        #expect(!policy.requiresFresh)
         #expect(try leases(hasCarriedOthers: false).0 == 1)
     }
 
@@ -98,7 +100,8 @@ struct ResendPolicyTests {
         let isSent = policy.claimResend(of: request, after: Self.closed(.ambiguous), wasPooled: true)
         let isSentTwice = policy.claimResend(
             of: request, after: Self.closed(.refused, .goneAway(isUsedUp: true)), wasPooled: false)
-        #expect(isSent && !isSentTwice)
+        #expect(isSent)
+        #expect(!isSentTwice)
         #expect(
             policy.withEarlierProgress(ServiceError(.connectionClosed, "x", progress: .refused)).progress == .ambiguous)
     }

@@ -143,7 +143,8 @@ struct SystemResolverTests {
     @Test("The system's own look-up tells a name that does not exist, and finds an address that does")
     func system() throws {
         let found = try SystemLookUp.addresses(of: "localhost").get().addresses
-        #expect(!found.isEmpty && found.allSatisfy { ["127.0.0.1", "::1"].contains($0.ipAddress) })
+        #expect(!found.isEmpty)
+        #expect(found.allSatisfy { ["127.0.0.1", "::1"].contains($0.ipAddress) })
         #expect(throws: NameLookupError.self) { try SystemLookUp.addresses(of: "no such name").get() }
     }
 

@@ -25,9 +25,11 @@ struct LedgerEpisodeTests {
         let plan = try Self.plan(wire) { $0.isCalm }
         let record = try await LedgerEpisode(plan).run().record
         #expect(Self.violations(record) == [])
-        #expect(record.calls.count == 40 && record.executions.count == 40)
+        #expect(record.calls.count == 40)
+        #expect(record.executions.count == 40)
         #expect(Set(record.executions.compactMap(\.id)) == Set(plan.requests.map(\.id)))
-        #expect(record.remains.isClosed && record.remains.pooled == 0)
+        #expect(record.remains.isClosed)
+        #expect(record.remains.pooled == 0)
     }
 
     @Test("A bad path and a bad service: no rule is violated", arguments: LedgerProtocol.allCases)
@@ -37,7 +39,8 @@ struct LedgerEpisodeTests {
         }
         let record = try await LedgerEpisode(plan).run().record
         #expect(Self.violations(record) == [])
-        #expect(record.calls.count == 40 && record.calls.allSatisfy { $0.endedAt != nil })
+        #expect(record.calls.count == 40)
+        #expect(record.calls.allSatisfy { $0.endedAt != nil })
     }
 
     @Test("A shutdown in the middle refuses what comes later, unexecuted", arguments: LedgerProtocol.allCases)
@@ -45,7 +48,8 @@ struct LedgerEpisodeTests {
         let plan = try Self.plan(wire) { (1..<20).contains($0.shutdownAfter ?? 0) }
         let record = try await LedgerEpisode(plan).run().record
         #expect(Self.violations(record) == [])
-        #expect(record.calls.count == 40 && record.shutdownAt != nil)
+        #expect(record.calls.count == 40)
+        #expect(record.shutdownAt != nil)
     }
 
     @Test("A service that executes a request twice is found out")
@@ -56,6 +60,7 @@ struct LedgerEpisodeTests {
         let execution = try #require(record.executions.first(where: { $0.id == post.id }))
         record.executions.append(execution)
         let rules = LedgerJudge.violations(of: record).filter { $0.id == post.id }.map(\.rule)
-        #expect(rules.contains(.executedTwice) && rules.contains(.moreThanSent))
+        #expect(rules.contains(.executedTwice))
+        #expect(rules.contains(.moreThanSent))
     }
 }

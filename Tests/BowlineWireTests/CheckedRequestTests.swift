@@ -113,7 +113,8 @@ import Testing
     @Test("A field whose value is not sent is not refused for it")
     func droppedValues() throws {
         let request = try RequestDraft(fields: [("Keep-Alive", "\u{1}"), ("Proxy-Connection", "\u{1}")]).checked()
-        #expect(!request.isPlain && !request.closesConnection)
+        #expect(!request.isPlain)
+        #expect(!request.closesConnection)
     }
 
     @Test(
@@ -173,11 +174,13 @@ import Testing
     func plain() throws {
         for name in ["Accept", "te-x", "Hos", "Cooky", "Content-Type", "X-Request-Id", "Keep-Alivf", "Set-Cookie"] {
             let request = try RequestDraft(fields: [(name, "v")]).checked()
-            #expect(request.isPlain && !request.hasSecrets, "\(name)")
+            #expect(request.isPlain, "\(name)")
+            #expect(!request.hasSecrets, "\(name)")
         }
         for name in ["AUTHORIZATION", "Proxy-Authorization"] {
             let request = try RequestDraft(fields: [(name, "v")]).checked()
-            #expect(request.isPlain && request.hasSecrets, "\(name)")
+            #expect(request.isPlain, "\(name)")
+            #expect(request.hasSecrets, "\(name)")
         }
         for (name, value) in [
             ("HOST", "a"), ("Cookie", "a"), ("te", "trailers"), ("EXPECT", "100-continue"), ("Upgrade", "a"),

@@ -33,12 +33,13 @@ struct PoolFailedDialTests {
         pool.lease()
         #expect(pool.failed(2).ended.count == 1)
         let third = pool.failed(3, ScriptedDialError(number: 3))
-        #expect(
-            third.ended.count == 48 && third.ended.values.allSatisfy { $0 == .dialFailed(ScriptedDialError(number: 3)) }
-        )
-        #expect(third.ended[51] == nil && third.dialled == [4])
+        #expect(third.ended.count == 48)
+        #expect(third.ended.values.allSatisfy { $0 == .dialFailed(ScriptedDialError(number: 3)) })
+        #expect(third.ended[51] == nil)
+        #expect(third.dialled == [4])
         #expect(pool.failed(4).ended == [51: .dialFailed(ScriptedDialError())])
-        #expect(pool.snapshot.waiting == 0 && pool.snapshot.dialling == 0)
+        #expect(pool.snapshot.waiting == 0)
+        #expect(pool.snapshot.dialling == 0)
     }
 
     @Test("A dial that is older than the request does not fail it: another dial is started, and that one does")
@@ -74,7 +75,8 @@ struct PoolFailedDialTests {
         for id in 1...4 { #expect(pool.failed(id).ended == [id: .dialFailed(ScriptedDialError())]) }
         for id in 5...8 { #expect(pool.failed(id).ended == [id: .dialFailed(ScriptedDialError())]) }
         #expect(pool.failed(9).ended.count == 9, "all but those that the three others under way are for")
-        #expect(pool.snapshot.waiting == 3 && pool.snapshot.dialling == 3)
+        #expect(pool.snapshot.waiting == 3)
+        #expect(pool.snapshot.dialling == 3)
         #expect(pool.established(10).connection(of: 18) == 10)
     }
 
@@ -84,7 +86,8 @@ struct PoolFailedDialTests {
         for _ in 0..<25 { pool.lease() }
         #expect(pool.snapshot.dialling == 3)
         let failure = pool.failed(1)
-        #expect(failure.ended == [1: .dialFailed(ScriptedDialError())] && failure.dialled == [4])
+        #expect(failure.ended == [1: .dialFailed(ScriptedDialError())])
+        #expect(failure.dialled == [4])
     }
 
     // MARK: Limits
@@ -111,7 +114,8 @@ struct PoolFailedDialTests {
         for _ in 0..<2 { pool.lease(wait: .seconds(60)) }
         #expect(pool.advance(by: .seconds(10)).ended.isEmpty)
         let failure = pool.failed(1)
-        #expect(failure.ended.keys.sorted() == [1, 2, 3] && failure.dialled == [2])
+        #expect(failure.ended.keys.sorted() == [1, 2, 3])
+        #expect(failure.dialled == [2])
         #expect(pool.established(2, streams: 5).ended.count == 2)
     }
 
@@ -121,7 +125,8 @@ struct PoolFailedDialTests {
         for _ in 0..<50 { pool.lease(wait: .seconds(10)) }
         pool.now = .seconds(10)
         let failure = pool.failed(1)
-        #expect(failure.ended.count == 50 && failure.dialled.isEmpty)
+        #expect(failure.ended.count == 50)
+        #expect(failure.dialled.isEmpty)
         #expect(failure.ended.values.allSatisfy { $0 == .dialFailed(ScriptedDialError()) })
         #expect(pool.advance(by: .seconds(60)).ended.isEmpty)
     }
@@ -156,7 +161,8 @@ struct PoolFailedDialTests {
         // The connection is for one request, and there may be no other.
         let observation = pool.established(1)
         #expect(observation.connection(of: 1) == 1)
-        #expect(observation.ended[2] == .timedOut(lastDialError: nil) && observation.ended[3] != nil)
+        #expect(observation.ended[2] == .timedOut(lastDialError: nil))
+        #expect(observation.ended[3] != nil)
     }
 
     @Test("Where dials have no time limit of their own the request's limit ends its wait")
@@ -179,7 +185,8 @@ struct PoolFailedDialTests {
         #expect(pool.snapshot.dialling == 4)
         for id in 6...9 { #expect(pool.failed(id, for: .resources) == Observation()) }
         #expect(pool.release(1).connection(of: 2) == 1)
-        #expect(pool.snapshot.waiting == 3 && pool.snapshot.dialling == 0)
+        #expect(pool.snapshot.waiting == 3)
+        #expect(pool.snapshot.dialling == 0)
         #expect(pool.advance(by: .milliseconds(149)).dialled.isEmpty)
         #expect(pool.advance(by: .milliseconds(1)).dialled == [10])
         #expect(pool.failed(10, for: .resources).ended.isEmpty)
@@ -187,7 +194,8 @@ struct PoolFailedDialTests {
         #expect(pool.release(1).connection(of: 3) == 1)
         #expect(pool.release(1).connection(of: 4) == 1)
         #expect(pool.release(1).connection(of: 5) == 1)
-        #expect(pool.snapshot.closed.isEmpty && pool.snapshot.opened == 1)
+        #expect(pool.snapshot.closed.isEmpty)
+        #expect(pool.snapshot.opened == 1)
     }
 
     @Test("Short of resources with no other connection: the first request fails at once, and after three dials all do")
@@ -253,7 +261,8 @@ struct PoolFailedDialTests {
         #expect(pool.beginDrain().ended.isEmpty)
         #expect(pool.release(1).connection(of: 2) == 1)
         #expect(pool.release(1).removed == [1: .shutdown])
-        #expect(pool.closeIfCold() && pool.wakeUp == nil)
+        #expect(pool.closeIfCold())
+        #expect(pool.wakeUp == nil)
     }
 
     @Test("Short of resources: a request that requires a new connection gets the descriptor of an unused one")
@@ -262,7 +271,9 @@ struct PoolFailedDialTests {
         let ids = pool.idleConnections(2)
         pool.lease(fresh: true)
         let first = pool.failed(3, for: .resources)
-        #expect(first.removed == [ids[0]: .replaced] && first.dialled == [4] && first.ended.isEmpty)
+        #expect(first.removed == [ids[0]: .replaced])
+        #expect(first.dialled == [4])
+        #expect(first.ended.isEmpty)
         #expect(pool.established(4).connection(of: 3) == 4)
     }
 
@@ -273,7 +284,8 @@ struct PoolFailedDialTests {
         pool.lease(fresh: true)
         pool.failed(2, for: .resources)
         let observation = pool.release(1)
-        #expect(observation.removed == [1: .replaced] && observation.dialled == [3])
+        #expect(observation.removed == [1: .replaced])
+        #expect(observation.dialled == [3])
     }
 
     @Test("Short of resources: maximumWaiting counts those for whom no dial can be started")
@@ -304,6 +316,7 @@ struct PoolFailedDialTests {
         pool.lease()
         #expect(pool.failed(2, for: .resources).ended.isEmpty)
         let observation = pool.release(1)
-        #expect(observation.removed == [1: .poolingDisabled] && observation.dialled == [3])
+        #expect(observation.removed == [1: .poolingDisabled])
+        #expect(observation.dialled == [3])
     }
 }

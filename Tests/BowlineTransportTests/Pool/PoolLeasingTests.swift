@@ -141,7 +141,8 @@ import Testing
         #expect(harness.advance(by: .milliseconds(1)).ended == [3: .timedOut(lastDialError: nil)])
         harness.lease(wait: .seconds(20))
         harness.failed(2, ScriptedDialError(number: 2))
-        #expect(harness.snapshot.waiting == 2 && harness.snapshot.dialling == 1)
+        #expect(harness.snapshot.waiting == 2)
+        #expect(harness.snapshot.dialling == 1)
         #expect(harness.advance(by: .seconds(20)).ended == [5: .timedOut(lastDialError: ScriptedDialError(number: 2))])
     }
 

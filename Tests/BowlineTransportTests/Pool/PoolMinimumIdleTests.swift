@@ -79,9 +79,11 @@ struct PoolMinimumIdleTests {
         #expect(pool.lease().dialled == [2], "one for the request, none besides")
         pool.established(2)
         pool.release(2)
-        #expect(pool.tryLease() != nil && pool.snapshot.dialling == 0, "too early")
+        #expect(pool.tryLease() != nil, "too early")
+        #expect(pool.snapshot.dialling == 0, "too early")
         pool.release(2)
         pool.advance(by: .seconds(10))
-        #expect(pool.tryLease() != nil && pool.snapshot.dialling == 1)
+        #expect(pool.tryLease() != nil)
+        #expect(pool.snapshot.dialling == 1)
     }
 }

@@ -62,11 +62,13 @@ struct PoolSilenceTests {
         #expect(pool.lease().dialled.isEmpty)
         pool.doubted(1)
         let observation = pool.lease()
-        #expect(observation.ended.isEmpty && observation.dialled == [2])
+        #expect(observation.ended.isEmpty)
+        #expect(observation.dialled == [2])
         #expect(pool.confirmed(1).connection(of: pool.waitersNamed) == 1)
         #expect(pool.established(2, streams: 10).ended.isEmpty)
         #expect(pool.lease().dialled.isEmpty, "there is one more than may be; no third is dialled")
-        #expect(pool.snapshot.streams == 4 && pool.snapshot.idle == 1)
+        #expect(pool.snapshot.streams == 4)
+        #expect(pool.snapshot.idle == 1)
     }
 
     @Test("At most as many doubted connections are replaced as there may be")
@@ -93,7 +95,8 @@ struct PoolSilenceTests {
         for fresh in [true, false] { #expect(doubting.lease(fresh: fresh).dialled == (fresh ? [2] : [])) }
         #expect(doubting.established(2, streams: 10).ended.count == 2)
         #expect(doubting.closed(1, .keepAliveFailed).dialled.isEmpty)
-        #expect(doubting.snapshot.active == 1 && doubting.snapshot.waiting == 0)
+        #expect(doubting.snapshot.active == 1)
+        #expect(doubting.snapshot.waiting == 0)
     }
 
     @Test("At the limit of connections as many doubted ones are replaced as may have streams, and no more")
@@ -147,7 +150,8 @@ struct PoolSilenceTests {
         pool.doubted(1)
         #expect(pool.prewarm(1).dialled == [2])
         let observation = pool.confirmed(1)
-        #expect(observation.cancelledDials == [2] && observation.ended == [pool.waitersNamed: .prewarmed])
+        #expect(observation.cancelledDials == [2])
+        #expect(observation.ended == [pool.waitersNamed: .prewarmed])
     }
 
     @Test("A connection that only finishes what it carries gives its place away, too, for the same number")
@@ -164,7 +168,8 @@ struct PoolSilenceTests {
         }
         #expect(pool.lease().dialled.isEmpty)
         let observation = pool.release(2)
-        #expect(observation.removed == [2: .goAway] && observation.dialled == [4])
+        #expect(observation.removed == [2: .goAway])
+        #expect(observation.dialled == [4])
     }
 
     @Test("A connection without streams keeps its place")
@@ -200,7 +205,8 @@ struct PoolSilenceTests {
             let pool = streams(1)
             pool.doubted(1)
             #expect(pool.release(1).idleDelta == 0)
-            #expect(pool.snapshot.active == 1 && pool.snapshot.streams == 0)
+            #expect(pool.snapshot.active == 1)
+            #expect(pool.snapshot.streams == 0)
             let removed = drains ? pool.beginDrain().removed : pool.advance(by: .seconds(90)).removed
             #expect(removed == [1: drains ? .shutdown : .idleTimeout])
         }

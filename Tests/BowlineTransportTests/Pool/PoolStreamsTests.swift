@@ -33,7 +33,8 @@ struct PoolStreamsTests {
         #expect(observation.ended.count == 100)
         #expect((1...100).allSatisfy { observation.connection(of: $0) == dialled[0] })
         #expect(observation.dialled.isEmpty)
-        #expect(pool.snapshot.streams == 100 && pool.snapshot.active == 1)
+        #expect(pool.snapshot.streams == 100)
+        #expect(pool.snapshot.active == 1)
     }
 
     @Test("when the first connection has no streams, the others dial as such a pool would", .tags(.PO12))
@@ -54,7 +55,8 @@ struct PoolStreamsTests {
         for _ in 0..<3 { pool.lease() }
         #expect(pool.snapshot.dialling == 1)
         let observation = pool.established(2)
-        #expect(observation.ended.count == 1 && observation.dialled.count == 2)
+        #expect(observation.ended.count == 1)
+        #expect(observation.dialled.count == 2)
     }
 
     @Test(
@@ -62,13 +64,16 @@ struct PoolStreamsTests {
         .tags(.PO1))
     func furtherConnections() {
         let (pool, first) = established(streams: 2) { $0.maximumMultiplexed = 2 }
-        #expect(pool.lease().dialled.isEmpty && pool.lease().dialled.isEmpty)
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.lease().dialled.isEmpty)
         let third = pool.lease()
         #expect(third.dialled.count == 1)
         pool.established(third.dialled[0], streams: 2)
         pool.lease()
-        #expect(pool.lease().dialled.isEmpty && pool.lease().dialled.isEmpty)
-        #expect(pool.snapshot.waiting == 2 && pool.snapshot.streams == 4)
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.snapshot.waiting == 2)
+        #expect(pool.snapshot.streams == 4)
         #expect(pool.release(first).connection(of: pool.waitersNamed - 1) == first)
         #expect(pool.release(third.dialled[0]).connection(of: pool.waitersNamed) == third.dialled[0])
     }
@@ -93,12 +98,15 @@ struct PoolStreamsTests {
         for _ in 0..<3 { pool.lease() }
         pool.capacityChanged(id, to: 1)
         pool.lease()
-        #expect(pool.release(id).ended.isEmpty && pool.release(id).ended.isEmpty)
+        #expect(pool.release(id).ended.isEmpty)
+        #expect(pool.release(id).ended.isEmpty)
         #expect(pool.release(id).connection(of: pool.waitersNamed) == id)
         pool.capacityChanged(id, to: 0)
         pool.release(id)
-        #expect(pool.snapshot.idle == 0 && pool.snapshot.active == 1, "nothing can be sent on it")
-        #expect(pool.lease().dialled.isEmpty && pool.lease().ended.isEmpty)
+        #expect(pool.snapshot.idle == 0, "nothing can be sent on it")
+        #expect(pool.snapshot.active == 1, "nothing can be sent on it")
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.lease().ended.isEmpty)
         #expect(pool.capacityChanged(id, to: 2).ended.count == 2)
         #expect(pool.snapshot.streams == 2)
     }
@@ -126,7 +134,8 @@ struct PoolStreamsTests {
             pool.lease(wait: .seconds(1))
             pool.established(1, streams: 0)
             #expect(pool.advance(by: .seconds(1)).ended == [1: .timedOut(lastDialError: nil)])
-            #expect(pool.snapshot.active == 1 && !pool.closeIfCold())
+            #expect(pool.snapshot.active == 1)
+            #expect(!pool.closeIfCold())
             let removed = pool.advance(by: .seconds(9)).removed
             #expect(removed == [1: lifetime == nil ? .idleTimeout : .lifetimeExceeded])
             #expect(pool.closeIfCold())
@@ -165,7 +174,8 @@ struct PoolStreamsTests {
         pool.capacityChanged(id, to: 0)
         #expect(pool.lease().dialled.isEmpty)
         let observation = pool.advance(by: .seconds(10))
-        #expect(observation.removed == [id: .idleTimeout] && observation.dialled == [2])
+        #expect(observation.removed == [id: .idleTimeout])
+        #expect(observation.dialled == [2])
     }
 
     @Test("a retired connection gets no more leases and is closed with its last", .tags(.H2a))
@@ -193,7 +203,8 @@ struct PoolStreamsTests {
         old.lease()
         old.advance(by: .seconds(11))
         let observation = old.lease()
-        #expect(observation.retired == [first: .lifetimeExceeded] && observation.dialled.count == 1)
+        #expect(observation.retired == [first: .lifetimeExceeded])
+        #expect(observation.dialled.count == 1)
         #expect(old.release(first).removed == [first: .lifetimeExceeded])
 
         let (used, second) = established(streams: 5) { $0.maximumUses = 3 }
@@ -210,7 +221,8 @@ struct PoolStreamsTests {
         let first = pool.lease().dialled[0]
         for _ in 0..<4 { pool.lease() }
         let observation = pool.established(first, streams: 100)
-        #expect(observation.ended.count == 3 && observation.retired == [first: .usesExceeded])
+        #expect(observation.ended.count == 3)
+        #expect(observation.retired == [first: .usesExceeded])
         #expect(observation.dialled.count == 1)
         #expect(pool.established(observation.dialled[0], streams: 100).ended.count == 2)
     }
@@ -230,7 +242,8 @@ struct PoolStreamsTests {
         let (pool, id) = established(streams: 5) { $0.maximumMultiplexed = 1 }
         pool.lease()
         let observation = pool.lease(fresh: true)
-        #expect(observation.retired == [id: .replaced] && observation.dialled.count == 1)
+        #expect(observation.retired == [id: .replaced])
+        #expect(observation.dialled.count == 1)
         #expect(pool.established(observation.dialled[0], streams: 5).connection(of: pool.waitersNamed) == 2)
     }
 
@@ -249,13 +262,15 @@ struct PoolStreamsTests {
         let pool = MachineHarness { $0.expectation = .single }
         for _ in 0..<4 { pool.lease() }
         let observation = pool.established(1, streams: 100)
-        #expect(observation.ended.count == 4 && observation.cancelledDials == [2, 3, 4])
+        #expect(observation.ended.count == 4)
+        #expect(observation.cancelledDials == [2, 3, 4])
     }
 
     @Test("With pooling off each request has a connection of its own, streams or not")
     func poolingOff() {
         let pool = harness { $0.isEnabled = false }
-        #expect(pool.lease().dialled.count == 1 && pool.lease().dialled.count == 1)
+        #expect(pool.lease().dialled.count == 1)
+        #expect(pool.lease().dialled.count == 1)
         #expect(pool.established(1, streams: 100).ended.count == 1)
         #expect(pool.release(1).removed == [1: .poolingDisabled])
     }

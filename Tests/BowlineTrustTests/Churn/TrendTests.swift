@@ -22,7 +22,10 @@ struct TrendTests {
     @Test("a straight line has its own slope, and every pair rises")
     func line() {
         let trend = Trend(times: [0, 1, 2, 4], values: [10, 12, 14, 18])
-        #expect(trend.slope == 2 && trend.rise == 8 && trend.seconds == 4 && trend.median == 13)
+        #expect(trend.slope == 2)
+        #expect(trend.rise == 8)
+        #expect(trend.seconds == 4)
+        #expect(trend.median == 13)
         // S = 6, variance = 4 · 3 · 13 / 18.
         #expect(abs(trend.significance - 5 / (4.0 * 3 * 13 / 18).squareRoot()) < 1e-9)
     }
@@ -32,14 +35,18 @@ struct TrendTests {
         let times = (0..<20).map(Double.init)
         let rising = Trend(times: times, values: times.map { 3 * $0 })
         let falling = Trend(times: times, values: times.map { -3 * $0 })
-        #expect(falling.slope == -3 && falling.significance == -rising.significance && rising.significance > 3)
+        #expect(falling.slope == -3)
+        #expect(falling.significance == -rising.significance)
+        #expect(rising.significance > 3)
     }
 
     @Test("equal values have no trend", arguments: [0, 1, 2, 3, 100])
     func flat(_ count: Int) {
         let times = (0..<count).map(Double.init)
         let trend = Trend(times: times, values: times.map { _ in 7 })
-        #expect(trend.slope == 0 && trend.significance == 0 && trend.rise == 0)
+        #expect(trend.slope == 0)
+        #expect(trend.significance == 0)
+        #expect(trend.rise == 0)
     }
 
     @Test("a leak behind noise of its own size is found")
@@ -81,7 +88,8 @@ struct TrendTests {
     @Test("times and values of different numbers are read as far as both go")
     func uneven() {
         let trend = Trend(times: [0, 1, 2, 3, 4, 5], values: [1, 2, 3])
-        #expect(trend.slope == 1 && trend.seconds == 2)
+        #expect(trend.slope == 1)
+        #expect(trend.seconds == 2)
     }
 }
 

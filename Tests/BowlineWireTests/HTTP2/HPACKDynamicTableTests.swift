@@ -121,12 +121,15 @@ import Testing
             }
             tableIndex.add(table.newest, fieldHash: Self.fieldHash(field), nameHash: Self.nameHash(field))
             model.insert(field)
-            try #require(table.count == model.fields.count && table.size == model.size, "round \(round)")
+            try #require(table.count == model.fields.count, "round \(round)")
+            try #require(table.size == model.size, "round \(round)")
             for (position, field) in model.fields.enumerated() {
                 let stored = table.field(at: position)
-                #expect(stored.name == field.name && stored.value == field.value, "round \(round)")
+                #expect(stored.name == field.name, "round \(round)")
+                #expect(stored.value == field.value, "round \(round)")
                 let found = Self.find(field, in: table, tableIndex)
-                #expect(found.field == position && found.name == 0, "round \(round)")
+                #expect(found.field == position, "round \(round)")
+                #expect(found.name == 0, "round \(round)")
             }
         }
     }

@@ -70,12 +70,14 @@ import Testing
         window.consumed(60)
         let increment = window.takeIncrement(isWithinFrame: true)
         #expect(increment == 60)
-        #expect(window.available == 20 && window.held == 20)
+        #expect(window.available == 20)
+        #expect(window.held == 20)
         let beyond = window.received(21)
         #expect(beyond == .beyondWindow)
         window.frameEnded()
         window.frameEnded()
-        #expect(window.available == 80 && window.held == 20)
+        #expect(window.available == 80)
+        #expect(window.held == 20)
     }
 
     @Test("A receive window of one byte is given back byte by byte")
