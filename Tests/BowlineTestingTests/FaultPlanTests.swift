@@ -87,11 +87,11 @@ struct FaultPlanTests {
 
     @Test("plans of scripts: one for all, one each and the rest, and a closure")
     func fixed() {
-        let (a, b) = (FaultScript { $0.opening = .silence }, FaultScript { $0.toClient.sliceBytes = 1 })
-        #expect(scripts(.every(a), 3) == [a, a, a])
-        #expect(scripts(.scripts([a, b]), 4) == [a, b, .none, .none])
-        #expect(scripts(.scripts([a], then: b), 3) == [a, b, b])
-        #expect(scripts(.make { $0 == 1 ? a : b }, 3) == [b, a, b])
+        let (silent, sliced) = (FaultScript { $0.opening = .silence }, FaultScript { $0.toClient.sliceBytes = 1 })
+        #expect(scripts(.every(silent), 3) == [silent, silent, silent])
+        #expect(scripts(.scripts([silent, sliced]), 4) == [silent, sliced, .none, .none])
+        #expect(scripts(.scripts([silent], then: sliced), 3) == [silent, sliced, sliced])
+        #expect(scripts(.make { $0 == 1 ? silent : sliced }, 3) == [sliced, silent, sliced])
         #expect(scripts(.none, 2) == [.none, .none])
     }
 

@@ -48,9 +48,9 @@ struct ConnectionMachineTests {
         var last = HTTP1ConnectionStateMachine.Afterwards.goOn
         for event in events { last = Self.apply(event, to: &machine) ?? last }
         #expect(last == expected)
-        let result1 = machine.isIdle
+        let isIdle = machine.isIdle
         let isReused = if case .reuse = expected { true } else { false }
-        #expect(result1 == (isReused || !events.contains { $0 == .start || $0 == .startClosing }))
+        #expect(isIdle == (isReused || !events.contains { $0 == .start || $0 == .startClosing }))
     }
 
     @Test(
@@ -65,22 +65,22 @@ struct ConnectionMachineTests {
     func progress(events: [Event], expected: String) {
         var machine = HTTP1ConnectionStateMachine()
         for event in events { _ = Self.apply(event, to: &machine) }
-        let result2 = machine.close()?.rawValue
-        #expect(result2 == expected)
-        let result3 = machine.close()
-        #expect(result3 == nil)
+        let firstClose = machine.close()?.rawValue
+        #expect(firstClose == expected)
+        let secondClose = machine.close()
+        #expect(secondClose == nil)
     }
 
     @Test("a connection that is busy or closed takes no request")
     func refusal() {
         var machine = HTTP1ConnectionStateMachine()
-        let result4 = machine.start(unusable: nil)
-        #expect(result4)
-        let result5 = machine.start(unusable: nil)
-        #expect(!result5)
+        let startsWhileIdle = machine.start(unusable: nil)
+        #expect(startsWhileIdle)
+        let startsWhileBusy = machine.start(unusable: nil)
+        #expect(!startsWhileBusy)
         _ = machine.close()
-        let result6 = machine.start(unusable: nil)
-        #expect(!result6)
+        let startsWhileClosed = machine.start(unusable: nil)
+        #expect(!startsWhileClosed)
     }
 
     private static func apply(

@@ -17,21 +17,21 @@ struct ExchangeMachineTests {
             Issue.record("did not start")
             return
         }
-        let result1 = machine.receivedWhole()
-        #expect(result1 == 1)
-        let result2 = machine.receivedWhole()
-        #expect(result2 == nil)
-        let result3 = machine.fail(Failure()).head
-        #expect(result3 == nil)
-        let result4 = machine.giveUp(Failure()).isActive
-        #expect(!result4)
+        let resumed = machine.receivedWhole()
+        #expect(resumed == 1)
+        let resumedAgain = machine.receivedWhole()
+        #expect(resumedAgain == nil)
+        let resumedByFailure = machine.fail(Failure()).head
+        #expect(resumedByFailure == nil)
+        let isActive = machine.giveUp(Failure()).isActive
+        #expect(!isActive)
     }
 
     @Test("what was cancelled before it began does not start")
     func cancelledEarly() {
         var machine = Machine(bufferLimit: 10)
-        let result5 = machine.giveUp(CancellationError()).isActive
-        #expect(!result5)
+        let isActive = machine.giveUp(CancellationError()).isActive
+        #expect(!isActive)
         guard case .failed(let error) = machine.begin(1) else {
             Issue.record("started")
             return
@@ -44,8 +44,8 @@ struct ExchangeMachineTests {
         // Each chunk costs its bytes and 256 more. These are too large to be joined.
         var machine = Machine(bufferLimit: 4512)
         _ = machine.begin(1)
-        let result6 = machine.receivedHead(first: Self.bytes(1500))?.shouldPause
-        #expect(result6 == false)
+        let pausesAtTheHead = machine.receivedHead(first: Self.bytes(1500))?.shouldPause
+        #expect(pausesAtTheHead == false)
         guard case .stored(shouldPause: true) = machine.received(Self.bytes(2500)) else {
             Issue.record("does not pause at 4512")
             return
@@ -235,8 +235,8 @@ struct ExchangeMachineTests {
         _ = machine.begin(1)
         _ = machine.receivedHead(first: Self.bytes(3))
         _ = machine.completed(trailers: nil)
-        let result7 = machine.fail(Failure()).chunk
-        #expect(result7 == nil)
+        let resumedByFailure = machine.fail(Failure()).chunk
+        #expect(resumedByFailure == nil)
         guard case .chunk(let chunk, _, _) = machine.next(nil) else {
             Issue.record("lost the chunk")
             return

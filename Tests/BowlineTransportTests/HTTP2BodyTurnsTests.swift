@@ -15,20 +15,20 @@ struct HTTP2BodyTurnsTests {
 
     @Test("each sender has its turn in the order in which they came, however often it was added")
     func order() {
-        let (a, b) = (Sender("a"), Sender("b"))
+        let (first, second) = (Sender("first"), Sender("second"))
         var turns = HTTP2BodyTurns<Sender>(channelLimit: 65_536)
-        for sender in [a, b, a, b] { turns.add(sender) }
-        #expect(a.isQueued)
-        #expect(b.isQueued)
+        for sender in [first, second, first, second] { turns.add(sender) }
+        #expect(first.isQueued)
+        #expect(second.isQueued)
         var names: [String] = []
         while let (sender, _) = turns.next(outputByteCount: 0) {
             names.append(sender.name)
             if names.count < 4 { turns.add(sender) }
         }
-        #expect(names == ["a", "b", "a", "b", "a"])
+        #expect(names == ["first", "second", "first", "second", "first"])
         #expect(turns.isEmpty)
-        #expect(!a.isQueued)
-        #expect(!b.isQueued)
+        #expect(!first.isQueued)
+        #expect(!second.isQueued)
     }
 
     struct Share: Sendable {

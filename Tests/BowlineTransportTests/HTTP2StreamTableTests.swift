@@ -79,7 +79,7 @@ struct HTTP2StreamTableTests {
         #expect(facts() == ([], false))
         table.gaveOutput()
         #expect(facts().0.contains(1))
-        #expect(facts().1)
+        #expect(facts().1 == true)
         table.opened(TestStream(id: 3), as: 3)
         table.opened(TestStream(id: 5), as: 5)
         #expect(facts() == ([1], true))
