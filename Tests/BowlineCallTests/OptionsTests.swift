@@ -85,19 +85,24 @@ struct OptionsTests {
         #expect(causes.map { "\($0)" } == ["status 503", "attemptTimeout"])
     }
 
-    @Test("a request's overrides change what they set and inherit the rest")
-    func overrides() {
+    /// The retry options of a client, none of which is the default.
+    private var clientRetry: RetryOptions {
         var retry = RetryOptions()
         retry.statuses = [500]
         retry.backoff = .exponential(base: .seconds(3), maximum: .seconds(4))
         retry.budget?.perSecond = 7
         retry.onDecision = { _ in }
         retry.shouldRetry = { _ in .no }
+        return retry
+    }
+
+    @Test("A request's overrides change what they set and inherit the rest")
+    func overrides() {
         var own = RetryOverrides()
         #expect(own.isInherited)
         own.maximumAttempts = 6
         #expect(!own.isInherited)
-        let resolved = own.resolved(over: retry)
+        let resolved = own.resolved(over: clientRetry)
         #expect(resolved.maximumAttempts == 6)
         #expect(resolved.statuses == [500])
         #expect(resolved.backoff.base == .seconds(3))
@@ -106,42 +111,61 @@ struct OptionsTests {
         #expect(resolved.budget?.perSecond == 7)
         #expect(resolved.onDecision != nil)
         #expect(resolved.shouldRetry != nil)
+    }
+
+    @Test("A request's overrides can remove the budget and set the pauses to zero")
+    func overridesWithoutLimits() {
+        var own = RetryOverrides()
         own.budget = .unlimited
         own.maximumRetryAfter = .zero
         own.backoff = .exponential(base: .zero, maximum: .zero)
-        #expect(own.resolved(over: retry).budget == nil)
-        #expect(own.resolved(over: retry).maximumRetryAfter == .zero)
-        #expect(own.resolved(over: retry).backoff.base == .zero)
+        let resolved = own.resolved(over: clientRetry)
+        #expect(resolved.budget == nil)
+        #expect(resolved.maximumRetryAfter == .zero)
+        #expect(resolved.backoff.base == .zero)
+        #expect(resolved.backoff.maximum == .zero)
+    }
 
-        #expect(own.resolved(over: retry).backoff.maximum == .zero)
-        own.backoff = RetryBackoffOverrides { $0.maximum = .seconds(1) }
+    @Test("A request that overrides one pause inherits the others, but not the client's closure for pauses")
+    func overridesOfBackoff() {
+        var retry = clientRetry
         retry.backoff.custom = { _, _ in .seconds(9) }
-        let waits = own.resolved(over: retry).backoff
-        #expect(waits.base == .seconds(3))
-        #expect(waits.throttledBase == .seconds(3))
-        #expect(waits.maximum == .seconds(1))
-        #expect(waits.custom == nil)
+        var own = RetryOverrides()
+        own.backoff = RetryBackoffOverrides { $0.maximum = .seconds(1) }
+        let pauses = own.resolved(over: retry).backoff
+        #expect(pauses.base == .seconds(3))
+        #expect(pauses.throttledBase == .seconds(3))
+        #expect(pauses.maximum == .seconds(1))
+        #expect(pauses.custom == nil)
         #expect(RetryOverrides().resolved(over: retry).backoff.custom != nil)
+    }
 
+    @Test("A request's redirect overrides change what they set and inherit the rest")
+    func overridesOfRedirects() {
         var redirect = RedirectOptions()
         redirect.allowsDowngrade = true
         redirect.sensitiveFields = [.cookie]
-        var hops = RedirectOverrides()
-        hops.maximum = 1
-        hops.sensitiveFields = [.eTag]
-        #expect(hops.resolved(over: redirect).allowsDowngrade)
-        #expect(hops.resolved(over: redirect).maximum == 1)
-        #expect(hops.resolved(over: redirect).sensitiveFields == [.cookie, .eTag])
+        var own = RedirectOverrides()
+        own.maximum = 1
+        own.sensitiveFields = [.eTag]
+        let resolved = own.resolved(over: redirect)
+        #expect(resolved.allowsDowngrade)
+        #expect(resolved.maximum == 1)
+        #expect(resolved.sensitiveFields == [.cookie, .eTag])
+    }
 
-        var decoding = DecompressionOptions()
-        decoding.maximumLayers = 2
-        var growth = DecompressionOverrides()
-        growth.maximumBytes = 100
-        growth.maximumRatio = .unlimited
-        #expect(growth.resolved(over: decoding).maximumBytes == 100)
-        #expect(growth.resolved(over: decoding).maximumRatio == nil)
-        #expect(growth.resolved(over: decoding).maximumLayers == 2)
-        #expect(growth.resolved(over: decoding).isEnabled)
+    @Test("A request's decompression overrides change what they set and inherit the rest")
+    func overridesOfDecompression() {
+        var decompression = DecompressionOptions()
+        decompression.maximumLayers = 2
+        var own = DecompressionOverrides()
+        own.maximumBytes = 100
+        own.maximumRatio = .unlimited
+        let resolved = own.resolved(over: decompression)
+        #expect(resolved.maximumBytes == 100)
+        #expect(resolved.maximumRatio == nil)
+        #expect(resolved.maximumLayers == 2)
+        #expect(resolved.isEnabled)
     }
 
     @Test("a request's set replaces the client's, or changes it")

@@ -21,8 +21,8 @@ struct RetryLogTests {
         return try await harness.send(request, through: road.over(harness.stub))
     }
 
-    @Test("Each retry is told at info with cause, attempt and wait, and so is the call that succeeds after some")
-    func retries() async throws {
+    /// Sends a request that succeeds at the third attempt. Returns the three lines about its retries.
+    private func logOfTwoRetries() async throws -> [CollectedLog.Line] {
         let harness = RetryHarness { $0.maximumAttempts = 4 }
         harness.stub.on(
             .get, "/x",
@@ -34,12 +34,24 @@ struct RetryLogTests {
         request.options.targetTemplate = "things/{id}"
         let response = try await send(harness, request).get()
         #expect(response.status == .ok)
+        try #require(lines.count == 3)
+        return lines
+    }
+
+    @Test("Each retry is logged at info with cause, attempt and wait, and so is the call that then succeeds")
+    func retries() async throws {
+        let lines = try await logOfTwoRetries()
         #expect(lines.map(\.level) == [.info, .info, .info])
         let messages = lines.map(\.message)
-        try #require(messages.count == 3)
         #expect(messages[0].hasPrefix("retrying: 503, attempt 2 of 4, after 2."))
         #expect(messages[1].hasPrefix("retrying: connectionClosed, attempt 3 of 4, after "))
         #expect(messages[2] == "succeeded after 2 retries: 200")
+        #expect(!"\(lines)".contains("canary"))
+    }
+
+    @Test("The log's metadata names the request, the cause, the attempt and the number of retries")
+    func metadata() async throws {
+        let lines = try await logOfTwoRetries()
         #expect(lines[0].metadata["bowline.retry.cause"] == "503")
         #expect(lines[0].metadata["bowline.attempt"] == "1")
         #expect(lines[2].metadata["bowline.attempt"] == "3")
@@ -49,7 +61,6 @@ struct RetryLogTests {
             #expect(line.metadata["server.address"] == "http://stub.invalid:80")
             #expect(line.metadata["bowline.target"] == "things/{id}")
         }
-        #expect(!"\(lines)".contains("canary"))
     }
 
     @Test("A call that succeeds at once, and one that fails for good, say nothing of retries")

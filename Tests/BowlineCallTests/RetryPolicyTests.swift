@@ -203,35 +203,69 @@ struct RetryPolicyTests {
         #expect(verdict == .retry(after: expected))
     }
 
-    @Test("a yes widens what is tried again and lifts no other rule; a no ends it")
-    func answers() {
-        func verdict(
-            _ answer: RetryAnswer, _ cause: RetryDecision.Cause, _ progress: RequestProgress,
-            isIdempotent: Bool = true, isReplayable: Bool = true, isOwn: Bool = true, retries: Int = 0,
-            remaining: Duration? = nil, retryAfter: Duration? = nil
-        ) -> RetryDecision.Verdict {
-            var failure = RetryPolicy.Failure(cause: cause, progress: progress, retryAfter: retryAfter)
-            failure.answer = answer
-            failure.isOwn = isOwn
-            return RetryPolicy(options: RetryOptions()).verdict(
-                after: failure, isIdempotent: isIdempotent, isReplayable: isReplayable, retries: retries,
-                remaining: remaining, random: 0)
-        }
-        let again = RetryDecision.Verdict.retry(after: .zero)
-        #expect(verdict(.yes, .status(404), .responseStarted) == again)
-        #expect(verdict(.yes, .error(.protocolViolation), .ambiguous) == again)
-        #expect(verdict(.yes, .error(.connectionClosed), .ambiguous, isOwn: false) == again)
-        #expect(verdict(.asUsual, .error(.connectionClosed), .ambiguous, isOwn: false) == .giveUp(.notRetryable))
-        #expect(verdict(.asUsual, .error(.protocolViolation), .ambiguous) == .giveUp(.notRetryable))
-        #expect(verdict(.no, .status(503), .responseStarted) == .giveUp(.declined))
-        #expect(verdict(.no, .error(.connectionRefused), .neverSent) == .giveUp(.declined))
-        #expect(verdict(.yes, .status(404), .responseStarted, isIdempotent: false) == .giveUp(.notIdempotent))
-        #expect(verdict(.yes, .error(.protocolViolation), .neverSent, isIdempotent: false) == again)
-        #expect(verdict(.yes, .status(404), .responseStarted, isReplayable: false) == .giveUp(.bodyNotReplayable))
-        #expect(verdict(.yes, .status(404), .responseStarted, retries: 2) == .giveUp(.attemptsExhausted))
-        #expect(verdict(.yes, .error(.deadlineExceeded), .ambiguous, remaining: .zero) == .giveUp(.deadline))
-        #expect(
-            verdict(.yes, .status(404), .responseStarted, retryAfter: .seconds(31)) == .giveUp(.retryAfterTooLong))
+    /// A failure that `shouldRetry` was asked about, and the policy's verdict.
+    struct AnsweredFailure: Sendable {
+        let answer: RetryAnswer
+        let cause: RetryDecision.Cause
+        let progress: RequestProgress
+        var isIdempotent = true
+        var isReplayable = true
+        var isOwn = true
+        var retries = 0
+        var remaining: Duration?
+        var retryAfter: Duration?
+        let verdict: RetryDecision.Verdict
+    }
+
+    static let answeredFailures: [AnsweredFailure] = [
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, verdict: .retry(after: .zero)),
+        AnsweredFailure(
+            answer: .yes, cause: .error(.protocolViolation), progress: .ambiguous, verdict: .retry(after: .zero)),
+        AnsweredFailure(
+            answer: .yes, cause: .error(.connectionClosed), progress: .ambiguous, isOwn: false,
+            verdict: .retry(after: .zero)),
+        AnsweredFailure(
+            answer: .asUsual, cause: .error(.connectionClosed), progress: .ambiguous, isOwn: false,
+            verdict: .giveUp(.notRetryable)),
+        AnsweredFailure(
+            answer: .asUsual, cause: .error(.protocolViolation), progress: .ambiguous,
+            verdict: .giveUp(.notRetryable)),
+        AnsweredFailure(
+            answer: .no, cause: .status(503), progress: .responseStarted, verdict: .giveUp(.declined)),
+        AnsweredFailure(
+            answer: .no, cause: .error(.connectionRefused), progress: .neverSent, verdict: .giveUp(.declined)),
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, isIdempotent: false,
+            verdict: .giveUp(.notIdempotent)),
+        AnsweredFailure(
+            answer: .yes, cause: .error(.protocolViolation), progress: .neverSent, isIdempotent: false,
+            verdict: .retry(after: .zero)),
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, isReplayable: false,
+            verdict: .giveUp(.bodyNotReplayable)),
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, retries: 2,
+            verdict: .giveUp(.attemptsExhausted)),
+        AnsweredFailure(
+            answer: .yes, cause: .error(.deadlineExceeded), progress: .ambiguous, remaining: .zero,
+            verdict: .giveUp(.deadline)),
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, retryAfter: .seconds(31),
+            verdict: .giveUp(.retryAfterTooLong)),
+    ]
+
+    @Test(
+        "A yes allows a retry of more failures and lifts no other rule; a no ends the retries",
+        arguments: answeredFailures)
+    func answers(row: AnsweredFailure) {
+        var failure = RetryPolicy.Failure(cause: row.cause, progress: row.progress, retryAfter: row.retryAfter)
+        failure.answer = row.answer
+        failure.isOwn = row.isOwn
+        let verdict = RetryPolicy(options: RetryOptions()).verdict(
+            after: failure, isIdempotent: row.isIdempotent, isReplayable: row.isReplayable, retries: row.retries,
+            remaining: row.remaining, random: 0)
+        #expect(verdict == row.verdict)
     }
 
     @Test("a Retry-After as long as can be written does not trap")

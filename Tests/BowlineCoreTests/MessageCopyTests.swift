@@ -4,8 +4,8 @@ import Testing
 
 @Suite("Requests and responses are values")
 struct MessageCopyTests {
-    @Test("changing a copy of a request leaves the original as it was, property by property")
-    func request() throws {
+    /// A request, and a copy of it in which each property was changed.
+    private func requestAndChangedCopy() throws -> (original: ServiceRequest, copy: ServiceRequest) {
         var original = ServiceRequest(method: .get, "a", fields: [.accept: "x"])
         original.options.allowsResend = false
         var copy = original
@@ -15,12 +15,23 @@ struct MessageCopyTests {
         copy.body = .text("body")
         copy.options.allowsResend = true
         copy.url = try ServiceURL("http://a/b")
+        return (original, copy)
+    }
+
+    @Test("Changing a copy of a request leaves each property of the original as it was")
+    func request() throws {
+        let original = try requestAndChangedCopy().original
         #expect(original.method == .get)
         #expect(original.reference == "a")
         #expect(original.fields[.accept] == "x")
         #expect(original.body.length == 0)
         #expect(!original.options.allowsResend)
         #expect(original.url == nil)
+    }
+
+    @Test("A changed copy of a request has each property that was set")
+    func changedCopy() throws {
+        let copy = try requestAndChangedCopy().copy
         #expect(copy.method == .put)
         #expect(copy.reference == "b")
         #expect(copy.fields[.accept] == "y")

@@ -26,11 +26,6 @@ struct ChannelErrorTests {
         }
     }
 
-    /// How much of the response has come when the errors come.
-    enum Stage: CaseIterable, Sendable {
-        case nothing, partOfBody
-    }
-
     private static func reset() -> IOError { IOError(errnoCode: 104, reason: "first") }
     private static func brokenPipe() -> IOError { IOError(errnoCode: 32, reason: "second") }
 
@@ -58,30 +53,39 @@ struct ChannelErrorTests {
         (underlying as? IOError)?.errnoCode == 104
     }
 
-    @Test("over HTTP/1.1 the request ends once, with the first error as its cause", arguments: Stage.allCases)
-    func overHTTP1(stage: Stage) async throws {
-        let harness = try await HTTP1Harness()
-        let (exchange, task) = try await harness.send(.get("http://a.example/"))
-        if stage == .partOfBody { try await harness.receive("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart") }
-        try await fail(harness.channel, harness.log)
-        switch stage {
-        case .nothing:
-            let error = try await #require(throws: TransportOutcome.self) { _ = try await task.value }
-            #expect(error.code == .connectionClosed)
-            #expect(error.progress == .ambiguous)
-            #expect(isFirst(error.underlying), "\(String(describing: error.underlying))")
-        case .partOfBody:
-            var reader = try await task.value.body.makeAsyncIterator()
-            #expect(try await reader.next() == ByteBuffer(string: "part"))
-            let error = try await #require(throws: ServiceError.self) { _ = try await reader.next() }
-            #expect(error.code == .incompleteBody)
-            #expect(error.progress == .responseStarted)
-            #expect(isFirst(error.underlying), "\(String(describing: error.underlying))")
-        }
+    /// The exchange has ended, and its connection with it, once.
+    private func expectEnd(of exchange: Exchange, on harness: HTTP1Harness) async throws {
         #expect(exchange.isOver)
         #expect(harness.log.notes == ["closed transportError"])
         #expect(try await harness.onLoop { harness.connection.sweepIndex == -1 })
         await harness.finish()
+    }
+
+    @Test("Over HTTP/1.1 a request without a response fails once, with the first error as its cause")
+    func overHTTP1() async throws {
+        let harness = try await HTTP1Harness()
+        let (exchange, task) = try await harness.send(.get("http://a.example/"))
+        try await fail(harness.channel, harness.log)
+        let error = try await #require(throws: TransportOutcome.self) { _ = try await task.value }
+        #expect(error.code == .connectionClosed)
+        #expect(error.progress == .ambiguous)
+        #expect(isFirst(error.underlying), "\(String(describing: error.underlying))")
+        try await expectEnd(of: exchange, on: harness)
+    }
+
+    @Test("Over HTTP/1.1 the body of a response fails once, with the first error as its cause")
+    func withinBodyOverHTTP1() async throws {
+        let harness = try await HTTP1Harness()
+        let (exchange, task) = try await harness.send(.get("http://a.example/"))
+        try await harness.receive("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
+        try await fail(harness.channel, harness.log)
+        var reader = try await task.value.body.makeAsyncIterator()
+        #expect(try await reader.next() == ByteBuffer(string: "part"))
+        let error = try await #require(throws: ServiceError.self) { _ = try await reader.next() }
+        #expect(error.code == .incompleteBody)
+        #expect(error.progress == .responseStarted)
+        #expect(isFirst(error.underlying), "\(String(describing: error.underlying))")
+        try await expectEnd(of: exchange, on: harness)
     }
 
     @Test(

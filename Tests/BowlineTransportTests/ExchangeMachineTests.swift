@@ -97,7 +97,7 @@ struct ExchangeMachineTests {
         #expect(index == 1 << 18)
     }
 
-    @Test("bytes that the reader has taken are counted, also those that never waited, and it is told in steps")
+    @Test("Bytes that the reader has taken are counted, also bytes that never waited")
     func takenBytes() {
         var machine = Machine(bufferLimit: 65_536)
         _ = machine.begin(1)
@@ -109,7 +109,7 @@ struct ExchangeMachineTests {
         guard case .chunk(_, shouldResume: false, _) = machine.next(nil),
             case .chunk(_, shouldResume: false, _) = machine.next(nil)
         else {
-            Issue.record("told before a step was taken")
+            Issue.record("the connection is informed before the reader has taken a step's bytes")
             return
         }
         guard case .wait = machine.next(7), case .deliver(7) = machine.received(Self.bytes(100)) else {
@@ -120,7 +120,13 @@ struct ExchangeMachineTests {
         #expect(taken.count == 3600)
         let again = machine.takeTaken()
         #expect(again.count == 0)
-        // A reader that is behind by a step: more than may wait.
+    }
+
+    @Test("A reader that is behind by a step pauses the exchange, and the connection learns when it has caught up")
+    func takenSteps() {
+        var machine = Machine(bufferLimit: 65_536)
+        _ = machine.begin(1)
+        _ = machine.receivedHead(first: nil, step: 6000)
         guard case .stored(shouldPause: false) = machine.received(Self.bytes(3000)),
             case .stored(shouldPause: true) = machine.received(Self.bytes(3000))
         else {
@@ -133,7 +139,7 @@ struct ExchangeMachineTests {
         guard case .chunk(_, shouldResume: false, _) = machine.next(nil),
             case .chunk(_, shouldResume: true, _) = machine.next(nil)
         else {
-            Issue.record("not told when it has caught up")
+            Issue.record("the connection is not informed when the reader has caught up")
             return
         }
         let last = machine.takeTaken()

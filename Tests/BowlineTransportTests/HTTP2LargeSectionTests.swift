@@ -89,36 +89,47 @@ struct HTTP2LargeSectionTests {
         await harness.finish()
     }
 
-    @Test("the peer's limit for the list of fields is exact, and the refusal has both sizes", arguments: [0, 1])
-    func listSize(excess: Int) async throws {
-        let plain = try await HTTP2Harness()
+    /// The size of the request's list of fields, and the stream that carries it on a connection without a limit.
+    private func sizeAndStream(of request: ServiceRequest) async throws -> (size: Int, stream: Int) {
+        let harness = try await HTTP2Harness()
+        let size = try prepared(request, harness).http2Head.listSize
+        let frame = try await roundTrip(request, harness)
+        await harness.finish()
+        return (size, frame.stream)
+    }
+
+    @Test("A list of fields that is as large as the peer's limit is sent")
+    func listSize() async throws {
         let request = try request("/list", "v", 300)
-        let size = try prepared(request, plain).http2Head.listSize
-        let frame = try await roundTrip(request, plain)
-        await plain.finish()
-        let harness = try await HTTP2Harness(settings: [(6, UInt32(size - excess))])
+        let (size, _) = try await sizeAndStream(of: request)
+        let harness = try await HTTP2Harness(settings: [(6, UInt32(size))])
         let call = try await harness.send(request)
-        if excess == 0 {
-            let frame = try #require(try await harness.frames().first)
-            let fields = try harness.fields(of: frame)
-            #expect(fields.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 32 } == size)
-            try await harness.reply(on: frame.stream)
-            #expect(try await call.task.value.status == .ok)
-        } else {
-            let error = try #require(await call.error)
-            #expect(error.code == .invalidRequest)
-            #expect(error.progress == .neverSent)
-            #expect(error.message.contains("\(size) bytes"))
-            #expect(error.message.contains("\(size - 1)"))
-            #expect(try await harness.frames().isEmpty)
-            #expect(harness.entries().contains("returned unused"))
-            // It used no number.
-            let next = try await harness.send(.get("http://a.example/"))
-            let head = try #require(try await harness.frames().first { $0.kind == .headers })
-            #expect(head.stream == frame.stream)
-            try await harness.reply(on: head.stream)
-            #expect(try await next.task.value.status == .ok)
-        }
+        let frame = try #require(try await harness.frames().first)
+        let fields = try harness.fields(of: frame)
+        #expect(fields.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 32 } == size)
+        try await harness.reply(on: frame.stream)
+        #expect(try await call.task.value.status == .ok)
+        await harness.finish()
+    }
+
+    @Test("A list of fields above the peer's limit is not sent; the error has both sizes, and the stream stays unused")
+    func listSizeAboveLimit() async throws {
+        let request = try request("/list", "v", 300)
+        let (size, stream) = try await sizeAndStream(of: request)
+        let harness = try await HTTP2Harness(settings: [(6, UInt32(size - 1))])
+        let call = try await harness.send(request)
+        let error = try #require(await call.error)
+        #expect(error.code == .invalidRequest)
+        #expect(error.progress == .neverSent)
+        #expect(error.message.contains("\(size) bytes"))
+        #expect(error.message.contains("\(size - 1)"))
+        #expect(try await harness.frames().isEmpty)
+        #expect(harness.entries().contains("returned unused"))
+        let next = try await harness.send(.get("http://a.example/"))
+        let head = try #require(try await harness.frames().first { $0.kind == .headers })
+        #expect(head.stream == stream)
+        try await harness.reply(on: head.stream)
+        #expect(try await next.task.value.status == .ok)
         await harness.finish()
     }
 

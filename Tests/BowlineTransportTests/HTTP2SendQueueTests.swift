@@ -86,20 +86,32 @@ struct HTTP2SendQueueTests {
         #expect(again == "nothing" || expected == "nothing", "the end is written once")
     }
 
-    @Test("bytes count as unsent until the network has taken them, and then as progress")
-    func progress() {
+    /// A queue of a hundred bytes, of which the channel has sixty.
+    private func partlyWritten() -> HTTP2SendQueue {
         var queue = HTTP2SendQueue()
         queue.append(ByteBuffer(repeating: 1, count: 100))
         _ = queue.next(upTo: 60)
+        return queue
+    }
+
+    @Test("Bytes in the channel count as unsent until the network has taken them")
+    func unsent() {
+        var queue = partlyWritten()
         #expect(queue.bytesInChannel == 60)
         #expect(queue.byteCount == 40)
         #expect(queue.cost == 40)
         #expect(queue.unsentCost == 100)
-        #expect(!queue.hasProgress)
-        #expect(queue.sentBytes == 0)
         queue.sent(50)
         #expect(queue.bytesInChannel == 10)
         #expect(queue.unsentCost == 50)
+    }
+
+    @Test("Bytes that the network has taken count as progress until the progress is forgotten")
+    func progress() {
+        var queue = partlyWritten()
+        #expect(!queue.hasProgress)
+        #expect(queue.sentBytes == 0)
+        queue.sent(50)
         #expect(queue.hasProgress)
         #expect(queue.sentBytes == 50)
         queue.forgetProgress()

@@ -28,7 +28,7 @@ struct HTTP2StreamTableTests {
         #expect(none.isEmpty)
     }
 
-    @Test("Streams that wait are opened in order, or taken back; the table is empty without them and open ones")
+    @Test("Waiting streams are opened in order, without a stream that was taken back")
     func held() {
         var table = HTTP2StreamTable<TestStream>()
         let streams = (0..<3).map { _ in TestStream(id: 0) }
@@ -41,17 +41,39 @@ struct HTTP2StreamTableTests {
         let first = table.popHeld()
         #expect(first === streams[0])
         #expect(first?.isOpen == true)
-        table.opened(streams[0], as: 1)
-        let rest = table.removeAllHeld()
-        #expect(rest.count == 1)
-        #expect(rest.first === streams[2])
-        #expect(!streams[2].isOpen)
+    }
+
+    /// Puts an open stream and then a waiting stream into the table. Returns them in this order.
+    private func fill(_ table: inout HTTP2StreamTable<TestStream>) -> (open: TestStream, waiting: TestStream) {
+        let (open, waiting) = (TestStream(id: 0), TestStream(id: 0))
+        table.hold(open)
+        table.hold(waiting)
+        _ = table.popHeld()
+        table.opened(open, as: 1)
+        return (open, waiting)
+    }
+
+    @Test("Removing the waiting streams closes them, and the open streams stay")
+    func removedWaiting() {
+        var table = HTTP2StreamTable<TestStream>()
+        let streams = fill(&table)
+        let removed = table.removeAllHeld()
+        #expect(removed.count == 1)
+        #expect(removed.first === streams.waiting)
+        #expect(!streams.waiting.isOpen)
         #expect(table.isEmpty == false)
-        #expect(streams[0].isOpen)
-        let open = table.removeAllOpen()
-        #expect(open.count == 1)
-        #expect(open.first === streams[0])
-        #expect(!streams[0].isOpen)
+        #expect(streams.open.isOpen)
+    }
+
+    @Test("Removing the open streams closes them; without open and waiting streams the table is empty")
+    func removedOpen() {
+        var table = HTTP2StreamTable<TestStream>()
+        let streams = fill(&table)
+        _ = table.removeAllHeld()
+        let removed = table.removeAllOpen()
+        #expect(removed.count == 1)
+        #expect(removed.first === streams.open)
+        #expect(!streams.open.isOpen)
         let (isEmpty, none) = (table.isEmpty, table.popHeld())
         #expect(isEmpty)
         #expect(none == nil)

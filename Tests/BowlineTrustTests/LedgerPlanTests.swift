@@ -24,23 +24,34 @@ struct LedgerPlanTests {
         for other in others { #expect(Set(other.requests.map(\.id)).isDisjoint(with: first.requests.map(\.id))) }
     }
 
-    @Test("Two hundred episodes have every protocol, body and act, and valid configurations")
-    func variety() throws {
-        let plans = (0..<200).map { LedgerPlan.drawn(seed: 1, episode: $0, count: 100) }
-        let requests = plans.flatMap(\.requests)
-        #expect(Set(plans.map(\.wire)) == Set(LedgerProtocol.allCases))
-        #expect(Set(requests.map(\.bodyKind)) == Set(LedgerBodyKind.allCases))
+    /// Two hundred episodes.
+    private static let plans: [LedgerPlan] = (0..<200).map { LedgerPlan.drawn(seed: 1, episode: $0, count: 100) }
+    private static let drawnRequests: [LedgerRequestPlan] = plans.flatMap(\.requests)
+
+    @Test("Two hundred episodes have every protocol, kind of body and act")
+    func variety() {
+        #expect(Set(Self.plans.map(\.wire)) == Set(LedgerProtocol.allCases))
+        #expect(Set(Self.drawnRequests.map(\.bodyKind)) == Set(LedgerBodyKind.allCases))
+        let acts = Set(Self.drawnRequests.flatMap(\.acts).map { "\($0)".prefix { $0 != "(" } })
+        #expect(acts.count == 19)
+        #expect(Self.plans.contains { $0.isCalm })
+        #expect(Self.plans.contains { $0.faults != nil })
+        #expect(Self.plans.contains { $0.shutdownAfter != nil })
+        #expect(Self.plans.contains { $0.requestsPerConnection != nil })
+    }
+
+    @Test("Two hundred episodes have requests with ids of their own, with small and large bodies, and cancellations")
+    func requests() {
+        let requests = Self.drawnRequests
         #expect(Set(requests.map(\.id)).count == requests.count)
         #expect(requests.allSatisfy { (0..<307_200).contains($0.bodySize) && (0..<307_200).contains($0.answerSize) })
         #expect(requests.contains { $0.bodySize > 250_000 })
         #expect(requests.contains { $0.cancelAfter != nil })
-        #expect(plans.contains { $0.isCalm })
-        #expect(plans.contains { $0.faults != nil })
-        #expect(plans.contains { $0.shutdownAfter != nil })
-        #expect(plans.contains { $0.requestsPerConnection != nil })
-        let acts = Set(requests.flatMap(\.acts).map { "\($0)".prefix { $0 != "(" } })
-        #expect(acts.count == 19)
-        for plan in plans {
+    }
+
+    @Test("Two hundred episodes have valid configurations")
+    func configurations() {
+        for plan in Self.plans {
             var configuration = ClientConfiguration()
             configuration.pool = plan.pool
             configuration.http2 = plan.http2

@@ -29,27 +29,33 @@ struct ConfigurationReadingTests {
         #expect(read == documented)
     }
 
-    @Test("what is there is set, in the types that files and the environment have; what is not stays as it was")
-    func values() throws {
+    @Test("Limits are read in the types that files and the environment have; a limit without a key stays as it was")
+    func limits() throws {
         var configuration = ClientConfiguration()
         try configuration.apply(
             reader([
                 "timeouts.total": "1.5s", "timeouts.connect": "250ms",
                 "timeouts.attempt": ConfigValue(.double(2), isSecret: false),
-                "timeouts.bodyIdle": "none", "retry.maximumAttempts": 5,
-                "retry.statuses": ConfigValue(.intArray([500, 503]), isSecret: false),
-                "retry.budget.ratio": ConfigValue(.double(0.5), isSecret: false), "pool.maximumPerOrigin": "none",
-                "pool.preset": "lowMemory", "pool.idleTimeout": "2m", "decompression.isEnabled": false,
-                "redirect.sensitiveFields": ConfigValue(.stringArray(["X-Key"]), isSecret: false),
-                "tls.verification": "withoutHostName", "tls.minimumVersion": "tls13",
-                "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.trustRoots.file": "roots.pem",
-                "tls.identity.passphrase": "P", "tls.renegotiation": "once",
+                "timeouts.bodyIdle": "none",
             ]))
         #expect(configuration.timeouts.total == .milliseconds(1500))
         #expect(configuration.timeouts.connect == .milliseconds(250))
         #expect(configuration.timeouts.attempt == .seconds(2))
         #expect(configuration.timeouts.bodyIdle == nil)
         #expect(configuration.timeouts.responseHead == .seconds(30))
+    }
+
+    @Test("Numbers, lists and choices are read in the types that files and the environment have")
+    func values() throws {
+        var configuration = ClientConfiguration()
+        try configuration.apply(
+            reader([
+                "retry.maximumAttempts": 5,
+                "retry.statuses": ConfigValue(.intArray([500, 503]), isSecret: false),
+                "retry.budget.ratio": ConfigValue(.double(0.5), isSecret: false), "pool.maximumPerOrigin": "none",
+                "pool.preset": "lowMemory", "pool.idleTimeout": "2m", "decompression.isEnabled": false,
+                "redirect.sensitiveFields": ConfigValue(.stringArray(["X-Key"]), isSecret: false),
+            ]))
         #expect(configuration.retry.maximumAttempts == 5)
         #expect(configuration.retry.statuses == [500, 503])
         #expect(configuration.retry.budget?.ratio == 0.5)
@@ -58,6 +64,17 @@ struct ConfigurationReadingTests {
         #expect(configuration.pool.idleTimeout == .seconds(120))
         #expect(!configuration.decompression.isEnabled)
         #expect(configuration.redirect.sensitiveFields.map(\.canonicalName) == ["x-key"])
+    }
+
+    @Test("The TLS options, the identity and the trust roots are read from keys of their own")
+    func tls() throws {
+        var configuration = ClientConfiguration()
+        try configuration.apply(
+            reader([
+                "tls.verification": "withoutHostName", "tls.minimumVersion": "tls13",
+                "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.trustRoots.file": "roots.pem",
+                "tls.identity.passphrase": "P", "tls.renegotiation": "once",
+            ]))
         #expect(configuration.tls.verification == .withoutHostName)
         #expect(configuration.tls.minimumVersion == .tls13)
         #expect(configuration.tls.identity == .pem(certificate: "C", key: "K", passphrase: "P"))

@@ -174,19 +174,30 @@ struct PoolFailedDialTests {
 
     // MARK: Resources
 
-    @Test(
-        "Short of resources: requests wait for connections in use and dials under way; one dial at a time tries again")
-    func shortage() {
+    /// A pool with five requests, of which the first has a connection. Every other dial has failed twice for want of resources.
+    private func poolShortOfResources() -> MachineHarness {
         let pool = MachineHarness()
         for _ in 0..<5 { pool.lease() }
         for id in 2...5 { #expect(pool.failed(id, for: .resources) == Observation()) }
         #expect(pool.established(1).connection(of: 1) == 1)
-        // The first success shows that there are some again: all are dialled for, and fail once more.
+        // The first success shows that resources are available again: the pool dials for each request.
         #expect(pool.snapshot.dialling == 4)
         for id in 6...9 { #expect(pool.failed(id, for: .resources) == Observation()) }
+        return pool
+    }
+
+    @Test("Short of resources: requests wait for connections in use and for dials in flight")
+    func shortage() {
+        let pool = poolShortOfResources()
         #expect(pool.release(1).connection(of: 2) == 1)
         #expect(pool.snapshot.waiting == 3)
         #expect(pool.snapshot.dialling == 0)
+    }
+
+    @Test("Short of resources: one dial at a time tries again, after pauses that grow")
+    func shortageRetries() {
+        let pool = poolShortOfResources()
+        #expect(pool.release(1).connection(of: 2) == 1)
         #expect(pool.advance(by: .milliseconds(149)).dialled.isEmpty)
         #expect(pool.advance(by: .milliseconds(1)).dialled == [10])
         #expect(pool.failed(10, for: .resources).ended.isEmpty)
