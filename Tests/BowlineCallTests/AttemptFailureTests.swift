@@ -8,15 +8,43 @@ import Testing
 /// What may be believed of how far a request got, and by whom it has to be said.
 @Suite("Failures around the transport", .timeLimit(.minutes(1)))
 struct AttemptFailureTests {
-    private func pipeline(_ harness: RetryHarness, _ inner: any ServiceMiddleware) throws -> Next {
+    /// A pipeline whose middleware around each attempt is `intercept`.
+    private func pipeline(
+        _ harness: RetryHarness,
+        _ intercept: @escaping @Sendable (ServiceRequest, RequestContext, Next) async throws -> ServiceResponse
+    ) throws -> Next {
         var road = harness.road
         road.random = { 0 }
-        road.perAttempt = [inner]
+        road.perAttempt = [Intercepting(intercept)]
         return try road.over(harness.stub)
+    }
+
+    /// A pipeline whose middleware throws a copy of the transport's error that `change` has changed.
+    private func pipelineThatChangesErrors(
+        _ harness: RetryHarness, _ change: @escaping @Sendable (inout ServiceError) -> Void
+    ) throws -> Next {
+        try pipeline(harness) { request, context, next in
+            do {
+                return try await next(request, context: context)
+            } catch var error as ServiceError {
+                change(&error)
+                throw error
+            }
+        }
     }
 
     private func post(_ harness: RetryHarness) throws -> ServiceRequest {
         try harness.request(.post, body: .text("x"))
+    }
+
+    /// The error of a POST that is sent through `next`.
+    private func errorOfPost(_ harness: RetryHarness, through next: Next) async -> ServiceError? {
+        await serviceError { try await next(post(harness), context: harness.context()) }
+    }
+
+    /// An authenticator whose tokens are t1, t2, and so on; `fetched` counts them.
+    private func numberedTokens(_ fetched: Shared<Int>) -> BearerAuthentication {
+        BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
     }
 
     /// What a behaviour throws after the service has answered.
@@ -32,12 +60,10 @@ struct AttemptFailureTests {
     func afterResponse(error: ServiceError) async throws {
         let harness = RetryHarness()
         harness.stub.on(nil, "/x", always: .respond(.created))
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                try await next(request, context: context).body.discard()
-                throw error
-            })
+        let next = try pipeline(harness) { request, context, next in
+            try await next(request, context: context).body.discard()
+            throw error
+        }
         for method in [HTTPRequest.Method.post, .get] {
             let request = try harness.request(method)
             let thrown = await serviceError { try await next(request, context: harness.context()) }
@@ -55,18 +81,16 @@ struct AttemptFailureTests {
             .post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)],
             repeatsLast: true)
         let kept = Shared<ServiceError?>(nil)
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                do {
-                    let response = try await next(request, context: context)
-                    response.body.discard()
-                } catch let error as ServiceError {
-                    kept.change { $0 = error }
-                }
-                throw kept.value ?? ServiceError(.connectionClosed, "none")
-            })
-        let error = await serviceError { try await next(post(harness), context: harness.context()) }
+        let next = try pipeline(harness) { request, context, next in
+            do {
+                let response = try await next(request, context: context)
+                response.body.discard()
+            } catch let error as ServiceError {
+                kept.change { $0 = error }
+            }
+            throw kept.value ?? ServiceError(.connectionClosed, "none")
+        }
+        let error = await errorOfPost(harness, through: next)
         #expect(harness.stub.calls.count == 2)
         #expect(error?.progress == .ambiguous)
     }
@@ -77,13 +101,11 @@ struct AttemptFailureTests {
         harness.stub.on(
             .post, "/x", inOrder: [.respond(.created), .fail(.connectionRefused, progress: .neverSent)],
             repeatsLast: true)
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                try await next(request, context: context).body.discard()
-                return try await next(request, context: context)
-            })
-        let error = await serviceError { try await next(post(harness), context: harness.context()) }
+        let next = try pipeline(harness) { request, context, next in
+            try await next(request, context: context).body.discard()
+            return try await next(request, context: context)
+        }
+        let error = await errorOfPost(harness, through: next)
         #expect(error?.progress == .ambiguous)
         #expect(harness.stub.calls.count == 2)
     }
@@ -92,16 +114,7 @@ struct AttemptFailureTests {
     func passedOn() async throws {
         let harness = RetryHarness()
         harness.stub.on(.post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)])
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                do {
-                    return try await next(request, context: context)
-                } catch var error as ServiceError {
-                    error.message = "told otherwise"
-                    throw error
-                }
-            })
+        let next = try pipelineThatChangesErrors(harness) { $0.message = "another message" }
         #expect(try await next(post(harness), context: harness.context()).status == .created)
     }
 
@@ -116,16 +129,7 @@ struct AttemptFailureTests {
     func changedCopy(change: @escaping @Sendable (inout ServiceError) -> Void) async throws {
         let harness = RetryHarness { $0.baseDelay = .milliseconds(50) }
         harness.stub.on(.post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)])
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                do {
-                    return try await next(request, context: context)
-                } catch var error as ServiceError {
-                    change(&error)
-                    throw error
-                }
-            })
+        let next = try pipelineThatChangesErrors(harness, change)
         #expect(try await harness.send(post(harness), through: next).get().status == .created)
     }
 
@@ -222,7 +226,7 @@ struct AttemptFailureTests {
             try await all.wait()
             return .respond(.unauthorized)
         }
-        let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+        let bearer = numberedTokens(fetched)
         _ = try await sendAll(1, bearer, harness)
         harness.clock.advance(by: .seconds(2))
         isRevoked.change { $0 = true }
@@ -255,7 +259,7 @@ struct AttemptFailureTests {
             guard call.attempt > 1 else { return .respond(.unauthorized) }
             throw ServiceError(.connectionRefused, "refused", progress: .neverSent)
         }
-        let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+        let bearer = numberedTokens(fetched)
         let error = await serviceError { try await sendAll(1, bearer, harness) }
         #expect(error?.code == .connectionRefused)
         #expect(error?.progress == .responseStarted)
@@ -278,7 +282,7 @@ struct AttemptFailureTests {
             clock.advance(by: .seconds(2))
             return .respond(.unauthorized)
         }
-        let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+        let bearer = numberedTokens(fetched)
         var road = harness.road
         road.retry.maximumAttempts = 1
         road.authenticator = bearer

@@ -17,6 +17,14 @@ struct CallStateMachineTests {
         return request
     }
 
+    /// A request with `Expect: 100-continue`.
+    private static func expectingRequest() throws -> ServiceRequest {
+        try request(.put) {
+            $0.fields[.expect] = "100-continue"
+            $0.body = .text("x")
+        }
+    }
+
     private static func answer(
         _ status: Int, _ fields: HTTPFields = [:], others: OtherCredentials = OtherCredentials()
     ) -> AttemptOutcome {
@@ -109,10 +117,7 @@ struct CallStateMachineTests {
 
     @Test("a 401 is sent again once in each attempt, and a 417 without Expect, after which a 401 counts anew")
     func nested() throws {
-        let request = try Self.request(.put) {
-            $0.fields[.expect] = "100-continue"
-            $0.body = .text("x")
-        }
+        let request = try Self.expectingRequest()
         let refused = Self.answer(401, others: Self.known)
         let taken = steps(request, [refused, Self.answer(417), refused, refused])
         #expect(
@@ -126,10 +131,7 @@ struct CallStateMachineTests {
 
     @Test("the next retry has its Expect again, and its own second sending")
     func expectationOfRetry() throws {
-        let request = try Self.request(.put) {
-            $0.fields[.expect] = "100-continue"
-            $0.body = .text("x")
-        }
+        let request = try Self.expectingRequest()
         let taken = steps(request, [Self.answer(417), Self.answer(503)])
         #expect(taken.steps == ["startAttempt", "startAttempt", "decide", "wait", "startAttempt"])
         #expect(taken.call.request.fields.contains(.expect))
@@ -137,10 +139,7 @@ struct CallStateMachineTests {
 
     @Test("a 417 that must not be sent again abandons the body and is the call's")
     func abandoned() throws {
-        let request = try Self.request(.put) {
-            $0.fields[.expect] = "100-continue"
-            $0.body = .text("x")
-        }
+        let request = try Self.expectingRequest()
         #expect(
             steps(request, [Self.answer(417)], isDraining: true).steps == ["startAttempt", "abandonBody", "finish"])
     }

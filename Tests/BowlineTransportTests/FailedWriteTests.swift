@@ -32,17 +32,9 @@ struct FailedWriteTests {
         let clock = TestClock()
         let sweep = DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock))
         let owner = RecordingOwner()
-        let connection = try await channel.eventLoop.submit {
-            let connection = HTTP1Connection(
-                ConnectionTraits(
-                    id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
-                    dialDuration: .zero, sweep: sweep,
-                    executor: EventLoopTaskExecutor(channel.eventLoop),
-                    origin: OriginLink(options: ConnectionOptions(), owner: owner)))
-            try channel.pipeline.syncOperations.addHandlers([BrokenSocket(), connection])
-            return connection
-        }.get()
-        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
+        let connection = try await makeHTTP1Connection(
+            on: channel, sweep: sweep, origin: OriginLink(options: ConnectionOptions(), owner: owner),
+            behind: [BrokenSocket()])
 
         let request = ServiceRequest(method: .put, "http://a.example/", body: Self.bodies[index].body)
         let exchange = Exchange(

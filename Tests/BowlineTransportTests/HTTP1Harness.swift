@@ -80,3 +80,21 @@ final class HTTP1Harness: Sendable {
         _ = try? await channel.finish(acceptAlreadyClosed: true)
     }
 }
+
+/// An HTTP/1.1 connection on `channel`, which is then connected, with `handlers` between them.
+func makeHTTP1Connection(
+    on channel: NIOAsyncTestingChannel, sweep: DeadlineSweep, origin: OriginLink,
+    behind handlers: [any ChannelHandler & Sendable] = []
+) async throws -> HTTP1Connection {
+    let connection = try await channel.eventLoop.submit {
+        let connection = HTTP1Connection(
+            ConnectionTraits(
+                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false, dialDuration: .zero,
+                sweep: sweep, executor: EventLoopTaskExecutor(channel.eventLoop), origin: origin))
+        for handler in handlers { try channel.pipeline.syncOperations.addHandler(handler) }
+        try channel.pipeline.syncOperations.addHandler(connection)
+        return connection
+    }.get()
+    try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
+    return connection
+}

@@ -60,7 +60,9 @@ struct HTTP1ListenerTests {
     func nothingFollows(moment: Moment, body: Body) async throws {
         let channel = NIOAsyncTestingChannel()
         let (clock, owner, listener) = (TestClock(), RecordingOwner(), CancellingListener(at: moment))
-        let connection = try await Self.connection(on: channel, clock, owner)
+        let connection = try await makeHTTP1Connection(
+            on: channel, sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
+            origin: OriginLink(options: ConnectionOptions(), owner: owner))
         var request = body.request
         request.options.onUploadProgress = { _ in listener.note("progress") }
         let context = RequestContext(timeouts: Timeouts())
@@ -94,23 +96,5 @@ struct HTTP1ListenerTests {
         #expect(deadlines.phaseInstant == .distantFuture)
         #expect(owner.notes == ["closed cancelled"])
         _ = try? await channel.finish()
-    }
-
-    private static func connection(
-        on channel: NIOAsyncTestingChannel, _ clock: TestClock, _ owner: RecordingOwner
-    ) async throws -> HTTP1Connection {
-        let connection = try await channel.eventLoop.submit {
-            let connection = HTTP1Connection(
-                ConnectionTraits(
-                    id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
-                    dialDuration: .zero,
-                    sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
-                    executor: EventLoopTaskExecutor(channel.eventLoop),
-                    origin: OriginLink(options: ConnectionOptions(), owner: owner)))
-            try channel.pipeline.syncOperations.addHandler(connection)
-            return connection
-        }.get()
-        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
-        return connection
     }
 }

@@ -20,6 +20,25 @@ struct PoolSilenceTests {
         return pool
     }
 
+    /// A machine that dials `count` connections in turn, because `event` stops each after its first lease. It dials no further
+    /// connection.
+    private func machine(
+        dialling count: Int, streams: Int, connections: Int? = nil, event: (MachineHarness, Int) -> Void
+    ) -> MachineHarness {
+        let pool = MachineHarness {
+            $0.expectation = .streams(streams)
+            $0.maximumMultiplexed = 2
+            if let connections { $0.maximumConnections = connections }
+        }
+        for id in 1...count {
+            #expect(pool.lease().dialled == [id])
+            pool.established(id, streams: streams)
+            event(pool, id)
+        }
+        #expect(pool.lease().dialled.isEmpty)
+        return pool
+    }
+
     @Test("An attempt got no byte: idle connections that have been silent as long close, younger ones stay")
     func idle() {
         let pool = MachineHarness()
@@ -73,16 +92,7 @@ struct PoolSilenceTests {
 
     @Test("At most as many doubted connections are replaced as there may be")
     func doubtedBound() {
-        let pool = MachineHarness {
-            $0.expectation = .streams(10)
-            $0.maximumMultiplexed = 2
-        }
-        for id in 1...4 {
-            #expect(pool.lease().dialled == [id])
-            pool.established(id, streams: 10)
-            pool.doubted(id)
-        }
-        #expect(pool.lease().dialled.isEmpty)
+        let pool = machine(dialling: 4, streams: 10) { $0.doubted($1) }
         #expect(pool.closed(1, .keepAliveFailed).dialled == [5])
     }
 
@@ -101,17 +111,7 @@ struct PoolSilenceTests {
 
     @Test("At the limit of connections as many doubted ones are replaced as may have streams, and no more")
     func doubtedBoundAtLimit() {
-        let pool = MachineHarness {
-            $0.expectation = .streams(10)
-            $0.maximumMultiplexed = 2
-            $0.maximumConnections = 1
-        }
-        for id in 1...3 {
-            #expect(pool.lease().dialled == [id])
-            pool.established(id, streams: 10)
-            pool.doubted(id)
-        }
-        #expect(pool.lease().dialled.isEmpty)
+        let pool = machine(dialling: 3, streams: 10, connections: 1) { $0.doubted($1) }
         #expect(pool.closed(2, .keepAliveFailed).dialled == [4])
     }
 
@@ -127,21 +127,20 @@ struct PoolSilenceTests {
     }
 
     @Test(
-        "Confirmed when its replacement is in use: it finishes what it carries and closes; an idle one closes at once")
-    func confirmedLater() {
-        for isIdle in [false, true] {
-            let pool = streams(1, connections: 1)
-            pool.doubted(1)
-            pool.lease()
-            pool.established(2, streams: 10)
-            if isIdle { pool.release(2) }
-            let observation = pool.confirmed(1)
-            #expect(observation.removed == (isIdle ? [2: .replaced] : [:]))
-            #expect(observation.retired == (isIdle ? [:] : [1: .replaced]))
-            pool.lease()
-            #expect(pool.release(1).removed == (isIdle ? [:] : [1: .replaced]))
-            #expect(pool.snapshot.active + pool.snapshot.idle == 1)
-        }
+        "Confirmed while its replacement is in use: it finishes its requests and closes; an idle replacement closes at once",
+        arguments: [false, true])
+    func confirmedLater(isIdle: Bool) {
+        let pool = streams(1, connections: 1)
+        pool.doubted(1)
+        pool.lease()
+        pool.established(2, streams: 10)
+        if isIdle { pool.release(2) }
+        let observation = pool.confirmed(1)
+        #expect(observation.removed == (isIdle ? [2: .replaced] : [:]))
+        #expect(observation.retired == (isIdle ? [:] : [1: .replaced]))
+        pool.lease()
+        #expect(pool.release(1).removed == (isIdle ? [:] : [1: .replaced]))
+        #expect(pool.snapshot.active + pool.snapshot.idle == 1)
     }
 
     @Test("Confirmed when the dial of its replacement serves a prewarming: that is done without it")
@@ -156,17 +155,7 @@ struct PoolSilenceTests {
 
     @Test("A connection that only finishes what it carries gives its place away, too, for the same number")
     func retiredAtLimit() {
-        let pool = MachineHarness {
-            $0.expectation = .streams(1)
-            $0.maximumMultiplexed = 2
-            $0.maximumConnections = 1
-        }
-        for id in 1...3 {
-            #expect(pool.lease().dialled == [id])
-            pool.established(id, streams: 1)
-            pool.retired(id)
-        }
-        #expect(pool.lease().dialled.isEmpty)
+        let pool = machine(dialling: 3, streams: 1, connections: 1) { $0.retired($1) }
         let observation = pool.release(2)
         #expect(observation.removed == [2: .goAway])
         #expect(observation.dialled == [4])
@@ -199,29 +188,29 @@ struct PoolSilenceTests {
         #expect(pool.tryLease()?.connection == 1)
     }
 
-    @Test("A doubted connection whose last lease ends is not idle; it expires, or closes for a drain")
-    func doubtedUnused() {
-        for drains in [false, true] {
-            let pool = streams(1)
-            pool.doubted(1)
-            #expect(pool.release(1).idleDelta == 0)
-            #expect(pool.snapshot.active == 1)
-            #expect(pool.snapshot.streams == 0)
-            let removed = drains ? pool.beginDrain().removed : pool.advance(by: .seconds(90)).removed
-            #expect(removed == [1: drains ? .shutdown : .idleTimeout])
-        }
+    @Test(
+        "A doubted connection whose last lease ends is not idle; it expires, or closes for a drain",
+        arguments: [false, true])
+    func doubtedUnused(drains: Bool) {
+        let pool = streams(1)
+        pool.doubted(1)
+        #expect(pool.release(1).idleDelta == 0)
+        #expect(pool.snapshot.active == 1)
+        #expect(pool.snapshot.streams == 0)
+        let removed = drains ? pool.beginDrain().removed : pool.advance(by: .seconds(90)).removed
+        #expect(removed == [1: drains ? .shutdown : .idleTimeout])
     }
 
-    @Test("Doubt and an end that is announced: the connection closes with its last lease, confirmed or not")
-    func doubtedAndRetired() {
-        for isConfirmed in [false, true] {
-            let pool = streams(1)
-            pool.doubted(1)
-            pool.retired(1)
-            if isConfirmed { #expect(pool.confirmed(1) == Observation()) }
-            #expect(pool.lease().dialled == [2])
-            #expect(pool.release(1).removed == [1: .goAway])
-        }
+    @Test(
+        "A doubted connection that the peer retires closes with its last lease, confirmed or not",
+        arguments: [false, true])
+    func doubtedAndRetired(isConfirmed: Bool) {
+        let pool = streams(1)
+        pool.doubted(1)
+        pool.retired(1)
+        if isConfirmed { #expect(pool.confirmed(1) == Observation()) }
+        #expect(pool.lease().dialled == [2])
+        #expect(pool.release(1).removed == [1: .goAway])
     }
 
     @Test("A connection without streams is not doubted")
