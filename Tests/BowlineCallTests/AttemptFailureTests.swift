@@ -55,7 +55,7 @@ struct AttemptFailureTests {
     ]
 
     @Test(
-        "what middleware throws after a response is not tried again, and is ambiguous at least",
+        "An error that middleware throws after a response is not retried; its progress is at least ambiguous",
         arguments: afterwards)
     func afterResponse(error: ServiceError) async throws {
         let harness = RetryHarness()
@@ -74,7 +74,7 @@ struct AttemptFailureTests {
         #expect(harness.decisions.verdicts == [.giveUp(.notRetryable), .giveUp(.notRetryable)])
     }
 
-    @Test("an error that middleware kept from an earlier attempt says nothing of this one")
+    @Test("An error that middleware kept from an earlier attempt does not determine the progress of this attempt")
     func keptError() async throws {
         let harness = RetryHarness()
         harness.stub.on(
@@ -95,7 +95,7 @@ struct AttemptFailureTests {
         #expect(error?.progress == .ambiguous)
     }
 
-    @Test("a second sending of the same attempt that never left does not hide the first")
+    @Test("A second sending that never left does not hide the first sending of the same attempt")
     func secondSending() async throws {
         let harness = RetryHarness()
         harness.stub.on(
@@ -110,7 +110,7 @@ struct AttemptFailureTests {
         #expect(harness.stub.calls.count == 2)
     }
 
-    @Test("the transport's own error, passed on or changed in a copy, is tried again whatever the method")
+    @Test("The transport's own error, passed on or changed in a copy, allows a retry of every method")
     func passedOn() async throws {
         let harness = RetryHarness()
         harness.stub.on(.post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)])
@@ -124,7 +124,7 @@ struct AttemptFailureTests {
     ]
 
     @Test(
-        "DESIGN §4: the transport's own error is tried again whatever a behaviour changed in a copy", arguments: changes
+        "DESIGN §4: the transport's own error allows a retry, whatever middleware changed in a copy", arguments: changes
     )
     func changedCopy(change: @escaping @Sendable (inout ServiceError) -> Void) async throws {
         let harness = RetryHarness { $0.baseDelay = .milliseconds(50) }
@@ -172,7 +172,7 @@ struct AttemptFailureTests {
         end.finish()
     }
 
-    @Test("a retry whose wait is cut short is given back to the budget", .tags(.RT17))
+    @Test("A retry that is cancelled during its wait is returned to the budget", .tags(.RT17))
     func givenBack() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.badGateway))
@@ -209,7 +209,7 @@ struct AttemptFailureTests {
         }
     }
 
-    @Test("a token that is replaced while 400 requests are under way fails none of them, and is fetched once")
+    @Test("A token that is replaced while 400 requests are in flight fails none of them, and is fetched once")
     func rotation() async throws {
         let harness = RetryHarness()
         let fetched = Shared(0)
@@ -242,7 +242,7 @@ struct AttemptFailureTests {
         func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool { true }
     }
 
-    @Test("an authenticator of the user's takes from the retry budget; without any left the 401 is the caller's")
+    @Test("A user's authenticator draws on the retry budget; when the budget is empty, the caller gets the 401")
     func foreignBudget() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.unauthorized))
@@ -274,7 +274,7 @@ struct AttemptFailureTests {
         func removeClosingHandler(_ number: Int) {}
     }
 
-    @Test("a 401 while a client drains is the caller's: nothing is fetched, nothing sent again")
+    @Test("During a drain the caller gets the 401: no token is fetched, and no request is sent again")
     func refusedWhileDraining() async throws {
         let harness = RetryHarness()
         let fetched = Shared(0)

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Retries", .timeLimit(.minutes(1)))
 struct CallRetryTests {
-    @Test("a failed response is tried again, up to maximumAttempts, the first included")
+    @Test("A failed response is retried up to maximumAttempts, which includes the first attempt")
     func attempts() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", inOrder: [.respond(.badGateway), .respond(.gatewayTimeout), .respond(body: "ok")])
@@ -21,7 +21,7 @@ struct CallRetryTests {
         try harness.stub.verify()
     }
 
-    @Test("when the attempts are used up, the last outcome is returned with its body")
+    @Test("After the last attempt, its outcome is returned with its body")
     func exhausted() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable, body: "busy"))
@@ -33,7 +33,7 @@ struct CallRetryTests {
         #expect(harness.decisions.verdicts.last == .giveUp(.attemptsExhausted))
     }
 
-    @Test("an error after retries says how many attempts there were, and how far any of them got")
+    @Test("An error after retries has the number of attempts and the furthest progress of them all")
     func lastError() async throws {
         let harness = RetryHarness()
         harness.stub.on(
@@ -49,7 +49,7 @@ struct CallRetryTests {
         #expect(error.progress == .ambiguous, "the first attempt may have been acted on")
     }
 
-    @Test("a request that is not idempotent is not tried again after a status or an ambiguous error", .tags(.RT14))
+    @Test("A request that is not idempotent is not retried after a status or an ambiguous error", .tags(.RT14))
     func notIdempotent() async throws {
         for answer in [StubAnswer.respond(.serviceUnavailable), .fail(.connectionClosed, progress: .ambiguous)] {
             let harness = RetryHarness()
@@ -61,7 +61,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "what never reached the service is tried again, whatever the method", .tags(.RT21),
+        "A request that never reached the service is retried, whatever its method", .tags(.RT21),
         arguments: ["GET", "POST", "PATCH"])
     func neverSent(method: String) async throws {
         let harness = RetryHarness()
@@ -72,7 +72,7 @@ struct CallRetryTests {
         #expect(harness.stub.calls.last?.bodyText == "x")
     }
 
-    @Test("marked as idempotent, or with an Idempotency-Key, a POST is tried again")
+    @Test("A POST is retried if it is marked as idempotent or has an Idempotency-Key")
     func markedIdempotent() async throws {
         for isKeyed in [true, false] {
             let harness = RetryHarness()
@@ -88,7 +88,7 @@ struct CallRetryTests {
         }
     }
 
-    @Test("a one-shot body is sent again while it can be, and else the outcome is returned", .tags(.RT5))
+    @Test("A one-shot body is sent again while it can be replayed; otherwise the outcome is returned", .tags(.RT5))
     func oneShotBody() async throws {
         func stream(_ size: Int) -> RequestBody {
             .stream(
@@ -115,7 +115,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "Retry-After is waited for, and a part of the backoff; above its limit, or past the deadline, the response is returned",
+        "A retry waits for Retry-After and a part of the backoff",
         .tags(.RT14)
     )
     func retryAfter() async throws {
@@ -132,16 +132,19 @@ struct CallRetryTests {
         #expect(try await harness.send().get().status == .ok)
         // 7 s and half of 1 s, 11 s and half of 2 s.
         #expect(harness.clock.now == MonotonicInstant(nanoseconds: 19_500_000_000))
+    }
 
-        for (value, reason) in [("31", RetryDecision.Reason.retryAfterTooLong), ("10", .deadline)] {
-            let harness = RetryHarness()
-            harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable, fields: [.retryAfter: value], body: "b"))
-            let response = try await harness.send(context: harness.context(deadline: .seconds(10))).get()
-            #expect(String(buffer: try await response.body.collect(upTo: 10)) == "b")
-            #expect(harness.clock.now.nanoseconds == 0)
-            #expect(harness.stub.calls.count == 1)
-            #expect(harness.decisions.verdicts == [.giveUp(reason)])
-        }
+    @Test(
+        "A Retry-After above its limit, or past the deadline, ends the retries with the response", .tags(.RT14),
+        arguments: [("31", RetryDecision.Reason.retryAfterTooLong), ("10", .deadline)])
+    func longRetryAfter(value: String, reason: RetryDecision.Reason) async throws {
+        let harness = RetryHarness()
+        harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable, fields: [.retryAfter: value], body: "b"))
+        let response = try await harness.send(context: harness.context(deadline: .seconds(10))).get()
+        #expect(String(buffer: try await response.body.collect(upTo: 10)) == "b")
+        #expect(harness.clock.now.nanoseconds == 0)
+        #expect(harness.stub.calls.count == 1)
+        #expect(harness.decisions.verdicts == [.giveUp(reason)])
     }
 
     /// When calls returned, in seconds of the clock.
@@ -156,7 +159,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "200 calls that get the same Retry-After do not come back together",
+        "200 calls that get the same Retry-After do not retry at the same time",
         arguments: [(1, 1.0...2.0), (30, 30.0...33.0)])
     func spreadRetryAfter(asked: Int, expected: ClosedRange<Double>) async throws {
         let clock = TestClock()
@@ -203,7 +206,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "a Retry-After that cannot be read leaves the usual backoff", .tags(.RT14),
+        "An unreadable Retry-After keeps the usual backoff", .tags(.RT14),
         arguments: ["soon", "-5", "+5", "5s", "5.", "0x5", "5,", "1e3", ""])
     func unreadableRetryAfter(value: String) async throws {
         let harness = RetryHarness()
@@ -247,7 +250,7 @@ struct CallRetryTests {
         #expect(harness.decisions.all.count == 5)
     }
 
-    @Test("shouldRetry: as usual leaves successes and answers alone, without a decision; a yes spares no POST")
+    @Test("shouldRetry: asUsual makes no decision about a success; a yes does not make a POST idempotent")
     func shouldRetryAsUsual() async throws {
         let harness = RetryHarness { $0.shouldRetry = { _ in .asUsual } }
         harness.stub.on(.get, "/x", inOrder: [.respond(.ok), .respond(.notFound)])
@@ -276,7 +279,7 @@ struct CallRetryTests {
         #expect(harness.decisions.verdicts.last == .giveUp(.budgetExhausted))
     }
 
-    @Test("backoff.custom gets the outcome and a number of the client's random, and says how long the wait is")
+    @Test("backoff.custom gets the outcome and a number of the client's random source, and returns the wait")
     func customBackoff() async throws {
         let harness = RetryHarness {
             $0.backoff = .custom { outcome, random in .seconds(10 * (outcome.retries + 1)) * random }
@@ -289,7 +292,7 @@ struct CallRetryTests {
             ])
     }
 
-    @Test("no sleep begins that the deadline would cut", .tags(.TO5, .RT16))
+    @Test("A retry does not begin a sleep that would end after the deadline", .tags(.TO5, .RT16))
     func deadline() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.badGateway))
@@ -301,7 +304,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "cancelled in a backoff, the call ends at once with CancellationError and no further attempt",
+        "A call that is cancelled during a backoff throws CancellationError at once and makes no further attempt",
         .tags(.CA10, .RT18))
     func cancelledInBackoff() async throws {
         let harness = RetryHarness()
@@ -317,7 +320,7 @@ struct CallRetryTests {
         #expect(harness.stub.calls.count == 1)
     }
 
-    @Test("what is not a ServiceError is not tried again, and reaches the caller as it is", .tags(.RT20))
+    @Test("An error that is not a ServiceError is not retried, and reaches the caller unchanged", .tags(.RT20))
     func foreignError() async throws {
         struct Odd: Error {}
         let harness = RetryHarness()
@@ -328,7 +331,7 @@ struct CallRetryTests {
         #expect(harness.decisions.all.isEmpty)
     }
 
-    @Test("what a request says of retries counts in place of the client's, and the rest stays the client's")
+    @Test("A request's retry options replace the client's, and the rest is inherited")
     func ownOptions() async throws {
         let harness = RetryHarness {
             $0.maximumAttempts = 1
@@ -352,7 +355,7 @@ struct CallRetryTests {
         #expect(try await harness.send(request).get().attempts == 1)
     }
 
-    @Test("attempts are counted from the one it was entered with: a redirect's second hop may be tried as often")
+    @Test("Attempts are counted from the one the retries were entered with: a second hop has as many attempts")
     func laterHop() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", inOrder: [.respond(.badGateway), .respond(.badGateway), .respond(body: "ok")])
@@ -361,7 +364,7 @@ struct CallRetryTests {
         #expect(harness.stub.calls.map(\.attempt) == [4, 5, 6])
     }
 
-    @Test("an empty budget returns the outcome at hand; the hook says what is left of it", .tags(.RT17))
+    @Test("An empty budget returns the latest outcome; the hook reports what is left of the budget", .tags(.RT17))
     func budget() async throws {
         let harness = RetryHarness {
             $0.budget?.ratio = 0
@@ -418,7 +421,7 @@ struct CallRetryTests {
         #expect(harness.budgets.count == 0)
     }
 
-    @Test("each decision says which attempt of what to whom, why, and what now")
+    @Test("Each decision has the attempt, the method, the origin, the cause and the verdict")
     func decision() async throws {
         let harness = RetryHarness()
         harness.stub.on(
@@ -436,7 +439,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "a failed response's body is read before the sleep, and given up if it takes too long or is too long",
+        "A failed response's body is read before the sleep, and abandoned if it is too slow or too long",
         .tags(.DC8, .RT15)
     )
     func bodies() async throws {

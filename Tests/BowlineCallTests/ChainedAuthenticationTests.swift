@@ -100,7 +100,7 @@ struct ChainedAuthenticationTests {
         #expect(stub.calls.map { $0.fields[key] } == [nil, nil, "canary", nil])
     }
 
-    @Test("a signer in a chain reads a body that is yet to come, and what it read is sent")
+    @Test("A signer in a chain reads a body that has not been produced yet, and the same bytes are sent")
     func bodies() async throws {
         stub.on(nil, "/a", always: .respond(.ok))
         let chunks: @Sendable () -> AsyncStream<ByteBuffer> = {
@@ -125,7 +125,8 @@ struct ChainedAuthenticationTests {
         #expect(signatures == ["1 <Bearer t1> <hello>", "2 <Bearer t2> <hello>"])
     }
 
-    @Test("a burst whose token has been revoked: one fetch, and every request is sent again with the new token")
+    @Test(
+        "A burst of requests with a revoked token makes one fetch, and every request is sent again with the new token")
     func burst() async throws {
         let count = 50
         let all = Gate()
@@ -153,7 +154,7 @@ struct ChainedAuthenticationTests {
         #expect(Set(fresh.map { $0.fields[signature] }) == ["2 <Bearer t2> <hello>"])
     }
 
-    @Test("a member of the user's that alone has others takes from the budget, which is empty here")
+    @Test("A user's member that alone has another credential draws on the budget, which is empty here")
     func claimed() async throws {
         stub.on(nil, "/a", always: .respond(.unauthorized))
         let claiming = Claiming(name: key)
@@ -168,7 +169,8 @@ struct ChainedAuthenticationTests {
         #expect(tokens == ["Bearer t", "Bearer t1"])
     }
 
-    @Test("a bearer whose source hands out the refused token again does not spare the budget for a member's claim")
+    @Test(
+        "A bearer whose source returns the refused token again does not exempt another member's claim from the budget")
     func sameToken() async throws {
         refuse(["Bearer same"])
         let same = BearerAuthentication { BearerToken("same") }
@@ -178,7 +180,7 @@ struct ChainedAuthenticationTests {
         #expect(tokens == ["Bearer same"])
     }
 
-    @Test("the same claim with a budget that allows it is sent again, though a bearer has no other token")
+    @Test("A member's claim is sent again if the budget allows it, though the bearer has no other token")
     func granted() async throws {
         stub.on(nil, "/a", inOrder: [.respond(.unauthorized), .respond(.ok)])
         let chain = ChainedAuthentication(try BearerAuthentication(token: "t"), Claiming(name: key))
@@ -217,7 +219,7 @@ struct ChainedAuthenticationTests {
         #expect(stub.calls.isEmpty)
     }
 
-    @Test("a member of the user's that hangs is bounded by the request's deadline, with members of ours before it")
+    @Test("The request's deadline ends a user's member that hangs behind our members")
     func hanging() async throws {
         struct Hanging: RequestAuthenticator {
             let entered = Gate()
@@ -241,7 +243,7 @@ struct ChainedAuthenticationTests {
         #expect(stub.calls.isEmpty)
     }
 
-    @Test("no credential of a member stands in the description, the mirror or a dump of a chain")
+    @Test("No description, mirror or dump of a chain contains a member's credential")
     func secrets() throws {
         let chain = ChainedAuthentication(
             try BearerAuthentication(token: "canary"),

@@ -50,7 +50,7 @@ struct IdempotencyKeyTests {
         #expect(Set(stub.calls.map { $0.fields[name] }).count == 100)
     }
 
-    @Test("other methods get none, nor does who did not ask; a key of the caller's stays", .tags(.RT19))
+    @Test("Other methods, and clients that did not opt in, get no key; the caller's own key stays", .tags(.RT19))
     func notMade() async throws {
         for method in [HTTPRequest.Method.get, .put, .delete, .head, .options] {
             try await send(ServiceRequest(method: method, "http://api.example/a"))
@@ -69,7 +69,7 @@ struct IdempotencyKeyTests {
     }
 
     @Test(
-        "a source of randomness that does not keep to 0..<1 makes a key all the same",
+        "A random source that leaves 0..<1 still makes a key",
         arguments: [1.0, -1, .nan, .infinity, 0])
     func oddRandomness(value: Double) async throws {
         stub.on(nil, "/a", always: .respond(.ok))

@@ -206,7 +206,7 @@ struct OptionsTests {
         #expect(!retry.isInherited)
     }
 
-    @Test("one word for no limit: unlimited, on a client and on a request")
+    @Test("No limit has one spelling, on a client and on a request: unlimited")
     func unlimited() {
         var timeouts = Timeouts()
         timeouts.total = .unlimited

@@ -56,7 +56,7 @@ struct RedirectLocationTests {
     }
 
     @Test(
-        "what is no URL to be asked is refused: controls, user information, other schemes, none, 8 MB",
+        "A Location that is not a usable URL is refused: controls, user information, other schemes, none, 8 MB",
         .tags(.RD5, .RD7),
         arguments: [
             "/a\r\nX-Injected: 1", "/a\nb", "/a\0b", "/a\tb", "\u{7F}", "#a\rb", "?a\nb", "http://a\rb/", "//a\nb",

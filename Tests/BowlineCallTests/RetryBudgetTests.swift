@@ -10,7 +10,7 @@ struct RetryBudgetTests {
         MonotonicInstant(nanoseconds: Int64(milliseconds) * 1_000_000)
     }
 
-    @Test("a share of the requests in the window, and a floor each second", .tags(.RT17))
+    @Test("The budget is a share of the requests in the window plus a floor for each second", .tags(.RT17))
     func share() {
         let options = RetryBudgetOptions()
         var budget = RetryBudget(window: options.window)
@@ -26,7 +26,7 @@ struct RetryBudgetTests {
         #expect(afterwards == 0)
     }
 
-    @Test("what lies further back than the window does not count, requests and retries alike", .tags(.RT17))
+    @Test("Requests and retries that are older than the window do not count", .tags(.RT17))
     func window() {
         var options = RetryBudgetOptions()
         options.perSecond = 0
@@ -44,7 +44,9 @@ struct RetryBudgetTests {
         #expect(later == 0)
     }
 
-    @Test("any request refills it, also one that succeeded after a retry; one origin's is not another's", .tags(.RT17))
+    @Test(
+        "Every request refills its origin's budget, also a request that succeeded after a retry, and no other origin's",
+        .tags(.RT17))
     func refills() throws {
         var options = RetryBudgetOptions()
         options.perSecond = 0
@@ -61,7 +63,7 @@ struct RetryBudgetTests {
         #expect(refilled.left == 0)
     }
 
-    @Test("requests that are counted over another window have a budget of their own, and refill no other", .tags(.RT17))
+    @Test("Requests that are counted over another window have their own budget, and refill no other", .tags(.RT17))
     func windows() throws {
         var options = RetryBudgetOptions()
         options.ratio = 0
@@ -78,7 +80,7 @@ struct RetryBudgetTests {
         #expect(granted == 10 + 20)
     }
 
-    @Test("a budget without bounds, which only middleware can ask for, is as good as no limit and traps nobody")
+    @Test("A budget without bounds, which only middleware can set, acts as no limit and does not trap")
     func unbounded() {
         for (ratio, perSecond) in [(Double.infinity, 1), (.nan, 1), (0.2, Int.max)] {
             var options = RetryBudgetOptions()
@@ -94,7 +96,7 @@ struct RetryBudgetTests {
         #expect(Duration.seconds(9_223_372_035).saturatingNanoseconds == 9_223_372_035_000_000_000)
     }
 
-    @Test("what counts origins is bounded: those unused longest are forgotten, a quarter at a time")
+    @Test("The number of counted origins is bounded: the least recently used quarter is evicted")
     func bounded() throws {
         let budgets = RetryBudgets()
         for index in 0..<(RetryBudgets.maximumOrigins + 50) {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineCall
 
-@Suite("What the log says of retries", .timeLimit(.minutes(1)))
+@Suite("Log lines about retries", .timeLimit(.minutes(1)))
 struct RetryLogTests {
     private let log = CollectedLog()
 
@@ -63,7 +63,7 @@ struct RetryLogTests {
         }
     }
 
-    @Test("A call that succeeds at once, and one that fails for good, say nothing of retries")
+    @Test("A call that succeeds at once, and a call that fails permanently, log nothing about retries")
     func silence() async throws {
         let harness = RetryHarness { $0.maximumAttempts = 4 }
         harness.stub.on(.get, "/x", inOrder: [.respond(.ok), .respond(.notFound)])
@@ -74,7 +74,7 @@ struct RetryLogTests {
         #expect(lines.isEmpty)
     }
 
-    @Test("Below info nothing is written for a retry, and above warning nothing for a refusal")
+    @Test("A logger above info gets no line for a retry, and a logger above warning gets no line for a refusal")
     func levels() async throws {
         let harness = RetryHarness { $0.maximumAttempts = 2 }
         harness.stub.on(.get, "/x", inOrder: [.respond(.serviceUnavailable), .respond(.ok)])
@@ -84,7 +84,7 @@ struct RetryLogTests {
         #expect(lines.isEmpty)
     }
 
-    @Test("A refusal is a warning: of each kind one line for an origin in ten seconds, which counts those before it")
+    @Test("A refusal is a warning: one line for each kind and origin in ten seconds, with the number of lines omitted")
     func refusals() async throws {
         let harness = RetryHarness {
             $0.maximumAttempts = 2
@@ -107,7 +107,7 @@ struct RetryLogTests {
             ])
     }
 
-    @Test("What bounds the lines is bounded itself, and tells origins apart")
+    @Test("The state that bounds the lines is bounded, and separates origins")
     func bounded() throws {
         let refusals = RefusalLog()
         let now = MonotonicInstant(nanoseconds: 0)
@@ -120,7 +120,7 @@ struct RetryLogTests {
         #expect(refusals.count <= 256)
     }
 
-    @Test("A second sending after a 401 that the budget refuses is told at warning, as a retry is")
+    @Test("A second sending after a 401 that the budget refuses is logged at warning, like a retry")
     func budgetAfterRefusedCredentials() async throws {
         struct Key: RequestAuthenticator {
             func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {

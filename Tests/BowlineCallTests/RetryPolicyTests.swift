@@ -19,7 +19,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "a status is worth another attempt for idempotent requests only", .tags(.RT14),
+        "A retryable status allows another attempt for idempotent requests only", .tags(.RT14),
         arguments: [408, 429, 502, 503, 504])
     func statuses(status: Int) {
         guard case .retry = verdict(.status(status), .responseStarted) else {
@@ -30,7 +30,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "what would end the same is never tried again", .tags(.RT20),
+        "An error that would repeat is never retried", .tags(.RT20),
         arguments: [
             ServiceError.Code.tlsHandshakeFailed, .invalidURL, .invalidRequest, .protocolViolation,
             .responseLimitExceeded,
@@ -43,7 +43,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "a failed dial may be tried again whatever the method: nothing was sent", .tags(.RT21),
+        "A failed dial may be retried for every method, because nothing was sent", .tags(.RT21),
         arguments: [
             ServiceError.Code.nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout,
         ])
@@ -54,7 +54,7 @@ struct RetryPolicyTests {
         }
     }
 
-    @Test("delays as long as they can be written do not trap")
+    @Test("The longest representable delays do not trap")
     func endless() {
         let endless = Duration.seconds(Int64.max) * 10
         for retries in [0, 1, 62, Int.max] {
@@ -98,7 +98,7 @@ struct RetryPolicyTests {
                 == .giveUp(.deadline))
     }
 
-    @Test("full jitter below an upper end that doubles up to the cap", .tags(.RT16))
+    @Test("The backoff has full jitter, and its upper end doubles up to the cap", .tags(.RT16))
     func backoff() {
         let expected = [50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 20000, 20000]
         for (retries, upper) in expected.enumerated() {
@@ -127,7 +127,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "Retry-After is a floor; above it the wait is spread over the backoff, at least over a tenth of it",
+        "Retry-After is a floor; the wait adds a random part of the backoff, and at least of a tenth of Retry-After",
         .tags(.RT14),
         arguments: [
             AskedWait(asked: .seconds(1), expected: [.seconds(1), .milliseconds(1500), .seconds(2)]),
@@ -163,7 +163,7 @@ struct RetryPolicyTests {
         }
     }
 
-    @Test("each shape of the backoff: one base for all, another when throttled, a closure's own wait")
+    @Test("The backoff has three forms: one base for all, another when throttled, a closure's own wait")
     func backoffShapes() {
         func waits(_ backoff: RetryBackoff, _ status: Int, retryAfter: Duration? = nil) -> [RetryDecision.Verdict] {
             (0..<3).map { retries in
@@ -189,7 +189,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "a closure's wait is taken as it is, but not below Retry-After with its spread, and never traps",
+        "A closure's wait is used as it is, but not below Retry-After with its spread, and it never traps",
         arguments: [
             (Duration.seconds(3), Duration?.none, Duration.seconds(3)), (.seconds(-3), nil, .zero),
             (.seconds(3), .seconds(20), .seconds(21)), (.seconds(25), .seconds(20), .seconds(25)),
@@ -268,7 +268,7 @@ struct RetryPolicyTests {
         #expect(verdict == row.verdict)
     }
 
-    @Test("a Retry-After as long as can be written does not trap")
+    @Test("The longest representable Retry-After does not trap")
     func endlessRetryAfter() {
         let asked = Duration.seconds(1_000_000_000_000)
         let verdict = verdict(.status(503), .responseStarted, retryAfter: asked, random: 1) {

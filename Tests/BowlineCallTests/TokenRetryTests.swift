@@ -96,7 +96,7 @@ struct TokenRetryTests {
     ]
 
     @Test(
-        "a source whose service is down, slow or busy is asked again, for a POST as well: nothing was sent",
+        "A source whose service is down, slow or busy is asked again, for a POST too, because nothing was sent",
         arguments: passing)
     func passes(failure: ServiceError) async throws {
         for method in [HTTPRequest.Method.get, .post] {
@@ -120,7 +120,7 @@ struct TokenRetryTests {
         ServiceError(.decodingFailed, "x", progress: .responseStarted),
     ]
 
-    @Test("a source that refuses is asked once, and its error is the caller's", arguments: refusals.indices)
+    @Test("A source that refuses is asked once, and the caller gets its error", arguments: refusals.indices)
     func refuses(index: Int) async throws {
         let source = Source(.failure(Self.refusals[index]), .success(BearerToken("t1")))
         let result = try await send(.get, through: pipeline(bearer(source)))
@@ -132,7 +132,7 @@ struct TokenRetryTests {
         #expect(harness.decisions.verdicts == [.giveUp(.notRetryable)])
     }
 
-    @Test("after all attempts the error says why, that nothing was sent, and how many attempts there were")
+    @Test("After the last attempt the error has the cause, the progress neverSent and the number of attempts")
     func exhausted() async throws {
         let source = Source(.failure(Self.refused))
         let result = try await send(.post, through: pipeline(bearer(source)))
@@ -196,7 +196,7 @@ struct TokenRetryTests {
         #expect(tokens == ["Bearer t2"])
     }
 
-    @Test("an authenticator of the user's whose own request fails is asked again, too")
+    @Test("A user's authenticator whose own request fails is asked again too")
     func ownAuthenticator() async throws {
         struct Own: RequestAuthenticator {
             let source: Source
@@ -212,7 +212,7 @@ struct TokenRetryTests {
         #expect(tokens == ["t1"])
     }
 
-    @Test("a burst of requests makes as many fetches as one request has attempts, however their waits are spread")
+    @Test("A burst of requests makes as many fetches as one request has attempts, whatever their waits")
     func burst() async throws {
         let count = 50
         harness.stub.on(nil, "/x", always: .respond(.ok))
@@ -261,7 +261,7 @@ struct TokenRetryTests {
         #expect(tokens == Array(repeating: "Bearer t1", count: count))
     }
 
-    @Test("after a 401, a source that fails is asked again for an idempotent request only: the service has answered")
+    @Test("After a 401, a source that fails is asked again only for an idempotent request: the service has responded")
     func afterRefusal() async throws {
         for method in [HTTPRequest.Method.get, .post] {
             let test = TokenRetryTests()
@@ -290,7 +290,7 @@ struct TokenRetryTests {
         }
     }
 
-    @Test("a source that fails for a second sending of the same attempt does not hide the first")
+    @Test("A source that fails for a second sending does not hide the first sending of the same attempt")
     func secondSending() async throws {
         harness.stub.on(nil, "/x", always: .respond(.created))
         // Its first token is over at once.
@@ -339,7 +339,7 @@ struct TokenRetryTests {
     }
 
     @Test(
-        "A request that would have to wait for another's pause fails at once too; one with more time waits for the source"
+        "A request whose time is too short for another request's pause fails at once; a request with more time waits"
     )
     func pauseOfOthers() async throws {
         let source = Source(

@@ -56,7 +56,7 @@ struct MessageCopyTests {
     }
 
     @Test(
-        "nanoseconds of a duration: what its components say, rounded towards zero, clamped",
+        "The nanoseconds of a duration follow from its components, rounded towards zero and clamped",
         arguments: [
             .zero, .nanoseconds(1), .nanoseconds(-1), .seconds(30), .seconds(-30), .milliseconds(1500),
             .nanoseconds(Int64.max),

@@ -2,7 +2,7 @@ import BowlineCore
 import NIOCore
 import Testing
 
-@Suite("A request's body is read", .timeLimit(.minutes(1)))
+@Suite("Reading a request's body", .timeLimit(.minutes(1)))
 struct RequestBodyReadingTests {
     private struct Broken: Error {}
 
@@ -41,7 +41,7 @@ struct RequestBodyReadingTests {
         }
     }
 
-    @Test("bytes that are here are there without reading, whatever made them; none has none")
+    @Test("Bytes in memory are available without reading, whatever made them; an empty body has none")
     func bytes() {
         #expect(RequestBody.none.bytes?.readableBytes == 0)
         #expect(RequestBody.text("abc").bytes.map { String(buffer: $0) } == "abc")
@@ -52,7 +52,7 @@ struct RequestBodyReadingTests {
         #expect(RequestBody.stream(Sizes(sizes: [1])).bytes == nil)
     }
 
-    @Test("a stream says that it is one, nothing else does")
+    @Test("Only a stream is reported as a stream")
     func isStream() {
         #expect(RequestBody.stream(Sizes(sizes: [1])).isStream)
         #expect(RequestBody.stream(Sizes(sizes: [1])).trailers { [:] }.isStream)
@@ -87,7 +87,7 @@ struct RequestBodyReadingTests {
         #expect(try await first.next() == nil)
     }
 
-    @Test("a stream of up to 64 KiB can be read and sent after that; a longer one is used up, and says so")
+    @Test("A stream of up to 64 KiB can be read and then sent; a longer one is used up, and the error says so")
     func stream() async throws {
         let short = RequestBody.stream(Sizes(sizes: [65_000, 536]))
         #expect(try await sizes(short) == [65_000, 536])
@@ -109,7 +109,7 @@ struct RequestBodyReadingTests {
     }
 
     @Test(
-        "a body that is shorter or longer than its length says so, as when it is sent",
+        "Reading a body that is shorter or longer than its length fails, like sending it",
         arguments: [(5, "longer"), (7, "shorter"), (0, "longer")])
     func lengths(length: Int, what: String) async {
         for body in [
@@ -122,7 +122,7 @@ struct RequestBodyReadingTests {
         }
     }
 
-    @Test("what the body's own sequence throws is requestBodyFailed with it; after that there is nothing more")
+    @Test("An error of the body's own sequence becomes requestBodyFailed with the error inside; then the body ends")
     func failing() async throws {
         let bodies = [
             RequestBody.replayable { Sizes(sizes: [2], fails: true) }, .stream(Sizes(sizes: [2], fails: true)),
@@ -140,7 +140,7 @@ struct RequestBodyReadingTests {
         #expect(try await iterator.next() == nil)
     }
 
-    @Test("a reader that is cancelled while a stream has nothing for it ends; the stream goes on with the next")
+    @Test("Cancelling a reader that waits for a stream ends the reader; the next reader continues the stream")
     func cancelled() async throws {
         let (source, feed) = AsyncStream.makeStream(of: ByteBuffer.self)
         let body = RequestBody.stream(source)

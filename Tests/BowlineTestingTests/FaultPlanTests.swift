@@ -25,7 +25,7 @@ struct FaultPlanTests {
         #expect(Set(drawn).count > 50)
     }
 
-    @Test("the jitter of a connection's direction is fixed by the seed, and of its own")
+    @Test("The seed determines the jitter of each connection and direction, and no two have the same")
     func jitter() {
         let plan = FaultPlan.seeded(1)
         func numbers(_ plan: FaultPlan, _ connection: Int, _ direction: FaultDirection) -> [Double] {
@@ -39,7 +39,7 @@ struct FaultPlanTests {
         #expect(numbers(FaultPlan.seeded(2), 0, .toServer) != first)
     }
 
-    @Test("the standard mix has faults on three connections in ten, and none that TCP does not have")
+    @Test("The standard mix has faults on three connections in ten, and only faults that TCP has")
     func standardMix() {
         let drawn = scripts(.seeded(7), 2000)
         let faulty = drawn.count { !events([$0]).isEmpty || $0.opening != .connect }

@@ -112,7 +112,7 @@ struct LoopbackServingTests {
         }
     }
 
-    @Test("keeps the first bytes of a long body and counts all")
+    @Test("The server keeps the first bytes of a long body and counts all of them")
     func longBody() async throws {
         var options = LoopbackServer.Options()
         options.recordedBodyLimit = 10
@@ -248,7 +248,7 @@ struct LoopbackServingTests {
         }
     }
 
-    @Test("records a request that the client gives up as incomplete, and serves it to nobody")
+    @Test("A request that the client abandons is recorded as incomplete, and no responder sees it")
     func incompleteRequest() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -266,7 +266,7 @@ struct LoopbackServingTests {
         }
     }
 
-    @Test("notes what a responder throws and closes the connection")
+    @Test("The server notes a responder's error and closes the connection")
     func throwingResponder() async throws {
         struct Oops: Error {}
         try await withLoopbackServer { server in

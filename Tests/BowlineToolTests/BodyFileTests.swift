@@ -22,7 +22,7 @@ struct BodyFileTests {
         try await FileChunks(path: path).reduce(into: []) { $0 += Array($1.readableBytesView) }
     }
 
-    @Test("a regular file has a length and is read anew each time, in pieces")
+    @Test("A regular file has a length and is read again each time, in pieces")
     func regular() async throws {
         let bytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0) }
         try await Self.withFile(bytes) { path in
@@ -41,7 +41,7 @@ struct BodyFileTests {
         #expect(try BodyFile("-").requestBody.length == nil)
     }
 
-    @Test("a file under /proc says that it is empty: it is read to its end, and can be sent again")
+    @Test("A file under /proc reports no bytes, is read to its end, and can be sent again")
     func unknownSize() async throws {
         let path = "/proc/self/limits"
         guard access(path, R_OK) == 0 else { return }
@@ -58,7 +58,7 @@ struct BodyFileTests {
         }
     }
 
-    @Test("-o writes into a pipe, and through a symbolic link, and leaves both what they are")
+    @Test("-o writes into a pipe and through a symbolic link, and replaces neither")
     func specialOutput() async throws {
         func kind(_ path: String) -> mode_t? {
             var facts = stat()
@@ -89,14 +89,14 @@ struct BodyFileTests {
         }
     }
 
-    @Test("a file that goes away is an error that names it")
+    @Test("A file that disappears is an error with the file's name")
     func missing() async {
         await #expect(throws: FileError("read", path: "/no/such-file", number: ENOENT)) {
             try await Self.contents(of: "/no/such-file")
         }
     }
 
-    @Test("-o leaves the file alone until a body begins, then replaces what was in it; a second body follows the first")
+    @Test("-o changes the file only when a body begins, then replaces its content; a second body follows the first")
     func output() async throws {
         try await Self.withFile(Array("what was there before".utf8)) { path in
             let file = try OutputFile(path)
@@ -109,7 +109,7 @@ struct BodyFileTests {
         }
     }
 
-    @Test("-o to a device has nothing to cut")
+    @Test("-o to a device does not truncate it")
     func device() throws {
         let file = try OutputFile("/dev/null")
         try file.beginBody()

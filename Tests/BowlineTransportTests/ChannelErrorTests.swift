@@ -7,7 +7,7 @@ import Testing
 @testable import BowlineTransport
 
 /// With TLS a channel closes up to a second after it was told to, and errors may come in between.
-@Suite("Two errors from one channel, and then its end", .timeLimit(.minutes(1)))
+@Suite("Two errors from one channel before it closes", .timeLimit(.minutes(1)))
 struct ChannelErrorTests {
     /// Closes when the test says so.
     private final class SlowClosing: ChannelOutboundHandler, Sendable {
@@ -89,7 +89,7 @@ struct ChannelErrorTests {
     }
 
     @Test(
-        "over HTTP/1.1 a response whose end comes after the first error is whole, and its connection is not used again")
+        "Over HTTP/1.1 a response that ends after the first error is whole, and its connection is not reused")
     func endBetweenErrors() async throws {
         let harness = try await HTTP1Harness()
         let (_, task) = try await harness.send(.get("http://a.example/"))
@@ -110,7 +110,7 @@ struct ChannelErrorTests {
         await harness.finish()
     }
 
-    @Test("over HTTP/2 each request ends once, at the first error and with it as its cause")
+    @Test("Over HTTP/2 each request fails once, at the first error and with it as the cause")
     func overHTTP2() async throws {
         let harness = try await HTTP2Harness()
         let started = try await harness.send(.get("http://a.example/started"))
@@ -140,7 +140,7 @@ struct ChannelErrorTests {
         await harness.finish()
     }
 
-    @Test("over HTTP/2 a rule that the peer has broken stays the cause, whatever errors the channel reports afterwards")
+    @Test("Over HTTP/2 a violation by the peer stays the cause, whatever errors the channel reports afterwards")
     func violationFirst() async throws {
         let harness = try await HTTP2Harness()
         let call = try await harness.send(.get("http://a.example/"))

@@ -134,7 +134,7 @@ struct ConnectionMachineTests {
             afterwards: .close(.connectionCloseRequested)),
     ]
 
-    @Test("What a head says about its connection", arguments: headRows)
+    @Test("A response head determines whether its connection is reused", arguments: headRows)
     func heads(row: HeadRow) {
         var machine = HTTP1ConnectionStateMachine()
         _ = machine.start(unusable: nil)
@@ -147,7 +147,7 @@ struct ConnectionMachineTests {
         #expect(afterwards == row.afterwards)
     }
 
-    @Test("A head on a connection that carries nothing decides nothing")
+    @Test("A head on an idle connection changes nothing")
     func headWhileIdle() {
         var machine = HTTP1ConnectionStateMachine()
         let decision = machine.headReceived(Self.head(500, keepAlive: false), hasBodyBegun: true)

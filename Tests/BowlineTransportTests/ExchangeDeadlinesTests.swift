@@ -80,7 +80,7 @@ struct ExchangeDeadlinesTests {
         row(.discarding, [.hasHead, .requestDone], .stopDiscarding, until: second(10)),
     ]
 
-    @Test("What follows from the deadline of a phase", arguments: rows)
+    @Test("The deadline of each phase has the consequence that the table says", arguments: rows)
     func passed(row: Row) {
         var deadlines = Self.unlimited()
         deadlines.began(row.phase, until: Self.second(10))
@@ -162,7 +162,7 @@ struct ExchangeDeadlinesTests {
         #expect(consequence == row.consequence)
     }
 
-    @Test("The earlier deadline counts for the sweep")
+    @Test("The sweep uses the earlier deadline")
     func earlier() {
         let attempt = AttemptDeadline(
             deadline: Deadline(Self.second(20)), limit: .seconds(5), started: Self.second(0))
@@ -174,7 +174,7 @@ struct ExchangeDeadlinesTests {
     }
 
     @Test(
-        "Progress of a body puts off the limit of reading it, and no other",
+        "A body's progress extends the limit for reading it, and no other limit",
         arguments: [
             (Phase.bodyRead, 12), (.bodyWrite, 10), (.head, 10), (.awaitingContinue, 10), (.discarding, 10),
             (.none, 10),
@@ -186,7 +186,7 @@ struct ExchangeDeadlinesTests {
         #expect(deadlines.phaseInstant == Self.second(until))
     }
 
-    @Test("Without timeouts.bodyIdle progress sets no limit")
+    @Test("Without timeouts.bodyIdle, progress sets no limit")
     func noIdleLimit() {
         var deadlines = ExchangeDeadlines(
             attempt: AttemptDeadline(deadline: nil, limit: nil, started: Self.second(0)), bodyIdle: nil)
@@ -195,7 +195,7 @@ struct ExchangeDeadlinesTests {
         #expect(deadlines.phaseInstant == .distantFuture)
     }
 
-    @Test("The deadlines of no exchange never pass")
+    @Test("Deadlines without an exchange never pass")
     func none() {
         var deadlines = ExchangeDeadlines()
         #expect(deadlines.instant(hasHead: false) == .distantFuture)

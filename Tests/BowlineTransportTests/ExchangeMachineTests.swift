@@ -10,7 +10,7 @@ struct ExchangeMachineTests {
     typealias Machine = ExchangeStateMachine<Int, Int>
     struct Failure: Error {}
 
-    @Test("a whole response resumes the head's waiter, once")
+    @Test("A whole response resumes the head's waiter once")
     func whole() {
         var machine = Machine(bufferLimit: 10)
         guard case .start = machine.begin(1) else {
@@ -27,7 +27,7 @@ struct ExchangeMachineTests {
         #expect(!isActive)
     }
 
-    @Test("what was cancelled before it began does not start")
+    @Test("An exchange that was cancelled before it began does not start")
     func cancelledEarly() {
         var machine = Machine(bufferLimit: 10)
         let isActive = machine.giveUp(CancellationError()).isActive
@@ -39,7 +39,7 @@ struct ExchangeMachineTests {
         #expect(error is CancellationError)
     }
 
-    @Test("reading pauses at the limit and goes on at half of it")
+    @Test("Reading pauses at the limit and resumes at half of it")
     func backPressure() {
         // Each chunk costs its bytes and 256 more. These are too large to be joined.
         var machine = Machine(bufferLimit: 4512)
@@ -79,7 +79,7 @@ struct ExchangeMachineTests {
         #expect(taken == count + 1)
     }
 
-    @Test("a window of 256 KiB in pieces of one byte holds little more, and is read as it was sent")
+    @Test("A window of 256 KiB in pieces of one byte takes little more memory, and is read unchanged")
     func tinyChunks() {
         var machine = Machine(bufferLimit: 65_536)
         _ = machine.begin(1)
@@ -166,7 +166,7 @@ struct ExchangeMachineTests {
         }
     }
 
-    @Test("of a body that is cut off, what has arrived is read first, and the error comes behind it")
+    @Test("The reader of a body that is cut off gets the received bytes first, and then the error")
     func cutOff() {
         var machine = Machine(bufferLimit: 10)
         _ = machine.begin(1)
@@ -197,7 +197,7 @@ struct ExchangeMachineTests {
         }
     }
 
-    @Test("of a body that is cut off while its reader waits, or that is given up after it, nothing is kept")
+    @Test("A body that is cut off while its reader waits, or abandoned afterwards, keeps no bytes")
     func cutOffWithoutChunks() {
         var waiting = Machine(bufferLimit: 10)
         _ = waiting.begin(1)
@@ -223,7 +223,7 @@ struct ExchangeMachineTests {
         }
     }
 
-    @Test("a failure that is no cut leaves nothing to be read")
+    @Test("A failure that does not cut the body off leaves nothing to read")
     func failureDropsChunks() {
         var machine = Machine(bufferLimit: 10)
         _ = machine.begin(1)
@@ -235,7 +235,7 @@ struct ExchangeMachineTests {
         }
     }
 
-    @Test("what has arrived whole stays readable after a failure")
+    @Test("A body that has arrived completely stays readable after a failure")
     func failureAfterCompletion() {
         var machine = Machine(bufferLimit: 10)
         _ = machine.begin(1)

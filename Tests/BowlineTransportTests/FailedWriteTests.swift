@@ -24,7 +24,7 @@ struct FailedWriteTests {
     ]
 
     @Test(
-        "a connection whose write fails at once is no more in the deadline sweep, and its request fails",
+        "A connection whose write fails at once leaves the deadline sweep, and its request fails",
         arguments: bodies.indices
     )
     func sweepIsEmpty(index: Int) async throws {

@@ -56,7 +56,9 @@ struct HTTP1ListenerTests {
         (.bodySent, .streamed),
     ]
 
-    @Test("Once a listener has cancelled the request, nothing is told of it and it enters no phase", arguments: cases)
+    @Test(
+        "After a listener has cancelled the request, no event follows and the request enters no phase", arguments: cases
+    )
     func nothingFollows(moment: Moment, body: Body) async throws {
         let channel = NIOAsyncTestingChannel()
         let (clock, owner, listener) = (TestClock(), RecordingOwner(), CancellingListener(at: moment))

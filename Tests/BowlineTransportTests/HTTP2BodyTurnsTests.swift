@@ -2,7 +2,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Whose body an HTTP/2 connection writes next")
+@Suite("The order in which an HTTP/2 connection writes bodies")
 struct HTTP2BodyTurnsTests {
     private final class Sender: HTTP2BodySender {
         let name: String
@@ -13,7 +13,7 @@ struct HTTP2BodyTurnsTests {
         }
     }
 
-    @Test("each sender has its turn in the order in which they came, however often it was added")
+    @Test("Each sender has its turn in the order of arrival, however often it was added")
     func order() {
         let (first, second) = (Sender("first"), Sender("second"))
         var turns = HTTP2BodyTurns<Sender>(channelLimit: 65_536)
@@ -41,7 +41,7 @@ struct HTTP2BodyTurnsTests {
     }
 
     @Test(
-        "of several each has one frame; a stream alone has whole frames until the output has what the channel may hold",
+        "Several senders get one frame each; a single sender gets whole frames until the output is full",
         arguments: [
             Share(outputByteCount: 0, others: 1, limit: 16_384),
             Share(outputByteCount: 65_535, others: 1, limit: 16_384),
@@ -71,7 +71,7 @@ struct HTTP2BodyTurnsTests {
         #expect(turns.hasRoom(in: share.outputByteCount) == (share.limit != nil))
     }
 
-    @Test("those that are removed may come again")
+    @Test("Senders that were removed can be added again")
     func removed() {
         let sender = Sender("a")
         var turns = HTTP2BodyTurns<Sender>(channelLimit: 65_536)

@@ -88,7 +88,7 @@ struct HTTP2ConnectionMachineTests {
         #expect([before, after] == [false, true])
     }
 
-    @Test("listeners are told of the end of the last request, once after each time that requests came")
+    @Test("Listeners learn of the end of the last request, once for each period with requests")
     func idle() {
         var machine = HTTP2ConnectionStateMachine()
         let atStart = machine.becameIdle()

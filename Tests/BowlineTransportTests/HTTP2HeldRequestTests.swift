@@ -13,7 +13,7 @@ struct HTTP2HeldRequestTests {
         ServiceRequest(method: .post, "http://a.example\(path)", body: .text("x"))
     }
 
-    @Test("while the channel takes nothing no HEADERS is written; then they go out in order, each with its fields")
+    @Test("While the channel accepts nothing, no HEADERS is written; then all go out in order with their fields")
     func heldInOrder() async throws {
         // Just as many as the peer allows.
         let harness = try await HTTP2Harness(settings: [(3, 6)])
@@ -43,7 +43,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "GOAWAY declines what was not written, at once; what was written goes on", .tags(.H2a),
+        "GOAWAY declines unwritten requests at once; written requests continue", .tags(.H2a),
         arguments: [UInt32(1), 0x7FFF_FFFF])
     func goAway(lastID: UInt32) async throws {
         let harness = try await HTTP2Harness()
@@ -70,7 +70,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "the connection's end declines what was not written", arguments: [CloseReason.keepAliveFailed, .transportError])
+        "The connection's end declines unwritten requests", arguments: [CloseReason.keepAliveFailed, .transportError])
     func connectionEnds(reason: CloseReason) async throws {
         let harness = try await HTTP2Harness()
         let written = try await harness.send(post("/written"))
@@ -86,7 +86,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "a cancelled request that was not written sends no RST_STREAM; nor does one that timed out",
+        "An unwritten request that is cancelled or times out sends no RST_STREAM",
         arguments: [true, false])
     func cancelled(isCancelled: Bool) async throws {
         let harness = try await HTTP2Harness()
@@ -123,7 +123,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "a peer that comes to allow fewer streams declines what would be one too many", .tags(.H2g)
+        "A peer that lowers its stream limit declines the unwritten requests above it", .tags(.H2g)
     )
     func fewerStreams() async throws {
         let harness = try await HTTP2Harness(settings: [(3, 10)])
@@ -190,7 +190,7 @@ struct HTTP2HeldRequestTests {
         await harness.finish()
     }
 
-    @Test("a request whose HEADERS the channel has not been given is declined when the connection is lost")
+    @Test("A request whose HEADERS has not reached the channel is declined when the connection is lost")
     func lostBeforeTheWrite() async throws {
         let harness = try await HTTP2Harness()
         let exchange = try harness.makeExchange(post("/unwritten"))
@@ -228,7 +228,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "a drain's GOAWAY waits for requests that were not written, and for leases whose users never came", .tags(.LC14)
+        "A drain's GOAWAY waits for unwritten requests, and for leases that were never used", .tags(.LC14)
     )
     func drain() async throws {
         let harness = try await HTTP2Harness()

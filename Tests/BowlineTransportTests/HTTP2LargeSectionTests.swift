@@ -34,7 +34,7 @@ struct HTTP2LargeSectionTests {
     }
 
     @Test(
-        "a section that is larger than the peer's frames goes out in several, each as large as it may be, and arrives",
+        "A section above the peer's frame size goes out in several frames of that size, and arrives",
         arguments: [false, true], ["0", "a", "{", "\\", "é"])
     func split(isTableFull: Bool, character: String) async throws {
         let harness = try await HTTP2Harness()
@@ -74,7 +74,7 @@ struct HTTP2LargeSectionTests {
         await harness.finish()
     }
 
-    @Test("the frames are as large as the peer takes them, which it may change")
+    @Test("The frames are as large as the peer allows, and follow its changes")
     func frameSizeChanges() async throws {
         let harness = try await HTTP2Harness(settings: [(5, 100_000)])
         let large = try await roundTrip(try request("/large", "\\", 60_000), harness)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Responses over HTTP/2 that break the rules of a message", .timeLimit(.minutes(1)))
+@Suite("Responses over HTTP/2 that violate the rules of a message", .timeLimit(.minutes(1)))
 struct HTTP2ResponseRuleTests {
     struct Case: CustomTestStringConvertible, Sendable {
         let what: String
@@ -18,7 +18,7 @@ struct HTTP2ResponseRuleTests {
     }
 
     @Test(
-        "a head that no response may have resets its stream, and no other request notices", .tags(.H2q),
+        "An invalid response head resets its stream and affects no other request", .tags(.H2q),
         arguments: [
             Case(what: "101", sections: [(":status", "101")], message: "status 101, which HTTP/2 does not have"),
             Case(

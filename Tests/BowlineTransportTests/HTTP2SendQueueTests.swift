@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What of a request's body waits to be written")
+@Suite("The unwritten part of a request's body")
 struct HTTP2SendQueueTests {
     @Test("Random chunks and random takes: the bytes come out in order, and the counts are right")
     func walk() {
@@ -35,7 +35,7 @@ struct HTTP2SendQueueTests {
         }
     }
 
-    @Test("It is due while bytes or an end wait; what is dropped is not")
+    @Test("The queue is due while bytes or an end wait, and not after they are dropped")
     func due() throws {
         var queue = HTTP2SendQueue()
         #expect(!queue.isDue)
@@ -62,7 +62,7 @@ struct HTTP2SendQueueTests {
 
     /// What waits, the ending, how much may be written, and what is.
     @Test(
-        "what is written next",
+        "The next piece follows the queued bytes, the ending and the limit",
         arguments: [
             (5, "open", 3, "3"), (5, "open", 5, "5"), (5, "open", 9, "5"), (5, "open", 0, "nothing"),
             (0, "open", 9, "nothing"),
@@ -120,7 +120,7 @@ struct HTTP2SendQueueTests {
     }
 }
 
-@Suite("What was written and not yet taken by the network")
+@Suite("Written bytes that the network has not taken")
 struct HTTP2SentMarksTests {
     private final class Body {}
 
@@ -133,7 +133,7 @@ struct HTTP2SentMarksTests {
         }
     }
 
-    @Test("A flush that is taken takes those before it along; pieces of one body in a flush are one mark")
+    @Test("Taking a flush takes all earlier flushes; pieces of one body in a flush are one mark")
     func flushes() {
         let bodies = [Body(), Body()]
         var marks = HTTP2SentMarks<Body>()

@@ -6,7 +6,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What an HTTP/2 connection writes, and in which order", .timeLimit(.minutes(1)))
+@Suite("What an HTTP/2 connection writes and in which order", .timeLimit(.minutes(1)))
 struct HTTP2SendingTests {
     private func post(_ path: String, _ byte: UInt8, _ count: Int) -> ServiceRequest {
         ServiceRequest(
@@ -20,7 +20,7 @@ struct HTTP2SendingTests {
         }
     }
 
-    @Test("what several requests send in one turn of the loop is one write")
+    @Test("The frames of several requests in one turn of the loop are one write")
     func oneWrite() async throws {
         let harness = try await HTTP2Harness()
         let exchanges = try (0..<5).map { try harness.makeExchange(post("/\($0)", 0x61, 100)) }
@@ -41,7 +41,7 @@ struct HTTP2SendingTests {
     }
 
     @Test(
-        "one write has at most what may lie in the channel and one frame; the rest follows in further writes",
+        "One write has at most the channel's limit and one frame; the rest follows in later writes",
         arguments: [(writeBufferLimit: 1024, limit: 1024), (65_536, 65_536), (1 << 20, 131_072)])
     func boundedWrites(writeBufferLimit: Int, limit: Int) async throws {
         var options = ConnectionOptions()
@@ -61,7 +61,7 @@ struct HTTP2SendingTests {
     }
 
     @Test(
-        "two bodies take turns; a window that is used up stops both, and its update lets both go on to their ends",
+        "Two bodies take turns; a used-up window stops both, and its update resumes both",
         .tags(.H2j))
     func turns() async throws {
         let harness = try await HTTP2Harness()
@@ -88,7 +88,7 @@ struct HTTP2SendingTests {
     }
 
     @Test(
-        "bodies that wait for the connection's window take turns at it, however little of it opens at a time",
+        "Bodies that wait for the connection's window take turns, however small the updates are",
         .tags(.H2j))
     func smallConnectionUpdates() async throws {
         let harness = try await HTTP2Harness()
@@ -111,7 +111,7 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("a body whose own window is used up does not hold up another; each goes on with its own update", .tags(.H2j))
+    @Test("A body whose own window is used up does not block another; each resumes with its own update", .tags(.H2j))
     func ownWindows() async throws {
         let harness = try await HTTP2Harness(settings: [(4, 10)])
         let first = try await harness.send(post("/a", 0x61, 25))
@@ -135,7 +135,7 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("while the channel takes nothing no body is written, and no answer to a PING; then all of it, in order")
+    @Test("While the channel accepts nothing, no body and no answer to a PING is written; then all follow in order")
     func blocked() async throws {
         let harness = try await HTTP2Harness(settings: [(4, 0)])
         let call = try await harness.send(post("/a", 0x61, 25))
@@ -155,7 +155,7 @@ struct HTTP2SendingTests {
     }
 
     @Test(
-        "an answer that refuses the request drops what waits of its body, and the stream ends with NO_ERROR",
+        "A response that refuses the request drops the unwritten body, and the stream ends with NO_ERROR",
         .tags(.H2v))
     func refusedUpload() async throws {
         let harness = try await HTTP2Harness(settings: [(4, 10)])
@@ -176,7 +176,7 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("a peer that sends PINGs and takes no answers loses the connection", .tags(.H2o))
+    @Test("A peer that sends PINGs and reads no answers loses the connection", .tags(.H2o))
     func pingsWithoutEnd() async throws {
         let harness = try await HTTP2Harness()
         let call = try await harness.send(.get("http://a.example/"))
@@ -198,7 +198,7 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("a rule broken on a stream ends that stream alone; the message names the rule and its section", .tags(.H2l))
+    @Test("A violation on a stream ends only that stream; the message names the rule and its section", .tags(.H2l))
     func streamRule() async throws {
         let harness = try await HTTP2Harness()
         let broken = try await harness.send(.get("http://a.example/broken"))
@@ -217,7 +217,7 @@ struct HTTP2SendingTests {
         await harness.finish()
     }
 
-    @Test("a rule of the connection that is broken ends it after GOAWAY, and each request with its own progress")
+    @Test("A violation of the connection ends it with GOAWAY, and each request fails with its own progress")
     func connectionRule() async throws {
         let harness = try await HTTP2Harness()
         let started = try await harness.send(.get("http://a.example/started"))
@@ -243,7 +243,7 @@ struct HTTP2SendingTests {
     }
 
     @Test(
-        "a body behind others in a channel whose bytes the network takes is not idle; it is when the network takes none"
+        "A body behind others in the channel is idle only when the network takes no bytes"
     )
     func behindOthers() async throws {
         let harness = try await HTTP2Harness()
@@ -273,7 +273,7 @@ struct HTTP2SendingTests {
     }
 
     @Test(
-        "a body's sequence that cancels the request as it is stopped: the stream's place goes back once",
+        "A body's sequence that cancels the request while it is stopped returns the stream's place once",
         arguments: UploadEnd.allCases)
     func cancelledFromWithin(end: UploadEnd) async throws {
         let harness = try await HTTP2Harness()

@@ -23,7 +23,7 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "a timeout without a byte: the pool is told before the request, and a PING goes out; its answer ends the doubt")
+        "A timeout without a byte informs the pool before the request and sends a PING, whose answer ends the doubt")
     func doubt() async throws {
         let harness = try await makeHarness()
         let call = try await harness.send(get("/silent"), timeouts: Self.timeouts)
@@ -40,7 +40,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("other bytes than the answer do not end the doubt")
+    @Test("Bytes other than the answer do not end the doubt")
     func otherBytes() async throws {
         let harness = try await makeHarness()
         let call = try await harness.send(get("/silent"), timeouts: Self.timeouts)
@@ -51,7 +51,8 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("bytes since the request was written: no doubt, whichever stream they were for", arguments: [true, false])
+    @Test(
+        "Bytes after the request was written prevent a doubt, whatever stream they are for", arguments: [true, false])
     func noDoubt(forSameStream: Bool) async throws {
         let harness = try await makeHarness()
         let call = try await harness.send(get("/slow"), timeouts: Self.timeouts)
@@ -64,7 +65,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("new requests do not put off the end of a PING; the connection ends when its answer is overdue")
+    @Test("New requests do not postpone the end of a PING; the connection ends when the answer is overdue")
     func requestsKeepComing() async throws {
         let harness = try await makeHarness()
         let first = try await harness.send(get("/0"), timeouts: Self.timeouts)
@@ -83,7 +84,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("a deadline and an attempt's limit raise a doubt as well; one within a response's body does not")
+    @Test("A deadline and an attempt's limit raise a doubt too, except within a response's body")
     func otherLimits() async throws {
         let harness = try await makeHarness()
         var timeouts = Timeouts()
@@ -108,7 +109,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("bodies that stand still in a connection without a byte raise a doubt", arguments: [true, false])
+    @Test("Stalled bodies on a connection without a byte raise a doubt", arguments: [true, false])
     func bodies(isUpload: Bool) async throws {
         let harness = try await makeHarness(isUpload ? [(4, 0)] : [])
         if isUpload {
@@ -135,7 +136,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("a probe asks once, and tells the pool of the answer; without one the connection ends")
+    @Test("A probe sends one PING and reports the answer to the pool; without an answer the connection ends")
     func probe() async throws {
         let harness = try await makeHarness()
         harness.connection.probe()
@@ -184,7 +185,7 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "a PING within a response's body that is not answered ends the connection; what had come is read first",
+        "An unanswered PING within a response's body ends the connection; the received bytes are read first",
         .tags(.H2n))
     func unansweredWithinBody() async throws {
         let harness = try await makeHarness()
@@ -213,7 +214,7 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "a response's body goes on as long as its peer answers each PING, however long no byte of it comes", .tags(.H2n)
+        "A response's body continues while the peer answers each PING, however long no byte of it arrives", .tags(.H2n)
     )
     func answeredWithinBody() async throws {
         let harness = try await makeHarness()
@@ -233,7 +234,7 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "a PING within a request's body that is not answered ends the connection, though no limit of the body passes",
+        "An unanswered PING within a request's body ends the connection, although no limit of the body passes",
         .tags(.H2n)
     )
     func unansweredWithinUpload() async throws {
@@ -262,7 +263,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("a PING that waits behind an upload has until the network has taken nothing for keepAliveTimeout")
+    @Test("A PING behind an upload fails after the network has taken nothing for keepAliveTimeout")
     func pingBehindUpload() async throws {
         let harness = try await makeHarness()
         try await harness.setWritable(false)
@@ -285,7 +286,7 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "a doubted peer that sends bytes, and answers no PING: no more requests after 45 s, and what it carries goes on"
+        "A doubted peer that sends bytes but answers no PING gets no new requests after 45 s; the others continue"
     )
     func trickling() async throws {
         let harness = try await makeHarness()
@@ -321,7 +322,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("a peer that answers requests, and no PING, gets no more requests 45 s after one was cancelled")
+    @Test("A peer that answers requests but no PING gets no new requests 45 s after one was cancelled")
     func resetsWithoutAnswer() async throws {
         let harness = try await makeHarness()
         let cancelled = try await harness.send(get("/cancelled"))
@@ -351,7 +352,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("a limit that leaves a request less than 100 ms raises no doubt: a healthy peer may need that long")
+    @Test("A limit of less than 100 ms for a request raises no doubt: a healthy peer may need that long")
     func shortLimits() async throws {
         let harness = try await makeHarness()
         var timeouts = Timeouts()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What one exchange over HTTP/2 comes to")
+@Suite("One exchange over HTTP/2")
 struct HTTP2StreamMachineTests {
     enum Event: Sendable {
         case wrote, requestFinished, requestStopped
@@ -66,7 +66,7 @@ struct HTTP2StreamMachineTests {
         #expect(machine.afterwards == .close)
     }
 
-    @Test("an answer before the request is done stops the upload, unless it is a success that has begun", .tags(.H2v))
+    @Test("A response before the request's end stops the upload, unless it is a success that has begun", .tags(.H2v))
     func earlyAnswers() {
         for (status, hasBegun, decision) in [
             (200, true, UploadDecision.goesOn), (204, false, .stops), (404, true, .stops), (500, false, .stops),

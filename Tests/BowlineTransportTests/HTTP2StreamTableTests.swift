@@ -15,7 +15,7 @@ struct HTTP2StreamTableTests {
         #expect(table[7] == nil)
     }
 
-    @Test("streams above GOAWAY's last id are taken out, the others stay", .tags(.H2a))
+    @Test("Streams above GOAWAY's last id are removed, the others stay", .tags(.H2a))
     func refused() {
         var table = HTTP2StreamTable<TestStream>()
         for id in [1, 3, 5, 7] { table.opened(TestStream(id: id), as: id) }
@@ -79,7 +79,7 @@ struct HTTP2StreamTableTests {
         #expect(none == nil)
     }
 
-    @Test("A stream that was taken for opening, and cannot be opened, is taken back")
+    @Test("A stream that was taken for opening and cannot be opened is taken back")
     func takenBack() {
         var table = HTTP2StreamTable<TestStream>()
         let stream = TestStream(id: 0)
@@ -90,7 +90,7 @@ struct HTTP2StreamTableTests {
         #expect(table.isEmpty == true)
     }
 
-    @Test("The peer may know of the streams that were open when the channel was given the output, and of no later one")
+    @Test("The peer may know the streams that were open when the channel got the output, and no later stream")
     func written() {
         var table = HTTP2StreamTable<TestStream>()
         /// Which of these streams are written, and whether any was.
@@ -111,7 +111,7 @@ struct HTTP2StreamTableTests {
         #expect(facts() == ([1, 3, 5], true))
     }
 
-    @Test("All open streams are visited once, those behind a number first", arguments: [0, 3, 4, 7])
+    @Test("All open streams are visited once, beginning after a given number", arguments: [0, 3, 4, 7])
     func order(after id: Int) {
         var table = HTTP2StreamTable<TestStream>()
         for id in [1, 3, 5, 7] { table.opened(TestStream(id: id), as: id) }
@@ -120,7 +120,7 @@ struct HTTP2StreamTableTests {
         #expect(visited == [1, 3, 5, 7].filter { $0 > id } + [1, 3, 5, 7].filter { $0 <= id })
     }
 
-    @Test("Random events: what is open is what a set says")
+    @Test("After random events the open streams are those of a model set")
     func walk() {
         let seed = UInt64.random(in: 0...UInt64.max)
         var random = SeededRandom(seed: seed)

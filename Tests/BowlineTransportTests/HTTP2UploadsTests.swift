@@ -6,7 +6,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("The bodies of an HTTP/2 connection's requests on their way")
+@Suite("Uploads of an HTTP/2 connection")
 struct HTTP2UploadsTests {
     private final class Upload: HTTP2UploadStream {
         let id: Int
@@ -97,7 +97,7 @@ struct HTTP2UploadsTests {
         }
     }
 
-    @Test("chunks of 64 KiB of an upload that is alone go out in whole frames, output by output")
+    @Test("Chunks of 64 KiB of a single upload go out in whole frames, output by output")
     func wholeFrames() throws {
         var peer = try Peer(1)
         for _ in 0..<4 { peer.append(65_536, to: 0) }
@@ -124,7 +124,7 @@ struct HTTP2UploadsTests {
         #expect(peer.uploads.isAllTaken)
     }
 
-    @Test("a stream without a window leaves the queue, and holds up no other")
+    @Test("A stream without a window leaves the queue and does not block another")
     func noWindow() throws {
         var peer = try Peer(2, window: 10)
         peer.append(25, to: 0)
@@ -146,7 +146,7 @@ struct HTTP2UploadsTests {
         #expect(shapes == ["1: 0 end"])
     }
 
-    @Test("trailers follow the body; those that the peer does not accept are reported, and the others go on")
+    @Test("Trailers follow the body; trailers that the peer does not accept are reported, and other uploads continue")
     func trailers() throws {
         var peer = try Peer(2, settings: [(6, 100)])
         let large = try CheckedTrailers([.accept: String(repeating: "x", count: 100)])
@@ -161,7 +161,7 @@ struct HTTP2UploadsTests {
         #expect(taken == ["1: 3", "3: 4 last"])
     }
 
-    @Test("a stream that was closed meanwhile is passed over, and one with nothing to send is not queued")
+    @Test("A stream that was closed meanwhile is skipped, and a stream with nothing to send is not queued")
     func closed() throws {
         var peer = try Peer(2)
         peer.append(3, to: 0)
@@ -175,7 +175,7 @@ struct HTTP2UploadsTests {
         #expect(!peer.uploads.isDue)
     }
 
-    @Test("a flush is followed if anything in it is marked")
+    @Test("A flush is tracked if it has a mark")
     func flushes() throws {
         var peer = try Peer(1)
         let nothing = peer.uploads.flushed()
@@ -190,7 +190,7 @@ struct HTTP2UploadsTests {
         #expect(peer.uploads.isAllTaken)
     }
 
-    @Test("uploads go on in their order as little of them waits; those that are closed or went on are forgotten")
+    @Test("Uploads resume in order when few of their bytes wait; closed and resumed uploads are forgotten")
     func room() throws {
         var peer = try Peer(4)
         for (index, count) in [10, 101, 20, 30].enumerated() {
@@ -209,7 +209,7 @@ struct HTTP2UploadsTests {
         #expect(wentOn == nil)
     }
 
-    @Test("what the channel has of a body does not count against its room")
+    @Test("Bytes in the channel do not count against a body's room")
     func roomBesideTheChannel() throws {
         var peer = try Peer(1)
         peer.streams[0].sending.append(ByteBuffer(repeating: 1, count: 150))

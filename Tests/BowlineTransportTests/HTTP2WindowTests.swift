@@ -30,7 +30,7 @@ struct HTTP2WindowTests {
     }
 
     @Test(
-        "what waits for a reader that does not read is at most one window; then it gets the rest", .tags(.H2j))
+        "At most one window of bytes waits for a slow reader; then the reader gets the rest", .tags(.H2j))
     func unreadStream() async throws {
         let harness = try await HTTP2Harness {
             $0.streamWindow = Self.window

@@ -8,7 +8,7 @@ import Testing
 @Suite struct HeldBufferTests {
     /// What the parser has been given, and what has come out, when it needs more.
     @Test(
-        "between two reads the parser holds nothing of the first, and its pieces little",
+        "Between two reads the parser keeps nothing of the first read, and its pieces keep little memory",
         arguments: [
             "HTTP/1.1 200 OK\r\nContent-Le",
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
@@ -45,7 +45,7 @@ import Testing
         }
     }
 
-    @Test("cut in two at any byte, each half in a buffer of 32 KiB, a response is read as it was sent")
+    @Test("A response that is cut in two at any byte, each half in a buffer of 32 KiB, is read unchanged")
     func cutInTwo() throws {
         let text =
             "HTTP/1.1 200 OK\r\nServer: b\r\n c\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nETag: u\r\n\r\n"
@@ -76,7 +76,7 @@ import Testing
         }
     }
 
-    @Test("few bytes in much are copied, many are not, nor few in little")
+    @Test("Few bytes in a large buffer are copied; many bytes, or few in a small buffer, are not")
     func compact() {
         func isCopied(_ count: Int, in capacity: Int) -> Bool {
             var buffer = ByteBufferAllocator().buffer(capacity: capacity)

@@ -4,11 +4,11 @@ import Testing
 
 @testable import BowlineCore
 
-@Suite("What a one-shot body keeps, and whom it pulls for")
+@Suite("Replay and pulls of a one-shot body")
 struct OneShotBodyStateTests {
     typealias State = OneShotBodyState<Int, String>
 
-    @Test("A pull whose task is known only after the next pull has begun does not take that one's place")
+    @Test("A pull whose task becomes known after the next pull has begun does not replace the next pull's task")
     func lateTask() throws {
         var state = State()
         let hasBegun = state.beginReading(replayLimit: 10)
@@ -36,7 +36,7 @@ struct OneShotBodyStateTests {
         #expect(abandoned.waiter == 2)
     }
 
-    @Test("A body that is given up before its pull's task is known has that cancelled when it is")
+    @Test("A body that is abandoned before its pull's task is known cancels the task when it is")
     func abandonedBeforeTask() {
         var state = State()
         _ = state.beginReading(replayLimit: 10)
@@ -50,7 +50,7 @@ struct OneShotBodyStateTests {
         #expect(state.keptChunks == 0)
     }
 
-    @Test("A reader whose place was dropped fails; it does not get what is left")
+    @Test("A reader whose place was dropped fails and does not get the remaining bytes")
     func droppedPlace() throws {
         var state = State()
         let hasBegun = state.beginReading(replayLimit: 10)
@@ -83,7 +83,7 @@ struct OneShotBodyStateTests {
         #expect(delivery?.waiter == nil)
     }
 
-    @Test("16 KiB in chunks of one byte are kept in little more, and are read again as they were")
+    @Test("16 KiB in chunks of one byte take little more memory, and are read again unchanged")
     func tinyChunks() throws {
         var state = State()
         _ = state.beginReading(replayLimit: 16_384)

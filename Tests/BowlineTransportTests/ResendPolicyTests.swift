@@ -4,7 +4,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What is sent again")
+@Suite("Which requests are sent again")
 struct ResendPolicyTests {
     struct Case: CustomStringConvertible, Sendable {
         let progress: RequestProgress
@@ -76,7 +76,7 @@ struct ResendPolicyTests {
         #expect(resends(HTTP2GoAway(lastID: 1, code: .enhanceYourCalm)) == 1)
     }
 
-    @Test("a request that a connection took no more asks for another, also if it must not be sent again; not for ever")
+    @Test("A request that a connection declined asks for another, even without allowsResend, but not forever")
     func declined() throws {
         func leases(hasCarriedOthers: Bool) throws -> (Int, ResendPolicy) {
             var policy = ResendPolicy()
@@ -93,7 +93,7 @@ struct ResendPolicyTests {
         #expect(try leases(hasCarriedOthers: false).0 == 1)
     }
 
-    @Test("what may have been processed once is not sent again because the resend was refused")
+    @Test("A request that may have been processed is not sent again because its resend was refused")
     func refusedAfterAmbiguous() throws {
         var policy = ResendPolicy()
         let request = try Self.request("GET")
@@ -107,7 +107,7 @@ struct ResendPolicyTests {
     }
 
     @Test(
-        "idempotent are GET, HEAD, OPTIONS, TRACE, PUT, DELETE, QUERY, and no other method by itself",
+        "GET, HEAD, OPTIONS, TRACE, PUT, DELETE and QUERY are idempotent by themselves, and no other method",
         arguments: [
             ("GET", true), ("HEAD", true), ("OPTIONS", true), ("TRACE", true), ("PUT", true), ("DELETE", true),
             ("QUERY", true), ("POST", false), ("PATCH", false), ("CONNECT", false), ("LOCK", false), ("get", false),
@@ -117,14 +117,14 @@ struct ResendPolicyTests {
         #expect(try Self.request(method).isIdempotent == isIdempotent)
     }
 
-    @Test("a request marked so, or with an Idempotency-Key, is idempotent; one marked otherwise is not")
+    @Test("A request that is marked as idempotent, or has an Idempotency-Key, is; a request marked otherwise is not")
     func marks() throws {
         #expect(try Self.request("POST") { $0.options.idempotency = .idempotent }.isIdempotent)
         #expect(try Self.request("POST") { try $0.setField("IDEMPOTENCY-KEY", "1") }.isIdempotent)
         #expect(try !Self.request("PUT") { $0.options.idempotency = .notIdempotent }.isIdempotent)
     }
 
-    @Test("what failed for another reason than a connection that closed is not sent again")
+    @Test("A request that failed for another reason than a closed connection is not sent again")
     func otherFailures() throws {
         for code in [ServiceError.Code.responseHeadTimeout, .bodyIdleTimeout, .requestBodyFailed, .protocolViolation] {
             var policy = ResendPolicy()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Which look-up of a name runs when")
+@Suite("The order of name look-ups")
 struct ResolverMachineTests {
     typealias Machine = ResolverStateMachine<String>
 
@@ -111,7 +111,7 @@ struct ResolverMachineTests {
         #expect(events.map { walk.perform($0) } == expected)
     }
 
-    @Test("100,000 random events: the machine does what the model does, and no look-up is left without a thread")
+    @Test("For 100,000 random events the machine does what the model does, and no look-up is left without a thread")
     func walk() throws {
         var random = SeededRandom.fromEnvironment()
         for round in 0..<500 {

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("TLS record boundaries")
 struct TLSRecordBoundaryTests {
-    @Test("bytes end between records exactly where the records do, however they are cut", .tags(.KA13))
+    @Test("The bytes end at a record boundary exactly where the records end, however they are cut", .tags(.KA13))
     func boundaries() {
         let sizes = [0, 1, 5, 300, 16_640]
         var stream: [UInt8] = []
@@ -60,7 +60,7 @@ struct TLSRecordBoundaryTests {
         }
     }
 
-    @Test("a peer that asks in the same breath as it ends the handshake is noticed when it is forbidden")
+    @Test("A renegotiation in the same segment as the handshake's end is noticed when it is forbidden")
     func early() throws {
         let (channel, boundary, _) = try Self.channel()
         try channel.writeInbound(ByteBuffer(bytes: Self.handshake + Self.record(22)))
@@ -68,7 +68,7 @@ struct TLSRecordBoundaryTests {
         _ = try? channel.finish()
     }
 
-    @Test("data and alerts pass, and without the ban a second handshake does too", arguments: [true, false])
+    @Test("Data and alerts pass, and a second handshake passes if it is allowed", arguments: [true, false])
     func passes(isForbidden: Bool) throws {
         let (channel, boundary, reader) = try Self.channel()
         try channel.writeInbound(ByteBuffer(bytes: Self.handshake))

@@ -32,7 +32,7 @@ struct LedgerEpisodeTests {
         #expect(record.remains.pooled == 0)
     }
 
-    @Test("A bad path and a bad service: no rule is violated", arguments: LedgerProtocol.allCases)
+    @Test("With a bad path and a bad service no rule is violated", arguments: LedgerProtocol.allCases)
     func faults(wire: LedgerProtocol) async throws {
         let plan = try Self.plan(wire) { plan in
             plan.faults != nil && plan.concurrency >= 8 && plan.requests.contains { $0.acts.count > 2 }
@@ -43,7 +43,9 @@ struct LedgerEpisodeTests {
         #expect(record.calls.allSatisfy { $0.endedAt != nil })
     }
 
-    @Test("A shutdown in the middle refuses what comes later, unexecuted", arguments: LedgerProtocol.allCases)
+    @Test(
+        "A shutdown in the middle refuses later calls, and none of these is executed",
+        arguments: LedgerProtocol.allCases)
     func shutdown(wire: LedgerProtocol) async throws {
         let plan = try Self.plan(wire) { (1..<20).contains($0.shutdownAfter ?? 0) }
         let record = try await LedgerEpisode(plan).run().record

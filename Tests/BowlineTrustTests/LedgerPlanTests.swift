@@ -5,9 +5,9 @@ internal import Testing
 
 @testable import BowlineTrust
 
-@Suite("What a ledger draws")
+@Suite("The plan of a ledger")
 struct LedgerPlanTests {
-    @Test("The same seed and episode draw the same plan, another episode another")
+    @Test("The same seed and episode draw the same plan; another episode draws another")
     func reproducible() {
         let (first, again) = (LedgerPlan.drawn(seed: 7, episode: 3), LedgerPlan.drawn(seed: 7, episode: 3))
         #expect(first.requests == again.requests)
@@ -40,7 +40,7 @@ struct LedgerPlanTests {
         #expect(Self.plans.contains { $0.requestsPerConnection != nil })
     }
 
-    @Test("Two hundred episodes have requests with ids of their own, with small and large bodies, and cancellations")
+    @Test("Two hundred episodes have requests with unique ids, small and large bodies, and cancellations")
     func requests() {
         let requests = Self.drawnRequests
         #expect(Set(requests.map(\.id)).count == requests.count)

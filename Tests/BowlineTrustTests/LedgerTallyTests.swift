@@ -11,7 +11,8 @@ struct LedgerTallyTests {
             sent: sent, told: told, requestsSent: requestsSent, endedAt: endedAt, deadlineAt: 1_000_000_000)
     }
 
-    @Test("A row for each protocol that was spoken: each call in one column, and the latest by its deadline")
+    @Test(
+        "The table has a row for each protocol, with each call in one column, and the latest call against its deadline")
     func rows() throws {
         let answer = LedgerAnswer(status: 200, id: 1, saysExecuted: true, body: .empty)
         let rejection = LedgerAnswer(status: 503, id: 1, saysExecuted: false, body: .empty)
@@ -38,7 +39,7 @@ struct LedgerTallyTests {
         #expect(lines.contains(["executed", "twice", "0"]))
     }
 
-    @Test("Memory grows from the first fourth of a run on")
+    @Test("Growth of memory is measured from the first quarter of a run")
     func memory() {
         var growth = MemoryGrowth()
         #expect(growth.growth == 0)

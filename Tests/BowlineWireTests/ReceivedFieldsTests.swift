@@ -47,7 +47,7 @@ import Testing
         #expect(!fields.contains(unknown))
     }
 
-    @Test("As many fields as a configuration can allow become a collection")
+    @Test("The largest number of fields that a configuration allows becomes a collection")
     func mostFields() {
         var options = ConnectionOptions()
         options.maximumFields = 65_000
@@ -113,7 +113,7 @@ import Testing
         #expect(field.withUnsafeBytesOfValue { Array($0) } == Array("caf".utf8) + [0xE9])
     }
 
-    @Test("An empty section has nothing", arguments: [ReceivedFields(), ReceivedFields(HTTPFields())])
+    @Test("An empty section has no fields", arguments: [ReceivedFields(), ReceivedFields(HTTPFields())])
     func empty(fields: ReceivedFields) {
         #expect(fields.isEmpty)
         #expect(fields[.contentType] == nil)

@@ -94,7 +94,7 @@ import Testing
         #expect(String(buffer: buffer) == "beforeGET / HTTP/1.1\r\nHost: h\r\n\r\n")
     }
 
-    @Test("no single byte in method, target or host puts another line on the wire", .tags(.I1))
+    @Test("No byte in method, target or host can add a line on the wire", .tags(.I1))
     func everyByte() {
         for byte in UInt8.min...UInt8.max {
             let text = "a" + String(Unicode.Scalar(byte)) + "b"

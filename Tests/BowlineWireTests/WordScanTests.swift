@@ -22,7 +22,7 @@ struct WordScanTests {
         }
     }
 
-    @Test("The end of a token is the first byte that is none, wherever it is")
+    @Test("The end of a token is the first byte that is not a token byte, wherever it is")
     func token() {
         forEachText { text in
             let expected = text.firstIndex { !HTTP1Grammar.isToken($0) } ?? text.count
@@ -31,7 +31,7 @@ struct WordScanTests {
         }
     }
 
-    @Test("The end of a token is found from any start, and behind what is no token")
+    @Test("The end of a token is found from any start, also after bytes that are no token")
     func tokenFromStart() {
         let text = [UInt8](":a b-c\u{1}d,Content-Type: x".utf8)
         for start in 0...text.count {

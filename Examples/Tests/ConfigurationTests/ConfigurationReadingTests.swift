@@ -19,7 +19,7 @@ struct ConfigurationReadingTests {
     /// Knobs whose value is a choice with parts, read from keys of their own.
     private let inParts: Set<String> = ["tls.trustRoots", "tls.identity"]
 
-    @Test("every knob of Docs/Defaults.md that is data has its property path for a key, and no other key is read")
+    @Test("The keys are the property paths of all knobs in Docs/Defaults.md that are data, and no other key is read")
     func everyKnob() throws {
         let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: "## The client: `ClientConfiguration`")
         let documented = Set(rows.map { $0[0].filter { $0 != "`" } }).subtracting(notData).subtracting(inParts)
@@ -117,7 +117,7 @@ struct ConfigurationReadingTests {
         #expect(!"\(problems)".contains("canary"))
     }
 
-    @Test("a value that could do nothing without another is a problem, not silence")
+    @Test("A value that has no effect without another value is a problem, and is not ignored")
     func lonely() throws {
         var configuration = ClientConfiguration()
         configuration.retry.budget = nil
@@ -149,7 +149,7 @@ struct ConfigurationReadingTests {
     }
 
     @Test(
-        "an attempt above the total is settled if one of them was read: the smaller counts",
+        "If an attempt limit above the total was read, or the total was, the smaller limit counts",
         arguments: [true, false])
     func settledLimits(isAttemptRead: Bool) throws {
         let stub = StubTransport()
@@ -173,7 +173,7 @@ struct ConfigurationReadingTests {
         #expect(error?.code == .invalidConfiguration)
     }
 
-    @Test("a variable below the scope that is no knob is a warning with the nearest name, and without its value")
+    @Test("An environment variable in the scope that is no knob is a warning with the nearest name, without the value")
     func strayVariables() throws {
         let provider = EnvironmentVariablesProvider(environmentVariables: ["API_TIMEOUTS_TOTAL": "3s"])
         var configuration = ClientConfiguration()

@@ -11,7 +11,7 @@ import Testing
     let dialer = ScriptedDialer()
 
     @Test(
-        "SH2: a lease whose task was cancelled when it was granted goes back, and its connection hears that nobody comes"
+        "SH2: a lease that is granted to a cancelled task is returned, and its connection learns that it is unused"
     )
     func cancelledWhenGranted() async throws {
         let pool = dialer.makePool(clock)
@@ -33,7 +33,7 @@ import Testing
         #expect(pool.snapshot().active == 0)
     }
 
-    @Test("a lease that is used is none of those")
+    @Test("A lease that is used is not reported as unused")
     func used() async throws {
         let pool = dialer.makePool(clock)
         dialer.setMode(.succeedAtOnce)

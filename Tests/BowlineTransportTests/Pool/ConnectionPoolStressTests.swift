@@ -8,7 +8,7 @@ import Testing
 /// shared.
 @Suite(.timeLimit(.minutes(5))) struct ConnectionPoolStressTests {
     @Test(
-        "leases, cancellations, timeouts, dying connections and evictions at random: the books balance",
+        "After random leases, cancellations, timeouts, lost connections and evictions the counts balance",
         .tags(.PO6, .PO10),
         arguments: 1...4)
     func stress(seed: UInt64) async throws {

@@ -64,7 +64,7 @@ import Testing
         #expect(pool.snapshot().waiting == 0)
     }
 
-    @Test("of deadline and maximumWait the earlier one counts", .tags(.PO3))
+    @Test("The earlier of deadline and maximumWait ends the wait", .tags(.PO3))
     func earlierDeadline() async throws {
         let pool = dialer.makePool(clock)
         let deadline = clock.now.advanced(by: .seconds(3))
@@ -128,7 +128,7 @@ import Testing
         #expect(pool.snapshot().idle == 1)
     }
 
-    @Test("a task that is cancelled already takes no connection", .tags(.CA1))
+    @Test("A task that is already cancelled takes no connection", .tags(.CA1))
     func cancelledBefore() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)
@@ -141,7 +141,7 @@ import Testing
         #expect(pool.snapshot().idle == 1)
     }
 
-    @Test("a request cancelled at the instant it is granted a connection gives it back, its use uncounted", .tags(.CA2))
+    @Test("A request that is cancelled when it gets a connection returns it, and the use is not counted", .tags(.CA2))
     func cancelledWhenGranted() async throws {
         dialer.setMode(.succeedAtOnce)
         // Runs after the grant is decided and before the request hears of it, on the task that asks.
@@ -167,7 +167,7 @@ import Testing
         #expect(error as? ScriptedDialError == ScriptedDialError(number: 1))
     }
 
-    @Test("dials that fail inside the call that starts them end a long line without a recursion", .tags(.PO2))
+    @Test("Dials that fail within the call that starts them end a long queue without recursion", .tags(.PO2))
     func synchronousFailures() async throws {
         let pool = dialer.makePool(clock) {
             $0.maximumConnections = 1
@@ -204,7 +204,7 @@ import Testing
         await #expect(throws: ScriptedDialError.self) { try await pool.prewarm(3) }
     }
 
-    @Test("prewarm ends when its task is cancelled; the dials go on")
+    @Test("prewarm ends when its task is cancelled; the dials continue")
     func prewarmCancelled() async throws {
         let pool = dialer.makePool(clock)
         let task = Task { try await pool.prewarm(1) }
@@ -228,7 +228,7 @@ import Testing
         _ = await dialer.dials(2)
     }
 
-    @Test("closing fails who waits and closes leased and idle connections", .tags(.LC3))
+    @Test("Closing fails the waiters and closes leased and idle connections", .tags(.LC3))
     func closeAll() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock) { $0.maximumConnections = 2 }
@@ -245,7 +245,7 @@ import Testing
         #expect(pool.snapshot().closed == [.forced: 2])
     }
 
-    @Test("a drain closes what is idle at once and what is released later, and stops the timer", .tags(.LC2))
+    @Test("A drain closes idle connections at once and others when they are released, and stops the timer", .tags(.LC2))
     func drain() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)
@@ -262,7 +262,7 @@ import Testing
         await #expect(throws: PoolError.self) { try await pool.lease() }
     }
 
-    @Test("A pool that is let go closes its idle connections and cancels its dials; leased ones are their user's")
+    @Test("A released pool closes its idle connections and cancels its dials; leased connections stay with their users")
     func release() async throws {
         dialer.setMode(.succeedAtOnce)
         var pool: ConnectionPool? = dialer.makePool(clock)
@@ -282,7 +282,7 @@ import Testing
         #expect(clock.sleeperCount == 0)
     }
 
-    @Test("A timer that is set after its pool was let go ends at once, and does not keep the driver")
+    @Test("A timer that is set after its pool was released ends at once, and does not keep the driver alive")
     func timerAfterRelease() async throws {
         weak var driver: PoolDriver?
         do {
@@ -308,7 +308,7 @@ import Testing
         #expect(clock.sleeperCount == 0)
     }
 
-    @Test("A connection that is to show that it is there is probed, without the pool's lock")
+    @Test("A suspected connection is probed outside the pool's lock")
     func probe() async throws {
         dialer.setMode(.succeedAtOnce)
         dialer.setStreams(2)
@@ -327,7 +327,7 @@ import Testing
         #expect(dialer.started.count == 2)
     }
 
-    @Test("The owner is told of each connection that goes, and the idle deltas add up")
+    @Test("The owner learns of each connection that closes, and the idle deltas add up")
     func callbacks() async throws {
         let removed = Log<(id: ConnectionID, reason: CloseReason)>()
         let idle = Log<Int>()

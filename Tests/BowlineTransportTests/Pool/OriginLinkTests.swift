@@ -24,7 +24,8 @@ import Testing
         }
     }
 
-    @Test("A lease that ends when the pool is gone tells the connection so, used or not", arguments: [true, false])
+    @Test(
+        "A lease that ends after its pool was released informs the connection, used or not", arguments: [true, false])
     func told(isUsed: Bool) {
         let link = OriginLink(options: ConnectionOptions(), owner: nil)
         let connection = LeftConnection()

@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test(
-        "every order of events on 2 connections and 3 requests, to depth 10; with dials that fail for want of resources, 7",
+        "Every order of events on 2 connections and 3 requests keeps the invariants (depth 10, or 7 if dials fail)",
         arguments: [(false, false), (true, false), (false, true), (true, true)])
     func allOrders(thirdRequiresFresh: Bool, mayBeShort: Bool) throws {
         let depth = mayBeShort ? 7 : 10

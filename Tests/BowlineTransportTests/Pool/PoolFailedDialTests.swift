@@ -14,7 +14,7 @@ struct PoolFailedDialTests {
         return pool
     }
 
-    @Test("A cold burst: a failed dial fails the request that has waited longest, and the others are dialled for again")
+    @Test("In a cold burst a failed dial fails the longest-waiting request, and the pool dials again for the others")
     func coldBurst() {
         let pool = cold(50)
         #expect(pool.snapshot.dialling == 1)
@@ -26,7 +26,7 @@ struct PoolFailedDialTests {
         #expect((2...50).allSatisfy { success.connection(of: $0) == 2 })
     }
 
-    @Test("A cold burst: with the third failure in a row all fail that have waited since the first; later ones do not")
+    @Test("In a cold burst the third failure in a row fails all requests that have waited since the first failure")
     func coldBurstBound() {
         let pool = cold(50)
         #expect(pool.failed(1).ended.count == 1)
@@ -42,7 +42,7 @@ struct PoolFailedDialTests {
         #expect(pool.snapshot.dialling == 0)
     }
 
-    @Test("A dial that is older than the request does not fail it: another dial is started, and that one does")
+    @Test("A failed dial that is older than the request does not fail it; the next dial's failure does")
     func olderDial() {
         let pool = MachineHarness()
         #expect(pool.lease().dialled == [1])
@@ -56,7 +56,7 @@ struct PoolFailedDialTests {
         #expect(pool.snapshot.dialling == 0)
     }
 
-    @Test("A dial that succeeds begins the count of failures anew")
+    @Test("A successful dial resets the count of failures")
     func successBetween() {
         let pool = cold(20) { $0.maximumConnections = 1 }
         pool.failed(1)
@@ -68,7 +68,8 @@ struct PoolFailedDialTests {
         #expect(pool.failed(6).ended.count == 15)
     }
 
-    @Test("Dials that were under way together count once: a burst of them that fails leaves the others in line")
+    @Test(
+        "Dials that were in flight together count as one failure: when they fail, the other requests stay in the queue")
     func parallelFailures() {
         let pool = MachineHarness { $0.maximumConnections = 4 }
         for _ in 0..<20 { pool.lease() }
@@ -80,7 +81,7 @@ struct PoolFailedDialTests {
         #expect(pool.established(10).connection(of: 18) == 10)
     }
 
-    @Test("With streams known a failed dial fails one request, and another dial follows for the others")
+    @Test("When the origin is known to have streams, a failed dial fails one request, and another dial follows")
     func knownStreams() {
         let pool = cold(0) { $0.expectation = .streams(10) }
         for _ in 0..<25 { pool.lease() }
@@ -107,7 +108,7 @@ struct PoolFailedDialTests {
         }
     }
 
-    @Test("Those beyond their limit fail with the dial they waited for; others wait for the next one")
+    @Test("Requests beyond their limit fail with the dial they waited for; the others wait for the next dial")
     func overdueFailWithDial() {
         let pool = cold(0)
         for _ in 0..<3 { pool.lease(wait: .seconds(1)) }
@@ -119,7 +120,7 @@ struct PoolFailedDialTests {
         #expect(pool.established(2, streams: 5).ended.count == 2)
     }
 
-    @Test("A dial that fails at the very limit fails those who waited for it, though the timer has not fired yet")
+    @Test("A dial that fails exactly at the limit fails its waiters, although the timer has not fired")
     func dialFailsAtTheLimit() {
         let pool = cold(0)
         for _ in 0..<50 { pool.lease(wait: .seconds(10)) }
@@ -131,7 +132,7 @@ struct PoolFailedDialTests {
         #expect(pool.advance(by: .seconds(60)).ended.isEmpty)
     }
 
-    @Test("Only the first in line are covered, as many as there are dials: the others fail at their limit")
+    @Test("Each dial covers one request, in queue order; the other requests fail at their limit")
     func uncovered() {
         let pool = MachineHarness { $0.maximumConnections = 2 }
         for _ in 0..<5 { pool.lease(wait: .seconds(10)) }
@@ -143,7 +144,7 @@ struct PoolFailedDialTests {
         #expect(pool.advance(by: .seconds(5)).ended.isEmpty, "it has moved up to the second dial")
     }
 
-    @Test("A request that stands behind fresh ones in line is covered by what is left of the dials")
+    @Test("Requests that require a new connection use the first dials; the remaining dials cover the next requests")
     func coveredAcrossLines() {
         let pool = MachineHarness { $0.maximumConnections = 2 }
         pool.lease(fresh: true, wait: .seconds(10))
@@ -153,7 +154,7 @@ struct PoolFailedDialTests {
         #expect(pool.advance(by: .seconds(10)).ended.keys.sorted() == [3, 4])
     }
 
-    @Test("Beyond its limit, a request fails at once when no dial is under way for it any more")
+    @Test("A request beyond its limit fails at once when its dial is no longer in flight")
     func losesCover() {
         let pool = cold(0) { $0.maximumConnections = 1 }
         for _ in 0..<3 { pool.lease(wait: .seconds(1)) }
@@ -165,7 +166,7 @@ struct PoolFailedDialTests {
         #expect(observation.ended[3] != nil)
     }
 
-    @Test("Where dials have no time limit of their own the request's limit ends its wait")
+    @Test("If dials have no time limit, the request's limit ends its wait")
     func unboundedDials() {
         let pool = MachineHarness { $0.boundsDials = false }
         pool.lease(wait: .seconds(10))
@@ -209,7 +210,7 @@ struct PoolFailedDialTests {
         #expect(pool.snapshot.opened == 1)
     }
 
-    @Test("Short of resources with no other connection: the first request fails at once, and after three dials all do")
+    @Test("Short of resources without a connection: the first request fails at once, and all fail after three dials")
     func shortageAlone() {
         let pool = MachineHarness { $0.maximumConnections = 1 }
         for _ in 0..<10 { pool.lease() }
@@ -218,7 +219,7 @@ struct PoolFailedDialTests {
         #expect(pool.failed(3, for: .resources).ended.count == 8)
     }
 
-    @Test("Short of resources: a connection that closes frees a descriptor, and a dial follows at once")
+    @Test("Short of resources: a closing connection frees a descriptor, and a dial follows at once")
     func shortageEnds() {
         let pool = MachineHarness()
         pool.leasedConnections(2)
@@ -229,7 +230,7 @@ struct PoolFailedDialTests {
     }
 
     @Test(
-        "Short of resources: when the last connection in use is gone, the requests that waited for it are dialled for")
+        "Short of resources: when the last connection in use closes, the pool dials for the waiting requests")
     func shortageWithoutOthers() {
         let pool = MachineHarness()
         pool.leasedConnections(1)
@@ -252,7 +253,7 @@ struct PoolFailedDialTests {
         #expect(late.ended == [2: .timedOut(lastDialError: ScriptedDialError(number: 24))])
     }
 
-    @Test("Short of resources: a cancelled request leaves the line, and no dial is tried for it")
+    @Test("Short of resources: a cancelled request leaves the queue, and no dial is made for it")
     func shortageCancelled() {
         let pool = MachineHarness()
         pool.leasedConnections(1)
@@ -263,7 +264,7 @@ struct PoolFailedDialTests {
         #expect(pool.lease().dialled == [3], "the pause is over")
     }
 
-    @Test("Short of resources: a drain serves those who wait with what is in use, then closes it")
+    @Test("Short of resources: a drain serves the waiters with the connections in use, then closes them")
     func shortageDrain() {
         let pool = MachineHarness()
         pool.leasedConnections(1)
@@ -299,7 +300,7 @@ struct PoolFailedDialTests {
         #expect(observation.dialled == [3])
     }
 
-    @Test("Short of resources: maximumWaiting counts those for whom no dial can be started")
+    @Test("Short of resources: maximumWaiting counts the requests for which no dial can start")
     func shortageSaturation() {
         let pool = MachineHarness { $0.maximumWaiting = 2 }
         pool.leasedConnections(1)
@@ -309,7 +310,7 @@ struct PoolFailedDialTests {
         #expect(pool.lease().ended == [4: .saturated(waiting: 2)])
     }
 
-    @Test("Short of resources: prewarm fails with the dial's error, and no request with it")
+    @Test("Short of resources: prewarm fails with the dial's error, and no request fails")
     func shortagePrewarm() {
         let pool = MachineHarness()
         pool.leasedConnections(1)

@@ -73,7 +73,7 @@ import Testing
         #expect(harness.tryLease() == .init(connection: 2, uses: 1, idleSince: .zero))
     }
 
-    @Test("A dial that is faster than the return serves the request, and the returned connection becomes idle")
+    @Test("A dial that completes before the return serves the request, and the returned connection becomes idle")
     func raceWonByDial() {
         let harness = MachineHarness()
         let id = harness.leasedConnections(1)[0]
@@ -83,7 +83,7 @@ import Testing
         #expect(harness.snapshot.idle == 1)
     }
 
-    @Test("Dial only while waiters outnumber dials under way")
+    @Test("The pool dials only while waiters outnumber dials in flight")
     func noSuperfluousDials() {
         let harness = MachineHarness()
         let id = harness.leasedConnections(1)[0]
@@ -107,7 +107,7 @@ import Testing
         #expect(harness.release(id).connection(of: 3) == id)
     }
 
-    @Test("A connection assigned at the instant of cancellation goes to the next waiter, its use uncounted")
+    @Test("A connection assigned at the instant of cancellation goes to the next waiter, and the use is not counted")
     func assignedThenCancelled() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         let id = harness.leasedConnections(1)[0]
@@ -146,7 +146,7 @@ import Testing
         #expect(harness.advance(by: .seconds(20)).ended == [5: .timedOut(lastDialError: ScriptedDialError(number: 2))])
     }
 
-    @Test("a waiter's deadline fails it, whatever is under way for it", .tags(.PO3))
+    @Test("A waiter's deadline fails it, whatever dial is in flight for it", .tags(.PO3))
     func deadline() {
         let harness = MachineHarness()
         harness.lease(wait: .seconds(1), deadline: .seconds(3))
@@ -155,7 +155,7 @@ import Testing
         #expect(harness.lease(deadline: .zero).ended == [2: .deadlineExceeded(lastDialError: nil)])
     }
 
-    @Test("A timeout and a grant at one instant: the first to come wins, the other finds nothing")
+    @Test("Of a timeout and a grant at one instant the first wins, and the second changes nothing")
     func timeoutAgainstGrant() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         let id = harness.leasedConnections(1)[0]
@@ -177,7 +177,7 @@ import Testing
         #expect(harness.lease(wait: .zero).connection(of: 3) == ids[0])
     }
 
-    @Test("Beyond maximumWaiting a request fails at once; those with a dial of their own do not count")
+    @Test("Beyond maximumWaiting a request fails at once; requests with their own dial do not count")
     func saturation() {
         let harness = MachineHarness {
             $0.maximumConnections = 2
@@ -225,7 +225,7 @@ import Testing
     }
 
     @Test(
-        "At the limit, with all connections busy, one that is returned makes room for a fresh one that is first in line"
+        "At the limit a returned connection is closed if the first waiter requires a new connection"
     )
     func freshAtLimitWithoutIdle() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
@@ -238,7 +238,7 @@ import Testing
         #expect(harness.established(2).connection(of: 2) == 2)
     }
 
-    @Test("Each lease says how often the connection was used and since when it was free")
+    @Test("Each lease has the number of the connection's uses and the instant since when it was idle")
     func leaseFacts() {
         let harness = MachineHarness()
         #expect(harness.lease().dialled == [1])

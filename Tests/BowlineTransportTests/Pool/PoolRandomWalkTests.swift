@@ -18,7 +18,7 @@ import Testing
     }
 
     @Test(
-        "100,000 random events: what the pool does is what the reference does", arguments: 1...20 as ClosedRange<UInt64>
+        "For 100,000 random events the pool does what the reference does", arguments: 1...20 as ClosedRange<UInt64>
     )
     func walk(seed: UInt64) throws {
         var random = Seeded(state: seed)

@@ -39,7 +39,7 @@ struct PoolSilenceTests {
         return pool
     }
 
-    @Test("An attempt got no byte: idle connections that have been silent as long close, younger ones stay")
+    @Test("After an attempt without a byte, idle connections that have been silent as long close; younger ones stay")
     func idle() {
         let pool = MachineHarness()
         let ids = pool.idleConnections(4)
@@ -49,7 +49,7 @@ struct PoolSilenceTests {
         #expect(pool.tryLease()?.connection == ids[3])
     }
 
-    @Test("A connection that was opened in advance has been silent since then")
+    @Test("A prewarmed connection has been silent since it was opened")
     func prewarmed() {
         let pool = MachineHarness()
         pool.prewarm(1)
@@ -60,7 +60,7 @@ struct PoolSilenceTests {
     }
 
     @Test(
-        "An attempt got no byte: connections with streams in use that have been silent as long are probed and get no lease"
+        "After an attempt without a byte, connections in use that have been silent as long are probed and get no lease"
     )
     func inUse() {
         let pool = streams(3)
@@ -90,13 +90,13 @@ struct PoolSilenceTests {
         #expect(pool.snapshot.idle == 1)
     }
 
-    @Test("At most as many doubted connections are replaced as there may be")
+    @Test("The pool replaces at most as many doubted connections as the limit allows")
     func doubtedBound() {
         let pool = machine(dialling: 4, streams: 10) { $0.doubted($1) }
         #expect(pool.closed(1, .keepAliveFailed).dialled == [5])
     }
 
-    @Test("At the limit of connections another takes the place of a doubted one, at once", arguments: [1, 4])
+    @Test("At the limit of connections a new connection replaces a doubted one at once", arguments: [1, 4])
     func doubtedAtLimit(maximum: Int) {
         let pool = streams(1, maximum: maximum, connections: 1)
         #expect(pool.lease(fresh: true).retired == [1: .replaced], "one that is not doubted has to be retired")
@@ -109,13 +109,13 @@ struct PoolSilenceTests {
         #expect(doubting.snapshot.waiting == 0)
     }
 
-    @Test("At the limit of connections as many doubted ones are replaced as may have streams, and no more")
+    @Test("At the limit of connections, maximumMultiplexed bounds the number of doubted connections that are replaced")
     func doubtedBoundAtLimit() {
         let pool = machine(dialling: 3, streams: 10, connections: 1) { $0.doubted($1) }
         #expect(pool.closed(2, .keepAliveFailed).dialled == [4])
     }
 
-    @Test("Confirmed while its replacement is being dialled: it serves who waits, and the dial ends")
+    @Test("A connection that is confirmed during the dial of its replacement serves the waiters, and the dial ends")
     func confirmedDuringDial() {
         let pool = streams(1, connections: 1)
         pool.doubted(1)
@@ -127,7 +127,7 @@ struct PoolSilenceTests {
     }
 
     @Test(
-        "Confirmed while its replacement is in use: it finishes its requests and closes; an idle replacement closes at once",
+        "A connection that is confirmed after its replacement was dialled retires; an idle replacement closes instead",
         arguments: [false, true])
     func confirmedLater(isIdle: Bool) {
         let pool = streams(1, connections: 1)
@@ -143,7 +143,7 @@ struct PoolSilenceTests {
         #expect(pool.snapshot.active + pool.snapshot.idle == 1)
     }
 
-    @Test("Confirmed when the dial of its replacement serves a prewarming: that is done without it")
+    @Test("A connection that is confirmed while its replacement's dial serves a prewarm ends the dial and the prewarm")
     func confirmedDuringPrewarming() {
         let pool = streams(1, connections: 1)
         pool.doubted(1)
@@ -153,7 +153,7 @@ struct PoolSilenceTests {
         #expect(observation.ended == [pool.waitersNamed: .prewarmed])
     }
 
-    @Test("A connection that only finishes what it carries gives its place away, too, for the same number")
+    @Test("A retired connection gives up its place too, up to the same number")
     func retiredAtLimit() {
         let pool = machine(dialling: 3, streams: 1, connections: 1) { $0.retired($1) }
         let observation = pool.release(2)
@@ -171,14 +171,14 @@ struct PoolSilenceTests {
         #expect(pool.closed(1, .timedOut).dialled == [2])
     }
 
-    @Test("A limit without an end counts no places given away")
+    @Test("Without a limit of connections a doubted connection is replaced")
     func noLimit() {
         let pool = streams(1, connections: .max)
         pool.doubted(1)
         #expect(pool.lease().dialled == [2])
     }
 
-    @Test("A doubted connection that is idle leaves the pool's idle ones, and comes back when it is confirmed")
+    @Test("A doubted idle connection leaves the idle connections, and returns when it is confirmed")
     func doubtedIdle() {
         let pool = streams(1)
         pool.release(1)

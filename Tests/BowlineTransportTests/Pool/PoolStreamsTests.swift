@@ -48,7 +48,7 @@ struct PoolStreamsTests {
         #expect(observation.dialled.count == 7)
     }
 
-    @Test("when an origin goes back to connections without streams, those who wait dial on", .tags(.PO12))
+    @Test("When an origin returns to connections without streams, the pool dials for the waiters", .tags(.PO12))
     func backToSingle() {
         let (pool, id) = established(streams: 10)
         pool.closed(id)
@@ -60,7 +60,7 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "requests beyond the streams of a connection dial further ones up to the limit, and then wait in order",
+        "Requests beyond a connection's streams dial further connections up to the limit, and then wait in order",
         .tags(.PO1))
     func furtherConnections() {
         let (pool, first) = established(streams: 2) { $0.maximumMultiplexed = 2 }
@@ -91,7 +91,7 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "the limit of streams is lowered below those open, to zero, and raised: never exceeded, nobody forgotten",
+        "A stream limit that is lowered below the open streams and raised is never exceeded; all waiters are served",
         .tags(.H2g))
     func changingCapacity() {
         let (pool, id) = established(streams: 3) { $0.maximumMultiplexed = 1 }
@@ -111,7 +111,7 @@ struct PoolStreamsTests {
         #expect(pool.snapshot.streams == 2)
     }
 
-    @Test("an idle connection that may carry nothing is not handed out, and is again when it may", .tags(.H2g))
+    @Test("An idle connection whose stream limit is zero gets no lease until the limit is raised", .tags(.H2g))
     func idleWithoutCapacity() {
         let (pool, id) = established(streams: 3) { $0.maximumMultiplexed = 1 }
         #expect(pool.capacityChanged(id, to: 0).idleDelta == -1)
@@ -121,7 +121,7 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "a connection that never allows a stream expires, by idleTimeout or by age, and its origin goes cold",
+        "A connection that never allows a stream expires, by idleTimeout or age, and its origin goes cold",
         .tags(.H2g))
     func withdrawnExpires() {
         for lifetime in [nil, Duration.seconds(4)] {
@@ -143,7 +143,7 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "a connection whose streams are taken away while it is idle, or in use, expires as an idle one does",
+        "A connection whose stream limit drops to zero, idle or in use, expires like an idle one",
         .tags(.H2g))
     func withdrawnLaterExpires() {
         for isInUse in [false, true] {
@@ -156,7 +156,7 @@ struct PoolStreamsTests {
         }
     }
 
-    @Test("what is left of a connection's idle time goes on when it allows streams again", .tags(.H2g))
+    @Test("A connection's remaining idle time continues when it allows streams again", .tags(.H2g))
     func withdrawnAndBack() {
         let (pool, id) = established(streams: 3) { $0.idleTimeout = .seconds(10) }
         pool.capacityChanged(id, to: 0)
@@ -165,7 +165,7 @@ struct PoolStreamsTests {
         #expect(pool.advance(by: .seconds(4)).removed == [id: .idleTimeout])
     }
 
-    @Test("when the connection that requests wait for expires, another is dialled for them", .tags(.H2g))
+    @Test("When the connection that requests wait for expires, the pool dials another", .tags(.H2g))
     func withdrawnWithWaiters() {
         let (pool, id) = established(streams: 3) {
             $0.idleTimeout = .seconds(10)
@@ -189,7 +189,7 @@ struct PoolStreamsTests {
         #expect(pool.release(id).removed == [id: .goAway])
     }
 
-    @Test("Connections that only finish what they carry do not count against the limit of those with streams")
+    @Test("Retired connections do not count against the limit of connections with streams")
     func retiredOnesDoNotCount() {
         let (pool, id) = established(streams: 1) { $0.maximumMultiplexed = 1 }
         pool.lease()
@@ -197,7 +197,7 @@ struct PoolStreamsTests {
         #expect(pool.retired(id).dialled.count == 1)
     }
 
-    @Test("a connection that is never unused is retired by age and by uses", .tags(.KA18))
+    @Test("A connection that is never idle is retired by age and by uses", .tags(.KA18))
     func retiredByAge() {
         let (old, first) = established(streams: 5) { $0.maximumLifetime = .seconds(10) }
         old.lease()
@@ -214,7 +214,7 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "a new connection is not given to more requests that wait than it may carry in all; another is dialled",
+        "A new connection serves no more waiters than its maximum of uses; the pool dials another",
         .tags(.KA18))
     func usesOfNewConnection() {
         let pool = harness { $0.maximumUses = 3 }
@@ -227,7 +227,7 @@ struct PoolStreamsTests {
         #expect(pool.established(observation.dialled[0], streams: 100).ended.count == 2)
     }
 
-    @Test("more room does not make a connection carry more requests than it may", .tags(.KA18))
+    @Test("A raised stream limit does not let a connection exceed its maximum of uses", .tags(.KA18))
     func usesAndCapacity() {
         let (pool, id) = established(streams: 1) {
             $0.maximumUses = 3
@@ -247,7 +247,7 @@ struct PoolStreamsTests {
         #expect(pool.established(observation.dialled[0], streams: 5).connection(of: pool.waitersNamed) == 2)
     }
 
-    @Test("Drain closes unused connections, retires those in use once nobody waits, and still serves who waits")
+    @Test("A drain closes unused connections, still serves the waiters, and then retires the connections in use")
     func drain() {
         let (pool, id) = established(streams: 1) { $0.maximumMultiplexed = 1 }
         pool.lease()
@@ -257,7 +257,7 @@ struct PoolStreamsTests {
         #expect(pool.release(id).removed == [id: .shutdown])
     }
 
-    @Test("Dials that are superfluous once a connection has streams are cancelled")
+    @Test("Dials that become unneeded because a connection has streams are cancelled")
     func surplusDials() {
         let pool = MachineHarness { $0.expectation = .single }
         for _ in 0..<4 { pool.lease() }
@@ -276,7 +276,7 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "Random events: no connection over its streams, none lost, nobody waits beside room, deltas add up",
+        "Random events keep the stream limits and all connections, leave no waiter beside room, and the deltas add up",
         arguments: 1...20 as ClosedRange<UInt64>
     )
     func walk(seed: UInt64) throws {

@@ -139,7 +139,7 @@ import Testing
         Row(.withdrawn, .closeAll, .removed(.forced)),
     ]
 
-    @Test("Each state and event lead where the machine's table says", arguments: table)
+    @Test("Each state and event have the result that the machine's table says", arguments: table)
     func row(_ row: Row) {
         let harness = MachineHarness()
         prepare(row.before, harness)
@@ -148,7 +148,7 @@ import Testing
         #expect(after(observation, harness.snapshot, before: before) == row.after)
     }
 
-    @Test("The table has a row for each pair that is not a caller's bug")
+    @Test("The table has a row for each pair of state and event that callers can cause")
     func isComplete() {
         // A dial ends once, and only a leased connection is given back: the transport's own bugs otherwise.
         let dialEnds: Set<Event> = [.established, .failed, .failedForResources]

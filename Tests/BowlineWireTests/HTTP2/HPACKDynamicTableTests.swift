@@ -23,7 +23,7 @@ import Testing
         }
     }
 
-    @Test("Any sequence of literals, named by any entry, and of sizes leaves the entries that the RFC says")
+    @Test("Any sequence of literals and table sizes leaves the entries that the RFC requires")
     func anySequence() throws {
         let seed = UInt64.random(in: .min ... .max)
         print("HPACKDynamicTableTests seed: \(seed)")
@@ -107,7 +107,7 @@ import Testing
         #expect(decoder.tableBytes == 100)
     }
 
-    @Test("Entries stay where they are while their numbers and offsets wrap around, and are found")
+    @Test("Entries are found at their positions while their numbers and offsets wrap around")
     func wrapAround() throws {
         var table = HPACKDynamicTable(maximumSize: 400, numberedFrom: .max - 20)
         var tableIndex = HPACKTableIndex(maximumSize: 400)

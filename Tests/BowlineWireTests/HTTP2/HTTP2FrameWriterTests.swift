@@ -166,7 +166,7 @@ import Testing
             ])
     }
 
-    @Test("A buffer that was taken stays as it is while the writer goes on")
+    @Test("A buffer that was taken stays unchanged while the writer continues")
     func takenStays() throws {
         var writer = HTTP2FrameWriter()
         var taken: [ByteBuffer] = []

@@ -134,7 +134,7 @@ import Testing
         Row(.closed, .weReset, .closed),
     ]
 
-    @Test("Each state and input lead where the table says", arguments: table)
+    @Test("Each state and input have the result that the table says", arguments: table)
     func row(_ row: Row) throws {
         let harness = try Self.harness(in: row.before)
         #expect(harness.state(of: Self.stream) == row.before)
@@ -195,7 +195,9 @@ import Testing
         }
     }
 
-    @Test("A stream of an even number is idle, whatever has been opened", arguments: [Input.headers, .data, .reset])
+    @Test(
+        "A stream with an even number is idle, whatever streams have been opened",
+        arguments: [Input.headers, .data, .reset])
     func evenNumber(input: Input) throws {
         let harness = try SessionHarness.ready()
         for _ in 0..<5 { try harness.open() }

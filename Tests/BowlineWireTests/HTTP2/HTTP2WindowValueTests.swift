@@ -4,7 +4,7 @@ import Testing
 
 /// The windows of both directions, as values.
 @Suite struct HTTP2WindowValueTests {
-    @Test("A receive window gives back what was consumed once that is half of the window, and not before")
+    @Test("A receive window returns consumed bytes when they are half of the window, and not before")
     func halves() {
         var window = HTTP2ReceiveWindow(size: 1_000)
         let arrival = window.received(800)
@@ -35,7 +35,7 @@ import Testing
         #expect(empty == .counted)
     }
 
-    @Test("A reader that reports more than it held gives back what it held", arguments: [8, 9, Int.max])
+    @Test("A reader that reports more bytes than it held returns the bytes it held", arguments: [8, 9, Int.max])
     func tooMuchConsumed(count: Int) {
         var window = HTTP2ReceiveWindow(size: 10)
         _ = window.received(8)
@@ -47,7 +47,7 @@ import Testing
         #expect(window.owed == 0)
     }
 
-    @Test("A smaller receive window may be below zero until what is owed is given back")
+    @Test("A smaller receive window may be negative until the owed bytes are returned")
     func shrunk() {
         var window = HTTP2ReceiveWindow(size: 1_000)
         _ = window.received(400)
@@ -63,7 +63,7 @@ import Testing
         #expect(window.available == 100)
     }
 
-    @Test("What is given back within a frame is available when the frame has ended, and held by nobody until then")
+    @Test("Bytes returned within a frame are available only after the frame's end")
     func withinFrame() {
         var window = HTTP2ReceiveWindow(size: 100)
         _ = window.received(80)
@@ -80,7 +80,7 @@ import Testing
         #expect(window.held == 20)
     }
 
-    @Test("A receive window of one byte is given back byte by byte")
+    @Test("A receive window of one byte is returned byte by byte")
     func tiny() {
         var window = HTTP2ReceiveWindow(size: 1)
         let unused = window.takeIncrement()

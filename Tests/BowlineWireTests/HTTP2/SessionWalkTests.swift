@@ -26,7 +26,7 @@ import Testing
     }
 
     @Test(
-        "A violation of the connection ends it in GOAWAY with its code, after any walk, and nothing follows",
+        "After any walk a connection error ends the session with a GOAWAY of its code, and nothing follows",
         .tags(.I3),
         arguments: ConnectionViolation.all)
     func violations(violation: ConnectionViolation) {
