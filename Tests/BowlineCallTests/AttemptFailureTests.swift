@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineCall
 
-/// What may be believed of how far a request got, and by whom it has to be said.
+/// Which errors determine the progress of a request, and whose errors they must be.
 @Suite("Failures around the transport", .timeLimit(.minutes(1)))
 struct AttemptFailureTests {
     /// A pipeline whose middleware around each attempt is `intercept`.
@@ -47,7 +47,7 @@ struct AttemptFailureTests {
         BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
     }
 
-    /// What a behaviour throws after the service has answered.
+    /// Errors that middleware throws after the service has responded.
     private static let afterwards: [ServiceError] = [
         ServiceError(.connectionClosed, "the audit log could not be reached"),
         ServiceError(.connectionRefused, "its own call", progress: .neverSent, origin: "http://stub.invalid:80"),
@@ -118,7 +118,7 @@ struct AttemptFailureTests {
         #expect(try await next(post(harness), context: harness.context()).status == .created)
     }
 
-    /// What a behaviour changes in a copy of the transport's error.
+    /// Changes that middleware makes in a copy of the transport's error.
     private static let changes: [@Sendable (inout ServiceError) -> Void] = [
         { $0.code = .connectTimeout }, { $0.origin = "redacted" }, { $0.phase = .queued }, { $0.elapsed = .zero },
     ]

@@ -30,7 +30,7 @@ struct AuthenticationTests {
         try await stub.send(request, along: road(authenticator), context: context)
     }
 
-    /// Lets each request take a second: a token that is refused is then old enough to be asked for anew.
+    /// Each request takes a second, so that a refused token is old enough to be replaced.
     private func answer(_ statuses: HTTPResponse.Status..., body: String = "") {
         let count = Shared(0)
         stub.on(nil, "/a") { [clock] _ in
@@ -149,7 +149,7 @@ struct AuthenticationTests {
 
     // MARK: 401
 
-    /// Hands out `t1`, `t2` and so on.
+    /// Returns the tokens `t1`, `t2` and so on.
     private final class Tokens: Sendable {
         private let count = Shared(0)
         let lifetime: Duration?
@@ -263,7 +263,7 @@ struct AuthenticationTests {
             return .respond(ServiceResponse(status: .unauthorized, body: ResponseBody(never)))
         }
         let sending = Task { try await send(with: bearer).status }
-        // Whoever waits for the first token sleeps too, for longer.
+        // The requests that wait for the first token sleep too, for longer.
         try await eventually("the body's time to run") {
             clock.nextDeadline == clock.now.advanced(by: .milliseconds(50))
         }

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Bearer tokens: one fetch for all", .timeLimit(.minutes(1)))
 struct BearerTokenTests {
-    /// A source whose answers a test gives.
+    /// A source whose answers come from the test.
     private final class Source: Sendable {
         private struct State: Sendable {
             var asked = 0
@@ -172,7 +172,7 @@ struct BearerTokenTests {
             return tokens.last == "Bearer t2"
         }
         #expect(source.asked == 2)
-        // Counted from the moment at which the source was asked, at 70 s.
+        // The time counts from the call of the source, at 70 s.
         clock.advance(to: MonotonicInstant(nanoseconds: 170_000_000_000))
         async let waiting: Void = send()
         try await source.waitUntilAsked(3)
@@ -189,7 +189,7 @@ struct BearerTokenTests {
         source.fail(Broken())
         try await send()
         try await source.waitUntilAsked(2)
-        // The failed fetch has left its place when a request a second later begins another.
+        // The failed fetch is no longer stored when a request begins another a second later.
         try await eventually("another fetch") {
             clock.advance(by: .milliseconds(500))
             try await send()
@@ -313,7 +313,7 @@ struct BearerTokenTests {
                 try await new.wait()
                 return BearerToken("t\(number)")
             }
-            // Deaf to its cancellation.
+            // Ignores its cancellation.
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 deaf.change { $0 = continuation }
             }
@@ -334,7 +334,8 @@ struct BearerTokenTests {
         try await eventually("the second fetch") { asked.value == 2 }
         try await clock.waitForSleepers(count: 1)
         deaf.change { $0.take() }?.resume()
-        // The last reference to the error goes after the store has been told. Nothing tells that of a token.
+        // The last reference to the error is released after the store has learned of it. For a token there is no such
+        // signal.
         if isFailure { try await isOver.wait() }
         let third = Task { try await send() }
         try await clock.waitForSleepers(count: 2)

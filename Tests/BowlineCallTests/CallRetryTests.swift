@@ -147,7 +147,7 @@ struct CallRetryTests {
         #expect(harness.decisions.verdicts == [.giveUp(reason)])
     }
 
-    /// When calls returned, in seconds of the clock.
+    /// The times at which calls returned, in seconds of the clock.
     private final class Returns: Sendable {
         private let list = Guarded([Double]())
 
@@ -297,7 +297,7 @@ struct CallRetryTests {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.badGateway))
         let response = try await harness.send(context: harness.context(deadline: .milliseconds(60))).get()
-        // 25 ms are slept; the next 50 ms would end at 75.
+        // The call sleeps 25 ms; the next sleep of 50 ms would end at 75 ms.
         #expect(response.attempts == 2)
         #expect(harness.decisions.verdicts == [.retry(after: .milliseconds(25)), .giveUp(.deadline)])
         #expect(harness.clock.now.nanoseconds == 25_000_000)
@@ -381,7 +381,7 @@ struct CallRetryTests {
         #expect(harness.decisions.verdicts.last == .giveUp(.budgetExhausted))
         #expect(harness.decisions.all.first?.budgetLeft == 4)
         #expect(harness.decisions.all.last?.budgetLeft == 0)
-        // In time it fills again.
+        // The budget fills again with time.
         harness.clock.advance(by: .seconds(6))
         #expect(try await harness.send().get().attempts == 3)
     }
@@ -397,7 +397,7 @@ struct CallRetryTests {
         }
         let pipeline = try harness.pipeline
         for _ in 0..<1000 { _ = try await harness.send() }
-        // No sleep moved the clock beyond a window of ten seconds for each fifty calls: count what is allowed over it.
+        // The floor allows ten retries in each window of ten seconds. The clock says how many windows there were.
         let windows = harness.clock.now.nanoseconds / 10_000_000_000 + 2
         #expect(harness.stub.calls.count <= 1000 + 200 + 10 * Int(windows))
         #expect(harness.stub.calls.count > 1100)

@@ -28,7 +28,7 @@ struct ChainedAuthenticationTests {
     private let key = HTTPField.Name("X-Key")!
     private let fetched = Shared(0)
 
-    /// Hands out `t1`, `t2` and so on.
+    /// Returns the tokens `t1`, `t2` and so on.
     private var bearer: BearerAuthentication {
         BearerAuthentication { [fetched] in
             let number = fetched.change { count in
@@ -39,7 +39,7 @@ struct ChainedAuthenticationTests {
         }
     }
 
-    /// Writes what it covers: the attempt, the token and the body.
+    /// The signature is the signed text: the attempt, the token and the body.
     private var signer: SigningAuthentication {
         SigningAuthentication(bodyUpTo: 1 << 20) { [signature] request, context, body in
             let token = request.fields[.authorization] ?? "none"
@@ -165,7 +165,7 @@ struct ChainedAuthenticationTests {
             #expect(response.attempts == 1)
         }
         #expect(claiming.asked.value == 2)
-        // The bearer's token is not a second old, so it was kept.
+        // The bearer's token is less than a second old, so it is kept.
         #expect(tokens == ["Bearer t", "Bearer t1"])
     }
 

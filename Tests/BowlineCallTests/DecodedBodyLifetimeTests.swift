@@ -110,10 +110,10 @@ struct DecodedBodyLifetimeTests {
                 if number % 2 == 0 { response.body.discard() }
             }
         }
-        // What is kept for good is there after the first rounds.
+        // Permanent memory is allocated in the first rounds.
         try await round(1000)
         let growth = try await ProcessMemory.peakGrowth { try await round(100_000) }
-        // Each stream left behind would be 40 KiB.
+        // Each leaked stream would keep 40 KiB.
         #expect(growth ?? 0 < 16 << 20)
     }
 

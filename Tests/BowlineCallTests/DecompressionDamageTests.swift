@@ -53,7 +53,7 @@ struct DecompressionDamageTests {
             damaged[position / 8] ^= 1 << (position % 8)
             let read = try await Self.read(damaged, envelope.contentCoding)
             if let error = read.error {
-                // Wrong bytes may have been delivered by then: the checksum comes last.
+                // Wrong bytes may have been delivered before the error, because the checksum comes last.
                 #expect(error.code == .decompressionFailed)
             } else {
                 // A header field that says nothing about the bytes, such as the time.
@@ -67,7 +67,7 @@ struct DecompressionDamageTests {
         arguments: [
             ("gzip", Array("plain text".utf8)), ("gzip", CodedBytes.encode(text, as: .zlib)),
             ("deflate", CodedBytes.encode(text, as: .gzip)), ("deflate", Array("plain text".utf8)),
-            // A preset dictionary that nobody has.
+            // A preset dictionary that the client does not have.
             ("deflate", [0x78, 0x20, 0xAA, 0xAA]), ("deflate", [0x78, 0x9C, 0xFF, 0xFF, 0xFF, 0xFF]),
             ("gzip", [0x1F, 0x8B, 0x09, 0, 0, 0, 0, 0, 0, 3, 3, 0]),
         ])

@@ -17,7 +17,7 @@ struct DecompressionLimitTests {
         SpiedBody { number in number < count ? ByteBuffer(bytes: bombPiece) : nil }
     }
 
-    /// The bytes read, and how it ended; nothing of them is kept.
+    /// The number of bytes read and the end; the bytes are not kept.
     private static func measure(_ body: ResponseBody) async -> (count: Int, largest: Int, error: ServiceError?) {
         var count = 0
         var largest = 0

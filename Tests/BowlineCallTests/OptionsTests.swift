@@ -31,7 +31,7 @@ struct OptionsTests {
 
     private struct Refusal: Error {}
 
-    /// The value that `change` makes of the defaults, once by a closure and once by hand.
+    /// The defaults with `change`, made once by the closure initializer and once by hand.
     private func make<Options: ConfigurableOptions>(
         _ change: (inout Options) -> Void
     ) throws -> (made: Options, expected: Options) {
@@ -60,7 +60,7 @@ struct OptionsTests {
         try expectEqual { (options: inout HTTP2Options) in options.maximumStreams = 1 }
         try expectEqual { (options: inout PoolOptions) in options.maximumPerOrigin = 1 }
         try expectEqual { (options: inout TLSOptions) in options.verification = .disabled }
-        // Those that hold closures cannot be compared whole.
+        // Options with closures are not Equatable.
         let retry = try make { (options: inout RetryOptions) in options.maximumAttempts = 4 }
         #expect(retry.made.maximumAttempts == 4)
         let retryOverrides = try make { (options: inout RetryOverrides) in options.maximumAttempts = 4 }

@@ -14,7 +14,7 @@ struct RedirectLocationTests {
         }
     }
 
-    /// RFC 3986 §5.4, without those of schemes that are not followed.
+    /// RFC 3986 §5.4, without the examples whose schemes are not followed.
     static let rfcExamples: [Case] = [
         Case("g", "/b/c/g"), Case("./g", "/b/c/g"), Case("g/", "/b/c/g/"), Case("/g", "/g"), Case("?y", "/b/c/d;p?y"),
         Case("g?y", "/b/c/g?y"), Case("#s", "/b/c/d;p?q"), Case("g#s", "/b/c/g"), Case("g?y#s", "/b/c/g?y"),

@@ -133,7 +133,7 @@ struct RedirectTests {
     func refusedLocation(location: String) async throws {
         redirect("/a", 302, to: location)
         let refusal = try #require(await error(.get("http://api.example/a")))
-        // `HTTPField` itself makes a space of a control character.
+        // `HTTPField` itself replaces a control character by a space.
         if refusal.code == .noStubbedRoute { return }
         #expect(refusal.code == .redirectRefused)
         #expect(refusal.progress == .responseStarted)
@@ -292,7 +292,7 @@ struct RedirectTests {
         let transport = ClosureTransport {
             count.change { $0 += 1 }
             reached.open()
-            // Not a throw: the response comes, though the task is cancelled.
+            // The redirect does not throw: the response is returned although the task is cancelled.
             while !Task.isCancelled { await Task.yield() }
             return ServiceResponse(status: .found, fields: [.location: "/b"])
         }

@@ -52,7 +52,7 @@ struct RequestCompressionTests {
         #expect(CodedBytes.gunzip(Array(call.body.readableBytesView)) == Self.text)
         #expect(call.body.readableBytes < Self.text.count / 50)
         #expect(call.request.fields == [.contentType: "text/plain", .contentEncoding: "gzip"])
-        // Only bytes that were compressed before the head is written have a length to announce.
+        // Only bytes that were compressed before the head is written have a known length.
         #expect(call.request.body.length == (index == 0 ? call.body.readableBytes : nil))
     }
 

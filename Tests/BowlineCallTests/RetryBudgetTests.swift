@@ -37,7 +37,7 @@ struct RetryBudgetTests {
         let isGranted = budget.withdraw(at: at(9999), options)
         #expect(!isGranted)
         for _ in 0..<10 { budget.recordRequest(at: at(9999)) }
-        // The first second has left the window, with its requests and its retries.
+        // The first second has left the window with its requests and retries.
         let left = budget.left(at: at(10_000), options)
         #expect(left == 2)
         let later = budget.left(at: at(60_000), options)
@@ -103,7 +103,7 @@ struct RetryBudgetTests {
             budgets.recordRequest(
                 to: try ServiceURL("http://h\(index).test").origin, at: at(index), RetryBudgetOptions())
         }
-        // One look at all of them made room for the 50.
+        // One pass over all origins made room for the 50.
         #expect(budgets.count == RetryBudgets.maximumOrigins * 3 / 4 + 50)
     }
 
@@ -125,7 +125,7 @@ struct RetryBudgetTests {
                 } else if budget.withdraw(at: at(now - Int.random(in: 0...50, using: &random)), options) {
                     retries.append(now)
                 }
-                // A slice is a second: what is counted lies within the last 9 to 10 s.
+                // A slice is a second: the counted events are from the last 9 to 10 s.
                 let inWindow = retries.filter { $0 > now - 9000 }.count
                 let atMost = Double(requests.filter { $0 > now - 20_000 }.count) * options.ratio + 20
                 #expect(Double(inWindow) <= atMost)

@@ -139,7 +139,7 @@ struct RetryPolicyTests {
                 asked: .seconds(7), status: 502, expected: [.seconds(7), .milliseconds(7350), .milliseconds(7700)]),
             AskedWait(
                 asked: .milliseconds(1), expected: [.milliseconds(1), .milliseconds(501), .milliseconds(1001)]),
-            // Not beyond the maximum by more than a tenth of it, however long the backoff.
+            // The wait exceeds the maximum by at most a tenth of it, however long the backoff.
             AskedWait(
                 asked: .seconds(30), retries: 9, expected: [.seconds(30), .milliseconds(31_500), .seconds(33)]),
             AskedWait(
@@ -147,7 +147,7 @@ struct RetryPolicyTests {
             AskedWait(
                 asked: .seconds(1), retries: 9, maximum: .seconds(2),
                 expected: [.seconds(1), .milliseconds(1600), .milliseconds(2200)]),
-            // No wait asked for is the usual wait.
+            // Without a wait the usual backoff applies.
             AskedWait(asked: .zero, expected: [.zero, .milliseconds(500), .seconds(1)]),
             AskedWait(asked: .zero, maximum: .zero, expected: [.zero, .milliseconds(500), .seconds(1)]),
         ])
@@ -278,7 +278,7 @@ struct RetryPolicyTests {
             Issue.record("\(verdict)")
             return
         }
-        // The last digits of so long a span are lost in its multiplication.
+        // The multiplication of such a long span loses the last digits.
         #expect(delay > asked + asked / 11)
         #expect(delay <= asked + asked / 9)
     }

@@ -8,7 +8,7 @@ import Testing
 struct TokenRetryTests {
     private struct Broken: Error {}
 
-    /// Answers in order, and with the last answer from then on.
+    /// Gives the answers in order, and repeats the last.
     private final class Source: Sendable {
         private let answers: [Result<BearerToken, any Error>]
         private let count = Shared(0)
@@ -293,7 +293,7 @@ struct TokenRetryTests {
     @Test("A source that fails for a second sending does not hide the first sending of the same attempt")
     func secondSending() async throws {
         harness.stub.on(nil, "/x", always: .respond(.created))
-        // Its first token is over at once.
+        // Its first token expires at once.
         let source = Source(
             .success(BearerToken("t1", lifetime: .zero)), .failure(Self.refused), .success(BearerToken("t2")))
         let twice = Intercepting { request, context, next in

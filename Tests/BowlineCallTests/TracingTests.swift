@@ -78,7 +78,7 @@ struct TracingTests {
     func resendCount() async throws {
         stub.on(.get, "/", always: .respond(.ok))
         let context = RequestContext()
-        // Attempts are counted anew on each hop; this counts on.
+        // The attempt number starts again on each hop; the resend count continues.
         for _ in 1...3 { _ = try await send(.get("/"), context: context) }
         #expect(tracer.finishedSpans.map { attributes($0)["http.request.resend_count"] } == [nil, "1", "2"])
     }

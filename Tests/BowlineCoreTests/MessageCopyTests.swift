@@ -70,7 +70,7 @@ struct MessageCopyTests {
         let (seconds, attoseconds) = duration.components
         let whole = Int128(seconds) * 1_000_000_000 + Int128(attoseconds / 1_000_000_000)
         let bound = Int128(Int64.max)
-        // The last fraction of a second before the bound is clamped, too.
+        // The last fraction of a second before the bound is clamped too.
         let isNearBound = abs(seconds) >= 9_223_372_036
         #expect(isNearBound || Int128(duration.saturatingNanoseconds) == min(max(whole, -bound - 1), bound))
     }

@@ -53,7 +53,7 @@ struct QueryItemsTests {
         var description: String { "Wales" }
     }
 
-    /// Says itself what its text is.
+    /// Provides its own text.
     private struct Page: ParameterValue {
         var number: Int
 

@@ -6,7 +6,7 @@ import Testing
 struct RequestBodyReadingTests {
     private struct Broken: Error {}
 
-    /// Chunks of these sizes, and then perhaps a failure.
+    /// Chunks of these sizes, followed by an optional failure.
     private struct Sizes: AsyncSequence, Sendable {
         var sizes: [Int]
         var fails = false

@@ -2,7 +2,7 @@ import Testing
 
 @testable import FuzzTargets
 
-/// What the targets compare the code with, and how they read an input.
+/// The models that the targets compare the code with, and how they read an input.
 @Suite struct FuzzModelTests {
     struct Chunked: Sendable, CustomTestStringConvertible {
         let bytes: String

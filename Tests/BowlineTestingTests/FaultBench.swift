@@ -26,7 +26,7 @@ struct FaultBench {
         }
     }
 
-    /// The same with one script for each connection.
+    /// Runs `body` with one script for each connection.
     static func scripted<Result: Sendable>(
         _ configure: (inout FaultScript) -> Void, _ body: (FaultBench) async throws -> Result
     ) async throws -> Result {

@@ -36,7 +36,7 @@ private struct LaneRun {
         now = now.advanced(by: time)
     }
 
-    /// Goes on, and on to the time of each wait, until only a fact can change something.
+    /// Continues, and moves the time to each wait, until only an event can change the state.
     mutating func run() {
         while true {
             switch machine.next(at: now) {

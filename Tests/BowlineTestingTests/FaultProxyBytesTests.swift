@@ -294,7 +294,7 @@ struct FaultProxyBytesTests {
                     try await channel.writeAndFlush(ByteBuffer(repeating: 0x78, count: count)).get()
                     written.open()
                 }
-                // Takes half a second, in which a proxy that took everything would have taken it.
+                // Waits half a second: a proxy without backpressure would have read everything by then.
                 try await peer.send(ByteBuffer(repeating: 0x79, count: 500_000))
                 let answer = try await client.readBytes(count: 500_000)
                 #expect(answer.count == 500_000)

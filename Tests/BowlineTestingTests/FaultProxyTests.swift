@@ -9,7 +9,7 @@ struct FaultProxyTests {
         try await FaultBench.scripted {
             $0.opening = .refuse(how)
         } _: { bench in
-            // A client that writes may meet the reset while it writes, and reads an end.
+            // A client may get the reset while it writes, and then reads an end.
             let (text, end) = await bench.exchange("")
             #expect(text == "")
             #expect(end == (how == .fin ? .finished : .reset))

@@ -47,7 +47,7 @@ struct FaultTurnsTests {
                 turns.add {
                     log.lines.append("a again")
                     isolated.execute {
-                        // Nothing waits and nothing is scheduled now.
+                        // No turn waits and no turn is scheduled now.
                         turns.add {
                             log.lines.append("last")
                             ended.succeed(log.lines)

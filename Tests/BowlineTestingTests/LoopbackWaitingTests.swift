@@ -96,7 +96,7 @@ struct LoopbackWaitingTests {
         do {
             let started = try await LoopbackServer.start()
             server = started
-            // A responder that holds its server.
+            // A responder that keeps its server alive.
             started.respond { _ in .reply(200, body: "port \(started.port)") }
             for _ in 1...2 {
                 try await withRawClient(to: started) { client in

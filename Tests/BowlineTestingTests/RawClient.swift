@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// A client that speaks in bytes, so that a server's every move can be seen.
+/// A client that sends and receives plain bytes, so that a test sees everything the server sends.
 struct RawClient {
     let channel: any Channel
     let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
@@ -61,7 +61,7 @@ struct RawClient {
         return unread.readBytes(length: min(count, unread.readableBytes)) ?? []
     }
 
-    /// The next bytes, as they come; nil at the end.
+    /// The next received bytes; nil at the end.
     mutating func readPiece() async throws -> String? {
         if unread.readableBytes > 0 { return String(buffer: take()) }
         return try await inbound.next().map { String(buffer: $0) }

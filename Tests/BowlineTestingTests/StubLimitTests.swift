@@ -8,7 +8,7 @@ struct StubLimitTests {
     private let clock = TestClock()
     private let stub = StubTransport()
 
-    /// A context whose limits are these alone.
+    /// A context with only these limits.
     private func context(
         deadline: Duration? = nil, attempt: Int = 1, _ configure: (inout Timeouts) -> Void = { _ in }
     ) -> RequestContext {
@@ -151,7 +151,7 @@ struct StubLimitTests {
                 defer { cancelled.open() }
                 try await gate.wait()
             } else {
-                // Waits for the gate whatever becomes of its task.
+                // Waits for the gate even if its task is cancelled.
                 _ = await Task.detached { try? await gate.wait() }.value
             }
             return .respond(.ok)
@@ -251,7 +251,7 @@ struct StubLimitTests {
         let (chunks, feed) = AsyncStream.makeStream(of: ByteBuffer.self)
         stub.on(.get, "/a", always: .respond(ServiceResponse(status: .ok, body: ResponseBody(chunks))))
         let context = self.context(deadline: .seconds(10)) {
-            // Ends with the head.
+            // The limit ends with the head.
             $0.attempt = .seconds(1)
             $0.bodyIdle = isIdle ? .seconds(4) : nil
         }
@@ -280,7 +280,7 @@ struct StubLimitTests {
             #expect(error.phase == .receivingBody)
             #expect(error.elapsed == (isIdle ? .seconds(8) : .seconds(10)))
         }
-        // It stays failed, and is given up.
+        // The body stays failed and is abandoned.
         await #expect(throws: ServiceError.self) { try await iterator.next() }
         #expect(clock.sleeperCount == 0)
     }
@@ -304,7 +304,7 @@ struct StubLimitTests {
 
     // MARK: A middleware by itself
 
-    /// Asks once more, a second later, where the service is busy.
+    /// Sends the request again after a second if the service is busy.
     private struct Patient: ServiceMiddleware {
         func intercept(
             _ request: ServiceRequest, context: RequestContext, next: Next

@@ -6,7 +6,7 @@ internal import Testing
 
 @Suite("Bodies from and to files", .timeLimit(.minutes(1)))
 struct BodyFileTests {
-    /// Runs `body` with the path of a file that is there until it returns.
+    /// Runs `body` with the path of a file that exists until `body` returns.
     private static func withFile(_ bytes: [UInt8], _ body: (String) async throws -> Void) async throws {
         var template = Array("/tmp/bowline-tool-XXXXXX".utf8CString)
         let descriptor = mkstemp(&template)

@@ -70,7 +70,7 @@ struct LatencyHistogramTests {
     }
 }
 
-/// A generator whose sequence a seed decides.
+/// A generator whose sequence follows from a seed.
 private struct SplitMix: RandomNumberGenerator {
     var state: UInt64
 

@@ -6,7 +6,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// With TLS a channel closes up to a second after it was told to, and errors may come in between.
+/// With TLS a channel closes up to a second after `close`, and errors may arrive in between.
 @Suite("Two errors from one channel before it closes", .timeLimit(.minutes(1)))
 struct ChannelErrorTests {
     /// Closes when the test says so.

@@ -76,7 +76,7 @@ struct ChunkQueueTests {
         var queue = ChunkQueue()
         var received = 0
         for number in 0..<200 {
-            // What one read of a socket brings, of which 5,000 bytes are for this stream.
+            // One read of a socket, of which 5,000 bytes belong to this stream.
             var read = ByteBuffer(repeating: UInt8(truncatingIfNeeded: number), count: 262_144)
             queue.append(read.readSlice(length: 5000) ?? ByteBuffer())
         }

@@ -128,7 +128,7 @@ struct ConnectionMachineTests {
         HeadRow(head: head(200, isConnect: true), afterwards: .close(.upgraded)),
         HeadRow(head: head(403, isConnect: true), afterwards: .reuse(keepAlive: nil)),
         HeadRow(head: head(413), isRequestDone: false, decision: .stops, afterwards: .close(.requestUnfinished)),
-        // The first reason stays.
+        // The first reason is kept.
         HeadRow(
             head: head(413, keepAlive: false), isRequestDone: false, decision: .stops,
             afterwards: .close(.connectionCloseRequested)),

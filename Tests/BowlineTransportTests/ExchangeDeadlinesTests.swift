@@ -8,7 +8,7 @@ struct ExchangeDeadlinesTests {
     typealias Phase = ExchangeDeadlines.Phase
     typealias Consequence = ExchangeDeadlines.Consequence
 
-    /// What is true besides the phase.
+    /// Facts about the exchange besides the phase.
     enum Fact: Sendable {
         case hasHead, requestDone, readerBehind, uploadMoves, notWritten
     }
@@ -41,7 +41,7 @@ struct ExchangeDeadlinesTests {
         var consequence: Consequence
         /// The phase after it.
         var next: Phase
-        /// When that has to be over.
+        /// The deadline of that phase.
         var until: MonotonicInstant
         var asks: Bool
     }
@@ -53,7 +53,7 @@ struct ExchangeDeadlinesTests {
         Row(phase: phase, facts: facts, consequence: consequence, next: next ?? phase, until: until, asks: asks)
     }
 
-    /// Each phase has to be over at second 10; it is second 11.
+    /// Each phase has its deadline at second 10; the time is second 11.
     static let rows: [Row] = [
         row(Phase.none, [], .nothing),
         row(.awaitingContinue, [], .openUpload, next: Phase.none),

@@ -318,7 +318,7 @@ struct ExchangeMachineTests {
         }
     }
 
-    /// The bytes of a body from a place on: each is its number.
+    /// The bytes of a body from an offset; each byte is its own offset.
     private static func numbered(_ start: Int, _ count: Int) -> ByteBuffer {
         let bytes = numbers.getSlice(at: start & 255, length: count) ?? ByteBuffer()
         return ByteBuffer(bytes: bytes.readableBytesView)

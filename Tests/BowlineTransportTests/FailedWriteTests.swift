@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Writes that fail at once", .timeLimit(.minutes(1)))
 struct FailedWriteTests {
-    /// A socket that is gone when it is written to: the channel closes within the write.
+    /// A socket that fails when it is written to: the channel closes within the write.
     private final class BrokenSocket: ChannelOutboundHandler, Sendable {
         typealias OutboundIn = ByteBuffer
 

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("The first look at a TLS connection that was opened ahead", .timeLimit(.minutes(1)))
 struct FirstLookTests {
-    /// Stands where TLS does, and takes every record for a session ticket.
+    /// Takes the place of TLS, and treats every record as a session ticket.
     private final class TicketReader: ChannelInboundHandler, Sendable {
         typealias InboundIn = ByteBuffer
 

@@ -11,7 +11,7 @@ final class HTTP1Harness: Sendable {
     let channel = NIOAsyncTestingChannel()
     let clock = TestClock(start: MonotonicInstant(nanoseconds: 1_000_000_000))
     let connection: HTTP1Connection
-    /// What the connection told its pool, in order.
+    /// The calls of the connection to its pool, in order.
     let log = RecordingOwner()
 
     init() async throws {
@@ -61,7 +61,7 @@ final class HTTP1Harness: Sendable {
         try await channel.testingEventLoop.executeInContext(action)
     }
 
-    /// Moves the time on from one deadline to the next, and does what is due at each.
+    /// Moves the time from one deadline to the next, and runs the work due at each.
     func advance(by duration: Duration) async throws {
         let end = clock.now.advanced(by: duration)
         let (connection, clock) = (connection, clock)

@@ -25,7 +25,7 @@ struct HTTP1IdleLimitTests {
             try await harness.receive(Self.piece)
             sent += Self.piece.readableBytes
         }
-        // The reader's time, whether the limit would have passed in it or not.
+        // The time that the reader takes, shorter or longer than the limit.
         try await harness.advance(by: pause)
         #expect(!exchange.isOver)
 
@@ -33,7 +33,7 @@ struct HTTP1IdleLimitTests {
         var read = ByteBuffer()
         while read.readableBytes < sent, let chunk = try await reader.next() { read.writeImmutableBuffer(chunk) }
         #expect(read == ByteBuffer(repeating: 0x61, count: sent))
-        // The loop does what the reader has brought about.
+        // The loop runs the work that the reader caused.
         await harness.channel.testingEventLoop.run()
         #expect(try await harness.onLoop { !harness.connection.reading.isPaused })
 

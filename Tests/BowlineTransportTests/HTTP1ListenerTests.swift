@@ -50,7 +50,7 @@ struct HTTP1ListenerTests {
         }
     }
 
-    // The peer says nothing, so that a body that waits for it is never sent.
+    // The peer sends nothing, so a body that waits for a 100 response is never sent.
     private static let cases: [(Moment, Body)] = [
         (.headSent, .inline), (.headSent, .streamed), (.headSent, .expecting), (.bodySent, .inline),
         (.bodySent, .streamed),

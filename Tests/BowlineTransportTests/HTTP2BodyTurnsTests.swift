@@ -34,7 +34,7 @@ struct HTTP2BodyTurnsTests {
     struct Share: Sendable {
         let outputByteCount: Int
         let others: Int
-        /// Nil: nobody has a turn.
+        /// Nil: no sender has a turn.
         let limit: Int?
         /// What the channel may hold.
         var channelLimit = 65_536

@@ -22,7 +22,7 @@ struct HTTP2ConnectionMachineTests {
         // Retired, once.
         ([.retire], Outcome(opens: false, retired: true, last: true)),
         ([.retire, .retire], Outcome(opens: false, retired: true, last: false)),
-        // The second refused stream is the end.
+        // The second refused stream ends the connection.
         ([.refused], Outcome(last: false)),
         ([.refused, .refused], Outcome(last: true)),
         // Closed, once; it retires no more.

@@ -15,7 +15,7 @@ struct HTTP2HeldRequestTests {
 
     @Test("While the channel accepts nothing, no HEADERS is written; then all go out in order with their fields")
     func heldInOrder() async throws {
-        // Just as many as the peer allows.
+        // Exactly as many streams as the peer allows.
         let harness = try await HTTP2Harness(settings: [(3, 6)])
         let first = try await harness.send(get("/first"))
         #expect(try await harness.sections().map { $0[":path"] } == ["/first"])
@@ -110,7 +110,7 @@ struct HTTP2HeldRequestTests {
         try await harness.setWritable(true)
         let frames = try await harness.frames()
         #expect(!frames.contains { $0.kind == .reset || $0.kind == .headers })
-        // It never had a number.
+        // The request never had a stream number.
         let next = try await harness.send(get("/next"))
         let head = try #require(try await harness.frames().first { $0.kind == .headers })
         #expect(head.stream == 3)
@@ -135,7 +135,7 @@ struct HTTP2HeldRequestTests {
         #expect(await held[1].error?.isDeclined == true, "the last one that came")
         try await harness.receive(.settings([(3, 1)]))
         #expect(await held[0].error?.isDeclined == true)
-        // One that the pool had given before it knew.
+        // A lease that the pool granted before it knew.
         let late = try await harness.send(get("/e"))
         #expect(await late.error?.isDeclined == true)
         try await harness.setWritable(true)

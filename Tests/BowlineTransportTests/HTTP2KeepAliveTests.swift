@@ -119,14 +119,14 @@ struct HTTP2KeepAliveTests {
         let own = probe.left(1, now: instant(30))
         #expect(own)
         #expect(deadline() == instant(45))
-        // Within a turn of the loop: a network that takes all at once says nothing of the peer.
+        // Within a turn of the loop: a network that takes all bytes at once shows nothing about the peer.
         probe.taken(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_999_000_000))
         #expect(deadline() == instant(45))
         probe.taken(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_900_000_000))
         #expect(deadline() == instant(55))
     }
 
-    /// A PING for a doubt at 10 s, which leaves at once.
+    /// A PING for a doubt at 10 s, which is sent at once.
     private func doubted() -> HTTP2KeepAlive {
         var probe = keepAlive()
         _ = probe.doubted(now: instant(10))
@@ -147,13 +147,13 @@ struct HTTP2KeepAliveTests {
         }
         #expect(deadline(readAt: 20) == instant(35))
         #expect(deadline(readAt: 50) == instant(55))
-        // Another request that times out begins nothing anew.
+        // Another request that times out does not restart the time.
         let second = probe.doubted(now: instant(50))
         #expect(second == nil)
         #expect(deadline(readAt: 50) == instant(55))
         #expect(passed(54, readAt: 54) == .nothing)
         #expect(passed(55, readAt: 54) == .missing)
-        // It has been said. What is left on the connection goes on as long as bytes come.
+        // The pool already knows. The remaining requests continue while bytes arrive.
         #expect(deadline(readAt: 54) == instant(69))
         #expect(passed(68, readAt: 54) == .nothing)
         #expect(passed(69, readAt: 54) == .dead)

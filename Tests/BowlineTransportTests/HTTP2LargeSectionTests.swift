@@ -21,7 +21,7 @@ struct HTTP2LargeSectionTests {
         try harness.makeExchange(request).request
     }
 
-    /// Sends the request and answers it. Returns its HEADERS, CONTINUATION joined.
+    /// Sends the request and responds to it. Returns its HEADERS with CONTINUATION joined.
     @discardableResult
     private func roundTrip(_ request: ServiceRequest, _ harness: HTTP2Harness) async throws -> HTTP2WireFrame {
         let call = try await harness.send(request)

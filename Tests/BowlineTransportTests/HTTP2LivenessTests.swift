@@ -11,7 +11,7 @@ struct HTTP2LivenessTests {
 
     private func instant(_ seconds: Double) -> MonotonicInstant { Self.instant(seconds) }
 
-    /// Bytes came last at 10 s.
+    /// The last bytes arrived at 10 s.
     private func makeLiveness() -> HTTP2Liveness {
         var liveness = HTTP2Liveness(options: HTTP2Options(), now: Self.instant(0))
         liveness.received(now: Self.instant(10))
@@ -94,7 +94,7 @@ struct HTTP2LivenessTests {
         #expect(liveness.isDoubted)
     }
 
-    /// How many of how many places reset streams keep.
+    /// The number of places that reset streams keep, and the number of all places.
     @Test(
         "The PING for a second reset waits for a message from the peer, until half of the places are in use",
         arguments: [(1, 100, false), (49, 100, false), (50, 100, true), (1, 1, true), (1, 3, true), (1, 4, false)])

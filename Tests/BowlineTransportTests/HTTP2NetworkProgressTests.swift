@@ -21,7 +21,7 @@ struct HTTP2NetworkProgressTests {
                 Look(waiting: 100, hasMoved: false), Look(waiting: 99, hasMoved: true),
                 Look(waiting: 99, hasMoved: false),
             ],
-            // TLS adds to those that wait.
+            // TLS adds to the bytes that wait.
             [
                 Look(waiting: 120, hasMoved: false), Look(waiting: 100, hasMoved: false),
                 Look(waiting: 40, hasMoved: true),

@@ -54,7 +54,7 @@ struct HTTP2ResponseRuleTests {
         await harness.finish()
     }
 
-    /// What the caller, or the reader of the body, is told.
+    /// The error that the caller or the reader of the body gets.
     private func failure(
         of call: HTTP2HarnessCall
     ) async throws -> (code: ServiceError.Code, progress: RequestProgress, message: String) {

@@ -60,7 +60,7 @@ struct HTTP2SendQueueTests {
             "\(piece.bytes.readableBytes)\(piece.endsStream ? " end" : "")\(piece.trailers == nil ? "" : " trailers")"
     }
 
-    /// What waits, the ending, how much may be written, and what is.
+    /// The waiting bytes, the ending, the limit, and the piece that is written.
     @Test(
         "The next piece follows the queued bytes, the ending and the limit",
         arguments: [

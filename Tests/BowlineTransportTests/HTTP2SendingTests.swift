@@ -55,7 +55,7 @@ struct HTTP2SendingTests {
         let sizes = try await harness.writes().map(\.readableBytes)
         #expect(sizes.allSatisfy { $0 < limit + 9 + 16_384 }, "\(sizes)")
         #expect(sizes.dropLast().allSatisfy { $0 >= limit }, "\(sizes)")
-        // The harness compares the bodies that came with those that were to be sent.
+        // The harness compares the received bodies with the request bodies.
         #expect(sizes.reduce(0, +) > 6 * 50_000)
         await harness.finish()
     }
@@ -119,10 +119,10 @@ struct HTTP2SendingTests {
         #expect(bodies(try await harness.frames()) == ["1: 10", "3: 10"])
         try await harness.receive(.windowUpdate(on: 3, by: 100))
         #expect(bodies(try await harness.frames()) == ["3: 15 end"])
-        // Larger windows for all: 10 more than before.
+        // Larger windows for all streams: 10 bytes more than before.
         try await harness.receive(.settings([(4, 20)]))
         #expect(bodies(try await harness.frames()) == ["1: 10"])
-        // Smaller ones: below zero, so that an update of 5 opens nothing.
+        // Smaller windows: below zero, so that an update of 5 opens no window.
         try await harness.receive(.settings([(4, 15)]), .windowUpdate(on: 1, by: 5))
         #expect(bodies(try await harness.frames()).isEmpty)
         try await harness.receive(.windowUpdate(on: 1, by: 1))
@@ -297,7 +297,7 @@ struct HTTP2SendingTests {
         let isReset = end == .timeout || end == .violation
         #expect(frames.count { $0.kind == .reset } == (isReset ? 1 : 0))
         for ping in frames where ping.kind == .ping { try await harness.receive(ping.pong) }
-        // The pool takes a second one for a bug of ours, and ends the process.
+        // The pool treats a second release as a bug of ours, and ends the process.
         #expect(harness.entries().count { $0 == "released" } == 1)
         #expect(try await harness.onLoop { harness.connection.table.isEmpty })
         #expect(try await harness.onLoop { harness.connection.session.occupied == 0 })
@@ -305,7 +305,7 @@ struct HTTP2SendingTests {
     }
 }
 
-/// A body without a byte, which does something on the thread that cancels it.
+/// A body without a byte that runs a closure on the thread that cancels it.
 private final class CancellingBody: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 

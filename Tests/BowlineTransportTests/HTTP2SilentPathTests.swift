@@ -71,7 +71,7 @@ struct HTTP2SilentPathTests {
         let first = try await harness.send(get("/0"), timeouts: Self.timeouts)
         try await harness.advance(by: .seconds(2))
         #expect(await first.error?.code == .responseHeadTimeout)
-        // The PING is on its way; 15 s are its time. Each of these was leased before the pool knew.
+        // The PING is in flight and has 15 s. Each of these requests got its lease before the pool knew.
         var calls: [HTTP2HarnessCall] = []
         for number in 1...14 {
             calls.append(try await harness.send(get("/\(number)"), timeouts: Self.timeouts))
@@ -101,7 +101,7 @@ struct HTTP2SilentPathTests {
         let head = HTTP2WireField.section([.init(":status", "200")])
         try await harness.receive(HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 3, head))
         let response = try await body.task.value
-        // The attempt's limit, which has passed by then, ended with the head.
+        // The attempt's limit, which has passed by now, ended with the head.
         try await harness.advance(by: .seconds(4))
         let error = try await #require(throws: ServiceError.self) { _ = try await response.body.collect(upTo: 10) }
         #expect(error.code == .deadlineExceeded)
@@ -144,7 +144,7 @@ struct HTTP2SilentPathTests {
         let pings = try await harness.frames()
         #expect(pings.map(\.kind) == [.ping])
         try await harness.receive(try #require(pings.first).pong)
-        // The doubt is told each time: the pool may have been told otherwise since it asked.
+        // The pool learns of the doubt each time, because it may have got other news since its question.
         #expect(harness.entries() == ["doubted", "doubted", "confirmed"])
         harness.connection.probe()
         _ = try await harness.frames()
@@ -174,7 +174,7 @@ struct HTTP2SilentPathTests {
         return try await call.task.value
     }
 
-    /// The peer is silent for 30 s: the PING that it gets then.
+    /// The PING that is sent after the peer was silent for 30 s.
     private func pingAfterSilence(_ harness: HTTP2Harness) async throws -> HTTP2WireFrame {
         try await harness.advance(by: .milliseconds(29_999))
         #expect(try await harness.frames().isEmpty)
@@ -269,7 +269,7 @@ struct HTTP2SilentPathTests {
         try await harness.setWritable(false)
         harness.connection.probe()
         #expect(try await harness.frames().isEmpty)
-        // The network takes some now and then: the peer acknowledges.
+        // The network takes some bytes from time to time: the peer acknowledges.
         for _ in 0..<5 {
             try await harness.advance(by: .seconds(10))
             try await harness.onLoop { [connection = harness.connection] in connection.networkMoved() }
@@ -277,7 +277,7 @@ struct HTTP2SilentPathTests {
         #expect(harness.entries() == ["doubted"])
         try await harness.setWritable(true)
         #expect(try await harness.frames().map(\.kind) == [.ping])
-        // From here on its answer is due.
+        // From here the answer is due.
         try await harness.advance(by: .seconds(14))
         #expect(harness.entries().isEmpty)
         try await harness.advance(by: .seconds(1))
@@ -308,7 +308,7 @@ struct HTTP2SilentPathTests {
         var entries = harness.entries()
         #expect(entries.first == "retired keepAliveFailed")
         #expect(!entries.contains { $0.hasPrefix("closed") })
-        // One that was leased before the pool knew goes elsewhere.
+        // A request whose lease was granted before the pool knew goes to another connection.
         let late = try await harness.send(get("/late"))
         #expect(await late.error?.isDeclined == true)
         try await harness.receive(
@@ -316,7 +316,7 @@ struct HTTP2SilentPathTests {
         #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "xxxxend"))
         entries = harness.entries()
         #expect(!entries.contains { $0.hasPrefix("closed") })
-        // When bytes come no more, its peer is dead.
+        // When no more bytes arrive, the peer is dead.
         try await harness.advance(by: .seconds(15))
         #expect(harness.entries().contains("closed keepAliveFailed"))
         await harness.finish()
@@ -387,7 +387,7 @@ struct HTTP2SilentPathTests {
             if readsBefore { read += try await reader.next()?.readableBytes ?? 0 }
         }
         try await harness.receive(.settingsAcknowledgement)
-        // As the peer counts it, from the settings that it has acknowledged on.
+        // The window as the peer counts it, from the settings that the peer has acknowledged.
         granted += 2_147_483_647 - 65_535
         for _ in 0..<20 { try await send(15_000) }
         #expect(granted - sent <= 2_147_483_647)

@@ -43,7 +43,7 @@ struct HTTP2StreamMachineTests {
         ([.wrote, .end], .violation),
         // H2s
         ([.wrote, .head, .section], .violation),
-        // A body where there is none.
+        // A body where none is allowed.
         ([.wrote, .status(204), .data(1)], .violation),
         ([.wrote, .status(304), .data(0), .requestFinished, .end], .fine(.close, .responseStarted)),
     ]

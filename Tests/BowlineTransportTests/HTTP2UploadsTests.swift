@@ -20,13 +20,13 @@ struct HTTP2UploadsTests {
         }
     }
 
-    /// A session with open streams, the uploads on it, and what of it was written.
+    /// A session with open streams, its uploads, and the written bytes.
     private struct Peer: ~Copyable {
         var session = HTTP2ClientSession(options: HTTP2SessionOptions())
         var uploads = HTTP2Uploads<Upload>(channelLimit: 65_536)
         var streams: [Upload] = []
         private var reader = HTTP2WireReader()
-        /// By stream: what was put into its queue and has not been written. What is written has to be the beginning of that.
+        /// By stream: the queued bytes that have not been written. Each write must be their beginning.
         private var unwritten: [Int: ByteBuffer] = [:]
         private var byteCount = 0
 
@@ -52,7 +52,7 @@ struct HTTP2UploadsTests {
 
         /// Puts a body, or a part of it, into a stream's queue.
         mutating func append(_ count: Int, to index: Int, _ ending: HTTP2SendQueue.Ending = .open) {
-            // No two parts alike.
+            // No two parts are equal.
             let bytes = ByteBuffer(
                 bytes: (byteCount..<byteCount + count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
             byteCount += count

@@ -10,7 +10,7 @@ struct HTTP2WindowTests {
     private static let window = 65_536
     private static let piece = ByteBuffer(repeating: 0x61, count: 8_192)
 
-    /// What the peer may send on a stream and on the connection, by what the client has told it.
+    /// How much the peer may send on a stream and on the connection, by the client's updates.
     private struct Room {
         var stream = HTTP2WindowTests.window
         var streamUpdates = 0
@@ -82,7 +82,7 @@ struct HTTP2WindowTests {
         var reader = response.body.makeAsyncIterator()
         var taken = 0
         while taken < Self.window, let chunk = try await reader.next() { taken += chunk.readableBytes }
-        // The loop does what the reader has brought about.
+        // The loop runs the work that the reader caused.
         _ = try await harness.frames()
         try await harness.advance(by: .seconds(1))
         #expect(!call.exchange.isOver)

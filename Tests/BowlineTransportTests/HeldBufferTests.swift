@@ -4,9 +4,9 @@ import Testing
 
 @testable import BowlineTransport
 
-/// What is read next is written into the same memory, unless somebody holds a piece of it: then all of it would be copied.
+/// The next read uses the same memory, unless a piece of it is still in use: then all of it would be copied.
 @Suite struct HeldBufferTests {
-    /// What the parser has been given, and what has come out, when it needs more.
+    /// The arguments are beginnings of responses, after which the parser needs more bytes.
     @Test(
         "Between two reads the parser keeps nothing of the first read, and its pieces keep little memory",
         arguments: [
@@ -36,7 +36,7 @@ import Testing
                 }
             }
             for piece in pieces { #expect(piece.storageCapacity <= 4096) }
-            // Smaller ones are not copied: whoever has the piece holds the buffer.
+            // Smaller buffers are not copied: the piece keeps the buffer alive.
             if capacity == 2048 { pieces = [] }
             read.clear()
             read.writeString("next")

@@ -18,7 +18,7 @@ struct OneShotBodyStateTests {
             Issue.record("no pull begins")
             return
         }
-        // The first pull brings its chunk before the thread that started it has said which task it is.
+        // The first pull delivers its chunk before the thread that started it has reported the task.
         let pulled = state.pulled(ByteBuffer(string: "a"))
         let first = try #require(pulled)
         #expect(first.waiter == 1)
@@ -150,7 +150,7 @@ struct OneShotBodyStateTests {
                         let chunk = (0..<size).map { UInt8(truncatingIfNeeded: stream.count &+ $0) }
                         stream += chunk
                         if pull != nil { _ = state.pullStarted(pull ?? 0, "task") }
-                        // The attempt may have ended while the pull was under way.
+                        // The attempt may have ended while the pull was in flight.
                         if random.next(in: 0..<5) == 0 {
                             let waiter = state.stopWaiting(number)
                             #expect(waiter == number)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// What of a request goes out with its head, and what each protocol makes of it.
+/// Which part of a request is sent with its head, and how each protocol encodes it.
 @Suite struct PreparedRequestTests {
     private static func prepared(
         _ body: RequestBody, isPooled: Bool = true, _ change: (inout ServiceRequest) throws -> Void = { _ in }

@@ -54,7 +54,7 @@ struct ResendPolicyTests {
         #expect(!policy.requiresFresh)
         let isSent = policy.claimResend(of: request, after: Self.closed(example.progress), wasPooled: example.wasPooled)
         #expect(isSent == example.isSent)
-        // One that the peer refused goes wherever there is room: no connection was found dead.
+        // A request that the peer refused may use any connection: no connection was found dead.
         #expect(policy.requiresFresh == (example.isSent && example.progress != .refused))
         let isSentTwice =
             isSent && policy.claimResend(of: request, after: Self.closed(example.progress), wasPooled: true)

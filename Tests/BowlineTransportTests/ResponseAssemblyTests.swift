@@ -11,7 +11,7 @@ struct ResponseAssemblyTests {
         case head, bytes(String), trailers, readEnded, ended
     }
 
-    /// What was handed over, as text that can be compared.
+    /// The deliveries as comparable text.
     private static func text(_ delivery: ResponseAssembly.Delivery) -> String {
         func body(_ bytes: ByteBuffer?) -> String { bytes.map { String(buffer: $0) } ?? "-" }
         func fields(_ fields: ReceivedFields?) -> String {

@@ -60,7 +60,7 @@ struct SharedLoadTests {
         #expect(isAtOnce)
     }
 
-    /// Opens a gate when nobody holds it.
+    /// Opens a gate when its last reference is released.
     private final class Held: Sendable {
         let isReleased: Gate
 
@@ -91,11 +91,11 @@ struct SharedLoadTests {
         #expect(!isReleased.isOpen)
         shared.forget(try #require(ticket))
         #expect(isReleased.isOpen)
-        // Twice, and after the end, is as good as once.
+        // Calling it twice, or after the end, has no further effect.
         shared.forget(try #require(ticket))
         mayEnd.signal()
         #expect(try await first.get() == 7)
-        // Those that wait are called in the order in which they came: the forgotten one would have been before this.
+        // Waiters are called in their order of arrival: the forgotten waiter would have been called before this one.
         #expect(try await last.get() == 7)
         #expect(calls.withLock { $0 } == 0)
         shared.forget(try #require(ticket))

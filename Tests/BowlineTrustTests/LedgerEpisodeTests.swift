@@ -13,7 +13,7 @@ struct LedgerEpisodeTests {
             .map(\.description)
     }
 
-    /// The first plan of the seed that has what is asked for.
+    /// The first plan of the seed that meets the condition.
     private static func plan(_ wire: LedgerProtocol, where isWanted: (LedgerPlan) -> Bool) throws -> LedgerPlan {
         let plans = (0..<500).lazy.map { LedgerPlan.drawn(seed: 15, episode: $0, wire: wire, count: 40) }
         let plan = plans.first(where: isWanted)

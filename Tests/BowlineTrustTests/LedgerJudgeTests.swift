@@ -4,7 +4,7 @@ internal import Testing
 
 @testable import BowlineTrust
 
-/// A record in which nothing is wrong, for a test to spoil.
+/// A correct record, which a test then damages.
 private struct Sample {
     static let get: UInt64 = 0xA1
     static let post: UInt64 = 0xB2
@@ -65,7 +65,7 @@ extension LedgerRecord {
 
 @Suite("The ledger's judge")
 struct LedgerJudgeTests {
-    /// Each rule, and a record that violates it alone.
+    /// Each rule with a record that violates only this rule.
     private static let spoilers: [(LedgerRule, @Sendable (inout LedgerRecord) -> Void)] = [
         (.answeredNotExecuted, { $0.executions.remove(at: 0) }),
         (.answeredNotExecuted, { $0.executions.remove(at: 1) }),
@@ -240,7 +240,7 @@ struct LedgerJudgeTests {
 
     @Test("Each rule of the judge is violated by one of the records")
     func complete() {
-        // Those two are the run's.
+        // These two rules concern the whole run.
         let others: Set<LedgerRule> = [.memoryGrew, .hang]
         #expect(Set(Self.spoilers.map(\.0)).union(others) == Set(LedgerRule.allCases))
     }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// What is refused before anything is encoded, and what a request that has been checked says of itself.
+/// Requests that are refused before encoding, and the properties of a checked request.
 @Suite struct CheckedRequestTests {
     struct Refused: Sendable {
         let head: RequestDraft

@@ -4,7 +4,7 @@ import HTTPTypes
 import NIOCore
 import Testing
 
-/// Fields that stay bytes until they are asked for.
+/// Fields that stay bytes until they are read.
 @Suite struct ReceivedFieldsTests {
     private static let lines = [
         ("Content-Type", "text/plain"), ("set-cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Empty", ""),

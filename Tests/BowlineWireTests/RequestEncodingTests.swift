@@ -4,9 +4,9 @@ import Testing
 
 @testable import BowlineTransport
 
-/// What HTTP/1.1 and HTTP/2 make of the same request.
+/// The same request encoded for HTTP/1.1 and for HTTP/2.
 @Suite struct RequestEncodingTests {
-    /// What an encoded head says, in one form for both protocols.
+    /// The meaning of an encoded head, in one form for both protocols.
     struct Said: Equatable {
         var method = ""
         var target = ""

@@ -2,7 +2,7 @@ import BowlineTransport
 import CorpusSupport
 import Testing
 
-/// Bounds against hostile peers: what is exactly as large passes, one more does not, at any pace.
+/// Bounds against hostile peers: input at the bound passes, input above it fails, in pieces of any size.
 @Suite struct ResponseLimitTests {
     private static let ok = "HTTP/1.1 200 OK¶"
     private static let chunked = "HTTP/1.1 200 OK¶Transfer-Encoding: chunked¶¶"

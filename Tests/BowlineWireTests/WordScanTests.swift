@@ -3,7 +3,7 @@ import Testing
 @testable import BowlineCore
 @testable import BowlineTransport
 
-/// What is looked at eight bytes at a time must find what a look at each byte finds.
+/// Scanning eight bytes at a time must find the same place as scanning each byte.
 @Suite("Scans that take eight bytes at a time")
 struct WordScanTests {
     private static let letters = [UInt8]("Content-Type-X-y-accept-Z".utf8)

@@ -43,7 +43,7 @@ package enum CodedBytes {
         return Array(output[..<count])
     }
 
-    /// What gzipped bytes were, all members of them; nil if they are damaged or end too early.
+    /// The decompressed bytes of all gzip members; nil if they are damaged or end too early.
     package static func gunzip(_ bytes: [UInt8]) -> [UInt8]? {
         var stream = z_stream()
         inflateInit2_(&stream, MAX_WBITS + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))

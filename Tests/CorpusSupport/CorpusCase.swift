@@ -1,6 +1,6 @@
 import Foundation
 
-/// What a server sends, and what a client must make of it.
+/// The bytes that a server sends, and the verdict that a client must reach.
 package struct CorpusCase: Sendable, Decodable {
     /// What the server does after the bytes.
     package enum End: String, Sendable, Decodable {

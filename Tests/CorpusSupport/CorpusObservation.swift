@@ -1,4 +1,4 @@
-/// What a client made of a case.
+/// A client's result for a case.
 package struct CorpusObservation: Sendable, Equatable {
     /// How it ended.
     package enum Outcome: Sendable, Equatable {
@@ -25,7 +25,7 @@ package struct CorpusObservation: Sendable, Equatable {
 }
 
 extension CorpusCase {
-    /// What is wrong with an observation; empty if nothing is.
+    /// The faults of an observation; empty if there are none.
     package func complaints(about observation: CorpusObservation) -> [String] {
         switch (verdict, observation.outcome) {
         case (_, .undecided): return ["neither delivered nor refused"]

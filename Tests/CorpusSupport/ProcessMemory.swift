@@ -3,7 +3,7 @@ import Foundation
 /// What this process holds, as the kernel counts it; nil where it does not say (not on Linux), and under a sanitizer,
 /// whose own notes about memory are several times what the program holds.
 package enum ProcessMemory {
-    /// Runs `body` and returns by how many bytes the most that was held exceeded what was held before.
+    /// Runs `body` and returns by how many bytes the peak memory exceeded the memory before.
     package static func peakGrowth(
         isolation: isolated (any Actor)? = #isolation, during body: () async throws -> Void
     ) async throws -> Int? {

@@ -5,10 +5,10 @@ import Testing
 
 @testable import Bowline
 
-/// The trait Configuration, as a package that asks for it has it.
+/// The trait Configuration, as a package that enables it sees it.
 @Suite("Configuration from swift-configuration")
 struct ConfigurationReadingTests {
-    /// Knobs that are no data: closures, behaviours, what a program makes itself.
+    /// Knobs that are not data: closures, middleware and values that a program makes itself.
     private let notData: Set<String> = [
         "retry.onDecision", "retry.shouldRetry", "retry.backoff.custom", "middleware.perCall",
         "middleware.perAttempt", "clock", "random", "authentication",
@@ -162,7 +162,7 @@ struct ConfigurationReadingTests {
         }
         #expect(client.configuration.timeouts.attempt == .seconds(2))
         #expect(client.configuration.timeouts.total == .seconds(2))
-        // Two limits that the program set are still its mistake.
+        // Two contradictory limits that the program set are still its mistake.
         let error = #expect(throws: ServiceError.self) {
             try ServiceClient(baseURL: "http://a.example", transport: stub) {
                 try $0.apply(reader(values))

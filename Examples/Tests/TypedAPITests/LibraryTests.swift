@@ -4,7 +4,7 @@ import Testing
 
 @testable import TypedAPI
 
-/// How to test a typed client: a stub for what it says, a clock for when, a scripted server for what goes wrong.
+/// How to test a typed client: a stub for its requests, a clock for its timing, a scripted server for failures.
 @Suite("Library")
 struct LibraryTests {
     private let json: HTTPFields = [.contentType: "application/json"]

@@ -19,7 +19,7 @@ import Testing
         let task = Task(executorPreference: executor) { try await pool.lease().connection }
         let id = await dialer.dials(1)
         await pool.waiting(1)
-        // What the grant resumes is held back until the task is cancelled.
+        // The task that the grant resumes does not run until it is cancelled.
         executor.pause()
         let connection = ScriptedConnection(id, affinity: 0)
         pool.connectionEstablished(connection)

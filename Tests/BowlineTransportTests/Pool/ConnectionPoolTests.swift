@@ -144,7 +144,7 @@ import Testing
     @Test("A request that is cancelled when it gets a connection returns it, and the use is not counted", .tags(.CA2))
     func cancelledWhenGranted() async throws {
         dialer.setMode(.succeedAtOnce)
-        // Runs after the grant is decided and before the request hears of it, on the task that asks.
+        // Runs after the grant is decided and before the request learns of it, on the request's task.
         let pool = dialer.makePool(clock, idleCountChanged: { if $0 < 0 { withUnsafeCurrentTask { $0?.cancel() } } })
         pool.release(try await pool.lease().connection)
         let task = Task { try await pool.lease() }
@@ -291,7 +291,7 @@ import Testing
             let released = try #require(pool?.driver)
             driver = released
             let held = try #require(try await pool?.lease().scripted)
-            // A thread has decided on a timer and is overtaken by the pool's end before it sets it.
+            // The pool ends after a thread has decided on a timer and before the thread sets it.
             let effects = released.state.withLock {
                 $0.machine.release(held.id, keepAliveTimeout: nil, now: released.now)
             }
@@ -352,7 +352,7 @@ import Testing
 }
 
 extension ConnectionPool {
-    /// Returns once so many requests wait.
+    /// Returns when this number of requests waits.
     func waiting(_ count: Int) async {
         while snapshot().waiting < count, !Task.isCancelled {
             await Task.yield()

@@ -4,9 +4,9 @@ import Testing
 
 @testable import BowlineTransport
 
-/// What a connection is told whose pool is gone.
+/// The calls to a connection whose pool was released.
 @Suite struct OriginLinkTests {
-    /// Counts how often it was told so.
+    /// Counts these calls.
     private final class LeftConnection: PoolTestConnection {
         let id = ConnectionID(1)
         let affinity = 0

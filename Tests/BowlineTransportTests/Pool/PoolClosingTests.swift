@@ -33,7 +33,7 @@ import Testing
         let harness = MachineHarness()
         let id = harness.idleConnections(1)[0]
         harness.now += .seconds(90)
-        // The timer is late; the lease must not be given what has expired.
+        // The timer is late; the lease must not get the expired connection.
         let observation = harness.lease()
         #expect(observation.removed == [id: .idleTimeout])
         #expect(observation.dialled == [2])

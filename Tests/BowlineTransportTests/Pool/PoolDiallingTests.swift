@@ -199,7 +199,7 @@ import Testing
             next += 1
         }
         #expect(delays == [200, 400, 800, 1600, 3200, 6400, 10000, 10000, 10000].map { Duration.milliseconds($0) })
-        // A request that was served shows that the peer is well.
+        // A served request shows that the peer works.
         harness.release(1)
         harness.random = 0
         harness.closed(1)

@@ -2,9 +2,9 @@ import Testing
 
 @testable import BowlineTransport
 
-/// Two connections, three requests, all orders of events: what no random walk can promise.
+/// All orders of events on two connections and three requests, which no random walk guarantees.
 @Suite struct PoolExhaustiveTests {
-    /// Everything that decides what a state can lead to.
+    /// Everything that determines the successors of a state.
     struct Fingerprint: Hashable {
         let idle: [Int]
         let leased: [Int]

@@ -2,7 +2,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// Which requests fail with a failed dial, and which wait on.
+/// Which requests fail with a failed dial, and which continue to wait.
 @Suite("Failed dials")
 struct PoolFailedDialTests {
     private func cold(_ waiters: Int, _ configure: (inout PoolConfiguration) -> Void = { _ in }) -> MachineHarness {
@@ -48,7 +48,7 @@ struct PoolFailedDialTests {
         #expect(pool.lease().dialled == [1])
         #expect(pool.lease().dialled == [2])
         #expect(pool.established(2).connection(of: 1) == 2)
-        // The first dial is still under way, and the request that waits for it came later.
+        // The first dial is still in flight, and the request that waits for it came later.
         let older = pool.failed(1)
         #expect(older.ended.isEmpty)
         #expect(older.dialled == [3])
@@ -175,7 +175,7 @@ struct PoolFailedDialTests {
 
     // MARK: Resources
 
-    /// A pool with five requests, of which the first has a connection. Every other dial has failed twice for want of resources.
+    /// A pool with five requests. The first has a connection; the other dials have failed twice for lack of resources.
     private func poolShortOfResources() -> MachineHarness {
         let pool = MachineHarness()
         for _ in 0..<5 { pool.lease() }

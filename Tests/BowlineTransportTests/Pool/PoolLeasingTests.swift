@@ -69,7 +69,7 @@ import Testing
         #expect(harness.established(2).ended.isEmpty)
         #expect(harness.snapshot.idle == 1)
         #expect(harness.snapshot.active == 1)
-        // Not a reused one, but one that may have gone stale: resends must know.
+        // The connection is not reused, but it may be stale, which resends must know.
         #expect(harness.tryLease() == .init(connection: 2, uses: 1, idleSince: .zero))
     }
 
@@ -89,7 +89,7 @@ import Testing
         let id = harness.leasedConnections(1)[0]
         #expect(harness.lease().dialled.count == 1)
         harness.release(id)
-        // One dial is under way and nobody waits: the next request needs no harness.
+        // One dial is in flight without a waiter, so the next request needs no dial.
         harness.closed(id)
         #expect(harness.lease().dialled.isEmpty)
         #expect(harness.lease().dialled.count == 1)
@@ -114,7 +114,7 @@ import Testing
         harness.lease()
         harness.lease()
         #expect(harness.release(id).ended[2] == .granted(.init(connection: id, uses: 2, idleSince: .zero)))
-        // The cancellation came after the grant: nothing to cancel, so the driver returns what it was given.
+        // The cancellation came after the grant, so there is no wait to cancel and the driver returns the connection.
         #expect(harness.cancel(2).ended.isEmpty)
         #expect(harness.returnUnused(id).ended[3] == .granted(.init(connection: id, uses: 2, idleSince: .zero)))
     }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// `minimumIdle` against peers that close what they get, and against the limit over all origins.
+/// `minimumIdle` with peers that close their connections, and with the limit over all origins.
 @Suite("minimumIdle when connections are lost")
 struct PoolMinimumIdleTests {
     @Test("a peer that answers each connection with GOAWAY is dialled after growing pauses, not in a loop", .tags(.PO9))

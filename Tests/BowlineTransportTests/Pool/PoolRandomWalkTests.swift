@@ -2,7 +2,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// The machine against `ReferencePool`, event by event, and its invariants after each.
+/// Compares the machine with `ReferencePool` event by event, and checks its invariants after each.
 @Suite struct PoolRandomWalkTests {
     /// SplitMix64.
     struct Seeded: RandomNumberGenerator {

@@ -35,7 +35,7 @@ struct PoolScaleTests {
         }
         for _ in 0..<Self.count { pool.lease() }
         if isEnabled { pool.beginDrain() }
-        // The first ones first, as a task group cancels them.
+        // In order, like a task group cancels its tasks.
         for waiter in 1...Self.count { pool.cancel(waiter) }
         #expect(pool.snapshot.waiting == 0)
         #expect(pool.snapshot.dialling == 0)

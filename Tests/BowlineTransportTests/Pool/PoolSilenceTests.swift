@@ -2,7 +2,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// Connections that may be dead because another one has gone silent.
+/// Connections that may be dead because another connection is silent.
 @Suite("Silent connections")
 struct PoolSilenceTests {
     /// A machine with connections of 10 streams each, with one lease each.
@@ -43,7 +43,7 @@ struct PoolSilenceTests {
     func idle() {
         let pool = MachineHarness()
         let ids = pool.idleConnections(4)
-        // They became free at 1, 2, 3 and 4 s.
+        // They became idle at 1, 2, 3 and 4 s.
         let observation = pool.noByteReceived(on: 99, since: .seconds(3))
         #expect(observation.removed == [ids[0]: .stale, ids[1]: .stale, ids[2]: .stale])
         #expect(pool.tryLease()?.connection == ids[3])
@@ -65,7 +65,7 @@ struct PoolSilenceTests {
     func inUse() {
         let pool = streams(3)
         pool.advance(by: .seconds(1))
-        // The second one answers something.
+        // The second connection receives a response.
         pool.lease()
         #expect(pool.release(2).ended.isEmpty)
         pool.advance(by: .seconds(30))

@@ -12,7 +12,7 @@ struct PoolStreamsTests {
         }
     }
 
-    /// A machine with one connection of so many streams, idle since now.
+    /// A machine with one connection of this many streams, which has just become idle.
     private func established(
         streams: Int, _ configure: (inout PoolConfiguration) -> Void = { _ in }
     ) -> (MachineHarness, Int) {
@@ -291,7 +291,7 @@ struct PoolStreamsTests {
     }
 }
 
-/// A machine whose connections have streams, and a small model of what is leased.
+/// A machine whose connections have streams, and a small model of the leases.
 private struct StreamsWalk {
     private struct Open {
         var capacity: Int
@@ -394,7 +394,7 @@ private struct StreamsWalk {
             if connection.leases >= connection.capacity { return "granted over the limit of streams" }
             open[granted.connection]?.leases += 1
         }
-        // A connection that may be used no more is retired with its last lease.
+        // A connection that has reached its maximum of uses is retired with its last lease.
         for id in observation.retired.keys { open[id]?.isRetired = true }
         for (id, reason) in observation.removed {
             let leases = open.removeValue(forKey: id)?.leases ?? 0
@@ -425,7 +425,7 @@ private struct StreamsWalk {
         return nil
     }
 
-    /// Connections that count against the limit of all: those that take no new requests give their places away.
+    /// The connections that count against the limit. A connection that takes no new requests gives up its place.
     private var counted: Int {
         open.count + dials.count - min(open.values.count { !$0.isLive }, limit)
     }

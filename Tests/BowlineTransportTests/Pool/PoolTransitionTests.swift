@@ -8,7 +8,7 @@ import Testing
         case dialling, leased, idle, unknown
         /// With streams.
         case leasedStreams, idleStreams
-        /// With streams, of which it allows none now.
+        /// With streams, but its current limit is zero.
         case withdrawn
     }
 
@@ -19,10 +19,10 @@ import Testing
 
     enum After: Equatable {
         case dialling, leased, idle, unknown
-        /// The connection is gone and the pool said why.
+        /// The connection is closed with a reason of the pool.
         case removed(CloseReason)
         case dialCancelled
-        /// Still leased; its peer is asked for a sign of life.
+        /// Still leased; the pool probes whether its peer responds.
         case probed
     }
 
@@ -166,7 +166,7 @@ import Testing
         }
     }
 
-    /// Connection 1, alone, with nobody waiting.
+    /// Connection 1 alone, without waiters.
     private func prepare(_ before: Before, _ harness: MachineHarness) {
         guard before != .unknown else { return }
         harness.lease()

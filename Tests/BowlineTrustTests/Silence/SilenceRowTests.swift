@@ -15,7 +15,7 @@ struct SilenceRowTests {
         SilenceScenario(speaks: speaks, phase: phase, extent: extent)
     }
 
-    /// A call of which the times are milliseconds from the moment when the path went dark.
+    /// A call whose times are milliseconds since the path became silent.
     private static func call(
         _ worker: Int, _ began: Int, _ ended: Int, isIdempotent: Bool = true, requestsSent: Int = 1
     ) -> SilenceCall {

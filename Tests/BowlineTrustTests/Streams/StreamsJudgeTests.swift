@@ -8,7 +8,7 @@ struct StreamsJudgeTests {
     private static let seed: UInt64 = 7
     private static let count = 200
 
-    /// A run in which everything was answered and executed once.
+    /// A run in which every request was answered and executed once.
     private static var clean: StreamsRecord {
         StreamsRecord(
             seed: seed, workers: 4, told: [StreamsTold](repeating: .answered, count: count),

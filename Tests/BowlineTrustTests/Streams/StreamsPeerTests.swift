@@ -86,7 +86,7 @@ private struct PeerHarness {
         return id
     }
 
-    /// Makes GETs, each in a turn of its own, until the turn is one that is looked for.
+    /// Sends GETs, one in each turn, until the turn meets the condition.
     mutating func turn(where isWanted: (StreamsPeer.Turn) -> Bool) throws -> StreamsPeer.Turn {
         var number = 0
         for _ in 0..<4_000 {
@@ -208,7 +208,7 @@ struct StreamsPeerTests {
         var harness = try PeerHarness(where: Self.never)
         let id = harness.head(PeerHarness.number(.post), ends: false)
         try #require(harness.peer.figures.refused == 0)
-        // More than any window, which is noted; so that each is spent.
+        // More than any window, so that each window is used up; the excess is noted.
         _ = harness.peer.received(HTTP2WireFrame(.data, on: id, ByteBuffer(repeating: 0, count: 1_100_000)), [])
         let updated = harness.peer.endTurn().frames.filter { $0.kind == .windowUpdate }.map(\.stream)
         #expect(updated.sorted() == [0, id])

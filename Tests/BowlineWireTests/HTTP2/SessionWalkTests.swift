@@ -50,7 +50,7 @@ import Testing
     }
 }
 
-/// What a peer does wrong, and the code that RFC 9113 has for it.
+/// A violation by the peer, and the code that RFC 9113 requires.
 struct ConnectionViolation: Sendable, CustomTestStringConvertible {
     let testDescription: String
     let code: Int

@@ -15,7 +15,7 @@ import Testing
         #expect(harness.receive { $0.settingsAcknowledgement() } == [.settingsAcknowledged])
         #expect(harness.receiveData(34_465, on: 1).last == .data(1, String(repeating: "d", count: 1_697), ends: false))
         #expect(harness.receiveData(1, on: 1) == [.streamFailed(1, .flowControlError)])
-        // A stream that had got nothing has the whole of it.
+        // A stream that had received nothing has the whole window.
         #expect(!harness.receiveData(100_000, on: 3).contains(.streamFailed(3, .flowControlError)))
         #expect(harness.receiveData(1, on: 3) == [.streamFailed(3, .flowControlError)])
     }
@@ -86,7 +86,7 @@ import Testing
                 #expect(seen == [.connectionFailed(.flowControlError)])
                 continue
             }
-            // From the frame's end on the update counts.
+            // The update counts from the frame's end.
             for (index, count) in [16_384, 16_384, 16_384, 9_000].enumerated() {
                 harness.receiveData(count, on: 2 * index + 1)
             }
