@@ -136,7 +136,7 @@ struct CallRetryTests {
 
     @Test(
         "A Retry-After above its limit, or past the deadline, ends the retries with the response", .tags(.RT14),
-        arguments: [("31", RetryDecision.Reason.retryAfterTooLong), ("10", .deadline)])
+        arguments: [("31", .retryAfterTooLong), ("10", .deadline)] as [(String, RetryDecision.Reason)])
     func longRetryAfter(value: String, reason: RetryDecision.Reason) async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable, fields: [.retryAfter: value], body: "b"))
