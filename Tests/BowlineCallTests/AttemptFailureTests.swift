@@ -5,21 +5,49 @@ import Testing
 
 @testable import BowlineCall
 
-/// What may be believed of how far a request got, and by whom it has to be said.
+/// Which errors determine the progress of a request, and whose errors they must be.
 @Suite("Failures around the transport", .timeLimit(.minutes(1)))
 struct AttemptFailureTests {
-    private func pipeline(_ harness: RetryHarness, _ inner: any ServiceMiddleware) throws -> Next {
+    /// A pipeline whose middleware around each attempt is `intercept`.
+    private func pipeline(
+        _ harness: RetryHarness,
+        _ intercept: @escaping @Sendable (ServiceRequest, RequestContext, Next) async throws -> ServiceResponse
+    ) throws -> Next {
         var road = harness.road
         road.random = { 0 }
-        road.perAttempt = [inner]
+        road.perAttempt = [Intercepting(intercept)]
         return try road.over(harness.stub)
+    }
+
+    /// A pipeline whose middleware throws a copy of the transport's error that `change` has changed.
+    private func pipelineThatChangesErrors(
+        _ harness: RetryHarness, _ change: @escaping @Sendable (inout ServiceError) -> Void
+    ) throws -> Next {
+        try pipeline(harness) { request, context, next in
+            do {
+                return try await next(request, context: context)
+            } catch var error as ServiceError {
+                change(&error)
+                throw error
+            }
+        }
     }
 
     private func post(_ harness: RetryHarness) throws -> ServiceRequest {
         try harness.request(.post, body: .text("x"))
     }
 
-    /// What a behaviour throws after the service has answered.
+    /// The error of a POST that is sent through `next`.
+    private func errorOfPost(_ harness: RetryHarness, through next: Next) async -> ServiceError? {
+        await serviceError { try await next(post(harness), context: harness.context()) }
+    }
+
+    /// An authenticator whose tokens are t1, t2, and so on; `fetched` counts them.
+    private func numberedTokens(_ fetched: Shared<Int>) -> BearerAuthentication {
+        BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+    }
+
+    /// Errors that middleware throws after the service has responded.
     private static let afterwards: [ServiceError] = [
         ServiceError(.connectionClosed, "the audit log could not be reached"),
         ServiceError(.connectionRefused, "its own call", progress: .neverSent, origin: "http://stub.invalid:80"),
@@ -27,104 +55,81 @@ struct AttemptFailureTests {
     ]
 
     @Test(
-        "what middleware throws after a response is not tried again, and is ambiguous at least",
+        "An error that middleware throws after a response is not retried; its progress is at least ambiguous",
         arguments: afterwards)
     func afterResponse(error: ServiceError) async throws {
         let harness = RetryHarness()
         harness.stub.on(nil, "/x", always: .respond(.created))
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                try await next(request, context: context).body.discard()
-                throw error
-            })
+        let next = try pipeline(harness) { request, context, next in
+            try await next(request, context: context).body.discard()
+            throw error
+        }
         for method in [HTTPRequest.Method.post, .get] {
             let request = try harness.request(method)
             let thrown = await serviceError { try await next(request, context: harness.context()) }
-            #expect(thrown?.code == error.code && thrown?.progress == .ambiguous)
+            #expect(thrown?.code == error.code)
+            #expect(thrown?.progress == .ambiguous)
         }
         #expect(harness.stub.calls.count == 2)
         #expect(harness.decisions.verdicts == [.giveUp(.notRetryable), .giveUp(.notRetryable)])
     }
 
-    @Test("an error that middleware kept from an earlier attempt says nothing of this one")
+    @Test("An error that middleware kept from an earlier attempt does not determine the progress of this attempt")
     func keptError() async throws {
         let harness = RetryHarness()
         harness.stub.on(
             .post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)],
             repeatsLast: true)
         let kept = Shared<ServiceError?>(nil)
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                do {
-                    let response = try await next(request, context: context)
-                    response.body.discard()
-                } catch let error as ServiceError {
-                    kept.change { $0 = error }
-                }
-                throw kept.value ?? ServiceError(.connectionClosed, "none")
-            })
-        let error = await serviceError { try await next(post(harness), context: harness.context()) }
+        let next = try pipeline(harness) { request, context, next in
+            do {
+                let response = try await next(request, context: context)
+                response.body.discard()
+            } catch let error as ServiceError {
+                kept.change { $0 = error }
+            }
+            throw kept.value ?? ServiceError(.connectionClosed, "none")
+        }
+        let error = await errorOfPost(harness, through: next)
         #expect(harness.stub.calls.count == 2)
         #expect(error?.progress == .ambiguous)
     }
 
-    @Test("a second sending of the same attempt that never left does not hide the first")
+    @Test("A second sending that never left does not hide the first sending of the same attempt")
     func secondSending() async throws {
         let harness = RetryHarness()
         harness.stub.on(
             .post, "/x", inOrder: [.respond(.created), .fail(.connectionRefused, progress: .neverSent)],
             repeatsLast: true)
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                try await next(request, context: context).body.discard()
-                return try await next(request, context: context)
-            })
-        let error = await serviceError { try await next(post(harness), context: harness.context()) }
+        let next = try pipeline(harness) { request, context, next in
+            try await next(request, context: context).body.discard()
+            return try await next(request, context: context)
+        }
+        let error = await errorOfPost(harness, through: next)
         #expect(error?.progress == .ambiguous)
         #expect(harness.stub.calls.count == 2)
     }
 
-    @Test("the transport's own error, passed on or changed in a copy, is tried again whatever the method")
+    @Test("The transport's own error, passed on or changed in a copy, allows a retry of every method")
     func passedOn() async throws {
         let harness = RetryHarness()
         harness.stub.on(.post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)])
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                do {
-                    return try await next(request, context: context)
-                } catch var error as ServiceError {
-                    error.message = "told otherwise"
-                    throw error
-                }
-            })
+        let next = try pipelineThatChangesErrors(harness) { $0.message = "another message" }
         #expect(try await next(post(harness), context: harness.context()).status == .created)
     }
 
-    /// What a behaviour changes in a copy of the transport's error.
+    /// Changes that middleware makes in a copy of the transport's error.
     private static let changes: [@Sendable (inout ServiceError) -> Void] = [
         { $0.code = .connectTimeout }, { $0.origin = "redacted" }, { $0.phase = .queued }, { $0.elapsed = .zero },
     ]
 
     @Test(
-        "DESIGN §4: the transport's own error is tried again whatever a behaviour changed in a copy", arguments: changes
+        "DESIGN §4: the transport's own error allows a retry, whatever middleware changed in a copy", arguments: changes
     )
     func changedCopy(change: @escaping @Sendable (inout ServiceError) -> Void) async throws {
         let harness = RetryHarness { $0.baseDelay = .milliseconds(50) }
         harness.stub.on(.post, "/x", inOrder: [.fail(.connectionRefused, progress: .neverSent), .respond(.created)])
-        let next = try pipeline(
-            harness,
-            Intercepting { request, context, next in
-                do {
-                    return try await next(request, context: context)
-                } catch var error as ServiceError {
-                    change(&error)
-                    throw error
-                }
-            })
+        let next = try pipelineThatChangesErrors(harness, change)
         #expect(try await harness.send(post(harness), through: next).get().status == .created)
     }
 
@@ -137,7 +142,8 @@ struct AttemptFailureTests {
             try await stub.send(
                 .post("http://a.example/orders", body: .text("x")), along: TestRoad { $0.redirect = RedirectOptions() })
         }
-        #expect(error?.code == .connectionRefused && error?.progress == .responseStarted)
+        #expect(error?.code == .connectionRefused)
+        #expect(error?.progress == .responseStarted)
     }
 
     @Test("an attempt does not begin after the deadline because the failed body took its time")
@@ -160,12 +166,13 @@ struct AttemptFailureTests {
         try await eventually("the wait before the retry") { clock.nextDeadline == retry }
         clock.advance(to: retry)
         let response = try await call.value
-        #expect(response.status == .badGateway && response.attempts == 2)
+        #expect(response.status == .badGateway)
+        #expect(response.attempts == 2)
         #expect(clock.now == retry)
         end.finish()
     }
 
-    @Test("a retry whose wait is cut short is given back to the budget", .tags(.RT17))
+    @Test("A retry that is cancelled during its wait is returned to the budget", .tags(.RT17))
     func givenBack() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.badGateway))
@@ -202,7 +209,7 @@ struct AttemptFailureTests {
         }
     }
 
-    @Test("a token that is replaced while 400 requests are under way fails none of them, and is fetched once")
+    @Test("A token that is replaced while 400 requests are in flight fails none of them, and is fetched once")
     func rotation() async throws {
         let harness = RetryHarness()
         let fetched = Shared(0)
@@ -219,7 +226,7 @@ struct AttemptFailureTests {
             try await all.wait()
             return .respond(.unauthorized)
         }
-        let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+        let bearer = numberedTokens(fetched)
         _ = try await sendAll(1, bearer, harness)
         harness.clock.advance(by: .seconds(2))
         isRevoked.change { $0 = true }
@@ -235,7 +242,7 @@ struct AttemptFailureTests {
         func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool { true }
     }
 
-    @Test("an authenticator of the user's takes from the retry budget; without any left the 401 is the caller's")
+    @Test("A user's authenticator draws on the retry budget; when the budget is empty, the caller gets the 401")
     func foreignBudget() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.unauthorized))
@@ -252,9 +259,10 @@ struct AttemptFailureTests {
             guard call.attempt > 1 else { return .respond(.unauthorized) }
             throw ServiceError(.connectionRefused, "refused", progress: .neverSent)
         }
-        let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+        let bearer = numberedTokens(fetched)
         let error = await serviceError { try await sendAll(1, bearer, harness) }
-        #expect(error?.code == .connectionRefused && error?.progress == .responseStarted)
+        #expect(error?.code == .connectionRefused)
+        #expect(error?.progress == .responseStarted)
     }
 
     /// A client that has begun to shut down.
@@ -266,7 +274,7 @@ struct AttemptFailureTests {
         func removeClosingHandler(_ number: Int) {}
     }
 
-    @Test("a 401 while a client drains is the caller's: nothing is fetched, nothing sent again")
+    @Test("During a drain the caller gets the 401: no token is fetched, and no request is sent again")
     func refusedWhileDraining() async throws {
         let harness = RetryHarness()
         let fetched = Shared(0)
@@ -274,13 +282,14 @@ struct AttemptFailureTests {
             clock.advance(by: .seconds(2))
             return .respond(.unauthorized)
         }
-        let bearer = BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+        let bearer = numberedTokens(fetched)
         var road = harness.road
         road.retry.maximumAttempts = 1
         road.authenticator = bearer
         let next = try road.over(harness.stub)
         let context = RequestContext(deadline: nil, timeouts: Timeouts(), call: CallRecord(registry: Draining()))
         #expect(try await next(harness.request(), context: context).status == .unauthorized)
-        #expect(fetched.value == 1 && harness.stub.calls.count == 1)
+        #expect(fetched.value == 1)
+        #expect(harness.stub.calls.count == 1)
     }
 }

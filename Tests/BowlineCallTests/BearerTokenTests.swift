@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Bearer tokens: one fetch for all", .timeLimit(.minutes(1)))
 struct BearerTokenTests {
-    /// A source whose answers a test gives.
+    /// A source whose answers come from the test.
     private final class Source: Sendable {
         private struct State: Sendable {
             var asked = 0
@@ -94,7 +94,7 @@ struct BearerTokenTests {
             context: RequestContext(deadline: deadline, clock: clock))
     }
 
-    @Test("many requests at once ask the source once, and all have its token")
+    @Test("Concurrent requests ask the source once, and all use its token")
     func singleFlight() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<50 { group.addTask { try await send() } }
@@ -107,7 +107,7 @@ struct BearerTokenTests {
         #expect(clock.sleeperCount == 0)
     }
 
-    @Test("many 401s at once, early and late, refresh once")
+    @Test("Many 401s, early and late, refresh the token once")
     func refreshOnce() async throws {
         source.give("old")
         source.give("new")
@@ -128,7 +128,7 @@ struct BearerTokenTests {
         #expect(tokens.count { $0 == "Bearer new" } == 30)
     }
 
-    @Test("a 401 to an old token that comes late leaves the new one: the source is not asked again")
+    @Test("A late 401 to an old token keeps the new token: the source is not asked again")
     func lateRefusal() async throws {
         for token in ["old", "new", "one too many"] { source.give(token) }
         let late = Gate()
@@ -153,7 +153,7 @@ struct BearerTokenTests {
         #expect(tokens == ["Bearer old", "Bearer old", "Bearer new", "Bearer new"])
     }
 
-    @Test("before its end a token is used while one fetch gets the next; after its end requests wait")
+    @Test("Before a token expires, requests use it while one fetch gets the next; after it expires, requests wait")
     func ahead() async throws {
         source.give("t1", lifetime: .seconds(100))
         try await send()
@@ -172,7 +172,7 @@ struct BearerTokenTests {
             return tokens.last == "Bearer t2"
         }
         #expect(source.asked == 2)
-        // Counted from the moment at which the source was asked, at 70 s.
+        // The time counts from the call of the source, at 70 s.
         clock.advance(to: MonotonicInstant(nanoseconds: 170_000_000_000))
         async let waiting: Void = send()
         try await source.waitUntilAsked(3)
@@ -181,7 +181,7 @@ struct BearerTokenTests {
         #expect(tokens.last == "Bearer t3")
     }
 
-    @Test("a fetch ahead of time that fails disturbs nobody, and is tried again after a second, not at once")
+    @Test("An early fetch that fails disturbs no request, and is retried after a second")
     func aheadFails() async throws {
         source.give("t1", lifetime: .seconds(100))
         try await send()
@@ -189,7 +189,7 @@ struct BearerTokenTests {
         source.fail(Broken())
         try await send()
         try await source.waitUntilAsked(2)
-        // The failed fetch has left its place when a request a second later begins another.
+        // The failed fetch is no longer stored when a request begins another a second later.
         try await eventually("another fetch") {
             clock.advance(by: .milliseconds(500))
             try await send()
@@ -209,7 +209,7 @@ struct BearerTokenTests {
         #expect(source.asked == 1)
     }
 
-    @Test("a source that throws fails all who wait with authenticationFailed, and the next request asks again")
+    @Test("A source that throws fails all waiters with authenticationFailed, and the next request asks again")
     func throwing() async throws {
         try await withThrowingTaskGroup(of: ServiceError?.self) { group in
             for _ in 0..<10 { group.addTask { await serviceError { try await send() } } }
@@ -228,7 +228,7 @@ struct BearerTokenTests {
     }
 
     @Test(
-        "a token that must not stand in a field is refused and not repeated",
+        "A token that is not allowed in a field is refused, and the error does not repeat it",
         arguments: [
             "", "secret\r\nX: 1", "sec ret", "sécret", "\u{7F}secret",
         ])
@@ -241,7 +241,7 @@ struct BearerTokenTests {
         #expect(stub.calls.isEmpty)
     }
 
-    @Test("one who is cancelled while he waits leaves the others waiting; they get the token")
+    @Test("Cancelling one waiter leaves the others waiting, and they get the token")
     func oneCancelled() async throws {
         let first = Task { try await send() }
         try await clock.waitForSleepers(count: 1)
@@ -256,7 +256,7 @@ struct BearerTokenTests {
         #expect(source.asked == 1)
     }
 
-    @Test("when nobody waits any more the fetch is cancelled, and the next request begins another")
+    @Test("The fetch is cancelled when the last waiter leaves, and the next request begins another")
     func allCancelled() async throws {
         let first = Task { try await send() }
         try await clock.waitForSleepers(count: 1)
@@ -270,7 +270,7 @@ struct BearerTokenTests {
         #expect(tokens == ["Bearer t2"])
     }
 
-    @Test("a source that hangs holds each request no longer than its own deadline")
+    @Test("A source that hangs delays each request no longer than the request's own deadline")
     func hanging() async throws {
         let short = Task { await serviceError { try await send(timeout: .seconds(1)) } }
         let long = Task { await serviceError { try await send(timeout: .seconds(10)) } }
@@ -282,7 +282,7 @@ struct BearerTokenTests {
         #expect(tokens == ["Bearer t1"])
     }
 
-    @Test("a source that takes longer than fetchTimeout is given up; the next request begins another fetch")
+    @Test("A source that takes longer than fetchTimeout is abandoned; the next request begins another fetch")
     func fetchTimeout() async throws {
         let waiting = Task { await serviceError { try await send(timeout: .seconds(60)) } }
         try await clock.waitForSleepers(count: 1)
@@ -297,7 +297,7 @@ struct BearerTokenTests {
     }
 
     @Test(
-        "a fetch that was given up and ends late does not end the one that follows it: the source is asked twice in all",
+        "An abandoned fetch that ends late does not end the next fetch: the source is asked twice in all",
         arguments: [true, false])
     func lateEnd(isFailure: Bool) async throws {
         let (stub, clock) = (stub, clock)
@@ -313,7 +313,7 @@ struct BearerTokenTests {
                 try await new.wait()
                 return BearerToken("t\(number)")
             }
-            // Deaf to its cancellation.
+            // Ignores its cancellation.
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 deaf.change { $0 = continuation }
             }
@@ -334,7 +334,8 @@ struct BearerTokenTests {
         try await eventually("the second fetch") { asked.value == 2 }
         try await clock.waitForSleepers(count: 1)
         deaf.change { $0.take() }?.resume()
-        // The last reference to the error goes after the store has been told. Nothing tells that of a token.
+        // The last reference to the error is released after the store has learned of it. For a token there is no such
+        // signal.
         if isFailure { try await isOver.wait() }
         let third = Task { try await send() }
         try await clock.waitForSleepers(count: 2)
@@ -373,7 +374,7 @@ struct BearerTokenTests {
         #expect(inherited.value == .some(nil))
     }
 
-    @Test("a source whose own request would wait for the source's token fails instead of waiting for ever")
+    @Test("A source whose own request needs the source's token fails instead of waiting forever")
     func selfWaiting() async throws {
         let stub = stub
         let clock = clock
@@ -423,7 +424,8 @@ struct BearerTokenTests {
                     } catch let error as ServiceError {
                         #expect(error.code == .authenticationFailed)
                     } catch {
-                        #expect(error is CancellationError && isCancelled)
+                        #expect(error is CancellationError)
+                        #expect(isCancelled)
                     }
                 }
             }

@@ -3,7 +3,7 @@ import Foundation
 
 @testable import BowlineCall
 
-/// A moment that a test has chosen.
+/// An instant that the test sets.
 struct FixedMoment: CallCircumstances {
     var now = MonotonicInstant(nanoseconds: 0)
     var wallClock: Int64 = 1_700_000_000
@@ -13,7 +13,7 @@ struct FixedMoment: CallCircumstances {
 
 /// A call's machine, and the transitions that it has made.
 final class DrivenCall {
-    /// One transition, as a row of the machine's table has it.
+    /// One transition, written like a row of the machine's table.
     struct Transition: Hashable, CustomStringConvertible {
         let state: String
         let input: String
@@ -106,7 +106,7 @@ extension DrivenCall.Transition {
             contentsOf: root.appendingPathComponent("Sources/BowlineCall/Executor/CallStateMachine.swift"),
             encoding: .utf8)
         let rows = source.split(separator: "\n").filter { $0.hasPrefix("/// | ") }.dropFirst()
-        /// Where each step leads.
+        /// The states that follow each step.
         var states: [String: String] = [:]
         var found: Set<DrivenCall.Transition> = []
         for row in rows {

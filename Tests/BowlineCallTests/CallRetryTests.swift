@@ -7,12 +7,13 @@ import Testing
 
 @Suite("Retries", .timeLimit(.minutes(1)))
 struct CallRetryTests {
-    @Test("a failed response is tried again, up to maximumAttempts, the first included")
+    @Test("A failed response is retried up to maximumAttempts, which includes the first attempt")
     func attempts() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", inOrder: [.respond(.badGateway), .respond(.gatewayTimeout), .respond(body: "ok")])
         let response = try await harness.send().get()
-        #expect(response.status == .ok && response.attempts == 3)
+        #expect(response.status == .ok)
+        #expect(response.attempts == 3)
         #expect(harness.stub.calls.map(\.attempt) == [1, 2, 3])
         // Half of 50 ms, then half of 100 ms.
         #expect(harness.clock.now == MonotonicInstant(nanoseconds: 75_000_000))
@@ -20,18 +21,19 @@ struct CallRetryTests {
         try harness.stub.verify()
     }
 
-    @Test("when the attempts are used up, the last outcome is returned with its body")
+    @Test("After the last attempt, its outcome is returned with its body")
     func exhausted() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable, body: "busy"))
         let response = try await harness.send().get()
-        #expect(response.status == .serviceUnavailable && response.attempts == 3)
+        #expect(response.status == .serviceUnavailable)
+        #expect(response.attempts == 3)
         #expect(String(buffer: try await response.body.collect(upTo: 100)) == "busy")
         #expect(harness.stub.calls.count == 3)
         #expect(harness.decisions.verdicts.last == .giveUp(.attemptsExhausted))
     }
 
-    @Test("an error after retries says how many attempts there were, and how far any of them got")
+    @Test("An error after retries has the number of attempts and the furthest progress of them all")
     func lastError() async throws {
         let harness = RetryHarness()
         harness.stub.on(
@@ -42,11 +44,12 @@ struct CallRetryTests {
             ])
         let result = try await harness.send()
         let error = try #require(throws: ServiceError.self) { try result.get() }
-        #expect(error.code == .connectionRefused && error.attempts == 3)
+        #expect(error.code == .connectionRefused)
+        #expect(error.attempts == 3)
         #expect(error.progress == .ambiguous, "the first attempt may have been acted on")
     }
 
-    @Test("a request that is not idempotent is not tried again after a status or an ambiguous error", .tags(.RT14))
+    @Test("A request that is not idempotent is not retried after a status or an ambiguous error", .tags(.RT14))
     func notIdempotent() async throws {
         for answer in [StubAnswer.respond(.serviceUnavailable), .fail(.connectionClosed, progress: .ambiguous)] {
             let harness = RetryHarness()
@@ -58,7 +61,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "what never reached the service is tried again, whatever the method", .tags(.RT21),
+        "A request that never reached the service is retried, whatever its method", .tags(.RT21),
         arguments: ["GET", "POST", "PATCH"])
     func neverSent(method: String) async throws {
         let harness = RetryHarness()
@@ -69,7 +72,7 @@ struct CallRetryTests {
         #expect(harness.stub.calls.last?.bodyText == "x")
     }
 
-    @Test("marked as idempotent, or with an Idempotency-Key, a POST is tried again")
+    @Test("A POST is retried if it is marked as idempotent or has an Idempotency-Key")
     func markedIdempotent() async throws {
         for isKeyed in [true, false] {
             let harness = RetryHarness()
@@ -85,7 +88,7 @@ struct CallRetryTests {
         }
     }
 
-    @Test("a one-shot body is sent again while it can be, and else the outcome is returned", .tags(.RT5))
+    @Test("A one-shot body is sent again while it can be replayed; otherwise the outcome is returned", .tags(.RT5))
     func oneShotBody() async throws {
         func stream(_ size: Int) -> RequestBody {
             .stream(
@@ -98,7 +101,8 @@ struct CallRetryTests {
         harness.stub.on(
             .put, "/x", inOrder: [.fail(.connectionClosed, progress: .ambiguous), .respond(.serviceUnavailable)])
         let response = try await harness.send(try harness.request(.put, body: stream(1000))).get()
-        #expect(response.status == .serviceUnavailable && response.attempts == 2)
+        #expect(response.status == .serviceUnavailable)
+        #expect(response.attempts == 2)
         #expect(harness.stub.calls.map { $0.body.readableBytes } == [1000, 1000])
         #expect(harness.decisions.verdicts.last == .giveUp(.bodyNotReplayable), "a response commits it")
 
@@ -111,7 +115,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "Retry-After is waited for, and a part of the backoff; above its limit, or past the deadline, the response is returned",
+        "A retry waits for Retry-After and a part of the backoff",
         .tags(.RT14)
     )
     func retryAfter() async throws {
@@ -128,18 +132,22 @@ struct CallRetryTests {
         #expect(try await harness.send().get().status == .ok)
         // 7 s and half of 1 s, 11 s and half of 2 s.
         #expect(harness.clock.now == MonotonicInstant(nanoseconds: 19_500_000_000))
-
-        for (value, reason) in [("31", RetryDecision.Reason.retryAfterTooLong), ("10", .deadline)] {
-            let harness = RetryHarness()
-            harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable, fields: [.retryAfter: value], body: "b"))
-            let response = try await harness.send(context: harness.context(deadline: .seconds(10))).get()
-            #expect(String(buffer: try await response.body.collect(upTo: 10)) == "b")
-            #expect(harness.clock.now.nanoseconds == 0 && harness.stub.calls.count == 1)
-            #expect(harness.decisions.verdicts == [.giveUp(reason)])
-        }
     }
 
-    /// When calls returned, in seconds of the clock.
+    @Test(
+        "A Retry-After above its limit, or past the deadline, ends the retries with the response", .tags(.RT14),
+        arguments: [("31", .retryAfterTooLong), ("10", .deadline)] as [(String, RetryDecision.Reason)])
+    func longRetryAfter(value: String, reason: RetryDecision.Reason) async throws {
+        let harness = RetryHarness()
+        harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable, fields: [.retryAfter: value], body: "b"))
+        let response = try await harness.send(context: harness.context(deadline: .seconds(10))).get()
+        #expect(String(buffer: try await response.body.collect(upTo: 10)) == "b")
+        #expect(harness.clock.now.nanoseconds == 0)
+        #expect(harness.stub.calls.count == 1)
+        #expect(harness.decisions.verdicts == [.giveUp(reason)])
+    }
+
+    /// The times at which calls returned, in seconds of the clock.
     private final class Returns: Sendable {
         private let list = Guarded([Double]())
 
@@ -151,7 +159,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "200 calls that get the same Retry-After do not come back together",
+        "200 calls that get the same Retry-After do not retry at the same time",
         arguments: [(1, 1.0...2.0), (30, 30.0...33.0)])
     func spreadRetryAfter(asked: Int, expected: ClosedRange<Double>) async throws {
         let clock = TestClock()
@@ -198,7 +206,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "a Retry-After that cannot be read leaves the usual backoff", .tags(.RT14),
+        "An unreadable Retry-After keeps the usual backoff", .tags(.RT14),
         arguments: ["soon", "-5", "+5", "5s", "5.", "0x5", "5,", "1e3", ""])
     func unreadableRetryAfter(value: String) async throws {
         let harness = RetryHarness()
@@ -230,7 +238,8 @@ struct CallRetryTests {
                 .respond(.badGateway, fields: [hint: "false"], body: "as it came"),
             ])
         let response = try await harness.send().get()
-        #expect(response.status == .badGateway && response.attempts == 5)
+        #expect(response.status == .badGateway)
+        #expect(response.attempts == 5)
         #expect(String(buffer: try await response.body.collect(upTo: 100)) == "as it came")
         #expect(
             told.withLock { $0 } == [
@@ -241,7 +250,7 @@ struct CallRetryTests {
         #expect(harness.decisions.all.count == 5)
     }
 
-    @Test("shouldRetry: as usual leaves successes and answers alone, without a decision; a yes spares no POST")
+    @Test("shouldRetry: asUsual makes no decision about a success; a yes does not make a POST idempotent")
     func shouldRetryAsUsual() async throws {
         let harness = RetryHarness { $0.shouldRetry = { _ in .asUsual } }
         harness.stub.on(.get, "/x", inOrder: [.respond(.ok), .respond(.notFound)])
@@ -270,7 +279,7 @@ struct CallRetryTests {
         #expect(harness.decisions.verdicts.last == .giveUp(.budgetExhausted))
     }
 
-    @Test("backoff.custom gets the outcome and a number of the client's random, and says how long the wait is")
+    @Test("backoff.custom gets the outcome and a number of the client's random source, and returns the wait")
     func customBackoff() async throws {
         let harness = RetryHarness {
             $0.backoff = .custom { outcome, random in .seconds(10 * (outcome.retries + 1)) * random }
@@ -283,19 +292,19 @@ struct CallRetryTests {
             ])
     }
 
-    @Test("no sleep begins that the deadline would cut", .tags(.TO5, .RT16))
+    @Test("A retry does not begin a sleep that would end after the deadline", .tags(.TO5, .RT16))
     func deadline() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", always: .respond(.badGateway))
         let response = try await harness.send(context: harness.context(deadline: .milliseconds(60))).get()
-        // 25 ms are slept; the next 50 ms would end at 75.
+        // The call sleeps 25 ms; the next sleep of 50 ms would end at 75 ms.
         #expect(response.attempts == 2)
         #expect(harness.decisions.verdicts == [.retry(after: .milliseconds(25)), .giveUp(.deadline)])
         #expect(harness.clock.now.nanoseconds == 25_000_000)
     }
 
     @Test(
-        "cancelled in a backoff, the call ends at once with CancellationError and no further attempt",
+        "A call that is cancelled during a backoff throws CancellationError at once and makes no further attempt",
         .tags(.CA10, .RT18))
     func cancelledInBackoff() async throws {
         let harness = RetryHarness()
@@ -303,14 +312,15 @@ struct CallRetryTests {
         let (request, context, pipeline) = (try harness.request(), harness.context(), try harness.pipeline)
         let task = Task { try await pipeline(request, context: context) }
         try await harness.clock.waitForSleepers()
-        #expect(context.call.phase == .backoff && context.call.attempt == 1)
+        #expect(context.call.phase == .backoff)
+        #expect(context.call.attempt == 1)
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
         #expect(harness.clock.sleeperCount == 0)
         #expect(harness.stub.calls.count == 1)
     }
 
-    @Test("what is not a ServiceError is not tried again, and reaches the caller as it is", .tags(.RT20))
+    @Test("An error that is not a ServiceError is not retried, and reaches the caller unchanged", .tags(.RT20))
     func foreignError() async throws {
         struct Odd: Error {}
         let harness = RetryHarness()
@@ -321,7 +331,7 @@ struct CallRetryTests {
         #expect(harness.decisions.all.isEmpty)
     }
 
-    @Test("what a request says of retries counts in place of the client's, and the rest stays the client's")
+    @Test("A request's retry options replace the client's, and the rest is inherited")
     func ownOptions() async throws {
         let harness = RetryHarness {
             $0.maximumAttempts = 1
@@ -345,7 +355,7 @@ struct CallRetryTests {
         #expect(try await harness.send(request).get().attempts == 1)
     }
 
-    @Test("attempts are counted from the one it was entered with: a redirect's second hop may be tried as often")
+    @Test("Attempts are counted from the one the retries were entered with: a second hop has as many attempts")
     func laterHop() async throws {
         let harness = RetryHarness()
         harness.stub.on(.get, "/x", inOrder: [.respond(.badGateway), .respond(.badGateway), .respond(body: "ok")])
@@ -354,7 +364,7 @@ struct CallRetryTests {
         #expect(harness.stub.calls.map(\.attempt) == [4, 5, 6])
     }
 
-    @Test("an empty budget returns the outcome at hand; the hook says what is left of it", .tags(.RT17))
+    @Test("An empty budget returns the latest outcome; the hook reports what is left of the budget", .tags(.RT17))
     func budget() async throws {
         let harness = RetryHarness {
             $0.budget?.ratio = 0
@@ -369,8 +379,9 @@ struct CallRetryTests {
         }
         #expect(harness.stub.calls.count == 15)
         #expect(harness.decisions.verdicts.last == .giveUp(.budgetExhausted))
-        #expect(harness.decisions.all.first?.budgetLeft == 4 && harness.decisions.all.last?.budgetLeft == 0)
-        // In time it fills again.
+        #expect(harness.decisions.all.first?.budgetLeft == 4)
+        #expect(harness.decisions.all.last?.budgetLeft == 0)
+        // The budget fills again with time.
         harness.clock.advance(by: .seconds(6))
         #expect(try await harness.send().get().attempts == 3)
     }
@@ -386,7 +397,7 @@ struct CallRetryTests {
         }
         let pipeline = try harness.pipeline
         for _ in 0..<1000 { _ = try await harness.send() }
-        // No sleep moved the clock beyond a window of ten seconds for each fifty calls: count what is allowed over it.
+        // The floor allows ten retries in each window of ten seconds. The clock says how many windows there were.
         let windows = harness.clock.now.nanoseconds / 10_000_000_000 + 2
         #expect(harness.stub.calls.count <= 1000 + 200 + 10 * Int(windows))
         #expect(harness.stub.calls.count > 1100)
@@ -410,7 +421,7 @@ struct CallRetryTests {
         #expect(harness.budgets.count == 0)
     }
 
-    @Test("each decision says which attempt of what to whom, why, and what now")
+    @Test("Each decision has the attempt, the method, the origin, the cause and the verdict")
     func decision() async throws {
         let harness = RetryHarness()
         harness.stub.on(
@@ -428,7 +439,7 @@ struct CallRetryTests {
     }
 
     @Test(
-        "a failed response's body is read before the sleep, and given up if it takes too long or is too long",
+        "A failed response's body is read before the sleep, and abandoned if it is too slow or too long",
         .tags(.DC8, .RT15)
     )
     func bodies() async throws {

@@ -17,6 +17,14 @@ struct CallStateMachineTests {
         return request
     }
 
+    /// A request with `Expect: 100-continue`.
+    private static func expectingRequest() throws -> ServiceRequest {
+        try request(.put) {
+            $0.fields[.expect] = "100-continue"
+            $0.body = .text("x")
+        }
+    }
+
     private static func answer(
         _ status: Int, _ fields: HTTPFields = [:], others: OtherCredentials = OtherCredentials()
     ) -> AttemptOutcome {
@@ -65,12 +73,14 @@ struct CallStateMachineTests {
         }
     }
 
-    @Test("an answer that needs nothing ends the call after one attempt", arguments: [200, 204, 299, 304, 404, 500])
+    @Test(
+        "A response that needs no further step ends the call after one attempt",
+        arguments: [200, 204, 299, 304, 404, 500])
     func plain(status: Int) throws {
         #expect(steps(try Self.request(), [Self.answer(status)]).steps == ["startAttempt", "finish"])
     }
 
-    @Test("a status that is worth a retry is decided about, waited for, and then reported as recovered")
+    @Test("A retryable status leads to a decision, a wait, a second attempt and a report of the recovery")
     func retried() throws {
         let taken = steps(try Self.request(), [Self.answer(503), Self.failure(), Self.answer(200)])
         #expect(
@@ -81,7 +91,7 @@ struct CallStateMachineTests {
         #expect(taken.call.attempt == 3)
     }
 
-    @Test("a verdict that the budget changes ends the call with the outcome")
+    @Test("An empty budget changes the verdict and ends the call with the outcome")
     func refusedByBudget() throws {
         let taken = steps(try Self.request(), [Self.answer(503)], answersYes: false)
         #expect(taken.steps == ["startAttempt", "decide", "finish"])
@@ -107,12 +117,9 @@ struct CallStateMachineTests {
         #expect(taken.steps == ["startAttempt", "refuse"])
     }
 
-    @Test("a 401 is sent again once in each attempt, and a 417 without Expect, after which a 401 counts anew")
+    @Test("Each attempt is sent again once after a 401, and without Expect after a 417, which allows another 401")
     func nested() throws {
-        let request = try Self.request(.put) {
-            $0.fields[.expect] = "100-continue"
-            $0.body = .text("x")
-        }
+        let request = try Self.expectingRequest()
         let refused = Self.answer(401, others: Self.known)
         let taken = steps(request, [refused, Self.answer(417), refused, refused])
         #expect(
@@ -126,26 +133,20 @@ struct CallStateMachineTests {
 
     @Test("the next retry has its Expect again, and its own second sending")
     func expectationOfRetry() throws {
-        let request = try Self.request(.put) {
-            $0.fields[.expect] = "100-continue"
-            $0.body = .text("x")
-        }
+        let request = try Self.expectingRequest()
         let taken = steps(request, [Self.answer(417), Self.answer(503)])
         #expect(taken.steps == ["startAttempt", "startAttempt", "decide", "wait", "startAttempt"])
         #expect(taken.call.request.fields.contains(.expect))
     }
 
-    @Test("a 417 that must not be sent again abandons the body and is the call's")
+    @Test("A 417 that must not be sent again abandons its body and is the call's outcome")
     func abandoned() throws {
-        let request = try Self.request(.put) {
-            $0.fields[.expect] = "100-continue"
-            $0.body = .text("x")
-        }
+        let request = try Self.expectingRequest()
         #expect(
             steps(request, [Self.answer(417)], isDraining: true).steps == ["startAttempt", "abandonBody", "finish"])
     }
 
-    @Test("while a client drains nothing is sent again")
+    @Test("During a drain nothing is sent again")
     func draining() throws {
         let refused = Self.answer(401, others: Self.known)
         #expect(steps(try Self.request(), [refused], isDraining: true).steps == ["startAttempt", "finish"])
@@ -153,7 +154,8 @@ struct CallStateMachineTests {
         #expect(busy.steps == ["startAttempt", "decide", "finish"])
     }
 
-    @Test("what middleware throws is decided about, and never retried; any other error ends the call undecided")
+    @Test(
+        "An error of middleware gets a decision and is never retried; any other error ends the call without a decision")
     func thrown() throws {
         let foreign = steps(try Self.request(), [Self.failure(.connectionClosed, .neverSent, isOwn: false)])
         #expect(foreign.steps == ["startAttempt", "decide", "finish"])
@@ -176,7 +178,7 @@ struct CallStateMachineTests {
         #expect(refused.last.progress == .responseStarted)
     }
 
-    @Test("a number that middleware has set for the attempt is counted on from, up to the largest there is")
+    @Test("Attempts count on from a number that middleware has set, up to the largest integer")
     func attemptNumbers() throws {
         var facts = ResponseFacts()
         facts.attempts = .max
@@ -212,7 +214,7 @@ struct CallStateMachineTests {
         #expect(documented.subtracting(made).isEmpty)
     }
 
-    @Test("a random walk sends the attempts, and ends with the outcome, of behaviours that are nested in one another")
+    @Test("A random walk makes the same attempts, and ends with the same outcome, as nested middleware")
     func walk() throws {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<20_000 {

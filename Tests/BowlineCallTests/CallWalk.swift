@@ -3,7 +3,7 @@ import BowlineTesting
 
 @testable import BowlineCall
 
-/// What one random call meets: drawn from a seed, and the same for the machine and for the model.
+/// The outcomes that one random call gets. A seed draws them; the machine and the model get the same.
 struct CallWalk {
     /// One attempt that was sent, and how the call ended.
     struct Record: Equatable {
@@ -53,7 +53,7 @@ struct CallWalk {
         case 4: return answer(401, [:], OtherCredentials(canBeAsked: true))
         case 5: return answer(401)
         case 6:
-            // With some, the service has got the body.
+            // In some cases the service has received the body.
             var facts = ResponseFacts()
             if random.nextBool(probability: 0.5) { facts.timings.sent = MonotonicInstant(nanoseconds: 0) }
             return .answered(ServiceResponse(status: .expectationFailed, facts: facts))
@@ -68,14 +68,14 @@ struct CallWalk {
         }
     }
 
-    /// The source of credentials could not be asked.
+    /// The source of credentials failed.
     static var renewalFailed: AttemptOutcome {
         var error = ServiceError(.authenticationFailed, "failed", progress: .responseStarted)
         error.isPassing = true
         return .failed(error, isOwn: true)
     }
 
-    /// What is compared of an attempt that is sent.
+    /// The compared values of an attempt that is sent.
     static func description(_ request: ServiceRequest, attempt: Int) -> String {
         "\(request.method) \(request.url?.description ?? "") \(request.fields[.expect] ?? "-") \(attempt)"
     }
@@ -126,7 +126,7 @@ struct CallWalk {
     }
 }
 
-/// The same call as four behaviours, each around the next: redirects, retries, the second sending after a 417, that after a 401.
+/// The same call as four nested middleware: redirects, retries, the second sending after a 417, and after a 401.
 struct NestedModel {
     private let walk: CallWalk
     private var outcomes: ArraySlice<AttemptOutcome>
@@ -220,7 +220,7 @@ struct NestedModel {
         return Self.counted(outcomes.popFirst() ?? .ended(CancellationError()), attempt)
     }
 
-    /// An error of a later attempt says which it was.
+    /// An error of a later attempt has the attempt's number.
     private static func counted(_ outcome: AttemptOutcome, _ attempt: Int) -> AttemptOutcome {
         guard case .failed(var error, let isOwn) = outcome, attempt > 1 else { return outcome }
         error.attempts = max(error.attempts, attempt)

@@ -3,7 +3,7 @@ import BowlineCore
 import BowlineTesting
 import NIOCore
 
-/// A body that comes over a network of the test's making: counts what is asked of it.
+/// A body from a simulated network that counts the pulls.
 final class SpiedBody: ResponseBodySource {
     struct Seen: Sendable {
         var pulls = 0
@@ -58,7 +58,7 @@ final class SpiedBody: ResponseBodySource {
     func observeEnd(_ observer: any ResponseBodyObserver) { state.withLock { $0.observers += 1 } }
 }
 
-/// A coded response on its way through the middleware.
+/// A coded response and its path through the middleware.
 struct CodedResponse: Sendable {
     var status: HTTPResponse.Status = .ok
     var fields: HTTPFields = [:]
@@ -75,7 +75,7 @@ struct CodedResponse: Sendable {
         fields[.contentLength] = String(bytes.count)
     }
 
-    /// What a caller gets.
+    /// The response that the caller gets.
     func received(
         by request: ServiceRequest = .get("/coded"), options: DecompressionOptions = DecompressionOptions()
     ) async throws -> ServiceResponse {
@@ -102,7 +102,7 @@ extension ResponseBody {
 }
 
 extension DecompressionOptions {
-    /// The defaults, but for these.
+    /// The default options with these changes.
     static func limits(bytes: Int? = nil, ratio: Int? = nil) -> DecompressionOptions {
         var options = DecompressionOptions()
         options.maximumBytes = bytes

@@ -1,7 +1,7 @@
 import BowlineCore
 import Logging
 
-/// Keeps every line it is given.
+/// Collects all log lines.
 final class CollectedLog: Sendable {
     struct Line: Sendable {
         let level: Logger.Level

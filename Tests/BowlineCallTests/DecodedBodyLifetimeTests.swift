@@ -9,7 +9,7 @@ import Testing
 struct DecodedBodyLifetimeTests {
     private static let coded = CodedBytes.encode([UInt8](repeating: 7, count: 100_000), as: .gzip)
 
-    @Test("a body that nobody reads is neither pulled nor decoded; letting it go reaches the network", .tags(.DC8))
+    @Test("An unread body is neither pulled nor decoded, and dropping it reaches the network", .tags(.DC8))
     func unread() async throws {
         let body = SpiedBody { _ in ByteBuffer(bytes: Self.coded) }
         let response = try await CodedResponse("gzip", body).received()
@@ -18,7 +18,7 @@ struct DecodedBodyLifetimeTests {
         #expect(body.seen.abandonments == 1)
     }
 
-    @Test("a response that is dropped unread lets its body go", .tags(.DC8))
+    @Test("Dropping an unread response abandons its body", .tags(.DC8))
     func dropped() async throws {
         weak var body: SpiedBody?
         do {
@@ -33,7 +33,7 @@ struct DecodedBodyLifetimeTests {
         #expect(body == nil)
     }
 
-    @Test("nothing more is pulled from the network before what was pulled has been read", .tags(.DC11))
+    @Test("The next chunk is pulled from the network only after the previous chunk has been read", .tags(.DC11))
     func backPressure() async throws {
         let body = SpiedBody(Self.coded + CodedBytes.encode([1], as: .gzip), inPiecesOf: Self.coded.count)
         var iterator = try await CodedResponse("gzip", body).received().body.makeAsyncIterator()
@@ -49,14 +49,14 @@ struct DecodedBodyLifetimeTests {
         #expect(body.seen.pulls == 3)
     }
 
-    @Test("little input gets little room: chunks that are kept do not cost 16 KiB each", .tags(.DC11))
+    @Test("Small inputs get small buffers: chunks that the reader keeps do not cost 16 KiB each", .tags(.DC11))
     func smallChunks() async throws {
         let body = SpiedBody(CodedBytes.encode(Array("a few words".utf8), as: .gzip))
         let chunk = try #require(try await CodedResponse("gzip", body).received().body.first { _ in true })
         #expect(chunk.capacity <= 512)
     }
 
-    @Test("a task that is cancelled amid what one chunk held stops there and gives the body up", .tags(.DC11))
+    @Test("A task that is cancelled within one chunk's output stops there and abandons the body", .tags(.DC11))
     func cancellation() async throws {
         let body = SpiedBody { number in number == 0 ? ByteBuffer(bytes: Self.coded) : nil }
         let response = try await CodedResponse("gzip", body).received()
@@ -71,7 +71,7 @@ struct DecodedBodyLifetimeTests {
         #expect(body.seen.pulls == 1)
     }
 
-    @Test("giving a body up while it is read ends the reading", .tags(.DC11))
+    @Test("Abandoning a body while it is read ends the reading", .tags(.DC11))
     func givenUpWhileRead() async throws {
         let body = SpiedBody { number in number == 0 ? ByteBuffer(bytes: Self.coded) : nil }
         let response = try await CodedResponse("gzip", body).received()
@@ -82,7 +82,7 @@ struct DecodedBodyLifetimeTests {
         #expect(body.seen.pulls == 1)
     }
 
-    @Test("a body may be given up by one task while another decodes it", .tags(.DC11))
+    @Test("One task may abandon a body while another decodes it", .tags(.DC11))
     func givenUpElsewhere() async throws {
         for _ in 0..<300 {
             let body = SpiedBody { number in number < 50 ? ByteBuffer(bytes: Self.coded) : nil }
@@ -99,7 +99,7 @@ struct DecodedBodyLifetimeTests {
         }
     }
 
-    @Test("100,000 bodies let go while they are decoded leave nothing behind", .tags(.DC11))
+    @Test("100,000 bodies abandoned during decoding leave nothing behind", .tags(.DC11))
     func leaks() async throws {
         let pipeline = try TestRoad { $0.decompression = DecompressionOptions() }.over(Endless(coded: Self.coded))
         func round(_ count: Int) async throws {
@@ -110,10 +110,10 @@ struct DecodedBodyLifetimeTests {
                 if number % 2 == 0 { response.body.discard() }
             }
         }
-        // What is kept for good is there after the first rounds.
+        // Permanent memory is allocated in the first rounds.
         try await round(1000)
         let growth = try await ProcessMemory.peakGrowth { try await round(100_000) }
-        // Each stream left behind would be 40 KiB.
+        // Each leaked stream would keep 40 KiB.
         #expect(growth ?? 0 < 16 << 20)
     }
 

@@ -17,7 +17,7 @@ struct DecompressionLimitTests {
         SpiedBody { number in number < count ? ByteBuffer(bytes: bombPiece) : nil }
     }
 
-    /// The bytes read, and how it ended; nothing of them is kept.
+    /// The number of bytes read and the end; the bytes are not kept.
     private static func measure(_ body: ResponseBody) async -> (count: Int, largest: Int, error: ServiceError?) {
         var count = 0
         var largest = 0
@@ -84,7 +84,7 @@ struct DecompressionLimitTests {
         #expect(growth ?? 0 < 16 * Self.megabyte)
     }
 
-    @Test("a bomb that only grows between its layers, and yields nothing, fails too", .tags(.DC7))
+    @Test("A bomb that grows only between its layers and yields no bytes fails too", .tags(.DC7))
     func nothingInTheEnd() async throws {
         let empty = CodedBytes.encode([], as: .gzip)
         let members = Array(repeating: empty, count: 500_000).flatMap { $0 }
@@ -95,7 +95,7 @@ struct DecompressionLimitTests {
     }
 
     @Test(
-        "the limit is exact: a body of so many bytes passes, one more does not", .tags(.DC7),
+        "The limit is exact: a body of that many bytes passes, one byte more fails", .tags(.DC7),
         arguments: [1, 16_384, 50_000])
     func exactLimit(limit: Int) async throws {
         for (count, passes) in [(limit, true), (limit + 1, false)] {
@@ -126,7 +126,7 @@ struct DecompressionLimitTests {
         #expect(read.error?.code == .decompressionLimitExceeded)
     }
 
-    @Test("a body at the ratio passes, above it does not", .tags(.DC7), arguments: [true, false])
+    @Test("A body at the ratio passes, a body above it fails", .tags(.DC7), arguments: [true, false])
     func ratioBoundary(passes: Bool) async throws {
         let roundedUp = (Self.megabyte + Self.bombPiece.count - 1) / Self.bombPiece.count
         let made = CodedResponse("gzip", Self.bomb(count: 4))

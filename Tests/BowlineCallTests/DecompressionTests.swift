@@ -10,7 +10,7 @@ struct DecompressionTests {
     private static let text = Array(String(repeating: "hello hello world\n", count: 20).utf8)
 
     @Test(
-        "each coding gives back what was coded, however the bytes arrive", .tags(.DC1),
+        "Each coding yields the original bytes, in whatever pieces the coded bytes arrive", .tags(.DC1),
         arguments: CodedBytes.Envelope.allCases, [1, 2, 3, 1000, .max]
     )
     func roundTrip(envelope: CodedBytes.Envelope, pieces: Int) async throws {
@@ -36,7 +36,7 @@ struct DecompressionTests {
     }
 
     @Test(
-        "a body with an unknown coding, as zstd is so far, or with more than the limit, is left as it came, fields and all",
+        "A body with an unknown coding, such as zstd, or with too many codings stays as received, with its fields",
         .tags(.DC6, .DC5, .DC9),
         arguments: [
             "br", "zstd", "compress", "gzip, br", "br, gzip", "gzip, gzip, gzip, gzip, gzip, gzip", "identity", "gzipp",
@@ -83,7 +83,7 @@ struct DecompressionTests {
     }
 
     @Test(
-        "where there is nothing to decode, or only a part of it, the response is left as it came", .tags(.DC4, .DC10),
+        "A response with nothing to decode, or with only part of a body, stays as received", .tags(.DC4, .DC10),
         arguments: [
             (HTTPRequest.Method.head, 200, 0), (.get, 204, 0), (.get, 304, 0), (.get, 206, 20), (.get, 200, 0),
             (.post, 500, 0),
@@ -108,7 +108,7 @@ struct DecompressionTests {
         #expect(read.bytes.isEmpty)
     }
 
-    @Test("what described the coded body is taken from the response and recorded; the rest stays", .tags(.DC10))
+    @Test("The fields that describe the coded body are removed and recorded; the other fields stay", .tags(.DC10))
     func removedFields() async throws {
         var made = CodedResponse("deflate, gzip", SpiedBody([1, 2, 3]))
         made.fields[.contentLength] = "3"
@@ -144,7 +144,7 @@ struct DecompressionTests {
         }
     }
 
-    @Test("a request's own options stand over the client's, both ways")
+    @Test("A request's own options override the client's, in both directions")
     func ownOptions() async throws {
         let coded = CodedBytes.encode(Self.text, as: .gzip)
         var request = ServiceRequest.get("/coded")
@@ -155,7 +155,7 @@ struct DecompressionTests {
         #expect(await decoded.body.readAll().bytes == Self.text)
     }
 
-    @Test("trailers are there once the decoded body has been read to its end")
+    @Test("Trailers are available after the decoded body has been read to its end")
     func trailers() async throws {
         let coded = SpiedBody(CodedBytes.encode(Self.text, as: .gzip), trailers: [.eTag: "t"])
         let response = try await CodedResponse("gzip", coded).received()

@@ -32,7 +32,8 @@ struct MetricsTests {
         return request
     }
 
-    @Test("each attempt is one measurement, in seconds of the client's clock, told apart by method, place and status")
+    @Test(
+        "Each attempt is one measurement in seconds of the client's clock, with method, place and status as dimensions")
     func duration() async throws {
         let metrics = try makeMetrics()
         stub.on(.get, "/") { [clock] call in
@@ -53,7 +54,7 @@ struct MetricsTests {
         #expect(succeeded.displayUnit == .seconds)
     }
 
-    @Test("attempts under way are counted until their head is there")
+    @Test("Attempts in flight are counted until their response head arrives")
     func active() async throws {
         let metrics = try makeMetrics()
         let gate = Gate()
@@ -71,7 +72,7 @@ struct MetricsTests {
         #expect(meter.lastValue == 0)
     }
 
-    @Test("a failure is told by its code; cancellation is not an error")
+    @Test("A failure is recorded with its code; a cancellation is not an error")
     func failures() async throws {
         let metrics = try makeMetrics()
         stub.on(
@@ -90,7 +91,7 @@ struct MetricsTests {
         #expect(try backend.expectTimer(label, method + place).values.count == 1)
     }
 
-    @Test("methods and places are bounded in number, whatever is asked of whom")
+    @Test("The number of methods and places is bounded, whatever requests are made")
     func bounds() async throws {
         let metrics = try makeMetrics()
         stub.on(nil, "/", always: .respond(.ok))
@@ -107,7 +108,7 @@ struct MetricsTests {
         #expect(shared?.values.count == 300 - ClientMetrics.maximumPlaces)
     }
 
-    @Test("series beyond the limit share one, with OpenTelemetry's dimension for that")
+    @Test("Series beyond the limit share one series, with OpenTelemetry's overflow dimension")
     func overflow() throws {
         let table = InstrumentTable<RequestSeries, Counter> { [backend] in
             Counter(label: "overflow", dimensions: $0, factory: backend)
@@ -120,7 +121,7 @@ struct MetricsTests {
         #expect(backend.counters(label: "overflow").count == ClientMetrics.maximumSeries + 1)
     }
 
-    @Test("an instrument is made once for all that share its dimensions")
+    @Test("An instrument is made once for all attempts with the same dimensions")
     func madeOnce() async throws {
         let metrics = try makeMetrics()
         stub.on(.get, "/", always: .respond(.ok))

@@ -14,7 +14,7 @@ struct RedirectLocationTests {
         }
     }
 
-    /// RFC 3986 §5.4, without those of schemes that are not followed.
+    /// RFC 3986 §5.4, without the examples whose schemes are not followed.
     static let rfcExamples: [Case] = [
         Case("g", "/b/c/g"), Case("./g", "/b/c/g"), Case("g/", "/b/c/g/"), Case("/g", "/g"), Case("?y", "/b/c/d;p?y"),
         Case("g?y", "/b/c/g?y"), Case("#s", "/b/c/d;p?q"), Case("g#s", "/b/c/g"), Case("g?y#s", "/b/c/g?y"),
@@ -56,7 +56,7 @@ struct RedirectLocationTests {
     }
 
     @Test(
-        "what is no URL to be asked is refused: controls, user information, other schemes, none, 8 MB",
+        "A Location that is not a usable URL is refused: controls, user information, other schemes, none, 8 MB",
         .tags(.RD5, .RD7),
         arguments: [
             "/a\r\nX-Injected: 1", "/a\nb", "/a\0b", "/a\tb", "\u{7F}", "#a\rb", "?a\nb", "http://a\rb/", "//a\nb",
@@ -71,7 +71,8 @@ struct RedirectLocationTests {
         let base = try ServiceURL("http://api.example/v1/users")
         let error = #expect(throws: ServiceError.self) { try base.resolving(location) }
         #expect(error?.code == .invalidURL)
-        #expect(error.map { !$0.description.contains("secret") && $0.description.utf8.count < 800 } == true)
+        #expect(error.map { $0.description.contains("secret") } == false)
+        #expect(error.map { $0.description.utf8.count < 800 } == true)
     }
 
     @Test("from a Unix domain socket, the names that the service has for itself stay on the socket", .tags(.RD5))

@@ -49,7 +49,7 @@ struct RedirectTests {
     ]
 
     @Test(
-        "301 and 302 make a POST a GET, 303 anything but HEAD, 307 and 308 nothing; a dropped body takes its fields",
+        "301 and 302 turn POST into GET, 303 all but HEAD, 307 and 308 nothing; a dropped body drops its fields",
         .tags(.RD1),
         arguments: rewrites)
     func methods(rewrite: Rewrite) async throws {
@@ -79,7 +79,7 @@ struct RedirectTests {
     }
 
     @Test(
-        "other statuses with a Location are the caller's", .tags(.RD6),
+        "Other statuses with a Location are returned to the caller", .tags(.RD6),
         arguments: [200, 201, 204, 300, 304, 305, 306, 309, 399, 401, 503])
     func notFollowed(status: Int) async throws {
         redirect("/a", status, to: "/b")
@@ -89,7 +89,9 @@ struct RedirectTests {
         #expect(response.facts.redirects.isEmpty)
     }
 
-    @Test("without a Location, or with an empty one, a redirect is the caller's, its body unread", .tags(.RD5))
+    @Test(
+        "A redirect without a Location, or with an empty one, is returned to the caller with its body unread",
+        .tags(.RD5))
     func nowhere() async throws {
         stub.on(.get, "/missing", always: .respond(.found, body: "text"))
         redirect("/empty", 302, to: "")
@@ -123,7 +125,7 @@ struct RedirectTests {
     }
 
     @Test(
-        "a Location that is no URL of ours fails the call, naming no part of it", .tags(.RD3, .RD5, .RD7),
+        "A Location that is not a valid URL fails the call, and the error names no part of it", .tags(.RD3, .RD5, .RD7),
         arguments: [
             "http://user:secret@other/", "http:secret", "/secret\u{7F}",
             "/secret" + String(repeating: "a", count: 8 << 20), "http+unix://%2Fsecret.sock/",
@@ -131,17 +133,18 @@ struct RedirectTests {
     func refusedLocation(location: String) async throws {
         redirect("/a", 302, to: location)
         let refusal = try #require(await error(.get("http://api.example/a")))
-        // `HTTPField` itself makes a space of a control character.
+        // `HTTPField` itself replaces a control character by a space.
         if refusal.code == .noStubbedRoute { return }
         #expect(refusal.code == .redirectRefused)
         #expect(refusal.progress == .responseStarted)
-        #expect(refusal.attempts == 1 && refusal.requestsSent == 1)
+        #expect(refusal.attempts == 1)
+        #expect(refusal.requestsSent == 1)
         #expect(refusal.origin == "http://api.example:80")
         #expect(!refusal.description.contains("secret"))
     }
 
     @Test(
-        "a redirect to a scheme that is not ours is the caller's response, however many were followed", .tags(.RD7),
+        "A redirect to an unsupported scheme is returned to the caller, after any number of hops", .tags(.RD7),
         arguments: [
             "myapp://callback?code=1", "mailto:ada@example.com", "ftp://other/", "javascript:x()", "data:text/plain,x",
             "MyApp:x", "tel:+441", "intent://x#Intent;end", "urn:isbn:1", "a+b-c.1:x", "ws://other/",
@@ -156,7 +159,7 @@ struct RedirectTests {
         #expect(stub.calls.count == 2)
     }
 
-    @Test("of two Locations, one of a scheme that is not ours, none is followed", .tags(.RD7))
+    @Test("Neither of two Locations is followed if one has an unsupported scheme", .tags(.RD7))
     func foreignSchemeAmongOthers() async throws {
         var fields = HTTPFields()
         fields.append(HTTPField(name: .location, value: "myapp://x"))
@@ -177,7 +180,7 @@ struct RedirectTests {
         #expect(try await send(.get("http://api.example/up")).status == .ok)
     }
 
-    @Test("a redirect leads to no Unix domain socket but the one it comes from", .tags(.RD3))
+    @Test("A redirect does not lead to a Unix domain socket other than its own", .tags(.RD3))
     func sockets() async throws {
         redirect("http+unix://%2Frun%2Fa.sock/out", 302, to: "http+unix://%2Frun%2Fb.sock/")
         redirect("http+unix://%2Frun%2Fa.sock/same", 302, to: "http+unix://%2Frun%2Fa.sock/end")
@@ -200,7 +203,8 @@ struct RedirectTests {
         let end = try #require(await error(.get("http://api.example/a")) { $0.maximum = maximum })
         #expect(end.code == .tooManyRedirects)
         #expect(end.progress == .responseStarted)
-        #expect(end.attempts == 1 && end.requestsSent == maximum + 1)
+        #expect(end.attempts == 1)
+        #expect(end.requestsSent == maximum + 1)
         #expect(stub.calls.count == maximum + 1)
     }
 
@@ -236,7 +240,7 @@ struct RedirectTests {
     }
 
     @Test(
-        "a one-shot body that is gone stops at 307 and 308 with the response, and goes on where it is dropped",
+        "A used one-shot body stops at 307 and 308 with the response; redirects that drop the body are followed",
         .tags(.RD1))
     func oneShotBody() async throws {
         redirect("/307", 307, to: "/b")
@@ -269,7 +273,7 @@ struct RedirectTests {
         #expect(stub.calls.map(\.bodyText) == ["all", "all", "all"])
     }
 
-    @Test("the body of a redirect is given up before the next hop", .tags(.RD7))
+    @Test("The body of a redirect is abandoned before the next hop", .tags(.RD7))
     func discarded() async throws {
         let end = BodyEnd()
         stub.on(.get, "/a") { _ in
@@ -288,7 +292,7 @@ struct RedirectTests {
         let transport = ClosureTransport {
             count.change { $0 += 1 }
             reached.open()
-            // Not a throw: the response comes, though the task is cancelled.
+            // The redirect does not throw: the response is returned although the task is cancelled.
             while !Task.isCancelled { await Task.yield() }
             return ServiceResponse(status: .found, fields: [.location: "/b"])
         }
@@ -319,7 +323,8 @@ struct RedirectTests {
             .get("http://api.example/a"), context: RequestContext(deadline: deadline, clock: TestClock()))
         #expect(stub.calls.map(\.attempt) == [1, 1, 1])
         #expect(stub.calls.allSatisfy { $0.context.deadline == deadline })
-        #expect(response.attempts == 1 && response.requestsSent == 3)
+        #expect(response.attempts == 1)
+        #expect(response.requestsSent == 3)
         #expect(response.description.hasSuffix(", 2 redirects, 3 requests sent"))
         #expect(
             response.facts.redirects.map(\.description) == ["http://other.example:80/b", "http://other.example:80/c"])
@@ -346,7 +351,8 @@ struct RedirectTests {
         #expect(stub.calls.map(\.attempt) == [1, 2, 1, 2, 3])
         #expect(decisions.value == [1, 1, 2])
         #expect(response.facts.redirects.count == 1)
-        #expect(response.attempts == 3 && response.requestsSent == 5)
+        #expect(response.attempts == 3)
+        #expect(response.requestsSent == 5)
     }
 
     @Test("the error of a later hop has that hop's attempts, and all requests that were sent", .tags(.RD7))
@@ -354,7 +360,8 @@ struct RedirectTests {
         redirect("/a", 302, to: "/b")
         stub.on(.get, "/b", always: .fail(.connectionClosed, progress: .ambiguous, message: "gone"))
         let error = try #require(await error(.get("http://api.example/a")))
-        #expect(error.code == .connectionClosed && error.requestsSent == 2)
+        #expect(error.code == .connectionClosed)
+        #expect(error.requestsSent == 2)
     }
 
     // MARK: Credentials
@@ -387,7 +394,7 @@ struct RedirectTests {
     }
 
     @Test(
-        "on the same origin they stay, however it is written", .tags(.RD2),
+        "Credentials stay on the same origin, however the origin is spelled", .tags(.RD2),
         arguments: [
             "/b", "b", "//api.example/b", "http://API.example:80/b", "?q#f",
         ])
@@ -400,7 +407,7 @@ struct RedirectTests {
         #expect(stub.calls.last?.fields[.cookie] == "c")
     }
 
-    @Test("once taken off, they do not come back on a later hop to the first origin", .tags(.RD2, .I9))
+    @Test("Credentials that were removed do not return on a later hop to the first origin", .tags(.RD2, .I9))
     func notRestored() async throws {
         redirect("http://api.example/a", 302, to: "http://other.example/b")
         redirect("http://other.example/b", 302, to: "http://api.example/c")

@@ -51,7 +51,7 @@ struct RenewalThroughMiddlewareTests {
         #expect(keys == ["k0", "k1"])
     }
 
-    @Test("middleware that passes a context of its own answers for the 401 itself")
+    @Test("Middleware that passes its own context handles the 401 itself")
     func ownContext() async throws {
         let response = try await send { request, context, next in
             try await next(
@@ -64,7 +64,7 @@ struct RenewalThroughMiddlewareTests {
         #expect(keys == ["k0"])
     }
 
-    @Test("the status that middleware gives the service's 401 is the one that counts")
+    @Test("The status that middleware gives to a 401 replaces the service's status")
     func otherStatus() async throws {
         let response = try await send { request, context, next in
             var response = try await next(request, context: context)
@@ -82,7 +82,8 @@ struct RenewalThroughMiddlewareTests {
         var road = harness.road
         road.authenticator = Keys()
         let response = try await harness.send(through: road.over(harness.stub)).get()
-        #expect(response.status == .ok && response.attempts == 3)
+        #expect(response.status == .ok)
+        #expect(response.attempts == 3)
         #expect(harness.decisions.all.map(\.attempt) == [2])
     }
 

@@ -45,18 +45,18 @@ struct RequestCompressionTests {
         ]
     }
 
-    @Test("a body that asks for it goes out gzipped and says so, whatever it is made of", arguments: 0..<5)
+    @Test("A request body that opts in is sent gzipped and says so, whatever its kind", arguments: 0..<5)
     func compresses(index: Int) async throws {
         let body = Self.bodies()[index]
         let call = try await Self.send(Self.request(body, fields: [.contentLength: "5", .contentType: "text/plain"]))
         #expect(CodedBytes.gunzip(Array(call.body.readableBytesView)) == Self.text)
         #expect(call.body.readableBytes < Self.text.count / 50)
         #expect(call.request.fields == [.contentType: "text/plain", .contentEncoding: "gzip"])
-        // Only bytes that were compressed before the head is written have a length to announce.
+        // Only bytes that were compressed before the head is written have a known length.
         #expect(call.request.body.length == (index == 0 ? call.body.readableBytes : nil))
     }
 
-    @Test("bytes and factories can be sent again and again; a one-shot stream as long as its beginning is kept")
+    @Test("Bytes and factories can always be sent again; a one-shot stream only while its beginning is kept")
     func replay() async throws {
         for (index, body) in Self.bodies().enumerated() {
             let call = try await Self.send(Self.request(body))
@@ -96,7 +96,7 @@ struct RequestCompressionTests {
         }
     }
 
-    @Test("without bytes, or unasked, a request goes out as it is")
+    @Test("A request without bytes, or without the option, is sent unchanged")
     func untouched() async throws {
         for body in [RequestBody.none, .bytes([UInt8]()), .replayable(length: 0) { Self.stream(failingAfter: 0) }] {
             let request = Self.request(body)
@@ -122,7 +122,7 @@ struct RequestCompressionTests {
         #expect(stub.calls.isEmpty)
     }
 
-    @Test("a sequence that throws, or breaks its declared length, fails the request as it would uncompressed")
+    @Test("A sequence that throws, or breaks its declared length, fails the request as without compression")
     func failures() async throws {
         let cases: [(RequestBody, ServiceError.Code)] = [
             (.stream(Self.stream(failingAfter: 2)), .requestBodyFailed),

@@ -10,7 +10,7 @@ struct RetryBudgetTests {
         MonotonicInstant(nanoseconds: Int64(milliseconds) * 1_000_000)
     }
 
-    @Test("a share of the requests in the window, and a floor each second", .tags(.RT17))
+    @Test("The budget is a share of the requests in the window plus a floor for each second", .tags(.RT17))
     func share() {
         let options = RetryBudgetOptions()
         var budget = RetryBudget(window: options.window)
@@ -26,7 +26,7 @@ struct RetryBudgetTests {
         #expect(afterwards == 0)
     }
 
-    @Test("what lies further back than the window does not count, requests and retries alike", .tags(.RT17))
+    @Test("Requests and retries that are older than the window do not count", .tags(.RT17))
     func window() {
         var options = RetryBudgetOptions()
         options.perSecond = 0
@@ -37,14 +37,16 @@ struct RetryBudgetTests {
         let isGranted = budget.withdraw(at: at(9999), options)
         #expect(!isGranted)
         for _ in 0..<10 { budget.recordRequest(at: at(9999)) }
-        // The first second has left the window, with its requests and its retries.
+        // The first second has left the window with its requests and retries.
         let left = budget.left(at: at(10_000), options)
         #expect(left == 2)
         let later = budget.left(at: at(60_000), options)
         #expect(later == 0)
     }
 
-    @Test("any request refills it, also one that succeeded after a retry; one origin's is not another's", .tags(.RT17))
+    @Test(
+        "Every request refills its origin's budget, also a request that succeeded after a retry, and no other origin's",
+        .tags(.RT17))
     func refills() throws {
         var options = RetryBudgetOptions()
         options.perSecond = 0
@@ -57,10 +59,11 @@ struct RetryBudgetTests {
         #expect(budgets.left(for: other, at: at(1), options) == 0)
         for _ in 0..<5 { budgets.recordRequest(to: down, at: at(2), options) }
         let refilled = budgets.withdraw(from: down, at: at(2), options)
-        #expect(refilled.isGranted && refilled.left == 0)
+        #expect(refilled.isGranted)
+        #expect(refilled.left == 0)
     }
 
-    @Test("requests that are counted over another window have a budget of their own, and refill no other", .tags(.RT17))
+    @Test("Requests that are counted over another window have their own budget, and refill no other", .tags(.RT17))
     func windows() throws {
         var options = RetryBudgetOptions()
         options.ratio = 0
@@ -77,7 +80,7 @@ struct RetryBudgetTests {
         #expect(granted == 10 + 20)
     }
 
-    @Test("a budget without bounds, which only middleware can ask for, is as good as no limit and traps nobody")
+    @Test("A budget without bounds, which only middleware can set, acts as no limit and does not trap")
     func unbounded() {
         for (ratio, perSecond) in [(Double.infinity, 1), (.nan, 1), (0.2, Int.max)] {
             var options = RetryBudgetOptions()
@@ -93,14 +96,14 @@ struct RetryBudgetTests {
         #expect(Duration.seconds(9_223_372_035).saturatingNanoseconds == 9_223_372_035_000_000_000)
     }
 
-    @Test("what counts origins is bounded: those unused longest are forgotten, a quarter at a time")
+    @Test("The number of counted origins is bounded: the least recently used quarter is evicted")
     func bounded() throws {
         let budgets = RetryBudgets()
         for index in 0..<(RetryBudgets.maximumOrigins + 50) {
             budgets.recordRequest(
                 to: try ServiceURL("http://h\(index).test").origin, at: at(index), RetryBudgetOptions())
         }
-        // One look at all of them made room for the 50.
+        // One pass over all origins made room for the 50.
         #expect(budgets.count == RetryBudgets.maximumOrigins * 3 / 4 + 50)
     }
 
@@ -122,7 +125,7 @@ struct RetryBudgetTests {
                 } else if budget.withdraw(at: at(now - Int.random(in: 0...50, using: &random)), options) {
                     retries.append(now)
                 }
-                // A slice is a second: what is counted lies within the last 9 to 10 s.
+                // A slice is a second: the counted events are from the last 9 to 10 s.
                 let inWindow = retries.filter { $0 > now - 9000 }.count
                 let atMost = Double(requests.filter { $0 > now - 20_000 }.count) * options.ratio + 20
                 #expect(Double(inWindow) <= atMost)

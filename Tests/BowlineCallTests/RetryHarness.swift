@@ -4,7 +4,7 @@ import NIOCore
 
 @testable import BowlineCall
 
-/// A retry behaviour over a stub, on a clock that stands still and without chance.
+/// Retries over a stub, with a manual clock and a fixed random number.
 struct RetryHarness: Sendable {
     let clock = TestClock()
     let stub = StubTransport()
@@ -20,7 +20,7 @@ struct RetryHarness: Sendable {
         self.options = options
     }
 
-    /// What was decided, in order.
+    /// The decisions, in order.
     final class Journal: Sendable {
         private let list = Guarded([RetryDecision]())
 
@@ -30,7 +30,7 @@ struct RetryHarness: Sendable {
         func note(_ decision: RetryDecision) { list.withLock { $0.append(decision) } }
     }
 
-    /// A call's way with these retries and nothing else.
+    /// The pipeline of a call with these retries and nothing else.
     var road: TestRoad {
         TestRoad {
             $0.retry = options

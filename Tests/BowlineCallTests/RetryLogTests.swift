@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineCall
 
-@Suite("What the log says of retries", .timeLimit(.minutes(1)))
+@Suite("Log lines about retries", .timeLimit(.minutes(1)))
 struct RetryLogTests {
     private let log = CollectedLog()
 
@@ -21,8 +21,8 @@ struct RetryLogTests {
         return try await harness.send(request, through: road.over(harness.stub))
     }
 
-    @Test("Each retry is told at info with cause, attempt and wait, and so is the call that succeeds after some")
-    func retries() async throws {
+    /// Sends a request that succeeds at the third attempt. Returns the three lines about its retries.
+    private func logOfTwoRetries() async throws -> [CollectedLog.Line] {
         let harness = RetryHarness { $0.maximumAttempts = 4 }
         harness.stub.on(
             .get, "/x",
@@ -34,12 +34,24 @@ struct RetryLogTests {
         request.options.targetTemplate = "things/{id}"
         let response = try await send(harness, request).get()
         #expect(response.status == .ok)
+        try #require(lines.count == 3)
+        return lines
+    }
+
+    @Test("Each retry is logged at info with cause, attempt and wait, and so is the call that then succeeds")
+    func retries() async throws {
+        let lines = try await logOfTwoRetries()
         #expect(lines.map(\.level) == [.info, .info, .info])
         let messages = lines.map(\.message)
-        try #require(messages.count == 3)
         #expect(messages[0].hasPrefix("retrying: 503, attempt 2 of 4, after 2."))
         #expect(messages[1].hasPrefix("retrying: connectionClosed, attempt 3 of 4, after "))
         #expect(messages[2] == "succeeded after 2 retries: 200")
+        #expect(!"\(lines)".contains("canary"))
+    }
+
+    @Test("The log's metadata names the request, the cause, the attempt and the number of retries")
+    func metadata() async throws {
+        let lines = try await logOfTwoRetries()
         #expect(lines[0].metadata["bowline.retry.cause"] == "503")
         #expect(lines[0].metadata["bowline.attempt"] == "1")
         #expect(lines[2].metadata["bowline.attempt"] == "3")
@@ -49,10 +61,9 @@ struct RetryLogTests {
             #expect(line.metadata["server.address"] == "http://stub.invalid:80")
             #expect(line.metadata["bowline.target"] == "things/{id}")
         }
-        #expect(!"\(lines)".contains("canary"))
     }
 
-    @Test("A call that succeeds at once, and one that fails for good, say nothing of retries")
+    @Test("A call that succeeds at once, and a call that fails permanently, log nothing about retries")
     func silence() async throws {
         let harness = RetryHarness { $0.maximumAttempts = 4 }
         harness.stub.on(.get, "/x", inOrder: [.respond(.ok), .respond(.notFound)])
@@ -63,7 +74,7 @@ struct RetryLogTests {
         #expect(lines.isEmpty)
     }
 
-    @Test("Below info nothing is written for a retry, and above warning nothing for a refusal")
+    @Test("A logger above info gets no line for a retry, and a logger above warning gets no line for a refusal")
     func levels() async throws {
         let harness = RetryHarness { $0.maximumAttempts = 2 }
         harness.stub.on(.get, "/x", inOrder: [.respond(.serviceUnavailable), .respond(.ok)])
@@ -73,7 +84,7 @@ struct RetryLogTests {
         #expect(lines.isEmpty)
     }
 
-    @Test("A refusal is a warning: of each kind one line for an origin in ten seconds, which counts those before it")
+    @Test("A refusal is a warning: one line for each kind and origin in ten seconds, with the number of lines omitted")
     func refusals() async throws {
         let harness = RetryHarness {
             $0.maximumAttempts = 2
@@ -96,7 +107,7 @@ struct RetryLogTests {
             ])
     }
 
-    @Test("What bounds the lines is bounded itself, and tells origins apart")
+    @Test("The state that bounds the lines is bounded, and separates origins")
     func bounded() throws {
         let refusals = RefusalLog()
         let now = MonotonicInstant(nanoseconds: 0)
@@ -109,7 +120,7 @@ struct RetryLogTests {
         #expect(refusals.count <= 256)
     }
 
-    @Test("A second sending after a 401 that the budget refuses is told at warning, as a retry is")
+    @Test("A second sending after a 401 that the budget refuses is logged at warning, like a retry")
     func budgetAfterRefusedCredentials() async throws {
         struct Key: RequestAuthenticator {
             func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {

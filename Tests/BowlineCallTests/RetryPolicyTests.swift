@@ -19,7 +19,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "a status is worth another attempt for idempotent requests only", .tags(.RT14),
+        "A retryable status allows another attempt for idempotent requests only", .tags(.RT14),
         arguments: [408, 429, 502, 503, 504])
     func statuses(status: Int) {
         guard case .retry = verdict(.status(status), .responseStarted) else {
@@ -30,7 +30,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "what would end the same is never tried again", .tags(.RT20),
+        "An error that would repeat is never retried", .tags(.RT20),
         arguments: [
             ServiceError.Code.tlsHandshakeFailed, .invalidURL, .invalidRequest, .protocolViolation,
             .responseLimitExceeded,
@@ -43,7 +43,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "a failed dial may be tried again whatever the method: nothing was sent", .tags(.RT21),
+        "A failed dial may be retried for every method, because nothing was sent", .tags(.RT21),
         arguments: [
             ServiceError.Code.nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout,
         ])
@@ -54,7 +54,7 @@ struct RetryPolicyTests {
         }
     }
 
-    @Test("delays as long as they can be written do not trap")
+    @Test("The longest representable delays do not trap")
     func endless() {
         let endless = Duration.seconds(Int64.max) * 10
         for retries in [0, 1, 62, Int.max] {
@@ -67,7 +67,8 @@ struct RetryPolicyTests {
                 Issue.record("no retry after \(retries)")
                 return
             }
-            #expect(delay > .seconds(3_000_000_000) && delay < .seconds(3_200_000_000))
+            #expect(delay > .seconds(3_000_000_000))
+            #expect(delay < .seconds(3_200_000_000))
         }
     }
 
@@ -97,7 +98,7 @@ struct RetryPolicyTests {
                 == .giveUp(.deadline))
     }
 
-    @Test("full jitter below an upper end that doubles up to the cap", .tags(.RT16))
+    @Test("The backoff has full jitter, and its upper end doubles up to the cap", .tags(.RT16))
     func backoff() {
         let expected = [50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 20000, 20000]
         for (retries, upper) in expected.enumerated() {
@@ -126,7 +127,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "Retry-After is a floor; above it the wait is spread over the backoff, at least over a tenth of it",
+        "Retry-After is a floor; the wait adds a random part of the backoff, and at least of a tenth of Retry-After",
         .tags(.RT14),
         arguments: [
             AskedWait(asked: .seconds(1), expected: [.seconds(1), .milliseconds(1500), .seconds(2)]),
@@ -138,7 +139,7 @@ struct RetryPolicyTests {
                 asked: .seconds(7), status: 502, expected: [.seconds(7), .milliseconds(7350), .milliseconds(7700)]),
             AskedWait(
                 asked: .milliseconds(1), expected: [.milliseconds(1), .milliseconds(501), .milliseconds(1001)]),
-            // Not beyond the maximum by more than a tenth of it, however long the backoff.
+            // The wait exceeds the maximum by at most a tenth of it, however long the backoff.
             AskedWait(
                 asked: .seconds(30), retries: 9, expected: [.seconds(30), .milliseconds(31_500), .seconds(33)]),
             AskedWait(
@@ -146,7 +147,7 @@ struct RetryPolicyTests {
             AskedWait(
                 asked: .seconds(1), retries: 9, maximum: .seconds(2),
                 expected: [.seconds(1), .milliseconds(1600), .milliseconds(2200)]),
-            // No wait asked for is the usual wait.
+            // Without a wait the usual backoff applies.
             AskedWait(asked: .zero, expected: [.zero, .milliseconds(500), .seconds(1)]),
             AskedWait(asked: .zero, maximum: .zero, expected: [.zero, .milliseconds(500), .seconds(1)]),
         ])
@@ -162,7 +163,7 @@ struct RetryPolicyTests {
         }
     }
 
-    @Test("each shape of the backoff: one base for all, another when throttled, a closure's own wait")
+    @Test("The backoff has three forms: one base for all, another when throttled, a closure's own wait")
     func backoffShapes() {
         func waits(_ backoff: RetryBackoff, _ status: Int, retryAfter: Duration? = nil) -> [RetryDecision.Verdict] {
             (0..<3).map { retries in
@@ -188,7 +189,7 @@ struct RetryPolicyTests {
     }
 
     @Test(
-        "a closure's wait is taken as it is, but not below Retry-After with its spread, and never traps",
+        "A closure's wait is used as it is, but not below Retry-After with its spread, and it never traps",
         arguments: [
             (Duration.seconds(3), Duration?.none, Duration.seconds(3)), (.seconds(-3), nil, .zero),
             (.seconds(3), .seconds(20), .seconds(21)), (.seconds(25), .seconds(20), .seconds(25)),
@@ -202,38 +203,72 @@ struct RetryPolicyTests {
         #expect(verdict == .retry(after: expected))
     }
 
-    @Test("a yes widens what is tried again and lifts no other rule; a no ends it")
-    func answers() {
-        func verdict(
-            _ answer: RetryAnswer, _ cause: RetryDecision.Cause, _ progress: RequestProgress,
-            isIdempotent: Bool = true, isReplayable: Bool = true, isOwn: Bool = true, retries: Int = 0,
-            remaining: Duration? = nil, retryAfter: Duration? = nil
-        ) -> RetryDecision.Verdict {
-            var failure = RetryPolicy.Failure(cause: cause, progress: progress, retryAfter: retryAfter)
-            failure.answer = answer
-            failure.isOwn = isOwn
-            return RetryPolicy(options: RetryOptions()).verdict(
-                after: failure, isIdempotent: isIdempotent, isReplayable: isReplayable, retries: retries,
-                remaining: remaining, random: 0)
-        }
-        let again = RetryDecision.Verdict.retry(after: .zero)
-        #expect(verdict(.yes, .status(404), .responseStarted) == again)
-        #expect(verdict(.yes, .error(.protocolViolation), .ambiguous) == again)
-        #expect(verdict(.yes, .error(.connectionClosed), .ambiguous, isOwn: false) == again)
-        #expect(verdict(.asUsual, .error(.connectionClosed), .ambiguous, isOwn: false) == .giveUp(.notRetryable))
-        #expect(verdict(.asUsual, .error(.protocolViolation), .ambiguous) == .giveUp(.notRetryable))
-        #expect(verdict(.no, .status(503), .responseStarted) == .giveUp(.declined))
-        #expect(verdict(.no, .error(.connectionRefused), .neverSent) == .giveUp(.declined))
-        #expect(verdict(.yes, .status(404), .responseStarted, isIdempotent: false) == .giveUp(.notIdempotent))
-        #expect(verdict(.yes, .error(.protocolViolation), .neverSent, isIdempotent: false) == again)
-        #expect(verdict(.yes, .status(404), .responseStarted, isReplayable: false) == .giveUp(.bodyNotReplayable))
-        #expect(verdict(.yes, .status(404), .responseStarted, retries: 2) == .giveUp(.attemptsExhausted))
-        #expect(verdict(.yes, .error(.deadlineExceeded), .ambiguous, remaining: .zero) == .giveUp(.deadline))
-        #expect(
-            verdict(.yes, .status(404), .responseStarted, retryAfter: .seconds(31)) == .giveUp(.retryAfterTooLong))
+    /// A failure that `shouldRetry` was asked about, and the policy's verdict.
+    struct AnsweredFailure: Sendable {
+        let answer: RetryAnswer
+        let cause: RetryDecision.Cause
+        let progress: RequestProgress
+        var isIdempotent = true
+        var isReplayable = true
+        var isOwn = true
+        var retries = 0
+        var remaining: Duration?
+        var retryAfter: Duration?
+        let verdict: RetryDecision.Verdict
     }
 
-    @Test("a Retry-After as long as can be written does not trap")
+    static let answeredFailures: [AnsweredFailure] = [
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, verdict: .retry(after: .zero)),
+        AnsweredFailure(
+            answer: .yes, cause: .error(.protocolViolation), progress: .ambiguous, verdict: .retry(after: .zero)),
+        AnsweredFailure(
+            answer: .yes, cause: .error(.connectionClosed), progress: .ambiguous, isOwn: false,
+            verdict: .retry(after: .zero)),
+        AnsweredFailure(
+            answer: .asUsual, cause: .error(.connectionClosed), progress: .ambiguous, isOwn: false,
+            verdict: .giveUp(.notRetryable)),
+        AnsweredFailure(
+            answer: .asUsual, cause: .error(.protocolViolation), progress: .ambiguous,
+            verdict: .giveUp(.notRetryable)),
+        AnsweredFailure(
+            answer: .no, cause: .status(503), progress: .responseStarted, verdict: .giveUp(.declined)),
+        AnsweredFailure(
+            answer: .no, cause: .error(.connectionRefused), progress: .neverSent, verdict: .giveUp(.declined)),
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, isIdempotent: false,
+            verdict: .giveUp(.notIdempotent)),
+        AnsweredFailure(
+            answer: .yes, cause: .error(.protocolViolation), progress: .neverSent, isIdempotent: false,
+            verdict: .retry(after: .zero)),
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, isReplayable: false,
+            verdict: .giveUp(.bodyNotReplayable)),
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, retries: 2,
+            verdict: .giveUp(.attemptsExhausted)),
+        AnsweredFailure(
+            answer: .yes, cause: .error(.deadlineExceeded), progress: .ambiguous, remaining: .zero,
+            verdict: .giveUp(.deadline)),
+        AnsweredFailure(
+            answer: .yes, cause: .status(404), progress: .responseStarted, retryAfter: .seconds(31),
+            verdict: .giveUp(.retryAfterTooLong)),
+    ]
+
+    @Test(
+        "A yes allows a retry of more failures and lifts no other rule; a no ends the retries",
+        arguments: answeredFailures)
+    func answers(row: AnsweredFailure) {
+        var failure = RetryPolicy.Failure(cause: row.cause, progress: row.progress, retryAfter: row.retryAfter)
+        failure.answer = row.answer
+        failure.isOwn = row.isOwn
+        let verdict = RetryPolicy(options: RetryOptions()).verdict(
+            after: failure, isIdempotent: row.isIdempotent, isReplayable: row.isReplayable, retries: row.retries,
+            remaining: row.remaining, random: 0)
+        #expect(verdict == row.verdict)
+    }
+
+    @Test("The longest representable Retry-After does not trap")
     func endlessRetryAfter() {
         let asked = Duration.seconds(1_000_000_000_000)
         let verdict = verdict(.status(503), .responseStarted, retryAfter: asked, random: 1) {
@@ -243,8 +278,9 @@ struct RetryPolicyTests {
             Issue.record("\(verdict)")
             return
         }
-        // The last digits of so long a span are lost in its multiplication.
-        #expect(delay > asked + asked / 11 && delay <= asked + asked / 9)
+        // The multiplication of such a long span loses the last digits.
+        #expect(delay > asked + asked / 11)
+        #expect(delay <= asked + asked / 9)
     }
 
     @Test(

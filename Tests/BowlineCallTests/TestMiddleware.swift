@@ -1,7 +1,7 @@
 import BowlineCore
 import BowlineTesting
 
-/// A behaviour made of a function.
+/// Middleware made of a closure.
 struct Intercepting: ServiceMiddleware {
     let body: @Sendable (ServiceRequest, RequestContext, Next) async throws -> ServiceResponse
 
@@ -16,7 +16,7 @@ struct Intercepting: ServiceMiddleware {
     }
 }
 
-/// What `operation` throws, if it is a `ServiceError`.
+/// The error that `operation` throws, if it is a `ServiceError`.
 func serviceError(_ operation: () async throws -> some Any) async -> ServiceError? {
     do {
         _ = try await operation()

@@ -5,7 +5,7 @@ import Tracing
 
 @testable import BowlineCall
 
-/// The way of a call with what a test names and nothing else: no retries, redirects, decoding or credentials.
+/// The pipeline of a call with the parts that a test names: by default no retries, redirects, decoding or credentials.
 struct TestRoad: Sendable {
     var retry = RetryOptions()
     var redirect = RedirectOptions.never
@@ -28,7 +28,7 @@ struct TestRoad: Sendable {
         configure(&self)
     }
 
-    /// Over this transport.
+    /// Returns the pipeline over this transport.
     func over(_ transport: any ServiceTransport) throws -> Next {
         let credentials = try authenticator.map { authenticator in
             CallPlan.Credentials(authenticator, origins: try origins.map { try ServiceURL($0).origin })

@@ -17,7 +17,7 @@ struct TextEncodingTests {
     }
 
     static let examples: [Example] = [
-        // UTF-8, said or not; what is not valid is replaced.
+        // UTF-8, declared or not; invalid bytes are replaced.
         Example([], nil, ""), Example([0x61], nil, "a"), Example([0xC3, 0xA4], nil, "ä"),
         Example([0xC3, 0xA4], "text/plain", "ä"), Example([0xC3, 0xA4], "text/plain; charset=utf-8", "ä"),
         Example([0xC3, 0xA4], "text/plain; charset=UTF8", "ä"), Example([0x61, 0xE4], nil, "a\u{FFFD}"),
@@ -27,7 +27,7 @@ struct TextEncodingTests {
         Example([0xEF, 0xBB, 0xBF, 0x61], nil, "a"), Example([0xEF, 0xBB, 0xBF], "text/plain", ""),
         Example([0xEF, 0xBB, 0xBF, 0xEF, 0xBB, 0xBF, 0x61], nil, "\u{FEFF}a"),
         Example([0x61, 0xEF, 0xBB, 0xBF], nil, "a\u{FEFF}"), Example([0xEF, 0xBB], nil, "\u{FFFD}"),
-        // It decides over what was said.
+        // The byte order mark overrides the declared charset.
         Example([0xEF, 0xBB, 0xBF, 0xC3, 0xA4], "text/plain; charset=iso-8859-1", "ä"),
         Example([0xFF, 0xFE, 0xE4, 0x00], "text/plain; charset=utf-8", "ä"),
         Example([0xFE, 0xFF, 0x00, 0xE4], nil, "ä"),
@@ -41,7 +41,7 @@ struct TextEncodingTests {
         Example([0xFF], "text/plain; charset=latin1", "ÿ"), Example([0xE4], "text/html; charset=\"ISO-8859-1\"", "ä"),
         Example([0x80, 0x93, 0x94, 0x9F, 0xE4], "text/plain; charset=windows-1252", "€“”Ÿä"),
         Example([0x81, 0x8D, 0x8F, 0x90, 0x9D], "text/plain; charset=cp1252", "\u{81}\u{8D}\u{8F}\u{90}\u{9D}"),
-        // UTF-16: little-endian unless it says otherwise; halves are replaced.
+        // UTF-16: little-endian unless declared otherwise; unpaired surrogates are replaced.
         Example([0x61, 0x00, 0xAC, 0x20], "text/plain; charset=utf-16", "a€"),
         Example([0xFE, 0xFF, 0x00, 0x61], "text/plain; charset=utf-16", "a"),
         Example([0x20, 0xAC], "text/plain; charset=UTF-16BE", "€"),

@@ -8,7 +8,7 @@ import Testing
 struct TokenRetryTests {
     private struct Broken: Error {}
 
-    /// Answers in order, and with the last answer from then on.
+    /// Gives the answers in order, and repeats the last.
     private final class Source: Sendable {
         private let answers: [Result<BearerToken, any Error>]
         private let count = Shared(0)
@@ -96,7 +96,7 @@ struct TokenRetryTests {
     ]
 
     @Test(
-        "a source whose service is down, slow or busy is asked again, for a POST as well: nothing was sent",
+        "A source whose service is down, slow or busy is asked again, for a POST too, because nothing was sent",
         arguments: passing)
     func passes(failure: ServiceError) async throws {
         for method in [HTTPRequest.Method.get, .post] {
@@ -105,7 +105,8 @@ struct TokenRetryTests {
             let source = Source(.failure(failure), .success(BearerToken("t1")))
             let response = try await test.send(method, through: test.pipeline(test.bearer(source))).get()
             #expect(try await response.text() == "done")
-            #expect(response.attempts == 2 && response.requestsSent == 1)
+            #expect(response.attempts == 2)
+            #expect(response.requestsSent == 1)
             #expect(source.asked == 2)
             #expect(test.tokens == ["Bearer t1"])
             #expect(test.harness.decisions.verdicts == [.retry(after: .milliseconds(25))])
@@ -119,25 +120,28 @@ struct TokenRetryTests {
         ServiceError(.decodingFailed, "x", progress: .responseStarted),
     ]
 
-    @Test("a source that refuses is asked once, and its error is the caller's", arguments: refusals.indices)
+    @Test("A source that refuses is asked once, and the caller gets its error", arguments: refusals.indices)
     func refuses(index: Int) async throws {
         let source = Source(.failure(Self.refusals[index]), .success(BearerToken("t1")))
         let result = try await send(.get, through: pipeline(bearer(source)))
         let error = try failure(of: result)
-        #expect(error.code == .authenticationFailed && error.progress == .neverSent)
+        #expect(error.code == .authenticationFailed)
+        #expect(error.progress == .neverSent)
         #expect(source.asked == 1)
         #expect(harness.stub.calls.isEmpty)
         #expect(harness.decisions.verdicts == [.giveUp(.notRetryable)])
     }
 
-    @Test("after all attempts the error says why, that nothing was sent, and how many attempts there were")
+    @Test("After the last attempt the error has the cause, the progress neverSent and the number of attempts")
     func exhausted() async throws {
         let source = Source(.failure(Self.refused))
         let result = try await send(.post, through: pipeline(bearer(source)))
         let error = try failure(of: result)
-        #expect(error.code == .authenticationFailed && error.progress == .neverSent)
+        #expect(error.code == .authenticationFailed)
+        #expect(error.progress == .neverSent)
         #expect((error.underlying as? ServiceError)?.code == .connectionRefused)
-        #expect(error.attempts == 3 && error.requestsSent == 0)
+        #expect(error.attempts == 3)
+        #expect(error.requestsSent == 0)
         #expect(error.origin == "http://stub.invalid:80")
         #expect(source.asked == 3)
         #expect(harness.stub.calls.isEmpty)
@@ -187,11 +191,12 @@ struct TokenRetryTests {
         try await eventually("the wait before the retry") { clock.nextDeadline == retry }
         clock.advance(to: retry)
         let response = try await sending.value
-        #expect(response.attempts == 2 && response.requestsSent == 1)
+        #expect(response.attempts == 2)
+        #expect(response.requestsSent == 1)
         #expect(tokens == ["Bearer t2"])
     }
 
-    @Test("an authenticator of the user's whose own request fails is asked again, too")
+    @Test("A user's authenticator whose own request fails is asked again too")
     func ownAuthenticator() async throws {
         struct Own: RequestAuthenticator {
             let source: Source
@@ -207,7 +212,7 @@ struct TokenRetryTests {
         #expect(tokens == ["t1"])
     }
 
-    @Test("a burst of requests makes as many fetches as one request has attempts, however their waits are spread")
+    @Test("A burst of requests makes as many fetches as one request has attempts, whatever their waits")
     func burst() async throws {
         let count = 50
         harness.stub.on(nil, "/x", always: .respond(.ok))
@@ -247,13 +252,16 @@ struct TokenRetryTests {
                     return source.asked == round + 1
                 }
             }
-            for try await response in group { #expect(response.attempts == 3 && response.requestsSent == 1) }
+            for try await response in group {
+                #expect(response.attempts == 3)
+                #expect(response.requestsSent == 1)
+            }
         }
         #expect(source.asked == 3)
         #expect(tokens == Array(repeating: "Bearer t1", count: count))
     }
 
-    @Test("after a 401, a source that fails is asked again for an idempotent request only: the service has answered")
+    @Test("After a 401, a source that fails is asked again only for an idempotent request: the service has responded")
     func afterRefusal() async throws {
         for method in [HTTPRequest.Method.get, .post] {
             let test = TokenRetryTests()
@@ -268,21 +276,24 @@ struct TokenRetryTests {
             let result = try await test.send(method, through: test.pipeline(test.bearer(source)))
             if method == .get {
                 let response = try result.get()
-                #expect(response.status == .ok && response.attempts == 2 && response.requestsSent == 2)
+                #expect(response.status == .ok)
+                #expect(response.attempts == 2)
+                #expect(response.requestsSent == 2)
                 #expect(test.tokens == ["Bearer t1", "Bearer t2"])
             } else {
                 let error = try test.failure(of: result)
-                #expect(error.code == .authenticationFailed && error.progress == .responseStarted)
+                #expect(error.code == .authenticationFailed)
+                #expect(error.progress == .responseStarted)
                 #expect(test.tokens == ["Bearer t1"])
                 #expect(test.harness.decisions.verdicts == [.giveUp(.notIdempotent)])
             }
         }
     }
 
-    @Test("a source that fails for a second sending of the same attempt does not hide the first")
+    @Test("A source that fails for a second sending does not hide the first sending of the same attempt")
     func secondSending() async throws {
         harness.stub.on(nil, "/x", always: .respond(.created))
-        // Its first token is over at once.
+        // Its first token expires at once.
         let source = Source(
             .success(BearerToken("t1", lifetime: .zero)), .failure(Self.refused), .success(BearerToken("t2")))
         let twice = Intercepting { request, context, next in
@@ -291,7 +302,8 @@ struct TokenRetryTests {
         }
         let result = try await send(.post, through: pipeline(bearer(source), [twice]))
         let error = try failure(of: result)
-        #expect(error.code == .authenticationFailed && error.progress == .ambiguous)
+        #expect(error.code == .authenticationFailed)
+        #expect(error.progress == .ambiguous)
         #expect(harness.stub.calls.count == 1)
         #expect(harness.decisions.verdicts == [.giveUp(.notIdempotent)])
     }
@@ -327,7 +339,7 @@ struct TokenRetryTests {
     }
 
     @Test(
-        "A request that would have to wait for another's pause fails at once too; one with more time waits for the source"
+        "A request whose time is too short for another request's pause fails at once; a request with more time waits"
     )
     func pauseOfOthers() async throws {
         let source = Source(

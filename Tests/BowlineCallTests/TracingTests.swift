@@ -42,10 +42,12 @@ struct TracingTests {
         request.options.targetTemplate = "/users/{id}"
         _ = try await send(request)
         let span = try #require(tracer.finishedSpans.first)
-        #expect(tracer.finishedSpans.count == 1 && tracer.activeSpans.isEmpty)
+        #expect(tracer.finishedSpans.count == 1)
+        #expect(tracer.activeSpans.isEmpty)
         #expect(span.operationName == "GET /users/{id}")
         #expect(span.kind == .client)
-        #expect(span.status == nil && span.errors.isEmpty)
+        #expect(span.status == nil)
+        #expect(span.errors.isEmpty)
         let url = "https://api.example.com:8443/users/42?page=REDACTED&token=REDACTED&REDACTED&=REDACTED&empty=REDACTED"
         #expect(
             attributes(span) == [
@@ -55,7 +57,7 @@ struct TracingTests {
     }
 
     @Test(
-        "a span's name is made of few words: the method if it is known, the template if there is one",
+        "A span's name is the method if it is known, and the template if there is one",
         arguments: [
             (HTTPRequest.Method.post, nil, "POST"), (.post, "orders", "POST orders"),
             (HTTPRequest.Method("BREW")!, nil, "HTTP"), (HTTPRequest.Method("BREW")!, "pot", "HTTP pot"),
@@ -72,16 +74,16 @@ struct TracingTests {
         #expect(attributes(span)["http.request.method_original"] == (isKnown ? nil : "BREW"))
     }
 
-    @Test("http.request.resend_count counts what was sent for the call before, and is not there on the first attempt")
+    @Test("http.request.resend_count counts earlier sendings of the call, and is absent on the first attempt")
     func resendCount() async throws {
         stub.on(.get, "/", always: .respond(.ok))
         let context = RequestContext()
-        // Attempts are counted anew on each hop; this counts on.
+        // The attempt number starts again on each hop; the resend count continues.
         for _ in 1...3 { _ = try await send(.get("/"), context: context) }
         #expect(tracer.finishedSpans.map { attributes($0)["http.request.resend_count"] } == [nil, "1", "2"])
     }
 
-    @Test("the span's context goes to the service in header fields, another one with each attempt")
+    @Test("Each attempt sends its own span's context to the service in header fields")
     func injection() async throws {
         stub.on(.get, "/", inOrder: [.respond(.ok), .respond(.ok)])
         for attempt in 1...2 { _ = try await send(.get("/"), context: RequestContext(attempt: attempt)) }
@@ -91,7 +93,7 @@ struct TracingTests {
         #expect(Set(sent).count == 2)
     }
 
-    @Test("spans are children of the task's, and what runs inside the attempt is theirs")
+    @Test("Attempt spans are children of the task's span, and spans inside an attempt are their children")
     func context() async throws {
         stub.on(.get, "/") { [tracer] _ in
             withTracer(tracer) { withSpan("inside") { _ in StubAnswer.respond(.ok) } }
@@ -100,11 +102,13 @@ struct TracingTests {
             try await withSpan("outside") { _ in _ = try await send(.get("/")) }
         }
         let spans = Dictionary(uniqueKeysWithValues: tracer.finishedSpans.map { ($0.operationName, $0) })
-        #expect(spans["GET"]?.parentSpanID == spans["outside"]?.spanID && spans["outside"] != nil)
-        #expect(spans["inside"]?.parentSpanID == spans["GET"]?.spanID && spans["inside"] != nil)
+        #expect(spans["GET"]?.parentSpanID == spans["outside"]?.spanID)
+        #expect(spans["outside"] != nil)
+        #expect(spans["inside"]?.parentSpanID == spans["GET"]?.spanID)
+        #expect(spans["inside"] != nil)
     }
 
-    @Test("a status of 400 or above makes the span an error with that for its type", arguments: [399, 400, 404, 500])
+    @Test("A status of 400 or above makes the span an error of that type", arguments: [399, 400, 404, 500])
     func statuses(code: Int) async throws {
         stub.on(.get, "/", inOrder: [.respond(HTTPResponse.Status(code: code))])
         _ = try await send(.get("/"))
@@ -114,7 +118,7 @@ struct TracingTests {
         #expect(attributes(span)["http.response.status_code"] == "\(code)")
     }
 
-    @Test("a failure ends the span as an error with its code or its type, and none of its text")
+    @Test("A failure ends the span as an error with the code or the type, without the error's text")
     func failures() async throws {
         struct Custom: Error { let secret = "canary" }
         stub.on(
@@ -131,7 +135,7 @@ struct TracingTests {
         #expect(!"\(found) \(tracer.finishedSpans.map { $0.status })".contains("canary"))
     }
 
-    @Test("cancellation is not an error: the span ends, and says that it was cancelled")
+    @Test("A cancellation is not an error: the span ends and is marked as cancelled")
     func cancellation() async throws {
         let gate = Gate()
         stub.on(.get, "/", inOrder: [.respond(.ok).held(by: gate)])
@@ -140,11 +144,13 @@ struct TracingTests {
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
         let span = try #require(tracer.finishedSpans.first)
-        #expect(span.status == nil && span.errors.isEmpty)
-        #expect(attributes(span)["error.type"] == nil && attributes(span)["bowline.cancelled"] == "true")
+        #expect(span.status == nil)
+        #expect(span.errors.isEmpty)
+        #expect(attributes(span)["error.type"] == nil)
+        #expect(attributes(span)["bowline.cancelled"] == "true")
     }
 
-    @Test("without a tracer nothing makes spans")
+    @Test("Without a tracer no spans are made")
     func noTracer() {
         #expect(AttemptTracing() == nil)
         #expect(withTracer(NoOpTracer()) { AttemptTracing() } == nil)

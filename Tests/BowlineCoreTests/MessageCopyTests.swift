@@ -4,8 +4,8 @@ import Testing
 
 @Suite("Requests and responses are values")
 struct MessageCopyTests {
-    @Test("changing a copy of a request leaves the original as it was, property by property")
-    func request() throws {
+    /// A request, and a copy of it in which each property was changed.
+    private func requestAndChangedCopy() throws -> (original: ServiceRequest, copy: ServiceRequest) {
         var original = ServiceRequest(method: .get, "a", fields: [.accept: "x"])
         original.options.allowsResend = false
         var copy = original
@@ -15,10 +15,29 @@ struct MessageCopyTests {
         copy.body = .text("body")
         copy.options.allowsResend = true
         copy.url = try ServiceURL("http://a/b")
-        #expect(original.method == .get && original.reference == "a" && original.fields[.accept] == "x")
-        #expect(original.body.length == 0 && !original.options.allowsResend && original.url == nil)
-        #expect(copy.method == .put && copy.reference == "b" && copy.fields[.accept] == "y")
-        #expect(copy.body.length == 4 && copy.options.allowsResend && copy.url?.path == "/b")
+        return (original, copy)
+    }
+
+    @Test("Changing a copy of a request leaves each property of the original as it was")
+    func request() throws {
+        let original = try requestAndChangedCopy().original
+        #expect(original.method == .get)
+        #expect(original.reference == "a")
+        #expect(original.fields[.accept] == "x")
+        #expect(original.body.length == 0)
+        #expect(!original.options.allowsResend)
+        #expect(original.url == nil)
+    }
+
+    @Test("A changed copy of a request has each property that was set")
+    func changedCopy() throws {
+        let copy = try requestAndChangedCopy().copy
+        #expect(copy.method == .put)
+        #expect(copy.reference == "b")
+        #expect(copy.fields[.accept] == "y")
+        #expect(copy.body.length == 4)
+        #expect(copy.options.allowsResend)
+        #expect(copy.url?.path == "/b")
     }
 
     @Test("changing a copy of a response leaves the original as it was, property by property")
@@ -28,12 +47,16 @@ struct MessageCopyTests {
         copy.status = .notFound
         copy.fields[.server] = "y"
         copy.facts.attempts = 2
-        #expect(original.status == .ok && original.fields[.server] == "x" && original.attempts == 1)
-        #expect(copy.status == .notFound && copy.fields[.server] == "y" && copy.attempts == 2)
+        #expect(original.status == .ok)
+        #expect(original.fields[.server] == "x")
+        #expect(original.attempts == 1)
+        #expect(copy.status == .notFound)
+        #expect(copy.fields[.server] == "y")
+        #expect(copy.attempts == 2)
     }
 
     @Test(
-        "nanoseconds of a duration: what its components say, rounded towards zero, clamped",
+        "The nanoseconds of a duration follow from its components, rounded towards zero and clamped",
         arguments: [
             .zero, .nanoseconds(1), .nanoseconds(-1), .seconds(30), .seconds(-30), .milliseconds(1500),
             .nanoseconds(Int64.max),
@@ -47,7 +70,7 @@ struct MessageCopyTests {
         let (seconds, attoseconds) = duration.components
         let whole = Int128(seconds) * 1_000_000_000 + Int128(attoseconds / 1_000_000_000)
         let bound = Int128(Int64.max)
-        // The last fraction of a second before the bound is clamped, too.
+        // The last fraction of a second before the bound is clamped too.
         let isNearBound = abs(seconds) >= 9_223_372_036
         #expect(isNearBound || Int128(duration.saturatingNanoseconds) == min(max(whole, -bound - 1), bound))
     }

@@ -19,7 +19,7 @@ struct MultipartFormTests {
     }
 
     @Test(
-        "parts stand between boundaries, each with its disposition and type; the length is that of what is sent",
+        "Parts are between boundaries, each with its disposition and type; the length is that of the bytes sent",
         .tags(.I1))
     func layout() async throws {
         var form = MultipartForm([], boundary: "B")
@@ -77,7 +77,7 @@ struct MultipartFormTests {
         }
     }
 
-    @Test("The length is known if every part knows its own, and it can be sent again if every part can")
+    @Test("The form's length is known if every part's is, and the form is replayable if every part is")
     func lengthAndReplay() async throws {
         var form = MultipartForm([], boundary: "B")
         form.append("a", file: .replayable(length: 3) { Self.stream("x", "yz") }, fileName: "a")
@@ -98,7 +98,7 @@ struct MultipartFormTests {
         #expect(try RequestBody.multipart(form).length == nil)
     }
 
-    @Test("A part that is not as long as it says fails, also where another makes up for it", arguments: [1, 5])
+    @Test("A part whose length is wrong fails, even if another part makes up for it", arguments: [1, 5])
     func wrongLength(declared: Int) async throws {
         let other = 6 - declared
         let form = MultipartForm([

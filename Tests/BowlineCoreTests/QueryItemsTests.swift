@@ -53,7 +53,7 @@ struct QueryItemsTests {
         var description: String { "Wales" }
     }
 
-    /// Says itself what its text is.
+    /// Provides its own text.
     private struct Page: ParameterValue {
         var number: Int
 
@@ -66,7 +66,7 @@ struct QueryItemsTests {
         var description: String { "order-7" }
     }
 
-    @Test("An enum with a raw value is sent as that, also where its description says something else")
+    @Test("An enum is sent as its raw value, even if its description differs")
     func rawValues() {
         let absent: Status? = nil
         let present: Status? = .open
@@ -91,7 +91,7 @@ struct QueryItemsTests {
         #expect("\(Status.inProgress) \(Region.wales)" == "in progress Wales")
     }
 
-    @Test("Generic code that knows only that a value has a description sends the raw value, too")
+    @Test("Generic code that knows only a value's description sends the raw value too")
     func genericValues() {
         func item(_ value: some CustomStringConvertible & Sendable) -> String {
             let items: QueryItems = ["x": value]
@@ -106,7 +106,7 @@ struct QueryItemsTests {
         ("", "?x=1"), ("http://h/p?q#f", "http://h/p?q&x=1"),
     ]
 
-    @Test("Items are appended to the query that a reference has already", arguments: references)
+    @Test("Items are appended to a reference's existing query", arguments: references)
     func appending(example: (reference: String, appended: String)) {
         let items: QueryItems = ["x": 1]
         #expect(items.appended(to: example.reference) == example.appended)

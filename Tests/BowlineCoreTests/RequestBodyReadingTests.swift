@@ -2,11 +2,11 @@ import BowlineCore
 import NIOCore
 import Testing
 
-@Suite("A request's body is read", .timeLimit(.minutes(1)))
+@Suite("Reading a request's body", .timeLimit(.minutes(1)))
 struct RequestBodyReadingTests {
     private struct Broken: Error {}
 
-    /// Chunks of these sizes, and then perhaps a failure.
+    /// Chunks of these sizes, followed by an optional failure.
     private struct Sizes: AsyncSequence, Sendable {
         var sizes: [Int]
         var fails = false
@@ -41,7 +41,7 @@ struct RequestBodyReadingTests {
         }
     }
 
-    @Test("bytes that are here are there without reading, whatever made them; none has none")
+    @Test("Bytes in memory are available without reading, whatever made them; an empty body has none")
     func bytes() {
         #expect(RequestBody.none.bytes?.readableBytes == 0)
         #expect(RequestBody.text("abc").bytes.map { String(buffer: $0) } == "abc")
@@ -52,11 +52,12 @@ struct RequestBodyReadingTests {
         #expect(RequestBody.stream(Sizes(sizes: [1])).bytes == nil)
     }
 
-    @Test("a stream says that it is one, nothing else does")
+    @Test("Only a stream is reported as a stream")
     func isStream() {
         #expect(RequestBody.stream(Sizes(sizes: [1])).isStream)
         #expect(RequestBody.stream(Sizes(sizes: [1])).trailers { [:] }.isStream)
-        #expect(!RequestBody.none.isStream && !RequestBody.text("a").isStream)
+        #expect(!RequestBody.none.isStream)
+        #expect(!RequestBody.text("a").isStream)
         #expect(!RequestBody.replayable { Sizes(sizes: [1]) }.isStream)
     }
 
@@ -86,7 +87,7 @@ struct RequestBodyReadingTests {
         #expect(try await first.next() == nil)
     }
 
-    @Test("a stream of up to 64 KiB can be read and sent after that; a longer one is used up, and says so")
+    @Test("A stream of up to 64 KiB can be read and then sent; a longer one is used up, and the error says so")
     func stream() async throws {
         let short = RequestBody.stream(Sizes(sizes: [65_000, 536]))
         #expect(try await sizes(short) == [65_000, 536])
@@ -108,7 +109,7 @@ struct RequestBodyReadingTests {
     }
 
     @Test(
-        "a body that is shorter or longer than its length says so, as when it is sent",
+        "Reading a body that is shorter or longer than its length fails, like sending it",
         arguments: [(5, "longer"), (7, "shorter"), (0, "longer")])
     func lengths(length: Int, what: String) async {
         for body in [
@@ -121,7 +122,7 @@ struct RequestBodyReadingTests {
         }
     }
 
-    @Test("what the body's own sequence throws is requestBodyFailed with it; after that there is nothing more")
+    @Test("An error of the body's own sequence becomes requestBodyFailed with the error inside; then the body ends")
     func failing() async throws {
         let bodies = [
             RequestBody.replayable { Sizes(sizes: [2], fails: true) }, .stream(Sizes(sizes: [2], fails: true)),
@@ -129,7 +130,9 @@ struct RequestBodyReadingTests {
         ]
         for body in bodies {
             let error = await error(body)
-            #expect(error?.code == .requestBodyFailed && error?.underlying is Broken && error?.progress == .neverSent)
+            #expect(error?.code == .requestBodyFailed)
+            #expect(error?.underlying is Broken)
+            #expect(error?.progress == .neverSent)
         }
         var iterator = bodies[0].chunks.makeAsyncIterator()
         #expect(try await iterator.next()?.readableBytes == 2)
@@ -137,7 +140,7 @@ struct RequestBodyReadingTests {
         #expect(try await iterator.next() == nil)
     }
 
-    @Test("a reader that is cancelled while a stream has nothing for it ends; the stream goes on with the next")
+    @Test("Cancelling a reader that waits for a stream ends the reader; the next reader continues the stream")
     func cancelled() async throws {
         let (source, feed) = AsyncStream.makeStream(of: ByteBuffer.self)
         let body = RequestBody.stream(source)

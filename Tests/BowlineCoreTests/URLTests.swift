@@ -66,7 +66,7 @@ struct URLTests {
         #expect(try origin("http://[fe80::1%25a]") != origin("http://[fe80::1%25b]"))
     }
 
-    @Test("a segment from elsewhere is encoded whole")
+    @Test("A path segment from untrusted text is encoded as one segment")
     func segments() {
         #expect(PercentEncoding.segment("a/b%20c?") == "a%2Fb%2520c%3F")
         #expect(PercentEncoding.segment("plain-._~") == "plain-._~")

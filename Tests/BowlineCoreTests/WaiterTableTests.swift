@@ -19,7 +19,7 @@ struct WaiterTableTests {
         #expect(gate.remove(firstNumber) == nil)
     }
 
-    @Test("all continuations are taken out in the order of their numbers")
+    @Test("All continuations are removed in the order of their numbers")
     func order() async throws {
         let gate = Gate()
         var tasks: [Task<Int, any Error>] = []
@@ -32,7 +32,7 @@ struct WaiterTableTests {
         #expect(gate.removeAll().isEmpty)
     }
 
-    @Test("a cancelled task gets a CancellationError, and its continuation is out of the table")
+    @Test("A cancelled task gets a CancellationError, and its continuation leaves the table")
     func cancellation() async {
         let gate = Gate()
         let task = Task { try await gate.wait() }
@@ -54,7 +54,7 @@ struct WaiterTableTests {
         #expect(gate.remove(1) == nil)
     }
 
-    @Test("an event that has come before the wait is its result, also for a cancelled task")
+    @Test("An event before the wait is the wait's result, also for a cancelled task")
     func eventBefore() async throws {
         let gate = Gate()
         gate.open(with: 7)

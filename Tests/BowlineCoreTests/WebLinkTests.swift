@@ -126,12 +126,12 @@ struct WebLinkTests {
             links: ["https://api.example/a a"]),
     ]
 
-    @Test("a field's links, their targets resolved against the URL that answered", arguments: cases)
+    @Test("A field's links are resolved against the URL of the response", arguments: cases)
     func links(example: Case) throws {
         #expect(summary(try response(example.values).links) == example.links)
     }
 
-    @Test("a response that came through no client has the absolute links only")
+    @Test("A response without a client has only the absolute links")
     func withoutURL() throws {
         let links = try response(["</a>; rel=a, <http://h/b>; rel=b, <?c>; rel=c"], at: nil).links
         #expect(summary(links) == ["http://h/b b"])
@@ -146,7 +146,7 @@ struct WebLinkTests {
         #expect(summary(links) == ["http+unix://%2Frun%2Fa.sock/a a", "http+unix://%2Frun%2Fa.sock/b b"])
     }
 
-    @Test("bytes that are not UTF-8 are percent-encoded as they came")
+    @Test("Bytes that are not UTF-8 are percent-encoded byte for byte")
     func bytes() throws {
         var section = ByteBuffer(string: "Link")
         section.writeBytes(Array("</".utf8) + [0xE4] + Array(">; rel=x; title=\"".utf8) + [0xE4] + Array("\"".utf8))
@@ -159,7 +159,7 @@ struct WebLinkTests {
         #expect(response.links.first?.parameter("title") == "ä")
     }
 
-    @Test("link(_:) finds the first of its type in any case, and passes over links about something else")
+    @Test("link(_:) finds the first link of a type in any case, and skips links about another resource")
     func byRelation() throws {
         let response = try response([
             "</a>; rel=next; anchor=\"/other\", </b>; rel=\"prev Next\"; title=\"B\", </c>; rel=next"
@@ -171,7 +171,7 @@ struct WebLinkTests {
         #expect(response.links.first?.anchor == "/other")
     }
 
-    @Test("a description has neither the query nor a parameter")
+    @Test("A link's description has no query and no parameter")
     func description() throws {
         let link = try #require(try response(["</a?token=canary>; rel=next; title=canary"]).links.first)
         var dumped = ""
@@ -179,7 +179,7 @@ struct WebLinkTests {
         for text in ["\(link)", String(reflecting: link), dumped] { #expect(!text.contains("canary")) }
     }
 
-    @Test("hostile fields cost bounded work: 256 links are read, whether they are any good or not")
+    @Test("Hostile fields cost bounded work: at most 256 links are read, valid or not")
     func bounds() throws {
         let many = (0..<300).map { "</\($0)>; rel=x" }.joined(separator: ", ")
         #expect(try response([many]).links.count == 256)
@@ -187,12 +187,13 @@ struct WebLinkTests {
         #expect(try response(Array(repeating: "</a>", count: 256) + ["</b>; rel=x"]).links.isEmpty)
         let parameters = (0..<10_000).map { "; p\($0)=\"\($0)\"" }.joined()
         let link = try #require(try response(["</a>; rel=x" + parameters]).links.first)
-        #expect(link.parameter("p30") == "30" && link.parameter("p31") == nil)
+        #expect(link.parameter("p30") == "30")
+        #expect(link.parameter("p31") == nil)
         #expect(try response([String(repeating: "<", count: 1 << 20)]).links.isEmpty)
         #expect(try response(["</a>; rel=\"" + String(repeating: "\\", count: 1 << 20)]).links.count == 1)
     }
 
-    @Test("any cut of a field is read without a trap, and never gives more links")
+    @Test("Reading a field that is cut anywhere does not trap, and never yields more links")
     func cuts() throws {
         let value = #"</a,b>; title="x\", <y>"; rel="next last", <http://h/c>;rel=c;anchor="""#
         let bytes = Array(value.utf8)
@@ -205,7 +206,7 @@ struct WebLinkTests {
 @Suite("A URL as text")
 struct AbsoluteStringTests {
     @Test(
-        "the text of a URL makes the same URL, and is a reference of its own",
+        "The text of a URL parses to the same URL, and is a valid reference",
         arguments: [
             ("https://Api.example:443/v1/../a?b=c#d", "https://api.example/a?b=c"), ("http://h:81", "http://h:81/"),
             ("http://h/?", "http://h/?"), ("http://h//a//", "http://h//a//"),
@@ -224,7 +225,7 @@ struct AbsoluteStringTests {
     }
 
     @Test(
-        "appending is for references of the caller's own, resolving for those of a service",
+        "Appending is for the caller's own references, resolving is for references from a service",
         arguments: [
             (
                 "/v1/orders?page=2", "https://api.example/v1/orders/v1/orders?page=2",

@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    @Test("No input and a single byte are inputs too", arguments: FuzzTarget.allCases)
+    @Test("An empty input and a single byte are inputs too", arguments: FuzzTarget.allCases)
     func smallest(target: FuzzTarget) {
         Self.expectKept(target, [], "no byte")
         for byte in UInt8.min ... .max { Self.expectKept(target, [byte], "byte \(byte)") }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import FuzzTargets
 
-/// What the targets compare the code with, and how they read an input.
+/// The models that the targets compare the code with, and how they read an input.
 @Suite struct FuzzModelTests {
     struct Chunked: Sendable, CustomTestStringConvertible {
         let bytes: String
@@ -47,7 +47,7 @@ import Testing
         #expect(CalendarModel.text(seconds) == text)
     }
 
-    @Test("Numbers come off the end of an input, the lowest of their range where there is none")
+    @Test("Numbers are taken from the end of an input; an empty input yields the lowest of the range")
     func numbers() {
         var input = (Array("abc".utf8) + [2, 1, 7]).withUnsafeBytes { FuzzInput($0) }
         let (low, high) = (input.takeNumber(in: 1...6), input.takeNumber(in: 0...65_535))
@@ -60,7 +60,7 @@ import Testing
         #expect(!flag)
     }
 
-    @Test("Pieces are the whole in order, none of them empty")
+    @Test("Pieces join to the whole in order, and none is empty")
     func pieces() {
         let bytes = Array("abcdef".utf8)
         let ways: [Cuts] = [.at([]), .at([0, 2, 2, 6]), .at([1, 5]), .everyByte]
@@ -71,7 +71,7 @@ import Testing
         }
     }
 
-    @Test("The second reading of frames finds those that are whole, and what is left behind them")
+    @Test("The second reading of frames finds the whole frames and the remaining bytes")
     func frames() {
         let bytes: [UInt8] = FuzzFrame.settings + [0, 0, 2, 0, 1, 0x80, 0, 0, 3, 7, 8] + [0, 0, 1, 8]
         let (frames, unfinished) = FuzzFrame.read(bytes)
@@ -83,7 +83,7 @@ import Testing
         #expect(unfinished == [0, 0, 1, 8])
     }
 
-    @Test("A broken promise is told, a kept one is not")
+    @Test("A broken promise is reported, a kept promise is not")
     func promises() throws {
         try promise(true, "kept")
         let violation = #expect(throws: FuzzViolation.self) { try promise(false, "broken") }

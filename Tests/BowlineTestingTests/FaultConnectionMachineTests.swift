@@ -66,7 +66,7 @@ struct FaultConnectionMachineTests {
         machine.received(ByteBuffer(string: text), from: side, at: start, jitter: 0)
     }
 
-    @Test("dials, then passes both ways what comes, also what came before")
+    @Test("The proxy dials, then passes bytes both ways, also bytes from before the dial")
     func passes() {
         var machine = makeMachine()
         let first = drain(&machine)
@@ -154,7 +154,7 @@ struct FaultConnectionMachineTests {
         #expect(rest == ["over"])
     }
 
-    @Test("a peer's reset passes after what was read of it")
+    @Test("A peer's reset passes after the bytes that were read from that peer")
     func resets() {
         for side in FaultConnectionMachine.Side.allCases {
             var machine = opened()
@@ -177,7 +177,7 @@ struct FaultConnectionMachineTests {
         #expect(second == ["reset server", "over"])
     }
 
-    @Test("cuts end both sockets; the bytes after are dropped")
+    @Test("A cut ends both sockets, and later bytes are dropped")
     func cuts() {
         var reset = opened { $0.toServer.events = [FaultEvent(at: 2, .cut(.reset))] }
         send("abc", from: .client, &reset)
@@ -195,7 +195,7 @@ struct FaultConnectionMachineTests {
         #expect(late == ["close client", "close server", "over"])
     }
 
-    @Test("a half-close of one direction drops what its sender still sends")
+    @Test("A half-close of one direction drops the bytes that its sender sends afterwards")
     func halfCloseEvent() {
         var machine = opened { $0.toServer.events = [FaultEvent(at: 1, .halfClose)] }
         send("abc", from: .client, &machine)
@@ -209,7 +209,7 @@ struct FaultConnectionMachineTests {
         #expect(nothing == [])
     }
 
-    @Test("silence in both directions: neither bytes nor a reset pass until resumed, and 30 s after the end it is over")
+    @Test("During silence neither bytes nor a reset pass until it is resumed, or until 30 s after the end")
     func silenceBoth() {
         var machine = opened { $0.toServer.events = [FaultEvent(at: 1, .silenceBoth)] }
         send("ab", from: .client, &machine)
@@ -306,7 +306,7 @@ struct FaultConnectionMachineTests {
         #expect(actions == ["close client", "close server", "over"])
     }
 
-    @Test("stopping closes what is there, and nothing happens afterwards")
+    @Test("Stopping closes both sockets, and nothing happens afterwards")
     func stops() {
         var machine = opened()
         machine.stop()

@@ -61,7 +61,7 @@ private struct LaneRun {
 
 @Suite("Fault lane machine")
 struct FaultLaneMachineTests {
-    @Test("bytes pass as they come, and the end after them")
+    @Test("Bytes pass as they arrive, and the end follows them")
     func untouched() {
         var run = LaneRun()
         run.send("abc")
@@ -75,7 +75,7 @@ struct FaultLaneMachineTests {
     }
 
     @Test(
-        "slices carry at most so many bytes",
+        "A slice has at most the configured number of bytes",
         arguments: [
             (1, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]), (3, ["012", "345", "678", "9"]),
             (10, ["0123456789"]), (11, ["0123456789"]), (0, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
@@ -128,7 +128,7 @@ struct FaultLaneMachineTests {
         #expect(run.end == .finished)
     }
 
-    @Test("an event happens as soon as its byte has passed; those of one offset in their order")
+    @Test("An event happens as soon as its byte has passed; events at one offset happen in order")
     func eventOrder() {
         var run = LaneRun {
             $0.events = [
@@ -181,7 +181,7 @@ struct FaultLaneMachineTests {
         #expect(run.machine.position == 10)
     }
 
-    @Test("more than 64 KiB are repeated in blocks of that many")
+    @Test("More than 64 KiB are repeated in blocks of 64 KiB")
     func largeDuplicate() {
         var run = LaneRun { $0.events = [FaultEvent(at: 0, .duplicate(70_000))] }
         let sent = (0..<70_000).map { String($0 % 10) }.joined()
@@ -196,7 +196,7 @@ struct FaultLaneMachineTests {
         #expect(run.bytes == expected)
     }
 
-    @Test("n bytes take n / rate from when they come, also after a rest")
+    @Test("n bytes take n / rate from their arrival, also after a pause")
     func rate() {
         var run = LaneRun { $0.bytesPerSecond = 10 }
         run.send("abc")
@@ -209,7 +209,7 @@ struct FaultLaneMachineTests {
         #expect(run.writes.joined() == "abcde")
     }
 
-    @Test("with a rate, what passes in 20 ms goes in one write")
+    @Test("With a rate, the bytes of 20 ms are one write")
     func quantum() {
         var run = LaneRun { $0.bytesPerSecond = 1000 }
         run.send(String(repeating: "x", count: 50))
@@ -218,7 +218,7 @@ struct FaultLaneMachineTests {
         #expect(run.times == [20, 40, 50])
     }
 
-    @Test("what a silence held back does not pass at once afterwards, but at the rate")
+    @Test("Bytes that a silence held back pass at the rate afterwards, not at once")
     func rateAfterSilence() {
         var run = LaneRun { $0.bytesPerSecond = 10 }
         run.machine.silence(at: run.now)
@@ -231,7 +231,7 @@ struct FaultLaneMachineTests {
         #expect(run.times == [3100, 3200])
     }
 
-    @Test("each piece is late by the latency and its part of the jitter; a later one never passes before")
+    @Test("Each piece is delayed by the latency and a part of the jitter, and no piece overtakes another")
     func latency() {
         var run = LaneRun {
             $0.latency = .milliseconds(100)
@@ -249,7 +249,7 @@ struct FaultLaneMachineTests {
         #expect(run.end == .finished)
     }
 
-    @Test("nothing passes and nothing is read in a pause; then it goes on")
+    @Test("During a pause nothing passes and nothing is read; then the lane continues")
     func pause() {
         var run = LaneRun { $0.events = [FaultEvent(at: 1, .pause(.milliseconds(250)))] }
         run.send("ab")
@@ -269,7 +269,7 @@ struct FaultLaneMachineTests {
         #expect(run.machine.wantsBytes(at: run.now))
     }
 
-    @Test("silence holds bytes and the end back until it is over")
+    @Test("Silence holds back the bytes and the end until it is over")
     func silence() {
         var run = LaneRun { $0.events = [FaultEvent(at: 1, .silence)] }
         run.send("abc")
@@ -283,7 +283,7 @@ struct FaultLaneMachineTests {
         #expect(run.end == .finished)
     }
 
-    @Test("a silent direction is given up 30 s after its sender's end")
+    @Test("A silent direction is closed 30 s after its sender's end")
     func abandoned() {
         var run = LaneRun { $0.events = [FaultEvent(at: 0, .silence)] }
         run.run()
@@ -294,7 +294,7 @@ struct FaultLaneMachineTests {
         #expect(run.now == LaneRun.start.advanced(by: .seconds(37)))
     }
 
-    @Test("one write is under way at a time, and reading stops at 64 KiB held")
+    @Test("One write is in flight at a time, and reading stops when 64 KiB are buffered")
     func backPressure() {
         var run = LaneRun()
         #expect(run.machine.wantsBytes(at: run.now))
@@ -325,7 +325,7 @@ struct FaultLaneMachineTests {
         #expect(run.machine.wantsBytes(at: run.now))
     }
 
-    @Test("a reset takes the place of an end that has not passed; what was read passes before")
+    @Test("A reset replaces an end that has not passed, and the bytes that were read pass first")
     func resetAfterFinish() {
         var run = LaneRun { $0.latency = .milliseconds(1) }
         run.send("ab")
@@ -337,7 +337,7 @@ struct FaultLaneMachineTests {
         #expect(run.end == .reset)
     }
 
-    @Test("what comes out is what a byte-by-byte model says, for drawn events and pieces")
+    @Test("The output matches a byte-by-byte model, for random events and pieces")
     func model() {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<300 {

@@ -25,7 +25,7 @@ struct FaultPlanTests {
         #expect(Set(drawn).count > 50)
     }
 
-    @Test("the jitter of a connection's direction is fixed by the seed, and of its own")
+    @Test("The seed determines the jitter of each connection and direction, and no two have the same")
     func jitter() {
         let plan = FaultPlan.seeded(1)
         func numbers(_ plan: FaultPlan, _ connection: Int, _ direction: FaultDirection) -> [Double] {
@@ -39,7 +39,7 @@ struct FaultPlanTests {
         #expect(numbers(FaultPlan.seeded(2), 0, .toServer) != first)
     }
 
-    @Test("the standard mix has faults on three connections in ten, and none that TCP does not have")
+    @Test("The standard mix has faults on three connections in ten, and only faults that TCP has")
     func standardMix() {
         let drawn = scripts(.seeded(7), 2000)
         let faulty = drawn.count { !events([$0]).isEmpty || $0.opening != .connect }
@@ -87,11 +87,11 @@ struct FaultPlanTests {
 
     @Test("plans of scripts: one for all, one each and the rest, and a closure")
     func fixed() {
-        let (a, b) = (FaultScript { $0.opening = .silence }, FaultScript { $0.toClient.sliceBytes = 1 })
-        #expect(scripts(.every(a), 3) == [a, a, a])
-        #expect(scripts(.scripts([a, b]), 4) == [a, b, .none, .none])
-        #expect(scripts(.scripts([a], then: b), 3) == [a, b, b])
-        #expect(scripts(.make { $0 == 1 ? a : b }, 3) == [b, a, b])
+        let (silent, sliced) = (FaultScript { $0.opening = .silence }, FaultScript { $0.toClient.sliceBytes = 1 })
+        #expect(scripts(.every(silent), 3) == [silent, silent, silent])
+        #expect(scripts(.scripts([silent, sliced]), 4) == [silent, sliced, .none, .none])
+        #expect(scripts(.scripts([silent], then: sliced), 3) == [silent, sliced, sliced])
+        #expect(scripts(.make { $0 == 1 ? silent : sliced }, 3) == [sliced, silent, sliced])
         #expect(scripts(.none, 2) == [.none, .none])
     }
 

@@ -104,7 +104,7 @@ struct FaultProxyBytesTests {
         }
     }
 
-    @Test("loses, repeats and flips bytes", arguments: FaultDirection.allCases)
+    @Test("The proxy loses, repeats and flips bytes", arguments: FaultDirection.allCases)
     func damages(direction: FaultDirection) async throws {
         let flipped: [UInt8] = [0xCC, 0xCB]  // "3" and "4"
         let cases: [(kind: FaultEvent.Kind, expected: [UInt8])] = [
@@ -136,7 +136,7 @@ struct FaultProxyBytesTests {
         }
     }
 
-    @Test("trickles: all bytes come, and no faster than the slices allow", arguments: [1, 3])
+    @Test("A trickle delivers all bytes, no faster than the slices allow", arguments: [1, 3])
     func slices(size: Int) async throws {
         try await FaultBench.scripted {
             $0.toServer.sliceBytes = size
@@ -173,7 +173,7 @@ struct FaultProxyBytesTests {
         }
     }
 
-    @Test("latency is added each way, and a pause to what comes after its byte")
+    @Test("Latency is added in each direction, and a pause delays the bytes after its byte")
     func latencyAndPause() async throws {
         try await FaultBench.scripted {
             $0.toServer.latency = .milliseconds(60)
@@ -201,7 +201,7 @@ struct FaultProxyBytesTests {
         }
     }
 
-    @Test("silence one way holds this way back and no other, until it is over")
+    @Test("Silence in one direction holds back only this direction until it is over")
     func silenceOneWay() async throws {
         try await FaultBench.scripted {
             $0.toServer.events = [FaultEvent(at: 4, .silence)]
@@ -249,7 +249,7 @@ struct FaultProxyBytesTests {
         }
     }
 
-    @Test("a peer's reset is passed on after what it sent", arguments: [true, false])
+    @Test("A peer's reset is passed on after the peer's bytes", arguments: [true, false])
     func resets(byServer: Bool) async throws {
         try await FaultBench.with { bench in
             if byServer {
@@ -279,7 +279,7 @@ struct FaultProxyBytesTests {
         }
     }
 
-    @Test("a server that does not read stops the client; once it reads, all comes")
+    @Test("A server that does not read stops the client; when it reads, all bytes arrive")
     func backPressure() async throws {
         let count = 64 << 20
         try await FaultBench.scripted {

@@ -68,7 +68,7 @@ struct FaultProxyTests {
         }
     }
 
-    @Test("silence now holds what is sent afterwards, on open connections and on new ones, until it is over")
+    @Test("A silence that begins now holds back later bytes on open and new connections until it is over")
     func silenceNow() async throws {
         try await FaultBench.with { bench in
             try await withRawClient(port: bench.proxy.port) { client in
@@ -105,7 +105,7 @@ struct FaultProxyTests {
         }
     }
 
-    @Test("silence and cuts concern the connections that are named")
+    @Test("Silence and cuts affect only the named connections")
     func byNumber() async throws {
         try await FaultBench.with { bench in
             try await withRawClient(port: bench.proxy.port) { first in
@@ -129,7 +129,7 @@ struct FaultProxyTests {
         }
     }
 
-    @Test("cuts all that are open, silent ones too", arguments: [FaultCut.fin, .reset])
+    @Test("A cut ends all open connections, also silent ones", arguments: [FaultCut.fin, .reset])
     func cutNow(how: FaultCut) async throws {
         try await FaultBench.with { bench in
             try await withRawClient(port: bench.proxy.port) { client in
@@ -145,7 +145,7 @@ struct FaultProxyTests {
         }
     }
 
-    @Test("each plan counts connections from when it is put to use")
+    @Test("Each plan counts connections from the time it takes effect")
     func plans() async throws {
         let refused = FaultScript { $0.opening = .refuse(.fin) }
         try await FaultBench.with(.scripts([refused])) { bench in
@@ -177,7 +177,7 @@ struct FaultProxyTests {
         }
     }
 
-    @Test("stopping ends connections, dials and silences, and refuses what comes; it may be repeated")
+    @Test("Stopping ends connections, dials and silences, and refuses new connections; it may be repeated")
     func stopping() async throws {
         try await withLoopbackServer(.unreachable) { unreachable in
             let proxy = try await FaultProxy.start(port: unreachable.port)

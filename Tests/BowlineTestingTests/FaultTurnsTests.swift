@@ -11,7 +11,7 @@ struct FaultTurnsTests {
         var lines: [String] = []
     }
 
-    @Test("turns come one by one, in order, and the event loop does what else it has to do between two of them")
+    @Test("Turns run one by one, in order, and the event loop does other work between two turns")
     func order() async throws {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let ended = loop.makePromise(of: [String].self)
@@ -34,7 +34,7 @@ struct FaultTurnsTests {
         #expect(lines == ["added", "a", "after a", "b", "after b", "c", "after c"])
     }
 
-    @Test("a turn that is asked for in a turn comes after those that wait; when none waits, it comes too")
+    @Test("A turn that is requested within a turn runs after the waiting turns, also when none waits")
     func again() async throws {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let ended = loop.makePromise(of: [String].self)

@@ -56,7 +56,7 @@ struct LoopbackConnectionTests {
         }
     }
 
-    @Test("resets")
+    @Test("The server resets a connection")
     func resetting() async throws {
         try await scripted { connection in
             _ = try await connection.readRequest()
@@ -118,7 +118,7 @@ struct LoopbackConnectionTests {
         }
     }
 
-    @Test("does not read while it is paused, and loses nothing")
+    @Test("A paused connection does not read, and loses no byte")
     func pausing() async throws {
         var options = LoopbackServer.Options()
         options.receiveBufferSize = 8192
@@ -170,7 +170,7 @@ struct LoopbackConnectionTests {
         }
     }
 
-    @Test("leaves connections to the routes where its script says so")
+    @Test("A script can leave its connection to the routes")
     func servingSome() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(204) }

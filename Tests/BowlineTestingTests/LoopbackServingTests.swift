@@ -7,8 +7,8 @@ import Testing
 struct LoopbackServingTests {
     static let get = "GET /x?q=1 HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nx-two: 2\r\n\r\n"
 
-    @Test("answers requests on a connection that is kept alive, and records them")
-    func keepAlive() async throws {
+    /// Sends three requests on one connection, waits until it is closed, and shows the server to `check`.
+    private func withThreeRequests(_ check: (LoopbackServer) throws -> Void) async throws {
         try await withLoopbackServer { server in
             server.respond { .reply(200, body: "\($0.number)") }
             try await withRawClient(to: server) { client in
@@ -19,6 +19,13 @@ struct LoopbackServingTests {
                 }
             }
             try await server.waitForOpenConnections(count: 0)
+            try check(server)
+        }
+    }
+
+    @Test("The server answers requests on one connection, and records each request")
+    func keepAlive() async throws {
+        try await withThreeRequests { server in
             let request = try #require(server.requests.last)
             #expect(request.method == .get)
             #expect(request.target == "/x?q=1")
@@ -27,6 +34,13 @@ struct LoopbackServingTests {
             #expect(request.head == Self.get)
             #expect(request.isComplete)
             #expect((request.connection, request.number) == (1, 3))
+            #expect(server.problems == [])
+        }
+    }
+
+    @Test("The server records each connection: its requests, its bytes and how it ended")
+    func recordedConnection() async throws {
+        try await withThreeRequests { server in
             let connection = try #require(server.connections.first)
             #expect(server.connections.count == 1)
             #expect(connection.requests == 3)
@@ -34,7 +48,6 @@ struct LoopbackServingTests {
             #expect(connection.bytesReceived == 3 * Self.get.utf8.count)
             #expect(connection.bytesSent == 3 * 39)
             #expect(connection.peerPort != nil)
-            #expect(server.problems == [])
         }
     }
 
@@ -61,7 +74,8 @@ struct LoopbackServingTests {
             try await server.waitForConnections(count: 2)
             try await server.waitForRequests(count: 2)
             try await server.waitForOpenConnections(count: 0)
-            #expect(server.connections == [] && server.connection(2) == nil)
+            #expect(server.connections == [])
+            #expect(server.connection(2) == nil)
             #expect(server.requests.isEmpty)
             #expect(server.problems == [])
         }
@@ -98,7 +112,7 @@ struct LoopbackServingTests {
         }
     }
 
-    @Test("keeps the first bytes of a long body and counts all")
+    @Test("The server keeps the first bytes of a long body and counts all of them")
     func longBody() async throws {
         var options = LoopbackServer.Options()
         options.recordedBodyLimit = 10
@@ -147,9 +161,11 @@ struct LoopbackServingTests {
                 #expect(server.requests.map(\.bodyText) == ["hi", "hello"])
                 try await client.send("POST /closed HTTP/1.1\r\nContent-Length: 2\r\n\r\n")
                 let rest = await client.readToEnd()
-                #expect(rest.text.hasPrefix("HTTP/1.1 413 ") && rest.end == .finished)
+                #expect(rest.text.hasPrefix("HTTP/1.1 413 "))
+                #expect(rest.end == .finished)
             }
-            #expect(server.requests.map(\.isComplete) == [true, true, false] && server.problems == [])
+            #expect(server.requests.map(\.isComplete) == [true, true, false])
+            #expect(server.problems == [])
         }
     }
 
@@ -232,7 +248,7 @@ struct LoopbackServingTests {
         }
     }
 
-    @Test("records a request that the client gives up as incomplete, and serves it to nobody")
+    @Test("A request that the client abandons is recorded as incomplete, and no responder sees it")
     func incompleteRequest() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200) }
@@ -250,7 +266,7 @@ struct LoopbackServingTests {
         }
     }
 
-    @Test("notes what a responder throws and closes the connection")
+    @Test("The server notes a responder's error and closes the connection")
     func throwingResponder() async throws {
         struct Oops: Error {}
         try await withLoopbackServer { server in

@@ -22,7 +22,7 @@ struct LoopbackTLSTests {
         return configuration
     }
 
-    @Test("speaks TLS, and knows the name and the protocol that were agreed")
+    @Test("The server speaks TLS, and records the server name and the negotiated protocol")
     func handshake() async throws {
         var tls = LoopbackTLS()
         tls.applicationProtocols = ["http/1.1"]
@@ -88,7 +88,7 @@ struct LoopbackTLSTests {
     }
 
     @Test(
-        "requires a client's certificate when told to",
+        "The server requires a client certificate if it is configured to",
         arguments: [
             (TestCertificates.client, true), (TestCertificates.untrustedClient, false), (nil, false),
         ])

@@ -47,7 +47,7 @@ struct LoopbackWaitingTests {
         }
     }
 
-    @Test("says what was awaited, what was found and where, when the time is over")
+    @Test("A wait that times out says what was awaited, what was found and where")
     func timeout() async throws {
         try await withLoopbackServer { server in
             await #expect {
@@ -120,7 +120,7 @@ struct LoopbackWaitingTests {
         #expect(connection == nil)
     }
 
-    @Test("a server that does not accept leaves connections to the kernel")
+    @Test("A server that does not accept leaves its connections in the kernel's queue")
     func notAccepting() async throws {
         var options = LoopbackServer.Options()
         options.acceptsConnections = false
@@ -165,7 +165,7 @@ struct LoopbackWaitingTests {
         }
     }
 
-    @Test("a gate lets pass when it is open, and can be closed again")
+    @Test("An open gate lets tasks pass, and can be closed again")
     func gates() async throws {
         let gate = Gate()
         let task = Task { try await gate.wait() }
@@ -183,7 +183,7 @@ struct LoopbackWaitingTests {
         #expect(gate.waitingCount == 0)
     }
 
-    @Test("eventually returns once its condition is true and fails clearly when it does not become so")
+    @Test("eventually returns when its condition is true, and fails with a clear error when it stays false")
     func eventuallyPolls() async throws {
         var count = 0
         try await eventually("three looks") {

@@ -40,7 +40,7 @@ struct ScriptedReplyTests {
         ),
     ]
 
-    @Test("a reply does what it says", arguments: ends.indices)
+    @Test("Each reply sends what it names", arguments: ends.indices)
     func reply(index: Int) async throws {
         let (name, reply, text, end) = Self.ends[index]
         try await withLoopbackServer { server in
@@ -56,7 +56,7 @@ struct ScriptedReplyTests {
         }
     }
 
-    @Test("bytes that follow at once are in the same write as the reply")
+    @Test("Bytes that follow immediately are in the same write as the reply")
     func gluedBytes() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "ok").followed(by: Self.ok) }
@@ -67,7 +67,7 @@ struct ScriptedReplyTests {
         }
     }
 
-    @Test("what follows once a gate is open is not in the same write, and leaves the connection open")
+    @Test("Bytes behind a gate are a write of their own, and the connection stays open")
     func laterBytes() async throws {
         let gate = Gate()
         try await withLoopbackServer { server in
@@ -84,7 +84,7 @@ struct ScriptedReplyTests {
         }
     }
 
-    @Test("a reply held by a gate comes once the gate is open")
+    @Test("A reply behind a gate is sent when the gate opens")
     func heldReply() async throws {
         let gate = Gate()
         try await withLoopbackServer { server in

@@ -13,14 +13,14 @@ struct SeededRandomTests {
         #expect(random.seed == 1_234_567)
     }
 
-    @Test("repeats itself for the same seed, and a copy goes on by itself")
+    @Test("The same seed yields the same numbers, and a copy continues independently")
     func repeats() {
         var first = SeededRandom(seed: 7)
         var second = first
         #expect((0..<10).map { _ in first.next() } == (0..<10).map { _ in second.next() })
     }
 
-    @Test("doubles lie in 0..<1, ranges and probabilities are kept")
+    @Test("Doubles are in 0..<1, and ranges and probabilities are respected")
     func ranges() {
         var random = SeededRandom.fromEnvironment()
         let source = random.source()

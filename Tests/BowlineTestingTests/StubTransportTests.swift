@@ -58,7 +58,7 @@ struct StubTransportTests {
         }
     }
 
-    @Test("gives answers in order, and fails or repeats when they are used up")
+    @Test("The stub gives answers in order, and fails or repeats the last when they are used up")
     func sequences() async throws {
         let stub = StubTransport()
         stub.on(.get, "/a", inOrder: [.respond(.serviceUnavailable), .respond(.ok)])
@@ -107,7 +107,7 @@ struct StubTransportTests {
         #expect(stub.calls.count == 2)
     }
 
-    @Test("an answer waits for a gate or a clock, and ends with its caller")
+    @Test("An answer waits for a gate or a clock, and is cancelled with its caller")
     func delays() async throws {
         let (stub, gate, clock) = (StubTransport(), Gate(), TestClock())
         stub.on(.get, "/gate", always: .respond(body: "g").held(by: gate))
@@ -126,7 +126,7 @@ struct StubTransportTests {
         await #expect(throws: CancellationError.self) { try await cancelled.value }
     }
 
-    @Test("closing fails what is under way and what comes later")
+    @Test("Closing fails requests in flight and later requests")
     func closing() async throws {
         let (stub, gate) = (StubTransport(), Gate())
         stub.on(.get, "/a", always: .respond().held(by: gate))

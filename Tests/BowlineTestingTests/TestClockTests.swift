@@ -18,7 +18,7 @@ struct TestClockTests {
         }
     }
 
-    @Test("stands still until it is moved, and never goes back")
+    @Test("The clock stands still until it is moved, and never goes back")
     func standsStill() {
         let clock = TestClock(start: Self.instant(5))
         #expect(clock.now == Self.instant(5))
@@ -33,14 +33,14 @@ struct TestClockTests {
         #expect(clock.advanceToNextDeadline() == nil)
     }
 
-    @Test("a sleep whose deadline has passed returns at once")
+    @Test("A sleep whose deadline has passed returns immediately")
     func noSleep() async throws {
         let clock = TestClock(start: Self.instant(5))
         try await clock.sleep(until: Self.instant(5), tolerance: nil)
         try await clock.sleep(for: .zero)
     }
 
-    @Test("wakes sleepers in the order of their deadlines, and only those whose time has come")
+    @Test("The clock wakes sleepers in the order of their deadlines, and only when they are due")
     func order() async throws {
         let clock = TestClock()
         let woken = Recorder()
@@ -81,7 +81,7 @@ struct TestClockTests {
         await #expect(throws: CancellationError.self) { try await late.value }
     }
 
-    @Test("waiting for sleepers that do not come fails clearly")
+    @Test("Waiting for sleepers that never begin fails with a clear error")
     func waitTimesOut() async throws {
         await #expect {
             try await TestClock().waitForSleepers(count: 2, timeout: .milliseconds(5))

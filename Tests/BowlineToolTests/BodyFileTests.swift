@@ -6,7 +6,7 @@ internal import Testing
 
 @Suite("Bodies from and to files", .timeLimit(.minutes(1)))
 struct BodyFileTests {
-    /// Runs `body` with the path of a file that is there until it returns.
+    /// Runs `body` with the path of a file that exists until `body` returns.
     private static func withFile(_ bytes: [UInt8], _ body: (String) async throws -> Void) async throws {
         var template = Array("/tmp/bowline-tool-XXXXXX".utf8CString)
         let descriptor = mkstemp(&template)
@@ -22,7 +22,7 @@ struct BodyFileTests {
         try await FileChunks(path: path).reduce(into: []) { $0 += Array($1.readableBytesView) }
     }
 
-    @Test("a regular file has a length and is read anew each time, in pieces")
+    @Test("A regular file has a length and is read again each time, in pieces")
     func regular() async throws {
         let bytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0) }
         try await Self.withFile(bytes) { path in
@@ -41,21 +41,24 @@ struct BodyFileTests {
         #expect(try BodyFile("-").requestBody.length == nil)
     }
 
-    @Test("a file under /proc says that it is empty: it is read to its end, and can be sent again")
+    @Test("A file under /proc reports no bytes, is read to its end, and can be sent again")
     func unknownSize() async throws {
         let path = "/proc/self/limits"
         guard access(path, R_OK) == 0 else { return }
         let file = try BodyFile(path)
-        #expect(file.length == nil && file.isReplayable)
-        #expect(file.requestBody.length == nil && file.requestBody.isReplayable)
+        #expect(file.length == nil)
+        #expect(file.isReplayable)
+        #expect(file.requestBody.length == nil)
+        #expect(file.requestBody.isReplayable)
         #expect(try await Self.contents(of: path).count > 100)
         try await Self.withFile([]) { path in
             let empty = try BodyFile(path)
-            #expect(empty.length == 0 && empty.isReplayable)
+            #expect(empty.length == 0)
+            #expect(empty.isReplayable)
         }
     }
 
-    @Test("-o writes into a pipe, and through a symbolic link, and leaves both what they are")
+    @Test("-o writes into a pipe and through a symbolic link, and replaces neither")
     func specialOutput() async throws {
         func kind(_ path: String) -> mode_t? {
             var facts = stat()
@@ -72,7 +75,8 @@ struct BodyFileTests {
                 unlink(pipe)
                 unlink(link)
             }
-            #expect(mkfifo(pipe, 0o600) == 0 && symlink(path, link) == 0)
+            #expect(mkfifo(pipe, 0o600) == 0)
+            #expect(symlink(path, link) == 0)
             let reader = open(pipe, O_RDONLY | O_NONBLOCK)
             defer { close(reader) }
             try say("hello", to: pipe)
@@ -80,18 +84,19 @@ struct BodyFileTests {
             #expect(read(reader, &bytes, 16) == 5)
             try say("hello", to: link)
             #expect(try await Self.contents(of: path) == Array("hello".utf8))
-            #expect(kind(pipe) == S_IFIFO && kind(link) == S_IFLNK)
+            #expect(kind(pipe) == S_IFIFO)
+            #expect(kind(link) == S_IFLNK)
         }
     }
 
-    @Test("a file that goes away is an error that names it")
+    @Test("A file that disappears is an error with the file's name")
     func missing() async {
         await #expect(throws: FileError("read", path: "/no/such-file", number: ENOENT)) {
             try await Self.contents(of: "/no/such-file")
         }
     }
 
-    @Test("-o leaves the file alone until a body begins, then replaces what was in it; a second body follows the first")
+    @Test("-o changes the file only when a body begins, then replaces its content; a second body follows the first")
     func output() async throws {
         try await Self.withFile(Array("what was there before".utf8)) { path in
             let file = try OutputFile(path)
@@ -104,7 +109,7 @@ struct BodyFileTests {
         }
     }
 
-    @Test("-o to a device has nothing to cut")
+    @Test("-o to a device does not truncate it")
     func device() throws {
         let file = try OutputFile("/dev/null")
         try file.beginBody()

@@ -3,7 +3,7 @@ internal import Testing
 
 @testable import BowlineTool
 
-@Suite("The end: by signals, and for workers that pause", .timeLimit(.minutes(1)))
+@Suite("Ending by signals, and workers that pause", .timeLimit(.minutes(1)))
 struct EndingTests {
     private static func ending() throws -> Ending {
         Ending(client: try ServiceClient(), drain: .seconds(60))
@@ -36,7 +36,7 @@ struct EndingTests {
         await ending.pause(for: .seconds(3600))
     }
 
-    @Test("when the shutdown ends a pause, the client refuses already what the worker sends next")
+    @Test("When the shutdown ends a pause, the client already refuses the worker's next request")
     func pauseEndsAfterTheFlip() async throws {
         for _ in 0..<200 {
             let client = try ServiceClient()
@@ -49,7 +49,7 @@ struct EndingTests {
         }
     }
 
-    @Test("what comes after it is refused, which nobody has failed at")
+    @Test("A request after the shutdown is refused, and counts as refused and not as failed")
     func refusal() async throws {
         let client = try ServiceClient()
         let ending = Ending(client: client, drain: .zero)

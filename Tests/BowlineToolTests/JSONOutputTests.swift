@@ -42,7 +42,7 @@ struct JSONOutputTests {
         #expect(text.hasSuffix(#","milliseconds":1.234,"headers":[["A","1"],["a","\"2\""]],"trailers":[]}"#))
     }
 
-    @Test("a request that failed has its error in place of the status")
+    @Test("A failed request has its error instead of the status")
     func failure() {
         var error = ServiceError(
             .responseHeadTimeout, "no head", progress: .ambiguous, attempts: 1, phase: .awaitingHead
@@ -55,7 +55,7 @@ struct JSONOutputTests {
         )
     }
 
-    @Test("a request that failed on a connection says which, how many attempts there were, and how often it was resent")
+    @Test("A request that failed on a connection has the connection, the attempts and the number of resends")
     func failureOnConnection() {
         var error = ServiceError(
             .connectionClosed, "gone", progress: .ambiguous, attempts: 3, phase: .awaitingHead
@@ -74,11 +74,12 @@ struct JSONOutputTests {
         )
         let line = outcome.readable(isVerbose: false)
         #expect(line.contains("HTTP/2 on connection 7, request 4"))
-        #expect(line.contains("3 attempts") && line.contains("sent again on a new connection"))
+        #expect(line.contains("3 attempts"))
+        #expect(line.contains("sent again on a new connection"))
         #expect(!line.contains("requests sent"))
     }
 
-    @Test("redirects, the attempts of the last hop and all requests that were sent are counted apart")
+    @Test("Redirects, the attempts of the last hop and all sent requests are separate counts")
     func counts() throws {
         var facts = ResponseFacts(connection: Self.connection, attempts: 2)
         facts.redirects = [try ServiceURL("http://a.test/b"), try ServiceURL("http://a.test/c")]
@@ -90,13 +91,15 @@ struct JSONOutputTests {
         #expect(outcome.readable(isVerbose: false).contains("  2 redirects  2 attempts  5 requests sent  "))
     }
 
-    @Test("a request that was cancelled says nothing of attempts that nobody counted")
+    @Test("A cancelled request has no count of attempts")
     func cancelled() {
         let text = Self.outcome(failure: Failure(CancellationError()), hasResponse: false).json(isVerbose: false)
-        #expect(!text.contains("attempts") && !text.contains("resends") && !text.contains("connection"))
+        #expect(!text.contains("attempts"))
+        #expect(!text.contains("resends"))
+        #expect(!text.contains("connection"))
     }
 
-    @Test("a body that failed after the head has both")
+    @Test("A response whose body failed has both the status and the error")
     func failureAfterHead() {
         let error = ServiceError(.incompleteBody, "cut", progress: .responseStarted, attempts: 1)
         let text = Self.outcome(failure: Failure(error)).json(isVerbose: false)
@@ -108,7 +111,7 @@ struct JSONOutputTests {
         )
     }
 
-    @Test("cancellation, files and strangers have codes of their own")
+    @Test("Cancellations, file errors and unknown errors have their own codes")
     func otherErrors() {
         struct Stranger: Error {}
         #expect(Failure(CancellationError()).code == "cancelled")
@@ -130,7 +133,7 @@ struct JSONOutputTests {
         )
     }
 
-    @Test("requests refused by a shutdown are counted by themselves, and only then; without a success there is no p50")
+    @Test("Requests that a shutdown refused are a separate count, if there are any; without a success there is no p50")
     func refused() {
         var tally = Tally()
         tally.recordRefusal()

@@ -4,12 +4,12 @@ internal import Testing
 
 @Suite("Percentiles")
 struct LatencyHistogramTests {
-    @Test("of nothing there is none")
+    @Test("An empty histogram has no percentile")
     func empty() {
         #expect(LatencyHistogram().percentile(50) == nil)
     }
 
-    @Test("are by nearest rank, exact below 512 ns")
+    @Test("Percentiles are by nearest rank, and exact below 512 ns")
     func nearestRank() {
         var histogram = LatencyHistogram()
         for value in 1...100 { histogram.record(nanoseconds: Int64(value)) }
@@ -18,7 +18,7 @@ struct LatencyHistogramTests {
         }
     }
 
-    @Test("of one value are that value")
+    @Test("The percentiles of one value are that value")
     func single() {
         for value in [7, 1_234_567, 3_000_000_000_000] {
             var histogram = LatencyHistogram()
@@ -28,7 +28,7 @@ struct LatencyHistogramTests {
         }
     }
 
-    @Test("are within 0.2 % of the sorted list's, whatever the values")
+    @Test("Percentiles are within 0.2 % of the sorted list's, for all values")
     func accuracy() throws {
         let seed = UInt64.random(in: 0 ... .max)
         print("seed \(seed)")
@@ -48,7 +48,7 @@ struct LatencyHistogramTests {
         }
     }
 
-    @Test("hold what is out of range at its edge")
+    @Test("Values out of range count at the edge of the range")
     func edges() throws {
         var histogram = LatencyHistogram()
         histogram.record(nanoseconds: -5)
@@ -57,7 +57,7 @@ struct LatencyHistogramTests {
         #expect(try #require(histogram.percentile(100)) > .seconds(2000))
     }
 
-    @Test("of two halves are those of the whole")
+    @Test("The percentiles of two merged halves are those of the whole")
     func adding() {
         var (odd, even, all) = (LatencyHistogram(), LatencyHistogram(), LatencyHistogram())
         for value in 1...2000 {
@@ -70,7 +70,7 @@ struct LatencyHistogramTests {
     }
 }
 
-/// A generator whose sequence a seed decides.
+/// A generator whose sequence follows from a seed.
 private struct SplitMix: RandomNumberGenerator {
     var state: UInt64
 

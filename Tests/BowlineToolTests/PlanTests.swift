@@ -26,18 +26,20 @@ struct PlanTests {
         #expect((0..<plan.count).map { plan.urls[plan.place(of: $0)] }.map { $0.dropFirst(7).first } == Array("ababa"))
     }
 
-    @Test("attempts and redirects are the SDK's unless asked otherwise: the tool shows what the SDK does")
+    @Test("Attempts and redirects are the SDK's by default: the tool shows what the SDK does")
     func attemptsAndRedirects() throws {
         let plain = try CommandLine.plan().configuration
         #expect(plain.retry.maximumAttempts == RetryOptions().maximumAttempts)
         #expect(plain.redirect.maximum == RedirectOptions().maximum)
         let single = try CommandLine.plan("--max-attempts", "1", "--follow", "0").configuration
-        #expect(single.retry.maximumAttempts == 1 && single.redirect.maximum == 0)
+        #expect(single.retry.maximumAttempts == 1)
+        #expect(single.redirect.maximum == 0)
         let asked = try CommandLine.plan("--max-attempts", "4", "--follow", "7").configuration
-        #expect(asked.retry.maximumAttempts == 4 && asked.redirect.maximum == 7)
+        #expect(asked.retry.maximumAttempts == 4)
+        #expect(asked.redirect.maximum == 7)
     }
 
-    @Test("--no-decompress has bodies as they come")
+    @Test("--no-decompress keeps bodies as received")
     func raw() throws {
         #expect(try CommandLine.plan("--no-decompress").configuration.decompression == .off)
     }
@@ -49,7 +51,7 @@ struct PlanTests {
     }
 
     @Test(
-        "the method is the one given, else GET, else POST with a body",
+        "The method is the given one, or else GET, or POST with a body",
         arguments: [
             ([], "GET"), (["-d", "a"], "POST"), (["-d", ""], "POST"), (["-d", "a", "-X", "PUT"], "PUT"),
             (["-X", "PURGE"], "PURGE"),
@@ -58,7 +60,7 @@ struct PlanTests {
         #expect(try CommandLine.plan([CommandLine.url] + arguments).requests.map(\.method.rawValue) == [method])
     }
 
-    @Test("-d is the body as text, also when it begins with a hyphen")
+    @Test("-d is the body as text, even if it begins with a hyphen")
     func data() throws {
         #expect(try CommandLine.plan("-d", "näh").requests[0].body.length == 4)
         #expect(try CommandLine.plan("-d", "--json").requests[0].body.length == 6)
@@ -96,14 +98,14 @@ struct PlanTests {
         #expect(try CommandLine.plan("--connect-timeout", "1").configuration.timeouts.poolAcquire == .seconds(10))
     }
 
-    @Test("with -o there is no total timeout unless asked for")
+    @Test("With -o there is no total timeout by default")
     func download() throws {
         #expect(try CommandLine.plan("-o", "/dev/null").configuration.timeouts.total == nil)
         #expect(try CommandLine.plan("-o", "/dev/null", "--timeout", "5").configuration.timeouts.total == .seconds(5))
     }
 
     @Test(
-        "presets go by name, and single options go over them",
+        "A preset has a name, and single options override it",
         arguments: [
             ("highThroughput", PoolOptions.highThroughput), ("low-memory", .lowMemory),
             ("MANYDESTINATIONS", .manyDestinations),
@@ -118,7 +120,7 @@ struct PlanTests {
         #expect(changed.idleTimeout == expected.idleTimeout)
     }
 
-    @Test("--max-idle above the limit over all origins lifts that too")
+    @Test("--max-idle above the limit over all origins raises that limit too")
     func manyIdle() throws {
         #expect(try CommandLine.plan("--max-idle", "1000").configuration.pool.maximumIdle == 1000)
         #expect(try CommandLine.plan("--max-idle", "2").configuration.pool.maximumIdle == PoolOptions().maximumIdle)

@@ -29,7 +29,7 @@ struct RefusalTests {
         (["--no-such-option"], "no-such-option"),
     ]
 
-    @Test("is refused with the name of what is wrong", arguments: refused)
+    @Test("A command line is refused with the name of the wrong option", arguments: refused)
     func refusal(arguments: [String], word: String) throws {
         let refusal = try #require(CommandLine.refusal([CommandLine.url] + arguments))
         #expect(refusal.status == 64)
@@ -50,7 +50,7 @@ struct RefusalTests {
         #expect(!refusal.message.contains("secret"))
     }
 
-    @Test("without a URL there is nothing to do")
+    @Test("A command line without a URL is refused")
     func missingURL() throws {
         let refusal = try #require(CommandLine.refusal([]))
         #expect(refusal.status == 64)

@@ -18,7 +18,7 @@ struct TallyTests {
     }
 
     @Test(
-        "any status counts unless --fail, then 400 and above is a failure",
+        "Every status is a success; with --fail, 400 and above is a failure",
         arguments: [(200, true), (399, true), (400, false), (404, false), (599, false)])
     func statuses(status: Int, passes: Bool) {
         #expect(Self.outcome(status: status).verdict(failsOnStatus: false) == .succeeded)
@@ -32,14 +32,14 @@ struct TallyTests {
         #expect(Self.outcome(.shuttingDown).verdict(failsOnStatus: true) == .refused)
     }
 
-    @Test("a body that failed after a good head is a failure")
+    @Test("A body that fails after a good head is a failure")
     func failedBody() {
         var outcome = Self.outcome(status: 200)
         outcome.failure = Failure(ServiceError(.incompleteBody, "cut"))
         #expect(outcome.verdict(failsOnStatus: false) == .failed)
     }
 
-    @Test("workers' tallies add up, failures by their name")
+    @Test("Workers' tallies add up, with failures by name")
     func adding() {
         var one = Tally()
         one.record(Self.outcome(status: 200), failsOnStatus: true)

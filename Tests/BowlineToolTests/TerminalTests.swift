@@ -4,19 +4,19 @@ internal import Testing
 
 @testable import BowlineTool
 
-@Suite("What people see at a terminal")
+@Suite("Output at a terminal")
 struct TerminalTests {
     private static func instant(_ milliseconds: Int64) -> MonotonicInstant {
         MonotonicInstant(nanoseconds: milliseconds * 1_000_000)
     }
 
-    @Test("output that cannot be written is complained of by the system's reason, a reader that has gone is not")
+    @Test("Output that cannot be written is reported with the system's reason, except if the reader has gone")
     func brokenOutput() {
         #expect(Console.complaint(ENOSPC) == "cannot write the output: No space left on device")
         #expect(Console.complaint(EPIPE) == nil)
     }
 
-    @Test("the progress bar comes with work that takes a second, and ten times a second at most")
+    @Test("The progress bar appears for work that takes a second, and is drawn at most ten times a second")
     func pace() {
         var bar = ProgressBar(requests: 100, began: Self.instant(0))
         #expect(bar.advance(requests: 10, bytes: 0, now: Self.instant(999)) == nil)
@@ -26,7 +26,7 @@ struct TerminalTests {
         #expect(text?.contains(" 50 %, 50 of 100 requests") == true)
     }
 
-    @Test("for one request the bar is about its body")
+    @Test("The bar of a single request shows its body")
     func body() {
         var bar = ProgressBar(requests: 1, began: Self.instant(0))
         bar.announce(bytes: 64 << 20)
@@ -36,7 +36,7 @@ struct TerminalTests {
         #expect(unknown.advance(requests: 0, bytes: 5 << 20, now: Self.instant(2000)) == "5 MiB, 2.000 s")
     }
 
-    @Test("a line says what became of a request and by which connection")
+    @Test("A line has a request's outcome and its connection")
     func line() {
         var outcome = JSONOutputTests.outcome()
         outcome.response?.trailers = [.init(name: "T", value: "1")]
@@ -53,7 +53,7 @@ struct TerminalTests {
         )
     }
 
-    @Test("the table says what was not begun, and why connections closed")
+    @Test("The table has the requests that were not begun, and why connections closed")
     func table() {
         var tally = Tally()
         tally.recordRefusal()
@@ -69,7 +69,7 @@ struct TerminalTests {
 @Suite("Processors that a pinned process may use")
 struct UsableCoresTests {
     @Test(
-        "are the bits of the kernel's mask",
+        "The processors are the bits of the kernel's mask",
         arguments: [
             ("Name:\tbowline\nCpus_allowed:\t3\nCpus_allowed_list:\t0-1\n", 2), ("Cpus_allowed:\t2\n", 1),
             ("Cpus_allowed:\tff,ffffffff\n", 40), ("Cpus_allowed:\t0\n", nil), ("Name:\tbowline\n", nil),
@@ -78,7 +78,7 @@ struct UsableCoresTests {
         #expect(UsableCores.count(inStatus: text) == count)
     }
 
-    @Test("are at least one here")
+    @Test("There is at least one processor here")
     func here() {
         #expect(UsableCores.count >= 1)
     }

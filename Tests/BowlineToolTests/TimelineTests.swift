@@ -32,7 +32,7 @@ struct TimelineTests {
         }
     }
 
-    @Test("an encrypted connection's handshake has a stretch of its own, within the dial", arguments: [115, 90, 300])
+    @Test("An encrypted connection's handshake has its own bar within the dial", arguments: [115, 90, 300])
     func handshake(beganAt: Int) {
         let timeline = Timeline(
             began: at(100), decisions: [], timings: timings, handshake: at(beganAt), ended: at(200))
@@ -42,7 +42,7 @@ struct TimelineTests {
         #expect(timeline.spans[2].duration == .milliseconds(140 - began))
     }
 
-    @Test("attempts that failed and the sleeps after them stand before the last one")
+    @Test("Failed attempts and the sleeps after them come before the last attempt")
     func retries() {
         let decision = RetryDecision(
             attempt: 1, method: .get, origin: "http://a.test:80", cause: .status(503),
@@ -57,7 +57,7 @@ struct TimelineTests {
         #expect(failed.spans.map(\.name) == ["attempt"])
     }
 
-    @Test("what came before the last attempt and was no retry is named for what it was")
+    @Test("Earlier parts of the call that were no retries have their own names")
     func before() {
         let decision = RetryDecision(
             attempt: 1, method: .get, origin: "http://a.test:80", cause: .status(503),
@@ -78,7 +78,7 @@ struct TimelineTests {
         #expect(first([(at(40), decision)], redirects: 1, attempts: 1) == ["attempt 1: 503", "sleep", "redirects"])
     }
 
-    @Test("each bar lies where its stretch lies in the whole, and none is without a mark")
+    @Test("Each bar is at its place in the whole, and each has at least one mark")
     func picture() {
         let lines = Timeline(began: at(100), decisions: [], timings: timings, ended: at(200)).picture(width: 10)
         #expect(

@@ -12,7 +12,7 @@ struct ToolPageTests {
         let rows = page.split(separator: "\n").filter { $0.hasPrefix("| `-") }
             .map { $0.split(separator: "|").first ?? "" }
         let documented = Set(rows.flatMap { options(in: String($0)) })
-        // The help's own lines for options are indented by two blanks.
+        // The help indents the lines of options by two spaces.
         let help = RequestCommand.helpMessage(columns: 400).split(separator: "\n").filter { $0.hasPrefix("  -") }
             .map { String($0.dropFirst(2)).components(separatedBy: "  ").first ?? "" }
         let offered = Set(help.flatMap(options(in:))).subtracting(["-h", "--help"])

@@ -6,7 +6,7 @@ import Testing
 @Suite("Chunks that wait are joined when they are small")
 struct ChunkQueueTests {
     @Test(
-        "128 KiB in chunks of any size hold little more than that, in few chunks, and come out as they went in",
+        "128 KiB in chunks of any size take little more memory, become few chunks, and come out unchanged",
         arguments: [1, 3, 100, 1023, 1024, 1025, 4096, 16_384])
     func memory(size: Int) throws {
         let total = 131_072
@@ -27,7 +27,9 @@ struct ChunkQueueTests {
             received.writeImmutableBuffer(chunk)
         }
         #expect(received == sent)
-        #expect(queue.isEmpty && queue.byteCount == 0 && queue.heldBytes == 0)
+        #expect(queue.isEmpty)
+        #expect(queue.byteCount == 0)
+        #expect(queue.heldBytes == 0)
     }
 
     @Test("Joining copies each byte a bounded number of times: a block is not copied for each chunk")
@@ -42,7 +44,7 @@ struct ChunkQueueTests {
         #expect(places.count < 24)
     }
 
-    @Test("A reader's chunk is not changed by what is joined after it was taken, and is not copied for it")
+    @Test("Joining later chunks neither changes nor copies a chunk that the reader has taken")
     func takenChunksStay() throws {
         var queue = ChunkQueue()
         for byte in UInt8(0)..<10 { queue.append(ByteBuffer(integer: byte)) }
@@ -54,7 +56,7 @@ struct ChunkQueueTests {
         #expect(second.map { Array($0.readableBytesView) } == Array(10..<20))
     }
 
-    @Test("Large chunks are kept as they are, and small ones between them apart")
+    @Test("Large chunks stay as they are, and small chunks between them are not joined to them")
     func largeChunks() {
         var queue = ChunkQueue()
         var next = 0
@@ -69,12 +71,12 @@ struct ChunkQueueTests {
         #expect(first?.withUnsafeReadableBytes { $0.baseAddress } == place)
     }
 
-    @Test("Chunks that each keep a large buffer alive are copied out of it before they hold many times their size")
+    @Test("Small chunks of large buffers are copied before they keep many times their size alive")
     func piecesOfLargeBuffers() {
         var queue = ChunkQueue()
         var received = 0
         for number in 0..<200 {
-            // What one read of a socket brings, of which 5,000 bytes are for this stream.
+            // One read of a socket, of which 5,000 bytes belong to this stream.
             var read = ByteBuffer(repeating: UInt8(truncatingIfNeeded: number), count: 262_144)
             queue.append(read.readSlice(length: 5000) ?? ByteBuffer())
         }
@@ -87,7 +89,7 @@ struct ChunkQueueTests {
         #expect(queue.heldBytes == 0)
     }
 
-    @Test("A seeded walk against a list of bytes: nothing is lost, doubled or moved, and the counts are right")
+    @Test("A seeded walk matches a list of bytes: no byte is lost, doubled or moved, and the counts are right")
     func walk() {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<60 {
@@ -116,7 +118,9 @@ struct ChunkQueueTests {
                 #expect(Array(model.prefix(chunk.readableBytes)) == Array(chunk.readableBytesView))
                 model.removeFirst(chunk.readableBytes)
             }
-            #expect(model.isEmpty && queue.byteCount == 0 && queue.heldBytes == 0)
+            #expect(model.isEmpty)
+            #expect(queue.byteCount == 0)
+            #expect(queue.heldBytes == 0)
         }
     }
 

@@ -48,9 +48,9 @@ struct ConnectionMachineTests {
         var last = HTTP1ConnectionStateMachine.Afterwards.goOn
         for event in events { last = Self.apply(event, to: &machine) ?? last }
         #expect(last == expected)
-        let result1 = machine.isIdle
+        let isIdle = machine.isIdle
         let isReused = if case .reuse = expected { true } else { false }
-        #expect(result1 == (isReused || !events.contains { $0 == .start || $0 == .startClosing }))
+        #expect(isIdle == (isReused || !events.contains { $0 == .start || $0 == .startClosing }))
     }
 
     @Test(
@@ -65,22 +65,22 @@ struct ConnectionMachineTests {
     func progress(events: [Event], expected: String) {
         var machine = HTTP1ConnectionStateMachine()
         for event in events { _ = Self.apply(event, to: &machine) }
-        let result2 = machine.close()?.rawValue
-        #expect(result2 == expected)
-        let result3 = machine.close()
-        #expect(result3 == nil)
+        let firstClose = machine.close()?.rawValue
+        #expect(firstClose == expected)
+        let secondClose = machine.close()
+        #expect(secondClose == nil)
     }
 
     @Test("a connection that is busy or closed takes no request")
     func refusal() {
         var machine = HTTP1ConnectionStateMachine()
-        let result4 = machine.start(unusable: nil)
-        #expect(result4)
-        let result5 = machine.start(unusable: nil)
-        #expect(!result5)
+        let startsWhileIdle = machine.start(unusable: nil)
+        #expect(startsWhileIdle)
+        let startsWhileBusy = machine.start(unusable: nil)
+        #expect(!startsWhileBusy)
         _ = machine.close()
-        let result6 = machine.start(unusable: nil)
-        #expect(!result6)
+        let startsWhileClosed = machine.start(unusable: nil)
+        #expect(!startsWhileClosed)
     }
 
     private static func apply(
@@ -128,13 +128,13 @@ struct ConnectionMachineTests {
         HeadRow(head: head(200, isConnect: true), afterwards: .close(.upgraded)),
         HeadRow(head: head(403, isConnect: true), afterwards: .reuse(keepAlive: nil)),
         HeadRow(head: head(413), isRequestDone: false, decision: .stops, afterwards: .close(.requestUnfinished)),
-        // The first reason stays.
+        // The first reason is kept.
         HeadRow(
             head: head(413, keepAlive: false), isRequestDone: false, decision: .stops,
             afterwards: .close(.connectionCloseRequested)),
     ]
 
-    @Test("What a head says about its connection", arguments: headRows)
+    @Test("A response head determines whether its connection is reused", arguments: headRows)
     func heads(row: HeadRow) {
         var machine = HTTP1ConnectionStateMachine()
         _ = machine.start(unusable: nil)
@@ -147,7 +147,7 @@ struct ConnectionMachineTests {
         #expect(afterwards == row.afterwards)
     }
 
-    @Test("A head on a connection that carries nothing decides nothing")
+    @Test("A head on an idle connection changes nothing")
     func headWhileIdle() {
         var machine = HTTP1ConnectionStateMachine()
         let decision = machine.headReceived(Self.head(500, keepAlive: false), hasBodyBegun: true)

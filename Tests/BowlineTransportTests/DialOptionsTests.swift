@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What a dialled channel is set to", .timeLimit(.minutes(1)))
+@Suite("Options of a dialled channel", .timeLimit(.minutes(1)))
 struct DialOptionsTests {
     /// What is read back from the channel and its socket.
     private struct Found: Equatable {
@@ -15,7 +15,7 @@ struct DialOptionsTests {
         let readsInARow: UInt
     }
 
-    @Test("the options of a connection arrive at its socket", arguments: [true, false])
+    @Test("The options of a connection are set on its socket", arguments: [true, false])
     func options(isSet: Bool) async throws {
         var options = TransportOptions()
         options.connection.isNoDelay = isSet

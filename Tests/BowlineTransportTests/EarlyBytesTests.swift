@@ -2,7 +2,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What the first bytes of a peer look like")
+@Suite("The first bytes of a peer")
 struct EarlyBytesTests {
     static let rows: [([UInt8], EarlyBytes)] = [
         // SETTINGS: empty, and with two parameters; GOAWAY.
@@ -26,7 +26,7 @@ struct EarlyBytesTests {
         ([], .unknown),
     ]
 
-    @Test("Frames, status lines and other bytes are told apart", arguments: rows.indices)
+    @Test("Frames, status lines and other bytes are distinguished", arguments: rows.indices)
     func kinds(index: Int) {
         let (bytes, expected) = Self.rows[index]
         #expect(EarlyBytes(bytes) == expected)

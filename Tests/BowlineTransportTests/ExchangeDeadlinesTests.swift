@@ -8,7 +8,7 @@ struct ExchangeDeadlinesTests {
     typealias Phase = ExchangeDeadlines.Phase
     typealias Consequence = ExchangeDeadlines.Consequence
 
-    /// What is true besides the phase.
+    /// Facts about the exchange besides the phase.
     enum Fact: Sendable {
         case hasHead, requestDone, readerBehind, uploadMoves, notWritten
     }
@@ -41,7 +41,7 @@ struct ExchangeDeadlinesTests {
         var consequence: Consequence
         /// The phase after it.
         var next: Phase
-        /// When that has to be over.
+        /// The deadline of that phase.
         var until: MonotonicInstant
         var asks: Bool
     }
@@ -53,7 +53,7 @@ struct ExchangeDeadlinesTests {
         Row(phase: phase, facts: facts, consequence: consequence, next: next ?? phase, until: until, asks: asks)
     }
 
-    /// Each phase has to be over at second 10; it is second 11.
+    /// Each phase has its deadline at second 10; the time is second 11.
     static let rows: [Row] = [
         row(Phase.none, [], .nothing),
         row(.awaitingContinue, [], .openUpload, next: Phase.none),
@@ -80,7 +80,7 @@ struct ExchangeDeadlinesTests {
         row(.discarding, [.hasHead, .requestDone], .stopDiscarding, until: second(10)),
     ]
 
-    @Test("What follows from the deadline of a phase", arguments: rows)
+    @Test("The deadline of each phase has the consequence that the table says", arguments: rows)
     func passed(row: Row) {
         var deadlines = Self.unlimited()
         deadlines.began(row.phase, until: Self.second(10))
@@ -162,7 +162,7 @@ struct ExchangeDeadlinesTests {
         #expect(consequence == row.consequence)
     }
 
-    @Test("The earlier deadline counts for the sweep")
+    @Test("The sweep uses the earlier deadline")
     func earlier() {
         let attempt = AttemptDeadline(
             deadline: Deadline(Self.second(20)), limit: .seconds(5), started: Self.second(0))
@@ -174,7 +174,7 @@ struct ExchangeDeadlinesTests {
     }
 
     @Test(
-        "Progress of a body puts off the limit of reading it, and no other",
+        "A body's progress extends the limit for reading it, and no other limit",
         arguments: [
             (Phase.bodyRead, 12), (.bodyWrite, 10), (.head, 10), (.awaitingContinue, 10), (.discarding, 10),
             (.none, 10),
@@ -186,7 +186,7 @@ struct ExchangeDeadlinesTests {
         #expect(deadlines.phaseInstant == Self.second(until))
     }
 
-    @Test("Without timeouts.bodyIdle progress sets no limit")
+    @Test("Without timeouts.bodyIdle, progress sets no limit")
     func noIdleLimit() {
         var deadlines = ExchangeDeadlines(
             attempt: AttemptDeadline(deadline: nil, limit: nil, started: Self.second(0)), bodyIdle: nil)
@@ -195,7 +195,7 @@ struct ExchangeDeadlinesTests {
         #expect(deadlines.phaseInstant == .distantFuture)
     }
 
-    @Test("The deadlines of no exchange never pass")
+    @Test("Deadlines without an exchange never pass")
     func none() {
         var deadlines = ExchangeDeadlines()
         #expect(deadlines.instant(hasHead: false) == .distantFuture)

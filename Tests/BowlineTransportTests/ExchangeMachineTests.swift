@@ -10,28 +10,28 @@ struct ExchangeMachineTests {
     typealias Machine = ExchangeStateMachine<Int, Int>
     struct Failure: Error {}
 
-    @Test("a whole response resumes the head's waiter, once")
+    @Test("A whole response resumes the head's waiter once")
     func whole() {
         var machine = Machine(bufferLimit: 10)
         guard case .start = machine.begin(1) else {
             Issue.record("did not start")
             return
         }
-        let result1 = machine.receivedWhole()
-        #expect(result1 == 1)
-        let result2 = machine.receivedWhole()
-        #expect(result2 == nil)
-        let result3 = machine.fail(Failure()).head
-        #expect(result3 == nil)
-        let result4 = machine.giveUp(Failure()).isActive
-        #expect(!result4)
+        let resumed = machine.receivedWhole()
+        #expect(resumed == 1)
+        let resumedAgain = machine.receivedWhole()
+        #expect(resumedAgain == nil)
+        let resumedByFailure = machine.fail(Failure()).head
+        #expect(resumedByFailure == nil)
+        let isActive = machine.giveUp(Failure()).isActive
+        #expect(!isActive)
     }
 
-    @Test("what was cancelled before it began does not start")
+    @Test("An exchange that was cancelled before it began does not start")
     func cancelledEarly() {
         var machine = Machine(bufferLimit: 10)
-        let result5 = machine.giveUp(CancellationError()).isActive
-        #expect(!result5)
+        let isActive = machine.giveUp(CancellationError()).isActive
+        #expect(!isActive)
         guard case .failed(let error) = machine.begin(1) else {
             Issue.record("started")
             return
@@ -39,13 +39,13 @@ struct ExchangeMachineTests {
         #expect(error is CancellationError)
     }
 
-    @Test("reading pauses at the limit and goes on at half of it")
+    @Test("Reading pauses at the limit and resumes at half of it")
     func backPressure() {
         // Each chunk costs its bytes and 256 more. These are too large to be joined.
         var machine = Machine(bufferLimit: 4512)
         _ = machine.begin(1)
-        let result6 = machine.receivedHead(first: Self.bytes(1500))?.shouldPause
-        #expect(result6 == false)
+        let pausesAtTheHead = machine.receivedHead(first: Self.bytes(1500))?.shouldPause
+        #expect(pausesAtTheHead == false)
         guard case .stored(shouldPause: true) = machine.received(Self.bytes(2500)) else {
             Issue.record("does not pause at 4512")
             return
@@ -79,7 +79,7 @@ struct ExchangeMachineTests {
         #expect(taken == count + 1)
     }
 
-    @Test("a window of 256 KiB in pieces of one byte holds little more, and is read as it was sent")
+    @Test("A window of 256 KiB in pieces of one byte takes little more memory, and is read unchanged")
     func tinyChunks() {
         var machine = Machine(bufferLimit: 65_536)
         _ = machine.begin(1)
@@ -97,18 +97,19 @@ struct ExchangeMachineTests {
         #expect(index == 1 << 18)
     }
 
-    @Test("bytes that the reader has taken are counted, also those that never waited, and it is told in steps")
+    @Test("Bytes that the reader has taken are counted, also bytes that never waited")
     func takenBytes() {
         var machine = Machine(bufferLimit: 65_536)
         _ = machine.begin(1)
         _ = machine.receivedHead(first: Self.bytes(1500), step: 6000)
         _ = machine.received(Self.bytes(2000))
         let waiting = machine.takeTaken()
-        #expect(waiting.count == 0 && !waiting.isPaused, "nothing was read")
+        #expect(waiting.count == 0, "nothing was read")
+        #expect(!waiting.isPaused, "nothing was read")
         guard case .chunk(_, shouldResume: false, _) = machine.next(nil),
             case .chunk(_, shouldResume: false, _) = machine.next(nil)
         else {
-            Issue.record("told before a step was taken")
+            Issue.record("the connection is informed before the reader has taken a step's bytes")
             return
         }
         guard case .wait = machine.next(7), case .deliver(7) = machine.received(Self.bytes(100)) else {
@@ -119,7 +120,13 @@ struct ExchangeMachineTests {
         #expect(taken.count == 3600)
         let again = machine.takeTaken()
         #expect(again.count == 0)
-        // A reader that is behind by a step: more than may wait.
+    }
+
+    @Test("A reader that is behind by a step pauses the exchange, and the connection learns when it has caught up")
+    func takenSteps() {
+        var machine = Machine(bufferLimit: 65_536)
+        _ = machine.begin(1)
+        _ = machine.receivedHead(first: nil, step: 6000)
         guard case .stored(shouldPause: false) = machine.received(Self.bytes(3000)),
             case .stored(shouldPause: true) = machine.received(Self.bytes(3000))
         else {
@@ -127,15 +134,17 @@ struct ExchangeMachineTests {
             return
         }
         let behind = machine.takeTaken()
-        #expect(behind.count == 0 && behind.isPaused)
+        #expect(behind.count == 0)
+        #expect(behind.isPaused)
         guard case .chunk(_, shouldResume: false, _) = machine.next(nil),
             case .chunk(_, shouldResume: true, _) = machine.next(nil)
         else {
-            Issue.record("not told when it has caught up")
+            Issue.record("the connection is not informed when the reader has caught up")
             return
         }
         let last = machine.takeTaken()
-        #expect(last.count == 6000 && !last.isPaused)
+        #expect(last.count == 6000)
+        #expect(!last.isPaused)
     }
 
     @Test("a second reader is refused while one waits")
@@ -157,19 +166,23 @@ struct ExchangeMachineTests {
         }
     }
 
-    @Test("of a body that is cut off, what has arrived is read first, and the error comes behind it")
+    @Test("The reader of a body that is cut off gets the received bytes first, and then the error")
     func cutOff() {
         var machine = Machine(bufferLimit: 10)
         _ = machine.begin(1)
         _ = machine.receivedHead(first: Self.bytes(3))
         let isClaimed = machine.claim()
         let ending = machine.fail(Failure(), isCutOff: true)
-        #expect(isClaimed && ending.cutsBody && ending.chunk == nil)
+        #expect(isClaimed)
+        #expect(ending.cutsBody)
+        #expect(ending.chunk == nil)
         let (isOver, waiting) = (machine.isOver, machine.waiting.chunks)
-        #expect(isOver && waiting == 1)
+        #expect(isOver)
+        #expect(waiting == 1)
         let again = machine.fail(Failure())
         let isClaimedAgain = machine.claim()
-        #expect(!again.cutsBody && !isClaimedAgain)
+        #expect(!again.cutsBody)
+        #expect(!isClaimedAgain)
         guard case .ignored = machine.received(Self.bytes(2)), case .chunk(let chunk, false, nil) = machine.next(nil)
         else {
             Issue.record("what had arrived is lost")
@@ -184,7 +197,7 @@ struct ExchangeMachineTests {
         }
     }
 
-    @Test("of a body that is cut off while its reader waits, or that is given up after it, nothing is kept")
+    @Test("A body that is cut off while its reader waits, or abandoned afterwards, keeps no bytes")
     func cutOffWithoutChunks() {
         var waiting = Machine(bufferLimit: 10)
         _ = waiting.begin(1)
@@ -202,14 +215,15 @@ struct ExchangeMachineTests {
         _ = given.fail(Failure(), isCutOff: true)
         let gaveUp = given.giveUp(Failure())
         let kept = given.waiting.chunks
-        #expect(!gaveUp.isActive && kept == 0)
+        #expect(!gaveUp.isActive)
+        #expect(kept == 0)
         guard case .failed = given.next(nil) else {
             Issue.record("what was given up is read")
             return
         }
     }
 
-    @Test("a failure that is no cut leaves nothing to be read")
+    @Test("A failure that does not cut the body off leaves nothing to read")
     func failureDropsChunks() {
         var machine = Machine(bufferLimit: 10)
         _ = machine.begin(1)
@@ -221,14 +235,14 @@ struct ExchangeMachineTests {
         }
     }
 
-    @Test("what has arrived whole stays readable after a failure")
+    @Test("A body that has arrived completely stays readable after a failure")
     func failureAfterCompletion() {
         var machine = Machine(bufferLimit: 10)
         _ = machine.begin(1)
         _ = machine.receivedHead(first: Self.bytes(3))
         _ = machine.completed(trailers: nil)
-        let result7 = machine.fail(Failure()).chunk
-        #expect(result7 == nil)
+        let resumedByFailure = machine.fail(Failure()).chunk
+        #expect(resumedByFailure == nil)
         guard case .chunk(let chunk, _, _) = machine.next(nil) else {
             Issue.record("lost the chunk")
             return
@@ -304,7 +318,7 @@ struct ExchangeMachineTests {
         }
     }
 
-    /// The bytes of a body from a place on: each is its number.
+    /// The bytes of a body from an offset; each byte is its own offset.
     private static func numbered(_ start: Int, _ count: Int) -> ByteBuffer {
         let bytes = numbers.getSlice(at: start & 255, length: count) ?? ByteBuffer()
         return ByteBuffer(bytes: bytes.readableBytesView)

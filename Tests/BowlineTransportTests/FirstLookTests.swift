@@ -8,7 +8,7 @@ import Testing
 
 @Suite("The first look at a TLS connection that was opened ahead", .timeLimit(.minutes(1)))
 struct FirstLookTests {
-    /// Stands where TLS does, and takes every record for a session ticket.
+    /// Takes the place of TLS, and treats every record as a session ticket.
     private final class TicketReader: ChannelInboundHandler, Sendable {
         typealias InboundIn = ByteBuffer
 
@@ -17,7 +17,9 @@ struct FirstLookTests {
 
     private static let record: [UInt8] = [23, 3, 3, 0, 4, 1, 2, 3, 4]
 
-    @Test("a session ticket that is still being read delays the first request, and costs no connection", .tags(.KA13))
+    @Test(
+        "A session ticket that is still being read delays the first request and does not close the connection",
+        .tags(.KA13))
     func ticket() async throws {
         try await withExchange(isReused: false) { channel, owner, running in
             try await channel.writeInbound(ByteBuffer(bytes: Self.record[3...]))
@@ -31,22 +33,24 @@ struct FirstLookTests {
         }
     }
 
-    @Test("what is not read by then closes the connection before a byte is written", .tags(.KA13))
+    @Test("Bytes that are not read within that time close the connection before a byte is written", .tags(.KA13))
     func unfinished() async throws {
         try await withExchange(isReused: false) { channel, owner, running in
             await channel.testingEventLoop.advanceTime(by: HTTP1Connection.ticketWait)
             let error = try await #require(throws: TransportOutcome.self) { try await running.value }
-            #expect(error.code == .connectionClosed && error.progress == .neverSent)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .neverSent)
             #expect(owner.notes == ["closed unsolicitedBytes"])
             #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
         }
     }
 
-    @Test("a connection that has carried a request gets no such patience", .tags(.KA13))
+    @Test("A connection that has carried a request gets no extra time", .tags(.KA13))
     func used() async throws {
         try await withExchange(isReused: true) { channel, owner, running in
             let error = try await #require(throws: TransportOutcome.self) { try await running.value }
-            #expect(error.code == .connectionClosed && error.progress == .neverSent)
+            #expect(error.code == .connectionClosed)
+            #expect(error.progress == .neverSent)
             #expect(owner.notes == ["closed unsolicitedBytes"])
             #expect(try await channel.readOutbound(as: ByteBuffer.self) == nil)
         }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Whether the rest of an unwanted body is read off")
+@Suite("The decision to read the rest of an unwanted body")
 struct HTTP1BodyDiscardTests {
     struct Row: Sendable {
         var framing: HTTP1BodyFraming
@@ -25,7 +25,7 @@ struct HTTP1BodyDiscardTests {
         Row(framing: .chunked, isRequestDone: false, decision: .closes),
     ]
 
-    @Test("The decision is the table's", arguments: rows)
+    @Test("Each case is decided as the table says", arguments: rows)
     func decision(row: Row) {
         var discard = HTTP1BodyDiscard()
         discard.headReceived(row.framing)

@@ -11,7 +11,7 @@ final class HTTP1Harness: Sendable {
     let channel = NIOAsyncTestingChannel()
     let clock = TestClock(start: MonotonicInstant(nanoseconds: 1_000_000_000))
     let connection: HTTP1Connection
-    /// What the connection told its pool, in order.
+    /// The calls of the connection to its pool, in order.
     let log = RecordingOwner()
 
     init() async throws {
@@ -61,7 +61,7 @@ final class HTTP1Harness: Sendable {
         try await channel.testingEventLoop.executeInContext(action)
     }
 
-    /// Moves the time on from one deadline to the next, and does what is due at each.
+    /// Moves the time from one deadline to the next, and runs the work due at each.
     func advance(by duration: Duration) async throws {
         let end = clock.now.advanced(by: duration)
         let (connection, clock) = (connection, clock)
@@ -79,4 +79,22 @@ final class HTTP1Harness: Sendable {
         try? await onLoop { connection.close(.forced) }
         _ = try? await channel.finish(acceptAlreadyClosed: true)
     }
+}
+
+/// An HTTP/1.1 connection on `channel`, which is then connected, with `handlers` between them.
+func makeHTTP1Connection(
+    on channel: NIOAsyncTestingChannel, sweep: DeadlineSweep, origin: OriginLink,
+    behind handlers: [any ChannelHandler & Sendable] = []
+) async throws -> HTTP1Connection {
+    let connection = try await channel.eventLoop.submit {
+        let connection = HTTP1Connection(
+            ConnectionTraits(
+                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false, dialDuration: .zero,
+                sweep: sweep, executor: EventLoopTaskExecutor(channel.eventLoop), origin: origin))
+        for handler in handlers { try channel.pipeline.syncOperations.addHandler(handler) }
+        try channel.pipeline.syncOperations.addHandler(connection)
+        return connection
+    }.get()
+    try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
+    return connection
 }

@@ -6,7 +6,7 @@ import Testing
 struct HTTP1OutboundBodyTests {
     typealias Body = HTTP1OutboundBody<String>
 
-    @Test("A writer that waits goes on once")
+    @Test("A waiting writer resumes once")
     func resumed() {
         var body = Body()
         #expect(!body.hasWriter)
@@ -19,7 +19,7 @@ struct HTTP1OutboundBodyTests {
         #expect(!body.isStopped)
     }
 
-    @Test("A body that is stopped gives up who waits, once")
+    @Test("Stopping a body releases its waiting writer once")
     func stopped() {
         var body = Body()
         body.storeWriter("writer")
@@ -30,7 +30,7 @@ struct HTTP1OutboundBodyTests {
         #expect(body.isStopped)
     }
 
-    @Test("Every 256th small write has to be taken before the next; large ones are not counted")
+    @Test("The network must take every 256th small write before the next; large writes are not counted")
     func confirmations() {
         var body = Body()
         var needed: [Int] = []
@@ -42,7 +42,7 @@ struct HTTP1OutboundBodyTests {
     }
 
     @Test(
-        "The network has moved if less waits for it than before",
+        "The network has made progress if fewer bytes wait for it than before",
         arguments: [(10, 9, true), (10, 10, false), (10, 11, false), (0, 0, false)])
     func moved(before: Int, now: Int, expected: Bool) {
         var body = Body()

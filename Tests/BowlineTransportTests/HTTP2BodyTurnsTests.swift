@@ -2,7 +2,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Whose body an HTTP/2 connection writes next")
+@Suite("The order in which an HTTP/2 connection writes bodies")
 struct HTTP2BodyTurnsTests {
     private final class Sender: HTTP2BodySender {
         let name: String
@@ -13,32 +13,35 @@ struct HTTP2BodyTurnsTests {
         }
     }
 
-    @Test("each sender has its turn in the order in which they came, however often it was added")
+    @Test("Each sender has its turn in the order of arrival, however often it was added")
     func order() {
-        let (a, b) = (Sender("a"), Sender("b"))
+        let (first, second) = (Sender("first"), Sender("second"))
         var turns = HTTP2BodyTurns<Sender>(channelLimit: 65_536)
-        for sender in [a, b, a, b] { turns.add(sender) }
-        #expect(a.isQueued && b.isQueued)
+        for sender in [first, second, first, second] { turns.add(sender) }
+        #expect(first.isQueued)
+        #expect(second.isQueued)
         var names: [String] = []
         while let (sender, _) = turns.next(outputByteCount: 0) {
             names.append(sender.name)
             if names.count < 4 { turns.add(sender) }
         }
-        #expect(names == ["a", "b", "a", "b", "a"])
-        #expect(turns.isEmpty && !a.isQueued && !b.isQueued)
+        #expect(names == ["first", "second", "first", "second", "first"])
+        #expect(turns.isEmpty)
+        #expect(!first.isQueued)
+        #expect(!second.isQueued)
     }
 
     struct Share: Sendable {
         let outputByteCount: Int
         let others: Int
-        /// Nil: nobody has a turn.
+        /// Nil: no sender has a turn.
         let limit: Int?
         /// What the channel may hold.
         var channelLimit = 65_536
     }
 
     @Test(
-        "of several each has one frame; a stream alone has whole frames until the output has what the channel may hold",
+        "Several senders get one frame each; a single sender gets whole frames until the output is full",
         arguments: [
             Share(outputByteCount: 0, others: 1, limit: 16_384),
             Share(outputByteCount: 65_535, others: 1, limit: 16_384),
@@ -68,14 +71,15 @@ struct HTTP2BodyTurnsTests {
         #expect(turns.hasRoom(in: share.outputByteCount) == (share.limit != nil))
     }
 
-    @Test("those that are removed may come again")
+    @Test("Senders that were removed can be added again")
     func removed() {
         let sender = Sender("a")
         var turns = HTTP2BodyTurns<Sender>(channelLimit: 65_536)
         turns.add(sender)
         turns.wrote(on: 5)
         turns.removeAll()
-        #expect(turns.isEmpty && !sender.isQueued)
+        #expect(turns.isEmpty)
+        #expect(!sender.isQueued)
         #expect(turns.lastSender == 5)
         turns.add(sender)
         #expect(!turns.isEmpty)

@@ -22,7 +22,7 @@ struct HTTP2ConnectionMachineTests {
         // Retired, once.
         ([.retire], Outcome(opens: false, retired: true, last: true)),
         ([.retire, .retire], Outcome(opens: false, retired: true, last: false)),
-        // The second refused stream is the end.
+        // The second refused stream ends the connection.
         ([.refused], Outcome(last: false)),
         ([.refused, .refused], Outcome(last: true)),
         // Closed, once; it retires no more.
@@ -88,7 +88,7 @@ struct HTTP2ConnectionMachineTests {
         #expect([before, after] == [false, true])
     }
 
-    @Test("listeners are told of the end of the last request, once after each time that requests came")
+    @Test("Listeners learn of the end of the last request, once for each period with requests")
     func idle() {
         var machine = HTTP2ConnectionStateMachine()
         let atStart = machine.becameIdle()

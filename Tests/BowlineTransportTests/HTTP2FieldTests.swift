@@ -47,7 +47,8 @@ struct HTTP2FieldTests {
     @Test("A response's section gives status, fields and length")
     func response() throws {
         let section = try read([(":status", "200"), ("content-length", "12"), ("x-a", " b\t"), ("set-cookie", "")])
-        #expect(section.status == 200 && section.contentLength == 12)
+        #expect(section.status == 200)
+        #expect(section.contentLength == 12)
         #expect(section.fields.first("x-a") == "b")
         #expect(section.fields.first("set-cookie") == "")
         #expect(section.fields.map(\.name) == ["content-length", "x-a", "set-cookie"])
@@ -79,7 +80,7 @@ struct HTTP2FieldTests {
         #expect(throws: HTTP2FieldError.self) { try read(fields) }
     }
 
-    @Test("Every byte above 0x7F, and a tab within, is left in a value")
+    @Test("A value keeps every byte above 0x7F and each inner tab")
     func opaqueBytes() throws {
         let bytes = Array("a\tb".utf8) + [UInt8](0x80...0xFF)
         var encoder = HPACKSectionEncoder()
@@ -97,7 +98,7 @@ struct HTTP2FieldTests {
         #expect(throws: HTTP2FieldError.self) { try read([(":status", "200")], isTrailer: true) }
     }
 
-    @Test("A request's section: pseudo-fields first, names in lower case, cookies one by one, nothing of a connection")
+    @Test("A request's section has pseudo-fields first, lower-case names, single cookies and no connection fields")
     func request() throws {
         var fields: HTTPFields = [:]
         for (name, value) in [
@@ -118,7 +119,7 @@ struct HTTP2FieldTests {
             ])
     }
 
-    @Test("Chunks are HTTP/1.1's: no length and no Transfer-Encoding is sent")
+    @Test("Chunked framing exists only in HTTP/1.1: no length and no Transfer-Encoding is sent")
     func chunked() throws {
         var fields: HTTPFields = [:]
         fields[try #require(HTTPField.Name("Transfer-Encoding"))] = "chunked"
@@ -130,7 +131,7 @@ struct HTTP2FieldTests {
             ])
     }
 
-    @Test("Cookie pairs are parted at semicolons; empty ones and whitespace around them are left out")
+    @Test("Cookie pairs are split at semicolons; empty pairs and surrounding whitespace are omitted")
     func cookies() throws {
         for (value, pairs) in [
             ("a=1", ["a=1"]), ("a=1;b=2", ["a=1", "b=2"]), (";; a=1;  b=2 ;", ["a=1", "b=2"]), (";", []),
@@ -157,7 +158,7 @@ struct HTTP2FieldTests {
     }
 
     @Test(
-        "What is secret, or marked so by the caller, never enters the compression table; what is marked to be there does"
+        "Secret and marked fields never enter the compression table; fields marked for it do"
     )
     func indexing() throws {
         func tableCount(
@@ -184,7 +185,7 @@ struct HTTP2FieldTests {
     }
 
     @Test(
-        "A section that is larger than the limits is refused as such, and its bytes are not those of its caller",
+        "A section above the limits is refused with that reason, and the caller gets none of its bytes",
         .tags(.H2p))
     func tooLarge() throws {
         var encoder = HPACKSectionEncoder()

@@ -11,7 +11,7 @@ final class HTTP2Harness: Sendable {
     let channel = NIOAsyncTestingChannel()
     let clock = TestClock(start: MonotonicInstant(nanoseconds: 1_000_000_000))
     let connection: HTTP2Connection
-    /// What the connection told its pool and its requests, in order.
+    /// The calls of the connection to its pool and its requests, in order.
     let log = RecordingOwner()
     private let reader = Guarded(HTTP2WireReader())
     /// Compares every request that the connection writes with what it was to send, when the harness finishes.
@@ -62,14 +62,14 @@ final class HTTP2Harness: Sendable {
         await channel.testingEventLoop.run()
     }
 
-    /// The peer's answer to a request, whole.
+    /// Sends a complete response to a request.
     func reply(_ status: String = "200", on stream: Int) async throws {
         let section = HTTP2WireField.section([.init(":status", status)])
         try await receive(
             HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders | HTTP2WireFrame.endStream, on: stream, section))
     }
 
-    /// What the connection has written since the last call.
+    /// The frames that the connection has written since the last call.
     func frames() async throws -> [HTTP2WireFrame] {
         for bytes in try await writes() { reader.withLock { $0.append(bytes) } }
         return reader.withLock { reader in
@@ -102,7 +102,7 @@ final class HTTP2Harness: Sendable {
         try reader.withLock { try $0.fields(of: frame) }
     }
 
-    /// The network takes bytes again, or does not.
+    /// Sets whether the network takes bytes.
     func setWritable(_ isWritable: Bool) async throws {
         let channel = channel
         try await channel.testingEventLoop.executeInContext {
@@ -162,12 +162,12 @@ final class HTTP2Harness: Sendable {
         try await channel.testingEventLoop.executeInContext(action)
     }
 
-    /// What was told since the last call.
+    /// The entries since the last call.
     func entries() -> [String] {
         log.take()
     }
 
-    /// Moves the time on from one deadline to the next, and does what is due at each.
+    /// Moves the time from one deadline to the next, and runs the work due at each.
     func advance(by duration: Duration) async throws {
         let end = clock.now.advanced(by: duration)
         let (connection, clock) = (connection, clock)
@@ -200,7 +200,7 @@ final class HTTP2Harness: Sendable {
     }
 }
 
-/// A request that a test has under way.
+/// A request that a test has in flight.
 struct HTTP2HarnessCall {
     let exchange: Exchange
     let task: Task<ServiceResponse, any Error>

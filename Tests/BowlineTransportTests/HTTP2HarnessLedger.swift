@@ -14,14 +14,14 @@ struct HTTP2HarnessLedger: Sendable {
         var hasEnded = false
     }
 
-    /// What a stream was asked to send.
+    /// The request that a stream is meant to send.
     fileprivate struct Asked {
         let request: ServiceRequest
         /// What the request's one-shot body yields.
         let streamed: ByteBuffer?
     }
 
-    /// What came on a stream, beside what it was asked to send.
+    /// The bytes received on a stream, and the request it was meant to send.
     struct Comparison: Sendable {
         let stream: Int
         fileprivate let arrival: Arrival
@@ -63,7 +63,7 @@ struct HTTP2HarnessLedger: Sendable {
         }
     }
 
-    /// What is to be compared. Call this on the event loop.
+    /// The values to compare. Call this on the event loop.
     func comparisons() -> [Comparison] {
         arrivals.sorted { $0.key < $1.key }.map { stream, arrival in
             let asked = asked.first { $0.exchange.streamID == stream }
@@ -71,7 +71,7 @@ struct HTTP2HarnessLedger: Sendable {
         }
     }
 
-    /// What differs, in words.
+    /// The differences, in words.
     static func differences(in comparison: Comparison) async -> [String] {
         guard let asked = comparison.asked else { return ["no request was to go out on stream \(comparison.stream)"] }
         let arrival = comparison.arrival
@@ -102,7 +102,7 @@ struct HTTP2HarnessLedger: Sendable {
             guard let streamed = asked.streamed else { throw UnknownStream() }
             return streamed
         }
-        // To the end of one that has come whole.
+        // Up to the end of a body that has arrived completely.
         let count = arrival.body.readableBytes + (arrival.hasEnded ? 1 : 0)
         var bytes = ByteBuffer()
         var chunks = body.chunks.makeAsyncIterator()
@@ -110,7 +110,7 @@ struct HTTP2HarnessLedger: Sendable {
         return bytes
     }
 
-    /// The fields that the request goes out with, without those that speak of its body.
+    /// The fields that the request is sent with, without the fields that describe its body.
     private static func fields(of request: ServiceRequest) -> [HTTP2WireField] {
         guard let url = try? request.url ?? ServiceURL(request.reference) else { return [] }
         var fields = [

@@ -13,9 +13,9 @@ struct HTTP2HeldRequestTests {
         ServiceRequest(method: .post, "http://a.example\(path)", body: .text("x"))
     }
 
-    @Test("while the channel takes nothing no HEADERS is written; then they go out in order, each with its fields")
+    @Test("While the channel accepts nothing, no HEADERS is written; then all go out in order with their fields")
     func heldInOrder() async throws {
-        // Just as many as the peer allows.
+        // Exactly as many streams as the peer allows.
         let harness = try await HTTP2Harness(settings: [(3, 6)])
         let first = try await harness.send(get("/first"))
         #expect(try await harness.sections().map { $0[":path"] } == ["/first"])
@@ -43,7 +43,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "GOAWAY declines what was not written, at once; what was written goes on", .tags(.H2a),
+        "GOAWAY declines unwritten requests at once; written requests continue", .tags(.H2a),
         arguments: [UInt32(1), 0x7FFF_FFFF])
     func goAway(lastID: UInt32) async throws {
         let harness = try await HTTP2Harness()
@@ -55,7 +55,8 @@ struct HTTP2HeldRequestTests {
         try await harness.receive(.goAway(last: lastID))
         for call in held {
             let error = try #require(await call.error)
-            #expect(error.progress == .neverSent && error.code == .connectionClosed)
+            #expect(error.progress == .neverSent)
+            #expect(error.code == .connectionClosed)
             #expect(error.connection == .declined(hasCarriedOthers: true))
         }
         let entries = harness.entries()
@@ -69,7 +70,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "the connection's end declines what was not written", arguments: [CloseReason.keepAliveFailed, .transportError])
+        "The connection's end declines unwritten requests", arguments: [CloseReason.keepAliveFailed, .transportError])
     func connectionEnds(reason: CloseReason) async throws {
         let harness = try await HTTP2Harness()
         let written = try await harness.send(post("/written"))
@@ -85,7 +86,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "a cancelled request that was not written sends no RST_STREAM; nor does one that timed out",
+        "An unwritten request that is cancelled or times out sends no RST_STREAM",
         arguments: [true, false])
     func cancelled(isCancelled: Bool) async throws {
         let harness = try await HTTP2Harness()
@@ -102,13 +103,14 @@ struct HTTP2HeldRequestTests {
         } else {
             try await harness.advance(by: .seconds(3))
             let error = try #require(await held.error)
-            #expect(error.code == .responseHeadTimeout && error.progress == .neverSent)
+            #expect(error.code == .responseHeadTimeout)
+            #expect(error.progress == .neverSent)
         }
         try await eventually("its lease went back") { harness.log.contains("returned unused") }
         try await harness.setWritable(true)
         let frames = try await harness.frames()
         #expect(!frames.contains { $0.kind == .reset || $0.kind == .headers })
-        // It never had a number.
+        // The request never had a stream number.
         let next = try await harness.send(get("/next"))
         let head = try #require(try await harness.frames().first { $0.kind == .headers })
         #expect(head.stream == 3)
@@ -121,7 +123,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "a peer that comes to allow fewer streams declines what would be one too many", .tags(.H2g)
+        "A peer that lowers its stream limit declines the unwritten requests above it", .tags(.H2g)
     )
     func fewerStreams() async throws {
         let harness = try await HTTP2Harness(settings: [(3, 10)])
@@ -133,7 +135,7 @@ struct HTTP2HeldRequestTests {
         #expect(await held[1].error?.isDeclined == true, "the last one that came")
         try await harness.receive(.settings([(3, 1)]))
         #expect(await held[0].error?.isDeclined == true)
-        // One that the pool had given before it knew.
+        // A lease that the pool granted before it knew.
         let late = try await harness.send(get("/e"))
         #expect(await late.error?.isDeclined == true)
         try await harness.setWritable(true)
@@ -188,7 +190,7 @@ struct HTTP2HeldRequestTests {
         await harness.finish()
     }
 
-    @Test("a request whose HEADERS the channel has not been given is declined when the connection is lost")
+    @Test("A request whose HEADERS has not reached the channel is declined when the connection is lost")
     func lostBeforeTheWrite() async throws {
         let harness = try await HTTP2Harness()
         let exchange = try harness.makeExchange(post("/unwritten"))
@@ -198,7 +200,8 @@ struct HTTP2HeldRequestTests {
             harness.channel.pipeline.fireErrorCaught(IOError(errnoCode: 104, reason: "read"))
         }
         let error = try await #require(throws: TransportOutcome.self) { _ = try await exchange.run() }
-        #expect(error.progress == .neverSent && error.isDeclined)
+        #expect(error.progress == .neverSent)
+        #expect(error.isDeclined)
         #expect(try await harness.frames().isEmpty)
         await harness.finish()
     }
@@ -225,7 +228,7 @@ struct HTTP2HeldRequestTests {
     }
 
     @Test(
-        "a drain's GOAWAY waits for requests that were not written, and for leases whose users never came", .tags(.LC14)
+        "A drain's GOAWAY waits for unwritten requests, and for leases that were never used", .tags(.LC14)
     )
     func drain() async throws {
         let harness = try await HTTP2Harness()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("When an HTTP/2 peer is asked whether it is there")
+@Suite("PINGs that check whether an HTTP/2 peer is alive")
 struct HTTP2KeepAliveTests {
     private func instant(_ seconds: Int64) -> MonotonicInstant {
         MonotonicInstant(nanoseconds: seconds * 1_000_000_000)
@@ -28,7 +28,7 @@ struct HTTP2KeepAliveTests {
         #expect(late == .dead)
     }
 
-    @Test("an answer ends the wait; so does nothing but bytes put it off", .tags(.H2n))
+    @Test("An answer ends the wait, and bytes only postpone its end", .tags(.H2n))
     func answers() {
         var probe = keepAlive()
         _ = probe.deadlinePassed(now: instant(30), readAt: instant(0), askedAt: instant(0), hasStreams: true)
@@ -40,7 +40,8 @@ struct HTTP2KeepAliveTests {
         #expect(probe.deadline(readAt: instant(40), askedAt: instant(0), hasStreams: true) == instant(70))
     }
 
-    @Test("without streams nobody is asked, unless it is wanted; never when it is off", .tags(.H2n))
+    @Test(
+        "Without streams no PING is sent unless the options ask for it; with keep-alive off none is sent", .tags(.H2n))
     func idle() {
         #expect(keepAlive().deadline(readAt: instant(0), askedAt: instant(0), hasStreams: false) == .distantFuture)
         let wanted = keepAlive { $0.keepsAliveWhenIdle = true }
@@ -50,7 +51,7 @@ struct HTTP2KeepAliveTests {
     }
 
     @Test(
-        "Places of reset streams that no PING covers are asked for in the end, whatever else the peer sends",
+        "A PING is eventually sent for the places of reset streams, whatever else the peer sends",
         arguments: [Duration.seconds(30), nil])
     func forgottenResets(interval: Duration?) {
         var probe = keepAlive { $0.keepAliveInterval = interval }
@@ -65,7 +66,7 @@ struct HTTP2KeepAliveTests {
         #expect(probe.deadline(readAt: instant(36), askedAt: instant(0), hasStreams: false) == .distantFuture)
     }
 
-    @Test("A reset is followed by one PING; the next waits for a message of the peer's, or for places to run out")
+    @Test("A reset is followed by one PING; the next waits for a message from the peer, or until places run out")
     func resets() {
         var probe = keepAlive()
         let first = probe.streamReset(now: instant(1), isPressing: false)
@@ -84,13 +85,13 @@ struct HTTP2KeepAliveTests {
         #expect(fourth == 3)
     }
 
-    @Test("without bytes the silence runs from when the first open stream was opened", .tags(.H2n))
+    @Test("Without received bytes the silence counts from the opening of the first open stream", .tags(.H2n))
     func silenceOfIdleConnection() {
         let probe = keepAlive()
         #expect(probe.deadline(readAt: instant(0), askedAt: instant(500), hasStreams: true) == instant(530))
     }
 
-    @Test("a request that comes meanwhile does not put off the end of a PING", .tags(.H2n))
+    @Test("A new request does not postpone the end of a PING", .tags(.H2n))
     func requestsMeanwhile() {
         var probe = keepAlive()
         let number = probe.doubted(now: instant(10))
@@ -103,7 +104,7 @@ struct HTTP2KeepAliveTests {
         #expect(action == .dead)
     }
 
-    @Test("a PING's time begins when it has left, and again with each sign that the peer acknowledges", .tags(.H2n))
+    @Test("A PING's time begins when it has left, and again with each acknowledgement of the peer", .tags(.H2n))
     func leaving() {
         var probe = keepAlive()
         _ = probe.doubted(now: instant(10))
@@ -118,14 +119,14 @@ struct HTTP2KeepAliveTests {
         let own = probe.left(1, now: instant(30))
         #expect(own)
         #expect(deadline() == instant(45))
-        // Within a turn of the loop: a network that takes all at once says nothing of the peer.
+        // Within a turn of the loop: a network that takes all bytes at once shows nothing about the peer.
         probe.taken(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_999_000_000))
         #expect(deadline() == instant(45))
         probe.taken(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_900_000_000))
         #expect(deadline() == instant(55))
     }
 
-    /// A PING for a doubt at 10 s, which leaves at once.
+    /// A PING for a doubt at 10 s, which is sent at once.
     private func doubted() -> HTTP2KeepAlive {
         var probe = keepAlive()
         _ = probe.doubted(now: instant(10))
@@ -134,7 +135,7 @@ struct HTTP2KeepAliveTests {
     }
 
     @Test(
-        "in doubt, other bytes than the answer put off the end for 45 s in all; then the answer is missing", .tags(.H2n)
+        "During a doubt, bytes other than the answer postpone the end for at most 45 s", .tags(.H2n)
     )
     func missing() {
         var probe = doubted()
@@ -146,25 +147,26 @@ struct HTTP2KeepAliveTests {
         }
         #expect(deadline(readAt: 20) == instant(35))
         #expect(deadline(readAt: 50) == instant(55))
-        // Another request that times out begins nothing anew.
+        // Another request that times out does not restart the time.
         let second = probe.doubted(now: instant(50))
-        #expect(second == nil && deadline(readAt: 50) == instant(55))
+        #expect(second == nil)
+        #expect(deadline(readAt: 50) == instant(55))
         #expect(passed(54, readAt: 54) == .nothing)
         #expect(passed(55, readAt: 54) == .missing)
-        // It has been said. What is left on the connection goes on as long as bytes come.
+        // The pool already knows. The remaining requests continue while bytes arrive.
         #expect(deadline(readAt: 54) == instant(69))
         #expect(passed(68, readAt: 54) == .nothing)
         #expect(passed(69, readAt: 54) == .dead)
     }
 
-    @Test("a peer that sends nothing is dead as early as ever, doubted or not", .tags(.H2n))
+    @Test("A peer that sends nothing is dead at the usual time, doubted or not", .tags(.H2n))
     func deadInDoubt() {
         var probe = doubted()
         let action = probe.deadlinePassed(now: instant(25), readAt: instant(0), askedAt: instant(0), hasStreams: true)
         #expect(action == .dead)
     }
 
-    @Test("without doubt bytes put off the end for ever; a doubt bounds that from its beginning on", .tags(.H2n))
+    @Test("Without a doubt bytes postpone the end without bound; a doubt bounds this from its beginning", .tags(.H2n))
     func doubtDuringPing() {
         var probe = keepAlive()
         _ = probe.deadlinePassed(now: instant(30), readAt: instant(0), askedAt: instant(0), hasStreams: true)
@@ -179,7 +181,7 @@ struct HTTP2KeepAliveTests {
     }
 
     @Test(
-        "behind an upload the time until the answer is missing begins with what the network takes last before it",
+        "Behind an upload, a PING's time begins when the network takes the last bytes before it",
         .tags(.H2n))
     func missingBehindUpload() {
         var probe = keepAlive()
@@ -197,7 +199,7 @@ struct HTTP2KeepAliveTests {
         #expect(deadline() == instant(105), "the network has taken the PING before")
     }
 
-    @Test("Places of reset streams whose PING is not answered are given up with the connection, whatever else comes")
+    @Test("If the PING for reset streams is not answered, the connection ends, whatever else arrives")
     func missingForResets() {
         var probe = keepAlive()
         let number = probe.streamReset(now: instant(10), isPressing: false)

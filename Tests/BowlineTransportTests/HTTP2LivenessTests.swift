@@ -3,7 +3,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Whether an HTTP/2 peer is there")
+@Suite("Doubts about an HTTP/2 peer")
 struct HTTP2LivenessTests {
     private static func instant(_ seconds: Double) -> MonotonicInstant {
         MonotonicInstant(nanoseconds: Int64(seconds * 1_000_000_000))
@@ -11,7 +11,7 @@ struct HTTP2LivenessTests {
 
     private func instant(_ seconds: Double) -> MonotonicInstant { Self.instant(seconds) }
 
-    /// Bytes came last at 10 s.
+    /// The last bytes arrived at 10 s.
     private func makeLiveness() -> HTTP2Liveness {
         var liveness = HTTP2Liveness(options: HTTP2Options(), now: Self.instant(0))
         liveness.received(now: Self.instant(10))
@@ -28,7 +28,7 @@ struct HTTP2LivenessTests {
     }
 
     @Test(
-        "a request that ran out of time raises a doubt, unless bytes came since it was sent or it had little time",
+        "A request that timed out raises a doubt, unless bytes arrived since it was sent or its time was short",
         arguments: [
             TimeLimit(code: .responseHeadTimeout, silentSince: 10, now: 11, isDoubted: true),
             TimeLimit(code: .responseHeadTimeout, silentSince: 12, now: 13, isDoubted: true),
@@ -47,19 +47,20 @@ struct HTTP2LivenessTests {
         #expect(liveness.isDoubted == limit.isDoubted)
     }
 
-    @Test("the pool is told of each doubt, and one PING goes out for all of them")
+    @Test("The pool learns of each doubt, and one PING goes out for all of them")
     func onePing() {
         var liveness = makeLiveness()
         let first = liveness.timedOut(.responseHeadTimeout, silentSince: instant(11), now: instant(13))
         let number = liveness.pingForDoubt(now: instant(13))
         let second = liveness.timedOut(.responseHeadTimeout, silentSince: instant(12), now: instant(14))
         let none = liveness.pingForDoubt(now: instant(14))
-        #expect(first && second)
+        #expect(first)
+        #expect(second)
         #expect(number == 1)
         #expect(none == nil)
     }
 
-    @Test("without a doubt no PING is due for one")
+    @Test("Without a doubt no PING is due")
     func noDoubt() {
         var liveness = makeLiveness()
         let number = liveness.pingForDoubt(now: instant(11))
@@ -93,9 +94,9 @@ struct HTTP2LivenessTests {
         #expect(liveness.isDoubted)
     }
 
-    /// How many of how many places reset streams keep.
+    /// The number of places that reset streams keep, and the number of all places.
     @Test(
-        "a second reset waits for a message of the peer's until half of the places are kept",
+        "The PING for a second reset waits for a message from the peer, until half of the places are in use",
         arguments: [(1, 100, false), (49, 100, false), (50, 100, true), (1, 1, true), (1, 3, true), (1, 4, false)])
     func pressing(places: Int, limit: Int, isPressing: Bool) {
         var liveness = makeLiveness()
@@ -105,7 +106,7 @@ struct HTTP2LivenessTests {
         #expect(second == (isPressing ? 2 : nil))
     }
 
-    @Test("a message of the peer's sends the PING that resets wait for, if any wait")
+    @Test("A message from the peer sends the PING that resets wait for")
     func message() {
         var liveness = makeLiveness()
         let first = liveness.streamReset(places: 1, of: 100, now: instant(11))
@@ -118,7 +119,7 @@ struct HTTP2LivenessTests {
         #expect(onItsWay == nil)
     }
 
-    @Test("the silence of a connection that was idle counts from its next request on")
+    @Test("The silence of an idle connection counts from its next request")
     func becameBusy() {
         var liveness = makeLiveness()
         #expect(liveness.deadline(hasStreams: true) == instant(40))

@@ -3,7 +3,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What the network has taken of an HTTP/2 connection's bytes")
+@Suite("How the network takes an HTTP/2 connection's bytes")
 struct HTTP2NetworkProgressTests {
     private func instant(_ seconds: Int64) -> MonotonicInstant {
         MonotonicInstant(nanoseconds: seconds * 1_000_000_000)
@@ -15,13 +15,13 @@ struct HTTP2NetworkProgressTests {
     }
 
     @Test(
-        "it has moved when fewer bytes wait than before, of those that the channel was given meanwhile as well",
+        "The network has made progress when it took bytes, including bytes written meanwhile",
         arguments: [
             [
                 Look(waiting: 100, hasMoved: false), Look(waiting: 99, hasMoved: true),
                 Look(waiting: 99, hasMoved: false),
             ],
-            // TLS adds to those that wait.
+            // TLS adds to the bytes that wait.
             [
                 Look(waiting: 120, hasMoved: false), Look(waiting: 100, hasMoved: false),
                 Look(waiting: 40, hasMoved: true),
@@ -39,7 +39,7 @@ struct HTTP2NetworkProgressTests {
         }
     }
 
-    @Test("bytes that are added do not hide those that were taken")
+    @Test("New bytes do not hide the bytes that the network took")
     func added() {
         var progress = HTTP2NetworkProgress(now: instant(0))
         progress.gave(100)
@@ -49,7 +49,7 @@ struct HTTP2NetworkProgressTests {
         #expect(hasMoved)
     }
 
-    @Test("a mark forgets what was taken before it")
+    @Test("A mark forgets the bytes taken before it")
     func mark() {
         var progress = HTTP2NetworkProgress(now: instant(0))
         progress.gave(100)
@@ -59,7 +59,7 @@ struct HTTP2NetworkProgressTests {
         #expect(!progress.hasMoved(since: instant(0)))
     }
 
-    @Test("a flush that was taken whole is progress, at its own instant")
+    @Test("A flush that the network took completely is progress at its own instant")
     func flush() {
         var progress = HTTP2NetworkProgress(now: instant(0))
         progress.tookFlush(now: instant(5))
@@ -67,7 +67,7 @@ struct HTTP2NetworkProgressTests {
         #expect(!progress.hasMoved(since: instant(5)))
     }
 
-    @Test("it is blocked since the first time that the channel took nothing, until the channel takes bytes again")
+    @Test("The connection is blocked from the first time the channel accepts nothing until it accepts bytes again")
     func blocked() {
         var progress = HTTP2NetworkProgress(now: instant(0))
         #expect(progress.blockedSince == nil)

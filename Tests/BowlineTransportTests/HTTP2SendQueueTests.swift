@@ -5,7 +5,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What of a request's body waits to be written")
+@Suite("The unwritten part of a request's body")
 struct HTTP2SendQueueTests {
     @Test("Random chunks and random takes: the bytes come out in order, and the counts are right")
     func walk() {
@@ -23,7 +23,8 @@ struct HTTP2SendQueueTests {
                 } else if queue.byteCount > 0 {
                     let wanted = Int.random(in: 1...queue.byteCount, using: &random)
                     let piece = queue.take(wanted)
-                    #expect(piece.readableBytes > 0 && piece.readableBytes <= wanted, "seed \(seed)")
+                    #expect(piece.readableBytes > 0, "seed \(seed)")
+                    #expect(piece.readableBytes <= wanted, "seed \(seed)")
                     taken += Array(piece.readableBytesView)
                 }
                 #expect(queue.byteCount == given.count - taken.count, "seed \(seed)")
@@ -34,19 +35,22 @@ struct HTTP2SendQueueTests {
         }
     }
 
-    @Test("It is due while bytes or an end wait; what is dropped is not")
+    @Test("The queue is due while bytes or an end wait, and not after they are dropped")
     func due() throws {
         var queue = HTTP2SendQueue()
-        #expect(!queue.isDue && queue.cost == 0)
+        #expect(!queue.isDue)
+        #expect(queue.cost == 0)
         queue.ending = .withBody
         #expect(queue.isDue)
         queue.ending = .written
         #expect(!queue.isDue)
         queue.append(ByteBuffer(string: "abc"))
-        #expect(queue.isDue && queue.byteCount == 3)
+        #expect(queue.isDue)
+        #expect(queue.byteCount == 3)
         queue.ending = .withTrailers(try CheckedTrailers([:]))
         queue.drop()
-        #expect(!queue.isDue && queue.byteCount == 0)
+        #expect(!queue.isDue)
+        #expect(queue.byteCount == 0)
     }
 
     /// A piece of a body as text: its size, and how the stream ends with it or behind it.
@@ -56,9 +60,9 @@ struct HTTP2SendQueueTests {
             "\(piece.bytes.readableBytes)\(piece.endsStream ? " end" : "")\(piece.trailers == nil ? "" : " trailers")"
     }
 
-    /// What waits, the ending, how much may be written, and what is.
+    /// The waiting bytes, the ending, the limit, and the piece that is written.
     @Test(
-        "what is written next",
+        "The next piece follows the queued bytes, the ending and the limit",
         arguments: [
             (5, "open", 3, "3"), (5, "open", 5, "5"), (5, "open", 9, "5"), (5, "open", 0, "nothing"),
             (0, "open", 9, "nothing"),
@@ -82,23 +86,41 @@ struct HTTP2SendQueueTests {
         #expect(again == "nothing" || expected == "nothing", "the end is written once")
     }
 
-    @Test("bytes count as unsent until the network has taken them, and then as progress")
-    func progress() {
+    /// A queue of a hundred bytes, of which the channel has sixty.
+    private func partlyWritten() -> HTTP2SendQueue {
         var queue = HTTP2SendQueue()
         queue.append(ByteBuffer(repeating: 1, count: 100))
         _ = queue.next(upTo: 60)
-        #expect(queue.bytesInChannel == 60 && queue.byteCount == 40)
-        #expect(queue.cost == 40 && queue.unsentCost == 100)
-        #expect(!queue.hasProgress && queue.sentBytes == 0)
+        return queue
+    }
+
+    @Test("Bytes in the channel count as unsent until the network has taken them")
+    func unsent() {
+        var queue = partlyWritten()
+        #expect(queue.bytesInChannel == 60)
+        #expect(queue.byteCount == 40)
+        #expect(queue.cost == 40)
+        #expect(queue.unsentCost == 100)
         queue.sent(50)
-        #expect(queue.bytesInChannel == 10 && queue.unsentCost == 50)
-        #expect(queue.hasProgress && queue.sentBytes == 50)
+        #expect(queue.bytesInChannel == 10)
+        #expect(queue.unsentCost == 50)
+    }
+
+    @Test("Bytes that the network has taken count as progress until the progress is forgotten")
+    func progress() {
+        var queue = partlyWritten()
+        #expect(!queue.hasProgress)
+        #expect(queue.sentBytes == 0)
+        queue.sent(50)
+        #expect(queue.hasProgress)
+        #expect(queue.sentBytes == 50)
         queue.forgetProgress()
-        #expect(!queue.hasProgress && queue.sentBytes == 50)
+        #expect(!queue.hasProgress)
+        #expect(queue.sentBytes == 50)
     }
 }
 
-@Suite("What was written and not yet taken by the network")
+@Suite("Written bytes that the network has not taken")
 struct HTTP2SentMarksTests {
     private final class Body {}
 
@@ -111,7 +133,7 @@ struct HTTP2SentMarksTests {
         }
     }
 
-    @Test("A flush that is taken takes those before it along; pieces of one body in a flush are one mark")
+    @Test("Taking a flush takes all earlier flushes; pieces of one body in a flush are one mark")
     func flushes() {
         let bodies = [Body(), Body()]
         var marks = HTTP2SentMarks<Body>()
@@ -137,7 +159,8 @@ struct HTTP2SentMarksTests {
         seen = []
         while let mark = marks.next(upTo: second ?? 0) { seen.append(describe(mark, bodies)) }
         #expect(seen == ["1: 8", "ping 3"])
-        #expect(!marks.isEmpty && !marks.awaitsNetwork)
+        #expect(!marks.isEmpty)
+        #expect(!marks.awaitsNetwork)
         marks.removeAll()
         let gone = marks.next(upTo: 100)
         #expect(describe(gone, bodies) == "none")

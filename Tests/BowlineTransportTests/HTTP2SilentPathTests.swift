@@ -23,7 +23,7 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "a timeout without a byte: the pool is told before the request, and a PING goes out; its answer ends the doubt")
+        "A timeout without a byte informs the pool before the request and sends a PING, whose answer ends the doubt")
     func doubt() async throws {
         let harness = try await makeHarness()
         let call = try await harness.send(get("/silent"), timeouts: Self.timeouts)
@@ -40,7 +40,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("other bytes than the answer do not end the doubt")
+    @Test("Bytes other than the answer do not end the doubt")
     func otherBytes() async throws {
         let harness = try await makeHarness()
         let call = try await harness.send(get("/silent"), timeouts: Self.timeouts)
@@ -51,7 +51,8 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("bytes since the request was written: no doubt, whichever stream they were for", arguments: [true, false])
+    @Test(
+        "Bytes after the request was written prevent a doubt, whatever stream they are for", arguments: [true, false])
     func noDoubt(forSameStream: Bool) async throws {
         let harness = try await makeHarness()
         let call = try await harness.send(get("/slow"), timeouts: Self.timeouts)
@@ -64,13 +65,13 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("new requests do not put off the end of a PING; the connection ends when its answer is overdue")
+    @Test("New requests do not postpone the end of a PING; the connection ends when the answer is overdue")
     func requestsKeepComing() async throws {
         let harness = try await makeHarness()
         let first = try await harness.send(get("/0"), timeouts: Self.timeouts)
         try await harness.advance(by: .seconds(2))
         #expect(await first.error?.code == .responseHeadTimeout)
-        // The PING is on its way; 15 s are its time. Each of these was leased before the pool knew.
+        // The PING is in flight and has 15 s. Each of these requests got its lease before the pool knew.
         var calls: [HTTP2HarnessCall] = []
         for number in 1...14 {
             calls.append(try await harness.send(get("/\(number)"), timeouts: Self.timeouts))
@@ -83,7 +84,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("a deadline and an attempt's limit raise a doubt as well; one within a response's body does not")
+    @Test("A deadline and an attempt's limit raise a doubt too, except within a response's body")
     func otherLimits() async throws {
         let harness = try await makeHarness()
         var timeouts = Timeouts()
@@ -100,7 +101,7 @@ struct HTTP2SilentPathTests {
         let head = HTTP2WireField.section([.init(":status", "200")])
         try await harness.receive(HTTP2WireFrame(.headers, flags: HTTP2WireFrame.endHeaders, on: 3, head))
         let response = try await body.task.value
-        // The attempt's limit, which has passed by then, ended with the head.
+        // The attempt's limit, which has passed by now, ended with the head.
         try await harness.advance(by: .seconds(4))
         let error = try await #require(throws: ServiceError.self) { _ = try await response.body.collect(upTo: 10) }
         #expect(error.code == .deadlineExceeded)
@@ -108,7 +109,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("bodies that stand still in a connection without a byte raise a doubt", arguments: [true, false])
+    @Test("Stalled bodies on a connection without a byte raise a doubt", arguments: [true, false])
     func bodies(isUpload: Bool) async throws {
         let harness = try await makeHarness(isUpload ? [(4, 0)] : [])
         if isUpload {
@@ -135,7 +136,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("a probe asks once, and tells the pool of the answer; without one the connection ends")
+    @Test("A probe sends one PING and reports the answer to the pool; without an answer the connection ends")
     func probe() async throws {
         let harness = try await makeHarness()
         harness.connection.probe()
@@ -143,7 +144,7 @@ struct HTTP2SilentPathTests {
         let pings = try await harness.frames()
         #expect(pings.map(\.kind) == [.ping])
         try await harness.receive(try #require(pings.first).pong)
-        // The doubt is told each time: the pool may have been told otherwise since it asked.
+        // The pool learns of the doubt each time, because it may have got other news since its question.
         #expect(harness.entries() == ["doubted", "doubted", "confirmed"])
         harness.connection.probe()
         _ = try await harness.frames()
@@ -173,7 +174,7 @@ struct HTTP2SilentPathTests {
         return try await call.task.value
     }
 
-    /// The peer is silent for 30 s: the PING that it gets then.
+    /// The PING that is sent after the peer was silent for 30 s.
     private func pingAfterSilence(_ harness: HTTP2Harness) async throws -> HTTP2WireFrame {
         try await harness.advance(by: .milliseconds(29_999))
         #expect(try await harness.frames().isEmpty)
@@ -184,7 +185,7 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "a PING within a response's body that is not answered ends the connection; what had come is read first",
+        "An unanswered PING within a response's body ends the connection; the received bytes are read first",
         .tags(.H2n))
     func unansweredWithinBody() async throws {
         let harness = try await makeHarness()
@@ -198,20 +199,22 @@ struct HTTP2SilentPathTests {
         try await harness.advance(by: .milliseconds(1))
 
         let error = try #require(await waiting.error)
-        #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+        #expect(error.code == .connectionClosed)
+        #expect(error.progress == .ambiguous)
         #expect(harness.entries() == ["closed keepAliveFailed", "http://a.example/waiting: failed"])
         #expect(try await harness.frames().map(\.kind) == [.reset, .reset, .goAway])
         var reader = response.body.makeAsyncIterator()
         #expect(try await reader.next() == ByteBuffer(string: "part"))
         let cut = try await #require(throws: ServiceError.self) { _ = try await reader.next() }
-        #expect(cut.code == .connectionClosed && cut.progress == .responseStarted)
+        #expect(cut.code == .connectionClosed)
+        #expect(cut.progress == .responseStarted)
         #expect(cut.message.contains("http2.keepAliveTimeout"), "\(cut.message)")
         #expect(cut.elapsed == .seconds(45))
         await harness.finish()
     }
 
     @Test(
-        "a response's body goes on as long as its peer answers each PING, however long no byte of it comes", .tags(.H2n)
+        "A response's body continues while the peer answers each PING, however long no byte of it arrives", .tags(.H2n)
     )
     func answeredWithinBody() async throws {
         let harness = try await makeHarness()
@@ -231,7 +234,7 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "a PING within a request's body that is not answered ends the connection, though no limit of the body passes",
+        "An unanswered PING within a request's body ends the connection, although no limit of the body passes",
         .tags(.H2n)
     )
     func unansweredWithinUpload() async throws {
@@ -245,26 +248,28 @@ struct HTTP2SilentPathTests {
             }
         }
         let frames = try await harness.frames()
-        #expect(frames.map(\.kind) == [.headers, .data] && frames.last?.payload.readableBytes == 10)
+        #expect(frames.map(\.kind) == [.headers, .data])
+        #expect(frames.last?.payload.readableBytes == 10)
         _ = harness.entries()
         _ = try await pingAfterSilence(harness)
         try await harness.advance(by: .milliseconds(14_999))
         #expect(harness.entries().isEmpty)
         try await harness.advance(by: .milliseconds(1))
         let error = try #require(await upload.error)
-        #expect(error.code == .connectionClosed && error.progress == .ambiguous)
+        #expect(error.code == .connectionClosed)
+        #expect(error.progress == .ambiguous)
         #expect(error.message.contains("http2.keepAliveTimeout"), "\(error.message)")
         #expect(harness.entries() == ["closed keepAliveFailed", "http://a.example/up: failed"])
         await harness.finish()
     }
 
-    @Test("a PING that waits behind an upload has until the network has taken nothing for keepAliveTimeout")
+    @Test("A PING behind an upload fails after the network has taken nothing for keepAliveTimeout")
     func pingBehindUpload() async throws {
         let harness = try await makeHarness()
         try await harness.setWritable(false)
         harness.connection.probe()
         #expect(try await harness.frames().isEmpty)
-        // The network takes some now and then: the peer acknowledges.
+        // The network takes some bytes from time to time: the peer acknowledges.
         for _ in 0..<5 {
             try await harness.advance(by: .seconds(10))
             try await harness.onLoop { [connection = harness.connection] in connection.networkMoved() }
@@ -272,7 +277,7 @@ struct HTTP2SilentPathTests {
         #expect(harness.entries() == ["doubted"])
         try await harness.setWritable(true)
         #expect(try await harness.frames().map(\.kind) == [.ping])
-        // From here on its answer is due.
+        // From here the answer is due.
         try await harness.advance(by: .seconds(14))
         #expect(harness.entries().isEmpty)
         try await harness.advance(by: .seconds(1))
@@ -281,7 +286,7 @@ struct HTTP2SilentPathTests {
     }
 
     @Test(
-        "a doubted peer that sends bytes, and answers no PING: no more requests after 45 s, and what it carries goes on"
+        "A doubted peer that sends bytes but answers no PING gets no new requests after 45 s; the others continue"
     )
     func trickling() async throws {
         let harness = try await makeHarness()
@@ -301,8 +306,9 @@ struct HTTP2SilentPathTests {
         #expect(harness.entries().isEmpty)
         try await harness.advance(by: .seconds(5))
         var entries = harness.entries()
-        #expect(entries.first == "retired keepAliveFailed" && !entries.contains { $0.hasPrefix("closed") })
-        // One that was leased before the pool knew goes elsewhere.
+        #expect(entries.first == "retired keepAliveFailed")
+        #expect(!entries.contains { $0.hasPrefix("closed") })
+        // A request whose lease was granted before the pool knew goes to another connection.
         let late = try await harness.send(get("/late"))
         #expect(await late.error?.isDeclined == true)
         try await harness.receive(
@@ -310,13 +316,13 @@ struct HTTP2SilentPathTests {
         #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "xxxxend"))
         entries = harness.entries()
         #expect(!entries.contains { $0.hasPrefix("closed") })
-        // When bytes come no more, its peer is dead.
+        // When no more bytes arrive, the peer is dead.
         try await harness.advance(by: .seconds(15))
         #expect(harness.entries().contains("closed keepAliveFailed"))
         await harness.finish()
     }
 
-    @Test("a peer that answers requests, and no PING, gets no more requests 45 s after one was cancelled")
+    @Test("A peer that answers requests but no PING gets no new requests 45 s after one was cancelled")
     func resetsWithoutAnswer() async throws {
         let harness = try await makeHarness()
         let cancelled = try await harness.send(get("/cancelled"))
@@ -346,7 +352,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("a limit that leaves a request less than 100 ms raises no doubt: a healthy peer may need that long")
+    @Test("A limit of less than 100 ms for a request raises no doubt: a healthy peer may need that long")
     func shortLimits() async throws {
         let harness = try await makeHarness()
         var timeouts = Timeouts()
@@ -381,13 +387,14 @@ struct HTTP2SilentPathTests {
             if readsBefore { read += try await reader.next()?.readableBytes ?? 0 }
         }
         try await harness.receive(.settingsAcknowledgement)
-        // As the peer counts it, from the settings that it has acknowledged on.
+        // The window as the peer counts it, from the settings that the peer has acknowledged.
         granted += 2_147_483_647 - 65_535
         for _ in 0..<20 { try await send(15_000) }
         #expect(granted - sent <= 2_147_483_647)
         try await harness.receive(HTTP2WireFrame(.data, flags: HTTP2WireFrame.endStream, on: 1))
         while let bytes = try await reader.next() { read += bytes.readableBytes }
-        #expect(read == sent && sent == 360_000)
+        #expect(read == sent)
+        #expect(sent == 360_000)
         #expect(harness.entries().allSatisfy { !$0.hasPrefix("closed") })
         await harness.finish()
     }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("The bodies of an HTTP/2 connection's requests on their way")
+@Suite("Uploads of an HTTP/2 connection")
 struct HTTP2UploadsTests {
     private final class Upload: HTTP2UploadStream {
         let id: Int
@@ -20,13 +20,13 @@ struct HTTP2UploadsTests {
         }
     }
 
-    /// A session with open streams, the uploads on it, and what of it was written.
+    /// A session with open streams, its uploads, and the written bytes.
     private struct Peer: ~Copyable {
         var session = HTTP2ClientSession(options: HTTP2SessionOptions())
         var uploads = HTTP2Uploads<Upload>(channelLimit: 65_536)
         var streams: [Upload] = []
         private var reader = HTTP2WireReader()
-        /// By stream: what was put into its queue and has not been written. What is written has to be the beginning of that.
+        /// By stream: the queued bytes that have not been written. Each write must be their beginning.
         private var unwritten: [Int: ByteBuffer] = [:]
         private var byteCount = 0
 
@@ -52,7 +52,7 @@ struct HTTP2UploadsTests {
 
         /// Puts a body, or a part of it, into a stream's queue.
         mutating func append(_ count: Int, to index: Int, _ ending: HTTP2SendQueue.Ending = .open) {
-            // No two parts alike.
+            // No two parts are equal.
             let bytes = ByteBuffer(
                 bytes: (byteCount..<byteCount + count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
             byteCount += count
@@ -97,7 +97,7 @@ struct HTTP2UploadsTests {
         }
     }
 
-    @Test("chunks of 64 KiB of an upload that is alone go out in whole frames, output by output")
+    @Test("Chunks of 64 KiB of a single upload go out in whole frames, output by output")
     func wholeFrames() throws {
         var peer = try Peer(1)
         for _ in 0..<4 { peer.append(65_536, to: 0) }
@@ -106,7 +106,8 @@ struct HTTP2UploadsTests {
             #expect(shapes == [String](repeating: "1: 16384", count: 4))
         }
         let rest = peer.write()
-        #expect(rest.isEmpty && !peer.uploads.isDue)
+        #expect(rest.isEmpty)
+        #expect(!peer.uploads.isDue)
     }
 
     @Test("two bodies take turns, frame by frame, and end with their last bytes")
@@ -123,7 +124,7 @@ struct HTTP2UploadsTests {
         #expect(peer.uploads.isAllTaken)
     }
 
-    @Test("a stream without a window leaves the queue, and holds up no other")
+    @Test("A stream without a window leaves the queue and does not block another")
     func noWindow() throws {
         var peer = try Peer(2, window: 10)
         peer.append(25, to: 0)
@@ -145,7 +146,7 @@ struct HTTP2UploadsTests {
         #expect(shapes == ["1: 0 end"])
     }
 
-    @Test("trailers follow the body; those that the peer does not accept are reported, and the others go on")
+    @Test("Trailers follow the body; trailers that the peer does not accept are reported, and other uploads continue")
     func trailers() throws {
         var peer = try Peer(2, settings: [(6, 100)])
         let large = try CheckedTrailers([.accept: String(repeating: "x", count: 100)])
@@ -160,26 +161,28 @@ struct HTTP2UploadsTests {
         #expect(taken == ["1: 3", "3: 4 last"])
     }
 
-    @Test("a stream that was closed meanwhile is passed over, and one with nothing to send is not queued")
+    @Test("A stream that was closed meanwhile is skipped, and a stream with nothing to send is not queued")
     func closed() throws {
         var peer = try Peer(2)
         peer.append(3, to: 0)
         peer.append(0, to: 1)
         peer.streams[0].isOpen = false
-        #expect(peer.uploads.isDue && !peer.streams[1].isQueued)
+        #expect(peer.uploads.isDue)
+        #expect(!peer.streams[1].isQueued)
         let shapes = peer.write()
         #expect(shapes.isEmpty)
         peer.uploads.add(peer.streams[0])
         #expect(!peer.uploads.isDue)
     }
 
-    @Test("a flush is followed if anything in it is marked")
+    @Test("A flush is tracked if it has a mark")
     func flushes() throws {
         var peer = try Peer(1)
         let nothing = peer.uploads.flushed()
         #expect(nothing == nil)
         peer.uploads.wrotePing(4)
-        #expect(!peer.uploads.awaitsNetwork && !peer.uploads.isAllTaken)
+        #expect(!peer.uploads.awaitsNetwork)
+        #expect(!peer.uploads.isAllTaken)
         let end = peer.uploads.flushed()
         #expect(peer.uploads.awaitsNetwork)
         let taken = peer.taken(upTo: end)
@@ -187,7 +190,7 @@ struct HTTP2UploadsTests {
         #expect(peer.uploads.isAllTaken)
     }
 
-    @Test("uploads go on in their order as little of them waits; those that are closed or went on are forgotten")
+    @Test("Uploads resume in order when few of their bytes wait; closed and resumed uploads are forgotten")
     func room() throws {
         var peer = try Peer(4)
         for (index, count) in [10, 101, 20, 30].enumerated() {
@@ -206,7 +209,7 @@ struct HTTP2UploadsTests {
         #expect(wentOn == nil)
     }
 
-    @Test("what the channel has of a body does not count against its room")
+    @Test("Bytes in the channel do not count against a body's room")
     func roomBesideTheChannel() throws {
         var peer = try Peer(1)
         peer.streams[0].sending.append(ByteBuffer(repeating: 1, count: 150))
@@ -227,7 +230,8 @@ struct HTTP2UploadsTests {
         peer.streams[0].isWaitingForRoom = true
         peer.uploads.waitForRoom(peer.streams[0])
         peer.uploads.removeAll()
-        #expect(!peer.uploads.isDue && peer.uploads.isAllTaken)
+        #expect(!peer.uploads.isDue)
+        #expect(peer.uploads.isAllTaken)
         let roomy = peer.uploads.popRoomy(upTo: 100)
         #expect(roomy == nil)
     }

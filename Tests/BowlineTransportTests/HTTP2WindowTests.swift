@@ -10,7 +10,7 @@ struct HTTP2WindowTests {
     private static let window = 65_536
     private static let piece = ByteBuffer(repeating: 0x61, count: 8_192)
 
-    /// What the peer may send on a stream and on the connection, by what the client has told it.
+    /// How much the peer may send on a stream and on the connection, by the client's updates.
     private struct Room {
         var stream = HTTP2WindowTests.window
         var streamUpdates = 0
@@ -30,7 +30,7 @@ struct HTTP2WindowTests {
     }
 
     @Test(
-        "what waits for a reader that does not read is at most one window; then it gets the rest", .tags(.H2j))
+        "At most one window of bytes waits for a slow reader; then the reader gets the rest", .tags(.H2j))
     func unreadStream() async throws {
         let harness = try await HTTP2Harness {
             $0.streamWindow = Self.window
@@ -49,7 +49,8 @@ struct HTTP2WindowTests {
             room.note(try await harness.frames())
         }
         #expect(sent >= Self.window)
-        #expect(sent <= Self.window && room.streamUpdates == 0)
+        #expect(sent <= Self.window)
+        #expect(room.streamUpdates == 0)
         #expect(room.connectionUpdates > 0, "such a reader holds up its own stream only")
 
         let updates = room.streamUpdates
@@ -81,7 +82,7 @@ struct HTTP2WindowTests {
         var reader = response.body.makeAsyncIterator()
         var taken = 0
         while taken < Self.window, let chunk = try await reader.next() { taken += chunk.readableBytes }
-        // The loop does what the reader has brought about.
+        // The loop runs the work that the reader caused.
         _ = try await harness.frames()
         try await harness.advance(by: .seconds(1))
         #expect(!call.exchange.isOver)

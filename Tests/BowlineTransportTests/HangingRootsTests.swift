@@ -6,7 +6,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("The system's roots are on a disk that does not answer", .timeLimit(.minutes(1)))
+@Suite("System roots on a disk that does not respond", .timeLimit(.minutes(1)))
 struct HangingRootsTests {
     enum End: CaseIterable, Sendable {
         case cancelled, timedOut
@@ -19,7 +19,7 @@ struct HangingRootsTests {
     }
 
     @Test(
-        "a dial that ends while it waits for them is released, and a close waits for nothing", arguments: End.allCases)
+        "A dial that ends while it waits for the roots is released, and a close does not wait", arguments: End.allCases)
     func released(end: End) async throws {
         let mayLoad = DispatchSemaphore(value: 0)
         let hasBegun = Gate()

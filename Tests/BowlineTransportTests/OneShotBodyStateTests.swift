@@ -4,11 +4,11 @@ import Testing
 
 @testable import BowlineCore
 
-@Suite("What a one-shot body keeps, and whom it pulls for")
+@Suite("Replay and pulls of a one-shot body")
 struct OneShotBodyStateTests {
     typealias State = OneShotBodyState<Int, String>
 
-    @Test("A pull whose task is known only after the next pull has begun does not take that one's place")
+    @Test("A pull whose task becomes known after the next pull has begun does not replace the next pull's task")
     func lateTask() throws {
         var state = State()
         let hasBegun = state.beginReading(replayLimit: 10)
@@ -18,7 +18,7 @@ struct OneShotBodyStateTests {
             Issue.record("no pull begins")
             return
         }
-        // The first pull brings its chunk before the thread that started it has said which task it is.
+        // The first pull delivers its chunk before the thread that started it has reported the task.
         let pulled = state.pulled(ByteBuffer(string: "a"))
         let first = try #require(pulled)
         #expect(first.waiter == 1)
@@ -29,13 +29,14 @@ struct OneShotBodyStateTests {
         }
         let isSecondCancelled = state.pullStarted(2, "second")
         let isFirstCancelled = state.pullStarted(1, "first")
-        #expect(!isSecondCancelled && !isFirstCancelled)
+        #expect(!isSecondCancelled)
+        #expect(!isFirstCancelled)
         let abandoned = state.abandon()
         #expect(abandoned.pull == "second")
         #expect(abandoned.waiter == 2)
     }
 
-    @Test("A body that is given up before its pull's task is known has that cancelled when it is")
+    @Test("A body that is abandoned before its pull's task is known cancels the task when it is")
     func abandonedBeforeTask() {
         var state = State()
         _ = state.beginReading(replayLimit: 10)
@@ -49,7 +50,7 @@ struct OneShotBodyStateTests {
         #expect(state.keptChunks == 0)
     }
 
-    @Test("A reader whose place was dropped fails; it does not get what is left")
+    @Test("A reader whose place was dropped fails and does not get the remaining bytes")
     func droppedPlace() throws {
         var state = State()
         let hasBegun = state.beginReading(replayLimit: 10)
@@ -82,7 +83,7 @@ struct OneShotBodyStateTests {
         #expect(delivery?.waiter == nil)
     }
 
-    @Test("16 KiB in chunks of one byte are kept in little more, and are read again as they were")
+    @Test("16 KiB in chunks of one byte take little more memory, and are read again unchanged")
     func tinyChunks() throws {
         var state = State()
         _ = state.beginReading(replayLimit: 16_384)
@@ -149,7 +150,7 @@ struct OneShotBodyStateTests {
                         let chunk = (0..<size).map { UInt8(truncatingIfNeeded: stream.count &+ $0) }
                         stream += chunk
                         if pull != nil { _ = state.pullStarted(pull ?? 0, "task") }
-                        // The attempt may have ended while the pull was under way.
+                        // The attempt may have ended while the pull was in flight.
                         if random.next(in: 0..<5) == 0 {
                             let waiter = state.stopWaiting(number)
                             #expect(waiter == number)
@@ -159,7 +160,8 @@ struct OneShotBodyStateTests {
                             let pulled = state.pulled(ByteBuffer(bytes: chunk))
                             let delivery = try #require(pulled)
                             let (bytes, next) = try #require(Self.bytes(delivery.step))
-                            #expect(delivery.waiter == number && bytes == chunk)
+                            #expect(delivery.waiter == number)
+                            #expect(bytes == chunk)
                             reader = (next, reader.read + bytes.count)
                         }
                         if stream.count > limit { isCommitted = isCommitted || !state.isReplayable }

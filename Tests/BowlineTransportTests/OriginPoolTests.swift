@@ -8,7 +8,7 @@ import Testing
 
 @Suite("The pools of origins", .timeLimit(.minutes(1)))
 struct OriginPoolTests {
-    @Test("prewarm of an origin whose pool goes cold in that moment dials from the pool that takes its place")
+    @Test("prewarm of an origin whose pool goes cold at that moment dials from the new pool")
     func prewarmOfColdOrigin() async throws {
         try await withLoopbackServer { server in
             let transport = try PooledTransport(options: TransportOptions())
@@ -29,7 +29,7 @@ struct OriginPoolTests {
     }
 
     @Test(
-        "A dial that fails for want of descriptors, ports or memory is told from one that the peer fails",
+        "A dial that fails for lack of descriptors, ports or memory is distinguished from a failure of the peer",
         arguments: [
             (EMFILE, DialFailureCause.resources), (ENFILE, .resources), (ENOBUFS, .resources), (ENOMEM, .resources),
             (EADDRNOTAVAIL, .resources), (ECONNREFUSED, .peer), (ECONNRESET, .peer), (ETIMEDOUT, .peer),

@@ -4,7 +4,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// What of a request goes out with its head, and what each protocol makes of it.
+/// Which part of a request is sent with its head, and how each protocol encodes it.
 @Suite struct PreparedRequestTests {
     private static func prepared(
         _ body: RequestBody, isPooled: Bool = true, _ change: (inout ServiceRequest) throws -> Void = { _ in }
@@ -17,7 +17,7 @@ import Testing
 
     private static let start = "PUT /x HTTP/1.1\r\nHost: a.example\r\n"
 
-    @Test("HTTP/1.1: a small body stands behind the head in the same buffer, each time that the request is sent")
+    @Test("HTTP/1.1: a small body follows the head in the same buffer each time the request is sent")
     func inline() throws {
         let request = try Self.prepared(.text("abc"))
         #expect(String(buffer: request.http1Head()) == Self.start + "Content-Length: 3\r\n\r\nabc")
@@ -46,7 +46,7 @@ import Testing
                 == Self.start + "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
     }
 
-    @Test("RFC 9110 §10.1.1: trailers without content are not waited for, and neither protocol says Expect")
+    @Test("RFC 9110 §10.1.1: a request with trailers only does not wait, and neither protocol sends Expect")
     func trailersAlone() throws {
         let body = RequestBody.none.trailers { [:] }
         let request = try Self.prepared(body) { $0.fields[.expect] = "100-continue" }
@@ -56,14 +56,14 @@ import Testing
         #expect(request.http2Head.listSize == 42 + 43 + 51 + 39)
     }
 
-    @Test("The connection closes after the request if the caller says so, or if there is no pool")
+    @Test("The connection closes after the request if the caller asks for it, or if there is no pool")
     func closeReason() throws {
         #expect(try Self.prepared(.none).closeReason == nil)
         #expect(try Self.prepared(.none, isPooled: false).closeReason == .poolingDisabled)
         #expect(try Self.prepared(.none) { $0.fields[.connection] = "close" }.closeReason == .connectionCloseRequested)
     }
 
-    @Test("A request that may not be sent is refused before there is a connection, with the check's words")
+    @Test("An invalid request is refused before there is a connection, with the check's message")
     func refused() throws {
         let error = #expect(throws: ServiceError.self) {
             try Self.prepared(.text("abc")) { $0.fields[.contentLength] = "4" }

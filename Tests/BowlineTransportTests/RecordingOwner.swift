@@ -6,7 +6,7 @@ import BowlineCore
 final class RecordingOwner: ConnectionOwner {
     private let log = Guarded<[String]>([])
 
-    /// What the connection has said, in order: `closed` with its reason, for one.
+    /// The connection's calls in order, for example `closed` with its reason.
     var notes: [String] { log.withLock { $0 } }
 
     func contains(_ entry: String) -> Bool {

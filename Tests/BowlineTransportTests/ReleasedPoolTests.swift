@@ -16,16 +16,7 @@ struct ReleasedPoolTests {
         var owner: RecordingOwner? = RecordingOwner()
         let link = OriginLink(options: ConnectionOptions(), owner: owner)
         let sweep = DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: TestClock()))
-        let connection = try await channel.eventLoop.submit {
-            let connection = HTTP1Connection(
-                ConnectionTraits(
-                    id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
-                    dialDuration: .zero, sweep: sweep, executor: EventLoopTaskExecutor(channel.eventLoop),
-                    origin: link))
-            try channel.pipeline.syncOperations.addHandler(connection)
-            return connection
-        }.get()
-        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()
+        let connection = try await makeHTTP1Connection(on: channel, sweep: sweep, origin: link)
 
         Self.endLease(of: connection, isUsed: isUsed, on: link)
         #expect(owner?.take() == [isUsed ? "released" : "returned unused"])

@@ -3,7 +3,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("Which look-up of a name runs when")
+@Suite("The order of name look-ups")
 struct ResolverMachineTests {
     typealias Machine = ResolverStateMachine<String>
 
@@ -18,7 +18,7 @@ struct ResolverMachineTests {
 
     enum Effect: Equatable, Sendable {
         case start, enough
-        /// The waiter that is told of its cancellation, if there is one.
+        /// The waiter that gets its cancellation, if there is one.
         case forgot(String?, starts: Bool)
         case run(String), threadEnds
         case told([String])
@@ -26,7 +26,7 @@ struct ResolverMachineTests {
 
     /// Two look-ups at a time, three threads.
     static let rows: [([Event], [Effect])] = [
-        // One look-up for all who want the name.
+        // One look-up for all waiters of a name.
         (
             [
                 .wanted("1", "a"), .wanted("2", "a"), .threadBecameFree, .wanted("3", "a"), .ended("a"),
@@ -48,9 +48,9 @@ struct ResolverMachineTests {
             ],
             [.start, .start, .enough, .run("a"), .run("b"), .told(["2"]), .run("c")]
         ),
-        // What is queued and no longer wanted never runs.
+        // A queued look-up that is no longer needed never runs.
         ([.wanted("1", "a"), .forgotten("1"), .threadBecameFree], [.start, .forgot("1", starts: false), .threadEnds]),
-        // One of two waiters goes: the look-up goes on for the other.
+        // One of two waiters leaves: the look-up continues for the other.
         (
             [.wanted("1", "a"), .wanted("2", "a"), .forgotten("1"), .threadBecameFree, .ended("a")],
             [.start, .enough, .forgot("1", starts: false), .run("a"), .told(["2"])]
@@ -67,7 +67,7 @@ struct ResolverMachineTests {
                 .threadEnds,
             ]
         ),
-        // Who wants it again gets its answer: there is no second look-up of the name.
+        // A new waiter gets its answer: there is no second look-up of the name.
         (
             [.wanted("1", "a"), .threadBecameFree, .forgotten("1"), .wanted("2", "a"), .ended("a")],
             [.start, .run("a"), .forgot("1", starts: false), .enough, .told(["2"])]
@@ -84,12 +84,12 @@ struct ResolverMachineTests {
                 .start, .enough, .run("c"), .told([]), .run("d"),
             ]
         ),
-        // Without any thread the waiters are told.
+        // Without any thread the waiters fail.
         (
             [.wanted("1", "a"), .wanted("2", "a"), .threadNotStarted, .wanted("3", "a")],
             [.start, .enough, .told(["1", "2"]), .start]
         ),
-        // With another thread they wait for that one.
+        // If there is another thread, they wait for it.
         (
             [
                 .wanted("1", "a"), .threadBecameFree, .wanted("2", "b"), .threadNotStarted, .ended("a"),
@@ -97,7 +97,7 @@ struct ResolverMachineTests {
             ],
             [.start, .run("a"), .start, .told([]), .told(["1"]), .run("b")]
         ),
-        // What is over cannot be forgotten, and an answer that nobody asked for does nothing.
+        // A finished wait cannot be forgotten, and an unexpected answer does nothing.
         (
             [.wanted("1", "a"), .threadBecameFree, .ended("a"), .forgotten("1"), .ended("a"), .ended("b")],
             [.start, .run("a"), .told(["1"]), .forgot(nil, starts: false), .told([]), .told([])]
@@ -111,7 +111,7 @@ struct ResolverMachineTests {
         #expect(events.map { walk.perform($0) } == expected)
     }
 
-    @Test("100,000 random events: the machine does what the model does, and no look-up is left without a thread")
+    @Test("For 100,000 random events the machine does what the model does, and no look-up is left without a thread")
     func walk() throws {
         var random = SeededRandom.fromEnvironment()
         for round in 0..<500 {
@@ -138,7 +138,7 @@ private struct Walk: ~Copyable {
     private let limits: ResolverMachineTests.Machine.Limits
     private var machine: ResolverMachineTests.Machine
     private var ids: [String: (name: String, id: ResolverMachineTests.Machine.WaiterID)] = [:]
-    /// In the order in which they were wanted.
+    /// In the order of their first waiters.
     private var model: [Model] = []
     private var threads = 0
     private var waitersMade = 0
@@ -183,7 +183,7 @@ private struct Walk: ~Copyable {
         }
     }
 
-    /// Does to the model what was done to the machine. Returns what is different; nil: nothing.
+    /// Applies the machine's event to the model. Returns the difference, or nil.
     mutating func compare(_ event: ResolverMachineTests.Event, _ effect: ResolverMachineTests.Effect) -> String? {
         let expected = expect(event)
         if let expected, expected != effect { return "\(effect) where the model has \(expected)" }

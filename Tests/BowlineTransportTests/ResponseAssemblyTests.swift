@@ -11,7 +11,7 @@ struct ResponseAssemblyTests {
         case head, bytes(String), trailers, readEnded, ended
     }
 
-    /// What was handed over, as text that can be compared.
+    /// The deliveries as comparable text.
     private static func text(_ delivery: ResponseAssembly.Delivery) -> String {
         func body(_ bytes: ByteBuffer?) -> String { bytes.map { String(buffer: $0) } ?? "-" }
         func fields(_ fields: ReceivedFields?) -> String {
@@ -55,7 +55,7 @@ struct ResponseAssemblyTests {
         ([.head, .ended, .readEnded, .ended], ["whole 201 Server=s - -", "nothing", "nothing"]),
     ]
 
-    @Test("What is handed over, and when", arguments: rows)
+    @Test("Each event delivers what the table says", arguments: rows)
     func deliveries(events: [Event], expected: [String]) {
         var assembly = ResponseAssembly()
         var deliveries: [String] = []
@@ -72,7 +72,7 @@ struct ResponseAssemblyTests {
     }
 
     @Test(
-        "Where the response stands",
+        "The state of the response after each event",
         arguments: [
             ([], Stage()),
             ([.head], Stage(hasHead: true, awaitsDelivery: true)),
@@ -88,7 +88,7 @@ struct ResponseAssemblyTests {
         #expect(stage == expected)
     }
 
-    @Test("The status and the length are known after the head was handed over")
+    @Test("The status and the length stay known after the head was delivered")
     func facts() {
         var assembly = ResponseAssembly()
         #expect(assembly.status == 0)
@@ -99,7 +99,7 @@ struct ResponseAssemblyTests {
         #expect(assembly.expectedLength == 7)
     }
 
-    @Test("The times of its parts, of which the first byte counts once")
+    @Test("The times of the response's parts are noted, the first byte's once")
     func arrival() {
         var assembly = ResponseAssembly()
         assembly.requestSent(at: MonotonicInstant(nanoseconds: 10))
@@ -113,7 +113,7 @@ struct ResponseAssemblyTests {
         #expect(assembly.arrival.head == MonotonicInstant(nanoseconds: 30))
     }
 
-    @Test("Informational responses are kept in their order, and are no head")
+    @Test("Informational responses are kept in order, and do not count as the head")
     func informational() {
         var assembly = ResponseAssembly()
         assembly.informationalReceived(InformationalResponse(status: .continue, fields: ReceivedFields()))

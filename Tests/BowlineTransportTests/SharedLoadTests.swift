@@ -24,7 +24,7 @@ struct SharedLoadTests {
         return promise.futureResult
     }
 
-    @Test("one load serves all that wait, away from their loop, which goes on meanwhile")
+    @Test("One load serves all waiters on another thread, and their loop stays free")
     func shared() async throws {
         let loads = Guarded(0)
         let mayEnd = DispatchSemaphore(value: 0)
@@ -47,7 +47,7 @@ struct SharedLoadTests {
         #expect(loads.withLock { $0 } == 1)
     }
 
-    @Test("a value that is there comes at once, without a turn of the loop")
+    @Test("A loaded value is delivered at once, without a turn of the loop")
     func atOnce() async throws {
         let shared = SharedLoad<Int> { 7 }
         #expect(try await load(shared).get() == 7)
@@ -60,7 +60,7 @@ struct SharedLoadTests {
         #expect(isAtOnce)
     }
 
-    /// Opens a gate when nobody holds it.
+    /// Opens a gate when its last reference is released.
     private final class Held: Sendable {
         let isReleased: Gate
 
@@ -71,7 +71,7 @@ struct SharedLoadTests {
         deinit { isReleased.open() }
     }
 
-    @Test("one that is forgotten is not called back, and what it holds is released while the load still runs")
+    @Test("A forgotten waiter is not called back, and its captures are released while the load still runs")
     func forgotten() async throws {
         let mayEnd = DispatchSemaphore(value: 0)
         let shared = SharedLoad<Int> {
@@ -91,18 +91,18 @@ struct SharedLoadTests {
         #expect(!isReleased.isOpen)
         shared.forget(try #require(ticket))
         #expect(isReleased.isOpen)
-        // Twice, and after the end, is as good as once.
+        // Calling it twice, or after the end, has no further effect.
         shared.forget(try #require(ticket))
         mayEnd.signal()
         #expect(try await first.get() == 7)
-        // Those that wait are called in the order in which they came: the forgotten one would have been before this.
+        // Waiters are called in their order of arrival: the forgotten waiter would have been called before this one.
         #expect(try await last.get() == 7)
         #expect(calls.withLock { $0 } == 0)
         shared.forget(try #require(ticket))
         #expect(try await load(shared).get() == 7)
     }
 
-    @Test("if the one that began the load is forgotten, the load serves those that come after it")
+    @Test("If the waiter that began the load is forgotten, the load serves later waiters")
     func firstForgotten() async throws {
         let loads = Guarded(0)
         let mayEnd = DispatchSemaphore(value: 0)
@@ -125,7 +125,7 @@ struct SharedLoadTests {
         #expect(loads.withLock { $0 } == 1)
     }
 
-    @Test("a load that failed fails all that wait, and the next one begins anew")
+    @Test("A failed load fails all waiters, and the next request begins another load")
     func failed() async throws {
         let loads = Guarded(0)
         let shared = SharedLoad<Int> {

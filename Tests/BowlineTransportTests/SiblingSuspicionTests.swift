@@ -20,7 +20,7 @@ struct SiblingSuspicionTests {
     }
 
     @Test(
-        "Dead connections and time limits without a byte; not a peer that answers, nor a short deadline",
+        "Lost connections and timeouts without a byte raise a doubt; responses and short deadlines do not",
         arguments: [
             Case(code: .connectionClosed, progress: .ambiguous, suspicion: .dead),
             Case(code: .connectionClosed, progress: .neverSent, suspicion: .dead),
@@ -56,7 +56,7 @@ struct SiblingSuspicionTests {
         #expect(suspicion == row.suspicion)
     }
 
-    @Test("A connection that declines a request is well")
+    @Test("A connection that declines a request is not doubted")
     func declined() {
         let outcome = TransportOutcome(connection: .declined(hasCarriedOthers: true))
         #expect(SiblingSuspicion(outcome, wasPooled: true, isMultiplexed: true, waited: .zero) == .none)

@@ -3,7 +3,7 @@ import BowlineCore
 @testable import BowlineTransport
 
 extension TransportOutcome {
-    /// An outcome of no particular exchange.
+    /// An outcome without a particular exchange.
     init(
         _ code: ServiceError.Code = .connectionClosed, _ message: String = "failed",
         progress: RequestProgress = .neverSent, connection: Connection = .ordinary

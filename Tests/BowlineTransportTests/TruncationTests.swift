@@ -3,7 +3,7 @@ import Testing
 
 @testable import BowlineTransport
 
-@Suite("What the caller is told of a response that was cut off")
+@Suite("The error for a response that was cut off")
 struct TruncationTests {
     struct Row: Sendable {
         var cause: Truncation.Cause
@@ -53,7 +53,7 @@ struct TruncationTests {
             message: "the peer reset the stream within the response body (CANCEL)"),
     ]
 
-    @Test("Code and message are the table's", arguments: rows)
+    @Test("Code and message are as the table says", arguments: rows)
     func truncation(row: Row) {
         let truncation = Truncation(row.cause, received: row.received)
         #expect(truncation.code == row.code)

@@ -1,10 +1,10 @@
 import BowlineCore
 import BowlineTesting
 
-/// A clock that wakes nobody: a harness does what is due itself, so that it knows when that is done.
+/// A clock that wakes no sleeper: the harness runs the due work itself, so that it knows when it is done.
 struct UnhurriedClock: ServiceClock {
     private let base: TestClock
-    /// Nobody moves it.
+    /// Nothing moves this clock.
     private let stillClock = TestClock()
 
     init(_ base: TestClock) {

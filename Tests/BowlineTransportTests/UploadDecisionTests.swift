@@ -29,7 +29,7 @@ struct UploadDecisionTests {
             ]
         }
 
-    @Test("The decision is the table's", arguments: rows)
+    @Test("Each case is decided as the table says", arguments: rows)
     func decision(row: Row) {
         let decision = UploadDecision(
             status: row.status, isRequestDone: row.isRequestDone, hasBodyBegun: row.hasBodyBegun)

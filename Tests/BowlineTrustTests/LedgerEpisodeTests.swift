@@ -13,7 +13,7 @@ struct LedgerEpisodeTests {
             .map(\.description)
     }
 
-    /// The first plan of the seed that has what is asked for.
+    /// The first plan of the seed that meets the condition.
     private static func plan(_ wire: LedgerProtocol, where isWanted: (LedgerPlan) -> Bool) throws -> LedgerPlan {
         let plans = (0..<500).lazy.map { LedgerPlan.drawn(seed: 15, episode: $0, wire: wire, count: 40) }
         let plan = plans.first(where: isWanted)
@@ -25,27 +25,33 @@ struct LedgerEpisodeTests {
         let plan = try Self.plan(wire) { $0.isCalm }
         let record = try await LedgerEpisode(plan).run().record
         #expect(Self.violations(record) == [])
-        #expect(record.calls.count == 40 && record.executions.count == 40)
+        #expect(record.calls.count == 40)
+        #expect(record.executions.count == 40)
         #expect(Set(record.executions.compactMap(\.id)) == Set(plan.requests.map(\.id)))
-        #expect(record.remains.isClosed && record.remains.pooled == 0)
+        #expect(record.remains.isClosed)
+        #expect(record.remains.pooled == 0)
     }
 
-    @Test("A bad path and a bad service: no rule is violated", arguments: LedgerProtocol.allCases)
+    @Test("With a bad path and a bad service no rule is violated", arguments: LedgerProtocol.allCases)
     func faults(wire: LedgerProtocol) async throws {
         let plan = try Self.plan(wire) { plan in
             plan.faults != nil && plan.concurrency >= 8 && plan.requests.contains { $0.acts.count > 2 }
         }
         let record = try await LedgerEpisode(plan).run().record
         #expect(Self.violations(record) == [])
-        #expect(record.calls.count == 40 && record.calls.allSatisfy { $0.endedAt != nil })
+        #expect(record.calls.count == 40)
+        #expect(record.calls.allSatisfy { $0.endedAt != nil })
     }
 
-    @Test("A shutdown in the middle refuses what comes later, unexecuted", arguments: LedgerProtocol.allCases)
+    @Test(
+        "A shutdown in the middle refuses later calls, and none of these is executed",
+        arguments: LedgerProtocol.allCases)
     func shutdown(wire: LedgerProtocol) async throws {
         let plan = try Self.plan(wire) { (1..<20).contains($0.shutdownAfter ?? 0) }
         let record = try await LedgerEpisode(plan).run().record
         #expect(Self.violations(record) == [])
-        #expect(record.calls.count == 40 && record.shutdownAt != nil)
+        #expect(record.calls.count == 40)
+        #expect(record.shutdownAt != nil)
     }
 
     @Test("A service that executes a request twice is found out")
@@ -56,6 +62,7 @@ struct LedgerEpisodeTests {
         let execution = try #require(record.executions.first(where: { $0.id == post.id }))
         record.executions.append(execution)
         let rules = LedgerJudge.violations(of: record).filter { $0.id == post.id }.map(\.rule)
-        #expect(rules.contains(.executedTwice) && rules.contains(.moreThanSent))
+        #expect(rules.contains(.executedTwice))
+        #expect(rules.contains(.moreThanSent))
     }
 }

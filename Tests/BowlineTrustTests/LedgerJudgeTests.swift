@@ -4,7 +4,7 @@ internal import Testing
 
 @testable import BowlineTrust
 
-/// A record in which nothing is wrong, for a test to spoil.
+/// A correct record, which a test then damages.
 private struct Sample {
     static let get: UInt64 = 0xA1
     static let post: UInt64 = 0xB2
@@ -65,7 +65,7 @@ extension LedgerRecord {
 
 @Suite("The ledger's judge")
 struct LedgerJudgeTests {
-    /// Each rule, and a record that violates it alone.
+    /// Each rule with a record that violates only this rule.
     private static let spoilers: [(LedgerRule, @Sendable (inout LedgerRecord) -> Void)] = [
         (.answeredNotExecuted, { $0.executions.remove(at: 0) }),
         (.answeredNotExecuted, { $0.executions.remove(at: 1) }),
@@ -227,25 +227,25 @@ struct LedgerJudgeTests {
         (.descriptorsLeft, { $0.remains.descriptorsAfter = 9 }),
     ]
 
-    @Test("A record in which nothing is wrong has no violations")
+    @Test("A correct record has no violations")
     func clean() {
         #expect(Sample.rules { _ in } == [])
     }
 
-    @Test("Each violation is found, and no other", arguments: Self.spoilers.indices)
+    @Test("The judge finds exactly the violations of each record", arguments: Self.spoilers.indices)
     func violations(index: Int) {
         let (rule, spoil) = Self.spoilers[index]
         #expect(Sample.rules(spoil) == [rule])
     }
 
-    @Test("Each rule that the judge has is violated by a record above")
+    @Test("Each rule of the judge is violated by one of the records")
     func complete() {
-        // Those two are the run's.
+        // These two rules concern the whole run.
         let others: Set<LedgerRule> = [.memoryGrew, .hang]
         #expect(Set(Self.spoilers.map(\.0)).union(others) == Set(LedgerRule.allCases))
     }
 
-    @Test("What may be is no violation")
+    @Test("Allowed outcomes are no violations")
     func allowed() {
         let ambiguous = Sample.rules { $0.fail(1, .ambiguous) }
         #expect(ambiguous == [], "an ambiguous POST may have been executed once")
@@ -282,7 +282,7 @@ struct LedgerJudgeTests {
         #expect(inTime == [], "the grace is part of the limit")
     }
 
-    @Test("A violation names its request as it stands in targets")
+    @Test("A violation names its request as in the target")
     func description() throws {
         var record = Sample.record
         record.executions[0].target = "/"

@@ -5,33 +5,53 @@ internal import Testing
 
 @testable import BowlineTrust
 
-@Suite("What a ledger draws")
+@Suite("The plan of a ledger")
 struct LedgerPlanTests {
-    @Test("The same seed and episode draw the same plan, another episode another")
+    @Test("The same seed and episode draw the same plan; another episode draws another")
     func reproducible() {
         let (first, again) = (LedgerPlan.drawn(seed: 7, episode: 3), LedgerPlan.drawn(seed: 7, episode: 3))
-        #expect(first.requests == again.requests && first.requests.count >= 60)
-        #expect(first.wire == again.wire && first.faults == again.faults && first.isCalm == again.isCalm)
-        #expect(first.pool == again.pool && first.http2 == again.http2 && first.timeouts == again.timeouts)
-        #expect(first.concurrency == again.concurrency && first.shutdownAfter == again.shutdownAfter)
+        #expect(first.requests == again.requests)
+        #expect(first.requests.count >= 60)
+        #expect(first.wire == again.wire)
+        #expect(first.faults == again.faults)
+        #expect(first.isCalm == again.isCalm)
+        #expect(first.pool == again.pool)
+        #expect(first.http2 == again.http2)
+        #expect(first.timeouts == again.timeouts)
+        #expect(first.concurrency == again.concurrency)
+        #expect(first.shutdownAfter == again.shutdownAfter)
         let others = [LedgerPlan.drawn(seed: 7, episode: 4), LedgerPlan.drawn(seed: 8, episode: 3)]
         for other in others { #expect(Set(other.requests.map(\.id)).isDisjoint(with: first.requests.map(\.id))) }
     }
 
-    @Test("Two hundred episodes have every protocol, body and act, and valid configurations")
-    func variety() throws {
-        let plans = (0..<200).map { LedgerPlan.drawn(seed: 1, episode: $0, count: 100) }
-        let requests = plans.flatMap(\.requests)
-        #expect(Set(plans.map(\.wire)) == Set(LedgerProtocol.allCases))
-        #expect(Set(requests.map(\.bodyKind)) == Set(LedgerBodyKind.allCases))
+    /// Two hundred episodes.
+    private static let plans: [LedgerPlan] = (0..<200).map { LedgerPlan.drawn(seed: 1, episode: $0, count: 100) }
+    private static let drawnRequests: [LedgerRequestPlan] = plans.flatMap(\.requests)
+
+    @Test("Two hundred episodes have every protocol, kind of body and act")
+    func variety() {
+        #expect(Set(Self.plans.map(\.wire)) == Set(LedgerProtocol.allCases))
+        #expect(Set(Self.drawnRequests.map(\.bodyKind)) == Set(LedgerBodyKind.allCases))
+        let acts = Set(Self.drawnRequests.flatMap(\.acts).map { "\($0)".prefix { $0 != "(" } })
+        #expect(acts.count == 19)
+        #expect(Self.plans.contains { $0.isCalm })
+        #expect(Self.plans.contains { $0.faults != nil })
+        #expect(Self.plans.contains { $0.shutdownAfter != nil })
+        #expect(Self.plans.contains { $0.requestsPerConnection != nil })
+    }
+
+    @Test("Two hundred episodes have requests with unique ids, small and large bodies, and cancellations")
+    func requests() {
+        let requests = Self.drawnRequests
         #expect(Set(requests.map(\.id)).count == requests.count)
         #expect(requests.allSatisfy { (0..<307_200).contains($0.bodySize) && (0..<307_200).contains($0.answerSize) })
-        #expect(requests.contains { $0.bodySize > 250_000 } && requests.contains { $0.cancelAfter != nil })
-        #expect(plans.contains { $0.isCalm } && plans.contains { $0.faults != nil })
-        #expect(plans.contains { $0.shutdownAfter != nil } && plans.contains { $0.requestsPerConnection != nil })
-        let acts = Set(requests.flatMap(\.acts).map { "\($0)".prefix { $0 != "(" } })
-        #expect(acts.count == 19)
-        for plan in plans {
+        #expect(requests.contains { $0.bodySize > 250_000 })
+        #expect(requests.contains { $0.cancelAfter != nil })
+    }
+
+    @Test("Two hundred episodes have valid configurations")
+    func configurations() {
+        for plan in Self.plans {
             var configuration = ClientConfiguration()
             configuration.pool = plan.pool
             configuration.http2 = plan.http2
@@ -75,7 +95,8 @@ struct LedgerPlanTests {
         for id in [0, 1, .max, 0x1234_5678_9ABC_DEF0] as [UInt64] {
             #expect(LedgerContent.id(LedgerContent.text(of: id)) == id)
             let body = LedgerContent.body(of: id, .request, count: 1003)
-            #expect(body.readableBytes == 1003 && body == LedgerContent.body(of: id, .request, count: 1003))
+            #expect(body.readableBytes == 1003)
+            #expect(body == LedgerContent.body(of: id, .request, count: 1003))
             #expect(BodyDigest(body) != BodyDigest(LedgerContent.body(of: id, .answer, count: 1003)))
             #expect(BodyDigest(body) != BodyDigest(LedgerContent.body(of: id &+ 1, .request, count: 1003)))
             let fields = LedgerContent.fields(of: id)

@@ -4,7 +4,7 @@ internal import Testing
 
 @Suite("What bowline-trust prints")
 struct TextTableTests {
-    @Test("Columns are as wide as their widest cell, the first to the left and the others to the right")
+    @Test("Columns are as wide as their widest cell; the first is left-aligned, the others are right-aligned")
     func table() {
         var table = TextTable(["server", "n", "lost"])
         table.add(["nginx", "5000", "0"])
@@ -14,7 +14,7 @@ struct TextTableTests {
         #expect(table.description == lines.joined(separator: "\n"))
     }
 
-    @Test("The process has descriptors, memory and threads, where the system says so")
+    @Test("The process reports descriptors, memory and threads where the system provides them")
     func figures() {
         guard let descriptors = ProcessFigures.openDescriptors() else { return }
         #expect(descriptors >= 3)

@@ -19,7 +19,7 @@ import Testing
         #expect(String(buffer: buffer) == text + "\r\n")
     }
 
-    @Test("A chunked body with trailers is what our own parser reads back")
+    @Test("Our own parser reads a chunked body with trailers back unchanged")
     func roundTrip() throws {
         var buffer = ByteBuffer(string: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         var body: [UInt8] = []

@@ -15,7 +15,7 @@ struct SeededRandom: RandomNumberGenerator {
     }
 }
 
-/// Makes responses that are right in every letter.
+/// Makes responses that follow the syntax exactly.
 enum RandomResponse {
     static func make(using random: inout SeededRandom) -> [UInt8] {
         var text = "HTTP/1.1 \(Int.random(in: 200...203, using: &random)) \(word(0...12, using: &random))\r\n"

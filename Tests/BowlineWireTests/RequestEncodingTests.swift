@@ -4,9 +4,9 @@ import Testing
 
 @testable import BowlineTransport
 
-/// What HTTP/1.1 and HTTP/2 make of the same request.
+/// The same request encoded for HTTP/1.1 and for HTTP/2.
 @Suite struct RequestEncodingTests {
-    /// What an encoded head says, in one form for both protocols.
+    /// The meaning of an encoded head, in one form for both protocols.
     struct Said: Equatable {
         var method = ""
         var target = ""
@@ -65,7 +65,7 @@ import Testing
     }
 
     @Test(
-        "Both protocols say the same of a request",
+        "Both protocols encode a request with the same meaning",
         arguments: [
             RequestDraft(),
             RequestDraft("PURGE", target: "/a%20b?c=d", host: "[::1]:8080", fields: [("Accept", "*/*"), ("x-Y", "z")]),
@@ -91,7 +91,7 @@ import Testing
         #expect(try Self.http2(request) == Self.http1(request))
     }
 
-    @Test("A request to which the caller's fields added is said in full")
+    @Test("A request with the caller's fields is encoded completely")
     func said() throws {
         let request = try RequestDraft(
             "PUT", target: "/a", host: "u",

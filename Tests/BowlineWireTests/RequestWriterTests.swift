@@ -3,7 +3,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// Request heads as HTTP/1.1 has them.
+/// HTTP/1.1 request heads.
 @Suite struct RequestWriterTests {
     private static func written(_ draft: RequestDraft) throws -> String {
         let request = try draft.checked()
@@ -27,14 +27,14 @@ import Testing
         Written(RequestDraft("OPTIONS", target: "*"), "OPTIONS * HTTP/1.1¶Host: h¶¶"),
         Written(RequestDraft("CONNECT", target: "h:443", host: "h:443"), "CONNECT h:443 HTTP/1.1¶Host: h:443¶¶"),
         Written(RequestDraft(host: ""), "GET / HTTP/1.1¶Host: ¶¶"),
-        // H1g: who expects content says that there is none.
+        // H1g: a method that anticipates content sends a length of 0 without content.
         Written(RequestDraft("POST"), "POST / HTTP/1.1¶Host: h¶Content-Length: 0¶¶"),
         Written(RequestDraft("PUT"), "PUT / HTTP/1.1¶Host: h¶Content-Length: 0¶¶"),
         Written(RequestDraft("PATCH"), "PATCH / HTTP/1.1¶Host: h¶Content-Length: 0¶¶"),
         Written(RequestDraft("DELETE"), "DELETE / HTTP/1.1¶Host: h¶¶"),
         Written(RequestDraft("HEAD", fields: [("Content-Length", "0")]), "HEAD / HTTP/1.1¶Host: h¶¶"),
         Written(RequestDraft("GET", framing: .length(5)), "GET / HTTP/1.1¶Host: h¶Content-Length: 5¶¶"),
-        // H1f: exactly one framing, however the caller spelled it.
+        // H1f: the head has exactly one framing, whatever fields the caller set.
         Written(
             RequestDraft("POST", fields: [("content-LENGTH", "7")], framing: .length(7)),
             "POST / HTTP/1.1¶Host: h¶Content-Length: 7¶¶"),
@@ -47,7 +47,7 @@ import Testing
         Written(
             RequestDraft(fields: [("HOST", "other.example:81"), ("A", "b")]),
             "GET / HTTP/1.1¶Host: other.example:81¶A: b¶¶"),
-        // What speaks of the connection is ours to say.
+        // Only the client writes connection fields.
         Written(RequestDraft(close: true), "GET / HTTP/1.1¶Host: h¶Connection: close¶¶"),
         Written(
             RequestDraft(fields: [("Connection", "Keep-Alive , CLOSE")]), "GET / HTTP/1.1¶Host: h¶Connection: close¶¶"),
@@ -94,7 +94,7 @@ import Testing
         #expect(String(buffer: buffer) == "beforeGET / HTTP/1.1\r\nHost: h\r\n\r\n")
     }
 
-    @Test("no single byte in method, target or host puts another line on the wire", .tags(.I1))
+    @Test("No byte in method, target or host can add a line on the wire", .tags(.I1))
     func everyByte() {
         for byte in UInt8.min...UInt8.max {
             let text = "a" + String(Unicode.Scalar(byte)) + "b"

@@ -2,7 +2,7 @@ import BowlineTransport
 import CorpusSupport
 import Testing
 
-/// Every case of the corpus, in every way that a network may cut it.
+/// Every case of the corpus, cut in every way that a network may cut it.
 @Suite struct ResponseCorpusTests {
     @Test("every corpus case gets its verdict when it arrives whole", .tags(.H1a, .I6), arguments: try Corpus.groups())
     func whole(group: String) throws {

@@ -5,7 +5,7 @@ import NIOEmbedded
 import NIOHTTP1
 import Testing
 
-/// What another implementation makes of the messages that leave no choice.
+/// Another implementation's reading of unambiguous messages.
 @Suite struct ResponseDifferentialTests {
     @Test("Responses that both NIOHTTP1 and this parser accept are the same message", arguments: try Corpus.groups())
     func corpus(group: String) throws {

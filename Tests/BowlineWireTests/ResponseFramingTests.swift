@@ -74,7 +74,7 @@ import Testing
     }
 
     @Test(
-        "a Keep-Alive that does not say its seconds in digits alone says nothing", .tags(.KA19),
+        "A Keep-Alive whose seconds are not only digits is ignored", .tags(.KA19),
         arguments: [
             "timeout=+5", "timeout=-5", "timeout=5s", "timeout=5.0", "timeout=", "timeout", "timeout=\"5\"", "5",
             "xtimeout=5",
@@ -86,7 +86,7 @@ import Testing
         #expect(reader.head?.persistence.keepAliveTimeout == nil)
     }
 
-    @Test("of several promises to keep the connection the shortest counts, in whatever order", .tags(.KA19))
+    @Test("The shortest of several Keep-Alive timeouts counts, in any order", .tags(.KA19))
     func severalKeepAlives() {
         for fields in [
             "timeout=5¶Keep-Alive: timeout=9", "timeout=9¶Keep-Alive: timeout=5", "max=1, timeout=9, timeout=5",
@@ -96,7 +96,7 @@ import Testing
         }
     }
 
-    @Test("a 101 that nobody asked for is an error, with bytes after it or without", .tags(.H1b))
+    @Test("An unsolicited 101 is an error, with or without bytes after it", .tags(.H1b))
     func unsolicitedUpgrade() {
         let upgrade = "HTTP/1.1 101 Switching Protocols¶Upgrade: x¶¶"
         #expect(ResponseReader(upgrade).error?.reason == .unsolicitedUpgrade)
@@ -126,14 +126,14 @@ import Testing
         }
     }
 
-    @Test("A Content-Length that means nothing on a 1xx is not even read")
+    @Test("A Content-Length on a 1xx has no meaning and is not read")
     func informationalFraming() {
         let reader = ResponseReader("HTTP/1.1 100 Go¶Content-Length: 5¶¶HTTP/1.1 200 OK¶Content-Length: 0¶¶")
         #expect(reader.observation.outcome == .delivered)
     }
 
     @Test(
-        "The end of input is an error in every state but after a response and in a body that it delimits",
+        "The end of input is an error, except after a response and in a body that it delimits",
         arguments: [
             ("", HTTP1ParseError.Reason.closedBeforeResponse), ("H", .truncatedHead),
             ("HTTP/1.1 200 OK", .truncatedHead), ("HTTP/1.1 200 OK¶X: y", .truncatedHead),

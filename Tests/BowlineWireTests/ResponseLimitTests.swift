@@ -2,7 +2,7 @@ import BowlineTransport
 import CorpusSupport
 import Testing
 
-/// Bounds against hostile peers: what is exactly as large passes, one more does not, at any pace.
+/// Bounds against hostile peers: input at the bound passes, input above it fails, in pieces of any size.
 @Suite struct ResponseLimitTests {
     private static let ok = "HTTP/1.1 200 OK¶"
     private static let chunked = "HTTP/1.1 200 OK¶Transfer-Encoding: chunked¶¶"
@@ -58,7 +58,9 @@ import Testing
         },
     ]
 
-    @Test("what fills a limit exactly is accepted, one more is refused", .tags(.I2, .I7), arguments: bounds)
+    @Test(
+        "Input that fills a limit exactly is accepted, one byte or field more is refused", .tags(.I2, .I7),
+        arguments: bounds)
     func bound(bound: Bound) {
         for byteByByte in [false, true] {
             let full = ResponseReader(bound.message(bound.limit), byteByByte: byteByByte)
@@ -68,7 +70,7 @@ import Testing
         }
     }
 
-    @Test("each informational response may fill the head limit, and no more", .tags(.I2))
+    @Test("Each informational response may fill the head limit, but not exceed it", .tags(.I2))
     func informationalHeads() {
         func hints(_ count: Int) -> String {
             "HTTP/1.1 103 Hints¶X: " + String(repeating: "a", count: count - 27) + "¶¶"
@@ -100,7 +102,7 @@ import Testing
     ]
 
     @Test(
-        "A refusal comes with the byte that earns it, not with the end of the line, the head or the stream",
+        "Input is refused at the first wrong byte, not at the end of the line, the head or the stream",
         arguments: refusals
     )
     func refusedAtOnce(bytes: String, reason: HTTP1ParseError.Reason) {

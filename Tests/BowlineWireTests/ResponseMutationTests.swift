@@ -7,7 +7,7 @@ import Testing
 /// memory.
 @Suite struct ResponseMutationTests {
     @Test(
-        "damaged corpus cases end in the same verdict whole and cut, without a trap and within the limits", .tags(.I3))
+        "Damaged corpus cases get the same verdict whole and cut, without a trap and within the limits", .tags(.I3))
     func mutations() throws {
         let seed = UInt64.random(in: .min ... .max)
         print("ResponseMutationTests seed: \(seed)")
@@ -29,7 +29,7 @@ import Testing
         }
     }
 
-    @Test("random bytes after a right beginning end in one verdict", .tags(.I3))
+    @Test("Random bytes after a valid beginning get one verdict", .tags(.I3))
     func garbage() {
         let seed = UInt64.random(in: .min ... .max)
         print("ResponseMutationTests seed: \(seed)")

@@ -3,7 +3,7 @@ import Testing
 @testable import BowlineCore
 @testable import BowlineTransport
 
-/// What is looked at eight bytes at a time must find what a look at each byte finds.
+/// Scanning eight bytes at a time must find the same place as scanning each byte.
 @Suite("Scans that take eight bytes at a time")
 struct WordScanTests {
     private static let letters = [UInt8]("Content-Type-X-y-accept-Z".utf8)
@@ -22,7 +22,7 @@ struct WordScanTests {
         }
     }
 
-    @Test("The end of a token is the first byte that is none, wherever it is")
+    @Test("The end of a token is the first byte that is not a token byte, wherever it is")
     func token() {
         forEachText { text in
             let expected = text.firstIndex { !HTTP1Grammar.isToken($0) } ?? text.count
@@ -31,7 +31,7 @@ struct WordScanTests {
         }
     }
 
-    @Test("The end of a token is found from any start, and behind what is no token")
+    @Test("The end of a token is found from any start, also after bytes that are no token")
     func tokenFromStart() {
         let text = [UInt8](":a b-c\u{1}d,Content-Type: x".utf8)
         for start in 0...text.count {

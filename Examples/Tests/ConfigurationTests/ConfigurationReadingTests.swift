@@ -19,7 +19,7 @@ struct ConfigurationReadingTests {
     /// Knobs that are a choice between cases with their own values. These values are read from several keys.
     private let inParts: Set<String> = ["tls.trustRoots", "tls.identity"]
 
-    @Test("every knob of Docs/Defaults.md that is data has its property path for a key, and no other key is read")
+    @Test("The keys are the property paths of all knobs in Docs/Defaults.md that are data, and no other key is read")
     func everyKnob() throws {
         let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: "## The client: `ClientConfiguration`")
         let documented = Set(rows.map { $0[0].filter { $0 != "`" } }).subtracting(notData).subtracting(inParts)
@@ -29,27 +29,33 @@ struct ConfigurationReadingTests {
         #expect(read == documented)
     }
 
-    @Test("what is there is set, in the types that files and the environment have; what is not stays as it was")
-    func values() throws {
+    @Test("Limits are read in the types that files and the environment have; a limit without a key stays as it was")
+    func limits() throws {
         var configuration = ClientConfiguration()
         try configuration.apply(
             reader([
                 "timeouts.total": "1.5s", "timeouts.connect": "250ms",
                 "timeouts.attempt": ConfigValue(.double(2), isSecret: false),
-                "timeouts.bodyIdle": "none", "retry.maximumAttempts": 5,
-                "retry.statuses": ConfigValue(.intArray([500, 503]), isSecret: false),
-                "retry.budget.ratio": ConfigValue(.double(0.5), isSecret: false), "pool.maximumPerOrigin": "none",
-                "pool.preset": "lowMemory", "pool.idleTimeout": "2m", "decompression.isEnabled": false,
-                "redirect.sensitiveFields": ConfigValue(.stringArray(["X-Key"]), isSecret: false),
-                "tls.verification": "withoutHostName", "tls.minimumVersion": "tls13",
-                "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.trustRoots.file": "roots.pem",
-                "tls.identity.passphrase": "P", "tls.renegotiation": "once",
+                "timeouts.bodyIdle": "none",
             ]))
         #expect(configuration.timeouts.total == .milliseconds(1500))
         #expect(configuration.timeouts.connect == .milliseconds(250))
         #expect(configuration.timeouts.attempt == .seconds(2))
         #expect(configuration.timeouts.bodyIdle == nil)
         #expect(configuration.timeouts.responseHead == .seconds(30))
+    }
+
+    @Test("Numbers, lists and choices are read in the types that files and the environment have")
+    func values() throws {
+        var configuration = ClientConfiguration()
+        try configuration.apply(
+            reader([
+                "retry.maximumAttempts": 5,
+                "retry.statuses": ConfigValue(.intArray([500, 503]), isSecret: false),
+                "retry.budget.ratio": ConfigValue(.double(0.5), isSecret: false), "pool.maximumPerOrigin": "none",
+                "pool.preset": "lowMemory", "pool.idleTimeout": "2m", "decompression.isEnabled": false,
+                "redirect.sensitiveFields": ConfigValue(.stringArray(["X-Key"]), isSecret: false),
+            ]))
         #expect(configuration.retry.maximumAttempts == 5)
         #expect(configuration.retry.statuses == [500, 503])
         #expect(configuration.retry.budget?.ratio == 0.5)
@@ -58,6 +64,17 @@ struct ConfigurationReadingTests {
         #expect(configuration.pool.idleTimeout == .seconds(120))
         #expect(!configuration.decompression.isEnabled)
         #expect(configuration.redirect.sensitiveFields.map(\.canonicalName) == ["x-key"])
+    }
+
+    @Test("The TLS options, the identity and the trust roots are read from keys of their own")
+    func tls() throws {
+        var configuration = ClientConfiguration()
+        try configuration.apply(
+            reader([
+                "tls.verification": "withoutHostName", "tls.minimumVersion": "tls13",
+                "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.trustRoots.file": "roots.pem",
+                "tls.identity.passphrase": "P", "tls.renegotiation": "once",
+            ]))
         #expect(configuration.tls.verification == .withoutHostName)
         #expect(configuration.tls.minimumVersion == .tls13)
         #expect(configuration.tls.identity == .pem(certificate: "C", key: "K", passphrase: "P"))
@@ -100,7 +117,7 @@ struct ConfigurationReadingTests {
         #expect(!"\(problems)".contains("canary"))
     }
 
-    @Test("a value that could do nothing without another is a problem, not silence")
+    @Test("A value that has no effect without another value is a problem, and is not ignored")
     func lonely() throws {
         var configuration = ClientConfiguration()
         configuration.retry.budget = nil
@@ -132,7 +149,7 @@ struct ConfigurationReadingTests {
     }
 
     @Test(
-        "an attempt above the total is settled if one of them was read: the smaller counts",
+        "If an attempt limit above the total was read, or the total was, the smaller limit counts",
         arguments: [true, false])
     func settledLimits(isAttemptRead: Bool) throws {
         let stub = StubTransport()
@@ -156,7 +173,7 @@ struct ConfigurationReadingTests {
         #expect(error?.code == .invalidConfiguration)
     }
 
-    @Test("a variable below the scope that is no knob is a warning with the nearest name, and without its value")
+    @Test("An environment variable in the scope that is no knob is a warning with the nearest name, without the value")
     func strayVariables() throws {
         let provider = EnvironmentVariablesProvider(environmentVariables: ["API_TIMEOUTS_TOTAL": "3s"])
         var configuration = ClientConfiguration()

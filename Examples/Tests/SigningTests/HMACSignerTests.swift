@@ -29,7 +29,7 @@ struct HMACSignerTests {
         #expect(HMAC<SHA256>.authenticationCode(for: text, using: SymmetricKey(data: key)).hexadecimal == expected)
     }
 
-    @Test("what is sent is what was signed, and nothing else is valid")
+    @Test("The signed bytes are the sent bytes, and no other signature is valid")
     func signed() async throws {
         let signer = HMACSigner(secret: SymmetricKey(data: Data("secret".utf8))) {
             Date(timeIntervalSince1970: 1_440_938_160)

@@ -10,7 +10,7 @@ import Testing
 struct LibraryTests {
     private let json: HTTPFields = [.contentType: "application/json"]
 
-    @Test("a book that is not there is nil")
+    @Test("A missing book is nil")
     func missingBook() async throws {
         let stub = StubTransport()
         stub.on(.get, "/v1/books/{id}", always: .respond(.notFound))
@@ -20,7 +20,7 @@ struct LibraryTests {
         try stub.verify()
     }
 
-    @Test("a search says what is looked for, percent-encoded, and leaves out what was not given")
+    @Test("A search sends the given words percent-encoded, and omits missing parameters")
     func search() async throws {
         let stub = StubTransport()
         stub.on(.get, "/v1/books", always: .respond(fields: json, body: #"[{"id":9,"title":"Ropes"}]"#))
@@ -31,7 +31,7 @@ struct LibraryTests {
         try stub.verify()
     }
 
-    @Test("a library that is closed for five seconds is asked again after five seconds, not before")
+    @Test("A library that is closed for five seconds is asked again after five seconds, and not earlier")
     func closedForNow() async throws {
         let clock = TestClock()
         let stub = StubTransport()
@@ -55,7 +55,7 @@ struct LibraryTests {
         try stub.verify()
     }
 
-    @Test("a book is given back although the connection drops at that moment")
+    @Test("A book is returned although the connection drops at that moment")
     func givingBack() async throws {
         try await withLoopbackServer { server in
             server.route(.post, "/v1/books/9/return", inOrder: [.reset, .reply(204)])

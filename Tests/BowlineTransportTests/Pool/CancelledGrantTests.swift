@@ -11,7 +11,7 @@ import Testing
     let dialer = ScriptedDialer()
 
     @Test(
-        "SH2: a lease whose task was cancelled when it was granted goes back, and its connection hears that nobody comes"
+        "SH2: a lease that is granted to a cancelled task is returned, and its connection learns that it is unused"
     )
     func cancelledWhenGranted() async throws {
         let pool = dialer.makePool(clock)
@@ -19,7 +19,7 @@ import Testing
         let task = Task(executorPreference: executor) { try await pool.lease().connection }
         let id = await dialer.dials(1)
         await pool.waiting(1)
-        // What the grant resumes is held back until the task is cancelled.
+        // The task that the grant resumes does not run until it is cancelled.
         executor.pause()
         let connection = ScriptedConnection(id, affinity: 0)
         pool.connectionEstablished(connection)
@@ -29,10 +29,11 @@ import Testing
         executor.resume()
         await #expect(throws: CancellationError.self) { try await task.value }
         #expect(connection.unusedLeases.load(ordering: .relaxed) == 1)
-        #expect(pool.snapshot().idle == 1 && pool.snapshot().active == 0)
+        #expect(pool.snapshot().idle == 1)
+        #expect(pool.snapshot().active == 0)
     }
 
-    @Test("a lease that is used is none of those")
+    @Test("A lease that is used is not reported as unused")
     func used() async throws {
         let pool = dialer.makePool(clock)
         dialer.setMode(.succeedAtOnce)

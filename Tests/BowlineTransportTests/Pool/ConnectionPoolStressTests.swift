@@ -8,7 +8,7 @@ import Testing
 /// shared.
 @Suite(.timeLimit(.minutes(5))) struct ConnectionPoolStressTests {
     @Test(
-        "leases, cancellations, timeouts, dying connections and evictions at random: the books balance",
+        "After random leases, cancellations, timeouts, lost connections and evictions the counts balance",
         .tags(.PO6, .PO10),
         arguments: 1...4)
     func stress(seed: UInt64) async throws {
@@ -17,7 +17,7 @@ import Testing
         var configuration = PoolConfiguration()
         configuration.maximumConnections = 6
         configuration.maximumIdle = 3
-        // So short that the timer and the leases meet all the time.
+        // So short that the timer and the leases race all the time.
         configuration.idleTimeout = .microseconds(200)
         configuration.maximumLifetime = .milliseconds(20)
         configuration.maximumUses = 50
@@ -104,7 +104,7 @@ import Testing
         }
     }
 
-    /// Ends its dials on tasks of their own, some with an error; kills some connections at any time.
+    /// Ends its dials on separate tasks, some with an error, and closes some connections at any time.
     final class UnreliableDialer: ConnectionDialer {
         private struct State {
             var random: PoolRandomWalkTests.Seeded
@@ -147,7 +147,7 @@ import Testing
 
         func cancelDial(_ id: ConnectionID) {}
 
-        /// Waits for the dials under way.
+        /// Waits for the dials in flight.
         func finish() async {
             while true {
                 let dials = state.withLock { state in

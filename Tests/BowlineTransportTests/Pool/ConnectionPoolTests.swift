@@ -16,11 +16,14 @@ import Testing
         pool.connectionEstablished(ScriptedConnection(id, affinity: 0))
         let first = try await lease
         #expect(first.connection.id == id)
-        #expect(!first.isReused && first.uses == 1 && first.idleSince == nil)
+        #expect(!first.isReused)
+        #expect(first.uses == 1)
+        #expect(first.idleSince == nil)
         pool.release(first.connection)
         let second = try #require(pool.tryLease())
         #expect(second.connection === first.connection)
-        #expect(second.isReused && second.idleSince == clock.now)
+        #expect(second.isReused)
+        #expect(second.idleSince == clock.now)
         #expect(pool.tryLease() == nil)
     }
 
@@ -61,7 +64,7 @@ import Testing
         #expect(pool.snapshot().waiting == 0)
     }
 
-    @Test("of deadline and maximumWait the earlier one counts", .tags(.PO3))
+    @Test("The earlier of deadline and maximumWait ends the wait", .tags(.PO3))
     func earlierDeadline() async throws {
         let pool = dialer.makePool(clock)
         let deadline = clock.now.advanced(by: .seconds(3))
@@ -125,7 +128,7 @@ import Testing
         #expect(pool.snapshot().idle == 1)
     }
 
-    @Test("a task that is cancelled already takes no connection", .tags(.CA1))
+    @Test("A task that is already cancelled takes no connection", .tags(.CA1))
     func cancelledBefore() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)
@@ -138,10 +141,10 @@ import Testing
         #expect(pool.snapshot().idle == 1)
     }
 
-    @Test("a request cancelled at the instant it is granted a connection gives it back, its use uncounted", .tags(.CA2))
+    @Test("A request that is cancelled when it gets a connection returns it, and the use is not counted", .tags(.CA2))
     func cancelledWhenGranted() async throws {
         dialer.setMode(.succeedAtOnce)
-        // Runs after the grant is decided and before the request hears of it, on the task that asks.
+        // Runs after the grant is decided and before the request learns of it, on the request's task.
         let pool = dialer.makePool(clock, idleCountChanged: { if $0 < 0 { withUnsafeCurrentTask { $0?.cancel() } } })
         pool.release(try await pool.lease().connection)
         let task = Task { try await pool.lease() }
@@ -164,7 +167,7 @@ import Testing
         #expect(error as? ScriptedDialError == ScriptedDialError(number: 1))
     }
 
-    @Test("dials that fail inside the call that starts them end a long line without a recursion", .tags(.PO2))
+    @Test("Dials that fail within the call that starts them end a long queue without recursion", .tags(.PO2))
     func synchronousFailures() async throws {
         let pool = dialer.makePool(clock) {
             $0.maximumConnections = 1
@@ -201,7 +204,7 @@ import Testing
         await #expect(throws: ScriptedDialError.self) { try await pool.prewarm(3) }
     }
 
-    @Test("prewarm ends when its task is cancelled; the dials go on")
+    @Test("prewarm ends when its task is cancelled; the dials continue")
     func prewarmCancelled() async throws {
         let pool = dialer.makePool(clock)
         let task = Task { try await pool.prewarm(1) }
@@ -225,7 +228,7 @@ import Testing
         _ = await dialer.dials(2)
     }
 
-    @Test("closing fails who waits and closes leased and idle connections", .tags(.LC3))
+    @Test("Closing fails the waiters and closes leased and idle connections", .tags(.LC3))
     func closeAll() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock) { $0.maximumConnections = 2 }
@@ -242,7 +245,7 @@ import Testing
         #expect(pool.snapshot().closed == [.forced: 2])
     }
 
-    @Test("a drain closes what is idle at once and what is released later, and stops the timer", .tags(.LC2))
+    @Test("A drain closes idle connections at once and others when they are released, and stops the timer", .tags(.LC2))
     func drain() async throws {
         dialer.setMode(.succeedAtOnce)
         let pool = dialer.makePool(clock)
@@ -259,7 +262,7 @@ import Testing
         await #expect(throws: PoolError.self) { try await pool.lease() }
     }
 
-    @Test("A pool that is let go closes its idle connections and cancels its dials; leased ones are their user's")
+    @Test("A released pool closes its idle connections and cancels its dials; leased connections stay with their users")
     func release() async throws {
         dialer.setMode(.succeedAtOnce)
         var pool: ConnectionPool? = dialer.makePool(clock)
@@ -279,7 +282,7 @@ import Testing
         #expect(clock.sleeperCount == 0)
     }
 
-    @Test("A timer that is set after its pool was let go ends at once, and does not keep the driver")
+    @Test("A timer that is set after its pool was released ends at once, and does not keep the driver alive")
     func timerAfterRelease() async throws {
         weak var driver: PoolDriver?
         do {
@@ -288,7 +291,7 @@ import Testing
             let released = try #require(pool?.driver)
             driver = released
             let held = try #require(try await pool?.lease().scripted)
-            // A thread has decided on a timer and is overtaken by the pool's end before it sets it.
+            // The pool ends after a thread has decided on a timer and before the thread sets it.
             let effects = released.state.withLock {
                 $0.machine.release(held.id, keepAliveTimeout: nil, now: released.now)
             }
@@ -305,7 +308,7 @@ import Testing
         #expect(clock.sleeperCount == 0)
     }
 
-    @Test("A connection that is to show that it is there is probed, without the pool's lock")
+    @Test("A suspected connection is probed outside the pool's lock")
     func probe() async throws {
         dialer.setMode(.succeedAtOnce)
         dialer.setStreams(2)
@@ -320,10 +323,11 @@ import Testing
         #expect(try await pool.lease().connection === second)
         pool.connectionConfirmed(first.id)
         #expect(try await pool.lease().connection === first)
-        #expect(pool.snapshot().streams == 4 && dialer.started.count == 2)
+        #expect(pool.snapshot().streams == 4)
+        #expect(dialer.started.count == 2)
     }
 
-    @Test("The owner is told of each connection that goes, and the idle deltas add up")
+    @Test("The owner learns of each connection that closes, and the idle deltas add up")
     func callbacks() async throws {
         let removed = Log<(id: ConnectionID, reason: CloseReason)>()
         let idle = Log<Int>()
@@ -348,7 +352,7 @@ import Testing
 }
 
 extension ConnectionPool {
-    /// Returns once so many requests wait.
+    /// Returns when this number of requests waits.
     func waiting(_ count: Int) async {
         while snapshot().waiting < count, !Task.isCancelled {
             await Task.yield()

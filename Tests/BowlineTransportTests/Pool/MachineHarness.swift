@@ -2,7 +2,7 @@ import BowlineCore
 
 @testable import BowlineTransport
 
-/// A connection for machine tests: remembers nothing, as the machine's effects say all.
+/// A connection for machine tests. It has no state, because the machine's effects are complete.
 final class PlainConnection: PoolTestConnection {
     let id: ConnectionID
     let affinity: Int
@@ -28,7 +28,7 @@ struct ScriptedDialError: Error, Equatable {
     var number = 0
 }
 
-/// What one event led to, in comparable form.
+/// The effects of one event, in comparable form.
 struct Observation: Equatable, CustomStringConvertible {
     struct Granted: Equatable {
         var connection: Int
@@ -64,7 +64,7 @@ struct Observation: Equatable, CustomStringConvertible {
         }
     }
 
-    /// How waits ended, and requests that did not have to wait.
+    /// How waits ended, including requests that did not have to wait.
     var ended: [Int: End] = [:]
     var removed: [Int: CloseReason] = [:]
     var dialled: [Int] = []
@@ -78,11 +78,11 @@ struct Observation: Equatable, CustomStringConvertible {
     }
 }
 
-/// Drives a machine as `PoolDriver` does, in one thread and in virtual time, and notes what comes of it.
+/// Drives a machine like `PoolDriver`, on one thread and in virtual time, and notes the effects.
 final class MachineHarness {
     var machine: PoolStateMachine
     var now = Duration.zero
-    /// What jitter sees.
+    /// The random number for jitter.
     var random = 0.5
     fileprivate(set) var wakeUp: WakeUp?
     private(set) var idleSum = 0
@@ -227,7 +227,7 @@ final class MachineHarness {
         return isClosed
     }
 
-    /// Lets time pass; the timer fires at each instant it was set for.
+    /// Moves the time; the timer fires at each instant it was set for.
     @discardableResult
     func advance(by duration: Duration) -> Observation {
         let end = now + duration
@@ -313,7 +313,7 @@ extension Observation {
         idleDelta = effects.idleDelta
     }
 
-    /// Adds what came after. Traps if the same wait or connection ends a second time.
+    /// Adds later effects. Traps if the same wait or connection ends a second time.
     mutating func merge(_ later: Observation) {
         ended.merge(later.ended) { _, _ in preconditionFailure("a wait ended twice") }
         removed.merge(later.removed) { _, _ in preconditionFailure("a connection was removed twice") }
@@ -324,7 +324,7 @@ extension Observation {
         idleDelta += later.idleDelta
     }
 
-    /// The connection the waiter was given.
+    /// The connection that the waiter got.
     func connection(of waiter: Int) -> Int? {
         guard case .granted(let granted) = ended[waiter] else { return nil }
         return granted.connection

@@ -28,7 +28,7 @@ final class ManualClock: ServiceClock {
     var now: MonotonicInstant { state.withLock { $0.now } }
     var minimumResolution: Duration { .zero }
 
-    /// How many sleeps there have been.
+    /// The number of sleeps so far.
     var sleepsStarted: Int { state.withLock { $0.sleepsStarted } }
     var sleeperCount: Int { state.withLock { $0.sleepers.count } }
 
@@ -53,7 +53,7 @@ final class ManualClock: ServiceClock {
         }
     }
 
-    /// Returns once somebody has begun the `count`th sleep since the clock was made.
+    /// Returns when the `count`th sleep since the clock was made has begun.
     func sleeps(_ count: Int) async {
         await withCheckedContinuation { continuation in
             let isOver = state.withLock { state in

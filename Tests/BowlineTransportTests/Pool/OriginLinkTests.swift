@@ -4,9 +4,9 @@ import Testing
 
 @testable import BowlineTransport
 
-/// What a connection is told whose pool is gone.
+/// The calls to a connection whose pool was released.
 @Suite struct OriginLinkTests {
-    /// Counts how often it was told so.
+    /// Counts these calls.
     private final class LeftConnection: PoolTestConnection {
         let id = ConnectionID(1)
         let affinity = 0
@@ -24,7 +24,8 @@ import Testing
         }
     }
 
-    @Test("A lease that ends when the pool is gone tells the connection so, used or not", arguments: [true, false])
+    @Test(
+        "A lease that ends after its pool was released informs the connection, used or not", arguments: [true, false])
     func told(isUsed: Bool) {
         let link = OriginLink(options: ConnectionOptions(), owner: nil)
         let connection = LeftConnection()

@@ -15,7 +15,7 @@ import Testing
         #expect(harness.snapshot.active == 1)
     }
 
-    @Test("Each use starts the idle time anew, and the timer is not moved for it")
+    @Test("Each use restarts the idle time without moving the timer")
     func idleTimeoutAfterUse() {
         let harness = MachineHarness()
         let id = harness.idleConnections(1)[0]
@@ -33,7 +33,7 @@ import Testing
         let harness = MachineHarness()
         let id = harness.idleConnections(1)[0]
         harness.now += .seconds(90)
-        // The timer is late; the lease must not be given what has expired.
+        // The timer is late; the lease must not get the expired connection.
         let observation = harness.lease()
         #expect(observation.removed == [id: .idleTimeout])
         #expect(observation.dialled == [2])
@@ -60,7 +60,7 @@ import Testing
         #expect(harness.advance(by: .zero).removed == [ids[0]: .keepAliveTimeout])
     }
 
-    @Test("idleTimeout nil: no timer closes what is idle")
+    @Test("With idleTimeout nil no timer closes idle connections")
     func noIdleTimeout() {
         let harness = MachineHarness {
             $0.idleTimeout = nil
@@ -71,7 +71,7 @@ import Testing
         #expect(harness.tryLease() != nil)
     }
 
-    @Test("a maximumLifetime as long as can be written does not trap")
+    @Test("The longest representable maximumLifetime does not trap")
     func endlessLifetime() {
         let harness = MachineHarness {
             $0.idleTimeout = nil
@@ -83,7 +83,7 @@ import Testing
         #expect(harness.tryLease() != nil)
     }
 
-    @Test("A timeout of any length is slept in steps the clock can stand")
+    @Test("A timeout of any length is divided into sleeps that the clock supports")
     func hugeTimeout() {
         let harness = MachineHarness {
             $0.idleTimeout = .seconds(Int64.max / 4)
@@ -164,7 +164,9 @@ import Testing
         #expect(harness.advance(by: .milliseconds(1)).removed == [1: .keepAliveTimeout])
     }
 
-    @Test("Keep-Alive: timeout=N with N ≤ 1 closes at release, whoever waits", .tags(.KA19), arguments: [0, 1])
+    @Test(
+        "Keep-Alive: timeout=N with N ≤ 1 closes the connection at release, even if requests wait", .tags(.KA19),
+        arguments: [0, 1])
     func keepAliveTooShort(timeout: Int) {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.leasedConnections(1)
@@ -200,7 +202,7 @@ import Testing
         #expect(harness.tryLease()?.connection == ids[0])
     }
 
-    @Test("a drain closes idle connections and dials nobody waits for, and keeps what is waited for", .tags(.LC2))
+    @Test("A drain closes idle connections and unneeded dials, and keeps the dials that requests wait for", .tags(.LC2))
     func drain() {
         let harness = MachineHarness()
         let ids = harness.idleConnections(2)
@@ -230,7 +232,7 @@ import Testing
     }
 
     @Test(
-        "closing fails who waits, cancels dials and closes all connections; what comes later finds nothing", .tags(.LC3)
+        "Closing fails the waiters, cancels dials and closes all connections; later events change nothing", .tags(.LC3)
     )
     func closeAll() {
         let harness = MachineHarness()
@@ -251,7 +253,7 @@ import Testing
         #expect(harness.wakeUp == nil)
     }
 
-    @Test("Pools of origins that have gone cold disappear, and only those")
+    @Test("Only the pools of cold origins are removed")
     func cold() {
         let harness = MachineHarness()
         harness.lease()
@@ -265,7 +267,7 @@ import Testing
         #expect(harness.lease().ended == [2: .closed])
     }
 
-    @Test("What was opened is idle, active or closed with a reason")
+    @Test("Every opened connection is idle, active or closed with a reason")
     func bookkeeping() {
         let harness = MachineHarness { $0.maximumIdle = 1 }
         harness.idleConnections(4)

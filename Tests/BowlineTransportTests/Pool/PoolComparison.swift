@@ -1,6 +1,6 @@
 @testable import BowlineTransport
 
-/// A machine and its reference, and what a test knows of them.
+/// A machine, its reference, and the test's records about them.
 final class PoolComparison {
     enum Event {
         case lease(affinity: Int?, fresh: Bool, wait: Duration?, deadline: Duration? = nil)

@@ -11,7 +11,7 @@ import Testing
         #expect(harness.snapshot == PoolCounts(idle: 0, active: 0, dialling: 0, waiting: 0, opened: 0, closed: [:]))
     }
 
-    @Test("a failed dial frees its place and the next dial starts, so that nobody starves", .tags(.PO2))
+    @Test("A failed dial frees its place and the next dial starts, so that every waiter is served", .tags(.PO2))
     func failureWithQueue() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         harness.lease()
@@ -25,7 +25,7 @@ import Testing
         #expect(harness.established(3).connection(of: 3) == 3)
     }
 
-    @Test("A failed dial fails nobody when another dial is under way for each who waits")
+    @Test("A failed dial fails no request while another dial is in flight for each waiter")
     func surplusFailure() {
         let harness = MachineHarness()
         harness.lease()
@@ -44,7 +44,7 @@ import Testing
         #expect(harness.snapshot.waiting == 4)
     }
 
-    @Test("maximumPerOrigin nil: each waiting request is dialled for")
+    @Test("With maximumPerOrigin nil the pool dials for each waiting request")
     func unlimited() {
         let harness = MachineHarness { $0.maximumConnections = nil }
         for _ in 0..<1000 { harness.lease() }
@@ -61,7 +61,7 @@ import Testing
         #expect(observation.dialled == [2])
     }
 
-    @Test("A connection that comes after its dial was given up is closed")
+    @Test("A connection that arrives after its dial was cancelled is closed")
     func lateConnection() {
         let harness = MachineHarness()
         harness.lease()
@@ -96,14 +96,14 @@ import Testing
         #expect(observation.dialled == [2])
     }
 
-    @Test("isEnabled false: the dial of a cancelled request is cancelled, as nobody else could use it")
+    @Test("isEnabled false: the dial of a cancelled request is cancelled, because no other request could use it")
     func disabledCancelled() {
         let harness = MachineHarness { $0.isEnabled = false }
         harness.lease()
         #expect(harness.cancel(1).cancelledDials == [1])
     }
 
-    @Test("prewarm opens connections until so many are idle, and ends with the last dial")
+    @Test("prewarm opens connections until the requested number is idle, and ends with the last dial")
     func prewarm() {
         let harness = MachineHarness()
         harness.idleConnections(1)
@@ -137,7 +137,7 @@ import Testing
         #expect(harness.failed(2, ScriptedDialError(number: 3)).ended == [1: end, 2: end])
     }
 
-    @Test("prewarm: a cancelled call ends at once and its dials go on; a drain ends it and them")
+    @Test("A cancelled prewarm ends at once and its dials continue; a drain ends both")
     func prewarmEnds() {
         let harness = MachineHarness()
         harness.prewarm(2)
@@ -150,7 +150,7 @@ import Testing
         #expect(harness.prewarm(1).ended == [3: .draining])
     }
 
-    @Test("minimumIdle is kept by dialling again what was taken, closed or lost")
+    @Test("The pool keeps minimumIdle by dialling for connections that were taken, closed or lost")
     func minimumIdle() {
         let harness = MachineHarness { $0.minimumIdle = 2 }
         #expect(harness.lease().dialled == [1, 2, 3])
@@ -164,7 +164,7 @@ import Testing
         #expect(harness.snapshot.dialling == 1)
     }
 
-    @Test("minimumIdle: what expires is replaced")
+    @Test("The pool replaces expired connections to keep minimumIdle")
     func minimumIdleExpiry() {
         let harness = MachineHarness { $0.minimumIdle = 1 }
         harness.lease()
@@ -199,7 +199,7 @@ import Testing
             next += 1
         }
         #expect(delays == [200, 400, 800, 1600, 3200, 6400, 10000, 10000, 10000].map { Duration.milliseconds($0) })
-        // A request that was served shows that the peer is well.
+        // A served request shows that the peer works.
         harness.release(1)
         harness.random = 0
         harness.closed(1)
@@ -207,7 +207,7 @@ import Testing
         #expect(harness.wakeUp.map { $0.at.sinceStart - harness.now } == .milliseconds(100))
     }
 
-    @Test("minimumIdle: connections the peer closes before their first use are not redialled in a tight loop")
+    @Test("Connections that the peer closes before their first use are redialled with pauses")
     func refillOfShortLived() {
         let harness = MachineHarness { $0.minimumIdle = 1 }
         harness.lease()

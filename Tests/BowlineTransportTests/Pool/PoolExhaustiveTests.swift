@@ -2,9 +2,9 @@ import Testing
 
 @testable import BowlineTransport
 
-/// Two connections, three requests, all orders of events: what no random walk can promise.
+/// All orders of events on two connections and three requests, which no random walk guarantees.
 @Suite struct PoolExhaustiveTests {
-    /// Everything that decides what a state can lead to.
+    /// Everything that determines the successors of a state.
     struct Fingerprint: Hashable {
         let idle: [Int]
         let leased: [Int]
@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test(
-        "every order of events on 2 connections and 3 requests, to depth 10; with dials that fail for want of resources, 7",
+        "Every order of events on 2 connections and 3 requests keeps the invariants (depth 10, or 7 if dials fail)",
         arguments: [(false, false), (true, false), (false, true), (true, true)])
     func allOrders(thirdRequiresFresh: Bool, mayBeShort: Bool) throws {
         let depth = mayBeShort ? 7 : 10

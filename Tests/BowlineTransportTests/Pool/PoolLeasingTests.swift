@@ -69,11 +69,11 @@ import Testing
         #expect(harness.established(2).ended.isEmpty)
         #expect(harness.snapshot.idle == 1)
         #expect(harness.snapshot.active == 1)
-        // Not a reused one, but one that may have gone stale: resends must know.
+        // The connection is not reused, but it may be stale, which resends must know.
         #expect(harness.tryLease() == .init(connection: 2, uses: 1, idleSince: .zero))
     }
 
-    @Test("A dial that is faster than the return serves the request, and the returned connection becomes idle")
+    @Test("A dial that completes before the return serves the request, and the returned connection becomes idle")
     func raceWonByDial() {
         let harness = MachineHarness()
         let id = harness.leasedConnections(1)[0]
@@ -83,13 +83,13 @@ import Testing
         #expect(harness.snapshot.idle == 1)
     }
 
-    @Test("Dial only while waiters outnumber dials under way")
+    @Test("The pool dials only while waiters outnumber dials in flight")
     func noSuperfluousDials() {
         let harness = MachineHarness()
         let id = harness.leasedConnections(1)[0]
         #expect(harness.lease().dialled.count == 1)
         harness.release(id)
-        // One dial is under way and nobody waits: the next request needs no harness.
+        // One dial is in flight without a waiter, so the next request needs no dial.
         harness.closed(id)
         #expect(harness.lease().dialled.isEmpty)
         #expect(harness.lease().dialled.count == 1)
@@ -107,14 +107,14 @@ import Testing
         #expect(harness.release(id).connection(of: 3) == id)
     }
 
-    @Test("A connection assigned at the instant of cancellation goes to the next waiter, its use uncounted")
+    @Test("A connection assigned at the instant of cancellation goes to the next waiter, and the use is not counted")
     func assignedThenCancelled() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         let id = harness.leasedConnections(1)[0]
         harness.lease()
         harness.lease()
         #expect(harness.release(id).ended[2] == .granted(.init(connection: id, uses: 2, idleSince: .zero)))
-        // The cancellation came after the grant: nothing to cancel, so the driver returns what it was given.
+        // The cancellation came after the grant, so there is no wait to cancel and the driver returns the connection.
         #expect(harness.cancel(2).ended.isEmpty)
         #expect(harness.returnUnused(id).ended[3] == .granted(.init(connection: id, uses: 2, idleSince: .zero)))
     }
@@ -141,11 +141,12 @@ import Testing
         #expect(harness.advance(by: .milliseconds(1)).ended == [3: .timedOut(lastDialError: nil)])
         harness.lease(wait: .seconds(20))
         harness.failed(2, ScriptedDialError(number: 2))
-        #expect(harness.snapshot.waiting == 2 && harness.snapshot.dialling == 1)
+        #expect(harness.snapshot.waiting == 2)
+        #expect(harness.snapshot.dialling == 1)
         #expect(harness.advance(by: .seconds(20)).ended == [5: .timedOut(lastDialError: ScriptedDialError(number: 2))])
     }
 
-    @Test("a waiter's deadline fails it, whatever is under way for it", .tags(.PO3))
+    @Test("A waiter's deadline fails it, whatever dial is in flight for it", .tags(.PO3))
     func deadline() {
         let harness = MachineHarness()
         harness.lease(wait: .seconds(1), deadline: .seconds(3))
@@ -154,7 +155,7 @@ import Testing
         #expect(harness.lease(deadline: .zero).ended == [2: .deadlineExceeded(lastDialError: nil)])
     }
 
-    @Test("A timeout and a grant at one instant: the first to come wins, the other finds nothing")
+    @Test("Of a timeout and a grant at one instant the first wins, and the second changes nothing")
     func timeoutAgainstGrant() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
         let id = harness.leasedConnections(1)[0]
@@ -176,7 +177,7 @@ import Testing
         #expect(harness.lease(wait: .zero).connection(of: 3) == ids[0])
     }
 
-    @Test("Beyond maximumWaiting a request fails at once; those with a dial of their own do not count")
+    @Test("Beyond maximumWaiting a request fails at once; requests with their own dial do not count")
     func saturation() {
         let harness = MachineHarness {
             $0.maximumConnections = 2
@@ -224,7 +225,7 @@ import Testing
     }
 
     @Test(
-        "At the limit, with all connections busy, one that is returned makes room for a fresh one that is first in line"
+        "At the limit a returned connection is closed if the first waiter requires a new connection"
     )
     func freshAtLimitWithoutIdle() {
         let harness = MachineHarness { $0.maximumConnections = 1 }
@@ -237,7 +238,7 @@ import Testing
         #expect(harness.established(2).connection(of: 2) == 2)
     }
 
-    @Test("Each lease says how often the connection was used and since when it was free")
+    @Test("Each lease has the number of the connection's uses and the instant since when it was idle")
     func leaseFacts() {
         let harness = MachineHarness()
         #expect(harness.lease().dialled == [1])

@@ -2,7 +2,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// The machine against `ReferencePool`, event by event, and its invariants after each.
+/// Compares the machine with `ReferencePool` event by event, and checks its invariants after each.
 @Suite struct PoolRandomWalkTests {
     /// SplitMix64.
     struct Seeded: RandomNumberGenerator {
@@ -18,7 +18,7 @@ import Testing
     }
 
     @Test(
-        "100,000 random events: what the pool does is what the reference does", arguments: 1...20 as ClosedRange<UInt64>
+        "For 100,000 random events the pool does what the reference does", arguments: 1...20 as ClosedRange<UInt64>
     )
     func walk(seed: UInt64) throws {
         var random = Seeded(state: seed)

@@ -35,20 +35,22 @@ struct PoolScaleTests {
         }
         for _ in 0..<Self.count { pool.lease() }
         if isEnabled { pool.beginDrain() }
-        // The first ones first, as a task group cancels them.
+        // In order, like a task group cancels its tasks.
         for waiter in 1...Self.count { pool.cancel(waiter) }
-        #expect(pool.snapshot.waiting == 0 && pool.snapshot.dialling == 0)
+        #expect(pool.snapshot.waiting == 0)
+        #expect(pool.snapshot.dialling == 0)
     }
 
-    @Test("Failed dials: the end of a long line costs no walk for each")
+    @Test("Failing a long queue does not walk the queue for each request")
     func failed() {
         let pool = MachineHarness { $0.maximumConnections = nil }
         for _ in 0..<Self.count { pool.lease(wait: .seconds(10)) }
         for id in 1...Self.count { pool.failed(id) }
-        #expect(pool.snapshot.waiting == 0 && pool.snapshot.dialling == 0)
+        #expect(pool.snapshot.waiting == 0)
+        #expect(pool.snapshot.dialling == 0)
     }
 
-    @Test("Limits that pass one after the other cost no walk along the line each")
+    @Test("Limits that pass one after the other do not walk the queue each time")
     func limits() {
         let pool = MachineHarness {
             $0.maximumConnections = 1
@@ -62,7 +64,7 @@ struct PoolScaleTests {
         #expect(pool.snapshot.waiting == 0)
     }
 
-    @Test("A long line that is served costs no walk for each, and the timer forgets those that were served")
+    @Test("Serving a long queue does not walk it for each request, and the timer forgets served requests")
     func served() {
         let pool = MachineHarness {
             $0.maximumConnections = 1

@@ -12,7 +12,7 @@ struct PoolStreamsTests {
         }
     }
 
-    /// A machine with one connection of so many streams, idle since now.
+    /// A machine with one connection of this many streams, which has just become idle.
     private func established(
         streams: Int, _ configure: (inout PoolConfiguration) -> Void = { _ in }
     ) -> (MachineHarness, Int) {
@@ -33,7 +33,8 @@ struct PoolStreamsTests {
         #expect(observation.ended.count == 100)
         #expect((1...100).allSatisfy { observation.connection(of: $0) == dialled[0] })
         #expect(observation.dialled.isEmpty)
-        #expect(pool.snapshot.streams == 100 && pool.snapshot.active == 1)
+        #expect(pool.snapshot.streams == 100)
+        #expect(pool.snapshot.active == 1)
     }
 
     @Test("when the first connection has no streams, the others dial as such a pool would", .tags(.PO12))
@@ -47,28 +48,32 @@ struct PoolStreamsTests {
         #expect(observation.dialled.count == 7)
     }
 
-    @Test("when an origin goes back to connections without streams, those who wait dial on", .tags(.PO12))
+    @Test("When an origin returns to connections without streams, the pool dials for the waiters", .tags(.PO12))
     func backToSingle() {
         let (pool, id) = established(streams: 10)
         pool.closed(id)
         for _ in 0..<3 { pool.lease() }
         #expect(pool.snapshot.dialling == 1)
         let observation = pool.established(2)
-        #expect(observation.ended.count == 1 && observation.dialled.count == 2)
+        #expect(observation.ended.count == 1)
+        #expect(observation.dialled.count == 2)
     }
 
     @Test(
-        "requests beyond the streams of a connection dial further ones up to the limit, and then wait in order",
+        "Requests beyond a connection's streams dial further connections up to the limit, and then wait in order",
         .tags(.PO1))
     func furtherConnections() {
         let (pool, first) = established(streams: 2) { $0.maximumMultiplexed = 2 }
-        #expect(pool.lease().dialled.isEmpty && pool.lease().dialled.isEmpty)
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.lease().dialled.isEmpty)
         let third = pool.lease()
         #expect(third.dialled.count == 1)
         pool.established(third.dialled[0], streams: 2)
         pool.lease()
-        #expect(pool.lease().dialled.isEmpty && pool.lease().dialled.isEmpty)
-        #expect(pool.snapshot.waiting == 2 && pool.snapshot.streams == 4)
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.snapshot.waiting == 2)
+        #expect(pool.snapshot.streams == 4)
         #expect(pool.release(first).connection(of: pool.waitersNamed - 1) == first)
         #expect(pool.release(third.dialled[0]).connection(of: pool.waitersNamed) == third.dialled[0])
     }
@@ -86,24 +91,27 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "the limit of streams is lowered below those open, to zero, and raised: never exceeded, nobody forgotten",
+        "A stream limit that is lowered below the open streams and raised is never exceeded; all waiters are served",
         .tags(.H2g))
     func changingCapacity() {
         let (pool, id) = established(streams: 3) { $0.maximumMultiplexed = 1 }
         for _ in 0..<3 { pool.lease() }
         pool.capacityChanged(id, to: 1)
         pool.lease()
-        #expect(pool.release(id).ended.isEmpty && pool.release(id).ended.isEmpty)
+        #expect(pool.release(id).ended.isEmpty)
+        #expect(pool.release(id).ended.isEmpty)
         #expect(pool.release(id).connection(of: pool.waitersNamed) == id)
         pool.capacityChanged(id, to: 0)
         pool.release(id)
-        #expect(pool.snapshot.idle == 0 && pool.snapshot.active == 1, "nothing can be sent on it")
-        #expect(pool.lease().dialled.isEmpty && pool.lease().ended.isEmpty)
+        #expect(pool.snapshot.idle == 0, "nothing can be sent on it")
+        #expect(pool.snapshot.active == 1, "nothing can be sent on it")
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.lease().ended.isEmpty)
         #expect(pool.capacityChanged(id, to: 2).ended.count == 2)
         #expect(pool.snapshot.streams == 2)
     }
 
-    @Test("an idle connection that may carry nothing is not handed out, and is again when it may", .tags(.H2g))
+    @Test("An idle connection whose stream limit is zero gets no lease until the limit is raised", .tags(.H2g))
     func idleWithoutCapacity() {
         let (pool, id) = established(streams: 3) { $0.maximumMultiplexed = 1 }
         #expect(pool.capacityChanged(id, to: 0).idleDelta == -1)
@@ -113,7 +121,7 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "a connection that never allows a stream expires, by idleTimeout or by age, and its origin goes cold",
+        "A connection that never allows a stream expires, by idleTimeout or age, and its origin goes cold",
         .tags(.H2g))
     func withdrawnExpires() {
         for lifetime in [nil, Duration.seconds(4)] {
@@ -126,7 +134,8 @@ struct PoolStreamsTests {
             pool.lease(wait: .seconds(1))
             pool.established(1, streams: 0)
             #expect(pool.advance(by: .seconds(1)).ended == [1: .timedOut(lastDialError: nil)])
-            #expect(pool.snapshot.active == 1 && !pool.closeIfCold())
+            #expect(pool.snapshot.active == 1)
+            #expect(!pool.closeIfCold())
             let removed = pool.advance(by: .seconds(9)).removed
             #expect(removed == [1: lifetime == nil ? .idleTimeout : .lifetimeExceeded])
             #expect(pool.closeIfCold())
@@ -134,7 +143,7 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "a connection whose streams are taken away while it is idle, or in use, expires as an idle one does",
+        "A connection whose stream limit drops to zero, idle or in use, expires like an idle one",
         .tags(.H2g))
     func withdrawnLaterExpires() {
         for isInUse in [false, true] {
@@ -147,7 +156,7 @@ struct PoolStreamsTests {
         }
     }
 
-    @Test("what is left of a connection's idle time goes on when it allows streams again", .tags(.H2g))
+    @Test("A connection's remaining idle time continues when it allows streams again", .tags(.H2g))
     func withdrawnAndBack() {
         let (pool, id) = established(streams: 3) { $0.idleTimeout = .seconds(10) }
         pool.capacityChanged(id, to: 0)
@@ -156,7 +165,7 @@ struct PoolStreamsTests {
         #expect(pool.advance(by: .seconds(4)).removed == [id: .idleTimeout])
     }
 
-    @Test("when the connection that requests wait for expires, another is dialled for them", .tags(.H2g))
+    @Test("When the connection that requests wait for expires, the pool dials another", .tags(.H2g))
     func withdrawnWithWaiters() {
         let (pool, id) = established(streams: 3) {
             $0.idleTimeout = .seconds(10)
@@ -165,7 +174,8 @@ struct PoolStreamsTests {
         pool.capacityChanged(id, to: 0)
         #expect(pool.lease().dialled.isEmpty)
         let observation = pool.advance(by: .seconds(10))
-        #expect(observation.removed == [id: .idleTimeout] && observation.dialled == [2])
+        #expect(observation.removed == [id: .idleTimeout])
+        #expect(observation.dialled == [2])
     }
 
     @Test("a retired connection gets no more leases and is closed with its last", .tags(.H2a))
@@ -179,7 +189,7 @@ struct PoolStreamsTests {
         #expect(pool.release(id).removed == [id: .goAway])
     }
 
-    @Test("Connections that only finish what they carry do not count against the limit of those with streams")
+    @Test("Retired connections do not count against the limit of connections with streams")
     func retiredOnesDoNotCount() {
         let (pool, id) = established(streams: 1) { $0.maximumMultiplexed = 1 }
         pool.lease()
@@ -187,13 +197,14 @@ struct PoolStreamsTests {
         #expect(pool.retired(id).dialled.count == 1)
     }
 
-    @Test("a connection that is never unused is retired by age and by uses", .tags(.KA18))
+    @Test("A connection that is never idle is retired by age and by uses", .tags(.KA18))
     func retiredByAge() {
         let (old, first) = established(streams: 5) { $0.maximumLifetime = .seconds(10) }
         old.lease()
         old.advance(by: .seconds(11))
         let observation = old.lease()
-        #expect(observation.retired == [first: .lifetimeExceeded] && observation.dialled.count == 1)
+        #expect(observation.retired == [first: .lifetimeExceeded])
+        #expect(observation.dialled.count == 1)
         #expect(old.release(first).removed == [first: .lifetimeExceeded])
 
         let (used, second) = established(streams: 5) { $0.maximumUses = 3 }
@@ -203,19 +214,20 @@ struct PoolStreamsTests {
     }
 
     @Test(
-        "a new connection is not given to more requests that wait than it may carry in all; another is dialled",
+        "A new connection serves no more waiters than its maximum of uses; the pool dials another",
         .tags(.KA18))
     func usesOfNewConnection() {
         let pool = harness { $0.maximumUses = 3 }
         let first = pool.lease().dialled[0]
         for _ in 0..<4 { pool.lease() }
         let observation = pool.established(first, streams: 100)
-        #expect(observation.ended.count == 3 && observation.retired == [first: .usesExceeded])
+        #expect(observation.ended.count == 3)
+        #expect(observation.retired == [first: .usesExceeded])
         #expect(observation.dialled.count == 1)
         #expect(pool.established(observation.dialled[0], streams: 100).ended.count == 2)
     }
 
-    @Test("more room does not make a connection carry more requests than it may", .tags(.KA18))
+    @Test("A raised stream limit does not let a connection exceed its maximum of uses", .tags(.KA18))
     func usesAndCapacity() {
         let (pool, id) = established(streams: 1) {
             $0.maximumUses = 3
@@ -230,11 +242,12 @@ struct PoolStreamsTests {
         let (pool, id) = established(streams: 5) { $0.maximumMultiplexed = 1 }
         pool.lease()
         let observation = pool.lease(fresh: true)
-        #expect(observation.retired == [id: .replaced] && observation.dialled.count == 1)
+        #expect(observation.retired == [id: .replaced])
+        #expect(observation.dialled.count == 1)
         #expect(pool.established(observation.dialled[0], streams: 5).connection(of: pool.waitersNamed) == 2)
     }
 
-    @Test("Drain closes unused connections, retires those in use once nobody waits, and still serves who waits")
+    @Test("A drain closes unused connections, still serves the waiters, and then retires the connections in use")
     func drain() {
         let (pool, id) = established(streams: 1) { $0.maximumMultiplexed = 1 }
         pool.lease()
@@ -244,24 +257,26 @@ struct PoolStreamsTests {
         #expect(pool.release(id).removed == [id: .shutdown])
     }
 
-    @Test("Dials that are superfluous once a connection has streams are cancelled")
+    @Test("Dials that become unneeded because a connection has streams are cancelled")
     func surplusDials() {
         let pool = MachineHarness { $0.expectation = .single }
         for _ in 0..<4 { pool.lease() }
         let observation = pool.established(1, streams: 100)
-        #expect(observation.ended.count == 4 && observation.cancelledDials == [2, 3, 4])
+        #expect(observation.ended.count == 4)
+        #expect(observation.cancelledDials == [2, 3, 4])
     }
 
     @Test("With pooling off each request has a connection of its own, streams or not")
     func poolingOff() {
         let pool = harness { $0.isEnabled = false }
-        #expect(pool.lease().dialled.count == 1 && pool.lease().dialled.count == 1)
+        #expect(pool.lease().dialled.count == 1)
+        #expect(pool.lease().dialled.count == 1)
         #expect(pool.established(1, streams: 100).ended.count == 1)
         #expect(pool.release(1).removed == [1: .poolingDisabled])
     }
 
     @Test(
-        "Random events: no connection over its streams, none lost, nobody waits beside room, deltas add up",
+        "Random events keep the stream limits and all connections, leave no waiter beside room, and the deltas add up",
         arguments: 1...20 as ClosedRange<UInt64>
     )
     func walk(seed: UInt64) throws {
@@ -276,7 +291,7 @@ struct PoolStreamsTests {
     }
 }
 
-/// A machine whose connections have streams, and a small model of what is leased.
+/// A machine whose connections have streams, and a small model of the leases.
 private struct StreamsWalk {
     private struct Open {
         var capacity: Int
@@ -379,7 +394,7 @@ private struct StreamsWalk {
             if connection.leases >= connection.capacity { return "granted over the limit of streams" }
             open[granted.connection]?.leases += 1
         }
-        // A connection that may be used no more is retired with its last lease.
+        // A connection that has reached its maximum of uses is retired with its last lease.
         for id in observation.retired.keys { open[id]?.isRetired = true }
         for (id, reason) in observation.removed {
             let leases = open.removeValue(forKey: id)?.leases ?? 0
@@ -410,7 +425,7 @@ private struct StreamsWalk {
         return nil
     }
 
-    /// Connections that count against the limit of all: those that take no new requests give their places away.
+    /// The connections that count against the limit. A connection that takes no new requests gives up its place.
     private var counted: Int {
         open.count + dials.count - min(open.values.count { !$0.isLive }, limit)
     }

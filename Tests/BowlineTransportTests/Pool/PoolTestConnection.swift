@@ -3,7 +3,7 @@ import NIOCore
 
 @testable import BowlineTransport
 
-/// A connection of a pool without exchanges: it has only what a pool asks of one.
+/// A connection of a pool without exchanges: only the requirements of the pool.
 protocol PoolTestConnection: HTTPConnection {}
 
 extension PoolTestConnection {
@@ -29,7 +29,7 @@ extension PoolTestConnection {
 }
 
 extension MonotonicInstant {
-    /// The instant so long after a test's start.
+    /// The instant this long after a test's start.
     init(_ sinceStart: Duration) {
         self = MonotonicInstant(nanoseconds: 0).advanced(by: sinceStart)
     }

@@ -8,7 +8,7 @@ import Testing
         case dialling, leased, idle, unknown
         /// With streams.
         case leasedStreams, idleStreams
-        /// With streams, of which it allows none now.
+        /// With streams, but its current limit is zero.
         case withdrawn
     }
 
@@ -19,10 +19,10 @@ import Testing
 
     enum After: Equatable {
         case dialling, leased, idle, unknown
-        /// The connection is gone and the pool said why.
+        /// The connection is closed with a reason of the pool.
         case removed(CloseReason)
         case dialCancelled
-        /// Still leased; its peer is asked for a sign of life.
+        /// Still leased; the pool probes whether its peer responds.
         case probed
     }
 
@@ -139,7 +139,7 @@ import Testing
         Row(.withdrawn, .closeAll, .removed(.forced)),
     ]
 
-    @Test("Each state and event lead where the machine's table says", arguments: table)
+    @Test("Each state and event have the result that the machine's table says", arguments: table)
     func row(_ row: Row) {
         let harness = MachineHarness()
         prepare(row.before, harness)
@@ -148,7 +148,7 @@ import Testing
         #expect(after(observation, harness.snapshot, before: before) == row.after)
     }
 
-    @Test("The table has a row for each pair that is not a caller's bug")
+    @Test("The table has a row for each pair of state and event that callers can cause")
     func isComplete() {
         // A dial ends once, and only a leased connection is given back: the transport's own bugs otherwise.
         let dialEnds: Set<Event> = [.established, .failed, .failedForResources]
@@ -166,7 +166,7 @@ import Testing
         }
     }
 
-    /// Connection 1, alone, with nobody waiting.
+    /// Connection 1 alone, without waiters.
     private func prepare(_ before: Before, _ harness: MachineHarness) {
         guard before != .unknown else { return }
         harness.lease()

@@ -35,7 +35,7 @@ final class ReferencePool {
     var closed: [CloseReason: Int] = [:]
     private(set) var isDraining = false
     private(set) var isClosed = false
-    /// When a dial may be tried again after one for which resources were short.
+    /// The instant of the next dial after a dial that failed for lack of resources.
     private(set) var shortUntil: Duration?
     private(set) var shortages = 0
     private(set) var failedRounds = 0
@@ -191,7 +191,7 @@ final class ReferencePool {
         failedRounds - max(waiter.failedRounds, roundsAtSuccess)
     }
 
-    /// Ends the wait of those beyond their limit for which no dial is under way.
+    /// Ends the wait of requests beyond their limit that have no dial in flight.
     private func failOverdue(_ end: Observation.End?) {
         for waiter in waiters.dropFirst(dialling.count) where waiter.limit.map({ $0 <= now }) ?? false {
             seen.ended[waiter.id] = end ?? .timedOut(lastDialError: dialError(for: waiter))
@@ -268,7 +268,7 @@ final class ReferencePool {
         }
     }
 
-    /// When time changes something next.
+    /// The next instant at which time alone changes the state.
     private var nextInstant: Duration? {
         let short = waiters.isEmpty ? nil : shortUntil
         let instants = waiters.flatMap { [$0.deadline, $0.limit] } + idle.map(\.expiry) + [short]

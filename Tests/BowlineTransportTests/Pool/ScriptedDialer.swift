@@ -4,7 +4,7 @@ import Testing
 
 @testable import BowlineTransport
 
-/// Something a test waits for: set once, awaited by any number.
+/// A signal that is set once and awaited by any number of tasks.
 final class Signal<Value: Sendable>: Sendable {
     private struct State {
         var value: Value?
@@ -41,7 +41,7 @@ final class Signal<Value: Sendable>: Sendable {
     }
 }
 
-/// A connection that rejects what a pool must not do: lend it twice, lend it closed, close it twice.
+/// A connection that rejects illegal actions of a pool: a second lease, a lease when closed, a second close.
 final class ScriptedConnection: PoolTestConnection {
     let id: ConnectionID
     let affinity: Int
@@ -65,7 +65,7 @@ final class ScriptedConnection: PoolTestConnection {
         if !probed.set(true) { Issue.record("connection \(id) probed twice") }
     }
 
-    /// How many leases ended before their users had them.
+    /// The number of leases that ended before their users got them.
     let unusedLeases = Atomic<Int>(0)
 
     func leaseUnused() {
@@ -94,7 +94,7 @@ extension Lease {
     }
 }
 
-/// A dialer whose dials the test ends, or that ends them at once.
+/// A dialer whose dials end at once, or when the test ends them.
 final class ScriptedDialer: ConnectionDialer {
 
     enum Mode {

@@ -4,7 +4,7 @@ internal import Testing
 
 @testable import BowlineTrust
 
-@Suite("Churn: what rises and what is noise")
+@Suite("Churn: trends and noise")
 struct TrendTests {
     /// A bell of sorts, around 0: the sum of four numbers from -0.5 to 0.5.
     private static func bell(_ random: inout SeededRandom, _ size: Double) -> Double {
@@ -22,27 +22,34 @@ struct TrendTests {
     @Test("a straight line has its own slope, and every pair rises")
     func line() {
         let trend = Trend(times: [0, 1, 2, 4], values: [10, 12, 14, 18])
-        #expect(trend.slope == 2 && trend.rise == 8 && trend.seconds == 4 && trend.median == 13)
+        #expect(trend.slope == 2)
+        #expect(trend.rise == 8)
+        #expect(trend.seconds == 4)
+        #expect(trend.median == 13)
         // S = 6, variance = 4 · 3 · 13 / 18.
         #expect(abs(trend.significance - 5 / (4.0 * 3 * 13 / 18).squareRoot()) < 1e-9)
     }
 
-    @Test("a falling line is the mirror of a rising one")
+    @Test("A falling line has the opposite slope and significance of a rising one")
     func falling() {
         let times = (0..<20).map(Double.init)
         let rising = Trend(times: times, values: times.map { 3 * $0 })
         let falling = Trend(times: times, values: times.map { -3 * $0 })
-        #expect(falling.slope == -3 && falling.significance == -rising.significance && rising.significance > 3)
+        #expect(falling.slope == -3)
+        #expect(falling.significance == -rising.significance)
+        #expect(rising.significance > 3)
     }
 
     @Test("equal values have no trend", arguments: [0, 1, 2, 3, 100])
     func flat(_ count: Int) {
         let times = (0..<count).map(Double.init)
         let trend = Trend(times: times, values: times.map { _ in 7 })
-        #expect(trend.slope == 0 && trend.significance == 0 && trend.rise == 0)
+        #expect(trend.slope == 0)
+        #expect(trend.significance == 0)
+        #expect(trend.rise == 0)
     }
 
-    @Test("a leak behind noise of its own size is found")
+    @Test("A leak that is as large as the noise is found")
     func leak() {
         for seed in 0..<20 {
             let trend = Self.series(90, seed: UInt64(seed), noise: 60) { 500 + $0 }
@@ -71,17 +78,18 @@ struct TrendTests {
         #expect(abs(trend.slope - 2) < 0.3)
     }
 
-    @Test("a long series is joined in groups and keeps its slope")
+    @Test("A long series is grouped and keeps its slope")
     func long() {
         let trend = Self.series(4000, seed: 1, noise: 100) { 1000 + 0.5 * $0 }
         #expect(abs(trend.slope - 0.5) < 0.01)
         #expect(trend.seconds > 3900)
     }
 
-    @Test("times and values of different numbers are read as far as both go")
+    @Test("If times and values differ in number, the common part is read")
     func uneven() {
         let trend = Trend(times: [0, 1, 2, 3, 4, 5], values: [1, 2, 3])
-        #expect(trend.slope == 1 && trend.seconds == 2)
+        #expect(trend.slope == 1)
+        #expect(trend.seconds == 2)
     }
 }
 
@@ -130,7 +138,7 @@ struct ChurnReportTests {
         #expect(report.verdicts.map(\.name) == ChurnGauge.all(callers: 48).map(\.name))
     }
 
-    @Test("a leak of each kind is found, and named")
+    @Test("A leak of each kind is found and named")
     func leaks() {
         #expect(Self.rising(Self.report(Self.samples(120) { $1.memoryKiB += 600 * $0 })) == ["memory KiB"])
         #expect(Self.rising(Self.report(Self.samples(120) { $1.descriptors += $0 })) == ["descriptors"])
@@ -142,20 +150,20 @@ struct ChurnReportTests {
         #expect(report.violations(report.verdicts).first?.hasPrefix("threads rose by ") == true)
     }
 
-    @Test("what rises only during the warm-up is no leak")
+    @Test("A rise during the warm-up alone is no leak")
     func warmUp() {
         let report = Self.report(Self.samples(120) { $1.memoryKiB += 5000 * min($0, 30) })
         #expect(Self.rising(report) == [])
         #expect([4, 30, 60, 120, 600].map(ChurnReport.warmUp) == [2, 15, 20, 30, 150])
     }
 
-    @Test("a slow rise within the limit is none, nor is one step")
+    @Test("A slow rise within the limit and a single step are no leaks")
     func within() {
         #expect(Self.rising(Self.report(Self.samples(120) { $1.descriptors += $0 / 10 })) == [])
         #expect(Self.rising(Self.report(Self.samples(120) { $1.memoryKiB += $0 > 110 ? 20_000 : 0 })) == [])
     }
 
-    @Test("what was left, and calls that fail as they should not, are violations")
+    @Test("Leftovers and unexpected failures are violations")
     func other() {
         let left = Self.report(Self.samples(120), leftovers: ["2 descriptors are open"])
         #expect(left.violations(left.verdicts) == ["2 descriptors are open"])
@@ -168,7 +176,7 @@ struct ChurnReportTests {
             ])
     }
 
-    @Test("a run in which most calls fail is a violation, and so is one without any")
+    @Test("A run in which most calls fail, and a run without calls, are violations")
     func vacuous() {
         var tally = ChurnTally()
         #expect(tally.violations(limit: .seconds(3)) == ["no call ended"])
@@ -191,7 +199,7 @@ struct ChurnReportTests {
 
 @Suite("Churn: what is drawn")
 struct ChurnCallTests {
-    @Test("the same seed and number draw the same call, others another")
+    @Test("The same seed and number draw the same call; another seed or number draws another call")
     func same() {
         let call = ChurnCall(seed: 7, number: 12, origins: 100)
         #expect(ChurnCall(seed: 7, number: 12, origins: 100) == call)

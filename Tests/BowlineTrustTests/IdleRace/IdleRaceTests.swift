@@ -22,7 +22,7 @@ struct IdleRaceTests {
             method: method, id: id, outcome: .failed(code: "connectionClosed", progress: progress, resends: 0))
     }
 
-    @Test("counts what was answered, reused and resent, and finds nothing wrong with it")
+    @Test("A good run has its answered, reused and resent requests counted, without a violation")
     func clean() {
         let found = judge(
             "GET 0-0\nPOST 0-1\nGET 0-2\n",
@@ -32,21 +32,21 @@ struct IdleRaceTests {
         #expect(found.rows[.post] == IdleRaceJudgement.Row(sent: 1, reused: 1))
     }
 
-    @Test("allows a GET to be executed once more for each time it was resent, not more often")
+    @Test("A GET may be executed once more for each resend, and not more often")
     func resentGet() {
         #expect(judge("GET a\nGET a\n", answered(.get, "a", resends: 1)).violations == [])
         #expect(
             judge("GET a\nGET a\n", answered(.get, "a")).violations == ["GET a: executed 2 times, resent 0 times"])
     }
 
-    @Test("reports a GET that was lost")
+    @Test("A lost GET is a violation")
     func lostGet() {
         let found = judge("", failed(.get, "a", .ambiguous))
         #expect(found.violations == ["GET a: lost: connectionClosed, ambiguous"])
         #expect(found.rows[.get]?.lost == [.ambiguous: 1])
     }
 
-    @Test("counts a lost POST whose error says that it may have been executed")
+    @Test("A lost POST whose error is ambiguous is counted")
     func lostPost() {
         let found = judge(
             "POST b\n", failed(.post, "a", .ambiguous), failed(.post, "b", .responseStarted),
@@ -57,7 +57,7 @@ struct IdleRaceTests {
         #expect(found.rows[.post]?.lostThoughExecuted == 1)
     }
 
-    @Test("reports a POST that was executed twice, whatever its caller was told")
+    @Test("A POST that was executed twice is a violation, whatever the caller got")
     func executedTwice() {
         let found = judge("POST a\nPOST b\nPOST a\nPOST b\n", answered(.post, "a"), failed(.post, "b", .ambiguous))
         #expect(found.violations == ["POST a: executed 2 times", "POST b: executed 2 times"])
@@ -65,7 +65,7 @@ struct IdleRaceTests {
     }
 
     @Test(
-        "reports an error that says that nothing was sent of a request that was executed",
+        "The progress neverSent for an executed request is a violation",
         arguments: [
             RequestProgress.neverSent, .refused,
         ])
@@ -75,7 +75,7 @@ struct IdleRaceTests {
                 == ["POST a: executed, though the error says \(progress.rawValue)"])
     }
 
-    @Test("reports another request's answer, and an answer to a request that was not executed")
+    @Test("Another request's response, and a response to an unexecuted request, are violations")
     func wrongAnswer() {
         #expect(judge("GET a\n", answered(.get, "a", isOwn: false)).violations == ["GET a: the answer is not its own"])
         #expect(
@@ -83,7 +83,7 @@ struct IdleRaceTests {
                 == ["GET a: answered, though the server did not execute it"])
     }
 
-    @Test("takes only lines of the log that name a method and an id")
+    @Test("Only log lines with a method and an id count")
     func logLines() {
         let log = AccessLog(text: "GET 1-1\nGET - 400\n- -\n\nGET 1-1\nPOST 1-1")
         #expect(log.executions(of: .get, id: "1-1") == 2)
@@ -91,7 +91,7 @@ struct IdleRaceTests {
         #expect(log.executions(of: .get, id: "-") == 0)
     }
 
-    @Test("waits for the log until each answered request is in it")
+    @Test("The judge waits until each answered request is in the log")
     func completeLog() {
         let records = [answered(.get, "a"), failed(.post, "b", .ambiguous)]
         #expect(!IdleRaceJudgement.isComplete(AccessLog(text: "POST b\n"), for: records))
@@ -101,19 +101,20 @@ struct IdleRaceTests {
 
 @Suite("The idle race's gaps")
 struct IdleRaceGapsTests {
-    @Test("lie within the sweep on both sides of the timeout, half of them within a tenth of it")
+    @Test("The gaps are within the sweep on both sides of the timeout, half of them within a tenth of the sweep")
     func spread() {
         var random = SeededRandom(seed: 7)
         let gaps = IdleRaceGaps(timeout: .milliseconds(1_000), sweep: .milliseconds(60))
         let drawn = (0..<10_000).map { _ in gaps.draw(from: &random) }
         #expect(drawn.allSatisfy { $0 >= .milliseconds(940) && $0 <= .milliseconds(1_060) })
-        #expect(drawn.contains { $0 < .milliseconds(950) } && drawn.contains { $0 > .milliseconds(1_050) })
+        #expect(drawn.contains { $0 < .milliseconds(950) })
+        #expect(drawn.contains { $0 > .milliseconds(1_050) })
         // Half by the narrow draw, and a tenth of the other half.
         let near = drawn.filter { $0 >= .milliseconds(994) && $0 <= .milliseconds(1_006) }.count
         #expect((5_200...5_800).contains(near))
     }
 
-    @Test("are never negative")
+    @Test("The gaps are never negative")
     func notNegative() {
         var random = SeededRandom(seed: 7)
         let gaps = IdleRaceGaps(timeout: .milliseconds(5), sweep: .milliseconds(60))
@@ -138,7 +139,7 @@ struct IdleRaceReportTests {
     private let lost = IdleRaceRecord(
         method: .post, id: "b", outcome: .failed(code: "connectionClosed", progress: .ambiguous, resends: 0))
 
-    @Test("is clean when connections were reused, and the server closed some")
+    @Test("The report is clean if connections were reused and the server closed some")
     func clean() {
         let report = makeReport([reused, lost], log: "GET a\n", closed: ["closedByPeer": 2, "shutdown": 1])
         #expect(report.problems == [])
@@ -147,7 +148,7 @@ struct IdleRaceReportTests {
         #expect(!report.text.contains("VIOLATION"))
     }
 
-    @Test("fails when the gaps missed the server's close on one side")
+    @Test("The report fails if the gaps missed the server's close on one side")
     func missed() {
         #expect(
             makeReport([reused], log: "GET a\n", closed: ["shutdown": 1]).problems
@@ -157,7 +158,7 @@ struct IdleRaceReportTests {
                 == ["no connection was used twice: the gaps are too long"])
     }
 
-    @Test("with a hint, fails when the server closed a connection or a POST was lost")
+    @Test("With a hint, the report fails if the server closed a connection or a POST was lost")
     func hinted() {
         #expect(makeReport([], closed: ["keepAliveTimeout": 4], isHinted: true).problems == [])
         #expect(

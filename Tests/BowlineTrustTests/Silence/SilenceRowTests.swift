@@ -3,7 +3,7 @@ internal import Testing
 
 @testable import BowlineTrust
 
-@Suite("Silence: what a row says")
+@Suite("Silence: the verdict of a row")
 struct SilenceRowTests {
     private static let limits = SilenceLimits()
     private static let wentDark = MonotonicInstant(nanoseconds: 10_000_000_000)
@@ -15,7 +15,7 @@ struct SilenceRowTests {
         SilenceScenario(speaks: speaks, phase: phase, extent: extent)
     }
 
-    /// A call of which the times are milliseconds from the moment when the path went dark.
+    /// A call whose times are milliseconds since the path became silent.
     private static func call(
         _ worker: Int, _ began: Int, _ ended: Int, isIdempotent: Bool = true, requestsSent: Int = 1
     ) -> SilenceCall {
@@ -40,7 +40,7 @@ struct SilenceRowTests {
             healed: wentDark.advanced(by: .milliseconds(healed)))
     }
 
-    @Test("one timeout each and then success is what is promised")
+    @Test("One timeout for each caller and then success is as promised")
     func promised() {
         let row = Self.row([
             Self.call(0, -100, -90), Self.failed(1, 1, 501), Self.call(0, 1, 540, requestsSent: 2),
@@ -58,7 +58,7 @@ struct SilenceRowTests {
         #expect(row.cells(Self.limits).last == "ok")
     }
 
-    @Test("successes in the dark are no recovery")
+    @Test("Successes during the silence are no recovery")
     func inTheDark() {
         let path = Self.scenario(.http1, .idle, .path)
         let row = Self.row(
@@ -68,7 +68,7 @@ struct SilenceRowTests {
         #expect(row.violations(Self.limits) == [])
     }
 
-    @Test("a caller that does not succeed again is a violation")
+    @Test("A caller that never succeeds again is a violation")
     func stuck() {
         let row = Self.row([Self.call(0, 1, 20), Self.failed(1, 1, 501), Self.failed(1, 510, 1010)])
         #expect(row.violations(Self.limits) == ["1 of 2 callers did not succeed again"])
@@ -76,7 +76,7 @@ struct SilenceRowTests {
         #expect(row.cells(Self.limits).last == "FAILED")
     }
 
-    @Test("later than promised is a violation, and at the limit is not")
+    @Test("A recovery after the promised time is a violation; a recovery exactly at the limit is not")
     func late() {
         let promised = Self.limits.promisedRecovery(Self.scenario())
         let limit = Int(promised.saturatingNanoseconds / 1_000_000)
@@ -86,7 +86,7 @@ struct SilenceRowTests {
             row.violations(Self.limits) == ["calls succeeded again after \(limit + 1) ms, \(limit) ms are promised"])
     }
 
-    @Test("a failed GET is a violation, but for a response body that ends early")
+    @Test("A failed GET is a violation, except for a response body that ends early")
     func idempotent() {
         let body = SilenceFailure(code: "bodyIdleTimeout", progress: "responseStarted")
         let calls = [Self.failed(0, 0, 500, isIdempotent: true, body), Self.call(0, 510, 520), Self.call(1, 1, 2)]
@@ -95,7 +95,7 @@ struct SilenceRowTests {
     }
 
     @Test(
-        "more failures than calls under way are a violation; twice as many may fail where new connections are dark, too"
+        "More failures than calls in flight are a violation, or twice as many if new connections are silent too"
     )
     func failures() {
         let calls =
@@ -131,7 +131,7 @@ struct SilenceRowTests {
 
 @Suite("Silence: the scenarios")
 struct SilenceScenarioTests {
-    @Test("every phase of every protocol has a row, and each row is there once")
+    @Test("Every phase of every protocol has a row, and no row is repeated")
     func complete() {
         let all = SilenceScenario.all(isShort: false)
         #expect(Set(all).count == all.count)
@@ -149,7 +149,8 @@ struct SilenceScenarioTests {
     func short() {
         let all = SilenceScenario.all(isShort: false)
         let short = SilenceScenario.all(isShort: true)
-        #expect(Set(short).isSubset(of: all) && short.count < all.count)
+        #expect(Set(short).isSubset(of: all))
+        #expect(short.count < all.count)
         #expect(
             Set(short.map { [$0.speaks.rawValue, $0.phase.rawValue] })
                 == Set(all.map { [$0.speaks.rawValue, $0.phase.rawValue] }))
@@ -161,15 +162,18 @@ struct SilenceScenarioTests {
         #expect([4, 8, 16, 17].map { http2.callsPerConnection(workers: $0) } == [1, 2, 4, 5])
         let http1 = SilenceScenario(speaks: .http1TLS, phase: .upload, extent: .open)
         #expect(http1.callsPerConnection(workers: 16) == 1)
-        #expect(http1.workers(of: 16) == 4 && http1.workers(of: 2) == 2 && http2.workers(of: 16) == 16)
+        #expect(http1.workers(of: 16) == 4)
+        #expect(http1.workers(of: 2) == 2)
+        #expect(http2.workers(of: 16) == 16)
     }
 
-    @Test("what the client's limits promise is less than a second and a half, and more than one limit")
+    @Test("The promised time is less than 1.5 s, and more than one limit")
     func promises() {
         let limits = SilenceLimits()
         for scenario in SilenceScenario.all(isShort: false) {
             let promised = limits.promisedRecovery(scenario)
-            #expect(promised > limits.responseHead && promised < .milliseconds(1500), "\(scenario)")
+            #expect(promised > limits.responseHead, "\(scenario)")
+            #expect(promised < .milliseconds(1500), "\(scenario)")
             #expect(limits.dark(scenario) < limits.responseHead * 2)
         }
     }

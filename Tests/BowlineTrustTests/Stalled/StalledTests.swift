@@ -11,7 +11,7 @@ struct StalledTests {
         return windows
     }
 
-    @Test("each stream gets as many bytes, until its window is used up")
+    @Test("Each stream gets the same number of bytes until its window is used up")
     func rounds() {
         var windows = Self.opened([1, 3])
         windows.raised(3, by: 5)
@@ -24,7 +24,7 @@ struct StalledTests {
         #expect(windows.connection == 1_000_000 - windows.sent)
     }
 
-    @Test("the connection's window bounds all of them, down to its last byte")
+    @Test("The connection's window bounds all streams, to its last byte")
     func connection() {
         var windows = Self.opened([1, 3, 5], connection: 8)
         #expect(windows.take(upTo: 64) == StalledWindows.Part(streams: [1, 3, 5], bytes: 2))
@@ -35,7 +35,7 @@ struct StalledTests {
         #expect(windows.take(upTo: 64) == StalledWindows.Part(streams: [1, 3, 5], bytes: 1))
     }
 
-    @Test("another initial window changes those of open streams too, and may leave nothing")
+    @Test("Another initial window changes the windows of open streams too, even to zero")
     func initial() {
         var windows = Self.opened([1])
         windows.initialChanged(to: 10)
@@ -47,7 +47,7 @@ struct StalledTests {
         #expect(windows.take(upTo: 64) == StalledWindows.Part(streams: [3], bytes: 1))
     }
 
-    @Test("a row fails above its window and 16 KiB, and if the peer sent less than the windows")
+    @Test("A row fails above its window plus 16 KiB, and if the peer sent less than the windows")
     func row() {
         var row = StalledRow(window: 65_535, streams: 100)
         row.sent = 6_553_500

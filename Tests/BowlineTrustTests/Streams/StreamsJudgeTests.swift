@@ -8,7 +8,7 @@ struct StreamsJudgeTests {
     private static let seed: UInt64 = 7
     private static let count = 200
 
-    /// A run in which everything was answered and executed once.
+    /// A run in which every request was answered and executed once.
     private static var clean: StreamsRecord {
         StreamsRecord(
             seed: seed, workers: 4, told: [StreamsTold](repeating: .answered, count: count),
@@ -32,7 +32,7 @@ struct StreamsJudgeTests {
         return StreamsJudge(record)
     }
 
-    @Test("a run in which all is answered and executed once violates nothing")
+    @Test("A run in which each call is answered and executed once has no violation")
     func good() {
         let judge = StreamsJudge(Self.clean)
         #expect(judge.violations == [])
@@ -57,7 +57,7 @@ struct StreamsJudgeTests {
     }
 
     @Test(
-        "a POST that was never sent, or refused, might have been repeated: it is lost",
+        "A POST that fails as neverSent or refused is lost, because it could have been repeated",
         arguments: [
             RequestProgress.neverSent, .refused,
         ])
@@ -72,7 +72,7 @@ struct StreamsJudgeTests {
     }
 
     @Test(
-        "a POST may end without an answer where a connection was cut, and nowhere else",
+        "A POST may end without a response only on a connection that was cut",
         arguments: [
             RequestProgress.ambiguous, .responseStarted,
         ])
@@ -86,7 +86,7 @@ struct StreamsJudgeTests {
                 == ["1 POSTs may have been executed or not, and cuts explain 0"])
     }
 
-    @Test("a call that has not ended, an answer of another, and an answer to what was not executed are violations")
+    @Test("An unfinished call, another call's response and a response to an unexecuted call are violations")
     func wrong() {
         #expect(Self.judged(3, .nothing, executions: 1).violations == ["3 has not ended"])
         #expect(Self.judged(3, .wrongAnswer, executions: 1).violations == ["3 got an answer that is not its own"])
@@ -94,7 +94,7 @@ struct StreamsJudgeTests {
         #expect(Self.judged(3, .other, executions: 1).violations == ["3 failed with an unknown error"])
     }
 
-    @Test("what the peer notes of the client is a violation")
+    @Test("A misbehaviour of the client that the peer notes is a violation")
     func problems() {
         let judge = Self.judged(3, .answered, executions: 1) {
             $0.problems = ["connection 1: stream 5 was opened after 7"]
@@ -102,7 +102,7 @@ struct StreamsJudgeTests {
         #expect(judge.violations == ["connection 1: stream 5 was opened after 7"])
     }
 
-    @Test("a long run in which something did not happen says nothing")
+    @Test("A long run in which an expected event never happened is not conclusive")
     func vacuous() {
         var record = Self.clean
         record.told = [StreamsTold](repeating: .answered, count: 20_000)

@@ -7,7 +7,7 @@ internal import Testing
 
 @Suite("Streams: what is drawn")
 struct StreamsDrawingTests {
-    @Test("the same seed and number draw the same call, and the numbers of a target are read again")
+    @Test("The same seed and number draw the same call, and a target's numbers are parsed back")
     func same() {
         let call = StreamsCall(seed: 7, number: 12)
         #expect(StreamsCall(seed: 7, number: 12) == call)
@@ -16,7 +16,7 @@ struct StreamsDrawingTests {
         #expect((0..<50).map { StreamsCall(seed: 7, number: $0) } != (0..<50).map { StreamsCall(seed: 8, number: $0) })
     }
 
-    @Test("half of the calls are POSTs; bodies have the length that is drawn, and a piece is what stands at its place")
+    @Test("Half of the calls are POSTs; bodies have the drawn length, and a piece has the bytes of its place")
     func content() {
         let calls = (0..<2_000).map { StreamsCall(seed: 1, number: $0) }
         #expect((900...1_100).contains(calls.count { $0.method == .post }))
@@ -86,7 +86,7 @@ private struct PeerHarness {
         return id
     }
 
-    /// Makes GETs, each in a turn of its own, until the turn is one that is looked for.
+    /// Sends GETs, one in each turn, until the turn meets the condition.
     mutating func turn(where isWanted: (StreamsPeer.Turn) -> Bool) throws -> StreamsPeer.Turn {
         var number = 0
         for _ in 0..<4_000 {
@@ -105,7 +105,7 @@ private struct PeerHarness {
 struct StreamsPeerTests {
     private static func never(_ end: StreamsEnd) -> Bool { end == .exhausted }
 
-    @Test("a request that is whole is executed once, and answered with its own number and body")
+    @Test("A complete request is executed once, and answered with its own number and body")
     func answer() throws {
         var harness = try PeerHarness(where: Self.never)
         let turn = try harness.turn { !$0.executed.isEmpty }
@@ -118,7 +118,7 @@ struct StreamsPeerTests {
         #expect(harness.peer.problems == [])
     }
 
-    @Test("a body that comes in pieces is executed when all of it is there; another body is noted")
+    @Test("A body in pieces is executed when it is complete; a wrong body is noted")
     func body() throws {
         for isRight in [true, false] {
             var harness = try PeerHarness(where: Self.never)
@@ -134,7 +134,7 @@ struct StreamsPeerTests {
         }
     }
 
-    @Test("fields of another request, and a stream number that does not rise, are noted")
+    @Test("Another request's fields and a stream number that does not rise are noted")
     func fields() throws {
         var harness = try PeerHarness(where: Self.never)
         let number = PeerHarness.number(.get)
@@ -145,7 +145,7 @@ struct StreamsPeerTests {
         #expect(harness.peer.problems.last == "stream 9 was opened after stream 9")
     }
 
-    @Test("the last number there is counts as the connection's exhaustion")
+    @Test("The last stream number counts as the connection's exhaustion")
     func exhausted() throws {
         var harness = try PeerHarness(where: Self.never)
         _ = harness.peer.received(
@@ -153,7 +153,7 @@ struct StreamsPeerTests {
         #expect(harness.peer.figures.exhausted == 1)
     }
 
-    @Test("after a GOAWAY nothing above its last stream is executed, and the connection is finished when the rest is")
+    @Test("After a GOAWAY no stream above the last is executed, and the connection ends with the remaining streams")
     func goesAway() throws {
         var harness = try PeerHarness { end in
             if case .goAway(_, isAnnounced: false) = end { true } else { false }
@@ -171,7 +171,7 @@ struct StreamsPeerTests {
         #expect(harness.peer.figures.ignored == before.ignored + 1)
     }
 
-    @Test("a GOAWAY that is announced names all streams first, and the last one after a pause")
+    @Test("An announced GOAWAY names all streams first, and the last stream after a pause")
     func announced() throws {
         var harness = try PeerHarness { end in
             if case .goAway(_, isAnnounced: true) = end { true } else { false }
@@ -185,7 +185,7 @@ struct StreamsPeerTests {
         #expect(after.end == .finished)
     }
 
-    @Test("a connection that is cut says nothing")
+    @Test("A connection that is cut sends nothing more")
     func cut() throws {
         var harness = try PeerHarness { if case .cut = $0 { true } else { false } }
         let turn = try harness.turn { $0.end != nil }
@@ -203,12 +203,12 @@ struct StreamsPeerTests {
         #expect(raised != .settings([(3, 0)]))
     }
 
-    @Test("a window of which nothing is left is given back in the same turn")
+    @Test("A used-up window is updated in the same turn")
     func window() throws {
         var harness = try PeerHarness(where: Self.never)
         let id = harness.head(PeerHarness.number(.post), ends: false)
         try #require(harness.peer.figures.refused == 0)
-        // More than any window, which is noted; so that each is spent.
+        // More than any window, so that each window is used up; the excess is noted.
         _ = harness.peer.received(HTTP2WireFrame(.data, on: id, ByteBuffer(repeating: 0, count: 1_100_000)), [])
         let updated = harness.peer.endTurn().frames.filter { $0.kind == .windowUpdate }.map(\.stream)
         #expect(updated.sorted() == [0, id])

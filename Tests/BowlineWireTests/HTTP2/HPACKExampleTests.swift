@@ -52,55 +52,45 @@ import Testing
         }
     }
 
-    @Test("C.2.1: a literal that enters the table")
-    func literalWithIndexing() throws {
-        let bytes = HPACKTestBytes.hex("400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572")
-        let field = HPACKTestField("custom-key", "custom-header")
+    /// Decodes the bytes and encodes the field. Afterwards each of the two tables has these fields.
+    private func expectLiteral(
+        _ hex: String, of field: HPACKTestField, _ indexing: HPACKIndexing = .automatic, table: [HPACKTestField],
+        tableBytes: Int
+    ) throws {
+        let bytes = HPACKTestBytes.hex(hex)
         var decoder = HPACKSectionDecoder()
         let decoded = try decoder.testFields(bytes)
         #expect(decoded == [field])
-        #expect(decoder.testTable == [field])
-        #expect(decoder.tableBytes == 55)
+        #expect(decoder.testTable == table)
+        #expect(decoder.tableBytes == tableBytes)
 
         var encoder = HPACKSectionEncoder()
         encoder.usesHuffman = false
-        let encoded = encoder.section([field])
+        let encoded = encoder.section([field], indexing)
         #expect(encoded == bytes)
-        #expect(encoder.testTable == [field])
-        #expect(encoder.tableBytes == 55)
+        #expect(encoder.testTable == table)
+        #expect(encoder.tableBytes == tableBytes)
+    }
+
+    @Test("C.2.1: a literal that enters the table")
+    func literalWithIndexing() throws {
+        let field = HPACKTestField("custom-key", "custom-header")
+        try expectLiteral(
+            "400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572", of: field, table: [field],
+            tableBytes: 55)
     }
 
     @Test("C.2.2: a literal that does not enter the table")
     func literalWithoutIndexing() throws {
-        let bytes = HPACKTestBytes.hex("040c 2f73 616d 706c 652f 7061 7468")
-        let field = HPACKTestField(":path", "/sample/path")
-        var decoder = HPACKSectionDecoder()
-        let decoded = try decoder.testFields(bytes)
-        #expect(decoded == [field])
-        #expect(decoder.testTable.isEmpty)
-        #expect(decoder.tableBytes == 0)
-
-        var encoder = HPACKSectionEncoder()
-        encoder.usesHuffman = false
-        let encoded = encoder.section([field])
-        #expect(encoded == bytes)
-        #expect(encoder.testTable.isEmpty)
+        try expectLiteral(
+            "040c 2f73 616d 706c 652f 7061 7468", of: HPACKTestField(":path", "/sample/path"), table: [], tableBytes: 0)
     }
 
     @Test("C.2.3: a literal that is never indexed")
     func literalNeverIndexed() throws {
-        let bytes = HPACKTestBytes.hex("1008 7061 7373 776f 7264 0673 6563 7265 74")
-        let field = HPACKTestField("password", "secret")
-        var decoder = HPACKSectionDecoder()
-        let decoded = try decoder.testFields(bytes)
-        #expect(decoded == [field])
-        #expect(decoder.testTable.isEmpty)
-
-        var encoder = HPACKSectionEncoder()
-        encoder.usesHuffman = false
-        let encoded = encoder.section([field], .never)
-        #expect(encoded == bytes)
-        #expect(encoder.testTable.isEmpty)
+        try expectLiteral(
+            "1008 7061 7373 776f 7264 0673 6563 7265 74", of: HPACKTestField("password", "secret"), .never, table: [],
+            tableBytes: 0)
     }
 
     @Test("C.2.4: a field of the static table")

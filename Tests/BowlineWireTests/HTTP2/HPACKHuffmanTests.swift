@@ -45,7 +45,7 @@ import Testing
         }
     }
 
-    @Test("Texts of any bytes and lengths come back, and are the bytes that the RFC's codes give")
+    @Test("Texts of any bytes and lengths are encoded as the RFC's codes require, and decode to the same text")
     func texts() {
         let seed = UInt64.random(in: .min ... .max)
         print("HPACKHuffmanTests seed of texts: \(seed)")
@@ -59,7 +59,7 @@ import Testing
         }
     }
 
-    @Test("Any bytes decode to what the RFC's codes say, or not at all")
+    @Test("Any bytes decode as the RFC's codes require, or are refused")
     func anyBytes() {
         let seed = UInt64.random(in: .min ... .max)
         print("HPACKHuffmanTests seed of any bytes: \(seed)")

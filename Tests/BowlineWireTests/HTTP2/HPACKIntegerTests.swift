@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test("Every prefix holds every bound, beside any bits in front of it", arguments: 1...8)
+    @Test("Integers at every bound round-trip with every prefix and any bits before it", arguments: 1...8)
     func bounds(prefix: Int) throws {
         let mask = (1 << prefix) - 1
         var values = [0, mask - 1, mask, mask + 1, Self.largest - 1, Self.largest]
@@ -51,7 +51,7 @@ import Testing
         }
     }
 
-    @Test("Larger than 2³¹ − 1 is too large, at every prefix", arguments: 1...8)
+    @Test("An integer above 2³¹ − 1 is too large, with every prefix", arguments: 1...8)
     func tooLarge(prefix: Int) {
         for value in [Self.largest + 1, 1 << 32, 1 << 40, Int.max] {
             let bytes = HPACKTestBytes.integer(value, prefix: prefix)
@@ -59,7 +59,7 @@ import Testing
         }
     }
 
-    @Test("Five bytes may follow the prefix, also if they add nothing; six may not")
+    @Test("Five bytes may follow the prefix, even if they add nothing; six may not")
     func padding() throws {
         #expect(try read([0x1F, 0x80, 0x80, 0x80, 0x80, 0x00], prefix: 5).value == 31)
         #expect(throws: HPACKError.integerTooLarge) {

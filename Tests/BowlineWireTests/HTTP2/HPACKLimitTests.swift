@@ -34,7 +34,7 @@ import Testing
         }
     }
 
-    @Test("The real length of a Huffman string decides, not the most that it could have")
+    @Test("The actual length of a Huffman string counts, not its maximum")
     func huffmanLength() throws {
         // Symbols of 28 bits: far fewer bytes than codes of five bits would be.
         let value = [UInt8](repeating: 2, count: 100)
@@ -50,7 +50,7 @@ import Testing
         #expect(large.listSize == 137)
     }
 
-    @Test("Nothing is stored behind the first field beyond the limits, however small")
+    @Test("After the first field beyond the limits no field is stored, however small")
     func prefixOnly() throws {
         let large = HPACKTestField("large", String(repeating: "v", count: 200))
         let bytes = [UInt8](
@@ -64,7 +64,7 @@ import Testing
         #expect(decoder.testTable == [HPACKTestField("b", "2"), large, HPACKTestField("a", "1")])
     }
 
-    @Test("A decoder with any limits has the same table as one without, section after section")
+    @Test("A decoder with limits has the same table as a decoder without, section after section")
     func tableStaysRight() throws {
         let seed = UInt64.random(in: .min ... .max)
         print("HPACKLimitTests seed: \(seed)")
@@ -140,7 +140,7 @@ import Testing
         #expect(decoder.tableCount == 0)
     }
 
-    @Test("The memory for the next section does not follow one large section")
+    @Test("One large section does not enlarge the memory for the next section")
     func expectation() throws {
         var decoder = HPACKSectionDecoder()
         let large = HPACKTestField("name", String(repeating: "v", count: 60_000))

@@ -4,7 +4,7 @@ import Testing
 
 /// What the encoder writes, the decoder reads, over many sections of one connection.
 @Suite struct HPACKRoundTripTests {
-    @Test("Thousands of sections come back byte for byte, and both tables stay the same")
+    @Test("Thousands of sections round-trip byte for byte, and both tables stay equal")
     func sections() throws {
         let seed = UInt64.random(in: .min ... .max)
         print("HPACKRoundTripTests seed: \(seed)")
@@ -59,7 +59,7 @@ import Testing
             ? borders.randomElement(using: &random) ?? 0 : Int.random(in: 0...65_536, using: &random)
     }
 
-    @Test("A table full of entries with one name is still searched rightly")
+    @Test("Searching a table full of entries with one name finds the right entry")
     func oneName() throws {
         var encoder = HPACKSectionEncoder(maximumTableSize: 65_536)
         var decoder = HPACKSectionDecoder()

@@ -60,7 +60,7 @@ import Testing
         #expect(found == error, sourceLocation: sourceLocation)
     }
 
-    @Test("Each way to break the format has its error, also where nothing is stored", arguments: malformed)
+    @Test("Each violation of the format has its error, even when no field is stored", arguments: malformed)
     func malformedSections(section: Malformed) {
         var decoder = HPACKSectionDecoder()
         expect(section.error, of: &decoder, section.bytes)
@@ -73,7 +73,7 @@ import Testing
         expect(section.error, of: &strict, section.bytes, limits: limits)
     }
 
-    @Test("A section cut anywhere is truncated, or holds the fields before the cut")
+    @Test("A section that is cut anywhere is truncated, or has the fields before the cut")
     func cutAnywhere() throws {
         let fields = [
             HPACKTestField(":path", "/some/path"), HPACKTestField("x-name", "value"), HPACKTestField(":method", "GET"),
@@ -108,7 +108,7 @@ import Testing
         #expect(!fields.isTooLarge)
     }
 
-    @Test("Names and values may be empty, and of any bytes")
+    @Test("Names and values may be empty and have any bytes")
     func anyBytes() throws {
         let all = [UInt8](UInt8.min ... .max)
         let fields = [

@@ -33,7 +33,7 @@ import Testing
     ]
 
     @Test(
-        "What hardly repeats is a literal that stays out of the table",
+        "A field that rarely repeats is a literal that stays out of the table",
         arguments: [
             (":path", 4), ("content-length", 28), ("etag", 34), ("if-none-match", 41), ("if-modified-since", 40),
             ("range", 50), ("date", 33), ("idempotency-key", 0), ("traceparent", 0), ("x-request-id", 0),
@@ -114,7 +114,7 @@ import Testing
         #expect(shorter == [0x04, 0x84] + HPACKTestHuffman.encoded(Array("/aaaa".utf8)))
     }
 
-    @Test("Literals and strings give the same bytes as pointers")
+    @Test("Literals and strings yield the same bytes as pointers")
     func conveniences() {
         for value in ["", "short", String(repeating: "long ", count: 40), "Grüße"] {
             var one = HPACKSectionEncoder()

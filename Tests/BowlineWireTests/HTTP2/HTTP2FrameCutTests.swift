@@ -21,7 +21,7 @@ import Testing
         #expect(reader.joined == SampleFrames.frames)
     }
 
-    @Test("Bytes appended before the last were parsed are parsed behind them")
+    @Test("Bytes that are appended before the earlier bytes were parsed are parsed after them")
     func appendedEarly() throws {
         var parser = HTTP2FrameParser()
         let bytes = SampleFrames.bytes
@@ -34,7 +34,7 @@ import Testing
         #expect(frames == SampleFrames.frames)
     }
 
-    @Test("Random bytes and damaged frames end in the same frames and the same error, whole and cut", .tags(.I3))
+    @Test("Random bytes and damaged frames yield the same frames and the same error, whole and cut", .tags(.I3))
     func damaged() {
         let seed = UInt64.random(in: .min ... .max)
         print("HTTP2FrameCutTests seed: \(seed)")
@@ -91,7 +91,7 @@ import Testing
         }
     }
 
-    @Test("§6.1: pieces of DATA come as their bytes do; padding that arrives later counts without bytes")
+    @Test("§6.1: pieces of DATA are delivered as their bytes arrive; later padding counts without bytes")
     func pieces() {
         var reader = FrameReader()
         let bytes = frameBytes(0, flags: 9, stream: 1, [2, 65, 66, 67, 0, 0])
@@ -136,7 +136,7 @@ import Testing
         buffer.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
     }
 
-    @Test("Debug data, unknown frames and refused DATA are skipped as they arrive and not held")
+    @Test("Debug data, unknown frames and refused DATA are skipped as they arrive and not buffered")
     func skipped() {
         var reader = FrameReader()
         let payload = [UInt8](repeating: 7, count: 16_384)
@@ -153,7 +153,7 @@ import Testing
         #expect(!reader.parser.isWithinFrame)
     }
 
-    @Test("A connection that ends at a border of frames is whole; within a frame or a section it is not")
+    @Test("A connection that ends between frames is complete; within a frame or a section it is not")
     func withinFrame() {
         var reader = FrameReader()
         #expect(!reader.parser.isWithinFrame)

@@ -80,7 +80,7 @@ import Testing
     ]
 
     @Test(
-        "§4, §6: an error of the connection has its code, its section, and is final", .tags(.H2l),
+        "§4, §6: a connection error has its code and section, and is final", .tags(.H2l),
         arguments: ofConnection)
     func connectionErrors(rule: Rule) throws {
         for sizes in [rule.bytes.count, 1] {
@@ -122,7 +122,7 @@ import Testing
     ]
 
     @Test(
-        "§4, §6: an error of one stream has its code and section, and the frame behind it is read", .tags(.H2l),
+        "§4, §6: a stream error has its code and section, and the next frame is read", .tags(.H2l),
         arguments: ofStream)
     func streamErrors(rule: Rule) throws {
         let bytes = rule.bytes + frameBytes(6, [0, 0, 0, 0, 0, 0, 0, 1])
@@ -193,7 +193,7 @@ import Testing
         }
     }
 
-    @Test("A violation says what was wrong, where the rule stands and the code's name")
+    @Test("A violation has the fault, the rule's section and the code's name")
     func descriptions() {
         let violation = HTTP2Violation(.protocolError, .connection, "a WINDOW_UPDATE of 0", rule: "RFC 9113 §6.9")
         #expect(violation.description == "a WINDOW_UPDATE of 0 (RFC 9113 §6.9, PROTOCOL_ERROR)")

@@ -5,7 +5,7 @@ import Testing
 /// Field sections of several frames (RFC 9113 §6.10), and their bounds.
 @Suite struct HTTP2FrameSectionTests {
     @Test(
-        "§6.10: nothing may stand within a field section but its CONTINUATION",
+        "§6.10: only CONTINUATION may follow within a field section",
         arguments: [
             frameBytes(0, stream: 1, [1]), frameBytes(1, flags: 4, stream: 1, [0x88]),
             frameBytes(2, stream: 1, [0, 0, 0, 0, 0]),
@@ -56,7 +56,7 @@ import Testing
         }
     }
 
-    @Test("§10.5: each section has the limit for itself")
+    @Test("§10.5: the limit applies to each section separately")
     func continuationsOfTwo() {
         var limits = HTTP2FrameLimits()
         limits.maximumContinuations = 2
@@ -73,7 +73,7 @@ import Testing
         #expect(reader.frames == [whole, whole, whole])
     }
 
-    @Test("§6.2: HEADERS may be padding and nothing else")
+    @Test("§6.2: HEADERS may consist of padding only")
     func paddingOnly() {
         var reader = FrameReader()
         reader.receive(frameBytes(1, flags: 13, stream: 1, [3, 0, 0, 0]))
@@ -113,7 +113,7 @@ import Testing
         }
     }
 
-    @Test("§10.5: an endless section is refused with no more held than the limits and one frame", .tags(.H2p))
+    @Test("§10.5: an endless section is refused, and at most the limits and one frame are buffered", .tags(.H2p))
     func endless() {
         for (fragment, most) in [(16_384, 262_144 + 16_384 + 9), (1, 4_097 + 9), (0, 9)] {
             var reader = FrameReader()

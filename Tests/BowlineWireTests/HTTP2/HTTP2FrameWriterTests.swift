@@ -16,46 +16,59 @@ import Testing
         return bytes
     }
 
-    @Test("§6: each frame is written as the RFC draws it")
-    func literally() {
-        #expect(written { $0.preface() } == Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8))
-        #expect(written { $0.settings([]) } == [0, 0, 0, 4, 0, 0, 0, 0, 0])
-        #expect(
-            written {
-                $0.settings([
-                    HTTP2SettingEntry(identifier: 2, value: 0), HTTP2SettingEntry(identifier: 4, value: 0x0102_0304),
-                ])
-            } == [0, 0, 12, 4, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4])
-        #expect(written { $0.settingsAcknowledgement() } == [0, 0, 0, 4, 1, 0, 0, 0, 0])
-        #expect(
-            written { $0.ping(0x0102_0304_0506_0708) } == [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
-        #expect(
-            written { $0.pong(0xFFFE_FDFC_0000_0001) }
-                == [0, 0, 8, 6, 1, 0, 0, 0, 0, 0xFF, 0xFE, 0xFD, 0xFC, 0, 0, 0, 1])
-        #expect(
-            written { $0.reset(stream: 0x0102_0305, code: .refusedStream) } == [0, 0, 4, 3, 0, 1, 2, 3, 5, 0, 0, 0, 7])
-        #expect(
-            written { $0.goAway(lastStream: 0x7FFF_FFFF, code: .enhanceYourCalm) }
-                == [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 11])
-        #expect(
-            written { $0.windowUpdate(stream: 0, increment: 0x7FFF_FFFF) }
-                == [0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF])
-        #expect(
-            written { $0.windowUpdate(stream: 0x7FFF_FFFF, increment: 1) }
-                == [0, 0, 4, 8, 0, 0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 1])
-        #expect(
-            written { $0.data(ByteBuffer(string: "ab"), stream: 1, endsStream: false, maximumFrameSize: 16_384) }
-                == [0, 0, 2, 0, 0, 0, 0, 0, 1, 97, 98])
-        #expect(
-            written { $0.data(ByteBuffer(), stream: 257, endsStream: true, maximumFrameSize: 16_384) }
-                == [0, 0, 0, 0, 1, 0, 0, 1, 1])
-        #expect(
-            written {
-                $0.headers(stream: 3, endsStream: true, maximumFrameSize: 16_384) { $0.writeBytes([0x82, 0x84]) }
-            } == [0, 0, 2, 1, 5, 0, 0, 0, 3, 0x82, 0x84])
-        #expect(
-            written { $0.headers(stream: 3, endsStream: false, maximumFrameSize: 16_384) { _ in } }
-                == [0, 0, 0, 1, 4, 0, 0, 0, 3])
+    /// A frame and its bytes.
+    struct Drawing: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let bytes: [UInt8]
+        let write: @Sendable (inout HTTP2FrameWriter) -> Void
+
+        init(_ name: String, _ bytes: [UInt8], _ write: @escaping @Sendable (inout HTTP2FrameWriter) -> Void) {
+            (testDescription, self.bytes, self.write) = (name, bytes, write)
+        }
+    }
+
+    static let drawings: [Drawing] = [
+        Drawing("the preface", Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)) { $0.preface() },
+        Drawing("SETTINGS without entries", [0, 0, 0, 4, 0, 0, 0, 0, 0]) { $0.settings([]) },
+        Drawing("SETTINGS", [0, 0, 12, 4, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4]) {
+            $0.settings([
+                HTTP2SettingEntry(identifier: 2, value: 0), HTTP2SettingEntry(identifier: 4, value: 0x0102_0304),
+            ])
+        },
+        Drawing("an acknowledgement of SETTINGS", [0, 0, 0, 4, 1, 0, 0, 0, 0]) { $0.settingsAcknowledgement() },
+        Drawing("PING", [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]) { $0.ping(0x0102_0304_0506_0708) },
+        Drawing("an answer to PING", [0, 0, 8, 6, 1, 0, 0, 0, 0, 0xFF, 0xFE, 0xFD, 0xFC, 0, 0, 0, 1]) {
+            $0.pong(0xFFFE_FDFC_0000_0001)
+        },
+        Drawing("RST_STREAM", [0, 0, 4, 3, 0, 1, 2, 3, 5, 0, 0, 0, 7]) {
+            $0.reset(stream: 0x0102_0305, code: .refusedStream)
+        },
+        Drawing("GOAWAY", [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 11]) {
+            $0.goAway(lastStream: 0x7FFF_FFFF, code: .enhanceYourCalm)
+        },
+        Drawing("WINDOW_UPDATE of the connection", [0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF]) {
+            $0.windowUpdate(stream: 0, increment: 0x7FFF_FFFF)
+        },
+        Drawing("WINDOW_UPDATE of a stream", [0, 0, 4, 8, 0, 0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 1]) {
+            $0.windowUpdate(stream: 0x7FFF_FFFF, increment: 1)
+        },
+        Drawing("DATA", [0, 0, 2, 0, 0, 0, 0, 0, 1, 97, 98]) {
+            $0.data(ByteBuffer(string: "ab"), stream: 1, endsStream: false, maximumFrameSize: 16_384)
+        },
+        Drawing("DATA that ends its stream", [0, 0, 0, 0, 1, 0, 0, 1, 1]) {
+            $0.data(ByteBuffer(), stream: 257, endsStream: true, maximumFrameSize: 16_384)
+        },
+        Drawing("HEADERS that end their stream", [0, 0, 2, 1, 5, 0, 0, 0, 3, 0x82, 0x84]) {
+            $0.headers(stream: 3, endsStream: true, maximumFrameSize: 16_384) { $0.writeBytes([0x82, 0x84]) }
+        },
+        Drawing("HEADERS without fields", [0, 0, 0, 1, 4, 0, 0, 0, 3]) {
+            $0.headers(stream: 3, endsStream: false, maximumFrameSize: 16_384) { _ in }
+        },
+    ]
+
+    @Test("§6: each frame is written as the RFC draws it", arguments: drawings)
+    func literally(drawing: Drawing) {
+        #expect(written(drawing.write) == drawing.bytes)
     }
 
     struct Split: Sendable, CustomTestStringConvertible {
@@ -153,7 +166,7 @@ import Testing
             ])
     }
 
-    @Test("A buffer that was taken stays as it is while the writer goes on")
+    @Test("A buffer that was taken stays unchanged while the writer continues")
     func takenStays() throws {
         var writer = HTTP2FrameWriter()
         var taken: [ByteBuffer] = []

@@ -34,7 +34,7 @@ import Testing
         #expect(updates.isEmpty)
     }
 
-    @Test("All settings are taken over, acknowledged and told; unknown ones are ignored")
+    @Test("All settings are applied, acknowledged and reported; unknown settings are ignored")
     func all() throws {
         let harness = SessionHarness()
         harness.start()

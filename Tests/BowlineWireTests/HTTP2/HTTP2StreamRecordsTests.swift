@@ -4,7 +4,7 @@ import Testing
 
 /// The list of a connection's streams, beside a set and a few numbers.
 @Suite struct HTTP2StreamRecordsTests {
-    @Test("The first number is odd, and 1 at least", arguments: [(1, 1), (2, 3), (7, 7), (0, 1), (-4, 1)])
+    @Test("The first stream number is odd and at least 1", arguments: [(1, 1), (2, 3), (7, 7), (0, 1), (-4, 1)])
     func firstNumber(given: Int, first: Int) {
         var records = HTTP2StreamRecords(firstID: given, rememberedLimit: 4)
         let opened = records.open(endsStream: false, sendWindow: 1, receiveWindow: 2)
@@ -15,7 +15,7 @@ import Testing
         #expect(records[0].receiveWindow.available == 2)
     }
 
-    @Test("Both windows of open streams change with the settings, those of others do not")
+    @Test("The settings change both windows of open streams, and no others")
     func windows() {
         var records = HTTP2StreamRecords(firstID: 1, rememberedLimit: 4)
         for _ in 0..<3 { _ = records.open(endsStream: false, sendWindow: 10, receiveWindow: 10) }
@@ -31,7 +31,7 @@ import Testing
         #expect(overflow == .overflow)
     }
 
-    @Test("Random events: what is open, and what is kept for resets, is what a set and a few numbers say")
+    @Test("After random events the open streams and the places for resets match a small model")
     func walk() {
         let seed = UInt64.random(in: .min ... .max)
         print("HTTP2StreamRecordsTests seed of walk: \(seed)")

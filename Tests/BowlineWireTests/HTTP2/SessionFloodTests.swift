@@ -38,7 +38,7 @@ import Testing
         return harness
     }
 
-    @Test("Control frames are bounded, each kind and all together", arguments: Control.allCases)
+    @Test("The number of control frames is bounded, for each kind and in total", arguments: Control.allCases)
     func controlFrames(kind: Control) throws {
         let harness = try begun { $0.maximumControlFrames = 20 }
         for _ in 0..<20 { harness.receive(raw: kind.frame) }
@@ -55,7 +55,7 @@ import Testing
         #expect(harness.receive { $0.ping(1) } == (seconds < 30 ? Self.calm : [.ping]))
     }
 
-    @Test("Answers to our PINGs are no flood; more answers than PINGs are")
+    @Test("Answers to our PINGs are no flood; more answers than PINGs are a flood")
     func pongs() throws {
         let harness = try begun { $0.maximumControlFrames = 1 }
         for number in 0..<50 {
@@ -89,7 +89,7 @@ import Testing
         #expect(harness.violation?.description.contains("control frames") == true)
     }
 
-    @Test("A server that answers every one of many reset streams is no flood")
+    @Test("A server that responds on each of many reset streams is no flood")
     func lateAnswers() throws {
         let harness = try begun { $0.maximumControlFrames = 1 }
         for number in 0..<200 {
@@ -152,7 +152,7 @@ import Testing
         #expect(harness.receive(raw: SessionHarness.paddedData(0, padding: 5, stream: 1)) == Self.calm)
     }
 
-    @Test("Answers to PING and SETTINGS that are not fetched are bounded; fetching them begins again")
+    @Test("Unsent answers to PING and SETTINGS are bounded; sending them resets the count")
     func pendingReplies() throws {
         let harness = try begun { $0.maximumPendingReplies = 10 }
         for _ in 0..<5 {
@@ -188,7 +188,7 @@ import Testing
         #expect(harness.sendable(on: stream) == 65_535)
     }
 
-    @Test("Updates of 1 are bounded by what was sent: an upload explains as many as its bytes, not more")
+    @Test("WINDOW_UPDATEs of 1 byte are bounded by the bytes of an upload")
     func updatesOfOne() throws {
         let harness = try begun { $0.maximumControlFrames = 20 }
         let stream = try harness.open(ends: false)
@@ -200,7 +200,7 @@ import Testing
         #expect(harness.receive { $0.windowUpdate(stream: stream, increment: 1) } == Self.calm)
     }
 
-    @Test("An upload explains a bounded number of updates ahead, however large it is")
+    @Test("An upload allows a bounded number of updates in advance, however large it is")
     func boundedCredit() throws {
         var options = HTTP2SessionOptions()
         options.maximumControlFrames = 20

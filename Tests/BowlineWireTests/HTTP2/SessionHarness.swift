@@ -43,7 +43,7 @@ final class SessionHarness {
         output = HTTP2FrameParser(limits: limits)
     }
 
-    /// A session that has begun and has got the peer's settings; what it wrote for that is gone.
+    /// A session that has begun and has the peer's settings; its own first bytes have been read.
     static func ready(
         _ settings: [HTTP2SettingEntry] = [], firstStreamID: Int = 1,
         configure: (inout HTTP2SessionOptions) -> Void = { _ in }
@@ -64,7 +64,7 @@ final class SessionHarness {
         return harness
     }
 
-    /// Opens streams and answers each with a head; what the session wrote for that is gone.
+    /// Opens streams and answers each with a head; the bytes written for them have been read.
     func openAnswered(_ count: Int = 1, ends: Bool = true) throws {
         for _ in 0..<count { receiveHead(on: try open(ends: ends)) }
         _ = try written()

@@ -1,6 +1,6 @@
 import BowlineTransport
 
-/// What a session must say of itself: the least that RFC 9113 asks for, in plain variables.
+/// The state that a session must report: the minimum that RFC 9113 requires, in plain variables.
 ///
 /// The walk calls one function for each thing that the client or the peer does, and compares.
 struct SessionModel {
@@ -13,7 +13,7 @@ struct SessionModel {
         var canReceive = true
         /// Whether the final response's head has come.
         var hasHead = false
-        /// Bytes that the client has got and not consumed.
+        /// Bytes that the client has received and not consumed.
         var unread = 0
     }
 
@@ -86,7 +86,7 @@ struct SessionModel {
         max(0, min(streams[stream]?.sendWindow ?? 0, sendWindow))
     }
 
-    // What is to be sent and seen.
+    // The frames to send and the events to expect.
 
     mutating func willSend(_ frame: Sent) { Self.append(frame, to: &sent) }
     mutating func willSee(_ event: Seen) { Self.append(event, to: &seen) }
@@ -101,7 +101,7 @@ struct SessionModel {
         return seen
     }
 
-    /// Where DATA is cut is nobody's promise: pieces that follow one another are one.
+    /// DATA may be cut anywhere: adjacent pieces are compared as one.
     static func append(_ frame: Sent, to list: inout [Sent]) {
         if case .data(let stream, let bytes, ends: let ends) = frame,
             case .data(stream, let before, ends: false) = list.last
@@ -194,7 +194,7 @@ struct SessionModel {
         willSend(.settingsAcknowledgement)
     }
 
-    /// The peer uses the client's settings from now on.
+    /// From now on the peer uses the client's settings.
     mutating func acknowledgedSettings() {
         let difference = options.streamWindow - initialReceiveWindow
         initialReceiveWindow = options.streamWindow

@@ -39,7 +39,7 @@ import Testing
         #expect(harness.openCount == 0)
     }
 
-    @Test("An empty DATA frame that ends the stream is an event, any other is none")
+    @Test("An empty DATA frame is an event only if it ends the stream")
     func emptyData() throws {
         let harness = try SessionHarness.ready()
         try harness.openAnswered()
@@ -96,7 +96,7 @@ import Testing
             kinds == [.reset(stream: 1, code: .cancel), .ping(7), .reset(stream: 3, code: .cancel), .ping(8)])
     }
 
-    @Test("Where no stream will be opened, resets need no place")
+    @Test("If no stream will be opened, resets need no place")
     func forget() throws {
         let harness = try SessionHarness.ready()
         for _ in 0..<3 { try harness.open() }
@@ -109,7 +109,7 @@ import Testing
         #expect(harness.receiveHead(on: 1) == [], "the streams are remembered all the same")
     }
 
-    @Test("A stream that broke a rule keeps its place as one that we reset; one that the peer reset keeps none")
+    @Test("A stream that violated a rule keeps its place, like one that we reset; one that the peer reset does not")
     func whoseReset() throws {
         let harness = try SessionHarness.ready()
         for _ in 0..<2 { try harness.open(ends: false) }
@@ -148,7 +148,7 @@ import Testing
     }
 
     @Test(
-        "DATA behind the end of a stream that we still send on resets it, wherever the frame is cut", arguments: 1...4)
+        "DATA after the end of a half-closed stream resets the stream, wherever the frame is cut", arguments: 1...4)
     func behindTheEnd(pieces: Int) throws {
         let harness = try SessionHarness.ready()
         try harness.openAnswered(ends: false)
@@ -198,7 +198,7 @@ import Testing
 
     // MARK: The connection
 
-    @Test("GOAWAY takes out the streams above its last one; the others go on, and none is opened", .tags(.H2a))
+    @Test("GOAWAY removes the streams above its last stream; the others continue, and no stream is opened", .tags(.H2a))
     func goAway() throws {
         let harness = try SessionHarness.ready()
         for _ in 0..<4 { try harness.open() }
@@ -225,7 +225,8 @@ import Testing
         #expect(harness.openCount == 0)
     }
 
-    @Test("A GOAWAY with a higher last stream than the one before ends the connection (RFC 9113 §6.8)", .tags(.H2c))
+    @Test(
+        "A GOAWAY with a higher last stream than the previous GOAWAY ends the connection (RFC 9113 §6.8)", .tags(.H2c))
     func goAwayRaised() throws {
         let harness = try SessionHarness.ready()
         harness.receive { $0.goAway(lastStream: 3, code: .noError) }
@@ -233,7 +234,7 @@ import Testing
             harness.receive { $0.goAway(lastStream: 5, code: .noError) } == [.connectionFailed(.protocolError)])
     }
 
-    @Test("Our GOAWAY leaves no room, and what is open goes on")
+    @Test("Our GOAWAY leaves no room for new streams, and open streams continue")
     func ourGoAway() throws {
         let harness = try SessionHarness.ready()
         try harness.openAnswered()
@@ -244,7 +245,7 @@ import Testing
         #expect(harness.receiveData(1, on: 1, ends: true) == [.data(1, "d", ends: true)])
     }
 
-    @Test("PING is answered with its value; an answer is told")
+    @Test("A PING is answered with its value; an answer to our PING is reported")
     func pings() throws {
         let harness = try SessionHarness.ready()
         #expect(harness.receive { $0.ping(0x0102_0304_0506_0708) } == [.ping])

@@ -3,7 +3,7 @@ import NIOCore
 import NIOHPACK
 
 extension SessionWalk {
-    /// Does one thing that the client or the peer may do now, if the drawn one is such.
+    /// Performs the drawn action of the client or the peer if it is allowed now.
     func step() throws {
         switch Int.random(in: 0..<32, using: &random) {
         case 0...4: try open()
@@ -38,7 +38,7 @@ extension SessionWalk {
 
     private func oneIn(_ count: Int) -> Bool { Int.random(in: 0..<count, using: &random) == 0 }
 
-    /// The fields as they are compared: how they were compressed is not seen.
+    /// The fields in comparable form, without their compression.
     private func drawSection() -> [DrawnField] { drawing.section(0...8, using: &random) }
 
     private func plain(_ fields: [DrawnField]) -> [DrawnField] {

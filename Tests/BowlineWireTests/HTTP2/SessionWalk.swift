@@ -8,7 +8,7 @@ import NIOHPACK
 ///
 /// The peer's fields are NIOHPACK's, its frames those of ``PlainFrame``; they arrive cut anywhere.
 final class SessionWalk {
-    /// What the session says or writes differs from the model.
+    /// The session's events or bytes differ from the model.
     struct Difference: Error, CustomStringConvertible {
         let description: String
     }
@@ -20,7 +20,7 @@ final class SessionWalk {
     var encoder = HPACKEncoder(allocator: ByteBufferAllocator())
     private var decoder: HPACKDecoder
     private var now = MonotonicInstant(nanoseconds: 0)
-    /// What was done, the latest last.
+    /// The actions so far, the latest last.
     private(set) var log: [String] = []
     /// The PING of the client that the peer has not answered, and whether it is on its way.
     var ping: (value: UInt64, isWritten: Bool)?
@@ -210,7 +210,7 @@ final class SessionWalk {
     /// The peer takes other sizes of the client's table.
     func tableSizeChanged(to size: Int) { decoder.maxDynamicTableLength = size }
 
-    // What both must say.
+    // The values that both must agree on.
 
     func compare() throws {
         try compare(session.occupied, model.occupied, "occupied")

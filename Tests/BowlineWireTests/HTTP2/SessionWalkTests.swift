@@ -26,7 +26,7 @@ import Testing
     }
 
     @Test(
-        "A violation of the connection ends it in GOAWAY with its code, after any walk, and nothing follows",
+        "After any walk a connection error ends the session with a GOAWAY of its code, and nothing follows",
         .tags(.I3),
         arguments: ConnectionViolation.all)
     func violations(violation: ConnectionViolation) {
@@ -50,7 +50,7 @@ import Testing
     }
 }
 
-/// What a peer does wrong, and the code that RFC 9113 has for it.
+/// A violation by the peer, and the code that RFC 9113 requires.
 struct ConnectionViolation: Sendable, CustomTestStringConvertible {
     let testDescription: String
     let code: Int

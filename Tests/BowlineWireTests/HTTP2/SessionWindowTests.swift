@@ -7,7 +7,7 @@ import Testing
 @Suite struct SessionWindowTests {
     // MARK: What the peer may send
 
-    @Test("Until our settings are acknowledged a stream's window is 65,535; then ours, for open streams as well")
+    @Test("A stream's window is 65,535 until our settings are acknowledged, then ours, also for open streams")
     func acknowledgement() throws {
         let harness = try SessionHarness.ready { $0.streamWindow = 100_000 }
         try harness.openAnswered(2)
@@ -15,7 +15,7 @@ import Testing
         #expect(harness.receive { $0.settingsAcknowledgement() } == [.settingsAcknowledged])
         #expect(harness.receiveData(34_465, on: 1).last == .data(1, String(repeating: "d", count: 1_697), ends: false))
         #expect(harness.receiveData(1, on: 1) == [.streamFailed(1, .flowControlError)])
-        // A stream that had got nothing has the whole of it.
+        // A stream that had received nothing has the whole window.
         #expect(!harness.receiveData(100_000, on: 3).contains(.streamFailed(3, .flowControlError)))
         #expect(harness.receiveData(1, on: 3) == [.streamFailed(3, .flowControlError)])
     }
@@ -59,7 +59,7 @@ import Testing
         }
     }
 
-    @Test("A stream's window gives the same verdict however a frame is cut, though its bytes are consumed meanwhile")
+    @Test("A stream's window gives the same verdict however a frame is cut, even if bytes are consumed meanwhile")
     func cutFrames() throws {
         let harness = try SessionHarness.acknowledged { $0.streamWindow = 10_000 }
         try harness.openAnswered()
@@ -71,7 +71,7 @@ import Testing
         #expect(harness.receive(raw: Array(frame.dropFirst(9_009))) == [.streamFailed(1, .flowControlError)])
     }
 
-    @Test("A frame must fit what was left of the connection's window before, though an update is written within it")
+    @Test("A frame must fit the connection's window before the frame, even if an update is written within the frame")
     func updateWithinFrame() throws {
         for isBeyond in [false, true] {
             let harness = try SessionHarness.ready { $0.connectionWindow = 65_535 }
@@ -86,7 +86,7 @@ import Testing
                 #expect(seen == [.connectionFailed(.flowControlError)])
                 continue
             }
-            // From the frame's end on the update counts.
+            // The update counts from the frame's end.
             for (index, count) in [16_384, 16_384, 16_384, 9_000].enumerated() {
                 harness.receiveData(count, on: 2 * index + 1)
             }
@@ -96,7 +96,7 @@ import Testing
     }
 
     @Test(
-        "What was consumed of a stream within a frame is given back at the frame's end; the connection's window at once"
+        "Bytes consumed within a frame are returned to the stream at its end, and to the connection at once"
     )
     func givenBackAtFrameEnd() throws {
         let harness = try SessionHarness.acknowledged {
@@ -115,7 +115,7 @@ import Testing
         #expect(try harness.written() == [.windowUpdate(stream: 1, increment: 9_000)])
     }
 
-    @Test("A stream's window is given back as its reader takes bytes, in steps of half")
+    @Test("A stream's window is returned as its reader takes bytes, in steps of half the window")
     func consumed() throws {
         let harness = try SessionHarness.acknowledged { $0.streamWindow = 1_000 }
         try harness.openAnswered()
@@ -130,7 +130,7 @@ import Testing
         #expect(try harness.written() == [.windowUpdate(stream: 1, increment: 1_000)], "all that was held, not more")
     }
 
-    @Test("A stream that the peer has ended, or that is gone, gets no window back")
+    @Test("A stream that the peer has ended, or that is closed, gets no WINDOW_UPDATE")
     func consumedBehindTheEnd() throws {
         let harness = try SessionHarness.acknowledged { $0.streamWindow = 1_000 }
         try harness.openAnswered(2, ends: false)
@@ -142,7 +142,7 @@ import Testing
         #expect(try harness.written() == [])
     }
 
-    @Test("The connection's window is given back as bytes arrive, in steps of half, though nobody reads", .tags(.H2j))
+    @Test("The connection's window is returned as bytes arrive, in steps of half, even without a reader", .tags(.H2j))
     func connectionGivenBack() throws {
         let harness = try SessionHarness.ready { $0.connectionWindow = 100_000 }
         try harness.openAnswered(2)
@@ -153,7 +153,7 @@ import Testing
         #expect(try harness.written() == [.windowUpdate(stream: 0, increment: 50_084)])
     }
 
-    @Test("Padding counts in the stream's window and is given back to it at once")
+    @Test("Padding counts in the stream's window and is returned at once")
     func padding() throws {
         let harness = try SessionHarness.acknowledged { $0.streamWindow = 500 }
         try harness.openAnswered()
@@ -167,7 +167,7 @@ import Testing
     }
 
     @Test(
-        "DATA for a stream that was reset counts in the connection's window, is given back, and is no event",
+        "DATA for a reset stream counts in the connection's window, is returned, and is no event",
         .tags(.H2j, .H2w))
     func lateData() throws {
         let harness = try SessionHarness.ready { $0.connectionWindow = 65_535 }
@@ -182,7 +182,7 @@ import Testing
         #expect(harness.receiveData(65_536, on: 1) == [.connectionFailed(.flowControlError)])
     }
 
-    @Test("DATA that is refused for its size counts in the connection's window, and is given back", .tags(.H2j))
+    @Test("DATA that is refused for its size counts in the connection's window, and is returned", .tags(.H2j))
     func refusedData() throws {
         let harness = try SessionHarness.ready { $0.connectionWindow = 65_535 }
         try harness.openAnswered(2)
@@ -197,7 +197,7 @@ import Testing
             ])
     }
 
-    @Test("A smaller window of ours that is acknowledged gives back what is owed at once")
+    @Test("When the peer acknowledges our smaller window, the owed bytes are returned at once")
     func shrunk() throws {
         let harness = try SessionHarness.ready { $0.streamWindow = 1_000 }
         try harness.openAnswered()
@@ -244,7 +244,7 @@ import Testing
     }
 
     @Test(
-        "A lowered SETTINGS_INITIAL_WINDOW_SIZE makes windows negative, which WINDOW_UPDATE must make good first",
+        "A lowered SETTINGS_INITIAL_WINDOW_SIZE makes windows negative, and WINDOW_UPDATE must first fill them",
         .tags(.H2m))
     func negative() throws {
         let harness = try SessionHarness.ready([.initialWindow(100)])
@@ -261,7 +261,7 @@ import Testing
     }
 
     @Test(
-        "A raised SETTINGS_INITIAL_WINDOW_SIZE opens all streams' windows: one event says so, behind the settings'",
+        "A raised SETTINGS_INITIAL_WINDOW_SIZE opens all streams' windows, with one event after the settings' event",
         .tags(.H2m))
     func raised() throws {
         let harness = try SessionHarness.ready([.initialWindow(0)])
@@ -295,7 +295,7 @@ import Testing
                 == [.connectionFailed(.flowControlError)])
     }
 
-    @Test("A stream that we have ended needs no window, so that none is announced")
+    @Test("A WINDOW_UPDATE for a stream that we have ended is not reported")
     func endedStream() throws {
         let harness = try SessionHarness.ready()
         let stream = try harness.open(ends: true)

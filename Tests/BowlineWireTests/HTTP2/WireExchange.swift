@@ -3,7 +3,7 @@ import BowlineTransport
 import Foundation
 import NIOCore
 
-/// A session and the h2 server behind a pipe: what each has sent is what the other has got.
+/// A session and the h2 server behind a pipe: each side must have received what the other sent.
 final class WireExchange {
     struct Difference: Error, CustomStringConvertible {
         let description: String
@@ -17,7 +17,7 @@ final class WireExchange {
         var isReset = false
     }
 
-    /// What the server tells at the end.
+    /// The server's report at the end.
     private struct Told: Decodable {
         struct Side: Decodable {
             var sections: [[[Data]]]

@@ -109,7 +109,7 @@ struct WireVectorTests {
     }
 }
 
-/// Frames as lines of text, as `Scripts/harness/wire/frames.py` writes them.
+/// Frames as lines of text, in the format of `Scripts/harness/wire/frames.py`.
 struct FrameLines {
     private(set) var lines: [String] = []
     private var data: [UInt8] = []
@@ -148,7 +148,7 @@ struct FrameLines {
     }
 }
 
-/// Writes frames at random, and tells them in lines.
+/// Writes random frames, and describes them in lines.
 private struct FrameWriting {
     var writer = HTTP2FrameWriter()
     var lines = FrameLines()
