@@ -78,6 +78,9 @@ struct LedgerJudge {
         if answer.body != wanted || answer.saysExecuted != (answer.status == 200) {
             add(.wrongAnswer, sent.id, "status \(answer.status), \(answer.body) instead of \(wanted)")
         }
+        if !answer.hasItsFields {
+            add(.wrongAnswer, sent.id, "status \(answer.status), its large fields are not as sent")
+        }
         if record.isCalm, answer.status != 200 { add(.calmFailure, sent.id, "status \(answer.status)") }
     }
 
@@ -109,6 +112,9 @@ struct LedgerJudge {
         }
         if execution.target != sent.target {
             add(.targetDiffers, sent.id, "\(execution.target.prefix(80)) instead of \(sent.target.prefix(80))")
+        }
+        if execution.authority != record.authority {
+            add(.targetDiffers, sent.id, "authority \(execution.authority ?? "none") instead of \(record.authority)")
         }
         if execution.body != sent.body {
             add(.bodyDiffers, sent.id, "\(execution.body) instead of \(sent.body)")
@@ -199,6 +205,7 @@ struct LedgerJudge {
         if remains.inFlight > 0 || !remains.isClosed {
             add(.callsLeft, nil, "\(remains.inFlight) in flight, closed: \(remains.isClosed)")
         }
+        if remains.tasks > 0 { add(.tasksLeft, nil, "of \(remains.tasks) calls") }
         if let before = remains.descriptorsBefore, let after = remains.descriptorsAfter, after > before {
             add(.descriptorsLeft, nil, "\(after) open, \(before) before")
         }

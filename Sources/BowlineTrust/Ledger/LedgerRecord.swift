@@ -45,6 +45,8 @@ struct LedgerAnswer: Sendable {
     /// Whether the service says that it executed the request.
     var saysExecuted: Bool
     var body: BodyDigest
+    /// Whether the fields that the service counts in it are all there, and whole.
+    var hasItsFields = true
 }
 
 /// One call of the client program.
@@ -74,6 +76,8 @@ struct LedgerExecution: Sendable {
     var body = BodyDigest.empty
     /// The service had seen the request's `Idempotency-Key`, and answered from its memory.
     var isReplay = false
+    /// Its `Host` field, over HTTP/2 its `:authority`; nil: it has none.
+    var authority: String?
 }
 
 /// What was left when everything had been shut down.
@@ -82,6 +86,8 @@ struct LedgerRemains: Sendable {
     var pooled = 0
     /// Calls in flight by the client's own count.
     var inFlight = 0
+    /// Calls of which a task is left.
+    var tasks = 0
     /// Whether the client says that it is closed.
     var isClosed = true
     /// Descriptors open before and after; nil: the system does not say.
@@ -94,7 +100,7 @@ struct LedgerRecord: Sendable {
     var calls: [LedgerCall]
     var executions: [LedgerExecution]
     var remains = LedgerRemains()
-    /// The value of the `Host` field that requests have to have over HTTP/1.1.
+    /// The value of the `Host` field that requests have to have over HTTP/1.1, and of `:authority` over HTTP/2.
     var authority = ""
     /// Whether neither the server, the path nor the program disturbs: every call has to succeed.
     var isCalm = false
