@@ -6,10 +6,14 @@ struct IdleRaceGaps: Sendable {
     let timeout: Duration
     /// How far a gap is from ``timeout`` at the most.
     let sweep: Duration
+    /// When the client closes such a connection itself: half of the gaps are around that. nil: it does not.
+    var ownTimeout: Duration?
 
     /// The next gap, never negative. Half of the gaps are spread over the whole sweep, the others over a tenth of it.
     func draw(from random: inout SeededRandom) -> Duration {
         let reach = random.nextBool() ? sweep : sweep / 10
-        return max(.zero, timeout + reach * (2 * random.nextDouble() - 1))
+        var middle = timeout
+        if let ownTimeout, random.nextBool() { middle = ownTimeout }
+        return max(.zero, middle + reach * (2 * random.nextDouble() - 1))
     }
 }
