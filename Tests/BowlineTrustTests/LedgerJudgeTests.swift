@@ -224,6 +224,13 @@ struct LedgerJudgeTests {
         ),
         (.strayCancellation, { $0.calls[0].told = .cancelled }),
         (.unexpectedError, { $0.calls[0].told = .other("POSIXError") }),
+        (
+            .unexpectedError,
+            {
+                $0.isCalm = false
+                $0.calls[0].told = .failed(code: "protocolViolation", progress: .responseStarted, text: "")
+            }
+        ),
         (.calmFailure, { $0.calls[0].told = .failed(code: "deadlineExceeded", progress: .ambiguous, text: "") }),
         (
             .calmFailure,

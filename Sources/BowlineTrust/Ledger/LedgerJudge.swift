@@ -11,6 +11,14 @@ struct LedgerJudge {
         "host", "user-agent", "content-length", "transfer-encoding", "accept-encoding", "expect", "connection",
         "idempotency-key",
     ]
+    /// What no call may fail with: no request is wrong, and no path or service of a ledger changes what a client reads.
+    /// A path that ends connections may end one before its HTTP/2 settings: such a violation is `neverSent`.
+    private static let impossibleCodes: Set<String> = [
+        "authenticationFailed", "bodyAlreadyConsumed", "bodyTooLarge", "decodingFailed", "decompressionFailed",
+        "decompressionLimitExceeded", "encodingFailed", "fileFailed", "invalidConfiguration", "invalidRequest",
+        "invalidURL", "nameResolutionFailed", "protocolViolation", "redirectRefused", "requestBodyLengthMismatch",
+        "tooManyRedirects", "unexpectedStatus", "unsupported",
+    ]
 
     private let record: LedgerRecord
     private let executions: [UInt64: [LedgerExecution]]
@@ -59,8 +67,11 @@ struct LedgerJudge {
         let id = call.sent.id
         switch call.told {
         case .answered(let answer): judge(answer, to: call.sent)
-        case .failed(let code, _, let text):
+        case .failed(let code, let progress, let text):
             if record.isCalm { add(.calmFailure, id, text.isEmpty ? code : text) }
+            if Self.impossibleCodes.contains(code), code != "protocolViolation" || progress != .neverSent {
+                add(.unexpectedError, id, text.isEmpty ? code : text)
+            }
         case .cancelled:
             if call.cancelledAt == nil { add(.strayCancellation, id, "the program did not cancel it") }
         case .other(let text): add(.unexpectedError, id, text)
