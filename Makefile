@@ -168,7 +168,7 @@ speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO al
 	$(SWIFT) build -c release --package-path Benchmarks --product NIOFloor
 	@Scripts/speed $(SPEED_FLAGS)
 
-trust: ## Look for unknown faults from outside: the short form of all that Docs/Trust.md names (about 12 minutes)
+trust: ## Look for unknown faults from outside: the short form of all that Docs/Trust.md names (about 25 minutes on two cores, builds included)
 	@SWIFT=$(SWIFT) Scripts/trust
 
 fuzz: dependencies ## Fuzz what reads bytes of a peer, with libFuzzer (FUZZ_SECONDS=60 in all; FUZZ_FLAGS)

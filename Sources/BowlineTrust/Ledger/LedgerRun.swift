@@ -41,7 +41,13 @@ struct LedgerRun: Sendable {
             let plan = LedgerPlan.drawn(seed: seed, episode: number)
             let calls = LedgerCalls()
             watchdog.begin(limit: hangAfter) { Self.hang(plan, calls) }
-            let outcome = try await LedgerEpisode(plan, calls: calls).run()
+            let outcome: LedgerEpisode.Outcome
+            do {
+                outcome = try await LedgerEpisode(plan, calls: calls).run()
+            } catch {
+                print("\(Self.name(plan)) could not be run\n  \(Self.replay(plan))")
+                throw error
+            }
             watchdog.end()
             let violations = LedgerJudge.violations(of: outcome.record, grace: grace)
             tally.add(outcome, violations, wire: plan.wire)
