@@ -168,7 +168,7 @@ speed: ## Measure CPU per request against nginx, a core each, beside SwiftNIO al
 	$(SWIFT) build -c release --package-path Benchmarks --product NIOFloor
 	@Scripts/speed $(SPEED_FLAGS)
 
-trust: ## Look for unknown faults from outside: the short form of each part of Docs/Trust.md (about 12 minutes)
+trust: ## Look for unknown faults from outside: the short form of each part of Docs/Trust.md (about 25 minutes, with the builds)
 	@SWIFT=$(SWIFT) Scripts/trust
 
 fuzz: dependencies ## Fuzz the code that reads a peer's bytes, with libFuzzer (FUZZ_SECONDS=60 in all; FUZZ_FLAGS)

@@ -492,6 +492,20 @@ def planted_faults(root):
     return [Violation(folder.relative_to(root), 0, problem, "bring the fault in step with the sources") for problem in wrong]
 
 
+def trust_figures(root):
+    """The table of figures in Docs/Trust.md has a row for each part of Scripts/trust, and no other."""
+    script, page = root / "Scripts" / "trust", root / "Docs" / "Trust.md"
+    if not script.is_file():
+        return []
+    parts = re.findall(r'^(?:timed_|begin_)?part "(.+?)"', read(script), re.MULTILINE)
+    text = read(page) if page.is_file() else ""
+    table = text.partition("<!-- figures: begin -->")[2].partition("<!-- figures: end -->")[0]
+    rows = re.findall(r"^\| (.+?) \|", table, re.MULTILINE)[1:]
+    wrong = [f"there is no row `{part}`" for part in parts if part not in rows]
+    wrong += [f"Scripts/trust has no part `{row}`" for row in rows if row not in parts]
+    return [Violation(page.relative_to(root), 0, problem, "run `Scripts/trust --write`") for problem in wrong]
+
+
 def drawn_pictures(root):
     """Each picture of Docs/Pictures equals the one that its source draws."""
     if not (root / pictures.FOLDER).is_dir() and not (root / pictures.MACHINE).is_file():
@@ -518,5 +532,6 @@ RULES = [
     ("documented symbols", documented_symbols),
     ("Docs/Telemetry.md's names", told_names),
     ("planted faults", planted_faults),
+    ("figures of Docs/Trust.md", trust_figures),
     ("pictures", drawn_pictures),
 ]

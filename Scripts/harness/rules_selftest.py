@@ -101,6 +101,8 @@ _CASES = [
     (rules.documented_symbols, "Sources/Bowline/A.swift", "public var description: String\npackage var b: Int\n", []),
     (rules.told_names, "Docs/Telemetry.md", "| `http.client.nothing` | |\n| `requestForgotten` | |\n", [0, 0]),
     (rules.told_names, "Docs/Telemetry.md", "`Timer`, `OpenTelemetry`\n", []),
+    (rules.trust_figures, "Scripts/trust", 'timed_part "a, short" true\npart "b" true\n', [0, 0]),
+    (rules.trust_figures, "Scripts/trust", "note() {\n", []),
     (rules.planted_faults, "Tests/PlantedFaults/a.fault", "# Why.\nkind: k\n", [0]),
     (rules.planted_faults, "Tests/PlantedFaults/a.fault",
      "# Why.\nkind: k\nfile: Sources/A/A.swift\nrun: ATests\n--- old\na\n--- new\nb\n", [0]),

@@ -53,6 +53,19 @@ struct FaultPlanTests {
         }
     }
 
+    @Test("slow lanes have latency, jitter, slices, a trickle or a rate, within their ranges")
+    func slowLanes() {
+        var slow = FaultMix()
+        (slow.faulty, slow.slow) = (0, 1)
+        slow.gaps = .microseconds(1) ... .microseconds(9)
+        let lanes = scripts(.seeded(7, mix: slow), 200).flatMap { [$0.toServer, $0.toClient] }
+        #expect(lanes.contains { $0.latency > .zero } && lanes.contains { $0.jitter > .zero })
+        #expect(lanes.contains { $0.bytesPerSecond != nil })
+        #expect(lanes.contains { $0.sliceBytes != nil && $0.sliceGap == .zero })
+        #expect(lanes.contains { $0.sliceBytes != nil && $0.sliceGap > .zero })
+        #expect(lanes.allSatisfy { $0.sliceGap <= .microseconds(9) && ($0.sliceBytes != nil || $0.sliceGap == .zero) })
+    }
+
     @Test("the mix of everything has each fault")
     func everything() {
         let drawn = scripts(.seeded(7, mix: .everything), 2000)
@@ -77,6 +90,7 @@ struct FaultPlanTests {
         odd.slices = -1...0
         odd.rates = -1...0
         odd.latencies = .seconds(-2) ... .seconds(-1)
+        odd.gaps = .seconds(-2) ... .seconds(-1)
         let drawn = scripts(.seeded(1, mix: odd))
         #expect(events(drawn).count == 500)
         #expect(events(drawn).allSatisfy { $0.kind == .swallow(1) && $0.offset >= 0 })

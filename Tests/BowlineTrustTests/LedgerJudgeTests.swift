@@ -37,7 +37,7 @@ private struct Sample {
                 LedgerField("host", "127.0.0.1:1"), LedgerField("user-agent", "bowline"),
                 LedgerField("content-length", "\(sent.body.length)"),
             ] + sent.fields,
-            trailers: sent.trailers, body: sent.body)
+            trailers: sent.trailers, body: sent.body, authority: "127.0.0.1:1")
     }
 
     /// A GET (call and execution 0) and a POST (1).
@@ -101,6 +101,14 @@ struct LedgerJudgeTests {
             }
         ),
         (
+            .wrongAnswer,
+            {
+                let own = $0.calls[0].sent.answer
+                $0.calls[0].told = .answered(
+                    .init(status: 200, id: 0xA1, saysExecuted: true, body: own, hasItsFields: false))
+            }
+        ),
+        (
             .executedTwice,
             {
                 $0.calls[1].requestsSent = 2
@@ -147,6 +155,8 @@ struct LedgerJudgeTests {
         ),
         (.methodDiffers, { $0.executions[0].method = .put }),
         (.targetDiffers, { $0.executions[0].target += "&r=2" }),
+        (.targetDiffers, { $0.executions[0].authority = nil }),
+        (.targetDiffers, { $0.executions[0].authority = "127.0.0.1:2" }),
         (.fieldsDiffer, { $0.executions[0].fields.removeAll { $0.name == "x-ledger-many" } }),
         (.fieldsDiffer, { $0.executions[0].fields.swapAt(4, 5) }),
         (.fieldsDiffer, { $0.executions[0].fields.append(LedgerField("x-ledger-many", "2")) }),
@@ -214,6 +224,13 @@ struct LedgerJudgeTests {
         ),
         (.strayCancellation, { $0.calls[0].told = .cancelled }),
         (.unexpectedError, { $0.calls[0].told = .other("POSIXError") }),
+        (
+            .unexpectedError,
+            {
+                $0.isCalm = false
+                $0.calls[0].told = .failed(code: "protocolViolation", progress: .responseStarted, text: "")
+            }
+        ),
         (.calmFailure, { $0.calls[0].told = .failed(code: "deadlineExceeded", progress: .ambiguous, text: "") }),
         (
             .calmFailure,
@@ -224,6 +241,7 @@ struct LedgerJudgeTests {
         (.poolNotEmpty, { $0.remains.pooled = 1 }),
         (.callsLeft, { $0.remains.inFlight = 1 }),
         (.callsLeft, { $0.remains.isClosed = false }),
+        (.tasksLeft, { $0.remains.tasks = 1 }),
         (.descriptorsLeft, { $0.remains.descriptorsAfter = 9 }),
     ]
 

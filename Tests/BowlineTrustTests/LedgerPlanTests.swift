@@ -107,6 +107,21 @@ struct LedgerPlanTests {
         #expect(LedgerContent.id("xyz") == nil)
     }
 
+    @Test("An answer with large fields has all of them, each whole")
+    func largeFields() throws {
+        let count = try #require(HTTPField.Name(LedgerContent.largeCountField))
+        var fields: HTTPFields = [count: "2"]
+        #expect(LedgerContent.hasItsLargeFields([:]) && !LedgerContent.hasItsLargeFields(fields))
+        for number in 0..<2 {
+            let field = LedgerContent.largeField(number)
+            #expect(field.name.utf8.count + field.value.utf8.count == 1000)
+            fields.append(HTTPField(name: try #require(HTTPField.Name(field.name)), value: field.value))
+        }
+        #expect(LedgerContent.hasItsLargeFields(fields))
+        fields[count] = nil
+        #expect(!LedgerContent.hasItsLargeFields(fields))
+    }
+
     @Test("A digest sees each byte and the length", arguments: [0, 7, 8, 12])
     func digest(position: Int) {
         var bytes = [UInt8](repeating: 0, count: 13)

@@ -58,7 +58,7 @@ class World:
         self.nginx = self._stack.enter_context(Nginx(large=1024))
         self.upload = self.folder / "upload"
         self.upload.write_bytes(LARGE)
-        authority = self.nginx.folder / "server.pem"
+        authority = self.nginx.folder / "ca.pem"
         file = (self.nginx.folder / "files" / "1k").read_bytes()
         tls, port = ["--cacert", str(authority)], self.plain.port
         secure = f"https://localhost:{self.nginx.ports['nginx']}/1k"
@@ -112,7 +112,9 @@ class World:
             problems = self._incorrect(scenario, outcome)
             return ("violation", f"exit 0, but {problems}") if problems else ("correct", "")
         said = outcome.stderr.strip() or _errors(outcome.stdout)
-        return ("error", said) if said else ("violation", f"exit {outcome.status} without a word")
+        if not said or outcome.status not in (1, 64):
+            return "violation", f"exit {outcome.status}: {said or 'without a word'}"
+        return "error", said
 
     def _incorrect(self, scenario, outcome):
         try:

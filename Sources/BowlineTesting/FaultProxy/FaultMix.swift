@@ -52,6 +52,9 @@ public struct FaultMix: Sendable, Hashable {
     public var latencies: ClosedRange<Duration> = .zero ... .milliseconds(10)
     /// The number of bytes in a slice of a slow lane, from 1. Default 1 to 1,024.
     public var slices = 1...1024
+    /// The pause after each slice of a slow lane, from 0: a trickle. Half of the lanes with slices have such pauses.
+    /// Default 0 to 0.5 ms.
+    public var gaps: ClosedRange<Duration> = .zero ... .microseconds(500)
     /// The number of bytes that a slow lane passes in a second, from 1. Default 50,000 to 5,000,000.
     public var rates = 50_000...5_000_000
 
@@ -124,7 +127,10 @@ public struct FaultMix: Sendable, Hashable {
                 lane.latency = random.next(latencies)
                 lane.jitter = random.next(latencies)
             }
-            if random.nextBool() { lane.sliceBytes = max(1, random.next(slices)) }
+            if random.nextBool() {
+                lane.sliceBytes = max(1, random.next(slices))
+                if random.nextBool() { lane.sliceGap = random.next(gaps) }
+            }
             if random.nextBool() { lane.bytesPerSecond = max(1, random.next(rates)) }
             script[direction] = lane
         }

@@ -66,7 +66,8 @@ final class FileReader: Sendable {
 
         private func opened() throws -> Int32 {
             if let descriptor { return descriptor }
-            let opened = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+            var opened = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+            while opened < 0, errno == EINTR { opened = open(path, O_RDONLY | O_CLOEXEC) }
             guard opened >= 0 else { throw FileError("read", path: path) }
             descriptor = opened
             return opened

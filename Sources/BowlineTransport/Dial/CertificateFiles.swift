@@ -55,9 +55,10 @@ enum CertificateFiles {
     ///
     /// - Throws: `FileFailure`.
     static func bytes(of path: String) throws -> [UInt8] {
-        guard !path.utf8.contains(0), let file = fopen(path, "rb") else {
-            throw FileFailure("read", path, number: path.utf8.contains(0) ? EINVAL : errno)
-        }
+        guard !path.utf8.contains(0) else { throw FileFailure("read", path, number: EINVAL) }
+        var opened = fopen(path, "rb")
+        while opened == nil, errno == EINTR { opened = fopen(path, "rb") }
+        guard let file = opened else { throw FileFailure("read", path) }
         defer { fclose(file) }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
@@ -66,8 +67,9 @@ enum CertificateFiles {
             bytes += chunk[..<count]
             guard bytes.count <= sizeLimit else { throw FileFailure("read", path, number: EFBIG) }
             if count < chunk.count {
-                guard ferror(file) == 0 else { throw FileFailure("read", path) }
-                return bytes
+                guard ferror(file) != 0 else { return bytes }
+                guard errno == EINTR else { throw FileFailure("read", path) }
+                clearerr(file)
             }
         }
     }

@@ -14,7 +14,7 @@ final class FileDescriptor: Sendable {
     init(reading path: String) throws {
         try Self.requireWhole(path, "read")
         // Without O_NONBLOCK, opening a pipe waits for its writer.
-        number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        number = Self.uninterrupted { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
         self.path = path
         guard number >= 0 else { throw FileFailure("read", path) }
         var facts = stat()
@@ -30,7 +30,9 @@ final class FileDescriptor: Sendable {
     init(making path: String, permissions: mode_t?) throws {
         try Self.requireWhole(path, "write")
         // Given permissions are set once the file is open. Before that, only its owner may use it.
-        number = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions == nil ? 0o666 : 0o600)
+        number = Self.uninterrupted {
+            open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions == nil ? 0o666 : 0o600)
+        }
         self.path = path
         guard number >= 0 else { throw FileFailure("write", path) }
         if let permissions, fchmod(number, permissions) != 0 { throw FileFailure("write", path) }
@@ -43,7 +45,7 @@ final class FileDescriptor: Sendable {
     /// - Throws: `FileFailure`.
     init(writingInto path: String) throws {
         try Self.requireWhole(path, "write")
-        number = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        number = Self.uninterrupted { open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) }
         self.path = path
         guard number >= 0 else { throw FileFailure("write", path) }
         #if canImport(Darwin)
@@ -53,6 +55,14 @@ final class FileDescriptor: Sendable {
 
     deinit {
         if number >= 0, !isClosed.load(ordering: .relaxed) { _ = systemClose(number) }
+    }
+
+    /// Repeats a system call while a signal interrupts it, and returns its result.
+    private static func uninterrupted(_ call: () -> Int32) -> Int32 {
+        while true {
+            let result = call()
+            if result >= 0 || errno != EINTR { return result }
+        }
     }
 
     /// Refuses a path that contains NUL. The system would silently ignore everything from the NUL on.

@@ -9,6 +9,8 @@ struct ChurnSample: Sendable {
     /// Open file descriptors, the servers' included.
     var descriptors = 0
     var threads = 0
+    /// Calls of which a task is left.
+    var tasks = 0
     /// Calls that the client counts as in flight.
     var inFlight = 0
     /// Connections in use.
@@ -56,6 +58,7 @@ struct ChurnGauge: Sendable {
             ChurnGauge("memory KiB", leastLimit: 16_384, share: 0.2) { $0.memoryKiB },
             ChurnGauge("descriptors", leastLimit: 20, share: 0.1) { $0.descriptors },
             ChurnGauge("threads", leastLimit: 2, share: 0) { $0.threads },
+            ChurnGauge("tasks", leastLimit: calls, share: 0) { $0.tasks },
             ChurnGauge("in flight", leastLimit: calls, share: 0) { $0.inFlight },
             ChurnGauge("active", leastLimit: max(calls, 10), share: 0.1) { $0.active },
             ChurnGauge("idle", leastLimit: 20, share: 0.1) { $0.idle },

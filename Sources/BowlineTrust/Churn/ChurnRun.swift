@@ -27,6 +27,7 @@ final class ChurnRun: Sendable {
     private let end: MonotonicInstant
     private let state = Guarded(State())
     private let clock = MonotonicClock()
+    private let tasks = TaskCensus()
 
     private init(seed: UInt64, callers: Int, duration: Duration, servers: ChurnServers) throws {
         self.seed = seed
@@ -130,6 +131,10 @@ final class ChurnRun: Sendable {
     }
 
     private func send(_ call: ChurnCall) async -> ChurnTally.Outcome {
+        await tasks.watching { await self.sendOnce(call) }
+    }
+
+    private func sendOnce(_ call: ChurnCall) async -> ChurnTally.Outcome {
         do {
             var request = ServiceRequest(method: call.method, servers.url(call))
             if call.bodyBytes > 0 {
@@ -177,6 +182,7 @@ final class ChurnRun: Sendable {
         sample.memoryKiB = ProcessFigures.allocatedKiB() ?? ProcessFigures.residentKiB() ?? 0
         sample.descriptors = ProcessFigures.openDescriptors() ?? 0
         sample.threads = ProcessFigures.threads() ?? 0
+        sample.tasks = tasks.count
         sample.inFlight = await inFlight()
         sample.active = snapshot.active
         sample.idle = snapshot.idle
@@ -204,6 +210,8 @@ final class ChurnRun: Sendable {
         if count > 0 { leftovers.append("\(count) calls are in flight though all have ended") }
         let report = await client.shutdown(within: .seconds(3))
         if !report.isClean { leftovers.append("the shutdown was \(report)") }
+        try? await eventually("no task of a call", within: Self.patience) { tasks.count == 0 }
+        if tasks.count > 0 { leftovers.append("\(tasks.count) calls have left tasks") }
         let snapshot = client.pool.snapshot()
         if snapshot.active + snapshot.idle + snapshot.dialling + snapshot.waiting + snapshot.streams > 0 {
             leftovers.append("the pool has \(snapshot) after the shutdown")

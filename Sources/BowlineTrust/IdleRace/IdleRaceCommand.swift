@@ -30,6 +30,9 @@ struct IdleRaceCommand: AsyncParsableCommand {
     @Option(help: "How far a gap is from that at the most, in milliseconds.")
     var sweepMilliseconds = 60
 
+    @Option(help: "When the client itself closes it, in milliseconds: half of the gaps are around that.")
+    var ownTimeoutMilliseconds: Int?
+
     @Option(help: "How many requests, over all connections.")
     var requests = 5_000
 
@@ -46,6 +49,9 @@ struct IdleRaceCommand: AsyncParsableCommand {
         guard requests > 0 else { throw ValidationError("--requests must be greater than zero") }
         guard connections > 0 else { throw ValidationError("--connections must be greater than zero") }
         guard timeoutMilliseconds > 0 else { throw ValidationError("--timeout-milliseconds must be greater than zero") }
+        guard ownTimeoutMilliseconds ?? 1 > 0 else {
+            throw ValidationError("--own-timeout-milliseconds must be greater than zero")
+        }
         guard sweepMilliseconds >= 0 else { throw ValidationError("--sweep-milliseconds must not be negative") }
     }
 
@@ -70,7 +76,8 @@ struct IdleRaceCommand: AsyncParsableCommand {
 
     private func makeLanes() throws -> [IdleRaceLane] {
         let gaps = IdleRaceGaps(
-            timeout: .milliseconds(timeoutMilliseconds), sweep: .milliseconds(sweepMilliseconds))
+            timeout: .milliseconds(timeoutMilliseconds), sweep: .milliseconds(sweepMilliseconds),
+            ownTimeout: ownTimeoutMilliseconds.map { Duration.milliseconds($0) })
         let lanes = min(connections, requests)
         return try (0..<lanes).map { number in
             // Each lane has its own client: a lane never gets a connection that another lane has just used.

@@ -6,11 +6,15 @@ struct IdleRaceGaps: Sendable {
     let timeout: Duration
     /// The largest difference between a gap and ``timeout``.
     let sweep: Duration
+    /// When the client closes such a connection itself: half of the gaps are around that. nil: it does not.
+    var ownTimeout: Duration?
 
     /// Draws the next gap, never negative. Half of the gaps are spread over the whole sweep, the others over a tenth of
     /// it.
     func draw(from random: inout SeededRandom) -> Duration {
         let reach = random.nextBool() ? sweep : sweep / 10
-        return max(.zero, timeout + reach * (2 * random.nextDouble() - 1))
+        var middle = timeout
+        if let ownTimeout, random.nextBool() { middle = ownTimeout }
+        return max(.zero, middle + reach * (2 * random.nextDouble() - 1))
     }
 }

@@ -67,8 +67,9 @@ struct IdleRaceJudgement: Sendable {
             if executions > 1 + resends { return "executed \(executions) times, resent \(resends) times" }
         case .failed(let code, let progress, _):
             if record.method == .get { return "lost: \(code), \(progress.rawValue)" }
-            if executions > 0, progress == .neverSent || progress == .refused {
-                return "executed, though the error says \(progress.rawValue)"
+            if progress == .neverSent || progress == .refused {
+                let fault = executions > 0 ? "executed" : "not sent again"
+                return "\(fault), though the error says \(progress.rawValue)"
             }
         }
         return nil

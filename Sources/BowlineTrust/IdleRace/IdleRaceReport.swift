@@ -27,9 +27,15 @@ struct IdleRaceReport: Sendable {
                 problems.append("the server closed \(closedUnderUs) connections in spite of its hint")
             }
             if posts > 0 { problems.append("\(posts) POSTs were lost in spite of the hint") }
-        } else {
-            if closedUnderUs == 0 { problems.append("the server closed no connection: the gaps are too short") }
             if reused == 0 { problems.append("no connection was used twice: the gaps are too long") }
+        } else {
+            let met = judgement.rows.values.reduce(0) { $0 + $1.resent + $1.totalLost }
+            if closedUnderUs == 0 { problems.append("the server closed no connection: the gaps are too short") }
+            if reused == 0 {
+                problems.append("no connection was used twice: the gaps are too long")
+            } else if closedUnderUs > 0, met == 0 {
+                problems.append("no request met the server's close: the gaps miss it")
+            }
         }
         return problems
     }

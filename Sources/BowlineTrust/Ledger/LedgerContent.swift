@@ -27,6 +27,9 @@ enum LedgerContent {
     static let idField = "x-ledger-id"
     static let executedField = "x-ledger-executed"
     static let episodeField = "x-ledger-episode"
+    /// How many large fields an answer has.
+    static let largeCountField = "x-ledger-large-fields"
+    private static let largePrefix = "x-large-"
 
     /// The form of an id in targets and fields: 16 hexadecimal digits.
     static func text(of id: UInt64) -> String {
@@ -100,6 +103,19 @@ enum LedgerContent {
             trailers.append(HTTPField(name: name, value: "sum-\(text(of: id))"))
         }
         return trailers
+    }
+
+    /// The large field of an answer with this number: 1,000 bytes, with its name.
+    static func largeField(_ number: Int) -> LedgerField {
+        let name = "\(largePrefix)\(number)"
+        return LedgerField(name, String(repeating: "v", count: 1000 - name.utf8.count))
+    }
+
+    /// Whether an answer has the number of large fields that it announces, each with all its bytes.
+    static func hasItsLargeFields(_ fields: HTTPFields) -> Bool {
+        let all = comparable(fields)
+        let count = all.first { $0.name == largeCountField }.map { Int($0.value) ?? -1 } ?? 0
+        return count >= 0 && all.filter { $0.name.hasPrefix(largePrefix) } == (0..<count).map(largeField)
     }
 
     /// Converts fields to the form used for comparisons.

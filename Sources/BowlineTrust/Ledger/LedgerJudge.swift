@@ -12,6 +12,14 @@ struct LedgerJudge {
         "host", "user-agent", "content-length", "transfer-encoding", "accept-encoding", "expect", "connection",
         "idempotency-key",
     ]
+    /// What no call may fail with: no request is wrong, and no path or service of a ledger changes what a client reads.
+    /// A path that ends connections may end one before its HTTP/2 settings: such a violation is `neverSent`.
+    private static let impossibleCodes: Set<String> = [
+        "authenticationFailed", "bodyAlreadyConsumed", "bodyTooLarge", "decodingFailed", "decompressionFailed",
+        "decompressionLimitExceeded", "encodingFailed", "fileFailed", "invalidConfiguration", "invalidRequest",
+        "invalidURL", "nameResolutionFailed", "protocolViolation", "redirectRefused", "requestBodyLengthMismatch",
+        "tooManyRedirects", "unexpectedStatus", "unsupported",
+    ]
 
     private let record: LedgerRecord
     private let executions: [UInt64: [LedgerExecution]]
@@ -60,8 +68,11 @@ struct LedgerJudge {
         let id = call.sent.id
         switch call.told {
         case .answered(let answer): judge(answer, to: call.sent)
-        case .failed(let code, _, let text):
+        case .failed(let code, let progress, let text):
             if record.isCalm { add(.calmFailure, id, text.isEmpty ? code : text) }
+            if Self.impossibleCodes.contains(code), code != "protocolViolation" || progress != .neverSent {
+                add(.unexpectedError, id, text.isEmpty ? code : text)
+            }
         case .cancelled:
             if call.cancelledAt == nil { add(.strayCancellation, id, "the program did not cancel it") }
         case .other(let text): add(.unexpectedError, id, text)
@@ -78,6 +89,9 @@ struct LedgerJudge {
         let wanted = answer.saysExecuted ? sent.answer : sent.rejection
         if answer.body != wanted || answer.saysExecuted != (answer.status == 200) {
             add(.wrongAnswer, sent.id, "status \(answer.status), \(answer.body) instead of \(wanted)")
+        }
+        if !answer.hasItsFields {
+            add(.wrongAnswer, sent.id, "status \(answer.status), its large fields are not as sent")
         }
         if record.isCalm, answer.status != 200 { add(.calmFailure, sent.id, "status \(answer.status)") }
     }
@@ -110,6 +124,9 @@ struct LedgerJudge {
         }
         if execution.target != sent.target {
             add(.targetDiffers, sent.id, "\(execution.target.prefix(80)) instead of \(sent.target.prefix(80))")
+        }
+        if execution.authority != record.authority {
+            add(.targetDiffers, sent.id, "authority \(execution.authority ?? "none") instead of \(record.authority)")
         }
         if execution.body != sent.body {
             add(.bodyDiffers, sent.id, "\(execution.body) instead of \(sent.body)")
@@ -201,6 +218,7 @@ struct LedgerJudge {
         if remains.inFlight > 0 || !remains.isClosed {
             add(.callsLeft, nil, "\(remains.inFlight) in flight, closed: \(remains.isClosed)")
         }
+        if remains.tasks > 0 { add(.tasksLeft, nil, "of \(remains.tasks) calls") }
         if let before = remains.descriptorsBefore, let after = remains.descriptorsAfter, after > before {
             add(.descriptorsLeft, nil, "\(after) open, \(before) before")
         }

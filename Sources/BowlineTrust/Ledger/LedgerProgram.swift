@@ -8,6 +8,7 @@ struct LedgerProgram: Sendable {
     private let plan: LedgerPlan
     private let client: ServiceClient
     private let calls: LedgerCalls
+    private let tasks = TaskCensus()
 
     /// - Parameter baseURL: The URL of the service, or of the path to it.
     init(_ plan: LedgerPlan, baseURL: String, calls: LedgerCalls) throws {
@@ -61,6 +62,8 @@ struct LedgerProgram: Sendable {
         remains.pooled = snapshot.idle + snapshot.active + snapshot.dialling + snapshot.waiting + snapshot.streams
         remains.inFlight = last?.inFlight ?? 0
         remains.isClosed = last?.state == .closed
+        try? await eventually("the calls' tasks to end", within: .seconds(5)) { tasks.count == 0 }
+        remains.tasks = tasks.count
         return remains
     }
 
@@ -102,6 +105,10 @@ struct LedgerProgram: Sendable {
     }
 
     private func send(_ message: ServiceRequest) async -> (LedgerTold, requestsSent: Int?) {
+        await tasks.watching { await outcome(of: message) }
+    }
+
+    private func outcome(of message: ServiceRequest) async -> (LedgerTold, requestsSent: Int?) {
         var response: ServiceResponse?
         do {
             let head = try await client.send(message)
@@ -123,7 +130,8 @@ struct LedgerProgram: Sendable {
         func field(_ name: String) -> String? { HTTPField.Name(name).flatMap { response.receivedFields[$0] } }
         return LedgerAnswer(
             status: response.status.code, id: field(LedgerContent.idField).flatMap { LedgerContent.id($0) },
-            saysExecuted: field(LedgerContent.executedField) == "yes", body: BodyDigest(body))
+            saysExecuted: field(LedgerContent.executedField) == "yes", body: BodyDigest(body),
+            hasItsFields: LedgerContent.hasItsLargeFields(response.fields))
     }
 
     private func makeSent(_ request: LedgerRequestPlan, _ content: ByteBuffer) -> LedgerSent {

@@ -46,6 +46,8 @@ struct LedgerAnswer: Sendable {
     /// Whether the service says that it executed the request.
     var saysExecuted: Bool
     var body: BodyDigest
+    /// Whether the fields that the service counts in it are all there, and whole.
+    var hasItsFields = true
 }
 
 /// One call of the client program.
@@ -75,6 +77,8 @@ struct LedgerExecution: Sendable {
     var body = BodyDigest.empty
     /// Whether the service already knew the request's `Idempotency-Key`. A replay does not count as an execution.
     var isReplay = false
+    /// Its `Host` field, over HTTP/2 its `:authority`; nil: it has none.
+    var authority: String?
 }
 
 /// What is left after everything has shut down.
@@ -83,6 +87,8 @@ struct LedgerRemains: Sendable {
     var pooled = 0
     /// Calls in flight, by the client's own count.
     var inFlight = 0
+    /// The number of calls that left a task behind.
+    var tasks = 0
     /// Whether the client reports that it is closed.
     var isClosed = true
     /// Open descriptors before and after the episode; nil: the system does not report them.
@@ -95,7 +101,7 @@ struct LedgerRecord: Sendable {
     var calls: [LedgerCall]
     var executions: [LedgerExecution]
     var remains = LedgerRemains()
-    /// The value that the `Host` field of HTTP/1.1 requests must have.
+    /// The value that `Host` must have in HTTP/1.1 requests, and `:authority` in HTTP/2 requests.
     var authority = ""
     /// Whether the server, the path and the program disturb no call, so that every call must succeed.
     var isCalm = false

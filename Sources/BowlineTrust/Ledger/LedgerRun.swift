@@ -9,7 +9,6 @@ struct LedgerRun: Sendable {
     private static let violationLimit = 12
     /// The smallest number of episodes for a memory check. The first quarter of the requests warms the process up.
     private static let episodesForMemory = 50
-    private static let growthLimit = 64 * 1024
 
     let seed: UInt64
     let requests: Int
@@ -29,8 +28,11 @@ struct LedgerRun: Sendable {
         print("seed \(seed)")
         fflush(nil)
         let watchdog = try Watchdog.start()
-        try await warmUp()
         var tally = LedgerTally()
+        for violation in try await warmUp(watchdog) {
+            tally.add(violation.rule)
+            print("while the process warms up, \(violation)")
+        }
         var failures = 0
         var memory = MemoryGrowth()
         var next = 0
@@ -39,7 +41,13 @@ struct LedgerRun: Sendable {
             let plan = LedgerPlan.drawn(seed: seed, episode: number)
             let calls = LedgerCalls()
             watchdog.begin(limit: hangAfter) { Self.hang(plan, calls) }
-            let outcome = try await LedgerEpisode(plan, calls: calls).run()
+            let outcome: LedgerEpisode.Outcome
+            do {
+                outcome = try await LedgerEpisode(plan, calls: calls).run()
+            } catch {
+                print("\(Self.name(plan)) could not be run\n  \(Self.replay(plan))")
+                throw error
+            }
             watchdog.end()
             let violations = LedgerJudge.violations(of: outcome.record, grace: grace)
             tally.add(outcome, violations, wire: plan.wire)
@@ -49,7 +57,9 @@ struct LedgerRun: Sendable {
             print(Self.failure(plan, violations))
             fflush(nil)
         }
-        if episode == nil, tally.episodes >= Self.episodesForMemory, memory.growth > Self.growthLimit {
+        if episode == nil, tally.episodes >= Self.episodesForMemory,
+            memory.growth > MemoryGrowth.limit(requests: tally.requests)
+        {
             tally.add(.memoryGrew)
         }
         print("\n\(tally.description)\n")
@@ -65,10 +75,20 @@ struct LedgerRun: Sendable {
     }
 
     /// Starts the resources that the process keeps: event loops, threads and their descriptors.
-    private func warmUp() async throws {
+    ///
+    /// - Returns: the violations, without those of rules that a process breaks while it starts.
+    private func warmUp(_ watchdog: Watchdog) async throws -> [LedgerViolation] {
+        var violations: [LedgerViolation] = []
         for wire in LedgerProtocol.allCases {
-            _ = try await LedgerEpisode(LedgerPlan.drawn(seed: seed, episode: 0, wire: wire, count: 40)).run()
+            let plan = LedgerPlan.drawn(seed: seed, episode: 0, wire: wire, count: 40)
+            let calls = LedgerCalls()
+            watchdog.begin(limit: hangAfter) { Self.hang(plan, calls) }
+            let record = try await LedgerEpisode(plan, calls: calls).run().record
+            watchdog.end()
+            violations += LedgerJudge.violations(of: record, grace: grace)
+                .filter { $0.rule != .late && $0.rule != .descriptorsLeft }
         }
+        return violations
     }
 
     private static func name(_ plan: LedgerPlan) -> String {
@@ -118,6 +138,9 @@ struct MemoryGrowth: Sendable, CustomStringConvertible {
     }
 
     var growth: Int { (end ?? 0) - (begin ?? end ?? 0) }
+
+    /// How much it may grow in a run of so many requests, in KiB: what the last episode left, and 32 bytes for a request.
+    static func limit(requests: Int) -> Int { 16_384 + requests / 32 }
 
     var description: String {
         guard let begin, let end else { return "memory unknown" }

@@ -100,7 +100,15 @@ final class LedgerService: Sendable {
             id: id, method: request.method, target: request.target,
             fields: LedgerContent.comparable(request.fields),
             trailers: LedgerContent.comparable(request.trailers ?? [:]), body: BodyDigest(request.body),
-            isReplay: isReplay)
+            isReplay: isReplay, authority: authority(of: request))
+    }
+
+    /// What a request says that it is for: its `Host` field, over HTTP/2 `:authority`.
+    private static func authority(of request: RecordedRequest) -> String? {
+        guard request.stream != nil else { return HTTPField.Name("Host").flatMap { request.fields[$0] } }
+        let mark = ":authority: "
+        let line = request.head.split(separator: "\r\n").first { $0.hasPrefix(mark) }
+        return line.map { String($0.dropFirst(mark.count)) }
     }
 
     private func reply(_ act: LedgerAct, _ plan: LedgerRequestPlan) -> ScriptedReply {
@@ -157,10 +165,11 @@ final class LedgerService: Sendable {
 
     /// Adds fields of 1,000 bytes each, name included, up to `bytes` in all.
     private static func enlarge(_ fields: inout HTTPFields, to bytes: Int) {
-        for index in 0..<(bytes / 1000) {
-            guard let name = HTTPField.Name("x-large-\(index)") else { return }
-            let rest = 1000 - name.rawName.utf8.count
-            fields.append(HTTPField(name: name, value: String(repeating: "v", count: rest)))
+        let count = bytes / 1000
+        let all = [LedgerField(LedgerContent.largeCountField, "\(count)")] + (0..<count).map(LedgerContent.largeField)
+        for field in all {
+            guard let name = HTTPField.Name(field.name) else { return }
+            fields.append(HTTPField(name: name, value: field.value))
         }
     }
 }

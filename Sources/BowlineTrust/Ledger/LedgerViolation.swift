@@ -24,6 +24,7 @@ enum LedgerRule: String, Sendable, CaseIterable {
     case calmFailure = "failed without a cause"
     case poolNotEmpty = "pool not empty"
     case callsLeft = "calls left"
+    case tasksLeft = "tasks left"
     case descriptorsLeft = "descriptors left"
     case memoryGrew = "memory grew"
     case hang = "hang"

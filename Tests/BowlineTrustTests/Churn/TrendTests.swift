@@ -143,6 +143,7 @@ struct ChurnReportTests {
         #expect(Self.rising(Self.report(Self.samples(120) { $1.memoryKiB += 600 * $0 })) == ["memory KiB"])
         #expect(Self.rising(Self.report(Self.samples(120) { $1.descriptors += $0 })) == ["descriptors"])
         #expect(Self.rising(Self.report(Self.samples(120) { $1.threads += $0 / 10 })) == ["threads"])
+        #expect(Self.rising(Self.report(Self.samples(120) { $1.tasks += $0 / 4 })) == ["tasks"])
         #expect(Self.rising(Self.report(Self.samples(120) { $1.inFlight += $0 / 4 })) == ["in flight"])
         #expect(Self.rising(Self.report(Self.samples(120) { $1.idle += $0 })) == ["idle"])
         let report = Self.report(Self.samples(120) { $1.threads += $0 / 10 })
