@@ -2,7 +2,8 @@ internal import BowlineCall
 internal import BowlineCore
 
 extension CallPlan {
-    /// Makes a client's steps around each call from its configuration. ``CallPlan`` has their order, and the reason for it.
+    /// Makes a client's steps around each call from its configuration. ``CallPlan`` defines their order and gives the
+    /// reason for it.
     ///
     /// - Parameters:
     ///   - base: The client's base URL, whose origin gets its credentials.
@@ -31,7 +32,7 @@ extension CallPlan {
             })
     }
 
-    /// The client's own fields, if middleware of the user's could take them to another origin.
+    /// The client's own fields, if the user's middleware could send them to another origin; else nil.
     static func guardedFields(_ configuration: ClientConfiguration, base: ServiceURL?) -> GuardedFields? {
         let own = configuration.middleware
         guard let base, !configuration.fields.isEmpty, !(own.perCall.isEmpty && own.perAttempt.isEmpty) else {

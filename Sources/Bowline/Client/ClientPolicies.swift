@@ -16,7 +16,7 @@ final class ClientPolicies: Sendable {
     private let userAgent: HTTPField?
     /// The fields of a request that has none of its own. Most requests share this one collection.
     private let usualFields: HTTPFields
-    /// Middleware of the user's could take the client's own fields elsewhere.
+    /// Whether the user's middleware could send the client's own fields to another origin.
     private let guardsFields: Bool
 
     convenience init(baseURL: ServiceURL?, configuration: ClientConfiguration, core: ClientCore) {

@@ -45,7 +45,7 @@ public struct ServiceClient: Sendable {
 
     /// Makes a client over a transport of your own, as `StubTransport` of `BowlineTesting`.
     ///
-    /// The configuration's `pool`, `connection` and `tls` then mean nothing.
+    /// The configuration's `pool`, `connection` and `tls` are then ignored.
     ///
     /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or any error of `configure`.
     public init(
@@ -57,7 +57,7 @@ public struct ServiceClient: Sendable {
 
     /// Makes a client without a base over a transport of your own: its requests need absolute URLs.
     ///
-    /// The configuration's `pool`, `connection` and `tls` then mean nothing.
+    /// The configuration's `pool`, `connection` and `tls` are then ignored.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration`, or any error of `configure`.
     public init(
@@ -103,7 +103,7 @@ public struct ServiceClient: Sendable {
         } catch {
             throw Self.naming(error, request.method, request.ownOptions?.value.targetTemplate)
         }
-        // What is needed after request and context were given away.
+        // Kept for the code after the call, which consumes `request` and `context`.
         let (body, options, call) = (request.body, request.ownOptions, context.call)
         do {
             try check(options)
@@ -117,13 +117,13 @@ public struct ServiceClient: Sendable {
             return response
         } catch {
             call.responseBodyEnded()
-            // Nothing sends it again: the sequence of a one-shot body is released.
+            // No attempt sends the body again, so the sequence of a one-shot body is released.
             body.abandon()
             throw call.naming(error)
         }
     }
 
-    /// An error that says which call it ended, if there was no call to name it yet.
+    /// Adds method and target to an error that was thrown before the request was admitted as a call.
     @inline(never)
     static func naming(_ error: any Error, _ method: HTTPRequest.Method, _ target: String?) -> any Error {
         (error as? ServiceError)?.ofCall(method, target) ?? error

@@ -56,8 +56,8 @@
             _ configuration: inout ClientConfiguration, _ change: (inout Options) throws -> Void
         ) throws -> Void
 
-        /// Returns the reading of a knob that a group of options declares; nil: the knob has another type, and needs a
-        /// reading of its own. The value `none` lifts a limit that may be nil.
+        /// Returns the configuration knob for a knob that a group of options declares; nil: the knob has a type that is
+        /// not read here, and needs one of its own. For a limit that may be nil, the value `none` means no limit.
         static func declared<Options>(
             _ knob: OptionKnob<Options>, at path: String, change: @escaping Change<Options>
         ) -> ConfigurationKnob? {

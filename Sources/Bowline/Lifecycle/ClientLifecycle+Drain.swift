@@ -37,7 +37,7 @@ extension ClientLifecycle {
         await waitUntilDrained()
         let forced = beginClosing()
         publishProgress()
-        // The transport fails the calls that it has, with the progress that it knows. Only handlers end the others.
+        // The transport fails the calls that are in it, with their exact progress. Handlers end the calls outside it.
         for handler in shared.withLock({ $0.closingHandlers.removeThoseOutsideTransport() }) { handler() }
         let connectionsClosed = await transport?.close() ?? 0
         for handler in shared.withLock({ $0.closingHandlers.removeAll() }) { handler() }

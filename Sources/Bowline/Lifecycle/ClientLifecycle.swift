@@ -12,14 +12,14 @@ final class ClientLifecycle: CallRegistry {
     let clock: any ServiceClock
     let reportLog: ShutdownReportLog
 
-    /// - Parameter logger: Gets the line about the shutdown; nil: the logger of the task that shuts down gets it.
+    /// - Parameter logger: The logger for the line about the shutdown; nil: the logger of the task that shuts down.
     init(transport: any ServiceTransport, clock: any ServiceClock, logger: Logger? = nil) {
         shared = Guarded(LifecycleState(transport: transport))
         self.clock = clock
         reportLog = ShutdownReportLog(logger: logger)
     }
 
-    /// The last copy of the client has gone, without a shutdown.
+    /// Releases the transport: the last copy of the client was released without a shutdown.
     func clientReleased() {
         // Outside the lock: this may be the last reference to the transport.
         _ = shared.withLock { $0.transport.take() }

@@ -9,7 +9,7 @@ struct ClosingHandlers {
     private var handlers: [Int: (call: CallRecord, handler: Handler)] = [:]
     private var numbersMade = 0
 
-    /// Returns the number to remove the handler by.
+    /// Adds a handler. Returns its number for ``remove(_:)``.
     mutating func add(_ handler: @escaping Handler, of call: CallRecord) -> Int {
         numbersMade += 1
         handlers[numbersMade] = (call, handler)
@@ -20,7 +20,7 @@ struct ClosingHandlers {
         handlers[number] = nil
     }
 
-    /// Takes the handlers of calls that the transport does not have.
+    /// Removes and returns the handlers of the calls that are outside the transport.
     mutating func removeThoseOutsideTransport() -> [Handler] {
         let chosen = handlers.filter { !$0.value.call.isInTransport }
         for number in chosen.keys { handlers[number] = nil }

@@ -9,7 +9,7 @@ struct LifecycleState: ~Copyable {
     var transport: (any ServiceTransport)?
     /// The task that ends the client; nil until the first `shutdown`.
     var shutdown: Task<ShutdownReport, Never>?
-    /// The drain, while it waits for the last call or for its deadline.
+    /// The drain's continuation, while the drain waits for the last call or for its deadline.
     private var drainWaiter: CheckedContinuation<Void, Never>?
     /// Calls that sleep, and wake when the drain begins.
     var sleepers = WaiterTable<Void>()
@@ -31,7 +31,7 @@ struct LifecycleState: ~Copyable {
         return ShutdownProgress(state: state, inFlight: machine.inFlight)
     }
 
-    /// Stores the drain's continuation, unless the drain no longer has to wait until `deadline`.
+    /// Stores the drain's continuation if the drain still has to wait until `deadline`.
     ///
     /// - Returns: whether it is stored.
     mutating func storeDrainWaiter(

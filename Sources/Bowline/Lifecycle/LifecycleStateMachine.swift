@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import Synchronization
 
-/// Where a client is on its way to its end, and which calls are in flight.
+/// The state of a client from running to closed, and the calls in flight.
 ///
 /// | state | admit | call ended | begin drain | begin closing | closed |
 /// |---|---|---|---|---|---|
@@ -24,7 +24,7 @@ struct LifecycleStateMachine: ~Copyable {
     /// Calls that were in flight when the drain began and have ended by themselves.
     private(set) var drained = 0
 
-    /// Admits a call and counts it. False: the call is refused, and was never counted.
+    /// Admits a call and counts it. Returns false if the call is refused; then it is not counted.
     mutating func admit(_ call: CallRecord) -> Bool {
         guard state == .running else { return false }
         inFlight += 1
@@ -40,7 +40,7 @@ struct LifecycleStateMachine: ~Copyable {
 
     enum Ended {
         case nothing
-        /// A drain waits for the number to fall.
+        /// The client drains: `remaining` calls are still in flight.
         case duringDrain(remaining: Int)
     }
 
@@ -57,7 +57,7 @@ struct LifecycleStateMachine: ~Copyable {
     }
 
     enum BeginDrain: Equatable {
-        /// This is the flip: the drain is to be run.
+        /// The drain begins: the caller must run it.
         case begin
         /// A drain is under way and its deadline has moved earlier.
         case joinEarlier
@@ -89,7 +89,7 @@ struct LifecycleStateMachine: ~Copyable {
         return .wait(until: deadline)
     }
 
-    /// Begins to close. The calls that are cut off by it.
+    /// Begins to close. Returns the calls that this cuts off.
     mutating func beginClosing() -> [CallRecord] {
         state = .closing
         return calls.compactMap { $0 }

@@ -9,7 +9,7 @@ struct ProgressWatchers {
 
     var all: [Watcher] { Array(watchers.values) }
 
-    /// Returns the number to remove the watcher by.
+    /// Adds a watcher. Returns its number for ``remove(_:)``.
     mutating func add(_ watcher: Watcher) -> Int {
         numbersMade += 1
         watchers[numbersMade] = watcher

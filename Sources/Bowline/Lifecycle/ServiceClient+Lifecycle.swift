@@ -15,7 +15,7 @@ extension ServiceClient {
     }
 
     /// The client's state and the number of calls in flight as they change, the current ones first; ends when the
-    /// client is closed. A slow reader misses steps, never the last.
+    /// client is closed. A slow reader may miss states, but never the last one.
     public var shutdownProgress: AsyncStream<ShutdownProgress> {
         core.lifecycle.progress()
     }

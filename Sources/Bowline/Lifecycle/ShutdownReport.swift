@@ -15,7 +15,7 @@ public struct ShutdownReport: Sendable {
         public let attempt: Int
         /// How long it had been in flight.
         public let age: Duration
-        /// Whether ``target`` is a template, or the user wants paths in errors: then it may stand in a log.
+        /// Whether ``target`` is a template, or the user wants paths in errors. Then a log may contain it.
         let isTargetNamed: Bool
     }
 
@@ -33,10 +33,10 @@ public struct ShutdownReport: Sendable {
 }
 
 extension ShutdownReport {
-    /// Writes a line: `info`, or `warning` if calls were cut off. That one goes to the client's own logger if there is no other:
-    /// work was lost, and the report may be, too.
+    /// Writes a line: `info`, or `warning` if calls were cut off. Without a logger, `info` is not written, and
+    /// `warning` goes to Bowline's own logger (`ClientLog.logger`): calls were lost, and the report may be lost too.
     ///
-    /// - Returns: whether there was anywhere to write it to.
+    /// - Returns: whether there was a logger to write to.
     @discardableResult
     func write(to logger: Logger?) -> Bool {
         guard let logger = logger ?? (isClean ? nil : ClientLog.logger) else { return false }
@@ -64,7 +64,7 @@ extension ShutdownReport: CustomStringConvertible {
     }
 }
 
-/// Where a client is on its way to its end.
+/// A client's state from running to closed, and its calls in flight.
 public struct ShutdownProgress: Sendable, Hashable {
     /// The client's state.
     public enum State: Sendable, Hashable {

@@ -13,7 +13,7 @@ struct CredentialStep: Sendable {
 
     private let authenticator: any RequestAuthenticator
     private let bounded: (any BoundedAuthenticator)?
-    /// Whether it could keep a request waiting.
+    /// Whether the authenticator could wait beyond the request's deadline.
     private let isWatched: Bool
     private let origins: [Origin]
     private let clock: any ServiceClock
@@ -40,7 +40,8 @@ struct CredentialStep: Sendable {
 
     /// The request with its credentials.
     ///
-    /// - Throws: the cancellation of the call as it is; else a ``ServiceError`` with the progress `neverSent`.
+    /// - Throws: `CancellationError` unchanged if the call was cancelled; else a ``ServiceError`` with the progress
+    ///   `neverSent`.
     func authenticated(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
         do {
             if let bounded, !isWatched {
@@ -64,7 +65,8 @@ struct CredentialStep: Sendable {
 
     /// Waits until it is known whether an authenticator of ours has other credentials.
     ///
-    /// - Throws: the cancellation of the call as it is; else a ``ServiceError`` with the progress `responseStarted`.
+    /// - Throws: `CancellationError` unchanged if the call was cancelled; else a ``ServiceError`` with the progress
+    ///   `responseStarted`.
     func hasOtherCredentials(for request: ServiceRequest, _ context: RequestContext) async throws -> Bool {
         guard let bounded else { return false }
         do {
@@ -99,8 +101,8 @@ struct CredentialStep: Sendable {
         }
     }
 
-    /// The error that the caller gets: it says that the authenticator failed, and how far the request got, which is not how far a
-    /// request of the authenticator's own got.
+    /// Makes the error that the caller gets: the authenticator failed. `progress` is that of the caller's request, not
+    /// of a request that the authenticator sent.
     private static func failure(
         _ error: any Error, _ request: ServiceRequest, _ context: RequestContext, _ progress: RequestProgress
     ) -> any Error {

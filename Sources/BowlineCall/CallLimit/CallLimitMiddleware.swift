@@ -2,9 +2,9 @@ package import BowlineCore
 
 /// Ends a call that hangs in the user's middleware: at the request's deadline, and at a shutdown's.
 ///
-/// The outermost middleware, and only with middleware of the user's: Bowline's own code waits for nothing that does not end by
-/// itself then. Runs the rest in a child task, and cancels it; the call ends as the middleware then ends. Middleware that
-/// ignores its cancellation is waited for.
+/// The outermost middleware. Used only with user middleware: Bowline's own waits end at these deadlines by themselves.
+/// Runs the rest of the call in a child task, which it cancels at the deadline. It then waits until the middleware
+/// ends, even if the middleware ignores its cancellation.
 package struct CallLimitMiddleware: ServiceMiddleware {
     /// How long the transport gets at the deadline to end the call itself, with an error that says more than this one could.
     private static let grace = Duration.seconds(1)

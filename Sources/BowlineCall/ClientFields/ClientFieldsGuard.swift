@@ -1,9 +1,9 @@
 internal import BowlineCore
 
-/// Takes the client's own fields off a request that middleware sends to another origin than the base URL's.
+/// Removes the client's own fields from a request that middleware sends to another origin than the base URL's.
 ///
-/// The fields may be credentials, and are for the client's own service: a redirect does not take them elsewhere either. Runs after
-/// the user's middleware and before the credentials, so that a signature covers the request as sent.
+/// The fields may be credentials for the client's own service. A redirect to another origin removes them too. Runs
+/// after the user's middleware and before the credentials, so that a signature covers the request as sent.
 struct ClientFieldsGuard: Sendable {
     private let fields: [HTTPField]
     private let origin: Origin

@@ -14,8 +14,8 @@ struct ResponseDecompression: Sendable {
     private let offerBesideUsualFields: HTTPFields
 
     /// - Parameters:
-    ///   - options: The client's; a request's own stand over them.
-    ///   - usualFields: The collection that most requests come with; without ours.
+    ///   - options: The client's options; a request's own options take precedence.
+    ///   - usualFields: The fields that most requests have; without `Accept-Encoding`.
     init(options: DecompressionOptions, usualFields: HTTPFields = [:]) {
         self.options = options
         self.usualFields = usualFields

@@ -1,18 +1,18 @@
 package import BowlineCore
 
-/// What one attempt came to.
+/// The result of one attempt.
 package enum AttemptOutcome: Sendable {
     /// A response; and, after a 401, whether there are other credentials than those that were refused.
     case answered(ServiceResponse, OtherCredentials = OtherCredentials())
-    /// A failure. `isOwn`: it is the transport's or the credentials' failure of this attempt. What middleware throws is not: it
-    /// says nothing about this request, and is not retried.
+    /// A failure. `isOwn`: whether the transport or the credentials failed this attempt's request. Any other error of
+    /// middleware is not the attempt's own, and is not retried.
     ///
     /// Behind a reference, so that an outcome is two words.
     indirect case failed(ServiceError, isOwn: Bool)
     /// A cancellation, or an error of another type that middleware threw: the call ends with it as it is.
     case ended(any Error)
 
-    /// Sorts what an attempt threw.
+    /// Makes the outcome of an attempt that threw `error`.
     package init(_ error: any Error, isOwn: Bool) {
         if let failure = error as? ServiceError {
             self = .failed(failure, isOwn: isOwn)
@@ -31,7 +31,7 @@ package enum AttemptOutcome: Sendable {
         if case .failed(let error, _) = self { error } else { nil }
     }
 
-    /// How many attempts of this hop it counts; 0: it does not say.
+    /// The number of attempts of this hop so far; 0: not known.
     var attempts: Int {
         switch self {
         case .answered(let response, _): response.facts.attempts

@@ -3,7 +3,7 @@ internal import BowlineCore
 /// Sends one attempt: telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
 final class AttemptSender: Sendable {
     private let end: AttemptEnd
-    /// The user's middleware with what follows it; nil: there is none.
+    /// The user's middleware with the rest of the attempt after it; nil: there is none.
     private let middleware: Next?
     private let observers: CallObservers
     /// Whether the attempt has middleware, or is always watched.
@@ -47,10 +47,10 @@ final class AttemptSender: Sendable {
     }
 }
 
-/// The end of an attempt, after the user's middleware: the client's fields, credentials, the transport.
+/// The innermost part of an attempt, after the user's middleware: the client's fields, credentials, the transport.
 private final class AttemptEnd: RequestHandler {
     private let transport: any ServiceTransport
-    /// Takes the client's fields off requests that go elsewhere; nil: no middleware could send them elsewhere.
+    /// Removes the client's fields from requests to other origins; nil: no middleware could send a request there.
     private let fields: ClientFieldsGuard?
     /// Nil: no credentials are added.
     private let credentials: CredentialStep?
@@ -64,14 +64,15 @@ private final class AttemptEnd: RequestHandler {
         isPlain = fields == nil && credentials == nil
     }
 
-    /// Handles what the user's middleware passes on, and notes in the attempt's record what came of it.
+    /// Handles the request that the user's middleware passes on, and records the result in the attempt's record.
     func handle(
         _ request: consuming ServiceRequest, context: consuming RequestContext
     ) async throws -> ServiceResponse {
         let (request, context) = (request, context)
         switch await send(request, context) {
         case .answered(let response, let others):
-            // Other requests of the middleware's, which it may have sent meanwhile, say nothing about a 401.
+            // Only a 401 changes the record. The middleware may send several requests; their other responses change
+            // nothing.
             if response.status.code == 401 { context.record?.refused(others) }
             return response
         case .failed(let error, let isOwn):
@@ -94,7 +95,7 @@ private final class AttemptEnd: RequestHandler {
         do {
             request = try await credentials.authenticated(request, context)
         } catch {
-            // Only a failure that passes by itself is worth another attempt.
+            // Only a temporary failure is worth another attempt.
             return AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
         }
         let outcome = await carry(request, context)

@@ -1,6 +1,6 @@
 package import BowlineCore
 
-/// Runs calls: sends attempts, waits, asks, and ends as ``CallStateMachine`` says.
+/// Runs calls: carries out the steps that ``CallStateMachine`` decides, one after another.
 package final class CallExecutor: RequestHandler {
     /// Stands for an outcome before the first attempt has ended. Made once, because making an error allocates.
     private static let notBegun = AttemptOutcome.ended(CancellationError())
@@ -82,7 +82,8 @@ package final class CallExecutor: RequestHandler {
         }
     }
 
-    /// Counts a hop's request in the budget of its origin. The instant of admission is near enough, and needs no look at the clock.
+    /// Counts a hop's request in the budget of its origin. The instant of admission is precise enough, so the clock is
+    /// not read.
     private func fillBudget(by request: ServiceRequest, _ context: RequestContext) {
         guard let budget = plan.policies.budgetToFill(by: request), let origin = request.origin else { return }
         plan.budgets.recordRequest(to: origin, at: context.call.admitted, budget)
@@ -91,7 +92,7 @@ package final class CallExecutor: RequestHandler {
     /// Finds out whether other credentials can be had than those that were refused. While a client drains, no credentials are
     /// fetched.
     ///
-    /// - Returns: whether the request is sent again; if not, `outcome` is the call's so far.
+    /// - Returns: whether the request is sent again. If not, the machine goes on with `outcome`.
     private func renewCredentials(
         _ others: OtherCredentials, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
         _ context: RequestContext
@@ -125,7 +126,7 @@ package final class CallExecutor: RequestHandler {
         return true
     }
 
-    /// Asks the origin's budget, and tells the observers what is done.
+    /// Withdraws from the origin's budget for a retry, and notifies the observers.
     private func decide(
         _ verdict: RetryDecision.Verdict, _ cause: RetryDecision.Cause, _ outcome: AttemptOutcome,
         _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant
@@ -182,7 +183,7 @@ package final class CallExecutor: RequestHandler {
 
     private func sleep(until instant: MonotonicInstant, _ context: RequestContext) async throws -> Bool {
         guard try await context.sleep(until: instant) else { return false }
-        // Asked again: time and a drain may have come together.
+        // Checked again: a drain may have begun at the same instant.
         guard !context.call.isDraining else { return false }
         return context.deadline.map { plan.clock.now < $0.instant } ?? true
     }

@@ -2,10 +2,10 @@ package import BowlineCore
 package import Logging
 internal import Tracing
 
-/// What watches calls and changes nothing: spans, measurements, log lines, the client's event listeners.
+/// Observes calls without changing them: spans, measurements, log lines, the client's event listeners.
 ///
-/// Each method returns at once. The span's context is the task's while the attempt runs, so that the user's middleware, log lines
-/// and measurements can name it.
+/// Each method returns at once. While the attempt runs, the span's context is the task's context, so that the user's
+/// middleware, log lines and measurements can refer to the span.
 package struct CallObservers: Sendable {
     private let tracing: AttemptTracing?
     private let metrics: ClientMetrics?
@@ -19,7 +19,7 @@ package struct CallObservers: Sendable {
     ///   - metrics: The client's instruments; nil: no metrics backend is installed, or metrics are off.
     ///   - events: Calls the client's listeners; nil: it has none.
     ///   - logger: Where lines go; nil: to the calling task's logger.
-    ///   - budgets: The client's: they bound the lines about refusals, too.
+    ///   - budgets: The client's retry budgets. They also limit the log lines about refused retries.
     package init(
         tracing: AttemptTracing? = nil, metrics: ClientMetrics? = nil, events: EventDispatch? = nil,
         logger: Logger? = nil, budgets: RetryBudgets, clock: any ServiceClock
@@ -72,11 +72,11 @@ package struct CallObservers: Sendable {
 
     // MARK: Retries
 
-    /// What was decided after an attempt that did not succeed.
+    /// Reports the decision after an attempt that failed.
     ///
     /// - Parameters:
-    ///   - context: The attempt's that failed.
-    ///   - attempts: How many attempts the outcome counts: one may have been two, after a 401 or a 417.
+    ///   - context: The context of the failed attempt.
+    ///   - attempts: The number of attempts so far; a second sending after a 401 or a 417 counts too.
     ///   - options: The request's retry options.
     ///   - budgetLeft: How many more retries the origin's budget allows; nil: there is no budget.
     func decided(
@@ -95,7 +95,7 @@ package struct CallObservers: Sendable {
             verdict, request, cause: cause, context, attempts: attempts, of: options.maximumAttempts, now: now)
     }
 
-    /// The retry budget refused a second sending after a 401.
+    /// Reports that the retry budget refused a second sending after a 401.
     func renewalRefused(
         _ request: ServiceRequest, _ response: ServiceResponse, _ context: RequestContext, of maximum: Int,
         now: MonotonicInstant
@@ -105,14 +105,14 @@ package struct CallObservers: Sendable {
             attempts: response.facts.attempts, of: maximum, now: now)
     }
 
-    /// The wait before a retry is over.
+    /// Reports that the wait before a retry is over.
     ///
-    /// - Parameter context: The attempt's that failed.
+    /// - Parameter context: The context of the failed attempt.
     func retryBegins(_ request: ServiceRequest, _ context: RequestContext) {
         if let events, let origin = request.origin { events.retryBegan(context, origin: origin) }
     }
 
-    /// The call was answered after retries.
+    /// Reports that the call was answered after retries.
     func recovered(_ response: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext, retries: Int) {
         retryLog.succeeded(response, request, context, retries: retries)
     }

@@ -4,11 +4,11 @@ package import BowlineCore
 package final class CallPlan: Sendable {
     // MARK: Once per call
 
-    /// What the user wants to see once per call, whatever happens inside. If there is middleware of the user's, ``CallLimitMiddleware``
-    /// is outermost: it ends a call that hangs there.
+    /// The user's middleware around the whole call. If the user has any middleware, ``CallLimitMiddleware`` is
+    /// outermost: it ends a call that hangs in middleware.
     let perCall: [any ServiceMiddleware]
-    /// Outside redirects and retries: the bodies of responses that those replace are never decoded. Also where the client has it
-    /// off, because a request may switch it on.
+    /// Outside redirects and retries: the bodies of the responses that they replace are never decoded. Present even if
+    /// the client switches it off, because a request may switch it on.
     let decompression: ResponseDecompression
     /// Outside redirects and retries: a call has one key, however often it is sent.
     let idempotencyKeys: IdempotencyKeys
@@ -25,21 +25,23 @@ package final class CallPlan: Sendable {
 
     // MARK: Once per attempt
 
-    /// A span, a measurement and a log line for each attempt, with the time that the user's middleware takes. The span is outermost,
-    /// so that log lines and measurements can name it.
+    /// A span, a measurement and a log line for each attempt, with the time that the user's middleware takes. The span
+    /// is outermost, so that log lines and measurements can refer to it.
     let observers: CallObservers
-    /// What the user wants to see for each attempt.
+    /// The user's middleware around each attempt.
     let perAttempt: [any ServiceMiddleware]
-    /// Inside the user's middleware, which may have sent the request elsewhere; outside what signs the request.
+    /// Inside the user's middleware, which may send the request to another origin; outside the credentials, which sign
+    /// it.
     let clientFields: ClientFieldsGuard?
-    /// Innermost: what it signs is what is sent, on each hop and each attempt, whatever the others changed.
+    /// Innermost: it signs the request exactly as it is sent, on each hop and each attempt.
     let credentials: CredentialStep?
     let transport: any ServiceTransport
 
     let clock: any ServiceClock
     let random: @Sendable () -> Double
 
-    /// What a client adds to requests for its own service, where middleware could send them elsewhere.
+    /// The fields that a client adds to requests for its own service. Present only if middleware could send them to
+    /// another origin.
     package struct GuardedFields: Sendable {
         let fields: HTTPFields
         let origin: Origin
@@ -67,17 +69,17 @@ package final class CallPlan: Sendable {
     /// - Parameters:
     ///   - transport: Sends each attempt.
     ///   - policies: How a call goes on after an outcome.
-    ///   - budgets: What retries may cost, by origin.
-    ///   - observers: What watches.
+    ///   - budgets: The retry budgets, by origin.
+    ///   - observers: Observe calls and attempts.
     ///   - clock: The client's clock.
     ///   - random: Numbers from 0 up to 1.
     ///   - perCall: The user's middleware around a call, the first outermost.
     ///   - perAttempt: The user's middleware around an attempt, the first outermost.
     ///   - decompression: The client's; a request's own options take precedence.
     ///   - usualFields: The fields that most requests come with, held once for all of them.
-    ///   - makesIdempotencyKeys: Whether a request gets a key whose options do not say.
+    ///   - makesIdempotencyKeys: Whether a request gets a key if its options do not say.
     ///   - replayLimit: How many bytes of a one-shot stream are kept while it is sent.
-    ///   - guardedFields: Nil: no middleware could take the client's own fields elsewhere.
+    ///   - guardedFields: Nil: no middleware could send the client's own fields to another origin.
     ///   - credentials: Nil: no credentials are added.
     package init(
         transport: any ServiceTransport, policies: CallPolicies = CallPolicies(),

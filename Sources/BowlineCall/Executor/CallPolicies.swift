@@ -1,6 +1,6 @@
 package import BowlineCore
 
-/// The rules by which a client's calls go on after an outcome. A request's own options take precedence.
+/// The rules that decide how a client's calls go on after an outcome. A request's own options take precedence.
 package final class CallPolicies: Sendable {
     let retry: RetryOptions
     let redirect: RedirectOptions

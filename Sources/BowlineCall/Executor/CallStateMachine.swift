@@ -1,10 +1,10 @@
 internal import BowlineCore
 
-/// Decides what happens next in one call: pure. ``CallExecutor`` sends, waits and asks as it says.
+/// Decides what happens next in one call. Pure. ``CallExecutor`` carries out its steps.
 ///
-/// After an attempt it goes through four questions, from the inside out: renew the credentials (401)? send without `Expect` (417)?
-/// retry? follow a redirect? The first that answers yes gives the next step; an input that answers a step goes on with the question
-/// after it.
+/// After an attempt it goes through four questions, from the inside out: renew the credentials (401)? send without
+/// `Expect` (417)? retry? follow a redirect? The first question with the answer yes gives the next step. The input that
+/// reports the result of a step continues with the question after it.
 ///
 /// | state | input | step | next state |
 /// |---|---|---|---|
@@ -27,9 +27,10 @@ internal import BowlineCore
 /// | waiting | waitEnded | follow, refuse, finish | as above |
 /// | following | hopBegan | startAttempt | attempting |
 ///
-/// Attempts have numbers of their own, from 1. Inputs and steps name them, so that several can be in flight once calls are hedged.
+/// Attempts have numbers of their own, from 1. Inputs and steps name them, so that several attempts can be in flight
+/// when hedging is added.
 ///
-/// The user's closures `retry.shouldRetry` and `backoff.custom` are asked here: they are part of the retry policy.
+/// The user's closures `retry.shouldRetry` and `backoff.custom` are called here: they are part of the retry policy.
 struct CallStateMachine: ~Copyable {
     /// What the executor does next.
     enum Step {
@@ -39,11 +40,12 @@ struct CallStateMachine: ~Copyable {
         case renewCredentials(OtherCredentials)
         /// Abandons the request's body: nothing sends it again. Answer: ``bodyAbandoned(_:_:)``.
         case abandonBody
-        /// Asks the origin's budget if the verdict is to retry, and tells the observers. Answer: ``decided(_:_:_:)``.
+        /// Withdraws from the origin's budget if the verdict is to retry, and notifies the observers. Answer:
+        /// ``decided(_:_:_:)``.
         indirect case decide(RetryDecision.Verdict, RetryDecision.Cause)
-        /// Tells the observers that the call was answered after retries. Answer: ``recoveryReported(_:_:)``.
+        /// Notifies the observers that the call was answered after retries. Answer: ``recoveryReported(_:_:)``.
         case reportRecovery
-        /// Waits, without the last response's hold on a connection. Answer: ``waitEnded(isDue:_:_:)``.
+        /// Waits. The last response holds no connection meanwhile. Answer: ``waitEnded(isDue:_:_:)``.
         case wait(until: MonotonicInstant)
         /// Gives up the last response and begins a hop from this origin. Answer: ``hopBegan()``.
         indirect case follow(from: Origin)
@@ -77,7 +79,8 @@ struct CallStateMachine: ~Copyable {
     private(set) var retries = 0
     /// How far any attempt of this hop got. The service may have acted on an earlier attempt, even if the last one was never sent.
     private var furthest = RequestProgress.neverSent
-    /// Since the last retry: the request was sent once more after a 401, or a 417.
+    /// Whether the request was sent once more since the last retry: after a 401 (renewed), or after a 417 (without
+    /// `Expect`).
     private var isRenewed = false
     private var isWithoutExpectation = false
     /// When the last decision was made.
@@ -123,7 +126,8 @@ struct CallStateMachine: ~Copyable {
         return startAttempt(after: refusal)
     }
 
-    /// No other credentials can be had, or asking for them failed: then that is the outcome.
+    /// No other credentials can be had, and `outcome` is the 401; or fetching them failed, and `outcome` is that
+    /// failure.
     mutating func notRenewed(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
         consider(.expectation, &outcome, circumstances)
     }
@@ -145,7 +149,7 @@ struct CallStateMachine: ~Copyable {
         return endWithoutRetry(&outcome, circumstances)
     }
 
-    /// The observers know that the call was answered after retries.
+    /// The observers were notified that the call was answered after retries.
     mutating func recoveryReported(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
         consider(.redirect, &outcome, circumstances)
     }
@@ -179,7 +183,7 @@ struct CallStateMachine: ~Copyable {
         return follow(&outcome)
     }
 
-    /// Completes a failure: if the service answered the sending before it, the request got as far as a response.
+    /// Completes a failure. If the service answered the sending before it, `progress` is at least `responseStarted`.
     private func complete(_ outcome: inout AttemptOutcome) {
         guard case .failed(var error, let isOwn) = outcome else { return }
         if isRenewed || isWithoutExpectation { error.progress = error.progress.furthest(.responseStarted) }
@@ -204,7 +208,7 @@ struct CallStateMachine: ~Copyable {
             return .abandonBody
         }
         isWithoutExpectation = true
-        // The credentials of what is sent now are new ones: they may be refused in their turn.
+        // The next sending has new credentials, which may be refused too.
         isRenewed = false
         return startAttempt(after: outcome)
     }
@@ -305,14 +309,14 @@ struct CallStateMachine: ~Copyable {
     }
 }
 
-/// What the machine asks about the moment in which it decides.
+/// What the machine needs to know about the moment in which it decides.
 protocol CallCircumstances {
     /// The time.
     var now: MonotonicInstant { get }
     /// Seconds since 1970, to compare with dates of the service.
     var wallClock: Int64 { get }
-    /// A number from 0 up to 1; another one each time.
+    /// A random number from 0 up to 1, a new one each time.
     var random: Double { get }
-    /// Whether the client has begun to shut down: then nothing new is begun.
+    /// Whether the client has begun to shut down. Then no retry and no second sending is begun.
     var isDraining: Bool { get }
 }

@@ -8,7 +8,7 @@ struct IdempotencyKeys: Sendable {
     private let random: @Sendable () -> Double
 
     /// - Parameters:
-    ///   - isDefault: Whether a request gets a key whose options do not say.
+    ///   - isDefault: Whether a request gets a key if its options do not say.
     ///   - random: Numbers from 0 up to 1.
     init(isDefault: Bool, random: @escaping @Sendable () -> Double) {
         self.isDefault = isDefault
@@ -38,7 +38,7 @@ struct IdempotencyKeys: Sendable {
         return key
     }
 
-    /// 32 bits; a source that yields something else than it should makes a poor key, and nothing worse.
+    /// 32 bits. A random source with values out of range makes a poor key, nothing worse.
     private func word() -> UInt32 {
         UInt32(exactly: (random() * 0x1p32).rounded(.down)) ?? 0
     }

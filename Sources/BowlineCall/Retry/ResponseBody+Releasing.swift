@@ -3,13 +3,14 @@ internal import BowlineCore
 extension ResponseBody {
     /// How much of a failed response is kept, to be returned if there is no other attempt after all.
     private static let keptBytes = 65_536
-    /// How long that much may take to arrive.
+    /// How long these bytes may take to arrive.
     private static let keptWithin = Duration.milliseconds(50)
 
-    /// The same body without its hold on a connection, for a response that another attempt is to replace.
+    /// Returns the same body, read into memory so that it holds no connection. For a response that another attempt is
+    /// to replace.
     ///
-    /// A body of at most 64 KiB that arrives within 50 ms is kept; a longer or slower one is given up. Takes at most half of
-    /// the time that is left until the deadline, because the next attempt needs time too.
+    /// A body of at most 64 KiB that arrives within 50 ms is kept; a longer or slower one is discarded. Takes at most
+    /// half of the time that is left until the deadline, because the next attempt needs time too.
     func withoutConnection(before deadline: Deadline?, clock: any ServiceClock) async -> ResponseBody {
         // Nothing to wait for, so the clock need not be read.
         if isHere { return self }

@@ -2,9 +2,9 @@ package import BowlineCore
 
 /// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date. Some services send fractions of seconds, which are read too.
 package enum RetryAfter {
-    /// How long the service asks to be left alone; nil: it does not say, or says nothing that could be read. A date is
-    /// compared with the response's own `Date`, the same clock, and if there is none with the machine's. With several
-    /// fields the longest counts; a date in the past is no wait.
+    /// The wait that the service asks for; nil: there is no `Retry-After`, or it cannot be read. A date is compared
+    /// with the response's own `Date`, which is from the same clock; without `Date`, with this machine's clock. Of
+    /// several fields the longest wait counts. A date in the past is no wait.
     package static func delay(asked fields: ReceivedFields, wallClock: () -> Int64) -> Duration? {
         var longest: Duration?
         for value in fields.values(for: .retryAfter) {
@@ -26,7 +26,7 @@ package enum RetryAfter {
         return .seconds(max(0, date - now()))
     }
 
-    /// Digits, and perhaps a point and more digits; a number above any clock's range is a very long time.
+    /// Parses digits, and perhaps a point and more digits. A number that is too large becomes a very long time.
     private static func seconds(_ text: Substring.UTF8View) -> Duration? {
         var seconds: Int64 = 0
         var nanoseconds: Int64 = 0

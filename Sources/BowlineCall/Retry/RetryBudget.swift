@@ -2,7 +2,7 @@ internal import BowlineCore
 
 /// Counts the requests and retries to one origin over a sliding window, and says how many more retries it may have.
 ///
-/// Pure: the time is an argument. One that lies before the latest counts as the latest.
+/// Pure: the time is an argument. A time before the latest one counts as the latest one.
 struct RetryBudget {
     private static let slices = 10
 
@@ -16,7 +16,7 @@ struct RetryBudget {
     private var latest = MonotonicInstant(nanoseconds: .min)
     private let slice: Duration
 
-    /// - Parameter window: Over how long is counted.
+    /// - Parameter window: The length of the sliding window.
     init(window: Duration) {
         slice = max(window, .milliseconds(10)) / Self.slices
     }
@@ -35,14 +35,15 @@ struct RetryBudget {
         return true
     }
 
-    /// A retry that was counted at `withdrawn` is not made. One that a later time had been counted before stays counted.
+    /// Removes a retry that was counted at `withdrawn`, because it is not made. If a later time was counted before it,
+    /// the retry stays counted.
     mutating func giveBack(withdrawn: MonotonicInstant) {
         let index = withdrawn.nanoseconds / slice.saturatingNanoseconds
         guard let place = ring.firstIndex(where: { $0.index == index && $0.retries > 0 }) else { return }
         ring[place].retries -= 1
     }
 
-    /// How many more retries there may be at this moment, by options with the window that is counted over.
+    /// How many more retries are allowed at `now`. `options.window` must be the window of this budget.
     mutating func left(at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Int {
         let current = ring[place(at: now)].index
         var requests = 0
@@ -53,12 +54,13 @@ struct RetryBudget {
         }
         let seconds = Double(options.window.saturatingNanoseconds) / 1e9
         let allowed = Double(requests) * options.ratio + Double(options.perSecond) * seconds
-        // Middleware may set any value, and it is not checked again: more than any client can use is as good as no limit.
+        // Middleware may set any value, and it is not checked again: a number that no client can reach is as good as no
+        // limit.
         let limit = allowed >= 0 && allowed < 1e15 ? Int(allowed) : 1_000_000_000_000_000
         return max(0, limit - retries)
     }
 
-    /// The slice that `now` falls into, emptied if it was last used for an earlier one.
+    /// Returns the place of the slice for `now`. Empties the slice if it holds the counts of an earlier time.
     private mutating func place(at now: MonotonicInstant) -> Int {
         latest = max(latest, now)
         let index = latest.nanoseconds / slice.saturatingNanoseconds

@@ -2,12 +2,12 @@ package import BowlineCore
 
 /// The retry budgets of a client's origins: shared by all its requests, and by the requests of derived clients.
 package final class RetryBudgets: Sendable {
-    /// The most origins that are counted. Beyond it the origins unused longest are forgotten, a quarter at a time:
-    /// the look at all of them, under the lock, is then rare.
+    /// The largest number of budgets. At this number the quarter that was unused longest is removed. Removing many at
+    /// once keeps the search under the lock rare.
     package static let maximumOrigins = 1024
 
-    /// Budgets with different windows count apart, though for the same origin: one history cannot serve both, and
-    /// to begin anew with each change would leave nothing to hold retries back.
+    /// Budgets with different windows count separately, even for the same origin. One history cannot serve two windows,
+    /// and a history that begins again with each change would never limit retries.
     private struct Key: Hashable {
         let origin: Origin
         let window: Duration
@@ -40,7 +40,7 @@ package final class RetryBudgets: Sendable {
         }
     }
 
-    /// A retry that was granted at `withdrawn` is not made.
+    /// Gives back a retry that was granted at `withdrawn`, because it is not made.
     package func giveBack(to origin: Origin, withdrawn: MonotonicInstant, _ options: RetryBudgetOptions) {
         let key = Key(origin: origin, window: options.window)
         budgets.withLock { $0[key]?.giveBack(withdrawn: withdrawn) }

@@ -5,25 +5,25 @@ internal import BowlineCore
 /// | failure | may be tried again |
 /// |---|---|
 /// | never sent, or refused by the peer | any method |
-/// | no credentials, for a reason that passes | any method; after a 401, idempotent requests |
+/// | no credentials, for a temporary reason | any method; after a 401, idempotent requests |
 /// | ambiguous, or a response had begun (statuses) | idempotent requests |
 /// | bad certificate, protocol violation, limit, bad request | never, unless `shouldRetry` says yes |
 struct RetryPolicy {
     let options: RetryOptions
 
-    /// An attempt's result.
+    /// A failed attempt.
     struct Failure {
         let cause: RetryDecision.Cause
         let progress: RequestProgress
-        /// How long the service asked to be left alone.
+        /// The wait that the service asked for (`Retry-After`); nil: none.
         var retryAfter: Duration?
         /// The answer of `shouldRetry`.
         var answer = RetryAnswer.asUsual
         /// Whether it is the transport's or the credentials' failure of this attempt; see ``AttemptOutcome``.
         var isOwn = true
-        /// Whether an authenticator failed for a reason that passes.
+        /// Whether an authenticator failed for a temporary reason.
         var isPassing = false
-        /// How long the wait is by `backoff.custom`.
+        /// The wait that `backoff.custom` returned; nil: there is no such closure.
         var customDelay: Duration?
 
         /// Whether the service said that it is too busy.
@@ -47,7 +47,7 @@ struct RetryPolicy {
         }
     }
 
-    /// What the user's closures get to see of an outcome; nil: there are no closures, or the response is a redirect.
+    /// The outcome as the user's closures get it; nil: there are no closures, or the response is a redirect.
     func retryOutcome(
         _ outcome: AttemptOutcome, _ failure: Failure, _ request: ServiceRequest, attempt: Int, retries: Int
     ) -> RetryOutcome? {
@@ -58,7 +58,7 @@ struct RetryPolicy {
             received: outcome.response?.receivedFields, error: outcome.error, retryAfter: failure.retryAfter)
     }
 
-    /// Whether a response counts as a failure, worth another attempt or not.
+    /// Whether a response counts as a failure, even if it is not tried again.
     func isFailure(_ status: HTTPResponse.Status, _ answer: RetryAnswer = .asUsual) -> Bool {
         answer == .yes || options.statuses.contains(status.code)
     }
@@ -87,7 +87,7 @@ struct RetryPolicy {
         guard isReplayable else { return .giveUp(.bodyNotReplayable) }
         if let asked = failure.retryAfter, asked > options.maximumRetryAfter { return .giveUp(.retryAfterTooLong) }
         let delay = delay(after: failure, retries: retries, random: random)
-        // An attempt that begins when the time is over cannot end in it.
+        // An attempt that begins at the deadline cannot succeed.
         if let remaining, delay >= remaining { return .giveUp(.deadline) }
         return .retry(after: delay)
     }
@@ -95,15 +95,15 @@ struct RetryPolicy {
     /// A hundred years: no wait is longer, and `Duration` traps on values that it cannot hold.
     private static let longest = Duration.seconds(3_155_760_000)
 
-    /// How much of `Retry-After` a wait is spread over at least, and how much of `maximumRetryAfter` it may be longer than
-    /// that: one in so many parts.
+    /// The divisor of two margins. A wait after `Retry-After` is spread over at least a tenth of `Retry-After`.
+    /// `Retry-After` makes a wait longer than `maximumRetryAfter` by at most a tenth of `maximumRetryAfter`.
     private static let spread = 10
 
-    /// Full jitter: evenly between nothing and the backoff's upper end.
+    /// Returns the wait: random, evenly distributed between zero and the backoff's upper end (full jitter).
     ///
-    /// `Retry-After` moves all of that up: many callers get the same number, and callers that all waited exactly as long
-    /// would come back together. So the upper end is the backoff's above the floor, though not far above
-    /// `maximumRetryAfter`, and at least a tenth of the floor.
+    /// `Retry-After` is a lower bound, to which a random part is added: many callers get the same `Retry-After`, and
+    /// must not come back at the same time. The random part is at most the backoff's upper end, and at most so long
+    /// that the wait exceeds `maximumRetryAfter` by a tenth. But its range is at least a tenth of `Retry-After`.
     private func delay(after failure: Failure, retries: Int, random: Double) -> Duration {
         if let custom = failure.customDelay {
             let delay = min(max(custom, .zero), Self.longest)
@@ -111,7 +111,7 @@ struct RetryPolicy {
             return max(delay, asked + Self.part(random, of: asked / Self.spread))
         }
         let backoff = backoff(isThrottled: failure.isThrottled, retries: retries)
-        // A service that asks for no wait gets the usual one.
+        // Without a `Retry-After` above zero, the usual wait applies.
         guard let asked = failure.retryAfter, asked > .zero else { return Self.part(random, of: backoff) }
         let longest = min(options.maximumRetryAfter, Self.longest)
         let upper = max(asked + asked / Self.spread, min(asked + backoff, longest + longest / Self.spread))

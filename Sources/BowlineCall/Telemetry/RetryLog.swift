@@ -8,9 +8,9 @@ struct RetryLog: Sendable {
     let refusals: RefusalLog
 
     /// - Parameters:
-    ///   - context: The attempt's that failed.
-    ///   - attempts: How many the outcome counts: one may have been two, after a 401 or a 417.
-    ///   - maximum: How many there may be.
+    ///   - context: The context of the failed attempt.
+    ///   - attempts: The number of attempts so far; a second sending after a 401 or a 417 counts too.
+    ///   - maximum: The largest number of attempts.
     func decided(
         _ verdict: RetryDecision.Verdict, _ request: ServiceRequest, cause: RetryDecision.Cause,
         _ context: RequestContext, attempts: Int, of maximum: Int, now: MonotonicInstant

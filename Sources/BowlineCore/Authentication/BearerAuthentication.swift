@@ -1,8 +1,8 @@
 /// A token with each request (RFC 6750): one that never changes, or one from a source that is asked for it when needed.
 ///
-/// The source is asked once for all waiting requests: on the first request, ahead of the token's end while the
-/// old one is still good, and when the service answers 401, after which the request is sent once more if its body can be.
-/// Copies, and the clients they are given to, share their token. Its description does not carry it.
+/// The source is asked once for all waiting requests: on the first request, ahead of the token's end while the old
+/// token is still good, and after a 401. After a 401 the request is sent once more if its body can be sent again.
+/// Copies, and the clients that use them, share their token. The description does not contain the token.
 ///
 /// ```swift
 /// $0.authentication = BearerAuthentication {
@@ -19,7 +19,7 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
 
     private let kind: Kind
 
-    /// Makes one with a token that never changes.
+    /// Makes an authenticator with a token that never changes.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration`: it is empty, or has a character other than visible ASCII.
     public init(token: String) throws {
@@ -31,17 +31,17 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
         kind = .fixed(field)
     }
 
-    /// Makes one with a source of tokens.
+    /// Makes an authenticator with a source of tokens.
     ///
     /// - Parameters:
     ///   - leeway: How long before a token's end another is fetched, while requests go on with the old one; half its
     ///     lifetime if that is less. Negative counts as zero. Default 30 s.
     ///   - fetchTimeout: How long the source may take; requests that wait longer fail. Greater than zero, checked when the
     ///     client is made. Default 30 s.
-    ///   - fetch: Asked for a token, in a task of its own without a deadline; cancelled when it takes too long, and when no
-    ///     request waits for it any more. If it throws a ``ServiceError`` because its own service is down, slow or busy (429,
-    ///     5xx), the client's `retry` policy retries the waiting requests. Any other error fails them with `authenticationFailed`.
-    ///     The next request asks again.
+    ///   - fetch: Returns a token. Runs in a task of its own without a deadline. Cancelled when it takes too long, and
+    ///     when no request waits for it any more. If it throws a ``ServiceError`` because its own service is down, slow
+    ///     or busy (429, 5xx), the client's `retry` policy retries the waiting requests. Any other error fails them
+    ///     with `authenticationFailed`. The next request asks again.
     public init(
         leeway: Duration = .seconds(30), fetchTimeout: Duration = .seconds(30),
         fetch: @escaping @Sendable () async throws -> BearerToken
@@ -68,8 +68,8 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
 
     /// Forgets the token that was sent, unless it was replaced meanwhile.
     ///
-    /// - Returns: whether there is a source that can be asked for another. One that is younger than a second is kept: the
-    ///   source has only just said that it is good, and would be asked again and again.
+    /// - Returns: whether there is a source that can be asked for another token. A token younger than a second is kept:
+    ///   the source has just returned it, and would otherwise be asked for every request.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
         otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock()).canBeAsked
     }

@@ -2,20 +2,20 @@
 ///
 /// | state | a request | the fetch succeeds | the fetch fails |
 /// |---|---|---|---|
-/// | no token, or past its end | waits for the fetch, which it begins if there is none | goes on | fails; the next one begins another, after a pause if the reason passes |
+/// | no token, or past its end | waits for the fetch, which it begins if there is none | goes on | fails; the next one begins another, after a pause if the reason is temporary |
 /// | within the leeway | goes on with the token, and begins a fetch if there is none | later ones have the new token | nothing, for a second |
 /// | good | goes on with the token | | |
 ///
-/// After a failure whose reason passes, requests are tried again, each after a wait of its own. The pause makes them wait for one
-/// fetch together: with the usual backoff, a burst of requests makes about as many fetches as one request has attempts. A request
-/// whose time ends within the pause fails at once, with the failure that the pause follows.
+/// After a temporary failure, requests are tried again, each after a wait of its own. The pause makes them wait for one
+/// fetch together: with the usual backoff, a burst of requests makes about as many fetches as one request has attempts.
+/// A request whose time ends within the pause fails at once, with the failure that began the pause.
 ///
 /// A fetch that takes too long, or that no request waits for any more (unless it was begun ahead of time), is cancelled, and
 /// its result is ignored.
 final class BearerTokenStore: Sendable {
     private struct Held: Sendable {
         let field: HTTPField
-        /// When it was had.
+        /// When it was fetched.
         let since: MonotonicInstant
         /// When it ends; nil: unknown.
         let end: MonotonicInstant?
@@ -26,13 +26,13 @@ final class BearerTokenStore: Sendable {
     private struct Fetch {
         let flight: Flight<HTTPField>
         let limit: MonotonicInstant
-        /// Begun within the leeway: goes on though no request waits.
+        /// Whether it was begun ahead of time, within the leeway. Such a fetch goes on even if no request waits.
         let isAhead: Bool
         var waiting = 0
     }
 
-    /// After a failure whose reason passes: when the source is asked again at the earliest, how long that is after the failure,
-    /// and the failure.
+    /// The pause after a temporary failure: its end, its length, and the failure. The source is not asked again before
+    /// its end.
     private struct Pause {
         let end: MonotonicInstant
         let length: Duration
@@ -54,21 +54,22 @@ final class BearerTokenStore: Sendable {
         case fail(any Error)
     }
 
-    /// How long after a failed fetch ahead of time the next one is begun.
+    /// The pause after a fetch ahead of time has failed.
     private static let pauseAfterFailure = Duration.seconds(1)
 
-    /// How long after a failure whose reason passes the source is asked again: doubled with each further one, up to
-    /// ``pauseAfterFailure``. Longer than the usual waits before retries.
+    /// The first pause after a temporary failure, before the source is asked again. It doubles with each further
+    /// failure, up to ``pauseAfterFailure``. Longer than the usual waits before retries.
     private static let firstPause = Duration.milliseconds(100)
 
-    /// How old a token has to be for a refusal to ask the source for another: a service that refuses all that the source
-    /// hands out must not turn each request into a fetch and a second request.
+    /// The age from which a refused token is replaced. A service that refuses every token must not turn each request
+    /// into a fetch and a second request.
     private static let leastAge = Duration.seconds(1)
 
-    /// How many refused tokens are remembered: more than can be under way at once with a second between any two.
+    /// How many refused tokens are remembered. They are fetched at least a second apart, so fewer than these are in use
+    /// at once.
     private static let remembered = 8
 
-    /// The fetch that this task belongs to: it must not wait for itself.
+    /// The fetch that the current task runs in. A fetch must not wait for itself.
     @TaskLocal private static var fetching: Flight<HTTPField>?
 
     private let leeway: Duration
@@ -108,7 +109,7 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// The service does not take the token in this field (any more).
+    /// Records that the service refused the token in this field.
     ///
     /// - Parameter sent: The field's value; nil: another authenticator has rewritten it, and the token that is held counts as the one
     ///   that was sent.
@@ -126,7 +127,7 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// Whether the token to send now is one that was never refused.
+    /// Whether the token to send now was never refused.
     func hasOther(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
         let value = try await field(context: context, clock: clock).value
         return state.withLock { !$0.refused.contains(value) }
@@ -139,7 +140,7 @@ final class BearerTokenStore: Sendable {
             else { return .use(held.field, thenStart: nil) }
             return .use(held.field, thenStart: newFetch(&state, isAhead: true, start: now))
         }
-        // A request that waited for a pause that ends after its deadline could only learn that its time is over.
+        // If the pause ends after the request's deadline, waiting for it cannot help.
         if let pause = state.pause, now < pause.end, deadline <= pause.end { return .fail(pause.failure) }
         var late: Flight<HTTPField>?
         if let fetch = state.fetch {
@@ -161,7 +162,8 @@ final class BearerTokenStore: Sendable {
         return flight
     }
 
-    /// Its task has no deadline: it works for all requests, and the one that began it may have less time than the others.
+    /// The fetch has no deadline, because it works for all requests, and the request that began it may have less time
+    /// than the others.
     private func start(
         _ flight: Flight<HTTPField>, at start: MonotonicInstant, now: MonotonicInstant, clock: any ServiceClock
     ) {
@@ -241,14 +243,15 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// Another attempt may find the source quicker.
+    /// The source may be quicker at another attempt.
     private static var late: ServiceError {
         var error = ServiceError(.authenticationFailed, "the source of tokens took longer than its fetchTimeout")
         error.isPassing = true
         return error
     }
 
-    /// A request stops waiting. The fetch ends with the last one, or with one whose wait was too long.
+    /// A request stops waiting. The fetch is cancelled when the last request stops waiting, or when it has taken too
+    /// long.
     private func leave(_ flight: Flight<HTTPField>, isLate: Bool) {
         let abandoned = state.withLock { state -> Flight<HTTPField>? in
             guard var fetch = state.fetch, fetch.flight === flight else { return nil }

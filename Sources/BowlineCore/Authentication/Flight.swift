@@ -1,4 +1,4 @@
-/// One piece of work that any number of tasks wait for, each as long as it may.
+/// One piece of work that any number of tasks wait for, each with its own limit.
 ///
 /// It runs in a task of its own, with the task-local values of the task that started it. Cancelling one waiter does not
 /// cancel the work.
@@ -21,7 +21,7 @@ package final class Flight<Value: Sendable>: Sendable {
 
     package init() {}
 
-    /// Begins. Called once.
+    /// Starts the work. Call it once.
     package func start(_ work: @escaping @Sendable () async throws -> Value) {
         let task = Task {
             do {
@@ -41,7 +41,7 @@ package final class Flight<Value: Sendable>: Sendable {
     /// Waits for the work's end.
     ///
     /// - Parameters:
-    ///   - limit: Until when; nil: as long as it takes.
+    ///   - limit: When the wait ends; nil: it has no limit.
     ///   - clock: The clock of `limit`.
     ///   - call: The call that waits.
     /// - Throws: the work's error; ``LimitPassed``; ``ForciblyClosed``; `CancellationError` when the waiting task is cancelled.
@@ -63,7 +63,7 @@ package final class Flight<Value: Sendable>: Sendable {
         }
     }
 
-    /// The work's result; nil: it goes on.
+    /// The work's result; nil: the work has not ended.
     package var result: Result<Value, any Error>? { state.withLock { $0.result } }
 
     private func setTimer(for number: Int, _ limit: MonotonicInstant, _ clock: any ServiceClock) {

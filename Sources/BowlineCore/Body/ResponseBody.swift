@@ -14,9 +14,9 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Where the chunks come from, for a middleware that changes them; nil: there are none.
     package let source: (any ResponseBodySource)?
 
-    /// How the client that sent the request decodes lines; nil: as the default does.
+    /// How the client that sent the request decodes lines; nil: as the default decoder does.
     package var decoding: BodyDecoding?
-    /// The call that it comes out of, which its errors name; nil: it has come through no client.
+    /// The call that the body belongs to, which its errors name; nil: no client has returned it.
     private var call: CallRecord?
 
     package init(source: (any ResponseBodySource)?) {
@@ -89,7 +89,8 @@ public struct ResponseBody: AsyncSequence, Sendable {
 
     /// Reads the whole body into one buffer. For bodies of any size, iterate over the chunks instead.
     ///
-    /// - Parameter limit: The most bytes to accept, from 0; more than 2 GiB - 1 means that: a buffer holds no more.
+    /// - Parameter limit: The most bytes to accept, from 0. Above 2 GiB - 1 it counts as 2 GiB - 1, because a buffer
+    ///   holds no more.
     /// - Throws: `bodyTooLarge` if there are more, after which the rest is given up; else any error of reading.
     public func collect(upTo limit: Int) async throws -> ByteBuffer {
         guard let source else { return ByteBuffer() }
@@ -109,8 +110,8 @@ public struct ResponseBody: AsyncSequence, Sendable {
         }
     }
 
-    /// Reads the beginning of the body, and gives up the rest. A body that fails underway ends there; of one that was
-    /// read before there is nothing.
+    /// Reads the beginning of the body, and discards the rest. If the body fails, the result is what arrived before. If
+    /// it was read before, the result is empty.
     ///
     /// - Returns: at most `limit` bytes, and whether there was, or should have been, more.
     /// - Throws: `CancellationError` when the task is cancelled.
@@ -136,7 +137,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
         return (collected, false)
     }
 
-    /// Gives the body up: the rest is read off if that is cheap, else the connection closes.
+    /// Discards the body: the rest is read if that is cheap, else the connection closes.
     public func discard() {
         source?.abandon()
     }
@@ -150,7 +151,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Whether it arrived whole with its head, or was made of bytes: it holds no connection.
     package var isHere: Bool { source == nil || source is BufferedBodySource }
 
-    /// The attempt that brought it; nil for a body that no transport did.
+    /// The attempt that received the body; nil: no transport received it.
     package var attempt: ResponseAttempt? { source?.attempt }
 
     /// Calls `observer` once, when the body has been consumed, given up or failed; at once if that is so already.
@@ -193,15 +194,15 @@ package protocol ResponseBodySource: AnyObject, Sendable {
     ///
     /// - Throws: `bodyAlreadyConsumed` on the second call.
     func beginReading() throws
-    /// The next chunk, or the end, if that is known already. A source need not have an answer before it is waited for.
+    /// Returns the next chunk or the end if it is known already, else `later`. A source may always return `later`.
     func takeReady() throws -> ReadyChunk
-    /// The next chunk, waited for if it has to be; nil at the end.
+    /// Waits for the next chunk and returns it; nil at the end.
     func waitForNext() async throws -> ByteBuffer?
     /// Gives up the rest.
     func abandon()
     var announcedLength: Int? { get }
     var trailers: ReceivedFields? { get }
-    /// The attempt that brought it; nil for a body that no transport did.
+    /// The attempt that received the body; nil: no transport received it.
     var attempt: ResponseAttempt? { get }
     func observeEnd(_ observer: any ResponseBodyObserver)
 }

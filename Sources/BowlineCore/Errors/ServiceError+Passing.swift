@@ -1,6 +1,6 @@
 extension ServiceError.Code {
-    /// Failures after which another attempt may end differently. Everything else is an answer: a bad certificate, a
-    /// violation of the protocol, a limit, a request that is wrong, a queue that is full, a deadline.
+    /// Temporary failures: another attempt may end differently. Every other failure is final: a bad certificate, a
+    /// violation of the protocol, a limit, an invalid request, a full queue, a deadline.
     package static let passing: Set<ServiceError.Code> = [
         .nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout, .connectionClosed,
         .streamReset,
@@ -9,7 +9,7 @@ extension ServiceError.Code {
 }
 
 extension ServiceError {
-    /// Whether the failure of a source of credentials passes by itself: its service could not be reached, was too slow, or
+    /// Whether the failure of a source of credentials is temporary: its service could not be reached, was too slow, or
     /// answered 429 or 5xx. Any other error is a refusal, which the next request would get as well.
     package static func isPassing(_ error: any Error) -> Bool {
         guard let error = error as? ServiceError else { return false }
@@ -17,7 +17,7 @@ extension ServiceError {
         return error.isPassing || passingForSources.contains(error.code) || Code.passing.contains(error.code)
     }
 
-    /// Further failures that pass for a source of credentials: a deadline of its own request, not of a request
-    /// that waits for it; a wait for a connection; an answer that broke off.
+    /// Further failures that are temporary for a source of credentials: the deadline of the source's own request (not
+    /// of a request that waits for it), a wait for a connection, a truncated response.
     private static let passingForSources: Set<Code> = [.deadlineExceeded, .poolAcquireTimeout, .incompleteBody]
 }

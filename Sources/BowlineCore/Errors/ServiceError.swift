@@ -48,7 +48,7 @@ public struct ServiceError: Error, Sendable {
     public var connection: ConnectionFacts?
     /// How often the transport sent the last attempt again because a reused connection was dead, or the peer refused it.
     public var resends = 0
-    /// An authenticator failed for a reason that passes: another attempt may find credentials.
+    /// Whether an authenticator failed for a temporary reason: another attempt may get credentials.
     package var isPassing = false
 
     /// Makes an error, for middleware, transports and stubs.

@@ -1,9 +1,9 @@
-/// A value behind a reference: copying it costs one count, and it is copied itself only when one of several holders changes
-/// it.
+/// A value behind a reference. A copy costs one reference count. The value itself is copied only when one of several
+/// holders changes it.
 ///
 /// For values that pass through many suspended functions: a large value would be in the frame of each.
 ///
-/// Inlinable, and so are the properties that are made of it: a borrow that is not inlined costs an allocation.
+/// Inlinable, like the properties that use it: a borrow that is not inlined costs an allocation.
 @usableFromInline
 struct CopyOnWrite<Value: Sendable>: Sendable {
     @usableFromInline

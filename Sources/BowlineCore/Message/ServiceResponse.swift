@@ -1,7 +1,7 @@
-/// A response: status, fields, a body to be read once, and how it came about.
+/// A response: status, fields, a body that can be read once, and facts about how it was obtained.
 ///
-/// A status of 400 or above is a response like any other, not an error. The body is the caller's: read it, or let the
-/// response go.
+/// A status of 400 or above is a response like any other, not an error. The body is the caller's: read it, or drop the
+/// response.
 public struct ServiceResponse: Sendable {
     @usableFromInline
     struct Content: Sendable {
@@ -33,7 +33,7 @@ public struct ServiceResponse: Sendable {
         _modify { yield &content.value.body }
     }
 
-    /// How it came about: connection, attempts, timings.
+    /// How it was obtained: connection, attempts, timings.
     @inlinable @inline(__always) public var facts: ResponseFacts {
         _read { yield content.value.facts }
         _modify { yield &content.value.facts }

@@ -30,7 +30,7 @@ public struct WebLink: Sendable, Hashable {
 
     /// The value of a parameter, as `title`, without its quotes; nil if the link has none of that name.
     ///
-    /// - Parameter name: The name, in any case. Of several of one name it is the first.
+    /// - Parameter name: The name, in any case. If several parameters have it, the first counts.
     public func parameter(_ name: String) -> String? {
         let name = name.lowercased()
         return parameters.first { $0.name == name }?.value

@@ -41,13 +41,13 @@ package final class AttemptRecord: Sendable {
     /// - Parameters:
     ///   - error: The attempt's error.
     ///   - origin: The origin that the request was for.
-    /// - Returns: the error, whose `progress` is not below the attempt's; and whether it is a failure of this attempt's
-    ///   request, not one that middleware made, kept, or had with a request of its own.
+    /// - Returns: the error, whose `progress` is at least the attempt's; and whether it is the failure of this
+    ///   attempt's request. It is not if middleware made it, kept it from earlier, or got it for a request of its own.
     package func judged(_ error: ServiceError, from origin: Origin?) -> (error: ServiceError, isOwn: Bool) {
         let (sends, failure) = state.withLock { ($0.sends, $0.failure) }
         let last = failure.flatMap { $0.isCopied(to: error) ? $0 : nil }
         let isLast = last != nil
-        // A body that middleware has read failed: the response had begun.
+        // The failure of a response body that middleware was reading.
         let isOfBody =
             error.progress.furthest(.ambiguous) == error.progress
             && error.origin != nil && error.origin == origin?.description
@@ -63,8 +63,9 @@ package final class AttemptRecord: Sendable {
 extension ServiceError {
     /// Whether `other` is this failure of a transport, or a copy that middleware has changed.
     ///
-    /// Each request that a call sends raises `requestsSent`, so no two failures of a call have the same, and an error that middleware made
-    /// has none. So that an error of another call is not taken for a copy, two of code, origin and elapsed time have to agree, too.
+    /// Each request that a call sends raises `requestsSent`, so each failure of a call has a different value, and an
+    /// error that middleware made has none. An error of another call can have the same value. So two of code, origin
+    /// and elapsed time must agree too.
     fileprivate func isCopied(to other: ServiceError) -> Bool {
         guard requestsSent == other.requestsSent else { return false }
         let agreeing = [code == other.code, origin == other.origin, elapsed == other.elapsed]

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// A call's counts of its ways into the transport and back.
+/// Counts how often a call's requests enter the transport and return from it.
 extension CallRecord {
     /// How many requests were sent for the call: each attempt of each hop that was given to a transport, and each
     /// resend by the transport.
@@ -18,7 +18,8 @@ extension CallRecord {
         sends.add(1, ordering: .relaxed)
     }
 
-    /// Counts a response that a transport returned. The transport still delivers the rest of its body, and ends it by itself.
+    /// Counts a response that a transport returned. The transport still delivers the rest of the body, and ends the
+    /// body when its time is up.
     package func transportAnswered(_ response: ServiceResponse, attempt: Int) {
         guard isWatched.load(ordering: .relaxed) else { return }
         let (_, returned) = returned.add(1, ordering: .relaxed)
@@ -45,8 +46,8 @@ extension CallRecord {
         if isOver { abandonHeldBodies() }
     }
 
-    /// Keeps a held body no longer, because it is being sent again: the exchange that sends it ends it from now on, also after the
-    /// call's end, because an upload goes on when a response came early.
+    /// Stops holding a body, because it is being sent again. From now on the exchange that sends the body ends it. That
+    /// may be after the call's end, because an upload can go on after an early response.
     package func takeBack(_ body: RequestBody) {
         guard holdsBodies.load(ordering: .relaxed) else { return }
         heldBodies.withLock { $0.removeAll { $0.isSameStream(as: body) } }
@@ -61,13 +62,13 @@ extension CallRecord {
         for body in bodies { body.abandon() }
     }
 
-    /// Has the call note when the transport returns: see ``isInTransport``.
+    /// Makes the call count what the transport returns, as ``isInTransport`` needs.
     package func watch() {
         isWatched.store(true, ordering: .relaxed)
     }
 
-    /// Whether the transport has the call, and so ends it by itself when its time is up. Exact only after ``watch()``: before, also
-    /// true for a call whose response has come back.
+    /// Whether the call is in the transport, which then ends it when its time is up. Exact only after ``watch()``.
+    /// Without it, also true for a call whose response has come back.
     package var isInTransport: Bool {
         guard phase != .pipeline, phase != .backoff else { return false }
         let returned = returned.load(ordering: .relaxed)

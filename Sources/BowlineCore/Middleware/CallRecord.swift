@@ -2,8 +2,8 @@ package import Synchronization
 
 /// One call from admission to the end of its response body. A shutdown reports from it.
 package final class CallRecord: ResponseBodyObserver {
-    /// Where the call is counted, and its place there. A response that is kept keeps this, and with it no connection
-    /// but its own.
+    /// The registry that counts the call, and the call's slot in it. A kept response keeps the registry alive, but no
+    /// connection except its own.
     private let registry: (any CallRegistry)?
     package let slot = Atomic(-1)
     /// The call's number in events; 0 until the first of them.
@@ -15,7 +15,7 @@ package final class CallRecord: ResponseBodyObserver {
     package let method: String
     /// The target's template, or its path.
     package let target: String
-    /// Whether errors may say ``target``: it is a template, or the user wants paths there.
+    /// Whether errors may contain ``target``: it is a template, or the user wants paths in errors.
     package let isTargetNamed: Bool
     /// The call's response, for the errors of the body. `ServiceResponse.attach(to:decoding:)` sets it.
     // Safety: written once, before the reader of the body gets the response; read only by way of that body.
@@ -43,7 +43,7 @@ package final class CallRecord: ResponseBodyObserver {
         progress = Atomic(UInt32(RequestPhase.pipeline.rawValue) | 1 << 8)
     }
 
-    /// The error of a call that a shutdown's deadline, or the request's, finds outside the transport.
+    /// Makes the error of a call that is outside the transport when its own deadline or a shutdown's deadline passes.
     package func failure(_ code: ServiceError.Code, _ message: String) -> ServiceError {
         var failure = ServiceError(code, message, progress: assumedProgress, attempts: attempt, phase: .pipeline)
         failure.requestsSent = requestsSent
@@ -77,7 +77,7 @@ package final class CallRecord: ResponseBodyObserver {
     /// Whether the call is over, and was counted.
     var isOver: Bool { registry != nil && slot.load(ordering: .relaxed) < 0 }
 
-    /// Whether its client has begun to shut down: nothing that could be left undone is begun.
+    /// Whether the client has begun to shut down. Then no optional work is begun, such as a retry.
     package var isDraining: Bool { registry?.isDraining ?? false }
 
     func sleep(until instant: MonotonicInstant) async throws -> Bool {
@@ -112,7 +112,7 @@ package final class CallRecord: ResponseBodyObserver {
         Int(progress.load(ordering: .relaxed) >> 8)
     }
 
-    /// Notes the call's phase.
+    /// Sets the call's phase and attempt.
     package func enter(_ phase: RequestPhase, attempt: Int) {
         progress.store(
             UInt32(phase.rawValue) | UInt32(truncatingIfNeeded: min(attempt, 0xFF_FFFF)) << 8, ordering: .relaxed
@@ -122,13 +122,14 @@ package final class CallRecord: ResponseBodyObserver {
 
 /// Counts the calls in flight.
 package protocol CallRegistry: AnyObject, Sendable {
-    /// Counts `call` no longer. A second time for the same call it does nothing.
+    /// Removes `call` from the calls in flight. Does nothing if it was removed before.
     func callEnded(_ call: CallRecord)
-    /// Whether the end has begun.
+    /// Whether the client has begun to shut down.
     var isDraining: Bool { get }
-    /// Returns when the end has begun, or the task is cancelled.
+    /// Returns when the client begins to shut down, or when the task is cancelled.
     func waitForDrainToBegin() async
-    /// Calls `handler` when the shutdown's deadline has passed and ends `call`. If it has passed already, calls it at once and returns nil.
+    /// Calls `handler` when the shutdown's deadline ends `call`. If the deadline has passed already, calls `handler` at
+    /// once and returns nil.
     func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int?
     /// Removes the handler of this number.
     func removeClosingHandler(_ number: Int)

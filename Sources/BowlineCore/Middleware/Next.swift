@@ -1,13 +1,14 @@
-/// The rest of the way to the service after a middleware. May be kept, called in another task, and called several times.
+/// The rest of the chain after a middleware, down to the service. May be kept, called in another task, and called
+/// several times.
 public struct Next: Sendable {
     private let handler: any RequestHandler
 
-    /// The rest of the way is `handler`.
+    /// Makes a `Next` that calls `handler`.
     package init(_ handler: any RequestHandler) {
         self.handler = handler
     }
 
-    /// Makes the rest of the way from a closure, for testing a middleware by itself.
+    /// Makes a `Next` from a closure, for testing a middleware by itself.
     ///
     /// ```swift
     /// let next = Next { request, _ in ServiceResponse(status: request.fields.contains(.accept) ? .ok : .notAcceptable) }
@@ -21,7 +22,8 @@ public struct Next: Sendable {
         self.init(ClosureHandler(answer: send))
     }
 
-    /// Sends a request the rest of the way. The calling middleware owns the response's body until it returns the response.
+    /// Passes a request to the rest of the chain. The calling middleware owns the response's body until it returns the
+    /// response.
     ///
     /// - Throws: ``ServiceError``, `CancellationError`, or any error of a middleware further in.
     public func callAsFunction(
@@ -30,13 +32,14 @@ public struct Next: Sendable {
         try await handler.handle(request, context: context)
     }
 
-    /// Puts `middleware` in front, its first the outermost. Done once, when a client is made.
+    /// Puts `middleware` in front; the first is the outermost. Called once, when a client is made.
     package func wrapped(by middleware: [any ServiceMiddleware]) -> Next {
         middleware.reversed().reduce(self) { Next(MiddlewareHandler(middleware: $1, next: $0)) }
     }
 }
 
-/// A part of the way to the service that handles a request: a middleware with the rest after it, the executor, the end of an attempt.
+/// A link of the chain that handles a request: a middleware with the links after it, the executor, or the innermost
+/// part of an attempt.
 package protocol RequestHandler: Sendable {
     /// Handles one request. The caller owns the response's body.
     func handle(
@@ -44,7 +47,7 @@ package protocol RequestHandler: Sendable {
     ) async throws -> ServiceResponse
 }
 
-/// One middleware, and the rest of the way after it.
+/// One middleware, and the rest of the chain after it.
 private struct MiddlewareHandler: RequestHandler {
     let middleware: any ServiceMiddleware
     let next: Next
@@ -80,8 +83,8 @@ private struct ClosureHandler: RequestHandler {
 }
 
 extension ServiceResponse {
-    /// Sets the URL of the request that this response answers, unless a transport or a middleware further in has set another, and
-    /// how many requests were sent for the call by now.
+    /// Sets the URL of the request that this response answers, unless a transport or an inner middleware has set one.
+    /// Also sets how many requests were sent for the call so far.
     package mutating func note(_ request: ServiceRequest, of call: CallRecord) {
         if facts.url == nil { facts.url = request.url }
         let requestsSent = call.requestsSent

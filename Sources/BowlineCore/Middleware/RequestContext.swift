@@ -1,4 +1,4 @@
-/// The circumstances of a request: its place in time, and the call it belongs to.
+/// The context of a request: its deadline, limits and attempt number, and the call it belongs to.
 public struct RequestContext: Sendable {
     /// When the whole request has to be over; nil: no limit.
     public var deadline: Deadline?
@@ -8,12 +8,12 @@ public struct RequestContext: Sendable {
     public var timeouts: Timeouts
     /// The call, as the lifecycle counts it.
     package let call: CallRecord
-    /// The origins of earlier hops of the call, if redirects were followed: this hop's origin may deserve less trust.
+    /// The origins of the call's earlier hops, if redirects were followed. The origin of this hop may be less trusted.
     package var earlierOrigins: [Origin] = []
-    /// The record of the attempt; nil: no middleware of the user's runs within it.
+    /// The record of the attempt; nil: the attempt has no user middleware.
     package var record: AttemptRecord?
-    /// The caller sent the request to another origin than the client's, so it has none of the client's own fields. Known only
-    /// to clients that have such fields and middleware of the user's.
+    /// Whether the caller sent the request to another origin than the client's, so that it has none of the client's own
+    /// fields. Set only if the client has such fields and user middleware.
     package var beganElsewhere = false
 
     package init(deadline: Deadline?, attempt: Int = 1, timeouts: Timeouts, call: CallRecord) {
@@ -42,7 +42,7 @@ public struct RequestContext: Sendable {
 }
 
 extension RequestContext {
-    /// A redirect leads on from `origin`: the attempts of the next hop are counted from 1.
+    /// Begins the hop after a redirect from `origin`. Its attempts are counted from 1.
     package mutating func beginHop(from origin: Origin) {
         earlierOrigins.append(origin)
         attempt = 1
@@ -51,12 +51,12 @@ extension RequestContext {
     /// How many redirects of the call were followed before this.
     package var hop: Int { earlierOrigins.count }
 
-    /// Suspends until `instant`, but not longer than the client takes new work: for middleware that waits before it goes
-    /// on. Meanwhile the request's phase is its backoff.
+    /// Suspends until `instant`, or until the client begins to shut down. For middleware that waits before it goes on.
+    /// During the wait the request's phase is `backoff`.
     ///
-    /// - Parameter instant: When to go on, on ``clock``; one that has passed returns at once.
-    /// - Returns: whether `instant` was reached; false: the client has begun to shut down, and nothing that would take more
-    ///   time should be begun.
+    /// - Parameter instant: When to go on, on ``clock``. If it has passed, the function returns at once.
+    /// - Returns: whether `instant` was reached; false: the client has begun to shut down. Then begin nothing that
+    ///   takes more time.
     /// - Throws: `CancellationError` at once when the task is cancelled.
     public func sleep(until instant: MonotonicInstant) async throws -> Bool {
         call.enter(.backoff, attempt: attempt)

@@ -1,14 +1,15 @@
-/// A behaviour that wraps requests: sees each on its way out and each response on its way back.
+/// A behaviour that wraps requests: it gets each request before it is sent, and each response before the caller gets
+/// it.
 ///
-/// Register it `perCall` to run once per call, or `perAttempt` to run for each attempt, resends by the
-/// transport excepted. A middleware may change the request and the response, answer without calling `next`, or call
-/// `next` several times; a request whose body is a one-shot stream can be sent only while `body.isReplayable`.
+/// Register it `perCall` to run once per call, or `perAttempt` to run for each attempt, but not for resends by the
+/// transport. A middleware may change the request and the response, answer without calling `next`, or call `next`
+/// several times; a request whose body is a one-shot stream can be sent only while `body.isReplayable`.
 public protocol ServiceMiddleware: Sendable {
     /// Handles one request.
     ///
-    /// Runs in the caller's task or a child of it, so the caller's cancellation is its own, and a drain lets it finish. When
-    /// the request's deadline or a shutdown's passes, it is cancelled, and the call ends as the middleware then ends. Middleware that
-    /// does not return a response owns its body: read it, or drop it.
+    /// Runs in the caller's task or a child of it, so it is cancelled when the caller is. A drain lets it finish. When
+    /// the request's deadline or a shutdown's passes, it is cancelled, and the call ends when the middleware ends.
+    /// Middleware that does not return a response owns its body: read it, or drop it.
     ///
     /// - Parameters:
     ///   - request: The request; its `url` is set.

@@ -10,13 +10,14 @@ public protocol ServiceTransport: Sendable {
     /// - Throws: ``ServiceError``, whose `progress` says how far the request got, or `CancellationError`.
     func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse
 
-    /// Prepares for the end: closes idle connections. Requests under way, and requests that still come, go on.
+    /// Prepares for the shutdown: closes idle connections. Requests in flight go on, and requests that still arrive are
+    /// sent.
     func beginDrain()
 
-    /// Ends everything now: requests under way fail with `forciblyClosed`. Returns when connections are closed, or
+    /// Ends everything now: requests in flight fail with `forciblyClosed`. Returns when connections are closed, or
     /// after one second at most.
     ///
-    /// - Returns: how many connections the drain and this have closed.
+    /// - Returns: how many connections were closed since the drain began.
     @discardableResult
     func close() async -> Int
 }
@@ -25,7 +26,7 @@ extension ServiceTransport {
     /// Does nothing: for a transport that keeps nothing idle.
     public func beginDrain() {}
 
-    /// Does nothing, and says that no connection was closed: for a transport without connections.
+    /// Does nothing and returns 0: for a transport without connections.
     @discardableResult
     public func close() async -> Int { 0 }
 }

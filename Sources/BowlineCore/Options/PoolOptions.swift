@@ -9,12 +9,12 @@ public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
     public var maximumIdlePerOrigin = 64
     /// How many unused connections are kept over all origins; the least recently used goes first. From 0. Default 512.
     public var maximumIdle = 512
-    /// How many connections one origin may have, in use, unused and being dialled; beyond it requests wait in order.
-    /// From 1. Default 256.
+    /// How many connections one origin may have, in use, unused and being dialled. At this limit requests wait in
+    /// order. From 1. Default 256.
     ///
-    /// An HTTP/2 connection that takes no new requests gives its place to another: it finishes its requests after the
-    /// peer's GOAWAY, its lifetime or its last use, or its peer has stopped answering. As many as
-    /// ``HTTP2Options/maximumConnectionsPerOrigin`` do so at once, beyond this limit.
+    /// An HTTP/2 connection that takes no new requests does not count: it finishes its requests after a GOAWAY, the end
+    /// of its lifetime or its last use, or its peer has stopped answering. At most
+    /// ``HTTP2Options/maximumConnectionsPerOrigin`` connections are left out of the count at once.
     public var maximumPerOrigin: Int? = 256
     /// How many requests may wait for one origin; one more fails with ``ServiceError/Code/poolSaturated``. From 0.
     /// Default 10,000.

@@ -42,7 +42,7 @@ package final class EventDispatch: Sendable {
 
     /// Delivers the decision after a failed attempt to all listeners.
     ///
-    /// - Parameter context: Of the attempt that failed.
+    /// - Parameter context: The context of the attempt that failed.
     package func retryDecided(_ decision: RetryDecision, _ context: RequestContext, origin: Origin) {
         request(context, resend: 0, origin: origin, connection: nil) {
             $0.retryDecided($1, decision)
@@ -51,7 +51,7 @@ package final class EventDispatch: Sendable {
 
     /// Tells all listeners that the wait before another attempt is over.
     ///
-    /// - Parameter context: Of the attempt that failed.
+    /// - Parameter context: The context of the attempt that failed.
     package func retryBegan(_ context: RequestContext, origin: Origin) {
         request(context, resend: 0, origin: origin, connection: nil) {
             $0.retryBegan($1)

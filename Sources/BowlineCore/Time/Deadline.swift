@@ -1,7 +1,7 @@
 /// An instant by which a request has to be over, in any phase.
 ///
-/// A request's own total timeout gives it one; a request also inherits an earlier one from the task that sends it
-/// (``current``), so that a server's handler can bound everything done on its behalf in one place.
+/// A request's total timeout sets its deadline. A request also inherits an earlier deadline from the task that sends it
+/// (``current``), so that a server's handler can limit all its requests in one place.
 public struct Deadline: Hashable, Comparable, Sendable {
     /// When it passes, on the client's clock.
     public let instant: MonotonicInstant

@@ -49,8 +49,8 @@ extension PoolDriver {
         }
     }
 
-    /// Draws names for the dials that are due, and starts the dials. The names are drawn without the lock. If another
-    /// event changes what is due meanwhile, some names stay unused.
+    /// Draws connection ids for the dials that are due, and starts the dials. The ids are drawn without the lock. If
+    /// another event changes what is due meanwhile, some ids stay unused.
     private func startDials(_ count: Int) {
         guard state.withLock({ $0.claimDialling() }) else { return }
         var due = count

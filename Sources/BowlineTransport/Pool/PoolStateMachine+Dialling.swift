@@ -111,7 +111,8 @@ extension PoolStateMachine {
     /// Fails the waiters that a failed dial ends.
     ///
     /// The first waiter fails, unless other dials are under way for all waiters, or the dial started before the waiter
-    /// came (then the pool dials again). The next waiters fail too while they have waited for enough failed rounds.
+    /// came (then the pool dials again). The waiters after it fail too, up to the first that has not yet seen the
+    /// maximum of failed rounds (`DialRounds`).
     private mutating func failWaiters(_ error: any Error, dial: Int, _ effects: inout PoolEffects) {
         let covered = coverage(of: table.diallingCount)
         if waiters.count > covered, let first = waiters.first, first.dialsBefore < dial {

@@ -161,8 +161,8 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     /// a violation.
     ///
     /// It is also written while a DATA frame is arriving: if a peer sends without a pause, hardly any read ends at the
-    /// end of a frame. The increment then counts only after that frame, so that a frame fits the window or not
-    /// regardless of where the reads cut it.
+    /// end of a frame. The increment then counts only after that frame. So where the reads split a frame does not
+    /// decide whether it fits the window.
     private var isConnectionUpdateDue: Bool {
         receiveWindow.isIncrementDue && phase != .failed
     }
