@@ -37,13 +37,14 @@ package final class PooledTransport: ServiceTransport {
         while true {
             let pool = pools.pool(for: prepared.origin)
             let lease: Lease
+            let leased: MonotonicInstant
             do {
-                lease = try await self.lease(in: pool, for: prepared, resend)
+                (lease, leased) = try await self.lease(in: pool, for: prepared, resend)
             } catch {
                 guard let failure = notLeased(prepared, error, resend) else { continue }
                 throw failure
             }
-            let exchange = begin(lease, prepared, resend)
+            let exchange = begin(lease, at: leased, prepared, resend)
             do {
                 return try await exchange.run()
             } catch {
@@ -52,14 +53,19 @@ package final class PooledTransport: ServiceTransport {
         }
     }
 
+    /// Leases a connection, and returns it with the instant of the lease.
     private func lease(
         in pool: ConnectionPool, for prepared: PreparedRequest, _ resend: ResendPolicy
-    ) async throws -> Lease {
+    ) async throws -> (Lease, at: MonotonicInstant) {
         try Task.checkCancellation()
-        if let lease = tryLease(in: pool, for: prepared, resend) { return lease }
+        if let lease = tryLease(in: pool, for: prepared, resend) {
+            // A first lease without a wait needs no look at the clock.
+            return (lease, at: resend.count == 0 ? prepared.deadline.started : environment.clock.now)
+        }
         let queued = beginWaiting(in: pool, prepared, resend)
         defer { if let queued { dequeued(prepared, resend: resend.count, since: queued) } }
-        return try await pool.lease(leaseOptions(resend, prepared))
+        let lease = try await pool.lease(leaseOptions(resend, prepared))
+        return (lease, at: environment.clock.now)
     }
 
     /// Returns the request after a check that the file of its body is still empty, as the request says.
@@ -119,13 +125,13 @@ package final class PooledTransport: ServiceTransport {
 
     @inline(never)
     private func begin(
-        _ lease: Lease, _ prepared: PreparedRequest, _ resend: ResendPolicy
+        _ lease: Lease, at leased: MonotonicInstant, _ prepared: PreparedRequest, _ resend: ResendPolicy
     ) -> Exchange {
         let exchange = Exchange(
             request: prepared, connection: lease.connection,
             lease: Exchange.LeaseFacts(
                 isReused: lease.isReused, uses: lease.uses, wasIdle: lease.idleSince != nil,
-                leased: environment.clock.now
+                leased: leased
             ),
             resends: resend.count, options: environment.options.connection, events: environment.events
         )

@@ -95,7 +95,8 @@ public struct ServiceClient: Sendable {
     /// - Throws: ``ServiceError``: `invalidURL`, `invalidRequest`, `shuttingDown` before anything is sent; codes of the
     ///   pool, the connection and the response after that (`Docs/Errors.md`). `CancellationError` when the task is
     ///   cancelled.
-    public func send(_ request: ServiceRequest) async throws -> ServiceResponse {
+    public func send(_ request: consuming ServiceRequest) async throws -> ServiceResponse {
+        // A request that its caller gives away is changed in place, without a copy.
         var request = request
         let context: RequestContext
         do {
@@ -140,12 +141,13 @@ public struct ServiceClient: Sendable {
     @inline(never)
     private func admit(_ request: inout ServiceRequest) throws -> RequestContext {
         let url = try policies.resolve(request)
-        request.url = url
-        policies.addFields(to: &request, for: url)
-        let now = core.clock.now
         let template = request.ownOptions?.value.targetTemplate
+        let target = template ?? url.path
+        policies.addFields(to: &request, for: url)
+        request.url = consume url
+        let now = core.clock.now
         let call = try core.lifecycle.admit(
-            method: request.method.rawValue, target: template ?? url.path,
+            method: request.method.rawValue, target: target,
             isTargetNamed: template != nil || configuration.telemetry.namesPathsInErrors, now: now
         )
         return policies.context(of: request, call: call, now: now)

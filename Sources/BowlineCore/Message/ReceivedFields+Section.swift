@@ -62,8 +62,7 @@ extension ReceivedFields {
                 spans.filter { span in
                     let own = bytes.slice(span.nameStart, span.nameEnd)
                     return !names.contains { name in
-                        var canonical = name.canonicalName
-                        return canonical.withUTF8 { own.equals(lowercased: UnsafeRawBufferPointer($0)) }
+                        name.canonicalName.withBytes { own.equals(lowercased: $0) }
                     }
                 }
             }
@@ -84,8 +83,7 @@ extension ReceivedFields {
         private func withValues<Result>(
             of name: HTTPField.Name, _ body: (UnsafeRawBufferPointer) -> Result?
         ) -> Result? {
-            var canonical = name.canonicalName
-            return canonical.withUTF8 { withValues(ofLowercased: UnsafeRawBufferPointer($0), body) }
+            name.canonicalName.withBytes { withValues(ofLowercased: $0, body) }
         }
 
         /// Goes over the values of a name until `body` returns something.

@@ -48,12 +48,12 @@ package struct CheckedRequest: Sendable {
         expectContinue: Bool = false
     ) throws(RequestCheckError) {
         guard let methodRole = Self.role(of: method) else { throw RequestCheckError(.invalidMethod) }
-        guard target.passes(Self.isTarget) else { throw RequestCheckError(.invalidTarget) }
+        guard target.withBytes(Self.isTarget) else { throw RequestCheckError(.invalidTarget) }
         var check = RequestFieldCheck(framing: framing)
         for field in fields { try check.take(field) }
         let host = check.host ?? authority
         if check.host != nil || !host.isEmpty {
-            guard host.passes(RequestHost.isValid) else { throw RequestCheckError(.invalidHost) }
+            guard host.withBytes(RequestHost.isValid) else { throw RequestCheckError(.invalidHost) }
         }
         self.method = method
         self.target = target
@@ -86,23 +86,13 @@ package struct CheckedRequest: Sendable {
 
     /// Returns the role of the method; nil: the method is not a token.
     private static func role(of method: String) -> RequestMethodRole? {
-        var method = method
-        return method.withUTF8 { bytes in
-            let bytes = UnsafeRawBufferPointer(bytes)
-            return HTTP1Grammar.isToken(bytes) ? RequestMethodRole(bytes) : nil
+        method.withBytes { bytes in
+            HTTP1Grammar.isToken(bytes) ? RequestMethodRole(bytes) : nil
         }
     }
 
     /// Whether the bytes are visible ASCII, at least one. The checks of the URL decide whether they are a valid target.
     private static func isTarget(_ bytes: UnsafeRawBufferPointer) -> Bool {
         !bytes.isEmpty && bytes.allSatisfy { $0 > 0x20 && $0 < 0x7F }
-    }
-}
-
-extension String {
-    @inline(__always)
-    fileprivate func passes(_ isValid: (UnsafeRawBufferPointer) -> Bool) -> Bool {
-        var text = self
-        return text.withUTF8 { isValid(UnsafeRawBufferPointer($0)) }
     }
 }

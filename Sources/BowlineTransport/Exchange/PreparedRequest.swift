@@ -50,15 +50,15 @@ final class PreparedRequest: Sendable {
             deadline: context.deadline, limit: context.timeouts.attempt, started: started)
         let options = request.ownOptions?.value
         try options?.validate()
-        try request.body.validate()
+        let body = request.body
+        try body.validate()
         let url = try request.url ?? ServiceURL(request.reference)
         origin = url.origin
         isIdempotent = request.isIdempotent
         allowsResend = options?.allowsResend ?? true
         onInformational = options?.onInformational
         onUploadProgress = options?.onUploadProgress
-        bodyLength = request.body.length
-        let body = request.body
+        bodyLength = body.length
         isBodySaidToBeEmpty = body.isSaidToBeEmpty
         do throws(RequestCheckError) {
             checked = try CheckedRequest(

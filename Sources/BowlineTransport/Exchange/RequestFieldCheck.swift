@@ -69,10 +69,8 @@ struct RequestFieldCheck {
     private static func role(
         of field: HTTPField
     ) throws(RequestCheckError) -> (role: RequestFieldRole, count: Int) {
-        var name = field.name.rawName
-        let found = name.withUTF8 { name -> (RequestFieldRole, Int)? in
-            let name = UnsafeRawBufferPointer(name)
-            return HTTP1Grammar.isToken(name) ? (RequestFieldRole(name), name.count) : nil
+        let found = field.name.rawName.withBytes { name -> (RequestFieldRole, Int)? in
+            HTTP1Grammar.isToken(name) ? (RequestFieldRole(name), name.count) : nil
         }
         guard let found else { throw RequestCheckError(.invalidFieldName, fieldName: field.name.rawName) }
         return found

@@ -36,8 +36,7 @@ enum RequestFieldRole {
 
     /// Makes the role of a field that has been checked.
     init(_ field: HTTPField) {
-        var name = field.name.canonicalName
-        self = name.withUTF8 { Self(UnsafeRawBufferPointer($0)) }
+        self = field.name.canonicalName.withBytes { Self($0) }
     }
 
     /// Returns the one known name that has this length and first letter. Few other names have both, so the full

@@ -26,8 +26,7 @@ struct HTTP1WireCursor {
 
     @inline(__always)
     mutating func write(_ text: String) {
-        var text = text
-        text.withUTF8 { write(UnsafeRawBufferPointer($0)) }
+        text.withBytes { write($0) }
     }
 
     @inline(__always)

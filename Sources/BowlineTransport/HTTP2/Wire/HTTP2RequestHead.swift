@@ -63,12 +63,10 @@ struct HTTP2RequestHead: HTTP2FieldSource {
         case .trailersWanted:
             encoder.encode(name: "te", value: "trailers", indexing: field.hpackIndexing, into: &buffer)
         case .cookie:
-            var name = field.name.canonicalName
-            name.withUTF8 { name in
+            field.name.canonicalName.withBytes { name in
                 field.withUnsafeBytesOfValue { value in
                     forEachCookie(in: UnsafeRawBufferPointer(value)) { pair in
-                        encoder.encode(
-                            name: UnsafeRawBufferPointer(name), value: pair, indexing: .never, into: &buffer)
+                        encoder.encode(name: name, value: pair, indexing: .never, into: &buffer)
                     }
                 }
             }
@@ -156,10 +154,9 @@ extension HTTPField {
 extension HPACKSectionEncoder {
     /// Appends a field of the caller, with its name in lower case.
     fileprivate mutating func encode(_ field: HTTPField, indexing: HPACKIndexing, into buffer: inout ByteBuffer) {
-        var name = field.name.canonicalName
-        name.withUTF8 { name in
+        field.name.canonicalName.withBytes { name in
             field.withSentValue { value in
-                encode(name: UnsafeRawBufferPointer(name), value: value, indexing: indexing, into: &buffer)
+                encode(name: name, value: value, indexing: indexing, into: &buffer)
             }
         }
     }

@@ -1,3 +1,4 @@
+internal import BowlineCore
 package import NIOCore
 
 /// Encodes field sections (RFC 7541), in the order in which they are sent.
@@ -99,13 +100,9 @@ package struct HPACKSectionEncoder: Sendable {
     package mutating func encode(
         name: StaticString, value: String, indexing: HPACKIndexing, into buffer: inout ByteBuffer
     ) {
-        var value = value
         name.withUTF8Buffer { name in
-            value.withUTF8 { value in
-                encode(
-                    name: UnsafeRawBufferPointer(name), value: UnsafeRawBufferPointer(value), indexing: indexing,
-                    into: &buffer
-                )
+            value.withBytes { value in
+                encode(name: UnsafeRawBufferPointer(name), value: value, indexing: indexing, into: &buffer)
             }
         }
     }
