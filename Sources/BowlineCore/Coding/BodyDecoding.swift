@@ -1,4 +1,4 @@
-/// The decoder that a client gives its responses: held by reference, because every response has it.
+/// The decoder that a client gives its responses. A reference, because every response has one.
 @usableFromInline
 package final class BodyDecoding: Sendable {
     package let decoder: any BodyDecoder

@@ -1,10 +1,10 @@
 extension RequestBody {
-    /// A value, encoded now.
+    /// Returns a body with a value that is encoded at once.
     ///
-    /// The client's own encoder is used by its verbs, as `client.post("users", json: user)`.
+    /// To use the client's own encoder, call its verbs, for example `client.post("users", json: user)`.
     ///
-    /// - Throws: ``ServiceError`` `encodingFailed`, which names the type and the coding path and holds the encoder's
-    ///   error.
+    /// - Throws: ``ServiceError`` with code `encodingFailed`. The message names the type and the coding path;
+    ///   `underlying` is the encoder's error.
     public static func encoded<Value: Encodable>(_ value: Value, by encoder: any BodyEncoder) throws -> RequestBody {
         do {
             var body = RequestBody.bytes(try encoder.encodeBody(value))

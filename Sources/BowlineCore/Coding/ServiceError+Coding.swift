@@ -1,5 +1,5 @@
 extension ServiceError {
-    /// A value of this type could not be encoded.
+    /// Makes the error for a value of this type that could not be encoded.
     package init(encoding type: Any.Type, _ error: any Error) {
         var message = "cannot encode \(Self.name(of: type))"
         if case .invalidValue(_, let context)? = error as? EncodingError {
@@ -8,11 +8,12 @@ extension ServiceError {
         self.init(.encodingFailed, message, underlying: error)
     }
 
-    /// A body could not be decoded as this type. The message says where and how it differs, and never the value.
+    /// Makes the error for a body that could not be decoded as this type. The message says where and how the body
+    /// differs from the type. It never contains the value.
     ///
     /// - Parameters:
-    ///   - format: The media type that the decoder decodes, as `application/json`.
-    ///   - mediaType: The response's media type, as `text/html`.
+    ///   - format: The media type that the decoder decodes, for example `application/json`.
+    ///   - mediaType: The response's media type, for example `text/html`.
     package init(
         decoding type: Any.Type, isEmpty: Bool, format: String? = nil, mediaType: String? = nil, _ error: any Error
     ) {
@@ -38,7 +39,7 @@ extension ServiceError {
         )
     }
 
-    /// A line of a body, counted from 1, could not be decoded as this type.
+    /// Makes the error for a line of a body that could not be decoded as this type. Lines count from 1.
     package init(decoding type: Any.Type, line: Int, _ error: any Error) {
         let whole = ServiceError(decoding: type, isEmpty: false, error)
         self.init(
@@ -46,7 +47,8 @@ extension ServiceError {
             phase: .receivingBody)
     }
 
-    /// Names the response's media type only if that explains the failure: a page of HTML, say, instead of a value.
+    /// Names the response's media type only if it explains the failure, for example if an HTML page arrived instead of
+    /// a value.
     private static func notValid(_ format: String?, _ mediaType: String?) -> String {
         let text = "the body is not valid" + (format.map { " \(MediaType.format(of: $0))" } ?? "")
         guard let mediaType, let format, mediaType != MediaType.name(of: format) else { return text }
@@ -57,8 +59,8 @@ extension ServiceError {
 
     private static func unquoted(_ text: String) -> String { String(text.printable.dropFirst().dropLast()) }
 
-    /// A coding path as `items[3].price`. Keys that come from the body, as a dictionary's, are not shown: only an
-    /// enumeration's are sure to be the program's.
+    /// A coding path as text, for example `items[3].price`. A key that may come from the body, for example a
+    /// dictionary's, is shown as `*`. Only the keys of an enumeration certainly come from the program.
     private static func readable(_ path: [any CodingKey]) -> String {
         var text = ""
         for key in path {

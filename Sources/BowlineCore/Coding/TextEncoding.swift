@@ -1,10 +1,10 @@
 package import NIOCore
 
-/// The encodings of text that are understood, by the names that `Content-Type` gives them (RFC 2046 §4.1.2).
+/// The text encodings that Bowline decodes, by the names that `Content-Type` uses for them (RFC 2046 §4.1.2).
 package enum TextEncoding: Sendable, Hashable {
     case utf8, ascii, latin1, windows1252, utf16LittleEndian, utf16BigEndian
 
-    /// The encoding of a `charset`; nil: unknown. The names are from the IANA registry and from browsers.
+    /// Finds the encoding of a `charset`; nil: unknown. The names are from the IANA registry and from browsers.
     init?(charset name: some StringProtocol) {
         guard let encoding = Self.names[name.lowercased()] else { return nil }
         self = encoding
@@ -20,8 +20,8 @@ package enum TextEncoding: Sendable, Hashable {
         "utf-16be": .utf16BigEndian,
     ]
 
-    /// The text of a body. A byte order mark decides over `charset`, as in browsers, and is dropped; without either it is
-    /// UTF-8.
+    /// Returns the text of a body. As in browsers, a byte order mark takes precedence over `charset`, and is dropped.
+    /// Without either, the encoding is UTF-8.
     package static func text(of bytes: ByteBuffer, contentType: String?) -> String {
         if let (encoding, length) = mark(of: bytes) {
             return encoding.text(bytes.readableBytesView.dropFirst(length))
@@ -30,7 +30,7 @@ package enum TextEncoding: Sendable, Hashable {
         return encoding.text(bytes.readableBytesView)
     }
 
-    /// The encoding that a byte order mark shows, and the mark's length.
+    /// The encoding that a byte order mark names, and the mark's length.
     private static func mark(of bytes: ByteBuffer) -> (encoding: TextEncoding, length: Int)? {
         let beginning = bytes.readableBytesView.prefix(3)
         if beginning.elementsEqual([0xEF, 0xBB, 0xBF]) { return (.utf8, 3) }
@@ -79,7 +79,7 @@ package enum TextEncoding: Sendable, Hashable {
         return String(text)
     }
 
-    /// Half a code unit at the end, and half a pair of surrogates, become U+FFFD.
+    /// Decodes UTF-16. An incomplete code unit at the end becomes U+FFFD, and so does half a surrogate pair.
     private static func text(_ bytes: ByteBufferView, isBigEndian: Bool) -> String {
         var units: [UInt16] = []
         units.reserveCapacity(bytes.count / 2 + 1)
@@ -97,7 +97,8 @@ package enum TextEncoding: Sendable, Hashable {
         return String(decoding: units, as: UTF16.self)
     }
 
-    /// The characters of windows-1252 at 0x80 to 0x9F; the five bytes that it leaves free are control characters, as in browsers.
+    /// The characters of windows-1252 at 0x80 to 0x9F. The five bytes that it does not define are control characters,
+    /// as in browsers.
     private static let specials: [Unicode.Scalar] = [
         "\u{20AC}", "\u{81}", "\u{201A}", "\u{192}", "\u{201E}", "\u{2026}", "\u{2020}", "\u{2021}",
         "\u{2C6}", "\u{2030}", "\u{160}", "\u{2039}", "\u{152}", "\u{8D}", "\u{17D}", "\u{8F}",

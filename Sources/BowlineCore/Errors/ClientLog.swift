@@ -1,28 +1,28 @@
 package import Logging
 
-/// Bowline's own log lines: messages without values that may be secrets.
+/// Bowline's own log lines. Their messages contain no values that may be secrets.
 package enum ClientLog {
-    /// The logger of lines that must not be lost, if the user has set no other.
+    /// The logger for lines that must not be lost, used if the user has set no logger.
     package static let logger = Logger(label: "bowline.client")
 
-    /// The logger of a line: the user's, or else the calling task's; nil: there is none. A task without
-    /// a logger of its own has one without a label.
+    /// Returns the logger for a line: the user's, or else the calling task's; nil: there is none. `Logger.current` of a
+    /// task without a logger has an empty label.
     package static func wanted(_ configured: Logger?) -> Logger? {
         if let configured { return configured }
         let current = Logger.current
         return current.label.isEmpty ? nil : current
     }
 
-    /// Logs the oddities of a configuration that are no errors.
+    /// Logs warnings about a configuration that is valid but unusual.
     ///
-    /// - Parameter logger: Where it goes; nil: to the calling task's logger, and to this one's if it has none.
+    /// - Parameter logger: The user's logger; nil: the calling task's logger, or Bowline's own if the task has none.
     package static func warn(_ lines: [String], to logger: Logger?) {
         let logger = wanted(logger) ?? Self.logger
         for line in lines { logger.warning("\(line)") }
     }
 
-    /// The last value of a client was released without a shutdown. Legal: connections close as they become
-    /// unused.
+    /// Logs that the last value of a client was released without a shutdown. That is allowed: connections close as they
+    /// become idle.
     package static func releasedWithoutShutdown() {
         logger.debug("client released without shutdown; unused connections close now, others as they finish")
     }

@@ -1,5 +1,5 @@
-/// A failure of a request body that was found by Bowline itself, as opposed to an error of the body's own sequence: the
-/// request fails with this error, not with `requestBodyFailed`.
+/// A failure of a request body that Bowline itself found. The request fails with this error. If the body's own sequence
+/// throws, the request fails with `requestBodyFailed` instead.
 package struct RequestBodyFailure: Error {
     package let error: ServiceError
 

@@ -1,15 +1,16 @@
-/// How far a request got before it failed, which decides whether sending it again can do harm.
+/// How far a request got before it failed. This decides whether sending it again can do harm.
 public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
-    /// No byte of it was handed to the network: the service cannot have seen it.
+    /// No byte of the request was handed to the network: the service cannot have seen it.
     case neverSent
-    /// The service said that it did not process it (HTTP/2 `REFUSED_STREAM`, or a stream above GOAWAY's last id).
+    /// The service said that it did not process the request (HTTP/2 `REFUSED_STREAM`, or a stream above GOAWAY's last
+    /// id).
     case refused
-    /// Bytes were written and no response byte came: the service may or may not have acted on it.
+    /// Bytes were written and no response byte arrived: the service may or may not have acted on the request.
     case ambiguous
-    /// At least one byte of a response, informational ones included, was received.
+    /// At least one byte of a response has arrived, perhaps of an informational one.
     case responseStarted
 
-    /// The further of two, by how much the service may have seen.
+    /// Returns the further of the two: the progress at which the service may have seen more of the request.
     package func furthest(_ other: RequestProgress) -> RequestProgress {
         rank >= other.rank ? self : other
     }
@@ -24,21 +25,21 @@ public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// The phase of a request at a given moment.
+/// A request's phase at one moment.
 public enum RequestPhase: UInt8, Sendable, Hashable, CaseIterable {
-    /// Admitted; in the pipeline, not yet (or no longer) in the transport.
+    /// The call is admitted, but not in the transport: before, between or after attempts.
     case pipeline
-    /// Waiting for a connection to become free or established.
+    /// The request waits for a connection to become free.
     case queued
-    /// Resolving, connecting or shaking hands.
+    /// The request waits for a dial: name resolution, TCP, TLS.
     case connecting
-    /// Sending head and body.
+    /// The head and the body are being sent.
     case sending
-    /// Sent whole; waiting for the response head.
+    /// The request was sent whole, and waits for the response head.
     case awaitingHead
-    /// Receiving the response body.
+    /// The response body is being received.
     case receivingBody
-    /// Sleeping before another attempt.
+    /// The call waits before another attempt.
     case backoff
 }
 

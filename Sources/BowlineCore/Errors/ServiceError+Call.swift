@@ -1,7 +1,8 @@
 internal import HTTPTypes
 
 extension ServiceError {
-    /// This error with the call that it ended, unless it names one: middleware may throw the error of a call of its own.
+    /// Returns this error with the call that it ended. If the error names a call already, returns it unchanged:
+    /// middleware may throw the error of another call that it made.
     package func ofCall(_ method: HTTPRequest.Method?, _ target: String?) -> ServiceError {
         guard self.method == nil, self.target == nil else { return self }
         var error = self
@@ -12,7 +13,8 @@ extension ServiceError {
 }
 
 extension CallRecord {
-    /// An error that says which call it ended; any other as it is.
+    /// Returns the error with the call that it ended. Returns an error of another type, or one that names a call
+    /// already, unchanged.
     package func naming(_ error: any Error) -> any Error {
         guard let failure = error as? ServiceError, failure.method == nil, failure.target == nil else { return error }
         var named = failure.ofCall(HTTPRequest.Method(method), isTargetNamed ? target : nil)
@@ -20,7 +22,7 @@ extension CallRecord {
         return named
     }
 
-    /// As ``naming(_:)``, for an error of the response's body: it says which response it was, too.
+    /// The same as ``naming(_:)``, for an error of the response's body: the result also names the response.
     func describing(_ error: any Error) -> any Error {
         guard var failure = naming(error) as? ServiceError else { return error }
         if let answer { failure.describe(answer.status, answer.fields) }
@@ -29,25 +31,25 @@ extension CallRecord {
 }
 
 extension ServiceError {
-    /// Says which response it has to do with.
+    /// Adds the status and the media type of a response, unless the error has a status already.
     fileprivate mutating func describe(_ status: Int, _ fields: ReceivedFields) {
         guard self.status == nil else { return }
-        // Without the reason phrase, which is the peer's text.
+        // The reason phrase is left out, because it is the peer's text.
         self.status = HTTPResponse.Status(code: status)
         mediaType = fields.mediaType
     }
 }
 
 extension ServiceResponse {
-    /// `error` with the facts of this response and of the attempt that brought it.
+    /// Returns `error` with the facts of this response and of its attempt.
     package func describing(_ error: ServiceError) -> ServiceError {
         var error = body.describing(error)
         error.describe(status.code, receivedFields)
         return error
     }
 
-    /// Ties the response to its call: the end of the body ends the call, values are decoded as the client decodes, and errors
-    /// name both.
+    /// Connects the response with its call. The end of the body then ends the call, the client's decoder decodes
+    /// values, and errors name the call and the response.
     package mutating func attach(to call: CallRecord, decoding: BodyDecoding) {
         call.answer = (status.code, receivedFields)
         self.decoding = decoding

@@ -1,5 +1,5 @@
 extension ServiceError {
-    /// The kind of error. An open set: compare with the static members, keep a default branch.
+    /// The kind of error. An open set: compare with the static members, and keep a default branch.
     public struct Code: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
         /// The code's name, as it appears in descriptions and in the tool's output.
         public let rawValue: String
@@ -17,21 +17,22 @@ extension ServiceError {
 extension ServiceError.Code {
     /// A configuration value is out of range or contradicts another; the message names each property path.
     public static let invalidConfiguration = Self(rawValue: "invalidConfiguration")
-    /// A URL cannot be used: malformed, of an unknown scheme, with user information, or relative without a base.
+    /// A URL cannot be used: it is malformed, has an unknown scheme or user information, or is relative without a base.
     public static let invalidURL = Self(rawValue: "invalidURL")
     /// Method, target, field or body of a request is not allowed; nothing was sent.
     public static let invalidRequest = Self(rawValue: "invalidRequest")
-    /// Something that this version does not do yet. Reserved: nothing throws it today.
+    /// This version does not support what was requested. Reserved: nothing throws it today.
     public static let unsupported = Self(rawValue: "unsupported")
 
     /// A value could not be encoded as the request's body; nothing was sent.
     public static let encodingFailed = Self(rawValue: "encodingFailed")
-    /// A file that is to be sent could not be read, or one that is to be written could not be.
+    /// A file to send could not be read, a file to write could not be written, or the threads for files could not be
+    /// started.
     public static let fileFailed = Self(rawValue: "fileFailed")
 
-    /// The client is shutting down or shut down; nothing was sent.
+    /// The client is shutting down or has shut down; nothing was sent.
     public static let shuttingDown = Self(rawValue: "shuttingDown")
-    /// The request was still in flight at the deadline of a shutdown.
+    /// The request was still in flight when the deadline of a shutdown passed.
     public static let forciblyClosed = Self(rawValue: "forciblyClosed")
 
     /// More requests wait for a connection than `pool.maximumWaiting` allows.
@@ -43,25 +44,26 @@ extension ServiceError.Code {
     public static let nameResolutionFailed = Self(rawValue: "nameResolutionFailed")
     /// The peer refused the connection.
     public static let connectionRefused = Self(rawValue: "connectionRefused")
-    /// The connection could not be established for another reason.
+    /// The connection could not be established, for another reason.
     public static let connectFailed = Self(rawValue: "connectFailed")
-    /// Name resolution, TCP and TLS together took longer than `timeouts.connect`.
+    /// Name resolution, TCP, TLS and the peer's first HTTP/2 settings together took longer than `timeouts.connect`.
     public static let connectTimeout = Self(rawValue: "connectTimeout")
     /// The TLS handshake failed: untrusted or wrong certificate, no common version, or the peer does not speak TLS.
     public static let tlsHandshakeFailed = Self(rawValue: "tlsHandshakeFailed")
 
-    /// No response head within `timeouts.responseHead` after the request was sent whole.
+    /// No response head arrived within `timeouts.responseHead` after the request was sent whole.
     public static let responseHeadTimeout = Self(rawValue: "responseHeadTimeout")
     /// Nothing could be read from or written to a body for `timeouts.bodyIdle`.
     public static let bodyIdleTimeout = Self(rawValue: "bodyIdleTimeout")
-    /// One attempt had no response head within `timeouts.attempt`.
+    /// One attempt got no response head within `timeouts.attempt`.
     public static let attemptTimeout = Self(rawValue: "attemptTimeout")
-    /// The request took longer than `timeouts.total`, or than the deadline it inherited.
+    /// The request took longer than `timeouts.total`, or than the deadline that it inherited.
     public static let deadlineExceeded = Self(rawValue: "deadlineExceeded")
 
     /// The connection ended or broke before the response was complete.
     public static let connectionClosed = Self(rawValue: "connectionClosed")
-    /// The peer ended this request, but not its connection, before the response's head (HTTP/2 RST_STREAM).
+    /// The peer ended this request, but not its connection, before the response's head was complete (HTTP/2
+    /// RST_STREAM).
     public static let streamReset = Self(rawValue: "streamReset")
     /// The peer sent something that is not a valid response.
     public static let protocolViolation = Self(rawValue: "protocolViolation")
@@ -69,31 +71,35 @@ extension ServiceError.Code {
     public static let responseLimitExceeded = Self(rawValue: "responseLimitExceeded")
     /// The response body ended before its announced end.
     public static let incompleteBody = Self(rawValue: "incompleteBody")
-    /// The body is larger than the limit given to `collect(upTo:)`, or a line or an event of it than the `maximum` given.
+    /// The body is larger than the limit of `collect(upTo:)`, or one line or event of it is larger than the `maximum`
+    /// given.
     public static let bodyTooLarge = Self(rawValue: "bodyTooLarge")
-    /// The body was read before, or is being read elsewhere; a response body can be read once.
+    /// The body was read before, is being read by another task, or was discarded. A response body can be read once.
     public static let bodyAlreadyConsumed = Self(rawValue: "bodyAlreadyConsumed")
 
-    /// The request body's own sequence threw (`underlying`); the connection was closed before the request was complete.
+    /// The request body's own sequence threw an error (`underlying`). The connection was closed before the request was
+    /// complete.
     public static let requestBodyFailed = Self(rawValue: "requestBodyFailed")
-    /// The request body was shorter or longer than its declared length; the service never saw a complete request.
+    /// The request body was shorter or longer than its declared length. The service never got a complete request.
     public static let requestBodyLengthMismatch = Self(rawValue: "requestBodyLengthMismatch")
     /// The request body is a one-shot stream that was sent before.
     public static let requestBodyConsumed = Self(rawValue: "requestBodyConsumed")
 
-    /// The response's status is not one that the caller expects; `underlying` is an ``UnexpectedStatus`` with it.
+    /// The caller does not expect the response's status; `underlying` is an ``UnexpectedStatus`` with the response.
     public static let unexpectedStatus = Self(rawValue: "unexpectedStatus")
-    /// The response's body could not be decoded as the type asked for; the message names the type and the coding path, and
-    /// of a body that is read by lines the line.
+    /// The response's body could not be decoded as the requested type. The message names the type and the coding path,
+    /// and the line if the body is read by lines.
     public static let decodingFailed = Self(rawValue: "decodingFailed")
     /// The redirects did not end within `redirect.maximum`.
     public static let tooManyRedirects = Self(rawValue: "tooManyRedirects")
-    /// A redirect that must not be followed: from `https` to `http`, to another scheme, or to no valid URL.
+    /// A redirect must not be followed: it leads from `https` to `http` or to a Unix domain socket, or its `Location`
+    /// is not a usable URL.
     public static let redirectRefused = Self(rawValue: "redirectRefused")
     /// The response's body is not valid in its `Content-Encoding`: damaged, cut off, or followed by other bytes.
     public static let decompressionFailed = Self(rawValue: "decompressionFailed")
     /// The decoded body is larger than `decompression.maximumBytes` or `decompression.maximumRatio` allows.
     public static let decompressionLimitExceeded = Self(rawValue: "decompressionLimitExceeded")
-    /// No credentials could be had for the request: the source of tokens threw (`underlying`) or took too long.
+    /// The request got no credentials: the source of tokens threw an error (`underlying`) or took too long, or another
+    /// authenticator threw.
     public static let authenticationFailed = Self(rawValue: "authenticationFailed")
 }

@@ -10,7 +10,7 @@ extension ServiceError.Code {
 
 extension ServiceError {
     /// Whether the failure of a source of credentials is temporary: its service could not be reached, was too slow, or
-    /// answered 429 or 5xx. Any other error is a refusal, which the next request would get as well.
+    /// answered 429 or 5xx. Any other error is a refusal, and the next request would fail in the same way.
     package static func isPassing(_ error: any Error) -> Bool {
         guard let error = error as? ServiceError else { return false }
         if let status = error.unexpectedStatus?.status.code { return status == 429 || (500...599).contains(status) }

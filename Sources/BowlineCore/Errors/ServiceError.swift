@@ -1,52 +1,55 @@
 public import HTTPTypes
 
-/// Why a request, or the making of a client, failed.
+/// Why a request, or making a client, failed.
 ///
-/// One type for every layer. ``code`` is the kind of error, ``progress`` how far the request had got (so whether it may
-/// be sent again), ``method`` and ``target`` name the call, ``phase`` and ``elapsed`` its phase and its time so far.
-/// Cancellation of the calling task is not one of these: it surfaces as `CancellationError`.
+/// All layers throw this one type. ``code`` is the kind of error. ``progress`` says how far the request got, and so
+/// whether it may be sent again. ``method`` and ``target`` name the call. ``phase`` and ``elapsed`` say in which phase
+/// and after how much time it failed. Cancellation of the calling task is not a `ServiceError`: the call throws
+/// `CancellationError`.
 ///
-/// Descriptions are bounded and carry no header value, body, query or credential; of the response's `Content-Type` the media
-/// type.
+/// Descriptions have a limited length. They contain no header value, body, query or credential, with one exception: the
+/// media type of the response's `Content-Type`.
 public struct ServiceError: Error, Sendable {
     /// The kind of error.
     public var code: Code
-    /// One sentence for a person, at most 512 bytes; names, never values.
+    /// One sentence for a person, at most 512 bytes. It contains names, never values.
     public var message: String
     /// The error of the layer below, if there was one. Nothing is wrapped twice.
     public var underlying: (any Error)?
     /// How far the request got.
     public var progress: RequestProgress
-    /// Attempts of the last hop of the redirects, the first included; 0 if it failed before the first.
+    /// The attempts of the last hop, the first included. 0 if the call failed before its first attempt.
     public var attempts: Int
-    /// How many requests were sent for the call: the attempts of all hops and the transport's resends. An attempt that found no
-    /// connection counts. 0: none was sent, or middleware made the error.
+    /// How many requests were sent for the call: the attempts of all hops and the transport's resends. An attempt that
+    /// got no connection counts too. 0: no request was sent, or middleware made the error.
     public var requestsSent = 0
-    /// The method of the call; nil: the error did not come of one (a client that could not be made), or came through no client.
+    /// The method of the call; nil: the error belongs to no call of a client, for example because the client could not
+    /// be made.
     public var method: HTTPRequest.Method?
-    /// The call's target: its template, as `orders/{id}`.
+    /// The call's target: its template, for example `orders/{id}`.
     ///
-    /// Of a call without a template it is nil, because a path may hold secrets and personal data; if
+    /// For a call without a template the target is nil, because a path may contain secrets and personal data. If
     /// `telemetry.namesPathsInErrors` is true, it is then the path without its query.
     public var target: String?
-    /// The status of the response that the failure has to do with, as a body that ended early or could not be decoded; nil:
-    /// there was none. The reason phrase is left out.
+    /// The status of the response that the failure belongs to, for example of a body that ended early or could not be
+    /// decoded; nil: there is no such response. The reason phrase is left out.
     public var status: HTTPResponse.Status?
-    /// The media type that this response named in `Content-Type`, in lower case and without parameters, as `text/html`; nil if
-    /// there was none, or none that is valid (RFC 9110 §8.3.1).
+    /// The media type in this response's `Content-Type`, in lower case and without parameters, for example `text/html`;
+    /// nil: there is none, or it is not valid (RFC 9110 §8.3.1).
     public var mediaType: String?
-    /// The origin that the request was for, as `scheme://host:port`.
+    /// The origin of the request, in the form `scheme://host:port`.
     public var origin: String?
-    /// The request's phase.
+    /// The request's phase when it failed.
     public var phase: RequestPhase?
-    /// Time from the start of the attempt to the failure.
+    /// The time from the start of the attempt to the failure.
     public var elapsed: Duration?
-    /// Whether the connection had carried a request before; nil if there was none.
+    /// Whether the connection had carried a request before; nil: there was no connection.
     public var connectionWasReused: Bool?
-    /// The connection that the last attempt failed on; nil if it had none, or if the failure is not the connection's (a body
-    /// that is too large, say): then the response says which it was.
+    /// The connection on which the last attempt failed; nil: there was none, or the failure is not the connection's,
+    /// for example if a body is too large. Then the response has the connection.
     public var connection: ConnectionFacts?
-    /// How often the transport sent the last attempt again because a reused connection was dead, or the peer refused it.
+    /// How many times the transport resent the last attempt, because a reused connection was dead or the peer refused
+    /// the request.
     public var resends = 0
     /// Whether an authenticator failed for a temporary reason: another attempt may get credentials.
     package var isPassing = false
@@ -55,7 +58,7 @@ public struct ServiceError: Error, Sendable {
     ///
     /// - Parameters:
     ///   - code: The kind of error.
-    ///   - message: One sentence without values; cut if it is longer than 512 bytes.
+    ///   - message: One sentence without values. It is cut if it is longer than 512 bytes.
     ///   - underlying: The error of the layer below.
     ///   - progress: How far the request got.
     ///   - attempts: Attempts made, the first included.
@@ -81,7 +84,7 @@ public struct ServiceError: Error, Sendable {
 }
 
 extension ServiceError {
-    /// `text`, cut to 512 bytes.
+    /// Returns `text`, cut to 512 bytes.
     private static func bounded(_ text: String) -> String {
         guard text.utf8.count > 512 else { return text }
         var scalars = String.UnicodeScalarView()
@@ -96,7 +99,7 @@ extension ServiceError {
 }
 
 extension ServiceError: CustomStringConvertible, CustomReflectable {
-    /// Code, message, call, progress and circumstances, in one bounded line.
+    /// Code, message, call, progress and further facts, in one line of limited length.
     public var description: String {
         var text = "\(code): \(message) ("
         if let call = describedCall { text += "\(call), " }
@@ -114,14 +117,15 @@ extension ServiceError: CustomStringConvertible, CustomReflectable {
         return text + ")"
     }
 
-    /// `GET orders/{id}`; nil: no call is known.
+    /// The call, for example `GET orders/{id}`; nil: no call is known.
     private var describedCall: String? {
         guard let method else { return target.map { Self.described($0, atMost: 128) } }
         let name = Self.described(method.rawValue, atMost: 32)
         return target.map { "\(name) \(Self.described($0, atMost: 128))" } ?? name
     }
 
-    /// A template is the program's own text; it could still have anything in it.
+    /// Returns the first `count` characters of `text`. Escapes characters that are not printable ASCII: a template is
+    /// the program's own text, but may contain anything.
     private static func described(_ text: String, atMost count: Int) -> String {
         var described = ""
         for scalar in text.unicodeScalars.prefix(count) {
@@ -131,7 +135,8 @@ extension ServiceError: CustomStringConvertible, CustomReflectable {
         return described
     }
 
-    /// The description, and of ``underlying`` the type: an error that a program's own code threw may say anything.
+    /// The description, and only the type of ``underlying``: the description of an error from the program's own code
+    /// may contain anything.
     public var customMirror: Mirror {
         Mirror(
             self, children: ["description": description, "underlying": underlying.map { "\(type(of: $0))" } as Any])

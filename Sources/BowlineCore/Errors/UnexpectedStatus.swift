@@ -1,10 +1,10 @@
 public import HTTPTypes
 public import NIOCore
 
-/// A response whose status the caller did not expect, kept with the error.
+/// A response whose status the caller did not expect.
 ///
-/// The `underlying` error of an `unexpectedStatus`; ``ServiceError/unexpectedStatus`` finds it. Its description is the
-/// status alone; fields and body are there for code that looks for them.
+/// It is the `underlying` error of an `unexpectedStatus`; ``ServiceError/unexpectedStatus`` returns it. Its description
+/// contains only the status. Read the fields and the body from its properties.
 public struct UnexpectedStatus: Error, Sendable {
     /// How much of the body is kept, in bytes.
     public static let bodyLimit = 65_536
@@ -13,17 +13,17 @@ public struct UnexpectedStatus: Error, Sendable {
     public let status: HTTPResponse.Status
     /// The header fields.
     public let fields: HTTPFields
-    /// The first bytes of the body, 64 KiB at most, decoded as the response's would have been.
+    /// The first bytes of the body, 64 KiB at most, decoded as the response's body would be.
     public let body: ByteBuffer
     /// Whether the body was longer than the part that is kept, or ended before its announced end.
     public let isTruncated: Bool
-    /// How the client that sent the request decodes bodies; nil: as the default does.
+    /// How the client that sent the request decodes bodies; nil: as the default decoder does.
     package var decoding: BodyDecoding?
 
-    /// The body as text, in the encoding that ``ServiceResponse/text(upTo:)`` would find.
+    /// The body as text, in the same encoding as ``ServiceResponse/text(upTo:)`` uses.
     public var text: String { TextEncoding.text(of: body, contentType: fields[.contentType]) }
 
-    /// Makes one, for stubs and middleware.
+    /// Makes an error of this kind, for stubs and middleware.
     public init(status: HTTPResponse.Status, fields: HTTPFields, body: ByteBuffer, isTruncated: Bool) {
         self.status = status
         self.fields = fields

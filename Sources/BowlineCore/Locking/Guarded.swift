@@ -2,9 +2,9 @@ public import Synchronization
 
 /// A value behind a `Mutex` whose lock the thread sanitizer can see.
 ///
-/// The standard library's mutex takes its slow path in code that is not instrumented, so with Swift 6.3 on Linux the
-/// sanitizer reports races between any two threads that contend for it. Compiled with `THREAD_SANITIZER` defined, this
-/// tells it of each acquisition and release; otherwise it is the mutex and nothing else.
+/// The slow path of the standard library's mutex is not instrumented. So with Swift 6.3 on Linux the sanitizer reports
+/// races between any two threads that contend for the mutex. If `THREAD_SANITIZER` is defined, this type notifies the
+/// sanitizer of each acquisition and release. Otherwise it adds nothing to the mutex.
 @usableFromInline
 package struct Guarded<Value: ~Copyable>: ~Copyable {
     @usableFromInline let mutex: Mutex<Value>
@@ -17,7 +17,7 @@ package struct Guarded<Value: ~Copyable>: ~Copyable {
         mutex = Mutex(value)
     }
 
-    /// Calls `body` with the value while no other thread can. Not recursive.
+    /// Calls `body` with the value while no other thread can use the value. Not recursive.
     @inlinable
     package borrowing func withLock<Result: ~Copyable, Failure: Error>(
         _ body: (inout sending Value) throws(Failure) -> sending Result
@@ -33,8 +33,9 @@ package struct Guarded<Value: ~Copyable>: ~Copyable {
         #endif
     }
 
-    /// Tells the sanitizer that all that was done under the lock has happened. After a wait for a continuation: one that
-    /// is resumed before it is awaited goes on at once, and the runtime does not tell the sanitizer of that.
+    /// Notifies the sanitizer that everything done under the lock has happened. Call it after a wait for a
+    /// continuation. A continuation that is resumed before the task suspends goes on at once, and the runtime does not
+    /// notify the sanitizer of that.
     @inlinable
     package borrowing func synchronize() {
         #if THREAD_SANITIZER
@@ -46,7 +47,7 @@ package struct Guarded<Value: ~Copyable>: ~Copyable {
 extension Guarded: Sendable where Value: ~Copyable {}
 
 #if THREAD_SANITIZER
-    /// Lends a lock an address that the sanitizer knows it by.
+    /// Gives a lock an address by which the sanitizer identifies it.
     @usableFromInline
     final class SanitizerToken: Sendable {
         @usableFromInline init() {}

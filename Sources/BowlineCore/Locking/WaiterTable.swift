@@ -1,6 +1,7 @@
-/// The continuations of tasks that wait for one event, each under a number of its own.
+/// The continuations of tasks that wait for one event. Each has its own number.
 ///
-/// Storage only: the lock of the owner guards it, and the owner resumes after the unlock. A wait has three steps:
+/// Storage only: the owner's lock guards it, and the owner resumes continuations after the unlock. A wait has three
+/// steps:
 ///
 /// ```swift
 /// let number = state.withLock { $0.waiters.makeNumber() }
@@ -18,7 +19,7 @@ package struct WaiterTable<Value: Sendable>: Sendable {
 
     package init() {}
 
-    /// Makes the number of a wait that is about to begin.
+    /// Makes the number for a wait that is about to begin.
     package mutating func makeNumber() -> Int {
         numbersMade += 1
         return numbersMade
@@ -26,27 +27,28 @@ package struct WaiterTable<Value: Sendable>: Sendable {
 
     /// Stores a continuation, unless the current task is cancelled.
     ///
-    /// - Returns: nil: it is stored; else the failure to resume it with. Then ``remove(_:)`` has run, or will run, and finds nothing.
+    /// - Returns: nil: the continuation is stored; else the failure to resume it with. In that case ``remove(_:)`` has
+    ///   run or will run, and finds nothing.
     package mutating func store(_ continuation: Continuation, as number: Int) -> Result<Value, any Error>? {
-        // A cancellation marks the task first and takes the owner's lock second: either this sees the mark, or `remove` finds
-        // the continuation.
+        // A cancellation first marks the task and then takes the owner's lock. So either this function sees the mark,
+        // or `remove` finds the continuation.
         if Task.isCancelled { return .failure(CancellationError()) }
         continuations[number] = continuation
         return nil
     }
 
-    /// Takes one continuation out, to be resumed. nil: it was taken before, or never stored.
+    /// Removes and returns one continuation, for the owner to resume. nil: it was removed before, or never stored.
     package mutating func remove(_ number: Int) -> Continuation? {
         continuations.removeValue(forKey: number)
     }
 
-    /// Takes all continuations out, to be resumed in the order of their numbers.
+    /// Removes and returns all continuations, in the order of their numbers, for the owner to resume.
     package mutating func removeAll() -> [Continuation] {
         defer { continuations = [:] }
         return continuations.sorted { $0.key < $1.key }.map(\.value)
     }
 
-    /// Whether the wait of this number has stored its continuation and goes on.
+    /// Whether the wait of this number has stored its continuation and has not ended.
     package func contains(_ number: Int) -> Bool {
         continuations[number] != nil
     }
@@ -55,11 +57,12 @@ package struct WaiterTable<Value: Sendable>: Sendable {
 /// Suspends the current task until its continuation is resumed, by the event or by the task's cancellation.
 ///
 /// - Parameters:
-///   - store: Called once with the continuation, before the task suspends. Stores it under the owner's lock and returns nil; or returns
-///     a result to go on with at once: because the event has come, or because the task is cancelled, which `store` asks under the
-///     same lock. ``WaiterTable/store(_:as:)`` does that.
-///   - cancel: Called when the task is cancelled, on any thread, perhaps before `store`. Removes the continuation under the same lock,
-///     and resumes it if it was there.
+///   - store: Called once with the continuation, before the task suspends. Stores the continuation under the owner's
+///     lock and returns nil. Or returns a result, and the task goes on at once: because the event has happened, or
+///     because the task is cancelled. `store` must check for cancellation under the same lock, as
+///     ``WaiterTable/store(_:as:)`` does.
+///   - cancel: Called when the task is cancelled, on any thread, perhaps before `store`. Removes the continuation under
+///     the same lock, and resumes it if it was stored.
 package func withCancellableContinuation<Value: Sendable>(
     _ store: (CheckedContinuation<Value, any Error>) -> Result<Value, any Error>?,
     onCancel cancel: @Sendable () -> Void

@@ -1,9 +1,9 @@
-/// A group of options that begins as its defaults and can be changed where it is made.
+/// A group of options that begins with its defaults. A closure can change them where the group is made.
 ///
 /// ```swift
 /// $0.retry = RetryOptions { $0.maximumAttempts = 4 }
 /// ```
-/// Each group of options of a client and of a request is one.
+/// Each group of options of a client and of a request conforms to this protocol.
 public protocol ConfigurableOptions: Sendable {
     /// Makes the defaults.
     init()

@@ -1,8 +1,8 @@
-/// One thing that is wrong with a configuration: which property, and why.
+/// One problem of a configuration: which property is wrong, and why.
 public struct ConfigurationProblem: Sendable, Hashable, CustomStringConvertible {
-    /// The property's path from the configuration's root, as `pool.maximumIdlePerOrigin`.
+    /// The property's path from the configuration's root, for example `pool.maximumIdlePerOrigin`.
     public let path: String
-    /// The problem of its value.
+    /// What is wrong with the property's value.
     public let reason: String
 
     package init(_ path: String, _ reason: String) {
@@ -25,8 +25,8 @@ extension [ConfigurationProblem] {
     }
 }
 
-/// Everything that is wrong with a configuration: the `underlying` error of an `invalidConfiguration`, whose message may
-/// have no room for all of it.
+/// All problems of a configuration. The `underlying` error of an `invalidConfiguration`, whose message may be too short
+/// for all of them.
 public struct ConfigurationProblems: Error, Sendable, Hashable {
     /// The problems, in the order of the properties.
     public let problems: [ConfigurationProblem]

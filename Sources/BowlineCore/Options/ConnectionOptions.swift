@@ -1,27 +1,28 @@
-/// How sockets are made, and how much a peer may make us keep.
+/// How sockets are set up, and how much data a connection buffers or accepts.
 public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
     /// Sends small writes at once (`TCP_NODELAY`). Default true.
     public var isNoDelay = true
     /// Lets the kernel probe silent connections (`SO_KEEPALIVE`). Default true.
     public var isKeepAlive = true
-    /// How many bytes of a response body are buffered for a reader that is slow before the socket is no longer read; each
-    /// chunk counts 256 bytes besides its own. 1 KiB to 1 GiB. Default 64 KiB. Over HTTP/2 `HTTP2Options.streamWindow` bounds
-    /// the buffered bytes, and this only decides whether a deadline blames the reader or the peer for slowness.
+    /// How many bytes of a response body are buffered for a slow reader before the connection stops reading the socket.
+    /// Each chunk counts as its size plus 256 bytes. 1 KiB to 1 GiB. Default 64 KiB.
+    ///
+    /// Over HTTP/2, `HTTP2Options.streamWindow` bounds the buffered bytes. This limit then only decides when the reader
+    /// counts as behind: the time while it is behind does not count as idle time of the peer.
     public var readBufferLimit = 65_536
-    /// How many bytes of a request may lie unsent before the body's sequence is no longer asked for more. 1 KiB to 1 GiB.
-    /// Default 64 KiB.
+    /// How many bytes of a request may be unsent before the client asks the body's sequence for no more chunks. 1 KiB
+    /// to 1 GiB. Default 64 KiB.
     public var writeBufferLimit = 65_536
-    /// How many bytes of a one-shot request body are kept so that it can be sent again. 0 to 1 GiB.
-    /// Default 64 KiB.
+    /// How many bytes of a one-shot request body are kept for a resend or retry. 0 to 1 GiB. Default 64 KiB.
     public var replayLimit = 65_536
-    /// How many bytes of an unread response body are read off so that its connection can be used again. 0 to 1 GiB.
+    /// How many bytes of a dropped response body are read so that its connection can be reused (HTTP/1.1). 0 to 1 GiB.
     /// Default 256 KiB.
     public var discardLimit = 262_144
-    /// How long that may take. Greater than zero. Default 50 ms.
+    /// How long reading a dropped response body may take. Greater than zero. Default 50 ms.
     public var discardTimeout: Duration = .milliseconds(50)
-    /// How many bytes a response head, or its trailers, may have. 256 to 16 MiB. Default 64 KiB.
+    /// How many bytes a response head may have; its trailers may have as many again. 256 to 16 MiB. Default 64 KiB.
     public var maximumHeadBytes = 65_536
-    /// How many fields a response head, or its trailers, may have. 1 to 65,000. Default 512.
+    /// How many fields a response head may have; its trailers may have as many again. 1 to 65,000. Default 512.
     public var maximumFields = 512
     /// How many informational (1xx) responses may come before the final one. From 0 to 1,024. Default 16.
     public var maximumInformational = 16
@@ -39,7 +40,7 @@ public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
             OptionKnob("discardLimit", .integer(\.discardLimit, 0...(1 << 30))),
             OptionKnob("discardTimeout", .duration(\.discardTimeout, .positive)),
             OptionKnob("maximumHeadBytes", .integer(\.maximumHeadBytes, 256...16_777_216)),
-            // `HTTPFields` traps at 65,535; the client adds fields of its own.
+            // `HTTPFields` traps at 65,535, and the client adds fields of its own.
             OptionKnob("maximumFields", .integer(\.maximumFields, 1...65_000)),
             OptionKnob("maximumInformational", .integer(\.maximumInformational, 0...1024)),
         ]

@@ -1,19 +1,19 @@
 /// Whether response bodies are decoded (`Content-Encoding`, RFC 9110 §8.4), and how much they may grow.
 public struct DecompressionOptions: Sendable, Hashable, ConfigurableOptions {
-    /// Offers gzip and deflate, and decodes bodies that use them. Default true.
+    /// Whether the client offers gzip and deflate, and decodes bodies that use them. Default true.
     public var isEnabled = true
-    /// How many times larger than its received bytes a decoded body may be, once it is larger than 1 MiB; 2 to 100,000; nil:
-    /// no limit. Default 200.
+    /// How many times larger than its received bytes a decoded body may be. Checked once the decoded body is larger
+    /// than 1 MiB. 2 to 100,000; nil: no limit. Default 200.
     public var maximumRatio: Int? = 200
     /// How many bytes a decoded body may have; from 1; nil: no limit. Default 1 GiB.
     public var maximumBytes: Int? = 1 << 30
-    /// How many codings on top of each other are undone; 1 to 16. More: the body is left as it came. Default 5.
+    /// How many stacked codings are decoded; 1 to 16. With more, the body is left as received. Default 5.
     public var maximumLayers = 5
 
     /// Makes the defaults.
     public init() {}
 
-    /// Leaves every body as it comes, and offers nothing.
+    /// Options that leave every body as received, and offer nothing.
     public static var off: DecompressionOptions {
         var options = DecompressionOptions()
         options.isEnabled = false
@@ -32,22 +32,23 @@ public struct DecompressionOptions: Sendable, Hashable, ConfigurableOptions {
     package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }
 
-/// A request's own options for the decoding of its response; each is inherited from the client unless set.
+/// A request's own options for decoding its response; each is inherited from the client unless set.
 public struct DecompressionOverrides: Sendable, Hashable, ConfigurableOptions {
-    /// Offers gzip and deflate, and decodes bodies that use them. See ``DecompressionOptions/isEnabled``.
+    /// Whether the request offers gzip and deflate, and its response is decoded. See
+    /// ``DecompressionOptions/isEnabled``.
     public var isEnabled: Bool?
     /// How many times larger than its received bytes a decoded body may be; 2 to 100,000. See
     /// ``DecompressionOptions/maximumRatio``.
     public var maximumRatio: LimitOverride<Int> = .inherited
     /// How many bytes a decoded body may have; from 1. See ``DecompressionOptions/maximumBytes``.
     public var maximumBytes: LimitOverride<Int> = .inherited
-    /// How many codings on top of each other are undone; 1 to 16. See ``DecompressionOptions/maximumLayers``.
+    /// How many stacked codings are decoded; 1 to 16. See ``DecompressionOptions/maximumLayers``.
     public var maximumLayers: Int?
 
     /// Inherits everything.
     public init() {}
 
-    /// Leaves the body as it comes, and offers nothing.
+    /// Overrides that leave the body as received, and offer nothing.
     public static var off: DecompressionOverrides {
         var overrides = DecompressionOverrides()
         overrides.isEnabled = false
@@ -72,10 +73,11 @@ public struct DecompressionOverrides: Sendable, Hashable, ConfigurableOptions {
     }
 }
 
-/// How a request's body is coded on its way.
+/// How a request's body is compressed.
 public enum RequestCompression: String, Sendable, Hashable {
-    /// As it is.
+    /// The body is sent uncompressed.
     case none
-    /// gzip (RFC 1952). The service has to understand it, and few announce that. A service that does not answers 415 (RFC 9110 §15.5.16).
+    /// gzip (RFC 1952). The service must understand gzip, and few services announce that. A service that does not
+    /// understand it answers 415 (RFC 9110 §15.5.16).
     case gzip
 }

@@ -1,33 +1,34 @@
-/// When HTTP/2 is spoken, and how (RFC 9113).
+/// When HTTP/2 is used, and with what limits (RFC 9113).
 public struct HTTP2Options: Sendable, Hashable, ConfigurableOptions {
     /// Which protocol a connection speaks.
     public enum Negotiation: Sendable, Hashable {
         /// With TLS the peer chooses HTTP/2 or HTTP/1.1 (ALPN, RFC 7301); without TLS HTTP/1.1. The default.
         case automatic
-        /// HTTP/1.1, and nothing else is offered.
+        /// HTTP/1.1 only: nothing else is offered.
         case http1Only
-        /// HTTP/2 and nothing else: with TLS it is the only one offered; without, it is spoken from the first byte, by
-        /// prior knowledge (RFC 9113 §3.3).
+        /// HTTP/2 only. With TLS nothing else is offered. Without TLS the connection speaks HTTP/2 from the first byte,
+        /// by prior knowledge (RFC 9113 §3.3).
         case http2Only
     }
 
-    /// Which protocol is spoken. Default `.automatic`.
+    /// Which protocol a connection speaks. Default `.automatic`.
     public var negotiation: Negotiation = .automatic
-    /// How many connections one origin may have, without those that take no new requests. 1 to 1,000. Default 4.
+    /// How many HTTP/2 connections one origin may have. Connections that take no new requests do not count. 1 to 1,000.
+    /// Default 4.
     public var maximumConnectionsPerOrigin = 4
-    /// How many streams one connection carries at once, where the peer allows as many. 1 to 10,000. Default 256.
+    /// How many streams one connection carries at once, if the peer allows as many. 1 to 10,000. Default 256.
     public var maximumStreams = 256
-    /// How many bytes of one response the peer may send ahead of its reader: a slow reader makes us keep so many.
-    /// 65,535 to 2³¹ − 1. Default 1 MiB.
+    /// How many bytes of one response the peer may send ahead of its reader. With a slow reader the client buffers as
+    /// many bytes. 65,535 to 2³¹ − 1. Default 1 MiB.
     public var streamWindow = 1_048_576
-    /// How many bytes of all responses of a connection may be on their way at once. 65,535 to 2³¹ − 1. Default 16 MiB.
+    /// How many bytes of all responses of a connection may be in flight at once. 65,535 to 2³¹ − 1. Default 16 MiB.
     public var connectionWindow = 16_777_216
-    /// After how long without a byte from the peer it is asked (PING) whether it is there, while streams are open; nil:
-    /// never. At least 1 s. Default 30 s.
+    /// While streams are open: after this time without a byte from the peer, the client sends a PING. nil: never. At
+    /// least 1 s. Default 30 s.
     public var keepAliveInterval: Duration? = .seconds(30)
-    /// How long it may take to answer before the connection counts as dead. Greater than zero. Default 15 s.
+    /// How long the answer to a PING may take before the connection counts as dead. Greater than zero. Default 15 s.
     public var keepAliveTimeout: Duration = .seconds(15)
-    /// Whether it is asked while no stream is open, too. Default false.
+    /// Whether PINGs are also sent while no stream is open. Default false.
     public var keepsAliveWhenIdle = false
 
     /// Makes the defaults.

@@ -1,13 +1,13 @@
 /// One request's override of one of the client's limits.
 ///
-/// On a client a limit is a value or nil, and `.unlimited` is another word for nil; on a request it can also be the client's.
-/// So `.unlimited` means "no limit" in both places.
+/// On a client a limit is a value or nil. On a request it is a value, `.unlimited` or the client's limit
+/// (`.inherited`). On a client `.unlimited` is another word for nil, so it means "no limit" in both places.
 public enum LimitOverride<Value: Sendable & Hashable>: Sendable, Hashable {
     /// The client's limit.
     case inherited
     /// No limit.
     case unlimited
-    /// This much, in the range of the client's property.
+    /// This limit, in the range of the client's property.
     case limited(Value)
 
     package func resolved(over inherited: Value?) -> Value? {
@@ -23,30 +23,30 @@ public enum LimitOverride<Value: Sendable & Hashable>: Sendable, Hashable {
 public typealias TimeLimit = LimitOverride<Duration>
 
 extension LimitOverride where Value == Duration {
-    /// So many seconds; greater than zero.
+    /// A limit of this many seconds; greater than zero.
     public static func seconds(_ seconds: Double) -> TimeLimit { .limited(.seconds(seconds)) }
-    /// So many milliseconds; greater than zero.
+    /// A limit of this many milliseconds; greater than zero.
     public static func milliseconds(_ milliseconds: Int) -> TimeLimit { .limited(.milliseconds(milliseconds)) }
 }
 
 extension LimitOverride: ExpressibleByIntegerLiteral where Value == Int {
-    /// So many.
+    /// Makes a limit of this number.
     public init(integerLiteral value: Int) {
         self = .limited(value)
     }
 }
 
 extension Optional where Wrapped == Duration {
-    /// No limit: the word that a request's options use, for a client's properties. The same as nil.
+    /// No limit: the same as nil. A client's property accepts the same word as a request's option.
     public static var unlimited: Duration? { nil }
 }
 
 extension Optional where Wrapped == Int {
-    /// No limit: the word that a request's options use, for a client's properties. The same as nil.
+    /// No limit: the same as nil. A client's property accepts the same word as a request's option.
     public static var unlimited: Int? { nil }
 }
 
 extension Optional where Wrapped == RetryBudgetOptions {
-    /// No limit: the word that a request's options use, for a client's properties. The same as nil.
+    /// No limit: the same as nil. A client's property accepts the same word as a request's option.
     public static var unlimited: RetryBudgetOptions? { nil }
 }

@@ -1,8 +1,9 @@
 /// One knob of a group of options: its name, its property and its range.
 ///
-/// The problems of the group, the knob's configuration key and the range in its row of `Docs/Defaults.md` come from this one declaration.
+/// This one declaration supplies the problems of the group, the knob's configuration key and the range in its row of
+/// `Docs/Defaults.md`.
 package struct OptionKnob<Options> {
-    /// How the knob is read, set and checked.
+    /// The knob's property, with its type and its range.
     package enum Property {
         case flag(WritableKeyPath<Options, Bool>)
         case integer(WritableKeyPath<Options, Int>, ClosedRange<Int>)
@@ -14,7 +15,8 @@ package struct OptionKnob<Options> {
         case integers(WritableKeyPath<Options, Set<Int>>, ClosedRange<Int>)
         /// An enumeration: the words for its values, and a function that sets the value of a word.
         case words([String], set: (_ word: String, _ options: inout Options) -> Void)
-        /// A property of another type, or a group of its own. The function returns the problems, given the knob's path.
+        /// A property of another type, or a nested group of options. The function returns the problems, given the
+        /// knob's path.
         case other((_ options: Options, _ path: String) -> [ConfigurationProblem])
     }
 
@@ -22,7 +24,7 @@ package struct OptionKnob<Options> {
     package let name: String
     package let property: Property
 
-    /// An enumeration whose values have names.
+    /// Makes the knob of an enumeration whose values have names.
     package static func choice<Value>(
         _ name: String, _ property: WritableKeyPath<Options, Value>, _ values: KeyValuePairs<String, Value>
     ) -> Self {
@@ -39,7 +41,7 @@ package struct OptionKnob<Options> {
         self.property = property
     }
 
-    /// The problems of the knob's value, whose path is `path`.
+    /// Returns the problems of the knob's value, whose path is `path`.
     func problems(of options: Options, at path: String) -> [ConfigurationProblem] {
         switch property {
         case .flag, .words: []
@@ -60,7 +62,7 @@ package struct OptionKnob<Options> {
 }
 
 extension Array {
-    /// The problems of a group's knobs, in their order.
+    /// Returns the problems of all knobs of a group, in their order.
     package func problems<Options>(of options: Options, at path: String) -> [ConfigurationProblem]
     where Element == OptionKnob<Options> {
         flatMap { $0.problems(of: options, at: "\(path).\($0.name)") }
@@ -71,7 +73,7 @@ extension Array {
 package struct DurationRange: Sendable {
     /// The range as `Docs/Defaults.md` writes it.
     package let text: String
-    /// The problem of a duration outside of it.
+    /// The problem's text for a duration outside the range.
     let reason: String
     let contains: @Sendable (Duration) -> Bool
 
@@ -109,6 +111,6 @@ extension ClosedRange<Double> {
 }
 
 extension Double {
-    /// Without `.0`, if it is a whole number.
+    /// The number as text, without `.0` if it is a whole number.
     fileprivate var knobText: String { Int(exactly: self).map { "\($0)" } ?? "\(self)" }
 }

@@ -1,40 +1,43 @@
-/// How connections are kept and how many there may be. `nil` means no limit.
+/// How many connections there may be, and how long they are kept. `nil` means no limit.
 public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
-    /// Whether connections are reused; if not, each request dials its own and sends `Connection: close`. Default true.
+    /// Whether connections are reused. If false, each request dials its own connection and sends `Connection: close`.
+    /// Default true.
     public var isEnabled = true
-    /// How long an unused connection is kept, closed by a timer. Greater than zero. Default 90 s.
+    /// How long a connection may be idle; then a timer closes it. Greater than zero. Default 90 s.
     public var idleTimeout: Duration? = .seconds(90)
-    /// How many unused connections are kept for one origin; one too many closes the one unused longest. From 0.
-    /// Default 64.
+    /// How many idle connections are kept for one origin. With one too many, the connection that has been idle longest
+    /// closes. From 0. Default 64.
     public var maximumIdlePerOrigin = 64
-    /// How many unused connections are kept over all origins; the least recently used goes first. From 0. Default 512.
+    /// How many idle connections are kept over all origins. With one too many, the least recently used connection
+    /// closes. From 0. Default 512.
     public var maximumIdle = 512
-    /// How many connections one origin may have, in use, unused and being dialled. At this limit requests wait in
-    /// order. From 1. Default 256.
+    /// How many connections one origin may have, in use, idle and being dialled. At this limit requests wait in order
+    /// of arrival. From 1. Default 256.
     ///
-    /// An HTTP/2 connection that takes no new requests does not count: it finishes its requests after a GOAWAY, the end
-    /// of its lifetime or its last use, or its peer has stopped answering. At most
+    /// An HTTP/2 connection that only finishes its open requests does not count: after a GOAWAY, at the end of its
+    /// lifetime, after its last use, or when its peer has stopped answering. At most
     /// ``HTTP2Options/maximumConnectionsPerOrigin`` connections are left out of the count at once.
     public var maximumPerOrigin: Int? = 256
-    /// How many requests may wait for one origin; one more fails with ``ServiceError/Code/poolSaturated``. From 0.
-    /// Default 10,000.
+    /// How many requests may wait for a connection to one origin. Another request fails with
+    /// ``ServiceError/Code/poolSaturated``. From 0. Default 10,000.
     public var maximumWaiting: Int? = 10_000
-    /// How old a connection may grow (± 10 %); it is retired when it next becomes unused. Greater than zero.
+    /// How old a connection may become (± 10 %). An older connection closes when it is next idle. Greater than zero.
     /// Default 10 min.
     public var maximumLifetime: Duration? = .seconds(600)
     /// How many requests a connection may carry. From 1. Default nil.
     public var maximumUses: Int?
-    /// How many unused connections are kept ready for an origin that has been used or prewarmed. From 0, at most
+    /// How many idle connections are kept ready for an origin that has been used or prewarmed. From 0, at most
     /// ``maximumIdlePerOrigin``. Default 0.
     ///
-    /// ``maximumIdle`` goes first: an origin that has lost a connection to it dials no other in advance until one of its
-    /// unused connections serves a request, 10 s later at the earliest.
+    /// ``maximumIdle`` takes precedence: if an origin loses an idle connection to that limit, it dials no connections
+    /// in advance for at least 10 s. Then it dials in advance again after a request has used one of its idle
+    /// connections.
     public var minimumIdlePerOrigin = 0
 
     /// Makes the defaults.
     public init() {}
 
-    /// For one busy origin: 50 unused connections, kept for 120 s.
+    /// For one busy origin: 50 idle connections, kept for 120 s.
     public static var highThroughput: PoolOptions {
         var options = PoolOptions()
         options.maximumIdlePerOrigin = 50
@@ -42,7 +45,7 @@ public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
         return options
     }
 
-    /// For small machines: 2 unused connections per origin, kept for 10 s.
+    /// For small machines: 2 idle connections per origin, kept for 10 s.
     public static var lowMemory: PoolOptions {
         var options = PoolOptions()
         options.maximumIdlePerOrigin = 2
@@ -50,7 +53,7 @@ public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
         return options
     }
 
-    /// For crawlers and webhooks: 1 unused connection per origin, kept for 30 s.
+    /// For crawlers and webhooks: 1 idle connection per origin, kept for 30 s.
     public static var manyDestinations: PoolOptions {
         var options = PoolOptions()
         options.maximumIdlePerOrigin = 1

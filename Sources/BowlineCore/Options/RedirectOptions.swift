@@ -1,17 +1,17 @@
 /// Whether and how redirects (301, 302, 303, 307, 308; RFC 9110 §15.4) are followed.
 public struct RedirectOptions: Sendable, Hashable, ConfigurableOptions {
-    /// How many redirects one call follows; 0 to 100; 0: none, the response is the caller's. Default 10.
+    /// How many redirects one call follows; 0 to 100; 0: none, and the caller gets the redirect's response. Default 10.
     public var maximum = 10
-    /// Follows a redirect from `https` to `http`. Default false: it fails with `redirectRefused`.
+    /// Whether a redirect from `https` to `http` is followed. Default false: it fails with `redirectRefused`.
     public var allowsDowngrade = false
-    /// Fields that are taken off, besides `Authorization`, `Cookie`, `Proxy-Authorization`, `Host` and the client's own
-    /// `fields`, when a redirect leads to another origin; they do not come back on a later hop. Default none.
+    /// Fields that are removed when a redirect leads to another origin, in addition to `Authorization`, `Cookie`,
+    /// `Proxy-Authorization`, `Host` and the client's own `fields`. No later hop puts them back. Default none.
     public var sensitiveFields: Set<HTTPField.Name> = []
 
     /// Makes the defaults.
     public init() {}
 
-    /// Follows none.
+    /// Options that follow no redirects.
     public static var never: RedirectOptions {
         var options = RedirectOptions()
         options.maximum = 0
@@ -32,16 +32,16 @@ public struct RedirectOptions: Sendable, Hashable, ConfigurableOptions {
 public struct RedirectOverrides: Sendable, Hashable, ConfigurableOptions {
     /// How many redirects the call follows; 0 to 100; 0: none. See ``RedirectOptions/maximum``.
     public var maximum: Int?
-    /// Follows a redirect from `https` to `http`. See ``RedirectOptions/allowsDowngrade``.
+    /// Whether a redirect from `https` to `http` is followed. See ``RedirectOptions/allowsDowngrade``.
     public var allowsDowngrade: Bool?
-    /// Fields that are taken off when a redirect leads to another origin, besides the client's, which stay sensitive. See
+    /// Fields that are removed when a redirect leads to another origin, in addition to the client's
     /// ``RedirectOptions/sensitiveFields``.
     public var sensitiveFields: Set<HTTPField.Name> = []
 
     /// Inherits everything.
     public init() {}
 
-    /// Follows none.
+    /// Overrides that follow no redirects.
     public static var never: RedirectOverrides {
         var overrides = RedirectOverrides()
         overrides.maximum = 0

@@ -4,7 +4,7 @@
 /// $0.retry.backoff.maximum = .seconds(1)                                              // this part
 /// $0.retry.backoff = .exponential(base: .milliseconds(100), maximum: .seconds(5))     // the whole
 /// ```
-/// A request that sets one of the three durations does not ask the client's ``RetryBackoff/custom``.
+/// If a request sets one of the three durations, the client's ``RetryBackoff/custom`` is not called.
 public struct RetryBackoffOverrides: Sendable, ConfigurableOptions {
     /// See ``RetryBackoff/base``. Zero or more.
     public var base: Duration?

@@ -1,34 +1,34 @@
-/// The decision after an attempt that did not succeed.
+/// The decision after a failed attempt: retry or give up, and why.
 public struct RetryDecision: Sendable {
     /// Why the attempt is a failure.
     public enum Cause: Sendable, Hashable {
-        /// A response with this status.
+        /// The status of a response.
         case status(Int)
-        /// An error with this code.
+        /// The code of an error.
         case error(ServiceError.Code)
     }
 
     /// The next step.
     public enum Verdict: Sendable, Hashable {
-        /// Another attempt, after this long.
+        /// Another attempt after this wait.
         case retry(after: Duration)
         /// No retry: the caller gets the outcome.
         case giveUp(Reason)
     }
 
-    /// Why there is no other attempt.
+    /// Why the request is not retried.
     public enum Reason: String, Sendable, Hashable, CaseIterable {
-        /// `maximumAttempts` have been made.
+        /// The request has had `maximumAttempts` attempts.
         case attemptsExhausted
-        /// The service may have acted on it, and the request is not idempotent.
+        /// The service may have acted on the request, and the request is not idempotent.
         case notIdempotent
-        /// The body is a one-shot stream that is partly gone.
+        /// The body is a one-shot stream, and part of it is no longer available.
         case bodyNotReplayable
-        /// Another attempt would end the same: a bad certificate, a violation of the protocol, a limit.
+        /// Another attempt would fail in the same way: a bad certificate, a violation of the protocol, a limit.
         case notRetryable
-        /// `shouldRetry` said no.
+        /// `shouldRetry` answered ``RetryAnswer/no``.
         case declined
-        /// Wait and attempt do not fit into the rest of the time.
+        /// The wait does not end before the request's deadline.
         case deadline
         /// `Retry-After` asks for more than `maximumRetryAfter`.
         case retryAfterTooLong
@@ -38,11 +38,11 @@ public struct RetryDecision: Sendable {
         case draining
     }
 
-    /// The attempt that failed, from 1; from 1 again after each redirect.
+    /// The number of the failed attempt, from 1. Begins at 1 again after each redirect.
     public let attempt: Int
     /// The request's method.
     public let method: HTTPRequest.Method
-    /// The request's origin, as `scheme://host:port`.
+    /// The request's origin, in the form `scheme://host:port`.
     public let origin: String
     /// Why the attempt is a failure.
     public let cause: Cause

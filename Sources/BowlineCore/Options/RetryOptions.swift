@@ -1,31 +1,34 @@
-/// When a request that failed is tried again, how often, and after how long a wait.
+/// When a failed request is retried, how often, and after what wait.
 ///
-/// Only requests that may be sent twice are: idempotent ones, and any whose attempt never reached the service
-/// (``RequestProgress/neverSent``, ``RequestProgress/refused``). See `Docs/Retries.md`.
+/// Only requests that may be sent twice are retried: idempotent ones, and others if the service did not process the
+/// attempt (``RequestProgress/neverSent``, ``RequestProgress/refused``). See `Docs/Retries.md`.
 public struct RetryOptions: Sendable, ConfigurableOptions {
-    /// How often a request is tried, the first included; 1 to 100; 1: never again. Default 3.
+    /// How many times a request is tried, the first attempt included; 1 to 100; 1: no retries. Default 3.
     public var maximumAttempts = 3
-    /// Statuses that are worth another attempt; each 400 to 599. Default 408, 429, 502, 503, 504.
+    /// Statuses that are retried; each 400 to 599. Default 408, 429, 502, 503, 504.
     public var statuses: Set<Int> = [408, 429, 502, 503, 504]
-    /// Decides about an outcome before ``statuses`` and the error's code do; it sees every response, with any status, and
-    /// every `ServiceError` of an attempt. Called once for each, in the request's task; must not block. Default nil.
+    /// Decides about an outcome before ``statuses`` and the error's code do. Called once for each response with any
+    /// status, except for redirects (a 301, 302, 303, 307 or 308 with a `Location`), and once for each `ServiceError`
+    /// of an attempt. Called in the request's task. Must not block. Default nil.
     ///
     /// ```swift
     /// $0.retry.shouldRetry = { $0.fields["x-should-retry"] == "false" ? .no : .asUsual }
     /// ```
     public var shouldRetry: (@Sendable (RetryOutcome) -> RetryAnswer)?
-    /// How long the waits are. Default: up to 50 ms, up to 1 s when the service said that it is too busy, doubling up to
-    /// 20 s.
+    /// How long the waits are. Default: up to 50 ms, or up to 1 s when the service said that it is too busy; doubling
+    /// up to 20 s.
     public var backoff = RetryBackoff()
-    /// The longest `Retry-After` that is waited for; a longer one returns the response at once. Zero or more; zero: none
-    /// is waited for. The wait is random, from the `Retry-After` upwards, over a tenth of it or over the backoff, if that is
-    /// more. It is longer than this by a tenth at most. Default 30 s.
+    /// The longest `Retry-After` that a retry waits for. With a longer one the response is returned at once. Zero or
+    /// more; zero: retries wait for no `Retry-After`. Default 30 s.
+    ///
+    /// The wait is random and at least the `Retry-After`. The random part is at most the backoff's upper end, or a
+    /// tenth of the `Retry-After` if that is more. `Retry-After` makes no wait longer than 1.1 × this property.
     public var maximumRetryAfter: Duration = .seconds(30)
-    /// How much extra load the retries to one origin may make together; nil: no limit. Default: a fifth of the requests and
-    /// 10 each second, over 10 s.
+    /// How much extra load all retries to one origin may make; nil: no limit. Default: a fifth of the requests and 10
+    /// each second, over 10 s.
     public var budget: RetryBudgetOptions? = RetryBudgetOptions()
-    /// Called in the request's task with each decision, also with the decision to leave it at that; must not block.
-    /// Default nil.
+    /// Called in the request's task with each decision after a failed attempt, also with the decision not to retry.
+    /// Must not block. Default nil.
     public var onDecision: (@Sendable (RetryDecision) -> Void)?
 
     /// Short for `backoff.base`.
@@ -69,17 +72,17 @@ public struct RetryOptions: Sendable, ConfigurableOptions {
     package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }
 
-/// How many retries the requests to one origin may make together, over a sliding window.
+/// How many retries all requests to one origin may make, over a sliding window.
 ///
-/// When the budget is empty, the outcome at hand is returned: a service that is down gets little more load than it would
-/// without retries.
+/// When the budget is empty, the outcome is returned without a retry. So a service that is down gets little more load
+/// than without retries.
 public struct RetryBudgetOptions: Sendable, Hashable, ConfigurableOptions {
-    /// Retries allowed as a share of the requests in the window; 0 to 1. Default 0.2.
+    /// The retries allowed, as a share of the requests in the window; 0 to 1. Default 0.2.
     public var ratio = 0.2
-    /// Retries allowed each second besides, so that a client with few requests can retry at all; 0 to 1,000,000.
-    /// Default 10.
+    /// The retries allowed each second in addition, so that a client with few requests can retry at all; 0 to
+    /// 1,000,000. Default 10.
     public var perSecond = 10
-    /// Over how long requests and retries are counted; 1 s to 5 min. Default 10 s.
+    /// The period in which requests and retries are counted; 1 s to 5 min. Default 10 s.
     public var window: Duration = .seconds(10)
 
     /// Makes the defaults.

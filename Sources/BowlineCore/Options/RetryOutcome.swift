@@ -2,19 +2,19 @@
 public struct RetryOutcome: Sendable {
     /// The request's method.
     public let method: HTTPRequest.Method
-    /// The attempt, from 1; from 1 again after each redirect.
+    /// The number of the attempt, from 1. Begins at 1 again after each redirect.
     public let attempt: Int
-    /// How many retries there have been: 0 after the first attempt.
+    /// How many retries were made before this outcome: 0 after the first attempt.
     public let retries: Int
     /// The response's status; nil: the attempt ended with ``error``.
     public let status: HTTPResponse.Status?
     /// The error; nil: there is a response.
     public let error: ServiceError?
-    /// How long the service asked to be left alone (`Retry-After`); nil: it did not, or in no way that could be read.
+    /// The wait that the service asked for (`Retry-After`); nil: there is no `Retry-After`, or it cannot be read.
     public let retryAfter: Duration?
     private let received: ReceivedFields?
 
-    /// The response's fields; none after an error.
+    /// The response's fields; empty after an error.
     public var fields: HTTPFields { received?.httpFields ?? [:] }
 
     /// Whether the service said that it is too busy: 429, or 503 with `Retry-After`.
@@ -38,11 +38,11 @@ public struct RetryOutcome: Sendable {
 
 /// The answer of ``RetryOptions/shouldRetry``.
 public enum RetryAnswer: Sendable, Hashable {
-    /// Try again, regardless of ``RetryOptions/statuses`` and the error's code. The other rules hold: the
-    /// request may be sent twice, attempts, time and budget are left, and `Retry-After` is not too long.
+    /// Retry, regardless of ``RetryOptions/statuses`` and the error's code. The other rules still apply: the request
+    /// may be sent twice, attempts, time and budget are left, and `Retry-After` is not too long.
     case yes
-    /// The outcome is the caller's.
+    /// Do not retry: the caller gets the outcome.
     case no
-    /// As if there were no closure.
+    /// Decide as without a closure.
     case asUsual
 }

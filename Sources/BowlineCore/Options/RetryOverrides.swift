@@ -3,20 +3,21 @@
 /// ```swift
 /// let report = try await client.get("report") { $0.retry.maximumAttempts = 6 }
 /// ```
-/// The client's other rules, its budget and its `onDecision` still hold.
+/// The client's other rules, its budget and its `onDecision` still apply.
 public struct RetryOverrides: Sendable, ConfigurableOptions {
-    /// How often the request is tried, the first included; 1 to 100. See ``RetryOptions/maximumAttempts``.
+    /// How many times the request is tried, the first attempt included; 1 to 100. See ``RetryOptions/maximumAttempts``.
     public var maximumAttempts: Int?
-    /// Statuses that are worth another attempt: a list in place of the client's, or changes of that; each 400 to 599. See
-    /// ``RetryOptions/statuses``.
+    /// Statuses that are retried: a list in place of the client's, or changes to the client's list; each 400 to 599.
+    /// See ``RetryOptions/statuses``.
     public var statuses: SetOverride<Int> = .inherited
-    /// Decides about outcomes, in place of the client's closure. See ``RetryOptions/shouldRetry``.
+    /// Decides about an outcome, in place of the client's closure. See ``RetryOptions/shouldRetry``.
     public var shouldRetry: (@Sendable (RetryOutcome) -> RetryAnswer)?
     /// How long the waits are. See ``RetryOptions/backoff``.
     public var backoff = RetryBackoffOverrides()
-    /// The longest `Retry-After` that is waited for; zero or more. See ``RetryOptions/maximumRetryAfter``.
+    /// The longest `Retry-After` that a retry waits for; zero or more. See ``RetryOptions/maximumRetryAfter``.
     public var maximumRetryAfter: Duration?
-    /// How much extra load retries may make. See ``RetryOptions/budget``; one with another `window` is counted apart.
+    /// How much extra load retries may make. See ``RetryOptions/budget``. A budget with another `window` is counted
+    /// separately.
     public var budget: LimitOverride<RetryBudgetOptions> = .inherited
     /// Called with each decision, in place of the client's closure. See ``RetryOptions/onDecision``.
     public var onDecision: (@Sendable (RetryDecision) -> Void)?

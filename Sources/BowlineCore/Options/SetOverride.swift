@@ -1,23 +1,23 @@
-/// A request's own set in place of its client's, or a change of that.
+/// A request's own set in place of its client's set, or changes to the client's set.
 ///
 /// ```swift
 /// $0.retry.statuses = [409]         // these, and none of the client's
 /// $0.retry.statuses.insert(409)     // this, and the client's
 /// ```
 public enum SetOverride<Element: Hashable & Sendable>: Sendable, Hashable, ExpressibleByArrayLiteral {
-    /// The client's.
+    /// The client's set.
     case inherited
-    /// These, and none of the client's.
+    /// This set in place of the client's.
     case replaced(Set<Element>)
-    /// The client's with some more and without some others.
+    /// The client's set, with some elements added and some removed.
     case changed(adding: Set<Element>, removing: Set<Element>)
 
-    /// These, and none of the client's.
+    /// Makes a set that replaces the client's.
     public init(arrayLiteral elements: Element...) {
         self = .replaced(Set(elements))
     }
 
-    /// Adds one value to the list, which is the client's if it is inherited.
+    /// Adds one element to the set. An inherited set begins as the client's.
     public mutating func insert(_ element: Element) {
         switch self {
         case .inherited: self = .changed(adding: [element], removing: [])
@@ -27,7 +27,7 @@ public enum SetOverride<Element: Hashable & Sendable>: Sendable, Hashable, Expre
         }
     }
 
-    /// Removes one value from the list, which is the client's if it is inherited.
+    /// Removes one element from the set. An inherited set begins as the client's.
     public mutating func remove(_ element: Element) {
         switch self {
         case .inherited: self = .changed(adding: [], removing: [element])

@@ -1,25 +1,26 @@
-/// The trusted certificates, and the client's own, of encrypted connections.
+/// Options of encrypted connections: the trusted certificates, and the client's own certificate.
 public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
-    /// Where trusted certificates come from.
+    /// The source of trusted certificates.
     public enum TrustRoots: Sendable, Hashable {
-        /// The operating system's; in their place, if `SSL_CERT_FILE` or `SSL_CERT_DIR` are set, the certificates (PEM)
-        /// in the file and in the folders that they name. Folders are separated by colons. Both variables are read when
-        /// the client is made, the certificates before its first encrypted connection.
+        /// The operating system's certificates. If `SSL_CERT_FILE` or `SSL_CERT_DIR` is set, only the certificates
+        /// (PEM) in the file and in the folders that they name. Colons separate folders. Both variables are read when
+        /// the client is made. The certificates are read before the client's first encrypted connection.
         case system
-        /// A PEM file of one or more certificates, read when the client is made.
+        /// A PEM file with one or more certificates. Read when the client is made.
         case file(String)
-        /// PEM text of one or more certificates.
+        /// PEM text with one or more certificates.
         case pem(String)
     }
 
     /// Which checks the peer's certificate must pass.
     public enum Verification: Sendable, Hashable {
-        /// Chain, usage, dates, and the URL's host (RFC 9110 §4.3.4, RFC 9525): a name against the certificate's
-        /// dNSNames, an address against its iPAddresses, never the common name. The default.
+        /// The chain, usage, dates, and the URL's host (RFC 9110 §4.3.4, RFC 9525). A host name is compared with the
+        /// certificate's dNSNames, an IP address with its iPAddresses. The common name is never used. The default.
         case full
-        /// Chain, usage and dates, not the name. For peers that are addressed in ways their certificate cannot name.
+        /// The chain, usage and dates, but not the host. For peers that are reached by names or addresses that their
+        /// certificate cannot contain.
         case withoutHostName
-        /// Nothing: anyone can be the peer. For experiments on loopback only.
+        /// No checks: anyone can be the peer. For experiments on loopback only.
         case disabled
     }
 
@@ -33,37 +34,37 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
 
     /// Whether a peer may ask for a second handshake on a connection.
     ///
-    /// TLS 1.2 over HTTP/1.1 only: TLS 1.3 has no renegotiation, and over HTTP/2 a peer that asks for one ends the
-    /// connection in any case (RFC 9113 §9.2.1).
+    /// Only for TLS 1.2 over HTTP/1.1: TLS 1.3 has no renegotiation. Over HTTP/2 the connection always ends if the peer
+    /// asks for a second handshake (RFC 9113 §9.2.1).
     public enum Renegotiation: Sendable, Hashable {
-        /// No: a peer that asks for one ends the connection. The default.
+        /// No: the connection ends if the peer asks for one. The default.
         case never
         /// Once on each connection, for a service that asks for a certificate only when a request needs one. The peer
-        /// has to show the certificate that it showed first.
+        /// must show the same certificate as in the first handshake.
         case once
     }
 
     /// The client's own certificate and key.
     ///
-    /// A passphrase decrypts the key: 1 to 1023 ASCII characters. nil: the key is not encrypted.
+    /// The passphrase decrypts the key: 1 to 1023 ASCII characters. nil: the key is not encrypted.
     public enum Identity: Sendable, Hashable {
-        /// PEM files: the certificate with its chain, and its private key; read when the client is made.
+        /// PEM files: the certificate with its chain, and its private key. Read when the client is made.
         case files(certificate: String, key: String, passphrase: String? = nil)
         /// PEM texts: the certificate with its chain, and its private key.
         case pem(certificate: String, key: String, passphrase: String? = nil)
     }
 
-    /// Where trusted certificates come from. Default `.system`.
+    /// The source of trusted certificates. Default `.system`.
     public var trustRoots: TrustRoots = .system
-    /// The client's certificate, for services that ask for one; nil: none is offered. Default nil.
+    /// The client's certificate, for services that ask for one; nil: the client offers no certificate. Default nil.
     public var identity: Identity?
     /// Which checks the peer's certificate must pass. Default `.full`.
     public var verification: Verification = .full
-    /// The oldest version accepted. Default TLS 1.2.
+    /// The oldest TLS version accepted. Default TLS 1.2.
     public var minimumVersion: Version = .tls12
-    /// Name to send (SNI, RFC 6066 §3) and to check in place of the URL's host, also where that is an address; for tests
-    /// and unusual deployments. A host name of ASCII letters, digits, `-`, `_` and `.`, not an address. nil: the URL's
-    /// host. Default nil.
+    /// The name to send (SNI, RFC 6066 §3) and to check, in place of the URL's host, even if that is an address. For
+    /// tests and unusual deployments. A host name of ASCII letters, digits, `-`, `_` and `.`, not an address. nil: the
+    /// URL's host. Default nil.
     public var serverName: String?
     /// Whether a TLS 1.2 peer may ask for a second handshake (HTTP/1.1 only). Default `.never`.
     public var renegotiation: Renegotiation = .never
@@ -110,7 +111,8 @@ extension TLSOptions.Identity {
         }
     }
 
-    /// Whether the TLS library takes the passphrase: it has room for 1023 bytes, and traps on one above 127.
+    /// Whether the TLS library can use the passphrase. The library has room for 1023 bytes, and traps on a byte above
+    /// 127.
     package var hasUsablePassphrase: Bool {
         guard let passphrase else { return true }
         return (1...1023).contains(passphrase.utf8.count) && passphrase.utf8.allSatisfy { $0 > 0 && $0 < 0x80 }
@@ -118,7 +120,7 @@ extension TLSOptions.Identity {
 }
 
 extension TLSOptions.Identity: CustomStringConvertible, CustomReflectable {
-    /// Where it comes from; never the key or its passphrase.
+    /// The path of the certificate, or `pem`; never the key or its passphrase.
     public var description: String {
         switch self {
         case .files(let certificate, _, _): "files(certificate: \(certificate))"

@@ -1,20 +1,20 @@
-/// How long each phase of a request may take; `nil`, or `.unlimited`, means no limit. Every limit is greater than zero.
+/// How long each phase of a request may take. `nil`, or `.unlimited`, means no limit. Every limit is greater than zero.
 public struct Timeouts: Sendable, Hashable, ConfigurableOptions {
-    /// Bounds one dial: name resolution, TCP and TLS together. Default 10 s.
+    /// Bounds one dial: name resolution, TCP, TLS and the peer's first HTTP/2 settings together. Default 10 s.
     public var connect: Duration? = .seconds(10)
-    /// Bounds the wait for a connection that others use. While a dial for the request is under way, ``connect`` decides; if
-    /// that is nil, this bounds the dial as well. Default 10 s.
+    /// Bounds the wait for a connection that other requests use. While a dial for the request is under way, ``connect``
+    /// applies instead. If ``connect`` is nil, this bounds the dial as well. Default 10 s.
     public var poolAcquire: Duration? = .seconds(10)
-    /// Bounds the wait for the final response head, from the moment the request was sent whole. Default 30 s.
+    /// Bounds the wait for the final response head, from the moment when the request was sent whole. Default 30 s.
     public var responseHead: Duration? = .seconds(30)
-    /// Bounds the time without progress while a body is read or written; a pause by our own reader does not count.
+    /// Bounds the time without progress while a body is read or written. A pause of the body's reader does not count.
     /// Default 30 s.
     public var bodyIdle: Duration? = .seconds(30)
-    /// Bounds one attempt, from asking for a connection to the response head. The body is not part of it: ``bodyIdle`` and
-    /// ``total`` bound that. At most ``total``. Default nil.
+    /// Bounds one attempt, from asking for a connection to the response head. It does not bound the body: ``bodyIdle``
+    /// and ``total`` do. At most ``total``. Default nil.
     public var attempt: Duration?
-    /// Bounds the whole request, from admission to the last byte of the body, across queueing, attempts and sleeps.
-    /// Default 60 s; `client.download` has no limit unless this one was set.
+    /// Bounds the whole request, from admission to the last byte of the body, including queueing, all attempts and the
+    /// waits between them. Default 60 s; `client.download` has no total limit unless you set this.
     public var total: Duration? = .seconds(60) {
         didSet { choice.isTotalChosen = true }
     }
@@ -26,7 +26,7 @@ public struct Timeouts: Sendable, Hashable, ConfigurableOptions {
     /// Whether ``total`` was set, to any value.
     package var isTotalChosen: Bool { choice.isTotalChosen }
 
-    /// How the value was set. Values that differ in this alone are equal.
+    /// How the value was set. Not part of equality: values that differ only in this are equal.
     private struct Choice: Sendable, Hashable {
         var isTotalChosen = false
 
@@ -84,9 +84,9 @@ public struct TimeoutOverrides: Sendable, Hashable, ConfigurableOptions {
     /// Inherits everything.
     public init() {}
 
-    /// For a body of any length, up or down: no ``total`` and no ``attempt``. The idle limits stay as the client has them:
-    /// ``bodyIdle`` for both bodies, ``responseHead`` from the moment the request was sent whole, ``poolAcquire`` for the
-    /// connection. A `Deadline.current` of the task still ends the request.
+    /// Timeouts for a request or response body of any length: no ``total`` and no ``attempt``. The other limits are
+    /// inherited from the client: ``bodyIdle`` for both bodies, ``responseHead`` from the moment when the request was
+    /// sent whole, ``poolAcquire`` for the connection. A `Deadline.current` of the task still ends the request.
     ///
     /// ```swift
     /// let export = try await client.get("export") { $0.timeouts = .streaming }

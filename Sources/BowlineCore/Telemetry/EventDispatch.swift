@@ -1,13 +1,13 @@
 internal import Synchronization
 
-/// Delivers events to a client's listeners. A client without listeners has no dispatch: code that might deliver an event checks
-/// for it first, and that check is the only cost.
+/// Delivers events to a client's listeners. A client without listeners has no dispatch. Code that may deliver an event
+/// checks for a dispatch first, and that check is the only cost.
 package final class EventDispatch: Sendable {
     private let listeners: [any ServiceEventListener]
     private let clock: any ServiceClock
     private let requestsNumbered = Atomic(0)
 
-    /// Nil without listeners.
+    /// Makes a dispatch; nil: there are no listeners.
     package init?(_ listeners: [any ServiceEventListener], clock: any ServiceClock) {
         guard !listeners.isEmpty else { return nil }
         self.listeners = listeners
@@ -16,11 +16,11 @@ package final class EventDispatch: Sendable {
 
     package var now: MonotonicInstant { clock.now }
 
-    /// Tells all listeners of something that happened to a request.
+    /// Delivers an event of a request to all listeners.
     ///
     /// - Parameters:
-    ///   - context: Of the attempt.
-    ///   - instant: When; nil: now.
+    ///   - context: The context of the attempt.
+    ///   - instant: When it happened; nil: now.
     package func request(
         _ context: RequestContext, resend: Int, origin: Origin, connection: Int?,
         at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void
@@ -32,7 +32,7 @@ package final class EventDispatch: Sendable {
         for listener in listeners { tell(listener, event) }
     }
 
-    /// Tells all listeners of something that happened to a connection.
+    /// Delivers an event of a connection to all listeners.
     package func connection(
         _ id: Int, origin: Origin, _ tell: (any ServiceEventListener, ConnectionEvent) -> Void
     ) {
@@ -49,7 +49,7 @@ package final class EventDispatch: Sendable {
         }
     }
 
-    /// Tells all listeners that the wait before another attempt is over.
+    /// Notifies all listeners that the wait before another attempt is over.
     ///
     /// - Parameter context: The context of the attempt that failed.
     package func retryBegan(_ context: RequestContext, origin: Origin) {
@@ -58,7 +58,7 @@ package final class EventDispatch: Sendable {
         }
     }
 
-    /// The call's number; it gets one with its first event.
+    /// Returns the call's number. The call gets it with its first event.
     private func number(of call: CallRecord) -> Int {
         let known = call.number.load(ordering: .relaxed)
         guard known == 0 else { return known }

@@ -1,12 +1,12 @@
 /// Which request an event is about, and when it happened.
 public struct RequestEvent: Sendable {
-    /// The call's number: unique within the client, from 1; the same for all hops and attempts of a call.
+    /// The call's number: unique within the client, from 1. All hops and attempts of a call have the same number.
     public let request: Int
-    /// Which hop of the call: 0, and one more after each redirect that was followed.
+    /// The number of the hop: 0, and one more after each redirect that was followed.
     public let hop: Int
-    /// Which attempt of the hop, from 1.
+    /// The number of the attempt within its hop, from 1.
     public let attempt: Int
-    /// Which sending of the attempt: 0, or 1 after the transport has sent it again on its own.
+    /// How many times the transport has resent this attempt: 0 for its first send.
     public let resend: Int
     /// The call's method.
     public let method: String
@@ -14,7 +14,7 @@ public struct RequestEvent: Sendable {
     public let target: String
     /// The origin of the attempt.
     public let origin: Origin
-    /// The connection that carries it; nil while it has none.
+    /// The connection that carries the request; nil: the request has none at this moment.
     public let connection: Int?
     /// When it happened, on the client's clock.
     public let instant: MonotonicInstant
@@ -37,7 +37,7 @@ public struct RequestEvent: Sendable {
 
 /// Which connection an event is about, and when it happened.
 public struct ConnectionEvent: Sendable {
-    /// The connection's number: unique within the client, from 1, in the order in which dials began.
+    /// The connection's number: unique within the client, from 1, in the order in which the dials began.
     public let connection: Int
     /// The connection's origin.
     public let origin: Origin
@@ -51,12 +51,12 @@ public struct ConnectionEvent: Sendable {
     }
 }
 
-/// Why the sending of a request ended before its response was complete.
+/// Why a request ended before its response was complete.
 public enum RequestEnding: Sendable {
-    /// It failed.
+    /// The request failed.
     case failed(ServiceError)
     /// The calling task was cancelled.
     case cancelled
-    /// The caller let the response's body go.
+    /// The caller dropped the response's body.
     case abandoned
 }

@@ -1,46 +1,49 @@
-/// Gets an event for each phase of requests and connections, as it happens. Registered with `telemetry.events` when a client is
-/// made; derived clients share its listeners.
+/// Gets an event for each phase of requests and connections, as it happens. Register listeners in `telemetry.events`
+/// when you make a client. Derived clients share its listeners.
 ///
-/// Every method does nothing by default: implement the ones that you need. They are called on event loops and in callers'
-/// tasks, for several requests at once, and must not block: requests wait while they run. The events of one
-/// request come in order, and so do the events of one connection.
+/// Every method does nothing by default: implement the methods that you need. They are called on event loops and in
+/// callers' tasks, for several requests at once. They must not block, because requests wait while they run. The events
+/// of one request come in order, and so do the events of one connection.
 ///
-/// A request that finds an unused connection: `requestLeased`, `requestHeadSent`, `requestBodySent`,
-/// `responseFirstByte`, `responseHead`, `responseBodyEnd`. A request that finds no idle connection has `requestQueued` and
-/// `requestDequeued` before that. `requestEnded` replaces the events that do not follow any more; after it
-/// `requestResending`, if the transport sends the request again on its own (`Docs/ConnectionReuse.md`). A body that was
-/// sent before the peer had it all may end after the response: `requestBodySent` then comes last. If the caller gives up in the
-/// instant when the response ends, both events may come.
+/// A request that finds an idle connection: `requestLeased`, `requestHeadSent`, `requestBodySent`, `responseFirstByte`,
+/// `responseHead`, `responseBodyEnd`. A request that finds no idle connection has `requestQueued` and `requestDequeued`
+/// before these. If the request ends early, `requestEnded` replaces the remaining events. `requestResending` follows
+/// `requestEnded` if the transport resends the request (`Docs/ConnectionReuse.md`).
 ///
-/// A connection: `connectionDialling`, `connectionConnected`, with TLS `connectionSecured`, `connectionEstablished`, then
-/// `connectionReleased` after each request that leaves it usable (with HTTP/2 when no request is left on it), at last
-/// `connectionClosed`; or `connectionFailed`, which replaces the events that do not follow any more.
+/// An upload may end after the response. Then `requestBodySent` comes last. If the caller drops the response's body at
+/// the instant when the response ends, both `responseBodyEnd` and `requestEnded` may come.
+///
+/// A connection: `connectionDialling`, `connectionConnected`, with TLS `connectionSecured`, `connectionEstablished`.
+/// Then `connectionReleased` after each request after which the connection can be reused (with HTTP/2: when no request
+/// uses it any more). At last `connectionClosed`. If the dial fails, `connectionFailed` replaces the remaining events.
 public protocol ServiceEventListener: Sendable {
-    /// No connection is free for the request: it waits for one to be returned or dialled.
+    /// No connection is free for the request. The request waits until a connection is returned or dialled.
     func requestQueued(_ event: RequestEvent)
-    /// The request waits no longer; it has a connection, or has failed. `waited` is since `requestQueued`.
+    /// The wait is over: the request has a connection, or has failed. `waited` is the time since `requestQueued`.
     func requestDequeued(_ event: RequestEvent, waited: Duration)
-    /// The request has a connection, which had carried a request before, or not. Told again, of another one, if an HTTP/2
-    /// connection takes no more requests when it comes there.
+    /// The request has a connection. `isReused`: whether the connection had carried a request before. Called again, for
+    /// another connection, if an HTTP/2 connection takes no more requests when this request reaches it.
     func requestLeased(_ event: RequestEvent, isReused: Bool)
     /// The head was handed to the network.
     func requestHeadSent(_ event: RequestEvent)
-    /// The request was handed to the network to its end; at once after the head if there is no body or a small one.
+    /// The whole request was handed to the network. If there is no body or a small one, this follows at once after the
+    /// head.
     func requestBodySent(_ event: RequestEvent)
-    /// The first byte of a response, an informational one perhaps, has arrived.
+    /// The first byte of a response has arrived, perhaps of an informational one.
     func responseFirstByte(_ event: RequestEvent)
     /// The final response head has arrived.
     func responseHead(_ event: RequestEvent, status: Int)
     /// The last byte of the response has arrived; the caller may not have read it yet.
     func responseBodyEnd(_ event: RequestEvent)
-    /// The sending of the request ended before its response was complete.
+    /// The request ended before its response was complete.
     func requestEnded(_ event: RequestEvent, _ ending: RequestEnding)
-    /// The transport sends the request again, because the connection it had was dead.
+    /// The transport resends the request on another connection, because the connection was dead or the peer refused the
+    /// request.
     func requestResending(_ event: RequestEvent)
-    /// It was decided whether an attempt that failed is followed by another: once for each.
+    /// The client has decided whether another attempt follows a failed one. Called once for each failed attempt.
     func retryDecided(_ event: RequestEvent, _ decision: RetryDecision)
-    /// The wait that was decided is over, and the next attempt begins; `attempt` is still the one that failed. Not called if a
-    /// shutdown or the caller ends the wait.
+    /// The wait before a retry is over, and the next attempt begins. `event.attempt` is still the failed attempt. Not
+    /// called if a shutdown or the caller ends the wait.
     func retryBegan(_ event: RequestEvent)
 
     /// A dial begins: name resolution, TCP, TLS.
@@ -51,12 +54,12 @@ public protocol ServiceEventListener: Sendable {
     func connectionSecured(_ event: ConnectionEvent)
     /// The connection is ready for requests.
     func connectionEstablished(_ event: ConnectionEvent)
-    /// The dial failed, or no request needs it any longer.
+    /// The dial failed, or was cancelled because no request needs it.
     func connectionFailed(_ event: ConnectionEvent, error: ServiceError)
-    /// The connection goes back to the pool: it carries no request.
+    /// The connection goes back to the pool. With HTTP/2: it carries no request any more.
     func connectionReleased(_ event: ConnectionEvent)
-    /// The connection is closed by our side or was by the peer: one of the reasons of `Docs/ConnectionReuse.md`. `age` is
-    /// since it was established.
+    /// The connection was closed by the client or by the peer. `reason` is one of the reasons in
+    /// `Docs/ConnectionReuse.md`. `age` is the time since the connection was established.
     func connectionClosed(_ event: ConnectionEvent, reason: String, age: Duration)
 }
 

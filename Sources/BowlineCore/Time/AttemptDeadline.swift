@@ -1,21 +1,21 @@
-/// When an attempt has to be over, and which of its limits that is.
+/// The deadline of an attempt, and the limit that sets it.
 ///
-/// `timeouts.attempt` bounds it until there is a response head. From then on the request's deadline alone counts: a body that
-/// fails later is not tried again, so an attempt's limit would only cut it.
+/// `timeouts.attempt` bounds the attempt until its response head has arrived. After that only the request's deadline
+/// counts: a body that fails later is not retried, so the attempt's limit could only cut it off.
 @usableFromInline
 package struct AttemptDeadline: Sendable {
     /// When the attempt began.
     @usableFromInline package let started: MonotonicInstant
-    /// When there has to be a response head: the earlier of the attempt's own limit and ``total``.
+    /// When the response head must have arrived: the earlier of the attempt's own limit and ``total``.
     @usableFromInline package let instant: MonotonicInstant
-    /// When the request has to be over.
+    /// When the request must have ended.
     @usableFromInline package let total: MonotonicInstant
-    /// Whether ``instant`` is the attempt's own limit.
+    /// Whether the attempt's own limit sets ``instant``.
     @usableFromInline package let isOwnLimit: Bool
 
     /// - Parameters:
-    ///   - deadline: The request's; nil: none.
-    ///   - limit: The attempt's own, `timeouts.attempt`; nil: none.
+    ///   - deadline: The request's deadline; nil: none.
+    ///   - limit: The attempt's own limit, `timeouts.attempt`; nil: none.
     ///   - started: When the attempt began.
     @inlinable
     package init(deadline: Deadline?, limit: Duration?, started: MonotonicInstant) {
@@ -29,20 +29,20 @@ package struct AttemptDeadline: Sendable {
     /// The error's code when ``instant`` passes.
     package var code: ServiceError.Code { isOwnLimit ? .attemptTimeout : .deadlineExceeded }
 
-    /// The one that counts now.
+    /// Returns the deadline that counts now.
     @inlinable
     package func instant(hasHead: Bool) -> MonotonicInstant { hasHead ? total : instant }
 
     package func code(hasHead: Bool) -> ServiceError.Code { hasHead ? .deadlineExceeded : code }
 
-    /// The error's message when it passes.
+    /// Returns the error's message when the deadline passes.
     package func message(hasHead: Bool) -> String {
         code(hasHead: hasHead) == .attemptTimeout
             ? "no response head came within timeouts.attempt" : "the request's deadline has passed"
     }
 }
 
-/// The error messages of the other limits of `Timeouts`, in every transport.
+/// The error messages of other limits in `Timeouts`, the same in every transport.
 package enum TimeLimitMessage {
     package static let responseHead = "no response head came within timeouts.responseHead"
     package static let responseBody = "no byte of the response body came for timeouts.bodyIdle"

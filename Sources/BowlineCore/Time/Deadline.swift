@@ -1,9 +1,9 @@
-/// An instant by which a request has to be over, in any phase.
+/// The instant by which a request must have ended, in any phase.
 ///
 /// A request's total timeout sets its deadline. A request also inherits an earlier deadline from the task that sends it
 /// (``current``), so that a server's handler can limit all its requests in one place.
 public struct Deadline: Hashable, Comparable, Sendable {
-    /// When it passes, on the client's clock.
+    /// When the deadline passes, on the client's clock.
     public let instant: MonotonicInstant
 
     /// Makes a deadline at an instant of the client's clock.
@@ -11,22 +11,22 @@ public struct Deadline: Hashable, Comparable, Sendable {
         self.instant = instant
     }
 
-    /// The deadline that lies `duration` from now on `clock`.
+    /// Returns the deadline that lies `duration` from now on `clock`.
     ///
     /// - Parameters:
-    ///   - duration: How long from now; zero or less is a deadline that has passed.
-    ///   - clock: The clock it is measured on; must be the client's.
+    ///   - duration: The time from now; with zero or less the deadline has already passed.
+    ///   - clock: The clock of the deadline; must be the client's clock.
     public static func after(_ duration: Duration, clock: some ServiceClock = MonotonicClock()) -> Deadline {
         Deadline(clock.now.advanced(by: duration))
     }
 
-    /// The deadline that the current task has inherited, if any.
+    /// The deadline that the current task has inherited; nil: none.
     @TaskLocal public static var current: Deadline?
 
-    /// Runs `operation` with a deadline that every request sent inside inherits, unless its own is earlier.
+    /// Runs `operation` with a deadline. Every request sent in it inherits the deadline, unless its own is earlier.
     ///
-    /// An earlier deadline that is already in force stays in force. The operation itself is not interrupted: the
-    /// requests in it are, with ``ServiceError/Code/deadlineExceeded``.
+    /// An earlier deadline of the current task stays in force. The operation itself is not interrupted. Its requests
+    /// fail with ``ServiceError/Code/deadlineExceeded`` when the deadline passes.
     public static func with<Result>(
         _ deadline: Deadline,
         isolation: isolated (any Actor)? = #isolation,

@@ -1,12 +1,12 @@
 /// A point in time of a clock that never goes back, in whole nanoseconds since an arbitrary start.
 ///
-/// Every deadline and every measured phase of Bowline is one of these. Arithmetic saturates: an instant that would lie
-/// past the representable range becomes ``distantFuture`` instead of trapping.
+/// Bowline's deadlines and measured times are of this type. Arithmetic saturates: an instant past the end of the range
+/// becomes ``distantFuture`` instead of trapping.
 public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
-    /// Swift's own.
+    /// Swift's `Duration`.
     public typealias Duration = Swift.Duration
 
-    /// Nanoseconds since the clock's start; comparable only between instants of the same clock.
+    /// The nanoseconds since the clock's start. Only instants of the same clock can be compared.
     public let nanoseconds: Int64
 
     /// Makes an instant from nanoseconds since the clock's start.
@@ -14,17 +14,17 @@ public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
         self.nanoseconds = nanoseconds
     }
 
-    /// An instant later than any that a clock will reach (292 years after its start).
+    /// The last instant of the range, which no clock reaches (292 years after its start).
     public static let distantFuture = MonotonicInstant(nanoseconds: .max)
 
-    /// The instant `duration` later (earlier, if negative), saturating at the ends of the range.
+    /// Returns the instant `duration` later (earlier if it is negative), clamped to the range.
     public func advanced(by duration: Swift.Duration) -> MonotonicInstant {
         let (sum, overflowed) = nanoseconds.addingReportingOverflow(duration.saturatingNanoseconds)
         guard overflowed else { return MonotonicInstant(nanoseconds: sum) }
         return MonotonicInstant(nanoseconds: duration < .zero ? .min : .max)
     }
 
-    /// The time from this instant to `other`; negative if `other` is earlier.
+    /// Returns the time from this instant to `other`; negative if `other` is earlier.
     public func duration(to other: MonotonicInstant) -> Swift.Duration {
         let (difference, overflowed) = other.nanoseconds.subtractingReportingOverflow(nanoseconds)
         guard overflowed else { return .nanoseconds(difference) }
@@ -40,7 +40,8 @@ public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
 extension Duration {
     /// This duration in whole nanoseconds, clamped to the range of an `Int64` (±292 years).
     package var saturatingNanoseconds: Int64 {
-        // Most are positive, and below 2^63 ns by this bound: one division, where `components` makes several of 128 bits.
+        // Most durations are positive and below this bound, and so below 2^63 ns. They need one division; `components`
+        // makes several of 128 bits.
         let all = attoseconds
         let (high, low) = (UInt64(truncatingIfNeeded: all >> 64), UInt64(truncatingIfNeeded: all))
         if high < 500_000_000 {
@@ -56,15 +57,15 @@ extension Duration {
         return sumOverflowed ? (seconds < 0 ? .min : .max) : sum
     }
 
-    /// The whole seconds in an `Int64` of nanoseconds.
+    /// The number of whole seconds that fit into an `Int64` of nanoseconds.
     private static let mostSeconds: Int64 = 9_223_372_036
 
-    /// This duration as seconds, for a person to read.
+    /// This duration in seconds, for a person to read.
     package var inSeconds: Double {
         Double(saturatingNanoseconds) / 1e9
     }
 
-    /// For log lines: `50 ms`, `1.2 s`, `25 s`.
+    /// The text for log lines, for example `50 ms`, `1.2 s` or `25 s`.
     package var spoken: String {
         let milliseconds = saturatingNanoseconds / 1_000_000
         if milliseconds < 1000 { return "\(milliseconds) ms" }
@@ -72,7 +73,7 @@ extension Duration {
             ? "\(milliseconds / 1000).\(milliseconds / 100 % 10) s" : "\(milliseconds / 1000) s"
     }
 
-    /// For messages: milliseconds below ten seconds, else seconds.
+    /// The text for messages: in milliseconds below ten seconds, else in seconds.
     package var readable: String {
         let milliseconds = saturatingNanoseconds / 1_000_000
         return milliseconds < 10_000 ? "\(milliseconds) ms" : "\(milliseconds / 1000) s"

@@ -26,10 +26,10 @@ extension Origin {
             throw ServiceError(.invalidURL, "URL's host must be the socket's path, percent-encoded")
         }
         for byte in path.utf8 where byte < 0x20 || byte == 0x7F {
-            // Descriptions show the path: it would end a line of a log.
+            // Descriptions show the path, and a control character could end a log line.
             throw ServiceError(.invalidURL, "URL's socket path has a control character (byte \(byte))")
         }
-        // sun_path holds 108 bytes on Linux and 104 on Darwin, its end included.
+        // `sun_path` has 108 bytes on Linux and 104 on Darwin, including its terminating NUL.
         guard path.utf8.count <= 103 else {
             throw ServiceError(.invalidURL, "URL's socket path is longer than 103 bytes")
         }
@@ -108,7 +108,7 @@ extension Origin {
         isAddress(text, family: AF_INET) || isAddress(text, family: AF_INET6)
     }
 
-    /// The 4 or 16 bytes of an IPv4 or IPv6 address; nil if `text` is none.
+    /// The 4 or 16 bytes of an IPv4 or IPv6 address; nil: `text` is no address.
     package static func addressBytes(_ text: String) -> [UInt8]? {
         address(text, family: AF_INET, length: 4) ?? address(text, family: AF_INET6, length: 16)
     }
@@ -117,9 +117,9 @@ extension Origin {
         address(text, family: family, length: 0) != nil
     }
 
-    /// The first `length` bytes of an address of that family; nil if `text` is none.
+    /// The first `length` bytes of an address of this family; nil: `text` is no such address.
     private static func address(_ text: String, family: Int32, length: Int) -> [UInt8]? {
-        // A C string ends at its first NUL: the rest would go unseen.
+        // A C string ends at its first NUL: `inet_pton` would not see the rest.
         guard !text.utf8.contains(0) else { return nil }
         return withUnsafeTemporaryAllocation(byteCount: 16, alignment: 8) { buffer in
             guard let base = buffer.baseAddress, inet_pton(family, text, base) == 1 else { return nil }

@@ -1,7 +1,8 @@
-/// Where a service is: scheme, host and port, and the socket's path if it listens on a Unix domain socket.
+/// The place of a service: scheme, host and port, and the socket's path if the service listens on a Unix domain socket.
 ///
-/// Parsed once: name resolution, SNI, the `Host` field, the pool's key and origin comparisons all use this one value.
-/// Hosts are lower-case; a default port equals an explicit one; a trailing dot makes a different host.
+/// Parsed once: name resolution, SNI, the `Host` field, the pool's key and comparisons of origins all use this one
+/// value. Hosts are in lower case. An explicit default port equals no port. A host with a trailing dot is a different
+/// host.
 public struct Origin: Sendable {
     /// Whether connections are encrypted.
     public enum Scheme: String, Sendable, Hashable {
@@ -53,13 +54,13 @@ public struct Origin: Sendable {
     public var scheme: Scheme { storage.scheme }
     /// The host in lower case; an IPv6 address without brackets.
     public var host: String { storage.host }
-    /// The port, the scheme's default if the URL named none.
+    /// The port; the scheme's default port if the URL has none.
     public var port: Int { storage.port }
-    /// The path of the Unix domain socket, if the service listens on one.
+    /// The path of the Unix domain socket; nil: the service does not listen on one.
     public var socketPath: String? { storage.socketPath }
     /// Whether ``host`` is an IPv4 or IPv6 address rather than a name.
     public var isIPAddress: Bool { storage.isIPAddress }
-    /// Host and port, also if the port is the default: the target of CONNECT (RFC 9112 §3.2.3).
+    /// The host and the port, even if it is the default port: the target of CONNECT (RFC 9112 §3.2.3).
     package var authorityWithPort: String { port == scheme.defaultPort ? "\(authority):\(port)" : authority }
     /// The beginning of this origin's URLs: the scheme, `://` and the authority, or the socket's path percent-encoded.
     var urlPrefix: String {
@@ -69,19 +70,19 @@ public struct Origin: Sendable {
         let address = "[\(host[..<zone])%25\(host[host.index(after: zone)...])]"
         return "\(scheme.rawValue)://\(address)" + (port == scheme.defaultPort ? "" : ":\(port)")
     }
-    /// The value of the `Host` field: host, and the port unless it is the scheme's default (RFC 9110 §7.2).
+    /// The value of the `Host` field: the host, and the port unless it is the scheme's default (RFC 9110 §7.2).
     public var authority: String { storage.authority }
 }
 
 extension Origin: Hashable {
-    /// Whether they are the same place: scheme, host, port and socket path.
+    /// Whether two origins are the same place: scheme, host, port and socket path.
     public static func == (left: Origin, right: Origin) -> Bool {
         if left.storage === right.storage { return true }
         return left.storage.hash == right.storage.hash && left.scheme == right.scheme && left.port == right.port
             && left.host == right.host && left.socketPath == right.socketPath
     }
 
-    /// Feeds a hash made when the origin was.
+    /// Feeds a hash that was computed when the origin was made.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(storage.hash)
     }

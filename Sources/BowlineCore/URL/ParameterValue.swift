@@ -1,17 +1,17 @@
-/// A value with a text of its own for queries, forms and paths.
+/// A value that has its own text for queries, forms and paths.
 ///
-/// An enum with a raw value only has to name the protocol:
+/// An enum with a raw value only has to declare the conformance:
 ///
 /// ```swift
 /// enum Status: String, ParameterValue { case open, inProgress = "in-progress" }
 ///
 /// let orders = try await client.get("orders", query: ["status": Status.inProgress, "limit": 10])
 /// ```
-/// Its text is the raw value's, also where the type has a `description` of its own; without one, that is the raw value's text
-/// too. Other values need not conform: the text of a number, a string or a `UUID` is its `description`. A type whose
-/// `description` is for people conforms and has its own ``parameterText``.
+/// Its text is the text of the raw value, even if the type has a `description` of its own. Without one, `description`
+/// is the raw value's text too. Numbers, strings and `UUID`s need not conform: their text is their `description`. If a
+/// type's `description` is meant for people, conform to this protocol and implement ``parameterText``.
 public protocol ParameterValue: CustomStringConvertible, Sendable {
-    /// The text that is sent: plain, percent-encoded later.
+    /// The text that is sent. Plain text: it is percent-encoded later.
     var parameterText: String { get }
 }
 

@@ -1,21 +1,20 @@
-/// Percent-encoding of URL components (RFC 3986 §2): done once, and only where it is needed.
+/// Percent-encoding of URL components (RFC 3986 §2). Each component is encoded once, and only if it needs to be.
 public enum PercentEncoding {
-    /// Encodes a value that is to be exactly one path segment: everything but unreserved characters and a few that
-    /// have no meaning inside a segment, `%` and `/` included.
+    /// Encodes a value as exactly one path segment: everything except unreserved characters, and so `%` and `/` too.
     ///
-    /// Use it for values from elsewhere: `client.get("files/\(PercentEncoding.segment(name))")`. The segments `.` and
-    /// `..` cannot be expressed in a URL, encoded or not: a path that is made of them loses them.
+    /// Use it for values that your program did not write: `client.get("files/\(PercentEncoding.segment(name))")`. A URL
+    /// cannot express the segments `.` and `..`, encoded or not: they are removed from its path as dot segments.
     public static func segment(_ value: String) -> String {
         encode(value) { isUnreserved($0) }
     }
 
-    /// Encodes a value that is to be one name or value of a query, `&`, `=`, `+` and `%` included.
+    /// Encodes a value as one name or value of a query; `&`, `=`, `+` and `%` are encoded too.
     public static func queryValue(_ value: String) -> String {
         encode(value) { isUnreserved($0) }
     }
 
-    /// Encodes a value that is to be one name or value of a form (`application/x-www-form-urlencoded`), as browsers do:
-    /// a space is `+`, and letters, digits and `*-._` stay as they are (WHATWG URL §5.2).
+    /// Encodes a value as one name or value of a form (`application/x-www-form-urlencoded`), in the same way as
+    /// browsers: a space becomes `+`, and letters, digits and `*-._` stay unchanged (WHATWG URL §5.2).
     static func formValue(_ value: String) -> String {
         let encoded = encode(value) { byte in
             byte == UInt8(ascii: " ") || byte == UInt8(ascii: "*") || (isUnreserved(byte) && byte != UInt8(ascii: "~"))
@@ -24,18 +23,18 @@ public enum PercentEncoding {
         return String(decoding: encoded.utf8.map { $0 == UInt8(ascii: " ") ? UInt8(ascii: "+") : $0 }, as: UTF8.self)
     }
 
-    /// Encodes characters that a path may not have. Leaves separators and valid `%XX` triplets as they are.
+    /// Encodes the characters that a path must not have. Leaves separators and valid `%XX` triplets unchanged.
     static func path(_ value: Substring) -> String {
         encodeKeepingTriplets(value) { isPathCharacter($0) || $0 == UInt8(ascii: "/") }
     }
 
-    /// Encodes characters that a query may not have. Leaves separators and valid `%XX` triplets as they are.
+    /// Encodes the characters that a query must not have. Leaves separators and valid `%XX` triplets unchanged.
     static func query(_ value: Substring) -> String {
         encodeKeepingTriplets(value) { isPathCharacter($0) || $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") }
     }
 
-    /// The bytes that a percent-encoded text stands for; nil if a `%` is not followed by two hexadecimal digits or the
-    /// result is not UTF-8 or holds a NUL.
+    /// Returns the decoded text of a percent-encoded text; nil: a `%` is not followed by two hexadecimal digits, or the
+    /// result is not UTF-8 or contains a NUL.
     static func decode(_ value: Substring) -> String? {
         var bytes: [UInt8] = []
         var rest = value.utf8[...]

@@ -1,17 +1,17 @@
-/// Names and values in order, as a query (`?q=a%20b&limit=10`) or a form has them. Names may be there several times.
+/// Names and values in order, for a query (`?q=a%20b&limit=10`) or a form. A name may occur several times.
 ///
 /// ```swift
 /// let response = try await client.get("search", query: ["q": text, "limit": 10, "cursor": cursor])
 /// ```
-/// Names and values are plain text: they are percent-encoded once, when they are sent. nil values are left out. A value is
-/// sent as its description, or as its ``ParameterValue/parameterText``: the raw value of an enum that conforms to
-/// ``ParameterValue``.
+/// Names and values are plain text: they are percent-encoded once, when they are sent. nil values are left out. The
+/// text of a value is its description. If its type conforms to ``ParameterValue``, it is
+/// ``ParameterValue/parameterText``: the raw value of an enum, for example.
 public struct QueryItems: Sendable {
     /// A name with its value, or a name alone.
     public struct Item: Sendable, Hashable {
         /// The name, as plain text.
         public var name: String
-        /// The value, as plain text; nil: the name stands alone, without `=`.
+        /// The value, as plain text; nil: only the name is sent, without `=`.
         public var value: String?
 
         /// Makes an item.
@@ -38,17 +38,18 @@ public struct QueryItems: Sendable {
         items.append(Item(name, Self.text(of: value)))
     }
 
-    /// Appends an item for each value, as `tag=a&tag=b`.
+    /// Appends an item for each value, for example `tag=a&tag=b`.
     public mutating func append(_ name: String, each values: some Sequence<some CustomStringConvertible>) {
         for value in values { items.append(Item(name, Self.text(of: value))) }
     }
 
-    /// Appends a name alone, as the `verbose` of `?verbose&limit=10`.
+    /// Appends a name without a value, for example `verbose` in `?verbose&limit=10`.
     public mutating func append(flag name: String) {
         items.append(Item(name, nil))
     }
 
-    /// The value of the first item of that name. Setting it replaces all of that name; nil removes them.
+    /// The value of the first item of this name. Setting a value replaces all items of this name; setting nil removes
+    /// them.
     public subscript(_ name: String) -> (any CustomStringConvertible & Sendable)? {
         get { items.first { $0.name == name }?.value }
         set {
@@ -63,7 +64,7 @@ public struct QueryItems: Sendable {
 }
 
 extension QueryItems: ExpressibleByDictionaryLiteral {
-    /// Makes a list of items in the order in which they are written; items whose value is nil are left out.
+    /// Makes a list of items in the order in which they are written. Items whose value is nil are left out.
     public init(dictionaryLiteral elements: (String, (any CustomStringConvertible & Sendable)?)...) {
         self.init()
         for (name, value) in elements { append(name, value) }
@@ -71,13 +72,13 @@ extension QueryItems: ExpressibleByDictionaryLiteral {
 }
 
 extension QueryItems {
-    /// The items as a URL's query without its `?`: everything but unreserved characters percent-encoded, a space as
-    /// `%20` (RFC 3986 §3.4).
+    /// The items as a URL's query, without its `?`. Everything except unreserved characters is percent-encoded, a space
+    /// as `%20` (RFC 3986 §3.4).
     public var percentEncoded: String {
         joined(PercentEncoding.queryValue)
     }
 
-    /// The items as a form's body, `application/x-www-form-urlencoded`: a space as `+` (WHATWG URL §5.2).
+    /// The items as a form's body, `application/x-www-form-urlencoded`. A space becomes `+` (WHATWG URL §5.2).
     public var formEncoded: String {
         joined(PercentEncoding.formValue)
     }
@@ -92,7 +93,7 @@ extension QueryItems {
         return text
     }
 
-    /// `reference` with these items appended to its query; a fragment is dropped.
+    /// Returns `reference` with these items appended to its query. A fragment is dropped.
     package func appended(to reference: String) -> String {
         guard !isEmpty else { return reference }
         var text = String(decoding: reference.utf8.prefix { $0 != UInt8(ascii: "#") }, as: UTF8.self)
@@ -106,14 +107,14 @@ extension QueryItems {
 }
 
 extension QueryItems: CustomStringConvertible, CustomReflectable {
-    /// The names; no value, because it may be a secret.
+    /// The names only: a value may be a secret.
     public var description: String { "QueryItems(\(items.map(\.name).joined(separator: ", ")))" }
 
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
 }
 
 extension QueryItems.Item: CustomStringConvertible, CustomReflectable {
-    /// The name; not the value, because it may be a secret.
+    /// The name only: the value may be a secret.
     public var description: String { name }
 
     public var customMirror: Mirror { Mirror(self, children: ["name": name]) }

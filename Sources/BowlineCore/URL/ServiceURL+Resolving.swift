@@ -1,11 +1,12 @@
 extension ServiceURL {
-    /// The longest `Location` that is followed, in bytes: twice the request line that services accept.
+    /// The longest `Location` that is followed, in bytes: twice the length of a request line that services accept.
     package static let maximumLocationBytes = 16_384
 
-    /// Whether a reference that a peer sent has a replacement character (U+FFFD), as over HTTP/2 in place of bytes that are not
-    /// UTF-8: it would lead elsewhere than the service meant.
+    /// Whether a reference from a peer contains a replacement character (U+FFFD), which over HTTP/2 replaces bytes that
+    /// are not UTF-8. Such a reference would not lead where the service meant.
     ///
-    /// - Parameter reference: Its bytes. Looked at up to ``maximumLocationBytes``: a longer one is refused for its length.
+    /// - Parameter reference: The bytes of the reference. Only the first ``maximumLocationBytes`` are checked: a longer
+    ///   reference is refused because of its length.
     package static func hasLostBytes<Bytes: RandomAccessCollection<UInt8>>(_ reference: Bytes) -> Bool
     where Bytes.Index == Int {
         let bytes = reference.prefix(maximumLocationBytes)
@@ -16,18 +17,19 @@ extension ServiceURL {
         }
     }
 
-    /// The URL that `reference` names in a response from this URL (RFC 3986 §5.2), as browsers, redirects and
-    /// ``ServiceResponse/links`` resolve it.
+    /// Returns the URL of a `reference` that a response from this URL contains (RFC 3986 §5.2), as browsers, redirects
+    /// and ``ServiceResponse/links`` resolve it.
     ///
-    /// At `https://example.com/v1/orders?page=1`, `/v1/orders?page=2` is `https://example.com/v1/orders?page=2`, `42` is
-    /// `/v1/42`, `?page=2` is `/v1/orders?page=2`, and `//other.example/x` is `https://other.example/x`. Unlike
-    /// ``appending(_:)``, which is for references of your own, it may leave the base's path and its origin.
+    /// At `https://example.com/v1/orders?page=1`, `/v1/orders?page=2` is `https://example.com/v1/orders?page=2`, `42`
+    /// is `/v1/42`, `?page=2` is `/v1/orders?page=2`, and `//other.example/x` is `https://other.example/x`. The result
+    /// may have another path or origin than the base. For references that your program wrote, use ``appending(_:)``,
+    /// whose result stays below the base unless the reference is an absolute URL.
     ///
-    /// The result is checked as any URL is: no user information, no control characters, `http` and `https` only. The
-    /// fragment is dropped. A service on a Unix domain socket is `http://localhost` to itself: a reference that says so
-    /// stays on the socket.
+    /// The result is checked in the same way as any URL: no user information, no control characters, and a known
+    /// scheme. The fragment is dropped. A service on a Unix domain socket calls itself `http://localhost`: such a
+    /// reference stays on the socket.
     ///
-    /// - Parameter reference: At most 16 KiB.
+    /// - Parameter reference: The reference, at most 16 KiB.
     /// - Throws: ``ServiceError`` with code `invalidURL`.
     public func resolving(_ reference: String) throws -> ServiceURL {
         guard reference.utf8.count <= Self.maximumLocationBytes else {
@@ -45,7 +47,7 @@ extension ServiceURL {
         return try followingRelative(reference)
     }
 
-    /// A path, a query or a fragment, as seen from this URL.
+    /// Resolves a path, a query or a fragment relative to this URL.
     private func followingRelative(_ reference: String) throws -> ServiceURL {
         switch reference.utf8.first {
         case UInt8(ascii: "/"):
@@ -65,20 +67,21 @@ extension ServiceURL {
         }
     }
 
-    /// Whether a `Location` names a scheme, and one that is not ours.
+    /// Whether a `Location` names a scheme that Bowline does not support.
     package static func hasForeignScheme(_ location: String) -> Bool {
         guard location.utf8.count <= maximumLocationBytes, let scheme = scheme(of: location) else { return false }
         return schemes[scheme.lowercased()] == nil
     }
 
-    /// The text before a `:` that comes before any `/`, `?` and `#`, if it can be a scheme.
+    /// The text before the first `:`, if it can be a scheme and no `/`, `?` or `#` comes before the `:`.
     private static func scheme(of text: String) -> Substring? {
         let end = text.utf8.firstIndex { $0 == 0x3A || $0 == 0x2F || $0 == 0x3F || $0 == 0x23 }
         guard let end, text.utf8[end] == UInt8(ascii: ":"), looksLikeScheme(text[..<end]) else { return nil }
         return text[..<end]
     }
 
-    /// `other`, on this URL's socket if its authority is the one that a service on that socket gives itself.
+    /// Returns `other`, but on this URL's socket if `other` has the authority that a service on that socket gives
+    /// itself.
     private func onSocket(_ other: ServiceURL) -> ServiceURL {
         guard origin.socketPath != nil, other.origin.socketPath == nil, other.origin.scheme == origin.scheme,
             other.origin.host == origin.host, other.origin.port == origin.port

@@ -1,15 +1,15 @@
-/// An absolute URL as a request needs it: the origin to connect to, and the target to ask for.
+/// An absolute URL for a request: the origin to connect to, and the target to request.
 ///
 /// Schemes: `http`, `https`, and `http+unix`, `https+unix` with the socket's path percent-encoded as the host
-/// (`http+unix://%2Frun%2Fapi.sock/v1`). User information (`user:password@`) is refused, fragments are dropped, dot
-/// segments are removed (RFC 3986 §5.2.4), and characters that may not stand in a URL are percent-encoded; a `%XX` that
-/// is there already stays as it is.
+/// (`http+unix://%2Frun%2Fapi.sock/v1`). User information (`user:password@`) is refused, fragments are dropped, and dot
+/// segments are removed (RFC 3986 §5.2.4). Characters that a URL must not contain are percent-encoded. A `%XX` in the
+/// text stays unchanged.
 public struct ServiceURL: Sendable, Hashable {
-    /// Where to connect.
+    /// The origin to connect to.
     public let origin: Origin
     /// The path, percent-encoded; begins with `/`.
     public let path: String
-    /// The query after the `?`, percent-encoded; nil if there is none.
+    /// The query after the `?`, percent-encoded; nil: the URL has none.
     public let query: String?
 
     init(origin: Origin, path: String, query: String?) {
@@ -20,7 +20,7 @@ public struct ServiceURL: Sendable, Hashable {
 
     /// Parses an absolute URL.
     ///
-    /// - Throws: ``ServiceError`` with code `invalidURL` that says which part is wrong.
+    /// - Throws: ``ServiceError`` with code `invalidURL`. The message says which part is wrong.
     public init(_ text: String) throws {
         guard let separator = text.utf8.firstRange(ofColonSlashSlash: ()) else {
             throw ServiceError(.invalidURL, "URL must be absolute: a scheme, ://, and a host")
@@ -44,10 +44,10 @@ public struct ServiceURL: Sendable, Hashable {
         (path, query) = try Self.splitTarget(rest[authorityEnd...], at: "URL")
     }
 
-    /// The whole URL as text, with its query: ``init(_:)`` makes the same value of it, and a request takes it as its
-    /// reference.
+    /// The whole URL as text, with its query. ``init(_:)`` makes the same value from this text, and a request accepts
+    /// it as its reference.
     ///
-    /// The query may hold secrets: for a log, use ``description``.
+    /// The query may contain secrets: for a log, use ``description``.
     public var absoluteString: String { origin.urlPrefix + target }
 
     /// The target in an HTTP/1.1 request line: path and query (RFC 9112 §3.2.1).
@@ -56,12 +56,12 @@ public struct ServiceURL: Sendable, Hashable {
         return path + "?" + query
     }
 
-    /// The URL of `reference` below this base: a client resolves its requests' references this way.
+    /// Returns the URL of `reference` below this base. A client resolves its requests' references with this function.
     ///
-    /// An absolute URL stands for itself. Anything else is a path with an optional query that is appended to this URL's
-    /// path, with or without a leading slash: `users/42` at `https://example.com/v1` is `/v1/users/42`. Dot segments
-    /// are removed before that, so a reference cannot leave the base. The base's own query is not inherited. A reference
-    /// that repeats the base's path doubles it: `/v1/users` is `/v1/v1/users`.
+    /// An absolute URL is used unchanged. Any other reference is a path with an optional query. It is appended to this
+    /// URL's path, with or without a leading slash: `users/42` at `https://example.com/v1` is `/v1/users/42`. Dot
+    /// segments are removed before that, so a reference cannot leave the base. The base's own query is not inherited.
+    /// If a reference repeats the base's path, the path is there twice: `/v1/users` is `/v1/v1/users`.
     ///
     /// For a reference that a service wrote (`Link`, `Location`, a URL in a body), use ``resolving(_:)``.
     ///
@@ -129,14 +129,15 @@ public struct ServiceURL: Sendable, Hashable {
 }
 
 extension ServiceURL: CustomStringConvertible, CustomReflectable {
-    /// Origin and path; the query is left out, because it may hold secrets.
+    /// The origin and the path. The query is left out, because it may contain secrets.
     public var description: String { "\(origin)\(path)" }
 
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
 }
 
 extension Sequence<UInt8> where Self: BidirectionalCollection {
-    /// Whether a `.` or an encoded one begins a segment: a cheap test that most paths fail.
+    /// Whether a segment begins with `.` or `%`, which may be an encoded `.`. A cheap test: most paths have no such
+    /// segment.
     fileprivate var mayHoldDotSegment: Bool {
         var atStart = false
         for byte in self {
