@@ -1,5 +1,5 @@
-// `HTTPTypes` is the currency for method, status and fields, and `ByteBuffer` for bodies: a user of Bowline never has to
-// import their modules as well.
+// Bowline's API uses `HTTPTypes` for method, status and fields, and `ByteBuffer` for bodies. They are exported, so that
+// a user of Bowline does not have to import their modules.
 @_exported public import HTTPTypes
 
 @_exported public import struct NIOCore.ByteBuffer

@@ -1,15 +1,17 @@
-/// A user and a password with each request (RFC 7617), as UTF-8.
+/// An authenticator that adds a user and a password to each request, in UTF-8 (RFC 7617).
 ///
-/// Anyone who sees the request can read them: use it over `https`. Its description carries neither.
+/// Anyone who can read the request can read the password, so use it over `https`. The description contains neither user
+/// nor password.
 public struct BasicAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private let field: HTTPField
 
     /// Makes credentials.
     ///
     /// - Parameters:
-    ///   - user: The user, without a colon, which ends the user in the field.
+    ///   - user: The user, without a colon, because a colon ends the user in the field.
     ///   - password: The password; may be empty.
-    /// - Throws: ``ServiceError`` `invalidConfiguration`: a colon in the user, or a control character in either.
+    /// - Throws: ``ServiceError`` `invalidConfiguration`: the user has a colon, or the user or the password has a
+    ///   control character.
     public init(user: String, password: String) throws {
         guard !user.utf8.contains(UInt8(ascii: ":")) else {
             throw ServiceError(.invalidConfiguration, "BasicAuthentication: the user must not have a colon")
@@ -28,7 +30,7 @@ public struct BasicAuthentication: RequestAuthenticator, BoundedAuthenticator {
         request.fields.append(field)
     }
 
-    /// RFC 4648 §4.
+    /// Returns the bytes in Base64 (RFC 4648 §4).
     private static func base64(_ bytes: [UInt8]) -> String {
         let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
         var text: [UInt8] = []
@@ -46,7 +48,7 @@ public struct BasicAuthentication: RequestAuthenticator, BoundedAuthenticator {
 }
 
 extension BasicAuthentication: CustomStringConvertible, CustomReflectable {
-    /// The scheme's name; neither user nor password.
+    /// The type's name; neither user nor password.
     public var description: String { "BasicAuthentication" }
 
     public var customMirror: Mirror { Mirror(self, children: [:]) }

@@ -1,8 +1,10 @@
-/// A token with each request (RFC 6750): one that never changes, or one from a source that is asked for it when needed.
+/// An authenticator that adds a token to each request (RFC 6750): a fixed token, or one from a source that it calls
+/// when needed.
 ///
-/// The source is asked once for all waiting requests: on the first request, ahead of the token's end while the old
-/// token is still good, and after a 401. After a 401 the request is sent once more if its body can be sent again.
-/// Copies, and the clients that use them, share their token. The description does not contain the token.
+/// The source is called once for all waiting requests: for the first request, shortly before the token expires
+/// (requests go on with the old token meanwhile), and after a 401. After a 401 the request is sent once more if its
+/// body can be sent again. Copies of an authenticator share the token, also between clients. The description does not
+/// contain the token.
 ///
 /// ```swift
 /// $0.authentication = BearerAuthentication {
@@ -10,7 +12,7 @@
 ///     return BearerToken(answer.accessToken, lifetime: .seconds(answer.expiresIn))
 /// }
 /// ```
-/// A source that sends its requests with the same client has to switch `options.authenticates` off for them.
+/// If the source sends its requests with the same client, set `options.authenticates` to false for them.
 public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private enum Kind: Sendable {
         case fixed(HTTPField)
@@ -21,7 +23,8 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
 
     /// Makes an authenticator with a token that never changes.
     ///
-    /// - Throws: ``ServiceError`` `invalidConfiguration`: it is empty, or has a character other than visible ASCII.
+    /// - Throws: ``ServiceError`` `invalidConfiguration`: the token is empty, or has a character that is not visible
+    ///   ASCII.
     public init(token: String) throws {
         guard let field = BearerToken(token).field else {
             throw ServiceError(
@@ -34,14 +37,15 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     /// Makes an authenticator with a source of tokens.
     ///
     /// - Parameters:
-    ///   - leeway: How long before a token's end another is fetched, while requests go on with the old one; half its
-    ///     lifetime if that is less. Negative counts as zero. Default 30 s.
-    ///   - fetchTimeout: How long the source may take; requests that wait longer fail. Greater than zero, checked when the
-    ///     client is made. Default 30 s.
-    ///   - fetch: Returns a token. Runs in a task of its own without a deadline. Cancelled when it takes too long, and
-    ///     when no request waits for it any more. If it throws a ``ServiceError`` because its own service is down, slow
-    ///     or busy (429, 5xx), the client's `retry` policy retries the waiting requests. Any other error fails them
-    ///     with `authenticationFailed`. The next request asks again.
+    ///   - leeway: How long before a token expires the next one is fetched. Requests go on with the old token
+    ///     meanwhile. Half of the token's lifetime, if that is less. Negative counts as zero. Default 30 s.
+    ///   - fetchTimeout: How long the source may take. Requests that wait longer fail. Greater than zero, checked when
+    ///     the client is made. Default 30 s.
+    ///   - fetch: Returns a token. Runs in its own task, without a deadline. The task is cancelled when it takes longer
+    ///     than `fetchTimeout`, or when no request waits for it any more. A fetch that began while the old token was
+    ///     valid goes on without a waiting request. If `fetch` throws a ``ServiceError`` because its own service is
+    ///     down, slow or busy (429, 5xx), the client's `retry` policy retries the waiting requests. With any other
+    ///     error they fail with `authenticationFailed`, and the next request calls `fetch` again.
     public init(
         leeway: Duration = .seconds(30), fetchTimeout: Duration = .seconds(30),
         fetch: @escaping @Sendable () async throws -> BearerToken
@@ -49,10 +53,10 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
         kind = .source(BearerTokenStore(leeway: max(leeway, .zero), fetchTimeout: fetchTimeout, fetch: fetch))
     }
 
-    /// Adds the `Authorization` field; waits for a token if there is none.
+    /// Adds the `Authorization` field. Waits for a token if there is none.
     ///
-    /// - Throws: ``ServiceError`` `authenticationFailed` or `deadlineExceeded`, any error of the source, or
-    ///   `CancellationError`.
+    /// - Throws: ``ServiceError`` `authenticationFailed`, `deadlineExceeded` or `forciblyClosed`; any error of the
+    ///   source; `CancellationError`.
     public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
         try await authenticate(&request, context: context, clock: context.clock)
     }
@@ -66,10 +70,11 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
         }
     }
 
-    /// Forgets the token that was sent, unless it was replaced meanwhile.
+    /// Forgets the token that was sent, unless another has replaced it.
     ///
-    /// - Returns: whether there is a source that can be asked for another token. A token younger than a second is kept:
-    ///   the source has just returned it, and would otherwise be asked for every request.
+    /// - Returns: whether there is a source that may return another token. A token that was fetched less than a second
+    ///   ago is kept, and the result is false. Otherwise a service that refuses every token would cause a fetch for
+    ///   each request.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
         otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock()).canBeAsked
     }
@@ -94,7 +99,7 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
 }
 
 extension BearerAuthentication: CustomStringConvertible, CustomReflectable {
-    /// The scheme's name; not the token.
+    /// The type's name; not the token.
     public var description: String { "BearerAuthentication" }
 
     public var customMirror: Mirror { Mirror(self, children: [:]) }

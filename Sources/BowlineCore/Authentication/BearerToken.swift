@@ -1,21 +1,21 @@
-/// A token as a source of tokens hands it out (RFC 6750). Its description does not carry it.
+/// A token that a source of tokens returns (RFC 6750). The description does not contain its value.
 public struct BearerToken: Sendable {
     /// The token: visible ASCII characters only.
     public let value: String
-    /// How long it is good for, counted from the moment at which the source was asked, as an OAuth answer's `expires_in`;
-    /// nil: until the service refuses it.
+    /// How long the token is valid, counted from the call of the source, like `expires_in` in an OAuth response; nil:
+    /// until the service refuses the token.
     public let lifetime: Duration?
 
-    /// Makes a token. It is checked when it is used.
+    /// Makes a token. Its value is checked when it is used.
     public init(_ value: String, lifetime: Duration? = nil) {
         self.value = value
         self.lifetime = lifetime
     }
 
-    /// The beginning of the field's value.
+    /// The beginning of the `Authorization` field's value.
     static let scheme = "Bearer "
 
-    /// The field that carries it; nil if it has a character that must not stand in one.
+    /// The `Authorization` field with the token; nil: the token is empty, or has a character that is not visible ASCII.
     var field: HTTPField? {
         guard !value.isEmpty, value.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else { return nil }
         return HTTPField(authorization: Self.scheme + value)
@@ -23,7 +23,7 @@ public struct BearerToken: Sendable {
 }
 
 extension BearerToken: CustomStringConvertible, CustomReflectable {
-    /// Its lifetime, not its value.
+    /// The token's lifetime, not its value.
     public var description: String { "BearerToken(lifetime: \(lifetime.map { "\($0)" } ?? "unknown"))" }
 
     public var customMirror: Mirror { Mirror(self, children: ["lifetime": lifetime as Any]) }

@@ -1,38 +1,38 @@
-/// The token that an authenticator's copies share, and the one fetch that is under way for all of them.
+/// The token that the copies of an authenticator share, and the one fetch in progress for all of them.
 ///
 /// | state | a request | the fetch succeeds | the fetch fails |
 /// |---|---|---|---|
-/// | no token, or past its end | waits for the fetch, which it begins if there is none | goes on | fails; the next one begins another, after a pause if the reason is temporary |
-/// | within the leeway | goes on with the token, and begins a fetch if there is none | later ones have the new token | nothing, for a second |
-/// | good | goes on with the token | | |
+/// | no token, or an expired one | begins a fetch if there is none, and waits for it | goes on with the new token | fails; the next request begins a fetch, after a pause if the failure is temporary |
+/// | valid, within the leeway | begins a fetch if there is none, and goes on with the token | later requests get the new token | no request fails; no other fetch begins for a second |
+/// | valid, before the leeway | goes on with the token | | |
 ///
-/// After a temporary failure, requests are tried again, each after a wait of its own. The pause makes them wait for one
-/// fetch together: with the usual backoff, a burst of requests makes about as many fetches as one request has attempts.
-/// A request whose time ends within the pause fails at once, with the failure that began the pause.
+/// After a temporary failure, each waiting request is retried after its own backoff. The pause makes the retries wait
+/// for one common fetch: with the usual backoff, a burst of requests causes about as many fetches as one request has
+/// attempts. A request whose deadline passes within the pause fails at once, with the failure that began the pause.
 ///
-/// A fetch that takes too long, or that no request waits for any more (unless it was begun ahead of time), is cancelled, and
-/// its result is ignored.
+/// A fetch is cancelled, and its result is ignored, if it takes too long or if no request waits for it any more. A
+/// fetch that began ahead of time needs no waiting request.
 final class BearerTokenStore: Sendable {
     private struct Held: Sendable {
         let field: HTTPField
-        /// When it was fetched.
+        /// When the token was fetched.
         let since: MonotonicInstant
-        /// When it ends; nil: unknown.
+        /// When the token expires; nil: unknown.
         let end: MonotonicInstant?
-        /// When another is fetched ahead of time.
+        /// When the next token is fetched ahead of time; nil: never.
         let refresh: MonotonicInstant?
     }
 
     private struct Fetch {
         let flight: Flight<HTTPField>
         let limit: MonotonicInstant
-        /// Whether it was begun ahead of time, within the leeway. Such a fetch goes on even if no request waits.
+        /// Whether the fetch began ahead of time, within the leeway. Such a fetch goes on even if no request waits.
         let isAhead: Bool
         var waiting = 0
     }
 
-    /// The pause after a temporary failure: its end, its length, and the failure. The source is not asked again before
-    /// its end.
+    /// The pause after a temporary failure: its end, its length, and the failure. The source is not called again before
+    /// the end.
     private struct Pause {
         let end: MonotonicInstant
         let length: Duration
@@ -57,7 +57,7 @@ final class BearerTokenStore: Sendable {
     /// The pause after a fetch ahead of time has failed.
     private static let pauseAfterFailure = Duration.seconds(1)
 
-    /// The first pause after a temporary failure, before the source is asked again. It doubles with each further
+    /// The first pause after a temporary failure, before the source is called again. It doubles with each further
     /// failure, up to ``pauseAfterFailure``. Longer than the usual waits before retries.
     private static let firstPause = Duration.milliseconds(100)
 
@@ -65,8 +65,8 @@ final class BearerTokenStore: Sendable {
     /// into a fetch and a second request.
     private static let leastAge = Duration.seconds(1)
 
-    /// How many refused tokens are remembered. They are fetched at least a second apart, so fewer than these are in use
-    /// at once.
+    /// How many refused tokens are remembered. Tokens are fetched at least a second apart, so fewer tokens than this
+    /// are in use at once.
     private static let remembered = 8
 
     /// The fetch that the current task runs in. A fetch must not wait for itself.
@@ -83,7 +83,7 @@ final class BearerTokenStore: Sendable {
         source = fetch
     }
 
-    /// The field to send now.
+    /// Returns the field to send now. Waits for a fetch if there is no valid token.
     ///
     /// - Throws: ``ServiceError`` `authenticationFailed`, `deadlineExceeded` or `forciblyClosed`; `CancellationError`.
     func field(context: RequestContext, clock: any ServiceClock) async throws -> HTTPField {
@@ -111,9 +111,9 @@ final class BearerTokenStore: Sendable {
 
     /// Records that the service refused the token in this field.
     ///
-    /// - Parameter sent: The field's value; nil: another authenticator has rewritten it, and the token that is held counts as the one
-    ///   that was sent.
-    /// - Returns: whether another is held or can be asked for.
+    /// - Parameter sent: The field's value; nil: another authenticator has rewritten the field. Then the current token
+    ///   counts as the one that was sent.
+    /// - Returns: whether another token is stored or can be fetched.
     func refused(_ sent: String?, now: MonotonicInstant) -> Bool {
         state.withLock { state in
             let value = sent ?? state.held?.field.value
@@ -127,7 +127,7 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// Whether the token to send now was never refused.
+    /// Returns whether the token to send now was never refused. Waits for a fetch if there is no valid token.
     func hasOther(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
         let value = try await field(context: context, clock: clock).value
         return state.withLock { !$0.refused.contains(value) }
@@ -140,7 +140,7 @@ final class BearerTokenStore: Sendable {
             else { return .use(held.field, thenStart: nil) }
             return .use(held.field, thenStart: newFetch(&state, isAhead: true, start: now))
         }
-        // If the pause ends after the request's deadline, waiting for it cannot help.
+        // If the pause ends after the request's deadline, waiting cannot help.
         if let pause = state.pause, now < pause.end, deadline <= pause.end { return .fail(pause.failure) }
         var late: Flight<HTTPField>?
         if let fetch = state.fetch {
@@ -162,8 +162,8 @@ final class BearerTokenStore: Sendable {
         return flight
     }
 
-    /// The fetch has no deadline, because it works for all requests, and the request that began it may have less time
-    /// than the others.
+    /// Starts a fetch. It has no deadline, because it works for all requests, and the request that began it may have
+    /// less time than the others.
     private func start(
         _ flight: Flight<HTTPField>, at start: MonotonicInstant, now: MonotonicInstant, clock: any ServiceClock
     ) {
@@ -243,15 +243,15 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// The source may be quicker at another attempt.
+    /// The error for a fetch that took too long. It is temporary: the source may be faster on the next attempt.
     private static var late: ServiceError {
         var error = ServiceError(.authenticationFailed, "the source of tokens took longer than its fetchTimeout")
         error.isPassing = true
         return error
     }
 
-    /// A request stops waiting. The fetch is cancelled when the last request stops waiting, or when it has taken too
-    /// long.
+    /// Ends the wait of one request. Cancels the fetch if it has taken too long, or if no other request waits for it
+    /// and it did not begin ahead of time.
     private func leave(_ flight: Flight<HTTPField>, isLate: Bool) {
         let abandoned = state.withLock { state -> Flight<HTTPField>? in
             guard var fetch = state.fetch, fetch.flight === flight else { return nil }

@@ -1,6 +1,7 @@
-/// Several authenticators in one: they add their credentials in order, and each sees the request with the earlier ones' credentials.
+/// An authenticator made of several members. They add their credentials in order, and each sees the credentials of the
+/// earlier ones.
 ///
-/// For a signature that covers a token:
+/// For example, a signature that covers a token:
 /// ```swift
 /// $0.authentication = ChainedAuthentication(
 ///     BearerAuthentication { try await identity.token() },
@@ -8,14 +9,16 @@
 ///         request.fields[signature] = sign(request, body)
 ///     })
 /// ```
-/// After a 401 every member is asked whether it has other credentials, and if one has, the request is sent once more, with
-/// new credentials of all members. If a ``BearerAuthentication`` among them has another token, that takes nothing from the
-/// origin's retry budget; if only a member of your own has other credentials, it takes from the budget, as without a chain.
+/// After a 401 the chain finds out which members have other credentials. If a member has, the request is sent once
+/// more, with new credentials of all members. The second sending takes nothing from the origin's retry budget if a
+/// ``BearerAuthentication`` in the chain has another token. If only an authenticator of your own has other credentials,
+/// the second sending takes from the budget, as it does without a chain.
 ///
-/// A ``BearerAuthentication`` recognises a refused token by the `Authorization` field. If a later member rewrites that field,
-/// the token that is held counts as the refused one.
+/// A ``BearerAuthentication`` recognises a refused token by the `Authorization` field. If a later member rewrites that
+/// field, the current token counts as the refused one.
 ///
-/// A member may be a chain. Without members nothing is added. Its description has the types of its members only.
+/// A member may be a chain. A chain without members adds nothing. The description contains only the types of the
+/// members.
 public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private enum Member: Sendable {
         case ours(any BoundedAuthenticator)
@@ -31,19 +34,20 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
 
     private let members: [Member]
 
-    /// A member that waits, and does not give up by itself, needs watching over, and the others with it.
+    /// Whether a member may wait beyond the request's deadline. Then the whole chain runs in its own task, so that the
+    /// request still ends at its deadline.
     package let mayWait: Bool
 
     /// Makes a chain.
     ///
-    /// - Parameter members: The first adds its credentials first.
+    /// - Parameter members: The authenticators, in the order in which they add their credentials.
     public init(_ members: any RequestAuthenticator...) {
         self.init(members)
     }
 
-    /// Makes a chain of a list.
+    /// Makes a chain from an array.
     ///
-    /// - Parameter members: The first adds its credentials first.
+    /// - Parameter members: The authenticators, in the order in which they add their credentials.
     public init(_ members: [any RequestAuthenticator]) {
         var sorted: [Member] = []
         var mayWait = false
@@ -60,9 +64,9 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
         self.mayWait = mayWait
     }
 
-    /// Lets each member add its credentials.
+    /// Adds the credentials of each member, in order.
     ///
-    /// - Throws: the error of the first member that fails; later members are not asked.
+    /// - Throws: the error of the first member that fails; later members are not called.
     public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
         try await authenticate(&request, context: context, clock: context.clock)
     }
@@ -78,9 +82,9 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
         }
     }
 
-    /// Says to every member that the service refused the credentials.
+    /// Notifies each member that the service refused the credentials.
     ///
-    /// - Returns: whether one of them has others.
+    /// - Returns: whether a member has other credentials.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
         let others = otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock())
         return others.canBeAsked || others.areClaimed
@@ -97,7 +101,8 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
                 others.canBeAsked = own.canBeAsked || others.canBeAsked
                 others.areClaimed = own.areClaimed || others.areClaimed
             case .user(let member):
-                // Asked in any case: it may have to forget the refused credentials.
+                // Called even if an earlier member has other credentials: this member may have to forget the refused
+                // ones.
                 let isClaimed = member.credentialsRefused(request, response: response)
                 others.areClaimed = isClaimed || others.areClaimed
             }

@@ -1,12 +1,12 @@
-/// One piece of work that any number of tasks wait for, each with its own limit.
+/// One piece of work that any number of tasks can wait for, each with its own time limit.
 ///
-/// It runs in a task of its own, with the task-local values of the task that started it. Cancelling one waiter does not
-/// cancel the work.
+/// The work runs in its own task, with the task-local values of the task that started it. Cancelling one waiter does
+/// not cancel the work.
 package final class Flight<Value: Sendable>: Sendable {
     /// The error of a waiter whose limit has passed.
     package struct LimitPassed: Error {}
 
-    /// A shutdown's deadline ended the call that waited.
+    /// The error of a waiter after a shutdown's deadline has ended its call.
     package struct ForciblyClosed: Error {}
 
     private struct State {
@@ -33,15 +33,15 @@ package final class Flight<Value: Sendable>: Sendable {
         state.withLock { $0.work = task }
     }
 
-    /// Cancels the work. Waiters get the error that it then throws.
+    /// Cancels the work. Waiters get the error that the work then throws.
     package func cancel() {
         state.withLock { $0.work }?.cancel()
     }
 
-    /// Waits for the work's end.
+    /// Waits until the work ends, and returns its result.
     ///
     /// - Parameters:
-    ///   - limit: When the wait ends; nil: it has no limit.
+    ///   - limit: When the wait ends; nil: no limit.
     ///   - clock: The clock of `limit`.
     ///   - call: The call that waits.
     /// - Throws: the work's error; ``LimitPassed``; ``ForciblyClosed``; `CancellationError` when the waiting task is cancelled.
@@ -87,7 +87,7 @@ package final class Flight<Value: Sendable>: Sendable {
         waiter?.resume(with: result)
     }
 
-    /// Ends the flight with a result. For work that does not run in the flight's own task.
+    /// Ends the work with a result, and resumes the waiters. For work that does not run in the flight's own task.
     package func end(_ result: Result<Value, any Error>) {
         let (waiters, timers) = state.withLock { state in
             state.result = result

@@ -1,8 +1,10 @@
 /// Which authenticators may have other credentials after a 401.
 package struct OtherCredentials: Sendable, Equatable {
-    /// An authenticator of ours may have others: its `hasOtherCredentials` says whether it has.
+    /// Whether one of Bowline's authenticators may have other credentials. Its `hasOtherCredentials` returns whether it
+    /// has.
     package var canBeAsked: Bool
-    /// An authenticator of the user's says that it has others. It could say so after every 401.
+    /// Whether an authenticator that the user wrote claims to have other credentials. It could claim this after every
+    /// 401.
     package var areClaimed: Bool
 
     package init(canBeAsked: Bool = false, areClaimed: Bool = false) {

@@ -1,11 +1,12 @@
-/// Adds credentials to requests: to each attempt again, as the last step before it is sent.
+/// A type that adds credentials to requests. It is called for each attempt, as the last step before the attempt is
+/// sent.
 ///
-/// Give one to a client as `configuration.authentication`: ``BasicAuthentication``, ``BearerAuthentication``,
-/// ``SigningAuthentication``, a type of your own, or several of them as ``ChainedAuthentication``. It is asked only for
-/// requests to the origin of the client's base URL and to `configuration.authenticatedOrigins`, and not for one that
-/// has an `Authorization` field of its own or has `options.authenticates` switched off.
+/// Set one as a client's `configuration.authentication`: ``BasicAuthentication``, ``BearerAuthentication``,
+/// ``SigningAuthentication``, a type of your own, or several of them as ``ChainedAuthentication``. It is called only
+/// for requests to the origin of the client's base URL and to `configuration.authenticatedOrigins`. It is not called
+/// for a request that already has an `Authorization` field, or if `options.authenticates` is false.
 public protocol RequestAuthenticator: Sendable {
-    /// Adds credentials to a request that is about to be sent: its method, `url`, fields and body are final, except for
+    /// Adds credentials to a request that is about to be sent. The method, `url`, fields and body are final, except for
     /// the fields that frame the message (`Host`, `Content-Length`, `Connection`).
     ///
     /// If the request's deadline passes or its task is cancelled while this function runs, the request fails and this
@@ -14,26 +15,26 @@ public protocol RequestAuthenticator: Sendable {
     /// - Parameters:
     ///   - request: The request. Change its fields, or the query of its `url`. You can read its body:
     ///     ``RequestBody/bytes``, ``RequestBody/chunks``.
-    ///   - context: The attempt, and the deadline by which all has to be over.
+    ///   - context: The attempt's number, and the deadline of the whole request.
     /// - Throws: any error. The request fails with `authenticationFailed`, whose `underlying` is that error. If it is
-    ///   the ``ServiceError`` of a request whose service was down, slow or busy, the client's `retry` policy tries the
-    ///   request again.
+    ///   the ``ServiceError`` of a request to a service that was down, slow or busy, the client's `retry` policy
+    ///   retries the request.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws
 
-    /// Notes that the service answered 401 to a request with these credentials.
+    /// Records that the service answered 401 to a request with these credentials. Returns whether there are others.
     ///
-    /// Neither `async` nor `throws`: a method by this name that is one of them compiles and is never called, because the
-    /// default below stands in for it. Wait in ``authenticate(_:context:)``.
+    /// Do not declare your method `async` or `throws`: it would compile, but never be called, because the default
+    /// implementation would be used instead. If you have to wait, wait in ``authenticate(_:context:)``.
     ///
-    /// Called once for an attempt; must not block. The request is sent once more if this returns true, its body can be
-    /// sent again, the origin's retry budget allows it, and no shutdown has begun. The second sending is an attempt
-    /// like every other: ``authenticate(_:context:)`` is called for it. So return true only if
+    /// Called once per attempt. It must not block. The request is sent once more if this function returns true, its
+    /// body can be sent again, the origin's retry budget allows it, and no shutdown has begun. The second sending is an
+    /// attempt like any other: ``authenticate(_:context:)`` is called for it. So return true only if
     /// ``authenticate(_:context:)`` will then add other credentials.
     ///
     /// - Parameters:
     ///   - request: The request as it was sent, with its credentials.
     ///   - response: The 401. Do not read its body.
-    /// - Returns: Whether other credentials can be had. Default: false.
+    /// - Returns: whether ``authenticate(_:context:)`` can add other credentials. Default: false.
     func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool
 }
 
@@ -42,27 +43,27 @@ extension RequestAuthenticator {
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool { false }
 }
 
-/// An authenticator that cannot delay a request beyond its deadline: it never waits, or stops by itself when the
-/// request's time is over.
+/// An authenticator that does not delay a request beyond its deadline, unless ``mayWait`` is true. It never waits, or
+/// it stops waiting at the deadline.
 package protocol BoundedAuthenticator: RequestAuthenticator {
-    /// As ``RequestAuthenticator/authenticate(_:context:)``, on the clock that the context's deadline is measured on.
+    /// Like ``RequestAuthenticator/authenticate(_:context:)``, with the clock of the context's deadline.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock) async throws
 
-    /// As ``RequestAuthenticator/credentialsRefused(_:response:)``, on the client's clock. Also says which kind of
-    /// authenticator may have other credentials.
+    /// Like ``RequestAuthenticator/credentialsRefused(_:response:)``, with the client's clock. Also returns which kind
+    /// of authenticator may have other credentials.
     func otherCredentials(
         afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
     ) -> OtherCredentials
 
-    /// Whether there are now other credentials than the refused ones. Waits for them, until the context's deadline.
-    /// Called only after ``otherCredentials(afterRefusalOf:response:clock:)`` has returned
+    /// Returns whether there are now credentials other than the refused ones. Waits for them until the context's
+    /// deadline. Called only after ``otherCredentials(afterRefusalOf:response:clock:)`` has returned
     /// ``OtherCredentials/canBeAsked``.
     func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
 
-    /// Whether it may wait beyond the request's deadline nevertheless.
+    /// Whether the authenticator may wait beyond the request's deadline. Then it is called in its own task.
     var mayWait: Bool { get }
 
-    /// The problems of its knobs.
+    /// Returns the problems of the authenticator's knobs.
     func problems(at path: String) -> [ConfigurationProblem]
 }
 
@@ -85,7 +86,7 @@ extension BoundedAuthenticator {
 }
 
 extension HTTPField {
-    /// An `Authorization` field that no intermediary may keep in its compression tables (RFC 7541 §7.1.3).
+    /// Makes an `Authorization` field that no intermediary may keep in its compression tables (RFC 7541 §7.1.3).
     init(authorization value: String) {
         self.init(name: .authorization, value: value)
         indexingStrategy = .disallow

@@ -1,14 +1,15 @@
 public import NIOCore
 
-/// A function that signs each attempt: for schemes that cover method, URL, fields and body, as HMACs of your own.
+/// An authenticator that signs each attempt with your function. For schemes that cover method, URL, fields and body,
+/// such as an HMAC.
 ///
 /// ```swift
 /// $0.authentication = SigningAuthentication(bodyUpTo: 1 << 20) { request, context, body in
 ///     request.fields[signature] = sign(request, body)
 /// }
 /// ```
-/// For one that has to wait for something, or that hashes a body of any size in ``RequestBody/chunks`` (AWS SigV4), write a
-/// ``RequestAuthenticator``; for a token, use ``BearerAuthentication``.
+/// If the function has to wait for something, or hashes a body of any size through ``RequestBody/chunks`` (AWS SigV4),
+/// write a ``RequestAuthenticator``. For a token, use ``BearerAuthentication``.
 public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private enum Kind: Sendable {
         case request(@Sendable (inout ServiceRequest, RequestContext) throws -> Void)
@@ -17,30 +18,31 @@ public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator 
 
     private let kind: Kind
 
-    /// A body that is yet to be read is waited for.
+    /// Whether the signer reads the body. It then waits for a body that is not in memory.
     package var mayWait: Bool {
         if case .body = kind { true } else { false }
     }
 
-    /// Makes a signer that needs no body, or only one whose bytes are here (``RequestBody/bytes``).
+    /// Makes a signer that does not need the body, or needs only a body in memory (``RequestBody/bytes``).
     ///
-    /// - Parameter sign: Called in the request's task for each attempt, with all of the request but the fields that frame
-    ///   it; must not block. Its error fails the request with `authenticationFailed`.
+    /// - Parameter sign: Called in the request's task for each attempt. The request lacks only the fields that frame it
+    ///   (`Host`, `Content-Length`, `Connection`). Must not block. If it throws, the request fails with
+    ///   `authenticationFailed`.
     public init(_ sign: @escaping @Sendable (inout ServiceRequest, RequestContext) throws -> Void) {
         kind = .request(sign)
     }
 
     /// Makes a signer that gets the whole body.
     ///
-    /// A body in memory is passed as it is, at any size. Any other body is read first, a stream too, and
-    /// those bytes are sent: the signature covers these bytes, even if a file changes meanwhile. A stream longer than 64 KiB
-    /// cannot be sent in a second attempt then, as without a signature.
+    /// A body in memory is passed unchanged, whatever its size. Any other body, also a stream, is read into memory
+    /// first, and the bytes that were read are sent. So the signature covers the bytes that are sent, even if a file
+    /// changes meanwhile. A stream longer than 64 KiB cannot be sent in a second attempt, as without a signature.
     ///
     /// - Parameters:
-    ///   - limit: How many bytes of a body are read into memory, from 0. A longer one fails the request with
-    ///     `authenticationFailed`, and nothing is sent.
-    ///   - sign: Called for each attempt, with all of the request but the fields that frame it, and with the body; must not
-    ///     block. Its error fails the request with `authenticationFailed`.
+    ///   - limit: The most bytes of a body that are read into memory, from 0. With a longer body, the request fails
+    ///     with `authenticationFailed`, and nothing is sent.
+    ///   - sign: Called for each attempt, with the body. The request lacks only the fields that frame it. Must not
+    ///     block. If it throws, the request fails with `authenticationFailed`.
     public init(
         bodyUpTo limit: Int,
         _ sign: @escaping @Sendable (inout ServiceRequest, RequestContext, ByteBuffer) throws -> Void
@@ -48,7 +50,7 @@ public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator 
         kind = .body(upTo: limit, sign)
     }
 
-    /// Reads the body if the function wants it, and calls the function.
+    /// Reads the body if the function needs it, and calls the function.
     ///
     /// - Throws: any error of the function, or of reading the body.
     public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
@@ -61,7 +63,7 @@ public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator 
         }
     }
 
-    /// The body's bytes; where they had to be read, they are the request's body from now on.
+    /// Returns the body's bytes. If they had to be read, makes them the request's body.
     private static func body(of request: inout ServiceRequest, upTo limit: Int) async throws -> ByteBuffer {
         if let bytes = request.body.bytes { return bytes }
         let limit = min(limit, Int(Int32.max))

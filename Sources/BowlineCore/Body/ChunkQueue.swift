@@ -2,25 +2,26 @@ package import NIOCore
 
 /// Chunks that wait to be read, in order. Small chunks are joined, so that a chunk of one byte costs little more than one byte.
 ///
-/// A chunk of at most 1 KiB that follows another such chunk is copied behind it, into a block of up to 32 KiB that the queue
-/// owns; each byte is copied at most three times. Larger chunks are kept as they are. A chunk also keeps the whole buffer that
-/// it was read into: if the buffers hold far more memory than the chunks have bytes, the next chunk is copied out of its buffer.
+/// A chunk of at most 1 KiB that follows another such chunk is copied into a block of up to 32 KiB, which the queue
+/// owns. Each byte is copied at most three times. Larger chunks are kept unchanged. A chunk keeps the whole buffer that
+/// it was read into. If the buffers take far more memory than the chunks have bytes, the next chunk is copied out of
+/// its buffer.
 package struct ChunkQueue: Sendable {
     /// Chunks up to this size are joined.
     package static let smallSize = 1024
-    /// How large a block of joined chunks becomes. With blocks of 8 KiB the memory beside the bytes of a window of 1 MiB that
-    /// came in frames of one byte was 25 KiB (`bowline-trust stalled`).
+    /// The largest size of a block of joined chunks. With blocks of 8 KiB, a window of 1 MiB that arrived in frames of
+    /// one byte took 25 KiB of memory in addition to its bytes (`bowline-trust stalled`).
     package static let blockSize = 32_768
-    /// How much memory the chunks may hold for each of their bytes, and besides.
+    /// How much memory the chunks may take: `factor` times their bytes, plus `bytes`.
     private static let slack = (factor: 4, bytes: 524_288)
 
-    // Most bodies never have more than one chunk waiting; it grows by itself.
+    // Most bodies never have more than one waiting chunk. The buffer grows when it is full.
     private var chunks = CircularBuffer<ByteBuffer>(initialCapacity: 2)
-    /// The last chunk is a block of the queue's own: nothing else refers to its memory.
+    /// Whether the last chunk is a block that the queue owns: nothing else refers to its memory.
     private var endsWithBlock = false
     /// How many bytes the chunks have.
     package private(set) var byteCount = 0
-    /// How much memory the chunks hold. Neighbours in the same buffer count once.
+    /// How much memory the chunks keep, in bytes. Neighbouring chunks in the same buffer count once.
     package private(set) var heldBytes = 0
 
     package init() {}
@@ -28,7 +29,7 @@ package struct ChunkQueue: Sendable {
     package var count: Int { chunks.count }
     package var isEmpty: Bool { chunks.isEmpty }
 
-    /// The chunk of that number, from 0: the first in the queue.
+    /// The chunk at `index`. The first chunk in the queue has the index 0.
     package subscript(index: Int) -> ByteBuffer {
         chunks[chunks.index(chunks.startIndex, offsetBy: index)]
     }
@@ -53,7 +54,7 @@ package struct ChunkQueue: Sendable {
         }
     }
 
-    /// Takes the first chunk.
+    /// Removes and returns the first chunk; nil: the queue is empty.
     package mutating func popFirst() -> ByteBuffer? {
         guard let chunk = chunks.popFirst() else { return nil }
         byteCount -= chunk.readableBytes
@@ -62,7 +63,8 @@ package struct ChunkQueue: Sendable {
         return chunk
     }
 
-    /// Copies a small chunk behind the last one, if that is small too, or a block with room.
+    /// Copies a small chunk to the end of the last one, if that is small too or is a block with room. Returns whether
+    /// it did.
     private mutating func join(_ chunk: ByteBuffer) -> Bool {
         guard !chunks.isEmpty else { return false }
         let last = chunks.index(before: chunks.endIndex)
@@ -72,7 +74,7 @@ package struct ChunkQueue: Sendable {
         }
         heldBytes -= soleCapacity(ofLast: last)
         if endsWithBlock {
-            // In place: the queue's is the only reference. The block doubles when it is full.
+            // In place, because the queue has the only reference. The block's capacity doubles when it is full.
             _ = chunks.modify(last) { $0.writeImmutableBuffer(chunk) }
         } else {
             var block = ByteBuffer()
@@ -86,7 +88,7 @@ package struct ChunkQueue: Sendable {
         return true
     }
 
-    /// The memory that the last chunk adds.
+    /// The memory that only the last chunk keeps. 0: the chunk before it is in the same buffer.
     private func soleCapacity(ofLast last: CircularBuffer<ByteBuffer>.Index) -> Int {
         let chunk = chunks[last]
         guard chunks.count > 1, chunks[chunks.index(before: last)].storageIdentity == chunk.storageIdentity else {

@@ -1,6 +1,6 @@
 internal import NIOCore
 
-/// A body that is here already: it arrived with its head, or a stub or a middleware made it.
+/// A body in memory: it arrived together with its head, or a stub or a middleware made it.
 final class BufferedBodySource: ResponseBodySource {
     private struct State {
         var buffer: ByteBuffer?
@@ -41,7 +41,7 @@ final class BufferedBodySource: ResponseBodySource {
     func abandon() {
         state.withLock { state in
             state.buffer = nil
-            // As a body that was still underway: there is nothing to read any more.
+            // A later read fails, as it does for a body that was abandoned while it arrived.
             state.isClaimed = true
         }
     }
@@ -58,7 +58,7 @@ final class SequenceBodySource: ResponseBodySource {
         var isReading = false
         var isOver = false
         var observer: (any ResponseBodyObserver)?
-        /// Released at the end, so that its source (another response, perhaps) is released too.
+        /// Released at the end, so that its source, for example another response, is released too.
         var reader: RequestBodySequence.Iterator?
     }
 

@@ -1,14 +1,14 @@
 internal import NIOCore
 
-/// The road of a stream that can be read once: pulls its sequence on demand, and keeps the beginning for replay.
+/// A stream that can be read once. It pulls chunks from its sequence on demand, and keeps the beginning for replay.
 ///
-/// Chunks are pulled by a task of the body's own, not by the attempt that sends it: an attempt that ends while a pull
-/// is under way takes nothing with it, and the next one receives that chunk.
+/// The body pulls chunks in its own task, not in the task of the attempt that sends it. So an attempt that ends during
+/// a pull loses no chunk: the next attempt receives that chunk.
 package final class OneShotBody: Sendable {
     private typealias Continuation = CheckedContinuation<Piece?, any Error>
     private typealias State = OneShotBodyState<Continuation, Task<Void, Never>>
 
-    /// Bytes for a reader, and where it is after them.
+    /// Bytes for a reader, and the reader's position after them.
     private struct Piece: Sendable {
         let chunk: ByteBuffer
         let next: OneShotPosition
@@ -26,12 +26,12 @@ package final class OneShotBody: Sendable {
         state.withLock { $0.isReplayable }
     }
 
-    /// Gives up replay: from now on chunks are forgotten as soon as they are read.
+    /// Ends replay: from now on each chunk is dropped when it is read.
     package func commit() {
         state.withLock { $0.commit() }
     }
 
-    /// Ends the stream without a reader. The sequence's pending `next()` is cancelled.
+    /// Ends the stream before its end is read. Cancels the sequence's pending `next()`.
     package func abandon() {
         let (waiter, pull) = state.withLock { $0.abandon() }
         pull?.cancel()
@@ -40,7 +40,7 @@ package final class OneShotBody: Sendable {
 
     /// Starts reading from the first byte.
     ///
-    /// - Throws: ``ServiceError`` `requestBodyConsumed` if the beginning is gone.
+    /// - Throws: ``ServiceError`` `requestBodyConsumed` if the beginning was dropped.
     func makeReader(replayLimit: Int) throws -> Reader {
         guard state.withLock({ $0.beginReading(replayLimit: replayLimit) }) else {
             throw ServiceError.oneShotBodyConsumed
@@ -48,7 +48,7 @@ package final class OneShotBody: Sendable {
         return Reader(body: self)
     }
 
-    /// One attempt's place in the body.
+    /// The position of one attempt in the body.
     struct Reader {
         let body: OneShotBody
         private var position = OneShotPosition()
@@ -85,7 +85,7 @@ package final class OneShotBody: Sendable {
         _ continuation: Continuation, number: Int, at position: OneShotPosition
     ) -> Result<Piece?, any Error>? {
         let wait = state.withLock { state in
-            // Asked under the lock: a cancellation either is seen here, or finds the waiter.
+            // `isCancelled` is read under the lock: a cancellation is either seen here, or finds the stored waiter.
             state.wait(continuation, number: number, at: position, isCancelled: Task.isCancelled)
         }
         switch wait {

@@ -1,6 +1,7 @@
 internal import NIOCore
 
-/// The state of a stream that can be read once: its kept chunks, the waiter for more, and the pull under way.
+/// The state of a stream that can be read once: its kept chunks, the waiter for the next chunk, and the pull in
+/// progress.
 ///
 /// | state | wait | chunk pulled | end pulled | pull failed | abandon |
 /// |---|---|---|---|---|---|
@@ -9,13 +10,13 @@ internal import NIOCore
 /// | ended | kept chunk, or the end | – | – | – | ended |
 /// | failed | kept chunk, or the error | ignored | ignored | ignored | failed |
 ///
-/// Pulls are numbered: the task of a pull may be known only after the pull has ended and the next has begun.
+/// Pulls are numbered, because a pull may end and the next one begin before the machine gets the task of the first.
 ///
-/// Pure: the machine keeps waiters and pulls and hands them back, and never looks at them.
+/// Pure: the machine stores and returns waiters and pulls without interpreting them.
 struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
-    /// A reader's result at its place.
+    /// The result of a read at a position.
     enum Step: Sendable {
-        /// Bytes, and where the reader is after them.
+        /// Bytes, and the reader's position after them.
         case chunk(ByteBuffer, next: OneShotPosition)
         case ended
         case failed(any Error)
@@ -33,9 +34,9 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         let waiter: Waiter
     }
 
-    /// The chunks that were read and may be read again, or were not read yet.
+    /// The chunks that may be read again, or that were not read yet.
     private var kept = ChunkQueue()
-    /// How many chunks were dropped in front of the kept ones.
+    /// How many chunks were dropped before the kept ones.
     private var dropped = 0
     private var limit = 65_536
     private var isCommitted = false
@@ -47,7 +48,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
     private var waiting: Waiting?
     private var waits = 0
 
-    /// How much memory the kept chunks hold.
+    /// How much memory the kept chunks take.
     var heldBytes: Int { kept.heldBytes }
     /// How many chunks are kept.
     var keptChunks: Int { kept.count }
@@ -55,11 +56,11 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
     /// Whether a reader could still start from the first byte.
     var isReplayable: Bool { !isCommitted }
 
-    /// Starts a reader at the first byte. False if that is gone.
+    /// Starts a reader at the first byte. Returns false if that byte was dropped.
     ///
-    /// - Parameter replayLimit: How many bytes are kept for another reader.
+    /// - Parameter replayLimit: How many bytes are kept for the next reader.
     mutating func beginReading(replayLimit: Int) -> Bool {
-        // A response may have begun, and replay been given up, before the first reader is there.
+        // A response may begin, and `commit()` end replay, before the first reader starts.
         let isFirst = !hasReader && outcome == nil
         guard isFirst || !isCommitted else { return false }
         hasReader = true
@@ -67,12 +68,12 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         return true
     }
 
-    /// Gives up replay: from now on chunks are dropped as soon as they are read.
+    /// Ends replay: from now on each chunk is dropped when it is read.
     mutating func commit() {
         isCommitted = true
     }
 
-    /// Gives the body up.
+    /// Ends the body before its end is read, and drops the kept chunks.
     ///
     /// - Returns: the waiter to fail, and the pull to cancel.
     mutating func abandon() -> (waiter: Waiter?, pull: Pull?) {
@@ -84,7 +85,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         return (waiter, pull)
     }
 
-    /// Reads at a place, without waiting.
+    /// Returns the next bytes at a position without waiting. `wait`: they have not arrived.
     mutating func read(at position: OneShotPosition) -> Step {
         guard var index = kept(position) else { return .failed(ServiceError.oneShotBodyConsumed) }
         var offset = position.offset
@@ -106,7 +107,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         }
     }
 
-    /// Numbers a wait that is about to begin.
+    /// Returns the number for a wait that is about to begin.
     mutating func makeWaitNumber() -> Int {
         waits += 1
         return waits
@@ -114,16 +115,16 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
 
     enum Wait: Sendable {
         case answered(Step)
-        /// - pull: The number of the pull that is to be started; nil: one is under way.
-        /// - superseded: A waiter of an attempt that has ended.
+        /// - pull: The number of the pull to start; nil: a pull is in progress.
+        /// - superseded: The waiter of an attempt that has ended; nil: there is none.
         case waiting(pull: Int?, superseded: Waiter?)
     }
 
-    /// A reader waits for more.
+    /// Stores a reader that waits for the next chunk, unless its result is known already.
     ///
     /// - Parameters:
     ///   - number: From ``makeWaitNumber()``.
-    ///   - isCancelled: Its task was cancelled before; ``stopWaiting(_:)`` found no waiter then.
+    ///   - isCancelled: Whether the reader's task is cancelled already. Then ``stopWaiting(_:)`` finds no waiter.
     mutating func wait(
         _ waiter: Waiter, number: Int, at position: OneShotPosition, isCancelled: Bool
     ) -> Wait {
@@ -139,27 +140,27 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         return .waiting(pull: pulls, superseded: superseded)
     }
 
-    /// The reader that waits under this number waits no more.
+    /// Removes and returns the waiter of this number; nil: it no longer waits.
     mutating func stopWaiting(_ number: Int) -> Waiter? {
         guard let waiting, waiting.number == number else { return nil }
         self.waiting = nil
         return waiting.waiter
     }
 
-    /// The pull of that number is this.
+    /// Stores the task of the pull with this number.
     ///
-    /// - Returns: whether it is to be cancelled.
+    /// - Returns: whether to cancel the task.
     mutating func pullStarted(_ number: Int, _ pull: Pull) -> Bool {
-        // It may have ended meanwhile, and the next have begun.
+        // This pull may have ended meanwhile, and the next one may have begun.
         guard isPulling, number == pulls else { return false }
         self.pull = pull
         if case .failed = outcome { return true }
         return false
     }
 
-    /// A pull has brought a chunk; nil: the end.
+    /// A pull has returned a chunk; nil: the sequence has ended.
     ///
-    /// - Returns: the waiter, and its result.
+    /// - Returns: the waiter to resume and its result; nil: there is no waiter.
     mutating func pulled(_ chunk: ByteBuffer?) -> (waiter: Waiter, step: Step)? {
         pullEnded()
         guard outcome == nil else { return delivery() }
@@ -171,7 +172,8 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
             keep(chunk)
             return delivery()
         }
-        // The chunk itself, not a slice of the kept block: a block with a second reference is copied when more is joined.
+        // Returns the chunk itself, not a slice of the kept block. A block with a second reference would be copied when
+        // the next chunk is joined to it.
         self.waiting = nil
         keep(chunk)
         var next = OneShotPosition(chunk: dropped + kept.count, offset: 0)
@@ -206,13 +208,13 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         if kept.byteCount > limit { isCommitted = true }
     }
 
-    /// Drops the kept chunks up to an index, and returns the reader's place then.
+    /// Drops the kept chunks up to and including `index`. Returns the reader's position after that.
     private mutating func drop(through index: Int) -> OneShotPosition {
         for _ in 0..<(index + 1) where kept.popFirst() != nil { dropped += 1 }
         return OneShotPosition(chunk: dropped, offset: 0)
     }
 
-    /// Which of the kept chunks a place lies in; nil: it was dropped.
+    /// Returns the index of the kept chunk at a position; nil: that chunk was dropped.
     private func kept(_ position: OneShotPosition) -> Int? {
         position.chunk < dropped ? nil : position.chunk - dropped
     }
@@ -224,7 +226,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
     }
 }
 
-/// A reader's place in the chunks of a one-shot body: so many chunks, and so many bytes of the next.
+/// A reader's position in a one-shot body: the number of a chunk, from 0, and an offset in this chunk in bytes.
 struct OneShotPosition: Hashable, Sendable {
     var chunk = 0
     var offset = 0

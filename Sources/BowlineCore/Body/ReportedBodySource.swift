@@ -1,7 +1,7 @@
 internal import NIOCore
 internal import Synchronization
 
-/// A body that says how much of it has been read, each time that some of it is.
+/// A body that reports how many of its bytes have been read, after each chunk.
 final class ReportedBodySource: ResponseBodySource {
     private let base: any ResponseBodySource
     private let report: @Sendable (TransferProgress) -> Void
@@ -28,7 +28,7 @@ final class ReportedBodySource: ResponseBodySource {
 }
 
 extension ResponseBody {
-    /// This body, calling `report` in the reader's task with each chunk that is read.
+    /// Returns a body with the same bytes that calls `report` in the reader's task after each chunk that is read.
     package func reporting(_ report: @escaping @Sendable (TransferProgress) -> Void) -> ResponseBody {
         guard let source else { return self }
         return ResponseBody(source: ReportedBodySource(source, report: report))

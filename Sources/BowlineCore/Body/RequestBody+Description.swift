@@ -1,5 +1,5 @@
 extension RequestBody: CustomStringConvertible, CustomReflectable {
-    /// The kind of body and its length; none of its bytes, because they may hold secrets.
+    /// The kind of body and its length; none of its bytes, because they may contain secrets.
     public var description: String {
         let kind =
             switch kind {

@@ -1,10 +1,11 @@
 public import NIOCore
 
 extension RequestBody {
-    /// The bytes, if they are in memory: for `.bytes`, `.text`, `.form` and encoded values; empty for ``none``. nil for a
-    /// body whose bytes are yet to come (`.file`, `.multipart`, `.replayable`, `.stream`): read ``chunks``.
+    /// The bytes, if they are in memory: for `.bytes`, `.text`, `.form` and encoded values; empty for ``none``. nil for
+    /// a body whose bytes come from a source (`.file`, `.multipart`, `.replayable`, `.stream`): read its ``chunks``
+    /// instead.
     ///
-    /// These bytes are sent; asking for them copies nothing.
+    /// These are the bytes that are sent. Reading this property copies nothing.
     public var bytes: ByteBuffer? {
         switch kind {
         case .none: ByteBuffer()
@@ -13,20 +14,21 @@ extension RequestBody {
         }
     }
 
-    /// Whether it is a stream, which can be read once: reading ``chunks`` uses it up.
+    /// Whether the body is a stream, which can be read only once. Reading its ``chunks`` consumes it.
     public var isStream: Bool {
         if case .stream = kind { true } else { false }
     }
 
-    /// The body's bytes from the first to the last, for middleware, authenticators and transports that have to see them.
+    /// The body's bytes from the first to the last, for middleware, authenticators and transports that need them.
     ///
-    /// - Bytes, files and `.replayable` can be read any number of times. Each time a file is opened and a `.replayable` is
-    ///   asked for a new sequence.
-    /// - A stream (``isStream``) is read as an attempt that sends it reads it. No more than its first 64 KiB are kept for the
-    ///   next reader. Past that, sending it or reading it again fails with `requestBodyConsumed` before a byte is sent; a
-    ///   part of it is never sent as if it were the whole. It has one reader at a time.
+    /// - Bytes, files and `.replayable` bodies can be read any number of times. Each read opens the file again, or
+    ///   makes a new sequence with the closure of `.replayable`.
+    /// - Reading a stream (``isStream``) consumes it, as sending does. At most its first 64 KiB are kept for the next
+    ///   reader. When more has been read, the stream cannot be sent or read again: that fails with
+    ///   `requestBodyConsumed` before a byte is sent. An incomplete stream is never sent. A stream has one reader at a
+    ///   time.
     ///
-    /// The next chunk is produced when it is asked for. Trailer fields are not among the chunks.
+    /// A chunk is produced only when the reader calls `next()`. The chunks do not include trailer fields.
     public var chunks: Chunks { Chunks(body: self) }
 
     /// The bytes of a body in chunks, none of them empty.
@@ -40,12 +42,13 @@ extension RequestBody {
 
         /// Starts reading from the first byte.
         ///
-        /// - Throws (from `next()`): ``ServiceError`` `requestBodyFailed` with the error of the body's own sequence,
-        ///   `requestBodyLengthMismatch` if it is shorter or longer than its declared length, `requestBodyConsumed` for a
-        ///   stream whose beginning is gone; `CancellationError` when the task is cancelled and the body's sequence says so.
+        /// - Throws (from `next()`): ``ServiceError`` `requestBodyFailed` if the body's own sequence throws, with its
+        ///   error; `requestBodyLengthMismatch` if the body is shorter or longer than its declared length;
+        ///   `requestBodyConsumed` if the beginning of a stream was dropped; `CancellationError` if the task is
+        ///   cancelled and the body's sequence throws this error.
         public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(body: body) }
 
-        /// One reader's place in a body.
+        /// The position of one reader in a body.
         public struct AsyncIterator: AsyncIteratorProtocol {
             private enum State {
                 case new
@@ -61,16 +64,16 @@ extension RequestBody {
                 self.body = body
             }
 
-            /// The next chunk; nil at the end.
+            /// Returns the next chunk; nil at the end.
             public mutating func next() async throws -> ByteBuffer? {
                 try await next(isolation: nil)
             }
 
-            /// The next chunk; nil at the end.
+            /// Returns the next chunk; nil at the end.
             public mutating func next(isolation actor: isolated (any Actor)?) async throws -> ByteBuffer? {
                 do {
                     guard var reader = try await reader() else { return nil }
-                    // Taken out while it is awaited: after a failure there is nothing to go on with.
+                    // The state is `ended` while the chunk is awaited: after a failure the reader does not go on.
                     state = .ended
                     let chunk = try await reader.next()
                     try check(chunk)
@@ -114,7 +117,7 @@ extension RequestBody {
     /// How many bytes of a stream are kept when middleware reads it.
     private static let keptForNextReader = 65_536
 
-    /// These bytes in place of the sequence that yielded them; all else as it is.
+    /// Returns this body with `bytes` instead of the sequence that yielded them. Content type and trailers stay.
     func replaced(by bytes: ByteBuffer) -> RequestBody {
         let body = RequestBody.bytes(bytes)
         guard let makeTrailers else {

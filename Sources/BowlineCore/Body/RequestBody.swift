@@ -4,16 +4,17 @@ public import NIOCore
 ///
 /// - Bytes can always be sent again.
 /// - A factory makes a new sequence for each attempt, so it can always be sent again.
-/// - A stream is read once. Its read part is kept (64 KiB unless configured otherwise) so that an attempt that
-///   fails early can be repeated; past that, or once a response has begun, the attempt is committed.
+/// - A stream is read once. The part that was read is kept (64 KiB unless configured otherwise), so that it can be sent
+///   again if an attempt fails early. When more has been read, or a response has begun, the stream cannot be sent
+///   again.
 ///
-/// A sequence is asked for its next chunk only when the previous one was taken by the network.
+/// The next chunk of a sequence is read only when the network has accepted the previous one.
 public struct RequestBody: Sendable {
     package enum Kind: Sendable {
         case none
         case bytes(ByteBuffer)
         case factory(@Sendable () async throws -> RequestBodySequence)
-        /// A factory whose sequence was empty when it was looked at, and that answers at once when it is asked again.
+        /// A factory whose sequence was empty when the body was made. Reading it again does not have to wait.
         case emptyFile(@Sendable () async throws -> RequestBodySequence)
         case stream(OneShotBody)
     }
@@ -21,10 +22,10 @@ public struct RequestBody: Sendable {
     package let kind: Kind
     /// The number of bytes, if known: sent as `Content-Length`. nil: sent chunked.
     public let length: Int?
-    /// The media type, unless the request has a `Content-Type` of its own; nil: none is sent. Forms and
+    /// The media type, sent as `Content-Type` unless the request has that field already; nil: none is sent. Forms and
     /// encoded values set it; set it yourself for other bodies.
     public var contentType: String?
-    /// Makes the trailer fields once the body has been sent; only a body of unknown length can have them.
+    /// Makes the trailer fields after the body has been sent. Only a body of unknown length can have them.
     package var makeTrailers: (@Sendable () async throws -> HTTPFields)?
 
     private init(_ kind: Kind, length: Int?) {
@@ -32,37 +33,38 @@ public struct RequestBody: Sendable {
         self.length = length
     }
 
-    /// No body. POST, PUT and PATCH then say `Content-Length: 0`.
+    /// No body. POST, PUT and PATCH then send `Content-Length: 0`.
     public static let none = RequestBody(.none, length: 0)
 
-    /// These bytes.
+    /// Makes a body from these bytes.
     public static func bytes(_ buffer: ByteBuffer) -> RequestBody {
         RequestBody(.bytes(buffer), length: buffer.readableBytes)
     }
 
-    /// These bytes.
+    /// Makes a body from these bytes.
     public static func bytes(_ bytes: some Sequence<UInt8>) -> RequestBody {
         .bytes(ByteBuffer(bytes: bytes))
     }
 
-    /// This text in UTF-8.
+    /// Makes a body from this text, in UTF-8.
     public static func text(_ text: String) -> RequestBody {
         .bytes(ByteBuffer(string: text))
     }
 
-    /// Names and values as browsers send a form (`application/x-www-form-urlencoded`).
+    /// Makes a body from names and values, encoded like a browser's form (`application/x-www-form-urlencoded`).
     public static func form(_ items: QueryItems) -> RequestBody {
         var body = RequestBody.text(items.formEncoded)
         body.contentType = "application/x-www-form-urlencoded"
         return body
     }
 
-    /// A sequence that can be read once.
+    /// Makes a body from a sequence that can be read once.
     ///
     /// - Parameters:
-    ///   - sequence: The chunks; empty ones are skipped. If it throws, the request fails with `requestBodyFailed` and
-    ///     the connection closes before the request is complete.
-    ///   - length: How many bytes it will yield, 0 or more; a shorter or longer body fails with
+    ///   - sequence: The chunks; empty chunks are skipped. If the sequence throws, the request fails with
+    ///     `requestBodyFailed`. The incomplete request ends: over HTTP/1.1 the connection closes, over HTTP/2 the
+    ///     stream is reset.
+    ///   - length: How many bytes the sequence yields, 0 or more. If it yields fewer or more, the request fails with
     ///     `requestBodyLengthMismatch`. nil: unknown, sent chunked.
     public static func stream<Chunks: AsyncSequence & Sendable>(
         _ sequence: Chunks, length: Int? = nil
@@ -70,18 +72,19 @@ public struct RequestBody: Sendable {
         RequestBody(.stream(OneShotBody(RequestBodySequence(sequence))), length: length)
     }
 
-    /// A sequence that `make` makes anew for each attempt.
+    /// Makes a body that gets a new sequence from `make` for each attempt.
     ///
     /// - Parameters:
-    ///   - length: How many bytes it will yield each time; nil: unknown, sent chunked.
-    ///   - make: Makes the sequence; its error fails the request with `requestBodyFailed`.
+    ///   - length: How many bytes each sequence yields; nil: unknown, sent chunked.
+    ///   - make: Makes the sequence. If it throws, the request fails with `requestBodyFailed`.
     public static func replayable<Chunks: AsyncSequence & Sendable>(
         length: Int? = nil, _ make: @escaping @Sendable () async throws -> Chunks
     ) -> RequestBody where Chunks.Element == ByteBuffer {
         RequestBody(.factory { RequestBodySequence(try await make()) }, length: length)
     }
 
-    /// A file that was empty when it was looked at: it is looked at again before each attempt sends `Content-Length: 0`.
+    /// Makes a body for a file that was empty when the body was made. Each attempt checks the file again before it
+    /// sends `Content-Length: 0`.
     package static func emptyFile<Chunks: AsyncSequence & Sendable>(
         _ make: @escaping @Sendable () async throws -> Chunks
     ) -> RequestBody where Chunks.Element == ByteBuffer {
@@ -93,14 +96,15 @@ public struct RequestBody: Sendable {
         if case .stream(let own) = kind, case .stream(let others) = other.kind { own === others } else { false }
     }
 
-    /// Whether it is a file that was empty, and that ``confirmedEmpty()`` has to look at again.
+    /// Whether the body is a file that was empty, so that ``confirmedEmpty()`` has to check it before an attempt.
     package var isSaidToBeEmpty: Bool {
         if case .emptyFile = kind { length == 0 } else { false }
     }
 
-    /// An empty body in place of a file that is still empty.
+    /// Checks that the file is still empty, and returns an empty body to send instead.
     ///
-    /// - Throws: `RequestBodyFailure` with `requestBodyLengthMismatch` if the file has content now; any error of reading it.
+    /// - Throws: `RequestBodyFailure` with `requestBodyLengthMismatch` if the file has content now; any error of
+    ///   reading the file.
     package func confirmedEmpty() async throws -> RequestBody {
         var reader = try await makeReader(replayLimit: 0)
         guard try await reader.next() == nil else {
@@ -114,9 +118,10 @@ public struct RequestBody: Sendable {
         return body
     }
 
-    /// This body followed by trailer fields, made once the body has been sent (RFC 9110 §6.5).
+    /// Returns this body followed by trailer fields (RFC 9110 §6.5). `make` is called after the body has been sent.
     ///
-    /// Forces chunked framing. Trailers that may not be sent (framing, routing, authentication) fail the request.
+    /// Forces chunked framing. The request fails if `make` returns a field that must not be a trailer (framing,
+    /// routing, authentication).
     public func trailers(_ make: @escaping @Sendable () async throws -> HTTPFields) -> RequestBody {
         var body = RequestBody(kind, length: nil)
         body.contentType = contentType
@@ -124,7 +129,7 @@ public struct RequestBody: Sendable {
         return body
     }
 
-    /// Whether it can be sent from its beginning (again) now.
+    /// Whether the body can now be sent from its beginning.
     public var isReplayable: Bool {
         switch kind {
         case .none, .bytes, .factory, .emptyFile: true
@@ -132,12 +137,12 @@ public struct RequestBody: Sendable {
         }
     }
 
-    /// Whether there is nothing to send.
+    /// Whether the request has no body.
     package var isNone: Bool {
         if case .none = kind { true } else { false }
     }
 
-    /// Whether its bytes are yet to come, from a sequence.
+    /// Whether the bytes come from a sequence, so that they are not in memory.
     package var isSequence: Bool {
         switch kind {
         case .factory, .emptyFile, .stream: true
@@ -162,10 +167,10 @@ package struct RequestBodySequence: Sendable {
 
     func makeIterator() -> Iterator { make() }
 
-    /// One reader's place in the sequence.
-    // Asked for one chunk at a time by `OneShotBody` (`isPulling`), `SequenceBodySource` (`isReading`), one upload's task, or
-    // the one task that a `Chunks.AsyncIterator` belongs to, which is not `Sendable`.
-    // Safety: each owner asks for the next chunk only after the one before: no two threads are ever in it at once.
+    /// The position of one reader in the sequence.
+    // It has one owner, which reads one chunk at a time: `OneShotBody` (`isPulling`), `SequenceBodySource`
+    // (`isReading`), one upload's task, or the one task of a `Chunks.AsyncIterator`, which is not `Sendable`.
+    // Safety: the owner calls `next()` only after the previous call has returned, so two threads never use it at once.
     final class Iterator: @unchecked Sendable {
         private var base: any AsyncIteratorProtocol
 

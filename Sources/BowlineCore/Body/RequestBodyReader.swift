@@ -1,6 +1,6 @@
 package import NIOCore
 
-/// Reads a request body for one attempt: a transport pulls its chunks from here.
+/// The reader of a request body for one attempt. A transport pulls the chunks from it.
 package struct RequestBodyReader {
     private enum Source {
         case bytes(ByteBuffer?)
@@ -8,12 +8,12 @@ package struct RequestBodyReader {
         case stream(OneShotBody.Reader)
     }
 
-    /// Large bodies that are here already go out in pieces, so that a slow peer is noticed.
+    /// The size of the slices in which a large body in memory is sent, so that a slow peer is noticed.
     private static let sliceSize = 131_072
 
     private var source: Source
 
-    /// The next chunk, never empty; nil at the end.
+    /// Returns the next chunk, never empty; nil at the end.
     package mutating func next() async throws -> ByteBuffer? {
         switch source {
         case .bytes(var buffer?):
@@ -51,12 +51,12 @@ extension RequestBody {
         try await RequestBodyReader(self, replayLimit: replayLimit)
     }
 
-    /// Says that a response has begun: a one-shot stream is not kept for replay any more.
+    /// Records that a response has begun: a one-shot stream is no longer kept for replay.
     package func commit() {
         if case .stream(let stream) = kind { stream.commit() }
     }
 
-    /// Gives the body up: a one-shot stream's sequence is cancelled.
+    /// Abandons the body: cancels the sequence of a one-shot stream. Other bodies do not change.
     package func abandon() {
         if case .stream(let stream) = kind { stream.abandon() }
     }

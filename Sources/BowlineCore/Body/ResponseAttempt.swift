@@ -1,4 +1,4 @@
-/// The attempt that brought a response body, as the body's own errors describe it.
+/// The facts of the attempt that received a response body, for the body's errors.
 package struct ResponseAttempt: Sendable {
     private let origin: Origin
     private let number: Int
@@ -8,10 +8,10 @@ package struct ResponseAttempt: Sendable {
 
     /// - Parameters:
     ///   - origin: The request's origin.
-    ///   - number: Which attempt it was, from 1.
-    ///   - started: When it began, on `clock`.
-    ///   - isReused: Whether its connection had carried a request before.
-    ///   - clock: The clock of the errors' elapsed time.
+    ///   - number: The attempt's number, from 1.
+    ///   - started: When the attempt began, on `clock`.
+    ///   - isReused: Whether the connection had carried an earlier request.
+    ///   - clock: The clock for the elapsed time in errors.
     package init(
         origin: Origin, number: Int, started: MonotonicInstant, isReused: Bool,
         clock: any ServiceClock
@@ -23,7 +23,7 @@ package struct ResponseAttempt: Sendable {
         self.clock = clock
     }
 
-    /// `error` with the facts of the attempt.
+    /// Returns `error` with the facts of the attempt.
     func describe(_ error: ServiceError) -> ServiceError {
         var error = error
         error.origin = origin.description

@@ -1,5 +1,5 @@
 extension ResponseBody: CustomStringConvertible, CustomReflectable {
-    /// The length that was announced; none of its bytes, because they may hold secrets.
+    /// The announced length; no bytes of the body, because they may contain secrets.
     public var description: String {
         "ResponseBody(\(announcedLength.map { "\($0) bytes" } ?? "length unknown"))"
     }

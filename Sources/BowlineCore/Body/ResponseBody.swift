@@ -1,45 +1,45 @@
 public import NIOCore
 
-/// The body of a response, read once, in chunks as they arrive or collected.
+/// The body of a response. It can be read once: in chunks as they arrive, or collected.
 ///
-/// A slow reader slows the peer down. Over HTTP/1.1 at most `connection.readBufferLimit` bytes (64 KiB by default) wait for
-/// the reader, over HTTP/2 at most `http2.streamWindow` (1 MiB by default). If you drop a body before its end, Bowline
-/// reads the rest if that is cheap, and closes the connection otherwise. Until then the request is in flight.
+/// A slow reader slows the peer down. Over HTTP/1.1 at most `connection.readBufferLimit` bytes (64 KiB by default) wait
+/// for the reader, over HTTP/2 at most `http2.streamWindow` (1 MiB by default). If you drop a body before its end,
+/// Bowline discards it as ``discard()`` does. The request is in flight until its body has ended.
 public struct ResponseBody: AsyncSequence, Sendable {
     /// A chunk, as it arrived.
     public typealias Element = ByteBuffer
     /// ``ServiceError`` or `CancellationError`.
     public typealias Failure = any Error
 
-    /// Where the chunks come from, for a middleware that changes them; nil: there are none.
+    /// The source of the chunks, for a middleware that changes them; nil: the body is empty.
     package let source: (any ResponseBodySource)?
 
-    /// How the client that sent the request decodes lines; nil: as the default decoder does.
+    /// How the client that sent the request decodes lines; nil: with the default decoder.
     package var decoding: BodyDecoding?
-    /// The call that the body belongs to, which its errors name; nil: no client has returned it.
+    /// The call that the body belongs to. The body's errors name it. nil: no client has returned the body.
     private var call: CallRecord?
 
     package init(source: (any ResponseBodySource)?) {
         self.source = source
     }
 
-    /// A body without bytes.
+    /// Makes a body without bytes.
     public init() {
         source = nil
     }
 
-    /// A body that is here already.
+    /// Makes a body from bytes in memory.
     public init(_ buffer: ByteBuffer, trailers: HTTPFields? = nil) {
         source = BufferedBodySource(buffer, trailers: trailers.map(ReceivedFields.init), attempt: nil)
     }
 
-    /// A body that arrived together with its head.
+    /// Makes a body that arrived together with the response's head.
     package init(received buffer: ByteBuffer?, trailers: ReceivedFields?, attempt: ResponseAttempt?) {
         let isEmpty = buffer == nil && trailers == nil
         source = isEmpty ? nil : BufferedBodySource(buffer ?? ByteBuffer(), trailers: trailers, attempt: attempt)
     }
 
-    /// A body made of a sequence's chunks.
+    /// Makes a body from the chunks of a sequence.
     public init<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks) where Chunks.Element == ByteBuffer {
         source = SequenceBodySource(RequestBodySequence(chunks))
     }
@@ -47,9 +47,8 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Reads the chunks. For text by lines, see ``lines(maximum:)``; for events, ``serverSentEvents(maximum:)``.
     ///
     /// - Throws (from `next()`): ``ServiceError`` `incompleteBody`, `connectionClosed`, `bodyIdleTimeout`,
-    ///   `deadlineExceeded`, `protocolViolation` or `forciblyClosed` when the body fails,
-    ///   `bodyAlreadyConsumed` when it is read a second time; `CancellationError` when the reading task is cancelled,
-    ///   which gives the body up.
+    ///   `deadlineExceeded`, `protocolViolation` or `forciblyClosed` when the body fails, `bodyAlreadyConsumed` when it
+    ///   is read a second time; `CancellationError` when the reading task is cancelled; the body is then discarded.
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(body: self)
     }
@@ -64,12 +63,12 @@ public struct ResponseBody: AsyncSequence, Sendable {
             self.body = body
         }
 
-        /// The next chunk; nil at the end. Throws as ``ResponseBody/makeAsyncIterator()`` says.
+        /// Returns the next chunk; nil at the end. ``ResponseBody/makeAsyncIterator()`` lists the errors.
         public mutating func next() async throws -> ByteBuffer? {
             try await next(isolation: nil)
         }
 
-        /// The next chunk; nil at the end. Throws as ``ResponseBody/makeAsyncIterator()`` says.
+        /// Returns the next chunk; nil at the end. ``ResponseBody/makeAsyncIterator()`` lists the errors.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> ByteBuffer? {
             guard let source = body.source, !isFinished else { return nil }
             do {
@@ -90,8 +89,9 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Reads the whole body into one buffer. For bodies of any size, iterate over the chunks instead.
     ///
     /// - Parameter limit: The most bytes to accept, from 0. Above 2 GiB - 1 it counts as 2 GiB - 1, because a buffer
-    ///   holds no more.
-    /// - Throws: `bodyTooLarge` if there are more, after which the rest is given up; else any error of reading.
+    ///   cannot contain more.
+    /// - Throws: ``ServiceError`` `bodyTooLarge` if there are more bytes; the rest is then discarded. Else any error of
+    ///   reading.
     public func collect(upTo limit: Int) async throws -> ByteBuffer {
         guard let source else { return ByteBuffer() }
         let limit = Swift.min(limit, Int(Int32.max))
@@ -110,10 +110,10 @@ public struct ResponseBody: AsyncSequence, Sendable {
         }
     }
 
-    /// Reads the beginning of the body, and discards the rest. If the body fails, the result is what arrived before. If
-    /// it was read before, the result is empty.
+    /// Reads the beginning of the body, and discards the rest. If the body fails, returns the bytes that arrived before
+    /// the failure. If the body was read before, returns no bytes.
     ///
-    /// - Returns: at most `limit` bytes, and whether there was, or should have been, more.
+    /// - Returns: at most `limit` bytes, and whether the body has, or should have had, more bytes.
     /// - Throws: `CancellationError` when the task is cancelled.
     package func collectPrefix(of limit: Int) async throws -> (bytes: ByteBuffer, isTruncated: Bool) {
         guard let source else { return (ByteBuffer(), false) }
@@ -137,29 +137,32 @@ public struct ResponseBody: AsyncSequence, Sendable {
         return (collected, false)
     }
 
-    /// Discards the body: the rest is read if that is cheap, else the connection closes.
+    /// Discards the body. Over HTTP/1.1 the rest is read if that is cheap, else the connection closes. Over HTTP/2 the
+    /// stream is reset.
     public func discard() {
         source?.abandon()
     }
 
-    /// The trailer fields, once the body has been read to its end; nil before that, or if there were none.
+    /// The trailer fields, after the body has been read to its end; nil before that, or if there are none.
     public var trailers: ReceivedFields? { source?.trailers }
 
     /// The length that the response announced; nil if it announced none.
     public var announcedLength: Int? { source == nil ? 0 : source?.announcedLength }
 
-    /// Whether it arrived whole with its head, or was made of bytes: it holds no connection.
+    /// Whether the whole body is in memory: it arrived with its head, or was made from bytes. Then it uses no
+    /// connection.
     package var isHere: Bool { source == nil || source is BufferedBodySource }
 
     /// The attempt that received the body; nil: no transport received it.
     package var attempt: ResponseAttempt? { source?.attempt }
 
-    /// Calls `observer` once, when the body has been consumed, given up or failed; at once if that is so already.
+    /// Calls `observer` once, when the body has been read to its end, discarded, or has failed. If that has happened
+    /// already, calls it at once.
     package func observeEnd(_ observer: any ResponseBodyObserver) {
         if let source { source.observeEnd(observer) } else { observer.responseBodyEnded() }
     }
 
-    /// The rest is given up.
+    /// Discards the rest of the body, and returns the error.
     private func tooLarge(_ limit: Int) -> ServiceError {
         source?.abandon()
         let error = ServiceError(
@@ -169,18 +172,18 @@ public struct ResponseBody: AsyncSequence, Sendable {
         return describing(error)
     }
 
-    /// `error` with the facts of the attempt that brought the body, the call and the response.
+    /// Returns `error` with the facts of the attempt that received the body, of the call and of the response.
     package func describing(_ error: ServiceError) -> ServiceError {
         let error = source?.attempt?.describe(error) ?? error
         return named(error) as? ServiceError ?? error
     }
 
-    /// `error` with the call and the response, if it is one of ours.
+    /// Returns `error` with the facts of the call and of the response, if it is a ``ServiceError``.
     private func named(_ error: any Error) -> any Error {
         call?.describing(error) ?? error
     }
 
-    /// Ties the body to its call: the end of the body ends the call.
+    /// Attaches the body to its call: the end of the body ends the call.
     mutating func attach(to call: CallRecord, decoding: BodyDecoding) {
         self.decoding = decoding
         self.call = call
@@ -188,17 +191,17 @@ public struct ResponseBody: AsyncSequence, Sendable {
     }
 }
 
-/// Where the chunks of a response body come from.
+/// A source of the chunks of a response body.
 package protocol ResponseBodySource: AnyObject, Sendable {
     /// Claims the body for one reader.
     ///
     /// - Throws: `bodyAlreadyConsumed` on the second call.
     func beginReading() throws
-    /// Returns the next chunk or the end if it is known already, else `later`. A source may always return `later`.
+    /// Returns the next chunk or the end if it is already known, else `later`. A source may always return `later`.
     func takeReady() throws -> ReadyChunk
     /// Waits for the next chunk and returns it; nil at the end.
     func waitForNext() async throws -> ByteBuffer?
-    /// Gives up the rest.
+    /// Discards the rest.
     func abandon()
     var announcedLength: Int? { get }
     var trailers: ReceivedFields? { get }
@@ -210,7 +213,7 @@ package protocol ResponseBodySource: AnyObject, Sendable {
 extension ResponseBodySource {
     package func takeReady() throws -> ReadyChunk { .later }
 
-    /// The next chunk; nil at the end. A chunk that has arrived is returned without a suspension.
+    /// Returns the next chunk; nil at the end. Does not suspend if the chunk has arrived.
     package nonisolated(nonsending) func next() async throws -> ByteBuffer? {
         switch try takeReady() {
         case .chunk(let chunk): chunk
@@ -220,14 +223,14 @@ extension ResponseBodySource {
     }
 }
 
-/// The next part of a body, as far as it is there now.
+/// The next part of a body, if it is available without waiting.
 package enum ReadyChunk {
     case chunk(ByteBuffer)
     case end
     case later
 }
 
-/// Is called when a response body is over.
+/// An observer of the end of a response body.
 package protocol ResponseBodyObserver: AnyObject, Sendable {
     func responseBodyEnded()
 }

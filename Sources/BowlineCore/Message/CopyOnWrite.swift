@@ -1,7 +1,7 @@
 /// A value behind a reference. A copy costs one reference count. The value itself is copied only when one of several
 /// holders changes it.
 ///
-/// For values that pass through many suspended functions: a large value would be in the frame of each.
+/// For values that pass through many suspended functions: a large value would take space in the frame of each of them.
 ///
 /// Inlinable, like the properties that use it: a borrow that is not inlined costs an allocation.
 @usableFromInline
@@ -9,7 +9,7 @@ struct CopyOnWrite<Value: Sendable>: Sendable {
     @usableFromInline
     // Safety: `value` is changed only through a `CopyOnWrite` that is its one holder, so by one task at a time.
     final class Storage: @unchecked Sendable {
-        // No second access can overlap one that changes it: a change has exclusive access to the only reference.
+        // No other access can overlap a change, because a change has exclusive access to the only reference.
         @exclusivity(unchecked) @usableFromInline var value: Value
 
         @inlinable

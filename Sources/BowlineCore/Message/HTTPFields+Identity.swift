@@ -1,12 +1,13 @@
 package import HTTPTypes
 
 extension HTTPFields {
-    /// Whether both share their storage: then they are equal, which this finds without a look at the fields. False says nothing.
+    /// Whether both values share their storage. Then they are equal, and their fields need not be compared. If false,
+    /// they may still be equal.
     package func isTriviallyIdentical(to other: HTTPFields) -> Bool {
-        // Two values of the same bits, both alive, are the same value.
+        // Two living values with the same bits are the same value.
         withUnsafeBytes(of: self) { own in
             withUnsafeBytes(of: other) { other in
-                // One reference; if the library ever keeps more, nothing is identical.
+                // `HTTPFields` is one reference. If a later version of it is larger, the result is always false.
                 own.count == MemoryLayout<UInt>.size && own.load(as: UInt.self) == other.load(as: UInt.self)
             }
         }

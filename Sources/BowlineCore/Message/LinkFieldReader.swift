@@ -1,11 +1,12 @@
-/// Reads the value of a `Link` field (RFC 8288 §3, by the algorithms of its appendix B.2 and B.3), in one pass.
+/// A reader of the value of a `Link` field (RFC 8288 §3). It applies the algorithms of appendix B.2 and B.3 in one
+/// pass.
 package struct LinkFieldReader {
-    /// How many links of a response are read: a service pages with a handful.
+    /// The most links of a response that are read. A service needs only a few for its pages.
     package static let maximumLinks = 256
-    /// How many parameters of a link are kept; further ones are skipped.
+    /// The most parameters of a link that are kept. Further parameters are skipped.
     private static let maximumParameters = 32
 
-    /// One link as it stands.
+    /// One link as the field contains it: the target is not resolved.
     private struct Element {
         let target: [UInt8]
         let parameters: [WebLink.Parameter]
@@ -18,9 +19,9 @@ package struct LinkFieldReader {
         bytes = Array(value)
     }
 
-    /// All links that lead somewhere.
+    /// Returns the links that have a relation and a target that can be requested.
     ///
-    /// - Parameter url: The URL that answered; nil: unknown.
+    /// - Parameter url: The URL of the response; nil: unknown.
     package static func links(in fields: ReceivedFields, at url: ServiceURL?) -> [WebLink] {
         var links: [WebLink] = []
         var read = 0
@@ -35,9 +36,9 @@ package struct LinkFieldReader {
         return links
     }
 
-    /// The next link; nil at the end, or where the value is no list of links any more.
+    /// Returns the next link; nil at the end, or at a syntax error.
     private mutating func next() -> Element? {
-        // Empty elements of a list are passed over (RFC 9110 §5.6.1.2).
+        // Empty elements of a list are skipped (RFC 9110 §5.6.1.2).
         skip { Self.isSpace($0) || $0 == UInt8(ascii: ",") }
         guard take(UInt8(ascii: "<")) else { return nil }
         let target = takeWhile { $0 != UInt8(ascii: ">") }
@@ -69,7 +70,7 @@ package struct LinkFieldReader {
         }
         var value: [UInt8] = []
         while position < bytes.count, !take(UInt8(ascii: "\"")) {
-            // A backslash stands for the byte behind it (RFC 9110 §5.6.4).
+            // A backslash escapes the byte after it (RFC 9110 §5.6.4).
             if bytes[position] == UInt8(ascii: "\\"), position + 1 < bytes.count { position += 1 }
             value.append(bytes[position])
             position += 1
@@ -107,12 +108,14 @@ package struct LinkFieldReader {
         guard let relation = element.parameters.first(where: { $0.name == "rel" })?.value else { return nil }
         let relations = relation.lowercased().split { $0 == " " || $0 == "\t" }.map(String.init)
         guard !relations.isEmpty, let target = target(element.target, at: url) else { return nil }
-        // A response from elsewhere may not lead to a socket of this machine, as with redirects.
+        // As with redirects, a response must not lead to a Unix domain socket of this machine, unless it came from the
+        // same socket.
         guard target.origin.socketPath == nil || target.origin == url?.origin else { return nil }
         return WebLink(target: target, relations: relations, parameters: element.parameters)
     }
 
-    /// Bytes above 0x7F are percent-encoded as they are: they need not be UTF-8.
+    /// Returns the target, resolved against `url`; nil: the target is not valid or is too long. Bytes above 0x7F are
+    /// percent-encoded unchanged, because they need not be UTF-8.
     private static func target(_ bytes: [UInt8], at url: ServiceURL?) -> ServiceURL? {
         guard bytes.count <= ServiceURL.maximumLocationBytes, !ServiceURL.hasLostBytes(bytes) else { return nil }
         var text = ""

@@ -1,6 +1,7 @@
-/// Media types as `Content-Type` names them (RFC 9110 §8.3.1).
+/// Functions that read the media type in a `Content-Type` field (RFC 9110 §8.3.1).
 package enum MediaType {
-    /// `text/html` of `Text/HTML; charset=utf-8`: lower case, no parameters; nil if it is not two tokens, or of over 128 bytes.
+    /// Returns the media type in lower case, without parameters: `text/html` for `Text/HTML; charset=utf-8`. nil: it is
+    /// not two tokens, or is longer than 128 bytes.
     package static func name(of contentType: String) -> String? {
         let type = contentType.utf8.prefix { $0 != UInt8(ascii: ";") }
         guard let first = type.firstIndex(where: { !isSpace($0) }), let last = type.lastIndex(where: { !isSpace($0) })
@@ -12,7 +13,7 @@ package enum MediaType {
         return Substring(name).lowercased()
     }
 
-    /// The format's usual name: `JSON` for `application/json`, else the type.
+    /// Returns the name of a format for an error message: `JSON` for `application/json`, else the media type.
     package static func format(of contentType: String) -> String {
         switch name(of: contentType) {
         case "application/json": "JSON"
@@ -23,7 +24,7 @@ package enum MediaType {
 
     private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
-    /// RFC 9110 §5.6.2.
+    /// Whether a token may contain the byte (RFC 9110 §5.6.2).
     private static func isToken(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -35,6 +36,6 @@ package enum MediaType {
 }
 
 extension ReceivedFields {
-    /// The media type of `Content-Type`; nil if there is none that is valid.
+    /// The media type of `Content-Type`; nil: there is no valid one.
     package var mediaType: String? { first("content-type").flatMap(MediaType.name) }
 }

@@ -1,8 +1,9 @@
 /// The connections of a client's pool at one moment.
 public struct PoolSnapshot: Sendable {
-    /// The origins that have a pool now, by name. Origins that have gone cold are not here.
+    /// The origins that have a pool now, sorted by name. The pool of a cold origin was removed, so that origin is not
+    /// included.
     public let origins: [OriginPoolSnapshot]
-    /// Connections opened since the client was made, also of origins that have gone cold.
+    /// Connections opened since the client was made, including those of cold origins.
     public let opened: Int
     /// Connections closed since the client was made, by reason; `Docs/ConnectionReuse.md` explains each reason.
     public let closed: [String: Int]
@@ -13,27 +14,27 @@ public struct PoolSnapshot: Sendable {
         self.closed = closed
     }
 
-    /// Unused connections over all origins.
+    /// Unused connections of all origins.
     public var idle: Int { origins.reduce(0) { $0 + $1.idle } }
-    /// Connections in use over all origins.
+    /// Connections in use, of all origins.
     public var active: Int { origins.reduce(0) { $0 + $1.active } }
-    /// Dials under way over all origins.
+    /// Dials in progress, of all origins.
     public var dialling: Int { origins.reduce(0) { $0 + $1.dialling } }
-    /// Requests that wait for a connection over all origins.
+    /// Requests that wait for a connection, of all origins.
     public var waiting: Int { origins.reduce(0) { $0 + $1.waiting } }
-    /// Requests on connections that carry several at once (HTTP/2) over all origins.
+    /// Requests on connections that carry several at once (HTTP/2), of all origins.
     public var streams: Int { origins.reduce(0) { $0 + $1.streams } }
 }
 
 /// The connections of one origin's pool at one moment.
 public struct OriginPoolSnapshot: Sendable {
-    /// Whose pool it is.
+    /// The origin that the pool belongs to.
     public let origin: Origin
     /// Connections that are open and unused.
     public let idle: Int
     /// Connections that carry a request.
     public let active: Int
-    /// Dials under way.
+    /// Dials in progress.
     public let dialling: Int
     /// Requests that wait for a connection.
     public let waiting: Int
@@ -60,7 +61,7 @@ public struct OriginPoolSnapshot: Sendable {
 }
 
 extension PoolSnapshot: CustomStringConvertible {
-    /// The figures over all origins, in one line.
+    /// The totals of all origins, in one line.
     public var description: String {
         let reasons = closed.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         return "\(opened) opened, \(active) active, \(idle) idle, \(dialling) dialling, \(waiting) waiting; closed: "

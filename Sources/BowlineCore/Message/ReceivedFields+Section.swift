@@ -2,7 +2,7 @@ import HTTPTypes
 import NIOCore
 
 extension ReceivedFields {
-    /// Where a field line is, in bytes from the start of its section.
+    /// The position of a field line, in bytes from the start of its section.
     package struct Span: Sendable {
         package var nameStart: UInt32
         package var nameEnd: UInt32
@@ -17,7 +17,7 @@ extension ReceivedFields {
         }
     }
 
-    /// The bytes of a section, shared by all copies, and the collection made of them.
+    /// The bytes of a section, and the `HTTPFields` made from them. All copies of the section share both.
     final class Section: Sendable {
         let bytes: ByteBuffer
         let spans: [Span]
@@ -56,7 +56,7 @@ extension ReceivedFields {
             }
         }
 
-        /// The spans of the lines whose names are not among these.
+        /// Returns the spans of all lines except the lines with one of these names.
         func spans(without names: [HTTPField.Name]) -> [Span] {
             bytes.withUnsafeReadableBytes { bytes in
                 spans.filter { span in
@@ -79,14 +79,16 @@ extension ReceivedFields {
             }
         }
 
-        /// Goes over the values of a name until `body` returns something.
+        /// Calls `body` with each value of a name until it returns a result, and returns that result; nil: it returned
+        /// none.
         private func withValues<Result>(
             of name: HTTPField.Name, _ body: (UnsafeRawBufferPointer) -> Result?
         ) -> Result? {
             name.canonicalName.withBytes { withValues(ofLowercased: $0, body) }
         }
 
-        /// Goes over the values of a name until `body` returns something.
+        /// Calls `body` with each value of a name until it returns a result, and returns that result; nil: it returned
+        /// none.
         func withValues<Result>(
             ofLowercased name: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result?
         ) -> Result? {

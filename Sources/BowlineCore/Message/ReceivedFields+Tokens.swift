@@ -1,8 +1,8 @@
 import HTTPTypes
 
-// Lookups by a name that is known when the code is written: they make no `String` and allocate nothing.
+// Lookups by a constant name. They make no `String` and allocate nothing.
 extension ReceivedFields {
-    /// Runs `body` over the bytes of the first value of a name; nil if there is none.
+    /// Calls `body` with the bytes of the first value of a name, and returns its result; nil: there is no such value.
     ///
     /// - Parameter lowercasedName: the name, ASCII, in lower case.
     package func withFirst<Result>(
@@ -11,21 +11,21 @@ extension ReceivedFields {
         withValues(of: lowercasedName) { body($0) }
     }
 
-    /// The first value of a name; nil if there is none.
+    /// Returns the first value of a name; nil: there is none.
     ///
     /// - Parameter lowercasedName: the name, ASCII, in lower case.
     package func first(_ lowercasedName: StaticString) -> String? {
         withFirst(lowercasedName) { Section.text($0) }
     }
 
-    /// Whether there is a line of that name.
+    /// Whether there is a line of this name.
     ///
     /// - Parameter lowercasedName: the name, ASCII, in lower case.
     package func contains(_ lowercasedName: StaticString) -> Bool {
         withFirst(lowercasedName) { _ in true } ?? false
     }
 
-    /// Whether a comma-separated list holds a token, in any of the lines of that name and in any case (RFC 9110
+    /// Whether a comma-separated list contains a token, in any line of this name, without regard to case (RFC 9110
     /// §5.6.1).
     ///
     /// - Parameters:
@@ -42,7 +42,7 @@ extension ReceivedFields {
         }
     }
 
-    /// Goes over the elements of a comma-separated list, all lines of that name taken together (RFC 9110 §5.3).
+    /// Calls `body` with each element of a comma-separated list. All lines of this name form one list (RFC 9110 §5.3).
     ///
     /// - Parameter lowercasedName: the name, ASCII, in lower case.
     package func forEachListElement(of lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Void) {
@@ -52,7 +52,7 @@ extension ReceivedFields {
         }
     }
 
-    /// Goes over the bytes of all values of a name, in order.
+    /// Calls `body` with the bytes of each value of a name, in order.
     ///
     /// - Parameter lowercasedName: the name, ASCII, in lower case.
     package func forEachValue(of lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Void) {
@@ -62,7 +62,8 @@ extension ReceivedFields {
         }
     }
 
-    /// Goes over the values of a name until `body` returns something.
+    /// Calls `body` with each value of a name until it returns a result, and returns that result; nil: it returned
+    /// none.
     private func withValues<Result>(
         of lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Result?
     ) -> Result? {
@@ -83,10 +84,10 @@ extension ReceivedFields {
 }
 
 extension UnsafeRawBufferPointer {
-    /// Whether these bytes are that text, when `A` to `Z` count as `a` to `z`.
+    /// Whether these bytes, with `A` to `Z` counted as `a` to `z`, equal `other`.
     package func equals(lowercased other: UnsafeRawBufferPointer) -> Bool {
         guard count == other.count else { return false }
-        // Most names that are asked for differ in their first bytes.
+        // Most of the compared names differ in their first byte.
         guard count > 0, self[0] | 0x20 == other[0] | 0x20 else { return count == 0 }
         guard count >= 8 else {
             return indices.allSatisfy { index in
@@ -95,7 +96,7 @@ extension UnsafeRawBufferPointer {
                 return (isUppercase ? byte | 0x20 : byte) == other[index]
             }
         }
-        // Eight bytes at a time; the last eight may be some that were seen before.
+        // Compares eight bytes at a time. The last eight may overlap those before them.
         var position = 0
         while position + 8 < count {
             guard equalsWord(ofLowercased: other, at: position) else { return false }
@@ -104,20 +105,20 @@ extension UnsafeRawBufferPointer {
         return equalsWord(ofLowercased: other, at: count - 8)
     }
 
-    /// Whether eight bytes equal the text, with `A` to `Z` as `a` to `z`.
+    /// Whether eight of these bytes, with `A` to `Z` counted as `a` to `z`, equal those of `other`.
     @inline(__always)
     private func equalsWord(ofLowercased other: UnsafeRawBufferPointer, at position: Int) -> Bool {
         let ones: UInt64 = 0x0101_0101_0101_0101
         let tops: UInt64 = 0x8080_8080_8080_8080
         let word = other.loadUnaligned(fromByteOffset: position, as: UInt64.self)
         let difference = word ^ loadUnaligned(fromByteOffset: position, as: UInt64.self)
-        // Upper and lower case differ in one bit, which may differ where the text has a letter.
+        // Upper and lower case differ in one bit. This bit may differ where `other` has a letter.
         let low = word & ~tops
         let letters = (low &+ ones &* (0x80 - 0x61)) & ~(low &+ ones &* (0x80 - 0x7B)) & ~word & tops
         return difference & ~(letters >> 2) == 0
     }
 
-    /// Goes over the elements of a comma-separated list without the whitespace around them; empty ones are left out
+    /// Calls `body` with each element of a comma-separated list, without the whitespace around it. Skips empty elements
     /// (RFC 9110 §5.6.1.2).
     package func forEachListElement(_ body: (UnsafeRawBufferPointer) -> Void) {
         var start = 0
@@ -130,7 +131,7 @@ extension UnsafeRawBufferPointer {
         }
     }
 
-    /// These bytes without spaces and tabs at either end (`OWS`, RFC 9110 §5.6.3).
+    /// Returns these bytes without spaces and tabs at either end (`OWS`, RFC 9110 §5.6.3).
     package func trimmingWhitespace() -> UnsafeRawBufferPointer {
         var start = 0
         var end = count

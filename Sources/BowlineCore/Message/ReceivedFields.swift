@@ -2,14 +2,14 @@ public import HTTPTypes
 package import NIOCore
 import Synchronization
 
-/// The fields of a header or trailer section, kept as received bytes until a caller asks for values.
+/// The fields of a header or trailer section, kept as received bytes until a caller reads values.
 ///
-/// Lookups compare names on the bytes, without regard to case; only the value that is asked for becomes a `String`.
-/// ``httpFields`` makes the whole collection, on first use, once for all copies. Copies share their bytes.
+/// Lookups compare the bytes of names, without regard to case. Only the value that is read becomes a `String`.
+/// ``httpFields`` makes the whole collection on first use, once for all copies. Copies share their bytes.
 ///
-/// A value that is valid UTF-8 is decoded as such, any other as ISO-8859-1, so that no byte is lost (RFC 9110 §5.5
-/// leaves bytes above 0x7F opaque). A value in ``httpFields`` keeps its bytes too, but its `value` replaces bytes that are not
-/// UTF-8 by U+FFFD.
+/// A value is decoded as UTF-8 if it is valid UTF-8, else as ISO-8859-1, so that no byte is lost (RFC 9110 §5.5 leaves
+/// bytes above 0x7F opaque). A field in ``httpFields`` keeps its bytes too, but its `value` contains U+FFFD instead of
+/// bytes that are not UTF-8.
 public struct ReceivedFields: Sendable {
     enum Storage: Sendable {
         case none
@@ -24,17 +24,17 @@ public struct ReceivedFields: Sendable {
         storage = .none
     }
 
-    /// Makes a section of fields that did not come as bytes: a stub's, or HTTP/2's.
+    /// Makes a section from fields that were not received as bytes, for example from a stub or over HTTP/2.
     public init(_ fields: HTTPFields) {
         storage = fields.isEmpty ? .none : .made(fields)
     }
 
-    /// Makes a section of the bytes that were received and where in them the fields are.
+    /// Makes a section from received bytes and the positions of the fields in them.
     ///
     /// - Parameters:
-    ///   - bytes: the section; spans count from its reader index.
-    ///   - spans: one for each field, in order; names are tokens, values trimmed and free of control characters but
-    ///     HTAB.
+    ///   - bytes: The section. Spans count from its reader index.
+    ///   - spans: One for each field, in order. Names must be tokens. Values must be trimmed, without control
+    ///     characters except HTAB.
     package init(bytes: ByteBuffer, spans: [Span]) {
         storage = spans.isEmpty ? .none : .received(Section(bytes: bytes, spans: spans))
     }
@@ -51,7 +51,7 @@ public struct ReceivedFields: Sendable {
     /// Whether there is no field.
     public var isEmpty: Bool { count == 0 }
 
-    /// The value of a field, or nil if there is none of that name.
+    /// The value of a field; nil: there is no field of this name.
     ///
     /// Several lines of one name are joined as `HTTPFields` does: by `", "`, or by `"; "` for `Cookie` (RFC 9110 §5.3).
     /// For `Set-Cookie`, which must not be joined, use ``values(for:)``.
@@ -72,7 +72,7 @@ public struct ReceivedFields: Sendable {
         }
     }
 
-    /// The values of all lines of that name, in order; empty if there is none.
+    /// Returns the values of all lines of this name, in order; empty if there is none.
     public func values(for name: HTTPField.Name) -> [String] {
         switch storage {
         case .none: return []
@@ -84,7 +84,7 @@ public struct ReceivedFields: Sendable {
         }
     }
 
-    /// Whether there is a line of that name.
+    /// Whether there is a line of this name.
     public func contains(_ name: HTTPField.Name) -> Bool {
         switch storage {
         case .none: false
@@ -93,7 +93,7 @@ public struct ReceivedFields: Sendable {
         }
     }
 
-    /// This section without the lines of these names: a new one over the same bytes.
+    /// Returns this section without the lines of these names. The result shares the bytes of this section.
     package func removing(_ names: HTTPField.Name...) -> ReceivedFields {
         switch storage {
         case .none: return self
@@ -105,7 +105,7 @@ public struct ReceivedFields: Sendable {
         }
     }
 
-    /// The fields as a collection: made on first use and shared by all copies of this value.
+    /// The fields as a collection. It is made on first use and shared by all copies of this value.
     public var httpFields: HTTPFields {
         switch storage {
         case .none: HTTPFields()
@@ -116,13 +116,13 @@ public struct ReceivedFields: Sendable {
 }
 
 extension ReceivedFields: Sequence {
-    /// The field lines in the order and with the spelling in which they came.
+    /// Iterates over the field lines, in the order and spelling in which they were received.
     public func makeIterator() -> Iterator { Iterator(fields: self) }
 
     /// The number of field lines.
     public var underestimatedCount: Int { count }
 
-    /// Goes over the field lines.
+    /// An iterator over the field lines.
     public struct Iterator: IteratorProtocol, Sendable {
         private let fields: ReceivedFields
         private var position = 0
@@ -131,7 +131,7 @@ extension ReceivedFields: Sequence {
             self.fields = fields
         }
 
-        /// The next field line in the order received; nil at the end.
+        /// Returns the next field line in the order received; nil at the end.
         public mutating func next() -> (name: String, value: String)? {
             guard position < fields.count else { return nil }
             defer { position += 1 }

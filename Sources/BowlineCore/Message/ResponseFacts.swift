@@ -1,29 +1,32 @@
-/// How a response came about.
+/// Facts about how a response was obtained.
 public struct ResponseFacts: Sendable {
-    /// The connection that served it.
+    /// The connection that delivered the response; nil: there was none.
     public var connection: ConnectionFacts?
-    /// Attempts of the last hop of the call's redirects, the first included; from 1. A second sending after a 401 or a 417 is
-    /// an attempt.
+    /// The number of attempts of the last hop, from 1. Each followed redirect begins a new hop. A second sending after
+    /// a 401 or a 417 counts as an attempt.
     public var attempts: Int
-    /// How many requests were sent for the call: each attempt of each hop, and each ``resends``. An attempt that found no
-    /// connection, or that the transport refused to send, counts; one that middleware answered or refused does not. A client
-    /// sets it.
+    /// How many requests were sent for the call: each attempt of each hop, and each ``resends``. An attempt counts even
+    /// if it found no connection, or if the transport refused to send it. An attempt does not count if middleware
+    /// answered or refused it. The client sets this property.
     public var requestsSent = 1
-    /// How often the transport sent the last attempt again because a reused connection was dead, or the peer refused it.
+    /// How often the transport sent the last attempt again because a reused connection was dead, or because the peer
+    /// refused the request.
     public var resends: Int
     /// When each phase was reached.
     public var timings: PhaseTimings
-    /// The informational responses that came first.
+    /// The informational responses that were received before the response.
     public var informational: [InformationalResponse]
-    /// Where redirects led, in order; the last is where the response comes from. Empty if none was followed.
+    /// The URLs that the followed redirects led to, in order. The response comes from the last. Empty if no redirect
+    /// was followed.
     public var redirects: [ServiceURL] = []
-    /// The URL that was requested: the last hop's, after redirects, with the query as middleware and credentials changed it.
-    /// nil: the response came through no client.
+    /// The URL that was requested on the last hop, with the query as middleware and credentials changed it. nil: no
+    /// client has received the response.
     public var url: ServiceURL?
-    /// The codings that were taken off the body, in the order in which they had been applied, as `gzip`.
+    /// The content codings that were removed from the body, such as `gzip`, in the order in which the service applied
+    /// them.
     public var removedCodings: [String] = []
 
-    // Inlinable: one that is called copies all of them once more.
+    // Inlinable: a call that is not inlined copies all facts once more.
 
     /// Makes facts, for stubs.
     @inlinable
@@ -40,18 +43,18 @@ public struct ResponseFacts: Sendable {
     }
 }
 
-/// Which connection served a response.
+/// Facts about the connection that delivered a response.
 public struct ConnectionFacts: Sendable, Hashable {
     /// The protocol that was spoken.
     public enum ProtocolVersion: String, Sendable, Hashable {
-        /// HTTP/1.0: the connection is reused only if the peer says `keep-alive`.
+        /// HTTP/1.0: the connection is reused only if the peer sends `keep-alive`.
         case http1_0 = "HTTP/1.0"
         /// HTTP/1.1 (RFC 9112).
         case http1_1 = "HTTP/1.1"
         /// HTTP/2 (RFC 9113).
         case http2 = "HTTP/2"
 
-        /// The number alone, as telemetry names it: `1.0`, `1.1` or `2`.
+        /// The number alone, as telemetry writes it: `1.0`, `1.1` or `2`.
         package var number: String {
             switch self {
             case .http1_0: "1.0"
@@ -61,17 +64,17 @@ public struct ConnectionFacts: Sendable, Hashable {
         }
     }
 
-    /// Its number: unique within the client, from 1, in the order in which dials began.
+    /// The connection's number, from 1, unique within the client. Numbers follow the order in which dials began.
     public let id: Int
-    /// Whether it had carried a request before.
+    /// Whether the connection had carried an earlier request.
     public let isReused: Bool
-    /// How many requests it has carried, this one included.
+    /// How many requests the connection has carried, including this one.
     public let requests: Int
-    /// The peer's address, as `127.0.0.1:8080`, `[::1]:8080` or a socket's path.
+    /// The peer's address, such as `127.0.0.1:8080`, `[::1]:8080` or a socket's path.
     public let peer: String
     /// The protocol that was spoken.
     public let protocolVersion: ProtocolVersion
-    /// The stream's number, with HTTP/2 (RFC 9113 §5.1.1); nil where there are no streams.
+    /// The number of the HTTP/2 stream (RFC 9113 §5.1.1); nil: the connection does not use HTTP/2.
     public let stream: Int?
 
     package init(
@@ -86,20 +89,21 @@ public struct ConnectionFacts: Sendable, Hashable {
     }
 }
 
-/// When a request reached each of its phases, on the client's clock; nil for a phase that was not reached or not
+/// The instants at which a request reached its phases, on the client's clock; nil: the phase was not reached or not
 /// needed.
 public struct PhaseTimings: Sendable, Hashable {
-    /// The transport was asked for it.
+    /// The transport received the request.
     public var started: MonotonicInstant?
-    /// It had a connection.
+    /// The request got a connection.
     public var leased: MonotonicInstant?
-    /// Its head and body had been written.
+    /// The request's head and body were written.
     public var sent: MonotonicInstant?
-    /// The first byte of the response head was there.
+    /// The first byte of the response head arrived.
     public var firstByte: MonotonicInstant?
     /// The final response head was complete.
     public var head: MonotonicInstant?
-    /// How long the dial took that made the connection, if it was made for this request: resolving, TCP and TLS.
+    /// How long the dial of the connection took: name resolution, TCP and TLS. nil: the connection was not made for
+    /// this request.
     public var dial: Duration?
 
     /// Makes empty timings.
@@ -108,12 +112,12 @@ public struct PhaseTimings: Sendable, Hashable {
 
 /// An informational (1xx) response: 100, 102, 103 (RFC 9110 §15.2).
 public struct InformationalResponse: Sendable {
-    /// The status, 100 to 199 but 101.
+    /// The status: 100 to 199, except 101.
     public let status: HTTPResponse.Status
     /// Its fields, such as the `Link`s of a 103.
     public let fields: ReceivedFields
 
-    /// Makes one, for stubs.
+    /// Makes an informational response, for stubs.
     public init(status: HTTPResponse.Status, fields: ReceivedFields = ReceivedFields()) {
         self.status = status
         self.fields = fields

@@ -1,7 +1,7 @@
 /// A request: its method, its URL, its fields, its body and its options.
 ///
-/// A value; change it freely before sending it. Its ``reference`` is a path below the client's base URL, or an absolute
-/// URL.
+/// It is a value: change it freely before you send it. Its ``reference`` is a path below the client's base URL, or an
+/// absolute URL.
 public struct ServiceRequest: Sendable {
     @usableFromInline
     struct Content: Sendable {
@@ -27,8 +27,8 @@ public struct ServiceRequest: Sendable {
         _modify { yield &content.value.reference }
     }
 
-    /// The header fields. Bowline writes `Host`, `Content-Length`, `Transfer-Encoding` and `Connection`: a value that
-    /// you set is checked against the body and the origin, and refused if it contradicts them.
+    /// The header fields. Bowline writes `Host`, `Content-Length`, `Transfer-Encoding` and `Connection`. If you set one
+    /// of them, the request is refused if the value contradicts the body or the origin.
     @inlinable @inline(__always) public var fields: HTTPFields {
         _read { yield content.value.fields }
         _modify { yield &content.value.fields }
@@ -46,13 +46,13 @@ public struct ServiceRequest: Sendable {
         set { content.value.ownOptions = OwnOptions(newValue) }
     }
 
-    /// The options, if any were ever set. Behind a reference: most requests have none.
+    /// The options; nil: none were set. Behind a reference, because most requests have none.
     @inlinable @inline(__always) package var ownOptions: OwnOptions? {
         _read { yield content.value.ownOptions }
     }
 
-    /// The absolute URL. The client sets it from ``reference`` before the first middleware; a middleware may replace
-    /// it. A transport needs it.
+    /// The absolute URL. The client sets it from ``reference`` before the first middleware runs. A middleware may
+    /// replace it. A transport needs it.
     @inlinable @inline(__always) public var url: ServiceURL? {
         _read { yield content.value.url }
         _modify { yield &content.value.url }
@@ -61,12 +61,12 @@ public struct ServiceRequest: Sendable {
     /// The origin of ``url``; nil: the client has not set it yet.
     package var origin: Origin? { content.value.url?.origin }
 
-    /// Makes a request. It is checked when it is sent.
+    /// Makes a request. The client checks it when it is sent.
     ///
     /// - Parameters:
     ///   - method: The method. Default GET.
     ///   - reference: A path below the client's base URL, or an absolute URL.
-    ///   - fields: The header fields; names and values from elsewhere go through ``setField(_:_:)``.
+    ///   - fields: The header fields. For names and values from outside your program, use ``setField(_:_:)``.
     ///   - body: The body. Default none.
     public init(
         method: HTTPRequest.Method = .get,
@@ -79,12 +79,12 @@ public struct ServiceRequest: Sendable {
         )
     }
 
-    /// Makes a request with options. It is checked when it is sent.
+    /// Makes a request with options. The client checks it when it is sent.
     ///
     /// - Parameters:
     ///   - method: The method. Default GET.
     ///   - reference: A path below the client's base URL, or an absolute URL.
-    ///   - fields: The header fields; names and values from elsewhere go through ``setField(_:_:)``.
+    ///   - fields: The header fields. For names and values from outside your program, use ``setField(_:_:)``.
     ///   - body: The body. Default none.
     ///   - options: The options of this request.
     public init(
@@ -98,7 +98,7 @@ public struct ServiceRequest: Sendable {
         self.options = options
     }
 
-    /// A request's options, held once for all its copies.
+    /// A request's options, shared by all its copies.
     @usableFromInline
     package final class OwnOptions: Sendable {
         package let value: RequestOptions
@@ -134,15 +134,15 @@ public struct ServiceRequest: Sendable {
 
     /// Sets a field from text. Refuses characters that a field may not have, which `HTTPField` would silently replace.
     ///
-    /// - Throws: ``ServiceError`` with code `invalidRequest` that names the field: an empty name or one that is not a
-    ///   token, or CR, LF, NUL or another control character but HTAB in the value (RFC 9110 §5.5).
+    /// - Throws: ``ServiceError`` `invalidRequest`, which names the field: the name is empty or not a token, or the
+    ///   value has a control character other than HTAB, such as CR, LF or NUL (RFC 9110 §5.5).
     public mutating func setField(_ name: String, _ value: String) throws {
         fields[try Self.checkedName(name, value)] = value
     }
 
-    /// Appends a field from text, and keeps fields of the same name; otherwise as ``setField(_:_:)``.
+    /// Appends a field from text, and keeps fields of the same name. Otherwise like ``setField(_:_:)``.
     ///
-    /// - Throws: ``ServiceError`` with code `invalidRequest`.
+    /// - Throws: ``ServiceError`` `invalidRequest`, as ``setField(_:_:)``.
     public mutating func appendField(_ name: String, _ value: String) throws {
         fields.append(HTTPField(name: try Self.checkedName(name, value), value: value))
     }
@@ -159,8 +159,8 @@ public struct ServiceRequest: Sendable {
         return fieldName
     }
 
-    /// Whether sending it twice does no more harm than sending it once (RFC 9110 §9.2.2), by its method, its options or
-    /// an `Idempotency-Key` field.
+    /// Whether sending the request twice has the same effect as sending it once (RFC 9110 §9.2.2).
+    /// `options.idempotency` decides. If it is `automatic`, the method or an `Idempotency-Key` field decides.
     public var isIdempotent: Bool {
         switch ownOptions?.value.idempotency ?? .automatic {
         case .idempotent: return true
@@ -172,9 +172,10 @@ public struct ServiceRequest: Sendable {
 }
 
 extension ServiceRequest: CustomStringConvertible, CustomReflectable {
-    /// Method and path; no query, field or body, because they may hold secrets.
+    /// Method and path; no query, field or body, because they may contain secrets.
     public var description: String {
-        // By bytes: with a combining mark behind it a "?" is another character, and still a "?" on the wire.
+        // Compares bytes: a "?" with a combining mark after it is another `Character`, but the request that is sent
+        // contains a "?".
         let ends = [UInt8(ascii: "?"), UInt8(ascii: "#")]
         let path = url?.path ?? String(decoding: reference.utf8.prefix { !ends.contains($0) }, as: UTF8.self)
         return "\(method.rawValue) \(path.utf8.contains(UInt8(ascii: "@")) ? "(a URL with user information)" : path)"
@@ -184,7 +185,7 @@ extension ServiceRequest: CustomStringConvertible, CustomReflectable {
 }
 
 extension HTTPRequest.Method {
-    /// GET, HEAD, OPTIONS, TRACE, PUT, DELETE (RFC 9110 §9.2.2) and QUERY.
+    /// Whether the method is GET, HEAD, OPTIONS, TRACE, PUT, DELETE (RFC 9110 §9.2.2) or QUERY.
     package var isIdempotent: Bool {
         switch rawValue {
         case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY": true
@@ -199,7 +200,8 @@ extension HTTPField.Name {
 }
 
 extension String {
-    /// At most 40 bytes of this text with everything unprintable escaped, safe for a message or a log.
+    /// At most 40 Unicode scalars of this text, in quotes. Everything except printable ASCII is escaped, so that it is
+    /// safe for a message or a log.
     package var printable: String {
         var text = ""
         for scalar in unicodeScalars.prefix(40) {

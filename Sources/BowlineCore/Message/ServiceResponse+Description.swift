@@ -1,7 +1,7 @@
 extension ServiceResponse: CustomStringConvertible, CustomReflectable {
-    /// Status, protocol, connection and attempts; no field and nothing of the body, because they may hold secrets.
+    /// Status, protocol, connection and attempts; no field and no body, because they may contain secrets.
     public var description: String {
-        // The reason phrase is the peer's text: the code says as much.
+        // Without the reason phrase: it is the peer's text, and the code is enough.
         var text = "\(status.code)"
         if let connection = facts.connection {
             text += " over \(connection.protocolVersion.rawValue), connection \(connection.id)"

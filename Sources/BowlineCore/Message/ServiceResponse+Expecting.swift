@@ -1,29 +1,31 @@
 internal import NIOCore
 
 extension ServiceResponse {
-    /// Says which statuses are a success: the response if it has one of them, else an error that keeps it.
+    /// Returns this response if it has one of these statuses, else throws an error with its status, fields and body.
     ///
     /// ```swift
     /// let made = try await client.post("users", json: user).expecting(.created).decode(User.self)
     /// ```
-    /// Without arguments: any 2xx, as `decode` and `download` expect by themselves. The first 64 KiB of
-    /// an unexpected response's body are read for the error; the rest is given up.
+    /// Without arguments, any 2xx status is expected, as it is by `decode` and `download`. The first 64 KiB of an
+    /// unexpected response's body are read for the error. The rest is discarded.
     ///
     /// - Throws: ``ServiceError`` `unexpectedStatus`, whose ``ServiceError/unexpectedStatus`` has status, fields and
-    ///   body; `CancellationError` when the task is cancelled while that is read.
+    ///   body; `CancellationError` when the task is cancelled while the body is read.
     public func expecting(_ statuses: HTTPResponse.Status...) async throws -> ServiceResponse {
         guard statuses.isEmpty else { return try await expecting(where: statuses.contains) }
         return try await expecting { $0.kind == .successful }
     }
 
-    /// Says which status codes are a success, as `expecting(200..<400)`; otherwise as with a list of statuses.
+    /// Returns this response if its status code is in a range, for example `expecting(200..<400)`. Otherwise like
+    /// `expecting` with a list of statuses.
     ///
     /// - Throws: ``ServiceError`` `unexpectedStatus`.
     public func expecting(_ codes: Range<Int>) async throws -> ServiceResponse {
         try await expecting { codes.contains($0.code) }
     }
 
-    /// Says by a rule which statuses are a success; otherwise as with a list of statuses.
+    /// Returns this response if `isExpected` returns true for its status. Otherwise like `expecting` with a list of
+    /// statuses.
     ///
     /// - Throws: ``ServiceError`` `unexpectedStatus`.
     public func expecting(where isExpected: (HTTPResponse.Status) -> Bool) async throws -> ServiceResponse {
@@ -33,7 +35,8 @@ extension ServiceResponse {
         return response
     }
 
-    /// This response, unless its status is neither expected by the caller nor a success.
+    /// Returns this response if the caller has declared its status as expected, or if its status is 2xx. Else throws
+    /// `unexpectedStatus`.
     package func expectingSuccess() async throws -> ServiceResponse {
         isStatusExpected ? self : try await expecting()
     }

@@ -1,6 +1,6 @@
 /// A response: status, fields, a body that can be read once, and facts about how it was obtained.
 ///
-/// A status of 400 or above is a response like any other, not an error. The body is the caller's: read it, or drop the
+/// A status of 400 or above is a response like any other, not an error. The caller owns the body: read it, or drop the
 /// response.
 public struct ServiceResponse: Sendable {
     @usableFromInline
@@ -21,31 +21,31 @@ public struct ServiceResponse: Sendable {
         _modify { yield &content.value.status }
     }
 
-    /// The header fields as received; cheap lookups without making ``fields``.
+    /// The header fields as received. A lookup here does not make ``fields``, so it is cheap.
     @inlinable @inline(__always) public var receivedFields: ReceivedFields {
         _read { yield content.value.receivedFields }
         _modify { yield &content.value.receivedFields }
     }
 
-    /// The body, read once.
+    /// The body. It can be read once.
     @inlinable @inline(__always) public var body: ResponseBody {
         _read { yield content.value.body }
         _modify { yield &content.value.body }
     }
 
-    /// How it was obtained: connection, attempts, timings.
+    /// How the response was obtained: connection, attempts, timings.
     @inlinable @inline(__always) public var facts: ResponseFacts {
         _read { yield content.value.facts }
         _modify { yield &content.value.facts }
     }
 
-    /// How the client that sent the request decodes bodies; nil: as the default does.
+    /// How the client that sent the request decodes bodies; nil: with the default decoder.
     package var decoding: BodyDecoding? {
         _read { yield content.value.decoding }
         _modify { yield &content.value.decoding }
     }
 
-    /// Whether the caller has said that it expects this status: `decode` then does not ask for 2xx.
+    /// Whether the caller has declared this status as expected. Then `decode` accepts it even if it is not 2xx.
     package var isStatusExpected: Bool {
         _read { yield content.value.isStatusExpected }
         _modify { yield &content.value.isStatusExpected }
@@ -71,22 +71,23 @@ public struct ServiceResponse: Sendable {
         set { receivedFields = ReceivedFields(newValue) }
     }
 
-    /// The connection that served it; nil if none did (a stub).
+    /// The connection that delivered the response; nil: there was none (a stub).
     public var connection: ConnectionFacts? { facts.connection }
-    /// The URL that answered: after redirects, where they led. nil: the response came through no client (a stub's, made by
-    /// hand).
+    /// The URL that the response comes from: after redirects, the last one's target. nil: no client has received the
+    /// response (a stub, or made by hand).
     ///
-    /// ``links`` and references in the body are relative to it: ``ServiceURL/resolving(_:)``. Its query may hold secrets.
+    /// ``links`` and references in the body are relative to it: ``ServiceURL/resolving(_:)``. Its query may contain
+    /// secrets.
     public var url: ServiceURL? { facts.url }
-    /// Attempts of the last hop of the redirects (``ResponseFacts/redirects``), the first included; transport resends are not
-    /// counted.
+    /// The number of attempts of the last hop, from 1. Each redirect (``ResponseFacts/redirects``) begins a new hop.
+    /// Resends by the transport do not count.
     public var attempts: Int { facts.attempts }
     /// How many requests were sent for the call: the attempts of all hops and the transport's resends.
     public var requestsSent: Int { facts.requestsSent }
     /// How often the transport sent the last attempt again because a reused connection was dead.
     public var resends: Int { facts.resends }
-    /// When each phase of the attempt that succeeded was reached.
+    /// When the attempt that got this response reached each of its phases.
     public var timings: PhaseTimings { facts.timings }
-    /// The informational (1xx) responses that came before it, in order.
+    /// The informational (1xx) responses that came before this one, in order.
     public var informational: [InformationalResponse] { facts.informational }
 }

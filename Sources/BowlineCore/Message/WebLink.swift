@@ -1,4 +1,4 @@
-/// A link that a response names in its `Link` field (RFC 8288): where it leads, and how that is related to the response.
+/// A link from the `Link` field of a response (RFC 8288): a target, and how it is related to the response.
 ///
 /// ```swift
 /// while let next = response.link("next") {
@@ -6,16 +6,16 @@
 /// }
 /// ```
 public struct WebLink: Sendable, Hashable {
-    /// Where it leads, resolved against the response's URL. It may be another origin, which gets none of the client's
-    /// credentials.
+    /// The link's target, resolved against the response's URL. It may be on another origin, which gets none of the
+    /// client's credentials.
     public let target: ServiceURL
-    /// Its relation types in lower case, as `next`; at least one.
+    /// The link's relation types in lower case, such as `next`; at least one.
     public let relations: [String]
     /// The subject of the link, if that is not the response itself: the value of the parameter `anchor`, not resolved.
     public let anchor: String?
     private let parameters: [Parameter]
 
-    /// A name in lower case, and a value without its quotes.
+    /// A parameter: a name in lower case, and a value without its quotes.
     struct Parameter: Sendable, Hashable {
         let name: String
         let value: String
@@ -28,7 +28,8 @@ public struct WebLink: Sendable, Hashable {
         anchor = parameters.first { $0.name == "anchor" }?.value
     }
 
-    /// The value of a parameter, as `title`, without its quotes; nil if the link has none of that name.
+    /// Returns the value of a parameter, such as `title`, without its quotes; nil: the link has no parameter of this
+    /// name.
     ///
     /// - Parameter name: The name, in any case. If several parameters have it, the first counts.
     public func parameter(_ name: String) -> String? {
@@ -36,29 +37,35 @@ public struct WebLink: Sendable, Hashable {
         return parameters.first { $0.name == name }?.value
     }
 
-    /// Whether it has a relation type, in any case.
+    /// Whether the link has this relation type, in any case.
     public func has(relation: String) -> Bool { relations.contains(relation.lowercased()) }
 }
 
 extension WebLink: CustomStringConvertible, CustomReflectable {
-    /// The target without its query, which may hold secrets; no parameter.
+    /// The target without its query, which may contain secrets; no parameter.
     public var description: String { "WebLink(\(target))" }
 
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
 }
 
 extension ServiceResponse {
-    /// The links in the `Link` fields (RFC 8288), in order, their targets resolved against ``url``.
+    /// The links in the `Link` fields (RFC 8288), in order, with their targets resolved against ``url``.
     ///
-    /// Left out are: a link without a `rel`; one whose target is no URL that a client can ask, is longer than 16 KiB, or
-    /// is a Unix domain socket other than the response's; a relative one where ``url`` is nil; and the rest of a field after a place
-    /// that is not formed as RFC 8288 says. The first 256 links are read. `title*` and its kind are not decoded.
+    /// The result does not contain:
+    /// - links without a `rel`
+    /// - links whose target is not a URL that a client can request, is longer than 16 KiB, or is on a Unix domain
+    ///   socket other than the response's
+    /// - relative links, if ``url`` is nil
+    /// - the rest of a field after a syntax error (RFC 8288)
+    /// - links after the first 256
     ///
-    /// Read anew each time.
+    /// Parameters with encoded text, such as `title*`, are not decoded.
+    ///
+    /// The fields are read again on each access.
     public var links: [WebLink] { LinkFieldReader.links(in: receivedFields, at: url) }
 
-    /// The first link with this relation type, in any case, that is about the response itself: links with an `anchor` are
-    /// passed over. nil: there is none.
+    /// Returns the first link with this relation type, in any case; nil: there is none. Links with an `anchor` are
+    /// skipped, because they are not about the response itself.
     public func link(_ relation: String) -> WebLink? {
         links.first { $0.anchor == nil && $0.has(relation: relation) }
     }

@@ -1,12 +1,12 @@
-/// The events of the transport and of the credentials within one attempt.
+/// The record of the transport's and the credentials' events within one attempt.
 ///
-/// The user's `perAttempt` middleware stand between them and the executor, and may return or throw anything. The executor
-/// therefore asks this record, and not the error, how far the attempt got and whose failure it is. Only attempts with such middleware
-/// have one.
+/// The user's `perAttempt` middleware runs between the executor and the transport, and may return or throw anything. So
+/// the executor takes from this record, and not from the error, how far the attempt got and whether the failure is the
+/// attempt's own. Only attempts with such middleware have a record.
 package final class AttemptRecord: Sendable {
     private struct State {
         var sends = 0
-        /// The failure of the last request that the transport or the credentials failed, if none was sent since.
+        /// The last failure from the transport or the credentials; nil: there was none, or a request was sent after it.
         var failure: ServiceError?
         var otherCredentials = OtherCredentials()
     }
@@ -15,7 +15,7 @@ package final class AttemptRecord: Sendable {
 
     package init() {}
 
-    /// A request was given to the transport. An earlier failure says nothing about this one.
+    /// A request was given to the transport. Clears the failure of an earlier request.
     package func sent() {
         state.withLock { state in
             state.sends += 1
@@ -23,7 +23,7 @@ package final class AttemptRecord: Sendable {
         }
     }
 
-    /// The transport answered with a 401.
+    /// The transport returned a 401.
     package func refused(_ others: OtherCredentials) {
         state.withLock { $0.otherCredentials = others }
     }
@@ -33,10 +33,10 @@ package final class AttemptRecord: Sendable {
         state.withLock { $0.failure = failure }
     }
 
-    /// Whether there are other credentials than those that the last 401 refused.
+    /// Whether there may be credentials other than those that the last 401 refused.
     package var otherCredentials: OtherCredentials { state.withLock { $0.otherCredentials } }
 
-    /// Judges `error`, which middleware threw, by the events of the attempt.
+    /// Compares `error`, which middleware threw, with the events of the attempt.
     ///
     /// - Parameters:
     ///   - error: The attempt's error.
@@ -51,7 +51,7 @@ package final class AttemptRecord: Sendable {
         let isOfBody =
             error.progress.furthest(.ambiguous) == error.progress
             && error.origin != nil && error.origin == origin?.description
-        // A failure of the credentials says nothing about a request that the attempt had sent before.
+        // A failure of the credentials does not concern a request that the attempt sent earlier.
         let saysAll = sends == 0 || sends == 1 && isLast && error.code != .authenticationFailed
         var error = error
         if let last { error.progress = last.progress }

@@ -8,7 +8,7 @@ extension CallRecord {
         sends.load(ordering: .relaxed) + resends.load(ordering: .relaxed)
     }
 
-    /// Counts a resend of the transport.
+    /// Counts a resend by the transport.
     package func sentAgain() {
         resends.add(1, ordering: .relaxed)
     }
@@ -38,8 +38,8 @@ extension CallRecord {
         return failure
     }
 
-    /// Keeps a body that the transport may send again. If nothing sends it again, the body is abandoned when the call ends,
-    /// also if middleware has replaced the response.
+    /// Keeps a body that the transport may send again. If it is not sent again, the body is abandoned when the call
+    /// ends, even if middleware has replaced the response.
     package func hold(_ body: RequestBody) {
         heldBodies.withLock { $0.append(body) }
         holdsBodies.store(true, ordering: .sequentiallyConsistent)
@@ -75,7 +75,8 @@ extension CallRecord {
         return returned == 0 || returned < sends.load(ordering: .relaxed)
     }
 
-    /// How far the request may have got, when the transport cannot be asked.
+    /// The furthest progress that the request may have made. For errors that do not come from the transport, because
+    /// only the transport knows the exact progress.
     var assumedProgress: RequestProgress {
         if phase == .receivingBody { return .responseStarted }
         return sends.load(ordering: .relaxed) > 0 ? .ambiguous : .neverSent

@@ -1,14 +1,14 @@
 package import Synchronization
 
-/// One call from admission to the end of its response body. A shutdown reports from it.
+/// The record of one call, from its admission to the end of its response body. A shutdown's report uses it.
 package final class CallRecord: ResponseBodyObserver {
     /// The registry that counts the call, and the call's slot in it. A kept response keeps the registry alive, but no
     /// connection except its own.
     private let registry: (any CallRegistry)?
     package let slot = Atomic(-1)
-    /// The call's number in events; 0 until the first of them.
+    /// The call's number in telemetry events; 0: there was no event yet.
     package let number = Atomic(0)
-    /// When it was admitted.
+    /// When the call was admitted.
     package let admitted: MonotonicInstant
     /// The client's clock.
     package let clock: any ServiceClock
@@ -18,15 +18,15 @@ package final class CallRecord: ResponseBodyObserver {
     /// Whether errors may contain ``target``: it is a template, or the user wants paths in errors.
     package let isTargetNamed: Bool
     /// The call's response, for the errors of the body. `ServiceResponse.attach(to:decoding:)` sets it.
-    // Safety: written once, before the reader of the body gets the response; read only by way of that body.
+    // Safety: written once, before the reader of the body gets the response; read only through that body.
     @exclusivity(unchecked) nonisolated(unsafe) var answer: (status: Int, fields: ReceivedFields)?
     private let progress: Atomic<UInt32>
-    /// What passed between the call and the transport: `CallRecord+Transport.swift`.
+    /// Counts of the requests to the transport and of its returns: see `CallRecord+Transport.swift`.
     let sends = Atomic(0)
     let resends = Atomic(0)
     let returned = Atomic(0)
     let isWatched = Atomic(false)
-    /// Bodies of which the transport has sent a part, and that may yet be sent again: `CallRecord+Transport.swift`.
+    /// Bodies that the transport has sent in part and may send again: see `CallRecord+Transport.swift`.
     let heldBodies = Guarded<[RequestBody]>([])
     let holdsBodies = Atomic(false)
 
@@ -55,26 +55,26 @@ package final class CallRecord: ResponseBodyObserver {
         failure(.forciblyClosed, "cut off by a shutdown's deadline in phase \(phase), attempt \(attempt)")
     }
 
-    /// Calls `handler` when a shutdown's deadline ends the call, or at once if it has passed. For code that waits for an event that
-    /// may never come.
+    /// Calls `handler` when a shutdown's deadline ends the call, or at once if this deadline has passed. For code that
+    /// waits for an event that may never come.
     ///
     /// - Returns: the handler's number for ``removeForcedCloseHandler(_:)``; nil: there is nothing to remove.
     package func onForcedClose(_ handler: @escaping @Sendable () -> Void) -> Int? {
         registry?.onClosing(self, handler)
     }
 
-    /// Removes a handler: the event has come.
+    /// Removes a handler. Called when the awaited event has come.
     package func removeForcedCloseHandler(_ number: Int?) {
         if let number { registry?.removeClosingHandler(number) }
     }
 
-    /// The call is over: its body was consumed, given up or failed, or there never was one.
+    /// Ends the call: its response body was read to the end, was discarded or has failed, or there is no body.
     package func responseBodyEnded() {
         registry?.callEnded(self)
         if holdsBodies.load(ordering: .relaxed) { abandonHeldBodies() }
     }
 
-    /// Whether the call is over, and was counted.
+    /// Whether the call is over. Always false if no registry counts the call.
     var isOver: Bool { registry != nil && slot.load(ordering: .relaxed) < 0 }
 
     /// Whether the client has begun to shut down. Then no optional work is begun, such as a retry.
@@ -107,7 +107,7 @@ package final class CallRecord: ResponseBodyObserver {
         RequestPhase(rawValue: UInt8(truncatingIfNeeded: progress.load(ordering: .relaxed))) ?? .pipeline
     }
 
-    /// The attempt under way, from 1.
+    /// The number of the current attempt, from 1.
     package var attempt: Int {
         Int(progress.load(ordering: .relaxed) >> 8)
     }

@@ -14,7 +14,8 @@ public struct Next: Sendable {
     /// let next = Next { request, _ in ServiceResponse(status: request.fields.contains(.accept) ? .ok : .notAcceptable) }
     /// let response = try await middleware.intercept(request, context: RequestContext(), next: next)
     /// ```
-    /// - Parameter send: Answers one attempt of a request, or throws. Called in the task that calls `next`.
+    /// - Parameter send: Returns the response to one attempt of a request, or throws. Called in the task that calls
+    ///   `next`.
     public init(
         _ send:
             @escaping @Sendable (_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceResponse
@@ -25,7 +26,7 @@ public struct Next: Sendable {
     /// Passes a request to the rest of the chain. The calling middleware owns the response's body until it returns the
     /// response.
     ///
-    /// - Throws: ``ServiceError``, `CancellationError`, or any error of a middleware further in.
+    /// - Throws: ``ServiceError``, `CancellationError`, or any error of an inner middleware.
     public func callAsFunction(
         _ request: consuming ServiceRequest, context: RequestContext
     ) async throws -> ServiceResponse {

@@ -4,9 +4,9 @@ public struct RequestContext: Sendable {
     public var deadline: Deadline?
     /// Which attempt this is, from 1; from 1 again after each redirect.
     public var attempt: Int
-    /// The limits in force: the client's with the request's own over them.
+    /// The limits in force: those of the client, unless the request overrides them.
     public var timeouts: Timeouts
-    /// The call, as the lifecycle counts it.
+    /// The record of the call.
     package let call: CallRecord
     /// The origins of the call's earlier hops, if redirects were followed. The origin of this hop may be less trusted.
     package var earlierOrigins: [Origin] = []
@@ -29,7 +29,7 @@ public struct RequestContext: Sendable {
     ///   - deadline: When the whole request has to be over, on `clock`; nil: no limit.
     ///   - attempt: Which attempt it is, from 1.
     ///   - timeouts: The limits in force.
-    ///   - clock: Tells the time; a test gives a `TestClock`.
+    ///   - clock: The clock of the context. A test passes a `TestClock`.
     public init(
         deadline: Deadline? = nil, attempt: Int = 1, timeouts: Timeouts = Timeouts(),
         clock: any ServiceClock = MonotonicClock()
@@ -48,7 +48,7 @@ extension RequestContext {
         attempt = 1
     }
 
-    /// How many redirects of the call were followed before this.
+    /// How many redirects of the call were followed before this hop.
     package var hop: Int { earlierOrigins.count }
 
     /// Suspends until `instant`, or until the client begins to shut down. For middleware that waits before it goes on.
@@ -69,8 +69,8 @@ extension RequestContext {
     /// ```swift
     /// guard try await context.sleep(for: .seconds(2)) else { return response }
     /// ```
-    /// - Parameter duration: How long, on ``clock``; zero or less returns at once.
-    /// - Returns: whether the time is over; false: the client has begun to shut down.
+    /// - Parameter duration: How long to suspend, on ``clock``. With zero or less, the function returns at once.
+    /// - Returns: whether the time has passed; false: the client has begun to shut down.
     /// - Throws: `CancellationError` at once when the task is cancelled.
     public func sleep(for duration: Duration) async throws -> Bool {
         try await sleep(until: clock.now.advanced(by: duration))

@@ -8,15 +8,15 @@ public protocol ServiceMiddleware: Sendable {
     /// Handles one request.
     ///
     /// Runs in the caller's task or a child of it, so it is cancelled when the caller is. A drain lets it finish. When
-    /// the request's deadline or a shutdown's passes, it is cancelled, and the call ends when the middleware ends.
-    /// Middleware that does not return a response owns its body: read it, or drop it.
+    /// the request's deadline or a shutdown's passes, it is cancelled, and the call ends when the middleware ends. If
+    /// the middleware gets a response and does not return it, the middleware owns its body: read it, or drop it.
     ///
     /// - Parameters:
     ///   - request: The request; its `url` is set.
-    ///   - context: Deadline, limits and attempt. Pass it on, or a changed copy.
-    ///   - next: What follows; call it with the request and the context.
-    /// - Returns: the response that the caller, or the middleware outside, gets.
-    /// - Throws: any error; it reaches the caller (or the middleware outside it).
+    ///   - context: Deadline, limits and attempt. Pass it, or a changed copy, to `next`.
+    ///   - next: The rest of the chain. Call it with the request and the context.
+    /// - Returns: the response that the caller, or the next outer middleware, gets.
+    /// - Throws: any error; the caller, or the next outer middleware, gets it.
     func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse

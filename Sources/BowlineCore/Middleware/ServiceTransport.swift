@@ -1,10 +1,10 @@
-/// Carries one attempt of a request to a service and brings back its response.
+/// A type that sends one attempt of a request to a service and returns its response.
 ///
-/// The pooled transport is one; tests use `StubTransport` of `BowlineTesting`.
+/// A client uses the pooled transport. Tests use `StubTransport` of `BowlineTesting`.
 public protocol ServiceTransport: Sendable {
     /// Sends one attempt: ``ServiceRequest/url``, the fields, and the bytes of ``RequestBody/chunks``.
     ///
-    /// The body of the response is the caller's. Cancelling the task ends the attempt promptly with
+    /// The caller owns the body of the response. If the task is cancelled, the attempt ends promptly with
     /// `CancellationError`.
     ///
     /// - Throws: ``ServiceError``, whose `progress` says how far the request got, or `CancellationError`.
@@ -23,7 +23,7 @@ public protocol ServiceTransport: Sendable {
 }
 
 extension ServiceTransport {
-    /// Does nothing: for a transport that keeps nothing idle.
+    /// Does nothing: for a transport without idle connections.
     public func beginDrain() {}
 
     /// Does nothing and returns 0: for a transport without connections.

@@ -1,25 +1,25 @@
 package import NIOCore
 
-/// Makes events of the lines of an event stream (WHATWG HTML §9.2.6). Pure.
+/// Makes events from the lines of an event stream (WHATWG HTML §9.2.6). Pure.
 ///
 /// | line | effect |
 /// |---|---|
-/// | empty | The event is complete: returned if it has data, forgotten otherwise. |
+/// | empty | The event is complete: returned if it has data, dropped otherwise. |
 /// | begins with `:` | Ignored. |
-/// | `data` | Appended to the event's data, and an LF. |
-/// | `event` | The event's type. |
-/// | `id` | The last event ID, from the end of this event on; ignored if it has a NUL. |
-/// | `retry` | The time to wait, in ms; ignored unless it is digits alone. |
+/// | `data` | The value and an LF are appended to the event's data. |
+/// | `event` | Sets the event's type. |
+/// | `id` | Sets the last event ID, for this event and later ones. Ignored if it has a NUL. |
+/// | `retry` | Sets the time to wait before a reconnect, in ms. Ignored unless it has only digits. |
 /// | another field | Ignored. |
 ///
-/// An event that the end of the stream cuts off is forgotten with the assembler.
+/// If the stream ends within an event, that event is dropped.
 package struct EventAssembler {
-    /// An event's data is longer than it may be.
+    /// The error for an event whose data is too long.
     package struct TooLong: Error {}
 
     private let maximum: Int
     private var data = ""
-    /// Bytes of the data as received, with an LF for each line.
+    /// The bytes of the data as received, with an LF for each line.
     private var dataBytes = 0
     private var type = ""
     private var id = ""
@@ -29,16 +29,16 @@ package struct EventAssembler {
         self.maximum = maximum
     }
 
-    /// Takes a line without its end.
+    /// Processes a line. `line` does not include the line end.
     ///
-    /// - Returns: the event that it completes.
+    /// - Returns: the event that the line completes; nil: none.
     package mutating func line(_ line: ByteBuffer) throws(TooLong) -> ServerSentEvent? {
         let bytes = line.readableBytesView
         guard !bytes.isEmpty else { return complete() }
         let colon = bytes.firstIndex(of: UInt8(ascii: ":")) ?? bytes.endIndex
         var value = bytes[colon...].dropFirst()
         if value.first == UInt8(ascii: " ") { value = value.dropFirst() }
-        // A comment is a field without a name: no field that is known.
+        // A comment has an empty field name, so it is ignored like an unknown field.
         switch String(decoding: bytes[..<colon].prefix(6), as: UTF8.self) {
         case "data":
             dataBytes += value.count + 1

@@ -1,6 +1,6 @@
 package import NIOCore
 
-/// Reads a body line by line.
+/// A reader of the lines of a body.
 package struct LineReader {
     private let body: ResponseBody
     private let maximum: Int
@@ -8,16 +8,16 @@ package struct LineReader {
     private var splitter: LineSplitter
     private var isOver = false
 
-    /// - Parameter maximum: How long a line may be; negative counts as zero.
+    /// - Parameter maximum: The most bytes of a line; negative counts as zero.
     package init(_ body: ResponseBody, maximum: Int, endingIn ending: LineSplitter.Ending) {
         self.body = body
-        // A buffer holds no more.
+        // A buffer cannot contain more.
         self.maximum = min(max(maximum, 0), Int(Int32.max))
         chunks = body.makeAsyncIterator()
         splitter = LineSplitter(ending)
     }
 
-    /// The next line without its end; nil at the end.
+    /// Returns the next line without its line end; nil at the end of the body.
     package mutating func next(isolation actor: isolated (any Actor)?) async throws -> ByteBuffer? {
         guard !isOver else { return nil }
         do {
@@ -27,7 +27,7 @@ package struct LineReader {
                 splitter.append(chunk)
             }
             isOver = true
-            // The sequence of a body that was made by hand may take its cancellation for its end.
+            // The body may be made from a user's sequence, which may end normally when its task is cancelled.
             try Task.checkCancellation()
             return try splitter.finish(maximum: maximum)
         } catch is LineSplitter.TooLong {
@@ -38,14 +38,14 @@ package struct LineReader {
         }
     }
 
-    /// Gives up the body after an error of the lines' reader.
+    /// Discards the body after an error in its lines. Returns `error` with the facts of the call and the response.
     package mutating func fail(with error: ServiceError) -> ServiceError {
         isOver = true
         body.discard()
         return body.describing(error)
     }
 
-    /// Gives up the body, because a part of it is longer than it may be.
+    /// Discards the body because a part of it is too long, and returns the error.
     mutating func tooLong(_ what: String) -> ServiceError {
         fail(
             with: ServiceError(

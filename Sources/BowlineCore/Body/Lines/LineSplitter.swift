@@ -1,23 +1,23 @@
 package import NIOCore
 
-/// Cuts the bytes of a body into lines, wherever its chunks end. Pure: bytes go in, lines come out.
+/// Splits the bytes of a body into lines. Where the body's chunks end does not matter. Pure.
 package struct LineSplitter {
     /// The bytes that end a line.
     package enum Ending: Sendable {
-        /// LF, or CRLF. A CR elsewhere belongs to the line. The bytes after the last end are a line too, unless there are none.
+        /// LF or CRLF. Any other CR belongs to the line. Bytes after the last line end are a line too.
         case lineFeed
-        /// LF, CRLF or CR. The bytes after the last end are no line.
+        /// LF, CRLF or CR. Bytes after the last line end are dropped.
         case any
     }
 
-    /// A line is longer than it may be.
+    /// The error for a line that is too long.
     package struct TooLong: Error {}
 
     private let ending: Ending
-    /// The beginning of a line whose end has not come.
+    /// The beginning of a line whose end has not arrived.
     private var partial = ByteBuffer()
     private var chunk = ByteBuffer()
-    /// The last line ended in a CR: an LF behind it belongs to the same end.
+    /// Whether the last line ended in a CR: an LF right after it belongs to the same line end.
     private var skipsLineFeed = false
     private var isAtStart = true
 
@@ -25,12 +25,12 @@ package struct LineSplitter {
         self.ending = ending
     }
 
-    /// Takes the next bytes. Called once ``next(maximum:)`` has said that there is no further line.
+    /// Adds the next bytes. Call it only after ``next(maximum:)`` has returned nil.
     package mutating func append(_ bytes: ByteBuffer) {
         chunk = bytes
     }
 
-    /// The next line without its end; nil: its end has not come.
+    /// Returns the next line without its line end; nil: the line end has not arrived.
     package mutating func next(maximum: Int) throws(TooLong) -> ByteBuffer? {
         if skipsLineFeed, let first = chunk.readableBytesView.first {
             skipsLineFeed = false
@@ -55,7 +55,7 @@ package struct LineSplitter {
         return withoutMark(line)
     }
 
-    /// The last line of the body, if it has no end.
+    /// Returns the last line of the body if it has no line end; else nil.
     package mutating func finish(maximum: Int) throws(TooLong) -> ByteBuffer? {
         guard ending == .lineFeed, partial.readableBytes > 0 else { return nil }
         guard partial.readableBytes <= maximum else { throw TooLong() }
@@ -74,11 +74,11 @@ package struct LineSplitter {
         return end.map { $0 - bytes.startIndex }
     }
 
-    /// Appends bytes to the line. They may be all of it but its end.
+    /// Appends bytes to the partial line. They may complete it except for its line end.
     private mutating func keep(_ bytes: ByteBuffer, _ maximum: Int) throws(TooLong) {
         let count = partial.readableBytes + bytes.readableBytes
         if count > maximum {
-            // One byte more is well if it is the CR of a CRLF.
+            // One more byte is allowed if it is a CR: it may belong to a CRLF.
             let last = bytes.readableBytesView.last ?? partial.readableBytesView.last
             let isReturn = ending == .lineFeed && last == Self.carriageReturn
             guard isReturn, count - 1 <= maximum else { throw TooLong() }
@@ -86,7 +86,7 @@ package struct LineSplitter {
         partial.writeImmutableBuffer(bytes)
     }
 
-    /// Takes a byte order mark off the first line.
+    /// Removes a byte order mark from the first line.
     private mutating func withoutMark(_ line: ByteBuffer) -> ByteBuffer {
         guard isAtStart else { return line }
         isAtStart = false

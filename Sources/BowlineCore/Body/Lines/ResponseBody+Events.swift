@@ -1,15 +1,17 @@
 extension ResponseBody {
     /// Reads the body as an event stream (`text/event-stream`, WHATWG HTML §9.2).
     ///
-    /// Lines end in LF, CRLF or CR; an event is there as soon as its empty line is. Comments and unknown fields are ignored. An
-    /// event that the end of the body cuts off is dropped, as the standard says. Neither the status nor the content type is
-    /// looked at. Nothing is asked for anew when the stream ends: `id` and `retry` of the last event say how to do that.
+    /// Lines end in LF, CRLF or CR. An event is delivered when its empty line has arrived. Comments and unknown fields
+    /// are ignored. If the body ends within an event, that event is dropped, as the standard requires. The status and
+    /// the content type are not checked. The client does not reconnect when the stream ends. To do that yourself, use
+    /// `id` and `retry` of the last event.
     ///
-    /// Chunks are read as events are asked for: reading slowly slows the peer down. The body is read by this; it cannot be read a
-    /// second time. Leaving the loop early gives up the rest when the response is released, and ``discard()`` does at once.
-    /// Give the request `timeouts.total = .unlimited`, and a `timeouts.bodyIdle` longer than the service's pauses.
+    /// Chunks are read only when you read the next event, so a slow reader slows the peer down. Reading the events
+    /// consumes the body: it cannot be read a second time. If you leave the loop early, the rest is discarded when the
+    /// response is released. ``discard()`` discards it at once. Give the request `timeouts.total = .unlimited`, and a
+    /// `timeouts.bodyIdle` longer than the service's pauses.
     ///
-    /// - Parameter maximum: How long a line, and the data of an event, may be in bytes; 0 or more. Default 1 MiB.
+    /// - Parameter maximum: The most bytes of a line, and of the data of an event; 0 or more. Default 1 MiB.
     public func serverSentEvents(maximum: Int = 1 << 20) -> ServerSentEvents {
         ServerSentEvents(body: self, maximum: maximum)
     }
@@ -26,9 +28,9 @@ extension ResponseBody {
 
         /// Reads the events.
         ///
-        /// - Throws (from `next()`): ``ServiceError`` `bodyTooLarge` for a line, or the data of an event, that is too long, after
-        ///   which the rest is given up; else as ``ResponseBody/makeAsyncIterator()``. `CancellationError` when the
-        ///   reading task is cancelled, which gives the body up.
+        /// - Throws (from `next()`): ``ServiceError`` `bodyTooLarge` if a line or the data of an event is too long; the
+        ///   rest is then discarded. Else as ``ResponseBody/makeAsyncIterator()``. `CancellationError` when the reading
+        ///   task is cancelled; the body is then discarded.
         public func makeAsyncIterator() -> AsyncIterator {
             AsyncIterator(
                 reader: LineReader(body, maximum: maximum, endingIn: .any), assembler: EventAssembler(maximum: maximum))
@@ -39,12 +41,12 @@ extension ResponseBody {
             var reader: LineReader
             var assembler: EventAssembler
 
-            /// The next event; nil at the end.
+            /// Returns the next event; nil at the end.
             public mutating func next() async throws -> ServerSentEvent? {
                 try await next(isolation: nil)
             }
 
-            /// The next event; nil at the end.
+            /// Returns the next event; nil at the end.
             public mutating func next(isolation actor: isolated (any Actor)?) async throws -> ServerSentEvent? {
                 while let line = try await reader.next(isolation: actor) {
                     do {

@@ -3,19 +3,20 @@ internal import NIOCore
 extension ResponseBody {
     /// Reads the body as lines of text.
     ///
-    /// A line ends in LF or CRLF, which are not part of it. The bytes after the last end are a line too, unless there are none. The
-    /// text is UTF-8: a byte order mark at the beginning is dropped, and bytes that are not valid become U+FFFD.
+    /// A line ends in LF or CRLF, which is not part of it. Bytes after the last line end are a line too. The text is
+    /// UTF-8: a byte order mark at the beginning is dropped, and invalid bytes become U+FFFD.
     ///
-    /// Chunks are read as lines are asked for: reading slowly slows the peer down, and no more than a line and a chunk are in
-    /// memory. The body is read by this; it cannot be read a second time. Leaving the loop early gives up the rest when the
-    /// response is released, and ``discard()`` does at once. `timeouts.bodyIdle` and `timeouts.total` count as for any reader.
+    /// Chunks are read only when you read the next line. So a slow reader slows the peer down, and no more than a line
+    /// and a chunk are in memory. Reading the lines consumes the body: it cannot be read a second time. If you leave
+    /// the loop early, the rest is discarded when the response is released. ``discard()`` discards it at once.
+    /// `timeouts.bodyIdle` and `timeouts.total` apply as for any reader.
     ///
-    /// - Parameter maximum: How long a line may be in bytes, without its end; 0 or more. Default 1 MiB.
+    /// - Parameter maximum: The most bytes of a line, without its line end; 0 or more. Default 1 MiB.
     public func lines(maximum: Int = 1 << 20) -> Lines { Lines(body: self, maximum: maximum) }
 
     /// The lines of a body.
     public struct Lines: AsyncSequence, Sendable {
-        /// A line without its end.
+        /// A line without its line end.
         public typealias Element = String
         /// ``ServiceError`` or `CancellationError`.
         public typealias Failure = any Error
@@ -25,9 +26,9 @@ extension ResponseBody {
 
         /// Reads the lines.
         ///
-        /// - Throws (from `next()`): ``ServiceError`` `bodyTooLarge` for a line that is too long, after which the rest is given
-        ///   up; else as ``ResponseBody/makeAsyncIterator()``. `CancellationError` when the reading task is cancelled,
-        ///   which gives the body up.
+        /// - Throws (from `next()`): ``ServiceError`` `bodyTooLarge` if a line is too long; the rest is then discarded.
+        ///   Else as ``ResponseBody/makeAsyncIterator()``. `CancellationError` when the reading task is cancelled; the
+        ///   body is then discarded.
         public func makeAsyncIterator() -> AsyncIterator {
             AsyncIterator(reader: LineReader(body, maximum: maximum, endingIn: .lineFeed))
         }
@@ -36,12 +37,12 @@ extension ResponseBody {
         public struct AsyncIterator: AsyncIteratorProtocol {
             var reader: LineReader
 
-            /// The next line; nil at the end.
+            /// Returns the next line; nil at the end.
             public mutating func next() async throws -> String? {
                 try await next(isolation: nil)
             }
 
-            /// The next line; nil at the end.
+            /// Returns the next line; nil at the end.
             public mutating func next(isolation actor: isolated (any Actor)?) async throws -> String? {
                 try await reader.next(isolation: actor).map { String(decoding: $0.readableBytesView, as: UTF8.self) }
             }

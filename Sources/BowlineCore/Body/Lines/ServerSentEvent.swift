@@ -1,13 +1,14 @@
 /// An event of an event stream (`text/event-stream`, WHATWG HTML §9.2), as ``ResponseBody/serverSentEvents(maximum:)`` reads it.
 public struct ServerSentEvent: Sendable, Hashable {
-    /// Its type; `message` where the stream names none.
+    /// The event's type; `message` if the stream does not name one.
     public var type: String
-    /// Its data, the lines joined by LF.
+    /// The event's data: its lines, joined by LF.
     public var data: String
-    /// The last event ID that the stream has named, with this event or before; empty if it has named none. A request that
-    /// goes on from here says it as `Last-Event-ID`.
+    /// The last event ID of the stream, from this event or an earlier one; empty if there was none. To continue the
+    /// stream after this event, send it as `Last-Event-ID`.
     public var id: String
-    /// How long the stream wants to be waited for before it is asked again, as it last said; nil if it has not said.
+    /// How long to wait before you request the stream again, from its last `retry` field; nil: the stream has not sent
+    /// one.
     public var retry: Duration?
 
     /// Makes an event, for tests.
@@ -20,7 +21,7 @@ public struct ServerSentEvent: Sendable, Hashable {
 }
 
 extension ServerSentEvent: CustomStringConvertible, CustomReflectable {
-    /// How much data it has; nothing that the peer wrote, because that may hold secrets.
+    /// The size of the data; no text of the peer, because that may contain secrets.
     public var description: String { "ServerSentEvent(\(data.utf8.count) bytes)" }
 
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// The bytes of a form, part after part; each iterator reads the parts' bodies anew.
+/// The bytes of a form, part after part. Each iterator reads the bodies of the parts from their beginning.
 struct MultipartChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 
@@ -14,7 +14,7 @@ struct MultipartChunks: AsyncSequence, Sendable {
         closing = ByteBuffer(string: "--\(boundary)--\r\n")
     }
 
-    /// The length of it all; nil if a part does not know its own.
+    /// The length of the whole form; nil: the length of a part is unknown.
     var length: Int? {
         var sum = closing.readableBytes
         for section in sections {
@@ -30,7 +30,7 @@ struct MultipartChunks: AsyncSequence, Sendable {
 
     func makeAsyncIterator() -> Iterator { Iterator(chunks: self) }
 
-    /// One reader's place in the form.
+    /// The position of one reader in the form.
     struct Iterator: AsyncIteratorProtocol {
         private enum Place {
             case before(Int)
@@ -54,7 +54,7 @@ struct MultipartChunks: AsyncSequence, Sendable {
                 return chunks.closing
             case .before(let index):
                 let section = chunks.sections[index]
-                // Only the form's own body keeps the read part of a one-shot stream.
+                // The part keeps no bytes for replay, because the body of the form keeps them.
                 let reader = try await section.body.makeReader(replayLimit: 0)
                 place = .inside(index, reader, sent: 0)
                 return section.head
@@ -67,7 +67,8 @@ struct MultipartChunks: AsyncSequence, Sendable {
             }
         }
 
-        /// Reads a chunk. If the task is cancelled, the part's body is abandoned: it may be read by a task of its own.
+        /// Reads a chunk. If the task is cancelled, abandons the part's body, because the body's own task may be
+        /// reading it.
         private func read(_ reader: inout RequestBodyReader, of body: RequestBody) async throws -> ByteBuffer? {
             var current = reader
             let chunk = try await withTaskCancellationHandler {
@@ -79,7 +80,7 @@ struct MultipartChunks: AsyncSequence, Sendable {
             return chunk
         }
 
-        /// A part that is not as long as it says would shift all that follows.
+        /// Throws if a part is not as long as it declares: the bytes after it would be at the wrong place.
         private func checkLength(_ sent: Int, of index: Int, isOver: Bool) throws {
             guard let declared = chunks.sections[index].body.length else { return }
             guard sent > declared || (isOver && sent < declared) else { return }

@@ -1,4 +1,4 @@
-/// A form of several parts, files among them: `multipart/form-data` (RFC 7578).
+/// A form of several parts, which may be files: `multipart/form-data` (RFC 7578).
 ///
 /// ```swift
 /// var form = MultipartForm()
@@ -6,19 +6,20 @@
 /// form.append("photo", file: try await .file("beach.jpg"), fileName: "beach.jpg", contentType: "image/jpeg")
 /// let response = try await client.post("albums", body: .multipart(form))
 /// ```
-/// Parts are streamed as they are sent. The length is known if every part knows its own, and the form can be sent again
-/// if every part can.
+/// Parts are read while the form is sent. The form's length is known if the length of every part is known. The form can
+/// be sent again if every part can.
 public struct MultipartForm: Sendable {
     /// One part of a form.
     public struct Part: Sendable {
-        /// The field's name: any text; quotes and line breaks in it are escaped as browsers do (`%22`, `%0D`, `%0A`).
+        /// The field's name. It may be any text: quotes and line breaks are escaped as browsers do (`%22`, `%0D`,
+        /// `%0A`).
         public var name: String
-        /// The file's name, for a part that is a file; nil: it is a plain field. Escaped as the name is.
+        /// The file's name, if the part is a file; nil: the part is a plain field. Escaped like ``name``.
         public var fileName: String?
-        /// The part's media type, as `image/jpeg`; nil: the body's own, which for a file without one is
-        /// `application/octet-stream`.
+        /// The part's media type, such as `image/jpeg`; nil: the body's `contentType`. If that is nil too, a file gets
+        /// `application/octet-stream` and a plain field gets no type.
         public var contentType: String?
-        /// Its content. Trailers mean nothing here.
+        /// The part's content. Its trailers are ignored.
         public var body: RequestBody
 
         /// Makes a part.
@@ -32,7 +33,7 @@ public struct MultipartForm: Sendable {
 
     /// The parts, in the order in which they are sent.
     public var parts: [Part]
-    /// The text between the parts: random, so that no part contains it.
+    /// The delimiter between the parts. It is random, so that no part contains it.
     package let boundary: String
 
     /// Makes a form.
@@ -45,23 +46,24 @@ public struct MultipartForm: Sendable {
         self.boundary = boundary
     }
 
-    /// Appends a field of text.
+    /// Appends a text field.
     public mutating func append(_ name: String, _ value: String) {
         parts.append(Part(name, body: .text(value)))
     }
 
-    /// Appends a file: bytes, a stream, or a file of this machine (`.file(path)`).
+    /// Appends a file: bytes, a stream, or a file on this machine (`.file(path)`).
     ///
     /// - Parameters:
     ///   - name: The field's name.
     ///   - file: The file's content.
-    ///   - fileName: The file's name, as the service gets it.
+    ///   - fileName: The file's name that is sent to the service.
     ///   - contentType: The file's media type; nil: the type of `file`, else `application/octet-stream`.
     public mutating func append(_ name: String, file: RequestBody, fileName: String, contentType: String? = nil) {
         parts.append(Part(name, body: file, fileName: fileName, contentType: contentType))
     }
 
-    /// 128 random bits: too many for a part to contain it by chance or by a guess.
+    /// Returns a boundary of 128 random bits: too many for a part to contain it by chance, or for an attacker to guess
+    /// it.
     private static func randomBoundary() -> String {
         var generator = SystemRandomNumberGenerator()
         let digits = (0..<2).map { _ in
@@ -73,9 +75,9 @@ public struct MultipartForm: Sendable {
 }
 
 extension RequestBody {
-    /// A form of several parts, `multipart/form-data`.
+    /// Makes a body from a form of several parts (`multipart/form-data`).
     ///
-    /// - Throws: ``ServiceError`` `invalidRequest` if a part's content type has characters that may not stand in a field.
+    /// - Throws: ``ServiceError`` `invalidRequest` if a part's content type has a control character.
     public static func multipart(_ form: MultipartForm) throws -> RequestBody {
         let sections = try form.parts.map { try MultipartSection($0, boundary: form.boundary) }
         let chunks = MultipartChunks(sections: sections, boundary: form.boundary)
@@ -86,7 +88,7 @@ extension RequestBody {
         return body
     }
 
-    /// Whether it can be sent any number of times.
+    /// Whether the body can be sent any number of times.
     fileprivate var isAlwaysReplayable: Bool {
         switch kind {
         case .none, .bytes, .factory, .emptyFile: true

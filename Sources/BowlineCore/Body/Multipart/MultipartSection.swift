@@ -1,8 +1,8 @@
 package import NIOCore
 
-/// A part as it is sent: the lines before its content, and the content.
+/// A part as it is sent: the header lines before its content, and the content.
 package struct MultipartSection: Sendable {
-    /// The delimiter and the part's own header, the empty line included.
+    /// The delimiter and the part's header, including the empty line.
     package let head: ByteBuffer
     let body: RequestBody
 
@@ -12,7 +12,7 @@ package struct MultipartSection: Sendable {
         var text = "--\(boundary)\r\nContent-Disposition: form-data; name=\"\(Self.escaped(part.name))\""
         if let fileName = part.fileName { text += "; filename=\"\(Self.escaped(fileName))\"" }
         if let type = part.contentType ?? part.body.contentType ?? (part.fileName == nil ? nil : Self.unknownType) {
-            // A line break would let the media type begin a field, or a part, of its own.
+            // With a line break, the media type could add a field or a part.
             for byte in type.utf8 where byte < 0x20 || byte == 0x7F {
                 throw ServiceError(
                     .invalidRequest,
@@ -26,8 +26,8 @@ package struct MultipartSection: Sendable {
 
     private static let unknownType = "application/octet-stream"
 
-    /// As browsers escape names in form data (WHATWG HTML, "multipart/form-data encoding algorithm"), and other control
-    /// characters likewise, which browsers leave.
+    /// Returns a name, escaped as browsers do in form data (WHATWG HTML, "multipart/form-data encoding algorithm").
+    /// Also escapes the other control characters, which browsers leave unchanged.
     private static func escaped(_ name: String) -> String {
         var text = String.UnicodeScalarView()
         for scalar in name.unicodeScalars {
