@@ -1,5 +1,5 @@
-// All that Bowline uses of Foundation. No other file imports it: where FoundationEssentials exists, an application that
-// links Bowline does not link full Foundation, with its locales and formatters.
+// Everything that Bowline uses of Foundation. No other file imports Foundation. Where FoundationEssentials exists, an
+// application that links Bowline does not link full Foundation with its locales and formatters.
 public import BowlineCore
 
 #if canImport(FoundationEssentials)
@@ -21,9 +21,10 @@ extension JSONEncoder: BodyEncoder {
 }
 
 extension BodyEncoder where Self == JSONEncoder {
-    /// A new JSON encoder as a client has by default: `JSONEncoder()`, with dates in ISO 8601 (`2026-11-22T20:15:00Z`).
+    /// A new JSON encoder with the defaults of a client: `JSONEncoder()`, with dates in ISO 8601
+    /// (`2026-11-22T20:15:00Z`).
     ///
-    /// Change it before it is given to a client:
+    /// Change it before you give it to a client:
     /// ```swift
     /// let encoder = JSONEncoder.json
     /// encoder.keyEncodingStrategy = .convertToSnakeCase
@@ -48,10 +49,10 @@ extension JSONDecoder: BodyDecoder {
 }
 
 extension BodyDecoder where Self == JSONDecoder {
-    /// A new JSON decoder as a client has by default: `JSONDecoder()`, with dates in ISO 8601, with or without fractions
-    /// of a second.
+    /// A new JSON decoder with the defaults of a client: `JSONDecoder()`, with dates in ISO 8601, with or without
+    /// fractions of a second.
     ///
-    /// Change it before it is given to a client:
+    /// Change it before you give it to a client:
     /// ```swift
     /// let decoder = JSONDecoder.json
     /// decoder.keyDecodingStrategy = .convertFromSnakeCase
@@ -76,6 +77,6 @@ extension BodyDecoding {
 
 /// The environment of this process.
 enum ProcessEnvironment {
-    /// The names of its variables, in no order.
+    /// The names of the environment variables, in no particular order.
     static var names: [String] { Array(ProcessInfo.processInfo.environment.keys) }
 }

@@ -1,2 +1,2 @@
-// One import is enough: the vocabulary comes along.
+// `import Bowline` also imports the types of BowlineCore.
 @_exported public import BowlineCore

@@ -1,4 +1,5 @@
-// Everything between a call and its attempts. `Executor/CallPlan.swift` has the order, outermost first; `Executor/CallExecutor.swift` is the
-// loop; `Executor/CallStateMachine.swift` decides what happens next. Each behaviour has a folder: an `XPolicy` decides and is pure, an
-// `XStep` or the like changes the request or the response. The module knows `BowlineCore` only: it meets the transport through
-// `ServiceTransport`, never by import.
+// This module contains everything between a call and its attempts. `Executor/CallPlan.swift` defines the order,
+// outermost first. `Executor/CallExecutor.swift` runs the loop. `Executor/CallStateMachine.swift` decides what happens
+// next. Each behaviour has a folder. An `XPolicy` decides and is pure. An `XStep` or a similar type changes the request
+// or the response. The module does not import `BowlineTransport`: it uses the transport through the protocol
+// `ServiceTransport`.

@@ -6,7 +6,7 @@ extension CallPlan {
     /// reason for it.
     ///
     /// - Parameters:
-    ///   - base: The client's base URL, whose origin gets its credentials.
+    ///   - base: The client's base URL. The credentials are for its origin.
     ///   - usualFields: The fields of requests that have none of their own.
     convenience init(_ configuration: ClientConfiguration, base: ServiceURL?, usualFields: HTTPFields, core: ClientCore)
     {
@@ -17,7 +17,7 @@ extension CallPlan {
                 clientFields: configuration.fields.map(\.name)),
             budgets: core.retryBudgets,
             observers: CallObservers(
-                // A derived client may switch off a tracer or metrics backend that its first one found installed.
+                // A derived client may disable tracing although its core has a tracer.
                 tracing: configuration.telemetry.isTracingEnabled ? core.tracing : nil, metrics: core.metrics,
                 events: core.events, logger: configuration.telemetry.logger, budgets: core.retryBudgets,
                 clock: configuration.clock),

@@ -11,7 +11,7 @@ final class ClientCore: Sendable {
     let pooled: PooledTransport?
     let lifecycle: ClientLifecycle
     let clock: any ServiceClock
-    /// Makes spans; nil: no tracer is installed.
+    /// Makes spans; nil: tracing is off, or no tracer is installed.
     let tracing: AttemptTracing?
     /// The metrics; nil: they are off, or no metrics backend is installed.
     let metrics: ClientMetrics?

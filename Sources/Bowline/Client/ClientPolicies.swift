@@ -1,17 +1,18 @@
 internal import BowlineCall
 internal import BowlineCore
 
-/// The settings in which clients over one core may differ: the base URL, the policies, and the call plan made of them.
+/// The settings that may differ between clients over one core: the base URL, the policies, and the call plan made from
+/// them.
 ///
-/// Held by reference, so that a client is cheap to copy.
+/// A class, so that a client is cheap to copy.
 final class ClientPolicies: Sendable {
     let baseURL: ServiceURL?
     let configuration: ClientConfiguration
     /// Runs a call's attempts.
     let executor: CallExecutor
-    /// The user's `perCall` middleware, with the executor behind it; nil: the client has no middleware.
+    /// The `perCall` middleware with the executor after it; nil: the client has no middleware.
     let middleware: Next?
-    /// The decoder that responses get.
+    /// The decoder for responses.
     let decoding: BodyDecoding
     private let userAgent: HTTPField?
     /// The fields of a request that has none of its own. Most requests share this one collection.
@@ -30,7 +31,7 @@ final class ClientPolicies: Sendable {
         )
     }
 
-    /// The same for another base URL of the same origin.
+    /// Makes the same policies for another base URL of the same origin.
     convenience init(_ other: ClientPolicies, baseURL: ServiceURL) {
         self.init(
             baseURL: baseURL, configuration: other.configuration, userAgent: other.userAgent,
@@ -51,7 +52,7 @@ final class ClientPolicies: Sendable {
         decoding = BodyDecoding(configuration.decoder)
     }
 
-    /// Where a request goes.
+    /// Returns the URL to which a request goes.
     ///
     /// - Throws: ``ServiceError`` `invalidURL`.
     func resolve(_ request: ServiceRequest) throws -> ServiceURL {
@@ -60,8 +61,9 @@ final class ClientPolicies: Sendable {
         return try baseURL.appending(request.reference)
     }
 
-    /// Adds the body's own fields, and the client's fields and `User-Agent` unless the request has a field of that
-    /// name. Runs before the first middleware, so that middleware sees and may change every field, and a signature covers all.
+    /// Adds the body's content type, the client's fields and `User-Agent`, unless the request has a field of that name.
+    /// Runs before the first middleware, so that middleware can read and change every field, and a signature covers all
+    /// of them.
     func addFields(to request: inout ServiceRequest, for url: ServiceURL) {
         if let type = request.body.contentType, !request.fields.contains(.contentType) {
             request.fields[.contentType] = type
@@ -76,13 +78,14 @@ final class ClientPolicies: Sendable {
 
     private func addOwnFields(to request: inout ServiceRequest, for url: ServiceURL) {
         let fields = configuration.fields
-        // The fields may be credentials: they go to the client's service only, not to the origin of an absolute URL.
+        // The fields may be credentials. So a client with a base URL sends them only to the base URL's origin, not to
+        // the origin of an absolute URL.
         guard !fields.isEmpty, baseURL == nil || baseURL?.origin == url.origin else { return }
         let own = request.fields
         for field in fields where !own.contains(field.name) { request.fields.append(field) }
     }
 
-    /// Deadline and limits of a call that begins `now`.
+    /// Returns the context of a call that begins `now`, with its deadline and limits.
     func context(of request: ServiceRequest, call: CallRecord, now: MonotonicInstant) -> RequestContext {
         let timeouts =
             request.ownOptions?.value.timeouts.resolved(over: configuration.timeouts) ?? configuration.timeouts

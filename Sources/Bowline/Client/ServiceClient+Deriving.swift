@@ -1,17 +1,17 @@
 public import BowlineCore
 
 extension ServiceClient {
-    /// A client with other policies over the same connections, budgets and lifecycle.
+    /// Returns a client with other policies over the same connections, budgets and lifecycle.
     ///
     /// ```swift
     /// let impatient = try client.with { $0.timeouts.total = .seconds(2) }
     /// ```
-    /// It starts from this client's configuration. The settings of the connections and their end (`pool`, `connection`,
-    /// `tls`, `timeouts.connect`, `lifecycle`, `clock`, `random`, and of `telemetry` metrics and events) are shared and
-    /// cannot be changed. Shutting down either client ends both.
+    /// It starts from this client's configuration. The settings of the connections and of the shutdown are shared and
+    /// cannot be changed: `pool`, `connection`, `http2`, `tls`, `timeouts.connect`, `lifecycle`, `clock`, `random`, and
+    /// metrics and events of `telemetry`. Shutting down either client shuts down both.
     ///
-    /// - Throws: ``ServiceError`` `invalidConfiguration` for a value out of range or one that is shared; any error of
-    ///   `configure` throws.
+    /// - Throws: ``ServiceError`` `invalidConfiguration` for a value that is out of range, or if a shared setting was
+    ///   changed; any error of `configure`.
     public func with(_ configure: (inout ClientConfiguration) throws -> Void) throws -> ServiceClient {
         var changed = configuration
         try configure(&changed)
@@ -24,7 +24,7 @@ extension ServiceClient {
         )
     }
 
-    /// A client for a part of the service, over the same connections, budgets and lifecycle.
+    /// Returns a client for a part of the service, over the same connections, budgets and lifecycle.
     ///
     /// ```swift
     /// let orders = try client.scoped(to: "customers/42/orders", fields: [.acceptLanguage: "cy"])
@@ -32,9 +32,10 @@ extension ServiceClient {
     /// ```
     ///
     /// - Parameters:
-    ///   - path: A path that is appended to the base URL, without a query; values from elsewhere go through
-    ///     `PercentEncoding.segment`. Empty: the base stays.
-    ///   - fields: Added to the configuration's `fields`; replace fields of the same name. A request's own fields take precedence.
+    ///   - path: A path that is appended to the base URL, without a query. Encode values in it with
+    ///     `PercentEncoding.segment`. Empty: the base URL stays the same.
+    ///   - fields: Fields that are added to the configuration's `fields`. They replace fields of the same name. A
+    ///     request's own fields take precedence.
     /// - Throws: ``ServiceError`` `invalidURL` if the path is an absolute URL or has a query, or if this client has no
     ///   base URL.
     public func scoped(to path: String, fields: HTTPFields = [:]) throws -> ServiceClient {
@@ -50,7 +51,7 @@ extension ServiceClient {
         }
         var changed = configuration
         for name in Set(fields.map(\.name)) { changed.fields[fields: name] = fields[fields: name] }
-        // A plan of its own: redirects have to know the names of all the client's own fields.
+        // The client needs a plan of its own, because redirects must know the names of all its own fields.
         return ServiceClient(
             core: core, policies: ClientPolicies(baseURL: base, configuration: changed, core: core))
     }

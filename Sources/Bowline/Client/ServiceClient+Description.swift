@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 extension ServiceClient: CustomStringConvertible, CustomReflectable {
-    /// The base URL without its query, and the state; no field, because it may hold a secret.
+    /// The base URL without its query, and the state. Contains no field, because a field may be a secret.
     public var description: String {
         let state =
             switch core.lifecycle.state {

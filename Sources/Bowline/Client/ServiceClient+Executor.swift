@@ -1,12 +1,13 @@
 internal import BowlineTransport
 
 extension ServiceClient {
-    /// Runs `body`, and the tasks it starts in its scope, on one of the client's event loops.
+    /// Runs `body`, and the tasks that it starts in its scope, on one of the client's event loops.
     ///
-    /// A response awaited there costs no hop between threads: use it where requests are many and the work on each
-    /// is little. Code on an event loop must not block, and a long computation holds up the loop's connections.
-    /// Actors, and functions isolated to one, still run where they belong. To spread tasks over all loops, use
-    /// ``eventLoopExecutors``. Over a transport of your own, `body` simply runs.
+    /// A response that is awaited there costs no switch between threads. Use it for many requests with little work on
+    /// each. Code on an event loop must not block, and a long computation delays the loop's connections. The main
+    /// actor, and other actors with an executor of their own, still run on their own executors. To spread tasks over
+    /// all loops, use ``eventLoopExecutors``. If the client has a transport of your own, `body` runs without a change
+    /// of executor.
     ///
     /// - Throws: any error of `body`.
     public func withEventLoopExecutor<Result: Sendable>(
@@ -17,7 +18,7 @@ extension ServiceClient {
     }
 
     /// The executors of the client's event loops, for programs that spread tasks over all of them:
-    /// `withTaskExecutorPreference(client.eventLoopExecutors[i]) { … }`. Empty for a client over a transport of your
+    /// `withTaskExecutorPreference(client.eventLoopExecutors[i]) { … }`. Empty for a client with a transport of your
     /// own.
     public var eventLoopExecutors: [any TaskExecutor] {
         core.pooled?.executors ?? []

@@ -1,6 +1,6 @@
 public import BowlineCore
 
-// One for each method that has a body: a value, encoded by the client's encoder before anything else happens.
+// One function for each method with a body. The client's encoder encodes the value before the request is sent.
 extension ServiceClient {
     /// Sends a value in a POST request, encoded by the configuration's `encoder`, which is JSON unless set.
     ///
@@ -12,9 +12,9 @@ extension ServiceClient {
     ///   - reference: A path below the client's base URL, or an absolute URL.
     ///   - value: The value to encode.
     ///   - query: Names and values that are appended to the reference's query, percent-encoded.
-    ///   - fields: The header fields; a `Content-Type` among them is sent in place of the encoder's.
-    ///   - options: Changes the request's options; nil: they are the client's.
-    /// - Throws: ``ServiceError`` `encodingFailed` before a byte is sent; else as ``send(_:)``.
+    ///   - fields: The header fields. A `Content-Type` among them replaces the encoder's.
+    ///   - options: Changes the request's options; nil: the client's options apply.
+    /// - Throws: ``ServiceError`` `encodingFailed` before anything is sent; else as ``send(_:)``.
     public func post<Value: Encodable>(
         _ reference: String, json value: Value, query: QueryItems = [:], fields: HTTPFields = [:],
         options: OptionsChange? = nil

@@ -16,7 +16,7 @@ extension ServiceClient {
     ///   - reference: A path below the client's base URL (`users/42`), or an absolute URL.
     ///   - query: Names and values that are appended to the reference's query, percent-encoded.
     ///   - fields: The header fields.
-    ///   - options: Changes the request's options; nil: they are the client's.
+    ///   - options: Changes the request's options; nil: the client's options apply.
     /// - Throws: as ``send(_:)``.
     public func get(
         _ reference: String, query: QueryItems = [:], fields: HTTPFields = [:], options: OptionsChange? = nil
@@ -40,15 +40,15 @@ extension ServiceClient {
 
     /// Sends a POST request.
     ///
-    /// The body is bytes, text, a form (`.form(["name": "Ada"])`, `.multipart(form)`), a file (`.file(path)`) or a stream;
-    /// for JSON see ``post(_:json:query:fields:options:)``.
+    /// The body is bytes, text, a form (`.form(["name": "Ada"])`, `.multipart(form)`), a file (`.file(path)`) or a
+    /// stream; for JSON see ``post(_:json:query:fields:options:)``.
     ///
     /// - Parameters:
     ///   - reference: A path below the client's base URL (`users/42`), or an absolute URL.
     ///   - body: The body. Its content type is sent unless `fields` has one.
     ///   - query: Names and values that are appended to the reference's query, percent-encoded.
     ///   - fields: The header fields.
-    ///   - options: Changes the request's options; nil: they are the client's.
+    ///   - options: Changes the request's options; nil: the client's options apply.
     /// - Throws: as ``send(_:)``.
     public func post(
         _ reference: String, body: RequestBody = .none, query: QueryItems = [:], fields: HTTPFields = [:],

@@ -2,10 +2,11 @@ internal import BowlineCall
 public import BowlineCore
 internal import BowlineTransport
 
-/// A client of HTTP services: resilient, pooled, and drained when it ends.
+/// A client for HTTP services: it pools connections, retries safely, and finishes its requests when it shuts down.
 ///
-/// A cheap value: copies share connections and lifecycle. Make one for a service, or for a program, and keep it; end it
-/// with ``shutdown(within:)``, by running it in a service group, or with ``withServiceClient(_:configure:isolation:_:)``.
+/// A client is a cheap value: its copies share connections and lifecycle. Make one client for a service or for the
+/// whole program, and keep it. End it with ``shutdown(within:)``, run it in a service group, or use
+/// ``withServiceClient(_:configure:isolation:_:)``.
 ///
 /// ```swift
 /// let client = try ServiceClient(baseURL: "https://api.example.com/v1") {
@@ -19,7 +20,7 @@ public struct ServiceClient: Sendable {
     let core: ClientCore
     let policies: ClientPolicies
 
-    /// The base of relative references; nil: requests need absolute URLs.
+    /// The base URL of relative references; nil: requests need absolute URLs.
     public var baseURL: ServiceURL? { policies.baseURL }
     /// The configuration that the client was made with.
     public var configuration: ClientConfiguration { policies.configuration }
@@ -27,7 +28,7 @@ public struct ServiceClient: Sendable {
     /// Makes a client.
     ///
     /// - Parameters:
-    ///   - baseURL: The base of the requests' references, as `https://api.example.com/v1`.
+    ///   - baseURL: The base URL of relative references, for example `https://api.example.com/v1`.
     ///   - configure: Changes the default configuration.
     /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or any error of `configure`.
     public init(
@@ -36,16 +37,16 @@ public struct ServiceClient: Sendable {
         try self.init(base: ServiceURL(baseURL), transport: nil, configure)
     }
 
-    /// Makes a client without a base: its requests need absolute URLs.
+    /// Makes a client without a base URL: its requests need absolute URLs.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration`, or any error of `configure`.
     public init(configure: (inout ClientConfiguration) throws -> Void = { _ in }) throws {
         try self.init(base: nil, transport: nil, configure)
     }
 
-    /// Makes a client over a transport of your own, as `StubTransport` of `BowlineTesting`.
+    /// Makes a client with a transport of your own, for example `StubTransport` of `BowlineTesting`.
     ///
-    /// The configuration's `pool`, `connection` and `tls` are then ignored.
+    /// The configuration's `pool`, `connection` (except `replayLimit`), `http2` and `tls` are then ignored.
     ///
     /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or any error of `configure`.
     public init(
@@ -55,9 +56,9 @@ public struct ServiceClient: Sendable {
         try self.init(base: ServiceURL(baseURL), transport: transport, configure)
     }
 
-    /// Makes a client without a base over a transport of your own: its requests need absolute URLs.
+    /// Makes a client without a base URL, with a transport of your own: its requests need absolute URLs.
     ///
-    /// The configuration's `pool`, `connection` and `tls` are then ignored.
+    /// The configuration's `pool`, `connection` (except `replayLimit`), `http2` and `tls` are then ignored.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration`, or any error of `configure`.
     public init(
@@ -79,19 +80,18 @@ public struct ServiceClient: Sendable {
         policies = ClientPolicies(baseURL: base, configuration: configuration, core: core)
     }
 
-    /// A client with other policies over the same core.
+    /// Makes a client with other policies over the same core.
     init(core: ClientCore, policies: ClientPolicies) {
         self.core = core
         self.policies = policies
     }
 
-    /// Sends a request and returns its response as soon as the head is there; the body is read from the response.
+    /// Sends a request and returns its response when the head has arrived. Read the body from the response.
     ///
-    /// Cancelling the task ends the request promptly in every phase. While the client is draining, requests that were
-    /// admitted go on; new ones are refused.
+    /// Cancelling the task ends the request promptly in every phase. While the client drains, admitted requests go on
+    /// and new requests are refused.
     ///
-    /// - Returns: the response, with any status. The caller reads its body or drops it; until then the
-    ///   request counts as in flight.
+    /// - Returns: the response, with any status. Read its body or drop it; until then the request counts as in flight.
     /// - Throws: ``ServiceError``: `invalidURL`, `invalidRequest`, `shuttingDown` before anything is sent; codes of the
     ///   pool, the connection and the response after that (`Docs/Errors.md`). `CancellationError` when the task is
     ///   cancelled.
@@ -137,7 +137,7 @@ public struct ServiceClient: Sendable {
         try options?.value.validate()
     }
 
-    /// Completes a request and counts it as in flight.
+    /// Adds URL and fields to a request, and admits it as a call in flight.
     @inline(never)
     private func admit(_ request: inout ServiceRequest) throws -> RequestContext {
         let url = try policies.resolve(request)
@@ -164,14 +164,15 @@ public struct ServiceClient: Sendable {
     }
 }
 
-/// Runs `body` with a client that is drained when the scope ends, also when it ends with an error.
+/// Runs `body` with a client that is drained when the scope ends, also if `body` throws.
 ///
-/// The drain takes at most the configuration's `lifecycle.drainTimeout`; if the task is cancelled, it ends at once.
+/// The drain takes at most the configuration's `lifecycle.drainTimeout`. If the task is cancelled, the drain ends at
+/// once.
 ///
 /// - Parameters:
-///   - baseURL: The base of the requests' references.
-///   - isOnEventLoop: Runs `body`, and the tasks it starts in its scope, on one of the client's event loops; see
-///     ``ServiceClient/withEventLoopExecutor(_:)``.
+///   - baseURL: The base URL of relative references.
+///   - isOnEventLoop: Whether `body`, and the tasks that it starts in its scope, run on one of the client's event
+///     loops; see ``ServiceClient/withEventLoopExecutor(_:)``.
 ///   - configure: Changes the default configuration.
 ///   - body: Uses the client.
 /// - Throws: any error of making the client, or of `body`.
@@ -185,9 +186,10 @@ public func withServiceClient<Result: Sendable>(
     }
 }
 
-/// Runs `body` with a client that is drained when the scope ends, also when it ends with an error.
+/// Runs `body` with a client that is drained when the scope ends, also if `body` throws.
 ///
-/// The drain takes at most the configuration's `lifecycle.drainTimeout`; if the task is cancelled, it ends at once.
+/// The drain takes at most the configuration's `lifecycle.drainTimeout`. If the task is cancelled, the drain ends at
+/// once.
 ///
 /// - Throws: any error of making the client, or of `body`.
 public func withServiceClient<Result>(

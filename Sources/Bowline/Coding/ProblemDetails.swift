@@ -2,16 +2,17 @@ public import BowlineCore
 
 /// A service's description of a failed request (RFC 9457).
 ///
-/// `error.problem()` reads it from an `unexpectedStatus`. Members that a service adds are not here: read them with a type of your own,
-/// `error.problem(as: OutOfCredit.self)`.
+/// `error.problem()` reads it from an `unexpectedStatus`. It contains no members that a service adds. To read them, use
+/// a type of your own: `error.problem(as: OutOfCredit.self)`.
 public struct ProblemDetails: Decodable, Hashable, Sendable {
-    /// A URI that names the kind of problem. `about:blank` if the body has none: then only the status describes the problem.
+    /// A URI that names the kind of problem. `about:blank` if the body has no such URI; then only the status describes
+    /// the problem.
     public var type: String
-    /// A summary of the kind of problem, for a person.
+    /// A summary of the kind of problem, for humans.
     public var title: String?
-    /// The status that the service says it sent. An intermediary may have changed the response's own.
+    /// The status that the body names. An intermediary may have changed the status of the response.
     public var status: Int?
-    /// The problem of this one request, for a person.
+    /// A description of this problem, for humans.
     public var detail: String?
     /// A URI that names this occurrence of the problem.
     public var instance: String?
@@ -20,7 +21,7 @@ public struct ProblemDetails: Decodable, Hashable, Sendable {
         case type, title, status, detail, instance
     }
 
-    /// Makes one, for tests.
+    /// Makes problem details, for tests.
     public init(
         type: String = "about:blank", title: String? = nil, status: Int? = nil, detail: String? = nil,
         instance: String? = nil
@@ -32,9 +33,9 @@ public struct ProblemDetails: Decodable, Hashable, Sendable {
         self.instance = instance
     }
 
-    /// Decodes an object; members of another type than RFC 9457 §3.1 gives them are ignored, as are unknown ones.
+    /// Decodes an object. Ignores unknown members, and members with another type than RFC 9457 §3.1 requires.
     ///
-    /// - Throws: `DecodingError` where there is no object.
+    /// - Throws: `DecodingError` if there is no object.
     public init(from decoder: any Decoder) throws {
         let members = try decoder.container(keyedBy: CodingKeys.self)
         func text(_ key: CodingKeys) -> String? { try? members.decode(String.self, forKey: key) }
@@ -46,7 +47,7 @@ public struct ProblemDetails: Decodable, Hashable, Sendable {
 }
 
 extension ProblemDetails: CustomStringConvertible, CustomReflectable {
-    /// The status; no text, because it may quote the request.
+    /// The status. Contains no text, because a text may quote the request.
     public var description: String {
         status.map { "ProblemDetails(status: \($0))" } ?? "ProblemDetails()"
     }
@@ -65,9 +66,9 @@ extension ServiceError {
     /// The body is read as JSON, by the client's decoder if that is a `JSONDecoder`.
     ///
     /// - Parameter type: The type to decode. If the service adds members, use a type of your own.
-    /// - Returns: nil for any other error; where the media type is neither `application/problem+json` nor `application/json` nor
-    ///   another `…+json`; where the body is no such value, is longer than the part that is kept, or was cut off. For the reason:
-    ///   `error.unexpectedStatus?.decode(…)`.
+    /// - Returns: the problem details; nil: the error is not `unexpectedStatus`; the media type is not
+    ///   `application/problem+json`, `application/json` or another `…+json`; or the body is not such a value, is longer
+    ///   than the part that is kept, or was cut off. To get the reason, call `error.unexpectedStatus?.decode(…)`.
     public func problem<Problem: Decodable>(as type: Problem.Type = ProblemDetails.self) -> Problem? {
         guard let found = unexpectedStatus, found.isJSON else { return nil }
         return try? found.decode(type, using: found.decoding?.jsonDecoder ?? .json)

@@ -1,26 +1,27 @@
 public import BowlineCore
 
 extension ResponseBody {
-    /// Reads the body as one value a line (NDJSON, JSON Lines), decoded as each line comes.
+    /// Reads the body as one value per line (NDJSON, JSON Lines), and decodes each line when it arrives.
     ///
     /// ```swift
     /// let response = try await client.get("export").expecting(.ok)
     /// for try await order in response.body.decodeLines(of: Order.self) { … }
     /// ```
-    /// Lines are split as by ``lines(maximum:)``; empty lines, and lines of spaces and tabs, are skipped. The status is not
-    /// checked: call `expecting` first. Ownership of the body and back-pressure are as with ``lines(maximum:)``.
+    /// Lines are split as by ``lines(maximum:)``. Empty lines, and lines of only spaces and tabs, are skipped. The
+    /// status is not checked: call `expecting` first. Ownership of the body and back-pressure are the same as for
+    /// ``lines(maximum:)``.
     ///
     /// - Parameters:
     ///   - type: The type to decode each line as.
-    ///   - maximum: How long a line may be in bytes, without its end; 0 or more. Default 1 MiB.
-    ///   - decoder: How; nil: as the client is configured.
+    ///   - maximum: The maximum length of a line in bytes, without its line end; 0 or more. Default 1 MiB.
+    ///   - decoder: The decoder; nil: the client's decoder.
     public func decodeLines<Value: Decodable>(
         of type: Value.Type = Value.self, maximum: Int = 1 << 20, using decoder: (any BodyDecoder)? = nil
     ) -> DecodedLines<Value> {
         DecodedLines(body: self, maximum: maximum, decoder: decoder ?? decoding?.decoder ?? .json)
     }
 
-    /// The values of a body that has one a line.
+    /// The values of a body with one value per line.
     public struct DecodedLines<Value: Decodable>: AsyncSequence, Sendable {
         /// A line's value.
         public typealias Element = Value
@@ -33,10 +34,10 @@ extension ResponseBody {
 
         /// Reads the values.
         ///
-        /// - Throws (from `next()`): ``ServiceError`` `decodingFailed`, which names the line's number, the type and the coding
-        ///   path and nothing of the line, or `bodyTooLarge` for a line that is too long, after both of which the rest is given
-        ///   up; else any error of reading the body. `CancellationError` when the reading task is cancelled, which gives the body
-        ///   up.
+        /// - Throws (from `next()`): ``ServiceError`` `decodingFailed`, which names the line's number, the type and the
+        ///   coding path and contains nothing of the line; `bodyTooLarge` for a line that is too long; else any error
+        ///   of reading the body. `CancellationError` when the reading task is cancelled. After any of these the rest
+        ///   of the body is discarded.
         public func makeAsyncIterator() -> AsyncIterator {
             AsyncIterator(reader: LineReader(body, maximum: maximum, endingIn: .lineFeed), decoder: decoder)
         }
@@ -52,12 +53,12 @@ extension ResponseBody {
                 self.decoder = decoder
             }
 
-            /// The next value; nil at the end.
+            /// Returns the next value; nil at the end.
             public mutating func next() async throws -> Value? {
                 try await next(isolation: nil)
             }
 
-            /// The next value; nil at the end.
+            /// Returns the next value; nil at the end.
             public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Value? {
                 while let line = try await reader.next(isolation: actor) {
                     number += 1

@@ -7,15 +7,15 @@ extension ServiceResponse {
     /// let user = try await client.get("users/42").decode(User.self)
     /// let problem = try await client.get("users/0").expecting(.notFound).decode(Problem.self)
     /// ```
-    /// A value of the service is in a successful response: unless `expecting` said which
-    /// status is, any but 2xx is `unexpectedStatus`.
+    /// Unless you called `expecting`, any status but 2xx fails with `unexpectedStatus`: only a successful response
+    /// contains the value.
     ///
     /// - Parameters:
     ///   - type: The type to decode.
-    ///   - limit: The most bytes to accept. Default 16 MiB.
-    ///   - decoder: How; nil: as the client is configured.
+    ///   - limit: The maximum number of bytes of the body. Default 16 MiB.
+    ///   - decoder: The decoder; nil: the client's decoder.
     /// - Throws: ``ServiceError``: `unexpectedStatus`; `bodyTooLarge`; `decodingFailed`, which names the type and the
-    ///   coding path and nothing of the body; else any error of reading the body.
+    ///   coding path and contains nothing of the body; else any error of reading the body.
     public func decode<Value: Decodable>(
         _ type: Value.Type = Value.self, upTo limit: Int = 16 << 20, using decoder: (any BodyDecoder)? = nil
     ) async throws -> Value {

@@ -10,9 +10,9 @@ extension UnexpectedStatus {
     /// ```
     /// - Parameters:
     ///   - type: The type to decode.
-    ///   - decoder: How; nil: as the client is configured.
-    /// - Throws: ``ServiceError`` `decodingFailed`, which names the type and the coding path and nothing of the body; also where
-    ///   the body is longer than ``bodyLimit``, or was cut off.
+    ///   - decoder: The decoder; nil: the client's decoder.
+    /// - Throws: ``ServiceError`` `decodingFailed`, which names the type and the coding path and contains nothing of
+    ///   the body. Also if the body is longer than ``bodyLimit``, or was cut off.
     public func decode<Value: Decodable>(
         _ type: Value.Type = Value.self, using decoder: (any BodyDecoder)? = nil
     ) throws -> Value {

@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 extension ClientConfiguration {
-    /// Credentials that no request would ever get are a mistake.
+    /// Refuses an authenticator if there is no origin that may see its credentials.
     func requireOriginOfCredentials(base: ServiceURL?) throws {
         guard authentication != nil, base == nil, authenticatedOrigins.isEmpty else { return }
         let reason = "needs to know whom it is for: a base URL, or authenticatedOrigins"

@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 extension ClientConfiguration {
-    /// The problems of a derived client that changes a setting of the shared connections or their end.
+    /// Returns the problems of a derived client that changes a shared setting of the connections or of the shutdown.
     func problems(derivingFrom other: ClientConfiguration) -> [ConfigurationProblem] {
         let isShared = [
             ("timeouts.connect", timeouts.connect == other.timeouts.connect), ("pool", pool == other.pool),
@@ -18,7 +18,8 @@ extension ClientConfiguration {
         }
     }
 
-    /// Whether they are the same listener, as far as that can be told: values of one type are taken for it.
+    /// Whether both are the same listener. Objects are compared by identity. Two values of one type count as the same,
+    /// because they cannot be compared.
     private static func isSame(_ one: any ServiceEventListener, _ other: any ServiceEventListener) -> Bool {
         guard type(of: one) == type(of: other) else { return false }
         return !(type(of: one) is AnyClass) || (one as AnyObject) === (other as AnyObject)

@@ -3,18 +3,21 @@
     public import Configuration
 
     extension ClientConfiguration {
-        /// Sets every knob for which `reader` has a value; the others keep theirs. With the package trait
+        /// Sets every knob for which `reader` has a value. The other knobs keep their values. Needs the package trait
         /// `Configuration`.
         ///
-        /// A key is the property's path, as `Docs/Defaults.md` lists them: `timeouts.total`, `pool.maximumIdlePerOrigin`,
-        /// in the environment `TIMEOUTS_TOTAL`. Durations are text as `250ms`, `1.5s`, `2m`, `1h`, or a number of
-        /// seconds; `unlimited`, or `none`, lifts a limit that may be nil. `tls.identity.keyPEM` and `.passphrase` are marked as secrets.
-        /// Closures, middleware, clock, logger, coders and authentication are not data and stay with the program, and so do
-        /// default fields, which may hold credentials.
+        /// A key is the property's path in `Docs/Defaults.md`, for example `timeouts.total` or
+        /// `pool.maximumIdlePerOrigin`. The environment variable of `timeouts.total` is `TIMEOUTS_TOTAL`. A duration is
+        /// a text (`250ms`, `1.5s`, `2m`, `1h`) or a number of seconds. For a limit that may be nil, `unlimited` or
+        /// `none` means no limit. `tls.identity.keyPEM` and `.passphrase` are marked as secrets.
         ///
-        /// - Parameter reader: Read from its own scope: `reader.scoped(to: "http.client")` for keys below that.
-        /// - Throws: ``ServiceError`` `invalidConfiguration` that names each value that cannot be read. Ranges are checked
-        ///   when the client is made.
+        /// Closures, middleware, clock, logger, coders and authentication are not data, so a reader cannot set them. It
+        /// cannot set default fields either, because they may contain credentials.
+        ///
+        /// - Parameter reader: The reader. Its keys are read without a prefix: for keys below `http.client` pass
+        ///   `reader.scoped(to: "http.client")`.
+        /// - Throws: ``ServiceError`` `invalidConfiguration` that names each value that cannot be read. Ranges are
+        ///   checked when the client is made.
         public mutating func apply(_ reader: ConfigReader) throws {
             var problems: [ConfigurationProblem] = []
             // A preset comes first, so that single knobs override its values.
@@ -30,18 +33,18 @@
             try problems.throwIfAny()
         }
 
-        /// As ``apply(_:)``, from a scope of `reader`, and looks for variables of the environment that begin as the scope does
-        /// and are no knob: `API_TIMEOUT_TOTAL` for `API_TIMEOUTS_TOTAL`. The client says in the log, once, when it is made,
-        /// which there are, with the nearest name of a knob. Values are not looked at.
+        /// Like ``apply(_:)``, for a scope of `reader`. Also finds environment variables that begin with the scope but
+        /// belong to no knob, for example `API_TIMEOUT_TOTAL` instead of `API_TIMEOUTS_TOTAL`. The client logs their
+        /// names once, when it is made, each with the nearest name of a knob. Their values are not read.
         ///
-        /// A `ConfigReader` reveals neither its keys nor its scope. So the scope is named here, and only
-        /// the names of the process's environment are looked at; files and other providers are not.
+        /// A `ConfigReader` reveals neither its keys nor its scope. So you name the scope here, and only the names of
+        /// environment variables are checked, not the keys of files and other providers.
         ///
         /// - Parameters:
-        ///   - reader: The reader that the scope is in.
-        ///   - scope: The scope, as `api` or `http.client`; not empty.
-        ///   - variables: The names in the environment; nil: the names of this process's environment.
-        /// - Throws: as ``apply(_:)``.
+        ///   - reader: The reader that contains the scope.
+        ///   - scope: The scope, for example `api` or `http.client`; not empty.
+        ///   - variables: The names of the environment variables; nil: the names of this process's variables.
+        /// - Throws: the errors of ``apply(_:)``.
         public mutating func apply(_ reader: ConfigReader, scope: String, variables: [String]? = nil) throws {
             try apply(reader.scoped(to: ConfigKey(scope)))
             let paths = (Self.presets + Self.knobs).map(\.path)
@@ -74,7 +77,7 @@
                 + group(TelemetryOptions.knobs, \.telemetry, at: "telemetry")
         }
 
-        /// The knobs that a group of options declares.
+        /// Returns the knobs that a group of options declares.
         private static func group<Options>(
             _ knobs: [OptionKnob<Options>], _ options: WritableKeyPath<ClientConfiguration, Options>, at path: String
         ) -> [ConfigurationKnob] {
@@ -140,7 +143,8 @@
             retry.budget = budget
         }
 
-        /// A certificate together with its key, which has a key of its own and is a secret where it is the key itself.
+        /// Sets a certificate and its private key. `path` is the configuration key of the private key, which is a
+        /// secret unless it is the name of a file.
         private mutating func setIdentity(_ found: ConfigurationKnob.Found, key path: String, isFile: Bool) throws {
             let certificate = try found.text()
             guard let key = found.reader.string(forKey: ConfigKey(path), isSecret: !isFile) else {
@@ -150,7 +154,7 @@
                 isFile ? .files(certificate: certificate, key: key) : .pem(certificate: certificate, key: key)
         }
 
-        /// The passphrase of the key, which is read before it.
+        /// Sets the passphrase of the private key, which was read before.
         private mutating func setPassphrase(_ passphrase: String) throws {
             switch tls.identity {
             case .files(let certificate, let key, _):

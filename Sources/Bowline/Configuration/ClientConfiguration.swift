@@ -1,58 +1,59 @@
 public import BowlineCore
 internal import BowlineTransport
 
-/// Everything that can be set on a client: nested values, defaults at the property, `nil` for no limit.
+/// All settings of a client, in groups. Each property documents its default; `nil` means no limit.
 ///
-/// It is checked when the client is made; every problem is reported with its property path. `Docs/Defaults.md` lists
-/// all of it.
+/// The configuration is checked when the client is made. Every problem is reported with its property path.
+/// `Docs/Defaults.md` lists all settings.
 public struct ClientConfiguration: Sendable, ConfigurableOptions {
     /// How long each phase of a request may take.
     public var timeouts = Timeouts()
-    /// When a request that failed is tried again.
+    /// When a failed request is retried.
     public var retry = RetryOptions()
     /// Whether and how redirects are followed.
     public var redirect = RedirectOptions()
     /// Whether response bodies are decoded.
     public var decompression = DecompressionOptions()
-    /// Gives POST and PATCH requests an `Idempotency-Key` each, the same on each attempt, which makes them idempotent:
-    /// only for services that honour it. Default false.
+    /// Whether each POST or PATCH request gets an `Idempotency-Key`, the same on each attempt. The key makes the
+    /// request idempotent, so that it may be retried. Use it only for services that honour the field. Default false.
     public var makesIdempotencyKeys = false
     /// Adds credentials to each attempt: ``BasicAuthentication``, ``BearerAuthentication``, ``SigningAuthentication``,
-    /// a ``RequestAuthenticator`` of your own, or several as ``ChainedAuthentication``. nil: no credentials are added. Default nil.
+    /// a ``RequestAuthenticator`` of your own, or several in a ``ChainedAuthentication``. nil: no credentials are
+    /// added. Default nil.
     public var authentication: (any RequestAuthenticator)?
-    /// The origins that get these credentials besides the base URL's, as `https://files.example.com`; paths do not
-    /// matter. Default none.
+    /// The origins that get these credentials in addition to the base URL's origin, for example
+    /// `https://files.example.com`. Paths are ignored. Default none.
     public var authenticatedOrigins: [String] = []
-    /// How connections are kept and how many there may be.
+    /// How many connections there may be, and how they are kept.
     public var pool = PoolOptions()
-    /// How sockets are made, and how much a peer may make us keep.
+    /// How sockets are made, and how much memory a peer may use.
     public var connection = ConnectionOptions()
-    /// When HTTP/2 is spoken, and how.
+    /// When and how HTTP/2 is used.
     public var http2 = HTTP2Options()
-    /// The trusted certificates, and the client's own, of encrypted connections.
+    /// The trusted certificates and the client's own certificate, for encrypted connections.
     public var tls = TLSOptions()
-    /// How the client ends.
+    /// How the client shuts down.
     public var lifecycle = LifecycleOptions()
     /// The client's spans, metrics, log lines and events.
     public var telemetry = TelemetryOptions()
-    /// Behaviours of your own around requests.
+    /// Your own middleware around requests.
     public var middleware = MiddlewareOptions()
-    /// The `User-Agent` of requests to every origin, unless a request has that field already. nil: the client
-    /// adds none. Default `bowline/` and the package's version. Set your own name before it
-    /// (`"orders/2.1 bowline/1.0"`), so that services can tell programs apart.
+    /// The `User-Agent` of requests to every origin. A request's own field takes precedence. nil: none is added.
+    /// Default `bowline/` and the package's version. Put your own name before it (`"orders/2.1 bowline/1.0"`), so that
+    /// services can distinguish programs.
     public var userAgent: String? = "bowline/\(BowlineVersion.text)"
-    /// Header fields that every request gets, unless it has one of that name. A client with a base URL sends them to the
-    /// base's origin only: they may be credentials, which must not follow an absolute URL, a redirect or middleware elsewhere.
-    /// Default none.
+    /// Header fields that every request gets, unless it has a field of that name. A client with a base URL sends them
+    /// only to the base URL's origin, because they may be credentials. They do not follow an absolute URL, a redirect
+    /// or middleware to another origin. Default none.
     public var fields: HTTPFields = [:]
     /// Turns values into request bodies. Default: JSON, dates in ISO 8601; see ``BodyEncoder/json``.
     public var encoder: any BodyEncoder = .json
     /// Turns response bodies into values. Default: JSON, dates in ISO 8601; see ``BodyDecoder/json``.
     public var decoder: any BodyDecoder = .json
-    /// By reference, so that a change can be told: neither a clock nor a closure can be compared.
+    /// A reference, so that a change can be detected: clocks and closures cannot be compared.
     private(set) var surroundings = Surroundings(clock: MonotonicClock(), random: { Double.random(in: 0..<1) })
 
-    /// The values that came from a reader and not from the program. No knob.
+    /// The values that came from a reader and not from the program. Not a setting.
     var reading = Reading()
 
     /// The clock for deadlines, pool timers and measured times. Default: the machine's monotonic clock.
@@ -61,15 +62,15 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         set { surroundings = Surroundings(clock: newValue, random: surroundings.random) }
     }
 
-    /// Numbers from 0 up to 1 for everything that is spread at random (waits before retries, lifetimes of connections, delays
-    /// of refills) and for `Idempotency-Key`s. Numbers outside of 0 to 1 count as the nearer of the two, and NaN as 0. Default: the
-    /// system's generator.
+    /// Returns random numbers from 0 up to 1. They spread waits before retries, lifetimes of connections and delays of
+    /// refills, and make `Idempotency-Key`s. A number below 0 counts as 0, a number above 1 as 1, and NaN as 0.
+    /// Default: the system's generator.
     public var random: @Sendable () -> Double {
         get { surroundings.random }
         set { surroundings = Surroundings(clock: surroundings.clock, random: { newValue().clampedToUnit }) }
     }
 
-    /// Where time and chance come from.
+    /// The sources of time and random numbers.
     final class Surroundings: Sendable {
         let clock: any ServiceClock
         let random: @Sendable () -> Double
@@ -80,10 +81,10 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         }
     }
 
-    /// Makes the defaults.
+    /// Makes the default settings.
     public init() {}
 
-    /// Everything that is wrong with it; empty if nothing is.
+    /// Returns all problems of the configuration; empty: it is valid.
     public func problems() -> [ConfigurationProblem] {
         timeoutProblems() + retry.problems(at: "retry") + redirect.problems(at: "redirect")
             + decompression.problems(at: "decompression") + authenticationProblems() + pool.problems(at: "pool")
@@ -111,7 +112,7 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
             ]
     }
 
-    /// Checks it.
+    /// Checks the configuration.
     ///
     /// - Throws: ``ServiceError`` with code `invalidConfiguration` that names every problem.
     public func validate() throws {
@@ -133,15 +134,15 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
 }
 
 extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
-    /// A few of the policies; no field and nothing of TLS, because they may hold secrets.
+    /// A few of the policies. Contains no field and nothing of TLS, because they may be secrets.
     public var description: String {
         let total = timeouts.total.map { "\($0)" } ?? "no limit"
         return "ClientConfiguration(total \(total), \(retry.maximumAttempts) attempts, \(redirect.maximum) redirects, "
             + "\(fields.count) fields)"
     }
 
-    /// Everything, but of the fields only their names, because their values may be secrets. (Credentials, TLS identities and
-    /// the like have mirrors of their own.)
+    /// All settings, but only the names of the fields, because their values may be secrets. (Credentials and TLS
+    /// identities have mirrors of their own.)
     public var customMirror: Mirror {
         let names = HTTPFields(fields.map { HTTPField(name: $0.name, value: "hidden") })
         return Mirror(
@@ -158,14 +159,14 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
     }
 }
 
-/// How a client ends.
+/// How a client shuts down.
 public struct LifecycleOptions: Sendable, Hashable, ConfigurableOptions {
-    /// How long requests in flight get to finish when `run()` or `withServiceClient` ends the client. Zero or more.
-    /// Keep it below the time that the program has to terminate: by default Kubernetes kills it 30 s after SIGTERM. See
-    /// `Docs/Shutdown.md`. Default 25 s.
+    /// How long requests in flight may take to finish when `run()` or `withServiceClient` ends the client. Zero or
+    /// more. Keep it shorter than the time that the program has to terminate: by default Kubernetes kills it 30 s after
+    /// SIGTERM. See `Docs/Shutdown.md`. Default 25 s.
     public var drainTimeout: Duration = .seconds(25)
 
-    /// Makes the defaults.
+    /// Makes the default settings.
     public init() {}
 
     static var knobs: [OptionKnob<Self>] {
@@ -177,13 +178,13 @@ public struct LifecycleOptions: Sendable, Hashable, ConfigurableOptions {
     func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }
 
-/// Behaviours of your own around requests; in each list the first is the outermost.
+/// Your own middleware around requests. In each list the first is the outermost.
 public struct MiddlewareOptions: Sendable, ConfigurableOptions {
-    /// Run once per call. Default none.
+    /// Middleware that runs once per call. Default none.
     public var perCall: [any ServiceMiddleware] = []
-    /// Run for each attempt. Default none.
+    /// Middleware that runs for each attempt. Default none.
     public var perAttempt: [any ServiceMiddleware] = []
 
-    /// Makes the defaults.
+    /// Makes the default settings.
     public init() {}
 }

@@ -2,14 +2,14 @@
     internal import BowlineCore
     internal import Configuration
 
-    /// One knob of a client as swift-configuration reads it: its key is its property path.
+    /// A knob of a client that swift-configuration can set. Its key is its property path.
     struct ConfigurationKnob {
         let path: String
         /// Whether access reports and logs must not show the value.
         let isSecret: Bool
         private let apply: (inout ClientConfiguration, Found) throws -> Void
 
-        /// The reader's value for the knob, read on demand as the type that the knob has.
+        /// The reader's value for the knob. It is read on demand, with the knob's type.
         struct Found {
             let reader: ConfigReader
             let key: ConfigKey
@@ -25,7 +25,7 @@
             self.apply = apply
         }
 
-        /// Whether a reader had a value for a knob.
+        /// The result of reading a knob.
         enum Finding {
             case absent, set
             case unreadable(ConfigurationProblem)
@@ -39,13 +39,13 @@
             } catch let problem as Unreadable {
                 return .unreadable(ConfigurationProblem(path, problem.reason))
             } catch {
-                // Everything else means that there is no such value.
+                // Any other error means that there is no value.
                 return .absent
             }
         }
     }
 
-    /// The knob has a value of the wrong type or form. The value itself is not named: it may be a secret.
+    /// The knob's value has the wrong type or form. The error does not contain the value, because it may be a secret.
     struct Unreadable: Error {
         let reason: String
     }
@@ -86,7 +86,7 @@
             }
         }
 
-        /// One of a few values that have names.
+        /// Returns a knob with a few named values.
         static func choice<Value>(
             _ path: String, _ property: WritableKeyPath<ClientConfiguration, Value>, _ values: [String: Value]
         ) -> ConfigurationKnob {
@@ -105,12 +105,12 @@
     }
 
     extension ConfigurationKnob.Found {
-        /// The value says that there is to be no limit.
+        /// Whether the value means no limit.
         var saysNone: Bool {
             ["none", "unlimited"].contains(reader.string(forKey: key, isSecret: isSecret))
         }
 
-        /// A value that says nothing without another one.
+        /// Requires a value at `path`, because this value has no meaning without it.
         func requireBeside(_ path: String) throws {
             _ = try text()
             guard reader.string(forKey: ConfigKey(path)) != nil else {
@@ -122,7 +122,7 @@
             try value("text") { try reader.requiredString(forKey: key, isSecret: isSecret) }
         }
 
-        /// One of `words`.
+        /// Returns the value, which must be one of `words`.
         func word(of words: [String]) throws -> String {
             let word = try text()
             guard words.contains(word) else {
@@ -151,7 +151,7 @@
             try value("a list of texts") { try reader.requiredStringArray(forKey: key, isSecret: isSecret) }
         }
 
-        /// Text as `250ms`, `1.5s`, `2m` or `1h`; a bare number, also as text, is seconds.
+        /// Returns a duration: a text such as `250ms`, `1.5s`, `2m` or `1h`, or a number of seconds, also as text.
         func duration() throws -> Duration {
             let wanted = "a duration as 250ms, 1.5s, 2m or 1h, or a number of seconds"
             if let seconds = reader.double(forKey: key, isSecret: isSecret) {
@@ -167,17 +167,19 @@
         }
 
         private static func duration(_ count: Double, in unit: Double, _ wanted: String) throws -> Duration {
-            // `Duration` traps on values that it cannot hold.
+            // `Duration` traps on values that it cannot represent.
             guard count.isFinite, abs(count * unit) < 1e12 else { throw Unreadable(reason: "must be \(wanted)") }
             return .seconds(count * unit)
         }
 
-        /// Tells a value that cannot be read, which is a problem, from one that is not there, which is none.
+        /// Reads a value. A value that cannot be read is a problem (``Unreadable``). A missing value is not: it throws
+        /// the library's own error.
         private func value<Value>(_ wanted: String, _ read: () throws -> Value) throws -> Value {
             do {
                 return try read()
             } catch {
-                // The library's own error type is not public; its text says which it is, and a test holds it to that.
+                // The library's error type is not public, so its text is compared. A test checks that the text is still
+                // the same.
                 guard "\(error)".hasPrefix("Missing required config value") else {
                     throw Unreadable(reason: "must be \(wanted)")
                 }

@@ -1,30 +1,30 @@
-/// Finds variables of an environment that look like knobs of a client and are none.
+/// Finds environment variables that look like knobs of a client but are not.
 ///
-/// Pure: the names are an argument, and no value is ever looked at.
+/// Pure: the names are an argument, and values are not read.
 struct KnobNames {
     /// A variable that no knob reads.
     struct Stray: Equatable {
         let name: String
-        /// The variable of the knob whose name is nearest; nil: none is near.
+        /// The variable of the knob with the nearest name; nil: no name is near.
         let nearest: String?
     }
 
-    /// How many letters may differ for each so many of a name.
+    /// A name is near if it differs by at most one letter per this many letters.
     private static let lettersForEachDifference = 3
 
     private let prefix: String
     private let names: Set<String>
 
     /// - Parameters:
-    ///   - paths: The property paths of the knobs, as `timeouts.total`.
-    ///   - scope: The reader's scope, as `http.client`.
+    ///   - paths: The property paths of the knobs, for example `timeouts.total`.
+    ///   - scope: The reader's scope, for example `http.client`.
     init(paths: [String], scope: String) {
         prefix = Self.variable(scope) + "_"
         let prefix = prefix
         names = Set(paths.map { prefix + Self.variable($0) })
     }
 
-    /// The variable that a path is read from: capitals, with an underscore between words and parts.
+    /// Returns the environment variable of a path: in capitals, with an underscore between words and parts.
     static func variable(_ path: String) -> String {
         var name = ""
         var isAfterLowercase = false
@@ -36,7 +36,7 @@ struct KnobNames {
         return name
     }
 
-    /// The `variables` that begin with the scope and are no knob, in the order of their names.
+    /// Returns the `variables` that begin with the scope and belong to no knob, sorted by name.
     func strays(among variables: some Sequence<String>) -> [Stray] {
         variables.filter { $0.hasPrefix(prefix) && !names.contains($0) }.sorted()
             .map { Stray(name: $0, nearest: nearest(to: $0)) }
@@ -44,7 +44,7 @@ struct KnobNames {
 
     private func nearest(to name: String) -> String? {
         let own = Array(name.utf8.dropFirst(prefix.utf8.count))
-        // Too long for a typing error; bounds the work.
+        // A name this long is not a typing error. The limit bounds the work.
         guard own.count <= 128 else { return nil }
         let distances = names.sorted().map { candidate in
             (candidate, Self.distance(own, Array(candidate.utf8.dropFirst(prefix.utf8.count))))
@@ -53,7 +53,7 @@ struct KnobNames {
         return best.1 * Self.lettersForEachDifference <= own.count ? best.0 : nil
     }
 
-    /// How many letters have to be put in, taken out or replaced to make one of the other.
+    /// Returns how many letters must be inserted, deleted or replaced to change one name into the other.
     private static func distance(_ one: [UInt8], _ other: [UInt8]) -> Int {
         var row = Array(0...other.count)
         for (index, letter) in one.enumerated() {

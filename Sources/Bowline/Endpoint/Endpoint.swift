@@ -1,8 +1,8 @@
 public import BowlineCore
 
-/// One operation of a service as a value: how its input becomes a request, and its response an output.
+/// One operation of a service: how an input becomes a request, and how the response becomes an output.
 ///
-/// A typed client is a few of these and a method for each:
+/// A typed client has a few endpoints and a method for each:
 /// ```swift
 /// struct Orders {
 ///     let client: ServiceClient
@@ -16,35 +16,35 @@ public import BowlineCore
 ///     func place(_ order: NewOrder) async throws -> Order { try await client.call(Self.place, order) }
 /// }
 /// ```
-/// The path is relative to the client's base URL. Its template, not the path that it becomes, stands in reports and
-/// metrics. A mistake in it is an error of each call, `invalidRequest`.
+/// The path is relative to the client's base URL. Spans, log lines, events and reports name the call by the path's
+/// template. A mistake in the template fails each call with `invalidRequest`.
 public struct Endpoint<Input, Output>: Sendable {
     /// Fills in the request of one call.
     public typealias Prepare = @Sendable (_ input: Input, _ request: inout EndpointRequest) throws -> Void
-    /// Makes the output of a response with an expected status.
+    /// Makes the output from a response with an expected status.
     public typealias Receive =
         @Sendable (_ response: ServiceResponse, _ decoder: any BodyDecoder) async throws -> Output
 
     /// The method.
     public let method: HTTPRequest.Method
-    /// The path with placeholders in braces, as `users/{id}`.
+    /// The path with placeholders in braces, for example `users/{id}`.
     public let path: String
-    /// The statuses that are a success; empty: any 2xx.
+    /// The statuses that count as a success; empty: any 2xx.
     public let expecting: Set<HTTPResponse.Status>
     /// The options of each call: idempotency, timeouts, retries, redirects …
     public let options: RequestOptions
-    /// How values are encoded; nil: as the client does.
+    /// The encoder for values; nil: the client's encoder.
     public let encoder: (any BodyEncoder)?
-    /// How the response is decoded; nil: as the client does.
+    /// The decoder for the response; nil: the client's decoder.
     public let decoder: (any BodyDecoder)?
 
-    /// Whether the response is decoded, so that the decoder's format is asked for.
+    /// Whether the response is decoded. Then `Accept` names the decoder's content type.
     let acceptsDecoded: Bool
     let template: PathTemplate
     let prepare: Prepare
     let receive: Receive
 
-    /// Describes an operation whose response is made into the output by a function of yours.
+    /// Describes an operation with a function of yours that makes the output from the response.
     ///
     /// ```swift
     /// /// The order, or nil where there is none.
@@ -58,14 +58,15 @@ public struct Endpoint<Input, Output>: Sendable {
     /// ```
     /// - Parameters:
     ///   - method: The method.
-    ///   - path: The path with placeholders in braces, as `users/{id}`; no query.
-    ///   - expecting: The statuses that are a success; empty: any 2xx. Any other fails with `unexpectedStatus`.
+    ///   - path: The path with placeholders in braces, for example `users/{id}`; no query.
+    ///   - expecting: The statuses that count as a success; empty: any 2xx. Any other status fails the call with
+    ///     `unexpectedStatus`.
     ///   - options: The options of each call.
-    ///   - encoder: How ``EndpointRequest/encode(_:)`` encodes; nil: as the client does.
+    ///   - encoder: The encoder of ``EndpointRequest/encode(_:)``; nil: the client's encoder.
     ///   - decoder: The decoder that `receive` gets; nil: the client's.
     ///   - prepare: Fills in the request of one call. May throw.
-    ///   - receive: Makes the output of a response with an expected status, and of the decoder: the endpoint's, else the
-    ///     client's. It reads the body or drops it. Its errors are the call's.
+    ///   - receive: Makes the output from a response with an expected status. It gets the endpoint's decoder, or else
+    ///     the client's. It reads the body or drops it. The call throws its errors.
     public init(
         _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
         options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,
@@ -96,16 +97,17 @@ public struct Endpoint<Input, Output>: Sendable {
 }
 
 extension Endpoint where Output: Decodable & Sendable {
-    /// Describes an operation whose response is decoded; sends the decoder's content type as `Accept`.
+    /// Describes an operation that returns the decoded response. Sends the decoder's content type as `Accept`.
     ///
     /// - Parameters:
     ///   - method: The method.
-    ///   - path: The path with placeholders in braces, as `users/{id}`; no query.
-    ///   - expecting: The statuses that are a success; empty: any 2xx. Any other fails with `unexpectedStatus`.
+    ///   - path: The path with placeholders in braces, for example `users/{id}`; no query.
+    ///   - expecting: The statuses that count as a success; empty: any 2xx. Any other status fails the call with
+    ///     `unexpectedStatus`.
     ///   - options: The options of each call.
-    ///   - encoder: How ``EndpointRequest/encode(_:)`` encodes; nil: as the client does.
-    ///   - decoder: How the response is decoded; nil: as the client does.
-    ///   - responseLimit: The most bytes of a response's body to accept. Default 16 MiB.
+    ///   - encoder: The encoder of ``EndpointRequest/encode(_:)``; nil: the client's encoder.
+    ///   - decoder: The decoder for the response; nil: the client's decoder.
+    ///   - responseLimit: The maximum number of bytes of a response's body. Default 16 MiB.
     ///   - prepare: Fills in the request of one call. May throw.
     public init(
         _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
@@ -122,7 +124,7 @@ extension Endpoint where Output: Decodable & Sendable {
 }
 
 extension Endpoint {
-    /// Describes an operation whose response is decoded, and of which the caller gets more than the value: ``Typed``. Sends
+    /// Describes an operation that returns the decoded value with the response's status and fields (``Typed``). Sends
     /// the decoder's content type as `Accept`.
     ///
     /// ```swift
@@ -145,7 +147,7 @@ extension Endpoint {
 }
 
 extension Endpoint where Output == Void {
-    /// Describes an operation of whose response only the status matters; the body is given up.
+    /// Describes an operation without an output: only the response's status matters, and the body is discarded.
     ///
     /// The parameters are the same as in the other initializers.
     public init(
@@ -160,7 +162,7 @@ extension Endpoint where Output == Void {
 }
 
 extension Endpoint where Output == ServiceResponse {
-    /// Describes an operation whose response the caller reads: a stream, a download.
+    /// Describes an operation that returns the response itself, for example to read a stream or to write a file.
     ///
     /// The parameters are the same as in the other initializers.
     public init(

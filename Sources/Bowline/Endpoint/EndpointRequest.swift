@@ -2,16 +2,16 @@ public import BowlineCore
 
 /// The request of one call, filled in by the endpoint's author: the values of the path, query, fields and body.
 public struct EndpointRequest: Sendable {
-    /// The values of the path's placeholders, by name: `request.path["id"] = 42`. Each becomes one segment,
-    /// percent-encoded. An enum with a raw value conforms to ``ParameterValue``.
+    /// The values of the path's placeholders, by name: `request.path["id"] = 42`. Each value becomes one
+    /// percent-encoded segment. Let an enum with a raw value conform to ``ParameterValue``.
     public var path: [String: any CustomStringConvertible & Sendable] = [:]
-    /// The query, percent-encoded when it is sent: `request.query["limit"] = 10`. nil values are left out.
+    /// The query, percent-encoded when it is sent: `request.query["limit"] = 10`. A nil value is left out.
     public var query = QueryItems()
     /// The header fields.
     public var fields = HTTPFields()
     /// The body. Default none; for a value see ``encode(_:)``.
     public var body = RequestBody.none
-    /// The options of this call; they begin as the endpoint's.
+    /// The options of this call. They start as a copy of the endpoint's options.
     public var options: RequestOptions
 
     private let encoder: any BodyEncoder
@@ -21,7 +21,7 @@ public struct EndpointRequest: Sendable {
         self.encoder = encoder
     }
 
-    /// Makes a value the body: encoded by the endpoint's encoder, or else the client's.
+    /// Encodes a value as the body, with the endpoint's encoder or else the client's.
     ///
     /// - Throws: ``ServiceError`` `encodingFailed`.
     public mutating func encode(_ value: some Encodable) throws {
@@ -30,8 +30,8 @@ public struct EndpointRequest: Sendable {
 }
 
 extension EndpointRequest: CustomStringConvertible, CustomReflectable {
-    /// The names that were filled in; no value of path, query or field and nothing of the body, because they may hold
-    /// secrets.
+    /// The names that were filled in. Contains no value of the path, query or fields and nothing of the body, because
+    /// they may be secrets.
     public var description: String {
         "EndpointRequest(path: \(path.keys.sorted().joined(separator: ", ")); \(query); \(fields.count) fields; \(body))"
     }

@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// A path with placeholders, as `users/{id}/files/{name}`, taken apart.
+/// A parsed path with placeholders, for example `users/{id}/files/{name}`.
 struct PathTemplate: Sendable {
     private enum Piece: Sendable {
         case text(Substring)
@@ -40,10 +40,10 @@ struct PathTemplate: Sendable {
         }
     }
 
-    /// The path with every placeholder replaced by its value as one segment, percent-encoded.
+    /// Returns the path with every placeholder replaced by its value, which becomes one percent-encoded segment.
     ///
-    /// - Throws: ``ServiceError`` `invalidRequest`: the template is not one, a placeholder has no value or a value no
-    ///   placeholder, or a value cannot stand in a path.
+    /// - Throws: ``ServiceError`` `invalidRequest`: the template has a mistake, a placeholder has no value, a value has
+    ///   no placeholder, or a value is not allowed in a path.
     func filled(with values: [String: any CustomStringConvertible & Sendable]) throws -> String {
         if let problem { throw refused(problem) }
         if let unknown = values.keys.filter({ !names.contains($0) }).min() {
@@ -63,8 +63,9 @@ struct PathTemplate: Sendable {
                 path += PercentEncoding.segment(value)
             }
         }
-        // A value must not climb out of its place; dots that stand in the template are the author's. Values have no slash
-        // of their own, so the segments are the same in both.
+        // A value must not make a segment `.` or `..`, because the path would then lead to another place. The template
+        // itself may contain such segments. An encoded value contains no slash, so path and template have the same
+        // number of segments.
         for (segment, template) in zip(Self.segments(path), Self.segments(text))
         where segment != template && (segment == "." || segment == "..") {
             throw refused("has a value that makes a segment . or ..")

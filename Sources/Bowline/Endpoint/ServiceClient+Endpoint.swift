@@ -5,11 +5,11 @@ extension ServiceClient {
     ///
     /// - Parameters:
     ///   - endpoint: The operation.
-    ///   - input: The input that its request is made of.
-    ///   - options: Changes this call's options, after the endpoint; nil: they are the endpoint's.
-    /// - Throws: ``ServiceError``: `invalidRequest` if the path cannot be filled in, `encodingFailed`, before anything is
-    ///   sent; `unexpectedStatus`, `decodingFailed`, `bodyTooLarge`; else as ``send(_:)``. Any error of the endpoint's own
-    ///   functions.
+    ///   - input: The input for the endpoint's request.
+    ///   - options: Changes this call's options, after the endpoint has set them; nil: no change.
+    /// - Throws: ``ServiceError``: before anything is sent, `invalidRequest` if the path cannot be filled in, and
+    ///   `encodingFailed`; after the response, `unexpectedStatus`, `decodingFailed`, `bodyTooLarge`; else as
+    ///   ``send(_:)``. Also any error of the endpoint's own functions.
     public func call<Input, Output>(
         _ endpoint: Endpoint<Input, Output>, _ input: Input, options: OptionsChange? = nil
     ) async throws -> Output {

@@ -9,11 +9,11 @@ extension ServiceClient {
     ///     options.onDownloadProgress = { print($0.fraction ?? 0) }
     /// }
     /// ```
-    /// The whole may take any time: the default of `timeouts.total` does not apply. A total that was set does, in the
-    /// request's options or in the client's configuration, and so does the task's `Deadline.current`. `timeouts.bodyIdle` ends a
-    /// download that makes no progress.
+    /// The default of `timeouts.total` does not apply, so the download may take any time. A `timeouts.total` that you
+    /// set in the request's options or in the client's configuration applies. So does the task's `Deadline.current`.
+    /// `timeouts.bodyIdle` ends a download that makes no progress.
     ///
-    /// - Returns: how many bytes were written.
+    /// - Returns: the number of bytes that were written.
     /// - Throws: as ``send(_:)`` and ``ServiceResponse/download(to:)``.
     @discardableResult
     public func download(

@@ -2,25 +2,26 @@ public import BowlineCore
 internal import BowlineTransport
 
 extension ServiceResponse {
-    /// Writes the body to a file as it arrives; the service is slowed down to the disk's pace.
+    /// Writes the body to a file while it arrives. A slow disk slows the service down.
     ///
-    /// Under the file's name there is the whole body or the earlier file, never a part of the body: the bytes go to a
-    /// file beside it that takes the name at the end, and that disappears if the download fails or is cancelled. A file
-    /// of that name is replaced. A symbolic link stays: the file that it leads to is replaced, or made. For progress, set
-    /// `onDownloadProgress` in the request's options.
+    /// At `path` there is either the whole body or the earlier file, never a part of the body. The bytes go to a
+    /// partial file in the same folder, which takes the name at the end. If the download fails or is cancelled, the
+    /// partial file is removed. An existing file is replaced. A symbolic link stays: the file that it leads to is
+    /// replaced or created. For progress, set `onDownloadProgress` in the request's options.
     ///
-    /// A device or a pipe is not replaced but written into, as the bytes come. A pipe needs a reader: without one the download
-    /// fails at once, and one whose reader is slow waits for it until the task is cancelled.
+    /// A device or a pipe is not replaced: the bytes are written into it as they arrive. A pipe needs a reader. Without
+    /// a reader the download fails at once. If the reader is slow, the download waits until the reader reads or the
+    /// task is cancelled.
     ///
-    /// The request's `timeouts.total` counts until the last byte; `client.download` has none unless asked.
+    /// The request's `timeouts.total` includes the download. `client.download` has no total timeout unless you set one.
     ///
-    /// Unless `expecting` said which status is a success, any but 2xx is
-    /// `unexpectedStatus`, and no file is made.
+    /// Unless you called `expecting`, any status but 2xx fails with `unexpectedStatus`, and no file is made.
     ///
-    /// - Parameter path: The file's path; its folder must be there.
-    /// - Returns: how many bytes were written.
-    /// - Throws: ``ServiceError``: `unexpectedStatus`; `fileFailed` if the file cannot be written, or no threads can be started to
-    ///   write it; `invalidConfiguration` if the program has switched SwiftNIO's singletons off; else any error of reading.
+    /// - Parameter path: The file's path. Its folder must exist.
+    /// - Returns: the number of bytes that were written.
+    /// - Throws: ``ServiceError``: `unexpectedStatus`; `fileFailed` if the file cannot be written, or no threads can be
+    ///   started to write it; `invalidConfiguration` if the program has disabled SwiftNIO's singletons; else any error
+    ///   of reading the body.
     @discardableResult
     public func download(to path: String) async throws -> Int {
         let expected = try await expectingSuccess()

@@ -1,8 +1,9 @@
 internal import BowlineCore
 
-/// The shutdown: wait for the calls in flight, cut off the others at the deadline, close the connections, report.
+/// The shutdown: it waits for the calls in flight, cuts off the remaining calls at the deadline, closes the
+/// connections, and reports.
 extension ClientLifecycle {
-    /// Ends the client, or joins the shutdown that is under way; the earlier deadline wins. If the calling task is
+    /// Shuts the client down, or joins a shutdown that has begun. The earlier deadline applies. If the calling task is
     /// cancelled, the deadline is now.
     func shutdown(within limit: Duration) async -> ShutdownReport {
         let began = clock.now
@@ -54,7 +55,7 @@ extension ClientLifecycle {
         return report
     }
 
-    /// Returns when no call is in flight, or at the deadline, which may move earlier meanwhile.
+    /// Returns when no call is in flight, or at the deadline. The deadline may move earlier during the wait.
     private func waitUntilDrained() async {
         while case .wait(let deadline) = shared.withLock({ $0.machine.drain(now: clock.now) }) {
             await waitForChange(until: deadline)

@@ -2,7 +2,8 @@ internal import BowlineCore
 
 /// The streams of the client's state.
 extension ClientLifecycle {
-    /// The client's state as it changes, the current one first; ends when the client is closed.
+    /// Returns a stream of the client's state. The current state comes first. The stream ends when the client is
+    /// closed.
     func progress() -> AsyncStream<ShutdownProgress> {
         AsyncStream(bufferingPolicy: .bufferingNewest(16)) { watcher in
             let (number, progress) = shared.withLock { ($0.watchers.add(watcher), $0.progress) }
@@ -14,7 +15,7 @@ extension ClientLifecycle {
         }
     }
 
-    /// Gives every watcher the current state.
+    /// Sends the current state to every watcher.
     func publishProgress() {
         let (watchers, progress) = shared.withLock { ($0.watchers.all, $0.progress) }
         for watcher in watchers {

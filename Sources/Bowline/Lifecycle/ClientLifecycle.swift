@@ -1,12 +1,12 @@
 internal import BowlineCore
 internal import Logging
 
-/// Counts the calls in flight, refuses new ones once the client shuts down, and runs the shutdown.
+/// Counts the calls in flight, refuses new calls after a shutdown has begun, and runs the shutdown.
 ///
-/// This file has the calls' side: admission, the count, and the notices that a call waits for. The shutdown itself is in
-/// `ClientLifecycle+Drain.swift`, the streams of its progress in `ClientLifecycle+Progress.swift`.
+/// This file contains the part for calls: admission, the count, and the handlers and waits of calls. The shutdown
+/// itself is in `ClientLifecycle+Drain.swift`, the streams of its progress are in `ClientLifecycle+Progress.swift`.
 ///
-/// One lock, held for a transition only.
+/// One lock guards the state. It is held only for a transition.
 final class ClientLifecycle: CallRegistry {
     let shared: Guarded<LifecycleState>
     let clock: any ServiceClock

@@ -1,8 +1,8 @@
 internal import BowlineCore
 
-/// Handlers that end a call at the shutdown's deadline: for calls that wait outside the transport.
+/// The handlers that end calls at the shutdown's deadline, for calls that wait outside the transport.
 ///
-/// Storage only: the lock of ``ClientLifecycle`` guards it, and handlers are called after the unlock.
+/// Only stores the handlers. The lock of ``ClientLifecycle`` guards it, and handlers are called after the unlock.
 struct ClosingHandlers {
     typealias Handler = @Sendable () -> Void
 

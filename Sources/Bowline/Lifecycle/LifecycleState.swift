@@ -5,13 +5,14 @@ internal import BowlineCore
 /// A method changes the state and returns the continuations to resume, which the caller does after the unlock.
 struct LifecycleState: ~Copyable {
     var machine = LifecycleStateMachine()
-    /// nil once the client has been released: calls in flight keep the lifecycle, and must not keep the connections.
+    /// nil after the client was released: calls in flight keep the lifecycle alive, but must not keep the connections
+    /// alive.
     var transport: (any ServiceTransport)?
     /// The task that ends the client; nil until the first `shutdown`.
     var shutdown: Task<ShutdownReport, Never>?
     /// The drain's continuation, while the drain waits for the last call or for its deadline.
     private var drainWaiter: CheckedContinuation<Void, Never>?
-    /// Calls that sleep, and wake when the drain begins.
+    /// The calls that sleep. They wake when the drain begins.
     var sleepers = WaiterTable<Void>()
     var closingHandlers = ClosingHandlers()
     var watchers = ProgressWatchers()

@@ -5,10 +5,10 @@ internal import Synchronization
 ///
 /// | state | admit | call ended | begin drain | begin closing | closed |
 /// |---|---|---|---|---|---|
-/// | running | counted | counted off | draining | – | – |
-/// | draining | refused | counted off; the last one: drained | an earlier deadline wins | closing | – |
-/// | closing | refused | counted off | joins | – | closed |
-/// | closed | refused | counted off | joins | – | – |
+/// | running | counted | removed | draining | – | – |
+/// | draining | refused | removed; after the last call the drain ends | an earlier deadline applies | closing | – |
+/// | closing | refused | removed | joins | – | closed |
+/// | closed | refused | removed | joins | – | – |
 struct LifecycleStateMachine: ~Copyable {
     enum State: Sendable, Hashable {
         case running
@@ -21,7 +21,7 @@ struct LifecycleStateMachine: ~Copyable {
     private var calls: [CallRecord?] = []
     private var freeSlots: [Int] = []
     private(set) var inFlight = 0
-    /// Calls that were in flight when the drain began and have ended by themselves.
+    /// The number of calls that ended between the beginning of the drain and its deadline.
     private(set) var drained = 0
 
     /// Admits a call and counts it. Returns false if the call is refused; then it is not counted.
@@ -80,7 +80,7 @@ struct LifecycleStateMachine: ~Copyable {
     /// A drain's next step.
     enum Drain: Equatable {
         case wait(until: MonotonicInstant)
-        /// Nothing is in flight, or time is up: close.
+        /// No call is in flight, or the deadline has passed: close.
         case close
     }
 

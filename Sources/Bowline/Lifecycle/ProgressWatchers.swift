@@ -1,6 +1,7 @@
-/// The streams of ``ServiceClient/shutdownProgress`` that are read now.
+/// The streams of ``ServiceClient/shutdownProgress`` that are being read.
 ///
-/// Storage only: the lock of ``ClientLifecycle`` guards it, and the watchers in ``all`` get their values after the unlock.
+/// Only stores the watchers. The lock of ``ClientLifecycle`` guards it, and the watchers in ``all`` get their values
+/// after the unlock.
 struct ProgressWatchers {
     typealias Watcher = AsyncStream<ShutdownProgress>.Continuation
 

@@ -1,39 +1,39 @@
 public import BowlineCore
 internal import Logging
 
-/// How a client ended.
+/// The report of a client's shutdown.
 public struct ShutdownReport: Sendable {
     /// A call that was still in flight at the deadline.
     public struct ForcedCall: Sendable {
-        /// Its method.
+        /// The call's method.
         public let method: String
-        /// Its target's template, or its path without the query.
+        /// The template of the call's target, or the path without the query.
         public let target: String
         /// The call's phase.
         public let phase: RequestPhase
-        /// The attempt under way, from 1.
+        /// The number of the current attempt, from 1.
         public let attempt: Int
-        /// How long it had been in flight.
+        /// How long the call had been in flight.
         public let age: Duration
         /// Whether ``target`` is a template, or the user wants paths in errors. Then a log may contain it.
         let isTargetNamed: Bool
     }
 
-    /// How many calls were in flight when the shutdown began and ended by themselves.
+    /// How many calls were in flight when the shutdown began and ended before the deadline.
     public let drained: Int
     /// The calls that were cut off at the deadline.
     public let forced: [ForcedCall]
     /// How many connections were closed since the shutdown began.
     public let connectionsClosed: Int
-    /// How long it took, from the first call of `shutdown` on.
+    /// How long the shutdown took, from the first call of `shutdown`.
     public let duration: Duration
 
-    /// Whether nothing was cut off.
+    /// Whether no call was cut off.
     public var isClean: Bool { forced.isEmpty }
 }
 
 extension ShutdownReport {
-    /// Writes a line: `info`, or `warning` if calls were cut off. Without a logger, `info` is not written, and
+    /// Logs one line, at `info`, or at `warning` if calls were cut off. Without a logger, `info` is not logged, and
     /// `warning` goes to Bowline's own logger (`ClientLog.logger`): calls were lost, and the report may be lost too.
     ///
     /// - Returns: whether there was a logger to write to.

@@ -2,13 +2,13 @@ internal import BowlineCore
 
 /// Decides whether a request that a service answered with 401 may be sent once more with other credentials. Pure.
 ///
-/// The second sending is an attempt of its own, but no retry. If an authenticator of the user's asks for it, it takes
+/// The second sending is a new attempt but not a retry. If an authenticator of the user requests it, it takes a retry
 /// from the origin's retry budget, so that a service that refuses every request does not get each request twice. If an
-/// authenticator of Bowline's asks for it, it does not: that authenticator knows which credentials were refused, and
-/// fetches others at most once a second. When a token is replaced, all requests that were in flight with the old one
-/// are sent again, however many they are.
+/// authenticator of Bowline requests it, it takes nothing from the budget: that authenticator knows which credentials
+/// were refused, and fetches others at most once a second. When a token is replaced, all requests that were in flight
+/// with the old token are sent again, however many they are.
 enum CredentialPolicy {
-    /// Whether to find out if there are other credentials.
+    /// Whether the request may be sent once more, if there are other credentials.
     ///
     /// - Parameter others: Which authenticators may have other credentials.
     static func mayRenew(after response: ServiceResponse, _ others: OtherCredentials, request: ServiceRequest) -> Bool {

@@ -1,19 +1,19 @@
 internal import BowlineCore
 
-/// Adds credentials to requests for the origins that may see them, and says after a 401 whether there are others.
+/// Adds credentials to requests for the origins that may see them. After a 401 it says whether there may be other
+/// credentials.
 ///
-/// The last step before the transport, on each attempt and each hop, so that a signature covers the request as
-/// sent. Once a redirect has led a call to an untrusted origin, the call gets no credentials on any later hop: that origin
-/// chose the URL.
+/// Runs last before the transport, on each attempt and each hop, so that a signature covers the request as sent. After
+/// a redirect to an untrusted origin, the call gets no credentials on any later hop, because that origin chose the URL.
 struct CredentialStep: Sendable {
-    /// Codes of the errors that our own authenticators throw, without an origin.
+    /// The codes of errors that Bowline's own authenticators throw. Such an error has no origin.
     private static let ownCodes: [ServiceError.Code] = [
         .authenticationFailed, .deadlineExceeded, .forciblyClosed,
     ]
 
     private let authenticator: any RequestAuthenticator
     private let bounded: (any BoundedAuthenticator)?
-    /// Whether the authenticator could wait beyond the request's deadline.
+    /// Whether the authenticator may wait beyond the request's deadline. Then it runs in a task of its own.
     private let isWatched: Bool
     private let origins: [Origin]
     private let clock: any ServiceClock
@@ -21,7 +21,7 @@ struct CredentialStep: Sendable {
     /// - Parameters:
     ///   - authenticator: Adds the credentials.
     ///   - origins: The origins that may see the credentials.
-    ///   - clock: The client's.
+    ///   - clock: The client's clock.
     init(_ authenticator: any RequestAuthenticator, origins: [Origin], clock: any ServiceClock) {
         self.authenticator = authenticator
         bounded = authenticator as? any BoundedAuthenticator
@@ -38,7 +38,7 @@ struct CredentialStep: Sendable {
         return request.ownOptions?.value.authenticates ?? true && !request.fields.contains(.authorization)
     }
 
-    /// The request with its credentials.
+    /// Returns the request with its credentials.
     ///
     /// - Throws: `CancellationError` unchanged if the call was cancelled; else a ``ServiceError`` with the progress
     ///   `neverSent`.
@@ -55,7 +55,8 @@ struct CredentialStep: Sendable {
         }
     }
 
-    /// Whether there are other credentials after the service has refused the current ones with a 401.
+    /// Returns which authenticators may have other credentials, after the service refused the current ones with a 401.
+    /// The authenticator may forget the refused credentials.
     ///
     /// - Parameter sent: The request with the credentials that were refused.
     func otherCredentials(afterRefusalOf sent: ServiceRequest, _ response: ServiceResponse) -> OtherCredentials {
@@ -63,7 +64,8 @@ struct CredentialStep: Sendable {
         return OtherCredentials(areClaimed: authenticator.credentialsRefused(sent, response: response))
     }
 
-    /// Waits until it is known whether an authenticator of ours has other credentials.
+    /// Waits until Bowline's authenticator knows whether it has other credentials. Returns false for an authenticator
+    /// of the user.
     ///
     /// - Throws: `CancellationError` unchanged if the call was cancelled; else a ``ServiceError`` with the progress
     ///   `responseStarted`.
@@ -76,8 +78,8 @@ struct CredentialStep: Sendable {
         }
     }
 
-    /// Asks an authenticator of the user's, or one that reads the body, in a task of its own: if the authenticator hangs, the request
-    /// does not.
+    /// Runs the authenticator in a task of its own: if the authenticator hangs, the request does not. Used for an
+    /// authenticator of the user, and for one that reads the body.
     private func watched(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
         let (authenticator, bounded, clock) = (authenticator, bounded, clock)
         let flight = Flight<ServiceRequest>()
@@ -101,7 +103,7 @@ struct CredentialStep: Sendable {
         }
     }
 
-    /// Makes the error that the caller gets: the authenticator failed. `progress` is that of the caller's request, not
+    /// Makes the caller's error from an authenticator's error. `progress` is the progress of the caller's request, not
     /// of a request that the authenticator sent.
     private static func failure(
         _ error: any Error, _ request: ServiceRequest, _ context: RequestContext, _ progress: RequestProgress

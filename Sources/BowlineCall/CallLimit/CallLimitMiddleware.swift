@@ -1,12 +1,13 @@
 package import BowlineCore
 
-/// Ends a call that hangs in the user's middleware: at the request's deadline, and at a shutdown's.
+/// Ends a call that hangs in the user's middleware, at the request's deadline or at a shutdown's deadline.
 ///
-/// The outermost middleware. Used only with user middleware: Bowline's own waits end at these deadlines by themselves.
-/// Runs the rest of the call in a child task, which it cancels at the deadline. It then waits until the middleware
-/// ends, even if the middleware ignores its cancellation.
+/// It is the outermost middleware. Only a client with user middleware has it, because Bowline's own waits already end
+/// at these deadlines. It runs the rest of the call in a child task, which it cancels at the deadline. It then waits
+/// until the middleware ends, even if the middleware ignores its cancellation.
 package struct CallLimitMiddleware: ServiceMiddleware {
-    /// How long the transport gets at the deadline to end the call itself, with an error that says more than this one could.
+    /// How much longer the transport may take at the deadline to end the call itself, because its error contains more
+    /// than this middleware's error.
     private static let grace = Duration.seconds(1)
 
     private let clock: any ServiceClock
@@ -44,7 +45,7 @@ package struct CallLimitMiddleware: ServiceMiddleware {
 
     /// Waits for the work's end.
     ///
-    /// - Returns: Why it is not waited for any longer; nil: it has ended, or the caller has been cancelled.
+    /// - Returns: The error of the deadline that has passed; nil: the work has ended, or the caller was cancelled.
     private func limit(_ work: Flight<ServiceResponse>, _ context: RequestContext) async -> ServiceError? {
         var limit = context.deadline?.instant
         var isExtended = false

@@ -10,13 +10,14 @@ struct ClientFieldsGuard: Sendable {
 
     /// - Parameters:
     ///   - fields: The fields that the client adds to requests to its own service.
-    ///   - origin: The base URL's.
+    ///   - origin: The base URL's origin.
     init(_ fields: HTTPFields, origin: Origin) {
         self.fields = fields.filter { !RedirectPolicy.harmlessFields.contains($0.name) }
         self.origin = origin
     }
 
-    /// Removes the fields if the request leaves for another origin. A request that the caller made for another origin never got them.
+    /// Removes the fields if the request goes to another origin. If the caller itself sent the request to another
+    /// origin, does nothing, because such a request never got the fields.
     func apply(to request: inout ServiceRequest, _ context: RequestContext) {
         guard request.url?.origin != origin, !context.beganElsewhere else { return }
         request.fields.removeAll { field in

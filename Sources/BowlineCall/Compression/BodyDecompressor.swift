@@ -1,41 +1,41 @@
 package import BowlineCore
 
-/// Undoes the codings of a body, the last applied first, in steps of bounded size.
+/// Decodes the codings of a body, the last applied first, in steps of limited size.
 ///
-/// Pure: bytes in, bytes out, no task and no clock. Holds the chunk that it was given last, and per layer one step's
-/// output and zlib's window; so its memory depends neither on the body's size nor on how much it grows.
+/// Pure: it has no task and no clock. It keeps the last chunk that it received, and for each layer the output of one
+/// step and zlib's window. So its memory depends neither on the size of the body nor on the size of the decoded body.
 package struct BodyDecompressor {
     package typealias Step = DecodingLayer.Step
 
-    /// Outermost, that is last applied, first.
+    /// The layers of the codings; the last applied coding comes first.
     private let layers: [DecodingLayer]
     private let maximumBytes: Int
     private let maximumRatio: Int?
     private var receivedBytes = 0
 
-    /// - Parameter codings: in the order in which they were applied; at least one.
+    /// - Parameter codings: The codings in the order in which they were applied; at least one.
     package init(_ codings: [ContentCoding], options: DecompressionOptions) {
         layers = codings.reversed().map(DecodingLayer.init)
-        // Middleware may set any value, and it is not checked again: no value may trap.
+        // Middleware may set any value, and the value is not checked again. So no value may trap.
         maximumBytes = max(options.maximumBytes ?? .max, 0)
         maximumRatio = options.maximumRatio.map { max($0, 1) }
     }
 
-    /// Bodies up to this size may be any number of times larger than their received bytes.
+    /// The ratio of decoded to received bytes is limited only for decoded bodies above this size.
     package static let ratioThreshold = 1 << 20
 
-    /// The next chunk has arrived; everything before it has been decoded.
+    /// The next chunk has arrived. Call this only after ``step()`` has returned `needsInput`.
     package mutating func received(_ chunk: ByteBuffer) {
         receivedBytes += chunk.readableBytes
         layers[0].received(chunk)
     }
 
-    /// The body has arrived to its end.
+    /// The whole body has arrived.
     package func inputEnded() {
         layers[0].inputEnded()
     }
 
-    /// Decodes a little: at most 16 KiB.
+    /// Decodes at most 16 KiB.
     package func step() throws(DecodingFailure) -> Step {
         try step(of: layers.count - 1)
     }
@@ -60,18 +60,19 @@ package struct BodyDecompressor {
         }
     }
 
-    /// One byte past the limit is enough to know that it is passed.
+    /// Returns the maximum output of the layer's next step. One byte beyond the limit is enough to detect that the
+    /// limit is exceeded.
     private func room(for layer: DecodingLayer) -> Int {
         let rest = maximumBytes - layer.yielded
         return rest < DecodingLayer.largestStep ? rest + 1 : DecodingLayer.largestStep
     }
 
-    /// Checks the total output of a layer. Inner layers are bounded too: their output costs time, though no reader
-    /// gets it.
+    /// Checks the total output of a layer. Layers that only feed another layer are limited too, because their output
+    /// costs time.
     private func checkLimits(of layer: DecodingLayer) throws(DecodingFailure) {
         guard layer.yielded <= maximumBytes else { throw .tooManyBytes(limit: maximumBytes) }
         guard let maximumRatio, layer.yielded > Self.ratioThreshold else { return }
-        // More than `maximumRatio` times `receivedBytes`, said without a product that could overflow.
+        // True for more than `maximumRatio` times `receivedBytes`. A product could overflow.
         guard (layer.yielded - 1) / maximumRatio < receivedBytes else { throw .ratioTooHigh(limit: maximumRatio) }
     }
 }

@@ -1,13 +1,13 @@
 internal import BowlineCore
 
-/// A coding that can be taken off a body (RFC 9110 §8.4.1).
+/// A content coding that Bowline can decode (RFC 9110 §8.4.1).
 package enum ContentCoding: String, Sendable, Hashable {
     /// RFC 1952; also `x-gzip`.
     case gzip
-    /// RFC 1950, or without its envelope, as some servers send it.
+    /// RFC 1950. Some servers send the data without the envelope of RFC 1950.
     case deflate
 
-    /// The coding with this name, in any case; nil if it is not one that can be undone here.
+    /// Makes the coding with this name, in upper or lower case; nil: Bowline cannot decode it.
     init?(_ name: UnsafeRawBufferPointer) {
         if name.equals("gzip") || name.equals("x-gzip") {
             self = .gzip
@@ -18,11 +18,11 @@ package enum ContentCoding: String, Sendable, Hashable {
         }
     }
 
-    /// The codings of a response's body, in the order in which they were applied, `identity` left out.
+    /// Returns the codings of a response's body in the order in which they were applied, without `identity`.
     ///
-    /// - Parameter limit: how many are undone at most.
-    /// - Returns: nil if the body is to be left as it came: it has no coding, more than `limit`, or one that is unknown.
-    ///   A body is decoded whole or not at all: `Content-Encoding` never names only some of the codings that are left.
+    /// - Parameter limit: The maximum number of codings to decode.
+    /// - Returns: the codings; nil: the body stays as received, because it has no coding, more than `limit` codings or
+    ///   an unknown one. All codings are decoded or none, so that `Content-Encoding` is either correct or removed.
     static func applied(in fields: ReceivedFields, limit: Int) -> [ContentCoding]? {
         var codings: [ContentCoding] = []
         var isDecodable = true

@@ -1,13 +1,12 @@
 internal import BowlineCore
 
-/// A response body with its codings taken off as it is read; unread, it is never decoded.
+/// A response body that is decoded while it is read. A body that is not read is never decoded.
 ///
-/// One chunk is taken from the network at a time, and the next only when that one has been decoded and read, so a slow
-/// reader slows the peer down as it would without decoding. The call's lifetime depends on the body as it comes
-/// over the network: this source passes its end on.
+/// It takes a chunk from the network only when the previous one is decoded and read, so a slow reader slows the peer
+/// down, as without decoding. The call ends when the received body ends: ``observeEnd(_:)`` observes the received body.
 final class DecodedBodySource: ResponseBodySource {
     private enum State {
-        /// Not read yet: there is no decoder.
+        /// Not read yet, so there is no decoder.
         case unread
         case decoding(BodyDecompressor)
         case ended
@@ -19,7 +18,7 @@ final class DecodedBodySource: ResponseBodySource {
         case needsInput
         case ended
         case failed(any Error)
-        /// As `failed`, the first time.
+        /// Decoding has failed in this step; `failed` follows.
         case broke(DecodingFailure)
     }
 
@@ -29,7 +28,7 @@ final class DecodedBodySource: ResponseBodySource {
     private let response: Circumstances
     private let state = Guarded(State.unread)
 
-    /// The response that errors of the body name.
+    /// The facts of the response, for errors of the body.
     struct Circumstances: Sendable {
         let facts: ResponseFacts
         let url: ServiceURL?
@@ -59,14 +58,14 @@ final class DecodedBodySource: ResponseBodySource {
 
     func waitForNext() async throws -> ByteBuffer? {
         while true {
-            // Much can come out of one chunk: a cancelled task must not have to read it all.
+            // One chunk may yield much output, so cancellation is checked before each step.
             if Task.isCancelled { throw giveUp(CancellationError()) }
             switch step() {
             case .chunk(let chunk): return chunk
             case .ended: return nil
             case .failed(let error): throw error
             case .broke(let failure):
-                // There is no use in the rest, and there may be much of it.
+                // The rest of the body is of no use, and may be long.
                 raw.abandon()
                 throw error(failure)
             case .needsInput:

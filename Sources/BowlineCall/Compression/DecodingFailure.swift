@@ -2,13 +2,13 @@ internal import BowlineCore
 
 /// Why a body cannot be decoded any further.
 package enum DecodingFailure: Error, Equatable {
-    /// The bytes are not valid in the coding; `reason` is zlib's own, a fixed text.
+    /// The bytes are not valid in the coding. `reason` is a fixed text, mostly of zlib.
     case damaged(ContentCoding, reason: String)
     /// The body ended within the coded data.
     case truncated(ContentCoding)
     /// Bytes follow the coded data.
     case trailingBytes(ContentCoding)
-    /// More came out than `decompression.maximumBytes`.
+    /// The decoded body is longer than `decompression.maximumBytes`.
     case tooManyBytes(limit: Int)
     /// The decoded body is more than `decompression.maximumRatio` times larger than its received bytes.
     case ratioTooHigh(limit: Int)

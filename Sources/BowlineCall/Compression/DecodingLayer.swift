@@ -1,19 +1,19 @@
 package import BowlineCore
 
-/// One coding being undone, step by step.
+/// Decodes one coding, step by step.
 ///
 /// | phase | input | end of input |
 /// |---|---|---|
-/// | start | inflating, once enough is there to tell the envelope | over if there was none, else truncated |
-/// | inflating | inflating, or finished where the data ends | truncated |
+/// | start | inflating, once the envelope can be recognised | over if there was no input, else truncated |
+/// | inflating | inflating, or finished at the end of the data | truncated |
 /// | finished | gzip: inflating (the next member), or padded if a zero byte follows; deflate: trailing bytes | over |
-/// | padded | zero bytes only, else trailing bytes | over |
+/// | padded | padded if all bytes are zero, else trailing bytes | over |
 package final class DecodingLayer {
     private enum Phase {
         case start
         case inflating(Inflater)
         case finished(Inflater)
-        /// Zero bytes follow the gzip data, as tape blocks and some servers have them: padding.
+        /// Zero bytes follow the gzip data. They are padding, as in tape blocks and from some servers.
         case padded
     }
 
@@ -25,19 +25,19 @@ package final class DecodingLayer {
     }
 
     let coding: ContentCoding
-    /// How many bytes it has yielded.
+    /// How many bytes the layer has yielded.
     private(set) var yielded = 0
     private var phase = Phase.start
     private var input = ByteBuffer()
     private var isInputOver = false
-    /// The last step had no room for everything.
+    /// Whether the last step filled its output, so that zlib may have more output.
     private var hasMoreOutput = false
 
     init(_ coding: ContentCoding) {
         self.coding = coding
     }
 
-    /// More of the coded data has arrived; the earlier data has been used up.
+    /// More of the coded data has arrived.
     func received(_ bytes: ByteBuffer) {
         if input.readableBytes == 0 {
             input = bytes
@@ -51,9 +51,9 @@ package final class DecodingLayer {
         isInputOver = true
     }
 
-    /// Undoes a little of the coding.
+    /// Decodes a part of the data.
     ///
-    /// - Parameter limit: the most bytes to yield, at least 1.
+    /// - Parameter limit: The maximum number of bytes to yield, at least 1.
     func step(limit: Int) throws(DecodingFailure) -> Step {
         while true {
             switch phase {
@@ -98,21 +98,22 @@ package final class DecodingLayer {
         return output.readableBytes > 0 ? output : nil
     }
 
-    /// The most that is yielded at once.
+    /// The maximum number of bytes that one step yields.
     package static let largestStep = 16_384
 
     private static let gzipMagic: UInt8 = 0x1F
 
-    /// Little room for little input: a reader that keeps the chunks must not keep 16 KiB for each.
+    /// Returns the size of the output buffer. It is small for little input, because a reader that keeps the chunks must
+    /// not keep 16 KiB for each.
     private static func room(for count: Int) -> Int {
         count >= largestStep / 8 ? largestStep : max(256, count * 8)
     }
 
-    /// The format around the compressed data; nil as long as too little has arrived to tell.
+    /// The format around the compressed data; nil: too few bytes have arrived to recognise it.
     ///
-    /// `deflate` means zlib's envelope (RFC 9110 §8.4.1.2), but some servers leave it out. A zlib header is a multiple of
-    /// 31 in two bytes and says method 8; compressed data that began so would be a stored block with padding that no
-    /// compressor writes.
+    /// `deflate` means zlib's envelope (RFC 9110 §8.4.1.2), but some servers omit it. The first two bytes of a zlib
+    /// header are a multiple of 31 and contain the method 8. Raw data with such a beginning would be a stored block
+    /// with padding that no compressor writes.
     private var envelope: Inflater.Envelope? {
         guard let first = input.getInteger(at: input.readerIndex, as: UInt8.self) else { return nil }
         guard coding == .deflate else { return .gzip }

@@ -1,15 +1,15 @@
 internal import BowlineCore
 internal import CZlib
 
-/// zlib's deflating stream with gzip's envelope: plain bytes in, at most one step's worth of compressed bytes out.
+/// zlib's compressor, with the envelope of gzip. Each step yields a limited number of compressed bytes.
 ///
-/// A class for its `deinit`: the stream's memory (some 260 KiB) is freed however an upload ends.
+/// A class, because its `deinit` frees the stream's memory (about 260 KiB) however an upload ends.
 final class Deflater {
     /// On the heap, because zlib keeps its address.
     private let stream: UnsafeMutablePointer<z_stream>
     private var isFinished = false
 
-    /// Fails if there is no memory.
+    /// Makes the stream. Throws `encodingFailed` if there is no memory.
     init() throws {
         stream = .allocate(capacity: 1)
         stream.initialize(to: z_stream())
@@ -21,18 +21,18 @@ final class Deflater {
     }
 
     deinit {
-        // Does nothing to a stream whose initialisation failed.
+        // Does nothing if the initialisation of the stream failed.
         deflateEnd(stream)
         stream.deallocate()
     }
 
-    /// The most that is yielded at once.
+    /// The maximum number of bytes that one step yields.
     static let largestStep = 16_384
 
     /// Compresses `input`, or a part of it.
     ///
-    /// - Parameter isLast: nothing comes after `input`. Call again until the result is nil.
-    /// - Returns: compressed bytes; nil if there are none without more input, or at the end.
+    /// - Parameter isLast: Whether nothing follows `input`. Then call again until the result is nil.
+    /// - Returns: compressed bytes; nil: there are none without more input, or the end was reached.
     func step(_ input: inout ByteBuffer, isLast: Bool) throws -> ByteBuffer? {
         guard !isFinished, isLast || input.readableBytes > 0 else { return nil }
         var output = ByteBuffer()

@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// The chunks of a request body, compressed as they are asked for: one stream for each reader.
+/// The chunks of a request body, compressed while they are read. Each reader has a compressor of its own.
 struct GzippedChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 
@@ -34,7 +34,7 @@ struct GzippedChunks: AsyncSequence, Sendable {
                 if let chunk = try await nextChunk() { return chunk }
             } catch {
                 isOver = true
-                // No reader is left: the sequence of a one-shot body is released with this one.
+                // No reader needs the body any more, so the sequence of a one-shot body is released.
                 body.abandon()
                 throw error
             }
@@ -68,7 +68,7 @@ struct GzippedChunks: AsyncSequence, Sendable {
             }
         }
 
-        /// Checks the plain body's length against the declared one; the compressed body's length is unknown.
+        /// Checks the plain body's length against the declared one. The compressed body has no declared length.
         private func checkLength(_ progress: Progress) throws {
             guard let declared = body.length else { return }
             guard progress.taken > declared || (progress.isLast && progress.taken < declared) else { return }

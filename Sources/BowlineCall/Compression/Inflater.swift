@@ -1,9 +1,9 @@
 internal import BowlineCore
 internal import CZlib
 
-/// zlib's inflating stream: compressed bytes in, at most one step's worth of bytes out.
+/// zlib's decompressor. Each step yields a limited number of bytes.
 ///
-/// A class for its `deinit`: the stream's memory (some 40 KiB once it is in use) is freed however a body ends.
+/// A class, because its `deinit` frees the stream's memory (about 40 KiB when it is in use) however a body ends.
 final class Inflater {
     /// The format around the compressed data.
     enum Envelope {
@@ -11,7 +11,7 @@ final class Inflater {
         case gzip
         /// Header and Adler-32, which is checked (RFC 1950).
         case zlib
-        /// Nothing (RFC 1951).
+        /// No header and no checksum (RFC 1951).
         case raw
 
         fileprivate var windowBits: Int32 {
@@ -25,9 +25,9 @@ final class Inflater {
 
     /// The result of a step.
     struct Step {
-        /// The compressed data has ended; the rest of the input is not part of it.
+        /// Whether the compressed data has ended. The rest of the input is not part of it.
         var isAtEnd = false
-        /// There was no room for more: another step may yield bytes without any input.
+        /// Whether the step filled its output. Then another step may yield bytes without new input.
         var isFull = false
     }
 
@@ -42,17 +42,17 @@ final class Inflater {
     }
 
     deinit {
-        // Does nothing to a stream whose initialisation failed.
+        // Does nothing if the initialisation of the stream failed.
         inflateEnd(stream)
         stream.deallocate()
     }
 
-    /// Starts over, for the next member of a gzip file.
+    /// Resets the stream for the next member of a gzip file.
     func reset() {
         inflateReset(stream)
     }
 
-    /// Takes bytes from `input` until it has appended `room` bytes to `output`, or `input` is empty.
+    /// Decompresses bytes from `input` until `room` bytes are appended to `output`, `input` is empty, or the data ends.
     func step(
         _ input: inout ByteBuffer, into output: inout ByteBuffer, room: Int, coding: ContentCoding
     ) throws(DecodingFailure) -> Step {
@@ -74,7 +74,7 @@ final class Inflater {
             return offered - Int(stream.pointee.avail_in)
         }
         switch result {
-        // `Z_BUF_ERROR`: nothing could be done without more input, or there was no room; neither is an error here.
+        // `Z_BUF_ERROR`: zlib needs more input or more room. Neither is an error here.
         case Z_OK, Z_BUF_ERROR: return Step(isFull: isFull)
         case Z_STREAM_END: return Step(isAtEnd: true)
         case Z_MEM_ERROR: throw .outOfMemory

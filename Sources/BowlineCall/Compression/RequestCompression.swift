@@ -1,12 +1,12 @@
 internal import BowlineCore
 
-/// Compresses the body of a request that asks for it (`options.compression`), once per call.
+/// Compresses a request's body if the request's options say so (`options.compression`), once per call.
 ///
-/// Each attempt and hop sends the same compressed body. Bytes are compressed at once and keep a known length; sequences are
-/// compressed while they are sent, so their length is not known and they are sent in chunks. A body can be sent again if the
-/// original could: a sequence that is made anew is compressed anew.
+/// Each attempt and hop sends the same compressed body. Bytes are compressed before they are sent, so their length is
+/// known. Sequences are compressed while they are sent, so their length is unknown and they are sent in chunks. A
+/// compressed body can be sent again if the original can: if the sequence is made again, it is compressed again.
 struct RequestCompression: Sendable {
-    /// How many bytes of a one-shot stream are kept, as `connection.replayLimit`.
+    /// How many bytes of a one-shot stream are kept for a second sending (`connection.replayLimit`).
     let replayLimit: Int
 
     /// Whether the request's body is to be compressed.
@@ -14,9 +14,10 @@ struct RequestCompression: Sendable {
         request.ownOptions?.value.compression == .gzip && Self.hasContent(request.body)
     }
 
-    /// The request with its body compressed.
+    /// Returns the request with its body compressed.
     ///
-    /// - Throws: ``ServiceError``: `invalidRequest`, `requestBodyConsumed`, and errors of the body; `CancellationError`.
+    /// - Throws: ``ServiceError``: `invalidRequest`, `requestBodyConsumed`, and errors of the body;
+    ///   `CancellationError`.
     func compressed(_ request: ServiceRequest) async throws -> ServiceRequest {
         guard !request.fields.contains(.contentEncoding) else {
             throw ServiceError(
@@ -34,7 +35,7 @@ struct RequestCompression: Sendable {
         return request
     }
 
-    /// Whether there are bytes, or may be.
+    /// Whether the body has bytes, or may have some.
     private static func hasContent(_ body: RequestBody) -> Bool {
         switch body.kind {
         case .none: false
@@ -56,7 +57,7 @@ struct RequestCompression: Sendable {
         return body.makeTrailers.map(compressed.trailers) ?? compressed
     }
 
-    /// Compresses at most this much without letting other tasks run.
+    /// How many bytes are compressed before other tasks may run.
     private static let stride = 262_144
 
     private static func compressed(_ bytes: ByteBuffer) async throws -> ByteBuffer {

@@ -4,10 +4,10 @@ internal import BowlineCore
 ///
 /// Runs once per call: the bodies of responses that a retry or a redirect replaces are never decoded.
 ///
-/// A body is left as it came, with its fields, where there is nothing to decode (HEAD, 204, 304, an empty body), where
-/// it cannot be decoded by itself (206), and where one of its codings is unknown or there are too many. Else
-/// `Content-Encoding` and `Content-Length` are removed from the response, because they do not describe the body that the
-/// caller reads. `facts.removedCodings` names the removed codings.
+/// The body and its fields stay as received if there is nothing to decode (HEAD, 204, 304, an empty body), if the body
+/// is only a part (206), if a coding is unknown, or if there are too many codings. Otherwise `Content-Encoding` and
+/// `Content-Length` are removed from the response, because they do not describe the body that the caller reads.
+/// `facts.removedCodings` names the removed codings.
 struct ResponseDecompression: Sendable {
     private let options: DecompressionOptions
     private let usualFields: HTTPFields
@@ -15,17 +15,17 @@ struct ResponseDecompression: Sendable {
 
     /// - Parameters:
     ///   - options: The client's options; a request's own options take precedence.
-    ///   - usualFields: The fields that most requests have; without `Accept-Encoding`.
+    ///   - usualFields: The fields that most requests have, without `Accept-Encoding`.
     init(options: DecompressionOptions, usualFields: HTTPFields = [:]) {
         self.options = options
         self.usualFields = usualFields
         offerBesideUsualFields = usualFields + [Self.offer]
     }
 
-    /// Offers the codings, unless the request has an `Accept-Encoding` of its own.
+    /// Adds `Accept-Encoding`, unless the request has that field or requests a range.
     func offer(in request: inout ServiceRequest) {
         guard options(for: request).isEnabled else { return }
-        // Most requests have no field of their own: they share one collection.
+        // Most requests have no field of their own, and share one collection.
         if request.fields.isTriviallyIdentical(to: usualFields) {
             request.fields = offerBesideUsualFields
         } else if Self.mayOffer(request) {
@@ -33,7 +33,7 @@ struct ResponseDecompression: Sendable {
         }
     }
 
-    /// Decodes the response's body as it is read, if it is coded.
+    /// Makes the response's body decode itself while it is read, if the body has a coding.
     func decode(_ response: inout ServiceResponse, of request: ServiceRequest) {
         guard response.receivedFields.contains("content-encoding") else { return }
         let options = options(for: request)
@@ -45,7 +45,8 @@ struct ResponseDecompression: Sendable {
         request.ownOptions?.value.decompression.resolved(over: options) ?? options
     }
 
-    /// The caller's own `Accept-Encoding` stays. Nothing is offered for a range, because a part of a coded body cannot be decoded.
+    /// Whether the codings are offered. The caller's own `Accept-Encoding` stays. A request for a range offers none,
+    /// because a part of a coded body cannot be decoded.
     private static func mayOffer(_ request: ServiceRequest) -> Bool {
         !request.fields.contains(.acceptEncoding) && !request.fields.contains(.range)
     }

@@ -2,14 +2,14 @@ package import BowlineCore
 
 /// The result of one attempt.
 package enum AttemptOutcome: Sendable {
-    /// A response; and, after a 401, whether there are other credentials than those that were refused.
+    /// A response. After a 401 it comes with the authenticators that may have other credentials.
     case answered(ServiceResponse, OtherCredentials = OtherCredentials())
     /// A failure. `isOwn`: whether the transport or the credentials failed this attempt's request. Any other error of
     /// middleware is not the attempt's own, and is not retried.
     ///
-    /// Behind a reference, so that an outcome is two words.
+    /// Indirect, so that an outcome takes two words of memory.
     indirect case failed(ServiceError, isOwn: Bool)
-    /// A cancellation, or an error of another type that middleware threw: the call ends with it as it is.
+    /// A cancellation, or an error of another type that middleware threw. The call ends with this error, unchanged.
     case ended(any Error)
 
     /// Makes the outcome of an attempt that threw `error`.
@@ -26,7 +26,7 @@ package enum AttemptOutcome: Sendable {
         if case .answered(let response, _) = self { response } else { nil }
     }
 
-    /// The failure; nil after a response, and if the call ends here.
+    /// The failure; nil: a response, or an error that ends the call.
     var error: ServiceError? {
         if case .failed(let error, _) = self { error } else { nil }
     }
@@ -49,7 +49,7 @@ package enum AttemptOutcome: Sendable {
         }
     }
 
-    /// Gives up the response's body, if there is one.
+    /// Discards the response's body, if there is one.
     func discard() {
         response?.body.discard()
     }

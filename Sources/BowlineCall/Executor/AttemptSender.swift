@@ -6,7 +6,7 @@ final class AttemptSender: Sendable {
     /// The user's middleware with the rest of the attempt after it; nil: there is none.
     private let middleware: Next?
     private let observers: CallObservers
-    /// Whether the attempt has middleware, or is always watched.
+    /// Whether each attempt has user middleware, a span or a measurement.
     private let isWrapped: Bool
 
     init(_ plan: CallPlan) {
@@ -16,7 +16,7 @@ final class AttemptSender: Sendable {
         isWrapped = middleware != nil || observers.watchesAttempts
     }
 
-    /// Sends `request` once. Never throws: what the attempt threw is its outcome.
+    /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
     func send(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
         if isWrapped || observers.logsAttempts { return await sendWrapped(request, context) }
         return await end.send(request, context)
@@ -54,7 +54,7 @@ private final class AttemptEnd: RequestHandler {
     private let fields: ClientFieldsGuard?
     /// Nil: no credentials are added.
     private let credentials: CredentialStep?
-    /// Whether a request goes to the transport as it is.
+    /// Whether a request goes to the transport unchanged.
     private let isPlain: Bool
 
     init(transport: any ServiceTransport, fields: ClientFieldsGuard?, credentials: CredentialStep?) {

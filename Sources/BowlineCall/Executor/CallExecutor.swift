@@ -2,7 +2,7 @@ package import BowlineCore
 
 /// Runs calls: carries out the steps that ``CallStateMachine`` decides, one after another.
 package final class CallExecutor: RequestHandler {
-    /// Stands for an outcome before the first attempt has ended. Made once, because making an error allocates.
+    /// The placeholder for an outcome before the first attempt has ended. Made once, because making an error allocates.
     private static let notBegun = AttemptOutcome.ended(CancellationError())
 
     private let plan: CallPlan
@@ -13,7 +13,7 @@ package final class CallExecutor: RequestHandler {
         attempts = AttemptSender(plan)
     }
 
-    /// The loop: one step of the machine after another.
+    /// Runs the loop: carries out one step of the machine after another.
     package func handle(
         _ request: consuming ServiceRequest, context: consuming RequestContext
     ) async throws -> ServiceResponse {
@@ -63,7 +63,7 @@ package final class CallExecutor: RequestHandler {
 
     // MARK: Steps
 
-    /// Gives up the response that another attempt replaces. Its connection is then free, or closed.
+    /// Discards the response that another attempt replaces. Its connection is then free, or closed.
     private func discardReplaced(_ outcome: AttemptOutcome) throws {
         outcome.discard()
         try Task.checkCancellation()
@@ -89,7 +89,7 @@ package final class CallExecutor: RequestHandler {
         plan.budgets.recordRequest(to: origin, at: context.call.admitted, budget)
     }
 
-    /// Finds out whether other credentials can be had than those that were refused. While a client drains, no credentials are
+    /// Finds out whether there are other credentials than the refused ones. While the client drains, no credentials are
     /// fetched.
     ///
     /// - Returns: whether the request is sent again. If not, the machine goes on with `outcome`.
@@ -111,7 +111,7 @@ package final class CallExecutor: RequestHandler {
                 outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
                 return false
             }
-            // Waiting took time.
+            // The drain may have begun during the wait.
             guard !context.call.isDraining else { return false }
         }
         if hasOthers { return true }
@@ -155,9 +155,10 @@ package final class CallExecutor: RequestHandler {
         plan.observers.recovered(response, request, context, retries: retries)
     }
 
-    /// Waits before a retry. A retry that does not begin is given back to the budget.
+    /// Waits before a retry. If the retry does not begin, it is returned to the budget.
     ///
-    /// - Returns: whether the retry begins; false: the client has begun to shut down, or the call's time is up.
+    /// - Returns: whether the retry begins; false: the client has begun to shut down, or the call's deadline has
+    ///   passed.
     private func wait(
         until instant: MonotonicInstant, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
         _ context: RequestContext, decidedAt: MonotonicInstant
@@ -209,7 +210,7 @@ package final class CallExecutor: RequestHandler {
     }
 }
 
-/// The moment in which a call's machine decides.
+/// The time, random numbers and drain state for a decision of a call's machine.
 private struct Moment: CallCircumstances {
     let plan: CallPlan
     let call: CallRecord

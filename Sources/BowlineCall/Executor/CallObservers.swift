@@ -18,7 +18,7 @@ package struct CallObservers: Sendable {
     ///   - tracing: Makes spans; nil: no tracer is installed, or tracing is off.
     ///   - metrics: The client's instruments; nil: no metrics backend is installed, or metrics are off.
     ///   - events: Calls the client's listeners; nil: it has none.
-    ///   - logger: Where lines go; nil: to the calling task's logger.
+    ///   - logger: The logger that gets the lines; nil: the calling task's logger.
     ///   - budgets: The client's retry budgets. They also limit the log lines about refused retries.
     package init(
         tracing: AttemptTracing? = nil, metrics: ClientMetrics? = nil, events: EventDispatch? = nil,
@@ -41,9 +41,9 @@ package struct CallObservers: Sendable {
     /// Whether lines about attempts are wanted now.
     var logsAttempts: Bool { AttemptLog.isWanted(logger) }
 
-    /// Runs one attempt and watches it.
+    /// Runs one attempt with its span, its measurement and its log lines.
     ///
-    /// - Parameter attempt: Sends the request, with the span's context in its fields.
+    /// - Parameter attempt: Sends the request, which has the span's context in its fields.
     func watch(
         _ request: ServiceRequest, _ context: RequestContext, _ attempt: (ServiceRequest) async -> AttemptOutcome
     ) async -> AttemptOutcome {

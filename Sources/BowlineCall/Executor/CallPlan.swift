@@ -1,37 +1,37 @@
 package import BowlineCore
 
-/// What a client does around each call, outermost first. Made once, when a client is made.
+/// The steps of a client around each call, outermost first. Made once, when a client is made.
 package final class CallPlan: Sendable {
     // MARK: Once per call
 
     /// The user's middleware around the whole call. If the user has any middleware, ``CallLimitMiddleware`` is
     /// outermost: it ends a call that hangs in middleware.
     let perCall: [any ServiceMiddleware]
-    /// Outside redirects and retries: the bodies of the responses that they replace are never decoded. Present even if
-    /// the client switches it off, because a request may switch it on.
+    /// Outside redirects and retries, so that the bodies of replaced responses are never decoded. Present even if the
+    /// client disables it, because a request may enable it.
     let decompression: ResponseDecompression
-    /// Outside redirects and retries: a call has one key, however often it is sent.
+    /// Outside redirects and retries, so that a call has one key for all its attempts.
     let idempotencyKeys: IdempotencyKeys
-    /// Outside redirects and retries: a body is compressed once for all of them.
+    /// Outside redirects and retries, so that a body is compressed once per call.
     let requestCompression: RequestCompression
 
     // MARK: After each attempt, from the outside in
 
-    /// Redirects stand outside retries: each hop has its own retries, and the failure of a hop does not repeat those before it.
-    /// Inside retries, an attempt may be sent once more: without `Expect` after a 417, and inside that with other credentials
-    /// after a 401. ``CallStateMachine`` has this order.
+    /// Redirects are outside retries: each hop has its own retries, and a failed hop does not repeat the hops before
+    /// it. Inside retries, a request may be sent once more without `Expect` after a 417. Inside that, a request may be
+    /// sent once more with other credentials after a 401. ``CallStateMachine`` implements this order.
     let policies: CallPolicies
     let budgets: RetryBudgets
 
     // MARK: Once per attempt
 
-    /// A span, a measurement and a log line for each attempt, with the time that the user's middleware takes. The span
-    /// is outermost, so that log lines and measurements can refer to it.
+    /// The span, measurement and log lines of each attempt. They include the time of the user's middleware. The span is
+    /// outermost, so that log lines and measurements can refer to it.
     let observers: CallObservers
     /// The user's middleware around each attempt.
     let perAttempt: [any ServiceMiddleware]
-    /// Inside the user's middleware, which may send the request to another origin; outside the credentials, which sign
-    /// it.
+    /// Inside the user's middleware, because middleware may send the request to another origin. Outside the
+    /// credentials, because they sign the request.
     let clientFields: ClientFieldsGuard?
     /// Innermost: it signs the request exactly as it is sent, on each hop and each attempt.
     let credentials: CredentialStep?
@@ -48,7 +48,7 @@ package final class CallPlan: Sendable {
 
         /// - Parameters:
         ///   - fields: The fields.
-        ///   - origin: The base URL's.
+        ///   - origin: The base URL's origin.
         package init(_ fields: HTTPFields, origin: Origin) {
             self.fields = fields
             self.origin = origin
@@ -68,16 +68,16 @@ package final class CallPlan: Sendable {
 
     /// - Parameters:
     ///   - transport: Sends each attempt.
-    ///   - policies: How a call goes on after an outcome.
+    ///   - policies: The rules for retries and redirects.
     ///   - budgets: The retry budgets, by origin.
     ///   - observers: Observe calls and attempts.
     ///   - clock: The client's clock.
-    ///   - random: Numbers from 0 up to 1.
+    ///   - random: Returns random numbers from 0 up to 1.
     ///   - perCall: The user's middleware around a call, the first outermost.
     ///   - perAttempt: The user's middleware around an attempt, the first outermost.
-    ///   - decompression: The client's; a request's own options take precedence.
-    ///   - usualFields: The fields that most requests come with, held once for all of them.
-    ///   - makesIdempotencyKeys: Whether a request gets a key if its options do not say.
+    ///   - decompression: The client's options; a request's own options take precedence.
+    ///   - usualFields: The fields that most requests have, stored once for all of them.
+    ///   - makesIdempotencyKeys: Whether a request gets a key if its own options do not decide it.
     ///   - replayLimit: How many bytes of a one-shot stream are kept while it is sent.
     ///   - guardedFields: Nil: no middleware could send the client's own fields to another origin.
     ///   - credentials: Nil: no credentials are added.
@@ -106,7 +106,7 @@ package final class CallPlan: Sendable {
         self.credentials = credentials.map { CredentialStep($0.authenticator, origins: $0.origins, clock: clock) }
     }
 
-    /// The user's `perCall` middleware, with the executor behind it; nil: the client has no middleware.
+    /// Returns the `perCall` middleware with the executor after it; nil: the client has no middleware.
     package func middleware(before executor: CallExecutor) -> Next? {
         perCall.isEmpty ? nil : Next(executor).wrapped(by: perCall)
     }

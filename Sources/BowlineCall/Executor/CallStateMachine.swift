@@ -32,13 +32,14 @@ internal import BowlineCore
 ///
 /// The user's closures `retry.shouldRetry` and `backoff.custom` are called here: they are part of the retry policy.
 struct CallStateMachine: ~Copyable {
-    /// What the executor does next.
+    /// The next action of the executor.
     enum Step {
-        /// Gives up the last response, if there is one, and sends ``CallStateMachine/request`` as the attempt of this number.
+        /// Discards the last response, if there is one, and sends ``CallStateMachine/request`` as the attempt with this
+        /// number.
         case startAttempt(Int)
-        /// Finds out whether other credentials can be had. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
+        /// Finds out whether there are other credentials. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
         case renewCredentials(OtherCredentials)
-        /// Abandons the request's body: nothing sends it again. Answer: ``bodyAbandoned(_:_:)``.
+        /// Abandons the request's body, because no attempt sends it again. Answer: ``bodyAbandoned(_:_:)``.
         case abandonBody
         /// Withdraws from the origin's budget if the verdict is to retry, and notifies the observers. Answer:
         /// ``decided(_:_:_:)``.
@@ -47,9 +48,9 @@ struct CallStateMachine: ~Copyable {
         case reportRecovery
         /// Waits. The last response holds no connection meanwhile. Answer: ``waitEnded(isDue:_:_:)``.
         case wait(until: MonotonicInstant)
-        /// Gives up the last response and begins a hop from this origin. Answer: ``hopBegan()``.
+        /// Discards the last response and begins the hop after a redirect from this origin. Answer: ``hopBegan()``.
         indirect case follow(from: Origin)
-        /// Gives up the last response and fails the call: its redirect must not be followed.
+        /// Discards the last response and fails the call: its redirect must not be followed.
         indirect case refuse(RedirectRefusal)
         /// Ends the call with the last outcome.
         case finish
@@ -69,15 +70,17 @@ struct CallStateMachine: ~Copyable {
     private let deadline: Deadline?
     /// The request of this hop.
     private var hopRequest: ServiceRequest
-    /// What redirects led to.
+    /// The URLs of the redirects that were followed.
     private(set) var followed: [ServiceURL] = []
-    /// The number of the attempt in this hop, as users see it: from 1, or from what middleware has set.
+    /// The number of the attempt in this hop, as users see it. It starts at 1, or at the number that middleware has
+    /// set.
     private(set) var attempt: Int
     /// The number of the last attempt of the call.
     private var attemptsStarted = 0
     /// The retries of this hop.
     private(set) var retries = 0
-    /// How far any attempt of this hop got. The service may have acted on an earlier attempt, even if the last one was never sent.
+    /// How far any attempt of this hop got. The service may have acted on an earlier attempt, even if the last one was
+    /// never sent.
     private var furthest = RequestProgress.neverSent
     /// Whether the request was sent once more since the last retry: after a 401 (renewed), or after a 417 (without
     /// `Expect`).
@@ -88,8 +91,8 @@ struct CallStateMachine: ~Copyable {
 
     /// - Parameters:
     ///   - request: The first hop's request.
-    ///   - policies: The client's.
-    ///   - deadline: When the call has to be over; nil: no limit.
+    ///   - policies: The client's policies.
+    ///   - deadline: When the call must have ended; nil: no limit.
     ///   - attempt: The first attempt's number, as users see it.
     init(_ request: consuming ServiceRequest, policies: CallPolicies, deadline: Deadline?, attempt: Int = 1) {
         hopRequest = request
@@ -98,7 +101,7 @@ struct CallStateMachine: ~Copyable {
         self.attempt = attempt
     }
 
-    /// What the attempt under way sends.
+    /// The request that the current attempt sends.
     var request: ServiceRequest { isWithoutExpectation ? ExpectationPolicy.withoutExpectation(hopRequest) : hopRequest }
 
     // MARK: Inputs
@@ -106,7 +109,8 @@ struct CallStateMachine: ~Copyable {
     /// The call begins.
     mutating func begin() -> Step { startAttempt() }
 
-    /// An attempt has ended. A failure's `progress` and `attempts` are completed with what the machine knows.
+    /// An attempt has ended. If it failed, the machine completes `progress` and `attempts` of the error with facts of
+    /// earlier attempts.
     mutating func attemptEnded(
         _ number: Int, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
     ) -> Step {
@@ -120,13 +124,13 @@ struct CallStateMachine: ~Copyable {
         return consider(.credentials, &outcome, circumstances)
     }
 
-    /// Other credentials can be had.
+    /// There are other credentials.
     mutating func renewed(after refusal: AttemptOutcome) -> Step {
         isRenewed = true
         return startAttempt(after: refusal)
     }
 
-    /// No other credentials can be had, and `outcome` is the 401; or fetching them failed, and `outcome` is that
+    /// There are no other credentials, and `outcome` is the 401. Or fetching them failed, and `outcome` is that
     /// failure.
     mutating func notRenewed(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
         consider(.expectation, &outcome, circumstances)
@@ -156,7 +160,8 @@ struct CallStateMachine: ~Copyable {
 
     /// The wait for a retry has ended.
     ///
-    /// - Parameter isDue: Whether the instant was reached; false: the client has begun to shut down, or the call's time is up.
+    /// - Parameter isDue: Whether the instant was reached; false: the client has begun to shut down, or the call's
+    ///   deadline has passed.
     mutating func waitEnded(
         isDue: Bool, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
     ) -> Step {
@@ -172,6 +177,7 @@ struct CallStateMachine: ~Copyable {
 
     // MARK: Decisions
 
+    /// Goes through the questions from `first` on. The first question with the answer yes gives the step.
     private mutating func consider(
         _ first: Question, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
     ) -> Step {
@@ -273,7 +279,7 @@ struct CallStateMachine: ~Copyable {
                 return .follow(from: url.origin)
             }
         case .failed(var error, let isOwn):
-            // The service has answered a part of the call: the redirects that were followed.
+            // The service has answered at least the requests of the hops before the redirects.
             if !followed.isEmpty { error.progress = error.progress.furthest(.responseStarted) }
             outcome = .failed(error, isOwn: isOwn)
             return end(.finish)
@@ -311,7 +317,7 @@ struct CallStateMachine: ~Copyable {
 
 /// What the machine needs to know about the moment in which it decides.
 protocol CallCircumstances {
-    /// The time.
+    /// The current time.
     var now: MonotonicInstant { get }
     /// Seconds since 1970, to compare with dates of the service.
     var wallClock: Int64 { get }

@@ -1,13 +1,16 @@
 internal import BowlineCore
 
-/// Decides whether a request that a service answered with 417 is sent once more without `Expect` (RFC 9110 §10.1.1). Pure.
+/// Decides whether a request that a service answered with 417 is sent once more without `Expect` (RFC 9110 §10.1.1).
+/// Pure.
 ///
-/// The second sending is an attempt of its own, but no retry: neither `retry.maximumAttempts` nor the retry budget counts it.
-/// Any method may be sent again, because a 417 in place of the body says that the request was not processed. Once the service
-/// has asked for the body or has got all of it, only an idempotent request is sent again.
+/// The second sending is a new attempt but not a retry: neither `retry.maximumAttempts` nor the retry budget counts it.
 ///
-/// The second sending needs a body that can still be sent from its first byte: a one-shot stream that was not begun, or
-/// whose read bytes are all still kept.
+/// If the service answers with 417 and has not read the body, any method may be sent again, because the request was not
+/// processed. If the service requested the body (100), or the whole body was sent, only an idempotent request is sent
+/// again.
+///
+/// The body must still be available from its first byte. A one-shot stream is if it was not begun, or if all bytes that
+/// were read from it are still kept.
 enum ExpectationPolicy {
     /// Whether the response refuses the request's expectation.
     static func isRefused(by response: ServiceResponse, _ request: ServiceRequest) -> Bool {
@@ -19,7 +22,7 @@ enum ExpectationPolicy {
         (request.isIdempotent || !isAnswerToBody(refusal, of: request)) && request.body.isReplayable
     }
 
-    /// The request without its expectation.
+    /// Returns the request without its expectation.
     static func withoutExpectation(_ request: ServiceRequest) -> ServiceRequest {
         var request = request
         request.fields[.expect] = nil
@@ -27,8 +30,8 @@ enum ExpectationPolicy {
         return request
     }
 
-    /// Whether the service has asked for the body, or got all of it, before it answered: then it may have processed the request,
-    /// and the 417 need not be about `Expect`.
+    /// Whether the service requested the body (100), or the whole body was sent, before the service answered. Then the
+    /// service may have processed the request, and the 417 may have another cause than `Expect`.
     private static func isAnswerToBody(_ refusal: ServiceResponse, of request: ServiceRequest) -> Bool {
         guard !request.body.isNone else { return false }
         let facts = refusal.facts

@@ -8,14 +8,14 @@ struct IdempotencyKeys: Sendable {
     private let random: @Sendable () -> Double
 
     /// - Parameters:
-    ///   - isDefault: Whether a request gets a key if its options do not say.
+    ///   - isDefault: Whether a request gets a key if its own options do not decide it.
     ///   - random: Numbers from 0 up to 1.
     init(isDefault: Bool, random: @escaping @Sendable () -> Double) {
         self.isDefault = isDefault
         self.random = random
     }
 
-    /// Adds a key to a request that is to have one and has none.
+    /// Adds a key to a request that needs one and has none.
     func apply(to request: inout ServiceRequest) {
         guard request.ownOptions?.value.makesIdempotencyKey ?? isDefault,
             request.method == .post || request.method == .patch, !request.fields.contains(.idempotencyKey)
@@ -38,7 +38,7 @@ struct IdempotencyKeys: Sendable {
         return key
     }
 
-    /// 32 bits. A random source with values out of range makes a poor key, nothing worse.
+    /// Returns 32 random bits. If the random source returns a number out of range, all bits are 0.
     private func word() -> UInt32 {
         UInt32(exactly: (random() * 0x1p32).rounded(.down)) ?? 0
     }

@@ -21,24 +21,24 @@ package struct RedirectRefusal: Sendable {
 package struct RedirectPolicy: Sendable {
     /// The decision about a response.
     package enum Decision: Sendable {
-        /// It is the caller's: no redirect, or one that is not followed.
+        /// The caller gets the response: it is no redirect, or the redirect is not followed.
         case stop
-        /// Sends this request, to its `url`.
+        /// This request is sent, to its `url`.
         case follow(ServiceRequest)
-        /// It must not be followed.
+        /// The redirect must not be followed, and the call fails.
         case refuse(RedirectRefusal)
     }
 
     /// How a redirect changes the request.
     package enum Kind: Sendable {
-        /// 301, 302: as it is, but a POST becomes a GET, as everybody has always done.
+        /// 301, 302: the request is unchanged, but a POST becomes a GET. All HTTP clients do this.
         case historical
-        /// 303: a GET, or the HEAD it was.
+        /// 303: the request becomes a GET. A HEAD stays a HEAD.
         case seeOther
-        /// 307, 308: as it is.
+        /// 307, 308: the request is unchanged.
         case same
 
-        /// The kind of a status; nil for every status that is not followed, 300, 304, 305 and 306 included.
+        /// Makes the kind for a status; nil: the status is not followed, for example 300, 304, 305 and 306.
         package init?(_ status: HTTPResponse.Status) {
             switch status.code {
             case 301, 302: self = .historical
@@ -49,7 +49,7 @@ package struct RedirectPolicy: Sendable {
         }
     }
 
-    /// Whether a response is a redirect with a place to go to: then it is not the call's outcome.
+    /// Whether a response is a redirect with a `Location`. The user's retry closures do not get such a response.
     static func leadsElsewhere(_ response: ServiceResponse) -> Bool {
         Kind(response.status) != nil && response.receivedFields.contains("location")
     }
@@ -57,26 +57,29 @@ package struct RedirectPolicy: Sendable {
     private let options: RedirectOptions
     private let clientFields: [HTTPField.Name]
 
-    /// - Parameter clientFields: Which fields the client gives to its own service.
+    /// - Parameter clientFields: The names of the fields that the client adds for its own service.
     package init(_ options: RedirectOptions, clientFields: [HTTPField.Name] = []) {
         self.options = options
         self.clientFields = clientFields
     }
 
+    /// Decides whether the caller gets a response, its redirect is followed, or the call fails.
+    ///
+    ///
     /// - Parameters:
     ///   - kind: How the response's status changes the request.
     ///   - fields: The response's fields.
     ///   - request: The request that was sent.
-    ///   - url: Where it was sent.
-    ///   - followed: How many redirects the call has followed already.
+    ///   - url: The URL to which the request was sent.
+    ///   - followed: The number of redirects that the call has followed already.
     package func decide(
         _ kind: Kind, fields: ReceivedFields, request: ServiceRequest, url: ServiceURL, followed: Int
     ) -> Decision {
         guard options.maximum > 0, request.method != .connect else { return .stop }
         let locations = fields.values(for: .location)
-        // Without a place to go to, it is a response like any other; everybody else takes an empty one for none, too.
+        // Without a `Location` the caller gets the response. An empty `Location` counts as none, as in other clients.
         guard let location = locations.first, locations.contains(where: { !$0.isEmpty }) else { return .stop }
-        // To another program's scheme (`mailto:`, an app's own) the caller may go, not we.
+        // Bowline does not follow a redirect to another program's scheme (`mailto:`, an app's own). The caller may.
         guard !locations.allSatisfy(ServiceURL.hasForeignScheme) else { return .stop }
         var next = request
         rewrite(&next, kind)
@@ -111,7 +114,7 @@ package struct RedirectPolicy: Sendable {
         return nil
     }
 
-    /// Makes it the request that is to be sent to the new place, but for its credentials.
+    /// Changes the method, the body and the body's fields for the next hop. Keeps the credentials.
     private func rewrite(_ request: inout ServiceRequest, _ kind: Kind) {
         switch kind {
         case .historical where request.method == .post: request.method = .get
@@ -123,14 +126,15 @@ package struct RedirectPolicy: Sendable {
         for name in Self.contentFields { request.fields[name] = nil }
     }
 
-    /// Removes the fields that were meant for the previous origin, its `Host` included. No later hop puts them back.
+    /// Removes the fields that were meant for the previous origin, including `Host`. No later hop adds them again.
     private func removeCredentials(_ request: inout ServiceRequest) {
         for name in Self.credentialFields { request.fields[name] = nil }
         for name in options.sensitiveFields { request.fields[name] = nil }
         for name in clientFields where !Self.harmlessFields.contains(name) { request.fields[name] = nil }
     }
 
-    /// A `Location` whose bytes above 0x7F are percent-encoded as they are: they need not be UTF-8. nil: it has none.
+    /// Returns the `Location` with each byte above 0x7F percent-encoded, because such bytes need not be UTF-8; nil:
+    /// there is no such byte.
     private static func asciiText(of fields: ReceivedFields) -> String? {
         fields.withFirst("location") { bytes -> String? in
             guard bytes.contains(where: { $0 >= 0x80 }) else { return nil }
@@ -143,7 +147,7 @@ package struct RedirectPolicy: Sendable {
         } ?? nil
     }
 
-    /// Fields that describe or frame a body that is not sent any more.
+    /// The fields that describe or frame a body. They are removed with the body.
     private static let contentFields: [HTTPField.Name] =
         [
             .contentType, .contentLength, .contentEncoding, .contentLanguage, .contentLocation, .contentRange,
@@ -153,6 +157,6 @@ package struct RedirectPolicy: Sendable {
     private static let credentialFields: [HTTPField.Name] =
         [.authorization, .cookie, .proxyAuthorization] + ["Host", "Cookie2"].compactMap { HTTPField.Name($0) }
 
-    /// Fields about the client that any origin may see.
+    /// The fields about the client that any origin may see.
     static let harmlessFields: Set<HTTPField.Name> = [.accept, .acceptEncoding, .acceptLanguage, .userAgent]
 }

@@ -2,12 +2,13 @@ internal import BowlinePlatform
 
 /// Dates as HTTP writes them (RFC 9110 §5.6.7), in seconds since 1970.
 package enum HTTPDate {
-    /// Reads the three forms there have been: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`,
-    /// `Sun Nov  6 08:49:37 1994`. The day of the week is not checked.
+    /// Parses the three forms of RFC 9110: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`,
+    /// `Sun Nov  6 08:49:37 1994`. Returns nil for any other text. The day of the week is not checked.
     package static func parse(_ text: String) -> Int64? {
         guard text.utf8.count <= 64 else { return nil }
         let words = text.split { $0 == " " || $0 == "," || $0 == "-" || $0 == "\t" }.map(String.init)
-        // asctime: the day of the week, month, day, time, year. The others: …, day, month, year, time, GMT.
+        // The form without a zone (`asctime`): day of the week, month, day, time, year. The others: day of the week,
+        // day, month, year, time, GMT.
         let parts: (day: String, month: String, year: String, time: String)
         if words.count == 5, words[3].contains(":") {
             parts = (words[2], words[1], words[4], words[3])
@@ -38,7 +39,8 @@ package enum HTTPDate {
         return Int64(text)
     }
 
-    /// Days of the Gregorian calendar, counted in years that begin in March, so that the leap day is a year's last.
+    /// Returns the days from 1970 to a date of the Gregorian calendar. Counts in years that begin in March, so that the
+    /// leap day is the last day of a year.
     private static func daysSince1970(year: Int64, month: Int64, day: Int64) -> Int64 {
         let shifted = month <= 2 ? year - 1 : year
         let era = shifted / 400
@@ -48,9 +50,10 @@ package enum HTTPDate {
     }
 }
 
-/// The machine's calendar time. Only for dates that peers name; everything else is measured on the client's clock.
+/// The machine's calendar time. Only for comparisons with dates that peers send; all other times come from the client's
+/// clock.
 enum WallClock {
-    /// Seconds since 1970.
+    /// Returns the seconds since 1970.
     static func now() -> Int64 {
         Int64(time(nil))
     }

@@ -1,18 +1,17 @@
 internal import BowlineCore
 
 extension ResponseBody {
-    /// How much of a failed response is kept, to be returned if there is no other attempt after all.
+    /// How many bytes of a failed response's body are kept, for the case that no other attempt begins.
     private static let keptBytes = 65_536
     /// How long these bytes may take to arrive.
     private static let keptWithin = Duration.milliseconds(50)
 
-    /// Returns the same body, read into memory so that it holds no connection. For a response that another attempt is
-    /// to replace.
+    /// Reads the body into memory, so that it holds no connection. For a response that another attempt is to replace.
     ///
-    /// A body of at most 64 KiB that arrives within 50 ms is kept; a longer or slower one is discarded. Takes at most
-    /// half of the time that is left until the deadline, because the next attempt needs time too.
+    /// A body of at most 64 KiB that arrives within 50 ms is kept; a longer or slower body is discarded. The wait takes
+    /// at most half of the time until the deadline, because the next attempt needs time too.
     func withoutConnection(before deadline: Deadline?, clock: any ServiceClock) async -> ResponseBody {
-        // Nothing to wait for, so the clock need not be read.
+        // The body is in memory already, so the clock need not be read.
         if isHere { return self }
         let now = clock.now
         let left = deadline.map { now.duration(to: $0.instant) } ?? .seconds(1)
@@ -34,7 +33,8 @@ extension ResponseBody {
         return ResponseBody(received: bytes, trailers: trailers, attempt: attempt)
     }
 
-    /// The body of a response that was given up for an attempt that then did not begin.
+    /// Replaces a body that was discarded for another attempt. If that attempt does not begin, the caller gets this
+    /// body. Reading it throws `bodyAlreadyConsumed`.
     private static var givenUp: ResponseBody {
         ResponseBody(
             AsyncThrowingStream<ByteBuffer, any Error> { continuation in

@@ -1,10 +1,13 @@
 package import BowlineCore
 
-/// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date. Some services send fractions of seconds, which are read too.
+/// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date. Also reads fractions of seconds, which some services
+/// send.
 package enum RetryAfter {
-    /// The wait that the service asks for; nil: there is no `Retry-After`, or it cannot be read. A date is compared
-    /// with the response's own `Date`, which is from the same clock; without `Date`, with this machine's clock. Of
-    /// several fields the longest wait counts. A date in the past is no wait.
+    /// Returns the wait that the service requests; nil: there is no `Retry-After`, or it cannot be read. If there are
+    /// several fields, the longest wait counts.
+    ///
+    /// A date is compared with the response's own `Date`, because both come from the same clock. Without a `Date` it is
+    /// compared with this machine's clock. A date in the past means no wait.
     package static func delay(asked fields: ReceivedFields, wallClock: () -> Int64) -> Duration? {
         var longest: Duration?
         for value in fields.values(for: .retryAfter) {
@@ -26,11 +29,12 @@ package enum RetryAfter {
         return .seconds(max(0, date - now()))
     }
 
-    /// Parses digits, and perhaps a point and more digits. A number that is too large becomes a very long time.
+    /// Parses digits, optionally followed by a point and more digits. A number that is too large is read as 10¹²
+    /// seconds.
     private static func seconds(_ text: Substring.UTF8View) -> Duration? {
         var seconds: Int64 = 0
         var nanoseconds: Int64 = 0
-        /// The value of the next digit after the point, in nanoseconds; nil: no point has come.
+        /// The value of the next digit after the point, in nanoseconds; nil: before the point.
         var place: Int64?
         var isEnded = false
         var last: UInt8 = 0

@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// Counts the requests and retries to one origin over a sliding window, and says how many more retries it may have.
+/// Counts the requests and retries to one origin over a sliding window, and computes how many more retries are allowed.
 ///
 /// Pure: the time is an argument. A time before the latest one counts as the latest one.
 struct RetryBudget {
@@ -21,7 +21,7 @@ struct RetryBudget {
         slice = max(window, .milliseconds(10)) / Self.slices
     }
 
-    /// When anything was last counted.
+    /// The latest time at which the budget was used.
     var lastUsed: MonotonicInstant { latest }
 
     mutating func recordRequest(at now: MonotonicInstant) {
@@ -35,15 +35,15 @@ struct RetryBudget {
         return true
     }
 
-    /// Removes a retry that was counted at `withdrawn`, because it is not made. If a later time was counted before it,
-    /// the retry stays counted.
+    /// Removes a retry that was counted at `withdrawn`, because the retry does not begin. If the budget had already
+    /// seen a later time when it counted the retry, the retry may stay counted.
     mutating func giveBack(withdrawn: MonotonicInstant) {
         let index = withdrawn.nanoseconds / slice.saturatingNanoseconds
         guard let place = ring.firstIndex(where: { $0.index == index && $0.retries > 0 }) else { return }
         ring[place].retries -= 1
     }
 
-    /// How many more retries are allowed at `now`. `options.window` must be the window of this budget.
+    /// Returns how many more retries are allowed at `now`. `options.window` must be the window of this budget.
     mutating func left(at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Int {
         let current = ring[place(at: now)].index
         var requests = 0
@@ -54,13 +54,14 @@ struct RetryBudget {
         }
         let seconds = Double(options.window.saturatingNanoseconds) / 1e9
         let allowed = Double(requests) * options.ratio + Double(options.perSecond) * seconds
-        // Middleware may set any value, and it is not checked again: a number that no client can reach is as good as no
-        // limit.
+        // Middleware may set any value, and the value is not checked again. A number that no client can reach works
+        // like no limit.
         let limit = allowed >= 0 && allowed < 1e15 ? Int(allowed) : 1_000_000_000_000_000
         return max(0, limit - retries)
     }
 
-    /// Returns the place of the slice for `now`. Empties the slice if it holds the counts of an earlier time.
+    /// Returns the index in `ring` of the slice for `now`. Empties the slice if it contains the counts of an earlier
+    /// time.
     private mutating func place(at now: MonotonicInstant) -> Int {
         latest = max(latest, now)
         let index = latest.nanoseconds / slice.saturatingNanoseconds

@@ -1,13 +1,13 @@
 package import BowlineCore
 
-/// The retry budgets of a client's origins: shared by all its requests, and by the requests of derived clients.
+/// The retry budgets of a client, by origin. All requests of the client and of its derived clients share them.
 package final class RetryBudgets: Sendable {
-    /// The largest number of budgets. At this number the quarter that was unused longest is removed. Removing many at
-    /// once keeps the search under the lock rare.
+    /// The maximum number of budgets. At this number, the quarter with the oldest last use is removed. Removing many at
+    /// once makes the search under the lock rare.
     package static let maximumOrigins = 1024
 
-    /// Budgets with different windows count separately, even for the same origin. One history cannot serve two windows,
-    /// and a history that begins again with each change would never limit retries.
+    /// Budgets with different windows count separately, even for the same origin. One history cannot serve two windows.
+    /// A history that restarted whenever the window changed would never limit retries.
     private struct Key: Hashable {
         let origin: Origin
         let window: Duration
@@ -15,15 +15,15 @@ package final class RetryBudgets: Sendable {
 
     private let budgets = Guarded<[Key: RetryBudget]>([:])
 
-    /// Logs refusals.
+    /// Limits the log lines about refused retries.
     let refusals = RefusalLog()
 
     package init() {}
 
-    /// A budget's answer.
+    /// The result of a withdrawal from a budget.
     package struct Withdrawal {
         package let isGranted: Bool
-        /// Retries left after it.
+        /// How many more retries the budget allows after the withdrawal.
         package let left: Int
     }
 
@@ -40,7 +40,8 @@ package final class RetryBudgets: Sendable {
         }
     }
 
-    /// Gives back a retry that was granted at `withdrawn`, because it is not made.
+    /// Puts a retry back into its budget, because the retry does not begin. `withdrawn` is the time at which it was
+    /// granted.
     package func giveBack(to origin: Origin, withdrawn: MonotonicInstant, _ options: RetryBudgetOptions) {
         let key = Key(origin: origin, window: options.window)
         budgets.withLock { $0[key]?.giveBack(withdrawn: withdrawn) }
@@ -50,7 +51,7 @@ package final class RetryBudgets: Sendable {
         with(origin, options) { $0.left(at: now, options) }
     }
 
-    /// How many origins are counted.
+    /// The number of budgets.
     package var count: Int { budgets.withLock { $0.count } }
 
     private func with<Result: Sendable>(

@@ -1,13 +1,13 @@
 internal import BowlineCore
 
-/// Decides whether a failed attempt is followed by another, and after how long. Pure: time and chance are arguments.
+/// Decides whether a failed attempt is retried, and after which wait. Pure: times and random numbers are arguments.
 ///
-/// | failure | may be tried again |
+/// | failure | may be retried |
 /// |---|---|
 /// | never sent, or refused by the peer | any method |
 /// | no credentials, for a temporary reason | any method; after a 401, idempotent requests |
 /// | ambiguous, or a response had begun (statuses) | idempotent requests |
-/// | bad certificate, protocol violation, limit, bad request | never, unless `shouldRetry` says yes |
+/// | bad certificate, protocol violation, limit, bad request | never, unless `shouldRetry` returns `.yes` |
 struct RetryPolicy {
     let options: RetryOptions
 
@@ -15,24 +15,24 @@ struct RetryPolicy {
     struct Failure {
         let cause: RetryDecision.Cause
         let progress: RequestProgress
-        /// The wait that the service asked for (`Retry-After`); nil: none.
+        /// The wait that the service requested (`Retry-After`); nil: none.
         var retryAfter: Duration?
         /// The answer of `shouldRetry`.
         var answer = RetryAnswer.asUsual
-        /// Whether it is the transport's or the credentials' failure of this attempt; see ``AttemptOutcome``.
+        /// Whether the transport or the credentials failed this attempt's request; see ``AttemptOutcome``.
         var isOwn = true
         /// Whether an authenticator failed for a temporary reason.
         var isPassing = false
         /// The wait that `backoff.custom` returned; nil: there is no such closure.
         var customDelay: Duration?
 
-        /// Whether the service said that it is too busy.
+        /// Whether the service says that it is too busy: 429, or 503 with a `Retry-After`.
         var isThrottled: Bool {
             cause == .status(429) || cause == .status(503) && retryAfter != nil
         }
     }
 
-    /// An attempt's outcome as a failure; nil: the call ends with the outcome.
+    /// Returns an attempt's outcome as a failure; nil: the call ends with the outcome.
     ///
     /// - Parameter wallClock: Seconds since 1970, to compare with a date in `Retry-After`.
     func failure(_ outcome: AttemptOutcome, wallClock: @autoclosure () -> Int64) -> Failure? {
@@ -47,7 +47,7 @@ struct RetryPolicy {
         }
     }
 
-    /// The outcome as the user's closures get it; nil: there are no closures, or the response is a redirect.
+    /// Returns the outcome for the user's closures; nil: there are no closures, or the response is a redirect.
     func retryOutcome(
         _ outcome: AttemptOutcome, _ failure: Failure, _ request: ServiceRequest, attempt: Int, retries: Int
     ) -> RetryOutcome? {
@@ -58,14 +58,17 @@ struct RetryPolicy {
             received: outcome.response?.receivedFields, error: outcome.error, retryAfter: failure.retryAfter)
     }
 
-    /// Whether a response counts as a failure, even if it is not tried again.
+    /// Whether a response with this status counts as a failure. Such a response is not always retried.
     func isFailure(_ status: HTTPResponse.Status, _ answer: RetryAnswer = .asUsual) -> Bool {
         answer == .yes || options.statuses.contains(status.code)
     }
 
+    /// Decides what follows a failed attempt.
+    ///
+    ///
     /// - Parameters:
-    ///   - retries: How many retries there have been.
-    ///   - remaining: The rest of the request's time; nil: no limit.
+    ///   - retries: The number of retries of this hop so far.
+    ///   - remaining: The time until the request's deadline; nil: no deadline.
     ///   - random: From 0 up to 1.
     func verdict(
         after failure: Failure, isIdempotent: Bool, isReplayable: Bool, retries: Int, remaining: Duration?,
@@ -92,18 +95,19 @@ struct RetryPolicy {
         return .retry(after: delay)
     }
 
-    /// A hundred years: no wait is longer, and `Duration` traps on values that it cannot hold.
+    /// The longest wait, a hundred years. `Duration` traps on values that it cannot represent.
     private static let longest = Duration.seconds(3_155_760_000)
 
-    /// The divisor of two margins. A wait after `Retry-After` is spread over at least a tenth of `Retry-After`.
-    /// `Retry-After` makes a wait longer than `maximumRetryAfter` by at most a tenth of `maximumRetryAfter`.
+    /// The divisor of two margins. A wait after `Retry-After` is spread over at least a tenth of `Retry-After`. A wait
+    /// after `Retry-After` exceeds `maximumRetryAfter` by at most a tenth.
     private static let spread = 10
 
-    /// Returns the wait: random, evenly distributed between zero and the backoff's upper end (full jitter).
+    /// Returns the wait: random, evenly distributed between zero and the backoff's upper end (full jitter). The wait of
+    /// `backoff.custom` replaces it.
     ///
-    /// `Retry-After` is a lower bound, to which a random part is added: many callers get the same `Retry-After`, and
-    /// must not come back at the same time. The random part is at most the backoff's upper end, and at most so long
-    /// that the wait exceeds `maximumRetryAfter` by a tenth. But its range is at least a tenth of `Retry-After`.
+    /// `Retry-After` is a lower bound, and a random part is added to it: many callers get the same `Retry-After` and
+    /// must not retry at the same time. The random part is at most the backoff's upper end, and the whole wait is at
+    /// most 1.1 × `maximumRetryAfter`. But the random part is drawn from a range of at least a tenth of `Retry-After`.
     private func delay(after failure: Failure, retries: Int, random: Double) -> Duration {
         if let custom = failure.customDelay {
             let delay = min(max(custom, .zero), Self.longest)
@@ -118,12 +122,12 @@ struct RetryPolicy {
         return asked + Self.part(random, of: upper - asked)
     }
 
-    /// Clamps the random source's number: NaN would trap.
+    /// Returns a random part of `span`. Clamps the random number, because NaN would trap.
     private static func part(_ random: Double, of span: Duration) -> Duration {
         random > 0 ? span * min(random, 1) : .zero
     }
 
-    /// The upper end of the wait, which doubles with each retry.
+    /// Returns the upper end of the wait. It doubles with each retry, up to the backoff's maximum.
     private func backoff(isThrottled: Bool, retries: Int) -> Duration {
         let base = isThrottled ? options.backoff.throttledBase : options.backoff.base
         let maximum = min(options.backoff.maximum, Self.longest)

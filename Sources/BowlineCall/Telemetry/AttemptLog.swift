@@ -1,17 +1,17 @@
 internal import BowlineCore
 internal import Logging
 
-/// Logs how each attempt ends. Messages are static, values stand in the metadata, and nothing there can be
-/// a secret: no field, query, body or credential, and of an error its code.
+/// Logs how each attempt ends. Messages are static; values are in the metadata. No value can be a secret: the metadata
+/// contains no field, query, body or credential, and only the code of an error.
 ///
-/// A response is logged at `debug`, the beginning of an attempt at `trace`, a failure at `info`, because the caller gets the error
-/// and may log it louder, and a cancellation at `debug`.
+/// The beginning of an attempt is logged at `trace`, a response and a cancellation at `debug`, and a failure at `info`.
+/// A failure has no higher level, because the caller gets the error and may log it.
 struct AttemptLog {
     private let logger: Logger
 
-    /// Nil if no line is wanted.
+    /// Makes the log of one attempt; nil: no line is wanted.
     ///
-    /// - Parameter configured: Where lines go; nil: to the calling task's logger.
+    /// - Parameter configured: The logger that gets the lines; nil: the calling task's logger.
     init?(_ configured: Logger?, _ request: ServiceRequest, _ context: RequestContext) {
         guard var logger = ClientLog.wanted(configured), logger.logLevel <= .info else { return nil }
         logger.describe(request, context)
@@ -23,10 +23,10 @@ struct AttemptLog {
         ClientLog.wanted(configured).map { $0.logLevel <= .info } ?? false
     }
 
-    /// The attempt begins.
+    /// Logs that the attempt begins.
     func begin() { logger.trace("attempt begins") }
 
-    /// The attempt has ended.
+    /// Logs how the attempt has ended.
     func end(_ outcome: AttemptOutcome) {
         switch outcome {
         case .answered(let response, _):

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import Metrics
 
-/// Measures one attempt until its response head is there, or it has failed: the time that its span takes.
+/// Measures one attempt until its response head has arrived or it has failed, like its span.
 struct AttemptMeasurement {
     private let metrics: ClientMetrics
     private let clock: any ServiceClock
@@ -9,7 +9,7 @@ struct AttemptMeasurement {
     private let started: MonotonicInstant
     private var series: RequestSeries
 
-    /// The attempt begins.
+    /// Begins the measurement of an attempt.
     init(_ request: ServiceRequest, metrics: ClientMetrics, clock: any ServiceClock) {
         self.metrics = metrics
         self.clock = clock
@@ -21,7 +21,7 @@ struct AttemptMeasurement {
         started = clock.now
     }
 
-    /// The attempt has ended.
+    /// Ends the measurement with the attempt's outcome.
     func end(_ outcome: AttemptOutcome) {
         var series = series
         switch outcome {

@@ -1,15 +1,16 @@
 internal import BowlineCore
 internal import Tracing
 
-/// Makes one CLIENT span for each attempt and gives its context to the service, by OpenTelemetry's conventions for HTTP.
+/// Makes one CLIENT span for each attempt, and sends the span's context to the service. Follows OpenTelemetry's
+/// conventions for HTTP.
 ///
-/// The span ends when the response head is there, or the attempt has failed: the conventions ask for that of a client whose
-/// callers may leave a body unread. The span's context is the task's while the attempt runs.
+/// The span ends when the response head has arrived or the attempt has failed. The conventions require this of clients
+/// with callers that may leave a body unread. While the attempt runs, the span's context is the task's context.
 package struct AttemptTracing: Sendable {
     private let tracer: any Tracer
     private let instrument: any Instrument
 
-    /// Nil if no tracer is installed now: in the calling task or in the process.
+    /// Uses the tracer of the calling task, or else of the process; nil: none is installed now.
     package init?() {
         let tracer = InstrumentationSystem.tracer
         guard !(tracer is NoOpTracer) else { return nil }
@@ -36,7 +37,8 @@ package struct AttemptTracing: Sendable {
         span.end()
     }
 
-    /// The method, and the target's template if there is one: few names for any number of URLs.
+    /// Returns the span's name: the method, and the target's template if there is one. The number of names stays small
+    /// for any number of URLs.
     private static func name(of request: ServiceRequest) -> String {
         let method = HTTPMethodName(request.method)
         let verb = method == .other ? "HTTP" : method.rawValue
@@ -92,7 +94,7 @@ extension Span {
         }
         attributes["error.type"] = FailureName(failure).text
         if let error = failure as? ServiceError { attributes["bowline.progress"] = error.progress.rawValue }
-        // Without the error's text: that of a caller's own middleware may hold anything.
+        // Without the error's text, because an error of the user's middleware may contain anything.
         setStatus(SpanStatus(code: .error))
     }
 }

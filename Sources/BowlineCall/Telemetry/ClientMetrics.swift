@@ -1,11 +1,13 @@
 internal import BowlineCore
 internal import Metrics
 
-/// A client's instruments: made when they are first needed, kept, and bounded in number for any number of origins.
+/// A client's instruments. Each is made when it is first needed, and then kept. Their number is limited for any number
+/// of origins.
 package final class ClientMetrics: Sendable {
-    /// Places that have an address of their own in the dimensions; later ones share `_OTHER`.
+    /// The maximum number of origins with an address of their own in the dimensions. Further origins share `_OTHER`.
     static let maximumPlaces = 100
-    /// Series of each instrument; later ones share one with the dimension `otel.metric.overflow`.
+    /// The maximum number of series of each instrument. Further series share one with the dimension
+    /// `otel.metric.overflow`.
     static let maximumSeries = 2000
 
     private let places = Guarded<[Origin: ServerPlace]>([:])
@@ -19,7 +21,7 @@ package final class ClientMetrics: Sendable {
     let retries: InstrumentTable<RetrySeries, Counter>
     let budget: InstrumentTable<ServerPlace, Meter>
 
-    /// Nil if no metrics backend is installed now: in the calling task or in the process.
+    /// Uses the metrics backend of the calling task, or else of the process; nil: none is installed now.
     package init?() {
         let factory = MetricsSystem.factory
         guard !(factory is NOOPMetricsHandler) else { return nil }
@@ -43,7 +45,7 @@ package final class ClientMetrics: Sendable {
         budget = meters("bowline.client.retry.budget")
     }
 
-    /// Where `origin` is, as dimensions tell it.
+    /// Returns the address and port of `origin` for dimensions; beyond ``maximumPlaces``, ``ServerPlace/other``.
     func place(_ origin: Origin) -> ServerPlace {
         places.withLock { places in
             if let place = places[origin] { return place }
@@ -59,7 +61,7 @@ package final class ClientMetrics: Sendable {
 final class InstrumentTable<Series: MetricSeries, Instrument: AnyObject & Sendable>: Sendable {
     private struct Made {
         var instruments: [Series: Instrument] = [:]
-        /// The series that takes all measurements beyond the bound; nil until it is needed.
+        /// The instrument for all series beyond the maximum; nil until it is needed.
         var overflow: Instrument?
 
         func instrument(for series: Series) -> Instrument? {
@@ -79,7 +81,7 @@ final class InstrumentTable<Series: MetricSeries, Instrument: AnyObject & Sendab
     subscript(_ series: Series) -> Instrument {
         let (known, isFull) = made.withLock { ($0.instrument(for: series), $0.isFull) }
         if let known { return known }
-        // A backend's code runs outside the lock; of two threads that made the same, the first is kept.
+        // The backend's code runs outside the lock. If two threads make the same instrument, the first one is kept.
         let instrument = make(isFull ? [("otel.metric.overflow", "true")] : series.dimensions)
         return made.withLock { made in
             if let known = made.instrument(for: series) { return known }

@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// The dimensions that tell the series of one instrument apart.
+/// The dimensions that distinguish the series of one instrument.
 protocol MetricSeries: Hashable, Sendable {
     var dimensions: [(String, String)] { get }
 }
@@ -8,10 +8,10 @@ protocol MetricSeries: Hashable, Sendable {
 /// The origin of a request.
 struct ServerPlace: MetricSeries {
     let address: String
-    /// Nil: a socket's path has none, nor do the many.
+    /// The port; nil: the address is a socket's path or `_OTHER`.
     let port: Int?
 
-    /// All places for which there are no series of their own.
+    /// Stands for all origins that have no series of their own.
     static let other = ServerPlace(address: "_OTHER", port: nil)
 
     private init(address: String, port: Int?) {
@@ -55,7 +55,7 @@ struct RequestSeries: MetricSeries {
     }
 }
 
-/// An attempt under way.
+/// An attempt in flight.
 struct ActiveSeries: MetricSeries {
     let method: HTTPMethodName
     let place: ServerPlace
@@ -73,10 +73,10 @@ struct ConnectionSeries: MetricSeries {
     }
 }
 
-/// A decision about another attempt.
+/// A decision about a retry.
 struct RetrySeries: MetricSeries {
     let place: ServerPlace
-    /// Why there is no other attempt; nil: there is one.
+    /// Why there is no retry; nil: there is one.
     let reason: RetryDecision.Reason?
 
     var dimensions: [(String, String)] {

@@ -1,10 +1,10 @@
 package import BowlineCore
 internal import Metrics
 
-/// Measures events of the transport: connections, the wait for them, resends, and decisions about retries.
+/// Measures connections, waits for connections, resends, and decisions about retries.
 package final class MetricsListener: ServiceEventListener {
     private let metrics: ClientMetrics
-    /// Whether each open connection is in use. A connection that is missing is closed, or its dial is still under way.
+    /// For each open connection, whether it is in use. A connection that is missing is closed or still being dialled.
     private let inUse = Guarded<[Int: Bool]>([:])
 
     package init(metrics: ClientMetrics) {
@@ -48,7 +48,7 @@ package final class MetricsListener: ServiceEventListener {
     package func retryDecided(_ event: RequestEvent, _ decision: RetryDecision) {
         let place = metrics.place(event.origin)
         if let left = decision.budgetLeft { metrics.budget[place].set(left) }
-        // A retry is counted when it begins: its wait may be cut short.
+        // A retry is counted when it begins, because it may not begin after its wait.
         guard case .giveUp(let reason) = decision.verdict else { return }
         metrics.retries[RetrySeries(place: place, reason: reason)].increment()
     }

@@ -1,8 +1,9 @@
 internal import BowlineCore
 
-/// A URL for the eyes of others: as it is, but with every value in its query replaced, and not longer than 2 KiB.
+/// A URL for spans: every value in its query is replaced by `REDACTED`, and the text is at most 2 KiB long.
 ///
-/// It has no user information: a `ServiceURL` refuses that. Names in the query stay, a part without `=` is a value.
+/// It contains no user information, because a `ServiceURL` refuses that. Names in the query stay. A part of the query
+/// without `=` counts as a value.
 struct RedactedURL: CustomStringConvertible {
     static let limit = 2048
     let description: String
@@ -14,7 +15,7 @@ struct RedactedURL: CustomStringConvertible {
             text += query.split(separator: "&", omittingEmptySubsequences: false)
                 .map(Self.redacted).joined(separator: "&")
         }
-        // Percent-encoded, so ASCII: cutting it at a byte leaves text.
+        // The text is percent-encoded and therefore ASCII, so it can be cut after any byte.
         description = text.utf8.count > Self.limit ? String(text.prefix(Self.limit)) : text
     }
 
@@ -25,7 +26,7 @@ struct RedactedURL: CustomStringConvertible {
 }
 
 extension Origin {
-    /// Scheme and authority as they stand in a URL.
+    /// The scheme and authority as in a URL, or the description of a socket.
     fileprivate var baseText: String {
         socketPath == nil ? "\(scheme.rawValue)://\(authority)" : description
     }

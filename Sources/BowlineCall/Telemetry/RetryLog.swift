@@ -1,16 +1,20 @@
 internal import BowlineCore
 internal import Logging
 
-/// Logs retries: at `info` each retry and each call that succeeded only after a retry, at `warning` each retry that was
-/// refused. Nothing there can be a secret, as in ``AttemptLog``.
+/// Logs retries. The level is `info` for each retry and for each call that was answered after retries. It is `warning`
+/// for each retry that the budget refused and each request that a full pool refused. No value can be a secret, as in
+/// ``AttemptLog``.
 struct RetryLog: Sendable {
     let logger: Logger?
     let refusals: RefusalLog
 
+    /// Logs the decision after a failed attempt.
+    ///
+    ///
     /// - Parameters:
     ///   - context: The context of the failed attempt.
     ///   - attempts: The number of attempts so far; a second sending after a 401 or a 417 counts too.
-    ///   - maximum: The largest number of attempts.
+    ///   - maximum: The maximum number of attempts.
     func decided(
         _ verdict: RetryDecision.Verdict, _ request: ServiceRequest, cause: RetryDecision.Cause,
         _ context: RequestContext, attempts: Int, of maximum: Int, now: MonotonicInstant
@@ -53,7 +57,7 @@ struct RetryLog: Sendable {
 }
 
 extension RetryDecision.Cause {
-    /// `503`, or the error's code.
+    /// The status code, for example `503`, or the error's code.
     fileprivate var text: String {
         switch self {
         case .status(let code): "\(code)"
@@ -62,12 +66,12 @@ extension RetryDecision.Cause {
     }
 }
 
-/// Bounds the lines about refused retries: a service that is down has thousands of calls refused in a second, and each line says
-/// the same.
+/// Limits the log lines about refused retries. When a service is down, thousands of calls may be refused in a second,
+/// and each line would say the same.
 final class RefusalLog: Sendable {
-    /// How far apart lines of the same text about an origin are.
+    /// The shortest time between two lines with the same text about the same origin.
     static let interval = Duration.seconds(10)
-    /// How many are told apart; then all are forgotten.
+    /// The maximum number of pairs of text and origin. At this number all are removed.
     private static let maximumKept = 256
 
     private struct Key: Hashable {
@@ -77,10 +81,11 @@ final class RefusalLog: Sendable {
 
     private let kept = Guarded<[Key: (said: MonotonicInstant, unsaid: Int)]>([:])
 
-    /// How many are told apart now.
+    /// The number of pairs of text and origin that are kept now.
     var count: Int { kept.withLock { $0.count } }
 
-    /// How many refusals have had no line since the last; nil: it is too early for a line, and this one is counted.
+    /// Counts a refusal. Returns how many refusals got no line since the last line; nil: it is too early for another
+    /// line.
     func unsaid(_ text: String, of origin: Origin, now: MonotonicInstant) -> Int? {
         let key = Key(text: text, origin: origin)
         return kept.withLock { kept in
