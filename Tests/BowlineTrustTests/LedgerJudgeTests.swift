@@ -193,6 +193,7 @@ struct LedgerJudgeTests {
             }
         ),
         (.malformedRequest, { $0.malformed = ["a line has a bare CR"] }),
+        (.brokenRule, { $0.brokenRules = ["connection 1: the client broke a rule of HTTP/2: FlowControlViolation"] }),
         (.late, { $0.calls[0].endedAt = $0.calls[0].deadlineAt + LedgerJudge.grace + 1 }),
         (
             .late,

@@ -8,18 +8,20 @@ final class HTTP2Streams: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
 
     private let limit: Int?
+    private let connection: LoopbackConnection
     private var context: ChannelHandlerContext?
     private var begun = 0
     private var open = 0
     private var isGoingAway = false
 
-    init(limit: Int?) {
+    init(limit: Int?, connection: LoopbackConnection) {
         self.limit = limit.map { max(1, $0) }
+        self.connection = connection
     }
 
     /// Adds the handlers of HTTP/2 to the end of the connection's pipeline.
     static func add(to channel: any Channel, of connection: LoopbackConnection, _ options: LoopbackHTTP2) throws {
-        let streams = HTTP2Streams(limit: options.requestsPerConnection)
+        let streams = HTTP2Streams(limit: options.requestsPerConnection, connection: connection)
         let bound = NIOLoopBound(streams, eventLoop: channel.eventLoop)
         var configuration = NIOHTTP2Handler.ConnectionConfiguration()
         configuration.initialSettings = [
@@ -76,6 +78,9 @@ final class HTTP2Streams: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // An error of one stream: a client may reset any stream.
         if error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.StreamClosed { return }
+        if let rule = HTTP2BrokenRule(error) {
+            connection.server.journal.noteProblem("connection \(connection.number): \(rule)")
+        }
         context.close(promise: nil)
     }
 

@@ -31,6 +31,7 @@ struct LedgerEpisode: Sendable {
         var record = begun
         record.executions = service.executions
         record.malformed = server.problems.filter { $0.contains("malformed request") }
+        record.brokenRules = server.problems.filter { $0.contains("broke a rule of HTTP/2") }
         if let descriptors {
             // The event loops close sockets a little later. The judge checks the descriptors that remain.
             try? await eventually("descriptors to be closed", within: .seconds(5)) {

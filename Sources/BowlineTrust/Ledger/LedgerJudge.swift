@@ -58,6 +58,7 @@ struct LedgerJudge {
         judgeKeys()
         judgeRemains()
         for text in record.malformed { add(.malformedRequest, nil, text) }
+        for text in record.brokenRules { add(.brokenRule, nil, text) }
     }
 
     private mutating func add(_ rule: LedgerRule, _ id: UInt64?, _ text: String) {

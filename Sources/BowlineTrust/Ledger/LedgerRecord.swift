@@ -110,4 +110,6 @@ struct LedgerRecord: Sendable {
     /// Input that the service could not parse as requests. There must be none: without TLS the path
     /// changes no byte, and TLS rejects changed bytes.
     var malformed: [String] = []
+    /// Rules of HTTP/2 that the client broke, by connection. HTTP/2 is inside TLS, so the path cannot cause them.
+    var brokenRules: [String] = []
 }

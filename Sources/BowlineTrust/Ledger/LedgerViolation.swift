@@ -17,6 +17,7 @@ enum LedgerRule: String, Sendable, CaseIterable {
     case bodyDiffers = "body differs"
     case keyDiffers = "key shared or changed"
     case malformedRequest = "malformed request"
+    case brokenRule = "HTTP/2 rule broken"
     case late = "late"
     case notEnded = "not ended"
     case strayCancellation = "stray cancellation"
