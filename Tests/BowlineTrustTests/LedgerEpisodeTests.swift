@@ -54,6 +54,15 @@ struct LedgerEpisodeTests {
         #expect(record.shutdownAt != nil)
     }
 
+    @Test("A client that is released leaves no timer and no task", arguments: LedgerProtocol.allCases)
+    func timers(wire: LedgerProtocol) async throws {
+        let plan = try Self.plan(wire) { $0.countsTimers && $0.faults != nil && $0.concurrency >= 8 }
+        let record = try await LedgerEpisode(plan).run().record
+        #expect(Self.violations(record) == [])
+        #expect(record.remains.timers == 0)
+        #expect(record.remains.tasks == 0)
+    }
+
     @Test("A service that executes a request twice is found out")
     func spoiled() async throws {
         let plan = try Self.plan(.http1) { $0.isCalm }

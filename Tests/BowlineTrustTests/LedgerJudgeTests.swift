@@ -243,6 +243,7 @@ struct LedgerJudgeTests {
         (.callsLeft, { $0.remains.inFlight = 1 }),
         (.callsLeft, { $0.remains.isClosed = false }),
         (.tasksLeft, { $0.remains.tasks = 1 }),
+        (.timersLeft, { $0.remains.timers = 1 }),
         (.descriptorsLeft, { $0.remains.descriptorsAfter = 9 }),
     ]
 

@@ -38,6 +38,7 @@ struct LedgerPlanTests {
         #expect(Self.plans.contains { $0.faults != nil })
         #expect(Self.plans.contains { $0.shutdownAfter != nil })
         #expect(Self.plans.contains { $0.requestsPerConnection != nil })
+        #expect(Self.plans.contains { $0.countsTimers } && Self.plans.contains { !$0.countsTimers })
     }
 
     @Test("Two hundred episodes have requests with unique ids, small and large bodies, and cancellations")

@@ -42,6 +42,7 @@ struct LedgerDrawing {
         plan.serverBuffers = isCalm ? nil : pick([nil, nil, nil, 32_768, 65_536])
         plan.requestsPerConnection = isCalm ? nil : pick([nil, nil, 1, 5, 50])
         plan.requests = (0..<count).map { _ in request() }
+        plan.countsTimers = random.nextBool(probability: 0.25)
         return plan
     }
 

@@ -220,6 +220,7 @@ struct LedgerJudge {
             add(.callsLeft, nil, "\(remains.inFlight) in flight, closed: \(remains.isClosed)")
         }
         if remains.tasks > 0 { add(.tasksLeft, nil, "of \(remains.tasks) calls") }
+        if remains.timers > 0 { add(.timersLeft, nil, "\(remains.timers) of the client") }
         if let before = remains.descriptorsBefore, let after = remains.descriptorsAfter, after > before {
             add(.descriptorsLeft, nil, "\(after) open, \(before) before")
         }

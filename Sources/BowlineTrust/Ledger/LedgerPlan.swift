@@ -85,6 +85,8 @@ struct LedgerPlan: Sendable {
     var requestsPerConnection: Int?
     /// The socket buffers of the service, in bytes; nil: the system's default.
     var serverBuffers: Int?
+    /// Whether the client gets a ``CountingClock``, so that timers that it leaves behind are detected.
+    var countsTimers = false
 
     /// Draws the plan of an episode: the same plan for the same seed and number.
     ///

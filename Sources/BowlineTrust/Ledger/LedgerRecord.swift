@@ -89,6 +89,8 @@ struct LedgerRemains: Sendable {
     var inFlight = 0
     /// The number of calls that left a task behind.
     var tasks = 0
+    /// Sleeps of the client that have not ended. Counted in episodes whose plan says so, once the client is released.
+    var timers = 0
     /// Whether the client reports that it is closed.
     var isClosed = true
     /// Open descriptors before and after the episode; nil: the system does not report them.

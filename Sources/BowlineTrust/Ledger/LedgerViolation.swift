@@ -26,6 +26,7 @@ enum LedgerRule: String, Sendable, CaseIterable {
     case poolNotEmpty = "pool not empty"
     case callsLeft = "calls left"
     case tasksLeft = "tasks left"
+    case timersLeft = "timers left"
     case descriptorsLeft = "descriptors left"
     case memoryGrew = "memory grew"
     case hang = "hang"
