@@ -125,6 +125,27 @@ def lines():
         yield f"bounded-{ending}", with_numbers(b"abc\r\nabc\r", *numbers)
 
 
+def location():
+    """The values; the URL that redirects (https, http, a socket), the kind of status, the method, the option, the hops."""
+    for name, (text, numbers) in {
+        "path": ("/v2/orders?page=2", (0, 2, 0, 0, 0)), "relative": ("../x", (1, 0, 2, 0, 0)),
+        "other-origin": ("https://other.example/x", (0, 1, 2, 0, 0)), "other-port": ("//example.com:8443/", (0, 2, 3, 0, 0)),
+        "same-origin": ("HTTPS://EXAMPLE.COM:443/x", (0, 0, 1, 0, 0)), "dot": ("https://example.com./x", (0, 2, 0, 0, 0)),
+        "downgrade": ("http://example.com/x", (0, 2, 0, 0, 0)), "downgrade-allowed": ("http://example.com/", (0, 2, 2, 1, 0)),
+        "upgrade": ("https://example.com:8080/", (1, 0, 2, 0, 0)), "socket": ("http+unix://%2Frun%2Fb.sock/x", (0, 2, 0, 1, 0)),
+        "own-socket": ("http+unix://%2Frun%2Fapi.sock/x", (2, 2, 0, 0, 0)), "localhost": ("http://localhost/x", (2, 1, 3, 0, 0)),
+        "from-socket": ("http://example.com/", (2, 0, 0, 0, 0)), "user": ("https://user:secret@example.com/", (0, 2, 0, 0, 0)),
+        "foreign": ("mailto:someone@example.com", (0, 2, 0, 0, 0)), "empty": ("", (0, 2, 0, 0, 0)),
+        "twice": ("/a\n/a", (0, 2, 0, 0, 0)), "differing": ("/a\nhttps://other.example/", (0, 2, 0, 0, 0)),
+        "last": ("/a", (0, 2, 0, 0, 3)), "backslash": ("https:\\\\other.example\\", (0, 2, 0, 0, 0)),
+        "at": ("https://example.com@other.example/", (0, 2, 0, 0, 0)), "fragment": ("#top", (0, 1, 0, 0, 1)),
+        "letters": ("/\u00fc?\u20ac", (1, 2, 0, 0, 0)), "replacement": ("/\ufffd", (0, 2, 0, 0, 0)),
+    }.items():
+        yield name, with_numbers(text.encode(), *map(Number, numbers))
+    yield "not-utf8", with_numbers(b"/\xe9\xff?\xfc", *map(Number, (1, 0, 2, 0, 0)))
+    yield "long", with_numbers(b"/" + b"a" * 16_400, *map(Number, (0, 2, 0, 0, 0)))
+
+
 def http2():
     for name, (text, is_trailer) in {
         "head": (":status=200\ncontent-length=12\nx-a= b\t\nset-cookie=", 0), "trailers": ("x-sum=1\nx-other=2", 1),
@@ -247,6 +268,7 @@ def session():
 
 TARGETS = {
     "response": response, "differential": differential, "chunks": chunks, "inflate": inflate, "lines": lines,
+    "location": location,
     "http2": http2, "frames": frames, "hpack": hpack, "session": session,
 }
 
