@@ -69,6 +69,18 @@ def differential():
 
     for case in corpus_cases(3, is_accepted):
         yield case["id"], with_numbers(case["bytes"], Number(case["eof"] == "close"))
+    ok, chunked = b"HTTP/1.1 200 OK\r\n", b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    for name, content, is_closed in [
+        ("upgrade-offered", ok + b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nok", 0),
+        ("upgrade-alone", ok + b"Upgrade: h2c, x/1\r\n\r\nok", 1),
+        ("connection-list", ok + b"Connection: keep-alive , x,close\r\nProxy-Connection: close\r\n\r\nok", 1),
+        ("connection-odd", ok + b"Connection: ,, closed, keep-alive2, \xe9\r\nContent-Length: 0\r\n\r\n", 0),
+        ("connection-chunked", ok + b"Connection: close, upgrade\r\nUpgrade: x\r\n" + chunked + b"\r\n", 0),
+        ("body-like-lines", ok + b"Content-Length: 8\r\n\r\n a \r\n\tb ", 0),
+        ("trailers", ok + chunked + b"X-Sum: \t1\r\nx-sum:2\r\nX-Empty:\r\nExpires: 0\r\n\r\n", 0),
+        ("trailers-and-close", ok + b"Connection: close\r\n" + chunked + b"Via: 1.1 a\r\n\r\n", 1),
+    ]:
+        yield name, with_numbers(content, Number(is_closed))
 
 
 def chunks():
