@@ -24,9 +24,13 @@ final class HTTP2Streams: ChannelInboundHandler {
         let streams = HTTP2Streams(limit: options.requestsPerConnection, connection: connection)
         let bound = NIOLoopBound(streams, eventLoop: channel.eventLoop)
         var configuration = NIOHTTP2Handler.ConnectionConfiguration()
+        let listSize = min(max(1, options.maximumHeaderListSize), Int(Int32.max))
         configuration.initialSettings = [
-            HTTP2Setting(parameter: .maxConcurrentStreams, value: options.maximumStreams)
+            HTTP2Setting(parameter: .maxConcurrentStreams, value: options.maximumStreams),
+            HTTP2Setting(parameter: .maxHeaderListSize, value: listSize),
         ]
+        // A section may come in as many frames of 16,384 bytes as it needs.
+        configuration.maximumSequentialContinuationFrames = max(5, listSize / 16_384 + 1)
         if let window = options.initialWindow {
             let value = min(max(1, window), Int(Int32.max))
             configuration.initialSettings.append(HTTP2Setting(parameter: .initialWindowSize, value: value))
@@ -45,7 +49,7 @@ final class HTTP2Streams: ChannelInboundHandler {
                 try stream.pipeline.syncOperations.addHandler(handler)
             }
         }
-        try channel.pipeline.syncOperations.addHandlers([handler, streams])
+        try channel.pipeline.syncOperations.addHandlers([HTTP2Continuations(), handler, streams])
     }
 
     /// Raises SwiftNIO's limits against floods, because busy tests reach them.
