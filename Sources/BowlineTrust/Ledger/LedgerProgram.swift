@@ -148,7 +148,7 @@ struct LedgerProgram: Sendable {
         let rejection = hasBody ? LedgerContent.rejection(of: request.id) : ByteBuffer()
         return LedgerSent(
             id: request.id, method: request.method, target: request.target,
-            fields: LedgerContent.comparable(LedgerContent.fields(of: request.id))
+            fields: LedgerContent.comparable(LedgerContent.fields(of: request))
                 + LedgerContent.comparable(Self.commonFields(plan)),
             trailers: request.bodyKind == .trailed
                 ? LedgerContent.comparable(LedgerContent.trailers(of: request.id)) : [],
@@ -166,7 +166,7 @@ struct LedgerProgram: Sendable {
         if request.isKeyed { options.makesIdempotencyKey = true }
         if request.expectsContinue { options.continueTimeout = .milliseconds(50) }
         return ServiceRequest(
-            method: request.method, request.target, fields: LedgerContent.fields(of: request.id),
+            method: request.method, request.target, fields: LedgerContent.fields(of: request),
             body: try await makeBody(request, content, file), options: options)
     }
 
