@@ -206,6 +206,7 @@ public final class FaultProxy: Sendable {
         } catch {
             failure = error
         }
+        for entered in shared.withLock({ Array($0.entering.values) }) { try await entered.get() }
         let open = shared.withLock { $0.connections(nil) }
         for connection in open { connection.tell(.stop) }
         for connection in open { try await connection.closed.get() }
@@ -216,7 +217,10 @@ public final class FaultProxy: Sendable {
     private static func accept(
         _ channel: any Channel, _ target: FaultTarget, _ shared: Watched<FaultProxyState>
     ) throws {
-        guard let admission = shared.withLock({ $0.admit() }) else { throw ChannelError.ioOnClosedChannel }
+        let entered = channel.eventLoop.makePromise(of: Void.self)
+        defer { entered.succeed() }
+        let admitted = shared.withLock { $0.admit(entered.futureResult) }
+        guard let admission = admitted else { throw ChannelError.ioOnClosedChannel }
         // The plan may call a closure of the user, so ask it without the lock.
         let (plan, number) = (admission.plan, admission.numberInPlan)
         let mailbox = FaultConnection.Mailbox()
@@ -237,7 +241,7 @@ public final class FaultProxy: Sendable {
             number: admission.number, driver: driver, mailbox: mailbox, on: channel.eventLoop
         )
         let (isStopped, silenced) = shared.withLock { state -> (Bool, Set<FaultDirection>) in
-            state.openConnections[connection.number] = connection
+            state.enter(connection)
             return (state.isStopped, state.silenced)
         }
         if isStopped { connection.tell(.stop) }
