@@ -151,7 +151,8 @@ public final class FaultProxy: Sendable {
     /// The number of accepted connections, including ended ones.
     public var accepted: Int { shared.withLock { $0.accepted } }
 
-    /// The last 10,000 records, in order: faults, and the beginnings and ends of connections.
+    /// The last 10,000 records, in order: faults, and the beginnings and ends of connections. After the beginning of a
+    /// connection come the latency, jitter, slices and rate of its lanes.
     public var log: [FaultRecord] { shared.withLock { Array($0.records.suffix(FaultProxyState.logLimit)) } }
 
     /// Waits until at least `count` connections have been accepted, including ended ones.
