@@ -22,8 +22,9 @@ struct HTTP2BrokenRuleTests {
 
     /// The client's preface, its settings and the frames. It also acknowledges the server's settings.
     private static func opening(_ frames: [HTTP2WireFrame]) -> ByteBuffer {
+        let first: [HTTP2WireFrame] = [.settings([]), .settingsAcknowledgement]
         var bytes = HTTP2WireFrame.clientPreface
-        for frame in [.settings([]), .settingsAcknowledgement] + frames { bytes.writeImmutableBuffer(frame.bytes) }
+        for frame in first + frames { bytes.writeImmutableBuffer(frame.bytes) }
         return bytes
     }
 
