@@ -68,12 +68,19 @@ struct FieldSection {
 
     /// Returns the section with this field; nil if a field cannot have this value.
     static func received(_ name: String, _ value: [UInt8]) throws -> FieldSection? {
-        guard value.allSatisfy(FuzzGrammar.isText) else { return nil }
+        try received(name, values: [value])
+    }
+
+    /// Returns the section with a field for each value; nil if a field cannot have one of the values.
+    static func received(_ name: String, values: [[UInt8]]) throws -> FieldSection? {
+        guard values.allSatisfy({ $0.allSatisfy(FuzzGrammar.isText) }) else { return nil }
+        var head = Array("HTTP/1.1 204 No Content\r\n".utf8)
+        for value in values { head += Array("\(name): ".utf8) + value + Array("\r\n".utf8) }
+        head += Array("\r\n".utf8)
         var limits = HTTP1Limits()
-        limits.maximumHeadBytes = max(limits.maximumHeadBytes, value.count + 256)
+        limits.maximumHeadBytes = max(limits.maximumHeadBytes, head.count + 256)
         var parser = HTTP1ResponseParser(limits: limits)
         parser.beginResponse(to: .other)
-        let head = Array("HTTP/1.1 204 No Content\r\n\(name): ".utf8) + value + Array("\r\n\r\n".utf8)
         parser.append(ByteBuffer(bytes: head))
         guard case .head(let response, _) = try parser.next() else {
             throw FuzzViolation("a value of printable bytes is accepted in \(name)")

@@ -17,6 +17,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case names
     /// `Link` fields.
     case links
+    /// `Location` fields, and the requests that redirects make of them.
+    case location
     /// Lines and server-sent events.
     case lines
     /// Field sections over HTTP/2.
@@ -44,6 +46,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .dates: try DatesTarget.check(input)
         case .names: try NamesTarget.check(input)
         case .links: try LinksTarget.check(input)
+        case .location: try LocationTarget.check(input)
         case .lines: try LinesTarget.check(input)
         case .http2: try HTTP2Target.check(input)
         case .frames: try FramesTarget.check(input)

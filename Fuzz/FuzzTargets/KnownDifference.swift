@@ -13,30 +13,40 @@ enum KnownDifference: CaseIterable {
     /// llhttp is less strict about some chunk extensions and stricter about others: it accepts no whitespace in them.
     case chunkExtension
     /// llhttp reads the framing and connection fields of a trailer section, which have no meaning there (RFC 9110
-    /// §6.5.1).
-    case trailers
-    /// NIOHTTP1 accepts 256 fields, this parser 512.
+    /// §6.5.1). It reads all other trailers as we do.
+    case framingTrailers
+    /// NIOHTTP1 accepts 256 fields, trailers included. This parser accepts 512, and as many trailers.
     case fieldCount
-    /// llhttp reads `Connection`, `Proxy-Connection` and `Upgrade` to decide whether HTTP ends with the message.
-    case connection
 
     /// Returns the first difference that applies to this response.
     static func first(in bytes: [UInt8], as response: ParsedResponse) -> KnownDifference? {
-        allCases.first { $0.holds(for: bytes, as: response) }
+        let lines = linePart(of: bytes, as: response)
+        return allCases.first { $0.holds(for: bytes, lines, as: response) }
     }
 
-    private func holds(for bytes: [UInt8], as response: ParsedResponse) -> Bool {
+    private func holds(for bytes: [UInt8], _ lines: [UInt8], as response: ParsedResponse) -> Bool {
         switch self {
         case .minorVersion: bytes.count > 7 && bytes[7] != UInt8(ascii: "0") && bytes[7] != UInt8(ascii: "1")
-        case .fold: Self.hasLine(in: bytes) { _, after in after.map(FuzzGrammar.isSpace) ?? false }
-        case .whitespaceAtLineEnd: Self.hasLine(in: bytes) { before, _ in before.map(FuzzGrammar.isSpace) ?? false }
+        case .fold: Self.hasLine(in: lines) { _, after in after.map(FuzzGrammar.isSpace) ?? false }
+        case .whitespaceAtLineEnd: Self.hasLine(in: lines) { before, _ in before.map(FuzzGrammar.isSpace) ?? false }
         case .repeatedLength: response.fields.count(where: { $0.name.lowercased() == "content-length" }) > 1
         case .chunkExtension: Self.isChunked(response) && bytes.contains(UInt8(ascii: ";"))
-        case .trailers: !response.trailers.isEmpty
-        case .fieldCount: response.fields.count > 256
-        case .connection:
-            response.fields.contains { ["upgrade", "connection", "proxy-connection"].contains($0.name.lowercased()) }
+        case .framingTrailers: response.trailers.contains { Self.framingNames.contains($0.name.lowercased()) }
+        case .fieldCount: response.fields.count + response.trailers.count > 256
         }
+    }
+
+    private static let framingNames: Set<String> = [
+        "connection", "content-length", "proxy-connection", "transfer-encoding", "upgrade",
+    ]
+
+    /// The part of a response that consists of lines: its head, or all of it if it has chunks.
+    private static func linePart(of bytes: [UInt8], as response: ParsedResponse) -> [UInt8] {
+        guard !isChunked(response) else { return bytes }
+        // Empty lines before the status line are not the end of the head.
+        let start = bytes.firstIndex { $0 != 0x0D && $0 != 0x0A } ?? bytes.endIndex
+        let end = bytes[start...].indices.first { bytes[$0...].starts(with: [0x0D, 0x0A, 0x0D, 0x0A]) }
+        return Array(bytes[..<(end.map { $0 + 4 } ?? bytes.endIndex)])
     }
 
     private static func isChunked(_ response: ParsedResponse) -> Bool {

@@ -82,6 +82,20 @@ struct FaultConnectionMachineTests {
         #expect(second == ["# connected", "toServer: a", "toClient: b"])
     }
 
+    @Test("The log says what the lanes do to all bytes")
+    func lanes() {
+        var machine = makeMachine {
+            $0.toServer.bytesPerSecond = 1000
+            $0.toClient.latency = .milliseconds(50)
+            $0.toClient.jitter = .seconds(1)
+            $0.toClient.sliceBytes = 10
+            $0.toClient.sliceGap = .milliseconds(1)
+        }
+        let actions = drain(&machine)
+        let toClient = "latency 0.05 seconds, jitter 1.0 seconds, slices of 10 bytes with gaps of 0.001 seconds"
+        #expect(actions == ["# accepted", "# 1000 bytes per second", "# \(toClient)", "dial"])
+    }
+
     @Test("the client is reset when the dial fails")
     func dialFails() {
         var machine = makeMachine()

@@ -1,3 +1,4 @@
+import BowlineCore
 import BowlineTesting
 import NIOCore
 import Testing
@@ -174,6 +175,31 @@ struct FaultProxyTests {
                     "connection 0, to the server, byte 3: swallow 2",
                     "connection 0, to the server, byte 6: cut (reset)", "connection 0: closed",
                 ])
+        }
+    }
+
+    @Test("Stopping waits for a connection whose script is being made")
+    func stoppingDuringAdmission() async throws {
+        let (begun, ended, stopped) = (Gate(), Gate(), Gate())
+        let plan = FaultPlan.make { _ in
+            begun.open()
+            // Blocks the event loop, for a tenth of a second at most.
+            let end = MonotonicClock().now.advanced(by: .milliseconds(100))
+            while !stopped.isOpen, MonotonicClock().now < end {}
+            ended.open()
+            return .none
+        }
+        try await withLoopbackServer { server in
+            let proxy = try await FaultProxy.start(port: server.port, plan: plan)
+            let exchange = Task {
+                try? await withRawClient(port: proxy.port) { client in _ = await client.readToEnd() }
+            }
+            try await begun.wait()
+            try await proxy.stop()
+            stopped.open()
+            #expect(ended.isOpen)
+            #expect(proxy.connections == [])
+            _ = await exchange.value
         }
     }
 

@@ -214,6 +214,47 @@ struct LoopbackHTTP2Tests {
         }
     }
 
+    @Test("The fields of a request and of a reply may be larger than a frame; later sections are right, too")
+    func largeSections() async throws {
+        var options = LoopbackServer.Options.http2
+        options.http2?.maximumHeaderListSize = 131_072
+        var large: HTTPFields = [:]
+        for number in 0..<60 {
+            let name = try #require(HTTPField.Name("x-large-\(number)"))
+            large.append(HTTPField(name: name, value: String(repeating: "v", count: 900) + "\(number)"))
+        }
+        let trailer = try #require(HTTPField.Name("x-sum"))
+        try await withPair(options) { [large] client, server in
+            server.respond { request in
+                .reply(
+                    200, fields: request.fields, body: "rope", framing: .chunked,
+                    trailers: [trailer: String(repeating: "t", count: 20_000)])
+            }
+            for fields in [[:], large, [.accept: "a/b"], large] as [HTTPFields] {
+                let response = try await client.send(ServiceRequest("/", fields: fields))
+                #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "rope"))
+                for field in fields { #expect(response.fields[field.name] == field.value) }
+                #expect(response.body.trailers?[trailer]?.utf8.count == 20_000)
+            }
+            #expect(server.connections.count == 1)
+            #expect(server.problems.isEmpty)
+        }
+    }
+
+    @Test("A request whose fields are larger than the announced limit is not sent")
+    func tooLargeSection() async throws {
+        try await withPair { client, server in
+            server.respond { _ in .reply(200) }
+            let value = String(repeating: "v", count: 16_384)
+            let error = try await serviceError {
+                _ = try await client.fetch(ServiceRequest("/", fields: [.accept: value]))
+            }
+            #expect(error.code == .invalidRequest)
+            #expect(error.progress == .neverSent)
+            #expect(server.problems.isEmpty)
+        }
+    }
+
     @Test("A reply that HTTP/2 cannot send is recorded as a problem")
     func impossible() async throws {
         try await withPair { client, server in

@@ -54,6 +54,36 @@ struct LedgerEpisodeTests {
         #expect(record.shutdownAt != nil)
     }
 
+    @Test("A client that is released leaves no timer and no task", arguments: LedgerProtocol.allCases)
+    func timers(wire: LedgerProtocol) async throws {
+        let plan = try Self.plan(wire) { $0.countsTimers && $0.faults != nil && $0.concurrency >= 8 }
+        let record = try await LedgerEpisode(plan).run().record
+        #expect(Self.violations(record) == [])
+        #expect(record.remains.timers == 0)
+        #expect(record.remains.tasks == 0)
+    }
+
+    @Test("Over HTTP/2, fields that need several frames arrive whole, both ways")
+    func largeFields() async throws {
+        let plan = try Self.plan(.http2) { plan in
+            plan.isCalm && plan.requests.contains { $0.largeFieldBytes > 30_000 }
+                && plan.requests.contains {
+                    if case .answerWithLargeFields(let bytes)? = $0.acts.first { bytes > 20_000 } else { false }
+                }
+        }
+        let record = try await LedgerEpisode(plan).run().record
+        #expect(Self.violations(record) == [])
+        #expect(record.executions.count == 40)
+    }
+
+    @Test("An HTTP/1.1 service ends connections after some requests", arguments: [LedgerProtocol.http1, .tls])
+    func limitedConnections(wire: LedgerProtocol) async throws {
+        let plan = try Self.plan(wire) { $0.requestsPerConnection == 5 && $0.faults == nil && $0.shutdownAfter == nil }
+        let record = try await LedgerEpisode(plan).run().record
+        #expect(Self.violations(record) == [])
+        #expect(record.calls.count == 40)
+    }
+
     @Test("A service that executes a request twice is found out")
     func spoiled() async throws {
         let plan = try Self.plan(.http1) { $0.isCalm }

@@ -193,6 +193,7 @@ struct LedgerJudgeTests {
             }
         ),
         (.malformedRequest, { $0.malformed = ["a line has a bare CR"] }),
+        (.brokenRule, { $0.brokenRules = ["connection 1: the client broke a rule of HTTP/2: FlowControlViolation"] }),
         (.late, { $0.calls[0].endedAt = $0.calls[0].deadlineAt + LedgerJudge.grace + 1 }),
         (
             .late,
@@ -242,6 +243,7 @@ struct LedgerJudgeTests {
         (.callsLeft, { $0.remains.inFlight = 1 }),
         (.callsLeft, { $0.remains.isClosed = false }),
         (.tasksLeft, { $0.remains.tasks = 1 }),
+        (.timersLeft, { $0.remains.timers = 1 }),
         (.descriptorsLeft, { $0.remains.descriptorsAfter = 9 }),
     ]
 

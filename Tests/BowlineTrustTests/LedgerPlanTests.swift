@@ -38,6 +38,7 @@ struct LedgerPlanTests {
         #expect(Self.plans.contains { $0.faults != nil })
         #expect(Self.plans.contains { $0.shutdownAfter != nil })
         #expect(Self.plans.contains { $0.requestsPerConnection != nil })
+        #expect(Self.plans.contains { $0.countsTimers } && Self.plans.contains { !$0.countsTimers })
     }
 
     @Test("Two hundred episodes have requests with unique ids, small and large bodies, and cancellations")
@@ -47,6 +48,28 @@ struct LedgerPlanTests {
         #expect(requests.allSatisfy { (0..<307_200).contains($0.bodySize) && (0..<307_200).contains($0.answerSize) })
         #expect(requests.contains { $0.bodySize > 250_000 })
         #expect(requests.contains { $0.cancelAfter != nil })
+    }
+
+    @Test("About one HTTP/2 request in twenty has large fields, and no other request has them")
+    func largeRequests() {
+        let requests = Self.plans.filter { $0.wire == .http2 }.flatMap(\.requests)
+        let large = requests.filter { $0.largeFieldBytes > 0 }
+        #expect((requests.count / 40..<requests.count / 10).contains(large.count))
+        #expect(large.allSatisfy { (8000..<60_000).contains($0.largeFieldBytes) })
+        #expect(Self.plans.filter { $0.wire != .http2 }.flatMap(\.requests).allSatisfy { $0.largeFieldBytes == 0 })
+    }
+
+    @Test("A request's large fields have all their bytes, and fit the service's limit")
+    func requestFields() throws {
+        let large = try #require(
+            Self.drawnRequests.filter { $0.largeFieldBytes > 0 }.max { $0.largeFieldBytes < $1.largeFieldBytes })
+        let fields = LedgerContent.fields(of: large)
+        #expect(fields == LedgerContent.fields(of: large))
+        #expect(fields.allSatisfy { HTTPField.isValidValue($0.value) })
+        let values = fields.filter { $0.name.canonicalName.hasPrefix("x-ledger-large-") }.map(\.value.utf8.count)
+        #expect(values.reduce(0, +) == large.largeFieldBytes)
+        let listSize = fields.reduce(0) { $0 + $1.name.rawName.utf8.count + $1.value.utf8.count + 32 }
+        #expect(listSize < 100_000)
     }
 
     @Test("Two hundred episodes have valid configurations")

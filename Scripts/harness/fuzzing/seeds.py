@@ -69,6 +69,18 @@ def differential():
 
     for case in corpus_cases(3, is_accepted):
         yield case["id"], with_numbers(case["bytes"], Number(case["eof"] == "close"))
+    ok, chunked = b"HTTP/1.1 200 OK\r\n", b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    for name, content, is_closed in [
+        ("upgrade-offered", ok + b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nok", 0),
+        ("upgrade-alone", ok + b"Upgrade: h2c, x/1\r\n\r\nok", 1),
+        ("connection-list", ok + b"Connection: keep-alive , x,close\r\nProxy-Connection: close\r\n\r\nok", 1),
+        ("connection-odd", ok + b"Connection: ,, closed, keep-alive2, \xe9\r\nContent-Length: 0\r\n\r\n", 0),
+        ("connection-chunked", ok + b"Connection: close, upgrade\r\nUpgrade: x\r\n" + chunked + b"\r\n", 0),
+        ("body-like-lines", ok + b"Content-Length: 8\r\n\r\n a \r\n\tb ", 0),
+        ("trailers", ok + chunked + b"X-Sum: \t1\r\nx-sum:2\r\nX-Empty:\r\nExpires: 0\r\n\r\n", 0),
+        ("trailers-and-close", ok + b"Connection: close\r\n" + chunked + b"Via: 1.1 a\r\n\r\n", 1),
+    ]:
+        yield name, with_numbers(content, Number(is_closed))
 
 
 def chunks():
@@ -123,6 +135,27 @@ def lines():
             yield f"{name}-{ending}", with_numbers(body, *numbers, *cuts(1, 2, 10))
         numbers = [Number(ending), Number(1), Number(3), Number(EVERY_BYTE)]
         yield f"bounded-{ending}", with_numbers(b"abc\r\nabc\r", *numbers)
+
+
+def location():
+    """The values; the URL that redirects (https, http, a socket), the kind of status, the method, the option, the hops."""
+    for name, (text, numbers) in {
+        "path": ("/v2/orders?page=2", (0, 2, 0, 0, 0)), "relative": ("../x", (1, 0, 2, 0, 0)),
+        "other-origin": ("https://other.example/x", (0, 1, 2, 0, 0)), "other-port": ("//example.com:8443/", (0, 2, 3, 0, 0)),
+        "same-origin": ("HTTPS://EXAMPLE.COM:443/x", (0, 0, 1, 0, 0)), "dot": ("https://example.com./x", (0, 2, 0, 0, 0)),
+        "downgrade": ("http://example.com/x", (0, 2, 0, 0, 0)), "downgrade-allowed": ("http://example.com/", (0, 2, 2, 1, 0)),
+        "upgrade": ("https://example.com:8080/", (1, 0, 2, 0, 0)), "socket": ("http+unix://%2Frun%2Fb.sock/x", (0, 2, 0, 1, 0)),
+        "own-socket": ("http+unix://%2Frun%2Fapi.sock/x", (2, 2, 0, 0, 0)), "localhost": ("http://localhost/x", (2, 1, 3, 0, 0)),
+        "from-socket": ("http://example.com/", (2, 0, 0, 0, 0)), "user": ("https://user:secret@example.com/", (0, 2, 0, 0, 0)),
+        "foreign": ("mailto:someone@example.com", (0, 2, 0, 0, 0)), "empty": ("", (0, 2, 0, 0, 0)),
+        "twice": ("/a\n/a", (0, 2, 0, 0, 0)), "differing": ("/a\nhttps://other.example/", (0, 2, 0, 0, 0)),
+        "last": ("/a", (0, 2, 0, 0, 3)), "backslash": ("https:\\\\other.example\\", (0, 2, 0, 0, 0)),
+        "at": ("https://example.com@other.example/", (0, 2, 0, 0, 0)), "fragment": ("#top", (0, 1, 0, 0, 1)),
+        "letters": ("/\u00fc?\u20ac", (1, 2, 0, 0, 0)), "replacement": ("/\ufffd", (0, 2, 0, 0, 0)),
+    }.items():
+        yield name, with_numbers(text.encode(), *map(Number, numbers))
+    yield "not-utf8", with_numbers(b"/\xe9\xff?\xfc", *map(Number, (1, 0, 2, 0, 0)))
+    yield "long", with_numbers(b"/" + b"a" * 16_400, *map(Number, (0, 2, 0, 0, 0)))
 
 
 def http2():
@@ -247,6 +280,7 @@ def session():
 
 TARGETS = {
     "response": response, "differential": differential, "chunks": chunks, "inflate": inflate, "lines": lines,
+    "location": location,
     "http2": http2, "frames": frames, "hpack": hpack, "session": session,
 }
 

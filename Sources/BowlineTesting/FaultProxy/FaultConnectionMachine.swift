@@ -63,6 +63,8 @@ struct FaultConnectionMachine: ~Copyable {
 
     private let number: Int
     private let opening: FaultScript.Opening
+    /// What each lane does to all bytes, in words. Without the lanes that do nothing.
+    private let lanes: [(direction: FaultDirection, text: String)]
     private var phase: Phase
     private var toServer: FaultLaneMachine
     private var toClient: FaultLaneMachine
@@ -75,6 +77,9 @@ struct FaultConnectionMachine: ~Copyable {
     init(number: Int, script: FaultScript, at now: MonotonicInstant) {
         self.number = number
         opening = script.opening
+        lanes = FaultDirection.allCases.compactMap { direction in
+            script[direction].text.map { (direction: direction, text: $0) }
+        }
         phase = .held(until: now)
         toServer = FaultLaneMachine(script.toServer)
         toClient = FaultLaneMachine(script.toClient)
@@ -92,6 +97,7 @@ struct FaultConnectionMachine: ~Copyable {
     mutating func accepted(silenced: Set<FaultDirection>, at now: MonotonicInstant) {
         guard !isOver else { return }
         note("accepted")
+        for lane in lanes { note(lane.text, lane.direction) }
         switch opening {
         case .connect: break
         case .delay(let time):

@@ -151,7 +151,8 @@ public final class FaultProxy: Sendable {
     /// The number of accepted connections, including ended ones.
     public var accepted: Int { shared.withLock { $0.accepted } }
 
-    /// The last 10,000 records, in order: faults, and the beginnings and ends of connections.
+    /// The last 10,000 records, in order: faults, and the beginnings and ends of connections. After the beginning of a
+    /// connection come the latency, jitter, slices and rate of its lanes.
     public var log: [FaultRecord] { shared.withLock { Array($0.records.suffix(FaultProxyState.logLimit)) } }
 
     /// Waits until at least `count` connections have been accepted, including ended ones.
@@ -206,6 +207,7 @@ public final class FaultProxy: Sendable {
         } catch {
             failure = error
         }
+        for entered in shared.withLock({ Array($0.entering.values) }) { try await entered.get() }
         let open = shared.withLock { $0.connections(nil) }
         for connection in open { connection.tell(.stop) }
         for connection in open { try await connection.closed.get() }
@@ -216,7 +218,10 @@ public final class FaultProxy: Sendable {
     private static func accept(
         _ channel: any Channel, _ target: FaultTarget, _ shared: Watched<FaultProxyState>
     ) throws {
-        guard let admission = shared.withLock({ $0.admit() }) else { throw ChannelError.ioOnClosedChannel }
+        let entered = channel.eventLoop.makePromise(of: Void.self)
+        defer { entered.succeed() }
+        let admitted = shared.withLock { $0.admit(entered.futureResult) }
+        guard let admission = admitted else { throw ChannelError.ioOnClosedChannel }
         // The plan may call a closure of the user, so ask it without the lock.
         let (plan, number) = (admission.plan, admission.numberInPlan)
         let mailbox = FaultConnection.Mailbox()
@@ -237,7 +242,7 @@ public final class FaultProxy: Sendable {
             number: admission.number, driver: driver, mailbox: mailbox, on: channel.eventLoop
         )
         let (isStopped, silenced) = shared.withLock { state -> (Bool, Set<FaultDirection>) in
-            state.openConnections[connection.number] = connection
+            state.enter(connection)
             return (state.isStopped, state.silenced)
         }
         if isStopped { connection.tell(.stop) }

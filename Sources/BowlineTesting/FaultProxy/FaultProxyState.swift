@@ -17,6 +17,9 @@ struct FaultProxyState: Sendable {
     var silenced: Set<FaultDirection> = []
     var records: [FaultRecord] = []
     var isStopped = false
+    /// The connections that are admitted and not yet in ``openConnections``. Each future completes when its connection is
+    /// there.
+    var entering: [Int: EventLoopFuture<Void>] = [:]
     private var turnsByLoop: [ObjectIdentifier: NIOLoopBound<FaultTurns>] = [:]
 
     init(plan: FaultPlan) {
@@ -33,6 +36,12 @@ struct FaultProxyState: Sendable {
         openConnections.values
             .filter { numbers?.contains($0.number) ?? true }
             .sorted { $0.number < $1.number }
+    }
+
+    /// Adds an admitted connection to the open ones.
+    mutating func enter(_ connection: FaultConnection) {
+        openConnections[connection.number] = connection
+        entering[connection.number] = nil
     }
 
     /// Returns the turns of an event loop. Call it on that loop.
@@ -53,10 +62,12 @@ struct FaultProxyState: Sendable {
         let plan: FaultPlan
     }
 
+    /// - Parameter entered: Completes when the connection is in ``openConnections``.
     /// - Returns: the admission; nil if the proxy is stopped.
-    mutating func admit() -> Admission? {
+    mutating func admit(_ entered: EventLoopFuture<Void>) -> Admission? {
         guard !isStopped else { return nil }
         defer { accepted += 1 }
+        entering[accepted] = entered
         return Admission(number: accepted, numberInPlan: accepted - planStart, plan: plan)
     }
 }

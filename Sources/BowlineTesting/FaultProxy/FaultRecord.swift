@@ -6,7 +6,8 @@ public struct FaultRecord: Sendable, Hashable, CustomStringConvertible {
     public let direction: FaultDirection?
     /// How many bytes of the direction's sender the proxy had taken; 0 without a direction.
     public let offset: Int
-    /// The action, in words: `cut (reset)`, `connected`, `end of stream`.
+    /// The action, in words: `cut (reset)`, `connected`, `end of stream`. Or what the direction's lane does to all bytes:
+    /// `latency 0.05 seconds, slices of 10 bytes`.
     public let what: String
     /// The fault that an event or a call of the proxy's methods caused; nil for actions of the peers.
     public let kind: FaultEvent.Kind?
@@ -25,6 +26,20 @@ public struct FaultRecord: Sendable, Hashable, CustomStringConvertible {
         case .toClient: "connection \(connection), to the client, byte \(offset): \(what)"
         case nil: "connection \(connection): \(what)"
         }
+    }
+}
+
+extension FaultLane {
+    /// The text for a line of the log: what the lane does to all bytes; nil: nothing.
+    var text: String? {
+        var parts: [String] = []
+        if latency > .zero { parts.append("latency \(latency)") }
+        if jitter > .zero { parts.append("jitter \(jitter)") }
+        if let sliceBytes {
+            parts.append("slices of \(sliceBytes) bytes" + (sliceGap > .zero ? " with gaps of \(sliceGap)" : ""))
+        }
+        if let bytesPerSecond { parts.append("\(bytesPerSecond) bytes per second") }
+        return parts.isEmpty ? nil : parts.joined(separator: ", ")
     }
 }
 

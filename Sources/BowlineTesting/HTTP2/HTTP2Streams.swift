@@ -8,23 +8,29 @@ final class HTTP2Streams: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
 
     private let limit: Int?
+    private let connection: LoopbackConnection
     private var context: ChannelHandlerContext?
     private var begun = 0
     private var open = 0
     private var isGoingAway = false
 
-    init(limit: Int?) {
+    init(limit: Int?, connection: LoopbackConnection) {
         self.limit = limit.map { max(1, $0) }
+        self.connection = connection
     }
 
     /// Adds the handlers of HTTP/2 to the end of the connection's pipeline.
     static func add(to channel: any Channel, of connection: LoopbackConnection, _ options: LoopbackHTTP2) throws {
-        let streams = HTTP2Streams(limit: options.requestsPerConnection)
+        let streams = HTTP2Streams(limit: options.requestsPerConnection, connection: connection)
         let bound = NIOLoopBound(streams, eventLoop: channel.eventLoop)
         var configuration = NIOHTTP2Handler.ConnectionConfiguration()
+        let listSize = min(max(1, options.maximumHeaderListSize), Int(Int32.max))
         configuration.initialSettings = [
-            HTTP2Setting(parameter: .maxConcurrentStreams, value: options.maximumStreams)
+            HTTP2Setting(parameter: .maxConcurrentStreams, value: options.maximumStreams),
+            HTTP2Setting(parameter: .maxHeaderListSize, value: listSize),
         ]
+        // A section may come in as many frames of 16,384 bytes as it needs.
+        configuration.maximumSequentialContinuationFrames = max(5, listSize / 16_384 + 1)
         if let window = options.initialWindow {
             let value = min(max(1, window), Int(Int32.max))
             configuration.initialSettings.append(HTTP2Setting(parameter: .initialWindowSize, value: value))
@@ -43,7 +49,7 @@ final class HTTP2Streams: ChannelInboundHandler {
                 try stream.pipeline.syncOperations.addHandler(handler)
             }
         }
-        try channel.pipeline.syncOperations.addHandlers([handler, streams])
+        try channel.pipeline.syncOperations.addHandlers([HTTP2Continuations(), handler, streams])
     }
 
     /// Raises SwiftNIO's limits against floods, because busy tests reach them.
@@ -76,6 +82,9 @@ final class HTTP2Streams: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // An error of one stream: a client may reset any stream.
         if error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.StreamClosed { return }
+        if let rule = HTTP2BrokenRule(error) {
+            connection.server.journal.noteProblem("connection \(connection.number): \(rule)")
+        }
         context.close(promise: nil)
     }
 

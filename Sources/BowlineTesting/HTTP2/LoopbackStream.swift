@@ -90,8 +90,7 @@ struct LoopbackStream: Sendable {
         let trailers = response.trailers.isEmpty || response.framing == .length ? nil : response.trailers
         let isFinal = response.status >= 200 && cut == nil
         let endsWithHead = isFinal && rest.readableBytes == 0 && trailers == nil
-        try await write(
-            .headers(.init(headers: response.http2Headers(answering: request.method), endStream: endsWithHead)))
+        try await write(response.http2Headers(answering: request.method), to: request, endStream: endsWithHead)
         while rest.readableBytes > 0, let piece = rest.readSlice(length: min(size, rest.readableBytes)) {
             if interval > .zero { try await Task.sleep(for: interval, tolerance: .zero) }
             let isLast = isFinal && rest.readableBytes == 0 && trailers == nil
@@ -100,7 +99,38 @@ struct LoopbackStream: Sendable {
         guard isFinal, let trailers else { return }
         var headers = HPACKHeaders()
         for field in trailers { headers.add(name: field.name.canonicalName, value: field.value) }
-        try await write(.headers(.init(headers: headers, endStream: true)))
+        try await write(headers, to: request, endStream: true)
+    }
+
+    /// Writes a field section of any size.
+    private func write(_ headers: HPACKHeaders, to request: RecordedRequest, endStream: Bool) async throws {
+        var first = HPACKHeaders()
+        var rest: [HTTP2WireField] = []
+        var size = 0
+        for (name, value, indexing) in headers {
+            size += name.utf8.count + value.utf8.count + 32
+            if size <= HTTP2Continuations.firstLimit {
+                first.add(name: name, value: value, indexing: indexing)
+            } else {
+                rest.append(HTTP2WireField(name, value))
+            }
+        }
+        if !rest.isEmpty, let stream = request.stream {
+            try await prepare(HTTP2WireField.section(rest), for: stream)
+        }
+        try await write(.headers(.init(headers: first, endStream: endStream)))
+    }
+
+    /// Passes encoded fields to the handler that appends them to the stream's next HEADERS frame.
+    private func prepare(_ rest: ByteBuffer, for stream: Int) async throws {
+        guard let parent = channel.parent else { throw ConnectionEnded() }
+        do {
+            try await channel.eventLoop.submit {
+                try parent.pipeline.syncOperations.handler(type: HTTP2Continuations.self).add(rest, to: stream)
+            }.get()
+        } catch {
+            throw ConnectionEnded()
+        }
     }
 
     /// Writes a frame. Returns when the socket has taken it, so a slow client delays the reply.

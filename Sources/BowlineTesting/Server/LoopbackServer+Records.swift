@@ -34,8 +34,8 @@ extension LoopbackServer {
     /// The number of connections that neither side has ended.
     public var openConnectionCount: Int { journal.withLock { $0.openCount } }
 
-    /// The server's problems: invalid requests, and errors thrown by scripts and responders; empty without
-    /// `keepsRecords`. Check that it is empty at the end of a test.
+    /// The server's problems: invalid requests, rules of HTTP/2 that a client broke, and errors thrown by scripts and
+    /// responders; empty without `keepsRecords`. Check that it is empty at the end of a test.
     public var problems: [String] { journal.withLock { $0.problems } }
 
     /// The requests that ``RawHTTP2Connection`` or a test's own script has read on the server's connections, in the

@@ -55,7 +55,7 @@ struct ChurnGauge: Sendable {
     static func all(callers: Int) -> [ChurnGauge] {
         let calls = Double(callers) / 4
         return [
-            ChurnGauge("memory KiB", leastLimit: 16_384, share: 0.2) { $0.memoryKiB },
+            ChurnGauge("memory KiB", leastLimit: 16_384, share: 0.1) { $0.memoryKiB },
             ChurnGauge("descriptors", leastLimit: 20, share: 0.1) { $0.descriptors },
             ChurnGauge("threads", leastLimit: 2, share: 0) { $0.threads },
             ChurnGauge("tasks", leastLimit: calls, share: 0) { $0.tasks },

@@ -63,7 +63,7 @@ enum LedgerContent {
 
     /// The fields of a request: names and values derive from its id; some are long, repeated, empty or not ASCII.
     ///
-    /// All fields together are smaller than 12 KiB, so that the HTTP/2 server's decoder accepts them.
+    /// All fields together are smaller than 12 KiB.
     static func fields(of id: UInt64) -> HTTPFields {
         var random = SeededRandom(seed: id ^ 0x0F1E_1D50_0F1E_1D50)
         let text = Self.text(of: id)
@@ -82,6 +82,24 @@ enum LedgerContent {
             add("x-ledger-large", text + String(repeating: "l", count: count))
         }
         if random.nextBool(probability: 0.3) { add("Accept", "application/x-\(text)") }
+        return fields
+    }
+
+    /// All fields of a request, the large ones included. Over HTTP/2 they may need several frames.
+    static func fields(of plan: LedgerRequestPlan) -> HTTPFields {
+        var random = SeededRandom(seed: plan.id ^ 0x6C61_7267_6531_5F32)
+        let text = Self.text(of: plan.id)
+        var fields = Self.fields(of: plan.id)
+        var left = plan.largeFieldBytes
+        var number = 0
+        while left > 0, let name = HTTPField.Name("x-ledger-large-\(text.suffix(6))-\(number)") {
+            let size = min(left, random.next(in: 200..<20_000))
+            let part = "\(text)-\(number)/"
+            let value = String(repeating: part, count: size / part.utf8.count + 1).prefix(size)
+            fields.append(HTTPField(name: name, value: String(value)))
+            left -= size
+            number += 1
+        }
         return fields
     }
 

@@ -42,6 +42,7 @@ struct LedgerDrawing {
         plan.serverBuffers = isCalm ? nil : pick([nil, nil, nil, 32_768, 65_536])
         plan.requestsPerConnection = isCalm ? nil : pick([nil, nil, 1, 5, 50])
         plan.requests = (0..<count).map { _ in request() }
+        plan.countsTimers = random.nextBool(probability: 0.25)
         return plan
     }
 
@@ -114,6 +115,9 @@ struct LedgerDrawing {
             if random.nextBool(probability: 0.08) { plan.cancelAfter = random.next(in: 0..<40) }
         }
         plan.acts = acts(for: plan)
+        if wire == .http2, random.nextBool(probability: 0.05) {
+            plan.largeFieldBytes = random.next(in: 8000..<60_000)
+        }
         return plan
     }
 
@@ -164,10 +168,9 @@ struct LedgerDrawing {
         case 1: return .answerSlowly(pieces: pick([2000, 20_000, 100_000]))
         case 2: return .answerAfterHint
         case 3: return .answerLate(milliseconds: random.next(in: 1..<15))
-        // Over HTTP/2 all fields must fit into one frame of 16 KiB: SwiftNIO writes no CONTINUATION.
         case 4 where random.nextBool(probability: 0.3):
             return .answerWithLargeFields(
-                bytes: wire == .http2 ? random.next(in: 4000..<12_000) : pick([8000, 40_000]))
+                bytes: wire == .http2 ? random.next(in: 4000..<60_000) : pick([8000, 40_000]))
         default: return .answer
         }
     }

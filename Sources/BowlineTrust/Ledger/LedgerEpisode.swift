@@ -31,6 +31,7 @@ struct LedgerEpisode: Sendable {
         var record = begun
         record.executions = service.executions
         record.malformed = server.problems.filter { $0.contains("malformed request") }
+        record.brokenRules = server.problems.filter { $0.contains("broke a rule of HTTP/2") }
         if let descriptors {
             // The event loops close sockets a little later. The judge checks the descriptors that remain.
             try? await eventually("descriptors to be closed", within: .seconds(5)) {
@@ -65,13 +66,31 @@ struct LedgerEpisode: Sendable {
 
     private func run(port: Int) async throws -> LedgerRecord {
         let authority = "127.0.0.1:\(port)"
-        let program = try LedgerProgram(
-            plan, baseURL: "\(plan.wire.isEncrypted ? "https" : "http")://\(authority)", calls: calls)
-        let remains = await program.run()
+        let tasks = TaskCensus()
+        let clock = plan.countsTimers ? CountingClock() : nil
+        var remains = try await runProgram(at: authority, tasks, clock)
+        if let clock {
+            // The client is released here.
+            try? await eventually("the client's timers to end", within: .seconds(5)) {
+                clock.sleeping == 0 && tasks.count == 0
+            }
+            remains.timers = clock.sleeping
+            remains.tasks = tasks.count
+        }
         var record = LedgerRecord(calls: calls.all, executions: [], remains: remains, authority: authority)
         record.isCalm = plan.isCalm
         record.shutdownAt = calls.shutdownAt
         return record
+    }
+
+    /// Makes a client, lets the program use it, and releases it.
+    private func runProgram(
+        at authority: String, _ tasks: TaskCensus, _ clock: CountingClock?
+    ) async throws -> LedgerRemains {
+        let scheme = plan.wire.isEncrypted ? "https" : "http"
+        let program = try LedgerProgram(
+            plan, baseURL: "\(scheme)://\(authority)", calls: calls, tasks: tasks, clock: clock)
+        return await program.run()
     }
 
     /// The first words of the proxy's log lines that report a fault.

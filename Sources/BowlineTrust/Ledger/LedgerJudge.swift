@@ -58,6 +58,7 @@ struct LedgerJudge {
         judgeKeys()
         judgeRemains()
         for text in record.malformed { add(.malformedRequest, nil, text) }
+        for text in record.brokenRules { add(.brokenRule, nil, text) }
     }
 
     private mutating func add(_ rule: LedgerRule, _ id: UInt64?, _ text: String) {
@@ -219,6 +220,7 @@ struct LedgerJudge {
             add(.callsLeft, nil, "\(remains.inFlight) in flight, closed: \(remains.isClosed)")
         }
         if remains.tasks > 0 { add(.tasksLeft, nil, "of \(remains.tasks) calls") }
+        if remains.timers > 0 { add(.timersLeft, nil, "\(remains.timers) of the client") }
         if let before = remains.descriptorsBefore, let after = remains.descriptorsAfter, after > before {
             add(.descriptorsLeft, nil, "\(after) open, \(before) before")
         }

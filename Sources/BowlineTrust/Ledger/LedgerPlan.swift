@@ -37,6 +37,8 @@ struct LedgerRequestPlan: Sendable, Hashable {
     var chunkSize = 16_384
     /// How long a sequence pauses before each chunk, in milliseconds.
     var chunkPause = 0
+    /// How many bytes of large fields it has besides the others. HTTP/2.
+    var largeFieldBytes = 0
     var answerSize = 0
     var isKeyed = false
     var isMarkedNotIdempotent = false
@@ -82,9 +84,13 @@ struct LedgerPlan: Sendable {
     /// The limits of an HTTP/2 service.
     var serverStreams = 100
     var serverWindow: Int?
+    /// After how many requests the service ends a connection: with GOAWAY, over HTTP/1.1 with `Connection: close`; nil:
+    /// never.
     var requestsPerConnection: Int?
     /// The socket buffers of the service, in bytes; nil: the system's default.
     var serverBuffers: Int?
+    /// Whether the client gets a ``CountingClock``, so that timers that it leaves behind are detected.
+    var countsTimers = false
 
     /// Draws the plan of an episode: the same plan for the same seed and number.
     ///

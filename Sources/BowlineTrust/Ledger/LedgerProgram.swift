@@ -8,12 +8,16 @@ struct LedgerProgram: Sendable {
     private let plan: LedgerPlan
     private let client: ServiceClient
     private let calls: LedgerCalls
-    private let tasks = TaskCensus()
+    private let tasks: TaskCensus
 
-    /// - Parameter baseURL: The URL of the service, or of the path to it.
-    init(_ plan: LedgerPlan, baseURL: String, calls: LedgerCalls) throws {
+    /// - Parameters:
+    ///   - baseURL: The URL of the service, or of the path to it.
+    ///   - tasks: Counts the calls that have a task.
+    ///   - clock: The client's clock; nil: the default.
+    init(_ plan: LedgerPlan, baseURL: String, calls: LedgerCalls, tasks: TaskCensus, clock: CountingClock?) throws {
         self.plan = plan
         self.calls = calls
+        self.tasks = tasks
         client = try ServiceClient(baseURL: baseURL) { configuration in
             configuration.pool = plan.pool
             configuration.http2 = plan.http2
@@ -23,6 +27,7 @@ struct LedgerProgram: Sendable {
             // Most plans cancel calls, and a log line for each would hide the table.
             configuration.telemetry.logger = Logger(label: "ledger") { _ in SwiftLogNoOpLogHandler() }
             configuration.fields = Self.commonFields(plan)
+            if let clock { configuration.clock = clock }
             configuration.random = SeededRandom(seed: plan.seed ^ UInt64(truncatingIfNeeded: plan.episode)).source()
         }
     }
@@ -54,6 +59,8 @@ struct LedgerProgram: Sendable {
         return await remains()
     }
 
+    /// With a ``CountingClock`` the tasks are not counted yet: Bowline's timers are tasks then, and one of them for each
+    /// event loop goes on until the client is released.
     private func remains() async -> LedgerRemains {
         var last: ShutdownProgress?
         for await progress in client.shutdownProgress { last = progress }
@@ -62,6 +69,7 @@ struct LedgerProgram: Sendable {
         remains.pooled = snapshot.idle + snapshot.active + snapshot.dialling + snapshot.waiting + snapshot.streams
         remains.inFlight = last?.inFlight ?? 0
         remains.isClosed = last?.state == .closed
+        if plan.countsTimers { return remains }
         try? await eventually("the calls' tasks to end", within: .seconds(5)) { tasks.count == 0 }
         remains.tasks = tasks.count
         return remains
@@ -140,7 +148,7 @@ struct LedgerProgram: Sendable {
         let rejection = hasBody ? LedgerContent.rejection(of: request.id) : ByteBuffer()
         return LedgerSent(
             id: request.id, method: request.method, target: request.target,
-            fields: LedgerContent.comparable(LedgerContent.fields(of: request.id))
+            fields: LedgerContent.comparable(LedgerContent.fields(of: request))
                 + LedgerContent.comparable(Self.commonFields(plan)),
             trailers: request.bodyKind == .trailed
                 ? LedgerContent.comparable(LedgerContent.trailers(of: request.id)) : [],
@@ -158,7 +166,7 @@ struct LedgerProgram: Sendable {
         if request.isKeyed { options.makesIdempotencyKey = true }
         if request.expectsContinue { options.continueTimeout = .milliseconds(50) }
         return ServiceRequest(
-            method: request.method, request.target, fields: LedgerContent.fields(of: request.id),
+            method: request.method, request.target, fields: LedgerContent.fields(of: request),
             body: try await makeBody(request, content, file), options: options)
     }
 

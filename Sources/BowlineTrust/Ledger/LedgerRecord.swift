@@ -89,6 +89,8 @@ struct LedgerRemains: Sendable {
     var inFlight = 0
     /// The number of calls that left a task behind.
     var tasks = 0
+    /// Sleeps of the client that have not ended. Counted in episodes whose plan says so, once the client is released.
+    var timers = 0
     /// Whether the client reports that it is closed.
     var isClosed = true
     /// Open descriptors before and after the episode; nil: the system does not report them.
@@ -110,4 +112,6 @@ struct LedgerRecord: Sendable {
     /// Input that the service could not parse as requests. There must be none: without TLS the path
     /// changes no byte, and TLS rejects changed bytes.
     var malformed: [String] = []
+    /// Rules of HTTP/2 that the client broke, by connection. HTTP/2 is inside TLS, so the path cannot cause them.
+    var brokenRules: [String] = []
 }

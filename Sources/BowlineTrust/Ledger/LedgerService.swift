@@ -17,11 +17,13 @@ final class LedgerService: Sendable {
 
     private let plans: [UInt64: LedgerRequestPlan]
     private let wire: LedgerProtocol
+    private let requestsPerConnection: Int?
     private let state = Guarded(State())
 
     init(_ plan: LedgerPlan) {
         plans = Dictionary(plan.requests.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         wire = plan.wire
+        requestsPerConnection = plan.requestsPerConnection
     }
 
     /// All executions, in their order.
@@ -36,6 +38,7 @@ final class LedgerService: Sendable {
             http2.maximumStreams = plan.serverStreams
             http2.initialWindow = plan.serverWindow
             http2.requestsPerConnection = plan.requestsPerConnection
+            http2.maximumHeaderListSize = 131_072
             options.http2 = http2
         }
         options.receiveBufferSize = plan.serverBuffers
@@ -88,7 +91,13 @@ final class LedgerService: Sendable {
             state.executions.append(Self.execution(request, id, isReplay: isReplay))
             return act
         }
-        return reply(act, plan)
+        return reply(act, plan, isLast: isLast(request))
+    }
+
+    /// Whether an HTTP/1.1 connection ends with this request. Over HTTP/2 the server sends GOAWAY by itself.
+    private func isLast(_ request: RecordedRequest) -> Bool {
+        guard wire != .http2, let requestsPerConnection else { return false }
+        return request.number >= requestsPerConnection
     }
 
     private static func id(of request: RecordedRequest) -> UInt64? {
@@ -111,8 +120,9 @@ final class LedgerService: Sendable {
         return line.map { String($0.dropFirst(mark.count)) }
     }
 
-    private func reply(_ act: LedgerAct, _ plan: LedgerRequestPlan) -> ScriptedReply {
+    private func reply(_ act: LedgerAct, _ plan: LedgerRequestPlan, isLast: Bool) -> ScriptedReply {
         var response = answer(to: plan)
+        if isLast { response.fields[.connection] = "close" }
         switch act {
         case .answer: return .reply(response)
         case .answerInChunks(let size): response.framing = .chunks(of: size)
