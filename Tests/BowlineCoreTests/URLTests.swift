@@ -32,6 +32,31 @@ struct URLTests {
         #expect(url.target == target)
     }
 
+    /// A reference of a few segments, many of them with a character that the short way must not take.
+    private static func reference(_ random: inout some RandomNumberGenerator) -> String {
+        let pieces = [
+            "a", "users", "42", "/", "/", "//", ".", "..", "a.b", ".a", ":", "%2e", "é", "?", "@", "~", " ", "",
+        ]
+        return (0..<Int.random(in: 0...6, using: &random)).map { _ in pieces.randomElement(using: &random) ?? "" }
+            .joined()
+    }
+
+    @Test(
+        "The short way for plain references gives the same URL as the general way",
+        arguments: 1...20 as ClosedRange<UInt64>)
+    func plainReferences(seed: UInt64) throws {
+        var random = SplitMix(state: seed)
+        for base in ["http://a", "http://a/", "http://a/v1", "http://a/v1/", "http://a/v1//"] {
+            let url = try ServiceURL(base)
+            for _ in 0..<200 {
+                let reference = Self.reference(&random)
+                // A fragment is not sent. A reference that has one takes the general way.
+                guard !reference.isEmpty, let general = try? url.appending(reference + "#") else { continue }
+                #expect(try url.appending(reference) == general, "\(base) and \(reference), seed \(seed)")
+            }
+        }
+    }
+
     @Test(
         "a URL that cannot be used is refused",
         arguments: [
@@ -70,5 +95,17 @@ struct URLTests {
     func segments() {
         #expect(PercentEncoding.segment("a/b%20c?") == "a%2Fb%2520c%3F")
         #expect(PercentEncoding.segment("plain-._~") == "plain-._~")
+    }
+}
+
+/// Random numbers that depend on the seed alone.
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
     }
 }
