@@ -338,29 +338,28 @@ struct KeepAliveTests {
 
     @Test("A request cancelled before its first byte leaves its connection as it was: age, uses and Keep-Alive")
     func cancelledBeforeWriting() async throws {
-        let clock = HookedClock()
+        let clock = TestClock()
+        let listener = CancellingListener()
         try await withLoopbackServer { server in
             server.respond { _ in .bytes("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nContent-Length: 1\r\n\r\nx") }
-            let client = try ServiceClient(baseURL: server.baseURL) { $0.clock = clock }
+            let client = try ServiceClient(baseURL: server.baseURL) {
+                $0.clock = clock
+                $0.telemetry.events = [listener]
+            }
             for number in 1...3 {
                 let fetched = try await client.fetch("/")
                 #expect(fetched.connectionID == 1)
                 #expect(fetched.response.connection?.requests == number)
-                clock.hook = {
-                    // The request has its connection now, and has not written to it.
-                    guard client.pool.snapshot().active == 1 else { return false }
-                    withUnsafeCurrentTask { $0?.cancel() }
-                    return true
-                }
+                listener.cancelsNext()
                 let cancelled = Task { try await client.fetch("/cancelled") }
                 await #expect(throws: CancellationError.self) { try await cancelled.value }
                 try await eventually("the connection back") { client.pool.snapshot().idle == 1 }
             }
-            clock.base.advance(by: .seconds(4))
+            clock.advance(by: .seconds(4))
             #expect(try await client.fetch("/").connectionID == 2)
             #expect(client.pool.snapshot().closed == ["keepAliveTimeout": 1])
             #expect(server.executions(of: "/cancelled") == 0)
-            try await end(client, clock.base)
+            try await end(client, clock)
         }
     }
 
@@ -383,27 +382,19 @@ struct KeepAliveTests {
     }
 }
 
-/// A test's clock that calls a hook at each reading, until the hook reports that it is done.
-private final class HookedClock: ServiceClock {
-    let base = TestClock()
-    private let current = Guarded<(@Sendable () -> Bool)?>(nil)
+/// Cancels the task of the next request that gets a connection, before the request is written.
+private final class CancellingListener: ServiceEventListener {
+    private let isArmed = Guarded(false)
 
-    var hook: (@Sendable () -> Bool)? {
-        get { current.withLock { $0 } }
-        set { current.withLock { $0 = newValue } }
+    func cancelsNext() {
+        isArmed.withLock { $0 = true }
     }
 
-    var now: MonotonicInstant {
-        if let hook {
-            self.hook = nil
-            if !hook() { self.hook = hook }
+    func requestLeased(_ event: RequestEvent, isReused: Bool) {
+        let cancels = isArmed.withLock { isArmed in
+            defer { isArmed = false }
+            return isArmed
         }
-        return base.now
-    }
-
-    var minimumResolution: Duration { base.minimumResolution }
-
-    func sleep(until deadline: MonotonicInstant, tolerance: Duration?) async throws {
-        try await base.sleep(until: deadline, tolerance: tolerance)
+        if cancels { withUnsafeCurrentTask { $0?.cancel() } }
     }
 }
