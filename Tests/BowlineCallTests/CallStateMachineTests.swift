@@ -26,9 +26,9 @@ struct CallStateMachineTests {
     }
 
     private static func answer(
-        _ status: Int, _ fields: HTTPFields = [:], others: OtherCredentials = OtherCredentials()
+        _ status: Int, _ fields: HTTPFields = [:], renewal: RenewalChance = RenewalChance()
     ) -> AttemptOutcome {
-        .answered(ServiceResponse(status: .init(code: status), fields: fields), others)
+        .answered(ServiceResponse(status: .init(code: status), fields: fields), renewal)
     }
 
     private static func failure(
@@ -37,7 +37,7 @@ struct CallStateMachineTests {
         .failed(ServiceError(code, "failed", progress: progress), isOwn: isOwn)
     }
 
-    private static let known = OtherCredentials(canBeAsked: true)
+    private static let known = RenewalChance(bowlineMayRenew: true)
 
     /// The steps that a GET takes for outcomes in order; each question of the machine is answered with yes.
     private func steps(
@@ -120,7 +120,7 @@ struct CallStateMachineTests {
     @Test("Each attempt is sent again once after a 401, and without Expect after a 417, which allows another 401")
     func nested() throws {
         let request = try Self.expectingRequest()
-        let refused = Self.answer(401, others: Self.known)
+        let refused = Self.answer(401, renewal: Self.known)
         let taken = steps(request, [refused, Self.answer(417), refused, refused])
         #expect(
             taken.steps == [
@@ -148,7 +148,7 @@ struct CallStateMachineTests {
 
     @Test("During a drain nothing is sent again")
     func draining() throws {
-        let refused = Self.answer(401, others: Self.known)
+        let refused = Self.answer(401, renewal: Self.known)
         #expect(steps(try Self.request(), [refused], isDraining: true).steps == ["startAttempt", "finish"])
         let busy = steps(try Self.request(), [Self.answer(503)], isDraining: true)
         #expect(busy.steps == ["startAttempt", "decide", "finish"])
@@ -173,7 +173,7 @@ struct CallStateMachineTests {
             try Self.request(), [Self.answer(302, [.location: "/b"]), unsent], retry: { $0.maximumAttempts = 1 })
         #expect(redirected.last.progress == .responseStarted)
         let refused = steps(
-            try Self.request(.post), [Self.answer(401, others: Self.known), unsent])
+            try Self.request(.post), [Self.answer(401, renewal: Self.known), unsent])
         #expect(refused.steps == ["startAttempt", "renewCredentials", "startAttempt", "decide", "finish"])
         #expect(refused.last.progress == .responseStarted)
     }

@@ -38,7 +38,7 @@ final class AttemptSender: Sendable {
             }
         }
         switch outcome {
-        case .answered(let response, _): return .answered(response, record.otherCredentials)
+        case .answered(let response, _): return .answered(response, record.renewal)
         case .failed(let error, _):
             let judged = record.judged(error, from: request.origin)
             return .failed(judged.error, isOwn: judged.isOwn)
@@ -70,10 +70,10 @@ private final class AttemptEnd: RequestHandler {
     ) async throws -> ServiceResponse {
         let (request, context) = (request, context)
         switch await send(request, context) {
-        case .answered(let response, let others):
+        case .answered(let response, let renewal):
             // Only a 401 changes the record. The middleware may send several requests; their other responses change
             // nothing.
-            if response.status.code == 401 { context.record?.refused(others) }
+            if response.status.code == 401 { context.record?.refused(renewal) }
             return response
         case .failed(let error, let isOwn):
             if isOwn { context.record?.failed(error) }
@@ -100,7 +100,7 @@ private final class AttemptEnd: RequestHandler {
         }
         let outcome = await carry(request, context)
         guard case .answered(let response, _) = outcome, response.status.code == 401 else { return outcome }
-        return .answered(response, credentials.otherCredentials(afterRefusalOf: request, response))
+        return .answered(response, credentials.recordRefusal(of: request, response))
     }
 
     @inline(__always)

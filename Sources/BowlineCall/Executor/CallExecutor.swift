@@ -33,8 +33,8 @@ package final class CallExecutor: RequestHandler {
                 context.attempt = call.attempt
                 outcome = await attempts.send(call.request, context)
                 step = call.attemptEnded(number, &outcome, moment)
-            case .renewCredentials(let others):
-                let isRenewed = try await renewCredentials(others, &outcome, call.request, context)
+            case .renewCredentials(let renewal):
+                let isRenewed = try await renewCredentials(renewal, &outcome, call.request, context)
                 step = isRenewed ? call.renewed(after: outcome) : call.notRenewed(&outcome, moment)
             case .abandonBody:
                 call.request.body.abandon()
@@ -94,18 +94,18 @@ package final class CallExecutor: RequestHandler {
     ///
     /// - Returns: whether the request is sent again. If not, the machine goes on with `outcome`.
     private func renewCredentials(
-        _ others: OtherCredentials, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
+        _ renewal: RenewalChance, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
         _ context: RequestContext
     ) async throws -> Bool {
         guard case .answered(var refusal, _) = outcome, let credentials = plan.credentials else { return false }
-        var hasOthers = false
-        if others.canBeAsked {
+        var canRenew = false
+        if renewal.bowlineMayRenew {
             // The source of credentials may need the connection that an unread body holds.
             refusal.body = await refusal.body.withoutConnection(before: context.deadline, clock: plan.clock)
-            outcome = .answered(refusal, others)
+            outcome = .answered(refusal, renewal)
             try Task.checkCancellation()
             do {
-                hasOthers = try await credentials.hasOtherCredentials(for: request, context)
+                canRenew = try await credentials.canRenewCredentials(for: request, context)
             } catch {
                 refusal.body.discard()
                 outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
@@ -114,8 +114,8 @@ package final class CallExecutor: RequestHandler {
             // The drain may have begun during the wait.
             guard !context.call.isDraining else { return false }
         }
-        if hasOthers { return true }
-        guard others.areClaimed else { return false }
+        if canRenew { return true }
+        guard renewal.userClaimsRenewal else { return false }
         guard let budget = plan.policies.budget(for: request), let origin = request.origin else { return true }
         let now = plan.clock.now
         guard plan.budgets.withdraw(from: origin, at: now, budget).isGranted else {
@@ -163,9 +163,9 @@ package final class CallExecutor: RequestHandler {
         until instant: MonotonicInstant, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
         _ context: RequestContext, decidedAt: MonotonicInstant
     ) async throws -> Bool {
-        if case .answered(var response, let others) = outcome, !response.body.isHere {
+        if case .answered(var response, let renewal) = outcome, !response.body.isHere {
             response.body = await response.body.withoutConnection(before: context.deadline, clock: plan.clock)
-            outcome = .answered(response, others)
+            outcome = .answered(response, renewal)
         }
         do {
             try Task.checkCancellation()

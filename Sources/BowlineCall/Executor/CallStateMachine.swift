@@ -38,7 +38,7 @@ struct CallStateMachine: ~Copyable {
         /// number.
         case startAttempt(Int)
         /// Finds out whether there are other credentials. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
-        case renewCredentials(OtherCredentials)
+        case renewCredentials(RenewalChance)
         /// Abandons the request's body, because no attempt sends it again. Answer: ``bodyAbandoned(_:_:)``.
         case abandonBody
         /// Withdraws from the origin's budget if the verdict is to retry, and notifies the observers. Answer:
@@ -198,11 +198,11 @@ struct CallStateMachine: ~Copyable {
     }
 
     private mutating func renew(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
-        guard case .answered(let response, let others) = outcome, !isRenewed,
-            CredentialPolicy.mayRenew(after: response, others, request: hopRequest), !circumstances.isDraining
+        guard case .answered(let response, let renewal) = outcome, !isRenewed,
+            CredentialPolicy.mayRenew(after: response, renewal, request: hopRequest), !circumstances.isDraining
         else { return nil }
         state = .renewing
-        return .renewCredentials(others)
+        return .renewCredentials(renewal)
     }
 
     private mutating func dropExpectation(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {

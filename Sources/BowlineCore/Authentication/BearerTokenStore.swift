@@ -109,12 +109,13 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// Records that the service refused the token in this field.
+    /// Records that the service refused the token in this field. Forgets the token if it is the stored one and not too
+    /// young.
     ///
     /// - Parameter sent: The field's value; nil: another authenticator has rewritten the field. Then the current token
     ///   counts as the one that was sent.
     /// - Returns: whether another token is stored or can be fetched.
-    func refused(_ sent: String?, now: MonotonicInstant) -> Bool {
+    func recordRefusal(of sent: String?, now: MonotonicInstant) -> Bool {
         state.withLock { state in
             let value = sent ?? state.held?.field.value
             if let value, !state.refused.contains(value) {
@@ -128,7 +129,7 @@ final class BearerTokenStore: Sendable {
     }
 
     /// Returns whether the token to send now was never refused. Waits for a fetch if there is no valid token.
-    func hasOther(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
+    func canRenew(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
         let value = try await field(context: context, clock: clock).value
         return state.withLock { !$0.refused.contains(value) }
     }
