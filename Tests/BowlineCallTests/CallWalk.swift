@@ -71,7 +71,7 @@ struct CallWalk {
     /// The source of credentials failed.
     static var renewalFailed: AttemptOutcome {
         var error = ServiceError(.authenticationFailed, "failed", progress: .responseStarted)
-        error.isPassing = true
+        error.isTemporary = true
         return .failed(error, isOwn: true)
     }
 

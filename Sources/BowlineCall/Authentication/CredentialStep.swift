@@ -116,7 +116,7 @@ struct CredentialStep: Sendable {
             failure = ServiceError(
                 .authenticationFailed, "no credentials could be had for the request", underlying: error
             )
-            failure.isPassing = ServiceError.isPassing(error)
+            failure.isTemporary = ServiceError.isTemporary(error)
         }
         failure.progress = progress
         failure.attempts = context.attempt

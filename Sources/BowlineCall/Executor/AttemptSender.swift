@@ -96,7 +96,7 @@ private final class AttemptEnd: RequestHandler {
             request = try await credentials.authenticated(request, context)
         } catch {
             // Only a temporary failure is worth another attempt.
-            return AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
+            return AttemptOutcome(error, isOwn: (error as? ServiceError)?.isTemporary ?? false)
         }
         let outcome = await carry(request, context)
         guard case .answered(let response, _) = outcome, response.status.code == 401 else { return outcome }

@@ -108,7 +108,7 @@ package final class CallExecutor: RequestHandler {
                 canRenew = try await credentials.canRenewCredentials(for: request, context)
             } catch {
                 refusal.body.discard()
-                outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
+                outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isTemporary ?? false)
                 return false
             }
             // The drain may have begun during the wait.

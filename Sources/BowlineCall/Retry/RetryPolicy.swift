@@ -22,7 +22,7 @@ struct RetryPolicy {
         /// Whether the transport or the credentials failed this attempt's request; see ``AttemptOutcome``.
         var isOwn = true
         /// Whether an authenticator failed for a temporary reason.
-        var isPassing = false
+        var isTemporary = false
         /// The wait that `backoff.custom` returned; nil: there is no such closure.
         var customDelay: Duration?
 
@@ -42,7 +42,7 @@ struct RetryPolicy {
                 cause: .status(response.status.code), progress: .responseStarted,
                 retryAfter: RetryAfter.delay(asked: response.receivedFields, wallClock: wallClock))
         case .failed(let error, let isOwn):
-            Failure(cause: .error(error.code), progress: error.progress, isOwn: isOwn, isPassing: error.isPassing)
+            Failure(cause: .error(error.code), progress: error.progress, isOwn: isOwn, isTemporary: error.isTemporary)
         case .ended: nil
         }
     }
@@ -79,7 +79,8 @@ struct RetryPolicy {
         case .yes: break
         case .asUsual:
             guard failure.isOwn else { return .giveUp(.notRetryable) }
-            if case .error(let code) = failure.cause, !failure.isPassing, !ServiceError.Code.passing.contains(code) {
+            if case .error(let code) = failure.cause, !failure.isTemporary, !ServiceError.Code.temporary.contains(code)
+            {
                 return .giveUp(.notRetryable)
             }
         }

@@ -217,7 +217,7 @@ final class BearerTokenStore: Sendable {
     }
 
     private static func pause(after last: Pause?, for failure: any Error, at now: MonotonicInstant) -> Pause? {
-        guard ServiceError.isPassing(failure) else { return nil }
+        guard ServiceError.isTemporary(failure) else { return nil }
         let length = last.map { min($0.length * 2, pauseAfterFailure) } ?? firstPause
         return Pause(end: now.advanced(by: length), length: length, failure: failure)
     }
@@ -247,7 +247,7 @@ final class BearerTokenStore: Sendable {
     /// The error for a fetch that took too long. It is temporary: the source may be faster on the next attempt.
     private static var late: ServiceError {
         var error = ServiceError(.authenticationFailed, "the source of tokens took longer than its fetchTimeout")
-        error.isPassing = true
+        error.isTemporary = true
         return error
     }
 

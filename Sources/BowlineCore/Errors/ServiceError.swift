@@ -52,7 +52,7 @@ public struct ServiceError: Error, Sendable {
     /// the request.
     public var resends = 0
     /// Whether an authenticator failed for a temporary reason: another attempt may get credentials.
-    package var isPassing = false
+    package var isTemporary = false
 
     /// Makes an error, for middleware, transports and stubs.
     ///
