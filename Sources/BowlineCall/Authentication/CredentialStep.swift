@@ -82,8 +82,8 @@ struct CredentialStep: Sendable {
     /// authenticator of the user, and for one that reads the body.
     private func watched(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
         let (authenticator, bounded, clock) = (authenticator, bounded, clock)
-        let flight = Flight<ServiceRequest>()
-        flight.start {
+        let work = SharedWork<ServiceRequest>()
+        work.start {
             var request = request
             if let bounded {
                 try await bounded.authenticate(&request, context: context, clock: clock)
@@ -93,13 +93,13 @@ struct CredentialStep: Sendable {
             return request
         }
         do {
-            return try await flight.value(until: context.deadline?.instant, clock: clock, call: context.call)
-        } catch is Flight<ServiceRequest>.LimitPassed {
-            flight.cancel()
+            return try await work.value(until: context.deadline?.instant, clock: clock, call: context.call)
+        } catch is SharedWork<ServiceRequest>.LimitPassed {
+            work.cancel()
             throw ServiceError(.deadlineExceeded, "the request's time ended while it waited for credentials")
         } catch {
-            flight.cancel()
-            throw error is Flight<ServiceRequest>.ForciblyClosed ? context.call.forciblyClosed : error
+            work.cancel()
+            throw error is SharedWork<ServiceRequest>.ForciblyClosed ? context.call.forciblyClosed : error
         }
     }
 
