@@ -2,7 +2,7 @@ internal import BowlineCore
 
 /// Sends one attempt: telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
 final class AttemptSender: Sendable {
-    private let end: AttemptEnd
+    private let innermost: InnermostStep
     /// The user's middleware with the rest of the attempt after it; nil: there is none.
     private let middleware: Next?
     private let observers: CallObservers
@@ -10,8 +10,8 @@ final class AttemptSender: Sendable {
     private let isWrapped: Bool
 
     init(_ plan: CallPlan) {
-        end = AttemptEnd(transport: plan.transport, fields: plan.clientFields, credentials: plan.credentials)
-        middleware = plan.perAttempt.isEmpty ? nil : Next(end).wrapped(by: plan.perAttempt)
+        innermost = InnermostStep(transport: plan.transport, fields: plan.clientFields, credentials: plan.credentials)
+        middleware = plan.perAttempt.isEmpty ? nil : Next(innermost).wrapped(by: plan.perAttempt)
         observers = plan.observers
         isWrapped = middleware != nil || observers.watchesAttempts
     }
@@ -19,12 +19,12 @@ final class AttemptSender: Sendable {
     /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
     func send(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
         if isWrapped || observers.logsAttempts { return await sendWrapped(request, context) }
-        return await end.send(request, context)
+        return await innermost.send(request, context)
     }
 
     private func sendWrapped(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
         guard let middleware else {
-            return await observers.watch(request, context) { await end.send($0, context) }
+            return await observers.watch(request, context) { await innermost.send($0, context) }
         }
         let record = AttemptRecord()
         var context = context
@@ -48,7 +48,7 @@ final class AttemptSender: Sendable {
 }
 
 /// The innermost part of an attempt, after the user's middleware: the client's fields, credentials, the transport.
-private final class AttemptEnd: RequestHandler {
+private final class InnermostStep: RequestHandler {
     private let transport: any ServiceTransport
     /// Removes the client's fields from requests to other origins; nil: no middleware could send a request there.
     private let fields: ClientFieldsGuard?
