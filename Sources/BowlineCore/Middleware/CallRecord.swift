@@ -60,12 +60,12 @@ package final class CallRecord: ResponseBodyObserver {
     ///
     /// - Returns: the handler's number for ``removeForcedCloseHandler(_:)``; nil: there is nothing to remove.
     package func onForcedClose(_ handler: @escaping @Sendable () -> Void) -> Int? {
-        registry?.onClosing(self, handler)
+        registry?.onForcedClose(self, handler)
     }
 
     /// Removes a handler. Called when the awaited event has come.
     package func removeForcedCloseHandler(_ number: Int?) {
-        if let number { registry?.removeClosingHandler(number) }
+        if let number { registry?.removeForcedCloseHandler(number) }
     }
 
     /// Ends the call: its response body was read to the end, was discarded or has failed, or there is no body.
@@ -130,7 +130,7 @@ package protocol CallRegistry: AnyObject, Sendable {
     func waitForDrainToBegin() async
     /// Calls `handler` when the shutdown's deadline ends `call`. If the deadline has passed already, calls `handler` at
     /// once and returns nil.
-    func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int?
+    func onForcedClose(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int?
     /// Removes the handler of this number.
-    func removeClosingHandler(_ number: Int)
+    func removeForcedCloseHandler(_ number: Int)
 }
