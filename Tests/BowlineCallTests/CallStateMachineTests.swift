@@ -62,9 +62,9 @@ struct CallStateMachineTests {
             case .renewCredentials:
                 step = answersYes ? call.renewed(after: outcome) : call.notRenewed(&outcome)
             case .abandonBody: step = call.bodyAbandoned(&outcome)
-            case .decide(let verdict, _):
+            case .confirmVerdict(let verdict, _):
                 let isRetry = if case .retry = verdict { true } else { false }
-                step = call.decided(isRetry && !answersYes ? .giveUp(.budgetExhausted) : verdict, &outcome)
+                step = call.verdictConfirmed(isRetry && !answersYes ? .giveUp(.budgetExhausted) : verdict, &outcome)
             case .reportRecovery: step = call.recoveryReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answersYes, &outcome)
             case .follow: step = call.hopBegan()
@@ -85,8 +85,8 @@ struct CallStateMachineTests {
         let taken = steps(try Self.request(), [Self.answer(503), Self.failure(), Self.answer(200)])
         #expect(
             taken.steps == [
-                "startAttempt", "decide", "wait", "startAttempt", "decide", "wait", "startAttempt", "reportRecovery",
-                "finish",
+                "startAttempt", "confirmVerdict", "wait", "startAttempt", "confirmVerdict", "wait", "startAttempt",
+                "reportRecovery", "finish",
             ])
         #expect(taken.call.attempt == 3)
     }
@@ -94,7 +94,7 @@ struct CallStateMachineTests {
     @Test("An empty budget changes the verdict and ends the call with the outcome")
     func refusedByBudget() throws {
         let taken = steps(try Self.request(), [Self.answer(503)], answersYes: false)
-        #expect(taken.steps == ["startAttempt", "decide", "finish"])
+        #expect(taken.steps == ["startAttempt", "confirmVerdict", "finish"])
     }
 
     @Test("a redirect begins a hop, whose attempts and retries count from the beginning")
@@ -104,8 +104,8 @@ struct CallStateMachineTests {
             [Self.answer(503), Self.answer(302, [.location: "/b"]), Self.answer(503), Self.answer(200)])
         #expect(
             taken.steps == [
-                "startAttempt", "decide", "wait", "startAttempt", "reportRecovery", "follow", "startAttempt", "decide",
-                "wait", "startAttempt", "reportRecovery", "finish",
+                "startAttempt", "confirmVerdict", "wait", "startAttempt", "reportRecovery", "follow", "startAttempt",
+                "confirmVerdict", "wait", "startAttempt", "reportRecovery", "finish",
             ])
         #expect(taken.call.attempt == 2)
         #expect(taken.call.followed.map(\.path) == ["/b"])
@@ -135,7 +135,7 @@ struct CallStateMachineTests {
     func expectationOfRetry() throws {
         let request = try Self.expectingRequest()
         let taken = steps(request, [Self.answer(417), Self.answer(503)])
-        #expect(taken.steps == ["startAttempt", "startAttempt", "decide", "wait", "startAttempt"])
+        #expect(taken.steps == ["startAttempt", "startAttempt", "confirmVerdict", "wait", "startAttempt"])
         #expect(taken.call.request.fields.contains(.expect))
     }
 
@@ -151,14 +151,14 @@ struct CallStateMachineTests {
         let refused = Self.answer(401, renewal: Self.known)
         #expect(steps(try Self.request(), [refused], isDraining: true).steps == ["startAttempt", "finish"])
         let busy = steps(try Self.request(), [Self.answer(503)], isDraining: true)
-        #expect(busy.steps == ["startAttempt", "decide", "finish"])
+        #expect(busy.steps == ["startAttempt", "confirmVerdict", "finish"])
     }
 
     @Test(
         "An error of middleware gets a decision and is never retried; any other error ends the call without a decision")
     func thrown() throws {
         let foreign = steps(try Self.request(), [Self.failure(.connectionClosed, .neverSent, isOwn: false)])
-        #expect(foreign.steps == ["startAttempt", "decide", "finish"])
+        #expect(foreign.steps == ["startAttempt", "confirmVerdict", "finish"])
         let ended = steps(try Self.request(), [.ended(CancellationError())])
         #expect(ended.steps == ["startAttempt", "finish"])
     }
@@ -174,7 +174,7 @@ struct CallStateMachineTests {
         #expect(redirected.last.progress == .responseStarted)
         let refused = steps(
             try Self.request(.post), [Self.answer(401, renewal: Self.known), unsent])
-        #expect(refused.steps == ["startAttempt", "renewCredentials", "startAttempt", "decide", "finish"])
+        #expect(refused.steps == ["startAttempt", "renewCredentials", "startAttempt", "confirmVerdict", "finish"])
         #expect(refused.last.progress == .responseStarted)
     }
 

@@ -110,10 +110,10 @@ struct CallWalk {
                     step = call.notRenewed(&outcome)
                 }
             case .abandonBody: step = call.bodyAbandoned(&outcome)
-            case .decide(let verdict, _):
+            case .confirmVerdict(let verdict, _):
                 var verdict = verdict
                 if case .retry = verdict, !(answers.popFirst() ?? false) { verdict = .giveUp(.budgetExhausted) }
-                step = call.decided(verdict, &outcome)
+                step = call.verdictConfirmed(verdict, &outcome)
             case .reportRecovery: step = call.recoveryReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answers.popFirst() ?? false, &outcome)
             case .follow: step = call.hopBegan()

@@ -39,9 +39,9 @@ package final class CallExecutor: RequestHandler {
             case .abandonBody:
                 call.request.body.abandon()
                 step = call.bodyAbandoned(&outcome, moment)
-            case .decide(let verdict, let cause):
-                let verdict = decide(verdict, cause, outcome, call.request, context, at: call.decidedAt)
-                step = call.decided(verdict, &outcome, moment)
+            case .confirmVerdict(let verdict, let cause):
+                let verdict = confirm(verdict, cause, outcome, call.request, context, at: call.decidedAt)
+                step = call.verdictConfirmed(verdict, &outcome, moment)
             case .reportRecovery:
                 report(outcome, call.request, context, retries: call.retries)
                 step = call.recoveryReported(&outcome, moment)
@@ -126,8 +126,8 @@ package final class CallExecutor: RequestHandler {
         return true
     }
 
-    /// Withdraws from the origin's budget for a retry, and notifies the observers.
-    private func decide(
+    /// Withdraws from the origin's budget for a retry, and notifies the observers. Returns the final verdict.
+    private func confirm(
         _ verdict: RetryDecision.Verdict, _ cause: RetryDecision.Cause, _ outcome: AttemptOutcome,
         _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant
     ) -> RetryDecision.Verdict {
