@@ -99,9 +99,9 @@ struct RetryPolicy {
     /// The longest wait, a hundred years. `Duration` traps on values that it cannot represent.
     private static let longest = Duration.seconds(3_155_760_000)
 
-    /// The divisor of two margins. A wait after `Retry-After` is spread over at least a tenth of `Retry-After`. A wait
-    /// after `Retry-After` exceeds `maximumRetryAfter` by at most a tenth.
-    private static let spread = 10
+    /// Two margins are a tenth of a duration. The random part of a wait after `Retry-After` is drawn from at least a
+    /// tenth of `Retry-After`, and the whole wait exceeds `maximumRetryAfter` by at most a tenth of it.
+    private static let marginDivisor = 10
 
     /// Returns the wait: random, evenly distributed between zero and the backoff's upper end (full jitter). The wait of
     /// `backoff.custom` replaces it.
@@ -113,13 +113,14 @@ struct RetryPolicy {
         if let custom = failure.customDelay {
             let delay = min(max(custom, .zero), Self.longest)
             guard let asked = failure.retryAfter, asked > .zero else { return delay }
-            return max(delay, asked + Self.part(random, of: asked / Self.spread))
+            return max(delay, asked + Self.part(random, of: asked / Self.marginDivisor))
         }
         let backoff = backoff(isThrottled: failure.isThrottled, retries: retries)
         // Without a `Retry-After` above zero, the usual wait applies.
         guard let asked = failure.retryAfter, asked > .zero else { return Self.part(random, of: backoff) }
         let longest = min(options.maximumRetryAfter, Self.longest)
-        let upper = max(asked + asked / Self.spread, min(asked + backoff, longest + longest / Self.spread))
+        let upper = max(
+            asked + asked / Self.marginDivisor, min(asked + backoff, longest + longest / Self.marginDivisor))
         return asked + Self.part(random, of: upper - asked)
     }
 

@@ -185,7 +185,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     /// Carries out what the machine has decided about the connection.
     func apply(_ afterwards: HTTP1ConnectionStateMachine.Afterwards) {
         switch afterwards {
-        case .goOn:
+        case .continues:
             if machine.isResponseDone { uploadOutlivedResponse() }
         case .reuse(let keepAlive):
             let ended = assembly.arrival.sent.map { max($0, reading.lastRead) } ?? reading.lastRead

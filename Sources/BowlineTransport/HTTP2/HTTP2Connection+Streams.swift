@@ -204,7 +204,7 @@ extension HTTP2Connection {
         // A listener that was called for the end of the response may have ended the stream already.
         guard stream.isOpen else { return }
         switch stream.machine.afterwards {
-        case .goOn: return
+        case .continues: return
         case .close:
             leave(stream)
             // `leave` may have ended the stream already: see `writeReset`.
