@@ -111,7 +111,7 @@ extension ServiceError: CustomStringConvertible, CustomReflectable {
         text += "progress: \(progress.rawValue)"
         if let phase { text += ", phase: \(phase)" }
         if attempts > 0 { text += ", attempt: \(attempts)" }
-        if let elapsed { text += ", after: \(elapsed.readable)" }
+        if let elapsed { text += ", after: \(elapsed.messageText)" }
         if let origin { text += ", origin: \(origin.prefix(128))" }
         if let connectionWasReused { text += connectionWasReused ? ", reused connection" : ", new connection" }
         return text + ")"
