@@ -260,7 +260,7 @@ extension HTTP1Connection: DeadlineEntry {
             now: now, isRequestDone: isRequestDone, isReaderBehind: reading.isPaused)
         let facts = ExchangeDeadlines.Facts(
             hasHead: assembly.hasHead, isRequestDone: isRequestDone, isReaderBehind: reading.isPaused,
-            hasUploadProgress: asks && body.moved(unsent: unsentBytes), hasBeenWritten: true,
+            hasUploadProgress: asks && body.observed(unsent: unsentBytes), hasBeenWritten: true,
             askedAt: assembly.arrival.sent ?? exchange.lease.leased)
         switch deadlines.passed(now: now, facts) {
         case .nothing, .extended: break

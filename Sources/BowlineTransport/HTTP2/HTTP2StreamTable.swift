@@ -12,7 +12,8 @@
 /// | `removeAllHeld` | removed | – | – |
 /// | `removeAllOpen` | – | removed | – |
 ///
-/// The peer may know of an open stream once the channel has been given the stream's HEADERS: ``passedOutputToChannel()``.
+/// The peer may know of an open stream once the channel has been given the stream's HEADERS:
+/// ``passedOutputToChannel()``.
 struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     private struct Entry {
         let id: Int
