@@ -46,7 +46,8 @@ package final class CallExecutor: RequestHandler {
                 report(outcome, call.request, context, retries: call.retries)
                 step = call.recoveryReported(&outcome, moment)
             case .wait(let instant):
-                let isDue = try await wait(until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
+                let isDue = try await waitForRetry(
+                    until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .follow(let origin):
                 try discardReplaced(outcome)
@@ -159,7 +160,7 @@ package final class CallExecutor: RequestHandler {
     ///
     /// - Returns: whether the retry begins; false: the client has begun to shut down, or the call's deadline has
     ///   passed.
-    private func wait(
+    private func waitForRetry(
         until instant: MonotonicInstant, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
         _ context: RequestContext, decidedAt: MonotonicInstant
     ) async throws -> Bool {
@@ -169,7 +170,7 @@ package final class CallExecutor: RequestHandler {
         }
         do {
             try Task.checkCancellation()
-            if try await sleep(until: instant, context) {
+            if try await sleepUntilDue(instant, context) {
                 plan.observers.retryBegins(request, context)
                 return true
             }
@@ -182,7 +183,8 @@ package final class CallExecutor: RequestHandler {
         }
     }
 
-    private func sleep(until instant: MonotonicInstant, _ context: RequestContext) async throws -> Bool {
+    /// Returns whether the retry is due; false: the client has begun to shut down, or the deadline has passed.
+    private func sleepUntilDue(_ instant: MonotonicInstant, _ context: RequestContext) async throws -> Bool {
         guard try await context.sleep(until: instant) else { return false }
         // Checked again: a drain may have begun at the same instant.
         guard !context.call.isDraining else { return false }

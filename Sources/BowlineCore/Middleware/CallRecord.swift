@@ -80,7 +80,8 @@ package final class CallRecord: ResponseBodyObserver {
     /// Whether the client has begun to shut down. Then no optional work is begun, such as a retry.
     package var isDraining: Bool { registry?.isDraining ?? false }
 
-    func sleep(until instant: MonotonicInstant) async throws -> Bool {
+    /// Sleeps until `instant`. Returns false as soon as the client begins to shut down.
+    func sleepUnlessDraining(until instant: MonotonicInstant) async throws -> Bool {
         guard let registry else {
             try await clock.sleep(until: instant, tolerance: nil)
             return true

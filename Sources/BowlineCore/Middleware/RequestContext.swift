@@ -61,7 +61,7 @@ extension RequestContext {
     public func sleep(until instant: MonotonicInstant) async throws -> Bool {
         call.enter(.backoff, attempt: attempt)
         defer { call.enter(.pipeline, attempt: attempt) }
-        return try await call.sleep(until: instant)
+        return try await call.sleepUnlessDraining(until: instant)
     }
 
     /// Suspends for `duration`, as ``sleep(until:)`` does.
