@@ -20,7 +20,7 @@ package final class PooledTransport: ServiceTransport {
 
     package func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
         let prepared = try prepare(request, context: context)
-        if prepared.isBodySaidToBeEmpty {
+        if prepared.bodyWasEmptyFile {
             return try await send(lookingAgain(at: request, context: context), context: context)
         }
         do {
@@ -48,7 +48,7 @@ package final class PooledTransport: ServiceTransport {
             do {
                 return try await exchange.run()
             } catch {
-                try goOn(after: error, of: exchange, lease, pool, &resend)
+                try prepareResend(after: error, of: exchange, lease, pool, &resend)
             }
         }
     }
@@ -143,7 +143,7 @@ package final class PooledTransport: ServiceTransport {
     ///
     /// - Throws: The error for the caller, if no further send is allowed.
     @inline(never)
-    private func goOn(
+    private func prepareResend(
         after error: any Error, of exchange: Exchange, _ lease: Lease, _ pool: ConnectionPool,
         _ resend: inout ResendPolicy
     ) throws {
@@ -151,13 +151,13 @@ package final class PooledTransport: ServiceTransport {
             exchange.tell { $0.requestEnded($1, RequestEnding(error)) }
             throw error
         }
-        let isGoingOn = resend.claimResend(of: exchange.request, after: outcome, wasPooled: exchange.wasPooled)
+        let resends = resend.claimResend(of: exchange.request, after: outcome, wasPooled: exchange.wasPooled)
         // Nothing was sent: the request only needs another connection.
-        if isGoingOn, resend.count == exchange.resends { return }
+        if resends, resend.count == exchange.resends { return }
         let failure = ServiceError(outcome, of: exchange)
         exchange.tell { $0.requestEnded($1, .failed(failure)) }
         defer { suspectSiblings(of: exchange, after: outcome, lease, pool) }
-        guard isGoingOn else { throw resend.withEarlierProgress(failure) }
+        guard resends else { throw resend.withEarlierProgress(failure) }
         exchange.call.sentAgain()
         tell(exchange.request, resend: resend.count) { $0.requestResending($1) }
     }

@@ -270,8 +270,8 @@ struct AttemptFailureTests {
         var isDraining: Bool { true }
         func callEnded(_ call: CallRecord) {}
         func waitForDrainToBegin() async {}
-        func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int? { 1 }
-        func removeClosingHandler(_ number: Int) {}
+        func onForcedClose(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int? { 1 }
+        func removeForcedCloseHandler(_ number: Int) {}
     }
 
     @Test("During a drain the caller gets the 401: no token is fetched, and no request is sent again")

@@ -56,8 +56,8 @@ final class DrivenCall {
         note("bodyAbandoned") { $0.bodyAbandoned(&outcome, moment) }
     }
 
-    func decided(_ verdict: RetryDecision.Verdict, _ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
-        note("decided") { $0.decided(verdict, &outcome, moment) }
+    func verdictConfirmed(_ verdict: RetryDecision.Verdict, _ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
+        note("verdictConfirmed") { $0.verdictConfirmed(verdict, &outcome, moment) }
     }
 
     func recoveryReported(_ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
@@ -87,7 +87,7 @@ extension CallStateMachine.Step {
         case .startAttempt: "startAttempt"
         case .renewCredentials: "renewCredentials"
         case .abandonBody: "abandonBody"
-        case .decide: "decide"
+        case .confirmVerdict: "confirmVerdict"
         case .reportRecovery: "reportRecovery"
         case .wait: "wait"
         case .follow: "follow"

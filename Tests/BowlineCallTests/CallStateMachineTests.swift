@@ -26,9 +26,9 @@ struct CallStateMachineTests {
     }
 
     private static func answer(
-        _ status: Int, _ fields: HTTPFields = [:], others: OtherCredentials = OtherCredentials()
+        _ status: Int, _ fields: HTTPFields = [:], renewal: RenewalChance = RenewalChance()
     ) -> AttemptOutcome {
-        .answered(ServiceResponse(status: .init(code: status), fields: fields), others)
+        .answered(ServiceResponse(status: .init(code: status), fields: fields), renewal)
     }
 
     private static func failure(
@@ -37,7 +37,7 @@ struct CallStateMachineTests {
         .failed(ServiceError(code, "failed", progress: progress), isOwn: isOwn)
     }
 
-    private static let known = OtherCredentials(canBeAsked: true)
+    private static let known = RenewalChance(bowlineMayRenew: true)
 
     /// The steps that a GET takes for outcomes in order; each question of the machine is answered with yes.
     private func steps(
@@ -62,9 +62,9 @@ struct CallStateMachineTests {
             case .renewCredentials:
                 step = answersYes ? call.renewed(after: outcome) : call.notRenewed(&outcome)
             case .abandonBody: step = call.bodyAbandoned(&outcome)
-            case .decide(let verdict, _):
+            case .confirmVerdict(let verdict, _):
                 let isRetry = if case .retry = verdict { true } else { false }
-                step = call.decided(isRetry && !answersYes ? .giveUp(.budgetExhausted) : verdict, &outcome)
+                step = call.verdictConfirmed(isRetry && !answersYes ? .giveUp(.budgetExhausted) : verdict, &outcome)
             case .reportRecovery: step = call.recoveryReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answersYes, &outcome)
             case .follow: step = call.hopBegan()
@@ -85,8 +85,8 @@ struct CallStateMachineTests {
         let taken = steps(try Self.request(), [Self.answer(503), Self.failure(), Self.answer(200)])
         #expect(
             taken.steps == [
-                "startAttempt", "decide", "wait", "startAttempt", "decide", "wait", "startAttempt", "reportRecovery",
-                "finish",
+                "startAttempt", "confirmVerdict", "wait", "startAttempt", "confirmVerdict", "wait", "startAttempt",
+                "reportRecovery", "finish",
             ])
         #expect(taken.call.attempt == 3)
     }
@@ -94,7 +94,7 @@ struct CallStateMachineTests {
     @Test("An empty budget changes the verdict and ends the call with the outcome")
     func refusedByBudget() throws {
         let taken = steps(try Self.request(), [Self.answer(503)], answersYes: false)
-        #expect(taken.steps == ["startAttempt", "decide", "finish"])
+        #expect(taken.steps == ["startAttempt", "confirmVerdict", "finish"])
     }
 
     @Test("a redirect begins a hop, whose attempts and retries count from the beginning")
@@ -104,8 +104,8 @@ struct CallStateMachineTests {
             [Self.answer(503), Self.answer(302, [.location: "/b"]), Self.answer(503), Self.answer(200)])
         #expect(
             taken.steps == [
-                "startAttempt", "decide", "wait", "startAttempt", "reportRecovery", "follow", "startAttempt", "decide",
-                "wait", "startAttempt", "reportRecovery", "finish",
+                "startAttempt", "confirmVerdict", "wait", "startAttempt", "reportRecovery", "follow", "startAttempt",
+                "confirmVerdict", "wait", "startAttempt", "reportRecovery", "finish",
             ])
         #expect(taken.call.attempt == 2)
         #expect(taken.call.followed.map(\.path) == ["/b"])
@@ -120,7 +120,7 @@ struct CallStateMachineTests {
     @Test("Each attempt is sent again once after a 401, and without Expect after a 417, which allows another 401")
     func nested() throws {
         let request = try Self.expectingRequest()
-        let refused = Self.answer(401, others: Self.known)
+        let refused = Self.answer(401, renewal: Self.known)
         let taken = steps(request, [refused, Self.answer(417), refused, refused])
         #expect(
             taken.steps == [
@@ -135,7 +135,7 @@ struct CallStateMachineTests {
     func expectationOfRetry() throws {
         let request = try Self.expectingRequest()
         let taken = steps(request, [Self.answer(417), Self.answer(503)])
-        #expect(taken.steps == ["startAttempt", "startAttempt", "decide", "wait", "startAttempt"])
+        #expect(taken.steps == ["startAttempt", "startAttempt", "confirmVerdict", "wait", "startAttempt"])
         #expect(taken.call.request.fields.contains(.expect))
     }
 
@@ -148,17 +148,17 @@ struct CallStateMachineTests {
 
     @Test("During a drain nothing is sent again")
     func draining() throws {
-        let refused = Self.answer(401, others: Self.known)
+        let refused = Self.answer(401, renewal: Self.known)
         #expect(steps(try Self.request(), [refused], isDraining: true).steps == ["startAttempt", "finish"])
         let busy = steps(try Self.request(), [Self.answer(503)], isDraining: true)
-        #expect(busy.steps == ["startAttempt", "decide", "finish"])
+        #expect(busy.steps == ["startAttempt", "confirmVerdict", "finish"])
     }
 
     @Test(
         "An error of middleware gets a decision and is never retried; any other error ends the call without a decision")
     func thrown() throws {
         let foreign = steps(try Self.request(), [Self.failure(.connectionClosed, .neverSent, isOwn: false)])
-        #expect(foreign.steps == ["startAttempt", "decide", "finish"])
+        #expect(foreign.steps == ["startAttempt", "confirmVerdict", "finish"])
         let ended = steps(try Self.request(), [.ended(CancellationError())])
         #expect(ended.steps == ["startAttempt", "finish"])
     }
@@ -173,8 +173,8 @@ struct CallStateMachineTests {
             try Self.request(), [Self.answer(302, [.location: "/b"]), unsent], retry: { $0.maximumAttempts = 1 })
         #expect(redirected.last.progress == .responseStarted)
         let refused = steps(
-            try Self.request(.post), [Self.answer(401, others: Self.known), unsent])
-        #expect(refused.steps == ["startAttempt", "renewCredentials", "startAttempt", "decide", "finish"])
+            try Self.request(.post), [Self.answer(401, renewal: Self.known), unsent])
+        #expect(refused.steps == ["startAttempt", "renewCredentials", "startAttempt", "confirmVerdict", "finish"])
         #expect(refused.last.progress == .responseStarted)
     }
 

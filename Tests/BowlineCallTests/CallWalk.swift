@@ -41,8 +41,8 @@ struct CallWalk {
     }
 
     private static func outcome(_ random: inout SeededRandom) -> AttemptOutcome {
-        func answer(_ status: Int, _ fields: HTTPFields = [:], _ others: OtherCredentials = .init()) -> AttemptOutcome {
-            .answered(ServiceResponse(status: .init(code: status), fields: fields), others)
+        func answer(_ status: Int, _ fields: HTTPFields = [:], _ renewal: RenewalChance = .init()) -> AttemptOutcome {
+            .answered(ServiceResponse(status: .init(code: status), fields: fields), renewal)
         }
         let progress: [RequestProgress] = [.neverSent, .refused, .ambiguous, .responseStarted]
         let codes: [ServiceError.Code] = [.connectionClosed, .connectionRefused, .protocolViolation]
@@ -50,7 +50,7 @@ struct CallWalk {
         case 0, 1: return answer(200)
         case 2: return answer(404)
         case 3: return answer(503)
-        case 4: return answer(401, [:], OtherCredentials(canBeAsked: true))
+        case 4: return answer(401, [:], RenewalChance(bowlineMayRenew: true))
         case 5: return answer(401)
         case 6:
             // In some cases the service has received the body.
@@ -71,7 +71,7 @@ struct CallWalk {
     /// The source of credentials failed.
     static var renewalFailed: AttemptOutcome {
         var error = ServiceError(.authenticationFailed, "failed", progress: .responseStarted)
-        error.isPassing = true
+        error.isTemporary = true
         return .failed(error, isOwn: true)
     }
 
@@ -110,10 +110,10 @@ struct CallWalk {
                     step = call.notRenewed(&outcome)
                 }
             case .abandonBody: step = call.bodyAbandoned(&outcome)
-            case .decide(let verdict, _):
+            case .confirmVerdict(let verdict, _):
                 var verdict = verdict
                 if case .retry = verdict, !(answers.popFirst() ?? false) { verdict = .giveUp(.budgetExhausted) }
-                step = call.decided(verdict, &outcome)
+                step = call.verdictConfirmed(verdict, &outcome)
             case .reportRecovery: step = call.recoveryReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answers.popFirst() ?? false, &outcome)
             case .follow: step = call.hopBegan()
@@ -205,7 +205,7 @@ struct NestedModel {
 
     private mutating func authenticating(_ request: ServiceRequest, _ attempt: inout Int) -> AttemptOutcome {
         let outcome = sending(request, attempt)
-        guard case .answered(let response, let others) = outcome, response.status.code == 401, others.canBeAsked,
+        guard case .answered(let response, let renewal) = outcome, response.status.code == 401, renewal.bowlineMayRenew,
             !walk.isDraining
         else { return outcome }
         guard answers.popFirst() ?? false else {

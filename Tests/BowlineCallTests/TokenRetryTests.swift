@@ -87,7 +87,7 @@ struct TokenRetryTests {
 
     private var tokens: [String?] { harness.stub.calls.map { $0.fields[.authorization] } }
 
-    private static let passing: [ServiceError] = [
+    private static let temporary: [ServiceError] = [
         refused, ServiceError(.nameResolutionFailed, "x"), ServiceError(.connectTimeout, "x"),
         ServiceError(.connectionClosed, "x", progress: .ambiguous),
         ServiceError(.responseHeadTimeout, "x", progress: .ambiguous),
@@ -97,7 +97,7 @@ struct TokenRetryTests {
 
     @Test(
         "A source whose service is down, slow or busy is asked again, for a POST too, because nothing was sent",
-        arguments: passing)
+        arguments: temporary)
     func passes(failure: ServiceError) async throws {
         for method in [HTTPRequest.Method.get, .post] {
             let test = TokenRetryTests()

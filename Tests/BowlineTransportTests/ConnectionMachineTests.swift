@@ -17,8 +17,8 @@ struct ConnectionMachineTests {
         arguments: [
             ([.start, .wrote, .requestFinished, .received, .responseEnded], .reuse(keepAlive: nil)),
             ([.start, .wrote, .received, .responseEnded, .requestFinished], .reuse(keepAlive: nil)),
-            ([.start, .wrote, .received, .responseEnded], .goOn),
-            ([.start, .wrote, .requestFinished], .goOn),
+            ([.start, .wrote, .received, .responseEnded], .continues),
+            ([.start, .wrote, .requestFinished], .continues),
             ([.startClosing, .wrote, .requestFinished, .received, .responseEnded], .close(.connectionCloseRequested)),
             ([.start, .wrote, .requestFinished, .received, .unusable, .responseEnded], .close(.leftoverBytes)),
             (
@@ -37,15 +37,15 @@ struct ConnectionMachineTests {
                 [.start, .wrote, .requestFinished, .received, .lastingHead(seconds: 7), .responseEnded],
                 .reuse(keepAlive: .seconds(7))
             ),
-            ([.requestFinished], .goOn),
-            ([.responseEnded], .goOn),
-            ([.start, .close, .responseEnded], .goOn),
-            ([.start, .close, .requestFinished], .goOn),
+            ([.requestFinished], .continues),
+            ([.responseEnded], .continues),
+            ([.start, .close, .responseEnded], .continues),
+            ([.start, .close, .requestFinished], .continues),
         ] as [([Event], HTTP1ConnectionStateMachine.Afterwards)]
     )
     func afterwards(events: [Event], expected: HTTP1ConnectionStateMachine.Afterwards) {
         var machine = HTTP1ConnectionStateMachine()
-        var last = HTTP1ConnectionStateMachine.Afterwards.goOn
+        var last = HTTP1ConnectionStateMachine.Afterwards.continues
         for event in events { last = Self.apply(event, to: &machine) ?? last }
         #expect(last == expected)
         let isIdle = machine.isIdle

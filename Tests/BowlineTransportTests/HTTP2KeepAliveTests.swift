@@ -112,17 +112,17 @@ struct HTTP2KeepAliveTests {
             probe.deadline(readAt: instant(0), askedAt: instant(0), hasStreams: true)
         }
         #expect(deadline() == instant(25), "as if it had left")
-        probe.taken(now: instant(20), blockedSince: instant(9))
+        probe.networkTook(now: instant(20), blockedSince: instant(9))
         #expect(deadline() == instant(35))
-        let foreign = probe.left(7, now: instant(30))
+        let foreign = probe.pingLeft(7, now: instant(30))
         #expect(!foreign)
-        let own = probe.left(1, now: instant(30))
+        let own = probe.pingLeft(1, now: instant(30))
         #expect(own)
         #expect(deadline() == instant(45))
         // Within a turn of the loop: a network that takes all bytes at once shows nothing about the peer.
-        probe.taken(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_999_000_000))
+        probe.networkTook(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_999_000_000))
         #expect(deadline() == instant(45))
-        probe.taken(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_900_000_000))
+        probe.networkTook(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_900_000_000))
         #expect(deadline() == instant(55))
     }
 
@@ -130,7 +130,7 @@ struct HTTP2KeepAliveTests {
     private func doubted() -> HTTP2KeepAlive {
         var probe = keepAlive()
         _ = probe.doubted(now: instant(10))
-        _ = probe.left(1, now: instant(10))
+        _ = probe.pingLeft(1, now: instant(10))
         return probe
     }
 
@@ -170,7 +170,7 @@ struct HTTP2KeepAliveTests {
     func doubtDuringPing() {
         var probe = keepAlive()
         _ = probe.deadlinePassed(now: instant(30), readAt: instant(0), askedAt: instant(0), hasStreams: true)
-        _ = probe.left(1, now: instant(30))
+        _ = probe.pingLeft(1, now: instant(30))
         #expect(probe.deadline(readAt: instant(500), askedAt: instant(0), hasStreams: true) == instant(515))
         let number = probe.doubted(now: instant(500))
         #expect(number == nil)
@@ -191,11 +191,11 @@ struct HTTP2KeepAliveTests {
             probe.deadline(readAt: instant(10_000), askedAt: instant(0), hasStreams: true)
         }
         #expect(deadline() == instant(55))
-        probe.taken(now: instant(40), blockedSince: instant(9))
+        probe.networkTook(now: instant(40), blockedSince: instant(9))
         #expect(deadline() == instant(85))
-        _ = probe.left(1, now: instant(60))
+        _ = probe.pingLeft(1, now: instant(60))
         #expect(deadline() == instant(105))
-        probe.taken(now: instant(90), blockedSince: instant(70))
+        probe.networkTook(now: instant(90), blockedSince: instant(70))
         #expect(deadline() == instant(105), "the network has taken the PING before")
     }
 

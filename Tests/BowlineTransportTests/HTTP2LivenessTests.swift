@@ -128,7 +128,7 @@ struct HTTP2LivenessTests {
         #expect(liveness.deadline(hasStreams: false) == .distantFuture)
         let action = liveness.deadlinePassed(now: instant(530), hasStreams: true)
         #expect(action == .ping(1))
-        let left = liveness.left(1, now: instant(531))
+        let left = liveness.pingLeft(1, now: instant(531))
         #expect(left)
         #expect(liveness.deadline(hasStreams: true) == instant(546))
         liveness.networkTook(now: instant(540), blockedSince: instant(532))

@@ -30,10 +30,10 @@ struct HTTP2NetworkProgressTests {
         ])
     func looks(looks: [Look]) {
         var progress = HTTP2NetworkProgress(now: instant(0))
-        progress.gave(100)
+        progress.passedToChannel(100)
         progress.mark(waiting: 100)
         for (second, look) in looks.enumerated() {
-            let hasMoved = progress.looked(waiting: look.waiting, now: instant(Int64(second + 1)))
+            let hasMoved = progress.observed(waiting: look.waiting, now: instant(Int64(second + 1)))
             #expect(hasMoved == look.hasMoved)
             #expect(progress.hasMoved(since: instant(Int64(second))) == look.hasMoved)
         }
@@ -42,19 +42,19 @@ struct HTTP2NetworkProgressTests {
     @Test("New bytes do not hide the bytes that the network took")
     func added() {
         var progress = HTTP2NetworkProgress(now: instant(0))
-        progress.gave(100)
+        progress.passedToChannel(100)
         progress.mark(waiting: 100)
-        progress.gave(50)
-        let hasMoved = progress.looked(waiting: 149, now: instant(1))
+        progress.passedToChannel(50)
+        let hasMoved = progress.observed(waiting: 149, now: instant(1))
         #expect(hasMoved)
     }
 
     @Test("A mark forgets the bytes taken before it")
     func mark() {
         var progress = HTTP2NetworkProgress(now: instant(0))
-        progress.gave(100)
+        progress.passedToChannel(100)
         progress.mark(waiting: 30)
-        let before = progress.looked(waiting: 30, now: instant(1))
+        let before = progress.observed(waiting: 30, now: instant(1))
         #expect(!before)
         #expect(!progress.hasMoved(since: instant(0)))
     }
@@ -71,11 +71,11 @@ struct HTTP2NetworkProgressTests {
     func blocked() {
         var progress = HTTP2NetworkProgress(now: instant(0))
         #expect(progress.blockedSince == nil)
-        progress.gave(100)
+        progress.passedToChannel(100)
         progress.becameBlocked(waiting: 100, now: instant(1))
         progress.becameBlocked(waiting: 80, now: instant(2))
         #expect(progress.blockedSince == instant(1))
-        let hasMoved = progress.looked(waiting: 90, now: instant(3))
+        let hasMoved = progress.observed(waiting: 90, now: instant(3))
         #expect(hasMoved, "counted from the first")
         progress.becameWritable()
         #expect(progress.blockedSince == nil)

@@ -19,15 +19,15 @@ struct HTTP2StreamMachineTests {
     }
 
     static let rows: [([Event], Result)] = [
-        ([], .fine(.goOn, .neverSent)),
-        ([.wrote], .fine(.goOn, .ambiguous)),
-        ([.wrote, .requestFinished], .fine(.goOn, .ambiguous)),
-        ([.wrote, .informational], .fine(.goOn, .responseStarted)),
-        ([.wrote, .requestFinished, .head], .fine(.goOn, .responseStarted)),
+        ([], .fine(.continues, .neverSent)),
+        ([.wrote], .fine(.continues, .ambiguous)),
+        ([.wrote, .requestFinished], .fine(.continues, .ambiguous)),
+        ([.wrote, .informational], .fine(.continues, .responseStarted)),
+        ([.wrote, .requestFinished, .head], .fine(.continues, .responseStarted)),
         ([.wrote, .requestFinished, .head, .data(3), .end], .fine(.close, .responseStarted)),
         ([.wrote, .requestFinished, .head, .data(3), .trailers, .end], .fine(.close, .responseStarted)),
         ([.wrote, .requestFinished, .informational, .informational, .headEnd], .fine(.close, .responseStarted)),
-        ([.wrote, .head, .end], .fine(.goOn, .responseStarted)),
+        ([.wrote, .head, .end], .fine(.continues, .responseStarted)),
         ([.wrote, .head, .end, .requestFinished], .fine(.close, .responseStarted)),
         ([.wrote, .head, .requestStopped, .end], .fine(.reset, .responseStarted)),
         ([.wrote, .headWithLength(3), .requestFinished, .data(1), .data(2), .end], .fine(.close, .responseStarted)),

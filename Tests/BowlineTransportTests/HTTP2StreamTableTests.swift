@@ -35,7 +35,7 @@ struct HTTP2StreamTableTests {
         for stream in streams { table.hold(stream) }
         #expect(table.isEmpty == false)
         #expect(table.streams.isEmpty)
-        table.takeBack(streams[1])
+        table.removeUnopened(streams[1])
         #expect(!streams[1].isOpen)
         #expect(table.held.map(ObjectIdentifier.init) == [0, 2].map { ObjectIdentifier(streams[$0]) })
         let first = table.popHeld()
@@ -85,7 +85,7 @@ struct HTTP2StreamTableTests {
         let stream = TestStream(id: 0)
         table.hold(stream)
         _ = table.popHeld()
-        table.takeBack(stream)
+        table.removeUnopened(stream)
         #expect(!stream.isOpen)
         #expect(table.isEmpty == true)
     }
@@ -95,11 +95,11 @@ struct HTTP2StreamTableTests {
         var table = HTTP2StreamTable<TestStream>()
         /// Which of these streams are written, and whether any was.
         func facts() -> ([Int], Bool) { ([1, 3, 5].filter { table.isWritten($0) }, table.hasWritten) }
-        table.gaveOutput()
+        table.passedOutputToChannel()
         #expect(facts().1 == false, "there was no request in it")
         table.opened(TestStream(id: 1), as: 1)
         #expect(facts() == ([], false))
-        table.gaveOutput()
+        table.passedOutputToChannel()
         #expect(facts().0.contains(1))
         #expect(facts().1 == true)
         table.opened(TestStream(id: 3), as: 3)
@@ -107,7 +107,7 @@ struct HTTP2StreamTableTests {
         #expect(facts() == ([1], true))
         _ = table.removeAllOpen()
         #expect(facts() == ([1], true), "the end of the connection changes nothing")
-        table.gaveOutput()
+        table.passedOutputToChannel()
         #expect(facts() == ([1, 3, 5], true))
     }
 

@@ -201,11 +201,11 @@ struct HTTP2UploadsTests {
         }
         peer.streams[2].isOpen = false
         var roomy: [Int] = []
-        while let stream = peer.uploads.popRoomy(upTo: 100) { roomy.append(stream.id) }
+        while let stream = peer.uploads.popUploadWithRoom(upTo: 100) { roomy.append(stream.id) }
         #expect(roomy == [1, 7])
         _ = peer.streams[1].sending.next(upTo: 1)
         peer.streams[1].isWaitingForRoom = false
-        let wentOn = peer.uploads.popRoomy(upTo: 100)
+        let wentOn = peer.uploads.popUploadWithRoom(upTo: 100)
         #expect(wentOn == nil)
     }
 
@@ -215,9 +215,9 @@ struct HTTP2UploadsTests {
         peer.streams[0].sending.append(ByteBuffer(repeating: 1, count: 150))
         peer.streams[0].isWaitingForRoom = true
         peer.uploads.waitForRoom(peer.streams[0])
-        let before = peer.uploads.popRoomy(upTo: 100)
+        let before = peer.uploads.popUploadWithRoom(upTo: 100)
         _ = peer.streams[0].sending.next(upTo: 50)
-        let after = peer.uploads.popRoomy(upTo: 100)
+        let after = peer.uploads.popUploadWithRoom(upTo: 100)
         #expect(before == nil)
         #expect(after?.id == 1)
     }
@@ -232,7 +232,7 @@ struct HTTP2UploadsTests {
         peer.uploads.removeAll()
         #expect(!peer.uploads.isDue)
         #expect(peer.uploads.isAllTaken)
-        let roomy = peer.uploads.popRoomy(upTo: 100)
+        let roomy = peer.uploads.popUploadWithRoom(upTo: 100)
         #expect(roomy == nil)
     }
 }

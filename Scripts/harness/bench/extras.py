@@ -74,7 +74,7 @@ def _per_connection(bench, client, count, tls, path):
 
 # Parts of the mangled names of the functions that take a connection out of the pool and return it. The pool's own `release` is
 # inlined into the link's `release`.
-CHECKOUT = re.compile(r"BowlineTransport(10PoolDriverC8checkOut|10OriginLinkC7release_)")
+CHECKOUT = re.compile(r"BowlineTransport(10PoolDriverC8tryLease|10OriginLinkC7release_)")
 
 
 def checkout(bench, requests=500):

@@ -18,7 +18,7 @@ final class ClientPolicies: Sendable {
     /// The fields of a request that has none of its own. Most requests share this one collection.
     private let usualFields: HTTPFields
     /// Whether the user's middleware could send the client's own fields to another origin.
-    private let guardsFields: Bool
+    private let guardsClientFields: Bool
 
     convenience init(baseURL: ServiceURL?, configuration: ClientConfiguration, core: ClientCore) {
         let userAgent = configuration.userAgent.map { HTTPField(name: .userAgent, value: $0) }
@@ -48,7 +48,7 @@ final class ClientPolicies: Sendable {
         self.usualFields = usualFields
         self.executor = executor
         self.middleware = middleware
-        guardsFields = CallPlan.guardedFields(configuration, base: baseURL) != nil
+        guardsClientFields = CallPlan.guardedFields(configuration, base: baseURL) != nil
         decoding = BodyDecoding(configuration.decoder)
     }
 
@@ -92,7 +92,7 @@ final class ClientPolicies: Sendable {
         var deadline = timeouts.total.map { Deadline(now.advanced(by: $0)) }
         if let inherited = Deadline.current { deadline = deadline.map { min($0, inherited) } ?? inherited }
         var context = RequestContext(deadline: deadline, timeouts: timeouts, call: call)
-        if guardsFields { context.beganElsewhere = request.url?.origin != baseURL?.origin }
+        if guardsClientFields { context.callerChoseOtherOrigin = request.url?.origin != baseURL?.origin }
         return context
     }
 }

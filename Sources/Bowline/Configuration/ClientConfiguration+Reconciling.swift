@@ -21,8 +21,8 @@ extension ClientConfiguration {
         // The new value counts as read, so that a derived client with a smaller total reconciles again.
         reading.attempt = total
         reading.warnings.append(
-            "timeouts.attempt (\(attempt.readable)) is longer than timeouts.total (\(total.readable)); both are "
-                + "\(total.readable) now")
+            "timeouts.attempt (\(attempt.messageText)) is longer than timeouts.total (\(total.messageText)); both are "
+                + "\(total.messageText) now")
     }
 
     /// Logs the warnings about values from readers, once.

@@ -39,9 +39,9 @@ extension ClientLifecycle {
         let forced = beginClosing()
         publishProgress()
         // The transport fails the calls that are in it, with their exact progress. Handlers end the calls outside it.
-        for handler in shared.withLock({ $0.closingHandlers.removeThoseOutsideTransport() }) { handler() }
+        for handler in shared.withLock({ $0.forcedCloseHandlers.removeThoseOutsideTransport() }) { handler() }
         let connectionsClosed = await transport?.close() ?? 0
-        for handler in shared.withLock({ $0.closingHandlers.removeAll() }) { handler() }
+        for handler in shared.withLock({ $0.forcedCloseHandlers.removeAll() }) { handler() }
         let drained = shared.withLock { shared in
             shared.machine.closed()
             return shared.machine.drained

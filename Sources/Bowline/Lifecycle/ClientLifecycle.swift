@@ -67,18 +67,18 @@ final class ClientLifecycle: CallRegistry {
         }
     }
 
-    func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int? {
+    func onForcedClose(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int? {
         let number = shared.withLock { shared -> Int? in
             switch shared.machine.state {
             case .closing, .closed: nil
-            case .running, .draining: shared.closingHandlers.add(handler, of: call)
+            case .running, .draining: shared.forcedCloseHandlers.add(handler, of: call)
             }
         }
         if number == nil { handler() }
         return number
     }
 
-    func removeClosingHandler(_ number: Int) {
-        shared.withLock { $0.closingHandlers.remove(number) }
+    func removeForcedCloseHandler(_ number: Int) {
+        shared.withLock { $0.forcedCloseHandlers.remove(number) }
     }
 }

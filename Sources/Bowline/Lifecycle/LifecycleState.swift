@@ -14,7 +14,7 @@ struct LifecycleState: ~Copyable {
     private var drainWaiter: CheckedContinuation<Void, Never>?
     /// The calls that sleep. They wake when the drain begins.
     var sleepers = WaiterTable<Void>()
-    var closingHandlers = ClosingHandlers()
+    var forcedCloseHandlers = ForcedCloseHandlers()
     var watchers = ProgressWatchers()
 
     init(transport: any ServiceTransport) {

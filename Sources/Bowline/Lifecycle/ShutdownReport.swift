@@ -46,7 +46,7 @@ extension ShutdownReport {
             metadata: [
                 "bowline.shutdown.drained": "\(drained)", "bowline.shutdown.forced": "\(forced.count)",
                 "bowline.shutdown.connections_closed": "\(connectionsClosed)",
-                "bowline.shutdown.duration": "\(duration.spoken)",
+                "bowline.shutdown.duration": "\(duration.logText)",
             ])
         return true
     }
@@ -60,7 +60,7 @@ extension ShutdownReport: CustomStringConvertible {
         let cut = forced.map { "\(name($0)) (\($0.phase), attempt \($0.attempt))" }
         return "\(isClean ? "clean" : "not clean"): \(drained) drained, \(forced.count) forced"
             + (cut.isEmpty ? "" : " [\(cut.prefix(8).joined(separator: ", "))\(cut.count > 8 ? ", …" : "")]")
-            + ", \(connectionsClosed) connections closed, \(duration.readable)"
+            + ", \(connectionsClosed) connections closed, \(duration.messageText)"
     }
 }
 

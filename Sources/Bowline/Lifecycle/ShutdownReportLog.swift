@@ -14,12 +14,12 @@ final class ShutdownReportLog: Sendable {
 
     /// Logs the report, if there is a logger for it.
     func write(_ report: ShutdownReport) {
-        isWritten.store(report.write(to: ClientLog.wanted(logger)), ordering: .relaxed)
+        isWritten.store(report.write(to: ClientLog.logger(for: logger)), ordering: .relaxed)
     }
 
     /// Logs the report if ``write(_:)`` found no logger. For a caller that does not return the report.
     func writeUnlessWritten(_ report: ShutdownReport) {
         guard !isWritten.exchange(true, ordering: .relaxed) else { return }
-        report.write(to: ClientLog.wanted(logger) ?? ClientLog.logger)
+        report.write(to: ClientLog.logger(for: logger) ?? ClientLog.logger)
     }
 }

@@ -10,8 +10,9 @@ internal import BowlineCore
 enum CredentialPolicy {
     /// Whether the request may be sent once more, if there are other credentials.
     ///
-    /// - Parameter others: Which authenticators may have other credentials.
-    static func mayRenew(after response: ServiceResponse, _ others: OtherCredentials, request: ServiceRequest) -> Bool {
-        response.status.code == 401 && (others.canBeAsked || others.areClaimed) && request.body.isReplayable
+    /// - Parameter renewal: Who may have other credentials.
+    static func mayRenew(after response: ServiceResponse, _ renewal: RenewalChance, request: ServiceRequest) -> Bool {
+        response.status.code == 401 && (renewal.bowlineMayRenew || renewal.userClaimsRenewal)
+            && request.body.isReplayable
     }
 }

@@ -55,13 +55,13 @@ struct CredentialStep: Sendable {
         }
     }
 
-    /// Returns which authenticators may have other credentials, after the service refused the current ones with a 401.
-    /// The authenticator may forget the refused credentials.
+    /// Records that the service refused the credentials with a 401. The authenticator may forget them.
     ///
     /// - Parameter sent: The request with the credentials that were refused.
-    func otherCredentials(afterRefusalOf sent: ServiceRequest, _ response: ServiceResponse) -> OtherCredentials {
-        if let bounded { return bounded.otherCredentials(afterRefusalOf: sent, response: response, clock: clock) }
-        return OtherCredentials(areClaimed: authenticator.credentialsRefused(sent, response: response))
+    /// - Returns: who may have other credentials.
+    func recordRefusal(of sent: ServiceRequest, _ response: ServiceResponse) -> RenewalChance {
+        if let bounded { return bounded.recordRefusal(of: sent, response: response, clock: clock) }
+        return RenewalChance(userClaimsRenewal: authenticator.credentialsRefused(sent, response: response))
     }
 
     /// Waits until Bowline's authenticator knows whether it has other credentials. Returns false for an authenticator
@@ -69,10 +69,10 @@ struct CredentialStep: Sendable {
     ///
     /// - Throws: `CancellationError` unchanged if the call was cancelled; else a ``ServiceError`` with the progress
     ///   `responseStarted`.
-    func hasOtherCredentials(for request: ServiceRequest, _ context: RequestContext) async throws -> Bool {
+    func canRenewCredentials(for request: ServiceRequest, _ context: RequestContext) async throws -> Bool {
         guard let bounded else { return false }
         do {
-            return try await bounded.hasOtherCredentials(context: context, clock: clock)
+            return try await bounded.canRenewCredentials(context: context, clock: clock)
         } catch {
             throw Self.failure(error, request, context, .responseStarted)
         }
@@ -82,8 +82,8 @@ struct CredentialStep: Sendable {
     /// authenticator of the user, and for one that reads the body.
     private func watched(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
         let (authenticator, bounded, clock) = (authenticator, bounded, clock)
-        let flight = Flight<ServiceRequest>()
-        flight.start {
+        let work = SharedWork<ServiceRequest>()
+        work.start {
             var request = request
             if let bounded {
                 try await bounded.authenticate(&request, context: context, clock: clock)
@@ -93,13 +93,13 @@ struct CredentialStep: Sendable {
             return request
         }
         do {
-            return try await flight.value(until: context.deadline?.instant, clock: clock, call: context.call)
-        } catch is Flight<ServiceRequest>.LimitPassed {
-            flight.cancel()
+            return try await work.value(until: context.deadline?.instant, clock: clock, call: context.call)
+        } catch is SharedWork<ServiceRequest>.LimitPassed {
+            work.cancel()
             throw ServiceError(.deadlineExceeded, "the request's time ended while it waited for credentials")
         } catch {
-            flight.cancel()
-            throw error is Flight<ServiceRequest>.ForciblyClosed ? context.call.forciblyClosed : error
+            work.cancel()
+            throw error is SharedWork<ServiceRequest>.ForciblyClosed ? context.call.forciblyClosed : error
         }
     }
 
@@ -116,7 +116,7 @@ struct CredentialStep: Sendable {
             failure = ServiceError(
                 .authenticationFailed, "no credentials could be had for the request", underlying: error
             )
-            failure.isPassing = ServiceError.isPassing(error)
+            failure.isTemporary = ServiceError.isTemporary(error)
         }
         failure.progress = progress
         failure.attempts = context.attempt

@@ -20,7 +20,7 @@ package struct CallLimitMiddleware: ServiceMiddleware {
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
         context.call.watch()
-        let work = Flight<ServiceResponse>()
+        let work = SharedWork<ServiceResponse>()
         let failure = await withTaskGroup { group in
             group.addTask {
                 do {
@@ -46,20 +46,20 @@ package struct CallLimitMiddleware: ServiceMiddleware {
     /// Waits for the work's end.
     ///
     /// - Returns: The error of the deadline that has passed; nil: the work has ended, or the caller was cancelled.
-    private func limit(_ work: Flight<ServiceResponse>, _ context: RequestContext) async -> ServiceError? {
+    private func limit(_ work: SharedWork<ServiceResponse>, _ context: RequestContext) async -> ServiceError? {
         var limit = context.deadline?.instant
         var isExtended = false
         while true {
             do {
                 _ = try await work.value(until: limit, clock: clock, call: context.call)
                 return nil
-            } catch is Flight<ServiceResponse>.LimitPassed {
+            } catch is SharedWork<ServiceResponse>.LimitPassed {
                 guard context.call.isInTransport, !isExtended else {
                     return context.call.failure(.deadlineExceeded, "the request's time ended while a middleware had it")
                 }
                 isExtended = true
                 limit = clock.now.advanced(by: Self.grace)
-            } catch is Flight<ServiceResponse>.ForciblyClosed {
+            } catch is SharedWork<ServiceResponse>.ForciblyClosed {
                 return context.call.forciblyClosed
             } catch {
                 return nil

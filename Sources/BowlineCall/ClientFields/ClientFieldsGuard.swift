@@ -19,7 +19,7 @@ struct ClientFieldsGuard: Sendable {
     /// Removes the fields if the request goes to another origin. If the caller itself sent the request to another
     /// origin, does nothing, because such a request never got the fields.
     func apply(to request: inout ServiceRequest, _ context: RequestContext) {
-        guard request.url?.origin != origin, !context.beganElsewhere else { return }
+        guard request.url?.origin != origin, !context.callerChoseOtherOrigin else { return }
         request.fields.removeAll { field in
             fields.contains { $0.name == field.name && $0.value == field.value }
         }

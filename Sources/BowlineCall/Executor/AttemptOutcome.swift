@@ -2,8 +2,8 @@ package import BowlineCore
 
 /// The result of one attempt.
 package enum AttemptOutcome: Sendable {
-    /// A response. After a 401 it comes with the authenticators that may have other credentials.
-    case answered(ServiceResponse, OtherCredentials = OtherCredentials())
+    /// A response. After a 401 it comes with the chance that the credentials can be renewed.
+    case answered(ServiceResponse, RenewalChance = RenewalChance())
     /// A failure. `isOwn`: whether the transport or the credentials failed this attempt's request. Any other error of
     /// middleware is not the attempt's own, and is not retried.
     ///

@@ -2,7 +2,7 @@ internal import BowlineCore
 
 /// Sends one attempt: telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
 final class AttemptSender: Sendable {
-    private let end: AttemptEnd
+    private let innermost: InnermostStep
     /// The user's middleware with the rest of the attempt after it; nil: there is none.
     private let middleware: Next?
     private let observers: CallObservers
@@ -10,8 +10,8 @@ final class AttemptSender: Sendable {
     private let isWrapped: Bool
 
     init(_ plan: CallPlan) {
-        end = AttemptEnd(transport: plan.transport, fields: plan.clientFields, credentials: plan.credentials)
-        middleware = plan.perAttempt.isEmpty ? nil : Next(end).wrapped(by: plan.perAttempt)
+        innermost = InnermostStep(transport: plan.transport, fields: plan.clientFields, credentials: plan.credentials)
+        middleware = plan.perAttempt.isEmpty ? nil : Next(innermost).wrapped(by: plan.perAttempt)
         observers = plan.observers
         isWrapped = middleware != nil || observers.watchesAttempts
     }
@@ -19,12 +19,12 @@ final class AttemptSender: Sendable {
     /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
     func send(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
         if isWrapped || observers.logsAttempts { return await sendWrapped(request, context) }
-        return await end.send(request, context)
+        return await innermost.send(request, context)
     }
 
     private func sendWrapped(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
         guard let middleware else {
-            return await observers.watch(request, context) { await end.send($0, context) }
+            return await observers.watch(request, context) { await innermost.send($0, context) }
         }
         let record = AttemptRecord()
         var context = context
@@ -38,7 +38,7 @@ final class AttemptSender: Sendable {
             }
         }
         switch outcome {
-        case .answered(let response, _): return .answered(response, record.otherCredentials)
+        case .answered(let response, _): return .answered(response, record.renewal)
         case .failed(let error, _):
             let judged = record.judged(error, from: request.origin)
             return .failed(judged.error, isOwn: judged.isOwn)
@@ -48,7 +48,7 @@ final class AttemptSender: Sendable {
 }
 
 /// The innermost part of an attempt, after the user's middleware: the client's fields, credentials, the transport.
-private final class AttemptEnd: RequestHandler {
+private final class InnermostStep: RequestHandler {
     private let transport: any ServiceTransport
     /// Removes the client's fields from requests to other origins; nil: no middleware could send a request there.
     private let fields: ClientFieldsGuard?
@@ -70,10 +70,10 @@ private final class AttemptEnd: RequestHandler {
     ) async throws -> ServiceResponse {
         let (request, context) = (request, context)
         switch await send(request, context) {
-        case .answered(let response, let others):
+        case .answered(let response, let renewal):
             // Only a 401 changes the record. The middleware may send several requests; their other responses change
             // nothing.
-            if response.status.code == 401 { context.record?.refused(others) }
+            if response.status.code == 401 { context.record?.refused(renewal) }
             return response
         case .failed(let error, let isOwn):
             if isOwn { context.record?.failed(error) }
@@ -96,11 +96,11 @@ private final class AttemptEnd: RequestHandler {
             request = try await credentials.authenticated(request, context)
         } catch {
             // Only a temporary failure is worth another attempt.
-            return AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
+            return AttemptOutcome(error, isOwn: (error as? ServiceError)?.isTemporary ?? false)
         }
         let outcome = await carry(request, context)
         guard case .answered(let response, _) = outcome, response.status.code == 401 else { return outcome }
-        return .answered(response, credentials.otherCredentials(afterRefusalOf: request, response))
+        return .answered(response, credentials.recordRefusal(of: request, response))
     }
 
     @inline(__always)

@@ -33,20 +33,21 @@ package final class CallExecutor: RequestHandler {
                 context.attempt = call.attempt
                 outcome = await attempts.send(call.request, context)
                 step = call.attemptEnded(number, &outcome, moment)
-            case .renewCredentials(let others):
-                let isRenewed = try await renewCredentials(others, &outcome, call.request, context)
+            case .renewCredentials(let renewal):
+                let isRenewed = try await renewCredentials(renewal, &outcome, call.request, context)
                 step = isRenewed ? call.renewed(after: outcome) : call.notRenewed(&outcome, moment)
             case .abandonBody:
                 call.request.body.abandon()
                 step = call.bodyAbandoned(&outcome, moment)
-            case .decide(let verdict, let cause):
-                let verdict = decide(verdict, cause, outcome, call.request, context, at: call.decidedAt)
-                step = call.decided(verdict, &outcome, moment)
+            case .confirmVerdict(let verdict, let cause):
+                let verdict = confirm(verdict, cause, outcome, call.request, context, at: call.decidedAt)
+                step = call.verdictConfirmed(verdict, &outcome, moment)
             case .reportRecovery:
                 report(outcome, call.request, context, retries: call.retries)
                 step = call.recoveryReported(&outcome, moment)
             case .wait(let instant):
-                let isDue = try await wait(until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
+                let isDue = try await waitForRetry(
+                    until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .follow(let origin):
                 try discardReplaced(outcome)
@@ -94,28 +95,28 @@ package final class CallExecutor: RequestHandler {
     ///
     /// - Returns: whether the request is sent again. If not, the machine goes on with `outcome`.
     private func renewCredentials(
-        _ others: OtherCredentials, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
+        _ renewal: RenewalChance, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
         _ context: RequestContext
     ) async throws -> Bool {
         guard case .answered(var refusal, _) = outcome, let credentials = plan.credentials else { return false }
-        var hasOthers = false
-        if others.canBeAsked {
+        var canRenew = false
+        if renewal.bowlineMayRenew {
             // The source of credentials may need the connection that an unread body holds.
             refusal.body = await refusal.body.withoutConnection(before: context.deadline, clock: plan.clock)
-            outcome = .answered(refusal, others)
+            outcome = .answered(refusal, renewal)
             try Task.checkCancellation()
             do {
-                hasOthers = try await credentials.hasOtherCredentials(for: request, context)
+                canRenew = try await credentials.canRenewCredentials(for: request, context)
             } catch {
                 refusal.body.discard()
-                outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isPassing ?? false)
+                outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isTemporary ?? false)
                 return false
             }
             // The drain may have begun during the wait.
             guard !context.call.isDraining else { return false }
         }
-        if hasOthers { return true }
-        guard others.areClaimed else { return false }
+        if canRenew { return true }
+        guard renewal.userClaimsRenewal else { return false }
         guard let budget = plan.policies.budget(for: request), let origin = request.origin else { return true }
         let now = plan.clock.now
         guard plan.budgets.withdraw(from: origin, at: now, budget).isGranted else {
@@ -126,8 +127,8 @@ package final class CallExecutor: RequestHandler {
         return true
     }
 
-    /// Withdraws from the origin's budget for a retry, and notifies the observers.
-    private func decide(
+    /// Withdraws from the origin's budget for a retry, and notifies the observers. Returns the final verdict.
+    private func confirm(
         _ verdict: RetryDecision.Verdict, _ cause: RetryDecision.Cause, _ outcome: AttemptOutcome,
         _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant
     ) -> RetryDecision.Verdict {
@@ -159,17 +160,17 @@ package final class CallExecutor: RequestHandler {
     ///
     /// - Returns: whether the retry begins; false: the client has begun to shut down, or the call's deadline has
     ///   passed.
-    private func wait(
+    private func waitForRetry(
         until instant: MonotonicInstant, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
         _ context: RequestContext, decidedAt: MonotonicInstant
     ) async throws -> Bool {
-        if case .answered(var response, let others) = outcome, !response.body.isHere {
+        if case .answered(var response, let renewal) = outcome, !response.body.isHere {
             response.body = await response.body.withoutConnection(before: context.deadline, clock: plan.clock)
-            outcome = .answered(response, others)
+            outcome = .answered(response, renewal)
         }
         do {
             try Task.checkCancellation()
-            if try await sleep(until: instant, context) {
+            if try await sleepUntilDue(instant, context) {
                 plan.observers.retryBegins(request, context)
                 return true
             }
@@ -182,7 +183,8 @@ package final class CallExecutor: RequestHandler {
         }
     }
 
-    private func sleep(until instant: MonotonicInstant, _ context: RequestContext) async throws -> Bool {
+    /// Returns whether the retry is due; false: the client has begun to shut down, or the deadline has passed.
+    private func sleepUntilDue(_ instant: MonotonicInstant, _ context: RequestContext) async throws -> Bool {
         guard try await context.sleep(until: instant) else { return false }
         // Checked again: a drain may have begun at the same instant.
         guard !context.call.isDraining else { return false }

@@ -12,16 +12,16 @@ internal import BowlineCore
 /// | attempting | attemptEnded | renewCredentials | renewing |
 /// | attempting | attemptEnded | startAttempt | attempting |
 /// | attempting | attemptEnded | abandonBody | abandoning |
-/// | attempting | attemptEnded | decide | deciding |
+/// | attempting | attemptEnded | confirmVerdict | confirming |
 /// | attempting | attemptEnded | reportRecovery | reporting |
 /// | attempting | attemptEnded | follow | following |
 /// | attempting | attemptEnded | refuse | ended |
 /// | attempting | attemptEnded | finish | ended |
 /// | renewing | renewed | startAttempt | attempting |
-/// | renewing | notRenewed | decide, reportRecovery, finish | as above |
-/// | abandoning | bodyAbandoned | decide, reportRecovery, finish | as above |
-/// | deciding | decided | wait | waiting |
-/// | deciding | decided | follow, refuse, finish | as above |
+/// | renewing | notRenewed | confirmVerdict, reportRecovery, finish | as above |
+/// | abandoning | bodyAbandoned | confirmVerdict, reportRecovery, finish | as above |
+/// | confirming | verdictConfirmed | wait | waiting |
+/// | confirming | verdictConfirmed | follow, refuse, finish | as above |
 /// | reporting | recoveryReported | follow, refuse, finish | as above |
 /// | waiting | waitEnded | startAttempt | attempting |
 /// | waiting | waitEnded | follow, refuse, finish | as above |
@@ -38,12 +38,12 @@ struct CallStateMachine: ~Copyable {
         /// number.
         case startAttempt(Int)
         /// Finds out whether there are other credentials. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
-        case renewCredentials(OtherCredentials)
+        case renewCredentials(RenewalChance)
         /// Abandons the request's body, because no attempt sends it again. Answer: ``bodyAbandoned(_:_:)``.
         case abandonBody
-        /// Withdraws from the origin's budget if the verdict is to retry, and notifies the observers. Answer:
-        /// ``decided(_:_:_:)``.
-        indirect case decide(RetryDecision.Verdict, RetryDecision.Cause)
+        /// Makes the verdict final: withdraws from the origin's budget if the verdict is to retry, gives up if the budget
+        /// grants nothing, and notifies the observers. Answer: ``verdictConfirmed(_:_:_:)``.
+        indirect case confirmVerdict(RetryDecision.Verdict, RetryDecision.Cause)
         /// Notifies the observers that the call was answered after retries. Answer: ``recoveryReported(_:_:)``.
         case reportRecovery
         /// Waits. The last response holds no connection meanwhile. Answer: ``waitEnded(isDue:_:_:)``.
@@ -57,7 +57,7 @@ struct CallStateMachine: ~Copyable {
     }
 
     enum State: Hashable, CaseIterable {
-        case ready, attempting, renewing, abandoning, deciding, reporting, waiting, following, ended
+        case ready, attempting, renewing, abandoning, confirming, reporting, waiting, following, ended
     }
 
     /// The questions after an attempt, from the inside out.
@@ -142,7 +142,7 @@ struct CallStateMachine: ~Copyable {
     }
 
     /// The verdict is final.
-    mutating func decided(
+    mutating func verdictConfirmed(
         _ verdict: RetryDecision.Verdict, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
     ) -> Step {
         furthest = furthest.furthest(outcome.progress)
@@ -198,11 +198,11 @@ struct CallStateMachine: ~Copyable {
     }
 
     private mutating func renew(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
-        guard case .answered(let response, let others) = outcome, !isRenewed,
-            CredentialPolicy.mayRenew(after: response, others, request: hopRequest), !circumstances.isDraining
+        guard case .answered(let response, let renewal) = outcome, !isRenewed,
+            CredentialPolicy.mayRenew(after: response, renewal, request: hopRequest), !circumstances.isDraining
         else { return nil }
         state = .renewing
-        return .renewCredentials(others)
+        return .renewCredentials(renewal)
     }
 
     private mutating func dropExpectation(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
@@ -240,8 +240,8 @@ struct CallStateMachine: ~Copyable {
             remaining: deadline.map { now.duration(to: $0.instant) }, random: chance)
         if case .retry = verdict, circumstances.isDraining { verdict = .giveUp(.draining) }
         decidedAt = now
-        state = .deciding
-        return .decide(verdict, failure.cause)
+        state = .confirming
+        return .confirmVerdict(verdict, failure.cause)
     }
 
     private func asksAbout(_ response: ServiceResponse) -> Bool {

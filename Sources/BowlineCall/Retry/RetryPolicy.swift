@@ -22,7 +22,7 @@ struct RetryPolicy {
         /// Whether the transport or the credentials failed this attempt's request; see ``AttemptOutcome``.
         var isOwn = true
         /// Whether an authenticator failed for a temporary reason.
-        var isPassing = false
+        var isTemporary = false
         /// The wait that `backoff.custom` returned; nil: there is no such closure.
         var customDelay: Duration?
 
@@ -42,7 +42,7 @@ struct RetryPolicy {
                 cause: .status(response.status.code), progress: .responseStarted,
                 retryAfter: RetryAfter.delay(asked: response.receivedFields, wallClock: wallClock))
         case .failed(let error, let isOwn):
-            Failure(cause: .error(error.code), progress: error.progress, isOwn: isOwn, isPassing: error.isPassing)
+            Failure(cause: .error(error.code), progress: error.progress, isOwn: isOwn, isTemporary: error.isTemporary)
         case .ended: nil
         }
     }
@@ -79,7 +79,8 @@ struct RetryPolicy {
         case .yes: break
         case .asUsual:
             guard failure.isOwn else { return .giveUp(.notRetryable) }
-            if case .error(let code) = failure.cause, !failure.isPassing, !ServiceError.Code.passing.contains(code) {
+            if case .error(let code) = failure.cause, !failure.isTemporary, !ServiceError.Code.temporary.contains(code)
+            {
                 return .giveUp(.notRetryable)
             }
         }
@@ -98,9 +99,9 @@ struct RetryPolicy {
     /// The longest wait, a hundred years. `Duration` traps on values that it cannot represent.
     private static let longest = Duration.seconds(3_155_760_000)
 
-    /// The divisor of two margins. A wait after `Retry-After` is spread over at least a tenth of `Retry-After`. A wait
-    /// after `Retry-After` exceeds `maximumRetryAfter` by at most a tenth.
-    private static let spread = 10
+    /// Two margins are a tenth of a duration. The random part of a wait after `Retry-After` is drawn from at least a
+    /// tenth of `Retry-After`, and the whole wait exceeds `maximumRetryAfter` by at most a tenth of it.
+    private static let marginDivisor = 10
 
     /// Returns the wait: random, evenly distributed between zero and the backoff's upper end (full jitter). The wait of
     /// `backoff.custom` replaces it.
@@ -112,13 +113,14 @@ struct RetryPolicy {
         if let custom = failure.customDelay {
             let delay = min(max(custom, .zero), Self.longest)
             guard let asked = failure.retryAfter, asked > .zero else { return delay }
-            return max(delay, asked + Self.part(random, of: asked / Self.spread))
+            return max(delay, asked + Self.part(random, of: asked / Self.marginDivisor))
         }
         let backoff = backoff(isThrottled: failure.isThrottled, retries: retries)
         // Without a `Retry-After` above zero, the usual wait applies.
         guard let asked = failure.retryAfter, asked > .zero else { return Self.part(random, of: backoff) }
         let longest = min(options.maximumRetryAfter, Self.longest)
-        let upper = max(asked + asked / Self.spread, min(asked + backoff, longest + longest / Self.spread))
+        let upper = max(
+            asked + asked / Self.marginDivisor, min(asked + backoff, longest + longest / Self.marginDivisor))
         return asked + Self.part(random, of: upper - asked)
     }
 

@@ -13,14 +13,14 @@ struct AttemptLog {
     ///
     /// - Parameter configured: The logger that gets the lines; nil: the calling task's logger.
     init?(_ configured: Logger?, _ request: ServiceRequest, _ context: RequestContext) {
-        guard var logger = ClientLog.wanted(configured), logger.logLevel <= .info else { return nil }
+        guard var logger = ClientLog.logger(for: configured), logger.logLevel <= .info else { return nil }
         logger.describe(request, context)
         self.logger = logger
     }
 
     /// Whether lines about attempts are wanted.
     static func isWanted(_ configured: Logger?) -> Bool {
-        ClientLog.wanted(configured).map { $0.logLevel <= .info } ?? false
+        ClientLog.logger(for: configured).map { $0.logLevel <= .info } ?? false
     }
 
     /// Logs that the attempt begins.

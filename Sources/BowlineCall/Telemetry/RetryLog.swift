@@ -23,11 +23,11 @@ struct RetryLog: Sendable {
         context.attempt = max(context.attempt, attempts)
         switch verdict {
         case .retry(let delay):
-            guard var logger = ClientLog.wanted(logger), logger.logLevel <= .info else { return }
+            guard var logger = ClientLog.logger(for: logger), logger.logLevel <= .info else { return }
             logger.describe(request, context)
             logger.info(
-                "retrying: \(cause.text), attempt \(context.attempt &+ 1) of \(maximum), after \(delay.spoken)",
-                metadata: ["bowline.retry.cause": "\(cause.text)", "bowline.retry.delay": "\(delay.spoken)"])
+                "retrying: \(cause.text), attempt \(context.attempt &+ 1) of \(maximum), after \(delay.logText)",
+                metadata: ["bowline.retry.cause": "\(cause.text)", "bowline.retry.delay": "\(delay.logText)"])
         case .giveUp(.budgetExhausted):
             warn("not retrying: the origin's retry budget is empty", request, cause, context, now)
         case .giveUp:
@@ -37,7 +37,7 @@ struct RetryLog: Sendable {
     }
 
     func succeeded(_ response: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext, retries: Int) {
-        guard var logger = ClientLog.wanted(logger), logger.logLevel <= .info else { return }
+        guard var logger = ClientLog.logger(for: logger), logger.logLevel <= .info else { return }
         logger.describe(request, context)
         logger.info(
             "\(response.status.code < 400 ? "succeeded" : "answered") after \(retries) \(retries == 1 ? "retry" : "retries"): \(response.status.code)",
@@ -48,7 +48,7 @@ struct RetryLog: Sendable {
         _ text: String, _ request: ServiceRequest, _ cause: RetryDecision.Cause, _ context: RequestContext,
         _ now: MonotonicInstant
     ) {
-        guard var logger = ClientLog.wanted(logger), logger.logLevel <= .warning else { return }
+        guard var logger = ClientLog.logger(for: logger), logger.logLevel <= .warning else { return }
         guard let origin = request.origin, let unsaid = refusals.unsaid(text, of: origin, now: now) else { return }
         logger.describe(request, context)
         let others = unsaid == 0 ? "" : "; \(unsaid) more since the last line"

@@ -76,20 +76,20 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     ///   ago is kept, and the result is false. Otherwise a service that refuses every token would cause a fetch for
     ///   each request.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
-        otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock()).canBeAsked
+        recordRefusal(of: request, response: response, clock: MonotonicClock()).bowlineMayRenew
     }
 
-    package func otherCredentials(
-        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
-    ) -> OtherCredentials {
-        guard case .source(let store) = kind else { return OtherCredentials() }
+    package func recordRefusal(
+        of request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> RenewalChance {
+        guard case .source(let store) = kind else { return RenewalChance() }
         let sent = request.fields[values: .authorization].first { $0.hasPrefix(BearerToken.scheme) }
-        return OtherCredentials(canBeAsked: store.refused(sent, now: clock.now))
+        return RenewalChance(bowlineMayRenew: store.recordRefusal(of: sent, now: clock.now))
     }
 
-    package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
+    package func canRenewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
         guard case .source(let store) = kind else { return false }
-        return try await store.hasOther(context: context, clock: clock)
+        return try await store.canRenew(context: context, clock: clock)
     }
 
     package func problems(at path: String) -> [ConfigurationProblem] {

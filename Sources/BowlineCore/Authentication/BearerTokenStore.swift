@@ -24,7 +24,7 @@ final class BearerTokenStore: Sendable {
     }
 
     private struct Fetch {
-        let flight: Flight<HTTPField>
+        let work: SharedWork<HTTPField>
         let limit: MonotonicInstant
         /// Whether the fetch began ahead of time, within the leeway. Such a fetch goes on even if no request waits.
         let isAhead: Bool
@@ -49,8 +49,9 @@ final class BearerTokenStore: Sendable {
     }
 
     private enum Step {
-        case use(HTTPField, thenStart: Flight<HTTPField>?)
-        case wait(Flight<HTTPField>, until: MonotonicInstant, start: MonotonicInstant?, instead: Flight<HTTPField>?)
+        case use(HTTPField, thenStart: SharedWork<HTTPField>?)
+        case wait(
+            SharedWork<HTTPField>, until: MonotonicInstant, start: MonotonicInstant?, instead: SharedWork<HTTPField>?)
         case fail(any Error)
     }
 
@@ -70,7 +71,7 @@ final class BearerTokenStore: Sendable {
     private static let remembered = 8
 
     /// The fetch that the current task runs in. A fetch must not wait for itself.
-    @TaskLocal private static var fetching: Flight<HTTPField>?
+    @TaskLocal private static var fetching: SharedWork<HTTPField>?
 
     private let leeway: Duration
     let fetchTimeout: Duration
@@ -90,31 +91,32 @@ final class BearerTokenStore: Sendable {
         let now = clock.now
         let deadline = context.deadline?.instant ?? .distantFuture
         switch state.withLock({ self.step(&$0, now: now, deadline: deadline) }) {
-        case .use(let field, let flight):
-            if let flight { start(flight, at: now, now: now, clock: clock) }
+        case .use(let field, let work):
+            if let work { start(work, at: now, now: now, clock: clock) }
             return field
-        case .wait(let flight, let limit, let start, let late):
+        case .wait(let work, let limit, let start, let late):
             late?.cancel()
-            guard Self.fetching !== flight else {
-                leave(flight, isLate: false)
+            guard Self.fetching !== work else {
+                leave(work, isLate: false)
                 throw ServiceError(
                     .authenticationFailed,
                     "the source of tokens waits for itself: switch options.authenticates off in it"
                 )
             }
-            if let start { self.start(flight, at: start, now: now, clock: clock) }
-            return try await wait(for: flight, until: limit, context: context, clock: clock)
+            if let start { self.start(work, at: start, now: now, clock: clock) }
+            return try await wait(for: work, until: limit, context: context, clock: clock)
         case .fail(let failure):
             throw failure
         }
     }
 
-    /// Records that the service refused the token in this field.
+    /// Records that the service refused the token in this field. Forgets the token if it is the stored one and not too
+    /// young.
     ///
     /// - Parameter sent: The field's value; nil: another authenticator has rewritten the field. Then the current token
     ///   counts as the one that was sent.
     /// - Returns: whether another token is stored or can be fetched.
-    func refused(_ sent: String?, now: MonotonicInstant) -> Bool {
+    func recordRefusal(of sent: String?, now: MonotonicInstant) -> Bool {
         state.withLock { state in
             let value = sent ?? state.held?.field.value
             if let value, !state.refused.contains(value) {
@@ -128,7 +130,7 @@ final class BearerTokenStore: Sendable {
     }
 
     /// Returns whether the token to send now was never refused. Waits for a fetch if there is no valid token.
-    func hasOther(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
+    func canRenew(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
         let value = try await field(context: context, clock: clock).value
         return state.withLock { !$0.refused.contains(value) }
     }
@@ -142,34 +144,34 @@ final class BearerTokenStore: Sendable {
         }
         // If the pause ends after the request's deadline, waiting cannot help.
         if let pause = state.pause, now < pause.end, deadline <= pause.end { return .fail(pause.failure) }
-        var late: Flight<HTTPField>?
+        var late: SharedWork<HTTPField>?
         if let fetch = state.fetch {
             if now < fetch.limit {
                 state.fetch?.waiting += 1
-                return .wait(fetch.flight, until: fetch.limit, start: nil, instead: nil)
+                return .wait(fetch.work, until: fetch.limit, start: nil, instead: nil)
             }
-            late = fetch.flight
+            late = fetch.work
         }
         let start = state.pause.map { max($0.end, now) } ?? now
-        let flight = newFetch(&state, isAhead: false, start: start)
+        let work = newFetch(&state, isAhead: false, start: start)
         state.fetch?.waiting = 1
-        return .wait(flight, until: start.advanced(by: fetchTimeout), start: start, instead: late)
+        return .wait(work, until: start.advanced(by: fetchTimeout), start: start, instead: late)
     }
 
-    private func newFetch(_ state: inout State, isAhead: Bool, start: MonotonicInstant) -> Flight<HTTPField> {
-        let flight = Flight<HTTPField>()
-        state.fetch = Fetch(flight: flight, limit: start.advanced(by: fetchTimeout), isAhead: isAhead)
-        return flight
+    private func newFetch(_ state: inout State, isAhead: Bool, start: MonotonicInstant) -> SharedWork<HTTPField> {
+        let work = SharedWork<HTTPField>()
+        state.fetch = Fetch(work: work, limit: start.advanced(by: fetchTimeout), isAhead: isAhead)
+        return work
     }
 
     /// Starts a fetch. It has no deadline, because it works for all requests, and the request that began it may have
     /// less time than the others.
     private func start(
-        _ flight: Flight<HTTPField>, at start: MonotonicInstant, now: MonotonicInstant, clock: any ServiceClock
+        _ work: SharedWork<HTTPField>, at start: MonotonicInstant, now: MonotonicInstant, clock: any ServiceClock
     ) {
         Deadline.$current.withValue(nil) {
-            Self.$fetching.withValue(flight) {
-                flight.start { [self] in
+            Self.$fetching.withValue(work) {
+                work.start { [self] in
                     do {
                         if start > now { try await clock.sleep(until: start, tolerance: nil) }
                         let token = try await source()
@@ -179,10 +181,10 @@ final class BearerTokenStore: Sendable {
                                 "the source's token is empty or has a character that must not stand in a field"
                             )
                         }
-                        ended(flight, with: held(field, token.lifetime, from: start, at: clock.now), at: clock.now)
+                        ended(work, with: held(field, token.lifetime, from: start, at: clock.now), at: clock.now)
                         return field
                     } catch {
-                        ended(flight, with: nil, after: error, at: clock.now)
+                        ended(work, with: nil, after: error, at: clock.now)
                         throw error
                     }
                 }
@@ -200,10 +202,10 @@ final class BearerTokenStore: Sendable {
     }
 
     private func ended(
-        _ flight: Flight<HTTPField>, with held: Held?, after failure: (any Error)? = nil, at now: MonotonicInstant
+        _ work: SharedWork<HTTPField>, with held: Held?, after failure: (any Error)? = nil, at now: MonotonicInstant
     ) {
         state.withLock { state in
-            guard let fetch = state.fetch, fetch.flight === flight else { return }
+            guard let fetch = state.fetch, fetch.work === work else { return }
             state.fetch = nil
             state.pause = failure.flatMap { Self.pause(after: state.pause, for: $0, at: now) }
             if let held {
@@ -216,49 +218,49 @@ final class BearerTokenStore: Sendable {
     }
 
     private static func pause(after last: Pause?, for failure: any Error, at now: MonotonicInstant) -> Pause? {
-        guard ServiceError.isPassing(failure) else { return nil }
+        guard ServiceError.isTemporary(failure) else { return nil }
         let length = last.map { min($0.length * 2, pauseAfterFailure) } ?? firstPause
         return Pause(end: now.advanced(by: length), length: length, failure: failure)
     }
 
     private func wait(
-        for flight: Flight<HTTPField>, until fetchLimit: MonotonicInstant, context: RequestContext,
+        for work: SharedWork<HTTPField>, until fetchLimit: MonotonicInstant, context: RequestContext,
         clock: any ServiceClock
     ) async throws -> HTTPField {
         let deadline = context.deadline?.instant ?? .distantFuture
         let limit = min(deadline, fetchLimit)
         do {
-            let field = try await flight.value(
+            let field = try await work.value(
                 until: limit == .distantFuture ? nil : limit, clock: clock, call: context.call)
-            leave(flight, isLate: false)
+            leave(work, isLate: false)
             return field
-        } catch is Flight<HTTPField>.LimitPassed {
+        } catch is SharedWork<HTTPField>.LimitPassed {
             let isLate = fetchLimit <= deadline
-            leave(flight, isLate: isLate)
+            leave(work, isLate: isLate)
             throw isLate
                 ? Self.late : ServiceError(.deadlineExceeded, "the request's time ended while it waited for a token")
         } catch {
-            leave(flight, isLate: false)
-            throw error is Flight<HTTPField>.ForciblyClosed ? context.call.forciblyClosed : error
+            leave(work, isLate: false)
+            throw error is SharedWork<HTTPField>.ForciblyClosed ? context.call.forciblyClosed : error
         }
     }
 
     /// The error for a fetch that took too long. It is temporary: the source may be faster on the next attempt.
     private static var late: ServiceError {
         var error = ServiceError(.authenticationFailed, "the source of tokens took longer than its fetchTimeout")
-        error.isPassing = true
+        error.isTemporary = true
         return error
     }
 
     /// Ends the wait of one request. Cancels the fetch if it has taken too long, or if no other request waits for it
     /// and it did not begin ahead of time.
-    private func leave(_ flight: Flight<HTTPField>, isLate: Bool) {
-        let abandoned = state.withLock { state -> Flight<HTTPField>? in
-            guard var fetch = state.fetch, fetch.flight === flight else { return nil }
+    private func leave(_ work: SharedWork<HTTPField>, isLate: Bool) {
+        let abandoned = state.withLock { state -> SharedWork<HTTPField>? in
+            guard var fetch = state.fetch, fetch.work === work else { return nil }
             fetch.waiting -= 1
             let isOver = isLate || (fetch.waiting == 0 && !fetch.isAhead)
             state.fetch = isOver ? nil : fetch
-            return isOver ? flight : nil
+            return isOver ? work : nil
         }
         abandoned?.cancel()
     }

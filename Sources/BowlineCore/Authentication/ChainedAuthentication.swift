@@ -86,33 +86,33 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
     ///
     /// - Returns: whether a member has other credentials.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
-        let others = otherCredentials(afterRefusalOf: request, response: response, clock: MonotonicClock())
-        return others.canBeAsked || others.areClaimed
+        let renewal = recordRefusal(of: request, response: response, clock: MonotonicClock())
+        return renewal.bowlineMayRenew || renewal.userClaimsRenewal
     }
 
-    package func otherCredentials(
-        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
-    ) -> OtherCredentials {
-        var others = OtherCredentials()
+    package func recordRefusal(
+        of request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> RenewalChance {
+        var renewal = RenewalChance()
         for member in members {
             switch member {
             case .ours(let member):
-                let own = member.otherCredentials(afterRefusalOf: request, response: response, clock: clock)
-                others.canBeAsked = own.canBeAsked || others.canBeAsked
-                others.areClaimed = own.areClaimed || others.areClaimed
+                let own = member.recordRefusal(of: request, response: response, clock: clock)
+                renewal.bowlineMayRenew = own.bowlineMayRenew || renewal.bowlineMayRenew
+                renewal.userClaimsRenewal = own.userClaimsRenewal || renewal.userClaimsRenewal
             case .user(let member):
                 // Called even if an earlier member has other credentials: this member may have to forget the refused
                 // ones.
                 let isClaimed = member.credentialsRefused(request, response: response)
-                others.areClaimed = isClaimed || others.areClaimed
+                renewal.userClaimsRenewal = isClaimed || renewal.userClaimsRenewal
             }
         }
-        return others
+        return renewal
     }
 
-    package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
+    package func canRenewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
         for case .ours(let member) in members {
-            if try await member.hasOtherCredentials(context: context, clock: clock) { return true }
+            if try await member.canRenewCredentials(context: context, clock: clock) { return true }
         }
         return false
     }

@@ -50,15 +50,15 @@ package protocol BoundedAuthenticator: RequestAuthenticator {
     func authenticate(_ request: inout ServiceRequest, context: RequestContext, clock: any ServiceClock) async throws
 
     /// Like ``RequestAuthenticator/credentialsRefused(_:response:)``, with the client's clock. Also returns which kind
-    /// of authenticator may have other credentials.
-    func otherCredentials(
-        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
-    ) -> OtherCredentials
+    /// of authenticator may renew the credentials.
+    func recordRefusal(
+        of request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> RenewalChance
 
     /// Returns whether there are now credentials other than the refused ones. Waits for them until the context's
-    /// deadline. Called only after ``otherCredentials(afterRefusalOf:response:clock:)`` has returned
-    /// ``OtherCredentials/canBeAsked``.
-    func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
+    /// deadline. Called only after ``recordRefusal(of:response:clock:)`` has returned
+    /// ``RenewalChance/bowlineMayRenew``.
+    func canRenewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
 
     /// Whether the authenticator may wait beyond the request's deadline. Then it is called in its own task.
     var mayWait: Bool { get }
@@ -74,11 +74,11 @@ extension BoundedAuthenticator {
         try await authenticate(&request, context: context)
     }
 
-    package func otherCredentials(
-        afterRefusalOf request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
-    ) -> OtherCredentials { OtherCredentials() }
+    package func recordRefusal(
+        of request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
+    ) -> RenewalChance { RenewalChance() }
 
-    package func hasOtherCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool { false }
+    package func canRenewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool { false }
 
     package var mayWait: Bool { false }
 

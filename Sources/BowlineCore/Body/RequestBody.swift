@@ -97,7 +97,7 @@ public struct RequestBody: Sendable {
     }
 
     /// Whether the body is a file that was empty, so that ``confirmedEmpty()`` has to check it before an attempt.
-    package var isSaidToBeEmpty: Bool {
+    package var wasEmptyFile: Bool {
         if case .emptyFile = kind { length == 0 } else { false }
     }
 

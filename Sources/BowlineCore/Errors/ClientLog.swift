@@ -7,7 +7,7 @@ package enum ClientLog {
 
     /// Returns the logger for a line: the user's, or else the calling task's; nil: there is none. `Logger.current` of a
     /// task without a logger has an empty label.
-    package static func wanted(_ configured: Logger?) -> Logger? {
+    package static func logger(for configured: Logger?) -> Logger? {
         if let configured { return configured }
         let current = Logger.current
         return current.label.isEmpty ? nil : current
@@ -17,7 +17,7 @@ package enum ClientLog {
     ///
     /// - Parameter logger: The user's logger; nil: the calling task's logger, or Bowline's own if the task has none.
     package static func warn(_ lines: [String], to logger: Logger?) {
-        let logger = wanted(logger) ?? Self.logger
+        let logger = Self.logger(for: logger) ?? Self.logger
         for line in lines { logger.warning("\(line)") }
     }
 

@@ -52,7 +52,7 @@ public struct ServiceError: Error, Sendable {
     /// the request.
     public var resends = 0
     /// Whether an authenticator failed for a temporary reason: another attempt may get credentials.
-    package var isPassing = false
+    package var isTemporary = false
 
     /// Makes an error, for middleware, transports and stubs.
     ///
@@ -111,7 +111,7 @@ extension ServiceError: CustomStringConvertible, CustomReflectable {
         text += "progress: \(progress.rawValue)"
         if let phase { text += ", phase: \(phase)" }
         if attempts > 0 { text += ", attempt: \(attempts)" }
-        if let elapsed { text += ", after: \(elapsed.readable)" }
+        if let elapsed { text += ", after: \(elapsed.messageText)" }
         if let origin { text += ", origin: \(origin.prefix(128))" }
         if let connectionWasReused { text += connectionWasReused ? ", reused connection" : ", new connection" }
         return text + ")"

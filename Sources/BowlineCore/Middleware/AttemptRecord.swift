@@ -8,7 +8,7 @@ package final class AttemptRecord: Sendable {
         var sends = 0
         /// The last failure from the transport or the credentials; nil: there was none, or a request was sent after it.
         var failure: ServiceError?
-        var otherCredentials = OtherCredentials()
+        var renewal = RenewalChance()
     }
 
     private let state = Guarded(State())
@@ -24,8 +24,8 @@ package final class AttemptRecord: Sendable {
     }
 
     /// The transport returned a 401.
-    package func refused(_ others: OtherCredentials) {
-        state.withLock { $0.otherCredentials = others }
+    package func refused(_ renewal: RenewalChance) {
+        state.withLock { $0.renewal = renewal }
     }
 
     /// The transport, or the credentials, failed the request.
@@ -33,8 +33,8 @@ package final class AttemptRecord: Sendable {
         state.withLock { $0.failure = failure }
     }
 
-    /// Whether there may be credentials other than those that the last 401 refused.
-    package var otherCredentials: OtherCredentials { state.withLock { $0.otherCredentials } }
+    /// Who may have credentials other than those that the last 401 refused.
+    package var renewal: RenewalChance { state.withLock { $0.renewal } }
 
     /// Compares `error`, which middleware threw, with the events of the attempt.
     ///

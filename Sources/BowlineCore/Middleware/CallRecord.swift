@@ -60,12 +60,12 @@ package final class CallRecord: ResponseBodyObserver {
     ///
     /// - Returns: the handler's number for ``removeForcedCloseHandler(_:)``; nil: there is nothing to remove.
     package func onForcedClose(_ handler: @escaping @Sendable () -> Void) -> Int? {
-        registry?.onClosing(self, handler)
+        registry?.onForcedClose(self, handler)
     }
 
     /// Removes a handler. Called when the awaited event has come.
     package func removeForcedCloseHandler(_ number: Int?) {
-        if let number { registry?.removeClosingHandler(number) }
+        if let number { registry?.removeForcedCloseHandler(number) }
     }
 
     /// Ends the call: its response body was read to the end, was discarded or has failed, or there is no body.
@@ -80,7 +80,8 @@ package final class CallRecord: ResponseBodyObserver {
     /// Whether the client has begun to shut down. Then no optional work is begun, such as a retry.
     package var isDraining: Bool { registry?.isDraining ?? false }
 
-    func sleep(until instant: MonotonicInstant) async throws -> Bool {
+    /// Sleeps until `instant`. Returns false as soon as the client begins to shut down.
+    func sleepUnlessDraining(until instant: MonotonicInstant) async throws -> Bool {
         guard let registry else {
             try await clock.sleep(until: instant, tolerance: nil)
             return true
@@ -130,7 +131,7 @@ package protocol CallRegistry: AnyObject, Sendable {
     func waitForDrainToBegin() async
     /// Calls `handler` when the shutdown's deadline ends `call`. If the deadline has passed already, calls `handler` at
     /// once and returns nil.
-    func onClosing(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int?
+    func onForcedClose(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int?
     /// Removes the handler of this number.
-    func removeClosingHandler(_ number: Int)
+    func removeForcedCloseHandler(_ number: Int)
 }

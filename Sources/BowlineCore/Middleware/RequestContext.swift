@@ -14,7 +14,7 @@ public struct RequestContext: Sendable {
     package var record: AttemptRecord?
     /// Whether the caller sent the request to another origin than the client's, so that it has none of the client's own
     /// fields. Set only if the client has such fields and user middleware.
-    package var beganElsewhere = false
+    package var callerChoseOtherOrigin = false
 
     package init(deadline: Deadline?, attempt: Int = 1, timeouts: Timeouts, call: CallRecord) {
         self.deadline = deadline
@@ -61,7 +61,7 @@ extension RequestContext {
     public func sleep(until instant: MonotonicInstant) async throws -> Bool {
         call.enter(.backoff, attempt: attempt)
         defer { call.enter(.pipeline, attempt: attempt) }
-        return try await call.sleep(until: instant)
+        return try await call.sleepUnlessDraining(until: instant)
     }
 
     /// Suspends for `duration`, as ``sleep(until:)`` does.

@@ -77,7 +77,7 @@ extension RetryDecision.Verdict: CustomStringConvertible {
     /// The next step, in a few words.
     public var description: String {
         switch self {
-        case .retry(let delay): "retry after \(delay.readable)"
+        case .retry(let delay): "retry after \(delay.messageText)"
         case .giveUp(let reason): "give up: \(reason.rawValue)"
         }
     }

@@ -26,7 +26,7 @@ package final class EventDispatch: Sendable {
         at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void
     ) {
         let event = RequestEvent(
-            context, number: number(of: context.call), resend: resend, origin: origin, connection: connection,
+            context, number: assignNumber(to: context.call), resend: resend, origin: origin, connection: connection,
             instant: instant ?? clock.now
         )
         for listener in listeners { tell(listener, event) }
@@ -58,8 +58,8 @@ package final class EventDispatch: Sendable {
         }
     }
 
-    /// Returns the call's number. The call gets it with its first event.
-    private func number(of call: CallRecord) -> Int {
+    /// Returns the call's number. Assigns the next number if this is the call's first event.
+    private func assignNumber(to call: CallRecord) -> Int {
         let known = call.number.load(ordering: .relaxed)
         guard known == 0 else { return known }
         let next = requestsNumbered.wrappingAdd(1, ordering: .relaxed).newValue

@@ -6,12 +6,12 @@
 package struct AttemptDeadline: Sendable {
     /// When the attempt began.
     @usableFromInline package let started: MonotonicInstant
-    /// When the response head must have arrived: the earlier of the attempt's own limit and ``total``.
+    /// When the response head must have arrived: the earlier of the attempt's own limit and ``requestDeadline``.
     @usableFromInline package let instant: MonotonicInstant
     /// When the request must have ended.
-    @usableFromInline package let total: MonotonicInstant
+    @usableFromInline package let requestDeadline: MonotonicInstant
     /// Whether the attempt's own limit sets ``instant``.
-    @usableFromInline package let isOwnLimit: Bool
+    @usableFromInline package let isAttemptLimit: Bool
 
     /// - Parameters:
     ///   - deadline: The request's deadline; nil: none.
@@ -20,18 +20,18 @@ package struct AttemptDeadline: Sendable {
     @inlinable
     package init(deadline: Deadline?, limit: Duration?, started: MonotonicInstant) {
         self.started = started
-        total = deadline?.instant ?? .distantFuture
+        requestDeadline = deadline?.instant ?? .distantFuture
         let own = limit.map { started.advanced(by: $0) } ?? .distantFuture
-        isOwnLimit = own < total
-        instant = isOwnLimit ? own : total
+        isAttemptLimit = own < requestDeadline
+        instant = isAttemptLimit ? own : requestDeadline
     }
 
     /// The error's code when ``instant`` passes.
-    package var code: ServiceError.Code { isOwnLimit ? .attemptTimeout : .deadlineExceeded }
+    package var code: ServiceError.Code { isAttemptLimit ? .attemptTimeout : .deadlineExceeded }
 
     /// Returns the deadline that counts now.
     @inlinable
-    package func instant(hasHead: Bool) -> MonotonicInstant { hasHead ? total : instant }
+    package func instant(hasHead: Bool) -> MonotonicInstant { hasHead ? requestDeadline : instant }
 
     package func code(hasHead: Bool) -> ServiceError.Code { hasHead ? .deadlineExceeded : code }
 

@@ -66,7 +66,7 @@ extension Duration {
     }
 
     /// The text for log lines, for example `50 ms`, `1.2 s` or `25 s`.
-    package var spoken: String {
+    package var logText: String {
         let milliseconds = saturatingNanoseconds / 1_000_000
         if milliseconds < 1000 { return "\(milliseconds) ms" }
         return milliseconds < 10_000
@@ -74,7 +74,7 @@ extension Duration {
     }
 
     /// The text for messages: in milliseconds below ten seconds, else in seconds.
-    package var readable: String {
+    package var messageText: String {
         let milliseconds = saturatingNanoseconds / 1_000_000
         return milliseconds < 10_000 ? "\(milliseconds) ms" : "\(milliseconds / 1000) s"
     }

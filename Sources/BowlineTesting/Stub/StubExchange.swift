@@ -102,7 +102,7 @@ struct StubExchange: Sendable {
         until limit: Limit?, _ stage: Stage, _ work: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
         let outcome = StubOutcome<Value>()
-        let flight = Flight<Void>()
+        let shared = SharedWork<Void>()
         let task = Task { [clock = context.clock] in
             do {
                 let value = try await work()
@@ -110,20 +110,20 @@ struct StubExchange: Sendable {
             } catch {
                 outcome.note(.failure(error), at: clock.now)
             }
-            flight.end(.success(()))
+            shared.end(.success(()))
         }
         let number = waits.begin {
-            flight.end(.failure(StubTransport.closed(progress: stage.progress)))
+            shared.end(.failure(StubTransport.closed(progress: stage.progress)))
             task.cancel()
         }
         defer { waits.end(number) }
         do {
-            try await flight.value(until: limit?.instant, clock: context.clock, call: context.call)
-        } catch is Flight<Void>.LimitPassed {
+            try await shared.value(until: limit?.instant, clock: context.clock, call: context.call)
+        } catch is SharedWork<Void>.LimitPassed {
             task.cancel()
             guard let limit else { throw CancellationError() }
             throw failure(limit, phase: stage.phase, progress: stage.progress)
-        } catch is Flight<Void>.ForciblyClosed {
+        } catch is SharedWork<Void>.ForciblyClosed {
             task.cancel()
             throw StubTransport.closed(progress: stage.progress)
         } catch {
@@ -165,8 +165,8 @@ struct StubExchange: Sendable {
     }
 }
 
-/// The result of a piece of work, and when it ended. It is separate from the flight, because the flight's timers keep
-/// the flight a moment longer than the work.
+/// The result of a piece of work, and when it ended. It is separate from the ``SharedWork``, because its timers keep
+/// it a moment longer than the work.
 private final class StubOutcome<Value: Sendable>: Sendable {
     private struct End: Sendable {
         let result: Result<Value, any Error>

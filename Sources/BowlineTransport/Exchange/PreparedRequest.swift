@@ -36,7 +36,7 @@ final class PreparedRequest: Sendable {
     /// How many bytes the body has; nil: not known.
     let bodyLength: Int?
     /// Whether the body is a file that was empty. The transport checks the file again before it sends the request.
-    let isBodySaidToBeEmpty: Bool
+    let bodyWasEmptyFile: Bool
 
     /// Checks `request`, for an attempt that began at `started`.
     ///
@@ -59,7 +59,7 @@ final class PreparedRequest: Sendable {
         onInformational = options?.onInformational
         onUploadProgress = options?.onUploadProgress
         bodyLength = body.length
-        isBodySaidToBeEmpty = body.isSaidToBeEmpty
+        bodyWasEmptyFile = body.wasEmptyFile
         do throws(RequestCheckError) {
             checked = try CheckedRequest(
                 method: request.method.rawValue,

@@ -18,7 +18,7 @@ extension HTTP1Connection {
         guard self.exchange === exchange else { return }
         switch exchange.upload {
         case nil:
-            body.gave(exchange.request.bodyLength ?? 0)
+            body.passedToChannel(exchange.request.bodyLength ?? 0)
             requestWritten(exchange)
         case .some where exchange.request.continueTimeout != nil:
             enter(.awaitingContinue, within: exchange.request.continueTimeout)
@@ -50,7 +50,7 @@ extension HTTP1Connection {
             continuation.resume(throwing: UploadStopped())
             return
         }
-        body.gave(chunk.readableBytes)
+        body.passedToChannel(chunk.readableBytes)
         if context.channel.isWritable, confirmation?.isTaken ?? true {
             uploadProgressed()
             reportUpload(of: exchange)
@@ -95,7 +95,7 @@ extension HTTP1Connection {
 
     func finish(_ ending: ByteBuffer, bodyBytes: Int, for exchange: Exchange) {
         guard self.exchange === exchange, !body.isStopped, let context else { return }
-        body.gave(bodyBytes)
+        body.passedToChannel(bodyBytes)
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenSuccess { [weak exchange] in
             guard let exchange, self.exchange === exchange else { return }
@@ -116,7 +116,7 @@ extension HTTP1Connection {
     /// Starts the deadline for bytes that the network has yet to take. While a response is being read, the response's
     /// deadline counts instead.
     private func enterBodyWrite() {
-        body.noted(unsent: unsentBytes)
+        body.mark(unsent: unsentBytes)
         guard !assembly.hasHead || machine.isResponseDone else { return }
         enter(.bodyWrite, within: deadlines.bodyIdle)
     }
@@ -129,7 +129,7 @@ extension HTTP1Connection {
     /// Notes that the request makes progress. If a response is being read, its deadline moves.
     private func uploadProgressed() {
         guard deadlines.phase == .bodyRead, !machine.isRequestDone else { return }
-        body.noted(unsent: unsentBytes)
+        body.mark(unsent: unsentBytes)
         deadlines.bodyProgressed(at: sweep.now)
     }
 
@@ -138,7 +138,7 @@ extension HTTP1Connection {
     ///
     /// Runs on the event loop, so that no progress is reported for an attempt that is over.
     private func reportUpload(of exchange: Exchange) {
-        guard let report = exchange.request.onUploadProgress, let bytes = body.taken() else { return }
+        guard let report = exchange.request.onUploadProgress, let bytes = body.networkTookAll() else { return }
         report(TransferProgress(bytes: bytes, total: exchange.request.bodyLength))
     }
 

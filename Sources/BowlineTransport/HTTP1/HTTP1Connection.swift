@@ -185,7 +185,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     /// Carries out what the machine has decided about the connection.
     func apply(_ afterwards: HTTP1ConnectionStateMachine.Afterwards) {
         switch afterwards {
-        case .goOn:
+        case .continues:
             if machine.isResponseDone { uploadOutlivedResponse() }
         case .reuse(let keepAlive):
             let ended = assembly.arrival.sent.map { max($0, reading.lastRead) } ?? reading.lastRead
@@ -260,7 +260,7 @@ extension HTTP1Connection: DeadlineEntry {
             now: now, isRequestDone: isRequestDone, isReaderBehind: reading.isPaused)
         let facts = ExchangeDeadlines.Facts(
             hasHead: assembly.hasHead, isRequestDone: isRequestDone, isReaderBehind: reading.isPaused,
-            hasUploadProgress: asks && body.moved(unsent: unsentBytes), hasBeenWritten: true,
+            hasUploadProgress: asks && body.observed(unsent: unsentBytes), hasBeenWritten: true,
             askedAt: assembly.arrival.sent ?? exchange.lease.leased)
         switch deadlines.passed(now: now, facts) {
         case .nothing, .extended: break

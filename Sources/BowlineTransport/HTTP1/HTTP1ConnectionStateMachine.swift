@@ -58,8 +58,8 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     }
 
     enum Afterwards: Equatable {
-        /// The exchange goes on.
-        case goOn
+        /// The exchange continues.
+        case continues
         /// Request and response are done, and the connection can carry another request. `keepAlive`: how long the peer
         /// keeps it open; nil: the peer does not say.
         case reuse(keepAlive: Duration?)
@@ -68,7 +68,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
 
     /// The request was written whole.
     mutating func requestFinished() -> Afterwards {
-        guard case .busy(var busy) = state else { return .goOn }
+        guard case .busy(var busy) = state else { return .continues }
         busy.isRequestDone = true
         return finishIfDone(busy)
     }
@@ -103,7 +103,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
 
     /// The response has arrived whole.
     mutating func responseEnded() -> Afterwards {
-        guard case .busy(var busy) = state else { return .goOn }
+        guard case .busy(var busy) = state else { return .continues }
         busy.isResponseDone = true
         return finishIfDone(busy)
     }
@@ -142,7 +142,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     private mutating func finishIfDone(_ busy: Busy) -> Afterwards {
         guard busy.isResponseDone else {
             state = .busy(busy)
-            return .goOn
+            return .continues
         }
         if let reason = busy.unusable {
             state = .closed
@@ -150,7 +150,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         }
         guard busy.isRequestDone else {
             state = .busy(busy)
-            return .goOn
+            return .continues
         }
         state = .idle
         return .reuse(keepAlive: busy.keepAlive)

@@ -16,7 +16,7 @@ struct HTTP1OutboundBody<Writer> {
     private var writer: Writer?
     /// Whether no more of the body is written.
     private(set) var isStopped = false
-    /// How many bytes the network had yet to take at the last ``noted(unsent:)`` or ``moved(unsent:)``.
+    /// How many bytes the network had yet to take at the last ``mark(unsent:)`` or ``observed(unsent:)``.
     private var unsentBytes = 0
     /// Bytes that were given to the network and that it has yet to take.
     private var unreportedBytes = 0
@@ -28,8 +28,9 @@ struct HTTP1OutboundBody<Writer> {
     /// Whether a writer waits for the network.
     var hasWriter: Bool { writer != nil }
 
-    /// Notes bytes of the body that are given to the network. It must have taken all bytes that were given before.
-    mutating func gave(_ count: Int) {
+    /// Records that the channel gets `count` bytes of the body. The network must have taken all bytes that the channel
+    /// got before.
+    mutating func passedToChannel(_ count: Int) {
         unreportedBytes = count
     }
 
@@ -62,20 +63,21 @@ struct HTTP1OutboundBody<Writer> {
         return writer.take()
     }
 
-    /// Notes how many bytes wait in the channel now. ``moved(unsent:)`` compares with this number.
-    mutating func noted(unsent: Int) {
+    /// Records how many bytes wait in the channel now. ``observed(unsent:)`` compares with this number.
+    mutating func mark(unsent: Int) {
         unsentBytes = unsent
     }
 
-    /// Returns whether the network has taken bytes since the number was last noted, and notes the new number.
-    mutating func moved(unsent: Int) -> Bool {
+    /// Records that `unsent` bytes wait in the channel now. Returns whether the network has taken some since the number
+    /// was last recorded.
+    mutating func observed(unsent: Int) -> Bool {
         defer { unsentBytes = unsent }
         return unsent < unsentBytes
     }
 
-    /// The network has taken all that it was given. Returns how many bytes it has taken in total; nil: there is nothing
-    /// new.
-    mutating func taken() -> Int? {
+    /// Records that the network has taken all that the channel got. Returns how many bytes it has taken in total; nil:
+    /// there is nothing new.
+    mutating func networkTookAll() -> Int? {
         guard unreportedBytes > 0 else { return nil }
         reportedBytes += unreportedBytes
         unreportedBytes = 0

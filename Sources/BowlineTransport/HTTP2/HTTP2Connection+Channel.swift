@@ -137,7 +137,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         isFlushScheduled = false
         handOutputToChannel()
         guard mayHandOver else { return }
-        while let stream = uploads.popRoomy(upTo: options.writeBufferLimit / 2) { stream.resumeUpload() }
+        while let stream = uploads.popUploadWithRoom(upTo: options.writeBufferLimit / 2) { stream.resumeUpload() }
         if uploads.isDue || !table.held.isEmpty { flushSoon() }
     }
 
@@ -154,8 +154,8 @@ extension HTTP2Connection: ChannelInboundHandler {
         guard let context, let output = session.takeOutput() else { return }
         // Looks first at what the network has taken since the last flush, because this flush restarts the count.
         if uploads.awaitsNetwork, !machine.isClosed { lookAtNetwork() }
-        table.gaveOutput()
-        network.gave(output.readableBytes)
+        table.passedOutputToChannel()
+        network.passedToChannel(output.readableBytes)
         var promise: EventLoopPromise<Void>?
         if let end = uploads.flushed() {
             let written = eventLoop.makePromise(of: Void.self)
@@ -217,7 +217,7 @@ extension HTTP2Connection: ChannelInboundHandler {
             case .body(let stream, let count, let isLast):
                 if stream.isOpen { networkMoved() }
                 stream.sent(count, isLast: isLast)
-            case .ping(let number): if liveness.left(number, now: sweep.now) { deadlineMoved() }
+            case .ping(let number): if liveness.pingLeft(number, now: sweep.now) { deadlineMoved() }
             }
         }
     }
@@ -235,7 +235,7 @@ extension HTTP2Connection: ChannelInboundHandler {
     }
 
     private func lookAtNetwork() {
-        if network.looked(waiting: waitingBytes, now: sweep.now) { networkMoved() }
+        if network.observed(waiting: waitingBytes, now: sweep.now) { networkMoved() }
     }
 
     /// How many bytes wait in the channel. With TLS, encryption adds a little to the bytes that it was given.

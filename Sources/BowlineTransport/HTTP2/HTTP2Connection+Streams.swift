@@ -77,7 +77,7 @@ extension HTTP2Connection {
             id = try session.open(request.http2Head, endsStream: endsWithHead)
         } catch {
             let refusal = exchange.outcome(.invalidRequest, error.refusal(of: "the request's fields"))
-            takeBack(stream)
+            removeUnopened(stream)
             exchange.fail(refusal)
             return
         }
@@ -111,14 +111,14 @@ extension HTTP2Connection {
     /// Declines a request before anything of it was written. Another connection takes it.
     func decline(_ stream: HTTP2Stream) {
         let error = declined(stream.exchange)
-        takeBack(stream)
+        removeUnopened(stream)
         stream.exchange.fail(error)
     }
 
     /// Removes a stream that was never opened, and returns its lease to the pool as unused.
-    private func takeBack(_ stream: HTTP2Stream) {
+    private func removeUnopened(_ stream: HTTP2Stream) {
         guard stream.isOpen else { return }
-        table.takeBack(stream)
+        table.removeUnopened(stream)
         leave(stream)
         giveBackUnused()
         sendGoAwayIfDue()
@@ -204,7 +204,7 @@ extension HTTP2Connection {
         // A listener that was called for the end of the response may have ended the stream already.
         guard stream.isOpen else { return }
         switch stream.machine.afterwards {
-        case .goOn: return
+        case .continues: return
         case .close:
             leave(stream)
             // `leave` may have ended the stream already: see `writeReset`.
@@ -231,7 +231,7 @@ extension HTTP2Connection {
         guard stream.isOpen else { return }
         // The peer does not know a stream that was never opened, so no RST_STREAM may be sent for it.
         guard stream.machine.hasBeenWritten else {
-            takeBack(stream)
+            removeUnopened(stream)
             return
         }
         leave(stream)

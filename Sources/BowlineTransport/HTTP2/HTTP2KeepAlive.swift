@@ -105,14 +105,14 @@ struct HTTP2KeepAlive {
 
     /// Records that the network has taken the PING: the peer's time to answer begins. Returns whether the PING waits
     /// for an answer.
-    mutating func left(_ number: UInt64, now: MonotonicInstant) -> Bool {
+    mutating func pingLeft(_ number: UInt64, now: MonotonicInstant) -> Bool {
         guard outstanding?.number == number else { return false }
         outstanding = (number, now, true)
         return true
     }
 
     /// Records that the network has taken bytes, after it had not taken all since `blockedSince`.
-    mutating func taken(now: MonotonicInstant, blockedSince: MonotonicInstant) {
+    mutating func networkTook(now: MonotonicInstant, blockedSince: MonotonicInstant) {
         if blockedSince.advanced(by: timeout / Self.blockedPart) <= now { takenAt = now }
     }
 

@@ -83,14 +83,14 @@ struct HTTP2Liveness {
 
     /// Records that the network has taken the PING: the peer's time to answer begins. Returns whether the PING waits
     /// for an answer.
-    mutating func left(_ number: UInt64, now: MonotonicInstant) -> Bool {
-        keepAlive.left(number, now: now)
+    mutating func pingLeft(_ number: UInt64, now: MonotonicInstant) -> Bool {
+        keepAlive.pingLeft(number, now: now)
     }
 
     /// Records that the network has taken bytes, after it had not taken all since `blockedSince`. So the peer has
     /// acknowledged some bytes.
     mutating func networkTook(now: MonotonicInstant, blockedSince: MonotonicInstant) {
-        keepAlive.taken(now: now, blockedSince: blockedSince)
+        keepAlive.networkTook(now: now, blockedSince: blockedSince)
     }
 
     /// What an answer to a PING means.

@@ -9,7 +9,7 @@ internal import BowlineCore
 /// |---|---|---|
 /// | `becameBlocked` | blocked since now | – |
 /// | `becameWritable` | – | writable |
-/// | `looked`, fewer bytes wait than before | moved now | moved now |
+/// | `observed`, fewer bytes wait than before | moved now | moved now |
 /// | `tookFlush` | moved now | moved now |
 struct HTTP2NetworkProgress {
     /// How many bytes the channel has been given.
@@ -26,7 +26,7 @@ struct HTTP2NetworkProgress {
     }
 
     /// Records that the channel gets `count` bytes.
-    mutating func gave(_ count: Int) {
+    mutating func passedToChannel(_ count: Int) {
         givenBytes += count
     }
 
@@ -52,7 +52,7 @@ struct HTTP2NetworkProgress {
 
     /// Records that `waiting` bytes wait in the channel now. Returns whether the network has taken some since the last
     /// look.
-    mutating func looked(waiting: Int, now: MonotonicInstant) -> Bool {
+    mutating func observed(waiting: Int, now: MonotonicInstant) -> Bool {
         let taken = givenBytes - waiting
         guard taken > takenBytes else { return false }
         takenBytes = taken

@@ -136,7 +136,7 @@ extension HTTP2Stream {
 
     /// Handles the end of the response. The request may go on (RFC 9113 §8.1).
     private func responseEnded() {
-        if machine.afterwards == .goOn {
+        if machine.afterwards == .continues {
             enter(.none, within: nil)
             if isWaitingForRoom || sending.unsentCost > 0 { enterBodyWrite() }
         }

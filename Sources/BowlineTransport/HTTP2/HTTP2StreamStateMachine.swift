@@ -140,7 +140,8 @@ struct HTTP2StreamStateMachine: ~Copyable {
     }
 
     enum Afterwards: Equatable {
-        case goOn
+        /// The exchange continues.
+        case continues
         /// Nothing more will be sent or received.
         case close
         /// The response is complete, and the rest of the request will not be sent. A reset informs the peer.
@@ -149,9 +150,9 @@ struct HTTP2StreamStateMachine: ~Copyable {
 
     /// The next step, which follows from the states of the request and the response.
     var afterwards: Afterwards {
-        guard isResponseDone else { return .goOn }
+        guard isResponseDone else { return .continues }
         switch request {
-        case .open: return .goOn
+        case .open: return .continues
         case .done: return .close
         case .stopped: return .reset
         }

@@ -6,13 +6,14 @@
 /// | `hold` | – | – | waiting |
 /// | `popHeld`, for the first | unknown | – | – |
 /// | `opened` | – | – | open |
-/// | `takeBack` | removed | – | marked as removed |
+/// | `removeUnopened` | removed | – | marked as removed |
 /// | `close` | – | removed | nothing |
 /// | `refuse(above:)` | – | removed if above | – |
 /// | `removeAllHeld` | removed | – | – |
 /// | `removeAllOpen` | – | removed | – |
 ///
-/// The peer may know of an open stream once the channel has been given the stream's HEADERS: ``gaveOutput()``.
+/// The peer may know of an open stream once the channel has been given the stream's HEADERS:
+/// ``passedOutputToChannel()``.
 struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     private struct Entry {
         let id: Int
@@ -52,7 +53,7 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     }
 
     /// Removes a stream that will not be opened. ``popHeld()`` may have removed it from the waiting streams already.
-    mutating func takeBack(_ stream: Stream) {
+    mutating func removeUnopened(_ stream: Stream) {
         stream.isOpen = false
         if !held.isEmpty { held.removeAll { $0 === stream } }
     }
@@ -73,7 +74,7 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     }
 
     /// Records that the channel has been given the HEADERS of all open streams.
-    mutating func gaveOutput() {
+    mutating func passedOutputToChannel() {
         if firstUnwritten != .max { hasWritten = true }
         firstUnwritten = .max
     }

@@ -8,7 +8,7 @@ internal import BowlineCore
 /// | `add`, something to send | due | – | also due |
 /// | `write`, no window or nothing left | – | at rest | unchanged |
 /// | `waitForRoom` | waits for room | also waits | – |
-/// | `popRoomy`, little is left unwritten | – | – | at rest |
+/// | `popUploadWithRoom`, little is left unwritten | – | – | at rest |
 /// | `removeAll` | – | at rest | at rest |
 struct HTTP2Uploads<Stream: HTTP2UploadStream> {
     private var turns: HTTP2BodyTurns<Stream>
@@ -102,7 +102,7 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
     ///
     /// Bytes that are already in the channel do not count. So the uploads keep the channel full while the network takes
     /// nothing. A new request then waits outside the channel, where it can still be taken back.
-    mutating func popRoomy(upTo limit: Int) -> Stream? {
+    mutating func popUploadWithRoom(upTo limit: Int) -> Stream? {
         waiting.removeAll { !$0.isOpen || !$0.isWaitingForRoom }
         guard let index = waiting.firstIndex(where: { $0.sending.cost <= limit }) else { return nil }
         return waiting.remove(at: index)

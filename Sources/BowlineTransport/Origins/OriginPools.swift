@@ -79,7 +79,7 @@ final class OriginPools: Sendable {
                 if idle.change(by: change) { self?.tooManyIdle() }
             },
             connectionRemoved: { [weak self] _, reason in
-                if reason.mayLeaveOriginCold { self?.letGoIfCold(origin) }
+                if reason.mayLeaveOriginCold { self?.removeIfCold(origin) }
             }
         )
         dialer.serve(pool)
@@ -125,7 +125,7 @@ final class OriginPools: Sendable {
         }
     }
 
-    func letGoIfCold(_ origin: Origin) {
+    func removeIfCold(_ origin: Origin) {
         let pool = state.withLock { state -> ConnectionPool? in
             guard let pool = state.pools[origin] else { return nil }
             return state.remove(pool, of: origin) ? pool : nil

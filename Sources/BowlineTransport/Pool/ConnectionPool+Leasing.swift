@@ -7,7 +7,7 @@ extension ConnectionPool {
     ///
     /// - Parameter now: The clock's time, if the caller has just read it.
     func tryLease(affinity: Int? = nil, now: MonotonicInstant? = nil) -> Lease? {
-        driver.checkOut(affinity: affinity, now: now ?? driver.now)
+        driver.tryLease(affinity: affinity, now: now ?? driver.now)
     }
 
     /// Leases a free connection, or waits until one is released or dialled, whichever comes first.

@@ -1,9 +1,9 @@
 internal import BowlineCore
 
 extension PoolDriver {
-    func checkOut(affinity: Int?, now: MonotonicInstant) -> Lease? {
+    func tryLease(affinity: Int?, now: MonotonicInstant) -> Lease? {
         let (grant, effects, resumptions) = state.withLock { state in
-            let (grant, effects) = state.machine.checkOut(affinity: affinity, now: now)
+            let (grant, effects) = state.machine.tryLease(affinity: affinity, now: now)
             return (grant, effects, state.takeContinuations(for: effects))
         }
         apply(effects, resumptions)

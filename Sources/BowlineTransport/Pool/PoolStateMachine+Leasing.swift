@@ -21,7 +21,7 @@ enum LeaseOutcome {
 extension PoolStateMachine {
     /// Leases a multiplexed connection in use that has room, else the most recently used idle connection, else nothing.
     /// Never dials for the caller.
-    mutating func checkOut(affinity: Int?, now: MonotonicInstant) -> (grant: Lease?, effects: PoolEffects) {
+    mutating func tryLease(affinity: Int?, now: MonotonicInstant) -> (grant: Lease?, effects: PoolEffects) {
         var effects = PoolEffects()
         let grant = takeOpen(now, &effects) ?? takeIdle(affinity: affinity, now, &effects)
         if grant == nil || configuration.minimumIdle > 0 {

@@ -6,7 +6,7 @@ internal import BowlineCore
 ///
 /// | event                   | dialling                 | leased                   | idle              | unknown    |
 /// |-------------------------|--------------------------|--------------------------|-------------------|------------|
-/// | `checkOut`, `lease`     | –                        | –                        | → leased (1)      | –          |
+/// | `tryLease`, `lease`     | –                        | –                        | → leased (1)      | –          |
 /// | `startDials`            | –                        | retired (2)              | closed (2)        | → dialling |
 /// | `connectionEstablished` | → leased, idle, gone (3) | bug                      | bug               | closed     |
 /// | `connectionFailed`      | → gone (4)               | bug                      | bug (8)           | ignored    |

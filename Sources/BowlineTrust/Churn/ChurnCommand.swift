@@ -39,7 +39,7 @@ struct ChurnCommand: AsyncParsableCommand {
         let duration = Duration.milliseconds(Int((minutes * 60_000).rounded()))
         print("churn --seed \(seed) --minutes \(minutes) --origins \(origins) --callers \(callers)")
         let limit = duration + .seconds(90)
-        try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.readable); repeat with --seed \(seed)" }
+        try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.messageText); repeat with --seed \(seed)" }
         let report = try await ChurnRun.run(seed: seed, origins: origins, callers: callers, duration: duration)
         let verdicts = report.verdicts
         print(report.sampleTable())

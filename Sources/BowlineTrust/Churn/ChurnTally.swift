@@ -45,7 +45,7 @@ struct ChurnTally: Sendable, Hashable {
         // Most behaviours include an answer: fewer successes mean that something else is broken.
         if succeeded * 2 < ended { found.append("only \(succeeded) of \(ended) calls succeeded") }
         if ended == 0 { found.append("no call ended") }
-        if longest > limit { found.append("a call took \(longest.readable), more than \(limit.readable)") }
+        if longest > limit { found.append("a call took \(longest.messageText), more than \(limit.messageText)") }
         return found
     }
 
@@ -53,6 +53,6 @@ struct ChurnTally: Sendable, Hashable {
     var text: String {
         let codes = failures.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.value) \($0.key)" }
         return "\(ended) calls: \(succeeded) succeeded, \(cancelled) cancelled, \(failed) failed"
-            + (codes.isEmpty ? "" : " (\(codes.joined(separator: ", ")))") + "; the longest took \(longest.readable)"
+            + (codes.isEmpty ? "" : " (\(codes.joined(separator: ", ")))") + "; the longest took \(longest.messageText)"
     }
 }

@@ -40,7 +40,7 @@ struct SilenceCommand: AsyncParsableCommand {
         let running = RunningScenarios()
         // A scenario takes about two seconds, or up to 20 seconds if its calls reach their timeouts.
         let limit = Duration.seconds(30 + 20 * scenarios.count / atOnce)
-        try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.readable): \(running.names)" }
+        try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.messageText): \(running.names)" }
         let rows = await rows(of: scenarios, limits, running)
         print(Self.table(rows, limits))
         print(Self.summary(rows, limits))
@@ -82,7 +82,8 @@ struct SilenceCommand: AsyncParsableCommand {
         let longest = rows.compactMap(\.longest).max() ?? .zero
         lines.append(
             "\(rows.count) scenarios, \(failed.count) beyond a limit; \(rows.reduce(0) { $0 + $1.calls }) calls, "
-                + "\(rows.reduce(0) { $0 + $1.failed }) failed; calls succeeded again after at most \(longest.readable)"
+                + "\(rows.reduce(0) { $0 + $1.failed }) failed; "
+                + "calls succeeded again after at most \(longest.messageText)"
         )
         return lines.joined(separator: "\n")
     }

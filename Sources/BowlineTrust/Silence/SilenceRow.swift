@@ -78,7 +78,7 @@ struct SilenceRow: Sendable {
         }
         let promised = limits.promisedRecovery(scenario)
         if let longest, longest > promised {
-            found.append("calls succeeded again after \(longest.readable), \(promised.readable) are promised")
+            found.append("calls succeeded again after \(longest.messageText), \(promised.messageText) are promised")
         }
         if deadConnections > 0 { found.append("\(deadConnections) dead connections are left in the pool") }
         if postsExecutedTwice > 0 { found.append("\(postsExecutedTwice) POSTs were executed twice") }

@@ -35,7 +35,7 @@ struct StalledCommand: AsyncParsableCommand {
         let windows = short ? Array(window.sorted().prefix(1)) : window
         // Each byte needs a frame. The limit assumes 500,000 frames a second; normally there are millions.
         let limit = Duration.seconds(60 + windows.reduce(0, +) * streams / 500_000)
-        try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.readable)" }
+        try Watchdog.start().begin(limit: limit) { "HANGS after \(limit.messageText)" }
         var rows: [StalledRow] = []
         for window in windows { rows.append(try await StalledRun(window: window, streams: streams).run()) }
         var table = TextTable(StalledRow.header)

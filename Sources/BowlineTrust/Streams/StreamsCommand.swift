@@ -46,7 +46,7 @@ struct StreamsCommand: AsyncParsableCommand {
         let limit = Duration.seconds(120 + requests / 1_000)
         let record = try await StreamsRun.run(seed: seed, requests: requests, workers: callers) { run in
             watchdog.begin(limit: limit) {
-                "HANGS: \(run.ended) calls ended in \(limit.readable); repeat with \(command)"
+                "HANGS: \(run.ended) calls ended in \(limit.messageText); repeat with \(command)"
             }
         }
         watchdog.end()

@@ -43,7 +43,7 @@ struct CookbookReading {
     }
 
     static let lastEventID = HTTPField.Name("Last-Event-ID")!
-    static let passing: Set<ServiceError.Code> = [
+    static let temporary: Set<ServiceError.Code> = [
         .connectionClosed, .incompleteBody, .bodyIdleTimeout, .streamReset, .connectionRefused, .connectFailed,
         .connectTimeout, .responseHeadTimeout,
     ]
@@ -64,7 +64,7 @@ struct CookbookReading {
                     await handle(event)
                     (lastID, pause) = (event.id, event.retry ?? pause)
                 }
-            } catch let error as ServiceError where Self.passing.contains(error.code) {}
+            } catch let error as ServiceError where Self.temporary.contains(error.code) {}
             try await clock.sleep(until: clock.now.advanced(by: pause), tolerance: nil)
         }
     }

@@ -132,7 +132,7 @@ final class MachineHarness {
     }
 
     func tryLease(affinity: Int? = nil) -> Observation.Granted? {
-        let (grant, effects) = machine.checkOut(affinity: affinity, now: instant)
+        let (grant, effects) = machine.tryLease(affinity: affinity, now: instant)
         _ = observe(effects)
         return grant.map(granted)
     }

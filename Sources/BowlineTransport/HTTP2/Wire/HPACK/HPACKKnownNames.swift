@@ -1,4 +1,4 @@
-/// Finds the encoder's knowledge of a name: its indices in the static table, and its ``HPACKNameHabit``.
+/// Finds the encoder's knowledge of a name: its indices in the static table, and its ``HPACKIndexingHabit``.
 // Safety: the memory is filled before `shared` exists; it is neither changed nor freed after that.
 struct HPACKKnownNames: @unchecked Sendable {
     /// The names, which are never freed. A copy of this value costs no reference count.
@@ -8,14 +8,14 @@ struct HPACKKnownNames: @unchecked Sendable {
     struct Knowledge {
         var firstIndex: Int
         var lastIndex: Int
-        var habit: HPACKNameHabit
+        var habit: HPACKIndexingHabit
     }
 
     private struct Known {
         var name: StaticString
         var firstIndex: UInt8 = 0
         var lastIndex: UInt8 = 0
-        var habit = HPACKNameHabit.repeats
+        var habit = HPACKIndexingHabit.repeats
     }
 
     private struct Name {
@@ -24,7 +24,7 @@ struct HPACKKnownNames: @unchecked Sendable {
         var count: UInt8
         var firstIndex: UInt8
         var lastIndex: UInt8
-        var habit: HPACKNameHabit
+        var habit: HPACKIndexingHabit
     }
 
     /// More than twice the number of names, so that a look-up mostly ends at the first or second slot.
@@ -67,8 +67,8 @@ struct HPACKKnownNames: @unchecked Sendable {
             if known[position].firstIndex == 0 { known[position].firstIndex = UInt8(index + 1) }
             known[position].lastIndex = UInt8(index + 1)
         }
-        for name in HPACKNameHabit.changingNames { known[place(of: name)].habit = .changes }
-        for name in HPACKNameHabit.secretNames { known[place(of: name)].habit = .secret }
+        for name in HPACKIndexingHabit.changingNames { known[place(of: name)].habit = .changes }
+        for name in HPACKIndexingHabit.secretNames { known[place(of: name)].habit = .secret }
         return known
     }
 

@@ -146,7 +146,7 @@ package struct HPACKSectionEncoder: Sendable {
     }
 
     @inline(__always)
-    private static func literal(for indexing: HPACKIndexing, _ habit: HPACKNameHabit) -> Literal {
+    private static func literal(for indexing: HPACKIndexing, _ habit: HPACKIndexingHabit) -> Literal {
         switch (indexing, habit) {
         case (.never, _), (.automatic, .secret): .neverIndexed
         case (.always, _), (.automatic, .repeats): .indexed

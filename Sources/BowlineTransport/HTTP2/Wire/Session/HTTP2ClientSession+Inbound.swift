@@ -53,14 +53,14 @@ extension HTTP2ClientSession {
             return try receivedReset(code, on: stream, now: now)
         case .settings(let entries):
             try floods.controlFrame(now: now)
-            try floods.reply()
+            try floods.countReply()
             try apply(entries)
             return .settings(peer)
         case .settingsAcknowledgement:
             return try receivedAcknowledgement()
         case .ping(let value):
             try floods.ping(now: now)
-            try floods.reply()
+            try floods.countReply()
             writer.pong(value)
             return .ping
         case .pong(let value):
@@ -184,7 +184,7 @@ extension HTTP2ClientSession {
     ) throws(HTTP2Violation) -> Event? {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else {
             try checkNotIdle(stream)
-            try floods.reset(now: now)
+            try floods.peerReset(now: now)
             return nil
         }
         streams.peerReset(at: index)

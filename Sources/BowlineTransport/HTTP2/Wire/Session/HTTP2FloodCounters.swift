@@ -50,7 +50,7 @@ struct HTTP2FloodCounters: Sendable {
         try controlFrames.add(now: now)
     }
 
-    /// Counts a PING. ``reply()`` counts its answer.
+    /// Counts a PING. ``countReply()`` counts its answer.
     mutating func ping(now: MonotonicInstant) throws(HTTP2Violation) {
         guard pingCredit == 0 else {
             pingCredit -= 1
@@ -60,7 +60,7 @@ struct HTTP2FloodCounters: Sendable {
     }
 
     /// Counts RST_STREAM for a stream that is not open. An open stream explains its own RST_STREAM.
-    mutating func reset(now: MonotonicInstant) throws(HTTP2Violation) {
+    mutating func peerReset(now: MonotonicInstant) throws(HTTP2Violation) {
         try resets.add(now: now)
     }
 
@@ -114,7 +114,7 @@ struct HTTP2FloodCounters: Sendable {
     // MARK: What we send
 
     /// Counts an answer to PING or SETTINGS before it is written.
-    mutating func reply() throws(HTTP2Violation) {
+    mutating func countReply() throws(HTTP2Violation) {
         pendingReplies += 1
         guard pendingReplies <= maximumPendingReplies else {
             throw HTTP2Violation(

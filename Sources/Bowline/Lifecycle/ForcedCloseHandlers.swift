@@ -3,7 +3,7 @@ internal import BowlineCore
 /// The handlers that end calls at the shutdown's deadline, for calls that wait outside the transport.
 ///
 /// Only stores the handlers. The lock of ``ClientLifecycle`` guards it, and handlers are called after the unlock.
-struct ClosingHandlers {
+struct ForcedCloseHandlers {
     typealias Handler = @Sendable () -> Void
 
     private var handlers: [Int: (call: CallRecord, handler: Handler)] = [:]

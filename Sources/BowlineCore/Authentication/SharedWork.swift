@@ -2,7 +2,7 @@
 ///
 /// The work runs in its own task, with the task-local values of the task that started it. Cancelling one waiter does
 /// not cancel the work.
-package final class Flight<Value: Sendable>: Sendable {
+package final class SharedWork<Value: Sendable>: Sendable {
     /// The error of a waiter whose limit has passed.
     package struct LimitPassed: Error {}
 
@@ -87,7 +87,7 @@ package final class Flight<Value: Sendable>: Sendable {
         waiter?.resume(with: result)
     }
 
-    /// Ends the work with a result, and resumes the waiters. For work that does not run in the flight's own task.
+    /// Ends the work with a result, and resumes the waiters. For work that does not run in the task of ``start(_:)``.
     package func end(_ result: Result<Value, any Error>) {
         let (waiters, timers) = state.withLock { state in
             state.result = result

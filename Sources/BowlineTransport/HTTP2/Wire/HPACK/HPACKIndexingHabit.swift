@@ -2,7 +2,7 @@
 ///
 /// Once the table is full, every new entry evicts an older one. So an entry for a value that does not come again costs
 /// more than it saves.
-enum HPACKNameHabit: UInt8, Sendable {
+enum HPACKIndexingHabit: UInt8, Sendable {
     /// The value is expected again: indexed. This applies to all names that are not listed below, because consecutive
     /// requests of a client are similar.
     case repeats
@@ -13,7 +13,7 @@ enum HPACKNameHabit: UInt8, Sendable {
     case secret
 }
 
-extension HPACKNameHabit {
+extension HPACKIndexingHabit {
     static let changingNames: [StaticString] = [
         // The resource, and which version or part of it.
         ":path", "location", "etag", "last-modified", "expires", "age", "date",

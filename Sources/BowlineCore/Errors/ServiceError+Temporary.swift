@@ -1,7 +1,7 @@
 extension ServiceError.Code {
     /// Temporary failures: another attempt may end differently. Every other failure is final: a bad certificate, a
     /// violation of the protocol, a limit, an invalid request, a full queue, a deadline.
-    package static let passing: Set<ServiceError.Code> = [
+    package static let temporary: Set<ServiceError.Code> = [
         .nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout, .connectionClosed,
         .streamReset,
         .responseHeadTimeout, .bodyIdleTimeout, .attemptTimeout,
@@ -11,13 +11,13 @@ extension ServiceError.Code {
 extension ServiceError {
     /// Whether the failure of a source of credentials is temporary: its service could not be reached, was too slow, or
     /// answered 429 or 5xx. Any other error is a refusal, and the next request would fail in the same way.
-    package static func isPassing(_ error: any Error) -> Bool {
+    package static func isTemporary(_ error: any Error) -> Bool {
         guard let error = error as? ServiceError else { return false }
         if let status = error.unexpectedStatus?.status.code { return status == 429 || (500...599).contains(status) }
-        return error.isPassing || passingForSources.contains(error.code) || Code.passing.contains(error.code)
+        return error.isTemporary || temporaryForSources.contains(error.code) || Code.temporary.contains(error.code)
     }
 
     /// Further failures that are temporary for a source of credentials: the deadline of the source's own request (not
     /// of a request that waits for it), a wait for a connection, a truncated response.
-    private static let passingForSources: Set<Code> = [.deadlineExceeded, .poolAcquireTimeout, .incompleteBody]
+    private static let temporaryForSources: Set<Code> = [.deadlineExceeded, .poolAcquireTimeout, .incompleteBody]
 }
