@@ -134,4 +134,26 @@ struct DecompressionLimitTests {
         let read = await Self.measure(try await made.received(options: options).body)
         #expect((read.error == nil) == passes)
     }
+
+    @Test(
+        "A body that decodes to exactly its ratio passes, and with one byte more it fails", .tags(.DC7),
+        arguments: [0, 1])
+    func exactRatio(surplus: Int) async throws {
+        let (ratio, received) = (500, 4_200)
+        let decoded = ratio * received + surplus
+        var coded = CodedBytes.encode([UInt8](repeating: 0x61, count: decoded), as: .gzip)
+        // A file name in the header (RFC 1952 §2.3.1) makes the coded bytes as many as the ratio needs.
+        let name = [UInt8](repeating: 0x6E, count: received - coded.count - 1) + [0]
+        coded[3] |= 0x08
+        coded.insert(contentsOf: name, at: 10)
+        try #require(coded.count == received)
+        let response = try await CodedResponse("gzip", coded).received(options: .limits(ratio: ratio))
+        let read = await response.body.readAll()
+        if surplus == 0 {
+            #expect(read.error == nil)
+            #expect(read.bytes.count == decoded)
+        } else {
+            #expect((read.error as? ServiceError)?.code == .decompressionLimitExceeded)
+        }
+    }
 }
