@@ -46,6 +46,7 @@ struct LedgerTallyTests {
         #expect(growth.description == "memory unknown")
         growth.add(requests: 100, of: 100)
         #expect(growth.growth == 0)
-        #expect(MemoryGrowth.limit(requests: 0) == 16_384 && MemoryGrowth.limit(requests: 1_048_576) == 49_152)
+        #expect(MemoryGrowth.limit(requests: 0) == 16_384)
+        #expect(MemoryGrowth.limit(requests: 1_048_576) == 49_152)
     }
 }

@@ -62,7 +62,7 @@ def differences(sent, arrived, may_have=()):
             problems.append(f"{name}: {_short(found.get(name))} instead of {_short(values)}")
     for name in found:
         if name not in wanted and name not in _AUTOMATIC and name not in may_have:
-            problems.append(f"{name}: {_short(found[name])} came by itself")
+            problems.append(f"{name}: {_short(found[name])} arrived, though the client did not send it")
     return problems
 
 

@@ -13,7 +13,7 @@ struct IdleRaceReport: Sendable {
     private static let shownViolations = 20
 
     /// How many connections the server closed while they were unused or while a request began.
-    var closedUnderUs: Int {
+    var closedByServer: Int {
         ["closedByPeer", "transportError"].reduce(0) { $0 + (closed[$1] ?? 0) }
     }
 
@@ -23,17 +23,17 @@ struct IdleRaceReport: Sendable {
         let posts = judgement.rows[.post]?.totalLost ?? 0
         let reused = judgement.rows.values.reduce(0) { $0 + $1.reused }
         if isHinted {
-            if closedUnderUs > 0 {
-                problems.append("the server closed \(closedUnderUs) connections in spite of its hint")
+            if closedByServer > 0 {
+                problems.append("the server closed \(closedByServer) connections in spite of its hint")
             }
             if posts > 0 { problems.append("\(posts) POSTs were lost in spite of the hint") }
             if reused == 0 { problems.append("no connection was used twice: the gaps are too long") }
         } else {
             let met = judgement.rows.values.reduce(0) { $0 + $1.resent + $1.totalLost }
-            if closedUnderUs == 0 { problems.append("the server closed no connection: the gaps are too short") }
+            if closedByServer == 0 { problems.append("the server closed no connection: the gaps are too short") }
             if reused == 0 {
                 problems.append("no connection was used twice: the gaps are too long")
-            } else if closedUnderUs > 0, met == 0 {
+            } else if closedByServer > 0, met == 0 {
                 problems.append("no request met the server's close: the gaps miss it")
             }
         }
@@ -65,7 +65,7 @@ struct IdleRaceReport: Sendable {
 
     private var connections: String {
         let reasons = closed.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
-        return "connections: \(opened) opened, \(closedUnderUs) closed under us; closed: \(reasons)"
+        return "connections: \(opened) opened, \(closedByServer) closed by the server; closed: \(reasons)"
     }
 
     private var shownProblems: [String] {

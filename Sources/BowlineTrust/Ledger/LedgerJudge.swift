@@ -148,7 +148,7 @@ struct LedgerJudge {
             if name.hasPrefix("x-ledger-") {
                 add(.foreignField, sent.id, "\(name): \(Self.short(values))")
             } else if !Self.automatic.contains(name) || !isRight(name, values, of: execution, sent) {
-                add(.fieldsDiffer, sent.id, "\(name): \(Self.short(values)) came by itself")
+                add(.fieldsDiffer, sent.id, "\(name): \(Self.short(values)) arrived, though the client did not send it")
             }
         }
     }

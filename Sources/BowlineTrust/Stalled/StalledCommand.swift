@@ -7,7 +7,7 @@ internal import BowlineTesting
 struct StalledCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stalled",
-        abstract: "Measures what is held for responses that nobody reads, which the peer sends in frames of one byte.",
+        abstract: "Measures the memory of unread responses that the peer sends in frames of one byte.",
         discussion: """
             The readers stop after the head. The peer, in a process of its own, sends DATA frames of one byte until the window of \
             each stream is used up. Of the memory that the program has allocated at its peak, that of before is taken off. The \
@@ -68,7 +68,7 @@ struct StalledPeerCommand: AsyncParsableCommand {
             try await StalledPeer.serve(connection)
         }
         // The process that started this one may end before it connects.
-        try Watchdog.start().begin(limit: .seconds(1_800)) { "nobody came, or nobody went" }
+        try Watchdog.start().begin(limit: .seconds(1_800)) { "a connection did not begin, or did not end" }
         try await ended.wait()
         await server.stop()
     }

@@ -158,7 +158,8 @@ struct IdleRaceReportTests {
         let report = makeReport([reused, lost], log: "GET a\n", closed: ["closedByPeer": 2, "shutdown": 1])
         #expect(report.problems == [])
         #expect(report.text.contains("POSTs lost: 1 of 1, 100000 in 100,000: ambiguous 1"))
-        #expect(report.text.contains("connections: 3 opened, 2 closed under us; closed: closedByPeer 2, shutdown 1"))
+        #expect(
+            report.text.contains("connections: 3 opened, 2 closed by the server; closed: closedByPeer 2, shutdown 1"))
         #expect(!report.text.contains("VIOLATION"))
     }
 
