@@ -48,6 +48,7 @@ final class ClientLifecycle: CallRegistry {
             return (remaining == 0 ? shared.takeDrainWaiter() : nil, shared.watchers.all, shared.progress)
         }
         for watcher in watchers { watcher.yield(progress) }
+        // The last call has ended: `waitForChange(until:)` returns.
         drain?.resume()
     }
 

@@ -12,6 +12,7 @@ struct CredentialStep: Sendable {
     ]
 
     private let authenticator: any RequestAuthenticator
+    /// The authenticator, if it is one of Bowline's; nil: the user wrote it.
     private let bounded: (any BoundedAuthenticator)?
     /// Whether the authenticator may wait beyond the request's deadline. Then it runs in a task of its own.
     private let isWatched: Bool

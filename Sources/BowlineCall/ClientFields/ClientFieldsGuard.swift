@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// Removes the client's own fields from a request that middleware sends to another origin than the base URL's.
+/// Removes the client's own fields from a request that middleware sends to an origin other than the base URL's.
 ///
 /// The fields may be credentials for the client's own service. A redirect to another origin removes them too. Runs
 /// after the user's middleware and before the credentials, so that a signature covers the request as sent.

@@ -189,7 +189,8 @@ struct CallStateMachine: ~Copyable {
         return follow(&outcome)
     }
 
-    /// Completes a failure. If the service answered the sending before it, `progress` is at least `responseStarted`.
+    /// Completes a failure with facts of earlier sendings. After a 401 or a 417 the service has answered already, so
+    /// `progress` is at least `responseStarted`.
     private func complete(_ outcome: inout AttemptOutcome) {
         guard case .failed(var error, let isOwn) = outcome else { return }
         if isRenewed || isWithoutExpectation { error.progress = error.progress.furthest(.responseStarted) }
@@ -219,6 +220,8 @@ struct CallStateMachine: ~Copyable {
         return startAttempt(after: outcome)
     }
 
+    /// Asks the retry policy about a failed attempt. Returns nil for a response that is no failure, unless the hop had
+    /// retries.
     private mutating func retry(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
         let policy = policies.retryPolicy(for: hopRequest)
         if let response = outcome.response, !asksAbout(response), !policy.isFailure(response.status) {
@@ -248,6 +251,7 @@ struct CallStateMachine: ~Copyable {
         policies.asksAboutResponses(of: hopRequest) && !RedirectPolicy.leadsElsewhere(response)
     }
 
+    /// Returns the step after a response that is not retried; nil: the hop had no retry, so there is nothing to report.
     private mutating func reportRecovery() -> Step? {
         guard retries > 0 else { return nil }
         state = .reporting

@@ -35,8 +35,10 @@ struct RetryBudget {
         return true
     }
 
-    /// Removes a retry that was counted at `withdrawn`, because the retry does not begin. If the budget had already
-    /// seen a later time when it counted the retry, the retry may stay counted.
+    /// Removes a retry from the count, because the retry does not begin. A retry counts at the latest time that the
+    /// budget has seen. If that time was later than `withdrawn`, the retry may stay counted.
+    ///
+    /// - Parameter withdrawn: The time that ``withdraw(at:_:)`` got when it counted the retry.
     mutating func giveBack(withdrawn: MonotonicInstant) {
         let index = withdrawn.nanoseconds / slice.saturatingNanoseconds
         guard let place = ring.firstIndex(where: { $0.index == index && $0.retries > 0 }) else { return }

@@ -32,7 +32,9 @@ struct RetryPolicy {
         }
     }
 
-    /// Returns an attempt's outcome as a failure; nil: the call ends with the outcome.
+    /// Describes an attempt's outcome as a failure, for the decision; nil: the call ends with the outcome.
+    ///
+    /// Accepts every response. ``isFailure(_:_:)`` says whether its status is one.
     ///
     /// - Parameter wallClock: Seconds since 1970, to compare with a date in `Retry-After`.
     func failure(_ outcome: AttemptOutcome, wallClock: @autoclosure () -> Int64) -> Failure? {
@@ -64,7 +66,6 @@ struct RetryPolicy {
     }
 
     /// Decides what follows a failed attempt.
-    ///
     ///
     /// - Parameters:
     ///   - retries: The number of retries of this hop so far.
@@ -99,16 +100,16 @@ struct RetryPolicy {
     /// The longest wait, a hundred years. `Duration` traps on values that it cannot represent.
     private static let longest = Duration.seconds(3_155_760_000)
 
-    /// Two margins are a tenth of a duration. The random part of a wait after `Retry-After` is drawn from at least a
-    /// tenth of `Retry-After`, and the whole wait exceeds `maximumRetryAfter` by at most a tenth of it.
+    /// Divides a duration to get a margin, a tenth of the duration. The upper end of the random part is at least a
+    /// tenth of `Retry-After`. The whole wait exceeds `maximumRetryAfter` by at most a tenth of `maximumRetryAfter`.
     private static let marginDivisor = 10
 
     /// Returns the wait: random, evenly distributed between zero and the backoff's upper end (full jitter). The wait of
     /// `backoff.custom` replaces it.
     ///
     /// `Retry-After` is a lower bound, and a random part is added to it: many callers get the same `Retry-After` and
-    /// must not retry at the same time. The random part is at most the backoff's upper end, and the whole wait is at
-    /// most 1.1 × `maximumRetryAfter`. But the random part is drawn from a range of at least a tenth of `Retry-After`.
+    /// must not retry at the same time. The random part begins at zero. It ends at the backoff's upper end, or at a
+    /// tenth of `Retry-After` if that is more. The whole wait is at most 1.1 × `maximumRetryAfter`.
     private func delay(after failure: Failure, retries: Int, random: Double) -> Duration {
         if let custom = failure.customDelay {
             let delay = min(max(custom, .zero), Self.longest)

@@ -48,8 +48,12 @@ final class BearerTokenStore: Sendable {
         var refused: [String] = []
     }
 
+    /// What a request does to get its field.
     private enum Step {
+        /// Sends this field. `thenStart`: a fetch ahead of time to start; nil: none.
         case use(HTTPField, thenStart: SharedWork<HTTPField>?)
+        /// Waits for a fetch. `until`: the end of the fetch's time. `start`: when to start the fetch; nil: it has been
+        /// started. `instead`: a fetch that took too long, which this one replaces.
         case wait(
             SharedWork<HTTPField>, until: MonotonicInstant, start: MonotonicInstant?, instead: SharedWork<HTTPField>?)
         case fail(any Error)
@@ -129,7 +133,8 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// Returns whether the token to send now was never refused. Waits for a fetch if there is no valid token.
+    /// Fetches a token if there is no valid one, and waits for it. Returns whether the token to send now was never
+    /// refused.
     func canRenew(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
         let value = try await field(context: context, clock: clock).value
         return state.withLock { !$0.refused.contains(value) }

@@ -44,7 +44,8 @@ package final class SharedWork<Value: Sendable>: Sendable {
     ///   - limit: When the wait ends; nil: no limit.
     ///   - clock: The clock of `limit`.
     ///   - call: The call that waits.
-    /// - Throws: the work's error; ``LimitPassed``; ``ForciblyClosed``; `CancellationError` when the waiting task is cancelled.
+    /// - Throws: the work's error; ``LimitPassed``; ``ForciblyClosed``; `CancellationError` when the waiting task is
+    ///   cancelled.
     package func value(
         until limit: MonotonicInstant?, clock: any ServiceClock, call: CallRecord
     ) async throws -> Value {

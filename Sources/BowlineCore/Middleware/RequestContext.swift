@@ -12,8 +12,8 @@ public struct RequestContext: Sendable {
     package var earlierOrigins: [Origin] = []
     /// The record of the attempt; nil: the attempt has no user middleware.
     package var record: AttemptRecord?
-    /// Whether the caller sent the request to another origin than the client's, so that it has none of the client's own
-    /// fields. Set only if the client has such fields and user middleware.
+    /// Whether the caller sent the request to an origin other than the client's. Then the request has none of the
+    /// client's own fields. Set only if the client has such fields and user middleware.
     package var callerChoseOtherOrigin = false
 
     package init(deadline: Deadline?, attempt: Int = 1, timeouts: Timeouts, call: CallRecord) {

@@ -25,10 +25,10 @@ public enum FaultCut: Sendable, Hashable {
     case reset
 }
 
-/// A fault that happens when a number of bytes of a direction have passed.
+/// A fault that happens when a given number of bytes has passed in one direction.
 ///
 /// An event at offset n happens as soon as n bytes have passed, without waiting for the next byte. An event at 0
-/// happens as soon as the server has been dialed. The event does not happen if the direction ends earlier. Events with
+/// happens as soon as the server has been dialled. The event does not happen if the direction ends earlier. Events with
 /// the same offset happen in the order of the list.
 public struct FaultEvent: Sendable, Hashable {
     /// The kinds of faults.

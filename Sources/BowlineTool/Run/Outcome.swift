@@ -2,7 +2,7 @@ internal import Bowline
 
 /// The result of one request.
 struct Outcome: Sendable {
-    /// How the result counts.
+    /// Whether the request succeeded, failed or was refused.
     enum Verdict: Sendable, Hashable {
         case succeeded, failed
         /// The client refused the request because the shutdown had begun. It was not sent, and is no failure.
@@ -58,7 +58,7 @@ struct Outcome: Sendable {
     /// nil: not known.
     var requestsSent: Int? { response?.requestsSent ?? failure?.requestsSent }
 
-    /// Returns how the result counts.
+    /// Returns whether the request succeeded, failed or was refused.
     ///
     /// - Parameter failsOnStatus: Whether a status of 400 or above is a failure.
     func verdict(failsOnStatus: Bool) -> Verdict {

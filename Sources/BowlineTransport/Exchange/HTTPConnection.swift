@@ -64,6 +64,7 @@ struct ConnectionTraits: Sendable {
     let sweep: DeadlineSweep
     /// Runs tasks on the event loop.
     let executor: EventLoopTaskExecutor
+    /// The link to the pool of the connection's origin.
     let origin: OriginLink
 
     init(

@@ -3,9 +3,9 @@ internal import NIOPosix
 
 /// Runs tasks on an event loop, so that awaiting a response there needs no hop from one thread to another.
 ///
-/// Tasks on this executor must not block. A long computation delays every connection of the loop. Tasks that wake each
-/// other endlessly, or that yield, do not delay them: from time to time such tasks pause until the loop has checked its
-/// sockets.
+/// Tasks on this executor must not block. A long computation delays every connection of the loop. Tasks that yield, or
+/// that wake each other endlessly, do not delay the connections: from time to time the executor pauses these tasks
+/// until the loop has checked its sockets.
 package final class EventLoopTaskExecutor: TaskExecutor {
     /// How many rounds of ready tasks run before the sockets get their turn. The loop itself would run tasks until none
     /// is ready.

@@ -188,6 +188,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         case .continues:
             if machine.isResponseDone { uploadOutlivedResponse() }
         case .reuse(let keepAlive):
+            // The exchange ended with the last read, or when the request was written whole, if that was later.
             let ended = assembly.arrival.sent.map { max($0, reading.lastRead) } ?? reading.lastRead
             endExchange()
             readOn()

@@ -57,12 +57,14 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         update { $0.unusable = $0.unusable ?? reason }
     }
 
+    /// What happens to the exchange and its connection after an event.
     enum Afterwards: Equatable {
         /// The exchange continues.
         case continues
         /// Request and response are done, and the connection can carry another request. `keepAlive`: how long the peer
         /// keeps it open; nil: the peer does not say.
         case reuse(keepAlive: Duration?)
+        /// The exchange is over, and the connection closes.
         case close(CloseReason)
     }
 

@@ -1,7 +1,7 @@
-/// Counts rounds of failed dials. Waiters use it to fail together, instead of each after a failed dial of its own.
+/// Counts rounds of failed dials. All dials that are under way together are one round, so their failures count once.
 ///
-/// The failure of a dial ends a round if the dial was started after the end of the previous round. So the failures of
-/// dials that were under way together count once.
+/// After enough failed rounds, all waiters fail together. Without rounds, each waiter would fail only after a dial of
+/// its own. The failure of a dial ends a round if the dial was started after the end of the previous round.
 struct DialRounds {
     /// After how many failed rounds a waiter fails.
     private static var limit: Int { 3 }

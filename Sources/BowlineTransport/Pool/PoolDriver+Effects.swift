@@ -85,7 +85,8 @@ extension PoolDriver {
 
     private func replaceTimer(_ timer: (id: Int, task: Task<Void, Never>)?) {
         let superfluous = state.withLock { state -> Task<Void, Never>? in
-            // Changes may arrive here in another order than they were decided in. The machine knows the current timer.
+            // Changes may not arrive here in the order in which the machine decided them. The machine knows the current
+            // timer.
             let current = state.machine.wakeUp?.id
             if let timer, timer.id != current { return timer.task }
             let previous = state.timer

@@ -289,6 +289,7 @@ extension PoolStateMachine {
         return nil
     }
 
+    /// Leases the most recently used idle connection, if possible one of the caller's event loop. Closes expired ones.
     private mutating func takeIdle(affinity: Int?, _ now: MonotonicInstant, _ effects: inout PoolEffects) -> Lease? {
         while let position = table.takeNewestIdle(affinity: affinity) {
             effects.idleDelta -= 1
@@ -303,6 +304,7 @@ extension PoolStateMachine {
         return nil
     }
 
+    /// Counts a lease and makes it.
     private mutating func grant(_ position: Int) -> Lease {
         table[position].uses += 1
         table[position].grants += 1
@@ -314,6 +316,7 @@ extension PoolStateMachine {
         return Lease(connection: connection, uses: table[position].uses, idleSince: table[position].idleSince)
     }
 
+    /// Notes since when the connection is free, and when it expires.
     private mutating func becameFree(_ position: Int, keepAliveTimeout: Duration?, _ now: MonotonicInstant) {
         var expiry = configuration.idleTimeout.map { now.advanced(by: $0) }
         var reason = CloseReason.idleTimeout

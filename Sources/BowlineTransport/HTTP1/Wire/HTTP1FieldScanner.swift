@@ -72,8 +72,8 @@ struct HTTP1FieldScanner: Sendable {
         return false
     }
 
-    /// Takes complete lines of the usual form; most lines have it. Stops at the first other line, which the caller
-    /// scans byte by byte.
+    /// Takes complete lines of the usual form `name: value`, CR, LF. Stops at the first line that is not of this form
+    /// or not complete; the caller scans that line byte by byte.
     private mutating func takeWholeLines(
         _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
     ) throws(HTTP1ParseError) {

@@ -34,6 +34,7 @@ package enum HTTP2ReceivedFrame: Sendable, Equatable {
     /// A violation of a rule of one stream. Parsing continues after the frame.
     ///
     /// The parser does not know the states of streams. If the stream is idle, RST_STREAM must not be sent on it.
-    /// `windowBytes`: what a DATA frame counts against the connection's window, all of it at once. 0 for other frames.
+    /// `windowBytes`: the length of the whole DATA frame, which counts against the connection's window; 0 for other
+    /// frames.
     indirect case violation(HTTP2Violation, windowBytes: Int)
 }

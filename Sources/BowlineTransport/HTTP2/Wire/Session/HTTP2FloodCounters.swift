@@ -5,8 +5,8 @@ internal import BowlineCore
 /// Each throwing function throws when a limit of ``HTTP2SessionOptions`` is exceeded. A frame that our own frames
 /// *explain* does not count.
 struct HTTP2FloodCounters: Sendable {
-    /// How many WINDOW_UPDATE frames one DATA frame or one opened stream explains: one for the stream and one for the
-    /// connection.
+    /// How many WINDOW_UPDATE frames of the peer do not count after one of our DATA frames, or after we open a stream:
+    /// one for the stream and one for the connection.
     private static let updatesPerFrame = 2
     /// Some servers give the window back in pieces as small as this, as their reader takes bytes: for each 256 bytes
     /// one update of the stream and one of the connection.
