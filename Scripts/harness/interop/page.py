@@ -5,8 +5,8 @@ import textwrap
 PAGE = """\
 # Interoperability
 
-How Bowline works with real servers. `Scripts/interop --write` generates this page: it starts each server on loopback, runs the tool
-[`bowline`](Tool.md) against it, and records the results. `make interop` prints the same table and does not write it.
+This page shows how Bowline works with real servers. `Scripts/interop --write` generates it: it starts each server on loopback, runs the
+tool [`bowline`](Tool.md) against it, and records the results. `make interop` prints the same table and does not write it.
 
 `ok`: it works over every protocol that the server speaks (HTTP/1.1 without TLS, HTTP/2 over TLS), or over the protocols in parentheses. `n/a`:
 the server does not support it, with the reason. If a cell were `FAILED`, the script would exit with 1.
@@ -37,11 +37,12 @@ EXPLANATIONS = [
     "without the authority, the tool refuses the handshake.",
     "**HTTP/2**: ALPN selects it; no option asks for it. 40 requests by 8 workers are 40 streams of one connection.",
     "**gzip**: the decoded text equals the file, and the undecoded response is gzip.",
-    "**Chunked**: a body of 256 KiB without a length each way. The receiving side hashes it.",
+    "**Chunked**: a body of 256 KiB without a length in each direction. A hash shows that the body arrived unchanged.",
     "**Redirects**: a 302 leads to a 301, and the 301 to the file. A 307 makes the tool send the body, 256 KiB, once more.",
     "**Expect**: the tool sends the body after `100 Continue` and not before; checked on the wire.",
-    "**{amount}**: the receiving side hashes it. The tool's peak memory stays below {peak} MiB.",
-    "**Slow answers**: a body in 16 pieces, 0.1 s apart, takes longer than `--body-idle-timeout` and arrives whole.",
+    "**{amount}**: a hash shows that the body arrived unchanged. The tool's peak memory stays below {peak} MiB.",
+    "**Slow answers**: a body comes in 16 pieces, 0.1 s apart. It arrives whole, although all pieces together take longer than "
+    "`--body-idle-timeout`.",
     "**Reload**: {reloads} reloads while 8 workers send paced GETs. No GET fails.",
     "**Restart**: the server is killed and started again {restarts} under the same load. The tool retries requests without a "
     "response. A request fails only if its response had begun, and then reports `responseStarted`.",

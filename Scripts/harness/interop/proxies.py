@@ -98,7 +98,7 @@ class HAProxy(Server):
     programs = ("haproxy",)
     notes = {"redirects": "Over HTTP/2 HAProxy answers with the 307 before it reads the request's body, and never gives back the "
                           "part of the connection's window that this body took. When the window is used up, the connection "
-                          "takes no more requests, and the tool follows the 307 on another one."}
+                          "takes no more requests, and the tool follows the 307 on another connection."}
     drain_signal = signal.SIGUSR1
 
     def prepare(self):

@@ -149,7 +149,8 @@ class Hypercorn(HTTPBin):
     notes = {
         "continue": "Over HTTP/2 Hypercorn sends no `100 Continue`. The tool sends the body after a second.",
         "restart": "Hypercorn ends an HTTP/2 connection after 1,000 requests: it accepts the 1,001st, closes its own side, and can no "
-                   "longer write the response. `timeouts.responseHead` ends that request. Here the limit is 1,000,000.",
+                   "longer write the response. `timeouts.responseHead` ends that request. For this row Hypercorn runs with a "
+                   "limit of 1,000,000 requests.",
         "drain": "Over HTTP/2 Hypercorn closes the connection before the end of the last response. The tool reports this response "
                  "as `incompleteBody`, although all its bytes arrived.",
     }

@@ -125,7 +125,8 @@ class Lighttpd(Server):
     programs = ("lighttpd",)
     notes = {
         "http2": "lighttpd allows eight streams at a time. For more streams the tool opens another connection.",
-        "chunked up": "Over HTTP/2 lighttpd answers 411 to a POST without a length, and accepts a PUT. This row sends PUTs.",
+        "chunked up": "Over HTTP/2 lighttpd answers 411 to a POST without a length, and accepts a PUT. So this row sends "
+                      "PUTs.",
     }
     drain_signal = signal.SIGINT
     reload_signal = signal.SIGUSR1
