@@ -1,5 +1,6 @@
-// Everything that Bowline uses of Foundation. No other file imports Foundation. Where FoundationEssentials exists, an
-// application that links Bowline does not link full Foundation with its locales and formatters.
+// Everything that Bowline uses of Foundation. No other file imports Foundation. If the platform has
+// FoundationEssentials, Bowline uses only that. So it does not make an application link the full Foundation with its
+// locales and formatters.
 public import BowlineCore
 
 #if canImport(FoundationEssentials)

@@ -2,8 +2,8 @@ internal import BowlineCall
 internal import BowlineCore
 
 extension CallPlan {
-    /// Makes a client's steps around each call from its configuration. ``CallPlan`` defines their order and gives the
-    /// reason for it.
+    /// Makes the steps around each call from a client's configuration. ``CallPlan`` defines the order of the steps and
+    /// explains it.
     ///
     /// - Parameters:
     ///   - base: The client's base URL. The credentials are for its origin.

@@ -4,7 +4,8 @@ internal import BowlineTransport
 
 /// The state that the copies of a client share: the transport and the lifecycle.
 ///
-/// When the last copy is released without a shutdown, unused connections close at once and the others when they finish.
+/// When the last copy is released without a shutdown, unused connections close at once, and the other connections close
+/// when their requests have ended.
 final class ClientCore: Sendable {
     let transport: any ServiceTransport
     /// The transport, if it is Bowline's own.

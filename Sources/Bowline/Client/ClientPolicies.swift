@@ -15,7 +15,7 @@ final class ClientPolicies: Sendable {
     /// The decoder for responses.
     let decoding: BodyDecoding
     private let userAgent: HTTPField?
-    /// The fields of a request that has none of its own. Most requests share this one collection.
+    /// The fields of a request that has none of its own. Most requests share this collection.
     private let usualFields: HTTPFields
     /// Whether the user's middleware could send the client's own fields to another origin.
     private let guardsClientFields: Bool
@@ -31,7 +31,7 @@ final class ClientPolicies: Sendable {
         )
     }
 
-    /// Makes the same policies for another base URL of the same origin.
+    /// Makes policies that differ from `other` only in the base URL. The new base URL has the same origin.
     convenience init(_ other: ClientPolicies, baseURL: ServiceURL) {
         self.init(
             baseURL: baseURL, configuration: other.configuration, userAgent: other.userAgent,

@@ -3,11 +3,11 @@ internal import BowlineTransport
 extension ServiceClient {
     /// Runs `body`, and the tasks that it starts in its scope, on one of the client's event loops.
     ///
-    /// A response that is awaited there costs no switch between threads. Use it for many requests with little work on
-    /// each. Code on an event loop must not block, and a long computation delays the loop's connections. The main
-    /// actor, and other actors with an executor of their own, still run on their own executors. To spread tasks over
-    /// all loops, use ``eventLoopExecutors``. If the client has a transport of your own, `body` runs without a change
-    /// of executor.
+    /// Code on an event loop gets its responses without a switch between threads. Use it for many requests with little
+    /// work on each. Code on an event loop must not block, and a long computation delays the loop's connections. The
+    /// main actor, and other actors with an executor of their own, still run on their own executors. To spread tasks
+    /// over all loops, use ``eventLoopExecutors``. If the client has a transport of your own, `body` runs without a
+    /// change of executor.
     ///
     /// - Throws: any error of `body`.
     public func withEventLoopExecutor<Result: Sendable>(

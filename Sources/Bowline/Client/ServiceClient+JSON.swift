@@ -2,7 +2,7 @@ public import BowlineCore
 
 // One function for each method with a body. The client's encoder encodes the value before the request is sent.
 extension ServiceClient {
-    /// Sends a value in a POST request, encoded by the configuration's `encoder`, which is JSON unless set.
+    /// Sends a value in a POST request, encoded by the configuration's `encoder` (JSON by default).
     ///
     /// ```swift
     /// let made = try await client.post("users", json: NewUser(name: "Ada")).expecting(.created).decode(User.self)

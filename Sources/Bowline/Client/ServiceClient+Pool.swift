@@ -9,9 +9,9 @@ extension ServiceClient {
     public struct ClientPool: Sendable {
         fileprivate let transport: PooledTransport?
 
-        /// Returns the pool's connections at this moment, and the numbers of connections opened and closed so far;
-        /// closed ones by reason. Empty for a client with a transport of your own. For the connection of one response
-        /// see ``ServiceResponse/connection``.
+        /// Returns how many connections the pool has at this moment, and how many were opened and closed so far. Closed
+        /// connections are counted by reason. Empty for a client with a transport of your own. For the connection of
+        /// one response, see ``ServiceResponse/connection``.
         public func snapshot() -> PoolSnapshot {
             transport?.snapshot() ?? PoolSnapshot(origins: [], opened: 0, closed: [:])
         }

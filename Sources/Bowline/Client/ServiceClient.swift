@@ -5,7 +5,7 @@ internal import BowlineTransport
 /// A client for HTTP services: it pools connections, retries safely, and finishes its requests when it shuts down.
 ///
 /// A client is a cheap value: its copies share connections and lifecycle. Make one client for a service or for the
-/// whole program, and keep it. End it with ``shutdown(within:)``, run it in a service group, or use
+/// whole program, and keep it. Shut it down with ``shutdown(within:)``, run it in a service group, or use
 /// ``withServiceClient(_:configure:isolation:_:)``.
 ///
 /// ```swift
@@ -92,11 +92,11 @@ public struct ServiceClient: Sendable {
     /// and new requests are refused.
     ///
     /// - Returns: the response, with any status. Read its body or drop it; until then the request counts as in flight.
-    /// - Throws: ``ServiceError``: `invalidURL`, `invalidRequest`, `shuttingDown` before anything is sent; codes of the
-    ///   pool, the connection and the response after that (`Docs/Errors.md`). `CancellationError` when the task is
+    /// - Throws: ``ServiceError``: `invalidURL`, `invalidRequest`, `shuttingDown` before anything is sent; later the
+    ///   codes of the pool, the connection and the response (`Docs/Errors.md`). `CancellationError` when the task is
     ///   cancelled.
     public func send(_ request: consuming ServiceRequest) async throws -> ServiceResponse {
-        // A request that its caller gives away is changed in place, without a copy.
+        // If the caller does not keep the request, it is changed in place, without a copy.
         var request = request
         let context: RequestContext
         do {
@@ -118,7 +118,7 @@ public struct ServiceClient: Sendable {
             return response
         } catch {
             call.responseBodyEnded()
-            // No attempt sends the body again, so the sequence of a one-shot body is released.
+            // No further attempt will send the body, so the sequence of a one-shot body is released.
             body.abandon()
             throw call.naming(error)
         }

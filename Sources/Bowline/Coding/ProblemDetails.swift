@@ -2,8 +2,8 @@ public import BowlineCore
 
 /// A service's description of a failed request (RFC 9457).
 ///
-/// `error.problem()` reads it from an `unexpectedStatus`. It contains no members that a service adds. To read them, use
-/// a type of your own: `error.problem(as: OutOfCredit.self)`.
+/// `error.problem()` reads it from an `unexpectedStatus`. This type has only the members that RFC 9457 defines. To read
+/// members that a service adds, use a type of your own: `error.problem(as: OutOfCredit.self)`.
 public struct ProblemDetails: Decodable, Hashable, Sendable {
     /// A URI that names the kind of problem. `about:blank` if the body has no such URI; then only the status describes
     /// the problem.
@@ -66,9 +66,10 @@ extension ServiceError {
     /// The body is read as JSON, by the client's decoder if that is a `JSONDecoder`.
     ///
     /// - Parameter type: The type to decode. If the service adds members, use a type of your own.
-    /// - Returns: the problem details; nil: the error is not `unexpectedStatus`; the media type is not
-    ///   `application/problem+json`, `application/json` or another `…+json`; or the body is not such a value, is longer
-    ///   than the part that is kept, or was cut off. To get the reason, call `error.unexpectedStatus?.decode(…)`.
+    /// - Returns: the problem details. nil: the error is not `unexpectedStatus`, or its body cannot be decoded as
+    ///   `type`. A body is not decoded at all if its media type is not `application/problem+json`, `application/json`
+    ///   or another `…+json`, if it is longer than the part that is kept, or if it was cut off. To get the reason, call
+    ///   `error.unexpectedStatus?.decode(…)`.
     public func problem<Problem: Decodable>(as type: Problem.Type = ProblemDetails.self) -> Problem? {
         guard let found = unexpectedStatus, found.isJSON else { return nil }
         return try? found.decode(type, using: found.decoding?.jsonDecoder ?? .json)

@@ -7,9 +7,9 @@ extension ResponseBody {
     /// let response = try await client.get("export").expecting(.ok)
     /// for try await order in response.body.decodeLines(of: Order.self) { … }
     /// ```
-    /// Lines are split as by ``lines(maximum:)``. Empty lines, and lines of only spaces and tabs, are skipped. The
-    /// status is not checked: call `expecting` first. Ownership of the body and back-pressure are the same as for
-    /// ``lines(maximum:)``.
+    /// The body is split into lines in the same way as by ``lines(maximum:)``. Lines that are empty, or have only
+    /// spaces and tabs, are skipped. The status is not checked: call `expecting` first. Ownership of the body and
+    /// back-pressure are the same as for ``lines(maximum:)``.
     ///
     /// - Parameters:
     ///   - type: The type to decode each line as.
@@ -25,7 +25,7 @@ extension ResponseBody {
     public struct DecodedLines<Value: Decodable>: AsyncSequence, Sendable {
         /// A line's value.
         public typealias Element = Value
-        /// ``ServiceError`` or `CancellationError`.
+        /// The errors are ``ServiceError`` or `CancellationError`.
         public typealias Failure = any Error
 
         let body: ResponseBody
@@ -35,9 +35,9 @@ extension ResponseBody {
         /// Reads the values.
         ///
         /// - Throws (from `next()`): ``ServiceError`` `decodingFailed`, which names the line's number, the type and the
-        ///   coding path and contains nothing of the line; `bodyTooLarge` for a line that is too long; else any error
-        ///   of reading the body. `CancellationError` when the reading task is cancelled. After any of these the rest
-        ///   of the body is discarded.
+        ///   coding path, but nothing from the line; `bodyTooLarge` for a line that is too long; any error of reading
+        ///   the body; `CancellationError` when the reading task is cancelled. After each of these errors the rest of
+        ///   the body is discarded.
         public func makeAsyncIterator() -> AsyncIterator {
             AsyncIterator(reader: LineReader(body, maximum: maximum, endingIn: .lineFeed), decoder: decoder)
         }

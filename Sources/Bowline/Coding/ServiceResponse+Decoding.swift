@@ -7,15 +7,15 @@ extension ServiceResponse {
     /// let user = try await client.get("users/42").decode(User.self)
     /// let problem = try await client.get("users/0").expecting(.notFound).decode(Problem.self)
     /// ```
-    /// Unless you called `expecting`, any status but 2xx fails with `unexpectedStatus`: only a successful response
-    /// contains the value.
+    /// If you did not call `expecting`, a status other than 2xx fails with `unexpectedStatus`, because only a
+    /// successful response contains the value.
     ///
     /// - Parameters:
     ///   - type: The type to decode.
     ///   - limit: The maximum number of bytes of the body. Default 16 MiB.
     ///   - decoder: The decoder; nil: the client's decoder.
     /// - Throws: ``ServiceError``: `unexpectedStatus`; `bodyTooLarge`; `decodingFailed`, which names the type and the
-    ///   coding path and contains nothing of the body; else any error of reading the body.
+    ///   coding path, but nothing from the body; any error of reading the body.
     public func decode<Value: Decodable>(
         _ type: Value.Type = Value.self, upTo limit: Int = 16 << 20, using decoder: (any BodyDecoder)? = nil
     ) async throws -> Value {

@@ -11,8 +11,8 @@ extension UnexpectedStatus {
     /// - Parameters:
     ///   - type: The type to decode.
     ///   - decoder: The decoder; nil: the client's decoder.
-    /// - Throws: ``ServiceError`` `decodingFailed`, which names the type and the coding path and contains nothing of
-    ///   the body. Also if the body is longer than ``bodyLimit``, or was cut off.
+    /// - Throws: ``ServiceError`` `decodingFailed`, which names the type and the coding path, but nothing from the
+    ///   body. It is also thrown if the body is longer than ``bodyLimit``, or was cut off.
     public func decode<Value: Decodable>(
         _ type: Value.Type = Value.self, using decoder: (any BodyDecoder)? = nil
     ) throws -> Value {

@@ -18,8 +18,8 @@ extension ClientConfiguration {
         }
     }
 
-    /// Whether both are the same listener. Objects are compared by identity. Two values of one type count as the same,
-    /// because they cannot be compared.
+    /// Whether both are the same listener. Objects are compared by identity. Two values (not objects) of one type count
+    /// as the same, because they cannot be compared.
     private static func isSame(_ one: any ServiceEventListener, _ other: any ServiceEventListener) -> Bool {
         guard type(of: one) == type(of: other) else { return false }
         return !(type(of: one) is AnyClass) || (one as AnyObject) === (other as AnyObject)

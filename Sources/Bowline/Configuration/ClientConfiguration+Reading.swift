@@ -154,7 +154,7 @@
                 isFile ? .files(certificate: certificate, key: key) : .pem(certificate: certificate, key: key)
         }
 
-        /// Sets the passphrase of the private key, which was read before.
+        /// Sets the passphrase of the private key. The key was read before.
         private mutating func setPassphrase(_ passphrase: String) throws {
             switch tls.identity {
             case .files(let certificate, let key, _):

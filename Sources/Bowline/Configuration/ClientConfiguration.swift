@@ -21,7 +21,7 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     /// a ``RequestAuthenticator`` of your own, or several in a ``ChainedAuthentication``. nil: no credentials are
     /// added. Default nil.
     public var authentication: (any RequestAuthenticator)?
-    /// The origins that get these credentials in addition to the base URL's origin, for example
+    /// The origins that get the credentials in addition to the base URL's origin, for example
     /// `https://files.example.com`. Paths are ignored. Default none.
     public var authenticatedOrigins: [String] = []
     /// How many connections there may be, and how they are kept.
@@ -39,18 +39,19 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     /// Your own middleware around requests.
     public var middleware = MiddlewareOptions()
     /// The `User-Agent` of requests to every origin. A request's own field takes precedence. nil: none is added.
-    /// Default `bowline/` and the package's version. Put your own name before it (`"orders/2.1 bowline/1.0"`), so that
-    /// services can distinguish programs.
+    /// Default `bowline/` and the package's version. Put your program's name before this default (`"orders/2.1
+    /// bowline/1.0"`), so that services can distinguish programs.
     public var userAgent: String? = "bowline/\(BowlineVersion.text)"
     /// Header fields that every request gets, unless it has a field of that name. A client with a base URL sends them
-    /// only to the base URL's origin, because they may be credentials. They do not follow an absolute URL, a redirect
-    /// or middleware to another origin. Default none.
+    /// only to the base URL's origin, because they may be credentials. A request to another origin does not get them,
+    /// even if an absolute URL, a redirect or middleware leads there. Default none.
     public var fields: HTTPFields = [:]
     /// Turns values into request bodies. Default: JSON, dates in ISO 8601; see ``BodyEncoder/json``.
     public var encoder: any BodyEncoder = .json
     /// Turns response bodies into values. Default: JSON, dates in ISO 8601; see ``BodyDecoder/json``.
     public var decoder: any BodyDecoder = .json
-    /// A reference, so that a change can be detected: clocks and closures cannot be compared.
+    /// The clock and the random source, behind one reference. A derived client's change is detected by this reference,
+    /// because clocks and closures cannot be compared.
     private(set) var surroundings = Surroundings(clock: MonotonicClock(), random: { Double.random(in: 0..<1) })
 
     /// The values that came from a reader and not from the program. Not a setting.

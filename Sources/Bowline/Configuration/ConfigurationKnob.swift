@@ -39,7 +39,7 @@
             } catch let problem as Unreadable {
                 return .unreadable(ConfigurationProblem(path, problem.reason))
             } catch {
-                // Any other error means that there is no value.
+                // Any other error means that the reader has no value for the knob.
                 return .absent
             }
         }
@@ -56,8 +56,9 @@
             _ configuration: inout ClientConfiguration, _ change: (inout Options) throws -> Void
         ) throws -> Void
 
-        /// Returns the configuration knob for a knob that a group of options declares; nil: the knob has a type that is
-        /// not read here, and needs one of its own. For a limit that may be nil, the value `none` means no limit.
+        /// Returns the configuration knob for a knob that a group of options declares. Returns nil for a knob of
+        /// another type, which needs a configuration knob of its own. For a limit that may be nil, the value `none`
+        /// means no limit.
         static func declared<Options>(
             _ knob: OptionKnob<Options>, at path: String, change: @escaping Change<Options>
         ) -> ConfigurationKnob? {
@@ -110,7 +111,7 @@
             ["none", "unlimited"].contains(reader.string(forKey: key, isSecret: isSecret))
         }
 
-        /// Requires a value at `path`, because this value has no meaning without it.
+        /// Requires a value at `path`, because without it this value has no meaning.
         func requireBeside(_ path: String) throws {
             _ = try text()
             guard reader.string(forKey: ConfigKey(path)) != nil else {
@@ -151,7 +152,8 @@
             try value("a list of texts") { try reader.requiredStringArray(forKey: key, isSecret: isSecret) }
         }
 
-        /// Returns a duration: a text such as `250ms`, `1.5s`, `2m` or `1h`, or a number of seconds, also as text.
+        /// Returns a duration. The value is a text such as `250ms`, `1.5s`, `2m` or `1h`, or a number of seconds (as a
+        /// number or as text).
         func duration() throws -> Duration {
             let wanted = "a duration as 250ms, 1.5s, 2m or 1h, or a number of seconds"
             if let seconds = reader.double(forKey: key, isSecret: isSecret) {
@@ -172,8 +174,8 @@
             return .seconds(count * unit)
         }
 
-        /// Reads a value. A value that cannot be read is a problem (``Unreadable``). A missing value is not: it throws
-        /// the library's own error.
+        /// Reads a value. A value that cannot be read is a problem (``Unreadable``). A missing value is no problem: for
+        /// it, this function throws the library's own error.
         private func value<Value>(_ wanted: String, _ read: () throws -> Value) throws -> Value {
             do {
                 return try read()

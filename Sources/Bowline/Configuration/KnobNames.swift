@@ -9,7 +9,7 @@ struct KnobNames {
         let nearest: String?
     }
 
-    /// A name is near if it differs by at most one letter per this many letters.
+    /// A name is near if the variable's name has at least this many letters for each letter that differs.
     private static let lettersForEachDifference = 3
 
     private let prefix: String

@@ -17,7 +17,7 @@ public import BowlineCore
 /// }
 /// ```
 /// The path is relative to the client's base URL. Spans, log lines, events and reports name the call by the path's
-/// template. A mistake in the template fails each call with `invalidRequest`.
+/// template. If the template has a mistake, each call fails with `invalidRequest`.
 public struct Endpoint<Input, Output>: Sendable {
     /// Fills in the request of one call.
     public typealias Prepare = @Sendable (_ input: Input, _ request: inout EndpointRequest) throws -> Void
@@ -38,7 +38,7 @@ public struct Endpoint<Input, Output>: Sendable {
     /// The decoder for the response; nil: the client's decoder.
     public let decoder: (any BodyDecoder)?
 
-    /// Whether the response is decoded. Then `Accept` names the decoder's content type.
+    /// Whether the response is decoded. If so, the request's `Accept` names the decoder's content type.
     let acceptsDecoded: Bool
     let template: PathTemplate
     let prepare: Prepare
@@ -66,7 +66,7 @@ public struct Endpoint<Input, Output>: Sendable {
     ///   - decoder: The decoder that `receive` gets; nil: the client's.
     ///   - prepare: Fills in the request of one call. May throw.
     ///   - receive: Makes the output from a response with an expected status. It gets the endpoint's decoder, or else
-    ///     the client's. It reads the body or drops it. The call throws its errors.
+    ///     the client's. It must read or drop the body. If it throws, the call fails with that error.
     public init(
         _ method: HTTPRequest.Method, _ path: String, expecting: Set<HTTPResponse.Status> = [],
         options: RequestOptions = RequestOptions(), encoder: (any BodyEncoder)? = nil,

@@ -2,8 +2,8 @@ public import BowlineCore
 
 /// The request of one call, filled in by the endpoint's author: the values of the path, query, fields and body.
 public struct EndpointRequest: Sendable {
-    /// The values of the path's placeholders, by name: `request.path["id"] = 42`. Each value becomes one
-    /// percent-encoded segment. Let an enum with a raw value conform to ``ParameterValue``.
+    /// The values of the path's placeholders, by name: `request.path["id"] = 42`. Each value is percent-encoded, so it
+    /// stays within one segment. To use an enum with a raw value, let the enum conform to ``ParameterValue``.
     public var path: [String: any CustomStringConvertible & Sendable] = [:]
     /// The query, percent-encoded when it is sent: `request.query["limit"] = 10`. A nil value is left out.
     public var query = QueryItems()

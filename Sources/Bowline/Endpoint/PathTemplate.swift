@@ -40,7 +40,8 @@ struct PathTemplate: Sendable {
         }
     }
 
-    /// Returns the path with every placeholder replaced by its value, which becomes one percent-encoded segment.
+    /// Returns the path with its values in place of the placeholders. Each value is percent-encoded, so it cannot add a
+    /// segment.
     ///
     /// - Throws: ``ServiceError`` `invalidRequest`: the template has a mistake, a placeholder has no value, a value has
     ///   no placeholder, or a value is not allowed in a path.

@@ -49,8 +49,8 @@ public struct Typed<Value: Sendable>: Sendable {
             of: ServiceResponse(status: status, fields: fields, facts: ResponseFacts(attempts: attempts, url: url)))
     }
 
-    /// The first link with this relation type that is about the response itself; nil: there is none. Ignores upper and
-    /// lower case. See `ServiceResponse.link(_:)`.
+    /// Returns the first link with this relation type, in upper or lower case, that is about the response itself; nil:
+    /// there is none. See `ServiceResponse.link(_:)`.
     public func link(_ relation: String) -> WebLink? { response.link(relation) }
 }
 

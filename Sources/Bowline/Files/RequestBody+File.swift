@@ -9,8 +9,8 @@ extension RequestBody {
     /// ```
     /// The file's length is read when you make the body. If the file is longer or shorter when it is sent, the request
     /// fails with `requestBodyLengthMismatch`. If the file no longer exists, the request fails with
-    /// `requestBodyFailed`. Both apply to an empty file too. A file that reports length zero but has content, like
-    /// files under `/proc`, is sent to its end with unknown length.
+    /// `requestBodyFailed`. Both rules apply to an empty file too. A file that reports length zero but has content,
+    /// like files under `/proc`, is sent to its end with unknown length.
     ///
     /// - Parameters:
     ///   - path: The path of a regular file. For pipes and devices use ``stream(_:length:)``.

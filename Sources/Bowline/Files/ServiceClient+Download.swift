@@ -10,8 +10,8 @@ extension ServiceClient {
     /// }
     /// ```
     /// The default of `timeouts.total` does not apply, so the download may take any time. A `timeouts.total` that you
-    /// set in the request's options or in the client's configuration applies. So does the task's `Deadline.current`.
-    /// `timeouts.bodyIdle` ends a download that makes no progress.
+    /// set in the request's options or in the client's configuration applies. The task's `Deadline.current` applies
+    /// too. `timeouts.bodyIdle` ends a download that makes no progress.
     ///
     /// - Returns: the number of bytes that were written.
     /// - Throws: as ``send(_:)`` and ``ServiceResponse/download(to:)``.

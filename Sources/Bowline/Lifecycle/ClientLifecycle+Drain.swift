@@ -38,7 +38,8 @@ extension ClientLifecycle {
         await waitUntilDrained()
         let forced = beginClosing()
         publishProgress()
-        // The transport fails the calls that are in it, with their exact progress. Handlers end the calls outside it.
+        // The transport fails the calls that are in it, with their exact progress. Handlers end the calls outside the
+        // transport.
         for handler in shared.withLock({ $0.forcedCloseHandlers.removeThoseOutsideTransport() }) { handler() }
         let connectionsClosed = await transport?.close() ?? 0
         for handler in shared.withLock({ $0.forcedCloseHandlers.removeAll() }) { handler() }

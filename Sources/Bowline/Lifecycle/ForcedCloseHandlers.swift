@@ -2,7 +2,8 @@ internal import BowlineCore
 
 /// The handlers that end calls at the shutdown's deadline, for calls that wait outside the transport.
 ///
-/// Only stores the handlers. The lock of ``ClientLifecycle`` guards it, and handlers are called after the unlock.
+/// Only stores the handlers. The lock of ``ClientLifecycle`` guards this storage. The handlers are called after the
+/// unlock.
 struct ForcedCloseHandlers {
     typealias Handler = @Sendable () -> Void
 

@@ -2,11 +2,11 @@ internal import BowlineCore
 
 /// Everything that the lock of ``ClientLifecycle`` guards.
 ///
-/// A method changes the state and returns the continuations to resume, which the caller does after the unlock.
+/// A method changes the state and returns continuations, which the caller resumes after the unlock.
 struct LifecycleState: ~Copyable {
     var machine = LifecycleStateMachine()
-    /// nil after the client was released: calls in flight keep the lifecycle alive, but must not keep the connections
-    /// alive.
+    /// The transport; nil after the client was released. Calls in flight keep the lifecycle alive, but must not keep
+    /// the connections alive.
     var transport: (any ServiceTransport)?
     /// The task that ends the client; nil until the first `shutdown`.
     var shutdown: Task<ShutdownReport, Never>?

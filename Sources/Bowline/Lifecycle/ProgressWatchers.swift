@@ -1,7 +1,7 @@
 /// The streams of ``ServiceClient/shutdownProgress`` that are being read.
 ///
-/// Only stores the watchers. The lock of ``ClientLifecycle`` guards it, and the watchers in ``all`` get their values
-/// after the unlock.
+/// Only stores the watchers. The lock of ``ClientLifecycle`` guards this storage. The watchers in ``all`` get their
+/// values after the unlock.
 struct ProgressWatchers {
     typealias Watcher = AsyncStream<ShutdownProgress>.Continuation
 

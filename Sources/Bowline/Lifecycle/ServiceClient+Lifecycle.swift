@@ -25,8 +25,8 @@ extension ServiceClient: Service {
     /// Waits until the service group shuts down gracefully or ``shutdown(within:)`` is called, then drains.
     ///
     /// Returns when the drain has ended. If the task is cancelled, requests in flight are cut off. `run` does not
-    /// return the report, so it always logs it: to the client's logger, else to the task's logger, else to a logger
-    /// with the label `bowline.client`.
+    /// return the report, so it always logs the report: to the client's logger, else to the task's logger, else to a
+    /// logger with the label `bowline.client`.
     public func run() async throws {
         await withTaskGroup { group in
             group.addTask { try? await gracefulShutdown() }

@@ -15,11 +15,11 @@ public struct ShutdownReport: Sendable {
         public let attempt: Int
         /// How long the call had been in flight.
         public let age: Duration
-        /// Whether ``target`` is a template, or the user wants paths in errors. Then a log may contain it.
+        /// Whether a log may contain ``target``: it is a template, or the user wants paths in errors.
         let isTargetNamed: Bool
     }
 
-    /// How many calls were in flight when the shutdown began and ended before the deadline.
+    /// The number of calls that ended between the beginning of the shutdown and its deadline.
     public let drained: Int
     /// The calls that were cut off at the deadline.
     public let forced: [ForcedCall]
@@ -34,7 +34,8 @@ public struct ShutdownReport: Sendable {
 
 extension ShutdownReport {
     /// Logs one line, at `info`, or at `warning` if calls were cut off. Without a logger, `info` is not logged, and
-    /// `warning` goes to Bowline's own logger (`ClientLog.logger`): calls were lost, and the report may be lost too.
+    /// `warning` goes to Bowline's own logger (`ClientLog.logger`): calls were lost, and the caller may ignore the
+    /// report.
     ///
     /// - Returns: whether there was a logger to write to.
     @discardableResult

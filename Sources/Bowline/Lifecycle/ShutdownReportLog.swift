@@ -17,7 +17,7 @@ final class ShutdownReportLog: Sendable {
         isWritten.store(report.write(to: ClientLog.logger(for: logger)), ordering: .relaxed)
     }
 
-    /// Logs the report if ``write(_:)`` found no logger. For a caller that does not return the report.
+    /// Logs the report if ``write(_:)`` found no logger. Used by a function that does not return the report.
     func writeUnlessWritten(_ report: ShutdownReport) {
         guard !isWritten.exchange(true, ordering: .relaxed) else { return }
         report.write(to: ClientLog.logger(for: logger) ?? ClientLog.logger)

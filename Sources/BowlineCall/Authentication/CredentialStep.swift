@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// Adds credentials to requests for the origins that may see them. After a 401 it says whether there may be other
+/// Adds credentials to requests for the origins that may see them. After a 401, says whether there may be other
 /// credentials.
 ///
 /// Runs last before the transport, on each attempt and each hop, so that a signature covers the request as sent. After
@@ -59,7 +59,7 @@ struct CredentialStep: Sendable {
     /// Records that the service refused the credentials with a 401. The authenticator may forget them.
     ///
     /// - Parameter sent: The request with the credentials that were refused.
-    /// - Returns: who may have other credentials.
+    /// - Returns: which kinds of authenticators may have other credentials.
     func recordRefusal(of sent: ServiceRequest, _ response: ServiceResponse) -> RenewalChance {
         if let bounded { return bounded.recordRefusal(of: sent, response: response, clock: clock) }
         return RenewalChance(userClaimsRenewal: authenticator.credentialsRefused(sent, response: response))
@@ -79,8 +79,8 @@ struct CredentialStep: Sendable {
         }
     }
 
-    /// Runs the authenticator in a task of its own: if the authenticator hangs, the request does not. Used for an
-    /// authenticator of the user, and for one that reads the body.
+    /// Runs the authenticator in a task of its own, so that the request still ends at its deadline if the authenticator
+    /// hangs. Used for an authenticator of the user, and for one that reads the body.
     private func watched(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
         let (authenticator, bounded, clock) = (authenticator, bounded, clock)
         let work = SharedWork<ServiceRequest>()

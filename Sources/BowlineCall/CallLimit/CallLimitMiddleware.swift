@@ -6,8 +6,8 @@ package import BowlineCore
 /// at these deadlines. It runs the rest of the call in a child task, which it cancels at the deadline. It then waits
 /// until the middleware ends, even if the middleware ignores its cancellation.
 package struct CallLimitMiddleware: ServiceMiddleware {
-    /// How much longer the transport may take at the deadline to end the call itself, because its error contains more
-    /// than this middleware's error.
+    /// How long this middleware waits after the deadline for the transport to end the call. The transport's error is
+    /// better, because it contains more than this middleware's error.
     private static let grace = Duration.seconds(1)
 
     private let clock: any ServiceClock
@@ -43,7 +43,7 @@ package struct CallLimitMiddleware: ServiceMiddleware {
         }
     }
 
-    /// Waits for the work's end.
+    /// Waits until the work ends or a deadline passes.
     ///
     /// - Returns: The error of the deadline that has passed; nil: the work has ended, or the caller was cancelled.
     private func limit(_ work: SharedWork<ServiceResponse>, _ context: RequestContext) async -> ServiceError? {

@@ -1,9 +1,11 @@
 package import BowlineCore
 
-/// Decodes the codings of a body, the last applied first, in steps of limited size.
+/// Decodes a body with one or several codings, in steps of limited size. The coding that was applied last is decoded
+/// first.
 ///
-/// Pure: it has no task and no clock. It keeps the last chunk that it received, and for each layer the output of one
-/// step and zlib's window. So its memory depends neither on the size of the body nor on the size of the decoded body.
+/// Pure: it has no task and no clock. It keeps the last chunk that it received. For each layer it keeps the output of
+/// one step and zlib's window. So its memory depends neither on the size of the body nor on the size of the decoded
+/// body.
 package struct BodyDecompressor {
     package typealias Step = DecodingLayer.Step
 
@@ -72,7 +74,8 @@ package struct BodyDecompressor {
     private func checkLimits(of layer: DecodingLayer) throws(DecodingFailure) {
         guard layer.yielded <= maximumBytes else { throw .tooManyBytes(limit: maximumBytes) }
         guard let maximumRatio, layer.yielded > Self.ratioThreshold else { return }
-        // True for more than `maximumRatio` times `receivedBytes`. A product could overflow.
+        // Fails if `yielded` is more than `maximumRatio` times `receivedBytes`. The check divides, because a product
+        // could overflow.
         guard (layer.yielded - 1) / maximumRatio < receivedBytes else { throw .ratioTooHigh(limit: maximumRatio) }
     }
 }

@@ -21,8 +21,9 @@ package enum ContentCoding: String, Sendable, Hashable {
     /// Returns the codings of a response's body in the order in which they were applied, without `identity`.
     ///
     /// - Parameter limit: The maximum number of codings to decode.
-    /// - Returns: the codings; nil: the body stays as received, because it has no coding, more than `limit` codings or
-    ///   an unknown one. All codings are decoded or none, so that `Content-Encoding` is either correct or removed.
+    /// - Returns: the codings; nil: the body stays as received, because it has no coding, an unknown coding, or more
+    ///   than `limit` codings. Either all codings are decoded or none, so that `Content-Encoding` is either correct or
+    ///   removed.
     static func applied(in fields: ReceivedFields, limit: Int) -> [ContentCoding]? {
         var codings: [ContentCoding] = []
         var isDecodable = true

@@ -1,8 +1,8 @@
 internal import BowlineCore
 
-/// Why a body cannot be decoded any further.
+/// The reason why a body cannot be decoded any further.
 package enum DecodingFailure: Error, Equatable {
-    /// The bytes are not valid in the coding. `reason` is a fixed text, mostly of zlib.
+    /// The bytes are not valid in the coding. `reason` is a fixed text, in most cases from zlib.
     case damaged(ContentCoding, reason: String)
     /// The body ended within the coded data.
     case truncated(ContentCoding)

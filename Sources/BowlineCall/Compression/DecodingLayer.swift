@@ -103,8 +103,8 @@ package final class DecodingLayer {
 
     private static let gzipMagic: UInt8 = 0x1F
 
-    /// Returns the size of the output buffer. It is small for little input, because a reader that keeps the chunks must
-    /// not keep 16 KiB for each.
+    /// Returns the size of the output buffer. The buffer is small for little input: a reader may keep all chunks, and
+    /// each chunk keeps its whole buffer.
     private static func room(for count: Int) -> Int {
         count >= largestStep / 8 ? largestStep : max(256, count * 8)
     }

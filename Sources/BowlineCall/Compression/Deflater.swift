@@ -32,7 +32,7 @@ final class Deflater {
     /// Compresses `input`, or a part of it.
     ///
     /// - Parameter isLast: Whether nothing follows `input`. Then call again until the result is nil.
-    /// - Returns: compressed bytes; nil: there are none without more input, or the end was reached.
+    /// - Returns: compressed bytes; nil: more input is needed, or the end was reached.
     func step(_ input: inout ByteBuffer, isLast: Bool) throws -> ByteBuffer? {
         guard !isFinished, isLast || input.readableBytes > 0 else { return nil }
         var output = ByteBuffer()

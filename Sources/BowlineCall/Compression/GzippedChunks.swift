@@ -68,7 +68,8 @@ struct GzippedChunks: AsyncSequence, Sendable {
             }
         }
 
-        /// Checks the plain body's length against the declared one. The compressed body has no declared length.
+        /// Compares the plain body's length with the declared length, and throws if they differ. The compressed body
+        /// has no declared length.
         private func checkLength(_ progress: Progress) throws {
             guard let declared = body.length else { return }
             guard progress.taken > declared || (progress.isLast && progress.taken < declared) else { return }

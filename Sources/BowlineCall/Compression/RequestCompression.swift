@@ -1,10 +1,11 @@
 internal import BowlineCore
 
-/// Compresses a request's body if the request's options say so (`options.compression`), once per call.
+/// Compresses a request's body once per call, if the request's options say so (`options.compression`).
 ///
-/// Each attempt and hop sends the same compressed body. Bytes are compressed before they are sent, so their length is
-/// known. Sequences are compressed while they are sent, so their length is unknown and they are sent in chunks. A
-/// compressed body can be sent again if the original can: if the sequence is made again, it is compressed again.
+/// Each attempt and hop sends the same compressed body. A body in memory is compressed before it is sent, so its length
+/// is known. A sequence is compressed while it is sent, so its length is unknown, and it is sent chunked. A compressed
+/// body can be sent again if the original body can be sent again. A sequence that is made again for another attempt is
+/// compressed again.
 struct RequestCompression: Sendable {
     /// How many bytes of a one-shot stream are kept for a second sending (`connection.replayLimit`).
     let replayLimit: Int

@@ -25,7 +25,7 @@ struct ResponseDecompression: Sendable {
     /// Adds `Accept-Encoding`, unless the request has that field or requests a range.
     func offer(in request: inout ServiceRequest) {
         guard options(for: request).isEnabled else { return }
-        // Most requests have no field of their own, and share one collection.
+        // Most requests have no field of their own, and share the collection `usualFields`.
         if request.fields.isTriviallyIdentical(to: usualFields) {
             request.fields = offerBesideUsualFields
         } else if Self.mayOffer(request) {

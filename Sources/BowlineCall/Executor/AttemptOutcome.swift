@@ -2,10 +2,11 @@ package import BowlineCore
 
 /// The result of one attempt.
 package enum AttemptOutcome: Sendable {
-    /// A response. After a 401 it comes with the chance that the credentials can be renewed.
+    /// A response. After a 401, the second value says which kinds of authenticators may have other credentials.
     case answered(ServiceResponse, RenewalChance = RenewalChance())
-    /// A failure. `isOwn`: whether the transport or the credentials failed this attempt's request. Any other error of
-    /// middleware is not the attempt's own, and is not retried.
+    /// A failure. `isOwn`: whether the transport or the credentials failed this attempt's request. False for an error
+    /// that comes from middleware, and for a permanent failure of the credentials. Such errors are retried only if
+    /// `shouldRetry` returns `.yes`.
     ///
     /// Indirect, so that an outcome takes two words of memory.
     indirect case failed(ServiceError, isOwn: Bool)

@@ -3,7 +3,7 @@ internal import BowlineCore
 /// Sends one attempt: telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
 final class AttemptSender: Sendable {
     private let innermost: InnermostStep
-    /// The user's middleware with the rest of the attempt after it; nil: there is none.
+    /// The user's middleware with the rest of the attempt after it; nil: there is no such middleware.
     private let middleware: Next?
     private let observers: CallObservers
     /// Whether each attempt has user middleware, a span or a measurement.
@@ -52,7 +52,7 @@ private final class InnermostStep: RequestHandler {
     private let transport: any ServiceTransport
     /// Removes the client's fields from requests to other origins; nil: no middleware could send a request there.
     private let fields: ClientFieldsGuard?
-    /// Nil: no credentials are added.
+    /// Adds the credentials; nil: no credentials are added.
     private let credentials: CredentialStep?
     /// Whether a request goes to the transport unchanged.
     private let isPlain: Bool
@@ -71,8 +71,8 @@ private final class InnermostStep: RequestHandler {
         let (request, context) = (request, context)
         switch await send(request, context) {
         case .answered(let response, let renewal):
-            // Only a 401 changes the record. The middleware may send several requests; their other responses change
-            // nothing.
+            // Only a 401 changes the record. The middleware may send several requests, and responses other than a 401
+            // say nothing about the credentials.
             if response.status.code == 401 { context.record?.refused(renewal) }
             return response
         case .failed(let error, let isOwn):
@@ -95,7 +95,8 @@ private final class InnermostStep: RequestHandler {
         do {
             request = try await credentials.authenticated(request, context)
         } catch {
-            // Only a temporary failure is worth another attempt.
+            // Only a temporary failure of the credentials counts as the attempt's own failure. A permanent failure is
+            // not retried by the usual rules.
             return AttemptOutcome(error, isOwn: (error as? ServiceError)?.isTemporary ?? false)
         }
         let outcome = await carry(request, context)

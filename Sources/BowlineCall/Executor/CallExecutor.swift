@@ -2,7 +2,8 @@ package import BowlineCore
 
 /// Runs calls: carries out the steps that ``CallStateMachine`` decides, one after another.
 package final class CallExecutor: RequestHandler {
-    /// The placeholder for an outcome before the first attempt has ended. Made once, because making an error allocates.
+    /// The placeholder for the outcome while the first attempt has not ended. Made once, because making an error
+    /// allocates.
     private static let notBegun = AttemptOutcome.ended(CancellationError())
 
     private let plan: CallPlan
@@ -90,7 +91,7 @@ package final class CallExecutor: RequestHandler {
         plan.budgets.recordRequest(to: origin, at: context.call.admitted, budget)
     }
 
-    /// Finds out whether there are other credentials than the refused ones. While the client drains, no credentials are
+    /// Finds out whether there are credentials other than the refused ones. While the client drains, no credentials are
     /// fetched.
     ///
     /// - Returns: whether the request is sent again. If not, the machine goes on with `outcome`.
@@ -127,7 +128,8 @@ package final class CallExecutor: RequestHandler {
         return true
     }
 
-    /// Withdraws from the origin's budget for a retry, and notifies the observers. Returns the final verdict.
+    /// If the verdict is to retry, takes a retry from the origin's budget. Then notifies the observers. Returns the
+    /// final verdict.
     private func confirm(
         _ verdict: RetryDecision.Verdict, _ cause: RetryDecision.Cause, _ outcome: AttemptOutcome,
         _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant

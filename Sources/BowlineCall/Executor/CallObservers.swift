@@ -17,7 +17,7 @@ package struct CallObservers: Sendable {
     /// - Parameters:
     ///   - tracing: Makes spans; nil: no tracer is installed, or tracing is off.
     ///   - metrics: The client's instruments; nil: no metrics backend is installed, or metrics are off.
-    ///   - events: Calls the client's listeners; nil: it has none.
+    ///   - events: Calls the client's listeners; nil: the client has none.
     ///   - logger: The logger that gets the lines; nil: the calling task's logger.
     ///   - budgets: The client's retry budgets. They also limit the log lines about refused retries.
     package init(

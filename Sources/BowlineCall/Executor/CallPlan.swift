@@ -7,19 +7,22 @@ package final class CallPlan: Sendable {
     /// The user's middleware around the whole call. If the user has any middleware, ``CallLimitMiddleware`` is
     /// outermost: it ends a call that hangs in middleware.
     let perCall: [any ServiceMiddleware]
-    /// Outside redirects and retries, so that the bodies of replaced responses are never decoded. Present even if the
-    /// client disables it, because a request may enable it.
+    /// Decodes response bodies. This step is outside redirects and retries, so that the bodies of replaced responses
+    /// are never decoded. It is present even if the client disables decoding, because a request may enable it.
     let decompression: ResponseDecompression
-    /// Outside redirects and retries, so that a call has one key for all its attempts.
+    /// Adds idempotency keys. This step is outside redirects and retries, so that a call has one key for all its
+    /// attempts.
     let idempotencyKeys: IdempotencyKeys
-    /// Outside redirects and retries, so that a body is compressed once per call.
+    /// Compresses request bodies. This step is outside redirects and retries, so that a body is compressed once per
+    /// call.
     let requestCompression: RequestCompression
 
     // MARK: After each attempt, from the outside in
 
-    /// Redirects are outside retries: each hop has its own retries, and a failed hop does not repeat the hops before
-    /// it. Inside retries, a request may be sent once more without `Expect` after a 417. Inside that, a request may be
-    /// sent once more with other credentials after a 401. ``CallStateMachine`` implements this order.
+    /// Redirects, retries, and second sendings after a 417 or a 401. Redirects are outside retries: each hop has its
+    /// own retries, and a failed hop does not repeat the hops before it. Inside retries, a request may be sent once
+    /// more without `Expect` after a 417. Inside the 417 step, a request may be sent once more with other credentials
+    /// after a 401. ``CallStateMachine`` implements this order.
     let policies: CallPolicies
     let budgets: RetryBudgets
 
@@ -30,10 +33,12 @@ package final class CallPlan: Sendable {
     let observers: CallObservers
     /// The user's middleware around each attempt.
     let perAttempt: [any ServiceMiddleware]
-    /// Inside the user's middleware, because middleware may send the request to another origin. Outside the
-    /// credentials, because they sign the request.
+    /// Removes the client's own fields from requests to other origins. This step is inside the user's middleware,
+    /// because middleware may send the request to another origin. It is outside the credentials, because they sign the
+    /// request.
     let clientFields: ClientFieldsGuard?
-    /// Innermost: it signs the request exactly as it is sent, on each hop and each attempt.
+    /// Adds the credentials. This step is innermost, so that a signature covers the request exactly as it is sent, on
+    /// each hop and each attempt.
     let credentials: CredentialStep?
     let transport: any ServiceTransport
 
@@ -70,7 +75,7 @@ package final class CallPlan: Sendable {
     ///   - transport: Sends each attempt.
     ///   - policies: The rules for retries and redirects.
     ///   - budgets: The retry budgets, by origin.
-    ///   - observers: Observe calls and attempts.
+    ///   - observers: The observers of calls and attempts.
     ///   - clock: The client's clock.
     ///   - random: Returns random numbers from 0 up to 1.
     ///   - perCall: The user's middleware around a call, the first outermost.
@@ -79,8 +84,8 @@ package final class CallPlan: Sendable {
     ///   - usualFields: The fields that most requests have, stored once for all of them.
     ///   - makesIdempotencyKeys: Whether a request gets a key if its own options do not decide it.
     ///   - replayLimit: How many bytes of a one-shot stream are kept while it is sent.
-    ///   - guardedFields: Nil: no middleware could send the client's own fields to another origin.
-    ///   - credentials: Nil: no credentials are added.
+    ///   - guardedFields: The client's own fields; nil: no middleware could send them to another origin.
+    ///   - credentials: The authenticator and its origins; nil: no credentials are added.
     package init(
         transport: any ServiceTransport, policies: CallPolicies = CallPolicies(),
         budgets: RetryBudgets = RetryBudgets(),

@@ -2,9 +2,9 @@ internal import BowlineCore
 
 /// Decides what happens next in one call. Pure. ``CallExecutor`` carries out its steps.
 ///
-/// After an attempt it goes through four questions, from the inside out: renew the credentials (401)? send without
-/// `Expect` (417)? retry? follow a redirect? The first question with the answer yes gives the next step. The input that
-/// reports the result of a step continues with the question after it.
+/// After an attempt the machine goes through four questions, from the inside out: renew the credentials (401)? send
+/// without `Expect` (417)? retry? follow a redirect? The first question with the answer yes gives the next step. When
+/// an input reports the result of this step, the machine continues with the next question.
 ///
 /// | state | input | step | next state |
 /// |---|---|---|---|
@@ -27,8 +27,8 @@ internal import BowlineCore
 /// | waiting | waitEnded | follow, refuse, finish | as above |
 /// | following | hopBegan | startAttempt | attempting |
 ///
-/// Attempts have numbers of their own, from 1. Inputs and steps name them, so that several attempts can be in flight
-/// when hedging is added.
+/// The machine numbers the attempts of a call from 1. Inputs and steps contain this number, so that several attempts
+/// can be in flight when hedging is added.
 ///
 /// The user's closures `retry.shouldRetry` and `backoff.custom` are called here: they are part of the retry policy.
 struct CallStateMachine: ~Copyable {
@@ -41,12 +41,12 @@ struct CallStateMachine: ~Copyable {
         case renewCredentials(RenewalChance)
         /// Abandons the request's body, because no attempt sends it again. Answer: ``bodyAbandoned(_:_:)``.
         case abandonBody
-        /// Makes the verdict final: withdraws from the origin's budget if the verdict is to retry, gives up if the budget
-        /// grants nothing, and notifies the observers. Answer: ``verdictConfirmed(_:_:_:)``.
+        /// Makes the verdict final, and notifies the observers. A verdict to retry takes a retry from the origin's
+        /// budget; if the budget is empty, the final verdict is to give up. Answer: ``verdictConfirmed(_:_:_:)``.
         indirect case confirmVerdict(RetryDecision.Verdict, RetryDecision.Cause)
         /// Notifies the observers that the call was answered after retries. Answer: ``recoveryReported(_:_:)``.
         case reportRecovery
-        /// Waits. The last response holds no connection meanwhile. Answer: ``waitEnded(isDue:_:_:)``.
+        /// Waits. During the wait, the last response holds no connection. Answer: ``waitEnded(isDue:_:_:)``.
         case wait(until: MonotonicInstant)
         /// Discards the last response and begins the hop after a redirect from this origin. Answer: ``hopBegan()``.
         indirect case follow(from: Origin)
@@ -72,21 +72,21 @@ struct CallStateMachine: ~Copyable {
     private var hopRequest: ServiceRequest
     /// The URLs of the redirects that were followed.
     private(set) var followed: [ServiceURL] = []
-    /// The number of the attempt in this hop, as users see it. It starts at 1, or at the number that middleware has
+    /// The number of the attempt in this hop, as users see it. The first number is 1, or the number that middleware has
     /// set.
     private(set) var attempt: Int
     /// The number of the last attempt of the call.
     private var attemptsStarted = 0
     /// The retries of this hop.
     private(set) var retries = 0
-    /// How far any attempt of this hop got. The service may have acted on an earlier attempt, even if the last one was
-    /// never sent.
+    /// How far any attempt of this hop got. The service may have acted on an earlier attempt, even if the last attempt
+    /// was never sent.
     private var furthest = RequestProgress.neverSent
     /// Whether the request was sent once more since the last retry: after a 401 (renewed), or after a 417 (without
     /// `Expect`).
     private var isRenewed = false
     private var isWithoutExpectation = false
-    /// When the last decision was made.
+    /// The time of the last decision.
     private(set) var decidedAt = MonotonicInstant(nanoseconds: 0)
 
     /// - Parameters:
@@ -220,8 +220,8 @@ struct CallStateMachine: ~Copyable {
         return startAttempt(after: outcome)
     }
 
-    /// Asks the retry policy about a failed attempt. Returns nil for a response that is no failure, unless the hop had
-    /// retries.
+    /// Asks the retry policy about an outcome. For a response that is no failure, the step is ``reportRecovery()``.
+    /// Returns nil if there is no such step, or if the outcome ends the call.
     private mutating func retry(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
         let policy = policies.retryPolicy(for: hopRequest)
         if let response = outcome.response, !asksAbout(response), !policy.isFailure(response.status) {
@@ -251,7 +251,7 @@ struct CallStateMachine: ~Copyable {
         policies.asksAboutResponses(of: hopRequest) && !RedirectPolicy.leadsElsewhere(response)
     }
 
-    /// Returns the step after a response that is not retried; nil: the hop had no retry, so there is nothing to report.
+    /// Returns the step after a response that is no failure; nil: the hop had no retry, so there is nothing to report.
     private mutating func reportRecovery() -> Step? {
         guard retries > 0 else { return nil }
         state = .reporting
@@ -283,7 +283,7 @@ struct CallStateMachine: ~Copyable {
                 return .follow(from: url.origin)
             }
         case .failed(var error, let isOwn):
-            // The service has answered at least the requests of the hops before the redirects.
+            // Each earlier hop was answered with a redirect, so the call got at least as far as a response.
             if !followed.isEmpty { error.progress = error.progress.furthest(.responseStarted) }
             outcome = .failed(error, isOwn: isOwn)
             return end(.finish)
@@ -305,7 +305,7 @@ struct CallStateMachine: ~Copyable {
     private mutating func startAttempt(after outcome: AttemptOutcome? = nil) -> Step {
         if let outcome {
             let made = max(attempt, outcome.attempts, 0)
-            // Middleware may have set any number.
+            // Middleware may have set any number, even the largest.
             attempt = made == .max ? made : made + 1
         }
         attemptsStarted += 1
@@ -319,7 +319,7 @@ struct CallStateMachine: ~Copyable {
     }
 }
 
-/// What the machine needs to know about the moment in which it decides.
+/// The facts that the machine needs about the moment in which it decides.
 protocol CallCircumstances {
     /// The current time.
     var now: MonotonicInstant { get }

@@ -9,8 +9,8 @@ internal import BowlineCore
 /// processed. If the service requested the body (100), or the whole body was sent, only an idempotent request is sent
 /// again.
 ///
-/// The body must still be available from its first byte. A one-shot stream is if it was not begun, or if all bytes that
-/// were read from it are still kept.
+/// The body must still be available from its first byte. A one-shot stream is available if no byte was read from it, or
+/// if all bytes that were read are still kept.
 enum ExpectationPolicy {
     /// Whether the response refuses the request's expectation.
     static func isRefused(by response: ServiceResponse, _ request: ServiceRequest) -> Bool {

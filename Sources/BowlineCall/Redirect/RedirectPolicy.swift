@@ -1,6 +1,6 @@
 package import BowlineCore
 
-/// Why a redirect must not be followed.
+/// The reason why a redirect must not be followed.
 package struct RedirectRefusal: Sendable {
     package let code: ServiceError.Code
     package let message: String
@@ -79,7 +79,8 @@ package struct RedirectPolicy: Sendable {
         let locations = fields.values(for: .location)
         // Without a `Location` the caller gets the response. An empty `Location` counts as none, as in other clients.
         guard let location = locations.first, locations.contains(where: { !$0.isEmpty }) else { return .stop }
-        // Bowline does not follow a redirect to another program's scheme (`mailto:`, an app's own). The caller may.
+        // Bowline does not follow a redirect to a scheme that is not for HTTP (`mailto:`, the scheme of an app). The
+        // caller may follow it.
         guard !locations.allSatisfy(ServiceURL.hasForeignScheme) else { return .stop }
         var next = request
         rewrite(&next, kind)

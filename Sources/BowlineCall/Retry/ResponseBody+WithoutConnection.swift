@@ -1,12 +1,13 @@
 internal import BowlineCore
 
 extension ResponseBody {
-    /// How many bytes of a failed response's body are kept, for the case that no other attempt begins.
+    /// How many bytes of a failed response's body are kept. The caller gets them if no other attempt begins.
     private static let keptBytes = 65_536
     /// How long these bytes may take to arrive.
     private static let keptWithin = Duration.milliseconds(50)
 
-    /// Reads the body into memory, so that it holds no connection. For a response that another attempt is to replace.
+    /// Reads the body into memory, so that it holds no connection. Used for a response that another attempt is to
+    /// replace.
     ///
     /// A body of at most 64 KiB that arrives within 50 ms is kept; a longer or slower body is discarded. The wait takes
     /// at most half of the time until the deadline, because the next attempt needs time too.
@@ -33,8 +34,8 @@ extension ResponseBody {
         return ResponseBody(received: bytes, trailers: trailers, attempt: attempt)
     }
 
-    /// Replaces a body that was discarded for another attempt. If that attempt does not begin, the caller gets this
-    /// body. Reading it throws `bodyAlreadyConsumed`.
+    /// A placeholder for a body that was discarded because another attempt was to begin. If that attempt does not
+    /// begin, the caller gets this placeholder. Reading it throws `bodyAlreadyConsumed`.
     private static var givenUp: ResponseBody {
         ResponseBody(
             AsyncThrowingStream<ByteBuffer, any Error> { continuation in

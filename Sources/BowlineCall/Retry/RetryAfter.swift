@@ -6,8 +6,8 @@ package enum RetryAfter {
     /// Returns the wait that the service requests; nil: there is no `Retry-After`, or it cannot be read. If there are
     /// several fields, the longest wait counts.
     ///
-    /// A date is compared with the response's own `Date`, because both come from the same clock. Without a `Date` it is
-    /// compared with this machine's clock. A date in the past means no wait.
+    /// A date is compared with the response's own `Date`, because both come from the same clock. Without a `Date`, it
+    /// is compared with the clock of this machine. A date in the past means no wait.
     package static func delay(asked fields: ReceivedFields, wallClock: () -> Int64) -> Duration? {
         var longest: Duration?
         for value in fields.values(for: .retryAfter) {
@@ -34,7 +34,7 @@ package enum RetryAfter {
     private static func seconds(_ text: Substring.UTF8View) -> Duration? {
         var seconds: Int64 = 0
         var nanoseconds: Int64 = 0
-        /// The value of the next digit after the point, in nanoseconds; nil: before the point.
+        /// The value of the next digit after the point, in nanoseconds; nil: the point has not been read yet.
         var place: Int64?
         var isEnded = false
         var last: UInt8 = 0

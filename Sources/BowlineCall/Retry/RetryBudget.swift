@@ -2,7 +2,7 @@ internal import BowlineCore
 
 /// Counts the requests and retries to one origin over a sliding window, and computes how many more retries are allowed.
 ///
-/// Pure: the time is an argument. A time before the latest one counts as the latest one.
+/// Pure: the time is an argument. If an argument is earlier than the latest time so far, the latest time is used.
 struct RetryBudget {
     private static let slices = 10
 
@@ -35,8 +35,8 @@ struct RetryBudget {
         return true
     }
 
-    /// Removes a retry from the count, because the retry does not begin. A retry counts at the latest time that the
-    /// budget has seen. If that time was later than `withdrawn`, the retry may stay counted.
+    /// Removes a retry from the count, because the retry does not begin. The retry was counted at the latest time so
+    /// far, which may be later than `withdrawn`. In that case the retry may stay counted.
     ///
     /// - Parameter withdrawn: The time that ``withdraw(at:_:)`` got when it counted the retry.
     mutating func giveBack(withdrawn: MonotonicInstant) {

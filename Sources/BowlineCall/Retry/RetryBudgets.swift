@@ -2,12 +2,12 @@ package import BowlineCore
 
 /// The retry budgets of a client, by origin. All requests of the client and of its derived clients share them.
 package final class RetryBudgets: Sendable {
-    /// The maximum number of budgets. At this number, the quarter with the oldest last use is removed. Removing many at
-    /// once makes the search under the lock rare.
+    /// The maximum number of budgets. At this number, a quarter of the budgets is removed: the least recently used.
+    /// Many are removed at once, so that the search under the lock is rare.
     package static let maximumOrigins = 1024
 
     /// Budgets with different windows count separately, even for the same origin. One history cannot serve two windows.
-    /// A history that restarted whenever the window changed would never limit retries.
+    /// If each change of the window began a new history, requests with different windows would never reach the limit.
     private struct Key: Hashable {
         let origin: Origin
         let window: Duration

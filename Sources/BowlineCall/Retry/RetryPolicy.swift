@@ -34,7 +34,7 @@ struct RetryPolicy {
 
     /// Describes an attempt's outcome as a failure, for the decision; nil: the call ends with the outcome.
     ///
-    /// Accepts every response. ``isFailure(_:_:)`` says whether its status is one.
+    /// Accepts every response, even a success. ``isFailure(_:_:)`` says whether a response's status is a failure.
     ///
     /// - Parameter wallClock: Seconds since 1970, to compare with a date in `Retry-After`.
     func failure(_ outcome: AttemptOutcome, wallClock: @autoclosure () -> Int64) -> Failure? {
@@ -100,12 +100,12 @@ struct RetryPolicy {
     /// The longest wait, a hundred years. `Duration` traps on values that it cannot represent.
     private static let longest = Duration.seconds(3_155_760_000)
 
-    /// Divides a duration to get a margin, a tenth of the duration. The upper end of the random part is at least a
+    /// Divides a duration to get a margin: a tenth of the duration. The upper end of the random part is at least a
     /// tenth of `Retry-After`. The whole wait exceeds `maximumRetryAfter` by at most a tenth of `maximumRetryAfter`.
     private static let marginDivisor = 10
 
-    /// Returns the wait: random, evenly distributed between zero and the backoff's upper end (full jitter). The wait of
-    /// `backoff.custom` replaces it.
+    /// Returns the wait: random, evenly distributed between zero and the backoff's upper end (full jitter). If
+    /// `backoff.custom` returned a wait, that wait is used.
     ///
     /// `Retry-After` is a lower bound, and a random part is added to it: many callers get the same `Retry-After` and
     /// must not retry at the same time. The random part begins at zero. It ends at the backoff's upper end, or at a

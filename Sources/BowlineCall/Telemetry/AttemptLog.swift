@@ -2,7 +2,7 @@ internal import BowlineCore
 internal import Logging
 
 /// Logs how each attempt ends. Messages are static; values are in the metadata. No value can be a secret: the metadata
-/// contains no field, query, body or credential, and only the code of an error.
+/// contains no field, query, body or credential. It contains the code of an error, but not its text.
 ///
 /// The beginning of an attempt is logged at `trace`, a response and a cancellation at `debug`, and a failure at `info`.
 /// A failure has no higher level, because the caller gets the error and may log it.

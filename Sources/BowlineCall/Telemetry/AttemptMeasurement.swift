@@ -1,7 +1,8 @@
 internal import BowlineCore
 internal import Metrics
 
-/// Measures one attempt until its response head has arrived or it has failed, like its span.
+/// Measures one attempt, from its start until its response head has arrived or the attempt has failed. The attempt's
+/// span covers the same time.
 struct AttemptMeasurement {
     private let metrics: ClientMetrics
     private let clock: any ServiceClock

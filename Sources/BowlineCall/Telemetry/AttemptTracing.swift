@@ -4,8 +4,9 @@ internal import Tracing
 /// Makes one CLIENT span for each attempt, and sends the span's context to the service. Follows OpenTelemetry's
 /// conventions for HTTP.
 ///
-/// The span ends when the response head has arrived or the attempt has failed. The conventions require this of clients
-/// with callers that may leave a body unread. While the attempt runs, the span's context is the task's context.
+/// The span ends when the response head has arrived or the attempt has failed. The conventions require this for clients
+/// like this one, which cannot know whether the caller will read the body. While the attempt runs, the span's context
+/// is the task's context.
 package struct AttemptTracing: Sendable {
     private let tracer: any Tracer
     private let instrument: any Instrument
@@ -37,8 +38,8 @@ package struct AttemptTracing: Sendable {
         span.end()
     }
 
-    /// Returns the span's name: the method, and the target's template if there is one. The number of names stays small
-    /// for any number of URLs.
+    /// Returns the span's name: the method, and the target's template if there is one. So the number of different names
+    /// stays small, however many URLs there are.
     private static func name(of request: ServiceRequest) -> String {
         let method = HTTPMethodName(request.method)
         let verb = method == .other ? "HTTP" : method.rawValue
@@ -94,7 +95,7 @@ extension Span {
         }
         attributes["error.type"] = FailureName(failure).text
         if let error = failure as? ServiceError { attributes["bowline.progress"] = error.progress.rawValue }
-        // Without the error's text, because an error of the user's middleware may contain anything.
+        // The error's text is left out, because an error of the user's middleware may contain anything.
         setStatus(SpanStatus(code: .error))
     }
 }

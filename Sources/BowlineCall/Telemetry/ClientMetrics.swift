@@ -1,12 +1,12 @@
 internal import BowlineCore
 internal import Metrics
 
-/// A client's instruments. Each is made when it is first needed, and then kept. Their number is limited for any number
-/// of origins.
+/// A client's instruments. Each is made when it is first needed, and then kept. Their number is limited, however many
+/// origins there are.
 package final class ClientMetrics: Sendable {
     /// The maximum number of origins with an address of their own in the dimensions. Further origins share `_OTHER`.
     static let maximumPlaces = 100
-    /// The maximum number of series of each instrument. Further series share one with the dimension
+    /// The maximum number of series of each instrument. All further series share one series with the dimension
     /// `otel.metric.overflow`.
     static let maximumSeries = 2000
 
@@ -45,7 +45,8 @@ package final class ClientMetrics: Sendable {
         budget = meters("bowline.client.retry.budget")
     }
 
-    /// Returns the address and port of `origin` for dimensions; beyond ``maximumPlaces``, ``ServerPlace/other``.
+    /// Returns the address and port of `origin` for dimensions. For an origin beyond ``maximumPlaces``, returns
+    /// ``ServerPlace/other``.
     func place(_ origin: Origin) -> ServerPlace {
         places.withLock { places in
             if let place = places[origin] { return place }
@@ -81,7 +82,8 @@ final class InstrumentTable<Series: MetricSeries, Instrument: AnyObject & Sendab
     subscript(_ series: Series) -> Instrument {
         let (known, isFull) = made.withLock { ($0.instrument(for: series), $0.isFull) }
         if let known { return known }
-        // The backend's code runs outside the lock. If two threads make the same instrument, the first one is kept.
+        // The backend's code runs outside the lock. If two threads make the same instrument, the first instrument is
+        // kept.
         let instrument = make(isFull ? [("otel.metric.overflow", "true")] : series.dimensions)
         return made.withLock { made in
             if let known = made.instrument(for: series) { return known }

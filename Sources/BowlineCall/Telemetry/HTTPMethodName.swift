@@ -1,6 +1,7 @@
 internal import BowlineCore
 
-/// A method's name for spans and metrics: one of a known set, so that a caller's own method does not become a label.
+/// A method's name for spans and metrics. A method outside the known set gets the name `_OTHER`, so that a program
+/// cannot make any number of labels.
 enum HTTPMethodName: String, Hashable, Sendable {
     case get = "GET"
     case head = "HEAD"

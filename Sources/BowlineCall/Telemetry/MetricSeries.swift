@@ -76,7 +76,7 @@ struct ConnectionSeries: MetricSeries {
 /// A decision about a retry.
 struct RetrySeries: MetricSeries {
     let place: ServerPlace
-    /// Why there is no retry; nil: there is one.
+    /// The reason why there is no retry; nil: there is a retry.
     let reason: RetryDecision.Reason?
 
     var dimensions: [(String, String)] {

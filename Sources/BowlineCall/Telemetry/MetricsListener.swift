@@ -4,7 +4,8 @@ internal import Metrics
 /// Measures connections, waits for connections, resends, and decisions about retries.
 package final class MetricsListener: ServiceEventListener {
     private let metrics: ClientMetrics
-    /// For each open connection, whether it is in use. A connection that is missing is closed or still being dialled.
+    /// Whether each open connection is in use, by the connection's number. A connection that is not in this table is
+    /// closed, or is still being dialled.
     private let inUse = Guarded<[Int: Bool]>([:])
 
     package init(metrics: ClientMetrics) {
@@ -48,7 +49,7 @@ package final class MetricsListener: ServiceEventListener {
     package func retryDecided(_ event: RequestEvent, _ decision: RetryDecision) {
         let place = metrics.place(event.origin)
         if let left = decision.budgetLeft { metrics.budget[place].set(left) }
-        // A retry is counted when it begins, because it may not begin after its wait.
+        // A retry is counted only when it begins, because a shutdown or the caller may end the wait before the retry.
         guard case .giveUp(let reason) = decision.verdict else { return }
         metrics.retries[RetrySeries(place: place, reason: reason)].increment()
     }

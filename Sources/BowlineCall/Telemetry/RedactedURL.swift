@@ -2,8 +2,8 @@ internal import BowlineCore
 
 /// A URL for spans: every value in its query is replaced by `REDACTED`, and the text is at most 2 KiB long.
 ///
-/// It contains no user information, because a `ServiceURL` refuses that. Names in the query stay. A part of the query
-/// without `=` counts as a value.
+/// It contains no user information (`user:password@`), because a `ServiceURL` cannot contain any. Names in the query
+/// stay. A part of the query without `=` counts as a value.
 struct RedactedURL: CustomStringConvertible {
     static let limit = 2048
     let description: String

@@ -2,8 +2,8 @@ internal import BowlineCore
 internal import Logging
 
 /// Logs retries. The level is `info` for each retry and for each call that was answered after retries. It is `warning`
-/// for each retry that the budget refused and each request that a full pool refused. No value can be a secret, as in
-/// ``AttemptLog``.
+/// for a retry that the budget refused and for a request that a full pool refused; ``RefusalLog`` limits the number of
+/// these lines. No value can be a secret, as in ``AttemptLog``.
 struct RetryLog: Sendable {
     let logger: Logger?
     let refusals: RefusalLog
@@ -66,8 +66,8 @@ extension RetryDecision.Cause {
     }
 }
 
-/// Limits the log lines about refused retries. When a service is down, thousands of calls may be refused in a second,
-/// and each line would say the same.
+/// Limits the log lines about refused retries and refused requests. When a service is down, thousands of calls may be
+/// refused in a second, with the same line for each.
 final class RefusalLog: Sendable {
     /// The shortest time between two lines with the same text about the same origin.
     static let interval = Duration.seconds(10)
@@ -84,7 +84,7 @@ final class RefusalLog: Sendable {
     /// The number of pairs of text and origin that are kept now.
     var count: Int { kept.withLock { $0.count } }
 
-    /// Counts a refusal. Returns how many refusals got no line since the last line; nil: it is too early for another
+    /// Counts a refusal. Returns how many refusals since the last line got no line; nil: it is too early for another
     /// line.
     func unsaid(_ text: String, of origin: Origin, now: MonotonicInstant) -> Int? {
         let key = Key(text: text, origin: origin)

@@ -48,7 +48,7 @@ public struct BasicAuthentication: RequestAuthenticator, BoundedAuthenticator {
 }
 
 extension BasicAuthentication: CustomStringConvertible, CustomReflectable {
-    /// The type's name; neither user nor password.
+    /// The type's name. Contains neither user nor password.
     public var description: String { "BasicAuthentication" }
 
     public var customMirror: Mirror { Mirror(self, children: [:]) }

@@ -1,10 +1,10 @@
-/// An authenticator that adds a token to each request (RFC 6750): a fixed token, or one from a source that it calls
-/// when needed.
+/// An authenticator that adds a token to each request (RFC 6750). The token is fixed, or it comes from a source: a
+/// function that the authenticator calls when it needs a token.
 ///
-/// The source is called once for all waiting requests: for the first request, shortly before the token expires
-/// (requests go on with the old token meanwhile), and after a 401. After a 401 the request is sent once more if its
-/// body can be sent again. Copies of an authenticator share the token, also between clients. The description does not
-/// contain the token.
+/// The source is called in three cases: for the first request, shortly before the token expires, and after a 401. All
+/// requests that wait at the same time share one call. Shortly before the token expires no request waits: requests go
+/// on with the old token. After a 401 the request is sent once more if its body can be sent again. Copies of an
+/// authenticator share the token, also between clients. The description does not contain the token.
 ///
 /// ```swift
 /// $0.authentication = BearerAuthentication {
@@ -37,15 +37,16 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     /// Makes an authenticator with a source of tokens.
     ///
     /// - Parameters:
-    ///   - leeway: How long before a token expires the next one is fetched. Requests go on with the old token
-    ///     meanwhile. Half of the token's lifetime, if that is less. Negative counts as zero. Default 30 s.
+    ///   - leeway: How long before a token expires the next token is fetched, at most half of the token's lifetime.
+    ///     Requests go on with the old token meanwhile. A negative leeway counts as zero. Default 30 s.
     ///   - fetchTimeout: How long the source may take. Requests that wait longer fail. Greater than zero, checked when
     ///     the client is made. Default 30 s.
     ///   - fetch: Returns a token. Runs in its own task, without a deadline. The task is cancelled when it takes longer
-    ///     than `fetchTimeout`, or when no request waits for it any more. A fetch that began while the old token was
-    ///     valid goes on without a waiting request. If `fetch` throws a ``ServiceError`` because its own service is
-    ///     down, slow or busy (429, 5xx), the client's `retry` policy retries the waiting requests. With any other
-    ///     error they fail with `authenticationFailed`, and the next request calls `fetch` again.
+    ///     than `fetchTimeout`, or when no request waits for it any more. But a fetch that began while the old token
+    ///     was still valid goes on even if no request waits. If `fetch` throws a ``ServiceError`` because its own
+    ///     service is down, slow or busy (429, 5xx), the client's `retry` policy retries the waiting requests. After
+    ///     any other error the waiting requests fail with `authenticationFailed`, and the next request calls `fetch`
+    ///     again.
     public init(
         leeway: Duration = .seconds(30), fetchTimeout: Duration = .seconds(30),
         fetch: @escaping @Sendable () async throws -> BearerToken
@@ -70,11 +71,11 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
         }
     }
 
-    /// Forgets the token that was sent, unless another has replaced it.
+    /// Forgets the token that the service refused, unless another token has replaced it already.
     ///
     /// - Returns: whether there is a source that may return another token. A token that was fetched less than a second
-    ///   ago is kept, and the result is false. Otherwise a service that refuses every token would cause a fetch for
-    ///   each request.
+    ///   ago is kept, and the result is false. Without this rule, a service that refuses every token would cause a
+    ///   fetch for each request.
     public func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
         recordRefusal(of: request, response: response, clock: MonotonicClock()).bowlineMayRenew
     }
@@ -99,7 +100,7 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
 }
 
 extension BearerAuthentication: CustomStringConvertible, CustomReflectable {
-    /// The type's name; not the token.
+    /// The type's name. Does not contain the token.
     public var description: String { "BearerAuthentication" }
 
     public var customMirror: Mirror { Mirror(self, children: [:]) }

@@ -2,11 +2,11 @@
 public struct BearerToken: Sendable {
     /// The token: visible ASCII characters only.
     public let value: String
-    /// How long the token is valid, counted from the call of the source, like `expires_in` in an OAuth response; nil:
-    /// until the service refuses the token.
+    /// How long the token is valid, from the moment when the source was called. An OAuth response calls this
+    /// `expires_in`. nil: the token is valid until the service refuses it.
     public let lifetime: Duration?
 
-    /// Makes a token. Its value is checked when it is used.
+    /// Makes a token. The value is checked when the token is first used.
     public init(_ value: String, lifetime: Duration? = nil) {
         self.value = value
         self.lifetime = lifetime
@@ -23,7 +23,7 @@ public struct BearerToken: Sendable {
 }
 
 extension BearerToken: CustomStringConvertible, CustomReflectable {
-    /// The token's lifetime, not its value.
+    /// The token's lifetime. Does not contain its value.
     public var description: String { "BearerToken(lifetime: \(lifetime.map { "\($0)" } ?? "unknown"))" }
 
     public var customMirror: Mirror { Mirror(self, children: ["lifetime": lifetime as Any]) }

@@ -1,4 +1,4 @@
-/// The token that the copies of an authenticator share, and the one fetch in progress for all of them.
+/// The token that the copies of an authenticator share, and the fetch in progress, at most one for all copies.
 ///
 /// | state | a request | the fetch succeeds | the fetch fails |
 /// |---|---|---|---|
@@ -6,12 +6,13 @@
 /// | valid, within the leeway | begins a fetch if there is none, and goes on with the token | later requests get the new token | no request fails; no other fetch begins for a second |
 /// | valid, before the leeway | goes on with the token | | |
 ///
-/// After a temporary failure, each waiting request is retried after its own backoff. The pause makes the retries wait
-/// for one common fetch: with the usual backoff, a burst of requests causes about as many fetches as one request has
-/// attempts. A request whose deadline passes within the pause fails at once, with the failure that began the pause.
+/// After a temporary failure, each waiting request is retried after its own backoff, so the retries come at different
+/// times. The pause makes them wait for one common fetch. With the usual backoff, a burst of requests then causes about
+/// as many fetches as one request has attempts. If a request's deadline passes within the pause, the request fails at
+/// once, with the failure that began the pause.
 ///
-/// A fetch is cancelled, and its result is ignored, if it takes too long or if no request waits for it any more. A
-/// fetch that began ahead of time needs no waiting request.
+/// A fetch is cancelled, and its result is ignored, if it takes too long or if no request waits for it any more. But a
+/// fetch that began ahead of time (within the leeway) goes on even if no request waits.
 final class BearerTokenStore: Sendable {
     private struct Held: Sendable {
         let field: HTTPField
@@ -48,30 +49,32 @@ final class BearerTokenStore: Sendable {
         var refused: [String] = []
     }
 
-    /// What a request does to get its field.
+    /// The way in which a request gets its field.
     private enum Step {
         /// Sends this field. `thenStart`: a fetch ahead of time to start; nil: none.
         case use(HTTPField, thenStart: SharedWork<HTTPField>?)
-        /// Waits for a fetch. `until`: the end of the fetch's time. `start`: when to start the fetch; nil: it has been
-        /// started. `instead`: a fetch that took too long, which this one replaces.
+        /// Waits for a fetch. `until`: when the fetch has taken too long. `start`: when to start the fetch; nil: it has
+        /// been started. `instead`: a fetch that took too long, which this one replaces.
         case wait(
             SharedWork<HTTPField>, until: MonotonicInstant, start: MonotonicInstant?, instead: SharedWork<HTTPField>?)
         case fail(any Error)
     }
 
-    /// The pause after a fetch ahead of time has failed.
+    /// The pause after a failed fetch ahead of time. During the pause no other fetch begins ahead of time. Also the
+    /// longest pause after a temporary failure.
     private static let pauseAfterFailure = Duration.seconds(1)
 
     /// The first pause after a temporary failure, before the source is called again. It doubles with each further
-    /// failure, up to ``pauseAfterFailure``. Longer than the usual waits before retries.
+    /// failure, up to ``pauseAfterFailure``. It is longer than the usual waits before retries, so that the retries wait
+    /// for the same fetch.
     private static let firstPause = Duration.milliseconds(100)
 
-    /// The age from which a refused token is replaced. A service that refuses every token must not turn each request
-    /// into a fetch and a second request.
+    /// The lowest age at which a token is forgotten after a refusal. Without this minimum, a service that refuses every
+    /// token would cause a fetch and a second sending for each request.
     private static let leastAge = Duration.seconds(1)
 
-    /// How many refused tokens are remembered. Tokens are fetched at least a second apart, so fewer tokens than this
-    /// are in use at once.
+    /// How many refused tokens are remembered. Refused tokens are replaced at most once a second, so requests in flight
+    /// use fewer different tokens than this.
     private static let remembered = 8
 
     /// The fetch that the current task runs in. A fetch must not wait for itself.
@@ -114,8 +117,8 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// Records that the service refused the token in this field. Forgets the token if it is the stored one and not too
-    /// young.
+    /// Records that the service refused the token in this field. Forgets the stored token if it is the refused token
+    /// and is at least a second old.
     ///
     /// - Parameter sent: The field's value; nil: another authenticator has rewritten the field. Then the current token
     ///   counts as the one that was sent.
@@ -133,8 +136,8 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// Fetches a token if there is no valid one, and waits for it. Returns whether the token to send now was never
-    /// refused.
+    /// Gets the token to send now, as ``field(context:clock:)`` does, which may wait for a fetch. Returns whether the
+    /// service has never refused this token.
     func canRenew(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
         let value = try await field(context: context, clock: clock).value
         return state.withLock { !$0.refused.contains(value) }
@@ -169,8 +172,8 @@ final class BearerTokenStore: Sendable {
         return work
     }
 
-    /// Starts a fetch. It has no deadline, because it works for all requests, and the request that began it may have
-    /// less time than the others.
+    /// Starts a fetch. No request's deadline applies to the fetch, because the fetch is for all waiting requests. The
+    /// request that began it may have less time than the others.
     private func start(
         _ work: SharedWork<HTTPField>, at start: MonotonicInstant, now: MonotonicInstant, clock: any ServiceClock
     ) {
@@ -250,15 +253,16 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// The error for a fetch that took too long. It is temporary: the source may be faster on the next attempt.
+    /// The error for a fetch that took too long. The error is temporary, because the source may be faster on the next
+    /// attempt.
     private static var late: ServiceError {
         var error = ServiceError(.authenticationFailed, "the source of tokens took longer than its fetchTimeout")
         error.isTemporary = true
         return error
     }
 
-    /// Ends the wait of one request. Cancels the fetch if it has taken too long, or if no other request waits for it
-    /// and it did not begin ahead of time.
+    /// Ends the wait of one request. Cancels the fetch if it has taken too long. Also cancels it if no other request
+    /// waits for it, unless the fetch began ahead of time.
     private func leave(_ work: SharedWork<HTTPField>, isLate: Bool) {
         let abandoned = state.withLock { state -> SharedWork<HTTPField>? in
             guard var fetch = state.fetch, fetch.work === work else { return nil }

@@ -9,10 +9,10 @@
 ///         request.fields[signature] = sign(request, body)
 ///     })
 /// ```
-/// After a 401 the chain finds out which members have other credentials. If a member has, the request is sent once
-/// more, with new credentials of all members. The second sending takes nothing from the origin's retry budget if a
-/// ``BearerAuthentication`` in the chain has another token. If only an authenticator of your own has other credentials,
-/// the second sending takes from the budget, as it does without a chain.
+/// After a 401 the chain finds out which members have other credentials. If any member has other credentials, the
+/// request is sent once more, and all members add their credentials again. The second sending takes nothing from the
+/// origin's retry budget if a ``BearerAuthentication`` in the chain has another token. If only an authenticator of your
+/// own has other credentials, the second sending takes a retry from the budget, as it does without a chain.
 ///
 /// A ``BearerAuthentication`` recognises a refused token by the `Authorization` field. If a later member rewrites that
 /// field, the current token counts as the refused one.
@@ -101,8 +101,8 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
                 renewal.bowlineMayRenew = own.bowlineMayRenew || renewal.bowlineMayRenew
                 renewal.userClaimsRenewal = own.userClaimsRenewal || renewal.userClaimsRenewal
             case .user(let member):
-                // Called even if an earlier member has other credentials: this member may have to forget the refused
-                // ones.
+                // Called even if an earlier member has other credentials: this member may have to forget its refused
+                // credentials.
                 let isClaimed = member.credentialsRefused(request, response: response)
                 renewal.userClaimsRenewal = isClaimed || renewal.userClaimsRenewal
             }
@@ -127,7 +127,7 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
 }
 
 extension ChainedAuthentication: CustomStringConvertible, CustomReflectable {
-    /// The types of its members; none of their contents.
+    /// The types of the members. Contains nothing else of them.
     public var description: String {
         "ChainedAuthentication(\(members.map(\.name).joined(separator: ", ")))"
     }

@@ -1,10 +1,10 @@
-/// The chance of other credentials after a 401: who may have them.
+/// After a 401: which kinds of authenticators may have other credentials.
 package struct RenewalChance: Sendable, Equatable {
-    /// Whether one of Bowline's authenticators may have other credentials. Its `canRenewCredentials` returns whether it
-    /// has some.
+    /// Whether one of Bowline's authenticators may have other credentials. If true, `canRenewCredentials` of this
+    /// authenticator finds out whether it has other credentials.
     package var bowlineMayRenew: Bool
-    /// Whether an authenticator that the user wrote claims to have other credentials. It could claim this after every
-    /// 401.
+    /// Whether an authenticator that the user wrote claims to have other credentials. Such an authenticator could claim
+    /// this after every 401.
     package var userClaimsRenewal: Bool
 
     package init(bowlineMayRenew: Bool = false, userClaimsRenewal: Bool = false) {

@@ -1,10 +1,11 @@
 /// A type that adds credentials to requests. It is called for each attempt, as the last step before the attempt is
 /// sent.
 ///
-/// Set one as a client's `configuration.authentication`: ``BasicAuthentication``, ``BearerAuthentication``,
-/// ``SigningAuthentication``, a type of your own, or several of them as ``ChainedAuthentication``. It is called only
-/// for requests to the origin of the client's base URL and to `configuration.authenticatedOrigins`. It is not called
-/// for a request that already has an `Authorization` field, or if `options.authenticates` is false.
+/// Set an authenticator as a client's `configuration.authentication`: ``BasicAuthentication``,
+/// ``BearerAuthentication``, ``SigningAuthentication``, a type of your own, or several of them as
+/// ``ChainedAuthentication``. The authenticator is called only for requests to the origin of the client's base URL and
+/// to `configuration.authenticatedOrigins`. It is not called for a request that already has an `Authorization` field,
+/// or if `options.authenticates` is false.
 public protocol RequestAuthenticator: Sendable {
     /// Adds credentials to a request that is about to be sent. The method, `url`, fields and body are final, except for
     /// the fields that frame the message (`Host`, `Content-Length`, `Connection`).
@@ -16,20 +17,21 @@ public protocol RequestAuthenticator: Sendable {
     ///   - request: The request. Change its fields, or the query of its `url`. You can read its body:
     ///     ``RequestBody/bytes``, ``RequestBody/chunks``.
     ///   - context: The attempt's number, and the deadline of the whole request.
-    /// - Throws: any error. The request fails with `authenticationFailed`, whose `underlying` is that error. If it is
-    ///   the ``ServiceError`` of a request to a service that was down, slow or busy, the client's `retry` policy
-    ///   retries the request.
+    /// - Throws: any error. The request fails with `authenticationFailed`, and `underlying` is your error. If your
+    ///   error is the ``ServiceError`` of a request to a service that was down, slow or busy, the client's `retry`
+    ///   policy retries the request.
     func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws
 
-    /// Records that the service answered 401 to a request with these credentials. Returns whether there are others.
+    /// Records that the service answered 401 to a request with these credentials. Returns whether there are other
+    /// credentials.
     ///
-    /// Do not declare your method `async` or `throws`: it would compile, but never be called, because the default
-    /// implementation would be used instead. If you have to wait, wait in ``authenticate(_:context:)``.
+    /// Do not declare your method `async` or `throws`. Such a method compiles, but Bowline never calls it: it calls the
+    /// default implementation, which returns false. If you have to wait, wait in ``authenticate(_:context:)``.
     ///
-    /// Called once per attempt. It must not block. The request is sent once more if this function returns true, its
-    /// body can be sent again, the origin's retry budget allows it, and no shutdown has begun. The second sending is an
-    /// attempt like any other: ``authenticate(_:context:)`` is called for it. So return true only if
-    /// ``authenticate(_:context:)`` will then add other credentials.
+    /// Called once per attempt. It must not block. The request is sent once more on four conditions: this function
+    /// returns true, the request's body can be sent again, the origin's retry budget allows a retry, and no shutdown
+    /// has begun. The second sending is an attempt like any other: ``authenticate(_:context:)`` is called for it. So
+    /// return true only if ``authenticate(_:context:)`` will then add other credentials.
     ///
     /// - Parameters:
     ///   - request: The request as it was sent, with its credentials.
@@ -60,7 +62,8 @@ package protocol BoundedAuthenticator: RequestAuthenticator {
     /// ``RenewalChance/bowlineMayRenew``.
     func canRenewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
 
-    /// Whether the authenticator may wait beyond the request's deadline. Then it is called in its own task.
+    /// Whether the authenticator may wait beyond the request's deadline. Then it is called in a task of its own, so
+    /// that the request still ends at its deadline.
     var mayWait: Bool { get }
 
     /// Returns the problems of the authenticator's knobs.

@@ -1,4 +1,4 @@
-/// One piece of work that any number of tasks can wait for, each with its own time limit.
+/// One piece of work that any number of tasks can wait for. Each task has its own time limit.
 ///
 /// The work runs in its own task, with the task-local values of the task that started it. Cancelling one waiter does
 /// not cancel the work.
@@ -88,7 +88,8 @@ package final class SharedWork<Value: Sendable>: Sendable {
         waiter?.resume(with: result)
     }
 
-    /// Ends the work with a result, and resumes the waiters. For work that does not run in the task of ``start(_:)``.
+    /// Ends the work with a result, and resumes the waiters. Call it only if ``start(_:)`` was not called for this
+    /// work.
     package func end(_ result: Result<Value, any Error>) {
         let (waiters, timers) = state.withLock { state in
             state.result = result

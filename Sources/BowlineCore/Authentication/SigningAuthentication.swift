@@ -1,7 +1,7 @@
 public import NIOCore
 
-/// An authenticator that signs each attempt with your function. For schemes that cover method, URL, fields and body,
-/// such as an HMAC.
+/// An authenticator that signs each attempt with your function. Use it for schemes that sign method, URL, fields and
+/// body, such as an HMAC.
 ///
 /// ```swift
 /// $0.authentication = SigningAuthentication(bodyUpTo: 1 << 20) { request, context, body in
@@ -18,15 +18,15 @@ public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator 
 
     private let kind: Kind
 
-    /// Whether the signer reads the body. It then waits for a body that is not in memory.
+    /// Whether the signer reads the body. If the body is not in memory, reading it may take time.
     package var mayWait: Bool {
         if case .body = kind { true } else { false }
     }
 
     /// Makes a signer that does not need the body, or needs only a body in memory (``RequestBody/bytes``).
     ///
-    /// - Parameter sign: Called in the request's task for each attempt. The request lacks only the fields that frame it
-    ///   (`Host`, `Content-Length`, `Connection`). Must not block. If it throws, the request fails with
+    /// - Parameter sign: Called in the request's task for each attempt. The request is complete except for the fields
+    ///   that frame it (`Host`, `Content-Length`, `Connection`). Must not block. If it throws, the request fails with
     ///   `authenticationFailed`.
     public init(_ sign: @escaping @Sendable (inout ServiceRequest, RequestContext) throws -> Void) {
         kind = .request(sign)
@@ -36,13 +36,14 @@ public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator 
     ///
     /// A body in memory is passed unchanged, whatever its size. Any other body, also a stream, is read into memory
     /// first, and the bytes that were read are sent. So the signature covers the bytes that are sent, even if a file
-    /// changes meanwhile. A stream longer than 64 KiB cannot be sent in a second attempt, as without a signature.
+    /// changes meanwhile. A stream longer than 64 KiB cannot be sent in a second attempt. This is the same for requests
+    /// without a signature.
     ///
     /// - Parameters:
-    ///   - limit: The most bytes of a body that are read into memory, from 0. With a longer body, the request fails
-    ///     with `authenticationFailed`, and nothing is sent.
-    ///   - sign: Called for each attempt, with the body. The request lacks only the fields that frame it. Must not
-    ///     block. If it throws, the request fails with `authenticationFailed`.
+    ///   - limit: The maximum number of bytes that are read into memory, from 0. If the body is longer, the request
+    ///     fails with `authenticationFailed`, and nothing is sent.
+    ///   - sign: Called for each attempt, with the body. The request is complete except for the fields that frame it.
+    ///     Must not block. If it throws, the request fails with `authenticationFailed`.
     public init(
         bodyUpTo limit: Int,
         _ sign: @escaping @Sendable (inout ServiceRequest, RequestContext, ByteBuffer) throws -> Void
@@ -63,7 +64,7 @@ public struct SigningAuthentication: RequestAuthenticator, BoundedAuthenticator 
         }
     }
 
-    /// Returns the body's bytes. If they had to be read, makes them the request's body.
+    /// Returns the body's bytes. If the bytes were not in memory, they become the request's body.
     private static func body(of request: inout ServiceRequest, upTo limit: Int) async throws -> ByteBuffer {
         if let bytes = request.body.bytes { return bytes }
         let limit = min(limit, Int(Int32.max))

@@ -3,23 +3,24 @@ package import NIOCore
 /// Chunks that wait to be read, in order. Small chunks are joined, so that a chunk of one byte costs little more than one byte.
 ///
 /// A chunk of at most 1 KiB that follows another such chunk is copied into a block of up to 32 KiB, which the queue
-/// owns. Each byte is copied at most three times. Larger chunks are kept unchanged. A chunk keeps the whole buffer that
-/// it was read into. If the buffers take far more memory than the chunks have bytes, the next chunk is copied out of
-/// its buffer.
+/// owns. Each byte is copied at most three times. Larger chunks are kept unchanged. A chunk keeps in memory the whole
+/// buffer that it was read into. If the buffers take far more memory than the chunks have bytes, the next chunk is
+/// copied out of its buffer.
 package struct ChunkQueue: Sendable {
     /// Chunks up to this size are joined.
     package static let smallSize = 1024
     /// The largest size of a block of joined chunks. With blocks of 8 KiB, a window of 1 MiB that arrived in frames of
     /// one byte took 25 KiB of memory in addition to its bytes (`bowline-trust stalled`).
     package static let blockSize = 32_768
-    /// How much memory the chunks may take: `factor` times their bytes, plus `bytes`.
+    /// How much memory the chunks may take before a chunk is copied out of its buffer: `factor` times the chunks'
+    /// bytes, plus `bytes`.
     private static let slack = (factor: 4, bytes: 524_288)
 
     // Most bodies never have more than one waiting chunk. The buffer grows when it is full.
     private var chunks = CircularBuffer<ByteBuffer>(initialCapacity: 2)
     /// Whether the last chunk is a block that the queue owns: nothing else refers to its memory.
     private var endsWithBlock = false
-    /// How many bytes the chunks have.
+    /// The number of bytes of all chunks.
     package private(set) var byteCount = 0
     /// How much memory the chunks keep, in bytes. Neighbouring chunks in the same buffer count once.
     package private(set) var heldBytes = 0
@@ -63,8 +64,8 @@ package struct ChunkQueue: Sendable {
         return chunk
     }
 
-    /// Copies a small chunk to the end of the last one, if that is small too or is a block with room. Returns whether
-    /// it did.
+    /// Copies a small chunk to the end of the last chunk, if the last chunk is small too or is a block with room.
+    /// Returns whether the chunk was copied.
     private mutating func join(_ chunk: ByteBuffer) -> Bool {
         guard !chunks.isEmpty else { return false }
         let last = chunks.index(before: chunks.endIndex)
@@ -74,7 +75,8 @@ package struct ChunkQueue: Sendable {
         }
         heldBytes -= soleCapacity(ofLast: last)
         if endsWithBlock {
-            // In place, because the queue has the only reference. The block's capacity doubles when it is full.
+            // The bytes are appended in place, because the queue has the only reference to the block. The block's
+            // capacity doubles when it is full.
             _ = chunks.modify(last) { $0.writeImmutableBuffer(chunk) }
         } else {
             var block = ByteBuffer()
@@ -88,7 +90,7 @@ package struct ChunkQueue: Sendable {
         return true
     }
 
-    /// The memory that only the last chunk keeps. 0: the chunk before it is in the same buffer.
+    /// Returns how much memory only the last chunk keeps; 0 if the chunk before it is in the same buffer.
     private func soleCapacity(ofLast last: CircularBuffer<ByteBuffer>.Index) -> Int {
         let chunk = chunks[last]
         guard chunks.count > 1, chunks[chunks.index(before: last)].storageIdentity == chunk.storageIdentity else {
@@ -99,7 +101,7 @@ package struct ChunkQueue: Sendable {
 }
 
 extension ByteBuffer {
-    /// Equal for buffers that share their memory.
+    /// The identity of the buffer's memory. Buffers that share their memory have the same identity.
     fileprivate var storageIdentity: UnsafeMutableRawPointer {
         withVeryUnsafeBytesWithStorageManagement { $1.toOpaque() }
     }

@@ -41,7 +41,7 @@ final class BufferedBodySource: ResponseBodySource {
     func abandon() {
         state.withLock { state in
             state.buffer = nil
-            // A later read fails, as it does for a body that was abandoned while it arrived.
+            // A later read fails, like a read of a body that was abandoned while it arrived.
             state.isClaimed = true
         }
     }
@@ -51,14 +51,15 @@ final class BufferedBodySource: ResponseBodySource {
     }
 }
 
-/// A body whose chunks a sequence yields, for stubs and middleware.
+/// A body that gets its chunks from a sequence, for stubs and middleware.
 final class SequenceBodySource: ResponseBodySource {
     private struct State {
         var isClaimed = false
         var isReading = false
         var isOver = false
         var observer: (any ResponseBodyObserver)?
-        /// Released at the end, so that its source, for example another response, is released too.
+        /// The iterator of the sequence. Released at the end, so that the source of the chunks, for example another
+        /// response, is released too.
         var reader: RequestBodySequence.Iterator?
     }
 

@@ -1,6 +1,7 @@
 internal import NIOCore
 
-/// A stream that can be read once. It pulls chunks from its sequence on demand, and keeps the beginning for replay.
+/// A stream that can be read once. It pulls a chunk from its sequence when a reader waits for one, and keeps the first
+/// bytes for replay.
 ///
 /// The body pulls chunks in its own task, not in the task of the attempt that sends it. So an attempt that ends during
 /// a pull loses no chunk: the next attempt receives that chunk.
@@ -31,7 +32,7 @@ package final class OneShotBody: Sendable {
         state.withLock { $0.commit() }
     }
 
-    /// Ends the stream before its end is read. Cancels the sequence's pending `next()`.
+    /// Ends the stream early. Cancels the sequence's pending `next()`.
     package func abandon() {
         let (waiter, pull) = state.withLock { $0.abandon() }
         pull?.cancel()

@@ -10,7 +10,8 @@ internal import NIOCore
 /// | ended | kept chunk, or the end | – | – | – | ended |
 /// | failed | kept chunk, or the error | ignored | ignored | ignored | failed |
 ///
-/// Pulls are numbered, because a pull may end and the next one begin before the machine gets the task of the first.
+/// Pulls are numbered, because a pull may end, and the next pull may begin, before the machine gets the task of the
+/// first pull.
 ///
 /// Pure: the machine stores and returns waiters and pulls without interpreting them.
 struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
@@ -60,7 +61,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
     ///
     /// - Parameter replayLimit: How many bytes are kept for the next reader.
     mutating func beginReading(replayLimit: Int) -> Bool {
-        // A response may begin, and `commit()` end replay, before the first reader starts.
+        // The first reader may start even after `commit()`: a response may begin before any byte of the body was read.
         let isFirst = !hasReader && outcome == nil
         guard isFirst || !isCommitted else { return false }
         hasReader = true
@@ -73,7 +74,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         isCommitted = true
     }
 
-    /// Ends the body before its end is read, and drops the kept chunks.
+    /// Ends the body early, and drops the kept chunks.
     ///
     /// - Returns: the waiter to fail, and the pull to cancel.
     mutating func abandon() -> (waiter: Waiter?, pull: Pull?) {
@@ -85,7 +86,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         return (waiter, pull)
     }
 
-    /// Returns the next bytes at a position without waiting. `wait`: they have not arrived.
+    /// Returns the next bytes at a position without waiting; `wait`: no bytes have arrived there yet.
     mutating func read(at position: OneShotPosition) -> Step {
         guard var index = kept(position) else { return .failed(ServiceError.oneShotBodyConsumed) }
         var offset = position.offset
@@ -208,7 +209,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
         if kept.byteCount > limit { isCommitted = true }
     }
 
-    /// Drops the kept chunks up to and including `index`. Returns the reader's position after that.
+    /// Drops the kept chunks up to and including `index`. Returns the reader's position after these chunks.
     private mutating func drop(through index: Int) -> OneShotPosition {
         for _ in 0..<(index + 1) where kept.popFirst() != nil { dropped += 1 }
         return OneShotPosition(chunk: dropped, offset: 0)

@@ -28,7 +28,7 @@ final class ReportedBodySource: ResponseBodySource {
 }
 
 extension ResponseBody {
-    /// Returns a body with the same bytes that calls `report` in the reader's task after each chunk that is read.
+    /// Returns a body with the same bytes. It calls `report` in the reader's task after each chunk that is read.
     package func reporting(_ report: @escaping @Sendable (TransferProgress) -> Void) -> ResponseBody {
         guard let source else { return self }
         return ResponseBody(source: ReportedBodySource(source, report: report))

@@ -1,5 +1,5 @@
 extension RequestBody: CustomStringConvertible, CustomReflectable {
-    /// The kind of body and its length; none of its bytes, because they may contain secrets.
+    /// The kind of body and its length. Contains none of the bytes, because they may be secret.
     public var description: String {
         let kind =
             switch kind {

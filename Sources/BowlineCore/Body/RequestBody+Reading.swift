@@ -1,9 +1,9 @@
 public import NIOCore
 
 extension RequestBody {
-    /// The bytes, if they are in memory: for `.bytes`, `.text`, `.form` and encoded values; empty for ``none``. nil for
-    /// a body whose bytes come from a source (`.file`, `.multipart`, `.replayable`, `.stream`): read its ``chunks``
-    /// instead.
+    /// The bytes, if they are in memory. They are in memory for `.bytes`, `.text`, `.form` and encoded values, and
+    /// empty for ``none``. nil for a body that gets its bytes from a source (`.file`, `.multipart`, `.replayable`,
+    /// `.stream`): read its ``chunks`` instead.
     ///
     /// These are the bytes that are sent. Reading this property copies nothing.
     public var bytes: ByteBuffer? {
@@ -14,7 +14,7 @@ extension RequestBody {
         }
     }
 
-    /// Whether the body is a stream, which can be read only once. Reading its ``chunks`` consumes it.
+    /// Whether the body is a stream, which can be read only once. Reading the ``chunks`` consumes the stream.
     public var isStream: Bool {
         if case .stream = kind { true } else { false }
     }
@@ -24,18 +24,17 @@ extension RequestBody {
     /// - Bytes, files and `.replayable` bodies can be read any number of times. Each read opens the file again, or
     ///   makes a new sequence with the closure of `.replayable`.
     /// - Reading a stream (``isStream``) consumes it, as sending does. At most its first 64 KiB are kept for the next
-    ///   reader. When more has been read, the stream cannot be sent or read again: that fails with
-    ///   `requestBodyConsumed` before a byte is sent. An incomplete stream is never sent. A stream has one reader at a
-    ///   time.
+    ///   reader. When more has been read, a second attempt to send or read the stream fails with `requestBodyConsumed`,
+    ///   before a byte is sent. So a stream without its beginning is never sent. A stream has one reader at a time.
     ///
     /// A chunk is produced only when the reader calls `next()`. The chunks do not include trailer fields.
     public var chunks: Chunks { Chunks(body: self) }
 
     /// The bytes of a body in chunks, none of them empty.
     public struct Chunks: AsyncSequence, Sendable {
-        /// Some of the bytes.
+        /// A chunk: some of the body's bytes.
         public typealias Element = ByteBuffer
-        /// ``ServiceError`` or `CancellationError`.
+        /// The errors are ``ServiceError`` or `CancellationError`.
         public typealias Failure = any Error
 
         let body: RequestBody
@@ -73,7 +72,8 @@ extension RequestBody {
             public mutating func next(isolation actor: isolated (any Actor)?) async throws -> ByteBuffer? {
                 do {
                     guard var reader = try await reader() else { return nil }
-                    // The state is `ended` while the chunk is awaited: after a failure the reader does not go on.
+                    // While the chunk is awaited, the state is `ended`. So if the wait fails, the reader does not go
+                    // on.
                     state = .ended
                     let chunk = try await reader.next()
                     try check(chunk)
@@ -114,7 +114,7 @@ extension RequestBody {
         }
     }
 
-    /// How many bytes of a stream are kept when middleware reads it.
+    /// How many bytes of a stream are kept for the next reader when middleware reads the stream.
     private static let keptForNextReader = 65_536
 
     /// Returns this body with `bytes` instead of the sequence that yielded them. Content type and trailers stay.

@@ -1,12 +1,12 @@
 public import NIOCore
 
-/// The body of a request. It knows whether it can be sent again.
+/// The body of a request. The body knows whether it can be sent again.
 ///
 /// - Bytes can always be sent again.
-/// - A factory makes a new sequence for each attempt, so it can always be sent again.
-/// - A stream is read once. The part that was read is kept (64 KiB unless configured otherwise), so that it can be sent
-///   again if an attempt fails early. When more has been read, or a response has begun, the stream cannot be sent
-///   again.
+/// - A factory (`.replayable`, `.file`) makes a new sequence for each attempt, so the body can always be sent again.
+/// - A stream (`.stream`) can be read only once. The part that was read is kept (64 KiB unless configured otherwise),
+///   so that it can be sent again if an attempt fails early. When more has been read, or a response has begun, the
+///   stream cannot be sent again.
 ///
 /// The next chunk of a sequence is read only when the network has accepted the previous one.
 public struct RequestBody: Sendable {
@@ -14,7 +14,7 @@ public struct RequestBody: Sendable {
         case none
         case bytes(ByteBuffer)
         case factory(@Sendable () async throws -> RequestBodySequence)
-        /// A factory whose sequence was empty when the body was made. Reading it again does not have to wait.
+        /// A file that was empty when the body was made. The function opens the file again.
         case emptyFile(@Sendable () async throws -> RequestBodySequence)
         case stream(OneShotBody)
     }
@@ -23,7 +23,7 @@ public struct RequestBody: Sendable {
     /// The number of bytes, if known: sent as `Content-Length`. nil: sent chunked.
     public let length: Int?
     /// The media type, sent as `Content-Type` unless the request has that field already; nil: none is sent. Forms and
-    /// encoded values set it; set it yourself for other bodies.
+    /// encoded values set this property. For other bodies, set it yourself.
     public var contentType: String?
     /// Makes the trailer fields after the body has been sent. Only a body of unknown length can have them.
     package var makeTrailers: (@Sendable () async throws -> HTTPFields)?
@@ -168,7 +168,7 @@ package struct RequestBodySequence: Sendable {
     func makeIterator() -> Iterator { make() }
 
     /// The position of one reader in the sequence.
-    // It has one owner, which reads one chunk at a time: `OneShotBody` (`isPulling`), `SequenceBodySource`
+    // The iterator has one owner, which reads one chunk at a time: `OneShotBody` (`isPulling`), `SequenceBodySource`
     // (`isReading`), one upload's task, or the one task of a `Chunks.AsyncIterator`, which is not `Sendable`.
     // Safety: the owner calls `next()` only after the previous call has returned, so two threads never use it at once.
     final class Iterator: @unchecked Sendable {

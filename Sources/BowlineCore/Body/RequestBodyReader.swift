@@ -8,7 +8,8 @@ package struct RequestBodyReader {
         case stream(OneShotBody.Reader)
     }
 
-    /// The size of the slices in which a large body in memory is sent, so that a slow peer is noticed.
+    /// The size of the slices in which a large body in memory is sent. With slices, the client notices when a peer
+    /// stops reading.
     private static let sliceSize = 131_072
 
     private var source: Source
@@ -51,7 +52,7 @@ extension RequestBody {
         try await RequestBodyReader(self, replayLimit: replayLimit)
     }
 
-    /// Records that a response has begun: a one-shot stream is no longer kept for replay.
+    /// Records that a response has begun. From now on no bytes of a one-shot stream are kept for replay.
     package func commit() {
         if case .stream(let stream) = kind { stream.commit() }
     }

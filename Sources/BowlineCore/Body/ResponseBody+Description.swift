@@ -1,5 +1,5 @@
 extension ResponseBody: CustomStringConvertible, CustomReflectable {
-    /// The announced length; no bytes of the body, because they may contain secrets.
+    /// The announced length. Contains no bytes of the body, because they may be secret.
     public var description: String {
         "ResponseBody(\(announcedLength.map { "\($0) bytes" } ?? "length unknown"))"
     }

@@ -4,17 +4,17 @@ public import NIOCore
 ///
 /// A slow reader slows the peer down. Over HTTP/1.1 at most `connection.readBufferLimit` bytes (64 KiB by default) wait
 /// for the reader, over HTTP/2 at most `http2.streamWindow` (1 MiB by default). If you drop a body before its end,
-/// Bowline discards it as ``discard()`` does. The request is in flight until its body has ended.
+/// Bowline discards it as ``discard()`` does. The request counts as in flight until its body has ended.
 public struct ResponseBody: AsyncSequence, Sendable {
     /// A chunk, as it arrived.
     public typealias Element = ByteBuffer
-    /// ``ServiceError`` or `CancellationError`.
+    /// The errors are ``ServiceError`` or `CancellationError`.
     public typealias Failure = any Error
 
     /// The source of the chunks, for a middleware that changes them; nil: the body is empty.
     package let source: (any ResponseBodySource)?
 
-    /// How the client that sent the request decodes lines; nil: with the default decoder.
+    /// The decoder for lines, from the client that sent the request; nil: the default decoder.
     package var decoding: BodyDecoding?
     /// The call that the body belongs to. The body's errors name it. nil: no client has returned the body.
     private var call: CallRecord?
@@ -47,8 +47,9 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Reads the chunks. For text by lines, see ``lines(maximum:)``; for events, ``serverSentEvents(maximum:)``.
     ///
     /// - Throws (from `next()`): ``ServiceError`` `incompleteBody`, `connectionClosed`, `bodyIdleTimeout`,
-    ///   `deadlineExceeded`, `protocolViolation` or `forciblyClosed` when the body fails, `bodyAlreadyConsumed` when it
-    ///   is read a second time; `CancellationError` when the reading task is cancelled; the body is then discarded.
+    ///   `deadlineExceeded`, `protocolViolation` or `forciblyClosed` when the body fails; `bodyAlreadyConsumed` when it
+    ///   is read a second time. `CancellationError` when the reading task is cancelled; the rest of the body is then
+    ///   discarded.
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(body: self)
     }
@@ -90,7 +91,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
     ///
     /// - Parameter limit: The most bytes to accept, from 0. Above 2 GiB - 1 it counts as 2 GiB - 1, because a buffer
     ///   cannot contain more.
-    /// - Throws: ``ServiceError`` `bodyTooLarge` if there are more bytes; the rest is then discarded. Else any error of
+    /// - Throws: ``ServiceError`` `bodyTooLarge` if there are more bytes; the rest is then discarded. Also any error of
     ///   reading.
     public func collect(upTo limit: Int) async throws -> ByteBuffer {
         guard let source else { return ByteBuffer() }
@@ -113,7 +114,8 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Reads the beginning of the body, and discards the rest. If the body fails, returns the bytes that arrived before
     /// the failure. If the body was read before, returns no bytes.
     ///
-    /// - Returns: at most `limit` bytes, and whether the body has, or should have had, more bytes.
+    /// - Returns: at most `limit` bytes, and whether bytes are missing, because the body is longer or because it
+    ///   failed.
     /// - Throws: `CancellationError` when the task is cancelled.
     package func collectPrefix(of limit: Int) async throws -> (bytes: ByteBuffer, isTruncated: Bool) {
         guard let source else { return (ByteBuffer(), false) }
@@ -137,13 +139,13 @@ public struct ResponseBody: AsyncSequence, Sendable {
         return (collected, false)
     }
 
-    /// Discards the body. Over HTTP/1.1 the rest is read if that is cheap, else the connection closes. Over HTTP/2 the
-    /// stream is reset.
+    /// Discards the body. Over HTTP/1.1 the rest is read if it is short and arrives soon (`connection.discardLimit`,
+    /// `connection.discardTimeout`), else the connection closes. Over HTTP/2 the stream is reset.
     public func discard() {
         source?.abandon()
     }
 
-    /// The trailer fields, after the body has been read to its end; nil before that, or if there are none.
+    /// The trailer fields; nil: the body has not been read to its end, or there are no trailer fields.
     public var trailers: ReceivedFields? { source?.trailers }
 
     /// The length that the response announced; nil if it announced none.
@@ -197,11 +199,12 @@ package protocol ResponseBodySource: AnyObject, Sendable {
     ///
     /// - Throws: `bodyAlreadyConsumed` on the second call.
     func beginReading() throws
-    /// Returns the next chunk or the end if it is already known, else `later`. A source may always return `later`.
+    /// Returns the next chunk, or the end of the body, if it has arrived already; else `later`. A source may always
+    /// return `later`.
     func takeReady() throws -> ReadyChunk
     /// Waits for the next chunk and returns it; nil at the end.
     func waitForNext() async throws -> ByteBuffer?
-    /// Discards the rest.
+    /// Discards the rest of the body.
     func abandon()
     var announcedLength: Int? { get }
     var trailers: ReceivedFields? { get }

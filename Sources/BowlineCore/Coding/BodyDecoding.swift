@@ -1,4 +1,4 @@
-/// The decoder that a client gives its responses. A reference, because every response has one.
+/// The decoder that a client gives its responses. A class, because every response keeps a reference to the decoder.
 @usableFromInline
 package final class BodyDecoding: Sendable {
     package let decoder: any BodyDecoder

@@ -9,7 +9,8 @@ public protocol BodyEncoder: Sendable {
     /// the request has one.
     var contentType: String { get }
 
-    /// Encodes a value. Not named `encode`: `JSONEncoder` has a method of that name, and a call would be ambiguous.
+    /// Encodes a value. The name is not `encode`, because `JSONEncoder` has a method of that name, and a call would be
+    /// ambiguous.
     ///
     /// - Throws: any error. The request then fails with `encodingFailed` before a byte is sent.
     func encodeBody<Value: Encodable>(_ value: Value) throws -> ByteBuffer

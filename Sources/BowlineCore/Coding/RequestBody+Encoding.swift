@@ -1,7 +1,7 @@
 extension RequestBody {
     /// Returns a body with a value that is encoded at once.
     ///
-    /// To use the client's own encoder, call its verbs, for example `client.post("users", json: user)`.
+    /// To use the client's own encoder, call the client's methods, for example `client.post("users", json: user)`.
     ///
     /// - Throws: ``ServiceError`` with code `encodingFailed`. The message names the type and the coding path;
     ///   `underlying` is the encoder's error.

@@ -47,8 +47,8 @@ extension ServiceError {
             phase: .receivingBody)
     }
 
-    /// Names the response's media type only if it explains the failure, for example if an HTML page arrived instead of
-    /// a value.
+    /// Returns the text for a body that is not valid in its format. It names the response's media type only if that
+    /// explains the failure, for example if an HTML page arrived instead of a value.
     private static func notValid(_ format: String?, _ mediaType: String?) -> String {
         let text = "the body is not valid" + (format.map { " \(MediaType.format(of: $0))" } ?? "")
         guard let mediaType, let format, mediaType != MediaType.name(of: format) else { return text }
@@ -59,8 +59,8 @@ extension ServiceError {
 
     private static func unquoted(_ text: String) -> String { String(text.printable.dropFirst().dropLast()) }
 
-    /// A coding path as text, for example `items[3].price`. A key that may come from the body, for example a
-    /// dictionary's, is shown as `*`. Only the keys of an enumeration certainly come from the program.
+    /// Returns a coding path as text, for example `items[3].price`. Keys of an enumeration come from the program and
+    /// are shown. Any other key, for example of a dictionary, may come from the body and is shown as `*`.
     private static func readable(_ path: [any CodingKey]) -> String {
         var text = ""
         for key in path {

@@ -1,7 +1,8 @@
 extension String {
     /// Calls `body` with the string's bytes in UTF-8, and returns its result. The bytes are valid during the call only.
     ///
-    /// `withUTF8` needs a variable, so a copy of the string, which costs a retain and a release.
+    /// This avoids `withUTF8` where possible: it can be called only on a variable, so the string would be copied, which
+    /// costs a retain and a release.
     @inlinable @inline(__always)
     package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         if let result = utf8.withContiguousStorageIfAvailable({ body(UnsafeRawBufferPointer($0)) }) { return result }

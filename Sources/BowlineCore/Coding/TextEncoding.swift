@@ -21,7 +21,7 @@ package enum TextEncoding: Sendable, Hashable {
     ]
 
     /// Returns the text of a body. As in browsers, a byte order mark takes precedence over `charset`, and is dropped.
-    /// Without either, the encoding is UTF-8.
+    /// Without a mark and a `charset`, the encoding is UTF-8.
     package static func text(of bytes: ByteBuffer, contentType: String?) -> String {
         if let (encoding, length) = mark(of: bytes) {
             return encoding.text(bytes.readableBytesView.dropFirst(length))
@@ -30,7 +30,7 @@ package enum TextEncoding: Sendable, Hashable {
         return encoding.text(bytes.readableBytesView)
     }
 
-    /// The encoding that a byte order mark names, and the mark's length.
+    /// Returns the encoding that a byte order mark names, and the mark's length in bytes; nil: there is no mark.
     private static func mark(of bytes: ByteBuffer) -> (encoding: TextEncoding, length: Int)? {
         let beginning = bytes.readableBytesView.prefix(3)
         if beginning.elementsEqual([0xEF, 0xBB, 0xBF]) { return (.utf8, 3) }
@@ -39,7 +39,7 @@ package enum TextEncoding: Sendable, Hashable {
         return nil
     }
 
-    /// The first `charset` parameter of a media type, without its quotation marks.
+    /// Returns the first `charset` parameter of a media type, without its quotation marks.
     private static func charset(of contentType: String) -> Substring? {
         for parameter in contentType.split(separator: ";").dropFirst() {
             let parts = parameter.split(separator: "=", maxSplits: 1)
@@ -79,7 +79,7 @@ package enum TextEncoding: Sendable, Hashable {
         return String(text)
     }
 
-    /// Decodes UTF-16. An incomplete code unit at the end becomes U+FFFD, and so does half a surrogate pair.
+    /// Decodes UTF-16. An incomplete code unit at the end, or half of a surrogate pair, becomes U+FFFD.
     private static func text(_ bytes: ByteBufferView, isBigEndian: Bool) -> String {
         var units: [UInt16] = []
         units.reserveCapacity(bytes.count / 2 + 1)
@@ -97,8 +97,8 @@ package enum TextEncoding: Sendable, Hashable {
         return String(decoding: units, as: UTF16.self)
     }
 
-    /// The characters of windows-1252 at 0x80 to 0x9F. The five bytes that it does not define are control characters,
-    /// as in browsers.
+    /// The characters of windows-1252 at 0x80 to 0x9F. The five bytes that windows-1252 does not define become control
+    /// characters, as in browsers.
     private static let specials: [Unicode.Scalar] = [
         "\u{20AC}", "\u{81}", "\u{201A}", "\u{192}", "\u{201E}", "\u{2026}", "\u{2020}", "\u{2021}",
         "\u{2C6}", "\u{2030}", "\u{160}", "\u{2039}", "\u{152}", "\u{8D}", "\u{17D}", "\u{8F}",

@@ -5,8 +5,8 @@ package enum ClientLog {
     /// The logger for lines that must not be lost, used if the user has set no logger.
     package static let logger = Logger(label: "bowline.client")
 
-    /// Returns the logger for a line: the user's, or else the calling task's; nil: there is none. `Logger.current` of a
-    /// task without a logger has an empty label.
+    /// Returns the logger for a line: the user's logger, or else the calling task's; nil: there is neither. In a task
+    /// without a logger, `Logger.current` has an empty label.
     package static func logger(for configured: Logger?) -> Logger? {
         if let configured { return configured }
         let current = Logger.current
@@ -21,8 +21,8 @@ package enum ClientLog {
         for line in lines { logger.warning("\(line)") }
     }
 
-    /// Logs that the last value of a client was released without a shutdown. That is allowed: connections close as they
-    /// become idle.
+    /// Logs that the last copy of a client was released without a shutdown. This is allowed: each connection closes
+    /// when it becomes idle.
     package static func releasedWithoutShutdown() {
         logger.debug("client released without shutdown; unused connections close now, others as they finish")
     }

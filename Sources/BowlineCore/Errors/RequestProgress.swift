@@ -1,16 +1,16 @@
-/// How far a request got before it failed. This decides whether sending it again can do harm.
+/// How far a request got before it failed. This decides whether it can do harm to send the request again.
 public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
     /// No byte of the request was handed to the network: the service cannot have seen it.
     case neverSent
-    /// The service said that it did not process the request (HTTP/2 `REFUSED_STREAM`, or a stream above GOAWAY's last
-    /// id).
+    /// The service said that it did not process the request. It can say so over HTTP/2: by `REFUSED_STREAM`, or by a
+    /// GOAWAY with a last id below the request's stream.
     case refused
     /// Bytes were written and no response byte arrived: the service may or may not have acted on the request.
     case ambiguous
     /// At least one byte of a response has arrived, perhaps of an informational one.
     case responseStarted
 
-    /// Returns the further of the two: the progress at which the service may have seen more of the request.
+    /// Returns the further of the two values: the value at which the service may have seen more of the request.
     package func furthest(_ other: RequestProgress) -> RequestProgress {
         rank >= other.rank ? self : other
     }
@@ -27,7 +27,7 @@ public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
 
 /// A request's phase at one moment.
 public enum RequestPhase: UInt8, Sendable, Hashable, CaseIterable {
-    /// The call is admitted, but not in the transport: before, between or after attempts.
+    /// The call is admitted, but not in the transport: before, between or after its attempts.
     case pipeline
     /// The request waits for a connection to become free.
     case queued
@@ -35,7 +35,7 @@ public enum RequestPhase: UInt8, Sendable, Hashable, CaseIterable {
     case connecting
     /// The head and the body are being sent.
     case sending
-    /// The request was sent whole, and waits for the response head.
+    /// The whole request was sent, and the client waits for the response head.
     case awaitingHead
     /// The response body is being received.
     case receivingBody

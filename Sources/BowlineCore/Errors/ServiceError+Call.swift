@@ -1,8 +1,8 @@
 internal import HTTPTypes
 
 extension ServiceError {
-    /// Returns this error with the call that it ended. If the error names a call already, returns it unchanged:
-    /// middleware may throw the error of another call that it made.
+    /// Returns this error with the call that it ended. An error that already names a call is returned unchanged,
+    /// because middleware may throw the error of another call that the middleware made.
     package func ofCall(_ method: HTTPRequest.Method?, _ target: String?) -> ServiceError {
         guard self.method == nil, self.target == nil else { return self }
         var error = self
@@ -13,8 +13,8 @@ extension ServiceError {
 }
 
 extension CallRecord {
-    /// Returns the error with the call that it ended. Returns an error of another type, or one that names a call
-    /// already, unchanged.
+    /// Returns the error with the call that it ended. An error of another type, or an error that already names a call,
+    /// is returned unchanged.
     package func naming(_ error: any Error) -> any Error {
         guard let failure = error as? ServiceError, failure.method == nil, failure.target == nil else { return error }
         var named = failure.ofCall(HTTPRequest.Method(method), isTargetNamed ? target : nil)

@@ -19,7 +19,7 @@ extension ServiceError.Code {
     public static let invalidConfiguration = Self(rawValue: "invalidConfiguration")
     /// A URL cannot be used: it is malformed, has an unknown scheme or user information, or is relative without a base.
     public static let invalidURL = Self(rawValue: "invalidURL")
-    /// Method, target, field or body of a request is not allowed; nothing was sent.
+    /// The method, the target, a field or the body of a request is not allowed; nothing was sent.
     public static let invalidRequest = Self(rawValue: "invalidRequest")
     /// This version does not support what was requested. Reserved: nothing throws it today.
     public static let unsupported = Self(rawValue: "unsupported")
@@ -51,9 +51,9 @@ extension ServiceError.Code {
     /// The TLS handshake failed: untrusted or wrong certificate, no common version, or the peer does not speak TLS.
     public static let tlsHandshakeFailed = Self(rawValue: "tlsHandshakeFailed")
 
-    /// No response head arrived within `timeouts.responseHead` after the request was sent whole.
+    /// No response head arrived within `timeouts.responseHead` after the whole request was sent.
     public static let responseHeadTimeout = Self(rawValue: "responseHeadTimeout")
-    /// Nothing could be read from or written to a body for `timeouts.bodyIdle`.
+    /// No byte of a body could be read or written for the time `timeouts.bodyIdle`.
     public static let bodyIdleTimeout = Self(rawValue: "bodyIdleTimeout")
     /// One attempt got no response head within `timeouts.attempt`.
     public static let attemptTimeout = Self(rawValue: "attemptTimeout")
@@ -71,14 +71,14 @@ extension ServiceError.Code {
     public static let responseLimitExceeded = Self(rawValue: "responseLimitExceeded")
     /// The response body ended before its announced end.
     public static let incompleteBody = Self(rawValue: "incompleteBody")
-    /// The body is larger than the limit of `collect(upTo:)`, or one line or event of it is larger than the `maximum`
-    /// given.
+    /// The body is larger than the limit of `collect(upTo:)`, or a line or an event is larger than the `maximum` of
+    /// `lines`, `decodeLines` or `serverSentEvents`.
     public static let bodyTooLarge = Self(rawValue: "bodyTooLarge")
     /// The body was read before, is being read by another task, or was discarded. A response body can be read once.
     public static let bodyAlreadyConsumed = Self(rawValue: "bodyAlreadyConsumed")
 
-    /// The request body's own sequence threw an error (`underlying`). The connection was closed before the request was
-    /// complete.
+    /// The request body's own sequence threw an error (`underlying`). The service never got a complete request: the
+    /// connection was closed, or over HTTP/2 the stream was reset.
     public static let requestBodyFailed = Self(rawValue: "requestBodyFailed")
     /// The request body was shorter or longer than its declared length. The service never got a complete request.
     public static let requestBodyLengthMismatch = Self(rawValue: "requestBodyLengthMismatch")
@@ -90,7 +90,7 @@ extension ServiceError.Code {
     /// The response's body could not be decoded as the requested type. The message names the type and the coding path,
     /// and the line if the body is read by lines.
     public static let decodingFailed = Self(rawValue: "decodingFailed")
-    /// The redirects did not end within `redirect.maximum`.
+    /// The service redirected the call more often than `redirect.maximum` allows.
     public static let tooManyRedirects = Self(rawValue: "tooManyRedirects")
     /// A redirect must not be followed: it leads from `https` to `http` or to a Unix domain socket, or its `Location`
     /// is not a usable URL.
@@ -100,6 +100,6 @@ extension ServiceError.Code {
     /// The decoded body is larger than `decompression.maximumBytes` or `decompression.maximumRatio` allows.
     public static let decompressionLimitExceeded = Self(rawValue: "decompressionLimitExceeded")
     /// The request got no credentials: the source of tokens threw an error (`underlying`) or took too long, or another
-    /// authenticator threw.
+    /// authenticator threw an error.
     public static let authenticationFailed = Self(rawValue: "authenticationFailed")
 }

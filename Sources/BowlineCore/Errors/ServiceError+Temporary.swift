@@ -1,6 +1,6 @@
 extension ServiceError.Code {
-    /// Temporary failures: another attempt may end differently. Every other failure is final: a bad certificate, a
-    /// violation of the protocol, a limit, an invalid request, a full queue, a deadline.
+    /// The codes of temporary failures, after which another attempt may succeed. Every other failure is final: a bad
+    /// certificate, a violation of the protocol, a limit, an invalid request, a full queue, a deadline.
     package static let temporary: Set<ServiceError.Code> = [
         .nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout, .connectionClosed,
         .streamReset,
@@ -17,7 +17,7 @@ extension ServiceError {
         return error.isTemporary || temporaryForSources.contains(error.code) || Code.temporary.contains(error.code)
     }
 
-    /// Further failures that are temporary for a source of credentials: the deadline of the source's own request (not
+    /// The further codes that are temporary for a source of credentials: the deadline of the source's own request (not
     /// of a request that waits for it), a wait for a connection, a truncated response.
     private static let temporaryForSources: Set<Code> = [.deadlineExceeded, .poolAcquireTimeout, .incompleteBody]
 }

@@ -1,11 +1,11 @@
 public import HTTPTypes
 
-/// Why a request, or making a client, failed.
+/// The error of a request that failed, or of a client that could not be made.
 ///
-/// All layers throw this one type. ``code`` is the kind of error. ``progress`` says how far the request got, and so
-/// whether it may be sent again. ``method`` and ``target`` name the call. ``phase`` and ``elapsed`` say in which phase
-/// and after how much time it failed. Cancellation of the calling task is not a `ServiceError`: the call throws
-/// `CancellationError`.
+/// All layers throw this one type. ``code`` is the kind of error. ``progress`` says how far the request got. From this
+/// you know whether it may be sent again. ``method`` and ``target`` name the call. ``phase`` and ``elapsed`` say in
+/// which phase and after how much time it failed. Cancellation of the calling task is not a `ServiceError`: the call
+/// throws `CancellationError`.
 ///
 /// Descriptions have a limited length. They contain no header value, body, query or credential, with one exception: the
 /// media type of the response's `Content-Type`.
@@ -14,11 +14,12 @@ public struct ServiceError: Error, Sendable {
     public var code: Code
     /// One sentence for a person, at most 512 bytes. It contains names, never values.
     public var message: String
-    /// The error of the layer below, if there was one. Nothing is wrapped twice.
+    /// The error that caused this error; nil: there was none. An error is never wrapped twice.
     public var underlying: (any Error)?
     /// How far the request got.
     public var progress: RequestProgress
-    /// The attempts of the last hop, the first included. 0 if the call failed before its first attempt.
+    /// The number of attempts of the last hop, the first attempt included. 0 if the call failed before its first
+    /// attempt.
     public var attempts: Int
     /// How many requests were sent for the call: the attempts of all hops and the transport's resends. An attempt that
     /// got no connection counts too. 0: no request was sent, or middleware made the error.
@@ -28,11 +29,11 @@ public struct ServiceError: Error, Sendable {
     public var method: HTTPRequest.Method?
     /// The call's target: its template, for example `orders/{id}`.
     ///
-    /// For a call without a template the target is nil, because a path may contain secrets and personal data. If
-    /// `telemetry.namesPathsInErrors` is true, it is then the path without its query.
+    /// For a call without a template, the target is nil, because a path may contain secrets and personal data. If
+    /// `telemetry.namesPathsInErrors` is true, the target is the path without its query.
     public var target: String?
-    /// The status of the response that the failure belongs to, for example of a body that ended early or could not be
-    /// decoded; nil: there is no such response. The reason phrase is left out.
+    /// The status of the response, if the failure belongs to a response, for example if the body ended early or could
+    /// not be decoded. Else nil. The reason phrase is left out.
     public var status: HTTPResponse.Status?
     /// The media type in this response's `Content-Type`, in lower case and without parameters, for example `text/html`;
     /// nil: there is none, or it is not valid (RFC 9110 §8.3.1).
@@ -45,8 +46,9 @@ public struct ServiceError: Error, Sendable {
     public var elapsed: Duration?
     /// Whether the connection had carried a request before; nil: there was no connection.
     public var connectionWasReused: Bool?
-    /// The connection on which the last attempt failed; nil: there was none, or the failure is not the connection's,
-    /// for example if a body is too large. Then the response has the connection.
+    /// The connection on which the last attempt failed; nil: there was no connection, or the connection did not cause
+    /// the failure, for example if a body is too large. In the second case ``ServiceResponse/connection`` names the
+    /// connection.
     public var connection: ConnectionFacts?
     /// How many times the transport resent the last attempt, because a reused connection was dead or the peer refused
     /// the request.
@@ -61,7 +63,7 @@ public struct ServiceError: Error, Sendable {
     ///   - message: One sentence without values. It is cut if it is longer than 512 bytes.
     ///   - underlying: The error of the layer below.
     ///   - progress: How far the request got.
-    ///   - attempts: Attempts made, the first included.
+    ///   - attempts: The number of attempts, the first attempt included.
     ///   - origin: The request's origin.
     ///   - phase: The request's phase.
     public init(

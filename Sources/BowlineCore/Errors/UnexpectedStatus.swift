@@ -3,8 +3,8 @@ public import NIOCore
 
 /// A response whose status the caller did not expect.
 ///
-/// It is the `underlying` error of an `unexpectedStatus`; ``ServiceError/unexpectedStatus`` returns it. Its description
-/// contains only the status. Read the fields and the body from its properties.
+/// It is the `underlying` error of an error with the code `unexpectedStatus`. ``ServiceError/unexpectedStatus`` returns
+/// it. Its description contains only the status. Read the fields and the body from its properties.
 public struct UnexpectedStatus: Error, Sendable {
     /// How much of the body is kept, in bytes.
     public static let bodyLimit = 65_536
@@ -13,11 +13,12 @@ public struct UnexpectedStatus: Error, Sendable {
     public let status: HTTPResponse.Status
     /// The header fields.
     public let fields: HTTPFields
-    /// The first bytes of the body, 64 KiB at most, decoded as the response's body would be.
+    /// The first bytes of the body, 64 KiB at most. They are decompressed in the same way as the body of any other
+    /// response.
     public let body: ByteBuffer
     /// Whether the body was longer than the part that is kept, or ended before its announced end.
     public let isTruncated: Bool
-    /// How the client that sent the request decodes bodies; nil: as the default decoder does.
+    /// The decoder of the client that sent the request; nil: the default decoder.
     package var decoding: BodyDecoding?
 
     /// The body as text, in the same encoding as ``ServiceResponse/text(upTo:)`` uses.

@@ -3,8 +3,8 @@ public import Synchronization
 /// A value behind a `Mutex` whose lock the thread sanitizer can see.
 ///
 /// The slow path of the standard library's mutex is not instrumented. So with Swift 6.3 on Linux the sanitizer reports
-/// races between any two threads that contend for the mutex. If `THREAD_SANITIZER` is defined, this type notifies the
-/// sanitizer of each acquisition and release. Otherwise it adds nothing to the mutex.
+/// false races between any two threads that contend for the mutex. If `THREAD_SANITIZER` is defined, this type notifies
+/// the sanitizer of each acquisition and release. Otherwise it adds nothing to the mutex.
 @usableFromInline
 package struct Guarded<Value: ~Copyable>: ~Copyable {
     @usableFromInline let mutex: Mutex<Value>
@@ -33,9 +33,9 @@ package struct Guarded<Value: ~Copyable>: ~Copyable {
         #endif
     }
 
-    /// Notifies the sanitizer that everything done under the lock has happened. Call it after a wait for a
-    /// continuation. A continuation that is resumed before the task suspends goes on at once, and the runtime does not
-    /// notify the sanitizer of that.
+    /// Notifies the sanitizer that everything done under the lock has happened. Call it when a task has waited for a
+    /// continuation. If the continuation was resumed before the task suspended, the task goes on at once, and the
+    /// runtime does not notify the sanitizer.
     @inlinable
     package borrowing func synchronize() {
         #if THREAD_SANITIZER

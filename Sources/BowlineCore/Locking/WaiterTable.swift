@@ -1,7 +1,7 @@
 /// The continuations of tasks that wait for one event. Each has its own number.
 ///
-/// Storage only: the owner's lock guards it, and the owner resumes continuations after the unlock. A wait has three
-/// steps:
+/// Only stores the continuations. The owner's lock guards this storage, and the owner resumes continuations after the
+/// unlock. A wait has three steps:
 ///
 /// ```swift
 /// let number = state.withLock { $0.waiters.makeNumber() }
@@ -58,8 +58,8 @@ package struct WaiterTable<Value: Sendable>: Sendable {
 ///
 /// - Parameters:
 ///   - store: Called once with the continuation, before the task suspends. Stores the continuation under the owner's
-///     lock and returns nil. Or returns a result, and the task goes on at once: because the event has happened, or
-///     because the task is cancelled. `store` must check for cancellation under the same lock, as
+///     lock and returns nil. If the event has happened already or the task is cancelled, it returns a result instead,
+///     and the task goes on at once. `store` must check for cancellation under the same lock, as
 ///     ``WaiterTable/store(_:as:)`` does.
 ///   - cancel: Called when the task is cancelled, on any thread, perhaps before `store`. Removes the continuation under
 ///     the same lock, and resumes it if it was stored.

@@ -1,13 +1,15 @@
-/// A value behind a reference. A copy costs one reference count. The value itself is copied only when one of several
-/// holders changes it.
+/// A value behind a reference. Making a copy only changes a reference count. The value itself is copied only when one
+/// of several holders changes it.
 ///
-/// For values that pass through many suspended functions: a large value would take space in the frame of each of them.
+/// Used for large values that pass through many suspended functions. Without the reference, the value would take space
+/// in the frame of each function.
 ///
 /// Inlinable, like the properties that use it: a borrow that is not inlined costs an allocation.
 @usableFromInline
 struct CopyOnWrite<Value: Sendable>: Sendable {
     @usableFromInline
-    // Safety: `value` is changed only through a `CopyOnWrite` that is its one holder, so by one task at a time.
+    // Safety: `value` is changed only through a `CopyOnWrite` with the only reference to this storage, so by one task
+    // at a time.
     final class Storage: @unchecked Sendable {
         // No other access can overlap a change, because a change has exclusive access to the only reference.
         @exclusivity(unchecked) @usableFromInline var value: Value

@@ -7,7 +7,8 @@ extension HTTPFields {
         // Two living values with the same bits are the same value.
         withUnsafeBytes(of: self) { own in
             withUnsafeBytes(of: other) { other in
-                // `HTTPFields` is one reference. If a later version of it is larger, the result is always false.
+                // `HTTPFields` contains only one reference. If a later version of it is larger, the result is always
+                // false.
                 own.count == MemoryLayout<UInt>.size && own.load(as: UInt.self) == other.load(as: UInt.self)
             }
         }

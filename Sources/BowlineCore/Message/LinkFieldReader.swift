@@ -1,9 +1,9 @@
 /// A reader of the value of a `Link` field (RFC 8288 §3). It applies the algorithms of appendix B.2 and B.3 in one
 /// pass.
 package struct LinkFieldReader {
-    /// The most links of a response that are read. A service needs only a few for its pages.
+    /// The maximum number of links of a response that are read. A service needs only a few links for its pages.
     package static let maximumLinks = 256
-    /// The most parameters of a link that are kept. Further parameters are skipped.
+    /// The maximum number of parameters of a link that are kept. Further parameters are skipped.
     private static let maximumParameters = 32
 
     /// One link as the field contains it: the target is not resolved.

@@ -1,7 +1,7 @@
 /// Functions that read the media type in a `Content-Type` field (RFC 9110 §8.3.1).
 package enum MediaType {
-    /// Returns the media type in lower case, without parameters: `text/html` for `Text/HTML; charset=utf-8`. nil: it is
-    /// not two tokens, or is longer than 128 bytes.
+    /// Returns the media type in lower case, without parameters: `text/html` for `Text/HTML; charset=utf-8`. nil: the
+    /// media type does not have the form `token/token`, or is longer than 128 bytes.
     package static func name(of contentType: String) -> String? {
         let type = contentType.utf8.prefix { $0 != UInt8(ascii: ";") }
         guard let first = type.firstIndex(where: { !isSpace($0) }), let last = type.lastIndex(where: { !isSpace($0) })

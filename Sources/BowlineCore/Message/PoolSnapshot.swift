@@ -1,9 +1,9 @@
 /// The connections of a client's pool at one moment.
 public struct PoolSnapshot: Sendable {
-    /// The origins that have a pool now, sorted by name. The pool of a cold origin was removed, so that origin is not
-    /// included.
+    /// The origins that have a pool now, sorted by name. The pool of an origin with no connection, dial or waiting
+    /// request is removed, so that origin is not included.
     public let origins: [OriginPoolSnapshot]
-    /// Connections opened since the client was made, including those of cold origins.
+    /// Connections opened since the client was made, including connections of pools that were removed.
     public let opened: Int
     /// Connections closed since the client was made, by reason; `Docs/ConnectionReuse.md` explains each reason.
     public let closed: [String: Int]
@@ -22,7 +22,7 @@ public struct PoolSnapshot: Sendable {
     public var dialling: Int { origins.reduce(0) { $0 + $1.dialling } }
     /// Requests that wait for a connection, of all origins.
     public var waiting: Int { origins.reduce(0) { $0 + $1.waiting } }
-    /// Requests on connections that carry several at once (HTTP/2), of all origins.
+    /// Requests in flight on HTTP/2 connections, which carry several requests at once, of all origins.
     public var streams: Int { origins.reduce(0) { $0 + $1.streams } }
 }
 
@@ -38,7 +38,7 @@ public struct OriginPoolSnapshot: Sendable {
     public let dialling: Int
     /// Requests that wait for a connection.
     public let waiting: Int
-    /// Requests on connections that carry several at once (HTTP/2).
+    /// Requests in flight on HTTP/2 connections, which carry several requests at once.
     public let streams: Int
     /// Connections opened since the pool was made.
     public let opened: Int

@@ -79,16 +79,16 @@ extension ReceivedFields {
             }
         }
 
-        /// Calls `body` with each value of a name until it returns a result, and returns that result; nil: it returned
-        /// none.
+        /// Calls `body` with one value of a name after another until `body` returns a result. Returns this result; nil:
+        /// `body` returned none.
         private func withValues<Result>(
             of name: HTTPField.Name, _ body: (UnsafeRawBufferPointer) -> Result?
         ) -> Result? {
             name.canonicalName.withBytes { withValues(ofLowercased: $0, body) }
         }
 
-        /// Calls `body` with each value of a name until it returns a result, and returns that result; nil: it returned
-        /// none.
+        /// Calls `body` with one value of a name after another until `body` returns a result. Returns this result; nil:
+        /// `body` returned none.
         func withValues<Result>(
             ofLowercased name: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result?
         ) -> Result? {

@@ -25,8 +25,8 @@ extension ReceivedFields {
         withFirst(lowercasedName) { _ in true } ?? false
     }
 
-    /// Whether a comma-separated list contains a token, in any line of this name, without regard to case (RFC 9110
-    /// §5.6.1).
+    /// Whether a comma-separated list contains a token, without regard to case. All lines of this name are searched
+    /// (RFC 9110 §5.6.1).
     ///
     /// - Parameters:
     ///   - lowercasedToken: the token, ASCII, in lower case.
@@ -62,8 +62,8 @@ extension ReceivedFields {
         }
     }
 
-    /// Calls `body` with each value of a name until it returns a result, and returns that result; nil: it returned
-    /// none.
+    /// Calls `body` with one value of a name after another until `body` returns a result. Returns this result; nil:
+    /// `body` returned none.
     private func withValues<Result>(
         of lowercasedName: StaticString, _ body: (UnsafeRawBufferPointer) -> Result?
     ) -> Result? {
@@ -105,7 +105,8 @@ extension UnsafeRawBufferPointer {
         return equalsWord(ofLowercased: other, at: count - 8)
     }
 
-    /// Whether eight of these bytes, with `A` to `Z` counted as `a` to `z`, equal those of `other`.
+    /// Whether eight of these bytes, with `A` to `Z` counted as `a` to `z`, equal the eight bytes of `other` at the
+    /// same position.
     @inline(__always)
     private func equalsWord(ofLowercased other: UnsafeRawBufferPointer, at position: Int) -> Bool {
         let ones: UInt64 = 0x0101_0101_0101_0101

@@ -147,7 +147,7 @@ extension ReceivedFields: Sequence {
 }
 
 extension ReceivedFields: CustomStringConvertible, CustomReflectable {
-    /// The number of fields and the first names, never a value.
+    /// The number of fields and the first names. Contains no value.
     public var description: String {
         let names = prefix(16).map { String($0.name.prefix(40)) }
         return "\(count) fields [\(names.joined(separator: ", "))\(count > names.count ? ", …" : "")]"

@@ -5,9 +5,9 @@ public struct ResponseFacts: Sendable {
     /// The number of attempts of the last hop, from 1. Each followed redirect begins a new hop. A second sending after
     /// a 401 or a 417 counts as an attempt.
     public var attempts: Int
-    /// How many requests were sent for the call: each attempt of each hop, and each ``resends``. An attempt counts even
-    /// if it found no connection, or if the transport refused to send it. An attempt does not count if middleware
-    /// answered or refused it. The client sets this property.
+    /// How many requests were sent for the call: each attempt of each hop, and each resend by the transport. An attempt
+    /// counts even if it found no connection, or if the transport refused to send it. An attempt does not count if
+    /// middleware answered or refused it. The client sets this property.
     public var requestsSent = 1
     /// How often the transport sent the last attempt again because a reused connection was dead, or because the peer
     /// refused the request.
@@ -16,11 +16,11 @@ public struct ResponseFacts: Sendable {
     public var timings: PhaseTimings
     /// The informational responses that were received before the response.
     public var informational: [InformationalResponse]
-    /// The URLs that the followed redirects led to, in order. The response comes from the last. Empty if no redirect
-    /// was followed.
+    /// The URLs that the followed redirects led to, in order. The response comes from the last of them. Empty if no
+    /// redirect was followed.
     public var redirects: [ServiceURL] = []
-    /// The URL that was requested on the last hop, with the query as middleware and credentials changed it. nil: no
-    /// client has received the response.
+    /// The URL that was requested on the last hop. Its query includes the changes by middleware and credentials. nil:
+    /// no client has received the response.
     public var url: ServiceURL?
     /// The content codings that were removed from the body, such as `gzip`, in the order in which the service applied
     /// them.
@@ -110,7 +110,7 @@ public struct PhaseTimings: Sendable, Hashable {
     public init() {}
 }
 
-/// An informational (1xx) response: 100, 102, 103 (RFC 9110 §15.2).
+/// An informational (1xx) response, for example 100, 102 or 103 (RFC 9110 §15.2).
 public struct InformationalResponse: Sendable {
     /// The status: 100 to 199, except 101.
     public let status: HTTPResponse.Status

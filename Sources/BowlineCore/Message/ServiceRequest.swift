@@ -28,7 +28,7 @@ public struct ServiceRequest: Sendable {
     }
 
     /// The header fields. Bowline writes `Host`, `Content-Length`, `Transfer-Encoding` and `Connection`. If you set one
-    /// of them, the request is refused if the value contradicts the body or the origin.
+    /// of them to a value that contradicts the body or the origin, the request is refused.
     @inlinable @inline(__always) public var fields: HTTPFields {
         _read { yield content.value.fields }
         _modify { yield &content.value.fields }
@@ -46,7 +46,7 @@ public struct ServiceRequest: Sendable {
         set { content.value.ownOptions = OwnOptions(newValue) }
     }
 
-    /// The options; nil: none were set. Behind a reference, because most requests have none.
+    /// The options; nil: none were set. Stored behind a reference, because most requests have no options of their own.
     @inlinable @inline(__always) package var ownOptions: OwnOptions? {
         _read { yield content.value.ownOptions }
     }
@@ -61,7 +61,7 @@ public struct ServiceRequest: Sendable {
     /// The origin of ``url``; nil: the client has not set it yet.
     package var origin: Origin? { content.value.url?.origin }
 
-    /// Makes a request. The client checks it when it is sent.
+    /// Makes a request. The client checks the request when it sends it.
     ///
     /// - Parameters:
     ///   - method: The method. Default GET.
@@ -79,7 +79,7 @@ public struct ServiceRequest: Sendable {
         )
     }
 
-    /// Makes a request with options. The client checks it when it is sent.
+    /// Makes a request with options. The client checks the request when it sends it.
     ///
     /// - Parameters:
     ///   - method: The method. Default GET.
@@ -140,7 +140,7 @@ public struct ServiceRequest: Sendable {
         fields[try Self.checkedName(name, value)] = value
     }
 
-    /// Appends a field from text, and keeps fields of the same name. Otherwise like ``setField(_:_:)``.
+    /// Appends a field from text, and keeps earlier fields of the same name. Otherwise like ``setField(_:_:)``.
     ///
     /// - Throws: ``ServiceError`` `invalidRequest`, as ``setField(_:_:)``.
     public mutating func appendField(_ name: String, _ value: String) throws {
@@ -172,10 +172,10 @@ public struct ServiceRequest: Sendable {
 }
 
 extension ServiceRequest: CustomStringConvertible, CustomReflectable {
-    /// Method and path; no query, field or body, because they may contain secrets.
+    /// Method and path. Contains no query, field or body, because they may be secret.
     public var description: String {
-        // Compares bytes: a "?" with a combining mark after it is another `Character`, but the request that is sent
-        // contains a "?".
+        // Compares bytes, not characters. A "?" with a combining mark after it is another `Character`, but the request
+        // that is sent contains the byte "?".
         let ends = [UInt8(ascii: "?"), UInt8(ascii: "#")]
         let path = url?.path ?? String(decoding: reference.utf8.prefix { !ends.contains($0) }, as: UTF8.self)
         return "\(method.rawValue) \(path.utf8.contains(UInt8(ascii: "@")) ? "(a URL with user information)" : path)"

@@ -1,7 +1,7 @@
 extension ServiceResponse: CustomStringConvertible, CustomReflectable {
-    /// Status, protocol, connection and attempts; no field and no body, because they may contain secrets.
+    /// Status, protocol, connection and attempts. Contains no field and no body, because they may be secret.
     public var description: String {
-        // Without the reason phrase: it is the peer's text, and the code is enough.
+        // The reason phrase is left out: it is the peer's text, and the code is enough.
         var text = "\(status.code)"
         if let connection = facts.connection {
             text += " over \(connection.protocolVersion.rawValue), connection \(connection.id)"

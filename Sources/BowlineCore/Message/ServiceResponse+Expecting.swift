@@ -1,7 +1,8 @@
 internal import NIOCore
 
 extension ServiceResponse {
-    /// Returns this response if it has one of these statuses, else throws an error with its status, fields and body.
+    /// Returns this response if it has one of these statuses. Else throws an error with the status, fields and body of
+    /// the response.
     ///
     /// ```swift
     /// let made = try await client.post("users", json: user).expecting(.created).decode(User.self)
@@ -9,8 +10,8 @@ extension ServiceResponse {
     /// Without arguments, any 2xx status is expected, as it is by `decode` and `download`. The first 64 KiB of an
     /// unexpected response's body are read for the error. The rest is discarded.
     ///
-    /// - Throws: ``ServiceError`` `unexpectedStatus`, whose ``ServiceError/unexpectedStatus`` has status, fields and
-    ///   body; `CancellationError` when the task is cancelled while the body is read.
+    /// - Throws: ``ServiceError`` with the code `unexpectedStatus` (its property ``ServiceError/unexpectedStatus`` has
+    ///   status, fields and body); `CancellationError` when the task is cancelled while the body is read.
     public func expecting(_ statuses: HTTPResponse.Status...) async throws -> ServiceResponse {
         guard statuses.isEmpty else { return try await expecting(where: statuses.contains) }
         return try await expecting { $0.kind == .successful }

@@ -21,7 +21,7 @@ public struct ServiceResponse: Sendable {
         _modify { yield &content.value.status }
     }
 
-    /// The header fields as received. A lookup here does not make ``fields``, so it is cheap.
+    /// The header fields as received. A lookup in them is cheap, because it does not make the collection ``fields``.
     @inlinable @inline(__always) public var receivedFields: ReceivedFields {
         _read { yield content.value.receivedFields }
         _modify { yield &content.value.receivedFields }
@@ -39,13 +39,14 @@ public struct ServiceResponse: Sendable {
         _modify { yield &content.value.facts }
     }
 
-    /// How the client that sent the request decodes bodies; nil: with the default decoder.
+    /// The decoder of the client that sent the request; nil: the default decoder.
     package var decoding: BodyDecoding? {
         _read { yield content.value.decoding }
         _modify { yield &content.value.decoding }
     }
 
-    /// Whether the caller has declared this status as expected. Then `decode` accepts it even if it is not 2xx.
+    /// Whether the caller has declared this status as expected. Then `decode` accepts the response even if the status
+    /// is not 2xx.
     package var isStatusExpected: Bool {
         _read { yield content.value.isStatusExpected }
         _modify { yield &content.value.isStatusExpected }
@@ -73,18 +74,19 @@ public struct ServiceResponse: Sendable {
 
     /// The connection that delivered the response; nil: there was none (a stub).
     public var connection: ConnectionFacts? { facts.connection }
-    /// The URL that the response comes from: after redirects, the last one's target. nil: no client has received the
-    /// response (a stub, or made by hand).
+    /// The URL that the response comes from. After redirects, it is the target of the last redirect. nil: no client has
+    /// received the response (it is from a stub, or made by hand).
     ///
-    /// ``links`` and references in the body are relative to it: ``ServiceURL/resolving(_:)``. Its query may contain
-    /// secrets.
+    /// References in the body are relative to this URL: resolve them with ``ServiceURL/resolving(_:)``. ``links`` are
+    /// resolved already. The URL's query may contain secrets.
     public var url: ServiceURL? { facts.url }
     /// The number of attempts of the last hop, from 1. Each redirect (``ResponseFacts/redirects``) begins a new hop.
     /// Resends by the transport do not count.
     public var attempts: Int { facts.attempts }
     /// How many requests were sent for the call: the attempts of all hops and the transport's resends.
     public var requestsSent: Int { facts.requestsSent }
-    /// How often the transport sent the last attempt again because a reused connection was dead.
+    /// How often the transport sent the last attempt again, because a reused connection was dead or the peer refused
+    /// the request.
     public var resends: Int { facts.resends }
     /// When the attempt that got this response reached each of its phases.
     public var timings: PhaseTimings { facts.timings }

@@ -11,7 +11,8 @@ public struct WebLink: Sendable, Hashable {
     public let target: ServiceURL
     /// The link's relation types in lower case, such as `next`; at least one.
     public let relations: [String]
-    /// The subject of the link, if that is not the response itself: the value of the parameter `anchor`, not resolved.
+    /// The value of the parameter `anchor`, not resolved: the subject of the link. nil: the subject is the response
+    /// itself.
     public let anchor: String?
     private let parameters: [Parameter]
 
@@ -42,7 +43,7 @@ public struct WebLink: Sendable, Hashable {
 }
 
 extension WebLink: CustomStringConvertible, CustomReflectable {
-    /// The target without its query, which may contain secrets; no parameter.
+    /// The target without its query, which may contain secrets. Contains no parameter.
     public var description: String { "WebLink(\(target))" }
 
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
@@ -53,7 +54,7 @@ extension ServiceResponse {
     ///
     /// The result does not contain:
     /// - links without a `rel`
-    /// - links whose target is not a URL that a client can request, is longer than 16 KiB, or is on a Unix domain
+    /// - links with a target that is not a URL for a client, that is longer than 16 KiB, or that is on a Unix domain
     ///   socket other than the response's
     /// - relative links, if ``url`` is nil
     /// - the rest of a field after a syntax error (RFC 8288)

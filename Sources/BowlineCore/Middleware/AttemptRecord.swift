@@ -1,4 +1,4 @@
-/// The record of the transport's and the credentials' events within one attempt.
+/// The record of what the transport and the credentials did within one attempt.
 ///
 /// The user's `perAttempt` middleware runs between the executor and the transport, and may return or throw anything. So
 /// the executor takes from this record, and not from the error, how far the attempt got and whether the failure is the
@@ -33,7 +33,7 @@ package final class AttemptRecord: Sendable {
         state.withLock { $0.failure = failure }
     }
 
-    /// Who may have credentials other than those that the last 401 refused.
+    /// Which kinds of authenticators may have other credentials, after the last 401.
     package var renewal: RenewalChance { state.withLock { $0.renewal } }
 
     /// Compares `error`, which middleware threw, with the events of the attempt.
@@ -41,17 +41,19 @@ package final class AttemptRecord: Sendable {
     /// - Parameters:
     ///   - error: The attempt's error.
     ///   - origin: The origin that the request was for.
-    /// - Returns: the error, whose `progress` is at least the attempt's; and whether it is the failure of this
-    ///   attempt's request. It is not if middleware made it, kept it from earlier, or got it for a request of its own.
+    /// - Returns: the error, with a `progress` that is at least the attempt's; and whether this attempt's request
+    ///   failed with this error. False if middleware made the error, kept it from earlier, or got it for a request of
+    ///   its own.
     package func judged(_ error: ServiceError, from origin: Origin?) -> (error: ServiceError, isOwn: Bool) {
         let (sends, failure) = state.withLock { ($0.sends, $0.failure) }
         let last = failure.flatMap { $0.isCopied(to: error) ? $0 : nil }
         let isLast = last != nil
-        // The failure of a response body that middleware was reading.
+        // Whether the error is the failure of a response body that middleware was reading.
         let isOfBody =
             error.progress.furthest(.ambiguous) == error.progress
             && error.origin != nil && error.origin == origin?.description
-        // A failure of the credentials does not concern a request that the attempt sent earlier.
+        // Whether the error's progress covers all requests of the attempt. A failure of the credentials says nothing
+        // about a request that the attempt sent earlier.
         let saysAll = sends == 0 || sends == 1 && isLast && error.code != .authenticationFailed
         var error = error
         if let last { error.progress = last.progress }
@@ -63,9 +65,9 @@ package final class AttemptRecord: Sendable {
 extension ServiceError {
     /// Whether `other` is this failure of a transport, or a copy that middleware has changed.
     ///
-    /// Each request that a call sends raises `requestsSent`, so each failure of a call has a different value, and an
-    /// error that middleware made has none. An error of another call can have the same value. So two of code, origin
-    /// and elapsed time must agree too.
+    /// Both errors must have the same `requestsSent`. Each request that a call sends raises this number, so two
+    /// failures of one call have different numbers, and an error that middleware made has 0. An error of another call
+    /// may have the same number. So two of code, origin and elapsed time must be equal too.
     fileprivate func isCopied(to other: ServiceError) -> Bool {
         guard requestsSent == other.requestsSent else { return false }
         let agreeing = [code == other.code, origin == other.origin, elapsed == other.elapsed]

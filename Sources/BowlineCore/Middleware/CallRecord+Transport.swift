@@ -19,11 +19,12 @@ extension CallRecord {
     }
 
     /// Counts a response that a transport returned. The transport still delivers the rest of the body, and ends the
-    /// body when its time is up.
+    /// body at the deadline.
     package func transportAnswered(_ response: ServiceResponse, attempt: Int) {
         guard isWatched.load(ordering: .relaxed) else { return }
         let (_, returned) = returned.add(1, ordering: .relaxed)
-        // Middleware may have several requests in flight.
+        // Middleware may have several requests in flight. The call is outside the transport only when all have
+        // returned.
         guard returned == sends.load(ordering: .relaxed), response.body.isHere else { return }
         enter(.pipeline, attempt: attempt)
     }
@@ -46,8 +47,8 @@ extension CallRecord {
         if isOver { abandonHeldBodies() }
     }
 
-    /// Stops holding a body, because it is being sent again. From now on the exchange that sends the body ends it. That
-    /// may be after the call's end, because an upload can go on after an early response.
+    /// Stops holding a body, because it is being sent again. From now on the exchange that sends the body also ends it,
+    /// perhaps after the call's end: an upload can go on after an early response.
     package func takeBack(_ body: RequestBody) {
         guard holdsBodies.load(ordering: .relaxed) else { return }
         heldBodies.withLock { $0.removeAll { $0.isSameStream(as: body) } }
@@ -62,21 +63,21 @@ extension CallRecord {
         for body in bodies { body.abandon() }
     }
 
-    /// Makes the call count what the transport returns, as ``isInTransport`` needs.
+    /// Makes the call count the transport's responses and failures. ``isInTransport`` needs these counts.
     package func watch() {
         isWatched.store(true, ordering: .relaxed)
     }
 
-    /// Whether the call is in the transport, which then ends it when its time is up. Exact only after ``watch()``.
-    /// Without it, also true for a call whose response has come back.
+    /// Whether the call is in the transport. Then the transport ends the call at its deadline. The value is exact only
+    /// after ``watch()``. Without ``watch()``, it is also true for a call that has its response already.
     package var isInTransport: Bool {
         guard phase != .pipeline, phase != .backoff else { return false }
         let returned = returned.load(ordering: .relaxed)
         return returned == 0 || returned < sends.load(ordering: .relaxed)
     }
 
-    /// The furthest progress that the request may have made. For errors that do not come from the transport, because
-    /// only the transport knows the exact progress.
+    /// The furthest progress that the request may have made. It is for errors that do not come from the transport,
+    /// because only the transport knows the exact progress.
     var assumedProgress: RequestProgress {
         if phase == .receivingBody { return .responseStarted }
         return sends.load(ordering: .relaxed) > 0 ? .ambiguous : .neverSent

@@ -2,8 +2,8 @@ package import Synchronization
 
 /// The record of one call, from its admission to the end of its response body. A shutdown's report uses it.
 package final class CallRecord: ResponseBodyObserver {
-    /// The registry that counts the call, and the call's slot in it. A kept response keeps the registry alive, but no
-    /// connection except its own.
+    /// The registry that counts the call, and the call's slot in it. A response that the caller keeps also keeps the
+    /// registry alive, but no connection except its own.
     private let registry: (any CallRegistry)?
     package let slot = Atomic(-1)
     /// The call's number in telemetry events; 0: there was no event yet.
@@ -13,7 +13,7 @@ package final class CallRecord: ResponseBodyObserver {
     /// The client's clock.
     package let clock: any ServiceClock
     package let method: String
-    /// The target's template, or its path.
+    /// The target's template, or else the path.
     package let target: String
     /// Whether errors may contain ``target``: it is a template, or the user wants paths in errors.
     package let isTargetNamed: Bool
@@ -21,7 +21,7 @@ package final class CallRecord: ResponseBodyObserver {
     // Safety: written once, before the reader of the body gets the response; read only through that body.
     @exclusivity(unchecked) nonisolated(unsafe) var answer: (status: Int, fields: ReceivedFields)?
     private let progress: Atomic<UInt32>
-    /// Counts of the requests to the transport and of its returns: see `CallRecord+Transport.swift`.
+    /// The numbers of requests to the transport and of its responses and failures: see `CallRecord+Transport.swift`.
     let sends = Atomic(0)
     let resends = Atomic(0)
     let returned = Atomic(0)
@@ -43,7 +43,8 @@ package final class CallRecord: ResponseBodyObserver {
         progress = Atomic(UInt32(RequestPhase.pipeline.rawValue) | 1 << 8)
     }
 
-    /// Makes the error of a call that is outside the transport when its own deadline or a shutdown's deadline passes.
+    /// Makes the error of a call that ends at its own deadline or at a shutdown's deadline, while the call is outside
+    /// the transport.
     package func failure(_ code: ServiceError.Code, _ message: String) -> ServiceError {
         var failure = ServiceError(code, message, progress: assumedProgress, attempts: attempt, phase: .pipeline)
         failure.requestsSent = requestsSent
@@ -77,7 +78,7 @@ package final class CallRecord: ResponseBodyObserver {
     /// Whether the call is over. Always false if no registry counts the call.
     var isOver: Bool { registry != nil && slot.load(ordering: .relaxed) < 0 }
 
-    /// Whether the client has begun to shut down. Then no optional work is begun, such as a retry.
+    /// Whether the client has begun to shut down. Then no optional work, such as a retry, is begun.
     package var isDraining: Bool { registry?.isDraining ?? false }
 
     /// Sleeps until `instant`. Returns false as soon as the client begins to shut down.

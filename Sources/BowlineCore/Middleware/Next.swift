@@ -8,7 +8,7 @@ public struct Next: Sendable {
         self.handler = handler
     }
 
-    /// Makes a `Next` from a closure, for testing a middleware by itself.
+    /// Makes a `Next` from a closure, to test a middleware without a client.
     ///
     /// ```swift
     /// let next = Next { request, _ in ServiceResponse(status: request.fields.contains(.accept) ? .ok : .notAcceptable) }
@@ -63,7 +63,7 @@ private struct MiddlewareHandler: RequestHandler {
     }
 }
 
-/// A transport that is a closure.
+/// The end of a chain for tests: a closure that returns the response.
 private struct ClosureHandler: RequestHandler {
     let answer: @Sendable (ServiceRequest, RequestContext) async throws -> ServiceResponse
 

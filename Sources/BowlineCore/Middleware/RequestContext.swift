@@ -1,10 +1,10 @@
 /// The context of a request: its deadline, limits and attempt number, and the call it belongs to.
 public struct RequestContext: Sendable {
-    /// When the whole request has to be over; nil: no limit.
+    /// When the whole request must have ended; nil: no limit.
     public var deadline: Deadline?
-    /// Which attempt this is, from 1; from 1 again after each redirect.
+    /// The number of this attempt, from 1. Begins at 1 again after each redirect.
     public var attempt: Int
-    /// The limits in force: those of the client, unless the request overrides them.
+    /// The limits in force: the client's limits, unless the request overrides them.
     public var timeouts: Timeouts
     /// The record of the call.
     package let call: CallRecord
@@ -23,11 +23,11 @@ public struct RequestContext: Sendable {
         self.call = call
     }
 
-    /// Makes a context, for testing a middleware or a transport by itself.
+    /// Makes a context, to test a middleware or a transport without a client.
     ///
     /// - Parameters:
-    ///   - deadline: When the whole request has to be over, on `clock`; nil: no limit.
-    ///   - attempt: Which attempt it is, from 1.
+    ///   - deadline: When the whole request must have ended, on `clock`; nil: no limit.
+    ///   - attempt: The attempt's number, from 1.
     ///   - timeouts: The limits in force.
     ///   - clock: The clock of the context. A test passes a `TestClock`.
     public init(
@@ -51,12 +51,13 @@ extension RequestContext {
     /// How many redirects of the call were followed before this hop.
     package var hop: Int { earlierOrigins.count }
 
-    /// Suspends until `instant`, or until the client begins to shut down. For middleware that waits before it goes on.
-    /// During the wait the request's phase is `backoff`.
+    /// Suspends until `instant`, or until the client begins to shut down. Use it in middleware that waits before it
+    /// goes on. During the wait the request's phase is `backoff`.
     ///
-    /// - Parameter instant: When to go on, on ``clock``. If it has passed, the function returns at once.
-    /// - Returns: whether `instant` was reached; false: the client has begun to shut down. Then begin nothing that
-    ///   takes more time.
+    /// - Parameter instant: The time at which the wait ends, on ``clock``. If this time has passed, the function
+    ///   returns at once.
+    /// - Returns: whether `instant` was reached; false: the client has begun to shut down. In this case begin nothing
+    ///   that takes more time.
     /// - Throws: `CancellationError` at once when the task is cancelled.
     public func sleep(until instant: MonotonicInstant) async throws -> Bool {
         call.enter(.backoff, attempt: attempt)

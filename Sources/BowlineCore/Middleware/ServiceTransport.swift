@@ -7,11 +7,11 @@ public protocol ServiceTransport: Sendable {
     /// The caller owns the body of the response. If the task is cancelled, the attempt ends promptly with
     /// `CancellationError`.
     ///
-    /// - Throws: ``ServiceError``, whose `progress` says how far the request got, or `CancellationError`.
+    /// - Throws: ``ServiceError`` with a `progress` that says how far the request got, or `CancellationError`.
     func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse
 
-    /// Prepares for the shutdown: closes idle connections. Requests in flight go on, and requests that still arrive are
-    /// sent.
+    /// Prepares for the shutdown: closes idle connections. Requests in flight go on. Requests that arrive later are
+    /// still sent.
     func beginDrain()
 
     /// Ends everything now: requests in flight fail with `forciblyClosed`. Returns when connections are closed, or

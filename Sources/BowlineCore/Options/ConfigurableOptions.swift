@@ -1,4 +1,4 @@
-/// A group of options that begins with its defaults. A closure can change them where the group is made.
+/// A group of options. A new group has the defaults, and a closure can change them in the same expression.
 ///
 /// ```swift
 /// $0.retry = RetryOptions { $0.maximumAttempts = 4 }
@@ -10,7 +10,7 @@ public protocol ConfigurableOptions: Sendable {
 }
 
 extension ConfigurableOptions {
-    /// Makes the defaults with some changes. The values are checked where the options are used.
+    /// Makes the defaults with some changes. The values are checked when the options are used.
     ///
     /// - Parameter configure: Changes the defaults.
     /// - Throws: Any error of `configure`.

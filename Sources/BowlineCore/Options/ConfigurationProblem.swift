@@ -2,7 +2,7 @@
 public struct ConfigurationProblem: Sendable, Hashable, CustomStringConvertible {
     /// The property's path from the configuration's root, for example `pool.maximumIdlePerOrigin`.
     public let path: String
-    /// What is wrong with the property's value.
+    /// The reason why the property's value is wrong.
     public let reason: String
 
     package init(_ path: String, _ reason: String) {
@@ -25,8 +25,8 @@ extension [ConfigurationProblem] {
     }
 }
 
-/// All problems of a configuration. The `underlying` error of an `invalidConfiguration`, whose message may be too short
-/// for all of them.
+/// All problems of a configuration. This is the `underlying` error of an `invalidConfiguration`, because the message
+/// may be too short for all problems.
 public struct ConfigurationProblems: Error, Sendable, Hashable {
     /// The problems, in the order of the properties.
     public let problems: [ConfigurationProblem]

@@ -1,13 +1,14 @@
-/// Whether response bodies are decoded (`Content-Encoding`, RFC 9110 §8.4), and how much they may grow.
+/// Options that say whether response bodies are decoded (`Content-Encoding`, RFC 9110 §8.4), and how large they may
+/// become.
 public struct DecompressionOptions: Sendable, Hashable, ConfigurableOptions {
     /// Whether the client offers gzip and deflate, and decodes bodies that use them. Default true.
     public var isEnabled = true
-    /// How many times larger than its received bytes a decoded body may be. Checked once the decoded body is larger
-    /// than 1 MiB. 2 to 100,000; nil: no limit. Default 200.
+    /// How many times larger than the received body the decoded body may be. Checked only for decoded bodies above 1
+    /// MiB. 2 to 100,000; nil: no limit. Default 200.
     public var maximumRatio: Int? = 200
-    /// How many bytes a decoded body may have; from 1; nil: no limit. Default 1 GiB.
+    /// How many bytes a decoded body may have, from 1; nil: no limit. Default 1 GiB.
     public var maximumBytes: Int? = 1 << 30
-    /// How many stacked codings are decoded; 1 to 16. With more, the body is left as received. Default 5.
+    /// How many stacked codings of a body are decoded; 1 to 16. A body with more codings stays as received. Default 5.
     public var maximumLayers = 5
 
     /// Makes the defaults.
@@ -32,12 +33,12 @@ public struct DecompressionOptions: Sendable, Hashable, ConfigurableOptions {
     package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }
 
-/// A request's own options for decoding its response; each is inherited from the client unless set.
+/// A request's own options for decoding its response. Each option that is not set is inherited from the client.
 public struct DecompressionOverrides: Sendable, Hashable, ConfigurableOptions {
     /// Whether the request offers gzip and deflate, and its response is decoded. See
     /// ``DecompressionOptions/isEnabled``.
     public var isEnabled: Bool?
-    /// How many times larger than its received bytes a decoded body may be; 2 to 100,000. See
+    /// How many times larger than the received body the decoded body may be; 2 to 100,000. See
     /// ``DecompressionOptions/maximumRatio``.
     public var maximumRatio: LimitOverride<Int> = .inherited
     /// How many bytes a decoded body may have; from 1. See ``DecompressionOptions/maximumBytes``.

@@ -1,8 +1,9 @@
-/// When HTTP/2 is used, and with what limits (RFC 9113).
+/// Options that say when HTTP/2 (RFC 9113) is used, and with what limits.
 public struct HTTP2Options: Sendable, Hashable, ConfigurableOptions {
     /// Which protocol a connection speaks.
     public enum Negotiation: Sendable, Hashable {
-        /// With TLS the peer chooses HTTP/2 or HTTP/1.1 (ALPN, RFC 7301); without TLS HTTP/1.1. The default.
+        /// With TLS the peer chooses HTTP/2 or HTTP/1.1 (ALPN, RFC 7301). Without TLS the connection speaks HTTP/1.1.
+        /// This is the default.
         case automatic
         /// HTTP/1.1 only: nothing else is offered.
         case http1Only
@@ -18,13 +19,14 @@ public struct HTTP2Options: Sendable, Hashable, ConfigurableOptions {
     public var maximumConnectionsPerOrigin = 4
     /// How many streams one connection carries at once, if the peer allows as many. 1 to 10,000. Default 256.
     public var maximumStreams = 256
-    /// How many bytes of one response the peer may send ahead of its reader. With a slow reader the client buffers as
-    /// many bytes. 65,535 to 2³¹ − 1. Default 1 MiB.
+    /// How many bytes of one response the peer may send before the caller has read them. For a slow reader the client
+    /// buffers up to this many bytes. 65,535 to 2³¹ − 1. Default 1 MiB.
     public var streamWindow = 1_048_576
-    /// How many bytes of all responses of a connection may be in flight at once. 65,535 to 2³¹ − 1. Default 16 MiB.
+    /// How many bytes of all responses of one connection together may be in flight at once. 65,535 to 2³¹ − 1. Default
+    /// 16 MiB.
     public var connectionWindow = 16_777_216
-    /// While streams are open: after this time without a byte from the peer, the client sends a PING. nil: never. At
-    /// least 1 s. Default 30 s.
+    /// How long the peer may send nothing while streams are open, before the client sends a PING. nil: the client sends
+    /// no PING. At least 1 s. Default 30 s.
     public var keepAliveInterval: Duration? = .seconds(30)
     /// How long the answer to a PING may take before the connection counts as dead. Greater than zero. Default 15 s.
     public var keepAliveTimeout: Duration = .seconds(15)

@@ -1,7 +1,8 @@
-/// One request's override of one of the client's limits.
+/// A request's override of one of its client's limits.
 ///
 /// On a client a limit is a value or nil. On a request it is a value, `.unlimited` or the client's limit
-/// (`.inherited`). On a client `.unlimited` is another word for nil, so it means "no limit" in both places.
+/// (`.inherited`). On a client `.unlimited` is another word for nil. So `.unlimited` means "no limit" both on a client
+/// and on a request.
 public enum LimitOverride<Value: Sendable & Hashable>: Sendable, Hashable {
     /// The client's limit.
     case inherited
@@ -19,7 +20,7 @@ public enum LimitOverride<Value: Sendable & Hashable>: Sendable, Hashable {
     }
 }
 
-/// One request's override of one of the client's ``Timeouts``; each must be greater than zero.
+/// A request's override of one of its client's ``Timeouts``. A limit must be greater than zero.
 public typealias TimeLimit = LimitOverride<Duration>
 
 extension LimitOverride where Value == Duration {
@@ -37,16 +38,19 @@ extension LimitOverride: ExpressibleByIntegerLiteral where Value == Int {
 }
 
 extension Optional where Wrapped == Duration {
-    /// No limit: the same as nil. A client's property accepts the same word as a request's option.
+    /// No limit: the same as nil. So `.unlimited` can be written for a client's property as well as for a request's
+    /// option.
     public static var unlimited: Duration? { nil }
 }
 
 extension Optional where Wrapped == Int {
-    /// No limit: the same as nil. A client's property accepts the same word as a request's option.
+    /// No limit: the same as nil. So `.unlimited` can be written for a client's property as well as for a request's
+    /// option.
     public static var unlimited: Int? { nil }
 }
 
 extension Optional where Wrapped == RetryBudgetOptions {
-    /// No limit: the same as nil. A client's property accepts the same word as a request's option.
+    /// No limit: the same as nil. So `.unlimited` can be written for a client's property as well as for a request's
+    /// option.
     public static var unlimited: RetryBudgetOptions? { nil }
 }

@@ -1,7 +1,7 @@
 /// One knob of a group of options: its name, its property and its range.
 ///
-/// This one declaration supplies the problems of the group, the knob's configuration key and the range in its row of
-/// `Docs/Defaults.md`.
+/// This declaration is used three times: to find the group's problems, for the knob's configuration key, and for the
+/// range in the knob's row of `Docs/Defaults.md`.
 package struct OptionKnob<Options> {
     /// The knob's property, with its type and its range.
     package enum Property {
@@ -13,7 +13,7 @@ package struct OptionKnob<Options> {
         case number(WritableKeyPath<Options, Double>, ClosedRange<Double>)
         /// A set of numbers, each in the range.
         case integers(WritableKeyPath<Options, Set<Int>>, ClosedRange<Int>)
-        /// An enumeration: the words for its values, and a function that sets the value of a word.
+        /// An enumeration: the words for its values, and a function that sets the value for a word.
         case words([String], set: (_ word: String, _ options: inout Options) -> Void)
         /// A property of another type, or a nested group of options. The function returns the problems, given the
         /// knob's path.
@@ -41,7 +41,7 @@ package struct OptionKnob<Options> {
         self.property = property
     }
 
-    /// Returns the problems of the knob's value, whose path is `path`.
+    /// Returns the problems of the knob's value. `path` is the knob's path, for the messages.
     func problems(of options: Options, at path: String) -> [ConfigurationProblem] {
         switch property {
         case .flag, .words: []

@@ -1,22 +1,23 @@
-/// How many connections there may be, and how long they are kept. `nil` means no limit.
+/// Options that say how many connections there may be, and how long they are kept. `nil` means no limit.
 public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
     /// Whether connections are reused. If false, each request dials its own connection and sends `Connection: close`.
     /// Default true.
     public var isEnabled = true
     /// How long a connection may be idle; then a timer closes it. Greater than zero. Default 90 s.
     public var idleTimeout: Duration? = .seconds(90)
-    /// How many idle connections are kept for one origin. With one too many, the connection that has been idle longest
-    /// closes. From 0. Default 64.
+    /// How many idle connections are kept for one origin. When there is one more, the connection that has been idle
+    /// longest closes. From 0. Default 64.
     public var maximumIdlePerOrigin = 64
-    /// How many idle connections are kept over all origins. With one too many, the least recently used connection
-    /// closes. From 0. Default 512.
+    /// How many idle connections are kept for all origins together. When there is one more, the least recently used
+    /// connection closes. From 0. Default 512.
     public var maximumIdle = 512
     /// How many connections one origin may have, in use, idle and being dialled. At this limit requests wait in order
     /// of arrival. From 1. Default 256.
     ///
-    /// An HTTP/2 connection that only finishes its open requests does not count: after a GOAWAY, at the end of its
-    /// lifetime, after its last use, or when its peer has stopped answering. At most
-    /// ``HTTP2Options/maximumConnectionsPerOrigin`` connections are left out of the count at once.
+    /// An HTTP/2 connection that takes no new requests, and only finishes its open requests, does not count. This
+    /// happens after a GOAWAY, at the end of the connection's lifetime, after its last use, or when its peer has
+    /// stopped answering. At most ``HTTP2Options/maximumConnectionsPerOrigin`` such connections are left out of the
+    /// count at once.
     public var maximumPerOrigin: Int? = 256
     /// How many requests may wait for a connection to one origin. Another request fails with
     /// ``ServiceError/Code/poolSaturated``. From 0. Default 10,000.
@@ -29,9 +30,9 @@ public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
     /// How many idle connections are kept ready for an origin that has been used or prewarmed. From 0, at most
     /// ``maximumIdlePerOrigin``. Default 0.
     ///
-    /// ``maximumIdle`` takes precedence: if an origin loses an idle connection to that limit, it dials no connections
-    /// in advance for at least 10 s. Then it dials in advance again after a request has used one of its idle
-    /// connections.
+    /// ``maximumIdle`` takes precedence. If that limit closes an idle connection of an origin, the client dials no
+    /// connection to this origin in advance for at least 10 s. After that time, it dials in advance again when a
+    /// request has used one of the origin's idle connections.
     public var minimumIdlePerOrigin = 0
 
     /// Makes the defaults.

@@ -1,11 +1,11 @@
-/// Whether and how redirects (301, 302, 303, 307, 308; RFC 9110 §15.4) are followed.
+/// Options that say whether and how redirects (301, 302, 303, 307, 308; RFC 9110 §15.4) are followed.
 public struct RedirectOptions: Sendable, Hashable, ConfigurableOptions {
-    /// How many redirects one call follows; 0 to 100; 0: none, and the caller gets the redirect's response. Default 10.
+    /// How many redirects one call follows, 0 to 100. With 0 the caller gets the redirect's response. Default 10.
     public var maximum = 10
     /// Whether a redirect from `https` to `http` is followed. Default false: it fails with `redirectRefused`.
     public var allowsDowngrade = false
     /// Fields that are removed when a redirect leads to another origin, in addition to `Authorization`, `Cookie`,
-    /// `Proxy-Authorization`, `Host` and the client's own `fields`. No later hop puts them back. Default none.
+    /// `Proxy-Authorization`, `Host` and the client's own `fields`. They stay removed on all later hops. Default none.
     public var sensitiveFields: Set<HTTPField.Name> = []
 
     /// Makes the defaults.
@@ -28,9 +28,9 @@ public struct RedirectOptions: Sendable, Hashable, ConfigurableOptions {
     package func problems(at path: String) -> [ConfigurationProblem] { Self.knobs.problems(of: self, at: path) }
 }
 
-/// A request's own rules for redirects; each is inherited from the client unless set.
+/// A request's own rules for redirects. Each rule that is not set is inherited from the client.
 public struct RedirectOverrides: Sendable, Hashable, ConfigurableOptions {
-    /// How many redirects the call follows; 0 to 100; 0: none. See ``RedirectOptions/maximum``.
+    /// How many redirects the call follows, 0 to 100. See ``RedirectOptions/maximum``.
     public var maximum: Int?
     /// Whether a redirect from `https` to `http` is followed. See ``RedirectOptions/allowsDowngrade``.
     public var allowsDowngrade: Bool?

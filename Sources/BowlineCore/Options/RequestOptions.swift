@@ -1,9 +1,9 @@
-/// The options of one request that differ from its client's. One value, never extra parameters on a call.
+/// The options of one request. An option that is not set is inherited from the client, or has its default.
 public struct RequestOptions: Sendable, ConfigurableOptions {
     /// Whether sending the request twice does no more harm than sending it once (RFC 9110 §9.2.2).
     public enum Idempotency: Sendable, Hashable {
-        /// The method decides (GET, HEAD, OPTIONS, TRACE, PUT, DELETE and QUERY are idempotent), or an
-        /// `Idempotency-Key` field, which makes the request idempotent.
+        /// The method decides: GET, HEAD, OPTIONS, TRACE, PUT, DELETE and QUERY are idempotent. An `Idempotency-Key`
+        /// field makes a request with any method idempotent.
         case automatic
         /// The request is idempotent, with any method.
         case idempotent
@@ -15,11 +15,12 @@ public struct RequestOptions: Sendable, ConfigurableOptions {
     public var timeouts = TimeoutOverrides()
     /// Whether the request may be sent again when its outcome is unknown. Default `.automatic`.
     public var idempotency: Idempotency = .automatic
-    /// Whether the transport may resend the request itself, once, when a reused connection turns out to be dead
+    /// Whether the transport may resend the request once, without a retry, when a reused connection is found dead
     /// (`Docs/ConnectionReuse.md`). Default true.
     public var allowsResend = true
-    /// Sends `Expect: 100-continue` and waits this long for a `100 Continue` (RFC 9110 §10.1.1). After that time it
-    /// sends the body anyway. Greater than zero; nil: the body is sent at once. Ignored without a body. Default nil.
+    /// If set, the request is sent with `Expect: 100-continue` (RFC 9110 §10.1.1). Its body is sent after a `100
+    /// Continue`, or after this time. Greater than zero; nil: the body is sent at once. Ignored without a body. Default
+    /// nil.
     public var continueTimeout: Duration?
     /// When the request is retried. Default: all inherited.
     public var retry = RetryOverrides()
@@ -29,8 +30,8 @@ public struct RequestOptions: Sendable, ConfigurableOptions {
     public var decompression = DecompressionOverrides()
     /// How the request's body is compressed. Default `.none`.
     public var compression: RequestCompression = .none
-    /// Whether the request gets an `Idempotency-Key`, the same on each attempt, unless it has one; nil: as the client
-    /// is configured. Only for POST and PATCH. Default nil.
+    /// Whether a POST or PATCH request without an `Idempotency-Key` gets one, the same on each attempt; nil: the
+    /// client's `makesIdempotencyKeys` decides. Other methods get none. Default nil.
     public var makesIdempotencyKey: Bool?
     /// Whether the client's `authentication` adds credentials. Default true.
     public var authenticates = true
@@ -40,12 +41,12 @@ public struct RequestOptions: Sendable, ConfigurableOptions {
     /// Called on an event loop, in order, with each informational (1xx) response as it arrives. Must not block. Default
     /// nil.
     public var onInformational: (@Sendable (InformationalResponse) -> Void)?
-    /// Called on an event loop, in order, as the network takes the request's body. Counts the bytes that are sent: the
-    /// compressed ones if ``compression`` is set. The count begins at zero for each attempt. Not called for an attempt
-    /// that has ended, and not for an empty body. Must not block. Default nil.
+    /// Called on an event loop, in order, as the network takes the request's body. Counts the bytes that are sent. If
+    /// ``compression`` is set, these are the compressed bytes. The count begins at zero for each attempt. Not called
+    /// for an attempt that has ended, and not for an empty body. Must not block. Default nil.
     public var onUploadProgress: (@Sendable (TransferProgress) -> Void)?
     /// Called in the reader's task with each chunk of the response's body that is read. Counts the bytes that the
-    /// reader gets: the decoded ones. The total is known only if the response announced its length and nothing was
+    /// reader gets, after decoding. The total is known only if the response announced its length and nothing was
     /// decoded. Not called for an empty body. Must not block. Default nil.
     public var onDownloadProgress: (@Sendable (TransferProgress) -> Void)?
 

@@ -1,7 +1,8 @@
-/// How long the client waits before retries.
+/// Options that say how long the client waits before retries.
 ///
-/// The wait is random, uniform between zero and an upper end that doubles with each retry (full jitter). Or a closure
-/// returns the wait. In both cases the wait is at least the `Retry-After`: see ``RetryOptions/maximumRetryAfter``.
+/// By default the wait is random: evenly distributed between zero and an upper end that doubles with each retry (full
+/// jitter). If ``custom`` is set, this closure returns the wait. In both cases the wait is at least the `Retry-After`:
+/// see ``RetryOptions/maximumRetryAfter``.
 ///
 /// ```swift
 /// $0.retry.backoff = .exponential(base: .milliseconds(100), maximum: .seconds(5))
@@ -10,23 +11,25 @@ public struct RetryBackoff: Sendable, ConfigurableOptions {
     /// The upper end of the wait before the first retry. It doubles with each further retry. Zero or more. Default 50
     /// ms.
     public var base: Duration = .milliseconds(50)
-    /// The same as ``base``, but used when the service said that it is too busy: 429, or 503 with `Retry-After`. Zero
-    /// or more. Default 1 s.
+    /// Replaces ``base`` when the service said that it is too busy: 429, or 503 with `Retry-After`. Zero or more.
+    /// Default 1 s.
     public var throttledBase: Duration = .seconds(1)
-    /// The longest wait, except for `Retry-After`. Zero or more. Default 20 s.
+    /// The highest upper end. Only `Retry-After` makes a wait longer. Zero or more. Default 20 s.
     public var maximum: Duration = .seconds(20)
     /// Returns the wait after this outcome, in place of the three properties above. A negative wait counts as zero. The
-    /// second argument is a number from 0 up to 1 from the client's `random`: use it to spread the waits of several
-    /// callers. Called in the request's task. Must not block. Default nil.
+    /// second argument is a random number from 0 up to 1 (from the client's `random`). Use it to spread the waits of
+    /// several callers. Called in the request's task. Must not block. Default nil.
     ///
-    /// A wait that is shorter than `Retry-After` becomes `Retry-After` plus a random part of at most a tenth of it. A
-    /// longer wait is not changed. So callers whose closures ignore the random number come back at the same time.
+    /// A wait shorter than `Retry-After` is replaced by `Retry-After` plus a random part, which is at most a tenth of
+    /// `Retry-After`. A longer wait is not changed. If the closure then ignores the random number, many callers retry
+    /// at the same time.
     public var custom: (@Sendable (RetryOutcome, Double) -> Duration)?
 
     /// Makes the defaults.
     public init() {}
 
-    /// Returns a backoff with the same upper ends after every outcome, also when the service said that it is too busy.
+    /// Returns a backoff that has the same upper ends after every outcome, even when the service said that it is too
+    /// busy.
     ///
     /// - Parameters:
     ///   - base: The upper end before the first retry; zero or more.

@@ -1,4 +1,4 @@
-/// A request's own waits before retries; each part is inherited from the client unless set.
+/// A request's own waits before retries. Each part that is not set is inherited from the client.
 ///
 /// ```swift
 /// $0.retry.backoff.maximum = .seconds(1)                                              // this part

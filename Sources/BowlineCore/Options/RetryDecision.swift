@@ -1,6 +1,6 @@
 /// The decision after a failed attempt: retry or give up, and why.
 public struct RetryDecision: Sendable {
-    /// Why the attempt is a failure.
+    /// The reason why the attempt is a failure.
     public enum Cause: Sendable, Hashable {
         /// The status of a response.
         case status(Int)
@@ -16,7 +16,7 @@ public struct RetryDecision: Sendable {
         case giveUp(Reason)
     }
 
-    /// Why the request is not retried.
+    /// The reason why the request is not retried.
     public enum Reason: String, Sendable, Hashable, CaseIterable {
         /// The request has had `maximumAttempts` attempts.
         case attemptsExhausted
@@ -44,7 +44,7 @@ public struct RetryDecision: Sendable {
     public let method: HTTPRequest.Method
     /// The request's origin, in the form `scheme://host:port`.
     public let origin: String
-    /// Why the attempt is a failure.
+    /// The reason why the attempt is a failure.
     public let cause: Cause
     /// The next step.
     public let verdict: Verdict

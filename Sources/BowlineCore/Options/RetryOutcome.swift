@@ -39,10 +39,11 @@ public struct RetryOutcome: Sendable {
 /// The answer of ``RetryOptions/shouldRetry``.
 public enum RetryAnswer: Sendable, Hashable {
     /// Retry, regardless of ``RetryOptions/statuses`` and the error's code. The other rules still apply: the request
-    /// may be sent twice, attempts, time and budget are left, and `Retry-After` is not too long.
+    /// must be one that may be sent twice, attempts, time and budget must be left, and `Retry-After` must not be too
+    /// long.
     case yes
     /// Do not retry: the caller gets the outcome.
     case no
-    /// Decide as without a closure.
+    /// Decide as if there were no closure.
     case asUsual
 }

@@ -1,9 +1,9 @@
-/// A request's own rules for retries; each is inherited from the client unless set.
+/// A request's own rules for retries. Each rule that is not set is inherited from the client.
 ///
 /// ```swift
 /// let report = try await client.get("report") { $0.retry.maximumAttempts = 6 }
 /// ```
-/// The client's other rules, its budget and its `onDecision` still apply.
+/// All rules that the request does not set, also the client's budget and its `onDecision`, still apply.
 public struct RetryOverrides: Sendable, ConfigurableOptions {
     /// How many times the request is tried, the first attempt included; 1 to 100. See ``RetryOptions/maximumAttempts``.
     public var maximumAttempts: Int?
@@ -16,8 +16,8 @@ public struct RetryOverrides: Sendable, ConfigurableOptions {
     public var backoff = RetryBackoffOverrides()
     /// The longest `Retry-After` that a retry waits for; zero or more. See ``RetryOptions/maximumRetryAfter``.
     public var maximumRetryAfter: Duration?
-    /// How much extra load retries may make. See ``RetryOptions/budget``. A budget with another `window` is counted
-    /// separately.
+    /// How much extra load retries may make. See ``RetryOptions/budget``. If the budget has another `window` than the
+    /// client's, its requests and retries are counted separately.
     public var budget: LimitOverride<RetryBudgetOptions> = .inherited
     /// Called with each decision, in place of the client's closure. See ``RetryOptions/onDecision``.
     public var onDecision: (@Sendable (RetryDecision) -> Void)?

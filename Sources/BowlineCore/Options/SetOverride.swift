@@ -17,7 +17,7 @@ public enum SetOverride<Element: Hashable & Sendable>: Sendable, Hashable, Expre
         self = .replaced(Set(elements))
     }
 
-    /// Adds one element to the set. An inherited set begins as the client's.
+    /// Adds one element to the set. If the set is inherited, the element is added to the client's set.
     public mutating func insert(_ element: Element) {
         switch self {
         case .inherited: self = .changed(adding: [element], removing: [])
@@ -27,7 +27,7 @@ public enum SetOverride<Element: Hashable & Sendable>: Sendable, Hashable, Expre
         }
     }
 
-    /// Removes one element from the set. An inherited set begins as the client's.
+    /// Removes one element from the set. If the set is inherited, the element is removed from the client's set.
     public mutating func remove(_ element: Element) {
         switch self {
         case .inherited: self = .changed(adding: [], removing: [element])

@@ -2,9 +2,10 @@
 public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     /// The source of trusted certificates.
     public enum TrustRoots: Sendable, Hashable {
-        /// The operating system's certificates. If `SSL_CERT_FILE` or `SSL_CERT_DIR` is set, only the certificates
-        /// (PEM) in the file and in the folders that they name. Colons separate folders. Both variables are read when
-        /// the client is made. The certificates are read before the client's first encrypted connection.
+        /// The operating system's certificates. If the environment variable `SSL_CERT_FILE` or `SSL_CERT_DIR` is set,
+        /// only the certificates (PEM) in that file and in those folders are trusted. Colons separate several folders.
+        /// Both variables are read when the client is made. The certificates are read before the client's first
+        /// encrypted connection.
         case system
         /// A PEM file with one or more certificates. Read when the client is made.
         case file(String)
@@ -14,13 +15,14 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
 
     /// Which checks the peer's certificate must pass.
     public enum Verification: Sendable, Hashable {
-        /// The chain, usage, dates, and the URL's host (RFC 9110 §4.3.4, RFC 9525). A host name is compared with the
-        /// certificate's dNSNames, an IP address with its iPAddresses. The common name is never used. The default.
+        /// All checks: the chain, usage, dates, and the URL's host (RFC 9110 §4.3.4, RFC 9525). A host name is compared
+        /// with the certificate's dNSNames, an IP address with its iPAddresses. The common name is never used. This is
+        /// the default.
         case full
         /// The chain, usage and dates, but not the host. For peers that are reached by names or addresses that their
         /// certificate cannot contain.
         case withoutHostName
-        /// No checks: anyone can be the peer. For experiments on loopback only.
+        /// No checks: anyone can pretend to be the service. For experiments on loopback only.
         case disabled
     }
 
@@ -37,10 +39,10 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     /// Only for TLS 1.2 over HTTP/1.1: TLS 1.3 has no renegotiation. Over HTTP/2 the connection always ends if the peer
     /// asks for a second handshake (RFC 9113 §9.2.1).
     public enum Renegotiation: Sendable, Hashable {
-        /// No: the connection ends if the peer asks for one. The default.
+        /// No. The connection ends if the peer asks for a second handshake. This is the default.
         case never
-        /// Once on each connection, for a service that asks for a certificate only when a request needs one. The peer
-        /// must show the same certificate as in the first handshake.
+        /// Once on each connection. For a service that asks for the client's certificate only when a request needs it.
+        /// The peer must show the same certificate as in the first handshake.
         case once
     }
 
@@ -56,15 +58,15 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
 
     /// The source of trusted certificates. Default `.system`.
     public var trustRoots: TrustRoots = .system
-    /// The client's certificate, for services that ask for one; nil: the client offers no certificate. Default nil.
+    /// The client's certificate, for services that ask for it; nil: the client offers no certificate. Default nil.
     public var identity: Identity?
     /// Which checks the peer's certificate must pass. Default `.full`.
     public var verification: Verification = .full
     /// The oldest TLS version accepted. Default TLS 1.2.
     public var minimumVersion: Version = .tls12
-    /// The name to send (SNI, RFC 6066 §3) and to check, in place of the URL's host, even if that is an address. For
-    /// tests and unusual deployments. A host name of ASCII letters, digits, `-`, `_` and `.`, not an address. nil: the
-    /// URL's host. Default nil.
+    /// The host name to send (SNI, RFC 6066 §3) and to compare with the certificate; nil: the URL's host. For tests and
+    /// unusual deployments. It replaces the URL's host even if that is an address, but must not be an address itself.
+    /// Only ASCII letters, digits, `-`, `_` and `.`. Default nil.
     public var serverName: String?
     /// Whether a TLS 1.2 peer may ask for a second handshake (HTTP/1.1 only). Default `.never`.
     public var renegotiation: Renegotiation = .never

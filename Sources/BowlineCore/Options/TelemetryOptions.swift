@@ -11,7 +11,7 @@ public struct TelemetryOptions: Sendable, ConfigurableOptions {
     /// The logger that gets log lines; nil: the calling task's logger (`withLogger`). If the task has none, no lines
     /// are logged. Default nil.
     public var logger: Logger?
-    /// Whether errors of requests without a target template name the path, without its query. A path may contain
+    /// Whether an error contains the path (without the query) if the request has no target template. A path may contain
     /// secrets and personal data, and errors are often logged. Default false.
     public var namesPathsInErrors = false
     /// Listeners for each phase of requests and connections, called in this order. Default none, which costs nothing.

@@ -1,17 +1,18 @@
-/// How long each phase of a request may take. `nil`, or `.unlimited`, means no limit. Every limit is greater than zero.
+/// The limits on how long each phase of a request may take. `nil`, or `.unlimited`, means no limit. Every limit is
+/// greater than zero.
 public struct Timeouts: Sendable, Hashable, ConfigurableOptions {
     /// Bounds one dial: name resolution, TCP, TLS and the peer's first HTTP/2 settings together. Default 10 s.
     public var connect: Duration? = .seconds(10)
     /// Bounds the wait for a connection that other requests use. While a dial for the request is under way, ``connect``
-    /// applies instead. If ``connect`` is nil, this bounds the dial as well. Default 10 s.
+    /// applies and this limit does not. But if ``connect`` is nil, this limit bounds the dial too. Default 10 s.
     public var poolAcquire: Duration? = .seconds(10)
-    /// Bounds the wait for the final response head, from the moment when the request was sent whole. Default 30 s.
+    /// Bounds the wait for the final response head, from the moment when the whole request was sent. Default 30 s.
     public var responseHead: Duration? = .seconds(30)
     /// Bounds the time without progress while a body is read or written. A pause of the body's reader does not count.
     /// Default 30 s.
     public var bodyIdle: Duration? = .seconds(30)
-    /// Bounds one attempt, from asking for a connection to the response head. It does not bound the body: ``bodyIdle``
-    /// and ``total`` do. At most ``total``. Default nil.
+    /// Bounds one attempt, from the moment when it asks for a connection until the response head has arrived. It does
+    /// not bound the body: ``bodyIdle`` and ``total`` bound it. Must not be longer than ``total``. Default nil.
     public var attempt: Duration?
     /// Bounds the whole request, from admission to the last byte of the body, including queueing, all attempts and the
     /// waits between them. Default 60 s; `client.download` has no total limit unless you set this.
@@ -68,7 +69,7 @@ extension Timeouts: CustomReflectable {
     }
 }
 
-/// A request's own limits; each is inherited from the client unless set.
+/// A request's own limits. Each limit that is not set is inherited from the client.
 public struct TimeoutOverrides: Sendable, Hashable, ConfigurableOptions {
     /// Bounds the wait for a connection; see ``Timeouts/poolAcquire``.
     public var poolAcquire: TimeLimit = .inherited
@@ -85,8 +86,8 @@ public struct TimeoutOverrides: Sendable, Hashable, ConfigurableOptions {
     public init() {}
 
     /// Timeouts for a request or response body of any length: no ``total`` and no ``attempt``. The other limits are
-    /// inherited from the client: ``bodyIdle`` for both bodies, ``responseHead`` from the moment when the request was
-    /// sent whole, ``poolAcquire`` for the connection. A `Deadline.current` of the task still ends the request.
+    /// inherited from the client: ``bodyIdle`` for both bodies, ``responseHead`` from the moment when the whole request
+    /// was sent, ``poolAcquire`` for the connection. A `Deadline.current` of the task still ends the request.
     ///
     /// ```swift
     /// let export = try await client.get("export") { $0.timeouts = .streaming }

@@ -1,7 +1,7 @@
 internal import Synchronization
 
 /// Delivers events to a client's listeners. A client without listeners has no dispatch. Code that may deliver an event
-/// checks for a dispatch first, and that check is the only cost.
+/// first checks whether there is a dispatch. Without listeners, this check is the only cost.
 package final class EventDispatch: Sendable {
     private let listeners: [any ServiceEventListener]
     private let clock: any ServiceClock
@@ -20,7 +20,7 @@ package final class EventDispatch: Sendable {
     ///
     /// - Parameters:
     ///   - context: The context of the attempt.
-    ///   - instant: When it happened; nil: now.
+    ///   - instant: When the event happened; nil: now.
     package func request(
         _ context: RequestContext, resend: Int, origin: Origin, connection: Int?,
         at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void

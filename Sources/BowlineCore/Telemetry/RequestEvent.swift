@@ -1,8 +1,8 @@
-/// Which request an event is about, and when it happened.
+/// The facts that every event of a request has: which request it is about, and when it happened.
 public struct RequestEvent: Sendable {
     /// The call's number: unique within the client, from 1. All hops and attempts of a call have the same number.
     public let request: Int
-    /// The number of the hop: 0, and one more after each redirect that was followed.
+    /// The number of the hop: 0 at first, and one more after each redirect that was followed.
     public let hop: Int
     /// The number of the attempt within its hop, from 1.
     public let attempt: Int
@@ -16,7 +16,7 @@ public struct RequestEvent: Sendable {
     public let origin: Origin
     /// The connection that carries the request; nil: the request has none at this moment.
     public let connection: Int?
-    /// When it happened, on the client's clock.
+    /// When the event happened, on the client's clock.
     public let instant: MonotonicInstant
 
     package init(
@@ -35,13 +35,13 @@ public struct RequestEvent: Sendable {
     }
 }
 
-/// Which connection an event is about, and when it happened.
+/// The facts that every event of a connection has: which connection it is about, and when it happened.
 public struct ConnectionEvent: Sendable {
     /// The connection's number: unique within the client, from 1, in the order in which the dials began.
     public let connection: Int
     /// The connection's origin.
     public let origin: Origin
-    /// When it happened, on the client's clock.
+    /// When the event happened, on the client's clock.
     public let instant: MonotonicInstant
 
     package init(connection: Int, origin: Origin, instant: MonotonicInstant) {
@@ -51,7 +51,7 @@ public struct ConnectionEvent: Sendable {
     }
 }
 
-/// Why a request ended before its response was complete.
+/// The reason why a request ended before its response was complete.
 public enum RequestEnding: Sendable {
     /// The request failed.
     case failed(ServiceError)

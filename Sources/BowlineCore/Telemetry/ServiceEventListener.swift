@@ -3,31 +3,34 @@
 ///
 /// Every method does nothing by default: implement the methods that you need. They are called on event loops and in
 /// callers' tasks, for several requests at once. They must not block, because requests wait while they run. The events
-/// of one request come in order, and so do the events of one connection.
+/// of one request come in order. The events of one connection also come in order.
 ///
-/// A request that finds an idle connection: `requestLeased`, `requestHeadSent`, `requestBodySent`, `responseFirstByte`,
-/// `responseHead`, `responseBodyEnd`. A request that finds no idle connection has `requestQueued` and `requestDequeued`
-/// before these. If the request ends early, `requestEnded` replaces the remaining events. `requestResending` follows
-/// `requestEnded` if the transport resends the request (`Docs/ConnectionReuse.md`).
+/// The events of a request that finds an idle connection: `requestLeased`, `requestHeadSent`, `requestBodySent`,
+/// `responseFirstByte`, `responseHead`, `responseBodyEnd`. A request that finds no idle connection has `requestQueued`
+/// and `requestDequeued` before these. If the request ends early, `requestEnded` replaces the remaining events.
+/// `requestResending` follows `requestEnded` if the transport resends the request (`Docs/ConnectionReuse.md`).
 ///
 /// An upload may end after the response. Then `requestBodySent` comes last. If the caller drops the response's body at
 /// the instant when the response ends, both `responseBodyEnd` and `requestEnded` may come.
 ///
-/// A connection: `connectionDialling`, `connectionConnected`, with TLS `connectionSecured`, `connectionEstablished`.
-/// Then `connectionReleased` after each request after which the connection can be reused (with HTTP/2: when no request
-/// uses it any more). At last `connectionClosed`. If the dial fails, `connectionFailed` replaces the remaining events.
+/// The events of a connection: `connectionDialling`, `connectionConnected`, `connectionSecured` (only with TLS),
+/// `connectionEstablished`. `connectionReleased` follows each time the connection goes back to the pool: with HTTP/1.1
+/// after each request, with HTTP/2 when no request uses the connection any more. `connectionClosed` comes last. If the
+/// dial fails, `connectionFailed` replaces the remaining events.
 public protocol ServiceEventListener: Sendable {
     /// No connection is free for the request. The request waits until a connection is returned or dialled.
     func requestQueued(_ event: RequestEvent)
-    /// The wait is over: the request has a connection, or has failed. `waited` is the time since `requestQueued`.
+    /// The wait for a connection is over: the request has a connection, or has failed. `waited` is the time since
+    /// `requestQueued`.
     func requestDequeued(_ event: RequestEvent, waited: Duration)
-    /// The request has a connection. `isReused`: whether the connection had carried a request before. Called again, for
-    /// another connection, if an HTTP/2 connection takes no more requests when this request reaches it.
+    /// The request has a connection. `isReused`: whether the connection had carried a request before. Called again if
+    /// the request moves to another connection, because an HTTP/2 connection took no more requests when the request
+    /// reached it.
     func requestLeased(_ event: RequestEvent, isReused: Bool)
     /// The head was handed to the network.
     func requestHeadSent(_ event: RequestEvent)
-    /// The whole request was handed to the network. If there is no body or a small one, this follows at once after the
-    /// head.
+    /// The whole request was handed to the network. If there is no body or only a small body, this event follows
+    /// `requestHeadSent` at once.
     func requestBodySent(_ event: RequestEvent)
     /// The first byte of a response has arrived, perhaps of an informational one.
     func responseFirstByte(_ event: RequestEvent)
@@ -37,10 +40,10 @@ public protocol ServiceEventListener: Sendable {
     func responseBodyEnd(_ event: RequestEvent)
     /// The request ended before its response was complete.
     func requestEnded(_ event: RequestEvent, _ ending: RequestEnding)
-    /// The transport resends the request on another connection, because the connection was dead or the peer refused the
-    /// request.
+    /// The transport resends the request on another connection, because the first connection was dead or the peer
+    /// refused the request.
     func requestResending(_ event: RequestEvent)
-    /// The client has decided whether another attempt follows a failed one. Called once for each failed attempt.
+    /// The client has decided whether another attempt follows a failed attempt. Called once for each failed attempt.
     func retryDecided(_ event: RequestEvent, _ decision: RetryDecision)
     /// The wait before a retry is over, and the next attempt begins. `event.attempt` is still the failed attempt. Not
     /// called if a shutdown or the caller ends the wait.
@@ -56,7 +59,7 @@ public protocol ServiceEventListener: Sendable {
     func connectionEstablished(_ event: ConnectionEvent)
     /// The dial failed, or was cancelled because no request needs it.
     func connectionFailed(_ event: ConnectionEvent, error: ServiceError)
-    /// The connection goes back to the pool. With HTTP/2: it carries no request any more.
+    /// The connection goes back to the pool. An HTTP/2 connection goes back when it carries no request any more.
     func connectionReleased(_ event: ConnectionEvent)
     /// The connection was closed by the client or by the peer. `reason` is one of the reasons in
     /// `Docs/ConnectionReuse.md`. `age` is the time since the connection was established.

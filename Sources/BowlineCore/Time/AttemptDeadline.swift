@@ -1,14 +1,14 @@
 /// The deadline of an attempt, and the limit that sets it.
 ///
 /// `timeouts.attempt` bounds the attempt until its response head has arrived. After that only the request's deadline
-/// counts: a body that fails later is not retried, so the attempt's limit could only cut it off.
+/// counts: a body that fails later is not retried, so a limit of the attempt would only lose the response.
 @usableFromInline
 package struct AttemptDeadline: Sendable {
     /// When the attempt began.
     @usableFromInline package let started: MonotonicInstant
     /// When the response head must have arrived: the earlier of the attempt's own limit and ``requestDeadline``.
     @usableFromInline package let instant: MonotonicInstant
-    /// When the request must have ended.
+    /// The time at which the request must have ended.
     @usableFromInline package let requestDeadline: MonotonicInstant
     /// Whether the attempt's own limit sets ``instant``.
     @usableFromInline package let isAttemptLimit: Bool
@@ -26,10 +26,10 @@ package struct AttemptDeadline: Sendable {
         instant = isAttemptLimit ? own : requestDeadline
     }
 
-    /// The error's code when ``instant`` passes.
+    /// The code of the error with which the attempt fails when ``instant`` passes.
     package var code: ServiceError.Code { isAttemptLimit ? .attemptTimeout : .deadlineExceeded }
 
-    /// Returns the deadline that counts now.
+    /// Returns the deadline that counts now: before the response head ``instant``, after it ``requestDeadline``.
     @inlinable
     package func instant(hasHead: Bool) -> MonotonicInstant { hasHead ? requestDeadline : instant }
 

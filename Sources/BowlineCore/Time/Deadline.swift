@@ -1,7 +1,7 @@
 /// The instant by which a request must have ended, in any phase.
 ///
 /// A request's total timeout sets its deadline. A request also inherits an earlier deadline from the task that sends it
-/// (``current``), so that a server's handler can limit all its requests in one place.
+/// (``current``), so that a server's handler can limit all its requests to other services in one place.
 public struct Deadline: Hashable, Comparable, Sendable {
     /// When the deadline passes, on the client's clock.
     public let instant: MonotonicInstant
@@ -23,7 +23,8 @@ public struct Deadline: Hashable, Comparable, Sendable {
     /// The deadline that the current task has inherited; nil: none.
     @TaskLocal public static var current: Deadline?
 
-    /// Runs `operation` with a deadline. Every request sent in it inherits the deadline, unless its own is earlier.
+    /// Runs `operation` with a deadline. Every request sent in `operation` inherits the deadline, unless the request's
+    /// own deadline is earlier.
     ///
     /// An earlier deadline of the current task stays in force. The operation itself is not interrupted. Its requests
     /// fail with ``ServiceError/Code/deadlineExceeded`` when the deadline passes.
@@ -36,7 +37,7 @@ public struct Deadline: Hashable, Comparable, Sendable {
         return try await $current.withValue(earliest, operation: operation, isolation: isolation)
     }
 
-    /// Whether the left one passes first.
+    /// Whether the left deadline passes first.
     public static func < (left: Deadline, right: Deadline) -> Bool {
         left.instant < right.instant
     }

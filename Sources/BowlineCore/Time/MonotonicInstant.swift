@@ -1,4 +1,4 @@
-/// A point in time of a clock that never goes back, in whole nanoseconds since an arbitrary start.
+/// A point in time on a clock that never goes back, in whole nanoseconds since an arbitrary start.
 ///
 /// Bowline's deadlines and measured times are of this type. Arithmetic saturates: an instant past the end of the range
 /// becomes ``distantFuture`` instead of trapping.
@@ -31,7 +31,7 @@ public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
         return .nanoseconds(other < self ? Int64.min : Int64.max)
     }
 
-    /// Whether the left one is earlier.
+    /// Whether the left instant is earlier.
     public static func < (left: MonotonicInstant, right: MonotonicInstant) -> Bool {
         left.nanoseconds < right.nanoseconds
     }
@@ -40,8 +40,8 @@ public struct MonotonicInstant: InstantProtocol, Hashable, Sendable {
 extension Duration {
     /// This duration in whole nanoseconds, clamped to the range of an `Int64` (±292 years).
     package var saturatingNanoseconds: Int64 {
-        // Most durations are positive and below this bound, and so below 2^63 ns. They need one division; `components`
-        // makes several of 128 bits.
+        // Most durations are positive and below this bound, and so below 2^63 ns. For them one division is enough, but
+        // `components` makes several 128-bit divisions.
         let all = attoseconds
         let (high, low) = (UInt64(truncatingIfNeeded: all >> 64), UInt64(truncatingIfNeeded: all))
         if high < 500_000_000 {

@@ -1,8 +1,8 @@
 /// The place of a service: scheme, host and port, and the socket's path if the service listens on a Unix domain socket.
 ///
 /// Parsed once: name resolution, SNI, the `Host` field, the pool's key and comparisons of origins all use this one
-/// value. Hosts are in lower case. An explicit default port equals no port. A host with a trailing dot is a different
-/// host.
+/// value. Hosts are in lower case. A URL with an explicit default port has the same origin as a URL without a port. A
+/// host with a trailing dot is a different host.
 public struct Origin: Sendable {
     /// Whether connections are encrypted.
     public enum Scheme: String, Sendable, Hashable {
@@ -56,7 +56,7 @@ public struct Origin: Sendable {
     public var host: String { storage.host }
     /// The port; the scheme's default port if the URL has none.
     public var port: Int { storage.port }
-    /// The path of the Unix domain socket; nil: the service does not listen on one.
+    /// The path of the Unix domain socket; nil: the service does not listen on such a socket.
     public var socketPath: String? { storage.socketPath }
     /// Whether ``host`` is an IPv4 or IPv6 address rather than a name.
     public var isIPAddress: Bool { storage.isIPAddress }
@@ -82,7 +82,7 @@ extension Origin: Hashable {
             && left.host == right.host && left.socketPath == right.socketPath
     }
 
-    /// Feeds a hash that was computed when the origin was made.
+    /// Feeds the hash that was computed when the origin was made.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(storage.hash)
     }

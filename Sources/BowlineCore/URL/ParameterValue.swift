@@ -7,9 +7,10 @@
 ///
 /// let orders = try await client.get("orders", query: ["status": Status.inProgress, "limit": 10])
 /// ```
-/// Its text is the text of the raw value, even if the type has a `description` of its own. Without one, `description`
-/// is the raw value's text too. Numbers, strings and `UUID`s need not conform: their text is their `description`. If a
-/// type's `description` is meant for people, conform to this protocol and implement ``parameterText``.
+/// The text of such an enum is the text of its raw value, even if the enum has a `description` of its own. If it has
+/// none, its `description` is the raw value's text too. Numbers, strings and `UUID`s need not conform: their text is
+/// their `description`. If a type's `description` is meant for people, conform to this protocol and implement
+/// ``parameterText``.
 public protocol ParameterValue: CustomStringConvertible, Sendable {
     /// The text that is sent. Plain text: it is percent-encoded later.
     var parameterText: String { get }

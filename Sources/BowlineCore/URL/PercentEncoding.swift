@@ -1,9 +1,12 @@
-/// Percent-encoding of URL components (RFC 3986 §2). Each component is encoded once, and only if it needs to be.
+/// Percent-encoding of URL components (RFC 3986 §2). Each component is encoded once, and only if it contains characters
+/// to encode.
 public enum PercentEncoding {
-    /// Encodes a value as exactly one path segment: everything except unreserved characters, and so `%` and `/` too.
+    /// Encodes a value as exactly one path segment. Encodes everything except unreserved characters, so also `%` and
+    /// `/`.
     ///
-    /// Use it for values that your program did not write: `client.get("files/\(PercentEncoding.segment(name))")`. A URL
-    /// cannot express the segments `.` and `..`, encoded or not: they are removed from its path as dot segments.
+    /// Use it for values that your program did not write: `client.get("files/\(PercentEncoding.segment(name))")`. The
+    /// values `.` and `..` cannot be sent as segments: even when encoded, they are removed from a URL's path as dot
+    /// segments.
     public static func segment(_ value: String) -> String {
         encode(value) { isUnreserved($0) }
     }

@@ -4,8 +4,8 @@
 /// let response = try await client.get("search", query: ["q": text, "limit": 10, "cursor": cursor])
 /// ```
 /// Names and values are plain text: they are percent-encoded once, when they are sent. nil values are left out. The
-/// text of a value is its description. If its type conforms to ``ParameterValue``, it is
-/// ``ParameterValue/parameterText``: the raw value of an enum, for example.
+/// text of a value is its `description`. If the value's type conforms to ``ParameterValue``, the text is its
+/// ``ParameterValue/parameterText``, for example the raw value of an enum.
 public struct QueryItems: Sendable {
     /// A name with its value, or a name alone.
     public struct Item: Sendable, Hashable {
@@ -107,14 +107,14 @@ extension QueryItems {
 }
 
 extension QueryItems: CustomStringConvertible, CustomReflectable {
-    /// The names only: a value may be a secret.
+    /// The names only, because a value may be a secret.
     public var description: String { "QueryItems(\(items.map(\.name).joined(separator: ", ")))" }
 
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
 }
 
 extension QueryItems.Item: CustomStringConvertible, CustomReflectable {
-    /// The name only: the value may be a secret.
+    /// The name only, because the value may be a secret.
     public var description: String { name }
 
     public var customMirror: Mirror { Mirror(self, children: ["name": name]) }

@@ -1,9 +1,10 @@
 extension ServiceURL {
-    /// The longest `Location` that is followed, in bytes: twice the length of a request line that services accept.
+    /// The maximum length of a `Location` that is followed, in bytes. It is twice as long as the request lines that
+    /// services accept.
     package static let maximumLocationBytes = 16_384
 
     /// Whether a reference from a peer contains a replacement character (U+FFFD), which over HTTP/2 replaces bytes that
-    /// are not UTF-8. Such a reference would not lead where the service meant.
+    /// are not UTF-8. Such a reference would lead to another URL than the service meant.
     ///
     /// - Parameter reference: The bytes of the reference. Only the first ``maximumLocationBytes`` are checked: a longer
     ///   reference is refused because of its length.
@@ -22,12 +23,12 @@ extension ServiceURL {
     ///
     /// At `https://example.com/v1/orders?page=1`, `/v1/orders?page=2` is `https://example.com/v1/orders?page=2`, `42`
     /// is `/v1/42`, `?page=2` is `/v1/orders?page=2`, and `//other.example/x` is `https://other.example/x`. The result
-    /// may have another path or origin than the base. For references that your program wrote, use ``appending(_:)``,
-    /// whose result stays below the base unless the reference is an absolute URL.
+    /// may have another path or origin than the base. For references that your program wrote, use ``appending(_:)``:
+    /// its result stays below the base, unless the reference is an absolute URL.
     ///
     /// The result is checked in the same way as any URL: no user information, no control characters, and a known
-    /// scheme. The fragment is dropped. A service on a Unix domain socket calls itself `http://localhost`: such a
-    /// reference stays on the socket.
+    /// scheme. The fragment is dropped. A service on a Unix domain socket uses `http://localhost` in its own URLs. Such
+    /// a reference stays on the socket.
     ///
     /// - Parameter reference: The reference, at most 16 KiB.
     /// - Throws: ``ServiceError`` with code `invalidURL`.
@@ -80,8 +81,8 @@ extension ServiceURL {
         return text[..<end]
     }
 
-    /// Returns `other`, but on this URL's socket if `other` has the authority that a service on that socket gives
-    /// itself.
+    /// Returns `other`. If this URL is on a socket, and `other` has the authority that a service on that socket uses in
+    /// its own URLs, the result is on the socket too.
     private func onSocket(_ other: ServiceURL) -> ServiceURL {
         guard origin.socketPath != nil, other.origin.socketPath == nil, other.origin.scheme == origin.scheme,
             other.origin.host == origin.host, other.origin.port == origin.port

@@ -44,8 +44,8 @@ public struct ServiceURL: Sendable, Hashable {
         (path, query) = try Self.splitTarget(rest[authorityEnd...], at: "URL")
     }
 
-    /// The whole URL as text, with its query. ``init(_:)`` makes the same value from this text, and a request accepts
-    /// it as its reference.
+    /// The whole URL as text, with its query. ``init(_:)`` makes the same value from this text. A request accepts the
+    /// text as its reference.
     ///
     /// The query may contain secrets: for a log, use ``description``.
     public var absoluteString: String { origin.urlPrefix + target }
@@ -61,7 +61,7 @@ public struct ServiceURL: Sendable, Hashable {
     /// An absolute URL is used unchanged. Any other reference is a path with an optional query. It is appended to this
     /// URL's path, with or without a leading slash: `users/42` at `https://example.com/v1` is `/v1/users/42`. Dot
     /// segments are removed before that, so a reference cannot leave the base. The base's own query is not inherited.
-    /// If a reference repeats the base's path, the path is there twice: `/v1/users` is `/v1/v1/users`.
+    /// If a reference repeats the base's path, the result contains the path twice: `/v1/users` is `/v1/v1/users`.
     ///
     /// For a reference that a service wrote (`Link`, `Location`, a URL in a body), use ``resolving(_:)``.
     ///
@@ -83,10 +83,11 @@ public struct ServiceURL: Sendable, Hashable {
         return ServiceURL(origin: origin, path: base + referencePath, query: referenceQuery)
     }
 
-    /// Returns the path with `reference` appended, if the reference is a path in which nothing has to be changed: no
-    /// query, fragment, colon or dot segment, and no character to encode. Most references are. Else nil.
+    /// Returns this URL's path with `reference` appended. Returns nil if the reference has a query, a fragment, a
+    /// colon, a dot segment or a character to encode. Most references have none of these.
     ///
-    /// Looks at each byte once, and makes one string; the general way makes two and looks at each byte six times.
+    /// Looks at each byte once, and makes one string. The general way looks at each byte six times, and makes two
+    /// strings.
     private func plainPath(appending reference: String) -> String? {
         reference.withBytes { added in
             guard Self.isPlainPath(added) else { return nil }

@@ -8,10 +8,10 @@ package struct LineReader {
     private var splitter: LineSplitter
     private var isOver = false
 
-    /// - Parameter maximum: The most bytes of a line; negative counts as zero.
+    /// - Parameter maximum: The maximum number of bytes of a line. A negative number counts as zero.
     package init(_ body: ResponseBody, maximum: Int, endingIn ending: LineSplitter.Ending) {
         self.body = body
-        // A buffer cannot contain more.
+        // A `ByteBuffer` cannot contain more bytes.
         self.maximum = min(max(maximum, 0), Int(Int32.max))
         chunks = body.makeAsyncIterator()
         splitter = LineSplitter(ending)

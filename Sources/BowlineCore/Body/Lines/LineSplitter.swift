@@ -74,11 +74,11 @@ package struct LineSplitter {
         return end.map { $0 - bytes.startIndex }
     }
 
-    /// Appends bytes to the partial line. They may complete it except for its line end.
+    /// Appends bytes to the partial line. The line's end is not among them.
     private mutating func keep(_ bytes: ByteBuffer, _ maximum: Int) throws(TooLong) {
         let count = partial.readableBytes + bytes.readableBytes
         if count > maximum {
-            // One more byte is allowed if it is a CR: it may belong to a CRLF.
+            // One byte above the maximum is allowed if it is a CR, because the CR may belong to a CRLF.
             let last = bytes.readableBytesView.last ?? partial.readableBytesView.last
             let isReturn = ending == .lineFeed && last == Self.carriageReturn
             guard isReturn, count - 1 <= maximum else { throw TooLong() }

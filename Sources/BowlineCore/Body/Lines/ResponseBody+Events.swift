@@ -3,7 +3,7 @@ extension ResponseBody {
     ///
     /// Lines end in LF, CRLF or CR. An event is delivered when its empty line has arrived. Comments and unknown fields
     /// are ignored. If the body ends within an event, that event is dropped, as the standard requires. The status and
-    /// the content type are not checked. The client does not reconnect when the stream ends. To do that yourself, use
+    /// the content type are not checked. The client does not reconnect when the stream ends. To reconnect yourself, use
     /// `id` and `retry` of the last event.
     ///
     /// Chunks are read only when you read the next event, so a slow reader slows the peer down. Reading the events
@@ -11,7 +11,8 @@ extension ResponseBody {
     /// response is released. ``discard()`` discards it at once. Give the request `timeouts.total = .unlimited`, and a
     /// `timeouts.bodyIdle` longer than the service's pauses.
     ///
-    /// - Parameter maximum: The most bytes of a line, and of the data of an event; 0 or more. Default 1 MiB.
+    /// - Parameter maximum: The maximum number of bytes of a line, and also of the data of an event; 0 or more. Default
+    ///   1 MiB.
     public func serverSentEvents(maximum: Int = 1 << 20) -> ServerSentEvents {
         ServerSentEvents(body: self, maximum: maximum)
     }
@@ -20,7 +21,7 @@ extension ResponseBody {
     public struct ServerSentEvents: AsyncSequence, Sendable {
         /// An event.
         public typealias Element = ServerSentEvent
-        /// ``ServiceError`` or `CancellationError`.
+        /// The errors are ``ServiceError`` or `CancellationError`.
         public typealias Failure = any Error
 
         let body: ResponseBody
@@ -28,9 +29,9 @@ extension ResponseBody {
 
         /// Reads the events.
         ///
-        /// - Throws (from `next()`): ``ServiceError`` `bodyTooLarge` if a line or the data of an event is too long; the
-        ///   rest is then discarded. Else as ``ResponseBody/makeAsyncIterator()``. `CancellationError` when the reading
-        ///   task is cancelled; the body is then discarded.
+        /// - Throws (from `next()`): ``ServiceError`` `bodyTooLarge` if a line or the data of an event is too long; any
+        ///   other error of ``ResponseBody/makeAsyncIterator()``; `CancellationError` when the reading task is
+        ///   cancelled. After `bodyTooLarge` and after a cancellation, the rest of the body is discarded.
         public func makeAsyncIterator() -> AsyncIterator {
             AsyncIterator(
                 reader: LineReader(body, maximum: maximum, endingIn: .any), assembler: EventAssembler(maximum: maximum))

@@ -11,14 +11,14 @@ extension ResponseBody {
     /// the loop early, the rest is discarded when the response is released. ``discard()`` discards it at once.
     /// `timeouts.bodyIdle` and `timeouts.total` apply as for any reader.
     ///
-    /// - Parameter maximum: The most bytes of a line, without its line end; 0 or more. Default 1 MiB.
+    /// - Parameter maximum: The maximum number of bytes of a line, without its line end; 0 or more. Default 1 MiB.
     public func lines(maximum: Int = 1 << 20) -> Lines { Lines(body: self, maximum: maximum) }
 
     /// The lines of a body.
     public struct Lines: AsyncSequence, Sendable {
         /// A line without its line end.
         public typealias Element = String
-        /// ``ServiceError`` or `CancellationError`.
+        /// The errors are ``ServiceError`` or `CancellationError`.
         public typealias Failure = any Error
 
         let body: ResponseBody
@@ -26,9 +26,9 @@ extension ResponseBody {
 
         /// Reads the lines.
         ///
-        /// - Throws (from `next()`): ``ServiceError`` `bodyTooLarge` if a line is too long; the rest is then discarded.
-        ///   Else as ``ResponseBody/makeAsyncIterator()``. `CancellationError` when the reading task is cancelled; the
-        ///   body is then discarded.
+        /// - Throws (from `next()`): ``ServiceError`` `bodyTooLarge` if a line is too long; any other error of
+        ///   ``ResponseBody/makeAsyncIterator()``; `CancellationError` when the reading task is cancelled. After
+        ///   `bodyTooLarge` and after a cancellation, the rest of the body is discarded.
         public func makeAsyncIterator() -> AsyncIterator {
             AsyncIterator(reader: LineReader(body, maximum: maximum, endingIn: .lineFeed))
         }

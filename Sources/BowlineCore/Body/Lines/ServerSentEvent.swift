@@ -4,11 +4,11 @@ public struct ServerSentEvent: Sendable, Hashable {
     public var type: String
     /// The event's data: its lines, joined by LF.
     public var data: String
-    /// The last event ID of the stream, from this event or an earlier one; empty if there was none. To continue the
-    /// stream after this event, send it as `Last-Event-ID`.
+    /// The last event ID of the stream, from this event or an earlier event; empty if there was no ID. To continue the
+    /// stream after this event, send this ID as `Last-Event-ID`.
     public var id: String
-    /// How long to wait before you request the stream again, from its last `retry` field; nil: the stream has not sent
-    /// one.
+    /// How long to wait before you request the stream again. This is the value of the last `retry` field; nil: there
+    /// was no such field.
     public var retry: Duration?
 
     /// Makes an event, for tests.
@@ -21,7 +21,7 @@ public struct ServerSentEvent: Sendable, Hashable {
 }
 
 extension ServerSentEvent: CustomStringConvertible, CustomReflectable {
-    /// The size of the data; no text of the peer, because that may contain secrets.
+    /// The size of the data. Contains no text of the peer, because such text may be secret.
     public var description: String { "ServerSentEvent(\(data.utf8.count) bytes)" }
 
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }

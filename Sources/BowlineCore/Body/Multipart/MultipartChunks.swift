@@ -80,7 +80,8 @@ struct MultipartChunks: AsyncSequence, Sendable {
             return chunk
         }
 
-        /// Throws if a part is not as long as it declares: the bytes after it would be at the wrong place.
+        /// Throws if a part is longer or shorter than its declared length. The bytes after the part would then be at
+        /// wrong positions.
         private func checkLength(_ sent: Int, of index: Int, isOver: Bool) throws {
             guard let declared = chunks.sections[index].body.length else { return }
             guard sent > declared || (isOver && sent < declared) else { return }

@@ -7,11 +7,11 @@
 /// let response = try await client.post("albums", body: .multipart(form))
 /// ```
 /// Parts are read while the form is sent. The form's length is known if the length of every part is known. The form can
-/// be sent again if every part can.
+/// be sent again if every part can be sent again.
 public struct MultipartForm: Sendable {
     /// One part of a form.
     public struct Part: Sendable {
-        /// The field's name. It may be any text: quotes and line breaks are escaped as browsers do (`%22`, `%0D`,
+        /// The field's name. It may be any text: quotes and line breaks are escaped as in browsers (`%22`, `%0D`,
         /// `%0A`).
         public var name: String
         /// The file's name, if the part is a file; nil: the part is a plain field. Escaped like ``name``.
@@ -51,19 +51,20 @@ public struct MultipartForm: Sendable {
         parts.append(Part(name, body: .text(value)))
     }
 
-    /// Appends a file: bytes, a stream, or a file on this machine (`.file(path)`).
+    /// Appends a file. Its content may be bytes, a stream, or a file on this machine (`.file(path)`).
     ///
     /// - Parameters:
     ///   - name: The field's name.
     ///   - file: The file's content.
     ///   - fileName: The file's name that is sent to the service.
-    ///   - contentType: The file's media type; nil: the type of `file`, else `application/octet-stream`.
+    ///   - contentType: The file's media type; nil: the `contentType` of `file`, or `application/octet-stream` if that
+    ///     is nil too.
     public mutating func append(_ name: String, file: RequestBody, fileName: String, contentType: String? = nil) {
         parts.append(Part(name, body: file, fileName: fileName, contentType: contentType))
     }
 
-    /// Returns a boundary of 128 random bits: too many for a part to contain it by chance, or for an attacker to guess
-    /// it.
+    /// Returns a boundary of 128 random bits. They are too many for a part to contain the boundary by chance, or for an
+    /// attacker to guess it.
     private static func randomBoundary() -> String {
         var generator = SystemRandomNumberGenerator()
         let digits = (0..<2).map { _ in

@@ -1,6 +1,6 @@
 package import NIOCore
 
-/// A part as it is sent: the header lines before its content, and the content.
+/// A part in the form in which it is sent: the header lines, and then the content.
 package struct MultipartSection: Sendable {
     /// The delimiter and the part's header, including the empty line.
     package let head: ByteBuffer
@@ -26,8 +26,8 @@ package struct MultipartSection: Sendable {
 
     private static let unknownType = "application/octet-stream"
 
-    /// Returns a name, escaped as browsers do in form data (WHATWG HTML, "multipart/form-data encoding algorithm").
-    /// Also escapes the other control characters, which browsers leave unchanged.
+    /// Returns a name, escaped as browsers escape it in form data (WHATWG HTML, "multipart/form-data encoding
+    /// algorithm"). Also escapes the other control characters, which browsers leave unchanged.
     private static func escaped(_ name: String) -> String {
         var text = String.UnicodeScalarView()
         for scalar in name.unicodeScalars {
