@@ -2,7 +2,7 @@ package import BowlineCore
 internal import NIOCore
 internal import NIOPosix
 
-/// Carries attempts over pooled connections. Resends a request, once, if a dead connection did not carry it.
+/// Carries attempts over pooled connections. If a request failed because its connection was dead, resends it once.
 package final class PooledTransport: ServiceTransport {
     let environment: TransportEnvironment
     let pools: OriginPools

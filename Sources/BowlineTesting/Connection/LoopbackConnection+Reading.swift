@@ -81,7 +81,7 @@ extension LoopbackConnection {
         return bytes ?? ByteBuffer()
     }
 
-    /// Stops reading the socket, so that the client's writes meet back-pressure.
+    /// Stops reading the socket, so that back-pressure stops the client's writes.
     /// The kernel's buffers still fill: see `receiveBufferSize` of ``LoopbackServer/Options``. Reading begins again
     /// with ``resumeReading()``, or when the client closes the connection.
     public func pauseReading() async throws {

@@ -18,7 +18,7 @@ final class HTTP2Continuations: ChannelOutboundHandler {
 
     /// The encoded fields that the next HEADERS frame of each stream lacks.
     private var rests: [Int: ByteBuffer] = [:]
-    /// How many bytes of a frame the next writes contain.
+    /// How many bytes of the current frame are still to come in the next writes.
     private var unwritten = 0
 
     /// Appends encoded fields to the stream's next HEADERS frame.

@@ -7,8 +7,8 @@ struct Summary: Sendable {
     let planned: Int
     /// From the first request to the end of the last.
     let duration: Duration
-    /// The pool when the last request had ended, before the shutdown at the end of every run. A shutdown that a signal
-    /// began earlier has changed these figures already.
+    /// The figures of the pool when the last request had ended, before the shutdown at the end of every run. A shutdown
+    /// that a signal began earlier has changed these figures already.
     let pool: PoolFigures
     let shutdown: ShutdownFigures
 
@@ -34,7 +34,7 @@ struct Summary: Sendable {
     /// How many connections the pool has.
     struct PoolFigures: Sendable, Hashable {
         var opened: Int
-        /// How many were closed, by reason.
+        /// How many connections were closed, by reason.
         var closed: [String: Int]
         var idle: Int
     }

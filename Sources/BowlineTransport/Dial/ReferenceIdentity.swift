@@ -14,7 +14,7 @@ internal import BowlineCore
 /// certificate matches: a `*` elsewhere, other bytes, other kinds of names, the common name.
 struct ReferenceIdentity: Sendable, Hashable {
     private enum Kind: Sendable, Hashable {
-        /// In lower case, without a final dot.
+        /// A DNS name in lower case, without a final dot.
         case name(String)
         case address([UInt8])
         case neither

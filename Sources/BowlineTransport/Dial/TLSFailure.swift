@@ -35,7 +35,8 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     ///   - error: Any error of a channel.
     ///   - certificate: Returns the peer's certificate (DER). Called only if the certificate was refused.
     ///   - now: The time of day, in seconds since 1970.
-    /// - Returns: nil if `error` is no TLS error, or is an end without close_notify, which alone is no failure.
+    /// - Returns: nil if `error` is no TLS error. Also nil if the connection ended without close_notify: that alone is
+    ///   no failure.
     init?(_ error: any Error, certificate: () -> [UInt8]? = { nil }, now: () -> Int = { 0 }) {
         switch error {
         case let failure as TLSFailure: self = failure
@@ -48,7 +49,8 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Whether the peer refused to continue, in contrast to a connection that broke.
+    /// Whether the peer refused to continue the connection. False for any other failure, such as a connection that
+    /// broke.
     var isRefusal: Bool {
         switch reason {
         case .alert, .renegotiation: true
@@ -133,7 +135,7 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
 enum CertificateProblem: Sendable, Hashable, CustomStringConvertible {
     case expired(since: String)
     case notYetValid(until: String)
-    /// The usages that the certificate has instead.
+    /// The certificate is not for servers. Its usages are listed.
     case wrongUsage([String])
     case selfSigned
     case unknownAuthority(issuer: String?)

@@ -3,8 +3,8 @@ package import BowlineCore
 /// A checked request, ready for either protocol to encode. No recipient can read its method, target, host or fields as
 /// anything other than the caller meant (RFC 9110 §5.5, RFC 9112 §3, §11.1).
 ///
-/// It has exactly one authority and one framing, however the caller's fields spell them. The table of
-/// ``RequestFieldRole`` lists the fields that are not simply sent.
+/// It has exactly one authority and one framing, whatever the caller's fields contain. The table of
+/// ``RequestFieldRole`` says how each kind of field is sent.
 package struct CheckedRequest: Sendable {
     package let method: String
     /// In origin form (`/users?id=1`), absolute form, authority form (CONNECT) or `*` (RFC 9112 §3.2).
@@ -30,7 +30,7 @@ package struct CheckedRequest: Sendable {
     let isPlain: Bool
     /// Whether a field must not enter HTTP/2's compression table.
     let hasSecrets: Bool
-    /// The most bytes that the head takes as HTTP/1.1.
+    /// The largest size that the head can have in HTTP/1.1, in bytes.
     let maximumHeadBytes: Int
 
     /// Checks a request.
@@ -73,7 +73,7 @@ package struct CheckedRequest: Sendable {
             case .chunked: nil
             }
         closesConnection = connectionClose || check.saysClose
-        // RFC 9110 §10.1.1: a request without content must not expect this.
+        // RFC 9110 §10.1.1: a request without content must not have `Expect: 100-continue`.
         expectsContinue =
             (expectContinue || check.saysExpect) && hasContent && framing != .none && framing != .length(0)
         asksForTrailers = check.asksForTrailers

@@ -148,7 +148,7 @@ final class Exchange: Sendable {
         }
     }
 
-    /// Calls the connection and the observer, if needed, after the reader has taken a chunk.
+    /// Notifies the connection and the observer, if needed, after the reader has taken a chunk.
     private func taken(_ shouldResume: Bool, _ observer: (any ResponseBodyObserver)?) {
         if shouldResume { connection.resumeReading(self) }
         observer?.responseBodyEnded()
@@ -164,8 +164,8 @@ final class Exchange: Sendable {
 
     // MARK: The connection's side
 
-    /// Whether nothing that arrives now goes to the caller: the caller gave up, the exchange failed, or the whole
-    /// response was delivered.
+    /// Whether the exchange is over, so that later bytes do not go to the caller. The caller gave up, the exchange
+    /// failed, or the whole response was delivered.
     var isOver: Bool { state.withLock { $0.isOver } }
 
     /// Delivers a response that has arrived whole.
@@ -208,8 +208,8 @@ final class Exchange: Sendable {
     /// Ends the body: all of it has arrived.
     func completed(trailers: ReceivedFields?) {
         let ending = state.withLock { $0.completed(trailers: trailers) }
-        // The observer counts the call as over before the reader sees the end. A shutdown that the reader then begins
-        // finds no such call in flight.
+        // The observer counts the call as ended before the reader sees the end of the body. So if the reader then
+        // begins a shutdown, the shutdown does not wait for this call.
         ending.observer?.responseBodyEnded()
         ending.chunk?.resume(returning: nil)
     }
@@ -225,7 +225,8 @@ final class Exchange: Sendable {
     private func finish(
         _ ending: Machine.Ending, head: any Error, chunk: any Error, as reason: RequestEnding
     ) {
-        // Before the head the transport calls the listeners: only the transport knows whether it resends the request.
+        // This is for failures after the head. For a failure before the head, the transport calls the listeners,
+        // because only the transport knows whether it resends the request.
         if ending.cutsBody { tell { $0.requestEnded($1, reason) } }
         ending.observer?.responseBodyEnded()
         ending.head?.resume(throwing: head)

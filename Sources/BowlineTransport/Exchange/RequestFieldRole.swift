@@ -1,7 +1,7 @@
 internal import BowlineCore
 
-/// How a caller's header field is sent; its name alone decides. No other place tells the header fields of requests
-/// apart by name.
+/// How a caller's header field is sent. Only the name of the field decides. No other code decides by the name of a
+/// request's header field.
 ///
 /// ``RequestFieldCheck`` checks the value. Both encoders follow the role:
 ///

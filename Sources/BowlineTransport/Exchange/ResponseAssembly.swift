@@ -92,15 +92,15 @@ struct ResponseAssembly {
         self.trailers = trailers
     }
 
-    /// The current read has ended, and the response is not complete. Returns the head if the caller does not have it
-    /// yet.
+    /// Records that the current read has ended, and the response is not complete. Returns the head if the caller does
+    /// not have it yet.
     mutating func readEnded() -> Delivery {
         guard stage == .headWaits, let head = head.take() else { return .nothing }
         stage = .delivered
         return .head(head, first: body.take())
     }
 
-    /// The response is complete. Returns the parts that the caller does not have yet.
+    /// Records that the response is complete. Returns the parts that the caller does not have yet.
     mutating func ended() -> Delivery {
         switch stage {
         case .awaitingHead, .over: return .nothing

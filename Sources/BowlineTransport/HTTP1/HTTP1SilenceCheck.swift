@@ -13,7 +13,7 @@ internal import NIOCore
 struct HTTP1SilenceCheck {
     enum Finding {
         case silent
-        /// The event loop gets time to read them. Then the check is made again.
+        /// Bytes wait, probably session tickets. The event loop gets time to read them. Then the check is made again.
         case ticketsWait
         case bytes(EarlyBytes)
         case closed

@@ -2,8 +2,9 @@ internal import BowlineCore
 
 /// Decides when to send a PING, and when its answer is overdue. At most one PING is on its way.
 ///
-/// A PING has three uses. It asks a silent peer whether it is there. It resolves a doubt after a request that got no
-/// byte in time. Its answer shows that the peer knows of the resets sent before it.
+/// A PING has three uses. It asks a silent peer whether it is there. It ends a doubt about the connection after a
+/// request has got no byte in time (``HTTP2Liveness``). Its answer shows that the peer knows of the resets that were
+/// sent before the PING.
 ///
 /// An answer is overdue `keepAliveTimeout` after the last of these signs:
 /// - the PING leaves this machine;
@@ -21,8 +22,8 @@ struct HTTP2KeepAlive {
     private let isWanted: Bool
     /// How long resets wait for a PING if keep-alive is off.
     private static let resetInterval = Duration.seconds(30)
-    /// A channel counts as blocked only after the timeout divided by this. A shorter block may begin and end in one
-    /// turn of the loop, although the network takes everything.
+    /// A channel counts as blocked only after this part of the timeout: the timeout divided by 1,000. A shorter block
+    /// may begin and end in one turn of the loop, although the network takes everything.
     private static let blockedPart = 1000
     /// After how many timeouts a needed answer is missing.
     private static let timeoutsUntilMissing = 3
@@ -34,7 +35,8 @@ struct HTTP2KeepAlive {
     /// Since when an answer has been needed. nil: none is needed, or the needed answer is missing.
     private var neededSince: MonotonicInstant?
 
-    /// The PING that is on its way: its number, and when it left this machine. Until it has left: when it was written.
+    /// The PING that is on its way: its number, and when it left this machine. Before it has left, the time is when it
+    /// was written.
     private(set) var outstanding: (number: UInt64, sentAt: MonotonicInstant, hasLeft: Bool)?
     private var pingsSent: UInt64 = 0
     /// Whether the peer has sent HEADERS or DATA since the last PING for a reset. Some servers close a connection that
@@ -69,7 +71,8 @@ struct HTTP2KeepAlive {
     /// When the answer is missing, whatever else the peer sends. nil: no answer is needed.
     private var missingFrom: MonotonicInstant? {
         guard let outstanding, let neededSince else { return nil }
-        // Behind an upload, the PING waits while the network takes bytes of the upload.
+        // The PING may wait in the channel behind an upload. While the network takes bytes of that upload, the peer's
+        // time to answer does not begin.
         let sent = outstanding.hasLeft ? outstanding.sentAt : max(outstanding.sentAt, takenAt ?? outstanding.sentAt)
         // Added one by one: a multiplication of a very long timeout would trap.
         return (0..<Self.timeoutsUntilMissing).reduce(max(sent, neededSince)) { end, _ in end.advanced(by: timeout) }
@@ -111,7 +114,7 @@ struct HTTP2KeepAlive {
         return true
     }
 
-    /// Records that the network has taken bytes, after it had not taken all since `blockedSince`.
+    /// Records that the network takes bytes again. Since `blockedSince`, bytes had waited in the channel.
     mutating func networkTook(now: MonotonicInstant, blockedSince: MonotonicInstant) {
         if blockedSince.advanced(by: timeout / Self.blockedPart) <= now { takenAt = now }
     }

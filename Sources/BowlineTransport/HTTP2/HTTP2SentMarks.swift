@@ -12,7 +12,7 @@ struct HTTP2SentMarks<Stream: AnyObject> {
     }
 
     private var marks = CircularBuffer<Mark>(initialCapacity: 4)
-    /// How many marks have been taken since the beginning.
+    /// How many marks ``next(upTo:)`` has returned since the beginning.
     private var taken = 0
     /// How many marks have been flushed since the beginning.
     private var flushed = 0

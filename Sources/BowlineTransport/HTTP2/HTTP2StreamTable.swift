@@ -12,8 +12,8 @@
 /// | `removeAllHeld` | removed | – | – |
 /// | `removeAllOpen` | – | removed | – |
 ///
-/// The peer may know of an open stream once the channel has been given the stream's HEADERS:
-/// ``passedOutputToChannel()``.
+/// When the channel has been given the HEADERS of an open stream (``passedOutputToChannel()``), the peer may know of
+/// the stream.
 struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     private struct Entry {
         let id: Int

@@ -133,8 +133,8 @@ final class OriginDialer: ConnectionDialer {
         )
     }
 
-    /// Begins HTTP/2 on a channel. The dial ends when the peer's settings arrive: before that, the peer is not known to
-    /// speak HTTP/2, nor how many requests it accepts.
+    /// Begins HTTP/2 on a channel. The dial ends when the peer's settings arrive: before that, it is not known whether
+    /// the peer speaks HTTP/2, nor how many requests it accepts.
     private func beginHTTP2(_ traits: ConnectionTraits, began: MonotonicInstant, _ events: ConnectionEvents?) throws {
         let options = environment.options
         let connection = HTTP2Connection(traits, http2: options.http2, firstStreamID: options.http2FirstStreamID)

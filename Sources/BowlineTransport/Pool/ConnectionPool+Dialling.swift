@@ -45,8 +45,9 @@ extension ConnectionPool {
         driver.perform { $0.connectionRetired(id, reason: reason, now: $1, random: random) }
     }
 
-    /// Records that a multiplexed connection may be dead. It gets no lease until it is confirmed. It does not count
-    /// against `maximumMultiplexed`, so that another can be dialled. The connection itself probes its peer.
+    /// Records that a multiplexed connection may be dead. The connection probes its peer, and gets no lease until the
+    /// peer has answered. Meanwhile it does not count against `maximumMultiplexed`, so that another connection can be
+    /// dialled.
     func connectionDoubted(_ id: ConnectionID) {
         driver.perform { $0.connectionDoubted(id, now: $1) }
     }

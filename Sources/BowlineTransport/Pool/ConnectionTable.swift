@@ -5,8 +5,8 @@ struct ConnectionSlot {
     enum Phase {
         /// Its dial is under way. → leased or vacant
         case dialling
-        /// Leased, or just established and about to be leased. Also a multiplexed connection without a lease that no
-        /// request can use now. → idle or vacant
+        /// Leased, or just established and about to be leased. Also the phase of a multiplexed connection without a
+        /// lease that no request can use now. → idle or vacant
         case leased
         /// Idle in the pool. → leased or vacant
         case idle
@@ -36,7 +36,7 @@ struct ConnectionSlot {
     var uses = 0
     /// How many leases it has had, including those that were returned unused.
     var grants = 0
-    /// When it is too old to become idle again.
+    /// From this instant on, it is too old to become idle again.
     var retireAt: MonotonicInstant?
     /// When it last became free. `nil`: it has not been free since its dial.
     var idleSince: MonotonicInstant?
@@ -72,7 +72,7 @@ private struct IdleLinks {
 ///
 /// A connection keeps its position while it lives. An idle connection is in two linked lists: the list of all, and the
 /// list of its affinity. Taking the most recently used connection, closing the longest idle one and removing one from
-/// the middle are a few stores each, without a search or an allocation.
+/// the middle cost a few memory writes each, without a search or an allocation.
 struct ConnectionTable {
     private struct Lane {
         let affinity: Int
@@ -82,7 +82,8 @@ struct ConnectionTable {
     private var slots: [ConnectionSlot] = []
     private var vacant: [Int] = []
     private var positions: [ConnectionID: Int] = [:]
-    // One per event loop that has had a connection. They are few, so they are searched in sequence.
+    // The list of idle connections of each event loop that has had a connection. There are few lists, so a look-up
+    // tries one after another.
     private var lanes: [Lane] = []
     private var newest = -1
     private var oldest = -1

@@ -4,7 +4,7 @@ enum DialExpectation: Sendable, Hashable {
     case single
     /// Not known yet: one dial finds out, and all requests wait for it.
     case unknown
-    /// A connection that carries this many requests at once, like the last one.
+    /// A connection that carries this many requests at once, like the origin's last connection.
     case streams(Int)
 
     /// How many waiting requests one dial covers.

@@ -37,7 +37,7 @@ struct PoolEffects {
     }
 
     enum WakeUpChange {
-        /// Replaces the earlier wake-up, if there is one.
+        /// Set this wake-up. It replaces the earlier one, if there is one.
         case schedule(WakeUp)
         case cancel
     }
@@ -108,7 +108,7 @@ struct PoolEffects {
     }
 }
 
-/// The one timer of a pool. A later wake-up has a higher id. A wake-up with another id than the current one is late and
+/// The one timer of a pool. A later wake-up has a higher id. A wake-up that does not have the current id is late and
 /// ignored.
 struct WakeUp: Equatable {
     let id: Int

@@ -205,7 +205,7 @@ extension PoolStateMachine {
         if let reason = table[position].retirement {
             if table[position].leases == 0 { close(position, reason, &effects) }
         } else if !waiters.isEmpty, let reason = retirementReason(position, now) {
-            // The connection would never become free, because there is always a waiter.
+            // Retires the connection here. It would never become free, because there is always a waiter.
             retire(position, reason, &effects)
         } else {
             fill(position, &effects)
@@ -223,8 +223,8 @@ extension PoolStateMachine {
         makeWay(position, &effects)
     }
 
-    /// Retires a connection that has been leased as often as allowed, so that it does not take the place of one that
-    /// waiters could use.
+    /// Retires a connection that has been leased as often as allowed, so that a new connection for the waiters can
+    /// replace it.
     private mutating func makeWay(_ position: Int, _ effects: inout PoolEffects) {
         guard table[position].isMultiplexed, table[position].leases > 0, isUsedUp(position), !waiters.isEmpty else {
             return
@@ -238,8 +238,9 @@ extension PoolStateMachine {
 
     /// Leases a used connection to the first waiter that accepts a used one, or else returns it to the pool.
     private mutating func handOn(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
-        // At the limit, or short of descriptors, and with no dial under way, a waiter that requires a fresh connection
-        // would never get one: later waiters would always take the used connection first. So this connection is closed.
+        // The first waiter requires a fresh connection, no dial is under way, and none can start because of the limit
+        // or a lack of descriptors. If later waiters always took the used connection, the first waiter would never get
+        // one. So this connection is closed.
         if waiters.startsWithFresh, table.diallingCount == 0, room == 0 || shortage.isActive {
             close(position, .replaced, &effects)
             return
@@ -256,7 +257,8 @@ extension PoolStateMachine {
         if phase == .running, !table[position].hasRoom, expiry.map({ $0 > now }) ?? true,
             configuration.maximumIdle > 0 || !waiters.isEmpty
         {
-            // No request can use it until it has room or is confirmed. It expires nevertheless.
+            // No request can use the connection until it has room or its peer has answered. The connection expires
+            // nevertheless.
             scheduleWakeUp(at: expiry, now, &effects)
         } else if phase != .running {
             close(position, .shutdown, &effects)
@@ -316,7 +318,7 @@ extension PoolStateMachine {
         return Lease(connection: connection, uses: table[position].uses, idleSince: table[position].idleSince)
     }
 
-    /// Notes since when the connection is free, and when it expires.
+    /// Records that the connection is free from now on, and when it expires.
     private mutating func becameFree(_ position: Int, keepAliveTimeout: Duration?, _ now: MonotonicInstant) {
         var expiry = configuration.idleTimeout.map { now.advanced(by: $0) }
         var reason = CloseReason.idleTimeout

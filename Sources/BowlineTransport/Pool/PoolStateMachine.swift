@@ -122,7 +122,8 @@ struct PoolStateMachine: ~Copyable {
         let room = configuration.maximumConnections.map { max(0, $0 - countedConnections) } ?? .max
         guard case .streams = expectation else { return room }
         let live = configuration.maximumMultiplexed - table.multiplexedCount
-        // Up to `maximumMultiplexed` doubted connections are replaced. No more: the replacements may be silent too.
+        // Up to `maximumMultiplexed` doubted connections are replaced. More are not replaced, because the replacements
+        // may be silent too.
         let excess = max(0, table.doubtedCount - configuration.maximumMultiplexed)
         return min(room, live - excess - table.diallingCount)
     }

@@ -16,7 +16,7 @@ protocol DeadlineEntry: AnyObject {
 ///
 /// A deadline is only a value: a request that begins, changes its phase and ends needs no timer of its own. The timer
 /// fires at the earliest deadline that was known when it was set, checks all entries, and is set again. It fires at
-/// most once per ``granularity``, so a deadline is noticed late by that much at most.
+/// most once per ``granularity``, so a deadline is noticed at most that much too late.
 ///
 /// The timer keeps running when the last entry leaves, so that a series of single requests needs no new timer. The
 /// timer ends with the sweep.

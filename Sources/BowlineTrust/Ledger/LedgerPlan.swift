@@ -37,7 +37,7 @@ struct LedgerRequestPlan: Sendable, Hashable {
     var chunkSize = 16_384
     /// How long a sequence pauses before each chunk, in milliseconds.
     var chunkPause = 0
-    /// How many bytes of large fields it has besides the others. HTTP/2.
+    /// How many bytes of large fields the request has besides its other fields. HTTP/2.
     var largeFieldBytes = 0
     var answerSize = 0
     var isKeyed = false
@@ -73,7 +73,7 @@ struct LedgerPlan: Sendable {
     var concurrency: Int
     /// After how many ended calls the client shuts down; nil: after all calls.
     var shutdownAfter: Int?
-    /// How many milliseconds a shutdown during the run lets calls continue.
+    /// For how many milliseconds a shutdown during the run waits for calls in flight.
     var shutdownLimit = 0
     /// The faults of the path; nil: the client dials the service directly.
     var faults: LedgerFaults?

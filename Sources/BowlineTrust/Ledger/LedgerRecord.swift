@@ -46,7 +46,7 @@ struct LedgerAnswer: Sendable {
     /// Whether the service says that it executed the request.
     var saysExecuted: Bool
     var body: BodyDigest
-    /// Whether the fields that the service counts in it are all there, and whole.
+    /// Whether the answer has all the large fields that the service has announced in it, each complete.
     var hasItsFields = true
 }
 
@@ -81,7 +81,7 @@ struct LedgerExecution: Sendable {
     var authority: String?
 }
 
-/// What is left after everything has shut down.
+/// The resources that are left after everything has shut down.
 struct LedgerRemains: Sendable {
     /// Connections, dials, waiters and streams in the client's pools.
     var pooled = 0
@@ -107,7 +107,7 @@ struct LedgerRecord: Sendable {
     var authority = ""
     /// Whether the server, the path and the program disturb no call, so that every call must succeed.
     var isCalm = false
-    /// When a shutdown during the run cancels the calls in flight; nil: there was no such shutdown.
+    /// The instant at which a shutdown during the run cancels the calls in flight; nil: there was no such shutdown.
     var shutdownAt: Int64?
     /// Input that the service could not parse as requests. There must be none: without TLS the path
     /// changes no byte, and TLS rejects changed bytes.

@@ -2,7 +2,7 @@ internal import BowlineTesting
 
 /// How many bytes a peer may still send: on the connection, and on each stream whose reader is stopped (RFC 9113 §6.9).
 struct StalledWindows: Sendable, Hashable {
-    /// A number of bytes to send on each of some streams, the same for all.
+    /// The bytes to send next: the same number on each of these streams.
     struct Part: Sendable, Hashable {
         let streams: [Int]
         let bytes: Int

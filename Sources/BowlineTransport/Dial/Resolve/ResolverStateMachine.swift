@@ -13,8 +13,9 @@
 ///
 /// Names are served in the order in which they were first wanted. At most `Limits.wanted` wanted look-ups run at a
 /// time. Abandoned look-ups do not count against that limit, so a name that hangs delays other names only while dials
-/// wait for it. `Limits.threads` limits the threads of both together. A thread is started when a look-up is queued that
-/// the thread can take at once. A thread ends when there is none for it.
+/// wait for it. `Limits.threads` limits the threads for wanted and abandoned look-ups together. A thread is started
+/// when a look-up is queued and a new thread could take it at once. A thread ends when there is no look-up that it
+/// could take.
 struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
     struct Limits {
         /// How many wanted look-ups may run at a time.
@@ -29,10 +30,11 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         static func < (left: WaiterID, right: WaiterID) -> Bool { left.value < right.value }
     }
 
-    /// What the caller has to do about threads.
+    /// The caller's next action: whether it has to start a thread.
     enum Threads: Equatable, Sendable {
         case enough
-        /// Start one thread. The thread calls `threadBecameFree`. If it cannot be started, call `threadNotStarted`.
+        /// Start one thread, which calls `threadBecameFree`. If the system cannot start the thread, call
+        /// `threadNotStarted`.
         case startOne
     }
 

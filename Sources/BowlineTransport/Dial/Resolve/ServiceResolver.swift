@@ -2,8 +2,9 @@ package import NIOCore
 
 /// Finds the addresses of a host name.
 ///
-/// Users may supply a resolver here in the future; today there is only the system's, ``SystemResolver``. A dial asks
-/// once. The task that asks is cancelled when the dial is cancelled or times out. IP addresses are never looked up.
+/// Users may supply a resolver here in the future; today there is only the system's, ``SystemResolver``. A dial calls
+/// the resolver once, in a task. That task is cancelled when the dial is cancelled or times out. IP addresses are never
+/// looked up.
 package protocol ServiceResolver: Sendable {
     /// Returns the addresses of `host`.
     ///

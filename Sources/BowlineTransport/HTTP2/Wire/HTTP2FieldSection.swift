@@ -28,7 +28,7 @@ package struct HTTP2FieldSection {
         var received = received
         guard !received.isTooLarge else { throw HTTP2FieldError("too many fields, or too large ones", isLimit: true) }
         let bytes = received.bytes
-        // Taken out of `received`: the only reference to an array is changed in place.
+        // Moved out of `received`, so that this is the only reference and the array is changed in place.
         var spans: [ReceivedFields.Span] = []
         swap(&spans, &received.spans)
         guard spans.count <= maximumFields + 1 else { throw HTTP2FieldError("too many fields", isLimit: true) }

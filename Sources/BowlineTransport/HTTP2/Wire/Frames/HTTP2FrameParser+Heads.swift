@@ -1,6 +1,7 @@
 internal import NIOCore
 
-// The checks that need only a frame's head: its place, its length, its stream (RFC 9113 §3.4, §4.2, §6).
+// The checks that need only a frame's head: its position among the frames, its length, its stream (RFC 9113 §3.4, §4.2,
+// §6).
 extension HTTP2FrameParser {
     /// Checks the head that was read, and continues with its payload.
     ///

@@ -3,7 +3,7 @@ package import NIOCore
 /// Parses the frames that a server sends on one HTTP/2 connection, as their bytes arrive (RFC 9113 §4, §6).
 ///
 /// A pure value. Call ``append(_:)`` with the bytes that were read, then ``next()`` until it returns nil. Appending
-/// earlier is allowed, but copies. The parser checks what a frame alone shows: its length, its stream number, its
+/// earlier is allowed, but copies bytes. The parser checks what a frame alone shows: its length, its stream number, its
 /// padding, its place in a field section. The session checks what depends on the state of streams and on settings. An
 /// error of the connection is final.
 ///
@@ -92,7 +92,7 @@ package struct HTTP2FrameParser: Sendable {
         }
     }
 
-    /// Parses up to the next frame, or piece of a DATA frame. nil: more bytes are needed.
+    /// Returns the next frame, or the next piece of a DATA frame. nil: more bytes are needed.
     ///
     /// - Throws: A violation of scope `connection`. Each later call throws the same violation.
     package mutating func next() throws(HTTP2Violation) -> HTTP2ReceivedFrame? {

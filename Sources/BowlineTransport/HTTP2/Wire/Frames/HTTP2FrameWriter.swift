@@ -148,8 +148,8 @@ package struct HTTP2FrameWriter: Sendable {
         return length
     }
 
-    /// Moves the fragments after the first one apart, beginning with the last, and writes the CONTINUATION heads
-    /// between them.
+    /// Makes room before each fragment after the first one, and writes a CONTINUATION head there. Begins with the last
+    /// fragment.
     private static func split(
         _ length: Int, in memory: UnsafeMutableRawBufferPointer, from start: Int, size: Int, stream: Int
     ) {

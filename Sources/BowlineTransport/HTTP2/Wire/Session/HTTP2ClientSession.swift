@@ -117,7 +117,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         limits.maximumBlockBytes = max(limits.maximumBlockBytes, options.fieldLimits.maximumListSize)
         parser = HTTP2FrameParser(limits: limits)
         writer = HTTP2FrameWriter(allocator: allocator)
-        // At least as many as may lose their places at once.
+        // Remembers at least as many reset streams as may lose their places at once.
         streams = HTTP2StreamRecords(firstID: firstStreamID, rememberedLimit: max(64, options.maximumStreams))
         floods = HTTP2FloodCounters(options: options)
     }
@@ -211,8 +211,8 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         min(peer.maximumConcurrentStreams ?? Self.defaultStreamLimit, options.maximumStreams)
     }
 
-    /// The number of streams that count against the limit: open streams, and streams that we have reset while the peer
-    /// may not know it.
+    /// The number of places that are taken, as they count against the limit: by open streams, and by streams that we
+    /// have reset while the peer may not know of the reset.
     package var occupied: Int { streams.occupied }
 
     /// The number of streams that are open on our side.
@@ -328,7 +328,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         writer.reset(stream: stream, code: code)
     }
 
-    /// The number of reset streams that keep a place and that no PING was sent after.
+    /// The number of reset streams that keep a place, and that were reset after the last PING.
     package var resets: Int { streams.resets }
 
     /// The number of reset streams that keep a place until the PING on its way is answered.
