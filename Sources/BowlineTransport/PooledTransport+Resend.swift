@@ -67,7 +67,7 @@ struct ResendPolicy {
     }
 }
 
-/// What the failure of one exchange suggests about the other connections to its origin.
+/// The suspicion about the other connections to an origin that follows from the failure of one exchange.
 enum SiblingSuspicion: Sendable, Equatable {
     case none
     /// The connection had died while it was idle. Connections that have been idle as long are probably dead too.

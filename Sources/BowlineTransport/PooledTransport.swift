@@ -59,7 +59,7 @@ package final class PooledTransport: ServiceTransport {
     ) async throws -> (Lease, at: MonotonicInstant) {
         try Task.checkCancellation()
         if let lease = tryLease(in: pool, for: prepared, resend) {
-            // A first lease without a wait needs no look at the clock.
+            // For a first lease without a wait, the start of the attempt serves as the time, so the clock is not read.
             return (lease, at: resend.count == 0 ? prepared.deadline.started : environment.clock.now)
         }
         let queued = beginWaiting(in: pool, prepared, resend)

@@ -85,7 +85,8 @@ extension LoopbackConnection {
                     at: CallSite(file: file, line: line), found: { _ in "it open" }, until: { $0.end != nil }
                 )
             }
-            // The first failure cancels the other task too. `waitForAll` would wait for that task.
+            // After the first failure, `next` throws and the group cancels the other task. `waitForAll` would first
+            // wait for the other task.
             while try await group.next() != nil {}
             let end = inbound.withLock { $0.end } ?? .serverClosed
             let (kept, count) = collected.withLock { $0 }

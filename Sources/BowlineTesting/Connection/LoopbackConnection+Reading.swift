@@ -70,8 +70,8 @@ extension LoopbackConnection {
     /// Reads the bytes that have been received, without parsing them.
     ///
     /// - Parameter atLeast: How many bytes to wait for, 1 or more.
-    /// - Returns: all unread bytes; fewer than `atLeast` only if the client closed the connection; none when nothing
-    ///   follows.
+    /// - Returns: all unread bytes. If the client has closed the connection, there may be fewer than `atLeast` bytes,
+    ///   or none.
     /// - Throws: `CancellationError` when the server stops.
     public func read(atLeast: Int = 1) async throws -> ByteBuffer {
         let bytes = try await take { inbound -> Taken<ByteBuffer>? in

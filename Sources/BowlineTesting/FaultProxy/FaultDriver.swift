@@ -15,7 +15,7 @@ final class FaultDriver {
         var isClosed = false
     }
 
-    /// Why a run ends.
+    /// The reason why ``run()`` returns.
     private enum Pause {
         /// Nothing is to be done before this instant, unless an event happens.
         case wait(until: MonotonicInstant?)

@@ -15,8 +15,8 @@ public struct LoopbackHTTP2: Sendable, Hashable {
     /// (SETTINGS_INITIAL_WINDOW_SIZE), from 1 to 2,147,483,647; nil: 65,535. The server reads later bytes as they
     /// arrive. Default nil.
     public var initialWindow: Int?
-    /// How large the fields of a request, and its trailers, may be (SETTINGS_MAX_HEADER_LIST_SIZE), from 1: the bytes of
-    /// names and values, and 32 for each field. Default 16,384.
+    /// The largest size of a request's fields, and of its trailers (SETTINGS_MAX_HEADER_LIST_SIZE), from 1. The size is
+    /// the bytes of names and values, plus 32 for each field. Default 16,384.
     public var maximumHeaderListSize = 16_384
 
     /// Makes the default settings.

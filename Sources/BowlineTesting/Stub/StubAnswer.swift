@@ -18,7 +18,7 @@ public struct StubAnswer: Sendable {
 
     let readsBody: Bool
     let outcome: Outcome
-    /// In the order of waiting.
+    /// The waits of the answer, in the order in which it waits.
     private(set) var waits: [Wait] = []
 
     private init(readsBody: Bool = true, _ outcome: Outcome) {

@@ -65,7 +65,7 @@ struct FileError: Error, Hashable, CustomStringConvertible {
     let path: String
     let number: Int32
 
-    /// Takes the reason from `errno`.
+    /// Makes the error, with the reason that `errno` names.
     init(_ action: String, path: String, number: Int32 = errno) {
         self.action = action
         self.path = path

@@ -13,7 +13,7 @@ struct Outcome: Sendable {
     let url: String
     /// The response; nil: none was received.
     var response: Received?
-    /// Why the request failed; nil: it did not fail. If there is a response too, reading its body failed.
+    /// The reason why the request failed; nil: it did not fail. If there is a response too, reading its body failed.
     var failure: Failure?
     var duration: Duration = .zero
     /// How the request spent its time; nil: not requested.
@@ -67,7 +67,7 @@ struct Outcome: Sendable {
     }
 }
 
-/// Why a request failed, in words.
+/// The reason why a request failed, in words.
 struct Failure: Sendable, Hashable {
     var code: String
     var progress: String?

@@ -1,7 +1,7 @@
 /// The fields of a certificate that can explain why it was refused.
 ///
-/// Only for messages: BoringSSL alone decides whether a certificate is accepted. Read from the encoding (RFC 5280
-/// §4.1), because NIOSSL's own accessors trap on dates that cannot be read.
+/// Used only for messages: BoringSSL alone decides whether a certificate is accepted. The fields are read from the
+/// encoding (RFC 5280 §4.1), because NIOSSL's own accessors trap on dates that they cannot read.
 struct CertificateFacts: Sendable, Hashable {
     /// A point in time, and its text.
     struct Time: Sendable, Hashable {

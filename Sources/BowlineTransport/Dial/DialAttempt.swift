@@ -30,7 +30,7 @@ final class DialAttempt: @unchecked Sendable {
     private var isOver = false
     private var timeout: LoopTimer.Cancellation?
     private var resolver: DialResolver?
-    /// Set while the dial waits for the trust roots.
+    /// The ticket of the load of the trust roots; nil: the dial does not wait for them.
     private var roots: SharedLoadTicket?
 
     /// Makes a dial and counts it in the census. The count drops when the dial ends, so the caller must start or cancel

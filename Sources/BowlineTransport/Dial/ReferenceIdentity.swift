@@ -71,7 +71,7 @@ struct ReferenceIdentity: Sendable, Hashable {
 
 /// A name from the subject alternative name extension of the peer's certificate.
 enum PresentedName: Sendable, Hashable {
-    /// Any bytes: they come from the peer.
+    /// A dNSName. It may contain any bytes, because it comes from the peer.
     case dns([UInt8])
     /// The bytes of an iPAddress, of any length.
     case address([UInt8])

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOSSL
 
-/// Why TLS with a peer failed, in the client's own words.
+/// The reason why TLS with a peer failed, in the client's own words.
 ///
 /// NIOSSL's errors are not passed on, because their descriptions contain source paths of the machine that built them.
 /// NIOSSL also does not say why BoringSSL refused a certificate, so the reason is derived from the certificate's
@@ -131,7 +131,7 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     ]
 }
 
-/// Why BoringSSL refused a certificate, as far as the certificate's fields show.
+/// The reason why BoringSSL refused a certificate, as far as the certificate's fields show.
 enum CertificateProblem: Sendable, Hashable, CustomStringConvertible {
     case expired(since: String)
     case notYetValid(until: String)

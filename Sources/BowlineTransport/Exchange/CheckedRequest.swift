@@ -7,7 +7,8 @@ package import BowlineCore
 /// ``RequestFieldRole`` says how each kind of field is sent.
 package struct CheckedRequest: Sendable {
     package let method: String
-    /// In origin form (`/users?id=1`), absolute form, authority form (CONNECT) or `*` (RFC 9112 §3.2).
+    /// The request target, in origin form (`/users?id=1`), absolute form, authority form (CONNECT) or `*` (RFC 9112
+    /// §3.2).
     package let target: String
     /// The value of `Host` or `:authority`: the caller's `Host` field if there is one, else the URL's host and port.
     /// Empty only if the target has no authority.
@@ -25,8 +26,8 @@ package struct CheckedRequest: Sendable {
     package let expectsContinue: Bool
     /// Whether a `TE` field says that the caller accepts trailers.
     let asksForTrailers: Bool
-    /// Whether each field has the role `plain` or `secret`. HTTP/1.1 then sends all fields unchanged; HTTP/2 does so
-    /// only if ``hasSecrets`` is false too.
+    /// Whether each field has the role `plain` or `secret`. If so, HTTP/1.1 sends all fields unchanged. HTTP/2 sends
+    /// them unchanged only if ``hasSecrets`` is also false.
     let isPlain: Bool
     /// Whether a field must not enter HTTP/2's compression table.
     let hasSecrets: Bool

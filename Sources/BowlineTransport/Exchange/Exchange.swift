@@ -33,7 +33,7 @@ final class Exchange: Sendable {
 
     private let state: Guarded<Machine>
 
-    /// What the pool knew about the connection when it was leased.
+    /// The facts that the pool knew about the connection when the exchange leased it.
     struct LeaseFacts: Sendable {
         let isReused: Bool
         let uses: Int
@@ -175,7 +175,8 @@ final class Exchange: Sendable {
 
     /// Delivers the head. Returns whether the connection must stop reading the socket for now.
     ///
-    /// - Parameter step: ``HTTPConnection/resumeReading(_:)`` is called each time the reader has taken this many bytes.
+    /// - Parameter step: A number of bytes. Each time the reader has taken so many,
+    ///   ``HTTPConnection/resumeReading(_:)`` is called.
     func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?, step: Int = .max) -> Bool {
         guard let delivery = state.withLock({ $0.receivedHead(first: chunk, step: step) }) else { return false }
         delivery.waiter.resume(returning: response)

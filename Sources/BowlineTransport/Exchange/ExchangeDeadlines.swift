@@ -45,7 +45,7 @@ struct ExchangeDeadlines {
         var askedAt: MonotonicInstant
     }
 
-    /// What the driver must do after a deadline has passed.
+    /// The action that the driver must take after a deadline has passed.
     enum Consequence: Equatable {
         /// No deadline has passed, or the deadline that has passed does not matter any more.
         case nothing

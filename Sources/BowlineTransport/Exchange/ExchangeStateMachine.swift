@@ -291,7 +291,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         }
     }
 
-    /// How much of the body waits for its reader: the number of chunks, and the memory that they occupy.
+    /// The part of the body that waits for its reader: the number of chunks, and the memory that they occupy.
     var waiting: (chunks: Int, heldBytes: Int) {
         switch state {
         case .streaming(let stream), .cutOff(let stream, _): (stream.chunks.count, stream.chunks.heldBytes)

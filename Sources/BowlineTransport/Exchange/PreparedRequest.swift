@@ -29,7 +29,8 @@ final class PreparedRequest: Sendable {
     let upload: Upload
     let isIdempotent: Bool
     let allowsResend: Bool
-    /// Why the connection must close after the response: pooling is off, or the caller said `Connection: close`.
+    /// The reason why the connection must close after the response: pooling is off, or the caller said `Connection:
+    /// close`.
     let closeReason: CloseReason?
     let continueTimeout: Duration?
     let onInformational: (@Sendable (InformationalResponse) -> Void)?

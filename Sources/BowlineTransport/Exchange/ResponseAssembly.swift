@@ -12,7 +12,7 @@ internal import NIOCore
 ///
 /// A response that arrives whole in the same read as its head is delivered in one piece.
 struct ResponseAssembly {
-    /// What the driver must give to the caller.
+    /// The parts of the response that the driver must give to the caller.
     enum Delivery {
         case nothing
         /// The head, and the bytes of the body that arrived with it. The rest follows as it arrives.

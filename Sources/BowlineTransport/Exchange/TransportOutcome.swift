@@ -5,7 +5,7 @@ internal import BowlineCore
 /// Connections make outcomes. ``ResendPolicy`` and ``SiblingSuspicion`` base their decisions on them. A caller never
 /// sees an outcome: ``ServiceError/init(_:of:)`` converts it to the caller's error.
 struct TransportOutcome: Error {
-    /// What the transport knows about the connection beyond the code and the progress.
+    /// The transport's knowledge about the connection, in addition to the code and the progress.
     enum Connection: Equatable {
         /// Nothing more.
         case ordinary
@@ -26,7 +26,7 @@ struct TransportOutcome: Error {
     let underlying: (any Error)?
     let progress: RequestProgress
     let connection: Connection
-    /// What the request was doing.
+    /// The phase in which the request was.
     let phase: RequestPhase
     /// The connection as errors describe it.
     let facts: ConnectionFacts

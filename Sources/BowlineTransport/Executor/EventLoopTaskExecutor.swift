@@ -119,7 +119,7 @@ final class ClientLoops: Sendable {
         return index(of: current)
     }
 
-    /// Returns the loop with that affinity, or else the next loop in turn.
+    /// Returns the loop with this affinity. If `affinity` is nil or unknown, returns the next of the client's loops.
     func loop(affinity: Int?) -> (loop: any EventLoop, affinity: Int) {
         if let affinity, loops.indices.contains(affinity) { return (loops[affinity], affinity) }
         let loop = group.next()

@@ -1,6 +1,6 @@
 internal import BowlinePlatform
 
-/// What a download does with the path that it gets.
+/// The way in which a download writes to its path.
 ///
 /// | at the path | what happens |
 /// |---|---|
@@ -64,8 +64,8 @@ enum FileTarget: Sendable, Equatable {
         return facts.st_mode & S_IFMT == S_IFREG
     }
 
-    /// Follows all links. Returns the final path, whether or not it exists, and whether a link on the way stands for a
-    /// file that a process has open.
+    /// Follows all links. Returns the final path, which need not exist, and whether one of the links represents a file
+    /// that a process has open.
     private static func followLinks(from path: String) throws -> (target: String, isOpenElsewhere: Bool) {
         var target = path
         var isOpenElsewhere = false

@@ -107,8 +107,8 @@ extension HTTP1Connection {
     }
 
     /// Handles the end of a response while the request is still being sent (RFC 9112 §9.5). From now on,
-    /// `timeouts.bodyIdle` counts only time in which the network takes no bytes that we have given it. The producer of
-    /// the body may be slow.
+    /// `timeouts.bodyIdle` counts only time in which bytes wait for the network and the network takes none. The
+    /// producer of the body may be slow.
     func uploadOutlivedResponse() {
         enter(.none, within: nil)
         if body.hasWriter || unsentBytes > 0 { enterBodyWrite() }

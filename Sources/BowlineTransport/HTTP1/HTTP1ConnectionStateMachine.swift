@@ -21,7 +21,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         var hasReceived = false
         var isRequestDone = false
         var isResponseDone = false
-        /// Why the connection cannot carry another request; nil: it can.
+        /// The reason why the connection cannot carry another request; nil: it can carry one.
         var unusable: CloseReason?
         /// How long the peer keeps the connection open after the response; nil: the peer does not say.
         var keepAlive: Duration?
@@ -35,7 +35,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
 
     /// Begins a request. Returns false if the connection is closed or busy.
     ///
-    /// - Parameter unusable: Why the connection cannot carry another request after this one; nil: it can.
+    /// - Parameter unusable: Why the connection cannot carry another request after this one; nil: it can carry one.
     mutating func start(unusable: CloseReason?) -> Bool {
         guard case .idle = state else { return false }
         state = .busy(Busy(unusable: unusable))

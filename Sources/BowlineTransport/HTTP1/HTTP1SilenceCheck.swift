@@ -21,7 +21,7 @@ struct HTTP1SilenceCheck {
 
     private let peek: SocketPeek
     private let isTLS: Bool
-    /// Set only with TLS.
+    /// Finds a TLS record that has arrived only in part. nil: the connection has no TLS.
     private let recordBoundary: TLSRecordBoundary?
     private(set) var hasWaitedForTickets = false
     /// The kind of the first bytes that were read without a request; nil: there were none.

@@ -22,8 +22,8 @@ struct SocketPeek {
         }
     }
 
-    /// Returns the kind of the waiting bytes. Call it under the same conditions as ``look()``, and only after that has
-    /// found bytes.
+    /// Returns the kind of the waiting bytes. Call it under the same conditions as ``look()``, and only after
+    /// ``look()`` has found bytes.
     func firstBytes() -> EarlyBytes {
         guard let descriptor else { return .unknown }
         return withUnsafeTemporaryAllocation(byteCount: EarlyBytes.neededBytes, alignment: 1) { buffer in

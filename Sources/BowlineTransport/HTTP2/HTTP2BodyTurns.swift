@@ -4,7 +4,7 @@ internal import NIOCore
 ///
 /// An output is the bytes that one write gives the channel. It is full when a frame reaches its limit. That frame is
 /// still written whole, so an output may exceed the limit by a part of a frame. If only one stream is queued, it may
-/// fill the output. Otherwise each stream writes one frame per turn.
+/// fill the output. If several streams are queued, each writes one frame per turn.
 ///
 /// | event | at rest | in the queue |
 /// |---|---|---|

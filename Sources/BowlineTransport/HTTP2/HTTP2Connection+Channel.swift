@@ -181,8 +181,8 @@ extension HTTP2Connection: ChannelInboundHandler {
     /// if `id` is nil.
     private func windowOpened(_ id: Int?) {
         guard let id else {
-            // Begins behind the stream that sent last. Otherwise the first stream would take all of a window that opens
-            // in small steps.
+            // Begins behind the stream that sent last. If it always began with the first stream and the window opened
+            // in small steps, that stream would take the whole window.
             table.forEach(after: uploads.lastSender) { uploads.add($0) }
             return
         }

@@ -8,8 +8,9 @@ internal import Synchronization
 /// The connection carries as many exchanges as the peer allows, each on its own stream. A stream has no channel of its
 /// own. Everything that one turn of the event loop sends goes out in one write.
 // Properties that every request touches are not checked for overlapping accesses
-// (Docs/Decisions/unchecked-exclusivity.md). Code that changes one of them in place calls no other code meanwhile. The
-// session makes no calls: the connection first takes the events from it and then acts on them.
+// (Docs/Decisions/unchecked-exclusivity.md). So code that changes one of them in place calls no other code during the
+// change. The session calls no other code: the connection first takes the events from the session, and then acts on
+// them.
 // Safety: mutable state is touched on `eventLoop` only. Other threads read only values that are immutable, atomic, or
 // set before the pool gets the connection.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {

@@ -46,7 +46,7 @@ struct HTTP2EndCause {
             connection: .declined(hasCarriedOthers: hasCarriedOthers))
     }
 
-    /// Returns the outcome of a stream above the last id of GOAWAY: the peer has not processed it. If bytes of its
+    /// Returns the outcome of a stream above the last id of GOAWAY, which the peer has not processed. If bytes of its
     /// response have arrived, the peer has processed the stream nevertheless.
     func refused(_ stream: HTTP2Stream) -> TransportOutcome {
         let progress = stream.machine.progress == .responseStarted ? .responseStarted : RequestProgress.refused

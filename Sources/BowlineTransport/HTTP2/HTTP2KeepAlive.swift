@@ -25,22 +25,22 @@ struct HTTP2KeepAlive {
     /// A channel counts as blocked only after this part of the timeout: the timeout divided by 1,000. A shorter block
     /// may begin and end in one turn of the loop, although the network takes everything.
     private static let blockedPart = 1000
-    /// After how many timeouts a needed answer is missing.
+    /// The number of timeouts after which a needed answer is missing.
     private static let timeoutsUntilMissing = 3
-    /// Since when resets have waited for a PING. nil: none wait.
+    /// The time since which resets have waited for a PING. nil: no reset waits.
     private var resetsWaitSince: MonotonicInstant?
     /// When the network last took bytes after it had taken none. nil: never.
     private var takenAt: MonotonicInstant?
 
-    /// Since when an answer has been needed. nil: none is needed, or the needed answer is missing.
+    /// The time since which an answer has been needed. nil: no answer is needed, or the needed answer is missing.
     private var neededSince: MonotonicInstant?
 
     /// The PING that is on its way: its number, and when it left this machine. Before it has left, the time is when it
     /// was written.
     private(set) var outstanding: (number: UInt64, sentAt: MonotonicInstant, hasLeft: Bool)?
     private var pingsSent: UInt64 = 0
-    /// Whether the peer has sent HEADERS or DATA since the last PING for a reset. Some servers close a connection that
-    /// sends only PINGs.
+    /// Whether the peer has sent HEADERS or DATA since the last PING for a reset. If it has not, a PING waits, because
+    /// some servers close a connection on which a client sends only PINGs.
     private var mayAskAfterReset = true
 
     init(options: HTTP2Options) {
@@ -121,8 +121,8 @@ struct HTTP2KeepAlive {
 
     /// Records that a stream was reset. Returns the number of the PING to send after it. nil: none is sent now.
     ///
-    /// - Parameter isPressing: Whether few places are left, so that the PING must not wait for HEADERS or DATA from the
-    ///   peer.
+    /// - Parameter isPressing: Whether only few streams can still be opened, so that the PING is sent without waiting
+    ///   for HEADERS or DATA from the peer.
     mutating func streamReset(now: MonotonicInstant, isPressing: Bool) -> UInt64? {
         if neededSince == nil { neededSince = now }
         guard outstanding == nil else { return nil }

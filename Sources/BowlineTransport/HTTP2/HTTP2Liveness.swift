@@ -59,7 +59,7 @@ struct HTTP2Liveness {
 
     /// Records that HEADERS or DATA have arrived. Returns the number of the PING to send for earlier resets. nil: none.
     ///
-    /// - Parameter resets: How many streams were reset since the last PING.
+    /// - Parameter resets: How many streams have been reset since the last PING.
     mutating func receivedMessage(resets: Int) -> UInt64? {
         guard keepAlive.receivedMessage(), resets > 0 else { return nil }
         return keepAlive.streamReset(now: readAt, isPressing: false)

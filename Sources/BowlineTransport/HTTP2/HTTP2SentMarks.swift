@@ -32,8 +32,8 @@ struct HTTP2SentMarks<Stream: AnyObject> {
         }
     }
 
-    /// Records that all marks so far are flushed. Returns the argument of ``next(upTo:)``. nil: nothing was marked
-    /// since the last flush.
+    /// Records that all marks so far are flushed. Returns a number for the flush, which is the argument of
+    /// ``next(upTo:)``. nil: nothing was marked since the last flush.
     mutating func flush() -> Int? {
         let end = taken + marks.count
         guard end > flushed else { return nil }

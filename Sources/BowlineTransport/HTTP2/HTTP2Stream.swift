@@ -6,7 +6,8 @@ internal import NIOCore
 ///
 /// Touched on the connection's event loop only.
 // Properties that every request touches are not checked for overlapping accesses
-// (Docs/Decisions/unchecked-exclusivity.md). Code that changes one of them in place calls no other code meanwhile.
+// (Docs/Decisions/unchecked-exclusivity.md). So code that changes one of them in place calls no other code during the
+// change.
 final class HTTP2Stream: HTTP2UploadStream {
     /// The stream's number (RFC 9113 §5.1.1). 0: the stream waits to be opened, and the peer does not know it.
     private(set) var id = 0

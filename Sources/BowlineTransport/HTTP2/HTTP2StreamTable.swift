@@ -129,7 +129,7 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
 
 /// A stream that a table keeps.
 protocol HTTP2TableStream: AnyObject {
-    /// Whether the table still has the stream. The table sets it to false when it removes the stream. A search would
-    /// cost more.
+    /// Whether the table still has the stream. The table sets this to false when it removes the stream, because a
+    /// search in the table would cost more.
     var isOpen: Bool { get set }
 }

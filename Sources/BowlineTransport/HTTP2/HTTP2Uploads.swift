@@ -81,8 +81,8 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
         marks.add(.ping(number))
     }
 
-    /// Records that everything written so far is flushed. Returns the argument of ``takenNext(upTo:)`` for the time
-    /// when the network has taken the flush. nil: the flush need not be tracked.
+    /// Records that everything written so far is flushed. Returns a number for the flush. Pass it to
+    /// ``takenNext(upTo:)`` when the network has taken the flush. nil: the flush need not be tracked.
     mutating func flushed() -> Int? { marks.flush() }
 
     /// Removes and returns the next mark of a flush that the network has taken.

@@ -56,8 +56,8 @@ final class OriginDialer: ConnectionDialer {
         attempt.start()
     }
 
-    /// Whether the pool still waits for the dial. Check this after each registration of something that `cancelDial` has
-    /// to find. Then either `cancelDial` finds it, or this check sees the cancellation.
+    /// Whether the pool still waits for the dial. Check this each time after you have registered an object that
+    /// `cancelDial` must find. Then either `cancelDial` finds the object, or this check sees the cancellation.
     private func isWanted(_ id: ConnectionID) -> Bool {
         state.withLock { $0.pool }?.isDialling(id) ?? true
     }

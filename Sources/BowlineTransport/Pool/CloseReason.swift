@@ -1,4 +1,4 @@
-/// Why a connection was closed. Snapshots count closed connections by reason; users see the raw values.
+/// The reason why a connection was closed. Snapshots count closed connections by reason; users see the raw values.
 enum CloseReason: String, Sendable, Hashable, CaseIterable {
     /// It had been idle for `PoolConfiguration.idleTimeout`.
     case idleTimeout

@@ -32,7 +32,7 @@ extension ConnectionPool {
         return isEvicted
     }
 
-    /// Since when the longest idle connection has been idle. `nil`: none is idle.
+    /// The instant since which the longest idle connection has been idle. `nil`: no connection is idle.
     var oldestIdleSince: MonotonicInstant? {
         driver.inspect { $0.oldestIdleSince }
     }

@@ -39,7 +39,7 @@ extension ConnectionPool {
     ///
     /// - Parameters:
     ///   - keepAliveTimeout: The value of the server's `Keep-Alive: timeout`. The connection stays idle for at most one
-    ///     second less.
+    ///     second less than this value.
     ///   - now: The clock's time, if the caller has just read it.
     func release(_ connection: any HTTPConnection, keepAliveTimeout: Duration? = nil, now: MonotonicInstant? = nil) {
         driver.release(connection.id, keepAliveTimeout: keepAliveTimeout, now: now ?? driver.now)

@@ -1,4 +1,4 @@
-/// Why a dial failed, as far as it matters to the waiting requests.
+/// The reason why a dial failed, as far as it matters to the waiting requests.
 enum DialFailureCause: Sendable, Hashable {
     /// The peer or the path to it failed, or a time limit passed.
     case peer

@@ -13,7 +13,7 @@ struct PoolConfiguration: Sendable, Hashable {
     /// How many multiplexed connections may be open or being dialled. Retired and doubted ones do not count. Default:
     /// 4; less than 1 counts as 1.
     var maximumMultiplexed = 4
-    /// What kind of connection a dial is expected to make, before one has succeeded. Default: `.single`.
+    /// The kind of connection that a dial is expected to make, before a dial has succeeded. Default: `.single`.
     var expectation = DialExpectation.single
     /// How many requests may wait, besides those for which a connection is being dialled. Default: 10,000, at least 0.
     var maximumWaiting: Int? = 10_000

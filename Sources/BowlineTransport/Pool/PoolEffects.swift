@@ -1,6 +1,7 @@
 internal import BowlineCore
 
-/// What the driver has to do after an event, once it has released the lock. Each part is independent of the others.
+/// The actions that the driver must take after an event, once it has released the lock. Each part is independent of the
+/// others.
 struct PoolEffects {
     /// A connection that the pool has forgotten.
     struct Removal {

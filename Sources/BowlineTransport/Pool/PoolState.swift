@@ -1,6 +1,7 @@
 internal import BowlineCore
 
-/// What the pool's lock guards: the machine, and the driver's continuations and timer, by id.
+/// The state that the pool's lock guards: the machine, the driver's continuations by the ids of their waiters, and the
+/// driver's timer.
 struct PoolState: ~Copyable {
     enum Continuation {
         case lease(CheckedContinuation<Lease, any Error>)

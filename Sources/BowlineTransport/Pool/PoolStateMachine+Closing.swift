@@ -116,8 +116,9 @@ extension PoolStateMachine {
         table.oldestIdle.flatMap { table[$0].idleSince }
     }
 
-    /// Stops keeping connections: closes idle ones and cancels dials that no waiter needs, at once, and closes leased
-    /// ones when they become free. Requests still get connections, also new ones; the client refuses new requests.
+    /// Stops keeping connections. At once, closes the idle connections and cancels the dials that no waiter needs.
+    /// Closes each leased connection when it becomes free. Waiting requests still get connections, and the pool dials
+    /// for them; the client refuses new requests.
     mutating func beginDrain(now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard phase == .running else { return effects }

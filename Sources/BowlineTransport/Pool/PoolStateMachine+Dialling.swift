@@ -109,11 +109,12 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Fails the waiters that a failed dial ends.
+    /// Decides which waiters fail because a dial has failed.
     ///
     /// The first waiter fails, with two exceptions: other dials are under way for all waiters, or the dial started
-    /// before the waiter came. In the second case the pool dials again. The waiters after it fail too, up to the first
-    /// that has not yet seen the maximum of failed rounds (`DialRounds`).
+    /// before the waiter came. In the second case the pool dials again. Then the waiters after it fail too, up to the
+    /// first that has not seen the maximum of failed rounds (`DialRounds`). Finally, the waiters fail whose limit has
+    /// passed. Waiters that other dials cover never fail here.
     private mutating func failWaiters(_ error: any Error, dial: Int, _ effects: inout PoolEffects) {
         let covered = coverage(of: table.diallingCount)
         if waiters.count > covered, let first = waiters.first, first.dialsBefore < dial {
@@ -274,7 +275,8 @@ extension PoolStateMachine {
         }
     }
 
-    /// The least useful multiplexed connection in use: one that allows no streams now, or the oldest.
+    /// The least useful multiplexed connection in use: one that allows no streams now, or if there is none, the oldest
+    /// one.
     private var dispensable: Int? {
         let inUse = table.multiplexed.filter { table[$0].phase == .leased && table[$0].takesRequests }
         return inUse.first { table[$0].capacity == 0 } ?? inUse.first

@@ -19,8 +19,8 @@ enum LeaseOutcome {
 }
 
 extension PoolStateMachine {
-    /// Leases a multiplexed connection in use that has room, else the most recently used idle connection, else nothing.
-    /// Never dials for the caller.
+    /// Leases a connection that is free now: a multiplexed connection in use that has room, or else the most recently
+    /// used idle connection. If there is none, leases nothing. Never dials for the caller.
     mutating func tryLease(affinity: Int?, now: MonotonicInstant) -> (grant: Lease?, effects: PoolEffects) {
         var effects = PoolEffects()
         let grant = takeOpen(now, &effects) ?? takeIdle(affinity: affinity, now, &effects)
@@ -187,7 +187,8 @@ extension PoolStateMachine {
         }
     }
 
-    /// Leases an unused connection to the first waiters, or else adds it to the pool.
+    /// Leases a connection that has never been used to the first waiters. If there are none, adds it to the idle
+    /// connections.
     mutating func offerFresh(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         while table[position].hasRoom, !isUsedUp(position), let waiter = waiters.popFirst() {
             effects.resume(waiter.id, .granted(grant(position)))
@@ -337,7 +338,7 @@ extension PoolStateMachine {
         table[position].expiryReason = reason
     }
 
-    /// Why a free connection must not be used again. `nil`: it may be.
+    /// Returns why a free connection must not be used again. `nil`: it may be used again.
     private func retirementReason(_ position: Int, _ now: MonotonicInstant) -> CloseReason? {
         guard configuration.isEnabled else { return .poolingDisabled }
         if let retireAt = table[position].retireAt, retireAt <= now { return .lifetimeExceeded }
@@ -346,7 +347,7 @@ extension PoolStateMachine {
         return table[position].expiry.map { $0 <= now } == true ? .keepAliveTimeout : nil
     }
 
-    /// Why a request that found no connection may not wait for one. `nil`: it may.
+    /// Returns why a request that found no connection may not wait for a connection. `nil`: it may wait.
     private func refusal(of waiter: Waiter, _ now: MonotonicInstant) -> PoolError? {
         if let deadline = waiter.deadline, deadline <= now {
             return .deadlineExceeded(lastDialError: nil)

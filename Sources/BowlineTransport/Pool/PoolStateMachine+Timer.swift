@@ -25,8 +25,8 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// The connections that can expire: the idle ones, and the multiplexed ones without a lease that no request can use
-    /// now.
+    /// The connections that can expire: the idle ones, and the multiplexed ones that have no lease and that no request
+    /// can use now.
     private var unusedPositions: [Int] {
         table.idlePositions + table.withdrawn
     }

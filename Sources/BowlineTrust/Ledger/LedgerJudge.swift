@@ -2,7 +2,7 @@ internal import Bowline
 
 /// Compares the outcomes that the client program saw with the requests that the service executed.
 ///
-/// A pure function of the record of an episode.
+/// The verdict depends only on the record of an episode.
 struct LedgerJudge {
     /// How much later than its deadline, its cancellation or the end of a shutdown a call may end, in nanoseconds.
     static let grace: Int64 = 250_000_000

@@ -71,7 +71,7 @@ struct LedgerPlan: Sendable {
     var requests: [LedgerRequestPlan]
     /// How many calls are in flight at the same time.
     var concurrency: Int
-    /// After how many ended calls the client shuts down; nil: after all calls.
+    /// The number of ended calls after which the client shuts down; nil: after all calls.
     var shutdownAfter: Int?
     /// For how many milliseconds a shutdown during the run waits for calls in flight.
     var shutdownLimit = 0
@@ -84,8 +84,8 @@ struct LedgerPlan: Sendable {
     /// The limits of an HTTP/2 service.
     var serverStreams = 100
     var serverWindow: Int?
-    /// After how many requests the service ends a connection: with GOAWAY, over HTTP/1.1 with `Connection: close`; nil:
-    /// never.
+    /// The number of requests after which the service ends a connection: over HTTP/2 with GOAWAY, over HTTP/1.1 with
+    /// `Connection: close`. nil: never.
     var requestsPerConnection: Int?
     /// The socket buffers of the service, in bytes; nil: the system's default.
     var serverBuffers: Int?

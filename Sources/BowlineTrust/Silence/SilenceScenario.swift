@@ -46,7 +46,7 @@ struct SilenceScenario: Sendable, Hashable, CustomStringConvertible {
 
     var description: String { "\(speaks.rawValue), \(phase.rawValue), \(extent.rawValue)" }
 
-    /// Whether the combination makes sense.
+    /// Whether the scenario is possible: not every protocol has every phase, and not every phase every extent.
     var isPossible: Bool {
         switch phase {
         case .dial: extent != .open

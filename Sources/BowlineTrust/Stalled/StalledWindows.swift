@@ -26,13 +26,14 @@ struct StalledWindows: Sendable, Hashable {
         streams.append(Stream(id: id, left: initial))
     }
 
-    /// The client has changed SETTINGS_INITIAL_WINDOW_SIZE: the windows of all streams change by the difference.
+    /// Records that the client has changed SETTINGS_INITIAL_WINDOW_SIZE. The windows of all streams change by the
+    /// difference.
     mutating func initialChanged(to window: Int) {
         for index in streams.indices { streams[index].left += window - initial }
         initial = window
     }
 
-    /// The client has sent WINDOW_UPDATE; stream 0 is the connection.
+    /// Records that the client has sent WINDOW_UPDATE; stream 0 means the connection.
     mutating func raised(_ id: Int, by increment: Int) {
         if id == 0 {
             connection += increment

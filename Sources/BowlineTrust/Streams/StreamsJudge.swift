@@ -23,7 +23,7 @@ struct StreamsRecord: Sendable {
     /// How often the peer executed each request, by the request's number.
     var executions: [UInt8]
     var figures = StreamsFigures()
-    /// What the client did wrong, as the peers saw it.
+    /// The client's faults, as the peers saw them.
     var problems: [String] = []
     /// The first few errors of calls.
     var errors: [String] = []
@@ -31,7 +31,7 @@ struct StreamsRecord: Sendable {
 
 /// Compares the outcomes that the client program saw with the requests that the peer executed.
 ///
-/// A pure function of the record of a run.
+/// The verdict depends only on the record of a run.
 struct StreamsJudge: Sendable, Hashable {
     /// Runs with at least this many requests must show every behaviour of the peer.
     private static let representativeCount = 20_000

@@ -69,8 +69,8 @@ struct StreamsPeer: Sendable {
     private var connectionWindow = 65_535
     /// The settings that the client has acknowledged.
     private var inForce = StreamsSettings()
-    /// The settings that the client has not acknowledged, oldest first. Each element is the complete settings after its
-    /// acknowledgement.
+    /// The settings that the client has not acknowledged, oldest first. Each element contains the complete settings
+    /// that are in force after its acknowledgement.
     private var announced: [StreamsSettings] = []
     /// The frames that the peer sends after a pause.
     private var afterPause: [HTTP2WireFrame] = []

@@ -49,7 +49,8 @@ final class DialResolver: Resolver, @unchecked Sendable {
         finish(.failure(DialFailure.cancelled), port: 0)
     }
 
-    /// Completes both promises in one turn of the loop. Otherwise SwiftNIO waits 50 ms for the other family.
+    /// Completes both promises in one turn of the loop. If only one were complete, SwiftNIO would wait 50 ms for the
+    /// other family.
     private func finish(_ answer: Result<ResolvedAddresses, any Error>, port: Int) {
         guard !isOver else { return }
         isOver = true

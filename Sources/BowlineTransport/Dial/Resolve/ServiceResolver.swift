@@ -15,7 +15,7 @@ package protocol ServiceResolver: Sendable {
 
 /// The addresses of one host.
 package struct ResolvedAddresses: Sendable, Equatable {
-    /// In the order in which they should be tried (RFC 6724). Their ports are ignored.
+    /// The addresses, in the order in which they should be tried (RFC 6724). Their ports are ignored.
     package var addresses: [SocketAddress]
     /// How long the addresses are valid; nil: the resolver does not know. The client does not cache addresses yet.
     package var validFor: Duration?
@@ -26,7 +26,7 @@ package struct ResolvedAddresses: Sendable, Equatable {
     }
 }
 
-/// Why a name has no addresses.
+/// The reason why a name has no addresses.
 package struct NameLookupError: Error, Hashable {
     /// The kind of failure.
     package enum Reason: Sendable {

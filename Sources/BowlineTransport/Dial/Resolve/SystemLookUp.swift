@@ -48,7 +48,7 @@ package enum SystemLookUp {
     ///
     /// - Parameters:
     ///   - systemError: The `errno` after the look-up; 0: none.
-    ///   - lackOfDescriptors: Returns why the process cannot open what a look-up opens; nil: it can.
+    ///   - lackOfDescriptors: Returns why the process cannot open the descriptors of a look-up; nil: it can open them.
     package static func error(
         _ status: CInt, _ systemError: CInt, lackOfDescriptors: () -> String?
     ) -> NameLookupError {

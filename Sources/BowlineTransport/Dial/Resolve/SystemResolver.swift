@@ -5,9 +5,9 @@ internal import NIOCore
 /// Looks up host names with the system's resolver, on separate threads. So no event loop waits for a name, and a slow
 /// name does not delay others.
 ///
-/// All clients of the process share one system resolver and its look-ups: ``shared``. Its threads end as soon as they
-/// have nothing to do. ``ResolverStateMachine`` decides how many look-ups run at a time and in which order. `localhost`
-/// and names that end in `.localhost` mean this machine and need no look-up (RFC 6761 §6.3).
+/// All clients of the process share one system resolver and its look-ups: ``shared``. The resolver's threads end as
+/// soon as they have nothing to do. ``ResolverStateMachine`` decides how many look-ups run at a time and in which
+/// order. `localhost` and names that end in `.localhost` mean this machine and need no look-up (RFC 6761 §6.3).
 package final class SystemResolver: ServiceResolver {
     /// Looks up one name. Blocks until the answer is there.
     package typealias LookUp = @Sendable (_ host: String) -> Result<ResolvedAddresses, NameLookupError>
@@ -37,8 +37,8 @@ package final class SystemResolver: ServiceResolver {
         self.startThread = startThread
     }
 
-    /// Returns the addresses of `host`. If the task is cancelled, the call ends at once, whatever the system's look-up
-    /// does.
+    /// Returns the addresses of `host`. If the task is cancelled, the call ends at once. The system's look-up may go
+    /// on.
     package func resolve(_ host: String) async throws -> ResolvedAddresses {
         if let addresses = Self.ownAddresses(of: host) { return addresses }
         let id = state.withLock { $0.machine.nextWaiterID() }

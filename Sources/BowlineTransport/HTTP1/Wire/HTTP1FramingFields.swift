@@ -15,7 +15,7 @@ struct HTTP1FramingFields: Sendable {
     private(set) var keepsAlive = false
     private(set) var keepAliveTimeout: Int?
     private var contentCodings = 0
-    /// Where the digits of the first Content-Length are.
+    /// The position of the first Content-Length's digits.
     private var lengthStart = 0
     private var lengthEnd = 0
 

@@ -3,10 +3,10 @@ package import NIOCore
 
 /// Parses the responses on one HTTP/1.1 connection strictly, one request at a time, as their bytes arrive.
 ///
-/// A pure value. Call ``beginResponse(to:)`` when a request is written, and ``append(_:)`` with the bytes of each read.
-/// Then call ``next()`` until it returns `needMoreBytes`; appending before that costs a copy. After
-/// ``HTTP1ResponseEvent/end(trailers:)``, bytes are only counted (``leftoverByteCount``) until the next response
-/// begins. An error is final.
+/// The parser has no input or output of its own. Call ``beginResponse(to:)`` when a request is written, and
+/// ``append(_:)`` with the bytes of each read. Then call ``next()`` until it returns `needMoreBytes`; appending earlier
+/// costs a copy. After ``HTTP1ResponseEvent/end(trailers:)``, bytes are only counted (``leftoverByteCount``) until the
+/// next response begins. After an error, the parser returns only that error.
 ///
 /// | state | input | next state |
 /// |---|---|---|

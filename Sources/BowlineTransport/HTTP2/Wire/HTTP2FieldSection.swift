@@ -1,7 +1,8 @@
 package import BowlineCore
 internal import NIOCore
 
-/// Why a field section of a response is refused: it is malformed (RFC 9113 §8.1.1), or larger than we accept.
+/// The reason why a field section of a response is refused: it is malformed (RFC 9113 §8.1.1), or larger than we
+/// accept.
 package struct HTTP2FieldError: Error, CustomStringConvertible {
     package let description: String
     /// Whether the section is larger than we accept. False: it is malformed.

@@ -33,8 +33,8 @@ extension HTTP2FrameParser {
         return nil
     }
 
-    /// Refuses a frame that is too large. It is an error of the connection if the frame could change the connection's
-    /// state (RFC 9113 §4.2).
+    /// Refuses a frame that is too large. If the frame could change the state of the connection, this is an error of
+    /// the connection; otherwise it is an error of the stream (RFC 9113 §4.2).
     private mutating func refuseOversized(_ type: HTTP2FrameType?) throws(HTTP2Violation) -> HTTP2ReceivedFrame {
         switch type {
         case .data, .priority, nil:

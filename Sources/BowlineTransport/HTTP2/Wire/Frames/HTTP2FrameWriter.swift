@@ -148,8 +148,8 @@ package struct HTTP2FrameWriter: Sendable {
         return length
     }
 
-    /// Makes room before each fragment after the first one, and writes a CONTINUATION head there. Begins with the last
-    /// fragment.
+    /// Moves the fragments apart and writes the CONTINUATION heads between them. Begins with the last fragment, so that
+    /// no fragment is overwritten.
     private static func split(
         _ length: Int, in memory: UnsafeMutableRawBufferPointer, from start: Int, size: Int, stream: Int
     ) {

@@ -87,12 +87,12 @@ extension HPACKHuffman {
         run(over: source, target: target)
     }
 
-    /// Returns how many bytes a string has after decoding. nil: it breaks RFC 7541 §5.2.
+    /// Returns how many bytes a string has after decoding. nil: the string breaks RFC 7541 §5.2.
     package func decodedCount(of source: UnsafeRawBufferPointer) -> Int? {
         run(over: source, target: nil)
     }
 
-    /// - Parameter target: Where the symbols are written. nil: they are only counted.
+    /// - Parameter target: Where the symbols are written. nil: the symbols are only counted.
     @inline(__always)
     private func run(over source: UnsafeRawBufferPointer, target: UnsafeMutableRawPointer?) -> Int? {
         // Invariant: the next bits are at the top of `window`. The first `available` of them belong to the bytes before

@@ -1,7 +1,7 @@
 /// How the encoder represents fields of a name, if the caller leaves the choice to it.
 ///
-/// Once the table is full, every new entry evicts an older one. So an entry for a value that does not come again costs
-/// more than it saves.
+/// Once the table is full, every new entry evicts an older one. So if a value does not come again, its entry costs more
+/// than it saves.
 enum HPACKIndexingHabit: UInt8, Sendable {
     /// The value is expected again, so it is indexed. This applies to all names that are not listed below, because
     /// consecutive requests of a client are similar.

@@ -63,7 +63,7 @@ package struct HPACKSectionDecoder: Sendable {
     ///
     /// - Parameters:
     ///   - block: The whole section, without padding and frame headers.
-    ///   - limits: The limits of what is stored of the section.
+    ///   - limits: The limits for the fields that are stored.
     ///   - allocator: Allocates the buffer of the fields.
     package mutating func decode(
         _ block: ByteBuffer, limits: HPACKLimits, allocator: ByteBufferAllocator
@@ -262,7 +262,7 @@ package struct HPACKSectionDecoder: Sendable {
         return count
     }
 
-    /// Decodes the name. Returns how many bytes it has. nil: it breaks RFC 7541 §5.2.
+    /// Decodes the name. Returns how many bytes the decoded name has. nil: the name breaks RFC 7541 §5.2.
     @inline(__always)
     private func decodeName(of literal: Literal, into target: UnsafeMutableRawPointer) -> Int? {
         guard literal.index > 0 else { return decode(literal.name, into: target) }
@@ -270,7 +270,7 @@ package struct HPACKSectionDecoder: Sendable {
         return literal.entry.nameCount
     }
 
-    /// Decodes the text. Returns how many bytes it has. nil: it breaks RFC 7541 §5.2.
+    /// Decodes the text. Returns how many bytes the decoded text has. nil: the text breaks RFC 7541 §5.2.
     @inline(__always)
     private func decode(_ text: HPACKReader.Text, into target: UnsafeMutableRawPointer) -> Int? {
         if text.isHuffman { return huffman.decode(text.bytes, into: target) }

@@ -160,9 +160,9 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     /// It is written only when the output is taken. Before that, the peer cannot know of it, and DATA that needs it is
     /// a violation.
     ///
-    /// It is also written while a DATA frame is arriving: if a peer sends without a pause, hardly any read ends at the
-    /// end of a frame. The increment then counts only after that frame. So where the reads split a frame does not
-    /// decide whether it fits the window.
+    /// It is also written while a DATA frame is arriving, because a read rarely ends at the end of a frame if a peer
+    /// sends without a pause. In this case, the increment counts only after the frame that is arriving. So whether that
+    /// frame fits the window does not depend on where the reads split it.
     private var isConnectionUpdateDue: Bool {
         receiveWindow.isIncrementDue && phase != .failed
     }
@@ -318,9 +318,9 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         streams.localEnded(at: index)
     }
 
-    /// Writes RST_STREAM and ends the stream for the caller. The stream keeps its place in ``occupied`` until a PING
-    /// that was sent after it is answered (``pingAnswered()``). Later frames on the stream are dropped. Nothing is
-    /// written for a stream that is not open.
+    /// Writes RST_STREAM and ends the stream for the caller. The stream keeps its place in ``occupied`` until the peer
+    /// answers a PING that was sent after the reset (``pingAnswered()``). Later frames on the stream are dropped.
+    /// Nothing is written for a stream that is not open.
     package mutating func reset(_ stream: Int, code: HTTP2ErrorCode) {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else { return }
         streams.reset(at: index)

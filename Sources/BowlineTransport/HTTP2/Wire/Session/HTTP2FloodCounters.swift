@@ -8,11 +8,11 @@ struct HTTP2FloodCounters: Sendable {
     /// How many WINDOW_UPDATE frames of the peer do not count after one of our DATA frames, or after we open a stream:
     /// one for the stream and one for the connection.
     private static let updatesPerFrame = 2
-    /// For this many bytes that we send, one more WINDOW_UPDATE is explained. Some servers give the window back in
-    /// steps of 256 bytes, each with one update for the stream and one for the connection.
+    /// The number of sent bytes that explains one more WINDOW_UPDATE. Some servers give the window back in steps of 256
+    /// bytes, each with one update for the stream and one for the connection.
     private static let bytesPerUpdate = 128
-    /// For each DATA frame and for each of these many bytes that we send, one PING is explained. This is the usual size
-    /// of DATA frames in a large upload.
+    /// The number of sent bytes that explains one more PING, in addition to one PING for each send. It is the usual
+    /// size of DATA frames in a large upload.
     private static let bytesPerPing = 16_384
     /// The highest number of updates, of PINGs and of field sections that can be explained in advance.
     private static let maximumCredit = 262_144

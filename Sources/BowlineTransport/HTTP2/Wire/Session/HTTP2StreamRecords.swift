@@ -1,10 +1,11 @@
-/// The streams of one connection: open streams, and streams that were reset while the peer may not know it.
+/// The streams of one connection: open streams, and reset streams while the peer may not know of the reset.
 ///
 /// Each open stream takes a *place* of those that the peer allows at once. A stream that we reset keeps its place until
-/// the peer answers a PING that was sent after the reset. The answer shows that the peer knows of the reset. Otherwise
-/// resets could make a server begin more requests than it allows. The stream is remembered even after it has lost its
-/// place, because some servers answer a PING before they send DATA that they had queued. Only the latest
-/// ``rememberedLimit`` such streams are remembered.
+/// the peer answers a PING that was sent after the reset. The answer shows that the peer knows of the reset. If the
+/// place were free at once, we could open streams faster than the server learns of the resets, and the server would
+/// have more requests than it allows. The stream is remembered even after it has lost its place, because some servers
+/// answer a PING before they send DATA that they had queued. Only the latest ``rememberedLimit`` such streams are
+/// remembered.
 ///
 /// | event | open | reset, uncovered | reset, covered | reset, without a place |
 /// |---|---|---|---|---|
