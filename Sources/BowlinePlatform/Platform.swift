@@ -26,7 +26,8 @@ package enum Platform {
         package static let streamSocket = CInt(SOCK_STREAM)
     #endif
 
-    /// What `getaddrinfo` returns for a name that exists but has no address; nil: the platform has no such error.
+    /// The error that `getaddrinfo` returns for a name that exists but has no address; nil: the platform has no such
+    /// error.
     #if canImport(Glibc)
         // EAI_NODATA. The headers declare it for GNU sources only.
         package static let noAddressError: CInt? = -5

@@ -46,7 +46,7 @@ package struct PlatformThread {
 
     /// Runs `body` on a new thread without waiting for it.
     ///
-    /// - Returns: the system's reason why the thread could not be started; nil: it runs.
+    /// - Returns: the system's reason why the thread could not be started; nil: the thread runs.
     package static func startDetached(_ body: @escaping @Sendable () -> Void) -> String? {
         do {
             pthread_detach(try PlatformThread(body).thread)

@@ -1,6 +1,7 @@
 /// Checks whether the process can get more of a resource, by taking it and giving it back.
 package enum SpareResources {
-    /// Returns the system's reason why the process cannot open `count` more descriptors (two or more); nil: it can.
+    /// Returns the system's reason why the process cannot open `count` more descriptors (two or more); nil: the process
+    /// can open them.
     package static func lackOfDescriptors(_ count: Int) -> String? {
         // A pipe needs neither a file nor a network.
         var held: [CInt] = [-1, -1]
@@ -14,7 +15,7 @@ package enum SpareResources {
         return nil
     }
 
-    /// Returns the system's reason why the process cannot start `count` more threads; nil: it can.
+    /// Returns the system's reason why the process cannot start `count` more threads; nil: the process can start them.
     package static func lackOfThreads(_ count: Int) -> String? {
         let barrier = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
         pthread_mutex_init(barrier, nil)

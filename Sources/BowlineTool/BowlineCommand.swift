@@ -10,8 +10,8 @@ struct BowlineCommand: AsyncParsableCommand {
         subcommands: [RequestCommand.self]
     )
 
-    /// The number of file descriptors that the runtime opens when its first thread starts. If it gets none, the process
-    /// ends.
+    /// The number of file descriptors that the runtime opens when its first thread starts. If it gets no descriptor,
+    /// the process ends.
     private static let descriptorsOfRuntime = 2
 
     /// Runs on the main thread, before the runtime has started a thread of its own.

@@ -3,8 +3,8 @@ internal import BowlineCore
 /// Decides whether the transport itself resends a request (RFC 9110 §9.2.2): at most once.
 ///
 /// There is one exception: a request that a used-up connection refused. Under load, the next connection can be used up
-/// too before it gets the request. Each such connection has served other requests, so the request is resent up to
-/// ``refusalLimit`` times.
+/// too before it gets the request. So such a request is resent up to ``refusalLimit`` times. Each of these connections
+/// has served other requests, so the peer works.
 struct ResendPolicy {
     private static let refusalLimit = 100
 
@@ -19,11 +19,11 @@ struct ResendPolicy {
     private var earlierProgress = RequestProgress.neverSent
 
     /// Whether the next connection must be newly dialled, because the other connections may be as dead as the failed
-    /// one. Not needed after the peer refused the request: that connection works, or gets no more requests.
+    /// one. Not needed after the peer has refused the request: the refusing connection works, or gets no more requests.
     var requiresFresh: Bool { count > 0 && earlierProgress != .refused }
 
     /// Returns whether the transport may send again after `outcome`, and counts the resend. One resend is allowed, or
-    /// more if connections were used up.
+    /// more if the request arrived on used-up connections.
     ///
     /// - Parameter wasPooled: Whether the connection had been idle in the pool, so that it may have died there
     ///   unnoticed.
@@ -67,7 +67,7 @@ struct ResendPolicy {
     }
 }
 
-/// What the failure of one exchange suggests about the other connections to its origin.
+/// The suspicion about the other connections to an origin that follows from the failure of one exchange.
 enum SiblingSuspicion: Sendable, Equatable {
     case none
     /// The connection had died while it was idle. Connections that have been idle as long are probably dead too.
@@ -75,7 +75,8 @@ enum SiblingSuspicion: Sendable, Equatable {
     /// No byte arrived in time. The path to the peer may be gone, for all connections that have been silent as long.
     case silent
 
-    /// If a deadline left the exchange less time than this, its end is ignored: a peer may need that long.
+    /// If a limit left the exchange less time than this, the end of the limit says nothing about the peer: a healthy
+    /// peer may need that long.
     private static let shortestSilence = Duration.milliseconds(100)
 
     /// Whether the end of this time limit says nothing about the peer, because the exchange had too little time.

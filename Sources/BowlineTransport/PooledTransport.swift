@@ -2,7 +2,7 @@ package import BowlineCore
 internal import NIOCore
 internal import NIOPosix
 
-/// Carries attempts over pooled connections. Resends a request, once, if a dead connection did not carry it.
+/// Carries attempts over pooled connections. If a request failed because its connection was dead, resends it once.
 package final class PooledTransport: ServiceTransport {
     let environment: TransportEnvironment
     let pools: OriginPools
@@ -59,7 +59,7 @@ package final class PooledTransport: ServiceTransport {
     ) async throws -> (Lease, at: MonotonicInstant) {
         try Task.checkCancellation()
         if let lease = tryLease(in: pool, for: prepared, resend) {
-            // A first lease without a wait needs no look at the clock.
+            // For a first lease without a wait, the start of the attempt serves as the time, so the clock is not read.
             return (lease, at: resend.count == 0 ? prepared.deadline.started : environment.clock.now)
         }
         let queued = beginWaiting(in: pool, prepared, resend)

@@ -7,7 +7,7 @@ internal import ArgumentParser
 struct TrustCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bowline-trust",
-        abstract: "Runs Bowline against servers and paths that misbehave, and counts what went wrong.",
+        abstract: "Runs Bowline against servers and paths that misbehave, and counts the errors.",
         subcommands: [
             LedgerCommand.self, SilenceCommand.self, ChurnCommand.self, IdleRaceCommand.self, StreamsCommand.self,
             StalledCommand.self, StalledPeerCommand.self,

@@ -4,7 +4,7 @@ internal import NIOTLS
 
 /// Reports the socket's events to its ``LoopbackConnection``. Over HTTP/1.1 it is the last handler of the pipeline.
 ///
-/// Over HTTP/2 the handlers of HTTP/2 follow it, and this handler only counts bytes.
+/// Over HTTP/2, the handlers of that protocol follow, and this handler only counts bytes.
 final class ConnectionHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
@@ -105,7 +105,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 }
 
-/// Access to the socket past TLS. It is the first handler of the pipeline.
+/// Gives access to the socket below TLS. It is the first handler of the pipeline.
 final class SocketEdge: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer

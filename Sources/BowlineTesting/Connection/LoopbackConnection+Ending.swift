@@ -19,13 +19,13 @@ extension LoopbackConnection {
 
     /// Closes the connection in order: close_notify if it is encrypted, then FIN.
     ///
-    /// If the client's bytes are unread, the kernel sends a reset instead, as for every server.
+    /// If bytes from the client are unread, the kernel sends a reset instead of FIN, as for every server.
     public func closeNow() async throws {
         ended(.serverClosed)
         try? await channel.close().get()
     }
 
-    /// Closes an encrypted connection with FIN but without close_notify, as an attacker who cuts it would.
+    /// Closes an encrypted connection with FIN but without close_notify, as an attacker would who cuts the connection.
     public func closeWithoutNotify() async throws {
         ended(.serverClosed)
         try await atEdge { $0.close() }
@@ -85,7 +85,8 @@ extension LoopbackConnection {
                     at: CallSite(file: file, line: line), found: { _ in "it open" }, until: { $0.end != nil }
                 )
             }
-            // The first failure cancels the other task too. `waitForAll` would wait for that task.
+            // After the first failure, `next` throws and the group cancels the other task. `waitForAll` would first
+            // wait for the other task.
             while try await group.next() != nil {}
             let end = inbound.withLock { $0.end } ?? .serverClosed
             let (kept, count) = collected.withLock { $0 }

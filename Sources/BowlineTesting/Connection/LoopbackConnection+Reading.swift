@@ -70,8 +70,8 @@ extension LoopbackConnection {
     /// Reads the bytes that have been received, without parsing them.
     ///
     /// - Parameter atLeast: How many bytes to wait for, 1 or more.
-    /// - Returns: all unread bytes; fewer than `atLeast` only if the client closed the connection; none when nothing
-    ///   follows.
+    /// - Returns: all unread bytes. If the client has closed the connection, there may be fewer than `atLeast` bytes,
+    ///   or none.
     /// - Throws: `CancellationError` when the server stops.
     public func read(atLeast: Int = 1) async throws -> ByteBuffer {
         let bytes = try await take { inbound -> Taken<ByteBuffer>? in
@@ -81,7 +81,7 @@ extension LoopbackConnection {
         return bytes ?? ByteBuffer()
     }
 
-    /// Stops reading the socket, so that the client's writes meet back-pressure.
+    /// Stops reading the socket, so that back-pressure stops the client's writes.
     /// The kernel's buffers still fill: see `receiveBufferSize` of ``LoopbackServer/Options``. Reading begins again
     /// with ``resumeReading()``, or when the client closes the connection.
     public func pauseReading() async throws {

@@ -29,8 +29,8 @@ extension LoopbackConnection {
         try await send(ByteBuffer(string: text))
     }
 
-    /// Sends bytes past the encryption, as an attacker on the path would insert them: parts of TLS records, alerts,
-    /// garbage.
+    /// Sends bytes past the encryption, as an attacker between client and server would insert them: parts of TLS
+    /// records, alerts, garbage.
     ///
     /// Without TLS it does the same as `send`.
     ///

@@ -104,7 +104,7 @@ struct RequestHead: Sendable {
     }
 }
 
-/// Why a client's bytes are not a valid request.
+/// The reason why a client's bytes are not a valid request.
 struct MalformedRequest: Error, CustomStringConvertible {
     let reason: String
 

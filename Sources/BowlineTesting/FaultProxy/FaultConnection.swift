@@ -11,8 +11,8 @@ struct FaultConnection: Sendable {
 
     /// The commands that a connection has received and not executed yet.
     ///
-    /// The driver takes the commands before it does anything else, so that no bytes received after a command pass
-    /// before the command takes effect.
+    /// The driver takes the commands before it does anything else. So when bytes arrive after a command, they pass only
+    /// after the command has taken effect.
     final class Mailbox: Sendable {
         private let commands = Guarded<[Command]>([])
 

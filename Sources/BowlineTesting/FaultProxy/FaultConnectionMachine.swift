@@ -63,7 +63,7 @@ struct FaultConnectionMachine: ~Copyable {
 
     private let number: Int
     private let opening: FaultScript.Opening
-    /// What each lane does to all bytes, in words. Without the lanes that do nothing.
+    /// A text for each lane that says what the lane does to all bytes. Lanes that change nothing are left out.
     private let lanes: [(direction: FaultDirection, text: String)]
     private var phase: Phase
     private var toServer: FaultLaneMachine
@@ -91,7 +91,7 @@ struct FaultConnectionMachine: ~Copyable {
 
     // MARK: Facts
 
-    /// The client's connection has been accepted.
+    /// Records that the client's connection has been accepted.
     ///
     /// - Parameter silenced: The directions in which nothing passes until `resume`.
     mutating func accepted(silenced: Set<FaultDirection>, at now: MonotonicInstant) {
@@ -130,12 +130,12 @@ struct FaultConnectionMachine: ~Copyable {
         withLane(from: side) { $0.received(bytes, at: now, jitter: jitter) }
     }
 
-    /// The peer has sent its FIN.
+    /// Records that the peer has sent its FIN.
     mutating func inputEnded(_ side: Side, at now: MonotonicInstant) {
         withLane(from: side) { $0.senderEnded(.finished, at: now) }
     }
 
-    /// The direction's receiver has taken the written bytes, or its socket has failed.
+    /// Records that the direction's receiver has taken the written bytes, or that its socket has failed.
     mutating func wrote(_ direction: FaultDirection, succeeded: Bool, at now: MonotonicInstant) {
         withLane(direction) { lane in
             lane.wrote(at: now)
@@ -143,7 +143,7 @@ struct FaultConnectionMachine: ~Copyable {
         }
     }
 
-    /// The socket to the peer is closed.
+    /// Records that the socket to the peer is closed.
     ///
     /// - Parameter failed: Whether an error closed it.
     mutating func closed(_ side: Side, failed: Bool, at now: MonotonicInstant) {

@@ -15,7 +15,7 @@ final class FaultDriver {
         var isClosed = false
     }
 
-    /// Why a run ends.
+    /// The reason why ``run()`` returns.
     private enum Pause {
         /// Nothing is to be done before this instant, unless an event happens.
         case wait(until: MonotonicInstant?)
@@ -270,7 +270,7 @@ final class FaultDriver {
     }
 
     private func endIfClosed() {
-        // Closing its sockets makes a dial fail that nothing waits for any more.
+        // Closing these sockets makes the dial fail. Nothing waits for this dial any more.
         for channel in dialed { channel.close(promise: nil) }
         guard !hasEnded, !isDialing, client.isClosed, server?.isClosed ?? true else { return }
         hasEnded = true

@@ -38,7 +38,7 @@ public struct FaultEvent: Sendable, Hashable {
         /// The receiver of this direction reads its end. The other direction continues. The proxy drops further bytes
         /// of the sender.
         case halfClose
-        /// No bytes pass in this direction for this time; then it continues. Zero or less: no pause.
+        /// No bytes pass in this direction for this time; then the bytes continue. Zero or less: no pause.
         case pause(Duration)
         /// Nothing passes any more in this direction, not even its end. Both sockets stay open. ``FaultProxy/resume()``
         /// ends the silence.

@@ -34,7 +34,7 @@ struct FaultLaneMachine {
     static let silenceLimit = Duration.seconds(30)
     /// How many bytes a direction keeps before reading stops.
     private static let heldLimit = 1 << 16
-    /// The same for a direction with latency or jitter, which also keeps the delayed bytes.
+    /// The same limit for a direction with latency or jitter, which also keeps the delayed bytes.
     private static let delayedLimit = 1 << 20
     private static let pieceLimit = 256
     /// The maximum size of a write, and of a block of duplicated bytes.
@@ -86,8 +86,8 @@ struct FaultLaneMachine {
     private var restsUntil = Self.always
     private var silentSince: MonotonicInstant?
 
-    /// `freeAt`: when the last bytes have passed at the lane's rate. `ableSince`: since when only the rate delays
-    /// bytes.
+    /// `freeAt`: when the bytes so far have passed at the lane's rate. `ableSince`: from when on nothing but the rate
+    /// delays bytes.
     private var freeAt = Self.always
     private var ableSince = Self.always
     private var departure: Departure?

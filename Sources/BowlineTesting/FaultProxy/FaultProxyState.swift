@@ -17,8 +17,8 @@ struct FaultProxyState: Sendable {
     var silenced: Set<FaultDirection> = []
     var records: [FaultRecord] = []
     var isStopped = false
-    /// The connections that are admitted and not yet in ``openConnections``. Each future completes when its connection is
-    /// there.
+    /// The connections that are admitted and not yet in ``openConnections``. Each future completes when its connection
+    /// is in ``openConnections``.
     var entering: [Int: EventLoopFuture<Void>] = [:]
     private var turnsByLoop: [ObjectIdentifier: NIOLoopBound<FaultTurns>] = [:]
 

@@ -16,7 +16,7 @@ final class FaultTurns {
         self.eventLoop = eventLoop
     }
 
-    /// Calls `turn` once, after the turns that were added before. Never calls it at once.
+    /// Calls `turn` once, after the turns that were added before it, and not before this function has returned.
     func add(_ turn: @escaping () -> Void) {
         waiting.append(turn)
         if !isScheduled { schedule() }

@@ -4,21 +4,22 @@ internal import NIOCore
 /// section is larger than 16,384 bytes.
 ///
 /// A stream passes the first fields of a section to SwiftNIO and the other fields to this handler. When SwiftNIO writes
-/// the HEADERS frame, this handler appends the other fields in CONTINUATION frames (RFC 9113 §6.10). They are literals
-/// that enter no compression table, so SwiftNIO's table stays right.
+/// the HEADERS frame, this handler appends the other fields in CONTINUATION frames (RFC 9113 §6.10). These fields are
+/// literals that enter no compression table, so SwiftNIO's table stays right.
 ///
 /// Used on the connection's event loop only.
 final class HTTP2Continuations: ChannelOutboundHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// The largest size of the fields that a stream passes to SwiftNIO. Its encoder may make them almost four times larger.
+    /// The largest size of the fields that a stream passes to SwiftNIO. SwiftNIO's encoder may make them almost four
+    /// times larger.
     static let firstLimit = 4096
     private static let frameLimit = 16_384
 
     /// The encoded fields that the next HEADERS frame of each stream lacks.
     private var rests: [Int: ByteBuffer] = [:]
-    /// How many bytes of a frame the next writes contain.
+    /// How many bytes of the current frame are still to come in the next writes.
     private var unwritten = 0
 
     /// Appends encoded fields to the stream's next HEADERS frame.

@@ -97,8 +97,9 @@ final class HTTP2Streams: ChannelInboundHandler {
         return true
     }
 
-    /// Sends a GOAWAY that names this stream as the last (RFC 9113 §6.8). It bypasses the frame handler, which would
-    /// treat later streams, sent before the client has received the GOAWAY, as an error of the connection.
+    /// Sends a GOAWAY that names this stream as the last (RFC 9113 §6.8). The GOAWAY bypasses SwiftNIO's frame handler.
+    /// That handler would report an error of the connection if the client opened a later stream before it received the
+    /// GOAWAY.
     private func goAway(after id: HTTP2StreamID) {
         isGoingAway = true
         guard let frames = try? context?.pipeline.syncOperations.context(handlerType: NIOHTTP2Handler.self) else {

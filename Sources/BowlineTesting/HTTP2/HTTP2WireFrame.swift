@@ -77,7 +77,7 @@ package struct HTTP2WireFrame: Sendable, Hashable {
 }
 
 /// Reads the frames of a client's HTTP/2 connection from bytes, without input and output. It decodes field sections
-/// with its own table, so a client with a different table is detected.
+/// with its own table, so the reader notices if the client's table differs.
 package struct HTTP2WireReader: Sendable {
     private var unread = ByteBuffer()
     private var hasPreface = false

@@ -78,8 +78,8 @@ struct LoopbackStream: Sendable {
         }
     }
 
-    /// - Parameter cut: How many bytes of the body to send, without ending the stream; below 0: not even the head; nil:
-    ///   the whole response.
+    /// - Parameter cut: How many bytes of the body to send, without ending the stream; below 0: nothing is sent, not
+    ///   even the head; nil: the whole response.
     private func send(
         _ response: ScriptedResponse, to request: RecordedRequest, inPiecesOf size: Int = .max,
         every interval: Duration = .zero, cutAfter cut: Int? = nil

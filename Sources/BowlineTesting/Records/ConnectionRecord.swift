@@ -1,6 +1,6 @@
 public import BowlineCore
 
-/// How a connection ended, as the server saw it. Names the side that ended it first.
+/// How a connection ended, as the server saw it. The case names the side that ended the connection first.
 public enum ConnectionEnd: Sendable, Hashable {
     /// The client closed the connection in order: FIN, after close_notify if it is encrypted.
     case clientFinished

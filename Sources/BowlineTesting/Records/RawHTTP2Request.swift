@@ -1,7 +1,7 @@
 package import NIOCore
 
-/// A request that a script has read frame by frame over HTTP/2, with ``RawHTTP2Connection`` or with a reader of the
-/// test.
+/// A request that a script has read frame by frame over HTTP/2, with ``RawHTTP2Connection`` or with the test's own
+/// reader.
 package struct RawHTTP2Request: Sendable {
     /// The connection's number on the server, from 1.
     package let connection: Int

@@ -125,7 +125,7 @@ extension ScriptedReply {
     /// Returns this reply followed by a close (FIN). The response does not announce the close, as with a server that
     /// closes idle connections.
     ///
-    /// - Parameter pause: How long the connection is idle before that. Default zero.
+    /// - Parameter pause: How long the connection is idle after this reply. Default zero.
     public func thenClose(after pause: Duration = .zero) -> ScriptedReply {
         then(pause, .close)
     }
@@ -137,7 +137,7 @@ extension ScriptedReply {
 
     /// Returns this reply followed by a reset of the connection (RST).
     ///
-    /// - Parameter pause: How long the connection is idle before that. Default zero.
+    /// - Parameter pause: How long the connection is idle after this reply. Default zero.
     public func thenReset(after pause: Duration = .zero) -> ScriptedReply {
         then(pause, .reset)
     }

@@ -26,8 +26,9 @@ extension LoopbackServer {
         public var backlog = 256
         /// Whether the server accepts connections; false: they stay in the kernel's backlog. Default true.
         public var acceptsConnections = true
-        /// Whether dials neither succeed nor fail. The backlog is full and the server accepts nothing, which a client
-        /// cannot distinguish from a network that drops its packets. Not for a Unix domain socket. Default false.
+        /// Whether dials to the server hang: they neither succeed nor fail. The backlog is full and the server accepts
+        /// nothing. A client cannot distinguish that from a network that drops its packets. Not for a Unix domain
+        /// socket. Default false.
         public var isUnreachable = false
         /// The size of the kernel's receive buffer (SO_RCVBUF) in bytes; nil: the system's default. With a small
         /// buffer, back-pressure begins after fewer bytes. Default nil.
@@ -62,7 +63,7 @@ extension LoopbackServer {
             return options
         }
 
-        /// The default options, but dials neither succeed nor fail.
+        /// The default options, but dials to the server hang: they neither succeed nor fail.
         public static var unreachable: Options {
             var options = Options()
             options.isUnreachable = true

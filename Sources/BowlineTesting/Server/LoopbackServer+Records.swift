@@ -10,9 +10,8 @@ extension LoopbackServer {
 
     /// Returns a connection by its number, so that a test can drive it; nil if there is no such connection.
     ///
-    /// An ended connection is returned too, except after the server has stopped or without `keepsRecords`: then the
-    /// result is nil. Bytes that a test sends on the connection are mixed with the bytes of its script or of the
-    /// routes.
+    /// Ended connections are returned too, while the server runs and if `keepsRecords` is true. Bytes that a test sends
+    /// on the connection are mixed with the bytes of its script or of the routes.
     public func connection(_ number: Int) -> LoopbackConnection? {
         journal.withLock { $0.connection(number) }
     }

@@ -6,7 +6,7 @@ public struct StubAnswer: Sendable {
     enum Outcome: Sendable {
         /// The response is available at once.
         case ready(@Sendable () throws -> ServiceResponse)
-        /// A closure makes the answer from the request. It may wait.
+        /// A closure makes the answer from the request. The closure may wait.
         case made(@Sendable (StubbedCall) async throws -> StubAnswer)
     }
 
@@ -18,7 +18,7 @@ public struct StubAnswer: Sendable {
 
     let readsBody: Bool
     let outcome: Outcome
-    /// In the order of waiting.
+    /// The waits of the answer, in the order in which it waits.
     private(set) var waits: [Wait] = []
 
     private init(readsBody: Bool = true, _ outcome: Outcome) {
@@ -80,8 +80,8 @@ public struct StubAnswer: Sendable {
 
     /// Returns this answer after a pause on `clock`.
     ///
-    /// On the client's own clock, a limit that passes first ends the pause. The clock has one sleeper, until the
-    /// earlier of the two instants.
+    /// If `clock` is the client's own clock, a limit of the request that passes first ends the pause. The pause and the
+    /// limit then share one sleeper on the clock, which sleeps until the earlier of the two instants.
     public func delayed(by pause: Duration, on clock: some ServiceClock) -> StubAnswer {
         waiting(for: .pause(pause, clock))
     }

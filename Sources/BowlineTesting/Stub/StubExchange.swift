@@ -93,8 +93,8 @@ struct StubExchange: Sendable {
     // MARK: Waiting
 
     /// Runs `work` in its own task, and returns its result.
-    /// If the limit passes, the stub or the call is closed by force, or the calling task is cancelled, this method
-    /// cancels `work` and does not wait for it.
+    /// This method cancels `work`, without waiting for it, in three cases: the limit passes, the stub or the call is
+    /// closed by force, or the calling task is cancelled.
     ///
     /// - Throws: the limit's error; `forciblyClosed` when the stub or the call is closed by force; `CancellationError`
     ///   when the calling task is cancelled; the errors of `work`.
@@ -133,7 +133,7 @@ struct StubExchange: Sendable {
         // The work has ended. When its task has ended too, its captured values are released.
         await task.value
         guard let (result, ended) = outcome.take() else { throw CancellationError() }
-        // If the work has moved a test's clock past the limit, that time counts.
+        // If the work itself has moved a test's clock past the limit, the limit has passed.
         if let limit, limit.instant <= ended { throw failure(limit, phase: stage.phase, progress: stage.progress) }
         return try result.get()
     }

@@ -74,8 +74,8 @@ public final class StubTransport: ServiceTransport {
 
     /// The requests received, in order, including failed requests and requests that matched no route.
     ///
-    /// A request is added when its body has been read, before its answer waits. Requests after ``close()``, and
-    /// requests with a limit that had already passed, are not included.
+    /// A request is added when its body has been read, before the waits of its answer begin. Requests after
+    /// ``close()``, and requests with a limit that had already passed, are not included.
     public var calls: [StubbedCall] { state.withLock { $0.calls } }
 
     /// The routes that no request has matched, and the routes with answers left.

@@ -7,7 +7,7 @@ internal import BowlineCore
 final class Watched<State: Sendable>: Sendable {
     private struct Waiter: Sendable {
         let token: Token
-        /// Looks at the state and may change it. Returns a closure that resumes the waiter; nil: the waiter goes on
+        /// Examines the state, and may change it. Returns a closure that resumes the waiter; nil: the waiter goes on
         /// waiting.
         let attempt: @Sendable (inout State) -> (@Sendable () -> Void)?
         let fail: @Sendable (any Error, State) -> Void

@@ -1,19 +1,19 @@
 internal import Bowline
 
-/// What has been read of a response body.
+/// The size, and perhaps the digest, of the part of a response body that has been read.
 struct BodyTally {
     var bytes = 0
     /// nil: the body is not hashed.
     var digest: SHA256?
 }
 
-/// Reads response bodies the way the command line asks for: into a file, within a limit, hashed, or not at all.
+/// Reads response bodies as the command line says: into a file, within a limit, hashed, or not at all.
 struct BodyConsumer: Sendable {
     let plan: OutputPlan
     let file: OutputFile?
     let console: Console
 
-    /// Reads the body to its end. If that fails, `tally` has what was read before.
+    /// Reads the body to its end. If reading fails, `tally` describes the bytes that were read before.
     func consume(_ body: ResponseBody, into tally: inout BodyTally) async throws {
         // To drop a body, release it without reading it. That happens when the response goes out of scope.
         if plan.dropsBodies { return }

@@ -4,13 +4,13 @@ internal import BowlinePlatform
 
 /// A file that is sent as a request's body, in pieces, so that memory does not grow with its size.
 ///
-/// A regular file has a length and can be read again for another attempt. A pipe, a device or standard input has
-/// neither. A file under `/proc` may have content although its size is 0: it can be read again, but has no known
-/// length.
+/// A regular file has a length and can be read again for another attempt. A pipe, a device or standard input has no
+/// known length and can be read only once. A file under `/proc` may have content although its size is 0: it can be read
+/// again, but has no known length.
 struct BodyFile: Sendable, Hashable {
-    /// `-` is standard input.
+    /// The path of the file; `-` means standard input.
     let path: String
-    /// The bytes of a regular file; nil: not known.
+    /// The size of a regular file in bytes; nil: not known.
     let length: Int?
     /// Whether it can be sent again.
     let isReplayable: Bool
@@ -65,7 +65,7 @@ struct FileError: Error, Hashable, CustomStringConvertible {
     let path: String
     let number: Int32
 
-    /// Takes the reason from `errno`.
+    /// Makes the error, with the reason that `errno` names.
     init(_ action: String, path: String, number: Int32 = errno) {
         self.action = action
         self.path = path

@@ -5,8 +5,8 @@ internal import Synchronization
 final class OutputFile: Sendable {
     private let path: String
     private let descriptor: Int32
-    /// Whether no body has begun yet. The old content is removed when the first body begins, so a request that fails
-    /// before that leaves it as it is.
+    /// Whether no body has begun yet. The old content is removed when the first body begins. So a request that fails
+    /// before that leaves the old content unchanged.
     private let isFresh = Atomic(true)
 
     /// Opens the file, or creates it; `-` is standard output.

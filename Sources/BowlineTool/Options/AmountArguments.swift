@@ -1,6 +1,6 @@
 internal import ArgumentParser
 
-/// How many requests, by how many workers, how fast, and when to stop.
+/// The options for the number of requests and workers, for the pace, and for the shutdown.
 struct AmountArguments: ParsableArguments {
     @Option(
         name: .customShort("n"),

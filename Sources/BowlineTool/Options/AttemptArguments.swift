@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// Whether and how often a request may be sent again.
+/// The options that decide whether and how often a request may be sent again.
 struct AttemptArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp("Attempts, the first included; the SDK waits between them.", valueName: "n"))

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// Which protocol is used, which certificates are trusted, and how connections are kept.
+/// The options for the protocol, for the certificates, and for the pool of connections.
 struct ConnectionArguments: ParsableArguments {
     @Flag(exclusivity: .exclusive)
     var version: WireVersion?

@@ -1,6 +1,6 @@
 internal import ArgumentParser
 
-/// What the tool reports about the requests, and what it does with the bodies.
+/// The options for the report about the requests, and for the handling of their bodies.
 struct OutputArguments: ParsableArguments {
     @Flag(help: "One JSON object per line as each request ends, and a summary.")
     var json = false

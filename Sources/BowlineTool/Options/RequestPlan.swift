@@ -1,7 +1,8 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// A checked command line: no part of it can be refused later as malformed.
+/// The plan that a command line describes. The command line has been checked, so no part of it is refused later as
+/// malformed.
 struct RequestPlan: Sendable {
     /// The URLs as they were given.
     let urls: [String]
@@ -64,11 +65,11 @@ struct RequestPlan: Sendable {
         }
     }
 
-    /// Returns the place in ``requests`` of the request with this index: the URLs take turns.
+    /// Returns the position in ``requests`` for the request with this index: the URLs are used in turn.
     func place(of index: Int) -> Int { index % requests.count }
 }
 
-/// What the tool reports, and what it does with the bodies.
+/// The plan of the output: what the tool reports, and what it does with the bodies.
 struct OutputPlan: Sendable, Hashable {
     var isJSON = false
     var isVerbose = false

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// How long each phase may take.
+/// The options that limit how long each phase may take.
 struct TimeArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Limit for a dial: name, TCP and TLS together. (default: 10)", valueName: "s"))
     var connectTimeout: Seconds?

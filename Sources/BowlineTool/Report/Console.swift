@@ -11,7 +11,8 @@ final class Console: Sendable {
     }
 
     private let state: Guarded<State>
-    /// Whether there is a progress bar. Checked for each chunk without the lock, so that measuring costs nothing.
+    /// Whether there is a progress bar. Checked for each chunk without the lock, so that a run for measurements is not
+    /// slowed down.
     private let hasBar: Bool
     private let descriptor: Int32
     private let clock = MonotonicClock()

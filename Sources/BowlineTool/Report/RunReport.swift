@@ -1,4 +1,4 @@
-/// Reports what happens, in JSON or in words.
+/// Reports the events of a run, in JSON or in words.
 struct RunReport: Sendable {
     private let plan: OutputPlan
     private let console: Console

@@ -5,10 +5,10 @@ struct Summary: Sendable {
     let tally: Tally
     /// How many requests were planned. A shutdown may have begun before all of them were issued.
     let planned: Int
-    /// From the first request to the end of the last.
+    /// The time from the start of the first request to the end of the last request.
     let duration: Duration
-    /// The pool when the last request had ended, before the shutdown at the end of every run. A shutdown that a signal
-    /// began earlier has changed these figures already.
+    /// The figures of the pool when the last request had ended, before the shutdown at the end of every run. A shutdown
+    /// that a signal began earlier has changed these figures already.
     let pool: PoolFigures
     let shutdown: ShutdownFigures
 
@@ -34,7 +34,7 @@ struct Summary: Sendable {
     /// How many connections the pool has.
     struct PoolFigures: Sendable, Hashable {
         var opened: Int
-        /// How many were closed, by reason.
+        /// How many connections were closed, by reason.
         var closed: [String: Int]
         var idle: Int
     }

@@ -1,7 +1,7 @@
 internal import Bowline
 
 extension Timeline {
-    /// Returns a small picture: one line for each span, with a bar at its place in the whole time.
+    /// Returns a small picture: one line for each span, with a bar that shows where in the whole time the span lies.
     ///
     /// - Parameter width: Columns for the bars.
     func picture(width: Int = 40) -> [String] {

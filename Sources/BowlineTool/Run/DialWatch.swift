@@ -14,8 +14,8 @@ final class DialWatch: ServiceEventListener {
         connected.withLock { _ = $0.removeValue(forKey: event.connection) }
     }
 
-    /// Returns when the connection's handshake began, and forgets it; nil: there was none. Only the first request of a
-    /// connection waits for the handshake.
+    /// Returns when the connection's handshake began, and forgets that instant; nil: there was no handshake. Only the
+    /// first request of a connection waits for the handshake.
     func takeHandshakeStart(of connection: ConnectionFacts?) -> MonotonicInstant? {
         guard let connection, !connection.isReused else { return nil }
         return connected.withLock { $0.removeValue(forKey: connection.id) }

@@ -20,7 +20,7 @@ final class Ending: Sendable {
         self.drain = drain
     }
 
-    /// What a signal asks for.
+    /// The effect that a signal has on the run.
     enum Demand: Equatable {
         case begin, force
         /// A third signal ends the process at once, without the report.

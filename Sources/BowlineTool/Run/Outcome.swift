@@ -13,10 +13,10 @@ struct Outcome: Sendable {
     let url: String
     /// The response; nil: none was received.
     var response: Received?
-    /// Why the request failed; nil: it did not. If there is a response too, its body failed.
+    /// The reason why the request failed; nil: it did not fail. If there is a response too, reading its body failed.
     var failure: Failure?
     var duration: Duration = .zero
-    /// How the request spent its time; nil: not asked for.
+    /// How the request spent its time; nil: not requested.
     var timeline: Timeline?
 
     /// A response, and what was read of its body.
@@ -28,7 +28,7 @@ struct Outcome: Sendable {
         var resends: Int
         var requestsSent: Int
         var bytes = 0
-        /// In hexadecimal; nil: not asked for.
+        /// The SHA-256 digest of the body in hexadecimal; nil: not requested.
         var sha256: String?
         var headers: [Field] = []
         var trailers: [Field] = []
@@ -51,11 +51,11 @@ struct Outcome: Sendable {
 
     /// The connection of the response, or else the connection on which the request failed.
     var connection: ConnectionFacts? { response == nil ? failure?.connection : response?.connection }
-    /// nil: not known.
+    /// The number of attempts; nil: not known.
     var attempts: Int? { response?.attempts ?? failure?.attempts }
-    /// nil: not known.
+    /// The number of resends; nil: not known.
     var resends: Int? { response?.resends ?? failure?.resends }
-    /// nil: not known.
+    /// The number of requests that were sent; nil: not known.
     var requestsSent: Int? { response?.requestsSent ?? failure?.requestsSent }
 
     /// Returns whether the request succeeded, failed or was refused.
@@ -67,13 +67,13 @@ struct Outcome: Sendable {
     }
 }
 
-/// Why a request failed, in words.
+/// The reason why a request failed, in words.
 struct Failure: Sendable, Hashable {
     var code: String
     var progress: String?
     var phase: String?
     var message: String
-    /// nil: not known, as for a request that was cancelled.
+    /// The number of attempts; nil: not known, for example because the request was cancelled.
     var attempts: Int?
     var resends: Int?
     var requestsSent: Int?
@@ -87,8 +87,8 @@ struct Failure: Sendable, Hashable {
             progress = error.progress.rawValue
             phase = error.phase?.description
             message = error.message
-            // The system's reason for our file, such as "No such file or directory", is more use than the fact that it
-            // failed.
+            // The system's reason for our file, such as "No such file or directory", is more useful than the fact that
+            // it failed.
             if let cause = error.underlying as? FileError { message += ": \(cause)" }
             attempts = error.attempts
             resends = error.resends

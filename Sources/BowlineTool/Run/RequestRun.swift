@@ -43,7 +43,7 @@ struct RequestRun {
             consumer: BodyConsumer(plan: plan.output, file: file, console: console), report: report
         )
         let duration = began.duration(to: clock.now)
-        // Before the shutdown at the end of every run, which closes the idle connections.
+        // Taken before the shutdown at the end of the run, because the shutdown closes the idle connections.
         let pool = client.pool.snapshot()
         let shutdown = await ending.finish()
         report.runEnded(
@@ -57,7 +57,7 @@ struct RequestRun {
             client: client, plan: plan, queue: WorkQueue(count: plan.count), ending: ending, consumer: consumer,
             report: report
         )
-        // More loops than processors would only take turns with each other.
+        // More event loops than processors would be useless: they would share the processors.
         let executors = plan.usesEventLoopExecutor ? Array(client.eventLoopExecutors.prefix(UsableCores.count)) : []
         return await withTaskGroup { group in
             for number in 0..<plan.workers {

@@ -5,7 +5,7 @@ struct Timeline: Sendable, Hashable {
     /// A phase of the request.
     struct Span: Sendable, Hashable {
         let name: String
-        /// The time from the beginning of the request.
+        /// When the span starts, counted from the beginning of the request.
         let start: Duration
         let duration: Duration
     }

@@ -3,7 +3,7 @@ internal import BowlinePlatform
 /// The number of processors that this process may use. A pinned process (for example by `taskset`) may use only some of
 /// the machine's processors.
 enum UsableCores {
-    /// `Int.max` if the system does not say.
+    /// The number of processors; `Int.max`: the system does not report it.
     static var count: Int {
         processStatus().flatMap(count(inStatus:)) ?? .max
     }

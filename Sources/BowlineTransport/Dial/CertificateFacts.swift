@@ -1,7 +1,7 @@
 /// The fields of a certificate that can explain why it was refused.
 ///
-/// Only for messages: BoringSSL alone decides whether a certificate is accepted. Read from the encoding (RFC 5280
-/// §4.1), because NIOSSL's own accessors trap on dates that cannot be read.
+/// Used only for messages: BoringSSL alone decides whether a certificate is accepted. The fields are read from the
+/// encoding (RFC 5280 §4.1), because NIOSSL's own accessors trap on dates that they cannot read.
 struct CertificateFacts: Sendable, Hashable {
     /// A point in time, and its text.
     struct Time: Sendable, Hashable {
@@ -11,16 +11,17 @@ struct CertificateFacts: Sendable, Hashable {
         let text: String
     }
 
-    /// The issuer's common name, or else its organization; nil: it has neither. The text comes from the peer.
+    /// The issuer's common name, or its organization if it has no common name. nil: the issuer has neither. The text
+    /// comes from the peer.
     let issuer: String?
     /// Whether subject and issuer are the same.
     let isSelfIssued: Bool
     let notBefore: Time?
     let notAfter: Time?
-    /// The extended key usages: a name, or "another purpose" for those without a name here. nil: it may serve any
-    /// purpose.
+    /// The extended key usages, by name. A usage without a name in this file is "another purpose". nil: the certificate
+    /// may serve any purpose.
     let usages: [String]?
-    /// Whether its key usage allows signatures or key agreement.
+    /// Whether the key usage allows what a TLS handshake needs: signatures, key encipherment or key agreement.
     let allowsHandshake: Bool
 
     /// - Returns: nil if `der` is not a certificate.
@@ -79,7 +80,7 @@ struct CertificateFacts: Sendable, Hashable {
         return found
     }
 
-    /// Digital signature, key encipherment or key agreement: bits 0, 2 and 4 (RFC 5280 §4.2.1.3).
+    /// Whether one of bits 0, 2 and 4 is set: digital signature, key encipherment, key agreement (RFC 5280 §4.2.1.3).
     private static func allowsHandshake(_ value: DERReader) -> Bool {
         var value = value
         guard let bits = value.next(0x03)?.bytes, bits.count >= 2 else { return false }

@@ -4,7 +4,7 @@ internal import NIOSSL
 
 /// Reads certificates and keys in PEM from files, pipes and folders. Every call may block.
 enum CertificateFiles {
-    /// The maximum size of a file of certificates: hundreds of times the size of the system's.
+    /// The maximum size of a file of certificates: hundreds of times the size of the system's own file.
     private static let sizeLimit = 64 << 20
 
     /// Returns the certificates in `pem`, in their order.
@@ -33,8 +33,9 @@ enum CertificateFiles {
         return text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")
     }
 
-    /// Returns `pem` without byte order marks (U+FEFF), which some editors put before the text. Joined files also have
-    /// them in the middle, where the TLS library would skip the certificate after a mark.
+    /// Returns `pem` without byte order marks (U+FEFF), which some editors put before the text. If such files were
+    /// joined, there are also marks in the middle of the text. The TLS library would skip the certificate after such a
+    /// mark.
     static func withoutByteOrderMarks(_ pem: [UInt8]) -> [UInt8] {
         guard pem.contains(0xEF) else { return pem }
         var kept: [UInt8] = []
@@ -113,8 +114,8 @@ enum CertificateFiles {
     }
 }
 
-/// The certificates of ``TLSOptions/TrustRoots/system``: the operating system's, or those that `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` name instead.
+/// The certificates of ``TLSOptions/TrustRoots/system``: those of the operating system. If `SSL_CERT_FILE` or
+/// `SSL_CERT_DIR` is set, the certificates that these variables name replace them.
 struct SystemRoots: Sendable, Hashable {
     private let file: String?
     private let folders: [String]
@@ -127,7 +128,7 @@ struct SystemRoots: Sendable, Hashable {
 
     /// Reads the certificates.
     ///
-    /// - Throws: `invalidConfiguration` if the variables lead to no certificate.
+    /// - Throws: `invalidConfiguration` if the variables are set and no certificate is found.
     func load() throws -> NIOSSLTrustRoots {
         guard file != nil || !folders.isEmpty else { return .default }
         var found: Set<NIOSSLCertificate> = []
@@ -157,7 +158,7 @@ struct SystemRoots: Sendable, Hashable {
     /// folders also contain keys and notes.
     private static func certificates(in folder: String) -> [NIOSSLCertificate] {
         CertificateFiles.names(in: folder).map { "\(folder)/\($0)" }.filter(CertificateFiles.isRegularFile).flatMap {
-            // Another kind of file may have replaced it by now.
+            // Another kind of file may have replaced the regular file since the check.
             let bytes = try? CertificateFiles.bytes(ofRegularFile: $0)
             return bytes.flatMap { try? CertificateFiles.certificates(in: $0) } ?? []
         }

@@ -24,15 +24,17 @@ final class DialAttempt: @unchecked Sendable {
     }
 
     private var channels: [any Channel] = []
-    /// Makes TLS handlers. With TLS, set before the first channel is made.
+    /// The context that makes TLS handlers; nil: no TLS, or the context is not made yet. Set before the first channel
+    /// is made.
     private var tlsContext: NIOSSLContext?
     private var isOver = false
     private var timeout: LoopTimer.Cancellation?
     private var resolver: DialResolver?
-    /// Set while the dial waits for the trust roots.
+    /// The ticket of the load of the trust roots; nil: the dial does not wait for them.
     private var roots: SharedLoadTicket?
 
-    /// Counts the dial in the census until it ends, so it has to be started or cancelled.
+    /// Makes a dial and counts it in the census. The count drops when the dial ends, so the caller must start or cancel
+    /// it.
     ///
     /// - Parameter completion: Called once, on the loop.
     init(
@@ -46,7 +48,8 @@ final class DialAttempt: @unchecked Sendable {
         self.timer = timer
         self.events = events
         self.completion = completion
-        // Not in `start`: a dial may be cancelled before it starts, and its end removes it from the count.
+        // Counted here and not in `start`, because the end of every dial reduces the count, even of a dial that was
+        // cancelled before its start.
         environment.census.dialBegan()
     }
 
@@ -102,7 +105,8 @@ final class DialAttempt: @unchecked Sendable {
 
     private func connect() -> EventLoopFuture<any Channel> {
         let bootstrap = ClientBootstrap(group: eventLoop)
-            // The dial's own timer also covers the TLS handshake. This timeout must never fire first.
+            // The dial's own timer limits the dial, including the TLS handshake. The bootstrap's timeout must never
+            // fire before that timer.
             .connectTimeout(.hours(24))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.prepare(channel) }
@@ -134,8 +138,8 @@ final class DialAttempt: @unchecked Sendable {
         try channel.setOption(
             .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
         )
-        // One read per event, with a large buffer where that is fast. Each chunk then finds its reader waiting. An idle
-        // channel keeps one buffer, sized by its last responses.
+        // One read per event, so that the reader of a body already waits when the next chunk arrives. Without TLS,
+        // large buffers are fast. An idle channel keeps one buffer. Its size follows the size of the last responses.
         try channel.setOption(.maxMessagesPerRead, value: 1)
         let isTLS = origin.scheme == .https
         try channel.setOption(
@@ -204,7 +208,7 @@ final class DialAttempt: @unchecked Sendable {
 
     /// Forbids TLS renegotiation after ALPN has chosen HTTP/2, where it is not allowed (RFC 9113 §9.2.1).
     ///
-    /// - Returns: Whether the peer has not asked for a renegotiation yet.
+    /// - Returns: false if the peer has already asked for a renegotiation.
     private func forbidRenegotiation(on channel: any Channel) -> Bool {
         let pipeline = channel.pipeline.syncOperations
         guard environment.tls.mayRenegotiate, (try? pipeline.nioSSL_tlsVersion()) == .tlsv12 else { return true }

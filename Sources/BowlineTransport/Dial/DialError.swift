@@ -3,7 +3,8 @@ internal import NIOCore
 internal import NIOPosix
 
 extension DialFailureCause {
-    /// Returns why a dial failed. With several addresses, `.resources` only if resources were short for each of them.
+    /// Makes the cause from a dial's error. If the dial tried several addresses, the cause is `.resources` only if each
+    /// of them failed for lack of resources.
     init(_ error: any Error) {
         switch error {
         case let error as IOError: self = Self.shortages.contains(error.errnoCode) ? .resources : .peer

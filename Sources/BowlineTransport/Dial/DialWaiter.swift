@@ -20,7 +20,8 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         state = isTLS ? .waiting : .ready(negotiatedProtocol: nil)
     }
 
-    /// Calls back once, with the negotiated protocol or the failure. Calls back at once if it is known already.
+    /// Calls `callback` once, with the negotiated protocol or the failure. If this result is known already, calls it at
+    /// once.
     func whenReady(_ callback: @escaping (Result<String?, any Error>) -> Void) {
         switch state {
         case .waiting: self.callback = callback
@@ -57,8 +58,8 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         context.close(promise: nil)
     }
 
-    /// Closes the channel below the TLS handler. With TLS 1.3, that handler still has the last flight of the handshake,
-    /// which contains our certificate. It would write that flight before it closes.
+    /// Closes the channel below the TLS handler. With TLS 1.3, that handler still keeps the last flight of the
+    /// handshake, which contains our certificate. A close through the handler would write that flight first.
     private static func closeBelowTLS(_ context: ChannelHandlerContext) {
         let pipeline = context.pipeline.syncOperations
         (try? pipeline.context(handlerType: TLSRecordBoundary.self))?.close(promise: nil)
@@ -69,8 +70,8 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
-    /// - Parameter close: Closes the channel. Runs before the failure is reported: the dial closes its channels in an
-    ///   orderly way when it receives the failure. Later errors of the closing channel are ignored.
+    /// - Parameter close: Closes the channel. It runs before the failure is reported, because the dial reacts to the
+    ///   failure with an orderly close of its channels. Later errors of the closing channel are ignored.
     private func fail(_ error: any Error, closing close: () -> Void = {}) {
         if case .failed = state { return }
         state = .failed(error)
@@ -85,7 +86,7 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
     }
 }
 
-/// Why a dial failed, for failures that no other layer has an error for.
+/// The failures of a dial for which no other layer has an error.
 enum DialFailure: Error {
     case bytesBeforeRequest(EarlyBytes)
     /// The connection ended before it could be used, and not during the TLS handshake.

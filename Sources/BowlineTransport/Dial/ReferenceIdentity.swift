@@ -14,7 +14,7 @@ internal import BowlineCore
 /// certificate matches: a `*` elsewhere, other bytes, other kinds of names, the common name.
 struct ReferenceIdentity: Sendable, Hashable {
     private enum Kind: Sendable, Hashable {
-        /// In lower case, without a final dot.
+        /// A DNS name in lower case, without a final dot.
         case name(String)
         case address([UInt8])
         case neither
@@ -71,7 +71,7 @@ struct ReferenceIdentity: Sendable, Hashable {
 
 /// A name from the subject alternative name extension of the peer's certificate.
 enum PresentedName: Sendable, Hashable {
-    /// Any bytes: they come from the peer.
+    /// A dNSName. It may contain any bytes, because it comes from the peer.
     case dns([UInt8])
     /// The bytes of an iPAddress, of any length.
     case address([UInt8])

@@ -10,8 +10,8 @@ struct SharedLoadTicket: Sendable, Hashable {
 /// Loads a value once, on a thread for blocking work, and shares it with all callers.
 ///
 /// The load does not run on an event loop, and no lock is held while it runs. If it fails, all waiting callers get the
-/// error, and the next caller begins a new load. A load cannot be stopped and may never end, so a dial that ends
-/// earlier calls ``forget(_:)``.
+/// error, and the next caller begins a new load. A load cannot be stopped, and it may never end. So a dial that ends
+/// before the load calls ``forget(_:)``.
 final class SharedLoad<Value: Sendable>: Sendable {
     typealias Callback = @Sendable (Result<Value, any Error>) -> Void
 
@@ -43,13 +43,14 @@ final class SharedLoad<Value: Sendable>: Sendable {
 
     /// - Parameters:
     ///   - threads: The threads on which `load` runs.
-    ///   - load: May block.
+    ///   - load: Loads the value. It may block.
     init(on threads: NIOThreadPool = .singleton, _ load: @escaping @Sendable () throws -> Value) {
         self.threads = threads
         self.load = load
     }
 
-    /// Calls back on `loop`: at once if the value is there, else when the load ends. Call this on `loop`.
+    /// Calls `callback` on `loop`: at once if the value is loaded already, else when the load ends. Call this function
+    /// on `loop`.
     ///
     /// - Returns: The argument for ``forget(_:)``; nil: the callback has been called.
     func whenLoaded(on loop: any EventLoop, _ callback: @escaping Callback) -> SharedLoadTicket? {
@@ -62,7 +63,7 @@ final class SharedLoad<Value: Sendable>: Sendable {
                 shared.state = .underway([ticket.number: waiter])
                 return .begin(ticket)
             }
-            // Keeps one reference, so that the dictionary is not copied.
+            // Makes `waiting` the only reference to the dictionary, so that the change does not copy it.
             shared.state = .idle
             waiting[ticket.number] = waiter
             shared.state = .underway(waiting)
@@ -79,9 +80,9 @@ final class SharedLoad<Value: Sendable>: Sendable {
         }
     }
 
-    /// Removes the callback that got this ticket. The load goes on.
+    /// Removes the callback of the call that returned this ticket. The load continues.
     func forget(_ ticket: SharedLoadTicket) {
-        // Releases what the callback retains outside the lock.
+        // The callback, and everything that it retains, is released after the lock.
         _ = shared.withLock { shared -> Waiter? in
             guard case .underway(var waiting) = shared.state else { return nil }
             shared.state = .idle

@@ -4,8 +4,9 @@ internal import NIOSSL
 
 /// Makes NIOSSL's context from ``TLSOptions`` once per client, and the TLS handlers of the client's connections.
 ///
-/// The user's files and texts are read when the client is made, so that a mistake in them is an error there. The
-/// system's roots take milliseconds to load. They are loaded when they are first needed, away from the event loops.
+/// The user's files and texts are read when the client is made, so that a mistake in them makes the client's
+/// initializer throw. The system's roots take milliseconds to load. They are loaded when they are first needed, away
+/// from the event loops.
 final class TLSContext: Sendable {
     private let options: TLSOptions
     private let context: SharedLoad<NIOSSLContext>
@@ -26,7 +27,7 @@ final class TLSContext: Sendable {
             context = SharedLoad { made }
             return
         }
-        // The check that the key belongs to the certificate does not need the roots.
+        // Checks now that the key belongs to the certificate. This check does not need the roots.
         if options.identity != nil { _ = try Self.make(configuration) }
         let roots = SystemRoots(variable)
         context = SharedLoad {
@@ -50,8 +51,8 @@ final class TLSContext: Sendable {
         }
     }
 
-    /// Calls back on `loop` when handlers can be made: at once, except for the first dials of a client. Call this on
-    /// `loop`.
+    /// Calls `callback` on `loop` when TLS handlers can be made. For the first dials of a client, this may take a
+    /// while; later it is at once. Call this function on `loop`.
     ///
     /// - Returns: The argument for ``forget(_:)``; nil: the callback has been called.
     func whenLoaded(
@@ -65,10 +66,11 @@ final class TLSContext: Sendable {
         context.forget(ticket)
     }
 
-    /// Whether the TLS library lets peers renegotiate. It does not know about HTTP/2, where that is forbidden.
+    /// Whether the TLS library lets peers renegotiate. The library would allow it over HTTP/2 too, although it is
+    /// forbidden there.
     var mayRenegotiate: Bool { options.renegotiation != .never }
 
-    /// Returns why no certificate can be accepted for `origin`; nil: one may be.
+    /// Returns why no certificate can be accepted for `origin`; nil: a certificate may be accepted.
     func failure(of origin: Origin) -> TLSFailure? {
         let identity = identity(for: origin)
         return options.verification == .full && !identity.isMatchable ? TLSFailure(.unnamableHost(identity.host)) : nil

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOSSL
 
-/// Why TLS with a peer failed, in the client's own words.
+/// The reason why TLS with a peer failed, in the client's own words.
 ///
 /// NIOSSL's errors are not passed on, because their descriptions contain source paths of the machine that built them.
 /// NIOSSL also does not say why BoringSSL refused a certificate, so the reason is derived from the certificate's
@@ -35,7 +35,8 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     ///   - error: Any error of a channel.
     ///   - certificate: Returns the peer's certificate (DER). Called only if the certificate was refused.
     ///   - now: The time of day, in seconds since 1970.
-    /// - Returns: nil if `error` is no TLS error, or is an end without close_notify, which alone is no failure.
+    /// - Returns: nil if `error` is no TLS error. Also nil if the connection ended without close_notify: that alone is
+    ///   no failure.
     init?(_ error: any Error, certificate: () -> [UInt8]? = { nil }, now: () -> Int = { 0 }) {
         switch error {
         case let failure as TLSFailure: self = failure
@@ -48,7 +49,8 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Whether the peer refused to continue, in contrast to a connection that broke.
+    /// Whether the peer refused to continue the connection. False for any other failure, such as a connection that
+    /// broke.
     var isRefusal: Bool {
         switch reason {
         case .alert, .renegotiation: true
@@ -129,11 +131,11 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     ]
 }
 
-/// Why BoringSSL refused a certificate, as far as the certificate's fields show.
+/// The reason why BoringSSL refused a certificate, as far as the certificate's fields show.
 enum CertificateProblem: Sendable, Hashable, CustomStringConvertible {
     case expired(since: String)
     case notYetValid(until: String)
-    /// The usages that the certificate has instead.
+    /// The certificate is not for servers. Its usages are listed.
     case wrongUsage([String])
     case selfSigned
     case unknownAuthority(issuer: String?)

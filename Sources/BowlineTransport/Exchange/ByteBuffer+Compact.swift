@@ -6,8 +6,8 @@ extension ByteBuffer {
 
     /// Returns the same bytes. Copies them into a buffer of their own if they are a small part of a large one.
     ///
-    /// A piece keeps alive the whole buffer that it was read into. With TLS that is 32 KiB for an event of 30 bytes or
-    /// half a head. The next read then cannot reuse the buffer: it copies all of it.
+    /// A piece keeps the whole buffer in memory that it was read into. With TLS, an event of 30 bytes or a part of a
+    /// head would keep 32 KiB. The next read could not reuse that buffer either, and would copy all of it.
     func compact() -> ByteBuffer {
         guard readableBytes <= Self.compactLimit, storageCapacity > Self.compactLimit,
             storageCapacity >= readableBytes * 4

@@ -3,11 +3,12 @@ package import BowlineCore
 /// A checked request, ready for either protocol to encode. No recipient can read its method, target, host or fields as
 /// anything other than the caller meant (RFC 9110 §5.5, RFC 9112 §3, §11.1).
 ///
-/// It has exactly one authority and one framing, however the caller's fields spell them. The table of
-/// ``RequestFieldRole`` lists the fields that are not simply sent.
+/// It has exactly one authority and one framing, whatever the caller's fields contain. The table of
+/// ``RequestFieldRole`` says how each kind of field is sent.
 package struct CheckedRequest: Sendable {
     package let method: String
-    /// In origin form (`/users?id=1`), absolute form, authority form (CONNECT) or `*` (RFC 9112 §3.2).
+    /// The request target, in origin form (`/users?id=1`), absolute form, authority form (CONNECT) or `*` (RFC 9112
+    /// §3.2).
     package let target: String
     /// The value of `Host` or `:authority`: the caller's `Host` field if there is one, else the URL's host and port.
     /// Empty only if the target has no authority.
@@ -25,12 +26,12 @@ package struct CheckedRequest: Sendable {
     package let expectsContinue: Bool
     /// Whether a `TE` field says that the caller accepts trailers.
     let asksForTrailers: Bool
-    /// Whether each field has the role `plain` or `secret`. HTTP/1.1 then sends all fields unchanged; HTTP/2 does so
-    /// only if ``hasSecrets`` is false too.
+    /// Whether each field has the role `plain` or `secret`. If so, HTTP/1.1 sends all fields unchanged. HTTP/2 sends
+    /// them unchanged only if ``hasSecrets`` is also false.
     let isPlain: Bool
     /// Whether a field must not enter HTTP/2's compression table.
     let hasSecrets: Bool
-    /// The most bytes that the head takes as HTTP/1.1.
+    /// The largest size that the head can have in HTTP/1.1, in bytes.
     let maximumHeadBytes: Int
 
     /// Checks a request.
@@ -73,7 +74,7 @@ package struct CheckedRequest: Sendable {
             case .chunked: nil
             }
         closesConnection = connectionClose || check.saysClose
-        // RFC 9110 §10.1.1: a request without content must not expect this.
+        // RFC 9110 §10.1.1: a request without content must not have `Expect: 100-continue`.
         expectsContinue =
             (expectContinue || check.saysExpect) && hasContent && framing != .none && framing != .length(0)
         asksForTrailers = check.asksForTrailers

@@ -3,7 +3,7 @@ package import BowlineCore
 /// The checked trailer fields of a request, ready for either protocol to encode.
 ///
 /// Fields that frame, route, authenticate or describe a message are refused (RFC 9110 §6.5.1): a recipient that merges
-/// them into the head would read another message.
+/// them into the head would read a different message.
 package struct CheckedTrailers: Sendable {
     package let fields: HTTPFields
     /// The bytes that the fields take as lines of HTTP/1.1.

@@ -33,7 +33,7 @@ final class Exchange: Sendable {
 
     private let state: Guarded<Machine>
 
-    /// What the pool knew about the connection when it was leased.
+    /// The facts that the pool knew about the connection when the exchange leased it.
     struct LeaseFacts: Sendable {
         let isReused: Bool
         let uses: Int
@@ -148,7 +148,7 @@ final class Exchange: Sendable {
         }
     }
 
-    /// Calls the connection and the observer, if needed, after the reader has taken a chunk.
+    /// Notifies the connection and the observer, if needed, after the reader has taken a chunk.
     private func taken(_ shouldResume: Bool, _ observer: (any ResponseBodyObserver)?) {
         if shouldResume { connection.resumeReading(self) }
         observer?.responseBodyEnded()
@@ -164,8 +164,8 @@ final class Exchange: Sendable {
 
     // MARK: The connection's side
 
-    /// Whether nothing that arrives now goes to the caller: the caller gave up, the exchange failed, or the whole
-    /// response was delivered.
+    /// Whether the exchange is over, so that later bytes do not go to the caller. The caller gave up, the exchange
+    /// failed, or the whole response was delivered.
     var isOver: Bool { state.withLock { $0.isOver } }
 
     /// Delivers a response that has arrived whole.
@@ -175,7 +175,8 @@ final class Exchange: Sendable {
 
     /// Delivers the head. Returns whether the connection must stop reading the socket for now.
     ///
-    /// - Parameter step: ``HTTPConnection/resumeReading(_:)`` is called each time the reader has taken this many bytes.
+    /// - Parameter step: A number of bytes. Each time the reader has taken so many,
+    ///   ``HTTPConnection/resumeReading(_:)`` is called.
     func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?, step: Int = .max) -> Bool {
         guard let delivery = state.withLock({ $0.receivedHead(first: chunk, step: step) }) else { return false }
         delivery.waiter.resume(returning: response)
@@ -208,8 +209,8 @@ final class Exchange: Sendable {
     /// Ends the body: all of it has arrived.
     func completed(trailers: ReceivedFields?) {
         let ending = state.withLock { $0.completed(trailers: trailers) }
-        // The observer counts the call as over before the reader sees the end. A shutdown that the reader then begins
-        // finds no such call in flight.
+        // The observer counts the call as ended before the reader sees the end of the body. So if the reader then
+        // begins a shutdown, the shutdown does not wait for this call.
         ending.observer?.responseBodyEnded()
         ending.chunk?.resume(returning: nil)
     }
@@ -225,7 +226,8 @@ final class Exchange: Sendable {
     private func finish(
         _ ending: Machine.Ending, head: any Error, chunk: any Error, as reason: RequestEnding
     ) {
-        // Before the head the transport calls the listeners: only the transport knows whether it resends the request.
+        // This is for failures after the head. For a failure before the head, the transport calls the listeners,
+        // because only the transport knows whether it resends the request.
         if ending.cutsBody { tell { $0.requestEnded($1, reason) } }
         ending.observer?.responseBodyEnded()
         ending.head?.resume(throwing: head)

@@ -18,7 +18,8 @@ internal import BowlineCore
 struct ExchangeDeadlines {
     enum Phase: Hashable {
         case none
-        /// The peer has time to ask for the body. When the time is over, the body is sent anyway.
+        /// The request waits for the peer's answer to `Expect: 100-continue`. If none comes in time, the body is sent
+        /// anyway.
         case awaitingContinue
         case bodyWrite
         case head
@@ -39,11 +40,12 @@ struct ExchangeDeadlines {
         var hasUploadProgress: Bool
         /// Whether the connection has written the head of the request.
         var hasBeenWritten: Bool
-        /// When the wait for the head began: when the request was written, or else when the connection was leased.
+        /// When the wait for the head began: when the whole request was written, or when the connection was leased if
+        /// the request is not written yet.
         var askedAt: MonotonicInstant
     }
 
-    /// What the driver must do after a deadline has passed.
+    /// The action that the driver must take after a deadline has passed.
     enum Consequence: Equatable {
         /// No deadline has passed, or the deadline that has passed does not matter any more.
         case nothing
@@ -97,8 +99,8 @@ struct ExchangeDeadlines {
     /// The instant since which no byte of a body has moved. Valid when the deadline of a body's phase passes.
     var idleSince: MonotonicInstant { phaseInstant.advanced(by: .zero - (bodyIdle ?? .zero)) }
 
-    /// Returns whether ``passed(now:_:)`` needs ``Facts/hasUploadProgress``. The driver asks first, because finding it
-    /// out costs a look at the channel, and a second look changes the answer.
+    /// Returns whether ``passed(now:_:)`` needs ``Facts/hasUploadProgress``. The driver asks first, because it must
+    /// look at the channel to find that out, and each look begins a new measurement.
     func asksForProgress(now: MonotonicInstant, isRequestDone: Bool, isReaderBehind: Bool) -> Bool {
         guard phaseInstant <= now else { return false }
         return switch phase {

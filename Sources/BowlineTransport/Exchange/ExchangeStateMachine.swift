@@ -22,7 +22,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     /// The part of a body that has arrived and was not read yet. A class, so that each chunk changes it in place.
     private final class Stream {
         var chunks = ChunkQueue()
-        /// What the chunks count against the limit: their bytes, and 256 bytes for each chunk.
+        /// The size of the waiting chunks, as it counts against the limit: their bytes, and 256 bytes for each chunk.
         var bufferedBytes: Int { chunks.byteCount + chunks.count * 256 }
         var waiter: ChunkWaiter?
         var isClaimed = false
@@ -31,7 +31,8 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         var isPaused = false
         /// How many bytes may wait before the reader counts as behind.
         let limit: Int
-        /// After how many taken bytes the connection is notified, if it does not ask earlier.
+        /// The connection is notified when the reader has taken this many bytes, if the connection does not ask
+        /// earlier.
         let step: Int
         /// How many bytes the reader has taken since the connection last asked.
         var taken = 0
@@ -94,7 +95,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         }
     }
 
-    /// The whole response has arrived. Returns the waiter that gets it.
+    /// Records that the whole response has arrived. Returns the waiter that gets the response.
     mutating func receivedWhole() -> HeadWaiter? {
         guard case .awaitingHead(let waiter) = state else { return nil }
         state = .over(.delivered(trailers: nil))
@@ -106,11 +107,11 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         var shouldPause: Bool
     }
 
-    /// The head has arrived, and perhaps the beginning of the body; more is to come.
+    /// Records that the head has arrived, and perhaps the beginning of the body. More is to come.
     ///
     /// - Parameter step: Each time the reader has taken this many bytes, the connection is notified, and returns them
-    ///   to the stream's window. At most a quarter of the window, so that the peer has room left. `Int.max`: there is
-    ///   no window.
+    ///   to the stream's window. It is at most a quarter of the window, so that the peer can still send meanwhile.
+    ///   `Int.max`: there is no window.
     mutating func receivedHead(first chunk: ByteBuffer?, step: Int = .max) -> HeadDelivery? {
         guard case .awaitingHead(let waiter) = state else { return nil }
         let stream = Stream(limit: min(bufferLimit, step), step: step)
@@ -126,7 +127,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         case ignored
     }
 
-    /// More of the body has arrived.
+    /// Records that more of the body has arrived.
     mutating func received(_ chunk: ByteBuffer) -> Chunk {
         guard case .streaming(let stream) = state else { return .ignored }
         if let waiter = stream.waiter {
@@ -157,7 +158,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         var cutsBody = false
     }
 
-    /// The whole body has arrived.
+    /// Records that the whole body has arrived.
     mutating func completed(trailers: ReceivedFields?) -> Ending {
         guard case .streaming(let stream) = state else { return Ending() }
         stream.isComplete = true
@@ -173,7 +174,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         return Ending(observer: observer)
     }
 
-    /// The exchange has failed.
+    /// Records that the exchange has failed.
     ///
     /// - Parameters:
     ///   - error: The error that the reader of the body gets.
@@ -189,7 +190,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
             state = .over(.failed(error))
             return Ending(head: waiter)
         case .streaming(let stream):
-            // What has arrived in full stays readable.
+            // A body that has arrived completely stays readable.
             if stream.isComplete { return Ending() }
             state = isCutOff && !stream.chunks.isEmpty ? .cutOff(stream, error) : .over(.failed(error))
             return Ending(chunk: stream.waiter, observer: stream.observer, cutsBody: true)
@@ -290,7 +291,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         }
     }
 
-    /// How much of the body waits for its reader: the number of chunks, and the memory that they occupy.
+    /// The part of the body that waits for its reader: the number of chunks, and the memory that they occupy.
     var waiting: (chunks: Int, heldBytes: Int) {
         switch state {
         case .streaming(let stream), .cutOff(let stream, _): (stream.chunks.count, stream.chunks.heldBytes)

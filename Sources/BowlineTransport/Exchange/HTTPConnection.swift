@@ -8,11 +8,11 @@ protocol HTTPConnection: PooledConnection {
     /// The constants of this connection.
     var traits: ConnectionTraits { get }
 
-    /// Whether the peer has answered a request. Asked only when the connection is leased again; over HTTP/1.1 the
-    /// answer is then always yes.
+    /// Whether the peer has answered a request. Exchanges use this only when the connection is leased again. An
+    /// HTTP/1.1 connection has always answered a request by then.
     var hasAnswered: Bool { get }
 
-    // The traits that exchanges read, one by one: reading one does not copy them all.
+    // The traits that exchanges read, as separate properties: reading one of them does not copy all traits.
     var peer: String { get }
     var dialDuration: Duration { get }
     var sweep: DeadlineSweep { get }
@@ -23,13 +23,13 @@ protocol HTTPConnection: PooledConnection {
     /// Gives back a lease that was not used.
     func returnUnused()
 
-    /// The calling task was cancelled: the response is not wanted.
+    /// Informs the connection that the calling task was cancelled, so that the response is not wanted.
     func cancelled(_ exchange: Exchange)
 
-    /// The rest of the body is not wanted.
+    /// Informs the connection that the caller does not want the rest of the response's body.
     func abandoned(_ exchange: Exchange)
 
-    /// The reader has caught up: more may be read.
+    /// Informs the connection that the reader has caught up, so that more may be read.
     func resumeReading(_ exchange: Exchange)
 
     /// Writes a chunk of the request body; returns when there is room for the next.
@@ -43,17 +43,17 @@ protocol HTTPConnection: PooledConnection {
     /// Ends the request body.
     func finishBody(trailers: CheckedTrailers?, for exchange: Exchange)
 
-    /// The request body cannot be completed.
+    /// Informs the connection that the request body cannot be completed.
     func uploadFailed(_ exchange: Exchange, _ code: ServiceError.Code, _ message: String, _ underlying: (any Error)?)
 
-    /// The pool is gone: the connection closes when it carries nothing.
+    /// Informs the connection that its pool is gone. The connection closes when it carries no exchange.
     func poolReleased()
 }
 
 /// The constants of one connection.
 struct ConnectionTraits: Sendable {
     let id: ConnectionID
-    /// Identifies the event loop to the pool.
+    /// The number by which the pool knows the connection's event loop.
     let affinity: Int
     let channel: any Channel
     let eventLoop: any EventLoop

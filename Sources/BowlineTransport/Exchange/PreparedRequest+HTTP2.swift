@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 extension PreparedRequest {
-    /// Why the request cannot be sent over HTTP/2; nil: it can.
+    /// The reason why the request cannot be sent over HTTP/2; nil: it can be sent.
     var http2Refusal: String? {
         switch kind {
         case .connect: "CONNECT is not supported over HTTP/2"

@@ -5,9 +5,10 @@ internal import NIOCore
 final class PreparedRequest: Sendable {
     /// How the body is sent.
     enum Upload: Sendable {
-        /// With the head, in the same write: ``PreparedRequest/inlineBody``. Also if there is no body.
+        /// The body, ``PreparedRequest/inlineBody``, is sent with the head, in the same write. Also for a request
+        /// without a body.
         case inline
-        /// After the head, chunk by chunk, each pulled when the connection has room.
+        /// The body is sent after the head, chunk by chunk. Each chunk is pulled when the connection has room for it.
         case streamed(RequestBody, declaredLength: Int?)
     }
 
@@ -28,7 +29,8 @@ final class PreparedRequest: Sendable {
     let upload: Upload
     let isIdempotent: Bool
     let allowsResend: Bool
-    /// Why the connection must close after the response: pooling is off, or the caller said `Connection: close`.
+    /// The reason why the connection must close after the response: pooling is off, or the caller said `Connection:
+    /// close`.
     let closeReason: CloseReason?
     let continueTimeout: Duration?
     let onInformational: (@Sendable (InformationalResponse) -> Void)?
@@ -107,7 +109,7 @@ final class PreparedRequest: Sendable {
     /// How the response is to be parsed.
     var kind: RequestKind { checked.kind }
 
-    /// Whether another attempt could start from the first byte now.
+    /// Whether another attempt could now send the body from its first byte.
     var isReplayable: Bool {
         switch upload {
         case .inline: true
@@ -127,14 +129,14 @@ final class PreparedRequest: Sendable {
         if isExpectationRefused(by: status) { context.call.hold(body) } else { body.abandon() }
     }
 
-    /// Keeps a one-shot body in the call, because the attempt has failed and another attempt may send the body. If none
-    /// does (middleware may hide the failure), the call abandons the body when it ends.
+    /// Keeps a one-shot body in the call, because the attempt has failed and another attempt may send the body. If no
+    /// attempt does, for example because middleware hides the failure, the call abandons the body when the call ends.
     func holdBody() {
         if case .streamed(let body, _) = upload, body.isStream { context.call.hold(body) }
     }
 
     /// Whether another attempt may send the body, without `Expect` (RFC 9110 §10.1.1). `ExpectationPolicy` decides
-    /// that. If middleware hides the 417 from the policy, the call abandons the body when it ends.
+    /// whether one does. If middleware hides the 417 from the policy, the call abandons the body when it ends.
     private func isExpectationRefused(by status: Int) -> Bool {
         status == 417 && continueTimeout != nil
     }

@@ -1,10 +1,10 @@
-/// Why a request, or its trailers, cannot be sent over either protocol. Nothing of the refused head or trailers has
-/// been written.
+/// The reason why a request, or its trailers, cannot be sent over either protocol. Nothing of the refused head or
+/// trailers has been written.
 ///
 /// Says what is wrong and in which field. Of the caller's text it contains at most the first 40 bytes of a field's
 /// name, escaped; never a value or a target.
 package struct RequestCheckError: Error, Hashable, Sendable {
-    /// What is wrong.
+    /// The fault in the request.
     package enum Reason: String, Sendable, CaseIterable {
         case invalidMethod = "the method is not a token"
         case invalidTarget = "the request target is empty or has a space, control or non-ASCII character"

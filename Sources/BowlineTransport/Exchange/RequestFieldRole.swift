@@ -1,7 +1,7 @@
 internal import BowlineCore
 
-/// How a caller's header field is sent; its name alone decides. No other place tells the header fields of requests
-/// apart by name.
+/// How a caller's header field is sent. Only the name of the field decides. No other code distinguishes a request's
+/// header fields by name.
 ///
 /// ``RequestFieldCheck`` checks the value. Both encoders follow the role:
 ///
@@ -39,8 +39,8 @@ enum RequestFieldRole {
         self = field.name.canonicalName.withBytes { Self($0) }
     }
 
-    /// Returns the one known name that has this length and first letter. Few other names have both, so the full
-    /// comparison is rare.
+    /// Returns the only known name with this length and this first letter. Few other names have both, so a full
+    /// comparison is rarely needed.
     private static func candidate(count: Int, first: UInt8) -> (name: StaticString, role: Self)? {
         switch (count, first) {
         case (2, UInt8(ascii: "t")): ("te", .trailersWanted)

@@ -1,4 +1,4 @@
-/// What a method means for its request's head and response.
+/// The effect of a request's method on its head and on its response.
 enum RequestMethodRole {
     case head, connect, other
     /// The method normally has content. A request without content says so by `Content-Length: 0` (RFC 9110 §8.6).

@@ -6,7 +6,7 @@ internal import NIOCore
 ///
 /// Runs in a task that the caller's task creates, so that the body's sequence sees the caller's task-local values. The
 /// task waits at a gate. The connection opens the gate when it has written the head. If the request expects a 100
-/// response, the connection also waits for that, for a limited time.
+/// response, the connection also waits for that response before it opens the gate, for a limited time.
 final class RequestUpload: Sendable {
     private enum Gate {
         case shut
@@ -141,8 +141,8 @@ final class RequestUpload: Sendable {
         }
     }
 
-    /// Makes the reader of the body. If the body is a one-shot stream that was sent before, that is a
-    /// `RequestBodyFailure`. An error that the user's factory throws is passed on unchanged.
+    /// Makes the reader of the body. Throws a `RequestBodyFailure` if the body is a one-shot stream that was sent
+    /// before. An error that the user's factory throws is passed on unchanged.
     private func makeReader() async throws -> RequestBodyReader {
         do {
             return try await body.makeReader(replayLimit: replayLimit)

@@ -12,7 +12,7 @@ internal import NIOCore
 ///
 /// A response that arrives whole in the same read as its head is delivered in one piece.
 struct ResponseAssembly {
-    /// What the driver must give to the caller.
+    /// The parts of the response that the driver must give to the caller.
     enum Delivery {
         case nothing
         /// The head, and the bytes of the body that arrived with it. The rest follows as it arrives.
@@ -92,15 +92,15 @@ struct ResponseAssembly {
         self.trailers = trailers
     }
 
-    /// The current read has ended, and the response is not complete. Returns the head if the caller does not have it
-    /// yet.
+    /// Records that the current read has ended, and the response is not complete. Returns the head if the caller does
+    /// not have it yet.
     mutating func readEnded() -> Delivery {
         guard stage == .headWaits, let head = head.take() else { return .nothing }
         stage = .delivered
         return .head(head, first: body.take())
     }
 
-    /// The response is complete. Returns the parts that the caller does not have yet.
+    /// Records that the response is complete. Returns the parts that the caller does not have yet.
     mutating func ended() -> Delivery {
         switch stage {
         case .awaitingHead, .over: return .nothing

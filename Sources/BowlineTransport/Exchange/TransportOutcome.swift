@@ -2,17 +2,17 @@ internal import BowlineCore
 
 /// How an exchange failed, for use inside the transport.
 ///
-/// Connections make it; ``ResendPolicy`` and ``SiblingSuspicion`` decide by it. A caller never sees it:
-/// ``ServiceError/init(_:of:)`` converts it to the caller's error.
+/// Connections make outcomes. ``ResendPolicy`` and ``SiblingSuspicion`` base their decisions on them. A caller never
+/// sees an outcome: ``ServiceError/init(_:of:)`` converts it to the caller's error.
 struct TransportOutcome: Error {
-    /// What the transport knows about the connection beyond the code and the progress.
+    /// The transport's knowledge about the connection, in addition to the code and the progress.
     enum Connection: Equatable {
         /// Nothing more.
         case ordinary
-        /// The connection took no more requests when this one reached it. Nothing of the request was written.
+        /// The connection took no more requests when this request reached it, so nothing of the request was written.
         ///
         /// - hasCarriedOthers: Whether the connection has carried other requests. If so, the next connection will
-        ///   probably take this one.
+        ///   probably take this request.
         case declined(hasCarriedOthers: Bool)
         /// The peer announced the end of the connection, and has not processed this request (RFC 9113 §6.8).
         ///
@@ -26,7 +26,7 @@ struct TransportOutcome: Error {
     let underlying: (any Error)?
     let progress: RequestProgress
     let connection: Connection
-    /// What the request was doing.
+    /// The phase in which the request was.
     let phase: RequestPhase
     /// The connection as errors describe it.
     let facts: ConnectionFacts

@@ -10,7 +10,7 @@ internal import BowlineCore
 /// | open | success | no: the peer was asked with `Expect: 100-continue` | stops |
 /// | open | any other | any | stops |
 ///
-/// If a peer answers before it has the whole request, any status but a success means that it does not want the rest.
+/// If a peer answers before it has the whole request, and the status is not a success, the peer does not want the rest.
 enum UploadDecision: Equatable {
     /// The rest of the body, if there is any, is sent. The body is *committed*: no other attempt sends it.
     case goesOn

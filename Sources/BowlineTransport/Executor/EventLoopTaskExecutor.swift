@@ -7,13 +7,13 @@ internal import NIOPosix
 /// that wake each other endlessly, do not delay the connections: from time to time the executor pauses these tasks
 /// until the loop has checked its sockets.
 package final class EventLoopTaskExecutor: TaskExecutor {
-    /// How many rounds of ready tasks run before the sockets get their turn. The loop itself would run tasks until none
-    /// is ready.
+    /// How many rounds of ready tasks run before the loop checks its sockets. Without this limit, the loop would run
+    /// tasks until none is ready.
     private static let roundsInARow = 64
     /// The shortest pause. A shorter one would be over before the loop checks its sockets.
     private static let shortestPause = TimeAmount.microseconds(20)
     /// The pause is also at least this many times as long as a round. The loop runs due timers before it checks its
-    /// sockets, so on a slow machine a short pause would have no effect.
+    /// sockets. So on a slow machine, a short pause would be over before the loop checks the sockets.
     private static let roundsInPause: Int64 = 4
     private static let longestPause = TimeAmount.milliseconds(10)
 
@@ -87,7 +87,7 @@ package final class EventLoopTaskExecutor: TaskExecutor {
     }
 }
 
-/// The times of the round before a pause: when it was requested, and how long it took the loop to get to it.
+/// The times of the round before a pause: when the round was requested, and how long it took until the loop began it.
 private struct LastRound {
     var began = NIODeadline.uptimeNanoseconds(0)
     var duration = TimeAmount.zero
@@ -97,8 +97,8 @@ private struct LastRound {
 final class ClientLoops: Sendable {
     let group: any EventLoopGroup
     let executors: [EventLoopTaskExecutor]
-    /// One per loop, shared by all clients. With several per loop, the rounds of one would fill the pause of another,
-    /// and the loop would not check its sockets.
+    /// One executor for each loop, shared by all clients. If a loop had several executors, one would run tasks during
+    /// the pause of another, and the loop would not check its sockets.
     private static let executorsOfSingleton =
         MultiThreadedEventLoopGroup.singleton.makeIterator().map(EventLoopTaskExecutor.init)
 
@@ -113,13 +113,13 @@ final class ClientLoops: Sendable {
         sweeps = loops.map(makeSweep)
     }
 
-    /// The affinity of the calling thread: the index of its loop, if that is one of this client's.
+    /// The affinity of the calling thread: the index of its loop; nil: the thread runs none of this client's loops.
     var currentAffinity: Int? {
         guard let current = MultiThreadedEventLoopGroup.currentEventLoop else { return nil }
         return index(of: current)
     }
 
-    /// Returns the loop with that affinity, or else the next loop in turn.
+    /// Returns the loop with this affinity. If `affinity` is nil or unknown, returns the next of the client's loops.
     func loop(affinity: Int?) -> (loop: any EventLoop, affinity: Int) {
         if let affinity, loops.indices.contains(affinity) { return (loops[affinity], affinity) }
         let loop = group.next()

@@ -8,7 +8,7 @@ final class FileDescriptor: Sendable {
     private let path: String
     private let isClosed = Atomic(false)
 
-    /// Opens a regular file.
+    /// Opens a regular file to read it.
     ///
     /// - Throws: `FileFailure`.
     init(reading path: String) throws {
@@ -29,7 +29,7 @@ final class FileDescriptor: Sendable {
     /// - Throws: `FileFailure`.
     init(making path: String, permissions: mode_t?) throws {
         try Self.requireWhole(path, "write")
-        // Given permissions are set once the file is open. Before that, only its owner may use it.
+        // If permissions are given, they are set once the file is open. Before that, only the owner may use the file.
         number = Self.uninterrupted {
             open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions == nil ? 0o666 : 0o600)
         }
@@ -70,7 +70,7 @@ final class FileDescriptor: Sendable {
         if path.utf8.contains(0) { throw FileFailure(action, path, number: EINVAL) }
     }
 
-    /// Closes the file. Some file systems report only now that the disk is full.
+    /// Closes the file. Some file systems report a full disk only here.
     ///
     /// - Throws: `FileFailure`.
     func close() throws {

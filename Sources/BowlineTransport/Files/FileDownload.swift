@@ -93,7 +93,8 @@ package struct FileDownload: Sendable {
         var total = 0
         var isFresh = truncates
         for try await chunk in body {
-            // Not earlier: a body that fails without a byte leaves the contents unchanged.
+            // Truncates here and not earlier: if a body fails before its first byte, the file's contents stay
+            // unchanged.
             if isFresh { try await blocking { try file.truncate() } }
             isFresh = false
             total += chunk.readableBytes

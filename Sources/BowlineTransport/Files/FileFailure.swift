@@ -8,7 +8,7 @@ package struct FileFailure: Error, Sendable, Hashable, CustomStringConvertible {
     /// The system's number, `errno`.
     package let number: CInt
 
-    /// Takes the reason from `errno`.
+    /// Makes the failure, with the reason that `errno` names.
     init(_ action: String, _ path: String, number: CInt = errno) {
         self.action = action
         self.path = path

@@ -1,13 +1,13 @@
 internal import BowlinePlatform
 
-/// What a download does with the path that it gets.
+/// The way in which a download writes to its path.
 ///
 /// | at the path | what happens |
 /// |---|---|
 /// | nothing, or a regular file | replaced |
 /// | a symbolic link to one of these, or to nothing | the link's target is replaced, the link stays |
 /// | a device or a pipe, or a link to one | written into |
-/// | a regular file behind `/proc/…/fd` or `/dev/fd` | written into, emptied at the first byte: others have it open |
+/// | a regular file behind `/proc/…/fd` or `/dev/fd` | written into, emptied at the first byte: a process has it open |
 /// | a folder, a socket, links in a circle | refused |
 enum FileTarget: Sendable, Equatable {
     /// The bytes go to the file `partial`, which takes the name `path` at the end.
@@ -64,8 +64,8 @@ enum FileTarget: Sendable, Equatable {
         return facts.st_mode & S_IFMT == S_IFREG
     }
 
-    /// Follows all links. Returns the final path, whether or not it exists, and whether a link on the way stands for a
-    /// file that a process has open.
+    /// Follows all links. Returns the final path, which need not exist, and whether one of the links represents a file
+    /// that a process has open.
     private static func followLinks(from path: String) throws -> (target: String, isOpenElsewhere: Bool) {
         var target = path
         var isOpenElsewhere = false
@@ -91,7 +91,7 @@ enum FileTarget: Sendable, Equatable {
         }
         guard !bytes.isEmpty else { throw FileFailure("write", path) }
         let text = String(decoding: bytes, as: UTF8.self)
-        // Text that is not UTF-8 would be repaired, and would then name another file.
+        // A target that is not UTF-8 would be repaired when it is decoded, and the text would name another file.
         guard text.utf8.elementsEqual(bytes) else { throw FileFailure("write", path, number: EILSEQ) }
         return text
     }

@@ -14,7 +14,7 @@ internal import BowlineCore
 struct HTTP1BodyDiscard {
     private var framing = HTTP1BodyFraming.none
     private var receivedBytes: Int64 = 0
-    /// How many bytes may still be discarded; nil: no bytes are discarded.
+    /// How many more bytes may be discarded; nil: no bytes are discarded.
     private var allowance: Int?
 
     /// Whether arriving bytes of the body are discarded.

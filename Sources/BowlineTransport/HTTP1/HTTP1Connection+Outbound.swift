@@ -61,7 +61,7 @@ extension HTTP1Connection {
         }
     }
 
-    /// Resumes the waiting upload when the network has taken the write of `promise`.
+    /// Resumes the waiting upload when `promise` succeeds: the network has taken the write.
     private func resumeWriter(
         of exchange: Exchange, after promise: EventLoopPromise<Void>, _ confirmation: UploadConfirmation
     ) {
@@ -106,8 +106,9 @@ extension HTTP1Connection {
         enterBodyWrite()
     }
 
-    /// The response has arrived whole and the request is still being sent (RFC 9112 §9.5). From now on, only time in
-    /// which the network takes nothing counts against `timeouts.bodyIdle`; the producer may be slow.
+    /// Handles the end of a response while the request is still being sent (RFC 9112 §9.5). From now on,
+    /// `timeouts.bodyIdle` counts only time in which bytes wait for the network and the network takes none. The
+    /// producer of the body may be slow.
     func uploadOutlivedResponse() {
         enter(.none, within: nil)
         if body.hasWriter || unsentBytes > 0 { enterBodyWrite() }
@@ -167,7 +168,7 @@ extension HTTP1Connection {
         if context.channel.isWritable { writeOn() }
     }
 
-    /// Resumes the upload that waits for the network, which takes more now.
+    /// Resumes the upload that waits, because the network takes more bytes now.
     private func writeOn() {
         guard let writer = body.resumed() else { return }
         if deadlines.phase == .bodyWrite { enter(.none, within: nil) }

@@ -5,8 +5,8 @@ internal import NIOCore
 ///
 /// It carries one exchange at a time. The functions under "From any thread" hop to the event loop; the functions under
 /// "On the event loop" run there.
-// The state that every request uses is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md):
-// code that changes it in place calls nothing else meanwhile.
+// The state that every request uses is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md).
+// So code that changes this state in place calls no other code during the change.
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
 final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     let traits: ConnectionTraits
@@ -93,7 +93,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         }
     }
 
-    // An HTTP/1.1 connection needs none of these three: it closes with the exchange that it carries.
+    // These three functions do nothing: an HTTP/1.1 connection closes with the exchange that it carries.
     func retire(_ reason: CloseReason, leases: Int) {}
     func leaseUnused() {}
     func probe() {}
@@ -142,7 +142,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
             return
         }
         guard channel.isActive, machine.isIdle, context != nil else {
-            // The connection closed after the pool had leased it. The pool knows it already, or learns it when the
+            // The connection closed after the pool had leased it. The pool knows that already, or learns of it when the
             // channel closes.
             exchange.upload?.stop()
             exchange.fail(closeBeforeRequest(exchange))
@@ -164,8 +164,8 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         self.exchange = exchange
         deadlines = ExchangeDeadlines(attempt: exchange.deadline, bodyIdle: exchange.timeouts.bodyIdle)
         parser.beginResponse(to: exchange.request.kind)
-        // Before the write: a write that fails at once ends the exchange, and removes the connection from the sweep
-        // again.
+        // Added before the write, because a write that fails at once ends the exchange and removes the connection from
+        // the sweep.
         sweep.add(self)
         write(head, of: exchange)
     }
@@ -188,7 +188,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         case .continues:
             if machine.isResponseDone { uploadOutlivedResponse() }
         case .reuse(let keepAlive):
-            // The exchange ended with the last read, or when the request was written whole, if that was later.
+            // The exchange ended with the last read, or with the end of the request's write if that was later.
             let ended = assembly.arrival.sent.map { max($0, reading.lastRead) } ?? reading.lastRead
             endExchange()
             readOn()

@@ -21,7 +21,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         var hasReceived = false
         var isRequestDone = false
         var isResponseDone = false
-        /// Why the connection cannot carry another request; nil: it can.
+        /// The reason why the connection cannot carry another request; nil: it can carry one.
         var unusable: CloseReason?
         /// How long the peer keeps the connection open after the response; nil: the peer does not say.
         var keepAlive: Duration?
@@ -35,19 +35,19 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
 
     /// Begins a request. Returns false if the connection is closed or busy.
     ///
-    /// - Parameter unusable: Why the connection cannot carry another request after this one; nil: it can.
+    /// - Parameter unusable: Why the connection cannot carry another request after this one; nil: it can carry one.
     mutating func start(unusable: CloseReason?) -> Bool {
         guard case .idle = state else { return false }
         state = .busy(Busy(unusable: unusable))
         return true
     }
 
-    /// Bytes of the request were given to the network.
+    /// Records that bytes of the request were given to the network.
     mutating func wrote() {
         update { $0.hasWritten = true }
     }
 
-    /// Bytes of the response, or of an informational one, were received.
+    /// Records that bytes of the response, or of an informational response, were received.
     mutating func received() {
         update { $0.hasReceived = true }
     }
@@ -57,7 +57,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         update { $0.unusable = $0.unusable ?? reason }
     }
 
-    /// What happens to the exchange and its connection after an event.
+    /// The next step of the exchange and its connection after an event.
     enum Afterwards: Equatable {
         /// The exchange continues.
         case continues
@@ -68,14 +68,14 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         case close(CloseReason)
     }
 
-    /// The request was written whole.
+    /// Records that the request was written whole.
     mutating func requestFinished() -> Afterwards {
         guard case .busy(var busy) = state else { return .continues }
         busy.isRequestDone = true
         return finishIfDone(busy)
     }
 
-    /// What a final response head says about its connection.
+    /// The facts in a final response head that decide about its connection.
     struct Head {
         var status: Int
         /// Whether the request is a CONNECT: a success turns the connection into a tunnel.
@@ -91,8 +91,8 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         }
     }
 
-    /// A final response head was received. If it stops the upload, the connection carries no other request, because the
-    /// peer still waits for the rest of the body.
+    /// Records that a final response head was received. If this head stops the upload, the connection carries no other
+    /// request, because the peer still waits for the rest of the body.
     mutating func headReceived(_ head: Head, hasBodyBegun: Bool) -> UploadDecision {
         guard case .busy(var busy) = state else { return .goesOn }
         let decision = UploadDecision(
@@ -103,14 +103,14 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         return decision
     }
 
-    /// The response has arrived whole.
+    /// Records that the response has arrived whole.
     mutating func responseEnded() -> Afterwards {
         guard case .busy(var busy) = state else { return .continues }
         busy.isResponseDone = true
         return finishIfDone(busy)
     }
 
-    /// The connection closes. Returns how far the request had got; nil: there was none.
+    /// Records that the connection closes. Returns how far the request had got; nil: there was no request.
     mutating func close() -> RequestProgress? {
         defer { state = .closed }
         guard case .busy(let busy) = state else { return nil }

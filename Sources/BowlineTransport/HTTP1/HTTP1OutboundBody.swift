@@ -10,7 +10,7 @@
 struct HTTP1OutboundBody<Writer> {
     /// The largest size of a small write. While a small write waits, it costs more memory than it has bytes.
     static var smallWrite: Int { 1024 }
-    /// How many small writes are made before the network must have taken them.
+    /// After this many small writes, the body waits until the network has taken them.
     static var maximumSmallWrites: Int { 256 }
 
     private var writer: Writer?

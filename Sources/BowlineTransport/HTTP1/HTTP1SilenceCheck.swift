@@ -13,7 +13,7 @@ internal import NIOCore
 struct HTTP1SilenceCheck {
     enum Finding {
         case silent
-        /// The event loop gets time to read them. Then the check is made again.
+        /// Bytes wait, probably session tickets. The event loop gets time to read them. Then the check is made again.
         case ticketsWait
         case bytes(EarlyBytes)
         case closed
@@ -21,7 +21,7 @@ struct HTTP1SilenceCheck {
 
     private let peek: SocketPeek
     private let isTLS: Bool
-    /// Set only with TLS.
+    /// Finds a TLS record that has arrived only in part. nil: the connection has no TLS.
     private let recordBoundary: TLSRecordBoundary?
     private(set) var hasWaitedForTickets = false
     /// The kind of the first bytes that were read without a request; nil: there were none.

@@ -6,8 +6,8 @@ internal import BowlineCore
 /// | state | read requested | paused | resumed |
 /// |---|---|---|---|
 /// | reading | reads | paused | – |
-/// | paused | paused, owes a read | – | reading |
-/// | paused, owes a read | – | – | reading; reads |
+/// | paused | paused, must read later | – | reading |
+/// | paused, must read later | – | – | reading; reads |
 struct HTTP1SocketReading {
     private(set) var isPaused = false
     private var owesRead = false
@@ -19,7 +19,7 @@ struct HTTP1SocketReading {
         case waits
     }
 
-    /// The channel is asked to read. Returns whether it may.
+    /// Records that the channel is asked to read. Returns whether it may read now.
     mutating func requested() -> Request {
         guard isPaused else { return .reads }
         owesRead = true
@@ -39,7 +39,7 @@ struct HTTP1SocketReading {
         /// Reading was not paused.
         case nothing
         case goesOn
-        /// As `goesOn`, and the channel must read now: it was asked to while reading was paused.
+        /// Like `goesOn`, but the channel must also read now, because it was asked to read while reading was paused.
         case reads
     }
 

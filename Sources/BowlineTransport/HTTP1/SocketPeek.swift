@@ -3,9 +3,9 @@ internal import NIOCore
 
 /// Looks at a socket without reading it, to find bytes that no request asked for.
 ///
-/// Costs one `recv` with `MSG_PEEK`, about a quarter of a microsecond. The event loop cannot answer this. The last
-/// bytes of a response and the bytes after them may arrive in one readiness event, and the loop may have read only the
-/// former.
+/// Costs one `recv` with `MSG_PEEK`, about a quarter of a microsecond. The event loop does not know whether such bytes
+/// wait. The last bytes of a response and surplus bytes may arrive together. The loop may have read only the bytes of
+/// the response by then.
 struct SocketPeek {
     enum Finding {
         case silent
@@ -22,8 +22,8 @@ struct SocketPeek {
         }
     }
 
-    /// Returns the kind of the waiting bytes. Call it under the same conditions as ``look()``, and only after that has
-    /// found bytes.
+    /// Returns the kind of the waiting bytes. Call it under the same conditions as ``look()``, and only after
+    /// ``look()`` has found bytes.
     func firstBytes() -> EarlyBytes {
         guard let descriptor else { return .unknown }
         return withUnsafeTemporaryAllocation(byteCount: EarlyBytes.neededBytes, alignment: 1) { buffer in

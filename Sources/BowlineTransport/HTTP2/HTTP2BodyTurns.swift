@@ -2,9 +2,9 @@ internal import NIOCore
 
 /// Decides which stream's body is written next, and how much of it. Streams with something to send take turns.
 ///
-/// An output is the bytes that one write gives the channel. It ends with the frame that reaches its limit, so that the
-/// limit cuts no frame short. If only one stream is queued, it may fill the output. Otherwise each stream writes one
-/// frame per turn.
+/// An output is the bytes that one write gives the channel. It is full when a frame reaches its limit. That frame is
+/// still written whole, so an output may exceed the limit by a part of a frame. If only one stream is queued, it may
+/// fill the output. If several streams are queued, each writes one frame per turn.
 ///
 /// | event | at rest | in the queue |
 /// |---|---|---|
@@ -12,7 +12,8 @@ internal import NIOCore
 /// | `next`, at the front | – | at rest, until it is added again |
 /// | `removeAll` | – | at rest |
 struct HTTP2BodyTurns<Sender: HTTP2BodySender> {
-    /// The largest output, even if the channel accepts more: no stream waits for a longer output of another stream.
+    /// The largest output, even if the channel accepts more. It bounds how long a stream waits for the output of
+    /// another stream.
     private static var largestOutput: Int { 131_072 }
     /// The payload of one DATA frame.
     private static var frameSize: Int { 16_384 }

@@ -64,8 +64,8 @@ extension HTTP2Connection: ChannelInboundHandler {
             closeNow(.goAway)
             return
         }
-        // Closed in this turn of the loop: the channel takes up to a second to close with TLS, and the pool could lease
-        // the connection meanwhile.
+        // Closes the connection in this turn of the loop. With TLS the channel takes up to a second to close, and the
+        // pool could lease the connection meanwhile.
         handOverTouched()
         isReading = false
         closeNow(table.isEmpty ? .closedByPeer : .transportError)
@@ -88,8 +88,8 @@ extension HTTP2Connection: ChannelInboundHandler {
     /// Delivers to callers what has arrived in this read, for each response that is not complete.
     private func handOverTouched() {
         guard !touched.isEmpty else { return }
-        // By index: a second reference to the list would cost an allocation when the list is emptied. If the connection
-        // ends during the loop, it empties the list.
+        // Loops by index, because a second reference to the list would cost an allocation when the list is emptied. If
+        // the connection ends during the loop, it empties the list.
         var index = 0
         while index < touched.count {
             let stream = touched[index]
@@ -99,7 +99,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         touched.removeAll(keepingCapacity: true)
     }
 
-    /// Gives window back for `count` bytes of the stream's body that a reader has taken.
+    /// Gives the peer window back for `count` bytes of the stream's body that a reader has taken.
     func consumed(_ count: Int, on stream: HTTP2Stream) {
         if count > 0 { session.consumed(count, on: stream.id) }
         if session.outputByteCount > 0 { flushSoon() }
@@ -166,22 +166,23 @@ extension HTTP2Connection: ChannelInboundHandler {
         if !uploads.isAllTaken, !machine.isClosed { network.mark(waiting: waitingBytes) }
     }
 
-    /// Gives the stream a turn to send its body.
+    /// Gives the stream a turn to send its body in one of the next outputs.
     func bodyWaits(on stream: HTTP2Stream) {
         uploads.add(stream)
         flushSoon()
     }
 
-    /// Makes the stream's upload wait until little of it is left unwritten.
+    /// Makes the stream's upload wait until only few of its bytes are not written yet.
     func uploadWaits(on stream: HTTP2Stream) {
         uploads.waitForRoom(stream)
     }
 
-    /// Gives streams a turn, because the peer lets us send more on one stream or, if `id` is nil, on all.
+    /// Gives streams a turn to send, because the peer has opened a window: that of the stream `id`, or of all streams
+    /// if `id` is nil.
     private func windowOpened(_ id: Int?) {
         guard let id else {
-            // Begins behind the stream that sent last. Otherwise the first stream would take all of a window that opens
-            // in small steps.
+            // Begins behind the stream that sent last. If it always began with the first stream and the window opened
+            // in small steps, that stream would take the whole window.
             table.forEach(after: uploads.lastSender) { uploads.add($0) }
             return
         }
@@ -238,12 +239,12 @@ extension HTTP2Connection: ChannelInboundHandler {
         if network.observed(waiting: waitingBytes, now: sweep.now) { networkMoved() }
     }
 
-    /// How many bytes wait in the channel. With TLS, encryption adds a little to the bytes that it was given.
+    /// How many bytes wait in the channel. With TLS, encryption adds some bytes to those that the channel was given.
     private var waitingBytes: Int { (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
 
     // MARK: The peer
 
-    /// Sends the PING with this number, if there is one. Updates the deadline in both cases, as it may have moved
+    /// Sends the PING with this number; nil: sends nothing. In both cases updates the deadline, which may have moved
     /// earlier.
     func ask(_ number: UInt64?) {
         if let number {
@@ -270,7 +271,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         }
     }
 
-    /// Records that HEADERS or DATA have arrived, and sends the PING that resets have waited for.
+    /// Records that HEADERS or DATA have arrived. If reset streams have waited for that, sends the PING that they need.
     private func receivedMessage() {
         if let number = liveness.receivedMessage(resets: session.resets) { ask(number) }
     }
@@ -283,7 +284,8 @@ extension HTTP2Connection: ChannelInboundHandler {
         if session.resets > 0 { askForPlaces() }
     }
 
-    /// Sends a PING that frees the places of reset streams, if it may be sent now.
+    /// Sends a PING, if one may be sent now. Its answer frees the places that reset streams keep
+    /// (``HTTP2StreamRecords``).
     func askForPlaces() {
         ask(liveness.streamReset(places: session.resets + session.awaitedResets, of: streamLimit, now: sweep.now))
     }
@@ -292,7 +294,8 @@ extension HTTP2Connection: ChannelInboundHandler {
     func probed() {
         guard !machine.isClosed else { return }
         liveness.probed()
-        // Reported again: an answer to an earlier PING may have ended the pool's doubt before this probe arrived.
+        // The doubt is reported again, because an answer to an earlier PING may have ended it in the pool before this
+        // probe arrived.
         origin.doubted(id)
         askIfDoubted()
     }
@@ -303,15 +306,16 @@ extension HTTP2Connection: ChannelInboundHandler {
     func timedOut(
         _ stream: HTTP2Stream, _ code: ServiceError.Code, _ message: String, silentSince: MonotonicInstant?
     ) {
-        // The pool learns of it first: a caller that gets the error may try again at once, and must not get this
-        // connection. The doubt is reported each time: an answer may have ended the pool's doubt while its own probe
-        // was on the way.
+        // The pool learns of the doubt before the caller gets the error: the caller may try again at once, and must not
+        // get this connection. The doubt is reported each time, because an answer may have ended it in the pool while
+        // the pool's own probe was on its way here.
         if !machine.isClosed, liveness.timedOut(code, silentSince: silentSince, now: sweep.now) { origin.doubted(id) }
         reset(stream, code, message)
         askIfDoubted()
     }
 
-    /// Sends a PING if the connection is doubted and no PING is on its way. The answer to any PING ends the doubt.
+    /// Sends a PING if the connection is doubted (``HTTP2Liveness``) and no PING is on its way. The answer to any PING
+    /// ends the doubt.
     private func askIfDoubted() {
         guard liveness.isDoubted, !machine.isClosed, isReady else { return }
         ask(liveness.pingForDoubt(now: sweep.now))

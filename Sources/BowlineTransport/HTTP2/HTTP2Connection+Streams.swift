@@ -28,7 +28,8 @@ extension HTTP2Connection {
         }
         let stream = HTTP2Stream(exchange: exchange, connection: self)
         machine.requestBegan()
-        // Before the write: a write that fails at once ends the exchange, which removes the stream from the sweep.
+        // Added before the write, because a write that fails at once ends the exchange and removes the stream from the
+        // sweep.
         sweep.add(stream)
         if table.isEmpty { liveness.becameBusy(now: sweep.now) }
         if mayWriteMore, table.held.isEmpty {
@@ -99,8 +100,8 @@ extension HTTP2Connection {
 
     // MARK: Requests that were not written
 
-    // These requests move to another connection when this one takes no more requests. The peer does not know their
-    // streams.
+    // Waiting requests. They move to another connection when this one takes no more requests, because the peer does not
+    // know their streams yet.
 
     /// Declines all waiting streams, because this connection opens no more streams. Their requests move to another
     /// connection.
@@ -167,14 +168,14 @@ extension HTTP2Connection {
         stream.exchange.fail(stream.exchange.outcome(code, message, progress: progress))
     }
 
-    /// Fails a stream on which the peer has broken a rule. The session has already reset the stream. Its place is free
-    /// once the peer knows of the reset.
+    /// Fails a stream on which the peer has broken a rule. The session has already reset the stream. Its place among
+    /// the open streams is free once the peer knows of the reset.
     func failed(_ stream: HTTP2Stream, _ violation: HTTP2Violation) {
         let error = stream.exchange.outcome(
             .protocolViolation, "the peer broke HTTP/2's rules on the stream: \(violation)", underlying: violation,
             progress: stream.machine.progress)
-        // Removed from the table first: the session has already counted the place of the stream. A cancellation from
-        // within `leave` must not count it again.
+        // The stream is removed from the table first. The session has already counted its place, so a cancellation from
+        // within `leave` must not count the place again.
         table.close(stream.id)
         leave(stream)
         wasReset()
@@ -187,7 +188,8 @@ extension HTTP2Connection {
             closeNow(.goAway)
             return
         }
-        // The pool learns of it first, so that refused requests do not come back to this connection.
+        // The pool learns of the GOAWAY before the requests fail, so that refused requests do not come back to this
+        // connection.
         retireItself(.goAway)
         for stream in table.refuse(above: goAway.lastID) {
             leave(stream)
@@ -198,8 +200,8 @@ extension HTTP2Connection {
 
     // MARK: Ends that we bring about
 
-    /// Ends the stream if its response is complete and its request is done or stopped. This frees its place; after a
-    /// reset, once the peer knows of the reset.
+    /// Ends the stream if its response is complete and its request is done or stopped. This frees its place at once.
+    /// After a reset, the place is free only when the peer knows of the reset.
     func closeIfDone(_ stream: HTTP2Stream) {
         // A listener that was called for the end of the response may have ended the stream already.
         guard stream.isOpen else { return }
@@ -252,8 +254,8 @@ extension HTTP2Connection {
         wasReset()
     }
 
-    /// Starts to free the place of a stream that was reset: it is free once the peer knows of the reset. A retired
-    /// connection frees it at once.
+    /// Begins to free the place of a stream that was reset. The place is free once the peer knows of the reset. On a
+    /// retired connection, it is free at once.
     private func wasReset() {
         guard !machine.isClosed else { return }
         if machine.isRetired {
@@ -264,8 +266,8 @@ extension HTTP2Connection {
         }
     }
 
-    /// Frees the places of streams that were reset. A connection that opens no more streams need not wait for a PING's
-    /// answer.
+    /// Frees the places of streams that were reset, without waiting for a PING's answer, because the connection opens
+    /// no more streams.
     private func releaseResets() {
         for _ in 0..<session.forgetResets() { release() }
     }
@@ -277,7 +279,7 @@ extension HTTP2Connection {
         if session.connectionSendWindow <= 0, !stream.machine.hasRequestEnded { retireIfWindowIsSpent(without: stream) }
     }
 
-    /// Returns one place to the pool.
+    /// Ends one lease: returns the place of one stream to the pool.
     func release() {
         guard !machine.isClosed else { return }
         tellReleased()
@@ -285,7 +287,7 @@ extension HTTP2Connection {
         closeIfUnwanted()
     }
 
-    /// Calls listeners when the last exchange has ended, once each time.
+    /// If the connection carries no exchange any more, calls the listeners, once each time that this happens.
     private func tellReleased() {
         guard table.isEmpty, machine.becameIdle() else { return }
         events?.tell { $0.connectionReleased($1) }
@@ -307,8 +309,9 @@ extension HTTP2Connection {
 
     /// Retires the connection if a request that was cut off has used up the connection's send window.
     ///
-    /// The peer must give that window back (RFC 9113 §6.9), but HAProxy 2.6 does not. The next body would then wait
-    /// until it times out. While another body is sent, the peer gives back the window that this other body uses.
+    /// The peer must give that window back (RFC 9113 §6.9), but HAProxy 2.6 does not, and the next body would wait
+    /// until it times out. The connection is not retired while another body is being sent, because the peer gives back
+    /// the window that this body uses.
     private func retireIfWindowIsSpent(without ended: HTTP2Stream) {
         let hasOthers = table.contains { $0 !== ended && !$0.machine.isRequestDone }
         if ended.machine.hasBeenWritten, !hasOthers { retireItself(.requestUnfinished) }
@@ -325,7 +328,7 @@ extension HTTP2Connection {
     /// not written are declined.
     func closeNow(_ reason: CloseReason) {
         guard machine.close(reason) else { return }
-        // False: the session's remaining output is never written.
+        // If this is false, the session's remaining output is never written.
         let isWritten = channel.isActive && reason != .closedByPeer && reason != .transportError
         let open = table.removeAllOpen()
         let streams = open + table.removeAllHeld()

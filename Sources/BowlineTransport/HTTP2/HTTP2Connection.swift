@@ -8,8 +8,9 @@ internal import Synchronization
 /// The connection carries as many exchanges as the peer allows, each on its own stream. A stream has no channel of its
 /// own. Everything that one turn of the event loop sends goes out in one write.
 // Properties that every request touches are not checked for overlapping accesses
-// (Docs/Decisions/unchecked-exclusivity.md). Code that changes one of them in place calls no other code meanwhile. The
-// session makes no calls: the connection first takes the events from it and then acts on them.
+// (Docs/Decisions/unchecked-exclusivity.md). So code that changes one of them in place calls no other code during the
+// change. The session calls no other code: the connection first takes the events from the session, and then acts on
+// them.
 // Safety: mutable state is touched on `eventLoop` only. Other threads read only values that are immutable, atomic, or
 // set before the pool gets the connection.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
@@ -184,7 +185,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         if let trailers, !trailers.fields.isEmpty { stream.finish(with: trailers) } else { stream.finish(with: last) }
     }
 
-    /// Counts one more lease, which was used or returned unused.
+    /// Counts one more lease that has arrived here, used or returned unused.
     private func leaseArrived() {
         machine.leaseArrived()
         sendGoAwayIfDue()
@@ -223,8 +224,8 @@ extension HTTP2Connection {
             announcedLimit = streamLimit
             origin.capacityChanged(id, streamLimit)
         }
-        // The limit may be lower than before. The pool learns of it first, so that declined requests do not come back
-        // to this connection.
+        // The peer may have lowered its stream limit. The pool learns of the new limit before requests are declined, so
+        // that these requests do not come back to this connection.
         while let stream = table.held.last, session.occupied + table.held.count > streamLimit { decline(stream) }
     }
 
@@ -265,7 +266,7 @@ extension HTTP2SessionOptions {
         connectionWindow = http2.connectionWindow
         maximumStreams = http2.maximumStreams
         fieldLimits.maximumListSize = connection.maximumHeadBytes + 32 * connection.maximumFields
-        // One more, for `:status`.
+        // One more field than the limit, for `:status`.
         fieldLimits.maximumFields = connection.maximumFields + 1
     }
 }
@@ -277,7 +278,7 @@ struct HTTP2GoAway {
     var code = HTTP2ErrorCode.noError
 
     var isError: Bool { code != .noError }
-    /// Whether the peer ends the connection without an error, after it took requests. This says nothing about the next
-    /// connection.
+    /// Whether the peer ends the connection without an error, after it took requests. Such an end says nothing about
+    /// the next connection.
     var saysUsedUp: Bool { !isError && lastID > 0 }
 }

@@ -38,7 +38,7 @@ struct HTTP2ConnectionStateMachine: ~Copyable {
         if case .closed = state { true } else { false }
     }
 
-    /// Why the connection is closed. nil: it is not closed.
+    /// The reason why the connection is closed. nil: it is not closed.
     var closeReason: CloseReason? {
         if case .closed(let reason) = state { reason } else { nil }
     }
@@ -82,7 +82,7 @@ struct HTTP2ConnectionStateMachine: ~Copyable {
         isLeased = true
     }
 
-    /// Records that the connection carries no request. Returns whether to call listeners for that.
+    /// Records that the connection carries no request. Returns whether to call listeners now.
     mutating func becameIdle() -> Bool {
         defer { isLeased = false }
         return isLeased

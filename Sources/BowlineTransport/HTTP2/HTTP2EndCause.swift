@@ -1,7 +1,7 @@
 internal import BowlineCore
 
-/// Why a connection takes no more requests, or has ended: the peer's GOAWAY, the channel's error, the rule that the
-/// peer broke.
+/// The reasons why a connection takes no more requests, or has ended: the peer's GOAWAY, the channel's error, the rule
+/// that the peer broke.
 ///
 /// Makes the outcomes of the affected requests. Used on the connection's event loop only.
 struct HTTP2EndCause {
@@ -38,7 +38,7 @@ struct HTTP2EndCause {
             connection: .declined(hasCarriedOthers: hasCarriedOthers))
     }
 
-    /// Returns the outcome of a request that the channel was not given before the connection closed.
+    /// Returns the outcome of a request that was not passed to the channel before the connection closed.
     func closedBeforeRequest(_ exchange: Exchange, _ reason: CloseReason?, hasCarriedOthers: Bool) -> TransportOutcome {
         if reason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
         return exchange.outcome(
@@ -46,8 +46,8 @@ struct HTTP2EndCause {
             connection: .declined(hasCarriedOthers: hasCarriedOthers))
     }
 
-    /// Returns the outcome of a stream above the last id of GOAWAY: the peer has not processed it. Bytes of a response
-    /// show that the peer has processed it all the same.
+    /// Returns the outcome of a stream above the last id of GOAWAY, which the peer has not processed. If bytes of its
+    /// response have arrived, the peer has processed the stream nevertheless.
     func refused(_ stream: HTTP2Stream) -> TransportOutcome {
         let progress = stream.machine.progress == .responseStarted ? .responseStarted : RequestProgress.refused
         return stream.exchange.outcome(

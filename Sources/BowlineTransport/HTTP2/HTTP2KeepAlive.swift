@@ -2,8 +2,9 @@ internal import BowlineCore
 
 /// Decides when to send a PING, and when its answer is overdue. At most one PING is on its way.
 ///
-/// A PING has three uses. It asks a silent peer whether it is there. It resolves a doubt after a request that got no
-/// byte in time. Its answer shows that the peer knows of the resets sent before it.
+/// A PING has three uses. It asks a silent peer whether it is there. It ends a doubt about the connection after a
+/// request has got no byte in time (``HTTP2Liveness``). Its answer shows that the peer knows of the resets that were
+/// sent before the PING.
 ///
 /// An answer is overdue `keepAliveTimeout` after the last of these signs:
 /// - the PING leaves this machine;
@@ -21,24 +22,25 @@ struct HTTP2KeepAlive {
     private let isWanted: Bool
     /// How long resets wait for a PING if keep-alive is off.
     private static let resetInterval = Duration.seconds(30)
-    /// A channel counts as blocked only after the timeout divided by this. A shorter block may begin and end in one
-    /// turn of the loop, although the network takes everything.
+    /// A channel counts as blocked only after this part of the timeout: the timeout divided by 1,000. A shorter block
+    /// may begin and end in one turn of the loop, although the network takes everything.
     private static let blockedPart = 1000
-    /// After how many timeouts a needed answer is missing.
+    /// The number of timeouts after which a needed answer is missing.
     private static let timeoutsUntilMissing = 3
-    /// Since when resets have waited for a PING. nil: none wait.
+    /// The time since which resets have waited for a PING. nil: no reset waits.
     private var resetsWaitSince: MonotonicInstant?
     /// When the network last took bytes after it had taken none. nil: never.
     private var takenAt: MonotonicInstant?
 
-    /// Since when an answer has been needed. nil: none is needed, or the needed answer is missing.
+    /// The time since which an answer has been needed. nil: no answer is needed, or the needed answer is missing.
     private var neededSince: MonotonicInstant?
 
-    /// The PING that is on its way: its number, and when it left this machine. Until it has left: when it was written.
+    /// The PING that is on its way: its number, and when it left this machine. Before it has left, the time is when it
+    /// was written.
     private(set) var outstanding: (number: UInt64, sentAt: MonotonicInstant, hasLeft: Bool)?
     private var pingsSent: UInt64 = 0
-    /// Whether the peer has sent HEADERS or DATA since the last PING for a reset. Some servers close a connection that
-    /// sends only PINGs.
+    /// Whether the peer has sent HEADERS or DATA since the last PING for a reset. If it has not, a PING waits, because
+    /// some servers close a connection on which a client sends only PINGs.
     private var mayAskAfterReset = true
 
     init(options: HTTP2Options) {
@@ -69,7 +71,8 @@ struct HTTP2KeepAlive {
     /// When the answer is missing, whatever else the peer sends. nil: no answer is needed.
     private var missingFrom: MonotonicInstant? {
         guard let outstanding, let neededSince else { return nil }
-        // Behind an upload, the PING waits while the network takes bytes of the upload.
+        // The PING may wait in the channel behind an upload. While the network takes bytes of that upload, the peer's
+        // time to answer does not begin.
         let sent = outstanding.hasLeft ? outstanding.sentAt : max(outstanding.sentAt, takenAt ?? outstanding.sentAt)
         // Added one by one: a multiplication of a very long timeout would trap.
         return (0..<Self.timeoutsUntilMissing).reduce(max(sent, neededSince)) { end, _ in end.advanced(by: timeout) }
@@ -111,15 +114,15 @@ struct HTTP2KeepAlive {
         return true
     }
 
-    /// Records that the network has taken bytes, after it had not taken all since `blockedSince`.
+    /// Records that the network takes bytes again. Since `blockedSince`, bytes had waited in the channel.
     mutating func networkTook(now: MonotonicInstant, blockedSince: MonotonicInstant) {
         if blockedSince.advanced(by: timeout / Self.blockedPart) <= now { takenAt = now }
     }
 
     /// Records that a stream was reset. Returns the number of the PING to send after it. nil: none is sent now.
     ///
-    /// - Parameter isPressing: Whether few places are left, so that the PING must not wait for HEADERS or DATA from the
-    ///   peer.
+    /// - Parameter isPressing: Whether only few streams can still be opened, so that the PING is sent without waiting
+    ///   for HEADERS or DATA from the peer.
     mutating func streamReset(now: MonotonicInstant, isPressing: Bool) -> UInt64? {
         if neededSince == nil { neededSince = now }
         guard outstanding == nil else { return nil }

@@ -59,7 +59,7 @@ struct HTTP2Liveness {
 
     /// Records that HEADERS or DATA have arrived. Returns the number of the PING to send for earlier resets. nil: none.
     ///
-    /// - Parameter resets: How many streams were reset since the last PING.
+    /// - Parameter resets: How many streams have been reset since the last PING.
     mutating func receivedMessage(resets: Int) -> UInt64? {
         guard keepAlive.receivedMessage(), resets > 0 else { return nil }
         return keepAlive.streamReset(now: readAt, isPressing: false)
@@ -68,8 +68,8 @@ struct HTTP2Liveness {
     /// Records that streams were reset. Returns the number of the PING to send after them. nil: none is sent now.
     ///
     /// - Parameters:
-    ///   - places: How many places reset streams keep. If they keep half of all places, the PING is sent without
-    ///     waiting.
+    ///   - places: How many places reset streams keep (``HTTP2StreamRecords``). If they keep half of all places, the
+    ///     PING is sent without waiting.
     ///   - limit: How many places there are.
     mutating func streamReset(places: Int, of limit: Int, now: MonotonicInstant) -> UInt64? {
         keepAlive.streamReset(now: now, isPressing: places >= max(1, limit / 2))
@@ -87,8 +87,8 @@ struct HTTP2Liveness {
         keepAlive.pingLeft(number, now: now)
     }
 
-    /// Records that the network has taken bytes, after it had not taken all since `blockedSince`. So the peer has
-    /// acknowledged some bytes.
+    /// Records that the network takes bytes again. Since `blockedSince`, bytes had waited in the channel, so the peer
+    /// has acknowledged some bytes now.
     mutating func networkTook(now: MonotonicInstant, blockedSince: MonotonicInstant) {
         keepAlive.networkTook(now: now, blockedSince: blockedSince)
     }

@@ -30,10 +30,10 @@ struct HTTP2NetworkProgress {
         givenBytes += count
     }
 
-    /// Restarts the count: bytes that the network has taken before are no progress.
+    /// Restarts the measurement: bytes that the network took before this call do not count as progress.
     ///
-    /// - Parameter waiting: How many bytes wait in the channel. With TLS, encryption adds a little to the bytes that it
-    ///   was given.
+    /// - Parameter waiting: How many bytes wait in the channel. With TLS, encryption adds some bytes to those that the
+    ///   channel was given.
     mutating func mark(waiting: Int) {
         takenBytes = givenBytes - waiting
     }

@@ -12,7 +12,7 @@ struct HTTP2SentMarks<Stream: AnyObject> {
     }
 
     private var marks = CircularBuffer<Mark>(initialCapacity: 4)
-    /// How many marks have been taken since the beginning.
+    /// How many marks ``next(upTo:)`` has returned since the beginning.
     private var taken = 0
     /// How many marks have been flushed since the beginning.
     private var flushed = 0
@@ -32,8 +32,8 @@ struct HTTP2SentMarks<Stream: AnyObject> {
         }
     }
 
-    /// Records that all marks so far are flushed. Returns the argument of ``next(upTo:)``. nil: nothing was marked
-    /// since the last flush.
+    /// Records that all marks so far are flushed. Returns a number for the flush, which is the argument of
+    /// ``next(upTo:)``. nil: nothing was marked since the last flush.
     mutating func flush() -> Int? {
         let end = taken + marks.count
         guard end > flushed else { return nil }

@@ -66,8 +66,8 @@ extension HTTP2Stream {
 
     /// Passes bytes of the body to the reader, or keeps them until the head is delivered.
     ///
-    /// Only bytes that the reader has taken are given back to the stream's window. So at most one window of bytes
-    /// waits.
+    /// The stream's window gets back only bytes that the reader has taken. So the bytes that wait for the reader never
+    /// exceed one window.
     private func deliver(_ bytes: ByteBuffer) {
         guard response.isDelivered else {
             response.keep(bytes)

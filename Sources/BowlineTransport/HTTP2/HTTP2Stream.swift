@@ -6,12 +6,13 @@ internal import NIOCore
 ///
 /// Touched on the connection's event loop only.
 // Properties that every request touches are not checked for overlapping accesses
-// (Docs/Decisions/unchecked-exclusivity.md). Code that changes one of them in place calls no other code meanwhile.
+// (Docs/Decisions/unchecked-exclusivity.md). So code that changes one of them in place calls no other code during the
+// change.
 final class HTTP2Stream: HTTP2UploadStream {
     /// The stream's number (RFC 9113 §5.1.1). 0: the stream waits to be opened, and the peer does not know it.
     private(set) var id = 0
     let exchange: Exchange
-    /// The connection keeps this stream and outlives it.
+    /// The connection owns this stream, so the connection exists while the stream does.
     unowned let connection: HTTP2Connection
     @exclusivity(unchecked) var machine: HTTP2StreamStateMachine
     @exclusivity(unchecked) var response = ResponseAssembly()
@@ -125,8 +126,8 @@ extension HTTP2Stream: DeadlineEntry {
         }
     }
 
-    /// Whether the network has taken bytes of this body, or bytes before it in the channel, since the beginning of the
-    /// phase that ends now.
+    /// Whether the network has taken bytes since the phase that ends now has begun. Bytes of this body count, and bytes
+    /// that are before it in the channel.
     private var hasUploadProgress: Bool {
         if sending.hasProgress { return true }
         guard sending.bytesInChannel > 0 || waitsForChannel else { return false }

@@ -12,8 +12,8 @@
 /// | `removeAllHeld` | removed | – | – |
 /// | `removeAllOpen` | – | removed | – |
 ///
-/// The peer may know of an open stream once the channel has been given the stream's HEADERS:
-/// ``passedOutputToChannel()``.
+/// When the channel has been given the HEADERS of an open stream (``passedOutputToChannel()``), the peer may know of
+/// the stream.
 struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
     private struct Entry {
         let id: Int
@@ -129,7 +129,7 @@ struct HTTP2StreamTable<Stream: HTTP2TableStream>: ~Copyable {
 
 /// A stream that a table keeps.
 protocol HTTP2TableStream: AnyObject {
-    /// Whether the table still has the stream. The table sets it to false when it removes the stream. A search would
-    /// cost more.
+    /// Whether the table still has the stream. The table sets this to false when it removes the stream, because a
+    /// search in the table would cost more.
     var isOpen: Bool { get set }
 }

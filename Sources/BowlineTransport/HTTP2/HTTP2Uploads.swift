@@ -1,14 +1,14 @@
 internal import BowlineCore
 
-/// The request bodies that one connection sends: which body is written next, what the channel has of each, and which
-/// uploads wait for room.
+/// The request bodies that one connection sends: which body is written next, how much of each is in the channel, and
+/// which uploads wait for room.
 ///
 /// | event | at rest | due: it has a turn | waits for room |
 /// |---|---|---|---|
 /// | `add`, something to send | due | – | also due |
 /// | `write`, no window or nothing left | – | at rest | unchanged |
 /// | `waitForRoom` | waits for room | also waits | – |
-/// | `popUploadWithRoom`, little is left unwritten | – | – | at rest |
+/// | `popUploadWithRoom`, few bytes are not written yet | – | – | at rest |
 /// | `removeAll` | – | at rest | at rest |
 struct HTTP2Uploads<Stream: HTTP2UploadStream> {
     private var turns: HTTP2BodyTurns<Stream>
@@ -81,8 +81,8 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
         marks.add(.ping(number))
     }
 
-    /// Records that everything written so far is flushed. Returns the argument of ``takenNext(upTo:)`` for the time
-    /// when the network has taken the flush. nil: the flush need not be tracked.
+    /// Records that everything written so far is flushed. Returns a number for the flush. Pass it to
+    /// ``takenNext(upTo:)`` when the network has taken the flush. nil: the flush need not be tracked.
     mutating func flushed() -> Int? { marks.flush() }
 
     /// Removes and returns the next mark of a flush that the network has taken.
@@ -93,15 +93,16 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
     /// Whether any upload waits for room.
     var hasWaiting: Bool { !waiting.isEmpty }
 
-    /// Makes the stream's upload wait until little of it is left unwritten.
+    /// Makes the stream's upload wait until only few of its bytes are not written yet.
     mutating func waitForRoom(_ stream: Stream) {
         if !waiting.contains(where: { $0 === stream }) { waiting.append(stream) }
     }
 
     /// Removes and returns the next stream whose upload goes on: at most `limit` bytes of it wait to be written.
     ///
-    /// Bytes that are already in the channel do not count. So the uploads keep the channel full while the network takes
-    /// nothing. A new request then waits outside the channel, where it can still be taken back.
+    /// Bytes that are already in the channel do not count, so the uploads keep the channel full while the network takes
+    /// nothing. A new request then waits in the connection and not in the channel, so it can still move to another
+    /// connection.
     mutating func popUploadWithRoom(upTo limit: Int) -> Stream? {
         waiting.removeAll { !$0.isOpen || !$0.isWaitingForRoom }
         guard let index = waiting.firstIndex(where: { $0.sending.cost <= limit }) else { return nil }

@@ -56,8 +56,8 @@ final class OriginDialer: ConnectionDialer {
         attempt.start()
     }
 
-    /// Whether the pool still waits for the dial. Check this after each registration of something that `cancelDial` has
-    /// to find. Then either `cancelDial` finds it, or this check sees the cancellation.
+    /// Whether the pool still waits for the dial. Check this each time after you have registered an object that
+    /// `cancelDial` must find. Then either `cancelDial` finds the object, or this check sees the cancellation.
     private func isWanted(_ id: ConnectionID) -> Bool {
         state.withLock { $0.pool }?.isDialling(id) ?? true
     }
@@ -133,8 +133,8 @@ final class OriginDialer: ConnectionDialer {
         )
     }
 
-    /// Begins HTTP/2 on a channel. The dial ends when the peer's settings arrive: before that, the peer is not known to
-    /// speak HTTP/2, nor how many requests it accepts.
+    /// Begins HTTP/2 on a channel. The dial ends when the peer's settings arrive: before that, it is not known whether
+    /// the peer speaks HTTP/2, nor how many requests it accepts.
     private func beginHTTP2(_ traits: ConnectionTraits, began: MonotonicInstant, _ events: ConnectionEvents?) throws {
         let options = environment.options
         let connection = HTTP2Connection(traits, http2: options.http2, firstStreamID: options.http2FirstStreamID)

@@ -19,16 +19,16 @@ private final class IdleCount: Sendable {
     }
 }
 
-/// The pools of all origins. Finds an origin's pool, limits the total number of idle connections, and removes cold
-/// pools.
+/// The pools of all origins. Finds an origin's pool, limits the total number of idle connections, and removes *cold*
+/// pools: pools without a connection, a dial or a waiting request.
 final class OriginPools: Sendable {
     fileprivate struct State {
         var pools: [Origin: ConnectionPool] = [:]
         var isDraining = false
         var isClosed = false
-        /// The number of pools at which the next new pool first removes cold ones.
+        /// When there are this many pools, cold pools are removed before the next new pool is made.
         var purgeThreshold = 32
-        /// The numbers of removed pools.
+        /// How many connections the removed pools had opened and closed.
         var retired = RetiredCounts()
     }
 
@@ -96,9 +96,9 @@ final class OriginPools: Sendable {
         }
     }
 
-    /// Closes the surplus of idle connections, on one thread at a time. That thread checks again if others found a
-    /// surplus meanwhile, so in a burst not every thread walks all pools. The last thread that exceeds the limit is
-    /// noticed, so no surplus stays.
+    /// Closes the surplus of idle connections, on one thread at a time, so that in a burst not every thread walks all
+    /// pools. A thread that finds a surplus while another thread is closing only counts it. The closing thread then
+    /// checks again, so no surplus stays.
     private func tooManyIdle() {
         guard surplusSightings.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue == 0 else { return }
         var seen: Int
@@ -109,7 +109,7 @@ final class OriginPools: Sendable {
             .exchanged
     }
 
-    /// Closes the longest idle connections, of any origin, until the total is within the limit.
+    /// Closes idle connections, of any origin and the longest idle first, until their total is within the limit.
     private func closeSurplus() {
         guard idle.isTooHigh else { return }
         let pools = state.withLock { Array($0.pools.values) }
@@ -149,7 +149,8 @@ final class OriginPools: Sendable {
         for pool in pools { pool.closeAll(.forced) }
     }
 
-    /// Whether everything was closed by force. If not, a closed pool had become cold, and another pool replaces it.
+    /// Whether everything was closed by force. If this is false, a pool is closed only because it had become cold, and
+    /// another pool replaces it.
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
     func snapshot() -> PoolSnapshot {
@@ -166,7 +167,7 @@ final class OriginPools: Sendable {
     }
 }
 
-/// The numbers of the pools that have been removed.
+/// How many connections the removed pools had opened and closed.
 private struct RetiredCounts {
     var opened = 0
     var closed: [String: Int] = [:]

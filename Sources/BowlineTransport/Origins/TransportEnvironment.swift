@@ -33,7 +33,7 @@ package struct TransportOptions: Sendable {
     package init() {}
 }
 
-/// What all origins of a client share.
+/// The state and the options that all origins of a client share.
 final class TransportEnvironment: Sendable {
     let options: TransportOptions
     let loops: ClientLoops

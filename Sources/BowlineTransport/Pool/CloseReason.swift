@@ -1,8 +1,9 @@
-/// Why a connection was closed. Snapshots count closed connections by reason; users see the raw values.
+/// The reason why a connection was closed. Snapshots count closed connections by reason; users see the raw values.
 enum CloseReason: String, Sendable, Hashable, CaseIterable {
     /// It had been idle for `PoolConfiguration.idleTimeout`.
     case idleTimeout
-    /// It was the longest idle when another connection became idle and the pool had the maximum of idle ones.
+    /// It was the longest idle connection when another one became idle and the pool was at its limit of idle
+    /// connections.
     case idleCapacity
     /// It was the longest idle connection of all origins when the limit over all origins was exceeded.
     case totalIdleCapacity

@@ -1,6 +1,6 @@
 /// Dials the connections of one origin.
 protocol ConnectionDialer: AnyObject, Sendable {
-    /// Returns a name that no other connection of the client has or had. Some names may stay unused.
+    /// Returns a new id, which no other connection of the client has or had. Some ids may stay unused.
     func nextConnectionID() -> ConnectionID
 
     /// Starts a dial.
@@ -12,8 +12,8 @@ protocol ConnectionDialer: AnyObject, Sendable {
     /// - Parameter affinity: The preferred event loop of the connection, or `nil` for any.
     func dial(_ id: ConnectionID, affinity: Int?)
 
-    /// Cancels a dial. The dialer still reports its end: the pool ignores a failure and closes a connection that is
-    /// established nevertheless. Another thread may call this before `dial(_:affinity:)` has been called for the same
-    /// id.
+    /// Cancels a dial. The dialer still reports the end of the dial. The pool ignores a failure, and closes a
+    /// connection that is established nevertheless. Another thread may call this before `dial(_:affinity:)` has been
+    /// called for the same id.
     func cancelDial(_ id: ConnectionID)
 }

@@ -12,9 +12,9 @@ extension ConnectionPool {
     /// Reacts to an attempt that timed out and received no byte after its connection was leased: the path to the peer
     /// may be gone.
     ///
-    /// Closes the idle connections that have shown no sign of life since then. Probes the multiplexed connections in
-    /// use that have shown none; they get no lease until they are confirmed. The attempt's own connection decides for
-    /// itself.
+    /// Closes the idle connections that have shown no sign of life since `leased`. Probes the multiplexed connections
+    /// in use that have shown no sign of life either: they get no lease until their peers have answered. The attempt's
+    /// own connection decides itself whether to probe its peer.
     func noByteReceived(on id: ConnectionID, since leased: MonotonicInstant) {
         driver.perform { $0.noByteReceived(on: id, since: leased, now: $1) }
     }
@@ -32,7 +32,7 @@ extension ConnectionPool {
         return isEvicted
     }
 
-    /// Since when the longest idle connection has been idle. `nil`: none is idle.
+    /// The instant since which the longest idle connection has been idle. `nil`: no connection is idle.
     var oldestIdleSince: MonotonicInstant? {
         driver.inspect { $0.oldestIdleSince }
     }
@@ -54,11 +54,12 @@ extension ConnectionPool {
     /// Closes the pool if it has no connection, no dial and no waiting request, and does not have to dial for
     /// `minimumIdle`. Returns whether the pool is closed.
     ///
-    /// This is one step under the lock. A request that finds this pool at the same instant either is in the pool
-    /// already, and the pool stays open, or fails with `PoolError.closed` and can use the pool that replaces this one.
+    /// The check and the closing are one step under the lock. If a request finds this pool at the same instant and
+    /// arrives before this step, the pool stays open. If it arrives after this step, it fails with `PoolError.closed`,
+    /// and can use the pool that replaces this one.
     ///
-    /// - Parameter includingHopeless: Whether to close the pool also if dials for `minimumIdle` have failed many times
-    ///   in a row.
+    /// - Parameter includingHopeless: Whether the pool is closed although it has to dial for `minimumIdle`, if these
+    ///   dials have failed many times in a row.
     func closeIfCold(includingHopeless: Bool = false) -> Bool {
         var isClosed = false
         driver.perform {

@@ -11,8 +11,8 @@ extension ConnectionPool {
     /// The request that has waited longest fails with this error, unless other dials are under way for all waiting
     /// requests. The pool dials again for the other requests. See Docs/Decisions/failed-dials.md.
     ///
-    /// - Parameter cause: With `.resources`, no request fails while another connection of the origin is in use or being
-    ///   dialled: the requests wait for that connection.
+    /// - Parameter cause: If it is `.resources` and another connection of the origin is in use or being dialled, no
+    ///   request fails: the requests wait for that connection.
     func connectionFailed(_ id: ConnectionID, error: any Error, cause: DialFailureCause = .peer) {
         let random = driver.random()
         driver.perform { $0.connectionFailed(id, error: error, cause: cause, now: $1, random: random) }
@@ -45,8 +45,9 @@ extension ConnectionPool {
         driver.perform { $0.connectionRetired(id, reason: reason, now: $1, random: random) }
     }
 
-    /// Records that a multiplexed connection may be dead. It gets no lease until it is confirmed. It does not count
-    /// against `maximumMultiplexed`, so that another can be dialled. The connection itself probes its peer.
+    /// Records that a multiplexed connection may be dead. The connection probes its peer, and gets no lease until the
+    /// peer has answered. Meanwhile it does not count against `maximumMultiplexed`, so that another connection can be
+    /// dialled.
     func connectionDoubted(_ id: ConnectionID) {
         driver.perform { $0.connectionDoubted(id, now: $1) }
     }

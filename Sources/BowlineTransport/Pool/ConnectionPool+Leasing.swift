@@ -1,9 +1,9 @@
 internal import BowlineCore
 
 extension ConnectionPool {
-    /// Leases a connection at once, or returns nil. Takes a multiplexed connection in use that has room, else the most
-    /// recently used idle connection on `affinity`, else the most recently used of all. Never waits and never dials for
-    /// the caller.
+    /// Leases a connection at once, or returns nil. Prefers a multiplexed connection in use that has room. If there is
+    /// none, takes the most recently used idle connection on `affinity`, or else the most recently used one on any
+    /// event loop. Never waits and never dials for the caller.
     ///
     /// - Parameter now: The clock's time, if the caller has just read it.
     func tryLease(affinity: Int? = nil, now: MonotonicInstant? = nil) -> Lease? {
@@ -33,13 +33,13 @@ extension ConnectionPool {
 
     /// Takes back a connection after a complete response. The connection can serve another request.
     ///
-    /// The connection goes to the first waiting request or becomes idle. It closes if it is too old, used up or beyond
-    /// the number of idle connections, or if the pool drains. Does nothing if the pool has closed and forgotten the
-    /// connection meanwhile.
+    /// The connection goes to the first waiting request or becomes idle. It closes instead if it is too old or used up,
+    /// if there are too many idle connections, or if the pool drains. Does nothing if the pool has closed and forgotten
+    /// the connection meanwhile.
     ///
     /// - Parameters:
     ///   - keepAliveTimeout: The value of the server's `Keep-Alive: timeout`. The connection stays idle for at most one
-    ///     second less.
+    ///     second less than this value.
     ///   - now: The clock's time, if the caller has just read it.
     func release(_ connection: any HTTPConnection, keepAliveTimeout: Duration? = nil, now: MonotonicInstant? = nil) {
         driver.release(connection.id, keepAliveTimeout: keepAliveTimeout, now: now ?? driver.now)

@@ -1,12 +1,12 @@
 internal import BowlineCore
 
-/// What the machine knows about one connection, from the start of its dial.
+/// The machine's knowledge about one connection, from the start of its dial.
 struct ConnectionSlot {
     enum Phase {
         /// Its dial is under way. → leased or vacant
         case dialling
-        /// Leased, or just established and about to be leased. Also a multiplexed connection without a lease that no
-        /// request can use now. → idle or vacant
+        /// Leased, or just established and about to be leased. A multiplexed connection is also in this phase when it
+        /// has no lease and no request can use it now. → idle or vacant
         case leased
         /// Idle in the pool. → leased or vacant
         case idle
@@ -26,19 +26,20 @@ struct ConnectionSlot {
     var capacity = 1
     /// How many leases it has.
     var leases = 0
-    /// Why it gets no more leases. `nil`: it is not retired.
+    /// The reason why the connection gets no more leases. `nil`: it is not retired.
     fileprivate(set) var retirement: CloseReason?
     /// Whether its peer must show that it is alive before the connection gets a lease.
     fileprivate(set) var isDoubted = false
-    /// When its peer last showed that it is alive: the connection was established or confirmed, or a lease ended well.
+    /// When its peer last showed that it is alive: the connection was established, the peer answered a probe, or a
+    /// lease ended well.
     var seenAt: MonotonicInstant?
     /// How many leases it has had, except those that were returned unused.
     var uses = 0
     /// How many leases it has had, including those that were returned unused.
     var grants = 0
-    /// When it is too old to become idle again.
+    /// From this instant on, the connection is too old to become idle again.
     var retireAt: MonotonicInstant?
-    /// When it last became free. `nil`: it has not been free since its dial.
+    /// When the connection last became free. `nil`: it has not been free since its dial.
     var idleSince: MonotonicInstant?
     /// When its idle time ends, and for which reason.
     var expiry: MonotonicInstant?
@@ -72,7 +73,7 @@ private struct IdleLinks {
 ///
 /// A connection keeps its position while it lives. An idle connection is in two linked lists: the list of all, and the
 /// list of its affinity. Taking the most recently used connection, closing the longest idle one and removing one from
-/// the middle are a few stores each, without a search or an allocation.
+/// the middle cost a few memory writes each, without a search or an allocation.
 struct ConnectionTable {
     private struct Lane {
         let affinity: Int
@@ -82,7 +83,8 @@ struct ConnectionTable {
     private var slots: [ConnectionSlot] = []
     private var vacant: [Int] = []
     private var positions: [ConnectionID: Int] = [:]
-    // One per event loop that has had a connection. They are few, so they are searched in sequence.
+    // The list of idle connections of each event loop that has had a connection. There are few lists, so a look-up
+    // tries one after another.
     private var lanes: [Lane] = []
     private var newest = -1
     private var oldest = -1
@@ -113,7 +115,7 @@ struct ConnectionTable {
         multiplexed.reduce(0) { $0 + slots[$1].leases }
     }
 
-    /// The multiplexed connections without a lease that no request can use now.
+    /// The multiplexed connections that have no lease, and that no request can use now.
     var withdrawn: [Int] {
         multiplexed.filter { slots[$0].phase == .leased && slots[$0].leases == 0 }
     }
@@ -289,7 +291,8 @@ struct ConnectionTable {
         lanes[lane].newest = position
     }
 
-    /// Idle → leased. Takes the most recently used connection with that affinity, or else of all.
+    /// Idle → leased. Takes the most recently used connection with this affinity. If there is none, takes the most
+    /// recently used of all.
     mutating func takeNewestIdle(affinity: Int?) -> Int? {
         guard newest >= 0 else { return nil }
         var position = newest

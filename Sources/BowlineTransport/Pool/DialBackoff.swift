@@ -4,8 +4,8 @@ internal import BowlineCore
 /// dials after this machine had no descriptor or port left.
 ///
 /// The delay is random between 100 ms and an upper end, so that the clients of a server that recovers do not all dial
-/// at once. The upper end doubles with each failure in a row, to 10 s at most. Other dials that a request waits for are
-/// not delayed.
+/// at once. The upper end doubles with each failure in a row, to 10 s at most. All other dials for waiting requests
+/// begin without a delay.
 struct DialBackoff {
     private static var shortest: Duration { .milliseconds(100) }
     private static var longest: Duration { .seconds(10) }

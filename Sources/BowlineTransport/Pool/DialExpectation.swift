@@ -1,10 +1,10 @@
-/// What kind of connection a dial is expected to make, from what is known about the origin.
+/// The kind of connection that a dial is expected to make, from the facts that are known about the origin.
 enum DialExpectation: Sendable, Hashable {
     /// A connection for one request at a time.
     case single
-    /// Not known yet: one dial finds out, and all requests wait for it.
+    /// The kind is not known yet. One dial finds it out, and all requests wait for that dial.
     case unknown
-    /// A connection that carries this many requests at once, like the last one.
+    /// A connection that carries this many requests at once, like the origin's last connection.
     case streams(Int)
 
     /// How many waiting requests one dial covers.

@@ -3,7 +3,7 @@
 /// After enough failed rounds, all waiters fail together. Without rounds, each waiter would fail only after a dial of
 /// its own. The failure of a dial ends a round if the dial was started after the end of the previous round.
 struct DialRounds {
-    /// After how many failed rounds a waiter fails.
+    /// The number of failed rounds after which a waiter fails.
     private static var limit: Int { 3 }
 
     /// How many rounds have failed in total.

@@ -10,7 +10,7 @@ struct Lease: Sendable {
     /// When the connection last became free. `nil`: it comes straight from its dial.
     ///
     /// Also set for a connection that was dialled in advance and has not carried a request yet. Such a connection may
-    /// be stale, just like a reused one, so the resend policy uses this property and not `isReused`.
+    /// have died unnoticed, like a reused one. So the resend policy uses this property and not `isReused`.
     let idleSince: MonotonicInstant?
 
     /// Whether the connection has served a request before.

@@ -18,7 +18,7 @@ protocol ConnectionOwner: AnyObject, Sendable {
     /// Reports how many requests the connection carries at once from now on.
     func connectionCapacityChanged(_ id: ConnectionID, to capacity: Int)
 
-    /// Reports that the connection takes no more requests. It closes after those that it carries.
+    /// Reports that the connection takes no more requests. The connection closes after the requests that it carries.
     func connectionRetired(_ id: ConnectionID, reason: CloseReason)
 
     /// Reports that a request got no byte in time. The connection gets no new requests until it is confirmed.

@@ -7,12 +7,13 @@ struct PoolConfiguration: Sendable, Hashable {
     /// How many connections may be idle. At the limit, the longest idle one is closed. Default: 64, at least 0.
     var maximumIdle = 64
     /// How many connections may exist: active, idle and dialling together. Default: 256; less than 1 counts as 1.
-    /// Up to `maximumMultiplexed` retired or doubted multiplexed connections do not count: they take no new requests.
+    /// Retired connections, and those whose peer may be gone (doubted), take no new requests: up to
+    /// `maximumMultiplexed` of them do not count.
     var maximumConnections: Int? = 256
     /// How many multiplexed connections may be open or being dialled. Retired and doubted ones do not count. Default:
     /// 4; less than 1 counts as 1.
     var maximumMultiplexed = 4
-    /// What kind of connection a dial is expected to make, before one has succeeded. Default: `.single`.
+    /// The kind of connection that a dial is expected to make, before a dial has succeeded. Default: `.single`.
     var expectation = DialExpectation.single
     /// How many requests may wait, besides those for which a connection is being dialled. Default: 10,000, at least 0.
     var maximumWaiting: Int? = 10_000
@@ -23,10 +24,11 @@ struct PoolConfiguration: Sendable, Hashable {
     var lifetimeJitter = 0.1
     /// How many requests a connection may serve. Default: `nil`; less than 1 counts as 1.
     var maximumUses: Int?
-    /// How many idle connections to keep by dialling new ones. At most `maximumIdle`. Default: 0.
+    /// How many idle connections the pool keeps ready. If there are fewer, it dials new ones. At most `maximumIdle`.
+    /// Default: 0.
     var minimumIdle = 0
-    /// Whether the dialer limits the time of each dial. If false, a request that has waited up to its limit does not
-    /// wait for the end of the dial that is under way for it. Default: true.
+    /// Whether the dialer limits the time of each dial. If false, a request fails when its `maximumWait` has passed,
+    /// even if a dial is under way for it. Default: true.
     var boundsDials = true
 
     init() {}
@@ -35,7 +37,8 @@ struct PoolConfiguration: Sendable, Hashable {
 extension PoolConfiguration {
     /// Returns these limits with contradictory values brought into range.
     ///
-    /// The client validates its configuration first. This prevents a mistake from stalling a pool forever.
+    /// The client has already validated its configuration. If that misses a mistake, these corrections keep the pool
+    /// from stalling forever.
     func normalized() -> PoolConfiguration {
         var copy = self
         copy.maximumIdle = max(0, maximumIdle)

@@ -11,8 +11,8 @@ extension PoolDriver {
         apply(effects, resumptions)
     }
 
-    /// Acts on effects. This is the one place that does, always without the lock. Waiters are resumed last, because
-    /// they continue at once.
+    /// Acts on the effects of an event, without the lock. No other function acts on effects. Waiters are resumed last,
+    /// because they continue at once.
     func apply(_ effects: PoolEffects, _ resumptions: [PoolResumption]) {
         if effects.idleDelta != 0 {
             idleCountChanged(effects.idleDelta)

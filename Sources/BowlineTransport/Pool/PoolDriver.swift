@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// Runs one pool's machine: takes the lock, lets the machine decide, releases the lock and acts.
 ///
-/// No code from outside the pool runs under the lock, and there is no other lock.
+/// No code from outside the pool runs under this lock, and the pool has no other lock.
 final class PoolDriver: Sendable {
     let dialer: any ConnectionDialer
     let clock: any ServiceClock

@@ -1,6 +1,7 @@
 internal import BowlineCore
 
-/// What the driver has to do after an event, once it has released the lock. Each part is independent of the others.
+/// The actions that the driver must take after an event, once it has released the lock. Each part is independent of the
+/// others.
 struct PoolEffects {
     /// A connection that the pool has forgotten.
     struct Removal {
@@ -37,7 +38,7 @@ struct PoolEffects {
     }
 
     enum WakeUpChange {
-        /// Replaces the earlier wake-up, if there is one.
+        /// Set this wake-up. It replaces the earlier one, if there is one.
         case schedule(WakeUp)
         case cancel
     }
@@ -108,7 +109,7 @@ struct PoolEffects {
     }
 }
 
-/// The one timer of a pool. A later wake-up has a higher id. A wake-up with another id than the current one is late and
+/// The one timer of a pool. A later wake-up has a higher id. A wake-up that does not have the current id is late and
 /// ignored.
 struct WakeUp: Equatable {
     let id: Int

@@ -1,4 +1,4 @@
-/// Why the pool granted no lease. Cancellation is a `CancellationError` instead.
+/// The reason why the pool granted no lease. Cancellation is a `CancellationError` instead.
 enum PoolError: Error {
     /// The maximum number of requests is already waiting.
     case saturated(waiting: Int)

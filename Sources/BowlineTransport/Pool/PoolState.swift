@@ -1,6 +1,7 @@
 internal import BowlineCore
 
-/// What the pool's lock guards: the machine, and the driver's continuations and timer, by id.
+/// The state that the pool's lock guards: the machine, the driver's continuations by the ids of their waiters, and the
+/// driver's timer.
 struct PoolState: ~Copyable {
     enum Continuation {
         case lease(CheckedContinuation<Lease, any Error>)
@@ -19,8 +20,9 @@ struct PoolState: ~Copyable {
 
     /// Lets one thread at a time start dials. Returns whether the calling thread may.
     ///
-    /// A dial can fail inside the call that starts it. The claim turns that into another round of the thread's loop,
-    /// instead of a recursion as deep as the queue of waiters.
+    /// A dial can fail inside the call that starts it, and the pool then dials again. With the claim, that next dial is
+    /// another round of the thread's loop. Without the claim it would be a nested call, and the calls could nest as
+    /// deep as the queue of waiters is long.
     mutating func claimDialling() -> Bool {
         if isStartingDials { return false }
         isStartingDials = true

@@ -9,7 +9,7 @@ extension PoolStateMachine {
         random: Double
     ) -> PoolEffects {
         var effects = PoolEffects()
-        // An unknown connection: the pool has closed it, and this event only confirms that.
+        // The pool does not know the connection, because the pool has closed it. This event only confirms that.
         guard let position = table.position(of: id), table[position].phase != .dialling else { return effects }
         if table[position].uses == 0 {
             refill.recordFailure(now: now, random: random)
@@ -70,8 +70,8 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Reacts to an attempt that received no byte on a connection leased at `leased`. Closes the idle connections that
-    /// have been silent since then, and probes the multiplexed connections in use that have.
+    /// Reacts to an attempt that received no byte on a connection leased at `leased`. Of the connections that have been
+    /// silent since then, closes the idle ones and probes the multiplexed ones in use.
     mutating func noByteReceived(
         on id: ConnectionID, since leased: MonotonicInstant, now: MonotonicInstant
     ) -> PoolEffects {
@@ -116,8 +116,9 @@ extension PoolStateMachine {
         table.oldestIdle.flatMap { table[$0].idleSince }
     }
 
-    /// Stops keeping connections: closes idle ones and cancels dials that no waiter needs, at once, and closes leased
-    /// ones when they become free. Requests still get connections, also new ones; the client refuses new requests.
+    /// Stops keeping connections. At once, closes the idle connections and cancels the dials that no waiter needs.
+    /// Closes each leased connection when it becomes free. Waiting requests still get connections, and the pool dials
+    /// for them; the client refuses new requests.
     mutating func beginDrain(now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         guard phase == .running else { return effects }
@@ -153,7 +154,8 @@ extension PoolStateMachine {
     mutating func poolReleased() -> PoolEffects {
         var effects = PoolEffects()
         phase = .closed
-        // Another thread may have decided on a wake-up and not set it yet: it finds that its wake-up is not current.
+        // Another thread may have decided on a wake-up that it has not set yet. It will find that this wake-up is not
+        // current any more.
         wakeUp = nil
         effects.changeWakeUp(.cancel)
         for position in table.positions(in: .dialling) {
@@ -168,7 +170,7 @@ extension PoolStateMachine {
 
     /// Closes the pool if it is cold and has no dial to start, now or later. Returns whether the pool is closed.
     ///
-    /// - Parameter includingHopeless: Ignores dials for `minimumIdle` that have failed many times in a row.
+    /// - Parameter includingHopeless: Whether to ignore dials for `minimumIdle` that have failed many times in a row.
     mutating func closeIfCold(
         includingHopeless: Bool,
         now: MonotonicInstant

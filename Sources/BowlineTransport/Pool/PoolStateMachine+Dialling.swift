@@ -9,8 +9,8 @@ struct Prewarm {
 }
 
 extension PoolStateMachine {
-    /// Starts the dials that are due, at most one for each name. Counts the due dials again, because other events may
-    /// have come since `PoolEffects.dialsDue` was counted.
+    /// Starts the dials that are due, at most one for each id in `names`. Counts the due dials again, because other
+    /// events may have come since `PoolEffects.dialsDue` was counted.
     mutating func startDials(_ names: [ConnectionID], now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
         for id in names {
@@ -99,7 +99,8 @@ extension PoolStateMachine {
         } else {
             if cause == .peer { shortage.reset() }
             rounds.recordFailure(dial: dial, started: table.dialsStarted)
-            // The dial's limit and the waiters' may be the same instant, and the timer may be a little late.
+            // The dial's time limit and a waiter's limit may be the same instant, and the timer for the waiters may be
+            // a little late.
             waiters.markOverdue(now: now)
             failWaiters(error, dial: dial, &effects)
         }
@@ -108,11 +109,12 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Fails the waiters that a failed dial ends.
+    /// Decides which waiters fail because a dial has failed.
     ///
-    /// The first waiter fails, unless other dials are under way for all waiters, or the dial started before the waiter
-    /// came (then the pool dials again). The waiters after it fail too, up to the first that has not yet seen the
-    /// maximum of failed rounds (`DialRounds`).
+    /// The first waiter fails, with two exceptions: other dials are under way for all waiters, or the dial started
+    /// before the waiter came. In the second case the pool dials again. Then the waiters after it fail too, up to the
+    /// first that has not seen the maximum of failed rounds (`DialRounds`). Finally, the waiters fail whose limit has
+    /// passed. Waiters that other dials cover never fail here.
     private mutating func failWaiters(_ error: any Error, dial: Int, _ effects: inout PoolEffects) {
         let covered = coverage(of: table.diallingCount)
         if waiters.count > covered, let first = waiters.first, first.dialsBefore < dial {
@@ -123,7 +125,7 @@ extension PoolStateMachine {
             _ = waiters.popFirst()
             effects.resume(next.id, .failed(PoolError.dialFailed(error)))
         }
-        // These waited beyond their limit for this dial. They do not wait for the next one.
+        // These waiters waited for this dial beyond their limit. They do not wait for the next dial.
         for waiter in waiters.removeOverdue(behind: covered) {
             effects.resume(waiter.id, .failed(PoolError.dialFailed(error)))
         }
@@ -177,11 +179,11 @@ extension PoolStateMachine {
         expectation.dials(for: waiters.count) - table.diallingCount
     }
 
-    /// The connections in use that may be retired at the limit, because the first waiter requires a fresh connection.
-    /// Any other request could use them.
+    /// The connections in use that may be retired to make room at the limit, because the first waiter requires a fresh
+    /// connection. Other requests could still use these connections.
     ///
-    /// Bounded, so that all connections together stay within `maximumConnections` plus `maximumMultiplexed`. Empty
-    /// without reuse, where each connection ends with its request anyway.
+    /// Their number is bounded, so that all connections together stay within `maximumConnections` plus
+    /// `maximumMultiplexed`. Empty if reuse is off: each connection then ends with its request anyway.
     private var replaceable: ArraySlice<Int> {
         guard waiters.startsWithFresh, configuration.isEnabled else { return [] }
         let inUse = table.multiplexed.filter {
@@ -214,7 +216,8 @@ extension PoolStateMachine {
         guard uncovered > 0 || !prewarms.isEmpty || configuration.minimumIdle > 0 else { return 0 }
         guard phase != .closed else { return 0 }
 
-        // The waiters cannot use the idle connections: they require fresh ones, which may take the places of idle ones.
+        // The waiters require fresh connections, so they cannot use the idle ones. A fresh connection may replace an
+        // idle one.
         let balance = balance
         let space = max(0, balance)
         let replaceable = space == 0 && uncovered > 0 ? replaceable.count : 0
@@ -260,7 +263,7 @@ extension PoolStateMachine {
                 let id = table[position].id
                 effects.cancelDial(id)
                 table.remove(position)
-                // Not a failure of `prewarm`: there is one connection more than it asked for.
+                // This is no failure of `prewarm`: the pool has a surplus connection.
                 dialEnded(id, error: nil, &effects)
             } else if table.availableCount > 1, table.unavailableCount < configuration.maximumMultiplexed,
                 let dispensable = dispensable
@@ -272,7 +275,8 @@ extension PoolStateMachine {
         }
     }
 
-    /// The least useful multiplexed connection in use: one that allows no streams now, or the oldest.
+    /// The least useful multiplexed connection in use: one that allows no streams now, or if there is none, the oldest
+    /// one.
     private var dispensable: Int? {
         let inUse = table.multiplexed.filter { table[$0].phase == .leased && table[$0].takesRequests }
         return inUse.first { table[$0].capacity == 0 } ?? inUse.first

@@ -19,8 +19,8 @@ enum LeaseOutcome {
 }
 
 extension PoolStateMachine {
-    /// Leases a multiplexed connection in use that has room, else the most recently used idle connection, else nothing.
-    /// Never dials for the caller.
+    /// Leases a connection that is free now: a multiplexed connection in use that has room, or else the most recently
+    /// used idle connection. If there is none, leases nothing. Never dials for the caller.
     mutating func tryLease(affinity: Int?, now: MonotonicInstant) -> (grant: Lease?, effects: PoolEffects) {
         var effects = PoolEffects()
         let grant = takeOpen(now, &effects) ?? takeIdle(affinity: affinity, now, &effects)
@@ -187,7 +187,8 @@ extension PoolStateMachine {
         }
     }
 
-    /// Leases an unused connection to the first waiters, or else adds it to the pool.
+    /// Leases a connection that has never been used to the first waiters. If there are none, adds it to the idle
+    /// connections.
     mutating func offerFresh(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         while table[position].hasRoom, !isUsedUp(position), let waiter = waiters.popFirst() {
             effects.resume(waiter.id, .granted(grant(position)))
@@ -205,7 +206,7 @@ extension PoolStateMachine {
         if let reason = table[position].retirement {
             if table[position].leases == 0 { close(position, reason, &effects) }
         } else if !waiters.isEmpty, let reason = retirementReason(position, now) {
-            // The connection would never become free, because there is always a waiter.
+            // Retires the connection here. It would never become free, because there is always a waiter.
             retire(position, reason, &effects)
         } else {
             fill(position, &effects)
@@ -223,8 +224,8 @@ extension PoolStateMachine {
         makeWay(position, &effects)
     }
 
-    /// Retires a connection that has been leased as often as allowed, so that it does not take the place of one that
-    /// waiters could use.
+    /// Retires a connection that has been leased as often as allowed, so that a new connection for the waiters can
+    /// replace it.
     private mutating func makeWay(_ position: Int, _ effects: inout PoolEffects) {
         guard table[position].isMultiplexed, table[position].leases > 0, isUsedUp(position), !waiters.isEmpty else {
             return
@@ -238,8 +239,9 @@ extension PoolStateMachine {
 
     /// Leases a used connection to the first waiter that accepts a used one, or else returns it to the pool.
     private mutating func handOn(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
-        // At the limit, or short of descriptors, and with no dial under way, a waiter that requires a fresh connection
-        // would never get one: later waiters would always take the used connection first. So this connection is closed.
+        // The first waiter requires a fresh connection, no dial is under way, and none can start because of the limit
+        // or a lack of descriptors. If later waiters always took the used connection, the first waiter would never get
+        // one. So this connection is closed.
         if waiters.startsWithFresh, table.diallingCount == 0, room == 0 || shortage.isActive {
             close(position, .replaced, &effects)
             return
@@ -256,7 +258,8 @@ extension PoolStateMachine {
         if phase == .running, !table[position].hasRoom, expiry.map({ $0 > now }) ?? true,
             configuration.maximumIdle > 0 || !waiters.isEmpty
         {
-            // No request can use it until it has room or is confirmed. It expires nevertheless.
+            // No request can use the connection until it has room or its peer has answered. The connection expires
+            // nevertheless.
             scheduleWakeUp(at: expiry, now, &effects)
         } else if phase != .running {
             close(position, .shutdown, &effects)
@@ -316,7 +319,7 @@ extension PoolStateMachine {
         return Lease(connection: connection, uses: table[position].uses, idleSince: table[position].idleSince)
     }
 
-    /// Notes since when the connection is free, and when it expires.
+    /// Records that the connection is free from now on, and when it expires.
     private mutating func becameFree(_ position: Int, keepAliveTimeout: Duration?, _ now: MonotonicInstant) {
         var expiry = configuration.idleTimeout.map { now.advanced(by: $0) }
         var reason = CloseReason.idleTimeout
@@ -335,7 +338,7 @@ extension PoolStateMachine {
         table[position].expiryReason = reason
     }
 
-    /// Why a free connection must not be used again. `nil`: it may be.
+    /// Returns why a free connection must not be used again. `nil`: it may be used again.
     private func retirementReason(_ position: Int, _ now: MonotonicInstant) -> CloseReason? {
         guard configuration.isEnabled else { return .poolingDisabled }
         if let retireAt = table[position].retireAt, retireAt <= now { return .lifetimeExceeded }
@@ -344,7 +347,7 @@ extension PoolStateMachine {
         return table[position].expiry.map { $0 <= now } == true ? .keepAliveTimeout : nil
     }
 
-    /// Why a request that found no connection may not wait for one. `nil`: it may.
+    /// Returns why a request that found no connection may not wait for a connection. `nil`: it may wait.
     private func refusal(of waiter: Waiter, _ now: MonotonicInstant) -> PoolError? {
         if let deadline = waiter.deadline, deadline <= now {
             return .deadlineExceeded(lastDialError: nil)

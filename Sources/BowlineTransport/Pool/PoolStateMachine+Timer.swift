@@ -1,8 +1,8 @@
 internal import BowlineCore
 
 extension PoolStateMachine {
-    /// The longest sleep requested from the clock. A timer that wakes early checks again; one set beyond the clock's
-    /// range traps.
+    /// The longest sleep requested from the clock. A timer that wakes early checks again. A sleep beyond the clock's
+    /// range would trap.
     private static var longestSleep: Duration { .seconds(3600) }
 
     /// Fails the waiters whose time has passed, and closes the connections that have expired. A late timer is ignored.
@@ -25,14 +25,14 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// The connections that can expire: the idle ones, and the multiplexed ones without a lease that no request can use
-    /// now.
+    /// The connections that can expire: the idle ones, and the multiplexed ones that have no lease and that no request
+    /// can use now.
     private var unusedPositions: [Int] {
         table.idlePositions + table.withdrawn
     }
 
-    /// Fails the waiters whose limit has passed and that no dial covers, under way or due. Without `boundsDials`, no
-    /// dial covers a waiter here.
+    /// Fails the waiters whose limit has passed, except those for which a dial is under way or due. If `boundsDials` is
+    /// false, there is no exception.
     mutating func failOverdue(_ now: MonotonicInstant, _ effects: inout PoolEffects) {
         let covered = configuration.boundsDials ? coverage(of: table.diallingCount + dialsDue(now)) : 0
         for waiter in waiters.removeOverdue(behind: covered) {
@@ -50,8 +50,9 @@ extension PoolStateMachine {
         lastDialFailure.flatMap { $0.at >= waiter.since ? $0.error : nil }
     }
 
-    /// Makes sure that the timer fires at `instant` or earlier. The timer is never moved to a later time. It fires,
-    /// finds nothing to do and is set again: that costs one wake-up per timeout instead of one change per request.
+    /// Makes sure that the timer fires at `instant` or earlier. The timer is never moved to a later time. If it fires
+    /// too early, it finds nothing to do and is set again. That costs one wake-up per timeout instead of one change per
+    /// request.
     mutating func scheduleWakeUp(at instant: MonotonicInstant?, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         guard let instant, phase != .closed else { return }
         if let wakeUp, wakeUp.at <= instant { return }

@@ -32,8 +32,9 @@ internal import BowlineCore
 ///    came after the dial had started. Waiters without another dial fail too if they have seen the maximum of failed
 ///    rounds (`DialRounds`) or if their limit has passed. No waiter fails if this machine was short of resources while
 ///    another connection is in use or being dialled: the waiters wait for that connection.
-/// 5. Leased to the first waiter that accepts a used connection, else idle. Closed because of age, uses, keep-alive,
-///    capacity or drain, or because reuse is off. `returnUnused` does not count the use.
+/// 5. Leased to the first waiter that accepts a used connection, else idle. Closed if its age, its uses, the server's
+///    keep-alive, the number of idle connections or a drain demands that, or if reuse is off. `returnUnused` does not
+///    count the use.
 /// 6. Leased to as many waiters as the connection has room for.
 /// 7. Multiplexed connections only. A *doubted* connection gets no lease until it is confirmed, and does not count
 ///    against `maximumMultiplexed`. If another connection took its place meanwhile, a confirmation can exceed the limit
@@ -42,8 +43,8 @@ internal import BowlineCore
 ///    connection.
 /// 9. Multiplexed connections only: one without a lease that allows no streams now, or is doubted.
 /// 10. After every event, while the pool exceeds its limit: the longest idle connection closes. If none is idle, a dial
-///     that no waiter needs is cancelled. If there is none, a multiplexed connection in use retires, unless it is the
-///     last that takes requests. The close reason is `replaced`.
+///     that no waiter needs is cancelled. If there is no such dial, a multiplexed connection in use retires, unless it
+///     is the last one that takes requests. The close reason is `replaced`.
 ///
 /// A *multiplexed* connection (HTTP/2) is leased several times at once. It stays *leased* until its last lease ends.
 /// Its capacity can change. A *retired* connection gets no more leases and closes when its last lease ends.
@@ -116,23 +117,26 @@ struct PoolStateMachine: ~Copyable {
     /// How many more connections the limits allow.
     var room: Int { max(0, balance) }
 
-    /// Like `room`, but negative if there are too many connections: doubted ones were confirmed after they were
-    /// replaced.
+    /// Like `room`, but negative if there are too many connections. That happens when doubted connections are confirmed
+    /// after others have replaced them.
     var balance: Int {
         let room = configuration.maximumConnections.map { max(0, $0 - countedConnections) } ?? .max
         guard case .streams = expectation else { return room }
         let live = configuration.maximumMultiplexed - table.multiplexedCount
-        // Up to `maximumMultiplexed` doubted connections are replaced. No more: the replacements may be silent too.
+        // Up to `maximumMultiplexed` doubted connections are replaced. More are not replaced, because the replacements
+        // may be silent too.
         let excess = max(0, table.doubtedCount - configuration.maximumMultiplexed)
         return min(room, live - excess - table.diallingCount)
     }
 
-    /// How many connections count against `maximumConnections`: all except some of those that take no new requests.
+    /// How many connections count against `maximumConnections`. Of the connections that take no new requests, up to
+    /// `maximumMultiplexed` do not count.
     var countedConnections: Int {
         table.count - min(table.unavailableCount, configuration.maximumMultiplexed)
     }
 
-    /// Whether the pool has too many connections: doubted ones were confirmed after others took their places.
+    /// Whether the pool has too many connections, because doubted connections were confirmed after others had replaced
+    /// them.
     var isOverLimit: Bool {
         guard let maximum = configuration.maximumConnections, table.count > maximum else { return false }
         return countedConnections > maximum

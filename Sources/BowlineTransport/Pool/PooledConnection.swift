@@ -15,8 +15,8 @@ protocol PooledConnection: AnyObject, Sendable {
     /// more. The connection reports changes with `connectionCapacityChanged`.
     var capacity: Int { get }
 
-    /// Announces that the pool grants no more leases of this connection. Its current leases go on; it closes with the
-    /// last.
+    /// Announces that the pool grants no more leases of this connection. Its current leases go on. The connection
+    /// closes when the last of them ends.
     ///
     /// - Parameter leases: How many leases it has had in total, including those whose requests have not arrived yet.
     func retire(_ reason: CloseReason, leases: Int)

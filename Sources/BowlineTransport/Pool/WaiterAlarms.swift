@@ -2,8 +2,9 @@ internal import BowlineCore
 
 /// The instants at which waiters have to be checked, the earliest first. A binary heap.
 ///
-/// A waiter that leaves the queue leaves its entry behind. The queue drops such an entry when it comes to the front,
-/// and all of them when they outnumber the waiters. So neither a waiter nor the timer costs a walk along the queue.
+/// A waiter that leaves the queue leaves its entry behind. The queue drops such an entry when the entry comes to the
+/// front, and drops all of them when they outnumber the waiters. So neither a leaving waiter nor the timer has to
+/// search the queue.
 struct WaiterAlarms {
     struct Alarm: Comparable {
         let at: MonotonicInstant

@@ -26,10 +26,10 @@ struct Waiter {
     let dialsBefore: Int
 }
 
-/// The waiters of a pool, first come, first served.
+/// The waiters of a pool, in the order of their arrival.
 ///
-/// Waiters that require a fresh connection have a line of their own. So a released connection and a new connection each
-/// find their waiter without a search.
+/// Waiters that require a fresh connection are in a line of their own. So the pool finds the waiter for a released
+/// connection, or for a new one, without a search.
 struct WaiterQueue {
     private var plain = WaiterLine()
     private var fresh = WaiterLine()
@@ -177,8 +177,9 @@ struct WaiterQueue {
 
 /// One line of waiters, ascending by id.
 ///
-/// A waiter that leaves from the middle leaves a gap, found by binary search. Gaps are closed when they outnumber the
-/// waiters. So many cancellations in a long line take no quadratic time under the pool's lock.
+/// A waiter that leaves from the middle is found by binary search, and leaves a gap. The gaps are removed when they
+/// outnumber the waiters. Therefore, even many cancellations in a long line do not take quadratic time under the pool's
+/// lock.
 private struct WaiterLine {
     private struct Place {
         let id: WaiterID

@@ -12,16 +12,17 @@ protocol DeadlineEntry: AnyObject {
     func deadlinePassed(now: MonotonicInstant)
 }
 
-/// All deadlines of one event loop under one coarse timer.
+/// Watches all deadlines of one event loop with one coarse timer.
 ///
 /// A deadline is only a value: a request that begins, changes its phase and ends needs no timer of its own. The timer
 /// fires at the earliest deadline that was known when it was set, checks all entries, and is set again. It fires at
-/// most once per ``granularity``, so a deadline is noticed late by that much at most.
+/// most once per ``granularity``, so a deadline is noticed at most that much too late.
 ///
 /// The timer keeps running when the last entry leaves, so that a series of single requests needs no new timer. The
 /// timer ends with the sweep.
 // The properties that every request uses are not checked for overlapping accesses
-// (Docs/Decisions/unchecked-exclusivity.md): no code that changes them in place calls other code meanwhile.
+// (Docs/Decisions/unchecked-exclusivity.md). So code that changes one of them in place calls no other code during the
+// change.
 // Safety: all state is used on the sweep's loop only; `deinit` only cancels, which any thread may do.
 final class DeadlineSweep: @unchecked Sendable {
     static let granularity = Duration.milliseconds(5)

@@ -9,14 +9,14 @@ enum ChurnBehaviour: String, Sendable, CaseIterable {
     case chunked
     /// A response of 256 KiB.
     case large
-    /// A short response with `Connection: close`. Over HTTP/2 a short response without it; instead, some HTTP/2 servers
-    /// send GOAWAY after 20 requests.
+    /// A short response with `Connection: close`. Over HTTP/2, where that field does not exist, a plain short response.
+    /// Some HTTP/2 servers send GOAWAY after 20 requests instead.
     case close
     /// A short response with `Keep-Alive: timeout=2`; the server closes the connection one second later.
     case keepAliveShort
     /// A short response; the server closes the connection at once, without announcing it.
     case hangUp
-    /// A reset instead of an answer: of the connection, or over HTTP/2 of the stream.
+    /// No answer: the server resets the connection, or over HTTP/2 the stream.
     case reset
     /// Half of a response; then the server closes the connection.
     case cut

@@ -1,23 +1,24 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// `bowline-trust churn`: for minutes, callers cancel and servers misbehave; no gauge may rise beyond its limit.
+/// `bowline-trust churn`: callers cancel and servers misbehave for minutes, and no gauge may rise beyond its limit.
 struct ChurnCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "churn",
-        abstract: "Calls 100 origins that misbehave, cancels at random, and tests that nothing grows meanwhile.",
+        abstract: "Calls origins that misbehave, cancels calls at random, and tests that no use of resources grows.",
         discussion: """
-            Memory, descriptors, threads, calls in flight and connections are measured each second. After a warm-up (a \
-            quarter of the run, 20 s at least) each may rise by no more than its limit; a rise counts if it is more than \
-            chance (Theil-Sen slope, Mann-Kendall test). After the shutdown as many descriptors are open as before. Client \
-            and servers share the process. Exit status 1 if a figure is beyond its limit.
+            Memory, descriptors, threads, calls in flight and connections are measured each second. The \
+            first quarter of the run, but at least 20 s, is a warm-up. After it, each figure may rise by \
+            no more than its limit. A rise counts only if it is not by chance (Theil-Sen slope, \
+            Mann-Kendall test). After the shutdown, as many descriptors must be open as before the run. \
+            Client and servers share the process. Exit status 1 if a figure is beyond its limit.
             """
     )
 
-    @Option(help: "How many minutes it runs, with fractions.")
+    @Option(help: "How many minutes the run lasts, with fractions.")
     var minutes = 10.0
 
-    @Option(help: "What calls, behaviours and cancellations are drawn from; picked and printed if it is not given.")
+    @Option(help: "The seed of calls, behaviours and cancellations. (default: random, and printed)")
     var seed: UInt64?
 
     @Option(help: "How many origins there are.")

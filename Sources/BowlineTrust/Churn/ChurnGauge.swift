@@ -9,7 +9,7 @@ struct ChurnSample: Sendable {
     /// Open file descriptors, the servers' included.
     var descriptors = 0
     var threads = 0
-    /// Calls of which a task is left.
+    /// Calls that still have a task.
     var tasks = 0
     /// Calls that the client counts as in flight.
     var inFlight = 0
@@ -28,8 +28,8 @@ struct ChurnSample: Sendable {
 
 /// One of the measurements, with the rise that is allowed in the tested part of a run.
 struct ChurnGauge: Sendable {
-    /// The significance, in standard deviations, below which a trend counts as noise. About one series without a trend
-    /// in a thousand is above it.
+    /// The significance, in standard deviations, below which a trend counts as noise. Of 1,000 series without a trend,
+    /// about one is above this number.
     static let significance = 3.0
 
     let name: String
@@ -48,7 +48,7 @@ struct ChurnGauge: Sendable {
 
     func value(_ sample: ChurnSample) -> Int { read(sample) }
 
-    /// The gauges of a churn with this number of callers.
+    /// Returns the gauges of a churn with this number of callers.
     ///
     /// Calls, connections and the memory that they use are bounded but fluctuate, so these gauges may rise by a part of
     /// their median. The memory check at the end of the run finds a smaller leak.

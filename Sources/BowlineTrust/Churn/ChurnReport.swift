@@ -1,6 +1,6 @@
 internal import Bowline
 
-/// The results of a churn: samples, trends, and what is left at the end.
+/// The results of a churn: the samples, their trends, and the resources that are left at the end.
 struct ChurnReport: Sendable {
     let seed: UInt64
     let callers: Int
@@ -8,7 +8,7 @@ struct ChurnReport: Sendable {
     let tally: ChurnTally
     /// The longest time that a call may take.
     let callLimit: Duration
-    /// What the shutdown left, and problems of the shutdown.
+    /// A description of each thing that was left after the shutdown, and of each problem of the shutdown.
     let leftovers: [String]
 
     /// How many samples come before the tested part: a quarter of the run, at least 20 (one a second), at most half of
@@ -23,7 +23,7 @@ struct ChurnReport: Sendable {
         return ChurnGauge.all(callers: callers).map { $0.verdict(tested) }
     }
 
-    /// The figures beyond their limits; empty if there are none.
+    /// Returns a text for each figure beyond its limit; empty if there is none.
     func violations(_ verdicts: [ChurnGauge.Verdict]) -> [String] {
         let leaks = verdicts.filter(\.isLeak).map { verdict in
             "\(verdict.name) rose by \(Self.number(verdict.trend.rise)), more than \(Self.number(verdict.limit))"

@@ -1,7 +1,8 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// A run of minutes in which callers cancel at random and servers misbehave at random, with a check of what is left.
+/// A run of several minutes in which callers cancel and servers misbehave at random. At its end, it checks which
+/// resources are left.
 final class ChurnRun: Sendable {
     private struct State: Sendable {
         var nextCall = 0
@@ -13,8 +14,8 @@ final class ChurnRun: Sendable {
     private static let total = Duration.seconds(2)
     /// How much later than its deadline a call may end on a busy machine.
     private static let lateness = Duration.seconds(1)
-    /// How much more memory than before the run may be in use after it, in KiB: the samples, and what event loops keep
-    /// for later tasks.
+    /// By how many KiB the used memory may be larger after the run than before: for the samples, and for the memory
+    /// that event loops keep for later tasks.
     private static let memoryLimit = 4096
     /// How long to wait until the servers' callbacks and the kernel have closed the last descriptors.
     private static let patience = Duration.seconds(10)
@@ -40,7 +41,7 @@ final class ChurnRun: Sendable {
             $0.timeouts.bodyIdle = .milliseconds(500)
             $0.timeouts.total = Self.total
             $0.retry.maximumAttempts = 2
-            // Short, so that the pools are in their steady state after the warm-up.
+            // A short time, so that the pools are in their steady state after the warm-up.
             $0.pool.idleTimeout = .seconds(5)
             $0.pool.maximumIdlePerOrigin = 4
             $0.pool.maximumLifetime = .seconds(20)
@@ -51,10 +52,10 @@ final class ChurnRun: Sendable {
         end = began.advanced(by: duration)
     }
 
-    /// Runs a churn and measures what it leaves.
+    /// Runs a churn, and measures which resources are left afterwards.
     static func run(seed: UInt64, origins: Int, callers: Int, duration: Duration) async throws -> ChurnReport {
-        // A short churn first: what the process opens once (event loops, certificates, the resolver) is part of the
-        // baseline.
+        // Runs a short churn first, so that the baseline includes what the process opens only once: event loops,
+        // certificates, the resolver.
         _ = try await churn(seed: seed, origins: 5, callers: 2, duration: .seconds(1))
         try await Task.sleep(for: .milliseconds(200))
         let baseline = (descriptors: ProcessFigures.openDescriptors(), memory: ProcessFigures.allocatedKiB())

@@ -10,7 +10,7 @@ struct Trend: Sendable, Hashable {
 
     /// The rise per second; negative: a fall.
     let slope: Double
-    /// How far the series is from one without a trend, in standard deviations; negative: it falls.
+    /// How far the series is from a series without a trend, in standard deviations; negative: the series falls.
     let significance: Double
     /// The time from the first to the last point, in seconds.
     let seconds: Double

@@ -9,12 +9,14 @@ struct IdleRaceCommand: AsyncParsableCommand {
         commandName: "idle-race",
         abstract: "Sends requests while a server closes unused connections.",
         discussion: """
-            Half of the requests are GETs, half are POSTs. Each has an id in the field X-Id; the server returns it and \
-            writes it into its access log, a line "METHOD ID" for each request.
+            Half of the requests are GETs, half are POSTs. Each has an id in the field X-Id. The server \
+            must return the id in its answer, and must write a line "METHOD ID" for each request into \
+            its access log.
 
-            No request is tried again; only the transport may send a GET a second time. Exit status 1: a GET was lost, \
-            a POST was executed twice, an answer was another request's, an error was wrong about what was sent, or the \
-            gaps missed the server's close.
+            The client does not retry; only the transport may send a GET a second time. Exit status 1 in \
+            these cases: a GET failed, a POST was executed twice, an answer belonged to another request, \
+            an error reported a wrong progress, or no request was sent while the server closed its \
+            connection. With --hinted also if the server closed a connection or a POST failed.
             """
     )
 
@@ -24,25 +26,25 @@ struct IdleRaceCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The server's access log.", valueName: "file"))
     var accessLog: String
 
-    @Option(help: "When the server closes an unused connection, in milliseconds.")
+    @Option(help: "The time after which the server closes an unused connection, in milliseconds.")
     var timeoutMilliseconds: Int
 
-    @Option(help: "How far a gap is from that at the most, in milliseconds.")
+    @Option(help: "The largest difference between a gap and the server's timeout, in milliseconds.")
     var sweepMilliseconds = 60
 
-    @Option(help: "When the client itself closes it, in milliseconds: half of the gaps are around that.")
+    @Option(help: "After how many milliseconds the client closes an unused connection. Half of the gaps are near that.")
     var ownTimeoutMilliseconds: Int?
 
-    @Option(help: "How many requests, over all connections.")
+    @Option(help: "How many requests are sent over all connections together.")
     var requests = 5_000
 
-    @Option(help: "How many connections at once; each carries one request at a time.")
+    @Option(help: "How many connections are open at once. Each carries one request at a time.")
     var connections = 250
 
-    @Option(help: "Where the random numbers begin. (default: picked, and printed)")
+    @Option(help: "The seed of the random numbers. (default: random, and printed)")
     var seed: UInt64?
 
-    @Flag(help: "The server says when it closes (Keep-Alive: timeout): it must never come to that.")
+    @Flag(help: "The server announces its timeout (Keep-Alive: timeout), so the client must always close first.")
     var hinted = false
 
     func validate() throws {

@@ -6,7 +6,8 @@ struct IdleRaceGaps: Sendable {
     let timeout: Duration
     /// The largest difference between a gap and ``timeout``.
     let sweep: Duration
-    /// When the client closes such a connection itself: half of the gaps are around that. nil: it does not.
+    /// The time after which the client itself closes an unused connection. Half of the gaps are around this time. nil:
+    /// the client does not close it.
     var ownTimeout: Duration?
 
     /// Draws the next gap, never negative. Half of the gaps are spread over the whole sweep, the others over a tenth of

@@ -7,7 +7,7 @@ struct IdleRaceReport: Sendable {
     let opened: Int
     /// How many connections closed for each reason of `snapshot().closed`.
     let closed: [String: Int]
-    /// Whether the server says in `Keep-Alive: timeout` when it closes.
+    /// Whether the server announces in `Keep-Alive: timeout` when it closes an unused connection.
     let isHinted: Bool
 
     private static let shownViolations = 20
@@ -17,7 +17,7 @@ struct IdleRaceReport: Sendable {
         ["closedByPeer", "transportError"].reduce(0) { $0 + (closed[$1] ?? 0) }
     }
 
-    /// The reasons why the run fails; empty if it does not.
+    /// The reasons why the run fails; empty if the run succeeds.
     var problems: [String] {
         var problems = judgement.violations
         let posts = judgement.rows[.post]?.totalLost ?? 0

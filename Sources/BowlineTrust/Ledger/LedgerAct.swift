@@ -20,7 +20,7 @@ enum LedgerAct: Sendable, Hashable {
     case answerAfterHint
     /// Like `answer`, this many milliseconds later.
     case answerLate(milliseconds: Int)
-    /// Executes the request and closes the connection after this many thousandths of the answer.
+    /// Executes the request, sends this many thousandths of the answer, and closes the connection.
     case cut(thousandths: Int)
     /// Executes the request and closes the connection.
     case actThenClose

@@ -2,7 +2,7 @@ internal import Bowline
 internal import BowlinePlatform
 internal import NIOCore
 
-/// The chunks of a body, as a sequence that may be slow.
+/// The chunks of a body as a sequence, with a pause before each chunk if the plan says so.
 struct LedgerChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 

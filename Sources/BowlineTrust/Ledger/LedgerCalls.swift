@@ -15,7 +15,7 @@ final class LedgerCalls: Sendable {
     var all: [LedgerCall] { state.withLock { $0.calls } }
     /// The calls that have not ended.
     var open: [LedgerCall] { all.filter { $0.endedAt == nil } }
-    /// When a shutdown during the run cancels the calls in flight; nil: no such shutdown has begun.
+    /// The instant at which a shutdown during the run cancels the calls in flight; nil: no such shutdown has begun.
     var shutdownAt: Int64? { state.withLock { $0.shutdownAt } }
 
     /// The current time in nanoseconds, on the clock of all times of a ledger.

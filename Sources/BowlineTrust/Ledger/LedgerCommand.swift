@@ -4,31 +4,33 @@ internal import ArgumentParser
 struct LedgerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ledger",
-        abstract: "Compares what a client was told of its requests with what the service executed.",
+        abstract: "Compares the outcomes that a client reported with the requests that the service executed.",
         discussion: """
-            A run consists of episodes: each has a client, a service and, most of the time, a path with faults, all drawn from the \
-            seed. The same seed draws the same episodes. How tasks interleave is not repeated.
+            A run consists of episodes. Each episode has a client and a service, and most have a path \
+            with faults between them. All are drawn from the seed: the same seed draws the same \
+            episodes. The order in which tasks run is not repeated.
 
-            Exit status: 0 no rule was violated, 1 some were or an episode hung, 64 the command line is wrong.
+            Exit status: 0 if no rule was violated, 1 if a rule was violated or an episode hung, 64 if \
+            the command line is wrong.
             """
     )
 
-    @Option(help: "How many requests to make at least, 1 or more.")
+    @Option(help: "The least number of requests to make, 1 or more.")
     var requests = 20_000
 
-    @Option(help: "What the episodes are drawn from; default: a random number.")
+    @Option(help: "The seed from which the episodes are drawn. (default: random)")
     var seed: UInt64?
 
     @Option(help: "Runs only the episode with this number, from 0.")
     var episode: Int?
 
-    @Option(help: "How often to run the one episode, 1 or more.")
+    @Option(help: "How often to run the episode of --episode, 1 or more.")
     var times = 1
 
-    @Option(help: "After how many seconds an episode counts as hung, 1 or more.")
+    @Option(help: "The number of seconds after which an episode counts as hung, 1 or more.")
     var hangAfter = 60
 
-    @Option(help: "How many milliseconds a call may end after its deadline, 0 to 1,000,000. More for a debug build.")
+    @Option(help: "How many milliseconds after its deadline a call may end, 0 to 1,000,000. A debug build needs more.")
     var grace: Int64 = LedgerJudge.grace / 1_000_000
 
     func validate() throws {

@@ -16,9 +16,10 @@ struct LedgerField: Sendable, Hashable, CustomStringConvertible {
     var description: String { "\(name): \(value.prefix(48))\(value.count > 48 ? "…" : "")" }
 }
 
-/// Bodies and fields that are functions of a request's id, so that both sides know the expected content.
+/// Makes the bodies and the fields of requests and answers from a request's id, so that both sides know the expected
+/// content.
 enum LedgerContent {
-    /// The message that a body belongs to. The request and the answer of the same id have different bytes.
+    /// The message that a body belongs to. A request and its answer have the same id but different bytes.
     enum Part: UInt64, Sendable {
         case request = 0x51ED_270B_9F3A_6C01
         case answer = 0xA24B_AED4_963E_E407
@@ -123,7 +124,7 @@ enum LedgerContent {
         return trailers
     }
 
-    /// The large field of an answer with this number: 1,000 bytes, with its name.
+    /// The large field with this number in an answer. Name and value have 1,000 bytes together.
     static func largeField(_ number: Int) -> LedgerField {
         let name = "\(largePrefix)\(number)"
         return LedgerField(name, String(repeating: "v", count: 1000 - name.utf8.count))

@@ -27,7 +27,8 @@ struct LedgerDrawing {
         }
         let drawnCount = random.next(in: 150..<400)
         let concurrency = pick([1, 2, 8, 16, 24, 32, 48, 64])
-        // With few calls at once, calls that wait for their deadlines one after another take long.
+        // With few calls at once, many calls wait for their deadlines one after another, which takes long. So there are
+        // fewer calls then.
         let count = count ?? (isCalm ? drawnCount : min(drawnCount, 30 + 30 * concurrency))
         var plan = LedgerPlan(
             seed: seed, episode: episode, wire: wire, isCalm: isCalm, requests: [],
@@ -190,8 +191,8 @@ struct LedgerDrawing {
         case 12: return plan.bodySize > 0 ? .rejectEarly(closes: random.nextBool()) : .unavailable(retryAfter: 0)
         case 13: return wire == .http2 ? .refuseEarly : .answerSayingClose
         case 14: return .answerLate(milliseconds: random.next(in: 30..<90))
-        // Without TLS, a path that cuts connections could cut off the end of such an answer, and the client could not
-        // detect it.
+        // Without TLS, a path with faults could cut off the end of such an answer, and the client could not detect
+        // that.
         case 15: return wire == .tls || (wire == .http1 && faults == nil) ? .answerUntilClose : .answerThenReset
         case 16 where wire != .http2: return .answerWithLargeFields(bytes: pick([60_000, 64_800, 66_000, 90_000]))
         default: return .answerLate(milliseconds: random.next(in: 5..<30))

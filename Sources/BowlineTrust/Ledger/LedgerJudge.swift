@@ -2,7 +2,7 @@ internal import Bowline
 
 /// Compares the outcomes that the client program saw with the requests that the service executed.
 ///
-/// A pure function of the record of an episode.
+/// The verdict depends only on the record of an episode.
 struct LedgerJudge {
     /// How much later than its deadline, its cancellation or the end of a shutdown a call may end, in nanoseconds.
     static let grace: Int64 = 250_000_000
@@ -12,8 +12,9 @@ struct LedgerJudge {
         "host", "user-agent", "content-length", "transfer-encoding", "accept-encoding", "expect", "connection",
         "idempotency-key",
     ]
-    /// What no call may fail with: no request is wrong, and no path or service of a ledger changes what a client reads.
-    /// A path that ends connections may end one before its HTTP/2 settings: such a violation is `neverSent`.
+    /// The error codes with which no call may fail: every request is valid, and no path or service of a ledger changes
+    /// the bytes that a client reads. There is one exception. If a path ends a connection before the HTTP/2 settings
+    /// arrive, the client reports a `protocolViolation` with the progress `neverSent`.
     private static let impossibleCodes: Set<String> = [
         "authenticationFailed", "bodyAlreadyConsumed", "bodyTooLarge", "decodingFailed", "decompressionFailed",
         "decompressionLimitExceeded", "encodingFailed", "fileFailed", "invalidConfiguration", "invalidRequest",

@@ -37,7 +37,7 @@ struct LedgerRequestPlan: Sendable, Hashable {
     var chunkSize = 16_384
     /// How long a sequence pauses before each chunk, in milliseconds.
     var chunkPause = 0
-    /// How many bytes of large fields it has besides the others. HTTP/2.
+    /// How many bytes of large fields the request has besides its other fields. HTTP/2.
     var largeFieldBytes = 0
     var answerSize = 0
     var isKeyed = false
@@ -71,9 +71,9 @@ struct LedgerPlan: Sendable {
     var requests: [LedgerRequestPlan]
     /// How many calls are in flight at the same time.
     var concurrency: Int
-    /// After how many ended calls the client shuts down; nil: after all calls.
+    /// The number of ended calls after which the client shuts down; nil: after all calls.
     var shutdownAfter: Int?
-    /// How many milliseconds a shutdown during the run lets calls continue.
+    /// For how many milliseconds a shutdown during the run waits for calls in flight.
     var shutdownLimit = 0
     /// The faults of the path; nil: the client dials the service directly.
     var faults: LedgerFaults?
@@ -84,8 +84,8 @@ struct LedgerPlan: Sendable {
     /// The limits of an HTTP/2 service.
     var serverStreams = 100
     var serverWindow: Int?
-    /// After how many requests the service ends a connection: with GOAWAY, over HTTP/1.1 with `Connection: close`; nil:
-    /// never.
+    /// The number of requests after which the service ends a connection: over HTTP/2 with GOAWAY, over HTTP/1.1 with
+    /// `Connection: close`. nil: never.
     var requestsPerConnection: Int?
     /// The socket buffers of the service, in bytes; nil: the system's default.
     var serverBuffers: Int?

@@ -34,7 +34,7 @@ struct LedgerProgram: Sendable {
 
     /// Makes all calls and shuts the client down: after the last call, or during the run if the plan says so.
     ///
-    /// - Returns: what the client has not released.
+    /// - Returns: the resources that the client has not released.
     func run() async -> LedgerRemains {
         let next = Counter()
         let shutdown = Gate(isOpen: plan.shutdownAfter == 0)
@@ -59,8 +59,8 @@ struct LedgerProgram: Sendable {
         return await remains()
     }
 
-    /// With a ``CountingClock`` the tasks are not counted yet: Bowline's timers are tasks then, and one of them for each
-    /// event loop goes on until the client is released.
+    /// With a ``CountingClock``, tasks are not counted here. Bowline's timers are tasks then, and one of them for each
+    /// event loop runs until the client is released.
     private func remains() async -> LedgerRemains {
         var last: ShutdownProgress?
         for await progress in client.shutdownProgress { last = progress }
@@ -107,7 +107,7 @@ struct LedgerProgram: Sendable {
         let (told, requestsSent) = await task.value
         let ended = calls.end(number, told, requestsSent: requestsSent)
         canceller.cancel()
-        // If the canceller records a cancellation, it does so before the record is read.
+        // Waits for the canceller, so that a cancellation is recorded before the record is read.
         await canceller.value
         return ended
     }

@@ -46,7 +46,7 @@ struct LedgerAnswer: Sendable {
     /// Whether the service says that it executed the request.
     var saysExecuted: Bool
     var body: BodyDigest
-    /// Whether the fields that the service counts in it are all there, and whole.
+    /// Whether the answer has all the large fields that the service has announced in it, each complete.
     var hasItsFields = true
 }
 
@@ -54,15 +54,15 @@ struct LedgerAnswer: Sendable {
 struct LedgerCall: Sendable {
     var sent: LedgerSent
     var told = LedgerTold.nothing
-    /// How many requests the client reports as sent for the call; nil: it does not report it.
+    /// How many requests the client reports as sent for the call; nil: the client does not report it.
     var requestsSent: Int?
     /// The start, in nanoseconds on the machine's monotonic clock. The other times use the same clock.
     var startedAt: Int64 = 0
-    /// When the program got the outcome; nil: it has not got it.
+    /// When the program got the outcome; nil: it has not got one yet.
     var endedAt: Int64?
     /// The deadline of the call.
     var deadlineAt: Int64 = .max
-    /// When the program cancelled the call's task; nil: it did not.
+    /// When the program cancelled the call's task; nil: it did not cancel it.
     var cancelledAt: Int64?
 }
 
@@ -81,7 +81,7 @@ struct LedgerExecution: Sendable {
     var authority: String?
 }
 
-/// What is left after everything has shut down.
+/// The resources that are left after everything has shut down.
 struct LedgerRemains: Sendable {
     /// Connections, dials, waiters and streams in the client's pools.
     var pooled = 0
@@ -89,7 +89,8 @@ struct LedgerRemains: Sendable {
     var inFlight = 0
     /// The number of calls that left a task behind.
     var tasks = 0
-    /// Sleeps of the client that have not ended. Counted in episodes whose plan says so, once the client is released.
+    /// Sleeps of the client that have not ended. Counted after the client is released, and only if the plan of the
+    /// episode says so.
     var timers = 0
     /// Whether the client reports that it is closed.
     var isClosed = true
@@ -107,7 +108,7 @@ struct LedgerRecord: Sendable {
     var authority = ""
     /// Whether the server, the path and the program disturb no call, so that every call must succeed.
     var isCalm = false
-    /// When a shutdown during the run cancels the calls in flight; nil: there was no such shutdown.
+    /// The instant at which a shutdown during the run cancels the calls in flight; nil: there was no such shutdown.
     var shutdownAt: Int64?
     /// Input that the service could not parse as requests. There must be none: without TLS the path
     /// changes no byte, and TLS rejects changed bytes.

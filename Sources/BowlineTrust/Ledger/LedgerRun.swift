@@ -76,7 +76,7 @@ struct LedgerRun: Sendable {
 
     /// Starts the resources that the process keeps: event loops, threads and their descriptors.
     ///
-    /// - Returns: the violations, without those of rules that a process breaks while it starts.
+    /// - Returns: the violations, without those that only show that the process is starting.
     private func warmUp(_ watchdog: Watchdog) async throws -> [LedgerViolation] {
         var violations: [LedgerViolation] = []
         for wire in LedgerProtocol.allCases {
@@ -139,7 +139,8 @@ struct MemoryGrowth: Sendable, CustomStringConvertible {
 
     var growth: Int { (end ?? 0) - (begin ?? end ?? 0) }
 
-    /// How much it may grow in a run of so many requests, in KiB: what the last episode left, and 32 bytes for a request.
+    /// By how many KiB the memory may grow in a run of this many requests: 16 MiB for the remains of the last episode,
+    /// and 32 bytes for each request.
     static func limit(requests: Int) -> Int { 16_384 + requests / 32 }
 
     var description: String {

@@ -112,7 +112,7 @@ final class LedgerService: Sendable {
             isReplay: isReplay, authority: authority(of: request))
     }
 
-    /// What a request says that it is for: its `Host` field, over HTTP/2 `:authority`.
+    /// The host that a request names: in its `Host` field, over HTTP/2 in `:authority`.
     private static func authority(of request: RecordedRequest) -> String? {
         guard request.stream != nil else { return HTTPField.Name("Host").flatMap { request.fields[$0] } }
         let mark = ":authority: "

@@ -10,7 +10,7 @@ struct LedgerTally: Sendable {
         var cancelled = 0
         var sent = 0
         var executions = 0
-        /// The largest time by which a call ended after its deadline, in nanoseconds.
+        /// How much later than its deadline the slowest call ended, in nanoseconds.
         var slowest: Int64 = 0
     }
 

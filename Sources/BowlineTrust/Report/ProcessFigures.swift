@@ -9,7 +9,7 @@ enum ProcessFigures {
         defer { closedir(folder) }
         var count = 0
         while readdir(folder) != nil { count += 1 }
-        // Without ".", ".." and the descriptor of the folder itself.
+        // Leaves out ".", ".." and the descriptor of the folder itself.
         return max(0, count - 3)
     }
 

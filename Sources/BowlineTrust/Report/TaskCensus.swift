@@ -1,9 +1,10 @@
 internal import Synchronization
 
-/// Counts the pieces of work of which a task is left.
+/// Counts the pieces of work that still have a task.
 ///
-/// A task inherits the task-local values of the one that starts it, and has them until it ends: so the witness of a piece of
-/// work is there as long as any of its tasks. Detached tasks, and those that an event loop's callbacks start, are not seen.
+/// Each piece of work has a witness object in a task-local value. A task inherits this value from the task that starts
+/// it, and keeps it until it ends. So the witness exists while any task of the work exists. Detached tasks, and tasks
+/// that callbacks of an event loop start, are not counted.
 final class TaskCensus: Sendable {
     private final class Witness: Sendable {
         private let census: TaskCensus
@@ -22,7 +23,7 @@ final class TaskCensus: Sendable {
 
     private let live = Atomic(0)
 
-    /// How many pieces of work have a task.
+    /// How many pieces of work still have a task.
     var count: Int { live.load(ordering: .relaxed) }
 
     /// Does a piece of work, and counts it until the last of its tasks has ended.

@@ -5,25 +5,26 @@ internal import Bowline
 struct SilenceCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "silence",
-        abstract: "Makes the path silent at every phase of a request, and measures how long until calls succeed again.",
+        abstract: "Makes the path silent in every phase of a request, and measures when calls succeed again.",
         discussion: """
-            Callers make calls through a proxy that, from one moment on, passes nothing on and closes nothing. Column \
-            "dark" says what: every second connection (half), all open ones (open), all of them and new ones for a while \
-            (path), or everything for a while (pause). Times are counted from the moment from which new connections work. \
-            Exit status 1 if a figure is beyond its limit.
+            Callers make calls through a proxy. From one moment on, the proxy passes no bytes and closes \
+            no connection. The column "dark" says which connections are silent: every second connection \
+            (half), all open ones (open), all open ones, and new ones for a while (path), or all for a \
+            while (pause). Times are counted from the moment from which new connections work. Exit \
+            status 1 if a figure is beyond its limit.
             """
     )
 
-    @Flag(help: "Only the extents half and path, with 8 callers.")
+    @Flag(help: "Runs only the extents half and path, with 8 callers.")
     var short = false
 
-    @Option(help: "How many callers each scenario has. Default 16, with --short 8.")
+    @Option(help: "How many callers each scenario has. (default: 16; with --short 8)")
     var workers: Int?
 
     @Option(help: "How many scenarios run at once.")
     var atOnce = 4
 
-    @Option(help: "Only the scenarios whose name (as \"HTTP/2 TLS, body, half\") contains this.")
+    @Option(help: "Runs only the scenarios with this text in their name, which is like \"HTTP/2 TLS, body, half\".")
     var only: String?
 
     func validate() throws {
@@ -73,7 +74,7 @@ struct SilenceCommand: AsyncParsableCommand {
         return table
     }
 
-    /// The errors of calls, the figures beyond a limit, and the last line.
+    /// Returns the lines below the table: the errors of calls, the figures beyond a limit, and the last line.
     private static func summary(_ rows: [SilenceRow], _ limits: SilenceLimits) -> String {
         var lines = [""]
         for row in rows where !row.failures.isEmpty { lines.append("\(row.scenario): \(row.failureText)") }

@@ -14,9 +14,9 @@ struct SilenceLimits: Sendable {
     /// The additional time that a busy machine may need.
     let slack = Duration.milliseconds(300)
 
-    /// How long a path that recovers stays silent: longer than a timeout of one attempt. In the `dial` phase of a
-    /// connection without TLS it is shorter: the client counts an accepted connection as established, and a connection
-    /// that no request used during the silence would stay in the pool.
+    /// How long a path that recovers stays silent: longer than the timeout of one attempt. The time is shorter in the
+    /// `dial` phase of a connection without TLS. There the client counts an accepted connection as established, and if
+    /// no request used it during the silence, it would stay in the pool.
     func dark(_ scenario: SilenceScenario) -> Duration {
         scenario.phase == .dial && !scenario.speaks.isEncrypted ? .milliseconds(450) : .milliseconds(600)
     }

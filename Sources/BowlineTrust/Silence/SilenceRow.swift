@@ -26,7 +26,7 @@ struct SilenceRow: Sendable {
     ///   - calls: All calls, in any order.
     ///   - workers: How many callers there were, numbered from 0.
     ///   - wentDark: When the path became silent.
-    ///   - healed: From when on new connections worked.
+    ///   - healed: The instant from which new connections worked.
     init(
         _ scenario: SilenceScenario, calls: [SilenceCall], workers: Int, wentDark: MonotonicInstant,
         healed: MonotonicInstant

@@ -92,7 +92,8 @@ final class SilenceRun: Sendable {
         scenario.healsAtOnce ? wentDark : wentDark.advanced(by: limits.dark(scenario))
     }
 
-    /// One caller: makes the call that meets the silence, then further calls, one after another, until the run is over.
+    /// Runs one caller. It makes the call that is in flight when the path becomes silent, then further calls, one after
+    /// another, until the run is over.
     private func work(_ worker: Int) async {
         let isOdd = worker % 2 == 1
         switch scenario.phase {
@@ -191,11 +192,11 @@ final class SilenceRun: Sendable {
     }
 
     private static let darkOpening = FaultScript { $0.opening = .silence }
-    /// The first bytes of the server's part of the handshake arrive, then nothing.
+    /// A script that passes the first bytes of the server's part of the handshake, and then nothing.
     private static let darkHandshake = FaultScript { $0.toClient.events = [FaultEvent(at: 200, .silenceBoth)] }
 
-    /// How many connections in the pool are dead. Sends as many calls at once as all connections together take; a dead
-    /// connection leaves its calls unanswered.
+    /// Returns how many connections in the pool are dead. To find out, sends as many calls at once as all connections
+    /// together carry: the calls on a dead connection get no answer.
     private func deadConnections() async -> Int {
         // A doubted connection counts as active until its PING is answered or has timed out.
         try? await eventually("no connection in use", within: Self.patience) {

@@ -22,7 +22,7 @@ enum SilencePhase: String, Sendable, CaseIterable {
     /// A part of the request body has been sent.
     case upload
 
-    /// Whether the client makes its connections while the path is silent, and none before.
+    /// Whether the client makes all its connections while the path is silent.
     var isInDial: Bool { self == .dial || self == .handshake }
 }
 
@@ -34,7 +34,7 @@ enum SilenceExtent: String, Sendable, CaseIterable {
     case open
     /// All open connections permanently, and new connections until the path recovers.
     case path
-    /// Everything until the path recovers; then everything continues, and the delayed bytes arrive.
+    /// All connections until the path recovers. Then they all continue, and the delayed bytes arrive.
     case pause
 }
 
@@ -46,7 +46,7 @@ struct SilenceScenario: Sendable, Hashable, CustomStringConvertible {
 
     var description: String { "\(speaks.rawValue), \(phase.rawValue), \(extent.rawValue)" }
 
-    /// Whether the combination makes sense.
+    /// Whether the scenario is possible: not every protocol has every phase, and not every phase every extent.
     var isPossible: Bool {
         switch phase {
         case .dial: extent != .open

@@ -7,8 +7,8 @@ final class SilenceService: Sendable {
     enum Route: String, Sendable {
         /// Immediately.
         case fast
-        /// After 100 ms, so that all calls that begin together have a connection before the first one returns its
-        /// connection.
+        /// After 100 ms. By then, all calls that begin together have a connection each, so no call gets the connection
+        /// of a finished call.
         case slow
         /// When ``SilenceService/heads`` is open; over HTTP/1.1 the first 20 bytes of the head come earlier.
         case head

@@ -2,26 +2,28 @@ internal import ArgumentParser
 internal import Bowline
 internal import BowlineTesting
 
-/// `bowline-trust stalled`: measures the memory used for responses that are not read, while the peer sends all that it
-/// may, byte by byte.
+/// `bowline-trust stalled`: measures the memory used for responses that are not read. The peer sends as many bytes as
+/// the windows allow, each in a frame of its own.
 struct StalledCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stalled",
         abstract: "Measures the memory of unread responses that the peer sends in frames of one byte.",
         discussion: """
-            The readers stop after the head. The peer, in a process of its own, sends DATA frames of one byte until the window of \
-            each stream is used up. Of the memory that the program has allocated at its peak, that of before is taken off. The \
-            rest may be the stream's window and 16 KiB for each stream. Only on Linux with glibc. Exit status 1 if it is more.
+            The client reads only the heads of the responses. The peer, in a process of its own, sends \
+            DATA frames of one byte until the window of each stream is used up. The program's allocated \
+            memory is measured before the requests and at its maximum. For each stream, the difference \
+            may be at most the stream's window and 16 KiB. Only on Linux with glibc. Exit status 1 if \
+            the difference is larger.
             """
     )
 
-    @Option(help: "How many responses there are, 1 to 900.")
+    @Option(help: "How many responses there are, each on its own stream, 1 to 900.")
     var streams = 100
 
     @Option(help: "The stream windows to try, 65,535 or more.")
     var window: [Int] = [65_535, 1_048_576]
 
-    @Flag(help: "Only the smallest window.")
+    @Flag(help: "Tries only the smallest window.")
     var short = false
 
     func validate() throws {
@@ -54,7 +56,7 @@ struct StalledCommand: AsyncParsableCommand {
 struct StalledPeerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "stalled-peer", shouldDisplay: false)
 
-    @Option(help: "The Unix domain socket on which it listens.")
+    @Option(help: "The Unix domain socket on which the peer listens.")
     var socket: String
 
     func run() async throws {

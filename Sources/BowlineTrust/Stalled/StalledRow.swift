@@ -1,6 +1,6 @@
 /// The result for one window size.
 struct StalledRow: Sendable, Hashable {
-    /// How many bytes a stream may use beside its window: one frame of the agreed maximum size, 16 KiB.
+    /// How many bytes of memory a stream may use beside its window: one frame of the agreed maximum size, 16 KiB.
     static let allowance = 16_384
     static let header = [
         "window", "streams", "bytes sent", "KiB before", "KiB at the peak", "bytes per stream", "limit",

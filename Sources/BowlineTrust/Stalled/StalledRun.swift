@@ -53,7 +53,8 @@ struct StalledRun: Sendable {
     }
 
     private func measure(_ client: ServiceClient) async throws -> StalledRow {
-        // A warm-up: the memory that the process and the connection keep belongs to the figure before the requests.
+        // A warm-up, so that the figure before the requests includes the memory that the process and the connection
+        // keep.
         for _ in 0..<3 { _ = try await head(client, "/warm").body.collect(upTo: 1) }
         var row = StalledRow(window: window, streams: streams)
         row.beforeKiB = try held()

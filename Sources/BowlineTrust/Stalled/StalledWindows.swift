@@ -2,7 +2,7 @@ internal import BowlineTesting
 
 /// How many bytes a peer may still send: on the connection, and on each stream whose reader is stopped (RFC 9113 §6.9).
 struct StalledWindows: Sendable, Hashable {
-    /// A number of bytes to send on each of some streams, the same for all.
+    /// The bytes to send next: the same number on each of these streams.
     struct Part: Sendable, Hashable {
         let streams: [Int]
         let bytes: Int
@@ -26,13 +26,14 @@ struct StalledWindows: Sendable, Hashable {
         streams.append(Stream(id: id, left: initial))
     }
 
-    /// The client has changed SETTINGS_INITIAL_WINDOW_SIZE: the windows of all streams change by the difference.
+    /// Records that the client has changed SETTINGS_INITIAL_WINDOW_SIZE. The windows of all streams change by the
+    /// difference.
     mutating func initialChanged(to window: Int) {
         for index in streams.indices { streams[index].left += window - initial }
         initial = window
     }
 
-    /// The client has sent WINDOW_UPDATE; stream 0 is the connection.
+    /// Records that the client has sent WINDOW_UPDATE; stream 0 means the connection.
     mutating func raised(_ id: Int, by increment: Int) {
         if id == 0 {
             connection += increment

@@ -9,8 +9,8 @@ struct StreamsCall: Sendable, Hashable {
     static let numberField = "x-call"
     /// The largest length of a request body, in bytes.
     private static let longestBody = 30_000
-    /// The largest length of a response body, in bytes. The responses of all streams of a connection fit in the window
-    /// that the client gives first, so the peer does not count that window.
+    /// The largest length of a response body, in bytes. The responses of all streams of a connection fit in the
+    /// connection's first receive window, so the peer does not count that window.
     static let longestAnswer = 1_000
 
     let number: Int

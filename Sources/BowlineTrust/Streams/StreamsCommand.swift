@@ -10,21 +10,23 @@ struct StreamsCommand: AsyncParsableCommand {
         abstract:
             "Sends requests over HTTP/2 connections whose stream numbers run out, to a peer that pauses and goes away.",
         discussion: """
-            The client has one connection at a time. A connection has the last 250 stream numbers that there are, so that they \
-            run out after 250 requests. The peer changes its windows and its limit of streams while \
-            requests are under way, pauses, refuses streams, sends GOAWAY and cuts connections, as the seed says. No request \
-            that may be repeated may be lost, and no POST may be executed twice. The same seed draws the same; how tasks \
-            interleave is not repeated. Exit status 1 if a rule is violated.
+            The client has one connection at a time. Each connection begins with one of the last 250 \
+            stream numbers that HTTP/2 has, so its numbers run out after at most 250 requests. As the \
+            seed decides, the peer changes its windows and its stream limit while requests are in \
+            flight, pauses, refuses streams, sends GOAWAY and cuts connections. The client must not lose \
+            a request that it may repeat, and no POST may be executed twice. The same seed draws the \
+            same requests and the same behaviour; the order in which tasks run is not repeated. Exit \
+            status 1 if a rule is violated.
             """
     )
 
     @Option(help: "How many requests to make, 1 or more.")
     var requests = 1_000_000
 
-    @Flag(help: "20,000 requests, unless --requests says otherwise.")
+    @Flag(help: "Makes 20,000 requests, unless --requests says otherwise.")
     var short = false
 
-    @Option(help: "What requests and peer are drawn from; picked and printed if it is not given.")
+    @Option(help: "The seed of the requests and of the peer's behaviour. (default: random, and printed)")
     var seed: UInt64?
 
     @Option(help: "How many calls are made at once, 1 to 1,000.")

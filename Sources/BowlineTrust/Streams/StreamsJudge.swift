@@ -23,7 +23,7 @@ struct StreamsRecord: Sendable {
     /// How often the peer executed each request, by the request's number.
     var executions: [UInt8]
     var figures = StreamsFigures()
-    /// What the client did although it must not, as the peers saw it.
+    /// The client's faults, as the peers saw them.
     var problems: [String] = []
     /// The first few errors of calls.
     var errors: [String] = []
@@ -31,15 +31,16 @@ struct StreamsRecord: Sendable {
 
 /// Compares the outcomes that the client program saw with the requests that the peer executed.
 ///
-/// A pure function of the record of a run.
+/// The verdict depends only on the record of a run.
 struct StreamsJudge: Sendable, Hashable {
     /// Runs with at least this many requests must show every behaviour of the peer.
     private static let representativeCount = 20_000
 
     private(set) var answered = 0
-    /// Calls that failed although the client may repeat their requests: GETs, and POSTs that were not executed.
+    /// Calls that failed although the client was allowed to repeat their requests: GETs, and POSTs that were not
+    /// executed.
     private(set) var lost = 0
-    /// POSTs that may have been executed or not; the client cannot know.
+    /// Failed POSTs for which the client cannot know whether they were executed.
     private(set) var ambiguous = 0
     /// POSTs that were executed more than once.
     private(set) var twice = 0

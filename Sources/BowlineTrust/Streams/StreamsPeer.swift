@@ -14,8 +14,8 @@ internal import NIOCore
 /// | the end of a request | executes it, and answers it at the end of the turn |
 /// | the end of a turn | raises windows, changes settings, pauses, sends GOAWAY or cuts the connection, as drawn |
 ///
-/// ``problems`` lists what the client must not do: a stream number that does not rise, more streams than allowed, DATA
-/// beyond a window, a request with the fields or the body of another.
+/// ``problems`` lists what the client did wrong: a stream number that does not rise, more streams than allowed, DATA
+/// beyond a window, a request with the fields or the body of another request.
 struct StreamsPeer: Sendable {
     /// The peer's actions in one turn.
     struct Turn: Sendable {
@@ -69,8 +69,8 @@ struct StreamsPeer: Sendable {
     private var connectionWindow = 65_535
     /// The settings that the client has acknowledged.
     private var inForce = StreamsSettings()
-    /// The settings that the client has not acknowledged, oldest first. Each element is the complete settings after its
-    /// acknowledgement.
+    /// The settings that the client has not acknowledged, oldest first. Each element contains the complete settings
+    /// that are in force after its acknowledgement.
     private var announced: [StreamsSettings] = []
     /// The frames that the peer sends after a pause.
     private var afterPause: [HTTP2WireFrame] = []
@@ -144,7 +144,7 @@ struct StreamsPeer: Sendable {
         return []
     }
 
-    /// The request that these fields belong to; nil: no request of the run.
+    /// Returns the request that these fields belong to; nil: they belong to no request of the run.
     private mutating func call(of fields: [HTTP2WireField]) -> StreamsCall? {
         let target = fields[":path"] ?? ""
         guard let number = StreamsCall.number(ofTarget: target), (0..<requests).contains(number) else {
@@ -169,7 +169,7 @@ struct StreamsPeer: Sendable {
         let count = frame.payload.readableBytes
         connectionWindow -= count
         if connectionWindow < 0, count > 0 { note("\(-connectionWindow) bytes beyond the connection's window") }
-        // No such stream: the client does not know yet that the peer has refused or ignored it.
+        // The stream is not open: the peer has refused or ignored it, and the client does not know that yet.
         guard let index = streams.firstIndex(where: { $0.id == frame.stream }) else { return }
         let call = streams[index].call
         if count > streams[index].window, count > 0 {

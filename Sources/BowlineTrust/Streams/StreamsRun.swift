@@ -5,8 +5,8 @@ internal import Logging
 internal import NIOCore
 internal import Synchronization
 
-/// A run of many requests over one connection at a time, whose stream numbers run out again and again. The peer pauses,
-/// changes its settings and goes away.
+/// A run of many requests with one connection at a time. The stream numbers of each connection soon run out. The peer
+/// pauses, changes its settings and goes away.
 final class StreamsRun: Sendable {
     private struct State: Sendable {
         var told: [StreamsTold]

@@ -29,7 +29,7 @@ final class StreamsService: Sendable {
     /// How often each request was executed, by the request's number.
     var executions: [UInt8] { state.withLock { $0.executions } }
     var figures: StreamsFigures { state.withLock { $0.figures } }
-    /// What the client did although it must not.
+    /// The client's faults, as the peers saw them.
     var problems: [String] { state.withLock { $0.problems } }
 
     /// Speaks HTTP/2 on a connection until it ends.

@@ -1,7 +1,8 @@
 internal import NIOCore
 internal import NIOPosix
 
-/// Asks a ``ServiceResolver`` for one dial, through the interface of SwiftNIO's Happy Eyeballs.
+/// Finds the addresses for one dial: calls a ``ServiceResolver``, and has the interface that SwiftNIO's Happy Eyeballs
+/// needs.
 // Safety: mutable state is touched on `eventLoop` only.
 final class DialResolver: Resolver, @unchecked Sendable {
     private let resolver: any ServiceResolver
@@ -36,8 +37,8 @@ final class DialResolver: Resolver, @unchecked Sendable {
 
     func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> { ipv4.futureResult }
 
-    /// Cancels the look-up: SwiftNIO does not need the answer any more. SwiftNIO calls this during a step of its own,
-    /// so the promises complete later.
+    /// Cancels the look-up, because SwiftNIO does not need the answer any more. SwiftNIO calls this function in the
+    /// middle of its own work, so the promises complete after the return.
     func cancelQueries() {
         task?.cancel()
     }
@@ -48,7 +49,8 @@ final class DialResolver: Resolver, @unchecked Sendable {
         finish(.failure(DialFailure.cancelled), port: 0)
     }
 
-    /// Completes both promises in one turn of the loop. Otherwise SwiftNIO waits 50 ms for the other family.
+    /// Completes both promises in one turn of the loop. If only one were complete, SwiftNIO would wait 50 ms for the
+    /// other family.
     private func finish(_ answer: Result<ResolvedAddresses, any Error>, port: Int) {
         guard !isOver else { return }
         isOver = true

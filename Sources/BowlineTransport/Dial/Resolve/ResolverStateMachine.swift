@@ -1,4 +1,4 @@
-/// Decides when each look-up runs. There is one look-up per name, however many dials wait for it.
+/// Decides when each look-up runs. There is one look-up per name, even if many dials wait for the name.
 ///
 /// A look-up is *queued* until a thread takes it, and *running* until the system has answered. A running look-up cannot
 /// be stopped. When its last waiter leaves, it is *abandoned*: its answer is dropped, unless a new waiter comes before
@@ -12,9 +12,10 @@
 /// | abandoned | running | – | – | absent |
 ///
 /// Names are served in the order in which they were first wanted. At most `Limits.wanted` wanted look-ups run at a
-/// time. Abandoned look-ups do not count against that limit, so a name that hangs delays other names only while dials
-/// wait for it. `Limits.threads` limits the threads of both together. A thread is started when a look-up is queued that
-/// the thread can take at once. A thread ends when there is none for it.
+/// time. Abandoned look-ups do not count against that limit. So if the look-up of one name hangs, it delays other names
+/// only while dials wait for that name. `Limits.threads` limits the threads for wanted and abandoned look-ups together.
+/// A thread is started when a look-up is queued and a new thread could take it at once. A thread ends when there is no
+/// look-up that it could take.
 struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
     struct Limits {
         /// How many wanted look-ups may run at a time.
@@ -29,10 +30,11 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         static func < (left: WaiterID, right: WaiterID) -> Bool { left.value < right.value }
     }
 
-    /// What the caller has to do about threads.
+    /// The caller's next action: whether it has to start a thread.
     enum Threads: Equatable, Sendable {
         case enough
-        /// Start one thread. The thread calls `threadBecameFree`. If it cannot be started, call `threadNotStarted`.
+        /// Start one thread, which calls `threadBecameFree`. If the system cannot start the thread, call
+        /// `threadNotStarted`.
         case startOne
     }
 
@@ -94,7 +96,7 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         return Forgotten(waiter: waiter, threads: startThreadIfDue())
     }
 
-    /// Returns the name for a free thread to look up; nil: there is none, and the thread ends.
+    /// Returns the name for a free thread to look up; nil: no name waits, and the thread ends.
     mutating func threadBecameFree() -> String? {
         guard !queue.isEmpty, wantedRunning < limits.wanted else {
             threadCount -= 1

@@ -2,8 +2,9 @@ package import NIOCore
 
 /// Finds the addresses of a host name.
 ///
-/// Users may supply a resolver here in the future; today there is only the system's, ``SystemResolver``. A dial asks
-/// once. The task that asks is cancelled when the dial is cancelled or times out. IP addresses are never looked up.
+/// Users may supply a resolver here in the future; today there is only the system's, ``SystemResolver``. A dial calls
+/// the resolver once, in a task. That task is cancelled when the dial is cancelled or times out. IP addresses are never
+/// looked up.
 package protocol ServiceResolver: Sendable {
     /// Returns the addresses of `host`.
     ///
@@ -14,7 +15,7 @@ package protocol ServiceResolver: Sendable {
 
 /// The addresses of one host.
 package struct ResolvedAddresses: Sendable, Equatable {
-    /// In the order in which they should be tried (RFC 6724). Their ports are ignored.
+    /// The addresses, in the order in which they should be tried (RFC 6724). Their ports are ignored.
     package var addresses: [SocketAddress]
     /// How long the addresses are valid; nil: the resolver does not know. The client does not cache addresses yet.
     package var validFor: Duration?
@@ -25,7 +26,7 @@ package struct ResolvedAddresses: Sendable, Equatable {
     }
 }
 
-/// Why a name has no addresses.
+/// The reason why a name has no addresses.
 package struct NameLookupError: Error, Hashable {
     /// The kind of failure.
     package enum Reason: Sendable {

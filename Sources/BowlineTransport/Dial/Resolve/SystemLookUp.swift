@@ -7,7 +7,7 @@ package enum SystemLookUp {
     /// Returns the IPv4 and IPv6 addresses of `host`, in the system's order.
     package static func addresses(of host: String) -> Result<ResolvedAddresses, NameLookupError> {
         var hints = addrinfo()
-        // One entry for each address, not one for each protocol.
+        // Asks for one entry per address. Otherwise there would be one per address and protocol.
         hints.ai_socktype = Platform.streamSocket
         hints.ai_protocol = CInt(IPPROTO_TCP)
         var list: UnsafeMutablePointer<addrinfo>?
@@ -38,7 +38,8 @@ package enum SystemLookUp {
         }
     }
 
-    /// One file of the resolver, and one socket to a name server.
+    /// The number of descriptors that a look-up needs: one for a file of the resolver, and one for a socket to a name
+    /// server.
     private static let descriptorsOfLookUp = 2
 
     /// Returns the meaning of a `getaddrinfo` failure. glibc reports "no such name" even if it had no descriptor to
@@ -47,7 +48,7 @@ package enum SystemLookUp {
     ///
     /// - Parameters:
     ///   - systemError: The `errno` after the look-up; 0: none.
-    ///   - lackOfDescriptors: Returns why the process cannot open what a look-up opens; nil: it can.
+    ///   - lackOfDescriptors: Returns why the process cannot open the descriptors of a look-up; nil: it can open them.
     package static func error(
         _ status: CInt, _ systemError: CInt, lackOfDescriptors: () -> String?
     ) -> NameLookupError {

@@ -2,16 +2,17 @@ internal import BowlineCore
 internal import BowlinePlatform
 internal import NIOCore
 
-/// Asks the system's resolver on threads of its own. No event loop waits for a name, and a slow name does not delay
-/// others.
+/// Looks up host names with the system's resolver, on separate threads. So no event loop waits for a name, and a slow
+/// name does not delay others.
 ///
-/// The process has one, ``shared``: clients share its look-ups. Its threads end as soon as they have nothing to do.
-/// ``ResolverStateMachine`` decides how many look-ups run at a time and in which order. `localhost` and names that end
-/// in `.localhost` mean this machine and need no look-up (RFC 6761 §6.3).
+/// All clients of the process share one system resolver and its look-ups: ``shared``. The resolver's threads end as
+/// soon as they have nothing to do. ``ResolverStateMachine`` decides how many look-ups run at a time and in which
+/// order. `localhost` and names that end in `.localhost` mean this machine and need no look-up (RFC 6761 §6.3).
 package final class SystemResolver: ServiceResolver {
     /// Looks up one name. Blocks until the answer is there.
     package typealias LookUp = @Sendable (_ host: String) -> Result<ResolvedAddresses, NameLookupError>
-    /// Runs its argument on a new thread. Returns the system's reason if the thread could not be started; nil: it runs.
+    /// Runs its argument on a new thread. Returns the system's reason if the thread could not be started; nil: the
+    /// thread runs.
     package typealias StartThread = @Sendable (_ body: @escaping @Sendable () -> Void) -> String?
 
     private typealias Machine = ResolverStateMachine<CheckedContinuation<ResolvedAddresses, any Error>>
@@ -36,12 +37,13 @@ package final class SystemResolver: ServiceResolver {
         self.startThread = startThread
     }
 
-    /// Returns the addresses of `host`. If the task is cancelled, the call ends at once, whatever the system's look-up
-    /// does.
+    /// Returns the addresses of `host`. If the task is cancelled, the call ends at once. The system's look-up may go
+    /// on.
     package func resolve(_ host: String) async throws -> ResolvedAddresses {
         if let addresses = Self.ownAddresses(of: host) { return addresses }
         let id = state.withLock { $0.machine.nextWaiterID() }
-        // The runtime does not inform the sanitizer about a continuation that is resumed before it is awaited.
+        // For the thread sanitizer: the runtime does not tell it when a continuation is resumed before the task awaits
+        // it.
         defer { state.synchronize() }
         return try await withCancellableContinuation { continuation in
             let threads = state.withLock { state -> Machine.Threads? in

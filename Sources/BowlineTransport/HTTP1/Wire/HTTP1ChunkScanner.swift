@@ -24,7 +24,8 @@ struct HTTP1ChunkScanner: Sendable {
     private var digits = 0
     private var lineSurplus = 0
     private var line = 1
-    /// Bytes of the body so far that are not data, minus the data bytes that it delivered; never below zero.
+    /// The number of body bytes so far that are not data, minus the number of data bytes that the body delivered. Never
+    /// below zero.
     private var surplus: Int64 = 0
 
     /// Notes data bytes that were delivered.
@@ -37,7 +38,7 @@ struct HTTP1ChunkScanner: Sendable {
         phase = .dataEnd
     }
 
-    /// Scans more bytes. Returns what is complete, and how many bytes were used.
+    /// Scans more bytes. Returns the line that is complete, if there is one, and how many bytes were used.
     mutating func scan(
         _ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits
     ) throws(HTTP1ParseError) -> (result: Result, used: Int) {

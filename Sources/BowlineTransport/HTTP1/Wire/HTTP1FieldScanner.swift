@@ -38,7 +38,7 @@ struct HTTP1FieldScanner: Sendable {
     /// The position of the next byte to scan. When the section is complete: its length.
     private(set) var position: Int
     private(set) var spans: [ReceivedFields.Span] = []
-    /// The pieces that ``applyFolds(to:)`` must move, in this order. Until then the spans are not valid.
+    /// The pieces that ``applyFolds(to:)`` must move, in this order. Before it has moved them, the spans are not valid.
     private(set) var folds: [Fold] = []
     var framing = HTTP1FramingFields()
 
@@ -131,8 +131,8 @@ struct HTTP1FieldScanner: Sendable {
         switch byte {
         case _ where HTTP1Grammar.isToken(byte): phase = .name
         case HTTP1Grammar.space, HTTP1Grammar.tab:
-            // RFC 9112 §5.2 requires a user agent to unfold. Folds that could hide how the message ends are refused all
-            // the same.
+            // RFC 9112 §5.2 requires a user agent to unfold. A fold is refused nevertheless if it could hide how the
+            // message ends.
             guard !isTrailer else { throw failure(.foldedTrailer) }
             guard !spans.isEmpty else { throw failure(.foldBeforeFirstField) }
             guard mayBeFolded else { throw failure(.foldedFramingField) }

@@ -1,12 +1,12 @@
 import BowlineCore
 
-/// What the fields of a head say about framing and persistence, collected during the scan.
+/// The framing and the persistence that the fields of a head declare, collected during the scan.
 ///
-/// Strict where RFC 9112 §6.3 lets a recipient choose: a field that another recipient might read differently is an
-/// error.
+/// Where RFC 9112 §6.3 lets a recipient choose, this type is strict: a field that another recipient might read
+/// differently is an error.
 struct HTTP1FramingFields: Sendable {
-    /// Whether the response is a 1xx, or a 2xx to CONNECT. Content-Length, Transfer-Encoding and Content-Encoding mean
-    /// nothing there and are not read.
+    /// Whether the response is a 1xx, or a 2xx to CONNECT. Content-Length, Transfer-Encoding and Content-Encoding have
+    /// no meaning in such a response and are not read.
     var ignoresFraming = false
     var isHTTP10 = false
     private(set) var contentLength: Int64?
@@ -15,7 +15,7 @@ struct HTTP1FramingFields: Sendable {
     private(set) var keepsAlive = false
     private(set) var keepAliveTimeout: Int?
     private var contentCodings = 0
-    /// Where the digits of the first Content-Length are.
+    /// The position of the first Content-Length's digits.
     private var lengthStart = 0
     private var lengthEnd = 0
 
@@ -111,7 +111,8 @@ struct HTTP1FramingFields: Sendable {
                 guard let digit = HTTP1Grammar.digit(byte) else { return }
                 seconds = seconds * 10 + digit
             }
-            // The shortest of several counts: to close too early costs a dial, to close too late costs a request.
+            // If there are several timeouts, the shortest one applies: closing too early costs a dial, but closing too
+            // late costs a request.
             keepAliveTimeout = min(seconds, keepAliveTimeout ?? seconds)
         }
     }

@@ -89,7 +89,7 @@ enum HTTP1Grammar {
     static func endOfToken(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
         var position = start
         while position < bytes.count {
-            // Eight bytes at a time while they are letters and hyphens: names rarely have anything else.
+            // Takes eight bytes at a time while they are letters and hyphens: names rarely contain other characters.
             if position + 8 <= bytes.count {
                 let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
                 let others = bytesOtherThanLettersAndHyphens(in: word)

@@ -24,7 +24,7 @@ struct HTTP1HeadScanner: Sendable {
     /// The length of the head in bytes. Valid when the head is complete.
     var length: Int { fields.position }
 
-    /// Where the reason phrase starts.
+    /// The position at which the reason phrase starts.
     var reasonStart: Int { min(Self.prefixLength, reasonEnd) }
 
     /// Scans more bytes. Returns whether the head is complete.

@@ -1,8 +1,8 @@
-/// Why the bytes of a peer are not a valid HTTP/1.1 response. The connection cannot be used any more.
+/// The reason why the bytes of a peer are not a valid HTTP/1.1 response. The connection cannot be used any more.
 ///
-/// Says what was wrong and where. Of the peer's bytes it contains at most one.
+/// Says what was wrong and where. Contains at most one of the peer's bytes.
 package struct HTTP1ParseError: Error, Hashable, Sendable {
-    /// What was wrong.
+    /// The fault in the peer's bytes.
     package enum Reason: String, Sendable, CaseIterable {
         case unsolicitedBytes = "bytes arrived before the request that they would answer"
         case notHTTP1 = "not an HTTP/1 status line"

@@ -15,7 +15,7 @@ package enum HTTP1BodyFraming: Sendable, Hashable {
 
 /// A result of the parser; ``HTTP1ResponseParser/next()`` returns one at a time.
 package enum HTTP1ResponseEvent: Sendable {
-    /// No event until more bytes are appended.
+    /// There is no event. More bytes must be appended first.
     case needMoreBytes
     /// A 1xx response; the final one is still to come.
     case informational(HTTP1ResponseHead)

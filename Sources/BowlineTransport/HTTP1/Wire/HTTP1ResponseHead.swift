@@ -3,7 +3,7 @@ package import NIOCore
 
 /// The status line and fields of a response.
 package struct HTTP1ResponseHead: Sendable {
-    /// What a response says about further use of its connection (RFC 9112 §9.3).
+    /// The information in a response about further use of its connection (RFC 9112 §9.3).
     package struct Persistence: Sendable, Hashable {
         /// Whether the connection may carry another request once this response has ended and nothing follows it.
         package var keepAlive: Bool

@@ -81,7 +81,8 @@ extension HTTP1ResponseParser {
     private func mayKeepAlive(_ framing: HTTP1BodyFraming) -> Bool {
         let fields = head.fields.framing
         guard !fields.closes, !informationalCloses, !isUpgrade, framing != .untilClose else { return false }
-        // A server that announces a body with a 204 may also send it, and we would take it for the next response.
+        // A server that announces a body with a 204 may also send that body. We would then read the body as the next
+        // response.
         if head.statusCode == 204, fields.isChunked || fields.contentLength ?? 0 > 0 { return false }
         return !fields.isHTTP10 || fields.keepsAlive
     }

@@ -3,10 +3,10 @@ package import NIOCore
 
 /// Parses the responses on one HTTP/1.1 connection strictly, one request at a time, as their bytes arrive.
 ///
-/// A pure value. Call ``beginResponse(to:)`` when a request is written, and ``append(_:)`` with the bytes of each read.
-/// Then call ``next()`` until it returns `needMoreBytes`; appending before that costs a copy. After
-/// ``HTTP1ResponseEvent/end(trailers:)``, bytes are only counted (``leftoverByteCount``) until the next response
-/// begins. An error is final.
+/// The parser has no input or output of its own. Call ``beginResponse(to:)`` when a request is written, and
+/// ``append(_:)`` with the bytes of each read. Then call ``next()`` until it returns `needMoreBytes`; appending earlier
+/// costs a copy. After ``HTTP1ResponseEvent/end(trailers:)``, bytes are only counted (``leftoverByteCount``) until the
+/// next response begins. After an error, the parser returns only that error.
 ///
 /// | state | input | next state |
 /// |---|---|---|
@@ -48,7 +48,7 @@ package struct HTTP1ResponseParser: Sendable {
     var chunks = HTTP1ChunkScanner()
     var trailers = HTTP1FieldScanner(isTrailer: true, startingAt: 0)
     var informationalCount = 0
-    /// Whether a 1xx said `close`. By RFC 9112 §9.3 only the most recent message counts; to close in this case too is
+    /// Whether a 1xx said `close`. By RFC 9112 §9.3 only the most recent message counts. Closing also after a 1xx is
     /// safe.
     var informationalCloses = false
     var hasReceivedEOF = false
@@ -71,7 +71,8 @@ package struct HTTP1ResponseParser: Sendable {
 
     /// Begins the response to a request that is about to be written.
     ///
-    /// Leftover bytes cannot belong to it: if there are any, the parser fails, and ``next()`` throws.
+    /// If there are leftover bytes, the parser fails and ``next()`` throws, because these bytes cannot belong to this
+    /// response.
     package mutating func beginResponse(to kind: RequestKind) {
         if case .failed = state { return }
         guard leftoverByteCount == 0, case .idle = state else {
@@ -135,8 +136,8 @@ package struct HTTP1ResponseParser: Sendable {
 
     /// Ends the input: no byte will follow. Returns the event that results from this.
     ///
-    /// Call it when ``next()`` has returned `needMoreBytes`. Otherwise bytes that are not parsed yet give the next
-    /// event.
+    /// Call it when ``next()`` has returned `needMoreBytes`. Otherwise the next event comes from bytes that are not
+    /// parsed yet.
     ///
     /// - Returns: `end` if the end of the input ends the body; nil if no response was in progress.
     /// - Throws: `closedBeforeResponse`, `truncatedHead` or `truncatedBody` if a response was in progress.
@@ -150,8 +151,8 @@ package struct HTTP1ResponseParser: Sendable {
     /// Returns `needMoreBytes`: all bytes are used up. Throws if no more will come.
     mutating func starved() throws(HTTP1ParseError) -> HTTP1ResponseEvent {
         guard hasReceivedEOF else {
-            // Do not keep the whole buffer of this read for the few bytes that are left: the next read can then reuse
-            // it.
+            // Copies the few bytes that are left, instead of keeping the whole buffer of this read. So the next read
+            // can reuse the buffer.
             buffer = buffer.readableBytes == 0 ? ByteBuffer() : buffer.compact()
             return .needMoreBytes
         }

@@ -1,7 +1,8 @@
 package import BowlineCore
 internal import NIOCore
 
-/// Why a field section of a response is refused: it is malformed (RFC 9113 §8.1.1), or larger than we accept.
+/// The reason why a field section of a response is refused: it is malformed (RFC 9113 §8.1.1), or larger than we
+/// accept.
 package struct HTTP2FieldError: Error, CustomStringConvertible {
     package let description: String
     /// Whether the section is larger than we accept. False: it is malformed.
@@ -28,7 +29,7 @@ package struct HTTP2FieldSection {
         var received = received
         guard !received.isTooLarge else { throw HTTP2FieldError("too many fields, or too large ones", isLimit: true) }
         let bytes = received.bytes
-        // Taken out of `received`: the only reference to an array is changed in place.
+        // Moved out of `received`, so that this is the only reference and the array is changed in place.
         var spans: [ReceivedFields.Span] = []
         swap(&spans, &received.spans)
         guard spans.count <= maximumFields + 1 else { throw HTTP2FieldError("too many fields", isLimit: true) }

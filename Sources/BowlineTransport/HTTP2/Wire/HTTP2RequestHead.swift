@@ -3,8 +3,8 @@ internal import NIOCore
 
 /// The field section of a request's head (RFC 9113 §8.3.1). It is encoded when it is written.
 ///
-/// Fields that describe an HTTP/1.1 connection are left out (RFC 9113 §8.2.2). So is whitespace at the ends of a value
-/// (RFC 9113 §8.2.1). The rest of a value is sent byte for byte, even if it is not UTF-8.
+/// Fields that describe an HTTP/1.1 connection are left out (RFC 9113 §8.2.2). Whitespace at the ends of a value is
+/// left out too (RFC 9113 §8.2.1). The rest of a value is sent byte for byte, even if it is not UTF-8.
 struct HTTP2RequestHead: HTTP2FieldSource {
     private let request: CheckedRequest
     private let scheme: String

@@ -1,6 +1,7 @@
 internal import NIOCore
 
-// The checks that need only a frame's head: its place, its length, its stream (RFC 9113 §3.4, §4.2, §6).
+// The checks that need only a frame's head: its position among the frames, its length, its stream (RFC 9113 §3.4, §4.2,
+// §6).
 extension HTTP2FrameParser {
     /// Checks the head that was read, and continues with its payload.
     ///
@@ -32,8 +33,8 @@ extension HTTP2FrameParser {
         return nil
     }
 
-    /// Refuses a frame that is too large. It is an error of the connection if the frame could change the connection's
-    /// state (RFC 9113 §4.2).
+    /// Refuses a frame that is too large. If the frame could change the state of the connection, this is an error of
+    /// the connection; otherwise it is an error of the stream (RFC 9113 §4.2).
     private mutating func refuseOversized(_ type: HTTP2FrameType?) throws(HTTP2Violation) -> HTTP2ReceivedFrame {
         switch type {
         case .data, .priority, nil:

@@ -85,8 +85,8 @@ extension HTTP2FrameParser {
                 ? .pushPromise(stream: head.stream)
                 : .headers(stream: head.stream, block: fragment, endsStream: endsStream)
         }
-        // Copied, so that the rest can be appended. The capacity is twice the fragment, since the rest is rarely
-        // longer.
+        // Copied, so that the rest can be appended. The capacity is twice the fragment, since the rest is rarely longer
+        // than the first fragment.
         var block = ByteBufferAllocator().buffer(capacity: fragment.readableBytes * 2)
         block.writeImmutableBuffer(fragment)
         section = Section(stream: head.stream, endsStream: endsStream, isPush: isPush, block: block)

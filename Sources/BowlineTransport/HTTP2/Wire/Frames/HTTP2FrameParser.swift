@@ -3,9 +3,9 @@ package import NIOCore
 /// Parses the frames that a server sends on one HTTP/2 connection, as their bytes arrive (RFC 9113 §4, §6).
 ///
 /// A pure value. Call ``append(_:)`` with the bytes that were read, then ``next()`` until it returns nil. Appending
-/// earlier is allowed, but copies. The parser checks what a frame alone shows: its length, its stream number, its
-/// padding, its place in a field section. The session checks what depends on the state of streams and on settings. An
-/// error of the connection is final.
+/// earlier is allowed, but copies bytes. The parser checks the facts that a frame alone shows: its length, its stream
+/// number, its padding, its position in a field section. The session makes the checks that depend on the state of
+/// streams and on settings. After an error of the connection, the parser returns only that error.
 ///
 /// | state | input | next state |
 /// |---|---|---|
@@ -92,7 +92,7 @@ package struct HTTP2FrameParser: Sendable {
         }
     }
 
-    /// Parses up to the next frame, or piece of a DATA frame. nil: more bytes are needed.
+    /// Returns the next frame, or the next piece of a DATA frame. nil: more bytes are needed.
     ///
     /// - Throws: A violation of scope `connection`. Each later call throws the same violation.
     package mutating func next() throws(HTTP2Violation) -> HTTP2ReceivedFrame? {
@@ -130,7 +130,7 @@ package struct HTTP2FrameParser: Sendable {
         state = count > 0 ? .skipping(count) : .head
     }
 
-    /// Drops up to `count` bytes. Returns whether all of them were there.
+    /// Drops up to `count` bytes. Returns whether all of these bytes were there.
     private mutating func dropAvailable(_ count: Int) -> Bool {
         let available = min(count, buffer.readableBytes)
         buffer.moveReaderIndex(forwardBy: available)
@@ -139,7 +139,7 @@ package struct HTTP2FrameParser: Sendable {
         return available == count
     }
 
-    /// Returns the next piece of the current DATA frame: the bytes of it that have arrived. nil: none have.
+    /// Returns the next piece of the current DATA frame: those of its bytes that have arrived. nil: none have arrived.
     private mutating func nextPiece() -> HTTP2ReceivedFrame? {
         let available = buffer.readableBytes
         guard available > 0 || progress.content + progress.padding == 0 else {

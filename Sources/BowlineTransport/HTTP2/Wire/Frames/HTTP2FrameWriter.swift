@@ -148,8 +148,8 @@ package struct HTTP2FrameWriter: Sendable {
         return length
     }
 
-    /// Moves the fragments after the first one apart, beginning with the last, and writes the CONTINUATION heads
-    /// between them.
+    /// Moves the fragments apart and writes the CONTINUATION heads between them. Begins with the last fragment, so that
+    /// no fragment is overwritten.
     private static func split(
         _ length: Int, in memory: UnsafeMutableRawBufferPointer, from start: Int, size: Int, stream: Int
     ) {

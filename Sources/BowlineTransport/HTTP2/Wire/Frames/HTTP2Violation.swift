@@ -2,7 +2,7 @@
 ///
 /// The texts are static: they cost nothing and cannot carry a byte that the peer wrote.
 package struct HTTP2Violation: Error, Sendable {
-    /// What the violation ends (RFC 9113 §5.4).
+    /// The part of the protocol that the violation ends: a stream or the connection (RFC 9113 §5.4).
     package enum Scope: Sendable, Hashable {
         case stream(Int)
         case connection
@@ -10,9 +10,9 @@ package struct HTTP2Violation: Error, Sendable {
 
     package var code: HTTP2ErrorCode
     package var scope: Scope
-    /// What the peer sent, for example "a WINDOW_UPDATE of 0".
+    /// The peer's fault, for example "a WINDOW_UPDATE of 0".
     package var what: StaticString
-    /// Where the rule is written, for example "RFC 9113 §6.9".
+    /// The source of the rule, for example "RFC 9113 §6.9".
     package var rule: StaticString
 
     package init(_ code: HTTP2ErrorCode, _ scope: Scope, _ what: StaticString, rule: StaticString) {
@@ -36,7 +36,8 @@ extension HTTP2Violation: Hashable {
 }
 
 extension HTTP2Violation: CustomStringConvertible {
-    /// What the peer sent, the rule and the code: "a WINDOW_UPDATE of 0 (RFC 9113 §6.9, PROTOCOL_ERROR)".
+    /// A text with the peer's fault, the rule and the error code: "a WINDOW_UPDATE of 0 (RFC 9113 §6.9,
+    /// PROTOCOL_ERROR)".
     package var description: String {
         "\(what) (\(rule), \(code.name))"
     }

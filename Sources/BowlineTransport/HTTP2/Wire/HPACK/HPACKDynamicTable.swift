@@ -4,7 +4,7 @@
 /// the front touches no byte. When the array has no room left, the live bytes move to its front. The array grows to
 /// twice the table's size, so each byte moves about once. Once the array has that size, the table allocates no more.
 struct HPACKDynamicTable: Sendable {
-    /// The largest table, whatever the settings say. So offsets always fit.
+    /// The largest table, whatever the settings say. It keeps every offset within 32 bits.
     private static let largest = 1 << 28
 
     private(set) var maximumSize: Int
@@ -23,8 +23,8 @@ struct HPACKDynamicTable: Sendable {
     /// this changes.
     private var base: UInt32 = 0
 
-    /// - Parameter newest: The number before the first entry's; offsets begin here, too. Only tests use another value
-    ///   than 0.
+    /// - Parameter newest: The number before the number of the first entry. Offsets begin at the same value. Only tests
+    ///   use a value other than 0.
     init(maximumSize: Int, numberedFrom newest: UInt32 = 0) {
         self.maximumSize = Self.bounded(maximumSize)
         self.newest = newest

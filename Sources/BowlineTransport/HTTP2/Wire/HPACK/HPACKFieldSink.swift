@@ -6,7 +6,7 @@ struct HPACKFieldSink {
     private(set) var spans: [ReceivedFields.Span] = []
     private(set) var listSize = 0
     private(set) var isTooLarge = false
-    /// How many bytes the field needs that did not fit into the memory. 0: all fields fit.
+    /// The size of the field that did not fit into the memory, in bytes. 0: all fields fit.
     private(set) var shortage = 0
 
     // The memory that fields are written to now, and its offset in the section's bytes.
@@ -47,7 +47,8 @@ struct HPACKFieldSink {
         return memory + written
     }
 
-    /// Adds the field that was written to the room: its name, with its value directly behind.
+    /// Adds the field that the caller has written to the memory from ``room(for:)``: the name, with the value directly
+    /// behind it.
     @inline(__always)
     mutating func store(nameCount: Int, valueCount: Int) {
         let start = UInt32(truncatingIfNeeded: offset &+ written)

@@ -4,7 +4,8 @@
 /// lengths define the whole code, and the tables are made from them at first use.
 ///
 /// Decoding looks at the next 10 bits. They contain the whole code of every frequent printable symbol. Longer codes of
-/// the same length follow each other, so the decoder finds a longer code by comparing it with the end of each length.
+/// the same length follow each other, so the decoder finds a longer code by comparing the bits with the end of the
+/// codes of each length.
 // Safety: the memory is filled before `shared` exists; it is neither changed nor freed after that.
 package struct HPACKHuffman: @unchecked Sendable {
     /// The tables, which are never freed. A copy of this value costs no reference count.
@@ -25,8 +26,8 @@ package struct HPACKHuffman: @unchecked Sendable {
     private static let longestBits = 30
     private static let endOfString: UInt16 = 256
 
-    /// For each value of 10 bits, the code at its top: the symbol in the low eight bits, the length above them. 0: the
-    /// code is longer than 10 bits.
+    /// For each value of 10 bits, the code with which the value begins: the symbol in the low eight bits, the length
+    /// above them. 0: the code is longer than 10 bits.
     private let short: UnsafePointer<UInt16>
     /// The long codes, in order of length. The last one ends above every number of 30 bits.
     private let long: UnsafePointer<LongCodes>
@@ -86,12 +87,12 @@ extension HPACKHuffman {
         run(over: source, target: target)
     }
 
-    /// Returns how many bytes a string has after decoding. nil: it breaks RFC 7541 §5.2.
+    /// Returns how many bytes a string has after decoding. nil: the string breaks RFC 7541 §5.2.
     package func decodedCount(of source: UnsafeRawBufferPointer) -> Int? {
         run(over: source, target: nil)
     }
 
-    /// - Parameter target: Where the symbols are written. nil: they are only counted.
+    /// - Parameter target: Where the symbols are written. nil: the symbols are only counted.
     @inline(__always)
     private func run(over source: UnsafeRawBufferPointer, target: UnsafeMutableRawPointer?) -> Int? {
         // Invariant: the next bits are at the top of `window`. The first `available` of them belong to the bytes before

@@ -1,15 +1,15 @@
-/// Whether fields of a name are worth an entry in the table, if the caller leaves the choice to the encoder.
+/// How the encoder represents fields of a name, if the caller leaves the choice to it.
 ///
-/// Once the table is full, every new entry evicts an older one. So an entry for a value that does not come again costs
-/// more than it saves.
+/// Once the table is full, every new entry evicts an older one. So if a value does not come again, its entry costs more
+/// than it saves.
 enum HPACKIndexingHabit: UInt8, Sendable {
-    /// The value is expected again: indexed. This applies to all names that are not listed below, because consecutive
-    /// requests of a client are similar.
+    /// The value is expected again, so it is indexed. This applies to all names that are not listed below, because
+    /// consecutive requests of a client are similar.
     case repeats
-    /// The value belongs to one request and an entry would hardly be used again: literals without indexing.
+    /// The value belongs to one request, so an entry would hardly be used again. Written as literals without indexing.
     case changes
-    /// No hop may store the value where another request can be compared with it (RFC 7541 §7.1.3): never-indexed
-    /// literals.
+    /// No hop may store the value in a table, because an attacker could compare other values with the entry (RFC 7541
+    /// §7.1.3). Written as never-indexed literals.
     case secret
 }
 

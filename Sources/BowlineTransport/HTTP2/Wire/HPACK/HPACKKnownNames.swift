@@ -1,4 +1,4 @@
-/// Finds the encoder's knowledge of a name: its indices in the static table, and its ``HPACKIndexingHabit``.
+/// Finds what the encoder knows about a name: its indices in the static table, and its ``HPACKIndexingHabit``.
 // Safety: the memory is filled before `shared` exists; it is neither changed nor freed after that.
 struct HPACKKnownNames: @unchecked Sendable {
     /// The names, which are never freed. A copy of this value costs no reference count.

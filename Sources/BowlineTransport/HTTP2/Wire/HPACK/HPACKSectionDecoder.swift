@@ -63,7 +63,7 @@ package struct HPACKSectionDecoder: Sendable {
     ///
     /// - Parameters:
     ///   - block: The whole section, without padding and frame headers.
-    ///   - limits: The limits of what is stored of the section.
+    ///   - limits: The limits for the fields that are stored.
     ///   - allocator: Allocates the buffer of the fields.
     package mutating func decode(
         _ block: ByteBuffer, limits: HPACKLimits, allocator: ByteBufferAllocator
@@ -96,7 +96,7 @@ package struct HPACKSectionDecoder: Sendable {
             }
         }
         // The expectation grows at once and shrinks slowly, because trailers are smaller than the heads between them. A
-        // Huffman string is given room for more bytes than it takes.
+        // Huffman string needs more room while it is decoded than its bytes take afterwards.
         expectedBytes = min(max(output.writerIndex + 64, expectedBytes &- expectedBytes / 8), Self.largestExpectation)
         expectedFields = max(sink.spans.count, expectedFields &- expectedFields / 8)
         return HPACKFields(
@@ -146,7 +146,7 @@ package struct HPACKSectionDecoder: Sendable {
 
     /// Decodes an indexed field (RFC 7541 §6.1).
     ///
-    /// - Returns: False: the sink has no room; only the reader was changed.
+    /// - Returns: false if the sink has no room. Then only the reader was changed.
     @inline(__always)
     private func takeIndexed(
         _ reader: inout HPACKReader, into sink: inout HPACKFieldSink
@@ -168,7 +168,7 @@ package struct HPACKSectionDecoder: Sendable {
     ///
     /// - Parameter indexPrefix: The number of bits of the index in the first byte: 6 if the field enters the table,
     ///   else 4.
-    /// - Returns: False: the sink has no room; only the reader was changed.
+    /// - Returns: false if the sink has no room. Then only the reader was changed.
     private mutating func takeLiteral(
         _ reader: inout HPACKReader, indexPrefix: Int, into sink: inout HPACKFieldSink
     ) throws(HPACKError) -> Bool {
@@ -210,8 +210,9 @@ package struct HPACKSectionDecoder: Sendable {
         return Literal(index: index, entry: entry, name: name, value: value, isIndexed: indexPrefix == 6)
     }
 
-    /// Inserts a literal that is beyond the limits into the table. It is decoded into separate memory, if it fits into
-    /// the table at all: its name may be in an entry that the insertion evicts (RFC 7541 §4.4).
+    /// Inserts a literal that is beyond the limits into the table. A literal that is larger than the table only empties
+    /// it. Any other is first decoded into separate memory, because its name may be in an entry that the insertion
+    /// evicts (RFC 7541 §4.4).
     private mutating func insertUnstored(_ literal: Literal, nameCount: Int, valueCount: Int) {
         guard literal.isIndexed else { return }
         guard table.canHold(nameCount + valueCount) else {
@@ -261,7 +262,7 @@ package struct HPACKSectionDecoder: Sendable {
         return count
     }
 
-    /// Decodes the name. Returns how many bytes it has. nil: it breaks RFC 7541 §5.2.
+    /// Decodes the name. Returns how many bytes the decoded name has. nil: the name breaks RFC 7541 §5.2.
     @inline(__always)
     private func decodeName(of literal: Literal, into target: UnsafeMutableRawPointer) -> Int? {
         guard literal.index > 0 else { return decode(literal.name, into: target) }
@@ -269,7 +270,7 @@ package struct HPACKSectionDecoder: Sendable {
         return literal.entry.nameCount
     }
 
-    /// Decodes the text. Returns how many bytes it has. nil: it breaks RFC 7541 §5.2.
+    /// Decodes the text. Returns how many bytes the decoded text has. nil: the text breaks RFC 7541 §5.2.
     @inline(__always)
     private func decode(_ text: HPACKReader.Text, into target: UnsafeMutableRawPointer) -> Int? {
         if text.isHuffman { return huffman.decode(text.bytes, into: target) }

@@ -3,7 +3,7 @@
 struct HPACKStaticTable: @unchecked Sendable {
     /// The table, which is never freed. A copy of this value costs no reference count.
     static let shared = HPACKStaticTable()
-    /// The number of entries. Their indices are 1 to this.
+    /// The number of entries. The indices go from 1 to this number.
     static let count = 61
 
     /// The memory that the entries' offsets refer to.

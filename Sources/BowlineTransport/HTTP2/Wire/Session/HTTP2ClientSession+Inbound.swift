@@ -103,7 +103,7 @@ extension HTTP2ClientSession {
             throw HTTP2Violation(
                 .flowControlError, .stream(stream), "DATA beyond the stream's window", rule: "RFC 9113 §6.9")
         }
-        // No reader takes padding, so it is given back here.
+        // No reader takes padding, so its part of the window is given back here.
         if windowBytes > count { streams[index].receiveWindow.consumed(windowBytes - count) }
         if endsStream { streams.remoteEnded(at: index) } else { giveBack(at: index) }
         guard count > 0 || endsStream else { return nil }

@@ -117,7 +117,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         limits.maximumBlockBytes = max(limits.maximumBlockBytes, options.fieldLimits.maximumListSize)
         parser = HTTP2FrameParser(limits: limits)
         writer = HTTP2FrameWriter(allocator: allocator)
-        // At least as many as may lose their places at once.
+        // Remembers at least as many reset streams as may lose their places at once.
         streams = HTTP2StreamRecords(firstID: firstStreamID, rememberedLimit: max(64, options.maximumStreams))
         floods = HTTP2FloodCounters(options: options)
     }
@@ -160,9 +160,9 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
     /// It is written only when the output is taken. Before that, the peer cannot know of it, and DATA that needs it is
     /// a violation.
     ///
-    /// It is also written while a DATA frame is arriving: if a peer sends without a pause, hardly any read ends at the
-    /// end of a frame. The increment then counts only after that frame. So where the reads split a frame does not
-    /// decide whether it fits the window.
+    /// It is also written while a DATA frame is arriving, because a read rarely ends at the end of a frame if a peer
+    /// sends without a pause. In this case, the increment counts only after the frame that is arriving. So whether that
+    /// frame fits the window does not depend on where the reads split it.
     private var isConnectionUpdateDue: Bool {
         receiveWindow.isIncrementDue && phase != .failed
     }
@@ -211,8 +211,8 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         min(peer.maximumConcurrentStreams ?? Self.defaultStreamLimit, options.maximumStreams)
     }
 
-    /// The number of streams that count against the limit: open streams, and streams that we have reset while the peer
-    /// may not know it.
+    /// The number of places that are taken, as they count against the limit: by open streams, and by streams that we
+    /// have reset while the peer may not know of the reset.
     package var occupied: Int { streams.occupied }
 
     /// The number of streams that are open on our side.
@@ -318,9 +318,9 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         streams.localEnded(at: index)
     }
 
-    /// Writes RST_STREAM and ends the stream for the caller. The stream keeps its place in ``occupied`` until a PING
-    /// that was sent after it is answered (``pingAnswered()``). Later frames on the stream are dropped. Nothing is
-    /// written for a stream that is not open.
+    /// Writes RST_STREAM and ends the stream for the caller. The stream keeps its place in ``occupied`` until the peer
+    /// answers a PING that was sent after the reset (``pingAnswered()``). Later frames on the stream are dropped.
+    /// Nothing is written for a stream that is not open.
     package mutating func reset(_ stream: Int, code: HTTP2ErrorCode) {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else { return }
         streams.reset(at: index)
@@ -328,7 +328,7 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
         writer.reset(stream: stream, code: code)
     }
 
-    /// The number of reset streams that keep a place and that no PING was sent after.
+    /// The number of reset streams that keep a place, and that were reset after the last PING.
     package var resets: Int { streams.resets }
 
     /// The number of reset streams that keep a place until the PING on its way is answered.

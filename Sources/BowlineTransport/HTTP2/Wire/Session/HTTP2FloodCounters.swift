@@ -2,16 +2,17 @@ internal import BowlineCore
 
 /// Counts the frames of a peer that cost us work or memory and carry no response (RFC 9113 §10.5).
 ///
-/// Each throwing function throws when a limit of ``HTTP2SessionOptions`` is exceeded. A frame that our own frames
-/// *explain* does not count.
+/// Each throwing function throws when a limit of ``HTTP2SessionOptions`` is exceeded. A frame does not count if our own
+/// frames *explain* it: they give a well-behaved peer a reason to send it.
 struct HTTP2FloodCounters: Sendable {
     /// How many WINDOW_UPDATE frames of the peer do not count after one of our DATA frames, or after we open a stream:
     /// one for the stream and one for the connection.
     private static let updatesPerFrame = 2
-    /// Some servers give the window back in pieces as small as this, as their reader takes bytes: for each 256 bytes
-    /// one update of the stream and one of the connection.
+    /// The number of sent bytes that explains one more WINDOW_UPDATE. Some servers give the window back in steps of 256
+    /// bytes, each with one update for the stream and one for the connection.
     private static let bytesPerUpdate = 128
-    /// The usual size of DATA frames in a large upload.
+    /// The number of sent bytes that explains one more PING, in addition to one PING for each send. It is the usual
+    /// size of DATA frames in a large upload.
     private static let bytesPerPing = 16_384
     /// The highest number of updates, of PINGs and of field sections that can be explained in advance.
     private static let maximumCredit = 262_144
@@ -32,7 +33,7 @@ struct HTTP2FloodCounters: Sendable {
     /// How many more dropped field sections our resets explain.
     private var sectionCredit = 0
     /// How many more PINGs our DATA frames explain. A server that measures the path sends a PING when DATA arrives and
-    /// no PING is on its way. Over a fast path these are thousands in a second.
+    /// no PING is on its way. Over a fast path, that can be thousands of PINGs in a second.
     private var pingCredit = 0
     /// How many of our PINGs were not answered yet.
     private var unansweredPings = 0
@@ -72,7 +73,7 @@ struct HTTP2FloodCounters: Sendable {
         try controlFrames.add(now: now)
     }
 
-    /// Counts an answer to a PING. It is a control frame if we have sent no PING.
+    /// Counts an answer to a PING. If no PING of ours waits for an answer, the frame counts as a control frame.
     mutating func pong(now: MonotonicInstant) throws(HTTP2Violation) {
         guard unansweredPings == 0 else {
             unansweredPings -= 1

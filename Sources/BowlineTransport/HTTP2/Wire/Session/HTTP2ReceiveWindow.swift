@@ -12,7 +12,8 @@ struct HTTP2ReceiveWindow: Sendable, Hashable {
     private static let dueFraction = 2
 
     private(set) var size: Int
-    /// Below 0 after our SETTINGS_INITIAL_WINDOW_SIZE has made the window smaller (RFC 9113 §6.9.2).
+    /// How many bytes the peer may send. Can be below 0 after our SETTINGS_INITIAL_WINDOW_SIZE has made the window
+    /// smaller (RFC 9113 §6.9.2).
     private(set) var available: Int
     private(set) var owed = 0
     private var promised = 0

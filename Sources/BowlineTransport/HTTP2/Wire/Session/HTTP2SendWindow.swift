@@ -3,7 +3,8 @@ struct HTTP2SendWindow: Sendable, Hashable {
     /// The largest window (RFC 9113 §6.9.1).
     static let maximum = 0x7FFF_FFFF
 
-    /// Below 0 after the peer has lowered SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 §6.9.2).
+    /// How many bytes we may send. Can be below 0 after the peer has lowered SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113
+    /// §6.9.2).
     private(set) var available: Int
 
     init(_ available: Int = 65_535) {

@@ -10,15 +10,15 @@ package struct HTTP2SessionOptions: Sendable, Hashable {
     /// The limits of one field section of a response. `maximumListSize` is announced as SETTINGS_MAX_HEADER_LIST_SIZE.
     package var fieldLimits = HPACKLimits()
 
-    /// The limit, in 30 s, of frames that carry no response. These count: SETTINGS, PRIORITY, GOAWAY, frames of unknown
-    /// types, PING answers without a PING of ours, each PING and WINDOW_UPDATE beyond those that our DATA explains, and
-    /// each HEADERS on a reset stream beyond those that our resets explain.
+    /// The most frames without a part of a response that the peer may send within 30 s. These count: SETTINGS,
+    /// PRIORITY, GOAWAY, frames of unknown types, PING answers without a PING of ours, each PING and WINDOW_UPDATE
+    /// beyond those that our DATA explains, and each HEADERS on a reset stream beyond those that our resets explain.
     package var maximumControlFrames = 2_000
-    /// The limit, in 30 s, of RST_STREAM frames for streams that are not open.
+    /// The most RST_STREAM frames that the peer may send within 30 s for streams that are not open.
     package var maximumResets = 2_000
-    /// The limit of DATA frames in a row that carry no byte of a body and do not end a stream.
+    /// The most DATA frames in a row that may carry no byte of a body and not end a stream.
     package var maximumEmptyData = 100
-    /// The limit of answers to PING and SETTINGS that were written and not yet taken with `takeOutput`.
+    /// The most answers to PING and SETTINGS that may be written and not yet taken with `takeOutput`.
     package var maximumPendingReplies = 1_000
 
     package init() {}

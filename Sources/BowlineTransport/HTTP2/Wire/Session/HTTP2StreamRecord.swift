@@ -4,7 +4,7 @@ struct HTTP2StreamRecord: Sendable {
     enum Place: Sendable, Hashable {
         /// The stream keeps no place.
         case none
-        /// The stream keeps a place, and no PING has been sent after the reset.
+        /// The stream keeps a place (``HTTP2StreamRecords``), and no PING has been sent after the reset.
         case uncovered
         /// The stream keeps a place until the PING on its way is answered.
         case covered

@@ -1,9 +1,11 @@
-/// The streams of one connection: open streams, and streams that were reset while the peer may not know it.
+/// The streams of one connection: open streams, and reset streams while the peer may not know of the reset.
 ///
-/// A stream that we reset keeps its *place* until the peer answers a PING that was sent after the reset: the answer
-/// shows that the peer knows of the reset. Otherwise resets could make a server begin more requests than it allows. The
-/// stream is remembered after that, because some servers answer a PING before they send DATA that they had queued. Only
-/// the latest ``rememberedLimit`` such streams are remembered.
+/// Each open stream takes a *place* of those that the peer allows at once. A stream that we reset keeps its place until
+/// the peer answers a PING that was sent after the reset. The answer shows that the peer knows of the reset. If the
+/// place were free at once, we could open streams faster than the server learns of the resets, and the server would
+/// have more requests than it allows. The stream is remembered even after it has lost its place, because some servers
+/// answer a PING before they send DATA that they had queued. Only the latest ``rememberedLimit`` such streams are
+/// remembered.
 ///
 /// | event | open | reset, uncovered | reset, covered | reset, without a place |
 /// |---|---|---|---|---|
@@ -23,11 +25,11 @@ struct HTTP2StreamRecords: Sendable {
     private let rememberedLimit: Int
     /// The number of reset streams that keep no place.
     private var remembered = 0
-    /// The number of streams that the caller knows.
+    /// The number of open streams.
     private(set) var openCount = 0
-    /// The number of reset streams that no PING has been sent after.
+    /// The number of streams that were reset after the last PING.
     private(set) var resets = 0
-    /// The number of reset streams that the PING on its way was sent after.
+    /// The number of reset streams that keep a place until the PING on its way is answered.
     private(set) var awaitedResets = 0
 
     /// - Parameters:
@@ -62,7 +64,7 @@ struct HTTP2StreamRecords: Sendable {
         return low < records.count && records[low].id == id ? low : nil
     }
 
-    /// Whether a stream without a record was never open.
+    /// For a stream without a record: whether it was never open, because its number is even or was not used yet.
     func isIdle(_ id: Int) -> Bool {
         id % 2 == 0 || id >= nextID
     }

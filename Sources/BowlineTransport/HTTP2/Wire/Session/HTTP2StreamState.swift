@@ -12,7 +12,7 @@
 ///
 /// The peer's events:
 ///
-/// | state | HEADERS, DATA | with END_STREAM | RST_STREAM | WINDOW_UPDATE | GOAWAY below | stream violation |
+/// | state | HEADERS, DATA | with END_STREAM | RST_STREAM | WINDOW_UPDATE | GOAWAY of a lower stream | stream violation |
 /// |---|---|---|---|---|---|---|
 /// | idle | ends all (a) | ends all (a) | ends all (a) | ends all (a) | idle | ends all |
 /// | open | open | halfClosedRemote | reset | open | reset | reset |
@@ -22,11 +22,11 @@
 /// | resetEnded | ends all (b) | ends all (b) | ignored | ignored | resetEnded | ignored |
 /// | closed | ends all (b) | ends all (b) | ignored | ignored | closed | ignored |
 ///
-/// *Ends all*: a violation of the connection. Its code is (a) PROTOCOL_ERROR or (b) STREAM_CLOSED. Without a mark it is
-/// the code of the stream violation: RST_STREAM must not be sent for an idle stream (RFC 9113 §6.4). PRIORITY changes
-/// nothing in any state; PRIORITY of a wrong length is a stream violation (§6.3). *Dropped* HEADERS are still decoded,
-/// to keep the HPACK table in step. Dropped DATA counts in the connection's window. A reset stream becomes closed when
-/// ``HTTP2StreamRecords`` forgets it.
+/// *Ends all*: a violation of the connection. Its code is (a) PROTOCOL_ERROR or (b) STREAM_CLOSED. Without a mark, the
+/// code is that of the stream violation. Such a violation ends the connection, because RST_STREAM must not be sent for
+/// an idle stream (RFC 9113 §6.4). PRIORITY changes nothing in any state; PRIORITY of a wrong length is a stream
+/// violation (§6.3). *Dropped* HEADERS are still decoded, to keep the HPACK table in step. Dropped DATA counts in the
+/// connection's window. A reset stream becomes closed when ``HTTP2StreamRecords`` forgets it.
 enum HTTP2StreamState: Sendable, Hashable, CaseIterable {
     /// The stream was not opened yet, or its number is even.
     case idle
