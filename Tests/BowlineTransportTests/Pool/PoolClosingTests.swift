@@ -134,6 +134,14 @@ import Testing
         #expect(harness.release(ids[1]).removed == [ids[1]: .lifetimeExceeded])
     }
 
+    @Test("A connection that is released exactly at the end of its lifetime is closed at once")
+    func lifetimeEndsAtRelease() {
+        let harness = MachineHarness { $0.idleTimeout = nil }
+        let ids = harness.leasedConnections(1)
+        harness.advance(by: .seconds(600))
+        #expect(harness.release(ids[0]).removed == [ids[0]: .lifetimeExceeded])
+    }
+
     @Test("maximumLifetime varies by ± 10 %", arguments: [(0.0, 540), (0.5, 600), (1.0, 660)])
     func lifetimeJitter(random: Double, seconds: Int) {
         let harness = MachineHarness { $0.idleTimeout = nil }
