@@ -134,12 +134,18 @@ import Testing
         #expect(harness.release(ids[1]).removed == [ids[1]: .lifetimeExceeded])
     }
 
-    @Test("A connection that is released exactly at the end of its lifetime is closed at once")
+    @Test("A connection that is released exactly at the end of its lifetime serves no waiting request")
     func lifetimeEndsAtRelease() {
-        let harness = MachineHarness { $0.idleTimeout = nil }
+        let harness = MachineHarness {
+            $0.idleTimeout = nil
+            $0.maximumConnections = 1
+        }
         let ids = harness.leasedConnections(1)
+        #expect(harness.lease().dialled.isEmpty)
         harness.advance(by: .seconds(600))
-        #expect(harness.release(ids[0]).removed == [ids[0]: .lifetimeExceeded])
+        let observation = harness.release(ids[0])
+        #expect(observation.removed == [ids[0]: .lifetimeExceeded])
+        #expect(observation.dialled.count == 1)
     }
 
     @Test("maximumLifetime varies by ± 10 %", arguments: [(0.0, 540), (0.5, 600), (1.0, 660)])
