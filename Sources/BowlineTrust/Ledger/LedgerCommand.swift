@@ -6,8 +6,8 @@ struct LedgerCommand: AsyncParsableCommand {
         commandName: "ledger",
         abstract: "Compares the outcomes that a client reported with the requests that the service executed.",
         discussion: """
-            A run consists of episodes. Each episode has a client and a service, and most have a path \
-            with faults between them. All are drawn from the seed: the same seed draws the same \
+            A run consists of episodes. Each episode has a client and a service, and about half of the \
+            episodes have a path with faults between them. All are drawn from the seed: the same seed draws the same \
             episodes. The order in which tasks run is not repeated.
 
             Exit status: 0 if no rule was violated, 1 if a rule was violated or an episode hung, 64 if \
