@@ -18,7 +18,7 @@ FAULTS_FLAGS ?=
 FUZZ_FLAGS ?=
 FUZZ_SECONDS ?=
 ONLY ?=
-PIPELINE_COST_FLAGS ?= --limit-microseconds 1.5 --limit-allocations 10
+PIPELINE_COST_FLAGS ?= --limit-microseconds 1.2 --limit-allocations 1.1
 
 .DEFAULT_GOAL := help
 .PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled
