@@ -8,8 +8,7 @@
 @usableFromInline
 struct CopyOnWrite<Value: Sendable>: Sendable {
     @usableFromInline
-    // Safety: `value` is changed only through a `CopyOnWrite` with the only reference to this storage, so by one task
-    // at a time.
+    // Safety: `value` is changed only through the only reference to this storage, so by one task at a time.
     final class Storage: @unchecked Sendable {
         // No other access can overlap a change, because a change has exclusive access to the only reference.
         @exclusivity(unchecked) @usableFromInline var value: Value

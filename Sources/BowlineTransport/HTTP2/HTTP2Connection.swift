@@ -11,8 +11,7 @@ internal import Synchronization
 // (Docs/Decisions/unchecked-exclusivity.md). So code that changes one of them in place calls no other code during the
 // change. The session calls no other code: the connection first takes the events from the session, and then acts on
 // them.
-// Safety: mutable state is touched on `eventLoop` only. Other threads read only values that are immutable, atomic, or
-// set before the pool gets the connection.
+// Safety: mutable state is touched on `eventLoop` only. Other threads read what is constant once the pool has it, or atomic.
 final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     let traits: ConnectionTraits
     /// Calls the client's listeners. nil: there are none. Set before the pool gets the connection.
