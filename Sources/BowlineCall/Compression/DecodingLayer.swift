@@ -98,7 +98,7 @@ package final class DecodingLayer {
         return output.readableBytes > 0 ? output : nil
     }
 
-    /// The maximum number of bytes that one step yields.
+    /// The largest output of one step, in bytes.
     package static let largestStep = 16_384
 
     private static let gzipMagic: UInt8 = 0x1F

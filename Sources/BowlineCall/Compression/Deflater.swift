@@ -26,7 +26,7 @@ final class Deflater {
         stream.deallocate()
     }
 
-    /// The maximum number of bytes that one step yields.
+    /// The largest output of one step, in bytes.
     static let largestStep = 16_384
 
     /// Compresses `input`, or a part of it.
