@@ -112,7 +112,7 @@ struct ConfigurationReadingTests {
         #expect(
             problems.map(\.path) == [
                 "timeouts.connect", "timeouts.total", "retry.maximumAttempts", "pool.isEnabled",
-                "tls.identity.certificatePEM", "tls.verification",
+                "tls.verification", "tls.identity.certificatePEM",
             ])
         #expect(!"\(problems)".contains("canary"))
     }
