@@ -129,7 +129,8 @@ public final class LoopbackServer: Sendable {
         scripts.route(method, path, to: ServerScripts.inOrder(replies))
     }
 
-    /// Runs `script` on each connection accepted from now on, to drive it in bytes; see ``LoopbackConnection``.
+    /// Runs `script` on each connection accepted from now on. The script receives and sends bytes; see
+    /// ``LoopbackConnection``.
     ///
     /// A script that treats only some connections specially calls ``LoopbackConnection/serveRequests()`` on the others.
     /// Errors that it throws are recorded in ``problems``.

@@ -1,6 +1,7 @@
 internal import NIOCore
 
-/// Marks of bodies and PINGs that were written and that the network has not taken yet, in order.
+/// Records which bodies and PINGs were written and have not been taken by the network yet, in order. A mark is one
+/// record.
 ///
 /// Each tracked flush has one promise for all of its frames. When the promise succeeds, the network has taken
 /// everything that was written up to this flush.
