@@ -5,9 +5,9 @@ internal import NIOPosix
 /// A scripted HTTP server on this machine's loopback, for testing a client over real sockets.
 ///
 /// A test scripts its behaviour, correct or faulty, per request (``respond(_:)``, ``route(_:_:_:)``) or per connection
-/// in bytes (``onConnection(_:)``). The server records requests and connections, and its `waitFor…` methods await
-/// events without sleeping. It speaks HTTP/1.1, and HTTP/2 if `Options.http2` is set. It parses requests strictly. To
-/// test code above the transport, use `StubTransport`, which is simpler.
+/// (``onConnection(_:)``): such a script receives and sends bytes. The server records requests and connections, and its
+/// `waitFor…` methods await events without sleeping. It speaks HTTP/1.1, and HTTP/2 if `Options.http2` is set. It
+/// parses requests strictly. To test code above the transport, use `StubTransport`, which is simpler.
 ///
 /// ```swift
 /// try await withLoopbackServer { server in

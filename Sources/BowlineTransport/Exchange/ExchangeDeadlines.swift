@@ -5,16 +5,16 @@ internal import BowlineCore
 /// | phase | its deadline passes when | then |
 /// |---|---|---|
 /// | none | never | – |
-/// | awaitingContinue | the peer has not answered `Expect: 100-continue` | the upload opens |
+/// | awaitingContinue | the peer has not answered `Expect: 100-continue` | the body is sent |
 /// | bodyWrite | the network has taken nothing of the request | `bodyIdleTimeout`; extended if the network has taken some |
 /// | head | no head has come | `responseHeadTimeout` |
 /// | bodyRead | no byte of the body has come | `bodyIdleTimeout`; extended if the network has taken some of an upload |
 /// | discarding | the rest of an unwanted body has not come | discarding stops |
 ///
-/// If both have passed, the attempt's deadline decides. In `bodyRead` the phase's deadline does not count while the
-/// reader is behind: the peer is not responsible for time in which we do not read.
+/// If both have passed, the attempt's deadline decides. In `bodyRead` the phase's deadline does not apply while reading
+/// is paused for a slow reader: the peer is not responsible for time in which we do not read.
 ///
-/// The driver announces ``phaseInstant`` to the sweep each time it moves earlier.
+/// Each time ``phaseInstant`` moves earlier, the driver reports it to ``DeadlineSweep``, which has the timer.
 struct ExchangeDeadlines {
     enum Phase: Hashable {
         case none

@@ -4,8 +4,8 @@ package import NIOCore
 /// The client's side of one HTTP/2 connection (RFC 9113), without a socket. It takes received bytes, and returns events
 /// and bytes to send.
 ///
-/// The session identifies streams by number. It keeps no request, no body and no waiter. A body's bytes are in an event or
-/// in the output. The caller asks ``sendable(on:)`` before it passes more bytes to ``send(_:endsStream:on:)``.
+/// The session identifies streams by number. It keeps no request, no body and no waiter. A body's bytes are in an event
+/// or in the output. The caller asks ``sendable(on:)`` before it passes more bytes to ``send(_:endsStream:on:)``.
 ///
 /// Call ``start()`` first. Then pass the bytes that were read to ``receive(_:)``, take events from ``nextEvent(now:)``
 /// until it returns nil, and write the buffer that ``takeOutput()`` returns. ``HTTP2StreamState`` describes the states
