@@ -12,7 +12,7 @@ package final class PooledTransport: ServiceTransport {
     /// Makes a transport on SwiftNIO's singleton event loops.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration` if a certificate or key cannot be used; `connectFailed` if the
-    ///   event loops cannot be made because descriptors or threads are lacking.
+    ///   event loops cannot be made because there are too few descriptors or threads.
     package init(options: TransportOptions) throws {
         environment = try TransportEnvironment(options: options, group: SingletonLoops.group())
         pools = OriginPools(environment: environment)

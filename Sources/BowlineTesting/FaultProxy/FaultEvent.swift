@@ -40,8 +40,8 @@ public struct FaultEvent: Sendable, Hashable {
         case halfClose
         /// No bytes pass in this direction for this time; then the bytes continue. Zero or less: no pause.
         case pause(Duration)
-        /// Nothing passes any more in this direction, not even its end. Both sockets stay open. ``FaultProxy/resume()``
-        /// ends the silence.
+        /// Nothing passes any more in this direction, not even the sender's FIN. Both sockets stay open.
+        /// ``FaultProxy/resume()`` ends the silence.
         case silence
         /// Nothing passes any more in either direction; see `silence`.
         case silenceBoth

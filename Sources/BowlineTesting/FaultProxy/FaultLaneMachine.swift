@@ -86,9 +86,9 @@ struct FaultLaneMachine {
     private var restsUntil = Self.always
     private var silentSince: MonotonicInstant?
 
-    /// `freeAt`: when the bytes so far have passed at the lane's rate. `ableSince`: from when on nothing but the rate
-    /// delays bytes.
+    /// When the bytes so far have passed at the lane's rate.
     private var freeAt = Self.always
+    /// Since when only the rate delays bytes.
     private var ableSince = Self.always
     private var departure: Departure?
 

@@ -33,8 +33,8 @@ final class DialAttempt: @unchecked Sendable {
     /// The ticket of the load of the trust roots; nil: the dial does not wait for them.
     private var roots: SharedLoadTicket?
 
-    /// Makes a dial and counts it in the census. The count drops when the dial ends, so the caller must start or cancel
-    /// it.
+    /// Makes a dial and counts it (``ChannelCensus``). The count drops when the dial ends, so the caller must start or
+    /// cancel it.
     ///
     /// - Parameter completion: Called once, on the loop.
     init(

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// One request on one connection: the bridge between the caller's task and the connection's event loop.
+/// One request on one connection. Passes its results from the connection's event loop to the caller's task.
 ///
 /// The connection reports what arrives, and the caller waits here for it. Either side may end the exchange first; what
 /// the other side reports after that is ignored.

@@ -3,8 +3,8 @@ internal import NIOCore
 
 /// One HTTP/1.1 connection: the last handler of its channel, and a connection of the pool.
 ///
-/// It carries one exchange at a time. The functions under "From any thread" hop to the event loop; the functions under
-/// "On the event loop" run there.
+/// It carries one exchange at a time. The functions under "From any thread" switch to the event loop; the functions
+/// under "On the event loop" run there.
 // The state that every request uses is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md).
 // So code that changes this state in place calls no other code during the change.
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.

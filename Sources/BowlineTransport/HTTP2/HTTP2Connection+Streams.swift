@@ -309,9 +309,9 @@ extension HTTP2Connection {
 
     /// Retires the connection if a request that was cut off has used up the connection's send window.
     ///
-    /// The peer must give that window back (RFC 9113 §6.9), but HAProxy 2.6 does not, and the next body would wait
-    /// until it times out. The connection is not retired while another body is being sent, because the peer gives back
-    /// the window that this body uses.
+    /// The peer must send WINDOW_UPDATE for that window (RFC 9113 §6.9), but HAProxy 2.6 does not, and the next body
+    /// would wait until it times out. The connection is not retired while another body is being sent, because the peer
+    /// sends WINDOW_UPDATE for that body.
     private func retireIfWindowIsSpent(without ended: HTTP2Stream) {
         let hasOthers = table.contains { $0 !== ended && !$0.machine.isRequestDone }
         if ended.machine.hasBeenWritten, !hasOthers { retireItself(.requestUnfinished) }

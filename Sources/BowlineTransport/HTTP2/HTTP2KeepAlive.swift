@@ -13,9 +13,9 @@ internal import BowlineCore
 ///
 /// New requests are no such sign.
 ///
-/// An answer is *needed* to end a doubt, or to free the places of reset streams. An answer that is needed is *missing*
-/// three timeouts after the need has begun and the PING has left, even if other bytes arrive. Then the connection takes
-/// no more requests. Its open streams go on while bytes arrive.
+/// An answer is *needed* to end a doubt, or to free the places of reset streams. A needed answer is *missing* when
+/// three timeouts have passed since the need began and the PING left, even if other bytes arrive. Then the connection
+/// takes no more requests. Its open streams go on while bytes arrive.
 struct HTTP2KeepAlive {
     private let interval: Duration?
     private let timeout: Duration

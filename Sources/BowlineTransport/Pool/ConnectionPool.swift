@@ -12,7 +12,7 @@ final class ConnectionPool: Sendable {
     /// Creates an empty pool. Nothing is dialled before the first request or `prewarm`.
     ///
     /// - Parameters:
-    ///   - random: Returns numbers from 0 up to 1, for lifetimes and for the delays of refills.
+    ///   - random: Returns numbers from 0 up to 1, for lifetimes and for the delays of dials for `minimumIdle`.
     ///   - idleCountChanged: Called without the lock, with the change in the number of idle connections. Calls from
     ///     several threads may arrive in any order; their sum is right.
     ///   - connectionRemoved: Called without the lock, for each connection that the pool has forgotten.

@@ -14,8 +14,8 @@ final class ChurnRun: Sendable {
     private static let total = Duration.seconds(2)
     /// How much later than its deadline a call may end on a busy machine.
     private static let lateness = Duration.seconds(1)
-    /// By how many KiB the used memory may be larger after the run than before: for the samples, and for the memory
-    /// that event loops keep for later tasks.
+    /// The largest growth of the used memory during the run, in KiB. The samples need memory, and event loops keep
+    /// memory for later tasks.
     private static let memoryLimit = 4096
     /// How long to wait until the servers' callbacks and the kernel have closed the last descriptors.
     private static let patience = Duration.seconds(10)

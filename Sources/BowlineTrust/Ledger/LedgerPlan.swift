@@ -73,7 +73,7 @@ struct LedgerPlan: Sendable {
     var concurrency: Int
     /// The number of ended calls after which the client shuts down; nil: after all calls.
     var shutdownAfter: Int?
-    /// For how many milliseconds a shutdown during the run waits for calls in flight.
+    /// How long a shutdown during the run waits for calls in flight, in milliseconds.
     var shutdownLimit = 0
     /// The faults of the path; nil: the client dials the service directly.
     var faults: LedgerFaults?

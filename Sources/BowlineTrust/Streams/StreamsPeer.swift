@@ -22,7 +22,7 @@ struct StreamsPeer: Sendable {
         /// The numbers of the executed requests. The service records them before it sends a frame.
         var executed: [Int] = []
         var frames: [HTTP2WireFrame] = []
-        /// For how many milliseconds the peer neither reads nor writes after this turn; 0: no pause.
+        /// How long the peer neither reads nor writes after this turn, in milliseconds; 0: no pause.
         var pause = 0
         var end: End?
     }

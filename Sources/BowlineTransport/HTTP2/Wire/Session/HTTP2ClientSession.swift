@@ -352,10 +352,10 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     // MARK: Receiving
 
-    /// Gives the stream's window back for `count` bytes that the reader has taken or that were dropped, in steps of
-    /// half the window.
+    /// Records `count` bytes that the reader has taken or that were dropped. Writes WINDOW_UPDATE for the stream in
+    /// steps of half the window.
     ///
-    /// The connection's window is given back as bytes arrive, so that a slow reader delays only its own stream.
+    /// WINDOW_UPDATE for the connection is written as bytes arrive, so that a slow reader delays only its own stream.
     package mutating func consumed(_ count: Int, on stream: Int) {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else { return }
         streams[index].receiveWindow.consumed(count)
