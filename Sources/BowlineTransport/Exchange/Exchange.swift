@@ -175,8 +175,7 @@ final class Exchange: Sendable {
 
     /// Delivers the head. Returns whether the connection must stop reading the socket for now.
     ///
-    /// - Parameter step: A number of bytes. Each time the reader has taken so many,
-    ///   ``HTTPConnection/resumeReading(_:)`` is called.
+    /// - Parameter step: ``HTTPConnection/resumeReading(_:)`` is called each time the reader has taken this many bytes.
     func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?, step: Int = .max) -> Bool {
         guard let delivery = state.withLock({ $0.receivedHead(first: chunk, step: step) }) else { return false }
         delivery.waiter.resume(returning: response)

@@ -58,8 +58,7 @@ extension ConnectionPool {
     /// arrives before this step, the pool stays open. If it arrives after this step, it fails with `PoolError.closed`,
     /// and can use the pool that replaces this one.
     ///
-    /// - Parameter includingHopeless: Whether the pool is closed although it has to dial for `minimumIdle`, if these
-    ///   dials have failed many times in a row.
+    /// - Parameter includingHopeless: Whether to ignore dials for `minimumIdle` that have failed many times in a row.
     func closeIfCold(includingHopeless: Bool = false) -> Bool {
         var isClosed = false
         driver.perform {
