@@ -4,6 +4,8 @@ internal import Synchronization
 /// Runs one pool's machine: takes the lock, lets the machine decide, releases the lock and acts.
 ///
 /// No code from outside the pool runs under this lock, and the pool has no other lock.
+///
+/// ``ConnectionPool`` documents `tryLease`, `lease`, `release` and `prewarm`.
 final class PoolDriver: Sendable {
     private let dialer: any ConnectionDialer
     private let clock: any ServiceClock
