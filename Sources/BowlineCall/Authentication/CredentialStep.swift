@@ -65,15 +65,17 @@ struct CredentialStep: Sendable {
         return RenewalChance(userClaimsRenewal: authenticator.credentialsRefused(sent, response: response))
     }
 
-    /// Waits until Bowline's authenticator knows whether it has other credentials. Returns false for an authenticator
-    /// of the user.
+    /// Makes Bowline's authenticator get other credentials, if there are any. The result is `notRenewed` for an
+    /// authenticator of the user.
     ///
     /// - Throws: `CancellationError` unchanged if the call was cancelled; else a ``ServiceError`` with the progress
     ///   `responseStarted`.
-    func canRenewCredentials(for request: ServiceRequest, _ context: RequestContext) async throws -> Bool {
-        guard let bounded else { return false }
+    func renewCredentials(
+        for request: ServiceRequest, _ context: RequestContext
+    ) async throws -> CredentialRenewal {
+        guard let bounded else { return .notRenewed }
         do {
-            return try await bounded.canRenewCredentials(context: context, clock: clock)
+            return try await bounded.renewCredentials(context: context, clock: clock)
         } catch {
             throw Self.failure(error, request, context, .responseStarted)
         }

@@ -91,7 +91,7 @@ package final class CallExecutor: RequestHandler {
         plan.budgets.recordRequest(to: origin, at: context.call.admitted, budget)
     }
 
-    /// Finds out whether there are credentials other than the refused ones. While the client drains, no credentials are
+    /// Gets credentials other than the refused ones, if there are any. While the client drains, no credentials are
     /// fetched.
     ///
     /// - Returns: whether the request is sent again. If not, the machine goes on with `outcome`.
@@ -100,14 +100,14 @@ package final class CallExecutor: RequestHandler {
         _ context: RequestContext
     ) async throws -> Bool {
         guard case .answered(var refusal, _) = outcome, let credentials = plan.credentials else { return false }
-        var canRenew = false
+        var ownRenewal = CredentialRenewal.notRenewed
         if renewal.bowlineMayRenew {
             // The source of credentials may need the connection that an unread body holds.
             refusal.body = await refusal.body.withoutConnection(before: context.deadline, clock: plan.clock)
             outcome = .answered(refusal, renewal)
             try Task.checkCancellation()
             do {
-                canRenew = try await credentials.canRenewCredentials(for: request, context)
+                ownRenewal = try await credentials.renewCredentials(for: request, context)
             } catch {
                 refusal.body.discard()
                 outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isTemporary ?? false)
@@ -116,7 +116,7 @@ package final class CallExecutor: RequestHandler {
             // The drain may have begun during the wait.
             guard !context.call.isDraining else { return false }
         }
-        if canRenew { return true }
+        if ownRenewal == .renewed { return true }
         guard renewal.userClaimsRenewal else { return false }
         guard let budget = plan.policies.budget(for: request), let origin = request.origin else { return true }
         let now = plan.clock.now

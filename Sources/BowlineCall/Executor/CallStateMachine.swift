@@ -37,7 +37,7 @@ struct CallStateMachine: ~Copyable {
         /// Discards the last response, if there is one, and sends ``CallStateMachine/request`` as the attempt with this
         /// number.
         case startAttempt(Int)
-        /// Finds out whether there are other credentials. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
+        /// Gets other credentials, if there are any. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
         case renewCredentials(RenewalChance)
         /// Abandons the request's body, because no attempt sends it again. Answer: ``bodyAbandoned(_:_:)``.
         case abandonBody
