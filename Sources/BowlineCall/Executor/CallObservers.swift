@@ -113,7 +113,9 @@ package struct CallObservers: Sendable {
     }
 
     /// Reports that the call was answered after retries.
-    func recovered(_ response: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext, retries: Int) {
+    func retriesSucceeded(
+        _ response: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext, retries: Int
+    ) {
         retryLog.succeeded(response, request, context, retries: retries)
     }
 }

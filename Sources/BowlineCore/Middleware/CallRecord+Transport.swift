@@ -25,7 +25,7 @@ extension CallRecord {
         let (_, returned) = returned.add(1, ordering: .relaxed)
         // Middleware may have several requests in flight. The call is outside the transport only when all have
         // returned.
-        guard returned == sends.load(ordering: .relaxed), response.body.isHere else { return }
+        guard returned == sends.load(ordering: .relaxed), response.body.isInMemory else { return }
         enter(.pipeline, attempt: attempt)
     }
 
