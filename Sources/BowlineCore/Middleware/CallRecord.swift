@@ -25,7 +25,7 @@ package final class CallRecord: ResponseBodyObserver {
     let sends = Atomic(0)
     let resends = Atomic(0)
     let returned = Atomic(0)
-    let isWatched = Atomic(false)
+    let countsReturns = Atomic(false)
     /// Bodies that the transport has sent in part and may send again: see `CallRecord+Transport.swift`.
     let heldBodies = Guarded<[RequestBody]>([])
     let holdsBodies = Atomic(false)

@@ -28,7 +28,7 @@ public final class StubTransport: ServiceTransport {
     /// How many bytes of a one-shot body are kept for another attempt.
     private static let replayLimit = 65536
 
-    private let state = Watched(State())
+    private let state = Waitable(State())
     private let waits = StubWaits()
 
     /// Makes a transport without routes.

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOCore
 
-// The channel's side of the connection: reading, writing, and watching the network and the peer. All code here runs on
+// The channel's side of the connection: reading, writing, and checking the network and the peer. All code here runs on
 // the event loop.
 extension HTTP2Connection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
