@@ -25,7 +25,7 @@ package final class CallRecord: ResponseBodyObserver {
     private let sends = Atomic(0)
     private let resends = Atomic(0)
     private let returned = Atomic(0)
-    private let isWatched = Atomic(false)
+    private let countsReturns = Atomic(false)
     /// Bodies that the transport has sent in part and may send again.
     private let heldBodies = Guarded<[RequestBody]>([])
     private let holdsBodies = Atomic(false)
@@ -69,8 +69,13 @@ package final class CallRecord: ResponseBodyObserver {
         if let number { registry?.removeForcedCloseHandler(number) }
     }
 
-    /// Ends the call: its response body was read to the end, was discarded or has failed, or there is no body.
+    /// The end of the response body is the end of the call.
     package func responseBodyEnded() {
+        end()
+    }
+
+    /// Ends the call: it is no longer in flight, and the bodies that it holds are abandoned.
+    package func end() {
         registry?.callEnded(self)
         if holdsBodies.load(ordering: .relaxed) { abandonHeldBodies() }
     }
@@ -142,11 +147,11 @@ package final class CallRecord: ResponseBodyObserver {
     /// Counts a response that a transport returned. The transport still delivers the rest of the body, and ends the
     /// body at the deadline.
     package func transportAnswered(_ response: ServiceResponse, attempt: Int) {
-        guard isWatched.load(ordering: .relaxed) else { return }
+        guard countsReturns.load(ordering: .relaxed) else { return }
         let (_, returned) = returned.add(1, ordering: .relaxed)
         // Middleware may have several requests in flight. The call is outside the transport only when all have
         // returned.
-        guard returned == sends.load(ordering: .relaxed), response.body.isHere else { return }
+        guard returned == sends.load(ordering: .relaxed), response.body.isInMemory else { return }
         enter(.pipeline, attempt: attempt)
     }
 
@@ -154,7 +159,7 @@ package final class CallRecord: ResponseBodyObserver {
     ///
     /// - Returns: `error`, with the number of requests that were sent for the call.
     package func transportFailed(_ error: any Error) -> any Error {
-        if isWatched.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
+        if countsReturns.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
         guard var failure = error as? ServiceError else { return error }
         failure.requestsSent = requestsSent
         return failure
@@ -185,12 +190,12 @@ package final class CallRecord: ResponseBodyObserver {
     }
 
     /// Makes the call count the transport's responses and failures. ``isInTransport`` needs these counts.
-    package func watch() {
-        isWatched.store(true, ordering: .relaxed)
+    package func countReturns() {
+        countsReturns.store(true, ordering: .relaxed)
     }
 
     /// Whether the call is in the transport. Then the transport ends the call at its deadline. The value is exact only
-    /// after ``watch()``. Without ``watch()``, it is also true for a call that has its response already.
+    /// after ``countReturns()``. Without it, the value is also true for a call that has its response already.
     package var isInTransport: Bool {
         guard phase != .pipeline, phase != .backoff else { return false }
         let returned = returned.load(ordering: .relaxed)
