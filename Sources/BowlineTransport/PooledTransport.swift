@@ -108,8 +108,8 @@ package final class PooledTransport: ServiceTransport {
         return pool.tryLease(affinity: environment.loops.currentAffinity, now: prepared.deadline.started)
     }
 
-    /// Reports a failed lease. Returns the error for the caller; nil: the pool has just become cold, and another pool
-    /// replaces it.
+    /// Reports a failed lease. Returns the error for the caller; nil: the pool was unused and has just been closed, and
+    /// another pool replaces it.
     @inline(never)
     private func notLeased(_ prepared: PreparedRequest, _ error: any Error, _ resend: ResendPolicy) -> (any Error)? {
         var failure = error
@@ -238,7 +238,7 @@ package final class PooledTransport: ServiceTransport {
         }
     }
 
-    /// Returns false if the pool has just become cold; another pool replaces it.
+    /// Returns false if the pool was unused and has just been closed; another pool replaces it.
     func prewarm(_ pool: ConnectionPool, _ connections: Int) async throws -> Bool {
         do {
             try await pool.prewarm(connections)

@@ -40,7 +40,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // `DeadlineEntry`.
     @exclusivity(unchecked) var sweepIndex = -1
 
-    /// How long a TLS connection that was opened ahead waits, before its first request, to read session tickets.
+    /// How long a TLS connection that was opened in advance waits, before its first request, to read session tickets.
     static let ticketWait: TimeAmount = .milliseconds(1)
 
     init(_ traits: ConnectionTraits) {

@@ -112,7 +112,7 @@ final class ConnectionPool: Sendable {
         driver.inspect { $0.isDialling(id) }
     }
 
-    /// Records that a connection is gone, idle or leased: the peer closed it, or the connection closed itself. Frees
+    /// Records that an idle or leased connection has ended: the peer closed it, or the connection closed itself. Frees
     /// its place for the next dial.
     ///
     /// Call this only after `connectionEstablished`. Does nothing if the pool itself closed the connection.
@@ -175,7 +175,7 @@ final class ConnectionPool: Sendable {
         driver.perform { $0.noByteReceived(on: id, since: leased, now: $1) }
     }
 
-    /// Closes the longest idle connection. Returns false if none is idle.
+    /// Closes the connection that has been idle longest. Returns false if none is idle.
     @discardableResult
     func evictOldestIdle(reason: CloseReason = .totalIdleCapacity) -> Bool {
         let random = driver.random()
@@ -188,7 +188,7 @@ final class ConnectionPool: Sendable {
         return isEvicted
     }
 
-    /// The instant since which the longest idle connection has been idle. `nil`: no connection is idle.
+    /// The earliest instant since which a connection has been idle. `nil`: no connection is idle.
     var oldestIdleSince: MonotonicInstant? {
         driver.inspect { $0.oldestIdleSince }
     }
