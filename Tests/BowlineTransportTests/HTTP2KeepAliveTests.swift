@@ -104,7 +104,7 @@ struct HTTP2KeepAliveTests {
         #expect(action == .dead)
     }
 
-    @Test("A PING's time begins when the kernel accepts it, and again with each acknowledgement of the peer", .tags(.H2n))
+    @Test("A PING's time begins when the kernel accepts it, and again with each acknowledgement", .tags(.H2n))
     func leaving() {
         var probe = keepAlive()
         _ = probe.doubted(now: instant(10))
