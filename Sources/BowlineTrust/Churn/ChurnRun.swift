@@ -112,7 +112,7 @@ final class ChurnRun: Sendable {
         }
     }
 
-    /// Makes a call, and cancels it at its drawn time.
+    /// Makes a call, and cancels it at the time that its plan says.
     private func outcome(of call: ChurnCall) async -> ChurnTally.Outcome {
         guard let cancelledAfter = call.cancelledAfter else { return await send(call) }
         return await withTaskGroup(of: ChurnTally.Outcome?.self) { group in
@@ -220,8 +220,8 @@ final class ChurnRun: Sendable {
         return leftovers
     }
 
-    /// Waits until the program uses about as much memory as before the run. Returns a description of the excess if it
-    /// stays.
+    /// Waits until the program uses about as much memory as before the run. Returns a description of the excess if the
+    /// memory stays above that.
     private static func memoryLeft(above baseline: Int?) async -> String? {
         guard let baseline else { return nil }
         try? await eventually("the memory of before", within: patience) {

@@ -61,7 +61,7 @@ struct LedgerRequestPlan: Sendable, Hashable {
     }
 }
 
-/// The complete drawn plan of an episode.
+/// The complete plan of an episode.
 struct LedgerPlan: Sendable {
     var seed: UInt64
     var episode: Int
@@ -97,8 +97,8 @@ struct LedgerPlan: Sendable {
     /// - Parameters:
     ///   - seed: The seed of the run.
     ///   - episode: The number of the episode in the run, from 0.
-    ///   - wire: The protocol; nil: drawn.
-    ///   - count: How many requests; nil: drawn, 150 to 400, fewer if few calls run at once.
+    ///   - wire: The protocol; nil: the seed determines it.
+    ///   - count: How many requests; nil: the seed determines it, 150 to 400, fewer if few calls run at once.
     static func drawn(seed: UInt64, episode: Int, wire: LedgerProtocol? = nil, count: Int? = nil) -> LedgerPlan {
         // Mixes the seed, so that episodes with neighbouring numbers have unrelated plans.
         var mixing = SeededRandom(seed: seed)
