@@ -185,7 +185,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         if let trailers, !trailers.fields.isEmpty { stream.finish(with: trailers) } else { stream.finish(with: last) }
     }
 
-    /// Counts one more lease that has arrived here, used or returned unused.
+    /// Counts one more lease whose request has reached the connection, or that was returned unused.
     private func leaseArrived() {
         machine.leaseArrived()
         sendGoAwayIfDue()

@@ -25,9 +25,9 @@ struct HTTP2ConnectionStateMachine: ~Copyable {
     private var state = State.open
     private(set) var hasSentGoAway = false
     private var refusedStreams = 0
-    /// How many leases have arrived.
+    /// How many leases have reached the connection as a request, or were returned unused.
     private var leases = 0
-    /// How many leases arrive in all. nil: the pool still grants leases.
+    /// How many leases the pool has granted in all. nil: the pool still grants leases.
     private var lastLease: Int?
     /// Whether a request has begun since listeners were last called for an idle connection.
     private var isLeased = false
