@@ -4,7 +4,7 @@ import Testing
 @testable import BowlineTransport
 
 @Suite("How the kernel accepts an HTTP/2 connection's bytes")
-struct HTTP2NetworkProgressTests {
+struct HTTP2KernelProgressTests {
     private func instant(_ seconds: Int64) -> MonotonicInstant {
         MonotonicInstant(nanoseconds: seconds * 1_000_000_000)
     }
