@@ -1,0 +1,239 @@
+internal import BowlineCore
+internal import NIOCore
+internal import NIOPosix
+
+/// The steps *resolve* and *connect* of a dial: opens a socket to one of the target's addresses (RFC 8305).
+///
+/// ``ConnectStateMachine`` decides which address is tried when. This class resolves, opens sockets and keeps the timer.
+/// It ends once, with a connected channel or an error, and closes all other channels that it opened. All calls are on
+/// the event loop.
+// Safety: mutable state is touched on `eventLoop` only.
+final class ConnectStep: @unchecked Sendable {
+    /// Where to connect to.
+    enum Target: Sendable {
+        case socket(path: String)
+        case address(IPAddress, port: Int)
+        case name(String, port: Int)
+    }
+
+    private let target: Target
+    private let environment: TransportEnvironment
+    private let timer: LoopTimer
+    private let prepare: (any Channel) throws -> Void
+    private let completion: (Result<any Channel, any Error>) -> Void
+
+    private var machine: ConnectStateMachine
+    private var resolve: ResolveStep?
+    private var wakeUp: LoopTimer.Cancellation?
+    /// The open channels, by attempt.
+    private var channels: [Int: any Channel] = [:]
+    /// The addresses of the attempts under way.
+    private var addresses: [Int: IPAddress] = [:]
+    private var isOver = false
+    private let began: MonotonicInstant
+    /// When the first address was known; nil: not yet.
+    private var firstAddress: MonotonicInstant?
+
+    private var eventLoop: any EventLoop { timer.eventLoop }
+
+    /// - Parameters:
+    ///   - prepare: Prepares each channel before it connects.
+    ///   - completion: Called once on the loop, unless the step is cancelled before.
+    init(
+        _ target: Target, environment: TransportEnvironment, timer: LoopTimer,
+        prepare: @escaping (any Channel) throws -> Void,
+        completion: @escaping (Result<any Channel, any Error>) -> Void
+    ) {
+        self.target = target
+        self.environment = environment
+        self.timer = timer
+        self.prepare = prepare
+        self.completion = completion
+        machine = ConnectStateMachine()
+        began = timer.now
+    }
+
+    /// Whether the target's addresses are still being looked up, and none is known.
+    var isResolving: Bool { resolve != nil && firstAddress == nil }
+
+    /// How long the name resolution took; nil: there was none.
+    var resolveDuration: Duration? {
+        guard case .name = target, let firstAddress else { return nil }
+        return began.duration(to: firstAddress)
+    }
+
+    /// How long the connect took, if it ends now.
+    func connectDuration(at now: MonotonicInstant) -> Duration {
+        (firstAddress ?? began).duration(to: now)
+    }
+
+    func start() {
+        switch target {
+        case .socket(let path):
+            open { $0.connect(unixDomainSocketPath: path) }
+        case .address(let address, let port):
+            firstAddress = began
+            apply(machine.begin(.addresses([address]), now: began), port: port)
+        case .name(let host, let port):
+            apply(machine.begin(.lookUps, now: began), port: port)
+            let resolve = ResolveStep(host, cache: environment.addresses, eventLoop: eventLoop) { family, answer in
+                self.found(family, answer, port: port)
+            }
+            self.resolve = resolve
+            resolve.start()
+        }
+    }
+
+    /// Ends the step and closes its channels.
+    func cancel() {
+        guard !isOver else { return }
+        end()
+    }
+
+    private func found(_ family: IPAddress.Family, _ answer: ResolveStep.Answer, port: Int) {
+        let now = timer.now
+        switch answer {
+        case .success(let addresses):
+            if firstAddress == nil, !addresses.isEmpty { firstAddress = now }
+            let ordered = environment.addressHistory.ordered(addresses, now: now)
+            apply(machine.addressesFound(family, ordered, now: now), port: port)
+        case .failure(let error):
+            apply(machine.lookUpFailed(family, error, now: now), port: port)
+        }
+    }
+
+    private func apply(_ effects: ConnectStateMachine.Effects, port: Int) {
+        guard !isOver else { return }
+        switch effects.timer {
+        case .keep: break
+        case .cancel: cancelWakeUp()
+        case .set(let id, let instant):
+            cancelWakeUp()
+            wakeUp = timer.schedule(at: instant) { [weak self] in
+                guard let self, !isOver else { return }
+                apply(machine.timerFired(id, now: timer.now), port: port)
+            }
+        }
+        for attempt in effects.close { channels.removeValue(forKey: attempt)?.close(promise: nil) }
+        switch effects.outcome {
+        case .none: break
+        case .connected(let attempt):
+            guard let channel = channels.removeValue(forKey: attempt) else { return }
+            succeed(with: channel)
+            return
+        case .failed(let failure):
+            if case .name(let host, _) = target { environment.addresses.expire(host) }
+            fail(failure)
+            return
+        }
+        if let connect = effects.connect { open(connect.address, as: connect.attempt, port: port) }
+    }
+
+    private func open(_ address: IPAddress, as attempt: Int, port: Int) {
+        let future: EventLoopFuture<any Channel>
+        do {
+            let remote = try SocketAddress(address, port: port)
+            let local = try localAddress(for: address)
+            future = bootstrap(attempt, local: local).connect(to: remote)
+        } catch {
+            apply(machine.attemptFailed(attempt, error, now: timer.now), port: port)
+            return
+        }
+        addresses[attempt] = address
+        future.assumeIsolated().whenComplete { result in
+            let now = self.timer.now
+            let address = self.addresses.removeValue(forKey: attempt)
+            switch result {
+            case .success(let channel):
+                guard !self.isOver else {
+                    channel.close(promise: nil)
+                    return
+                }
+                if let address { self.environment.addressHistory.succeeded(address) }
+                self.apply(self.machine.attemptConnected(attempt), port: port)
+            case .failure(let error):
+                guard !self.isOver else { return }
+                self.channels[attempt] = nil
+                if let address { self.environment.addressHistory.failed(address, now: now) }
+                self.apply(self.machine.attemptFailed(attempt, error, now: now), port: port)
+            }
+        }
+    }
+
+    /// Connects to a Unix domain socket: one attempt, without the machine.
+    private func open(_ connect: (ClientBootstrap) -> EventLoopFuture<any Channel>) {
+        connect(bootstrap(0, local: nil)).assumeIsolated().whenComplete { result in
+            guard !self.isOver else {
+                if case .success(let channel) = result { channel.close(promise: nil) }
+                return
+            }
+            self.channels[0] = nil
+            switch result {
+            case .success(let channel): self.succeed(with: channel)
+            case .failure(let error): self.fail(error)
+            }
+        }
+    }
+
+    private func bootstrap(_ attempt: Int, local: SocketAddress?) -> ClientBootstrap {
+        let bootstrap = ClientBootstrap(group: eventLoop)
+            // The dial's own timer limits the dial. The bootstrap's timeout must never fire before that timer.
+            .connectTimeout(.hours(24))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard !self.isOver else { throw DialFailure.cancelled }
+                    self.channels[attempt] = channel
+                    try self.prepare(channel)
+                }
+            }
+        guard let local else { return bootstrap }
+        return bootstrap.bind(to: local)
+    }
+
+    /// Returns the address of this machine from which the client connects; nil: the system chooses.
+    private func localAddress(for remote: IPAddress) throws -> SocketAddress? {
+        guard let local = environment.options.connection.localAddress else { return nil }
+        guard local.family == remote.family else { throw DialFailure.otherFamily(local: local) }
+        return try SocketAddress(local, port: 0)
+    }
+
+    private func succeed(with channel: any Channel) {
+        end()
+        completion(.success(channel))
+    }
+
+    private func fail(_ error: any Error) {
+        end()
+        completion(.failure(error))
+    }
+
+    private func end() {
+        isOver = true
+        cancelWakeUp()
+        resolve?.cancel()
+        resolve = nil
+        let open = channels.values
+        channels = [:]
+        for channel in open { channel.close(promise: nil) }
+    }
+
+    private func cancelWakeUp() {
+        wakeUp?()
+        wakeUp = nil
+    }
+}
+
+extension SocketAddress {
+    /// - Throws: ``NameLookupError`` if the address has a zone that is no interface of this machine.
+    fileprivate init(_ address: IPAddress, port: Int) throws {
+        do {
+            if address.zone != nil {
+                self = try SocketAddress(ipAddress: address.description, port: port)
+            } else {
+                self = try SocketAddress(packedIPAddress: ByteBuffer(bytes: address.bytes), port: port)
+            }
+        } catch {
+            throw NameLookupError(.unknownZone)
+        }
+    }
+}

@@ -1,0 +1,389 @@
+internal import BowlineCore
+internal import NIOCore
+internal import NIOSSL
+
+/// One dial: a sequence of steps that opens a connection over a ``Route``.
+///
+/// | step | code | only for |
+/// |---|---|---|
+/// | trust | ``TLSContext``: the trusted certificates, once per client | TLS |
+/// | resolve | ``ResolveStep``: the addresses of the host, or of the proxy | names |
+/// | connect | ``ConnectStep``: a socket to one of the addresses (RFC 8305) | all |
+/// | secure the proxy | ``SecureStep`` | TLS to the proxy |
+/// | tunnel | ``TunnelStep``: CONNECT or SOCKS5 | proxies, except for `http` through an HTTP proxy |
+/// | secure | ``SecureStep`` | `https` |
+/// | negotiate | ``negotiated(_:_:)``: HTTP/1.1 or HTTP/2 | all |
+///
+/// The dial has one time limit for all steps (`timeouts.connect`), one cancellation and one place in the census. It ends
+/// once, with an error or with a channel that is ready for a connection's handler. It closes all other channels that it
+/// opened.
+// Safety: mutable state is touched on `eventLoop` only.
+final class Dial: @unchecked Sendable {
+    private let route: Route
+    private let environment: TransportEnvironment
+    private let timer: LoopTimer
+    private let events: ConnectionEvents?
+    private let completion: @Sendable (Result<Dialled, any Error>) -> Void
+
+    private var origin: Origin { route.origin }
+    private var eventLoop: any EventLoop { timer.eventLoop }
+
+    /// A channel that is ready for a connection's handlers, and its protocol.
+    struct Dialled: Sendable {
+        let channel: any Channel
+        let isHTTP2: Bool
+        let timings: DialTimings
+    }
+
+    /// The step that runs, for the error of a dial that takes too long.
+    private var step = DialStep.trust
+    private var isOver = false
+    private var timeout: LoopTimer.Cancellation?
+    private var timings = DialTimings()
+    private let began: MonotonicInstant
+    /// When the step that runs began.
+    private var stepBegan: MonotonicInstant
+    private var connect: ConnectStep?
+    /// The look-up of the origin's name, for a proxy that gets an address.
+    private var targetLookUp: ResolveStep?
+    /// The connected channel.
+    private var channel: (any Channel)?
+    /// The ticket of the load of the trust roots; nil: the dial does not wait for them.
+    private var roots: (TLSContext, SharedLoadTicket)?
+
+    /// Makes a dial and counts it in the census. The count drops when the dial ends, so the caller must start or cancel
+    /// it.
+    ///
+    /// - Parameter completion: Called once, on the loop.
+    init(
+        _ route: Route, environment: TransportEnvironment, timer: LoopTimer, events: ConnectionEvents?,
+        completion: @escaping @Sendable (Result<Dialled, any Error>) -> Void
+    ) {
+        self.route = route
+        self.environment = environment
+        self.timer = timer
+        self.events = events
+        self.completion = completion
+        began = timer.now
+        stepBegan = began
+        // Counted here and not in `start`, because the end of every dial reduces the count, even of a dial that was
+        // cancelled before its start.
+        environment.census.dialBegan()
+    }
+
+    /// Starts the dial.
+    func start() {
+        if eventLoop.inEventLoop { begin() } else { eventLoop.execute { self.begin() } }
+    }
+
+    /// Cancels the dial.
+    func cancel() {
+        if eventLoop.inEventLoop {
+            fail(DialFailure.cancelled)
+        } else {
+            eventLoop.execute { self.fail(DialFailure.cancelled) }
+        }
+    }
+
+    private func begin() {
+        guard !isOver else { return }
+        if let limit = environment.options.connectTimeout {
+            timeout = timer.schedule(at: timer.now.advanced(by: limit)) { [weak self] in self?.timedOut() }
+        }
+        trustProxy()
+    }
+
+    private func timedOut() {
+        if case .resolve = step, connect?.isResolving == false { step = .connect }
+        fail(DialFailure.timedOut(step))
+    }
+
+    // MARK: trust
+
+    private func trustProxy() {
+        guard route.proxy?.value.kind == .https, let tls = environment.proxyTLS else {
+            trustOrigin(proxy: nil)
+            return
+        }
+        load(tls) { self.trustOrigin(proxy: $0) }
+    }
+
+    private func trustOrigin(proxy: NIOSSLContext?) {
+        guard origin.scheme == .https else {
+            openSocket(Trust(proxy: proxy, origin: nil))
+            return
+        }
+        if let failure = environment.tls.failure(of: origin) {
+            fail(failure)
+            return
+        }
+        load(environment.tls) { self.openSocket(Trust(proxy: proxy, origin: $0)) }
+    }
+
+    /// The contexts that make the TLS handlers. nil: no TLS there.
+    private struct Trust {
+        let proxy: NIOSSLContext?
+        let origin: NIOSSLContext?
+    }
+
+    /// Loads the trusted certificates, before the socket is opened: a peer does not wait for this.
+    private func load(_ tls: TLSContext, then next: @escaping @Sendable (NIOSSLContext) -> Void) {
+        let ticket = tls.whenLoaded(on: eventLoop) { result in
+            self.roots = nil
+            guard !self.isOver else { return }
+            switch result {
+            case .success(let context): next(context)
+            case .failure(let error): self.fail(error)
+            }
+        }
+        roots = ticket.map { (tls, $0) }
+    }
+
+    // MARK: resolve, connect
+
+    private func openSocket(_ trust: Trust) {
+        step = .resolve
+        let connect = ConnectStep(target, environment: environment, timer: timer) {
+            try self.prepare($0)
+        } completion: {
+            self.connected($0, trust)
+        }
+        self.connect = connect
+        connect.start()
+    }
+
+    private var target: ConnectStep.Target {
+        if let proxy = route.proxy?.value { return ConnectStep.Target(proxy.host, port: proxy.port) }
+        if let path = origin.socketPath { return .socket(path: path) }
+        return ConnectStep.Target(origin.host, port: origin.port)
+    }
+
+    /// Sets the channel's options. The bootstrap could set them, but would use 1.5 KiB for that while it dials.
+    private func prepare(_ channel: any Channel) throws {
+        environment.census.opened(channel)
+        guard let channel = channel.syncOptions else { throw ChannelError.operationUnsupported }
+        let options = environment.options.connection
+        try channel.setOption(
+            .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
+        )
+        // One read per event, so that the reader of a body already waits when the next chunk arrives. Without TLS,
+        // large buffers are fast. An idle channel keeps one buffer. Its size follows the size of the last responses.
+        try channel.setOption(.maxMessagesPerRead, value: 1)
+        let isTLS = route.isEncrypted
+        try channel.setOption(
+            .recvAllocator,
+            value: AdaptiveRecvByteBufferAllocator(
+                minimum: 64, initial: isTLS ? 2048 : 1024, maximum: isTLS ? 65_536 : 262_144
+            )
+        )
+        guard origin.socketPath == nil else { return }
+        try channel.setOption(.tcpOption(.tcp_nodelay), value: options.isNoDelay ? 1 : 0)
+        try channel.setOption(.socketOption(.so_keepalive), value: options.isKeepAlive ? 1 : 0)
+    }
+
+    private func connected(_ result: Result<any Channel, any Error>, _ trust: Trust) {
+        guard !isOver, let connect else { return }
+        let now = timer.now
+        timings.resolve = connect.resolveDuration
+        self.connect = nil
+        switch result {
+        case .failure(let error): fail(error)
+        case .success(let channel):
+            timings.connect = connect.connectDuration(at: now)
+            self.channel = channel
+            events?.tell { $0.connectionConnected($1) }
+            begin(.tunnel)
+            secureProxy(channel, trust)
+        }
+    }
+
+    // MARK: tunnel
+
+    private func secureProxy(_ channel: any Channel, _ trust: Trust) {
+        guard let proxy = route.proxy?.value, let context = trust.proxy, let tls = environment.proxyTLS else {
+            openTunnel(channel, trust)
+            return
+        }
+        secure(channel, tls, context, host: proxy.host) { _ in self.openTunnel(channel, trust) }
+    }
+
+    private func openTunnel(_ channel: any Channel, _ trust: Trust) {
+        guard let proxy = route.proxy?.value else {
+            secureOrigin(channel, trust)
+            return
+        }
+        guard route.needsTunnel else {
+            timings.tunnel = proxy.kind == .https ? duration() : nil
+            secureOrigin(channel, trust)
+            return
+        }
+        guard proxy.kind == .socks5, !proxy.resolvesNames, !origin.isIPAddress else {
+            openTunnel(channel, trust, proxy, to: IPAddress(origin.host))
+            return
+        }
+        lookUpTarget { address in self.openTunnel(channel, trust, proxy, to: address) }
+    }
+
+    /// Finds one address of the origin, for a SOCKS proxy that does not resolve names. An IPv4 address is preferred,
+    /// because more proxies have a route to it.
+    private func lookUpTarget(then next: @escaping (IPAddress) -> Void) {
+        var found: [IPAddress.Family: ResolveStep.Answer] = [:]
+        let lookUp = ResolveStep(origin.host, cache: environment.addresses, eventLoop: eventLoop) { family, answer in
+            found[family] = answer
+            if let address = try? found[.v4]?.get().first {
+                self.endTargetLookUp()
+                next(address)
+            } else if let v4 = found[.v4], let v6 = found[.v6] {
+                self.endTargetLookUp()
+                switch (v4, v6) {
+                case (_, .success(let addresses)) where !addresses.isEmpty: next(addresses[0])
+                case (.failure(let error), _), (_, .failure(let error)): self.fail(error)
+                default: self.fail(NameLookupError(.noAddress))
+                }
+            }
+        }
+        targetLookUp = lookUp
+        lookUp.start()
+    }
+
+    private func endTargetLookUp() {
+        targetLookUp?.cancel()
+        targetLookUp = nil
+    }
+
+    private func openTunnel(_ channel: any Channel, _ trust: Trust, _ proxy: Proxy, to address: IPAddress?) {
+        TunnelStep.begin(
+            on: channel, to: origin, address: address, through: proxy, options: environment.options.connection
+        ) { result in
+            guard !self.isOver else { return }
+            switch result {
+            case .success:
+                self.timings.tunnel = self.duration()
+                self.events?.tell { $0.connectionTunnelled($1) }
+                self.secureOrigin(channel, trust)
+            case .failure(let error): self.fail(error)
+            }
+        }
+    }
+
+    // MARK: secure
+
+    private func secureOrigin(_ channel: any Channel, _ trust: Trust) {
+        guard let context = trust.origin else {
+            negotiated(nil, channel)
+            return
+        }
+        begin(.secure)
+        secure(channel, environment.tls, context, host: nil) { name in
+            self.timings.tls = self.duration()
+            self.negotiated(name, channel)
+        }
+    }
+
+    /// - Parameter host: The host of the proxy; nil: the origin.
+    private func secure(
+        _ channel: any Channel, _ tls: TLSContext, _ context: NIOSSLContext, host: String?,
+        then next: @escaping (String?) -> Void
+    ) {
+        let handler: NIOSSLClientHandler
+        do {
+            handler = try tls.makeHandler(for: host ?? origin.host, with: context)
+        } catch {
+            fail(error)
+            return
+        }
+        SecureStep.begin(on: channel, handler) { result in
+            guard !self.isOver else { return }
+            switch result {
+            case .success(let name): next(name)
+            case .failure(let error): self.fail(error)
+            }
+        }
+    }
+
+    // MARK: negotiate
+
+    /// Ends the dial when the protocol is known: from ALPN (RFC 7301) with TLS, by prior knowledge without TLS.
+    private func negotiated(_ name: String?, _ channel: any Channel) {
+        let negotiation = environment.options.http2.negotiation
+        switch name {
+        case "h2" where origin.scheme == .https && negotiation != .http1Only:
+            guard forbidRenegotiation(on: channel) else {
+                fail(TLSFailure(.renegotiation))
+                return
+            }
+            ready(channel, isHTTP2: true)
+        // An HTTP proxy that gets each request itself speaks HTTP/1.1.
+        case nil where origin.scheme == .http:
+            ready(channel, isHTTP2: negotiation == .http2Only && !route.isForwarded)
+        case nil, "", "http/1.1":
+            guard negotiation != .http2Only else {
+                fail(DialFailure.http2NotOffered)
+                return
+            }
+            ready(channel, isHTTP2: false)
+        default: fail(DialFailure.unexpectedProtocol)
+        }
+    }
+
+    /// Forbids TLS renegotiation after ALPN has chosen HTTP/2, where it is not allowed (RFC 9113 §9.2.1).
+    ///
+    /// - Returns: false if the peer has already asked for a renegotiation.
+    private func forbidRenegotiation(on channel: any Channel) -> Bool {
+        let pipeline = channel.pipeline.syncOperations
+        guard environment.tls.mayRenegotiate, (try? pipeline.nioSSL_tlsVersion()) == .tlsv12 else { return true }
+        guard let boundary = try? pipeline.handler(type: TLSRecordBoundary.self) else { return false }
+        return boundary.forbidRenegotiation()
+    }
+
+    private func ready(_ channel: any Channel, isHTTP2: Bool) {
+        guard channel.isActive else {
+            fail(DialFailure.closedEarly)
+            return
+        }
+        if origin.scheme == .https { events?.tell { $0.connectionSecured($1) } }
+        timings.total = began.duration(to: timer.now)
+        end(.success(Dialled(channel: channel, isHTTP2: isHTTP2, timings: timings)))
+    }
+
+    // MARK: the sequence
+
+    private func begin(_ step: DialStep) {
+        self.step = step
+        stepBegan = timer.now
+    }
+
+    /// How long the step has taken.
+    private func duration() -> Duration { stepBegan.duration(to: timer.now) }
+
+    private func fail(_ error: any Error) {
+        end(.failure(DialStepFailure(error, step: step)))
+    }
+
+    private func end(_ result: Result<Dialled, any Error>) {
+        guard !isOver else { return }
+        isOver = true
+        timeout?()
+        timeout = nil
+        connect?.cancel()
+        connect = nil
+        endTargetLookUp()
+        if let (tls, ticket) = roots { tls.forget(ticket) }
+        roots = nil
+        if case .failure = result { channel?.close(promise: nil) }
+        channel = nil
+        environment.census.dialEnded()
+        completion(result)
+    }
+}
+
+extension ConnectStep.Target {
+    /// - Parameter host: A name, or an IP address without brackets.
+    init(_ host: String, port: Int) {
+        if let address = IPAddress(host) {
+            self = .address(address, port: port)
+        } else {
+            self = .name(host, port: port)
+        }
+    }
+}
