@@ -60,8 +60,8 @@ final class DrivenCall {
         note("verdictConfirmed") { $0.verdictConfirmed(verdict, &outcome, moment) }
     }
 
-    func recoveryReported(_ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
-        note("recoveryReported") { $0.recoveryReported(&outcome, moment) }
+    func successReported(_ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
+        note("successReported") { $0.successReported(&outcome, moment) }
     }
 
     func waitEnded(isDue: Bool, _ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
@@ -88,7 +88,7 @@ extension CallStateMachine.Step {
         case .renewCredentials: "renewCredentials"
         case .abandonBody: "abandonBody"
         case .confirmVerdict: "confirmVerdict"
-        case .reportRecovery: "reportRecovery"
+        case .reportRetrySuccess: "reportRetrySuccess"
         case .wait: "wait"
         case .follow: "follow"
         case .refuse: "refuse"

@@ -65,7 +65,7 @@ struct CallStateMachineTests {
             case .confirmVerdict(let verdict, _):
                 let isRetry = if case .retry = verdict { true } else { false }
                 step = call.verdictConfirmed(isRetry && !answersYes ? .giveUp(.budgetExhausted) : verdict, &outcome)
-            case .reportRecovery: step = call.recoveryReported(&outcome)
+            case .reportRetrySuccess: step = call.successReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answersYes, &outcome)
             case .follow: step = call.hopBegan()
             case .refuse, .finish: return (names, call, outcome)
@@ -80,13 +80,13 @@ struct CallStateMachineTests {
         #expect(steps(try Self.request(), [Self.answer(status)]).steps == ["startAttempt", "finish"])
     }
 
-    @Test("A retryable status leads to a decision, a wait, a second attempt and a report of the recovery")
+    @Test("A retryable status leads to a decision, a wait, a second attempt and a report of the retry's success")
     func retried() throws {
         let taken = steps(try Self.request(), [Self.answer(503), Self.failure(), Self.answer(200)])
         #expect(
             taken.steps == [
                 "startAttempt", "confirmVerdict", "wait", "startAttempt", "confirmVerdict", "wait", "startAttempt",
-                "reportRecovery", "finish",
+                "reportRetrySuccess", "finish",
             ])
         #expect(taken.call.attempt == 3)
     }
@@ -104,8 +104,8 @@ struct CallStateMachineTests {
             [Self.answer(503), Self.answer(302, [.location: "/b"]), Self.answer(503), Self.answer(200)])
         #expect(
             taken.steps == [
-                "startAttempt", "confirmVerdict", "wait", "startAttempt", "reportRecovery", "follow", "startAttempt",
-                "confirmVerdict", "wait", "startAttempt", "reportRecovery", "finish",
+                "startAttempt", "confirmVerdict", "wait", "startAttempt", "reportRetrySuccess", "follow",
+                "startAttempt", "confirmVerdict", "wait", "startAttempt", "reportRetrySuccess", "finish",
             ])
         #expect(taken.call.attempt == 2)
         #expect(taken.call.followed.map(\.path) == ["/b"])

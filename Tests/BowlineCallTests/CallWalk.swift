@@ -114,7 +114,7 @@ struct CallWalk {
                 var verdict = verdict
                 if case .retry = verdict, !(answers.popFirst() ?? false) { verdict = .giveUp(.budgetExhausted) }
                 step = call.verdictConfirmed(verdict, &outcome)
-            case .reportRecovery: step = call.recoveryReported(&outcome)
+            case .reportRetrySuccess: step = call.successReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answers.popFirst() ?? false, &outcome)
             case .follow: step = call.hopBegan()
             case .refuse(let refusal): record.ended = "refused \(refusal.code)"
@@ -178,7 +178,7 @@ struct NestedModel {
             let outcome = expecting(request, &attempt)
             if case .ended = outcome { return outcome }
             if case .answered(let response, _) = outcome, !policy.isFailure(response.status) { return outcome }
-            guard let failure = policy.failure(outcome, wallClock: 0) else { return outcome }
+            guard let failure = policy.describeAsFailure(outcome, wallClock: 0) else { return outcome }
             var verdict = policy.verdict(
                 after: failure, isIdempotent: request.isIdempotent, isReplayable: true, retries: retries,
                 remaining: nil, random: 0.5)

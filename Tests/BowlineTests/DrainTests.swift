@@ -149,7 +149,7 @@ struct DrainTests {
             let client = try ServiceClient(baseURL: server.baseURL)
             async let answer = client.fetch("/")
             try await gate.waitForWaiters()
-            let watcher = Task {
+            let subscriber = Task {
                 var counts: Set<Int> = []
                 for await progress in client.shutdownProgress { counts.insert(progress.inFlight) }
                 return counts
@@ -169,7 +169,7 @@ struct DrainTests {
             #expect(await report.drained == 1)
             #expect(await report.isClean)
             try await expectRefusal(client)
-            #expect(await watcher.value.isSubset(of: [0, 1]))
+            #expect(await subscriber.value.isSubset(of: [0, 1]))
             #expect(client.pool.snapshot().opened == 1)
             #expect(server.requests.count == 1)
         }
@@ -237,23 +237,23 @@ struct DrainTests {
             let gate = Gate()
             server.respond { _ in .reply(200, body: "x").held(by: gate) }
             let client = try ServiceClient(baseURL: server.baseURL)
-            let isWatching = Gate()
-            let watcher = Task {
+            let isSubscribed = Gate()
+            let subscriber = Task {
                 var states: [ShutdownProgress.State] = []
                 for await progress in client.shutdownProgress {
                     if states.last != progress.state { states.append(progress.state) }
-                    isWatching.open()
+                    isSubscribed.open()
                 }
                 return states
             }
-            try await isWatching.wait()
+            try await isSubscribed.wait()
             let call = Task { try await client.fetch("/") }
             try await gate.waitForWaiters()
             async let report = client.shutdown(within: .seconds(600))
             try await ShutdownTests.waitUntil(.draining, client)
             if isForced { await client.shutdown(within: .zero) } else { gate.open() }
             #expect(await report.isClean == !isForced)
-            #expect(await watcher.value == [.running, .draining, .closing, .closed])
+            #expect(await subscriber.value == [.running, .draining, .closing, .closed])
             _ = await call.result
             // A sequence that begins later has the last state, and ends.
             var late: [ShutdownProgress] = []

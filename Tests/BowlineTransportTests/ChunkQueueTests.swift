@@ -19,7 +19,7 @@ struct ChunkQueueTests {
             queue.append(chunk)
         }
         #expect(queue.byteCount == total)
-        #expect(queue.heldBytes <= total * 5 / 2, "\(queue.heldBytes)")
+        #expect(queue.retainedBytes <= total * 5 / 2, "\(queue.retainedBytes)")
         #expect(queue.count <= total / 1024)
         var received = ByteBuffer()
         while let chunk = queue.popFirst() {
@@ -29,7 +29,7 @@ struct ChunkQueueTests {
         #expect(received == sent)
         #expect(queue.isEmpty)
         #expect(queue.byteCount == 0)
-        #expect(queue.heldBytes == 0)
+        #expect(queue.retainedBytes == 0)
     }
 
     @Test("Joining copies each byte a bounded number of times: a block is not copied for each chunk")
@@ -80,13 +80,13 @@ struct ChunkQueueTests {
             var read = ByteBuffer(repeating: UInt8(truncatingIfNeeded: number), count: 262_144)
             queue.append(read.readSlice(length: 5000) ?? ByteBuffer())
         }
-        #expect(queue.heldBytes <= 5 * 200 * 5000 + 524_288)
+        #expect(queue.retainedBytes <= 5 * 200 * 5000 + 524_288)
         while let chunk = queue.popFirst() {
             #expect(chunk.readableBytesView.allSatisfy { $0 == UInt8(truncatingIfNeeded: received / 5000) })
             received += chunk.readableBytes
         }
         #expect(received == 200 * 5000)
-        #expect(queue.heldBytes == 0)
+        #expect(queue.retainedBytes == 0)
     }
 
     @Test("A seeded walk matches a list of bytes: no byte is lost, doubled or moved, and the counts are right")
@@ -112,7 +112,7 @@ struct ChunkQueueTests {
                 }
                 #expect(queue.byteCount == model.count)
                 #expect(queue.isEmpty == model.isEmpty)
-                #expect(queue.heldBytes >= queue.byteCount)
+                #expect(queue.retainedBytes >= queue.byteCount)
             }
             while let chunk = queue.popFirst() {
                 #expect(Array(model.prefix(chunk.readableBytes)) == Array(chunk.readableBytesView))
@@ -120,7 +120,7 @@ struct ChunkQueueTests {
             }
             #expect(model.isEmpty)
             #expect(queue.byteCount == 0)
-            #expect(queue.heldBytes == 0)
+            #expect(queue.retainedBytes == 0)
         }
     }
 

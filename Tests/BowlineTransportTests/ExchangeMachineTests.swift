@@ -88,7 +88,7 @@ struct ExchangeMachineTests {
         for index in 0..<(1 << 18) { _ = machine.received(ByteBuffer(integer: UInt8(truncatingIfNeeded: index))) }
         let waiting = machine.waiting
         #expect(waiting.chunks <= 33)
-        #expect(waiting.heldBytes <= 3 << 18)
+        #expect(waiting.retainedBytes <= 3 << 18)
         var index = 0
         while case .chunk(let chunk, _, _) = machine.next(nil) {
             #expect(chunk == Self.numbered(index, chunk.readableBytes))

@@ -33,7 +33,7 @@ struct FailedWriteTests {
         let sweep = DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock))
         let owner = RecordingOwner()
         let connection = try await makeHTTP1Connection(
-            on: channel, sweep: sweep, origin: OriginLink(options: ConnectionOptions(), owner: owner),
+            on: channel, sweep: sweep, originLink: OriginLink(options: ConnectionOptions(), owner: owner),
             behind: [BrokenSocket()])
 
         let request = ServiceRequest(method: .put, "http://a.example/", body: Self.bodies[index].body)

@@ -74,7 +74,7 @@ struct FirstLookTests {
                     dialDuration: .zero,
                     sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
                     executor: EventLoopTaskExecutor(channel.eventLoop),
-                    origin: OriginLink(options: ConnectionOptions(), owner: owner)))
+                    originLink: OriginLink(options: ConnectionOptions(), owner: owner)))
             try pipeline.addHandler(connection)
             return connection
         }.get()

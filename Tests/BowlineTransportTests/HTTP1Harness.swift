@@ -23,7 +23,7 @@ final class HTTP1Harness: Sendable {
                     dialDuration: .zero,
                     sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: UnhurriedClock(clock))),
                     executor: EventLoopTaskExecutor(channel.eventLoop),
-                    origin: OriginLink(options: ConnectionOptions(), owner: log)))
+                    originLink: OriginLink(options: ConnectionOptions(), owner: log)))
             try channel.pipeline.syncOperations.addHandler(connection)
             return connection
         }
@@ -83,14 +83,14 @@ final class HTTP1Harness: Sendable {
 
 /// An HTTP/1.1 connection on `channel`, which is then connected, with `handlers` between them.
 func makeHTTP1Connection(
-    on channel: NIOAsyncTestingChannel, sweep: DeadlineSweep, origin: OriginLink,
+    on channel: NIOAsyncTestingChannel, sweep: DeadlineSweep, originLink: OriginLink,
     behind handlers: [any ChannelHandler & Sendable] = []
 ) async throws -> HTTP1Connection {
     let connection = try await channel.eventLoop.submit {
         let connection = HTTP1Connection(
             ConnectionTraits(
                 id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false, dialDuration: .zero,
-                sweep: sweep, executor: EventLoopTaskExecutor(channel.eventLoop), origin: origin))
+                sweep: sweep, executor: EventLoopTaskExecutor(channel.eventLoop), originLink: originLink))
         for handler in handlers { try channel.pipeline.syncOperations.addHandler(handler) }
         try channel.pipeline.syncOperations.addHandler(connection)
         return connection

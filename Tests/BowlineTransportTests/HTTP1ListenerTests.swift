@@ -64,7 +64,7 @@ struct HTTP1ListenerTests {
         let (clock, owner, listener) = (TestClock(), RecordingOwner(), CancellingListener(at: moment))
         let connection = try await makeHTTP1Connection(
             on: channel, sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
-            origin: OriginLink(options: ConnectionOptions(), owner: owner))
+            originLink: OriginLink(options: ConnectionOptions(), owner: owner))
         var request = body.request
         request.options.onUploadProgress = { _ in listener.note("progress") }
         let context = RequestContext(timeouts: Timeouts())

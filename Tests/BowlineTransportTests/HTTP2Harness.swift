@@ -36,7 +36,7 @@ final class HTTP2Harness: Sendable {
                     dialDuration: .zero,
                     sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: UnhurriedClock(clock))),
                     executor: EventLoopTaskExecutor(channel.eventLoop),
-                    origin: OriginLink(options: connectionOptions, owner: log)),
+                    originLink: OriginLink(options: connectionOptions, owner: log)),
                 http2: options, firstStreamID: 1)
         }
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 80)).get()

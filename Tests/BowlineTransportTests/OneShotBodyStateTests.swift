@@ -104,7 +104,7 @@ struct OneShotBodyStateTests {
         }
         #expect(state.isReplayable)
         #expect(state.keptChunks <= 4)
-        #expect(state.heldBytes <= 50_000)
+        #expect(state.retainedBytes <= 50_000)
         let beginsAgain = state.beginReading(replayLimit: 16_384)
         #expect(beginsAgain)
         var again: [UInt8] = []

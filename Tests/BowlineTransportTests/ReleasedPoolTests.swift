@@ -16,7 +16,7 @@ struct ReleasedPoolTests {
         var owner: RecordingOwner? = RecordingOwner()
         let link = OriginLink(options: ConnectionOptions(), owner: owner)
         let sweep = DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: TestClock()))
-        let connection = try await makeHTTP1Connection(on: channel, sweep: sweep, origin: link)
+        let connection = try await makeHTTP1Connection(on: channel, sweep: sweep, originLink: link)
 
         Self.endLease(of: connection, isUsed: isUsed, on: link)
         #expect(owner?.take() == [isUsed ? "released" : "returned unused"])

@@ -8,7 +8,7 @@ struct TaskCensusTests {
     @Test("counts a piece of work while it goes on, and not afterwards")
     func work() async {
         let census = TaskCensus()
-        let during = await census.watching { census.count }
+        let during = await census.counting { census.count }
         #expect(during == 1)
         #expect(census.count == 0)
     }
@@ -17,7 +17,7 @@ struct TaskCensusTests {
     func leftTask() async throws {
         let census = TaskCensus()
         let gate = Gate()
-        let task = await census.watching { Task { try await gate.wait() } }
+        let task = await census.counting { Task { try await gate.wait() } }
         #expect(census.count == 1)
         gate.open()
         try await task.value

@@ -117,7 +117,7 @@ public struct ServiceClient: Sendable {
             complete(&response, of: call, options)
             return response
         } catch {
-            call.responseBodyEnded()
+            call.end()
             // No further attempt will send the body, so the sequence of a one-shot body is released.
             body.abandon()
             throw call.naming(error)

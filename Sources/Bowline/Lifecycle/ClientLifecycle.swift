@@ -41,13 +41,13 @@ final class ClientLifecycle: CallRegistry {
     }
 
     func callEnded(_ call: CallRecord) {
-        let (drain, watchers, progress) = shared.withLock { shared in
+        let (drain, subscribers, progress) = shared.withLock { shared in
             guard case .duringDrain(let remaining) = shared.machine.ended(call) else {
-                return (CheckedContinuation<Void, Never>?.none, [ProgressWatchers.Watcher](), shared.progress)
+                return (CheckedContinuation<Void, Never>?.none, [ProgressSubscribers.Subscriber](), shared.progress)
             }
-            return (remaining == 0 ? shared.takeDrainWaiter() : nil, shared.watchers.all, shared.progress)
+            return (remaining == 0 ? shared.takeDrainWaiter() : nil, shared.subscribers.all, shared.progress)
         }
-        for watcher in watchers { watcher.yield(progress) }
+        for subscriber in subscribers { subscriber.yield(progress) }
         // The last call has ended: `waitForChange(until:)` returns.
         drain?.resume()
     }

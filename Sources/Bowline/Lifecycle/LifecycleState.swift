@@ -15,7 +15,7 @@ struct LifecycleState: ~Copyable {
     /// The calls that sleep. They wake when the drain begins.
     var sleepers = WaiterTable<Void>()
     var forcedCloseHandlers = ForcedCloseHandlers()
-    var watchers = ProgressWatchers()
+    var subscribers = ProgressSubscribers()
 
     init(transport: any ServiceTransport) {
         self.transport = transport

@@ -15,7 +15,7 @@ struct CredentialStep: Sendable {
     /// The authenticator, if it is one of Bowline's; nil: the user wrote it.
     private let bounded: (any BoundedAuthenticator)?
     /// Whether the authenticator may wait beyond the request's deadline. Then it runs in a task of its own.
-    private let isWatched: Bool
+    private let needsOwnTask: Bool
     private let origins: [Origin]
     private let clock: any ServiceClock
 
@@ -26,7 +26,7 @@ struct CredentialStep: Sendable {
     init(_ authenticator: any RequestAuthenticator, origins: [Origin], clock: any ServiceClock) {
         self.authenticator = authenticator
         bounded = authenticator as? any BoundedAuthenticator
-        isWatched = bounded?.mayWait ?? true
+        needsOwnTask = bounded?.mayWait ?? true
         self.origins = origins
         self.clock = clock
     }
@@ -45,12 +45,12 @@ struct CredentialStep: Sendable {
     ///   `neverSent`.
     func authenticated(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
         do {
-            if let bounded, !isWatched {
+            if let bounded, !needsOwnTask {
                 var request = request
                 try await bounded.authenticate(&request, context: context, clock: clock)
                 return request
             }
-            return try await watched(request, context)
+            return try await authenticatedInOwnTask(request, context)
         } catch {
             throw Self.failure(error, request, context, .neverSent)
         }
@@ -65,15 +65,17 @@ struct CredentialStep: Sendable {
         return RenewalChance(userClaimsRenewal: authenticator.credentialsRefused(sent, response: response))
     }
 
-    /// Waits until Bowline's authenticator knows whether it has other credentials. Returns false for an authenticator
-    /// of the user.
+    /// Makes Bowline's authenticator get other credentials, if there are any. The result is `notRenewed` for an
+    /// authenticator of the user.
     ///
     /// - Throws: `CancellationError` unchanged if the call was cancelled; else a ``ServiceError`` with the progress
     ///   `responseStarted`.
-    func canRenewCredentials(for request: ServiceRequest, _ context: RequestContext) async throws -> Bool {
-        guard let bounded else { return false }
+    func renewCredentials(
+        for request: ServiceRequest, _ context: RequestContext
+    ) async throws -> CredentialRenewal {
+        guard let bounded else { return .notRenewed }
         do {
-            return try await bounded.canRenewCredentials(context: context, clock: clock)
+            return try await bounded.renewCredentials(context: context, clock: clock)
         } catch {
             throw Self.failure(error, request, context, .responseStarted)
         }
@@ -81,7 +83,9 @@ struct CredentialStep: Sendable {
 
     /// Runs the authenticator in a task of its own, so that the request still ends at its deadline if the authenticator
     /// hangs. Used for an authenticator of the user, and for one that reads the body.
-    private func watched(_ request: ServiceRequest, _ context: RequestContext) async throws -> ServiceRequest {
+    private func authenticatedInOwnTask(
+        _ request: ServiceRequest, _ context: RequestContext
+    ) async throws -> ServiceRequest {
         let (authenticator, bounded, clock) = (authenticator, bounded, clock)
         let work = SharedWork<ServiceRequest>()
         work.start {

@@ -19,7 +19,7 @@ package struct CallLimitMiddleware: ServiceMiddleware {
     package func intercept(
         _ request: ServiceRequest, context: RequestContext, next: Next
     ) async throws -> ServiceResponse {
-        context.call.watch()
+        context.call.countReturns()
         let work = SharedWork<ServiceResponse>()
         let failure = await withTaskGroup { group in
             group.addTask {

@@ -13,7 +13,7 @@ final class AttemptSender: Sendable {
         innermost = InnermostStep(transport: plan.transport, fields: plan.clientFields, credentials: plan.credentials)
         middleware = plan.perAttempt.isEmpty ? nil : Next(innermost).wrapped(by: plan.perAttempt)
         observers = plan.observers
-        isWrapped = middleware != nil || observers.watchesAttempts
+        isWrapped = middleware != nil || observers.observesAttempts
     }
 
     /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
@@ -24,13 +24,13 @@ final class AttemptSender: Sendable {
 
     private func sendWrapped(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
         guard let middleware else {
-            return await observers.watch(request, context) { await innermost.send($0, context) }
+            return await observers.observe(request, context) { await innermost.send($0, context) }
         }
         let record = AttemptRecord()
         var context = context
         context.record = record
         let inner = context
-        let outcome = await observers.watch(request, context) { request in
+        let outcome = await observers.observe(request, context) { request in
             do {
                 return .answered(try await middleware(request, context: inner))
             } catch {

@@ -43,9 +43,9 @@ package final class CallExecutor: RequestHandler {
             case .confirmVerdict(let verdict, let cause):
                 let verdict = confirm(verdict, cause, outcome, call.request, context, at: call.decidedAt)
                 step = call.verdictConfirmed(verdict, &outcome, moment)
-            case .reportRecovery:
+            case .reportRetrySuccess:
                 report(outcome, call.request, context, retries: call.retries)
-                step = call.recoveryReported(&outcome, moment)
+                step = call.successReported(&outcome, moment)
             case .wait(let instant):
                 let isDue = try await waitForRetry(
                     until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
@@ -91,7 +91,7 @@ package final class CallExecutor: RequestHandler {
         plan.budgets.recordRequest(to: origin, at: context.call.admitted, budget)
     }
 
-    /// Finds out whether there are credentials other than the refused ones. While the client drains, no credentials are
+    /// Gets credentials other than the refused ones, if there are any. While the client drains, no credentials are
     /// fetched.
     ///
     /// - Returns: whether the request is sent again. If not, the machine goes on with `outcome`.
@@ -100,14 +100,14 @@ package final class CallExecutor: RequestHandler {
         _ context: RequestContext
     ) async throws -> Bool {
         guard case .answered(var refusal, _) = outcome, let credentials = plan.credentials else { return false }
-        var canRenew = false
+        var ownRenewal = CredentialRenewal.notRenewed
         if renewal.bowlineMayRenew {
             // The source of credentials may need the connection that an unread body holds.
             refusal.body = await refusal.body.withoutConnection(before: context.deadline, clock: plan.clock)
             outcome = .answered(refusal, renewal)
             try Task.checkCancellation()
             do {
-                canRenew = try await credentials.canRenewCredentials(for: request, context)
+                ownRenewal = try await credentials.renewCredentials(for: request, context)
             } catch {
                 refusal.body.discard()
                 outcome = AttemptOutcome(error, isOwn: (error as? ServiceError)?.isTemporary ?? false)
@@ -116,7 +116,7 @@ package final class CallExecutor: RequestHandler {
             // The drain may have begun during the wait.
             guard !context.call.isDraining else { return false }
         }
-        if canRenew { return true }
+        if ownRenewal == .renewed { return true }
         guard renewal.userClaimsRenewal else { return false }
         guard let budget = plan.policies.budget(for: request), let origin = request.origin else { return true }
         let now = plan.clock.now
@@ -155,7 +155,7 @@ package final class CallExecutor: RequestHandler {
         _ outcome: AttemptOutcome, _ request: ServiceRequest, _ context: RequestContext, retries: Int
     ) {
         guard let response = outcome.response else { return }
-        plan.observers.recovered(response, request, context, retries: retries)
+        plan.observers.retriesSucceeded(response, request, context, retries: retries)
     }
 
     /// Waits before a retry. If the retry does not begin, it is returned to the budget.
@@ -166,7 +166,7 @@ package final class CallExecutor: RequestHandler {
         until instant: MonotonicInstant, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
         _ context: RequestContext, decidedAt: MonotonicInstant
     ) async throws -> Bool {
-        if case .answered(var response, let renewal) = outcome, !response.body.isHere {
+        if case .answered(var response, let renewal) = outcome, !response.body.isInMemory {
             response.body = await response.body.withoutConnection(before: context.deadline, clock: plan.clock)
             outcome = .answered(response, renewal)
         }
@@ -176,10 +176,10 @@ package final class CallExecutor: RequestHandler {
                 plan.observers.retryBegins(request, context)
                 return true
             }
-            giveBack(request, withdrawn: decidedAt)
+            refundRetry(of: request, withdrawnAt: decidedAt)
             return false
         } catch {
-            giveBack(request, withdrawn: decidedAt)
+            refundRetry(of: request, withdrawnAt: decidedAt)
             outcome.discard()
             throw error
         }
@@ -193,11 +193,11 @@ package final class CallExecutor: RequestHandler {
         return context.deadline.map { plan.clock.now < $0.instant } ?? true
     }
 
-    private func giveBack(_ request: ServiceRequest, withdrawn: MonotonicInstant) {
+    private func refundRetry(of request: ServiceRequest, withdrawnAt instant: MonotonicInstant) {
         guard let budget = plan.policies.retryPolicy(for: request).options.budget, let origin = request.origin else {
             return
         }
-        plan.budgets.giveBack(to: origin, withdrawn: withdrawn, budget)
+        plan.budgets.refund(to: origin, withdrawnAt: instant, budget)
     }
 
     private func failure(

@@ -29,14 +29,14 @@ package struct CallObservers: Sendable {
         self.events = events
         self.logger = logger
         self.clock = clock
-        watchesAttempts = tracing != nil || metrics != nil
+        observesAttempts = tracing != nil || metrics != nil
         retryLog = RetryLog(logger: logger, refusals: budgets.refusals)
     }
 
     // MARK: Attempts
 
     /// Whether each attempt has a span or a measurement.
-    let watchesAttempts: Bool
+    let observesAttempts: Bool
 
     /// Whether lines about attempts are wanted now.
     var logsAttempts: Bool { AttemptLog.isWanted(logger) }
@@ -44,7 +44,7 @@ package struct CallObservers: Sendable {
     /// Runs one attempt with its span, its measurement and its log lines.
     ///
     /// - Parameter attempt: Sends the request, which has the span's context in its fields.
-    func watch(
+    func observe(
         _ request: ServiceRequest, _ context: RequestContext, _ attempt: (ServiceRequest) async -> AttemptOutcome
     ) async -> AttemptOutcome {
         var request = request
@@ -113,7 +113,9 @@ package struct CallObservers: Sendable {
     }
 
     /// Reports that the call was answered after retries.
-    func recovered(_ response: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext, retries: Int) {
+    func retriesSucceeded(
+        _ response: ServiceResponse, _ request: ServiceRequest, _ context: RequestContext, retries: Int
+    ) {
         retryLog.succeeded(response, request, context, retries: retries)
     }
 }

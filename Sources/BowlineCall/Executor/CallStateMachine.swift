@@ -13,16 +13,16 @@ internal import BowlineCore
 /// | attempting | attemptEnded | startAttempt | attempting |
 /// | attempting | attemptEnded | abandonBody | abandoning |
 /// | attempting | attemptEnded | confirmVerdict | confirming |
-/// | attempting | attemptEnded | reportRecovery | reporting |
+/// | attempting | attemptEnded | reportRetrySuccess | reporting |
 /// | attempting | attemptEnded | follow | following |
 /// | attempting | attemptEnded | refuse | ended |
 /// | attempting | attemptEnded | finish | ended |
 /// | renewing | renewed | startAttempt | attempting |
-/// | renewing | notRenewed | confirmVerdict, reportRecovery, finish | as above |
-/// | abandoning | bodyAbandoned | confirmVerdict, reportRecovery, finish | as above |
+/// | renewing | notRenewed | confirmVerdict, reportRetrySuccess, finish | as above |
+/// | abandoning | bodyAbandoned | confirmVerdict, reportRetrySuccess, finish | as above |
 /// | confirming | verdictConfirmed | wait | waiting |
 /// | confirming | verdictConfirmed | follow, refuse, finish | as above |
-/// | reporting | recoveryReported | follow, refuse, finish | as above |
+/// | reporting | successReported | follow, refuse, finish | as above |
 /// | waiting | waitEnded | startAttempt | attempting |
 /// | waiting | waitEnded | follow, refuse, finish | as above |
 /// | following | hopBegan | startAttempt | attempting |
@@ -37,15 +37,15 @@ struct CallStateMachine: ~Copyable {
         /// Discards the last response, if there is one, and sends ``CallStateMachine/request`` as the attempt with this
         /// number.
         case startAttempt(Int)
-        /// Finds out whether there are other credentials. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
+        /// Gets other credentials, if there are any. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
         case renewCredentials(RenewalChance)
         /// Abandons the request's body, because no attempt sends it again. Answer: ``bodyAbandoned(_:_:)``.
         case abandonBody
         /// Makes the verdict final, and notifies the observers. A verdict to retry takes a retry from the origin's
         /// budget; if the budget is empty, the final verdict is to give up. Answer: ``verdictConfirmed(_:_:_:)``.
         indirect case confirmVerdict(RetryDecision.Verdict, RetryDecision.Cause)
-        /// Notifies the observers that the call was answered after retries. Answer: ``recoveryReported(_:_:)``.
-        case reportRecovery
+        /// Notifies the observers that the call was answered after retries. Answer: ``successReported(_:_:)``.
+        case reportRetrySuccess
         /// Waits. During the wait, the last response holds no connection. Answer: ``waitEnded(isDue:_:_:)``.
         case wait(until: MonotonicInstant)
         /// Discards the last response and begins the hop after a redirect from this origin. Answer: ``hopBegan()``.
@@ -154,7 +154,7 @@ struct CallStateMachine: ~Copyable {
     }
 
     /// The observers were notified that the call was answered after retries.
-    mutating func recoveryReported(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
+    mutating func successReported(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
         consider(.redirect, &outcome, circumstances)
     }
 
@@ -220,20 +220,20 @@ struct CallStateMachine: ~Copyable {
         return startAttempt(after: outcome)
     }
 
-    /// Asks the retry policy about an outcome. For a response that is no failure, the step is ``reportRecovery()``.
+    /// Asks the retry policy about an outcome. For a response that is no failure, the step is ``reportRetrySuccess()``.
     /// Returns nil if there is no such step, or if the outcome ends the call.
     private mutating func retry(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
         let policy = policies.retryPolicy(for: hopRequest)
         if let response = outcome.response, !asksAbout(response), !policy.isFailure(response.status) {
-            return reportRecovery()
+            return reportRetrySuccess()
         }
-        guard var failure = policy.failure(outcome, wallClock: circumstances.wallClock) else { return nil }
+        guard var failure = policy.describeAsFailure(outcome, wallClock: circumstances.wallClock) else { return nil }
         let now = circumstances.now
         let retryOutcome = policy.retryOutcome(
             outcome, failure, hopRequest, attempt: max(attempt, outcome.attempts), retries: retries)
         if let retryOutcome, let shouldRetry = policy.options.shouldRetry { failure.answer = shouldRetry(retryOutcome) }
         if let response = outcome.response, !policy.isFailure(response.status, failure.answer) {
-            return reportRecovery()
+            return reportRetrySuccess()
         }
         let chance = circumstances.random
         failure.customDelay = retryOutcome.flatMap { policy.options.backoff.custom?($0, chance) }
@@ -252,10 +252,10 @@ struct CallStateMachine: ~Copyable {
     }
 
     /// Returns the step after a response that is no failure; nil: the hop had no retry, so there is nothing to report.
-    private mutating func reportRecovery() -> Step? {
+    private mutating func reportRetrySuccess() -> Step? {
         guard retries > 0 else { return nil }
         state = .reporting
-        return .reportRecovery
+        return .reportRetrySuccess
     }
 
     private mutating func endWithoutRetry(

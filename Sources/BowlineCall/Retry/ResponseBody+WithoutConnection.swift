@@ -13,7 +13,7 @@ extension ResponseBody {
     /// at most half of the time until the deadline, because the next attempt needs time too.
     func withoutConnection(before deadline: Deadline?, clock: any ServiceClock) async -> ResponseBody {
         // The body is in memory already, so the clock need not be read.
-        if isHere { return self }
+        if isInMemory { return self }
         let now = clock.now
         let left = deadline.map { now.duration(to: $0.instant) } ?? .seconds(1)
         let limit = left < Self.keptWithin * 2 ? left / 2 : Self.keptWithin

@@ -36,11 +36,11 @@ struct RetryBudget {
     }
 
     /// Removes a retry from the count, because the retry does not begin. The retry was counted at the latest time so
-    /// far, which may be later than `withdrawn`. In that case the retry may stay counted.
+    /// far, which may be later than `instant`. In that case the retry may stay counted.
     ///
-    /// - Parameter withdrawn: The time that ``withdraw(at:_:)`` got when it counted the retry.
-    mutating func giveBack(withdrawn: MonotonicInstant) {
-        let index = withdrawn.nanoseconds / slice.saturatingNanoseconds
+    /// - Parameter instant: The time that ``withdraw(at:_:)`` got when it counted the retry.
+    mutating func refund(withdrawnAt instant: MonotonicInstant) {
+        let index = instant.nanoseconds / slice.saturatingNanoseconds
         guard let place = ring.firstIndex(where: { $0.index == index && $0.retries > 0 }) else { return }
         ring[place].retries -= 1
     }

@@ -40,11 +40,10 @@ package final class RetryBudgets: Sendable {
         }
     }
 
-    /// Puts a retry back into its budget, because the retry does not begin. `withdrawn` is the time at which it was
-    /// granted.
-    package func giveBack(to origin: Origin, withdrawn: MonotonicInstant, _ options: RetryBudgetOptions) {
+    /// Returns a retry to its budget, because the retry does not begin. `instant` is the time at which it was granted.
+    package func refund(to origin: Origin, withdrawnAt instant: MonotonicInstant, _ options: RetryBudgetOptions) {
         let key = Key(origin: origin, window: options.window)
-        budgets.withLock { $0[key]?.giveBack(withdrawn: withdrawn) }
+        budgets.withLock { $0[key]?.refund(withdrawnAt: instant) }
     }
 
     package func left(for origin: Origin, at now: MonotonicInstant, _ options: RetryBudgetOptions) -> Int {

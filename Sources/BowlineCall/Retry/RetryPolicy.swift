@@ -37,7 +37,7 @@ struct RetryPolicy {
     /// Accepts every response, even a success. ``isFailure(_:_:)`` says whether a response's status is a failure.
     ///
     /// - Parameter wallClock: Seconds since 1970, to compare with a date in `Retry-After`.
-    func failure(_ outcome: AttemptOutcome, wallClock: @autoclosure () -> Int64) -> Failure? {
+    func describeAsFailure(_ outcome: AttemptOutcome, wallClock: @autoclosure () -> Int64) -> Failure? {
         switch outcome {
         case .answered(let response, _):
             Failure(

@@ -88,9 +88,9 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
         return RenewalChance(bowlineMayRenew: store.recordRefusal(of: sent, now: clock.now))
     }
 
-    package func canRenewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
-        guard case .source(let store) = kind else { return false }
-        return try await store.canRenew(context: context, clock: clock)
+    package func renewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> CredentialRenewal {
+        guard case .source(let store) = kind else { return .notRenewed }
+        return try await store.renewToken(context: context, clock: clock)
     }
 
     package func problems(at path: String) -> [ConfigurationProblem] {

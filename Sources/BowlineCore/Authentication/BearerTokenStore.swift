@@ -136,11 +136,11 @@ final class BearerTokenStore: Sendable {
         }
     }
 
-    /// Gets the token to send now, as ``field(context:clock:)`` does, which may wait for a fetch. Returns whether the
-    /// service has never refused this token.
-    func canRenew(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
+    /// Gets the token to send now, as ``field(context:clock:)`` does, which may fetch a token. The result is `renewed`
+    /// if the service has never refused this token.
+    func renewToken(context: RequestContext, clock: any ServiceClock) async throws -> CredentialRenewal {
         let value = try await field(context: context, clock: clock).value
-        return state.withLock { !$0.refused.contains(value) }
+        return state.withLock { $0.refused.contains(value) ? .notRenewed : .renewed }
     }
 
     private func step(_ state: inout State, now: MonotonicInstant, deadline: MonotonicInstant) -> Step {

@@ -110,11 +110,11 @@ public struct ChainedAuthentication: RequestAuthenticator, BoundedAuthenticator 
         return renewal
     }
 
-    package func canRenewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool {
+    package func renewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> CredentialRenewal {
         for case .ours(let member) in members {
-            if try await member.canRenewCredentials(context: context, clock: clock) { return true }
+            if try await member.renewCredentials(context: context, clock: clock) == .renewed { return .renewed }
         }
-        return false
+        return .notRenewed
     }
 
     package func problems(at path: String) -> [ConfigurationProblem] {

@@ -57,10 +57,9 @@ package protocol BoundedAuthenticator: RequestAuthenticator {
         of request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
     ) -> RenewalChance
 
-    /// Returns whether there are now credentials other than the refused ones. Waits for them until the context's
-    /// deadline. Called only after ``recordRefusal(of:response:clock:)`` has returned
-    /// ``RenewalChance/bowlineMayRenew``.
-    func canRenewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool
+    /// Gets credentials other than the refused ones, if there are any. Waits for them until the context's deadline.
+    /// Called only after ``recordRefusal(of:response:clock:)`` has returned ``RenewalChance/bowlineMayRenew``.
+    func renewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> CredentialRenewal
 
     /// Whether the authenticator may wait beyond the request's deadline. Then it is called in a task of its own, so
     /// that the request still ends at its deadline.
@@ -81,7 +80,9 @@ extension BoundedAuthenticator {
         of request: ServiceRequest, response: ServiceResponse, clock: any ServiceClock
     ) -> RenewalChance { RenewalChance() }
 
-    package func canRenewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> Bool { false }
+    package func renewCredentials(context: RequestContext, clock: any ServiceClock) async throws -> CredentialRenewal {
+        .notRenewed
+    }
 
     package var mayWait: Bool { false }
 

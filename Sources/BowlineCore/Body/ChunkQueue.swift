@@ -23,7 +23,7 @@ package struct ChunkQueue: Sendable {
     /// The number of bytes of all chunks.
     package private(set) var byteCount = 0
     /// How much memory the chunks keep, in bytes. Neighbouring chunks in the same buffer count once.
-    package private(set) var heldBytes = 0
+    package private(set) var retainedBytes = 0
 
     package init() {}
 
@@ -45,12 +45,12 @@ package struct ChunkQueue: Sendable {
             return
         }
         let capacity = chunk.storageCapacity
-        if heldBytes + capacity > byteCount * Self.slack.factor + Self.slack.bytes {
+        if retainedBytes + capacity > byteCount * Self.slack.factor + Self.slack.bytes {
             let copy = ByteBuffer(bytes: chunk.readableBytesView)
-            heldBytes += copy.storageCapacity
+            retainedBytes += copy.storageCapacity
             chunks.append(copy)
         } else {
-            heldBytes += capacity
+            retainedBytes += capacity
             chunks.append(chunk)
         }
     }
@@ -59,7 +59,7 @@ package struct ChunkQueue: Sendable {
     package mutating func popFirst() -> ByteBuffer? {
         guard let chunk = chunks.popFirst() else { return nil }
         byteCount -= chunk.readableBytes
-        if chunks.first?.storageIdentity != chunk.storageIdentity { heldBytes -= chunk.storageCapacity }
+        if chunks.first?.storageIdentity != chunk.storageIdentity { retainedBytes -= chunk.storageCapacity }
         if chunks.isEmpty { endsWithBlock = false }
         return chunk
     }
@@ -73,7 +73,7 @@ package struct ChunkQueue: Sendable {
         guard count + chunk.readableBytes <= Self.blockSize, endsWithBlock || count <= Self.smallSize else {
             return false
         }
-        heldBytes -= soleCapacity(ofLast: last)
+        retainedBytes -= soleCapacity(ofLast: last)
         if endsWithBlock {
             // The bytes are appended in place, because the queue has the only reference to the block. The block's
             // capacity doubles when it is full.
@@ -86,7 +86,7 @@ package struct ChunkQueue: Sendable {
             chunks[last] = block
             endsWithBlock = true
         }
-        heldBytes += chunks[last].storageCapacity
+        retainedBytes += chunks[last].storageCapacity
         return true
     }
 

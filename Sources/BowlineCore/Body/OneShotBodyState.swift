@@ -50,7 +50,7 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
     private var waits = 0
 
     /// How much memory the kept chunks take.
-    var heldBytes: Int { kept.heldBytes }
+    var retainedBytes: Int { kept.retainedBytes }
     /// How many chunks are kept.
     var keptChunks: Int { kept.count }
 

@@ -153,7 +153,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
 
     /// Whether the whole body is in memory: it arrived with its head, or was made from bytes. Then it uses no
     /// connection.
-    package var isHere: Bool { source == nil || source is BufferedBodySource }
+    package var isInMemory: Bool { source == nil || source is BufferedBodySource }
 
     /// The attempt that received the body; nil: no transport received it.
     package var attempt: ResponseAttempt? { source?.attempt }

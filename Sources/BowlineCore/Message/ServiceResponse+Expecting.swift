@@ -32,14 +32,14 @@ extension ServiceResponse {
     public func expecting(where isExpected: (HTTPResponse.Status) -> Bool) async throws -> ServiceResponse {
         guard isExpected(status) else { throw try await unexpected() }
         var response = self
-        response.isStatusExpected = true
+        response.isStatusChecked = true
         return response
     }
 
-    /// Returns this response if the caller has declared its status as expected, or if its status is 2xx. Else throws
+    /// Returns this response if the caller has checked its status already, or if its status is 2xx. Else throws
     /// `unexpectedStatus`.
     package func expectingSuccess() async throws -> ServiceResponse {
-        isStatusExpected ? self : try await expecting()
+        isStatusChecked ? self : try await expecting()
     }
 
     private func unexpected() async throws -> ServiceError {

@@ -10,7 +10,7 @@ public struct ServiceResponse: Sendable {
         @usableFromInline var body: ResponseBody
         @usableFromInline var facts: ResponseFacts
         @usableFromInline var decoding: BodyDecoding?
-        @usableFromInline var isStatusExpected = false
+        @usableFromInline var isStatusChecked = false
     }
 
     @usableFromInline var content: CopyOnWrite<Content>
@@ -45,11 +45,11 @@ public struct ServiceResponse: Sendable {
         _modify { yield &content.value.decoding }
     }
 
-    /// Whether the caller has declared this status as expected. Then `decode` accepts the response even if the status
-    /// is not 2xx.
-    package var isStatusExpected: Bool {
-        _read { yield content.value.isStatusExpected }
-        _modify { yield &content.value.isStatusExpected }
+    /// Whether the caller has checked the status already, with `expecting`. Then `decode` accepts the response even if
+    /// the status is not 2xx.
+    package var isStatusChecked: Bool {
+        _read { yield content.value.isStatusChecked }
+        _modify { yield &content.value.isStatusChecked }
     }
 
     /// Makes a response, for stubs and middleware.

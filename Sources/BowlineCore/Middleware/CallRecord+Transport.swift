@@ -21,11 +21,11 @@ extension CallRecord {
     /// Counts a response that a transport returned. The transport still delivers the rest of the body, and ends the
     /// body at the deadline.
     package func transportAnswered(_ response: ServiceResponse, attempt: Int) {
-        guard isWatched.load(ordering: .relaxed) else { return }
+        guard countsReturns.load(ordering: .relaxed) else { return }
         let (_, returned) = returned.add(1, ordering: .relaxed)
         // Middleware may have several requests in flight. The call is outside the transport only when all have
         // returned.
-        guard returned == sends.load(ordering: .relaxed), response.body.isHere else { return }
+        guard returned == sends.load(ordering: .relaxed), response.body.isInMemory else { return }
         enter(.pipeline, attempt: attempt)
     }
 
@@ -33,7 +33,7 @@ extension CallRecord {
     ///
     /// - Returns: `error`, with the number of requests that were sent for the call.
     package func transportFailed(_ error: any Error) -> any Error {
-        if isWatched.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
+        if countsReturns.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
         guard var failure = error as? ServiceError else { return error }
         failure.requestsSent = requestsSent
         return failure
@@ -64,12 +64,12 @@ extension CallRecord {
     }
 
     /// Makes the call count the transport's responses and failures. ``isInTransport`` needs these counts.
-    package func watch() {
-        isWatched.store(true, ordering: .relaxed)
+    package func countReturns() {
+        countsReturns.store(true, ordering: .relaxed)
     }
 
     /// Whether the call is in the transport. Then the transport ends the call at its deadline. The value is exact only
-    /// after ``watch()``. Without ``watch()``, it is also true for a call that has its response already.
+    /// after ``countReturns()``. Without it, the value is also true for a call that has its response already.
     package var isInTransport: Bool {
         guard phase != .pipeline, phase != .backoff else { return false }
         let returned = returned.load(ordering: .relaxed)

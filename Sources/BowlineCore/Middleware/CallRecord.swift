@@ -25,7 +25,7 @@ package final class CallRecord: ResponseBodyObserver {
     let sends = Atomic(0)
     let resends = Atomic(0)
     let returned = Atomic(0)
-    let isWatched = Atomic(false)
+    let countsReturns = Atomic(false)
     /// Bodies that the transport has sent in part and may send again: see `CallRecord+Transport.swift`.
     let heldBodies = Guarded<[RequestBody]>([])
     let holdsBodies = Atomic(false)
@@ -69,8 +69,13 @@ package final class CallRecord: ResponseBodyObserver {
         if let number { registry?.removeForcedCloseHandler(number) }
     }
 
-    /// Ends the call: its response body was read to the end, was discarded or has failed, or there is no body.
+    /// The end of the response body is the end of the call.
     package func responseBodyEnded() {
+        end()
+    }
+
+    /// Ends the call: it is no longer in flight, and the bodies that it holds are abandoned.
+    package func end() {
         registry?.callEnded(self)
         if holdsBodies.load(ordering: .relaxed) { abandonHeldBodies() }
     }

@@ -66,7 +66,7 @@ extension LoopbackConnection {
         timeout: Duration = .seconds(10), file: String = #fileID, line: Int = #line
     ) async throws -> ObservedClose {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            let collected = Watched((kept: ByteBuffer(), count: 0))
+            let collected = Waitable((kept: ByteBuffer(), count: 0))
             group.addTask {
                 while let piece = try await self.takePiece() {
                     collected.withLock { collected in

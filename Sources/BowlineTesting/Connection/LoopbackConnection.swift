@@ -29,7 +29,7 @@ public final class LoopbackConnection: Sendable {
 
     let channel: any Channel
     let server: LoopbackServer
-    let inbound = Watched(Inbound())
+    let inbound = Waitable(Inbound())
     let facts = Guarded(Facts())
 
     init(number: Int, channel: any Channel, server: LoopbackServer) {

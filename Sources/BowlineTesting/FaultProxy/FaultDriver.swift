@@ -25,7 +25,7 @@ final class FaultDriver {
 
     private let number: Int
     private let target: FaultTarget
-    private let shared: Watched<FaultProxyState>
+    private let shared: Waitable<FaultProxyState>
     private let mailbox: FaultConnection.Mailbox
     private let turns: FaultTurns
     private let eventLoop: any EventLoop
@@ -56,7 +56,7 @@ final class FaultDriver {
         target: FaultTarget,
         mailbox: FaultConnection.Mailbox,
         turns: FaultTurns,
-        shared: Watched<FaultProxyState>
+        shared: Waitable<FaultProxyState>
     ) {
         self.number = number
         self.target = target
@@ -72,13 +72,13 @@ final class FaultDriver {
 
     var closedFuture: EventLoopFuture<Void> { closedPromise.futureResult }
 
-    /// Begins to watch the client's socket.
+    /// Begins to serve the client's socket.
     ///
     /// - Parameter silenced: The directions in which nothing passes at first.
     func begin(silenced: Set<FaultDirection>) throws {
         // Do this now, so that later commands come after it.
         machine.accepted(silenced: silenced, at: clock.now)
-        watch(client.channel, .client)
+        observeClose(of: client.channel, .client)
         try client.channel.pipeline.syncOperations.addHandler(FaultSocket(self, .client))
     }
 
@@ -112,8 +112,8 @@ final class FaultDriver {
         run()
     }
 
-    /// Notes when the socket is closed, whatever closes it.
-    private func watch(_ channel: any Channel, _ side: Side) {
+    /// Records when the socket is closed, whatever closes it.
+    private func observeClose(of channel: any Channel, _ side: Side) {
         channel.closeFuture.assumeIsolated().whenComplete { _ in
             self.change(side) { $0.isClosed = true }
             self.closed(side)
@@ -232,7 +232,7 @@ final class FaultDriver {
         switch result {
         case .success(let channel):
             server = Endpoint(channel: channel)
-            watch(channel, .server)
+            observeClose(of: channel, .server)
             do {
                 try channel.pipeline.syncOperations.addHandler(FaultSocket(self, .server))
                 machine.dialed(at: clock.now)

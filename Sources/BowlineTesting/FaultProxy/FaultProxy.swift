@@ -33,10 +33,10 @@ public final class FaultProxy: Sendable {
     /// The port, on 127.0.0.1.
     public let port: Int
 
-    let shared: Watched<FaultProxyState>
+    let shared: Waitable<FaultProxyState>
     private let listener: any Channel
 
-    private init(_ listener: any Channel, _ shared: Watched<FaultProxyState>) {
+    private init(_ listener: any Channel, _ shared: Waitable<FaultProxyState>) {
         self.listener = listener
         self.shared = shared
         port = listener.localAddress?.port ?? 0
@@ -54,7 +54,7 @@ public final class FaultProxy: Sendable {
         to host: String = "127.0.0.1", port: Int, plan: FaultPlan = .none
     ) async throws -> FaultProxy {
         let target = try FaultTarget(host: host, port: port)
-        let shared = Watched(FaultProxyState(plan: plan))
+        let shared = Waitable(FaultProxyState(plan: plan))
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.backlog, value: 256)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -216,7 +216,7 @@ public final class FaultProxy: Sendable {
 
     /// Gives an accepted socket its number and its script, and starts its driver. Called on the socket's event loop.
     private static func accept(
-        _ channel: any Channel, _ target: FaultTarget, _ shared: Watched<FaultProxyState>
+        _ channel: any Channel, _ target: FaultTarget, _ shared: Waitable<FaultProxyState>
     ) throws {
         let entered = channel.eventLoop.makePromise(of: Void.self)
         defer { entered.succeed() }

@@ -8,9 +8,9 @@ struct LoopbackStream: Sendable {
     let channel: any Channel
     let connection: LoopbackConnection
     /// Whether the stream has ended. Tasks wait on it.
-    let isOver = Watched(false)
+    let isOver = Waitable(false)
     /// The complete request, for a task that began when the head was received; nil until it is complete.
-    let whole = Watched<RecordedRequest?>(nil)
+    let whole = Waitable<RecordedRequest?>(nil)
 
     /// Notes that the stream has ended.
     func ended() {

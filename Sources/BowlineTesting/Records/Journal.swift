@@ -73,7 +73,7 @@ struct Journal: Sendable {
     }
 }
 
-extension Watched<Journal> {
+extension Waitable<Journal> {
     /// Counts and records a request whose head has been received.
     func began(
         _ head: RequestHead, on connection: Int, number: Int, stream: Int? = nil

@@ -25,7 +25,7 @@ public final class LoopbackServer: Sendable {
     /// The path of the Unix domain socket; nil if the server listens on a port.
     public let socketPath: String?
 
-    let journal: Watched<Journal>
+    let journal: Waitable<Journal>
     let scripts: ServerScripts
     private let listener: any Channel
     /// Our own connections, which keep the backlog full.
@@ -35,7 +35,7 @@ public final class LoopbackServer: Sendable {
         self.options = options
         self.listener = listener
         self.fillers = fillers
-        journal = Watched(Journal(keepsRecords: options.keepsRecords))
+        journal = Waitable(Journal(keepsRecords: options.keepsRecords))
         scripts = ServerScripts()
         port = listener.localAddress?.port ?? 0
         socketPath = listener.localAddress?.pathname

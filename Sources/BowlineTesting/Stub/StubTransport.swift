@@ -28,7 +28,7 @@ public final class StubTransport: ServiceTransport {
     /// How many bytes of a one-shot body are kept for another attempt.
     private static let replayLimit = 65536
 
-    private let state = Watched(State())
+    private let state = Waitable(State())
     private let waits = StubWaits()
 
     /// Makes a transport without routes.
@@ -123,7 +123,7 @@ public final class StubTransport: ServiceTransport {
         }
         do {
             let response = try await answer(request, url, exchange)
-            context.call.enter(response.body.isHere ? .pipeline : .receivingBody, attempt: context.attempt)
+            context.call.enter(response.body.isInMemory ? .pipeline : .receivingBody, attempt: context.attempt)
             return response
         } catch {
             context.call.enter(.pipeline, attempt: context.attempt)
@@ -156,7 +156,7 @@ public final class StubTransport: ServiceTransport {
         var response = try await self.response(of: answer, to: call, until: limit, stage, exchange)
         request.body.commit()
         response.facts.attempts = max(response.facts.attempts, context.attempt)
-        if !response.body.isHere, let source = response.body.source {
+        if !response.body.isInMemory, let source = response.body.source {
             var body = ResponseBody(source: StubBodySource(source, exchange))
             body.decoding = response.body.decoding
             response.body = body

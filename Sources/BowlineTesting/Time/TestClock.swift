@@ -24,11 +24,11 @@ public final class TestClock: ServiceClock {
 
     private final class Token: Sendable {}
 
-    private let state: Watched<State>
+    private let state: Waitable<State>
 
     /// Makes a clock at the instant `start`.
     public init(start: MonotonicInstant = MonotonicInstant(nanoseconds: 0)) {
-        state = Watched(State(now: start))
+        state = Waitable(State(now: start))
     }
 
     public var now: MonotonicInstant { state.withLock { $0.now } }

@@ -13,11 +13,11 @@ public final class Gate: Sendable {
         var waiting = 0
     }
 
-    private let state: Watched<State>
+    private let state: Waitable<State>
 
     /// Makes a gate. It is closed by default.
     public init(isOpen: Bool = false) {
-        state = Watched(State(isOpen: isOpen))
+        state = Waitable(State(isOpen: isOpen))
     }
 
     /// Whether the gate is open, so that ``wait()`` returns at once.

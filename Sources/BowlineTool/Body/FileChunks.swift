@@ -55,19 +55,20 @@ final class FileReader: Sendable {
             let descriptor = try opened()
             var buffer = ByteBuffer()
             let count = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { bytes in
-                while true {
-                    let count = systemRead(descriptor, bytes.baseAddress, min(size, bytes.count))
-                    if count >= 0 { return count }
-                    guard errno == EINTR else { throw FileError("read", path: path) }
+                let count = SystemCall.retryOnInterrupt(failure: -1) {
+                    systemRead(descriptor, bytes.baseAddress, min(size, bytes.count))
                 }
+                guard count >= 0 else { throw FileError("read", path: path) }
+                return count
             }
             return count == 0 ? nil : buffer
         }
 
         private func opened() throws -> Int32 {
             if let descriptor { return descriptor }
-            var opened = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
-            while opened < 0, errno == EINTR { opened = open(path, O_RDONLY | O_CLOEXEC) }
+            let opened =
+                path == "-"
+                ? STDIN_FILENO : SystemCall.retryOnInterrupt(failure: -1) { open(path, O_RDONLY | O_CLOEXEC) }
             guard opened >= 0 else { throw FileError("read", path: path) }
             descriptor = opened
             return opened

@@ -20,7 +20,7 @@ struct RequestPlan: Sendable {
     let output: OutputPlan
     let configuration: ClientConfiguration
     /// Notes the times of dials for the picture of a request's time; nil: the picture is not shown.
-    let dials: DialWatch?
+    let dials: DialRecorder?
 
     /// Checks the command line.
     ///
@@ -44,7 +44,7 @@ struct RequestPlan: Sendable {
         configuration.retry = try command.attempts.makeRetry()
         configuration.redirect = try command.attempts.makeRedirect()
         if command.output.noDecompress { configuration.decompression = .off }
-        dials = output.isVerbose ? DialWatch() : nil
+        dials = output.isVerbose ? DialRecorder() : nil
         configuration.telemetry.events = dials.map { [$0] } ?? []
         self.configuration = configuration
 

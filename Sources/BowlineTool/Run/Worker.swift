@@ -83,11 +83,11 @@ struct Worker: Sendable {
         var outcome = Outcome(index: index, url: plan.urls[place])
         var body = BodyTally(digest: plan.output.dropsBodies ? nil : SHA256())
         let began = clock.now
-        let watch = plan.output.isVerbose ? AttemptWatch() : nil
+        let recorder = plan.output.isVerbose ? DecisionRecorder() : nil
         var timings: PhaseTimings?
         do {
             var request = plan.requests[place]
-            if let watch { watch.follow(&request) }
+            if let recorder { recorder.attach(to: &request) }
             let response = try await client.send(request)
             timings = response.timings
             outcome.response = Outcome.Received(response)
@@ -102,7 +102,7 @@ struct Worker: Sendable {
         let ended = clock.now
         outcome.duration = began.duration(to: ended)
         let handshake = plan.dials?.takeHandshakeStart(of: outcome.response?.connection)
-        outcome.timeline = watch.map {
+        outcome.timeline = recorder.map {
             Timeline(
                 began: began, decisions: $0.decisions, timings: timings,
                 redirects: outcome.response?.redirects ?? 0, attempts: outcome.response?.attempts,

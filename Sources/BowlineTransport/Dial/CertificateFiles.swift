@@ -57,8 +57,7 @@ enum CertificateFiles {
     /// - Throws: `FileFailure`.
     static func bytes(of path: String) throws -> [UInt8] {
         guard !path.utf8.contains(0) else { throw FileFailure("read", path, number: EINVAL) }
-        var opened = fopen(path, "rb")
-        while opened == nil, errno == EINTR { opened = fopen(path, "rb") }
+        let opened = SystemCall.retryOnInterrupt(failure: nil) { fopen(path, "rb") }
         guard let file = opened else { throw FileFailure("read", path) }
         defer { fclose(file) }
         var bytes: [UInt8] = []

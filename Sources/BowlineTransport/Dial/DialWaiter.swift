@@ -3,7 +3,7 @@ internal import NIOCore
 internal import NIOSSL
 internal import NIOTLS
 
-/// Watches a channel until it can carry requests: after the TLS handshake, or at once without TLS.
+/// Waits until a channel can carry requests: after the TLS handshake, or at once without TLS.
 final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 

@@ -292,9 +292,9 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     }
 
     /// The part of the body that waits for its reader: the number of chunks, and the memory that they occupy.
-    var waiting: (chunks: Int, heldBytes: Int) {
+    var waiting: (chunks: Int, retainedBytes: Int) {
         switch state {
-        case .streaming(let stream), .cutOff(let stream, _): (stream.chunks.count, stream.chunks.heldBytes)
+        case .streaming(let stream), .cutOff(let stream, _): (stream.chunks.count, stream.chunks.retainedBytes)
         case .created, .awaitingHead, .over: (0, 0)
         }
     }

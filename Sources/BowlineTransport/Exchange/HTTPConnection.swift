@@ -65,11 +65,11 @@ struct ConnectionTraits: Sendable {
     /// Runs tasks on the event loop.
     let executor: EventLoopTaskExecutor
     /// The link to the pool of the connection's origin.
-    let origin: OriginLink
+    let originLink: OriginLink
 
     init(
         id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool,
-        dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, origin: OriginLink
+        dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, originLink: OriginLink
     ) {
         self.id = id
         self.affinity = affinity
@@ -80,7 +80,7 @@ struct ConnectionTraits: Sendable {
         self.dialDuration = dialDuration
         self.sweep = sweep
         self.executor = executor
-        self.origin = origin
+        self.originLink = originLink
     }
 }
 
@@ -94,8 +94,8 @@ extension HTTPConnection {
     var dialDuration: Duration { traits.dialDuration }
     var sweep: DeadlineSweep { traits.sweep }
     var executor: EventLoopTaskExecutor { traits.executor }
-    var origin: OriginLink { traits.origin }
-    var options: ConnectionOptions { traits.origin.options }
+    var originLink: OriginLink { traits.originLink }
+    var options: ConnectionOptions { traits.originLink.options }
 
     func onLoop(_ action: @escaping @Sendable () -> Void) {
         if eventLoop.inEventLoop { action() } else { eventLoop.execute(action) }

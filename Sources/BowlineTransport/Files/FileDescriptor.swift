@@ -14,7 +14,7 @@ final class FileDescriptor: Sendable {
     init(reading path: String) throws {
         try Self.requireWhole(path, "read")
         // Without O_NONBLOCK, opening a pipe waits for its writer.
-        number = Self.uninterrupted { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
+        number = SystemCall.retryOnInterrupt(failure: -1) { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
         self.path = path
         guard number >= 0 else { throw FileFailure("read", path) }
         var facts = stat()
@@ -30,7 +30,7 @@ final class FileDescriptor: Sendable {
     init(making path: String, permissions: mode_t?) throws {
         try Self.requireWhole(path, "write")
         // If permissions are given, they are set once the file is open. Before that, only the owner may use the file.
-        number = Self.uninterrupted {
+        number = SystemCall.retryOnInterrupt(failure: -1) {
             open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions == nil ? 0o666 : 0o600)
         }
         self.path = path
@@ -45,7 +45,9 @@ final class FileDescriptor: Sendable {
     /// - Throws: `FileFailure`.
     init(writingInto path: String) throws {
         try Self.requireWhole(path, "write")
-        number = Self.uninterrupted { open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) }
+        number = SystemCall.retryOnInterrupt(failure: -1) {
+            open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        }
         self.path = path
         guard number >= 0 else { throw FileFailure("write", path) }
         #if canImport(Darwin)
@@ -55,14 +57,6 @@ final class FileDescriptor: Sendable {
 
     deinit {
         if number >= 0, !isClosed.load(ordering: .relaxed) { _ = systemClose(number) }
-    }
-
-    /// Repeats a system call while a signal interrupts it, and returns its result.
-    private static func uninterrupted(_ call: () -> Int32) -> Int32 {
-        while true {
-            let result = call()
-            if result >= 0 || errno != EINTR { return result }
-        }
     }
 
     /// Refuses a path that contains NUL. The system would silently ignore everything from the NUL on.
@@ -83,9 +77,8 @@ final class FileDescriptor: Sendable {
     ///
     /// - Throws: `FileFailure`.
     func truncate() throws {
-        while ftruncate(number, 0) != 0 {
-            guard errno == EINTR else { throw FileFailure("write", path) }
-        }
+        let result = SystemCall.retryOnInterrupt(failure: -1) { ftruncate(number, 0) }
+        guard result == 0 else { throw FileFailure("write", path) }
     }
 
     func length() throws -> Int {
@@ -98,11 +91,11 @@ final class FileDescriptor: Sendable {
     func read(upTo size: Int) throws -> ByteBuffer? {
         var buffer = ByteBuffer()
         let count = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { bytes in
-            while true {
-                let count = systemRead(number, bytes.baseAddress, min(size, bytes.count))
-                if count >= 0 { return count }
-                guard errno == EINTR else { throw FileFailure("read", path) }
+            let count = SystemCall.retryOnInterrupt(failure: -1) {
+                systemRead(number, bytes.baseAddress, min(size, bytes.count))
             }
+            guard count >= 0 else { throw FileFailure("read", path) }
+            return count
         }
         return count == 0 ? nil : buffer
     }

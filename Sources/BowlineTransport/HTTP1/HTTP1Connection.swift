@@ -45,7 +45,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     init(_ traits: ConnectionTraits) {
         self.traits = traits
         silence = HTTP1SilenceCheck(traits.channel, isTLS: traits.isTLS)
-        let options = traits.origin.options
+        let options = traits.originLink.options
         var limits = HTTP1Limits()
         limits.maximumHeadBytes = options.maximumHeadBytes
         limits.maximumFields = options.maximumFields
@@ -173,7 +173,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     private func giveBackUnused() {
         guard machine.isIdle, closeReason == nil else { return }
         events?.tell { $0.connectionReleased($1) }
-        origin.returnUnused(self)
+        originLink.returnUnused(self)
     }
 
     private func refuse(_ exchange: Exchange, _ reason: CloseReason, _ message: String) {
@@ -193,7 +193,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
             endExchange()
             readOn()
             events?.tell { $0.connectionReleased($1) }
-            origin.release(self, keepAliveTimeout: keepAlive, now: ended)
+            originLink.release(self, keepAliveTimeout: keepAlive, now: ended)
         case .close(let reason):
             endExchange()
             closeNow(reason)
@@ -231,7 +231,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
         let exchange = self.exchange
         endExchange()
         events?.closed(reason)
-        origin.closed(id, reason)
+        originLink.closed(id, reason)
         if let exchange, reason == .forced || reason == .poolReleased {
             exchange.fail(exchange.forciblyClosed(progress: progress ?? .neverSent))
         }

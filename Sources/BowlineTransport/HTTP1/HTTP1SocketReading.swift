@@ -10,7 +10,7 @@ internal import BowlineCore
 /// | paused, must read later | – | – | reading; reads |
 struct HTTP1SocketReading {
     private(set) var isPaused = false
-    private var owesRead = false
+    private var hasPendingRead = false
     /// When bytes last arrived.
     private(set) var lastRead = MonotonicInstant(nanoseconds: 0)
 
@@ -22,7 +22,7 @@ struct HTTP1SocketReading {
     /// Records that the channel is asked to read. Returns whether it may read now.
     mutating func requested() -> Request {
         guard isPaused else { return .reads }
-        owesRead = true
+        hasPendingRead = true
         return .waits
     }
 
@@ -47,7 +47,7 @@ struct HTTP1SocketReading {
     mutating func resume() -> Resumption {
         guard isPaused else { return .nothing }
         isPaused = false
-        defer { owesRead = false }
-        return owesRead ? .reads : .goesOn
+        defer { hasPendingRead = false }
+        return hasPendingRead ? .reads : .goesOn
     }
 }

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOCore
 
-// The channel's side of the connection: reading, writing, and watching the network and the peer. All code here runs on
+// The channel's side of the connection: reading, writing, and checking the network and the peer. All code here runs on
 // the event loop.
 extension HTTP2Connection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
@@ -279,7 +279,7 @@ extension HTTP2Connection: ChannelInboundHandler {
     private func receivedPong(_ number: UInt64) {
         let answer = liveness.answered(number)
         guard answer != .stale else { return }
-        if answer == .confirmed { origin.confirmed(id) }
+        if answer == .confirmed { originLink.confirmed(id) }
         for _ in 0..<session.pingAnswered() { release() }
         if session.resets > 0 { askForPlaces() }
     }
@@ -296,7 +296,7 @@ extension HTTP2Connection: ChannelInboundHandler {
         liveness.probed()
         // The doubt is reported again, because an answer to an earlier PING may have ended it in the pool before this
         // probe arrived.
-        origin.doubted(id)
+        originLink.doubted(id)
         askIfDoubted()
     }
 
@@ -309,7 +309,9 @@ extension HTTP2Connection: ChannelInboundHandler {
         // The pool learns of the doubt before the caller gets the error: the caller may try again at once, and must not
         // get this connection. The doubt is reported each time, because an answer may have ended it in the pool while
         // the pool's own probe was on its way here.
-        if !machine.isClosed, liveness.timedOut(code, silentSince: silentSince, now: sweep.now) { origin.doubted(id) }
+        if !machine.isClosed, liveness.timedOut(code, silentSince: silentSince, now: sweep.now) {
+            originLink.doubted(id)
+        }
         reset(stream, code, message)
         askIfDoubted()
     }

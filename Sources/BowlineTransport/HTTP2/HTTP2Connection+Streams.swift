@@ -128,7 +128,7 @@ extension HTTP2Connection {
     func giveBackUnused() {
         guard !machine.isClosed else { return }
         tellReleased()
-        origin.returnUnused(self)
+        originLink.returnUnused(self)
         closeIfUnwanted()
     }
 
@@ -283,7 +283,7 @@ extension HTTP2Connection {
     func release() {
         guard !machine.isClosed else { return }
         tellReleased()
-        origin.release(self, keepAliveTimeout: nil, now: max(readAt, sweep.now))
+        originLink.release(self, keepAliveTimeout: nil, now: max(readAt, sweep.now))
         closeIfUnwanted()
     }
 
@@ -302,7 +302,7 @@ extension HTTP2Connection {
     /// Retires the connection: it opens no more streams. Open streams go on.
     func retireItself(_ reason: CloseReason) {
         guard machine.retire() else { return }
-        origin.retired(id, reason)
+        originLink.retired(id, reason)
         declineHeld()
         releaseResets()
     }
@@ -342,7 +342,7 @@ extension HTTP2Connection {
         uploads.removeAll()
         for stream in streams { leave(stream) }
         events?.closed(reason)
-        origin.closed(id, reason)
+        originLink.closed(id, reason)
         for (stream, error) in zip(streams, errors) { stream.exchange.fail(error) }
         failReadiness(reason)
         channel.close(promise: nil)

@@ -52,11 +52,11 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         self.traits = traits
         self.http2 = http2
         let session = HTTP2ClientSession(
-            options: HTTP2SessionOptions(http2, traits.origin.options), firstStreamID: firstStreamID,
+            options: HTTP2SessionOptions(http2, traits.originLink.options), firstStreamID: firstStreamID,
             allocator: traits.channel.allocator)
         announcedLimit = session.streamLimit
         self.session = session
-        uploads = HTTP2Uploads(channelLimit: traits.origin.options.writeBufferLimit)
+        uploads = HTTP2Uploads(channelLimit: traits.originLink.options.writeBufferLimit)
         let now = traits.sweep.now
         network = HTTP2NetworkProgress(now: now)
         liveness = HTTP2Liveness(options: http2, now: now)
@@ -221,7 +221,7 @@ extension HTTP2Connection {
         }
         if streamLimit != announcedLimit, !machine.isClosed {
             announcedLimit = streamLimit
-            origin.capacityChanged(id, streamLimit)
+            originLink.capacityChanged(id, streamLimit)
         }
         // The peer may have lowered its stream limit. The pool learns of the new limit before requests are declined, so
         // that these requests do not come back to this connection.

@@ -129,7 +129,7 @@ final class OriginDialer: ConnectionDialer {
         ConnectionTraits(
             id: id, affinity: affinity, channel: channel, peer: Self.peer(of: channel, origin: origin),
             isTLS: origin.scheme == .https, dialDuration: duration, sweep: environment.loops.sweep(affinity: affinity),
-            executor: environment.loops.executor(affinity: affinity), origin: link
+            executor: environment.loops.executor(affinity: affinity), originLink: link
         )
     }
 

@@ -99,7 +99,7 @@ struct ConnectionTable {
     // The dials under way, in the order of their start, and some dials that have ended.
     private var dials: [ConnectionID] = []
     // The multiplexed connections in use that have room, in the order in which they got it. Few: their limit is small.
-    private var open: [Int] = []
+    private var activeWithRoom: [Int] = []
 
     /// How many connections are dialling, leased or idle.
     var count: Int {
@@ -225,16 +225,16 @@ struct ConnectionTable {
     }
 
     /// A multiplexed connection in use that can be leased once more.
-    var firstOpen: Int? { open.first }
+    var firstActiveWithRoom: Int? { activeWithRoom.first }
 
     /// Updates the list of connections that have room, after a change of this connection's leases, capacity or phase.
     mutating func noteRoom(_ position: Int) {
         guard slots[position].isMultiplexed else { return }
-        let isOpen = slots[position].phase == .leased && slots[position].hasRoom
-        if let index = open.firstIndex(of: position) {
-            if !isOpen { open.remove(at: index) }
-        } else if isOpen {
-            open.append(position)
+        let isActiveWithRoom = slots[position].phase == .leased && slots[position].hasRoom
+        if let index = activeWithRoom.firstIndex(of: position) {
+            if !isActiveWithRoom { activeWithRoom.remove(at: index) }
+        } else if isActiveWithRoom {
+            activeWithRoom.append(position)
         }
     }
 

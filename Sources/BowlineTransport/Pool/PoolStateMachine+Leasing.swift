@@ -23,7 +23,7 @@ extension PoolStateMachine {
     /// used idle connection. If there is none, leases nothing. Never dials for the caller.
     mutating func tryLease(affinity: Int?, now: MonotonicInstant) -> (grant: Lease?, effects: PoolEffects) {
         var effects = PoolEffects()
-        let grant = takeOpen(now, &effects) ?? takeIdle(affinity: affinity, now, &effects)
+        let grant = leaseActiveWithRoom(now, &effects) ?? leaseIdle(affinity: affinity, now, &effects)
         if grant == nil || configuration.minimumIdle > 0 {
             finishEvent(now, &effects)
         }
@@ -38,7 +38,7 @@ extension PoolStateMachine {
 
         let requiresFresh = request.requiresFresh || !configuration.isEnabled
         if !requiresFresh,
-            let grant = takeOpen(now, &effects) ?? takeIdle(affinity: request.affinity, now, &effects)
+            let grant = leaseActiveWithRoom(now, &effects) ?? leaseIdle(affinity: request.affinity, now, &effects)
         {
             finishEvent(now, &effects)
             return (.granted(grant), effects)
@@ -78,14 +78,14 @@ extension PoolStateMachine {
             leaseEnded(position, now, &effects)
             return effects
         }
-        becameFree(position, keepAliveTimeout: keepAliveTimeout, now)
+        recordIdleStart(position, keepAliveTimeout: keepAliveTimeout, now)
         if let reason = retirementReason(position, now) {
             close(position, reason, &effects)
         } else if waiters.isEmpty {
             park(position, now, &effects)
             if configuration.minimumIdle == 0 { return effects }
         } else {
-            handOn(position, now, &effects)
+            leaseOrPark(position, now, &effects)
         }
         finishEvent(now, &effects)
         return effects
@@ -108,7 +108,7 @@ extension PoolStateMachine {
         } else if let reason = retirementReason(position, now) {
             close(position, reason, &effects)
         } else {
-            handOn(position, now, &effects)
+            leaseOrPark(position, now, &effects)
         }
         finishEvent(now, &effects)
         return effects
@@ -183,7 +183,7 @@ extension PoolStateMachine {
         } else if let reason = retirementReason(position, now) {
             close(position, reason, &effects)
         } else {
-            handOn(position, now, &effects)
+            leaseOrPark(position, now, &effects)
         }
     }
 
@@ -193,9 +193,9 @@ extension PoolStateMachine {
         while table[position].hasRoom, !isUsedUp(position), let waiter = waiters.popFirst() {
             effects.resume(waiter.id, .granted(grant(position)))
         }
-        makeWay(position, &effects)
+        retireIfUsedUp(position, &effects)
         if table[position].leases == 0 {
-            becameFree(position, keepAliveTimeout: nil, now)
+            recordIdleStart(position, keepAliveTimeout: nil, now)
             park(position, now, &effects)
         }
     }
@@ -221,12 +221,12 @@ extension PoolStateMachine {
             effects.resume(waiter.id, .granted(grant(position)))
         }
         table.noteRoom(position)
-        makeWay(position, &effects)
+        retireIfUsedUp(position, &effects)
     }
 
     /// Retires a connection that has been leased as often as allowed, so that a new connection for the waiters can
     /// replace it.
-    private mutating func makeWay(_ position: Int, _ effects: inout PoolEffects) {
+    private mutating func retireIfUsedUp(_ position: Int, _ effects: inout PoolEffects) {
         guard table[position].isMultiplexed, table[position].leases > 0, isUsedUp(position), !waiters.isEmpty else {
             return
         }
@@ -238,7 +238,7 @@ extension PoolStateMachine {
     }
 
     /// Leases a used connection to the first waiter that accepts a used one, or else returns it to the pool.
-    private mutating func handOn(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
+    private mutating func leaseOrPark(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
         // The first waiter requires a fresh connection, no dial is under way, and none can start because of the limit
         // or a lack of descriptors. If later waiters always took the used connection, the first waiter would never get
         // one. So this connection is closed.
@@ -280,8 +280,8 @@ extension PoolStateMachine {
     }
 
     /// Leases a multiplexed connection in use once more, if one has room.
-    private mutating func takeOpen(_ now: MonotonicInstant, _ effects: inout PoolEffects) -> Lease? {
-        while let position = table.firstOpen {
+    private mutating func leaseActiveWithRoom(_ now: MonotonicInstant, _ effects: inout PoolEffects) -> Lease? {
+        while let position = table.firstActiveWithRoom {
             if let reason = retirementReason(position, now) {
                 retire(position, reason, &effects)
             } else {
@@ -293,7 +293,7 @@ extension PoolStateMachine {
     }
 
     /// Leases the most recently used idle connection, if possible one of the caller's event loop. Closes expired ones.
-    private mutating func takeIdle(affinity: Int?, _ now: MonotonicInstant, _ effects: inout PoolEffects) -> Lease? {
+    private mutating func leaseIdle(affinity: Int?, _ now: MonotonicInstant, _ effects: inout PoolEffects) -> Lease? {
         while let position = table.takeNewestIdle(affinity: affinity) {
             effects.idleDelta -= 1
             // The timer closes expired connections, but it may be late. A lease must not use an expired connection.
@@ -320,7 +320,7 @@ extension PoolStateMachine {
     }
 
     /// Records that the connection is free from now on, and when it expires.
-    private mutating func becameFree(_ position: Int, keepAliveTimeout: Duration?, _ now: MonotonicInstant) {
+    private mutating func recordIdleStart(_ position: Int, keepAliveTimeout: Duration?, _ now: MonotonicInstant) {
         var expiry = configuration.idleTimeout.map { now.advanced(by: $0) }
         var reason = CloseReason.idleTimeout
         // The server's clock started when it sent the response. One second allows for the transmission.

@@ -12,7 +12,7 @@ protocol DeadlineEntry: AnyObject {
     func deadlinePassed(now: MonotonicInstant)
 }
 
-/// Watches all deadlines of one event loop with one coarse timer.
+/// Checks all deadlines of one event loop with one coarse timer.
 ///
 /// A deadline is only a value: a request that begins, changes its phase and ends needs no timer of its own. The timer
 /// fires at the earliest deadline that was known when it was set, checks all entries, and is set again. It fires at

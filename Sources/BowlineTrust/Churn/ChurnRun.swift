@@ -132,7 +132,7 @@ final class ChurnRun: Sendable {
     }
 
     private func send(_ call: ChurnCall) async -> ChurnTally.Outcome {
-        await tasks.watching { await self.sendOnce(call) }
+        await tasks.counting { await self.sendOnce(call) }
     }
 
     private func sendOnce(_ call: ChurnCall) async -> ChurnTally.Outcome {

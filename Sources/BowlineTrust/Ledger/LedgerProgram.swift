@@ -113,7 +113,7 @@ struct LedgerProgram: Sendable {
     }
 
     private func send(_ message: ServiceRequest) async -> (LedgerTold, requestsSent: Int?) {
-        await tasks.watching { await outcome(of: message) }
+        await tasks.counting { await outcome(of: message) }
     }
 
     private func outcome(of message: ServiceRequest) async -> (LedgerTold, requestsSent: Int?) {

@@ -27,7 +27,7 @@ final class TaskCensus: Sendable {
     var count: Int { live.load(ordering: .relaxed) }
 
     /// Does a piece of work, and counts it until the last of its tasks has ended.
-    func watching<Result: Sendable>(_ work: @Sendable () async -> Result) async -> Result {
+    func counting<Result: Sendable>(_ work: @Sendable () async -> Result) async -> Result {
         await Self.$witness.withValue(Witness(self), operation: work)
     }
 }

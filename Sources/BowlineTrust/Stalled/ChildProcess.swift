@@ -40,7 +40,7 @@ final class ChildProcess: Sendable {
         guard isFirst else { return }
         kill(process, SIGKILL)
         var status: CInt = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        _ = SystemCall.retryOnInterrupt(failure: -1) { waitpid(process, &status, 0) }
     }
 
     private static func withCStrings<Result>(

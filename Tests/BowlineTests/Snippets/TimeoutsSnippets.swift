@@ -16,7 +16,7 @@ private enum TimeoutsSnippets {
             $0.timeouts.attempt = .seconds(3)
         }
         let export = try await client.get("export") {
-            $0.timeouts = .streaming  // a long body: no total, no attempt; bodyIdle still watches it
+            $0.timeouts = .streaming  // a long body: no total, no attempt; bodyIdle still limits it
             $0.timeouts.bodyIdle = .seconds(5)
         }
         print(export.status)

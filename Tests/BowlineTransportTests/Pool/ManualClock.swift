@@ -14,11 +14,11 @@ final class ManualClock: ServiceClock {
         var now = MonotonicInstant(nanoseconds: 0)
         var sleepers: [Sleeper] = []
         var sleepsStarted = 0
-        var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+        var waiters: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
 
-        mutating func takeWatchers() -> [CheckedContinuation<Void, Never>] {
-            let due = watchers.filter { $0.count <= sleepsStarted }
-            watchers.removeAll { $0.count <= sleepsStarted }
+        mutating func takeDueWaiters() -> [CheckedContinuation<Void, Never>] {
+            let due = waiters.filter { $0.count <= sleepsStarted }
+            waiters.removeAll { $0.count <= sleepsStarted }
             return due.map(\.continuation)
         }
     }
@@ -39,13 +39,13 @@ final class ManualClock: ServiceClock {
         }
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                let (isOver, watchers) = state.withLock { state in
-                    if deadline <= state.now { return (true, state.takeWatchers()) }
+                let (isOver, waiters) = state.withLock { state in
+                    if deadline <= state.now { return (true, state.takeDueWaiters()) }
                     state.sleepers.append(Sleeper(id: id, deadline: deadline, continuation: continuation))
-                    return (false, state.takeWatchers())
+                    return (false, state.takeDueWaiters())
                 }
                 if isOver { continuation.resume() }
-                for watcher in watchers { watcher.resume() }
+                for waiter in waiters { waiter.resume() }
                 if Task.isCancelled { cancel(id) }
             }
         } onCancel: {
@@ -58,7 +58,7 @@ final class ManualClock: ServiceClock {
         await withCheckedContinuation { continuation in
             let isOver = state.withLock { state in
                 if state.sleepsStarted >= count { return true }
-                state.watchers.append((count, continuation))
+                state.waiters.append((count, continuation))
                 return false
             }
             if isOver { continuation.resume() }

@@ -112,7 +112,7 @@ final class ReferencePool {
                 connection.expiry = limit
                 connection.reason = reason
             }
-            handOn(connection)
+            leaseOrPark(connection)
         }
     }
 
@@ -123,7 +123,7 @@ final class ReferencePool {
             if connection.idleSince == nil {
                 offerFresh(connection)
             } else {
-                handOn(connection)
+                leaseOrPark(connection)
             }
         }
     }
@@ -323,7 +323,7 @@ final class ReferencePool {
         leased.firstIndex { $0.id == id }.map { leased.remove(at: $0) }
     }
 
-    private func handOn(_ connection: Connection) {
+    private func leaseOrPark(_ connection: Connection) {
         let mayRetire: [(Bool, CloseReason)] = [
             (!configuration.isEnabled, .poolingDisabled),
             (configuration.maximumLifetime.map { connection.opened + $0 <= now } ?? false, .lifetimeExceeded),

@@ -109,7 +109,7 @@ final class ScriptedDialer: ConnectionDialer {
         var streams: Int?
         var names = 0
         var started: [ConnectionID] = []
-        var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+        var waiters: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
         weak var pool: ConnectionPool?
     }
 
@@ -130,13 +130,13 @@ final class ScriptedDialer: ConnectionDialer {
     }
 
     func dial(_ id: ConnectionID, affinity: Int?) {
-        let (mode, streams, pool, watchers) = state.withLock { state in
+        let (mode, streams, pool, waiters) = state.withLock { state in
             state.started.append(id)
-            let due = state.watchers.filter { $0.count <= state.started.count }
-            state.watchers.removeAll { $0.count <= state.started.count }
+            let due = state.waiters.filter { $0.count <= state.started.count }
+            state.waiters.removeAll { $0.count <= state.started.count }
             return (state.mode, state.streams, state.pool, due)
         }
-        for watcher in watchers { watcher.continuation.resume() }
+        for waiter in waiters { waiter.continuation.resume() }
         switch mode {
         case .byHand: break
         case .succeedAtOnce:
@@ -164,7 +164,7 @@ final class ScriptedDialer: ConnectionDialer {
         await withCheckedContinuation { continuation in
             let isOver = state.withLock { state in
                 if state.started.count >= count { return true }
-                state.watchers.append((count, continuation))
+                state.waiters.append((count, continuation))
                 return false
             }
             if isOver { continuation.resume() }

@@ -1,8 +1,8 @@
 internal import Bowline
 internal import Synchronization
 
-/// Notes when the socket of each TLS connection was connected: its handshake begins then.
-final class DialWatch: ServiceEventListener {
+/// Records when the socket of each TLS connection was connected: its handshake begins then.
+final class DialRecorder: ServiceEventListener {
     private let connected = Mutex<[Int: MonotonicInstant]>([:])
 
     func connectionConnected(_ event: ConnectionEvent) {

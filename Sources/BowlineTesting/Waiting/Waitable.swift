@@ -4,7 +4,7 @@ internal import BowlineCore
 ///
 /// The awaiting functions of this module use it, so that no test has to poll or sleep. Waiters are served in the order
 /// of their arrival. They are resumed after the lock is released.
-final class Watched<State: Sendable>: Sendable {
+final class Waitable<State: Sendable>: Sendable {
     private struct Waiter: Sendable {
         let token: Token
         /// Examines the state, and may change it. Returns a closure that resumes the waiter; nil: the waiter goes on
