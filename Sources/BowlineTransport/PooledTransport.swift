@@ -68,7 +68,7 @@ package final class PooledTransport: ServiceTransport {
         return (lease, at: environment.clock.now)
     }
 
-    /// Returns the request after a check that the file of its body is still empty, as the request says.
+    /// Checks that the file of the request's body is still empty. Returns the request with an empty body in memory.
     @inline(never)
     private func lookingAgain(at request: ServiceRequest, context: RequestContext) async throws -> ServiceRequest {
         func failure(_ code: ServiceError.Code, _ message: String, _ underlying: (any Error)? = nil) -> ServiceError {

@@ -91,8 +91,8 @@ package final class CallExecutor: RequestHandler {
         plan.budgets.recordRequest(to: origin, at: context.call.admitted, budget)
     }
 
-    /// Gets credentials other than the refused ones, if there are any. While the client drains, no credentials are
-    /// fetched.
+    /// Gets credentials other than the refused ones, if there are any. The machine does not take this step while the
+    /// client drains.
     ///
     /// - Returns: whether the request is sent again. If not, the machine goes on with `outcome`.
     private func renewCredentials(

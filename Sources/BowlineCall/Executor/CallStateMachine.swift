@@ -116,6 +116,7 @@ struct CallStateMachine: ~Copyable {
     ) -> Step {
         // Invariant: one attempt is in flight at a time.
         assert(number == attemptsStarted)
+        // The usual end of a call: for such a response no question has the answer yes.
         if case .answered(let response, _) = outcome, response.status.code < 300, retries == 0,
             !policies.asksAboutResponses(of: hopRequest)
         {
@@ -220,8 +221,8 @@ struct CallStateMachine: ~Copyable {
         return startAttempt(after: outcome)
     }
 
-    /// Asks the retry policy about an outcome. For a response that is no failure, the step is ``reportRetrySuccess()``.
-    /// Returns nil if there is no such step, or if the outcome ends the call.
+    /// Asks the retry policy about an outcome. After a failure, the step is `confirmVerdict`. After a response that is
+    /// no failure, the step is ``reportRetrySuccess()`` if the hop had a retry. Otherwise returns nil.
     private mutating func retry(_ outcome: AttemptOutcome, _ circumstances: some CallCircumstances) -> Step? {
         let policy = policies.retryPolicy(for: hopRequest)
         if let response = outcome.response, !asksAbout(response), !policy.isFailure(response.status) {

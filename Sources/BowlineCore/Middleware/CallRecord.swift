@@ -21,14 +21,14 @@ package final class CallRecord: ResponseBodyObserver {
     // Safety: written once, before the reader of the body gets the response; read only through that body.
     @exclusivity(unchecked) nonisolated(unsafe) var answer: (status: Int, fields: ReceivedFields)?
     private let progress: Atomic<UInt32>
-    /// The numbers of requests to the transport and of its responses and failures: see `CallRecord+Transport.swift`.
-    let sends = Atomic(0)
-    let resends = Atomic(0)
-    let returned = Atomic(0)
-    let countsReturns = Atomic(false)
-    /// Bodies that the transport has sent in part and may send again: see `CallRecord+Transport.swift`.
-    let heldBodies = Guarded<[RequestBody]>([])
-    let holdsBodies = Atomic(false)
+    /// The numbers of requests to the transport and of its responses and failures.
+    private let sends = Atomic(0)
+    private let resends = Atomic(0)
+    private let returned = Atomic(0)
+    private let countsReturns = Atomic(false)
+    /// Bodies that the transport has sent in part and may send again.
+    private let heldBodies = Guarded<[RequestBody]>([])
+    private let holdsBodies = Atomic(false)
 
     package init(
         admitted: MonotonicInstant = MonotonicInstant(nanoseconds: 0), method: String = "", target: String = "",
@@ -124,6 +124,89 @@ package final class CallRecord: ResponseBodyObserver {
         progress.store(
             UInt32(phase.rawValue) | UInt32(truncatingIfNeeded: min(attempt, 0xFF_FFFF)) << 8, ordering: .relaxed
         )
+    }
+
+    // MARK: Requests in the transport
+
+    /// How many requests were sent for the call: each attempt of each hop that was given to a transport, and each
+    /// resend by the transport.
+    package var requestsSent: Int {
+        sends.load(ordering: .relaxed) + resends.load(ordering: .relaxed)
+    }
+
+    /// Counts a resend by the transport.
+    package func sentAgain() {
+        resends.add(1, ordering: .relaxed)
+    }
+
+    /// Counts a request that is given to a transport: from now on the service may see it.
+    package func transportBegan() {
+        sends.add(1, ordering: .relaxed)
+    }
+
+    /// Counts a response that a transport returned. The transport still delivers the rest of the body, and ends the
+    /// body at the deadline.
+    package func transportAnswered(_ response: ServiceResponse, attempt: Int) {
+        guard countsReturns.load(ordering: .relaxed) else { return }
+        let (_, returned) = returned.add(1, ordering: .relaxed)
+        // Middleware may have several requests in flight. The call is outside the transport only when all have
+        // returned.
+        guard returned == sends.load(ordering: .relaxed), response.body.isInMemory else { return }
+        enter(.pipeline, attempt: attempt)
+    }
+
+    /// Counts a request that a transport failed.
+    ///
+    /// - Returns: `error`, with the number of requests that were sent for the call.
+    package func transportFailed(_ error: any Error) -> any Error {
+        if countsReturns.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
+        guard var failure = error as? ServiceError else { return error }
+        failure.requestsSent = requestsSent
+        return failure
+    }
+
+    /// Keeps a body that the transport may send again. If it is not sent again, the body is abandoned when the call
+    /// ends, even if middleware has replaced the response.
+    package func hold(_ body: RequestBody) {
+        heldBodies.withLock { $0.append(body) }
+        holdsBodies.store(true, ordering: .sequentiallyConsistent)
+        if isOver { abandonHeldBodies() }
+    }
+
+    /// Stops holding a body, because it is being sent again. From now on the exchange that sends the body also ends it,
+    /// perhaps after the call's end: an upload can go on after an early response.
+    package func takeBack(_ body: RequestBody) {
+        guard holdsBodies.load(ordering: .relaxed) else { return }
+        heldBodies.withLock { $0.removeAll { $0.isSameStream(as: body) } }
+    }
+
+    @inline(never)
+    private func abandonHeldBodies() {
+        let bodies = heldBodies.withLock { bodies in
+            defer { bodies = [] }
+            return bodies
+        }
+        for body in bodies { body.abandon() }
+    }
+
+    /// Makes the call count the transport's responses and failures. ``isInTransport`` needs these counts.
+    package func countReturns() {
+        countsReturns.store(true, ordering: .relaxed)
+    }
+
+    /// Whether the call is in the transport. Then the transport ends the call at its deadline. The value is exact only
+    /// after ``countReturns()``. Without it, the value is also true for a call that has its response already.
+    package var isInTransport: Bool {
+        guard phase != .pipeline, phase != .backoff else { return false }
+        let returned = returned.load(ordering: .relaxed)
+        return returned == 0 || returned < sends.load(ordering: .relaxed)
+    }
+
+    /// The furthest progress that the request may have made. It is for errors that do not come from the transport,
+    /// because only the transport knows the exact progress.
+    private var assumedProgress: RequestProgress {
+        if phase == .receivingBody { return .responseStarted }
+        return sends.load(ordering: .relaxed) > 0 ? .ambiguous : .neverSent
     }
 }
 

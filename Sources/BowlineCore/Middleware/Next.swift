@@ -82,13 +82,3 @@ private struct ClosureHandler: RequestHandler {
         }
     }
 }
-
-extension ServiceResponse {
-    /// Sets the URL of the request that this response answers, unless a transport or an inner middleware has set one.
-    /// Also sets how many requests were sent for the call so far.
-    package mutating func note(_ request: ServiceRequest, of call: CallRecord) {
-        if facts.url == nil { facts.url = request.url }
-        let requestsSent = call.requestsSent
-        if facts.requestsSent != requestsSent { facts.requestsSent = requestsSent }
-    }
-}

@@ -1,5 +1,3 @@
-internal import BowlineCore
-
 /// Whether the rest of a request's body is sent after the final head of the response has arrived (RFC 9112 §9.5, RFC
 /// 9113 §8.1).
 ///
@@ -20,18 +18,5 @@ enum UploadDecision: Equatable {
     init(status: Int, isRequestDone: Bool, hasBodyBegun: Bool) {
         let isSuccess = (200..<300).contains(status)
         self = isRequestDone || isSuccess && hasBodyBegun ? .goesOn : .stops
-    }
-}
-
-extension Exchange {
-    /// Commits or abandons the request's body, as decided when the response's head arrived. The connection handles the
-    /// bytes that it has queued.
-    func decided(_ decision: UploadDecision, after status: Int) {
-        switch decision {
-        case .goesOn: request.commitBody(after: status)
-        case .stops:
-            upload?.stop()
-            request.abandonBody(after: status)
-        }
     }
 }

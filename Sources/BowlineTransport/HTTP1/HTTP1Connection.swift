@@ -4,7 +4,8 @@ internal import NIOCore
 /// One HTTP/1.1 connection: the last handler of its channel, and a connection of the pool.
 ///
 /// It carries one exchange at a time. The functions under "From any thread" hop to the event loop; the functions under
-/// "On the event loop" run there.
+/// "On the event loop" run there. `HTTP1Connection+Outbound.swift` writes the request, `HTTP1Connection+Inbound.swift`
+/// reads the response.
 // The state that every request uses is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md).
 // So code that changes this state in place calls no other code during the change.
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
@@ -269,5 +270,19 @@ extension HTTP1Connection: DeadlineEntry {
         case .failed(let code, let message, _): fail(code, message, reason: .timedOut)
         case .stopDiscarding: closeNow(.bodyAbandoned)
         }
+    }
+}
+
+extension PreparedRequest {
+    private static let allocator = ByteBufferAllocator()
+
+    /// Encodes the head for HTTP/1.1. A body that is sent with the head follows in the same buffer, so that one write
+    /// sends both.
+    func http1Head() -> ByteBuffer {
+        // One allocation for head and body. The channel's own allocator would need a lock outside the event loop.
+        var buffer = Self.allocator.buffer(capacity: checked.maximumHeadBytes + inlineBody.readableBytes)
+        HTTP1RequestWriter.write(checked, into: &buffer)
+        buffer.writeImmutableBuffer(inlineBody)
+        return buffer
     }
 }
