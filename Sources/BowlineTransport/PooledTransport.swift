@@ -35,7 +35,7 @@ package final class PooledTransport: ServiceTransport {
     private func send(_ prepared: PreparedRequest) async throws -> ServiceResponse {
         var resend = ResendPolicy()
         while true {
-            let pool = pools.pool(for: prepared.origin)
+            let pool = pools.pool(for: prepared.route)
             let lease: Lease
             let leased: MonotonicInstant
             do {
@@ -95,7 +95,8 @@ package final class PooledTransport: ServiceTransport {
     private func prepare(_ request: ServiceRequest, context: RequestContext) throws -> PreparedRequest {
         let started = environment.clock.now
         let prepared = try PreparedRequest(
-            request, context: context, started: started, isPooled: environment.options.pool.isEnabled)
+            request, context: context, started: started, proxies: environment.proxies,
+            isPooled: environment.options.pool.isEnabled)
         guard prepared.deadline.instant > started else { throw prepared.deadline.passed(prepared, now: started) }
         return prepared
     }
@@ -232,9 +233,10 @@ package final class PooledTransport: ServiceTransport {
 
     /// Dials until `origin` has that many connections ready for requests.
     package func prewarm(_ origin: Origin, connections: Int) async throws {
-        var pool = pools.pool(for: origin)
+        let route = Route(origin, proxy: try environment.proxies.proxy(for: origin))
+        var pool = pools.pool(for: route)
         while try await !prewarm(pool, connections) {
-            pool = pools.pool(for: origin)
+            pool = pools.pool(for: route)
         }
     }
 

@@ -19,8 +19,6 @@ struct RequestPlan: Sendable {
     let drain: Duration
     let output: OutputPlan
     let configuration: ClientConfiguration
-    /// Notes the times of dials for the picture of a request's time; nil: the picture is not shown.
-    let dials: DialRecorder?
 
     /// Checks the command line.
     ///
@@ -44,8 +42,6 @@ struct RequestPlan: Sendable {
         configuration.retry = try command.attempts.makeRetry()
         configuration.redirect = try command.attempts.makeRedirect()
         if command.output.noDecompress { configuration.decompression = .off }
-        dials = output.isVerbose ? DialRecorder() : nil
-        configuration.telemetry.events = dials.map { [$0] } ?? []
         self.configuration = configuration
 
         var template = try command.message.makeTemplate()

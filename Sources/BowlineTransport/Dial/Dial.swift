@@ -23,7 +23,7 @@ final class Dial: @unchecked Sendable {
     private let environment: TransportEnvironment
     private let timer: LoopTimer
     private let events: ConnectionEvents?
-    private let completion: @Sendable (Result<Dialled, any Error>) -> Void
+    private let completion: @Sendable (Result<Dialled, DialStepFailure>) -> Void
 
     private var origin: Origin { route.origin }
     private var eventLoop: any EventLoop { timer.eventLoop }
@@ -39,7 +39,10 @@ final class Dial: @unchecked Sendable {
     private var step = DialStep.trust
     private var isOver = false
     private var timeout: LoopTimer.Cancellation?
-    private var timings = DialTimings()
+    private var resolveDuration: Duration?
+    private var connectDuration: Duration?
+    private var tunnelDuration: Duration?
+    private var tlsDuration: Duration?
     private let began: MonotonicInstant
     /// When the step that runs began.
     private var stepBegan: MonotonicInstant
@@ -57,7 +60,7 @@ final class Dial: @unchecked Sendable {
     /// - Parameter completion: Called once, on the loop.
     init(
         _ route: Route, environment: TransportEnvironment, timer: LoopTimer, events: ConnectionEvents?,
-        completion: @escaping @Sendable (Result<Dialled, any Error>) -> Void
+        completion: @escaping @Sendable (Result<Dialled, DialStepFailure>) -> Void
     ) {
         self.route = route
         self.environment = environment
@@ -94,8 +97,8 @@ final class Dial: @unchecked Sendable {
     }
 
     private func timedOut() {
-        if case .resolve = step, connect?.isResolving == false { step = .connect }
-        fail(DialFailure.timedOut(step))
+        if step == .resolve, connect?.isResolving == false { step = .connect }
+        fail(DialFailure.timedOut)
     }
 
     // MARK: trust
@@ -184,12 +187,12 @@ final class Dial: @unchecked Sendable {
     private func connected(_ result: Result<any Channel, any Error>, _ trust: Trust) {
         guard !isOver, let connect else { return }
         let now = timer.now
-        timings.resolve = connect.resolveDuration
+        resolveDuration = connect.resolveDuration
         self.connect = nil
         switch result {
         case .failure(let error): fail(error)
         case .success(let channel):
-            timings.connect = connect.connectDuration(at: now)
+            connectDuration = connect.connectDuration(at: now)
             self.channel = channel
             events?.tell { $0.connectionConnected($1) }
             begin(.tunnel)
@@ -213,7 +216,7 @@ final class Dial: @unchecked Sendable {
             return
         }
         guard route.needsTunnel else {
-            timings.tunnel = proxy.kind == .https ? duration() : nil
+            tunnelDuration = proxy.kind == .https ? duration() : nil
             secureOrigin(channel, trust)
             return
         }
@@ -258,7 +261,7 @@ final class Dial: @unchecked Sendable {
             guard !self.isOver else { return }
             switch result {
             case .success:
-                self.timings.tunnel = self.duration()
+                self.tunnelDuration = self.duration()
                 self.events?.tell { $0.connectionTunnelled($1) }
                 self.secureOrigin(channel, trust)
             case .failure(let error): self.fail(error)
@@ -275,7 +278,7 @@ final class Dial: @unchecked Sendable {
         }
         begin(.secure)
         secure(channel, environment.tls, context, host: nil) { name in
-            self.timings.tls = self.duration()
+            self.tlsDuration = self.duration()
             self.negotiated(name, channel)
         }
     }
@@ -342,7 +345,9 @@ final class Dial: @unchecked Sendable {
             return
         }
         if origin.scheme == .https { events?.tell { $0.connectionSecured($1) } }
-        timings.total = began.duration(to: timer.now)
+        let timings = DialTimings(
+            total: began.duration(to: timer.now), resolve: resolveDuration, connect: connectDuration,
+            tunnel: tunnelDuration, tls: tlsDuration)
         end(.success(Dialled(channel: channel, isHTTP2: isHTTP2, timings: timings)))
     }
 
@@ -357,10 +362,10 @@ final class Dial: @unchecked Sendable {
     private func duration() -> Duration { stepBegan.duration(to: timer.now) }
 
     private func fail(_ error: any Error) {
-        end(.failure(DialStepFailure(error, step: step)))
+        end(.failure(DialStepFailure(cause: error, step: step)))
     }
 
-    private func end(_ result: Result<Dialled, any Error>) {
+    private func end(_ result: Result<Dialled, DialStepFailure>) {
         guard !isOver else { return }
         isOver = true
         timeout?()

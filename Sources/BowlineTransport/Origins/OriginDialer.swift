@@ -1,22 +1,24 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// Dials for one origin's pool and makes connections from the channels.
+/// Dials for the pool of one route, and makes connections from the channels.
 final class OriginDialer: ConnectionDialer {
     private struct State {
         weak var pool: ConnectionPool?
         var link: OriginLink?
-        var attempts: [ConnectionID: DialAttempt] = [:]
+        var dials: [ConnectionID: Dial] = [:]
         /// HTTP/2 connections that wait for the peer's settings.
         var settling: [ConnectionID: HTTP2Connection] = [:]
     }
 
-    private let origin: Origin
+    private let route: Route
     private let environment: TransportEnvironment
     private let state = Guarded(State())
 
-    init(origin: Origin, environment: TransportEnvironment) {
-        self.origin = origin
+    private var origin: Origin { route.origin }
+
+    init(_ route: Route, environment: TransportEnvironment) {
+        self.route = route
         self.environment = environment
     }
 
@@ -38,22 +40,20 @@ final class OriginDialer: ConnectionDialer {
         let timer = LoopTimer(eventLoop: loop, clock: environment.clock)
         let began = timer.now
         let events = ConnectionEvents(environment.events, id: id, origin: origin)
-        let attempt = DialAttempt(
-            origin: origin, eventLoop: loop, environment: environment, timer: timer, events: events
-        ) { [weak self] result in
+        let dial = Dial(route, environment: environment, timer: timer, events: events) { [weak self] result in
             guard let self else {
                 if case .success(let dialled) = result { dialled.channel.close(promise: nil) }
                 return
             }
-            finished(id, affinity: affinity, began: began, duration: began.duration(to: timer.now), events, result)
+            finished(id, affinity: affinity, began: began, events, result)
         }
-        state.withLock { $0.attempts[id] = attempt }
-        // `cancelDial` may have been called before the attempt was registered.
+        state.withLock { $0.dials[id] = dial }
+        // `cancelDial` may have been called before the dial was registered.
         guard isWanted(id) else {
-            attempt.cancel()
+            dial.cancel()
             return
         }
-        attempt.start()
+        dial.start()
     }
 
     /// Whether the pool still waits for the dial. Check this each time after you have registered an object that
@@ -63,34 +63,34 @@ final class OriginDialer: ConnectionDialer {
     }
 
     func cancelDial(_ id: ConnectionID) {
-        let (attempt, settling) = state.withLock { ($0.attempts[id], $0.settling[id]) }
-        attempt?.cancel()
+        let (dial, settling) = state.withLock { ($0.dials[id], $0.settling[id]) }
+        dial?.cancel()
         settling?.close(.dialUnneeded)
     }
 
     deinit {
-        let (attempts, settling) = state.withLock { (Array($0.attempts.values), Array($0.settling.values)) }
-        for attempt in attempts { attempt.cancel() }
+        let (dials, settling) = state.withLock { (Array($0.dials.values), Array($0.settling.values)) }
+        for dial in dials { dial.cancel() }
         for connection in settling { connection.close(.poolReleased) }
     }
 
     private func finished(
-        _ id: ConnectionID, affinity: Int, began: MonotonicInstant, duration: Duration, _ events: ConnectionEvents?,
-        _ result: Result<DialAttempt.Dialled, any Error>
+        _ id: ConnectionID, affinity: Int, began: MonotonicInstant, _ events: ConnectionEvents?,
+        _ result: Result<Dial.Dialled, DialStepFailure>
     ) {
         let link =
             state.withLock { state in
-                state.attempts[id] = nil
+                state.dials[id] = nil
                 return state.link
             } ?? makeLink(to: nil)
         do {
             let dialled = try result.get()
-            let traits = traits(id, affinity: affinity, dialled.channel, duration: duration, link)
+            let traits = traits(id, affinity: affinity, dialled, link)
             if dialled.isHTTP2 {
                 try beginHTTP2(traits, began: began, events)
             } else {
                 let connection = HTTP1Connection(traits)
-                try install(on: dialled.channel) { try $0.addHandler(connection) }
+                try dialled.channel.pipeline.syncOperations.addHandler(connection)
                 connection.announce(events)
                 established(connection)
             }
@@ -108,27 +108,19 @@ final class OriginDialer: ConnectionDialer {
     }
 
     private func failed(_ id: ConnectionID, _ error: any Error, _ events: ConnectionEvents?) {
-        let limit = environment.options.connectTimeout
-        let failure = ServiceError.dialFailed(error, origin: origin, limit: limit)
+        let failure = ServiceError.dialFailed(error, route: route, limit: environment.options.connectTimeout)
         events?.tell { $0.connectionFailed($1, error: failure) }
-        state.withLock { $0.pool }?.connectionFailed(id, error: failure, cause: DialFailureCause(error))
-    }
-
-    private func install(on channel: any Channel, _ add: (ChannelPipeline.SynchronousOperations) throws -> Void) throws
-    {
-        let pipeline = channel.pipeline.syncOperations
-        try add(pipeline)
-        let waiter = try pipeline.context(handlerType: DialWaiter.self)
-        pipeline.removeHandler(context: waiter, promise: nil)
-        guard channel.isActive else { throw DialFailure.closedEarly }
+        let cause = DialFailureCause((error as? DialStepFailure)?.cause ?? error)
+        state.withLock { $0.pool }?.connectionFailed(id, error: failure, cause: cause)
     }
 
     private func traits(
-        _ id: ConnectionID, affinity: Int, _ channel: any Channel, duration: Duration, _ link: OriginLink
+        _ id: ConnectionID, affinity: Int, _ dialled: Dial.Dialled, _ link: OriginLink
     ) -> ConnectionTraits {
         ConnectionTraits(
-            id: id, affinity: affinity, channel: channel, peer: Self.peer(of: channel, origin: origin),
-            isTLS: origin.scheme == .https, dialDuration: duration, sweep: environment.loops.sweep(affinity: affinity),
+            id: id, affinity: affinity, channel: dialled.channel, peer: Self.peer(of: dialled.channel, origin: origin),
+            proxy: route.proxy, isTLS: route.isEncrypted, dialTimings: dialled.timings,
+            sweep: environment.loops.sweep(affinity: affinity),
             executor: environment.loops.executor(affinity: affinity), originLink: link
         )
     }
@@ -141,18 +133,17 @@ final class OriginDialer: ConnectionDialer {
         let deadline = options.connectTimeout.map { began.advanced(by: $0) } ?? .distantFuture
         state.withLock { $0.settling[traits.id] = connection }
         do {
-            try install(on: traits.channel) { _ in
-                try connection.begin(before: deadline) { [weak self] connection, result in
-                    guard let self else { return }
-                    state.withLock { $0.settling[traits.id] = nil }
-                    switch result {
-                    case .success:
-                        connection.announce(events)
-                        established(connection)
-                    case .failure(let error): failed(traits.id, error, events)
-                    }
+            try connection.begin(before: deadline) { [weak self] connection, result in
+                guard let self else { return }
+                state.withLock { $0.settling[traits.id] = nil }
+                switch result {
+                case .success:
+                    connection.announce(events)
+                    established(connection)
+                case .failure(let error): failed(traits.id, error, events)
                 }
             }
+            guard traits.channel.isActive else { throw DialFailure.closedEarly }
             let isSettling = state.withLock { $0.settling[traits.id] != nil }
             if isSettling, !isWanted(traits.id) { connection.close(.dialUnneeded) }
         } catch {

@@ -23,7 +23,7 @@ private final class IdleCount: Sendable {
 /// pools: pools without a connection, a dial or a waiting request.
 final class OriginPools: Sendable {
     fileprivate struct State {
-        var pools: [Origin: ConnectionPool] = [:]
+        var pools: [Route: ConnectionPool] = [:]
         var isDraining = false
         var isClosed = false
         /// When there are this many pools, cold pools are removed before the next new pool is made.
@@ -49,15 +49,15 @@ final class OriginPools: Sendable {
         idle = IdleCount(maximum: environment.options.pool.maximumIdle)
     }
 
-    /// Returns the pool of `origin`. Makes it on first use.
-    func pool(for origin: Origin) -> ConnectionPool {
+    /// Returns the pool of `route`. Makes it on first use.
+    func pool(for route: Route) -> ConnectionPool {
         let (pool, cold) = state.withLock { state -> (ConnectionPool, [ConnectionPool]) in
-            if let pool = state.pools[origin] { return (pool, []) }
+            if let pool = state.pools[route] { return (pool, []) }
             let cold = state.pools.count >= state.purgeThreshold ? state.purge() : []
-            let pool = makePool(for: origin)
+            let pool = makePool(for: route)
             if state.isDraining { pool.beginDrain() }
             if state.isClosed { pool.closeAll(.forced) }
-            state.pools[origin] = pool
+            state.pools[route] = pool
             return (pool, cold)
         }
         // The removed pools are released here, outside the lock.
@@ -65,10 +65,10 @@ final class OriginPools: Sendable {
         return pool
     }
 
-    private func makePool(for origin: Origin) -> ConnectionPool {
-        let dialer = OriginDialer(origin: origin, environment: environment)
+    private func makePool(for route: Route) -> ConnectionPool {
+        let dialer = OriginDialer(route, environment: environment)
         var configuration = configuration
-        configuration.expectation = expectation(for: origin)
+        configuration.expectation = expectation(for: route)
         let pool = ConnectionPool(
             configuration: configuration,
             dialer: dialer,
@@ -79,7 +79,7 @@ final class OriginPools: Sendable {
                 if idle.change(by: change) { self?.tooManyIdle() }
             },
             connectionRemoved: { [weak self] _, reason in
-                if reason.mayLeaveOriginCold { self?.removeIfCold(origin) }
+                if reason.mayLeaveOriginCold { self?.removeIfCold(route) }
             }
         )
         dialer.serve(pool)
@@ -87,12 +87,12 @@ final class OriginPools: Sendable {
     }
 
     /// Returns what kind of connection a dial to the origin is expected to make.
-    private func expectation(for origin: Origin) -> DialExpectation {
+    private func expectation(for route: Route) -> DialExpectation {
         switch environment.options.http2.negotiation {
         case .http1Only: .single
-        case .automatic: origin.scheme == .https ? .unknown : .single
+        case .automatic: route.origin.scheme == .https ? .unknown : .single
         // The number of streams is not known, so one dial finds out.
-        case .http2Only: .unknown
+        case .http2Only: route.isForwarded ? .single : .unknown
         }
     }
 
@@ -125,10 +125,10 @@ final class OriginPools: Sendable {
         }
     }
 
-    func removeIfCold(_ origin: Origin) {
+    func removeIfCold(_ route: Route) {
         let pool = state.withLock { state -> ConnectionPool? in
-            guard let pool = state.pools[origin] else { return nil }
-            return state.remove(pool, of: origin) ? pool : nil
+            guard let pool = state.pools[route] else { return nil }
+            return state.remove(pool, of: route) ? pool : nil
         }
         withExtendedLifetime(pool) {}
     }
@@ -157,10 +157,10 @@ final class OriginPools: Sendable {
         let (pools, retired) = state.withLock { ($0.pools, $0.retired) }
         var total = retired
         var origins: [OriginPoolSnapshot] = []
-        for (origin, pool) in pools {
+        for (route, pool) in pools {
             let snapshot = pool.snapshot()
             total.add(snapshot)
-            origins.append(OriginPoolSnapshot(origin: origin, snapshot))
+            origins.append(OriginPoolSnapshot(origin: route.origin, snapshot))
         }
         origins.sort { $0.origin.description < $1.origin.description }
         return PoolSnapshot(origins: origins, opened: total.opened, closed: total.closed)
@@ -182,10 +182,10 @@ extension OriginPools.State {
     /// Removes a pool that has become cold, and closes it in the same step. A request that has just found the pool is
     /// refused there and gets another pool. A cold pool has nothing to close, so none of its effects needs the lock of
     /// `OriginPools`.
-    mutating func remove(_ pool: ConnectionPool, of origin: Origin, includingHopeless: Bool = false) -> Bool {
+    mutating func remove(_ pool: ConnectionPool, of route: Route, includingHopeless: Bool = false) -> Bool {
         guard pool.closeIfCold(includingHopeless: includingHopeless) else { return false }
         retired.add(pool.snapshot())
-        pools[origin] = nil
+        pools[route] = nil
         return true
     }
 

@@ -39,11 +39,14 @@ struct Route: Sendable, Hashable {
 /// A proxy of a route. A reference, so that a direct route stays small.
 final class RouteProxy: Sendable, Hashable {
     let value: Proxy
+    /// The proxy's URL without credentials.
+    let description: String
     /// The value of `Proxy-Authorization`; nil: there are no credentials.
     let authorization: String?
 
     init(_ value: Proxy) {
         self.value = value
+        description = value.description
         authorization = value.credentials?.basicAuthorization
     }
 
