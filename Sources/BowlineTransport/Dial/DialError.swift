@@ -27,8 +27,14 @@ struct HTTP2DialError: Error {
 
 extension ServiceError {
     /// Describes in the client's own terms why a dial to `origin` failed.
-    static func dialFailed(_ error: any Error, origin: Origin, limit: Duration?) -> ServiceError {
-        let (code, message) = reason(error, origin: origin, limit: limit)
+    ///
+    /// - Parameter proxy: The URL of the proxy, without credentials; nil: the dial used no proxy.
+    static func dialFailed(
+        _ error: any Error, origin: Origin, limit: Duration?, proxy: String? = nil
+    ) -> ServiceError {
+        let (code, message) =
+            (error as? ProxyFailure).map { ($0.code, $0.message(proxy: proxy)) }
+            ?? reason(error, origin: origin, limit: limit)
         return ServiceError(
             code, message, underlying: underlying(error), origin: origin.description, phase: .connecting
         )
