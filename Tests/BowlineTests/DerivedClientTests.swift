@@ -72,6 +72,7 @@ struct DerivedClientTests {
         ("connection", { $0.connection.isNoDelay = false }), ("tls", { $0.tls.verification = .disabled }),
         ("lifecycle", { $0.lifecycle.drainTimeout = .zero }), ("clock and random", { $0.clock = TestClock() }),
         ("clock and random", { $0.random = { 0 } }),
+        ("resolver", { $0.resolver = FixedAddresses([:], otherwise: nil) }),
         ("telemetry.isMetricsEnabled", { $0.telemetry.isMetricsEnabled = false }),
         ("telemetry.events", { $0.telemetry.events.append(Listener()) }),
         ("telemetry.events", { $0.telemetry.events[0] = Listener() }),

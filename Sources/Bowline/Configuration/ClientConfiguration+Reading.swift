@@ -11,8 +11,8 @@
         /// a text (`250ms`, `1.5s`, `2m`, `1h`) or a number of seconds. For a limit that may be nil, `unlimited` or
         /// `none` means no limit. `tls.identity.keyPEM` and `.passphrase` are marked as secrets.
         ///
-        /// Closures, middleware, clock, logger, coders and authentication are not data, so a reader cannot set them. It
-        /// cannot set default fields either, because they may contain credentials.
+        /// Closures, middleware, clock, resolver, logger, coders and authentication are not data, so a reader cannot set
+        /// them. It cannot set default fields either, because they may contain credentials.
         ///
         /// - Parameter reader: The reader. Its keys are read without a prefix: for keys below `http.client` pass
         ///   `reader.scoped(to: "http.client")`.

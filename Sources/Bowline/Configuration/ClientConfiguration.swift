@@ -54,6 +54,9 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     /// because clocks and closures cannot be compared.
     private(set) var surroundings = Surroundings(clock: MonotonicClock(), random: { Double.random(in: 0..<1) })
 
+    /// The resolver behind a reference, because resolvers cannot be compared either.
+    private(set) var naming = Naming(resolver: nil)
+
     /// The values that came from a reader and not from the program. Not a setting.
     var reading = Reading()
 
@@ -69,6 +72,23 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     public var random: @Sendable () -> Double {
         get { surroundings.random }
         set { surroundings = Surroundings(clock: surroundings.clock, random: { newValue().clampedToUnit }) }
+    }
+
+    /// Finds the addresses of host names: a ``FixedAddresses``, or a ``ServiceResolver`` of your own. The client keeps
+    /// its answers, and does not ask it for IP addresses, `localhost` and Unix domain sockets. nil: the system's
+    /// resolver, as ``SystemAddresses``. Default nil.
+    public var resolver: (any ServiceResolver)? {
+        get { naming.resolver }
+        set { naming = Naming(resolver: newValue) }
+    }
+
+    /// The source of addresses.
+    final class Naming: Sendable {
+        let resolver: (any ServiceResolver)?
+
+        init(resolver: (any ServiceResolver)?) {
+            self.resolver = resolver
+        }
     }
 
     /// The sources of time and random numbers.
@@ -129,6 +149,7 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         options.connectTimeout = timeouts.connect
         options.clock = clock
         options.random = random
+        if let resolver { options.resolver = resolver }
         options.events = events
         return options
     }
@@ -155,7 +176,7 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
                 "http2": http2, "tls": tls,
                 "lifecycle": lifecycle, "telemetry": telemetry, "middleware": middleware,
                 "userAgent": userAgent as Any, "fields": names,
-                "encoder": encoder, "decoder": decoder, "surroundings": surroundings,
+                "encoder": encoder, "decoder": decoder, "resolver": resolver as Any, "surroundings": surroundings,
             ], displayStyle: .struct)
     }
 }

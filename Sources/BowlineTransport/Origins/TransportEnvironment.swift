@@ -1,6 +1,5 @@
 package import BowlineCore
-package import NIOCore
-package import NIOPosix
+internal import NIOCore
 internal import Synchronization
 
 /// The options of a transport.
@@ -19,8 +18,6 @@ package struct TransportOptions: Sendable {
     package var random: @Sendable () -> Double = { Double.random(in: 0..<1) }
     /// Finds the addresses of host names. Default: the system's resolver.
     package var resolver: any ServiceResolver = SystemResolver.shared
-    /// Makes the resolver for one dial on that event loop, instead of ``resolver``; for tests.
-    package var makeResolver: (@Sendable (any EventLoop) -> any Resolver & Sendable)?
 
     /// Looks up a variable of the environment.
     package var variable: @Sendable (String) -> String? = { CertificateFiles.variable($0) }

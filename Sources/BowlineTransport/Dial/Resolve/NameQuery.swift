@@ -1,0 +1,13 @@
+internal import BowlineCore
+
+/// What one look-up asks for: the addresses of one host and one family.
+struct NameQuery: Hashable, Sendable {
+    /// The name in lower case. Names with and without a trailing dot differ.
+    let host: String
+    let family: IPAddress.Family
+
+    init(_ host: String, _ family: IPAddress.Family) {
+        self.host = host
+        self.family = family
+    }
+}
