@@ -10,7 +10,7 @@ internal import NIOSSL
 /// | resolve | ``ResolveStep``: the addresses of the host, or of the proxy | names |
 /// | connect | ``ConnectStep``: a socket to one of the addresses (RFC 8305) | all |
 /// | secure the proxy | ``SecureStep`` | TLS to the proxy |
-/// | tunnel | ``TunnelStep``: CONNECT or SOCKS5 | proxies, except for `http` through an HTTP proxy |
+/// | tunnel | ``OpenTunnel``: CONNECT or SOCKS5 | proxies, except for `http` through an HTTP proxy |
 /// | secure | ``SecureStep`` | `https` |
 /// | negotiate | ``negotiated(_:_:)``: HTTP/1.1 or HTTP/2 | all |
 ///
@@ -104,7 +104,7 @@ final class Dial: @unchecked Sendable {
     // MARK: trust
 
     private func trustProxy() {
-        guard route.proxy?.value.kind == .https, let tls = environment.proxyTLS else {
+        guard route.proxy.kind == .https, let tls = environment.proxyTLS else {
             trustOrigin(proxy: nil)
             return
         }
@@ -156,7 +156,7 @@ final class Dial: @unchecked Sendable {
     }
 
     private var target: ConnectStep.Target {
-        if let proxy = route.proxy?.value { return ConnectStep.Target(proxy.host, port: proxy.port) }
+        if let proxy = route.proxy { return ConnectStep.Target(proxy.host, port: proxy.port) }
         if let path = origin.socketPath { return .socket(path: path) }
         return ConnectStep.Target(origin.host, port: origin.port)
     }
@@ -203,7 +203,7 @@ final class Dial: @unchecked Sendable {
     // MARK: tunnel
 
     private func secureProxy(_ channel: any Channel, _ trust: Trust) {
-        guard let proxy = route.proxy?.value, let context = trust.proxy, let tls = environment.proxyTLS else {
+        guard let proxy = route.proxy, let context = trust.proxy, let tls = environment.proxyTLS else {
             openTunnel(channel, trust)
             return
         }
@@ -211,7 +211,7 @@ final class Dial: @unchecked Sendable {
     }
 
     private func openTunnel(_ channel: any Channel, _ trust: Trust) {
-        guard let proxy = route.proxy?.value else {
+        guard let proxy = route.proxy else {
             secureOrigin(channel, trust)
             return
         }
@@ -255,8 +255,9 @@ final class Dial: @unchecked Sendable {
     }
 
     private func openTunnel(_ channel: any Channel, _ trust: Trust, _ proxy: Proxy, to address: IPAddress?) {
-        TunnelStep.begin(
-            on: channel, to: origin, address: address, through: proxy, options: environment.options.connection
+        let target = TunnelTarget(host: origin.host, port: origin.port, address: address)
+        OpenTunnel.begin(
+            on: channel, to: target, through: proxy, options: environment.options.connection
         ) { result in
             guard !self.isOver else { return }
             switch result {

@@ -14,7 +14,7 @@ protocol HTTPConnection: PooledConnection {
 
     // The traits that exchanges read, as separate properties: reading one of them does not copy all traits.
     var peer: String { get }
-    var proxy: RouteProxy? { get }
+    var proxy: Proxy? { get }
     var dialTimings: DialTimings { get }
     var sweep: DeadlineSweep { get }
 
@@ -60,7 +60,7 @@ struct ConnectionTraits: Sendable {
     let eventLoop: any EventLoop
     let peer: String
     /// The proxy of the route; nil: the connection is direct.
-    let proxy: RouteProxy?
+    let proxy: Proxy?
     /// Whether the bytes on the socket are encrypted.
     let isTLS: Bool
     /// How long the dial of this connection took.
@@ -72,7 +72,7 @@ struct ConnectionTraits: Sendable {
     let originLink: OriginLink
 
     init(
-        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, proxy: RouteProxy? = nil, isTLS: Bool,
+        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, proxy: Proxy? = nil, isTLS: Bool,
         dialTimings: DialTimings, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, originLink: OriginLink
     ) {
         self.id = id
@@ -95,7 +95,7 @@ extension HTTPConnection {
     var channel: any Channel { traits.channel }
     var eventLoop: any EventLoop { traits.eventLoop }
     var peer: String { traits.peer }
-    var proxy: RouteProxy? { traits.proxy }
+    var proxy: Proxy? { traits.proxy }
     var isTLS: Bool { traits.isTLS }
     var dialTimings: DialTimings { traits.dialTimings }
     var sweep: DeadlineSweep { traits.sweep }

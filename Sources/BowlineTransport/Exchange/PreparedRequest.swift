@@ -45,7 +45,7 @@ final class PreparedRequest: Sendable {
     /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong; `requestBodyConsumed` if
     ///   the body is a one-shot stream that was sent before.
     init(
-        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant, proxies: ProxySelection,
+        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant, proxies: ProxySelection = .direct,
         isPooled: Bool
     ) throws {
         self.context = context
@@ -97,7 +97,7 @@ final class PreparedRequest: Sendable {
     /// Returns the request's fields, with the proxy's credentials if the proxy gets the request itself (RFC 9110
     /// §11.7.1).
     private static func fields(of request: ServiceRequest, over route: Route) -> HTTPFields {
-        guard route.isForwarded, let authorization = route.proxy?.authorization else { return request.fields }
+        guard let authorization = route.proxyAuthorization else { return request.fields }
         var fields = request.fields
         fields[.proxyAuthorization] = authorization
         return fields

@@ -46,14 +46,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     init(_ traits: ConnectionTraits) {
         self.traits = traits
         silence = HTTP1SilenceCheck(traits.channel, isTLS: traits.isTLS)
-        let options = traits.originLink.options
-        var limits = HTTP1Limits()
-        limits.maximumHeadBytes = options.maximumHeadBytes
-        limits.maximumFields = options.maximumFields
-        limits.maximumTrailerBytes = options.maximumHeadBytes
-        limits.maximumTrailerFields = options.maximumFields
-        limits.maximumInformationalResponses = options.maximumInformational
-        parser = HTTP1ResponseParser(limits: limits)
+        parser = HTTP1ResponseParser(limits: HTTP1Limits(traits.originLink.options))
     }
 
     /// Calls the listeners: the connection is ready for requests. Must be called before the pool gets it.

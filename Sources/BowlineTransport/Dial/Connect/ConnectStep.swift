@@ -22,13 +22,11 @@ final class ConnectStep: @unchecked Sendable {
     private let prepare: (any Channel) throws -> Void
     private let completion: (Result<any Channel, any Error>) -> Void
 
-    private var machine: ConnectStateMachine
+    private var machine = ConnectStateMachine()
     private var resolve: ResolveStep?
     private var wakeUp: LoopTimer.Cancellation?
-    /// The open channels, by attempt.
+    /// The open channels, by attempt. A Unix domain socket has no attempt of the machine and the key 0.
     private var channels: [Int: any Channel] = [:]
-    /// The addresses of the attempts under way.
-    private var addresses: [Int: IPAddress] = [:]
     private var isOver = false
     private let began: MonotonicInstant
     /// When the first address was known; nil: not yet.
@@ -49,7 +47,6 @@ final class ConnectStep: @unchecked Sendable {
         self.timer = timer
         self.prepare = prepare
         self.completion = completion
-        machine = ConnectStateMachine()
         began = timer.now
     }
 
@@ -87,6 +84,9 @@ final class ConnectStep: @unchecked Sendable {
     /// Ends the step and closes its channels.
     func cancel() {
         guard !isOver else { return }
+        // An address that has not answered within the delay is tried last the next time.
+        let now = timer.now
+        for attempt in machine.cancel().close { judge(attempt, at: now) }
         end()
     }
 
@@ -95,17 +95,17 @@ final class ConnectStep: @unchecked Sendable {
         switch answer {
         case .success(let addresses):
             if firstAddress == nil, !addresses.isEmpty { firstAddress = now }
-            let ordered = environment.addressHistory.ordered(addresses, now: now)
-            apply(machine.addressesFound(family, ordered, now: now), port: port)
+            let (ordered, recentlyFailed) = environment.addressHistory.ordered(addresses, now: now)
+            apply(machine.addressesFound(family, ordered, recentlyFailed: recentlyFailed, now: now), port: port)
         case .failure(let error):
             apply(machine.lookUpFailed(family, error, now: now), port: port)
         }
     }
 
-    private func apply(_ effects: ConnectStateMachine.Effects, port: Int) {
+    private func apply(_ effects: ConnectEffects, port: Int) {
         guard !isOver else { return }
         switch effects.timer {
-        case .keep: break
+        case nil: break
         case .cancel: cancelWakeUp()
         case .set(let id, let instant):
             cancelWakeUp()
@@ -114,50 +114,64 @@ final class ConnectStep: @unchecked Sendable {
                 apply(machine.timerFired(id, now: timer.now), port: port)
             }
         }
-        for attempt in effects.close { channels.removeValue(forKey: attempt)?.close(promise: nil) }
+        for attempt in effects.close { judge(attempt, at: timer.now) }
         switch effects.outcome {
-        case .none: break
+        case nil: break
         case .connected(let attempt):
-            guard let channel = channels.removeValue(forKey: attempt) else { return }
-            succeed(with: channel)
+            environment.addressHistory.succeeded(attempt.address)
+            guard let channel = channels.removeValue(forKey: attempt.id.value) else {
+                preconditionFailure("an attempt that connected has a channel")
+            }
+            end()
+            completion(.success(channel))
             return
         case .failed(let failure):
             if case .name(let host, _) = target { environment.addresses.expire(host) }
             fail(failure)
             return
         }
-        if let connect = effects.connect { open(connect.address, as: connect.attempt, port: port) }
+        if let attempt = effects.connect { open(attempt, port: port) }
     }
 
-    private func open(_ address: IPAddress, as attempt: Int, port: Int) {
+    private func open(_ attempt: ConnectStateMachine.Attempt, port: Int) {
         let future: EventLoopFuture<any Channel>
         do {
-            let remote = try SocketAddress(address, port: port)
-            let local = try localAddress(for: address)
-            future = bootstrap(attempt, local: local).connect(to: remote)
+            let remote = try SocketAddress(attempt.address, port: port)
+            let local = try localAddress(for: attempt.address)
+            future = bootstrap(attempt.id.value, local: local).connect(to: remote)
         } catch {
-            apply(machine.attemptFailed(attempt, error, now: timer.now), port: port)
+            failed(attempt, error, port: port)
             return
         }
-        addresses[attempt] = address
         future.assumeIsolated().whenComplete { result in
-            let now = self.timer.now
-            let address = self.addresses.removeValue(forKey: attempt)
             switch result {
             case .success(let channel):
                 guard !self.isOver else {
                     channel.close(promise: nil)
                     return
                 }
-                if let address { self.environment.addressHistory.succeeded(address) }
-                self.apply(self.machine.attemptConnected(attempt), port: port)
-            case .failure(let error):
-                guard !self.isOver else { return }
-                self.channels[attempt] = nil
-                if let address { self.environment.addressHistory.failed(address, now: now) }
-                self.apply(self.machine.attemptFailed(attempt, error, now: now), port: port)
+                self.channels[attempt.id.value] = channel
+                self.apply(self.machine.attemptConnected(attempt.id), port: port)
+            case .failure(let error): self.failed(attempt, error, port: port)
             }
         }
+    }
+
+    private func failed(_ attempt: ConnectStateMachine.Attempt, _ error: any Error, port: Int) {
+        guard !isOver else { return }
+        channels[attempt.id.value] = nil
+        let kind = ConnectFailure.Kind(error)
+        let now = timer.now
+        if kind != .resources { environment.addressHistory.failed(attempt.address, now: now) }
+        apply(machine.attemptFailed(attempt.id, error, kind, now: now), port: port)
+    }
+
+    /// Records that the address of an attempt that is closed may be bad: it did not answer within the delay after which
+    /// another address is tried.
+    private func judge(_ attempt: ConnectStateMachine.Attempt, at now: MonotonicInstant) {
+        channels.removeValue(forKey: attempt.id.value)?.close(promise: nil)
+        guard attempt.began.duration(to: now) >= ConnectStateMachine.attemptDelay else { return }
+        environment.addressHistory.failed(attempt.address, now: now)
     }
 
     /// Connects to a Unix domain socket: one attempt, without the machine.
@@ -169,7 +183,9 @@ final class ConnectStep: @unchecked Sendable {
             }
             self.channels[0] = nil
             switch result {
-            case .success(let channel): self.succeed(with: channel)
+            case .success(let channel):
+                self.end()
+                self.completion(.success(channel))
             case .failure(let error): self.fail(error)
             }
         }
@@ -195,11 +211,6 @@ final class ConnectStep: @unchecked Sendable {
         guard let local = environment.options.connection.localAddress else { return nil }
         guard local.family == remote.family else { throw DialFailure.otherFamily(local: local) }
         return try SocketAddress(local, port: 0)
-    }
-
-    private func succeed(with channel: any Channel) {
-        end()
-        completion(.success(channel))
     }
 
     private func fail(_ error: any Error) {
