@@ -1,6 +1,6 @@
 internal import BowlineCore
+internal import BowlinePlatform
 internal import NIOCore
-internal import NIOPosix
 
 extension DialFailureCause {
     /// Makes the cause from a dial's error. If the dial tried several addresses, the cause is `.resources` only if each
@@ -8,16 +8,26 @@ extension DialFailureCause {
     init(_ error: any Error) {
         switch error {
         case let error as IOError: self = Self.shortages.contains(error.errnoCode) ? .resources : .peer
-        case let error as NIOConnectionError where !error.connectionErrors.isEmpty:
-            self = error.connectionErrors.allSatisfy { Self($0.error) == .resources } ? .resources : .peer
-        case let error as NIOConnectionError:
-            self = (error.dnsAError ?? error.dnsAAAAError).map(Self.init) ?? .peer
+        case let failure as ConnectFailure where failure.attemptCount > 0:
+            self = failure.isLackOfResources ? .resources : .peer
+        case let failure as ConnectFailure: self = Self(failure.lookUpError)
         case let error as NameLookupError: self = error.reason == .noResources ? .resources : .peer
         default: self = .peer
         }
     }
 
     private static let shortages: Set<CInt> = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL]
+}
+
+extension ConnectFailure.Kind {
+    /// Makes the kind from an attempt's error.
+    init(_ error: any Error) {
+        if let error = error as? IOError, error.errnoCode == ECONNREFUSED {
+            self = .refused
+        } else {
+            self = DialFailureCause(error) == .resources ? .resources : .other
+        }
+    }
 }
 
 /// The peer was expected to speak HTTP/2 and sent something else.
@@ -41,8 +51,12 @@ extension ServiceError {
     }
 
     private static func underlying(_ error: any Error) -> (any Error)? {
-        if let error = error as? ServiceError { return error.underlying }
-        return error is DialFailure ? nil : error
+        switch error {
+        case let error as ServiceError: error.underlying
+        case let failure as ConnectFailure: failure.attemptError ?? failure.lookUpError
+        case is DialFailure: nil
+        default: error
+        }
     }
 
     private static func reason(_ error: any Error, origin: Origin, limit: Duration?) -> (Code, String) {
@@ -50,7 +64,7 @@ extension ServiceError {
         case let failure as DialFailure: return reason(failure, limit: limit)
         case let failure as HTTP2DialError:
             return (.protocolViolation, "the peer's first bytes are not HTTP/2: \(failure.violation)")
-        case let error as NIOConnectionError: return reason(error)
+        case let failure as ConnectFailure: return reason(failure, origin: origin, limit: limit)
         case let error as NameLookupError: return reason(error)
         case let error as IOError: return reason(error)
         case let error as ServiceError: return (error.code, error.message)
@@ -81,18 +95,12 @@ extension ServiceError {
         }
     }
 
-    private static func reason(_ error: NIOConnectionError) -> (Code, String) {
-        for failure in error.connectionErrors {
-            if let error = failure.error as? IOError, error.errnoCode == ECONNREFUSED { return reason(error) }
+    private static func reason(_ failure: ConnectFailure, origin: Origin, limit: Duration?) -> (Code, String) {
+        guard let error = failure.attemptError else {
+            return (.nameResolutionFailed, "the host name could not be resolved: \(bounded(failure.lookUpError))")
         }
-        if let first = error.connectionErrors.first {
-            if let error = first.error as? IOError { return reason(error) }
-            return (.connectFailed, "the connection could not be established: \(bounded(first.error))")
-        }
-        guard let error = (error.dnsAError ?? error.dnsAAAAError) as? NameLookupError else {
-            return (.nameResolutionFailed, "the host name could not be resolved")
-        }
-        return reason(error)
+        let (code, message) = reason(error, origin: origin, limit: limit)
+        return (code, "\(message) (tried \(failure.triedAddresses))")
     }
 
     private static func reason(_ error: NameLookupError) -> (Code, String) {

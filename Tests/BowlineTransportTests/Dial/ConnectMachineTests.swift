@@ -71,11 +71,10 @@ struct ConnectMachineTests {
         Row(
             "Addresses that failed recently come after the good ones of both families",
             [
-                (
-                    0, .begin(["4a", "4b", "6a", "6b", "4c"], recentlyFailed: 2), [.connect("6a"), .timer(250)]
-                ),
+                (0, .begin(["4a", "4b", "6a", "6b", "4c"], recentlyFailed: 2), [.connect("6a"), .timer(250)]),
                 (1, .failed("6a"), [.connect("4a"), .timer(251)]), (2, .failed("4a"), [.connect("4b"), .timer(252)]),
-                (3, .failed("4b"), [.connect("6b"), .timer(253)]), (4, .failed("6b"), [.connect("4c"), .timerCancelled]),
+                (3, .failed("4b"), [.connect("6b"), .timer(253)]),
+                (4, .failed("6b"), [.connect("4c"), .timerCancelled]),
             ]),
         Row(
             "If every address has failed recently, each is tried all the same",
@@ -247,8 +246,10 @@ struct ConnectMachineTests {
             [(0, .lookUps, []), (1, .cancel, []), (2, .found(.v6, ["6a"]), []), (3, .lookUpFailed(.v4), [])]),
         Row(
             "A cancel during the resolution delay cancels the timer",
-            [(0, .lookUps, []), (1, .found(.v4, ["4a"]), [.timer(51)]), (2, .cancel, [.timerCancelled]), (51, .timer, [])]
-        ),
+            [
+                (0, .lookUps, []), (1, .found(.v4, ["4a"]), [.timer(51)]), (2, .cancel, [.timerCancelled]),
+                (51, .timer, []),
+            ]),
         Row(
             "A cancel closes every open attempt, the oldest first",
             [

@@ -21,7 +21,7 @@ struct ConnectTransitionTests {
         let documented = try Self.documented()
         var random = SeededRandom.fromEnvironment()
         var seen: Set<Transition> = []
-        for _ in 0..<4000 { Self.walk(&random, &seen) }
+        for _ in 0..<40_000 { Self.walk(&random, &seen) }
         #expect(seen.subtracting(documented) == [])
         #expect(documented.subtracting(seen) == [])
     }
