@@ -170,6 +170,24 @@ struct HTTPTunnelMachineTests {
         #expect(end == .failed(.authenticationRequired(hadCredentials: hasCredentials)))
     }
 
+    @Test("A proxy that repeats the credentials cannot put them into the failure's text")
+    func repeatedCredentials() {
+        let secret = BasicCredentials.fieldValue(user: Self.credentials.user, password: Self.credentials.password)
+        for status in ["403", "407", "502", "200"] {
+            var machine = Self.machine(credentials: Self.credentials)
+            _ = machine.begin()
+            let fields = "X-Echo: \(secret)\r\nLocation: /secret-password\r\n"
+            let answer = "HTTP/1.1 \(status) \(secret)\r\n\(fields)\r\n\(secret)"
+            guard case .failed(let failure) = machine.received(ByteBuffer(string: answer)) else {
+                Issue.record("no failure with status \(status)")
+                continue
+            }
+            let text = failure.message(proxy: "http://proxy.example:3128") + String(reflecting: failure)
+            #expect(!text.contains(secret.dropFirst(6)))
+            #expect(!text.contains("secret-password"))
+        }
+    }
+
     // MARK: The machine's table
 
     enum Before: CaseIterable {
