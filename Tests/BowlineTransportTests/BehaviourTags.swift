@@ -38,6 +38,9 @@ extension Tag {
     @Tag static var PO9: Self
     @Tag static var PO10: Self
     @Tag static var PO12: Self
+    @Tag static var PX2: Self
+    @Tag static var PX3: Self
+    @Tag static var PX5: Self
     @Tag static var RT2: Self
     @Tag static var TO4: Self
 }

@@ -26,7 +26,6 @@ package struct HTTPTunnelStateMachine: ~Copyable, TunnelMachine {
     private var parser: HTTP1ResponseParser
     private var state = State.idle
 
-    /// The bytes of the proxy that are kept.
     package var bufferedByteCount: Int { parser.bufferedByteCount }
 
     package init(target: TunnelTarget, credentials: ProxyCredentials?, limits: HTTP1Limits) {

@@ -2,8 +2,8 @@ package import BowlineCore
 
 /// The reason why a proxy opened no tunnel.
 ///
-/// Contains no text of the proxy: a proxy may repeat the credentials that it got in a reason phrase or a field. So no
-/// description shows a credential.
+/// Contains no text of the proxy. A proxy could repeat the credentials in a reason phrase or a field, and a description
+/// must never show them.
 package enum ProxyFailure: Error, Sendable, Hashable {
     /// An HTTP proxy answered CONNECT with a status that is neither 2xx nor 407.
     case refused(status: Int)

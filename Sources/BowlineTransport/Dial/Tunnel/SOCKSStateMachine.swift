@@ -12,16 +12,16 @@ package import NIOCore
 /// | open | open | open | open | open | open |
 /// | failed | failed | failed | failed | failed | failed |
 ///
-/// Each state but the first and the last two is the message whose answer the machine waits for. The proxy resolves the
-/// name, unless the target has an address. Each answer must end with the bytes of a read, because the proxy must wait
-/// for the next message. The memory is one answer, at most 262 bytes.
+/// In the states `greeting`, `authentication` and `request`, the machine waits for the answer to this message. The proxy
+/// resolves the name, unless the target has an address. A proxy must wait for the next message, so bytes that arrive
+/// together with an answer, directly behind it, fail the tunnel. The memory is one answer, at most 262 bytes.
 package struct SOCKSStateMachine: ~Copyable, TunnelMachine {
     private enum State {
         case idle, greeting, authentication, request, open, failed
     }
 
-    /// The proxy's verdict on a message, as far as its answer has arrived.
-    private enum Verdict {
+    /// What the bytes of an answer say that have arrived.
+    private enum Evaluation {
         case incomplete
         /// The answer has `count` bytes and accepts the message.
         case accepted(count: Int)
@@ -42,7 +42,6 @@ package struct SOCKSStateMachine: ~Copyable, TunnelMachine {
     private var answer: [UInt8] = []
     private var hasAnswered = false
 
-    /// The bytes of the proxy that are kept.
     package var bufferedByteCount: Int { answer.count }
 
     package init(target: TunnelTarget, credentials: ProxyCredentials?) {
@@ -71,7 +70,7 @@ package struct SOCKSStateMachine: ~Copyable, TunnelMachine {
         hasAnswered = true
         let taken = view.prefix(Self.longestAnswer - answer.count)
         answer += taken
-        switch verdict() {
+        switch evaluate() {
         case .incomplete: return .wait
         case .refused(let failure): return fail(failure)
         case .accepted(let count):
@@ -90,17 +89,17 @@ package struct SOCKSStateMachine: ~Copyable, TunnelMachine {
     /// The address to connect to; nil: the proxy resolves the name.
     private var address: IPAddress? { target.address ?? IPAddress(target.host) }
 
-    private func verdict() -> Verdict {
+    private func evaluate() -> Evaluation {
         switch state {
-        case .greeting: verdictOnGreeting()
-        case .authentication: verdictOnAuthentication()
-        case .request: verdictOnRequest()
+        case .greeting: evaluateGreeting()
+        case .authentication: evaluateAuthentication()
+        case .request: evaluateRequest()
         case .idle, .open, .failed: .incomplete
         }
     }
 
-    /// Evaluates `VER METHOD` (RFC 1928 §3).
-    private func verdictOnGreeting() -> Verdict {
+    /// The answer to the greeting: `VER METHOD` (RFC 1928 §3).
+    private func evaluateGreeting() -> Evaluation {
         guard answer[0] == Self.version else { return .refused(.notSOCKS) }
         guard answer.count >= 2 else { return .incomplete }
         switch answer[1] {
@@ -112,16 +111,16 @@ package struct SOCKSStateMachine: ~Copyable, TunnelMachine {
         }
     }
 
-    /// Evaluates `VER STATUS` (RFC 1929 §2). The version is 1; some proxies send 5.
-    private func verdictOnAuthentication() -> Verdict {
+    /// The answer to user and password: `VER STATUS` (RFC 1929 §2). The version is 1; some proxies send 5.
+    private func evaluateAuthentication() -> Evaluation {
         guard answer[0] == 1 || answer[0] == Self.version else { return .refused(.notSOCKS) }
         guard answer.count >= 2 else { return .incomplete }
         return answer[1] == 0 ? .accepted(count: 2) : .refused(.socksAuthenticationRefused)
     }
 
-    /// Evaluates `VER REP RSV ATYP BND.ADDR BND.PORT` (RFC 1928 §6). A refusal counts before it is complete, because
-    /// some proxies do not send the rest of it.
-    private func verdictOnRequest() -> Verdict {
+    /// The reply to the request: `VER REP RSV ATYP BND.ADDR BND.PORT` (RFC 1928 §6). A refusal counts before it is
+    /// complete, because some proxies do not send the rest of it.
+    private func evaluateRequest() -> Evaluation {
         guard answer[0] == Self.version else { return .refused(.notSOCKS) }
         guard answer.count >= 2 else { return .incomplete }
         guard answer[1] == 0 else { return .refused(.socksReply(answer[1])) }
@@ -139,7 +138,7 @@ package struct SOCKSStateMachine: ~Copyable, TunnelMachine {
         return answer.count < count ? .incomplete : .accepted(count: count)
     }
 
-    /// Goes on after an answer that accepts the last message.
+    /// Writes the message that follows an accepting answer. After the last answer the tunnel is open.
     private mutating func accepted() -> TunnelStep {
         switch state {
         case .greeting where answer[1] == Self.userAndPassword: return send(userMessage(), then: .authentication)

@@ -5,6 +5,9 @@ package import NIOCore
 /// ``TunnelHandler`` runs it on a channel. Each machine ends once, with `opened` or `failed`. After that, every event
 /// returns `wait`.
 package protocol TunnelMachine: ~Copyable {
+    /// How many bytes of the proxy the machine keeps.
+    var bufferedByteCount: Int { get }
+
     /// Begins the tunnel: the connection to the proxy is ready. Later calls return `wait`.
     mutating func begin() -> TunnelStep
     /// Records that the proxy sent bytes.
