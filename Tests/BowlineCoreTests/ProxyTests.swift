@@ -10,7 +10,11 @@ struct ProxyTests {
             ("http://proxy.test/", "http://proxy.test:80"), ("http://proxy.test:/", "http://proxy.test:80"),
             ("https://proxy.test", "https://proxy.test:443"), ("https://proxy.test:80", "https://proxy.test:80"),
             ("socks5://proxy.test", "socks5://proxy.test:1080"), ("socks5h://proxy.test", "socks5h://proxy.test:1080"),
-            ("socks5://proxy.test:80", "socks5://proxy.test:80"), ("HTTP://Proxy.TEST:65535", "http://proxy.test:65535"),
+            ("socks5://proxy.test:80", "socks5://proxy.test:80"),
+            (
+                "HTTP://Proxy.TEST:65535",
+                "http://proxy.test:65535"
+            ),
             ("http://192.0.2.1:8080", "http://192.0.2.1:8080"), ("http://[2001:DB8::1]", "http://[2001:db8::1]:80"),
             ("socks5h://[::1]:9050", "socks5h://[::1]:9050"), ("http://[fe80::1%25eth0]:1", "http://[fe80::1%eth0]:1"),
             ("http://[fe80::1%eth0]:1", "http://[fe80::1%eth0]:1"),
@@ -63,7 +67,11 @@ struct ProxyTests {
         ("://proxy.test", "unknown scheme"), (" http://proxy.test", "unknown scheme"),
         ("http://", "no host"), ("http://:3128", "no host"), ("http://u:canary@", "no host"),
         ("http://u:canary@:80", "no host"),
-        ("http://proxy.test/canary", "a path"), ("http://proxy.test//", "a path"), ("http://proxy.test?canary", "a query"),
+        ("http://proxy.test/canary", "a path"), ("http://proxy.test//", "a path"),
+        (
+            "http://proxy.test?canary",
+            "a query"
+        ),
         ("http://proxy.test/?", "a query"), ("http://proxy.test#canary", "a fragment"),
         ("http://proxy.test/#", "a fragment"), ("http://proxy.test/a?b", "a path"),
         ("http://proxy.test:0", "port must be"), ("http://proxy.test:65536", "port must be"),
@@ -79,7 +87,11 @@ struct ProxyTests {
         ("http://canary%7F:p@proxy.test", "control character"), ("http://canary%1f@proxy.test", "control character"),
         ("http://u:canary%@proxy.test", "without two hexadecimal digits"),
         ("http://u:canary%4@proxy.test", "without two hexadecimal digits"),
-        ("http://u:canary%zz@proxy.test", "without two hexadecimal digits"), ("http://u:canary%FF@proxy.test", "not UTF-8"),
+        ("http://u:canary%zz@proxy.test", "without two hexadecimal digits"),
+        (
+            "http://u:canary%FF@proxy.test",
+            "not UTF-8"
+        ),
         ("http://u:canary\u{FFFD}@proxy.test", "not UTF-8"), ("http://canary%3Ax:p@proxy.test", "colon"),
         ("socks5://:canary@proxy.test", "user is empty"),
         ("socks5://\(String(repeating: "u", count: 256)):canary@proxy.test", "user is longer than 255 bytes"),
@@ -87,7 +99,9 @@ struct ProxyTests {
         ("http://\(String(repeating: "a", count: 256))", "longer than 255 bytes"),
     ]
 
-    @Test("A URL that names no usable proxy is refused, with a reason and without its text", arguments: refusals.indices)
+    @Test(
+        "A URL that names no usable proxy is refused, with a reason and without its text",
+        arguments: refusals.indices)
     func refused(index: Int) {
         let (url, reason) = Self.refusals[index]
         let error = #expect(throws: ServiceError.self, "\(url)") { try Proxy(url) }
@@ -117,11 +131,13 @@ struct ProxyTests {
     static let choices: [(choice: ProxyChoice, described: String, problem: String?)] = [
         (.environment, "environment", nil), (.none, "none", nil), (.custom { _ in nil }, "custom", nil),
         (.http("http://u:canary@proxy.test"), "http://proxy.test:80", nil),
-        (.http("proxy.test:3128"), "http://proxy.test:3128", nil), (.https("proxy.test"), "https://proxy.test:443", nil),
+        (.http("proxy.test:3128"), "http://proxy.test:3128", nil),
+        (.https("proxy.test"), "https://proxy.test:443", nil),
         (.socks5("proxy.test"), "socks5h://proxy.test:1080", nil),
         (.socks5("socks5://proxy.test"), "socks5://proxy.test:1080", nil),
         (.socks5("u:canary@proxy.test"), "socks5h://proxy.test:1080", nil),
-        (.url("proxy.test:3128"), "http://proxy.test:3128", nil), (.url("socks5h://[::1]"), "socks5h://[::1]:1080", nil),
+        (.url("proxy.test:3128"), "http://proxy.test:3128", nil),
+        (.url("socks5h://[::1]"), "socks5h://[::1]:1080", nil),
         (.http("https://proxy.test"), "malformed", "must begin with http://"),
         (.https("http://proxy.test"), "malformed", "must begin with https://"),
         (.socks5("http://proxy.test"), "malformed", "must begin with socks5:// or socks5h://"),
@@ -163,7 +179,10 @@ struct ProxyTests {
 
     @Test(
         "A configuration's misspelt word is no proxy's host",
-        arguments: ["", "enviroment", "None", "canary", "canary:3128", "canary://proxy.test", "http://proxy.test/canary"])
+        arguments: [
+            "", "enviroment", "None", "canary", "canary:3128", "canary://proxy.test",
+            "http://proxy.test/canary",
+        ])
     func notConfigured(text: String) {
         let error = #expect(throws: Proxy.Malformed.self) { try ProxyChoice(configured: text) }
         #expect(error?.reason.isEmpty == false)

@@ -249,7 +249,10 @@ struct CanaryTests {
         configuration.fields = [.authorization: text, .cookie: text]
         configuration.authentication = try BasicAuthentication(user: text, password: text)
         configuration.tls.identity = .pem(certificate: text, key: text)
-        for choice: ProxyChoice in [.http("http://\(text):\(text)@p"), .http("http://p/\(text)"), .url("\(text):\(text)")] {
+        let choices: [ProxyChoice] = [
+            .http("http://\(text):\(text)@p"), .http("http://p/\(text)"), .url("\(text):\(text)"),
+        ]
+        for choice in choices {
             configuration.proxy = choice
             watchers.show(configuration)
             watchers.show(choice)

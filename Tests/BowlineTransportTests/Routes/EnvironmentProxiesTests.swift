@@ -14,7 +14,8 @@ struct EnvironmentProxiesTests {
         // The scheme of the URL names the variable; all_proxy is for both.
         (["http_proxy": "http://p:1"], "http://a.test", "http://p:1"),
         (["http_proxy": "http://p:1"], "https://a.test", nil),
-        (["https_proxy": "http://p:1"], "https://a.test", "http://p:1"), (["https_proxy": "http://p:1"], "http://a.test", nil),
+        (["https_proxy": "http://p:1"], "https://a.test", "http://p:1"),
+        (["https_proxy": "http://p:1"], "http://a.test", nil),
         (["all_proxy": "socks5h://p"], "http://a.test", "socks5h://p:1080"),
         (["all_proxy": "socks5://p"], "https://a.test", "socks5://p:1080"),
         (["all_proxy": "http://p:1", "http_proxy": "http://q:2"], "http://a.test", "http://q:2"),
@@ -30,7 +31,11 @@ struct EnvironmentProxiesTests {
         (["http_proxy": "", "all_proxy": "http://p:1"], "http://a.test", "http://p:1"),
         (["http_proxy": ""], "http://a.test", nil),
         // host:port means http.
-        (["http_proxy": "p:3128"], "http://a.test", "http://p:3128"), (["http_proxy": "p"], "http://a.test", "http://p:80"),
+        (["http_proxy": "p:3128"], "http://a.test", "http://p:3128"),
+        (
+            ["http_proxy": "p"], "http://a.test",
+            "http://p:80"
+        ),
         (["http_proxy": "u:s@[::1]:3128/"], "http://a.test", "http://[::1]:3128"),
         // no_proxy.
         (["all_proxy": "p", "no_proxy": "a.test"], "https://a.test", nil),
