@@ -73,7 +73,7 @@
                 + group(PoolOptions.knobs, \.pool, at: "pool")
                 + group(ConnectionOptions.knobs, \.connection, at: "connection")
                 + group(HTTP2Options.knobs, \.http2, at: "http2")
-                + group(TLSOptions.knobs, \.tls, at: "tls") + tlsKnobs + [proxyKnob]
+                + group(TLSOptions.knobs, \.tls, at: "tls") + routeKnobs
                 + group(LifecycleOptions.knobs, \.lifecycle, at: "lifecycle")
                 + group(TelemetryOptions.knobs, \.telemetry, at: "telemetry")
         }
@@ -134,6 +134,8 @@
                 .custom("tls.serverName") { $0.tls.serverName = try $1.text() },
             ]
         }
+
+        private static var routeKnobs: [ConfigurationKnob] { tlsKnobs + [proxyKnob] }
 
         private static var proxyKnob: ConfigurationKnob {
             .custom("proxy", isSecret: true) { configuration, found in
